@@ -1,0 +1,41 @@
+# Two commands do all set-up: `make demo` shows what Watchword does, `make test` passes the tests.
+.DEFAULT_GOAL := help
+PY := .venv/bin
+PROCESSES ?= auto
+
+.PHONY: help demo test check fmt bench lock clean
+
+help:  ## Show this list.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+.venv/.runtime-ready: requirements/runtime.txt pyproject.toml
+	@scripts/setup runtime
+
+.venv/.dev-ready: requirements/dev.txt pyproject.toml
+	@scripts/setup dev
+
+demo: .venv/.runtime-ready  ## Show the main job: the genuine app gets through, the script does not.
+	@$(PY)/watchword demo
+
+test: .venv/.dev-ready  ## Run every test (installs the locked development packages first).
+	$(PY)/pytest -n $(PROCESSES) --dist worksteal
+
+check: .venv/.dev-ready  ## Lint, types, import contracts, architecture.
+	$(PY)/ruff format --check .
+	$(PY)/ruff check .
+	$(PY)/mypy
+	$(PY)/lint-imports --no-logo
+	$(PY)/pytest -q tests/architecture
+
+fmt: .venv/.dev-ready  ## Format the code and mend what can be mended.
+	$(PY)/ruff format .
+	$(PY)/ruff check --fix .
+
+bench: .venv/.dev-ready  ## Measure against the floors; writes benchmarks/results/*.json.
+	$(PY)/python -m benchmarks
+
+lock: .venv/.dev-ready  ## Write requirements/*.txt anew.
+	scripts/lock
+
+clean:  ## Remove the virtual environment and all caches.
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

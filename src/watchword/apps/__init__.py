@@ -1,0 +1,1 @@
+"""Put the parts together: command line, service, proxy, settings."""

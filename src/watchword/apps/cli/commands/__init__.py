@@ -1,0 +1,1 @@
+"""Hold one file for each command; register it in ``cli/main.py``."""

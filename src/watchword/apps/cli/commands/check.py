@@ -1,0 +1,60 @@
+"""Show every fault in the configuration, without starting anything."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from watchword.apps.cli.console import EXIT_USAGE, print_json
+
+if TYPE_CHECKING:
+    from watchword.apps.settings import Settings
+
+
+@click.command(epilog="Example: watchword -c staging.yaml check --json")
+@click.option("--json", "as_json", is_flag=True, help="Print the faults as JSON.")
+@click.pass_context
+def command(ctx: click.Context, *, as_json: bool) -> None:
+    """Show all faults in the file at once, with line, got and expected.
+
+    Exit code 0: the file is good.  2: it has faults; nothing was started.
+    """
+    from watchword.apps.settings import ConfigurationError, load_settings
+
+    file: Path = ctx.obj
+    try:
+        settings = load_settings(file)
+    except ConfigurationError as error:
+        if not as_json:
+            raise
+        faults = [fault.as_dict() for fault in error.faults]
+        print_json({"file": str(file), "ok": False, "faults": faults})
+        ctx.exit(EXIT_USAGE)
+    if as_json:
+        print_json({"file": str(file), "ok": True, "faults": []})
+        return
+    _show(settings)
+
+
+def _show(settings: "Settings") -> None:
+    """Print what the file means, so that a person sees it was understood."""
+    trusted = [
+        name
+        for name, trusts in (
+            ("Apple and Google", settings.trust_vendors),
+            ("lab", settings.trust_lab),
+        )
+        if trusts
+    ]
+    click.echo(f"{settings.path.name} is good.")
+    click.echo(f"  environment  {settings.environment.value}, trusting {' and '.join(trusted)}")
+    click.echo(f"  service      {settings.service.issuer}, listening on {settings.service.listen}")
+    for app in settings.apps.values():
+        click.echo(f"  app          {app.id} ({app.platform.value})")
+    for api in settings.apis.values():
+        where = f"{api.listen} -> {api.upstream}" if api.listen else "guarded by a middleware"
+        click.echo(f"  api          {api.name}: {where}, tokens for {api.audience}")
+        for route in api.routes:
+            methods = ",".join(sorted(route.methods)) or "any method"
+            needs = "" if route.mode.value == "off" else f", level {route.level.value}"
+            click.echo(f"    {route.mode.value:<8} {route.pattern} ({methods}{needs})")

@@ -1,0 +1,52 @@
+"""Print for people and for scripts: errors, JSON lines, and the exit codes that go with them."""
+
+import json
+import sys
+from typing import Any, Final
+
+import click
+
+from watchword.reasons import RefusedError, UnavailableError, WatchwordError
+
+EXIT_REFUSED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNAVAILABLE: Final = 3
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value on one line."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def fail(error: Exception) -> int:
+    """Explain an error on stderr and return the exit code."""
+    from watchword.apps.settings import ConfigurationError, debugging
+
+    if debugging():
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, ConfigurationError):
+        click.echo(error.render(), err=True)
+        return EXIT_USAGE
+    if isinstance(error, RefusedError):
+        for refusal in error.refusals:
+            click.echo(f"refused: {refusal}", err=True)
+        return EXIT_REFUSED
+    if isinstance(error, UnavailableError):
+        click.echo(f"not available: {error.detail} ({error.reason.code})", err=True)
+        return EXIT_UNAVAILABLE
+    if isinstance(error, WatchwordError):
+        click.echo(f"error: {error}", err=True)
+        return EXIT_REFUSED
+    if isinstance(error, OSError):
+        click.echo(
+            f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), err=True
+        )
+        return EXIT_UNAVAILABLE
+    click.echo(
+        f"internal error: {type(error).__name__}. This is a fault in Watchword; "
+        "run again with WATCHWORD_DEBUG=1 for the trace, and please report it.",
+        err=True,
+    )
+    return EXIT_REFUSED

@@ -1,0 +1,98 @@
+"""Run the command line: the registry of commands, and the one place where errors meet people.
+
+A new command is one file under ``commands/`` and one line in :data:`COMMANDS`; it is imported
+only when it is called, so that ``watchword --help`` stays quick.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from watchword import __version__
+from watchword.apps.cli.console import fail
+from watchword.reasons import WatchwordError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("watchword.apps.cli.commands.init", "Write a commented watchword.yaml."),
+    "check": ("watchword.apps.cli.commands.check", "Show every fault in watchword.yaml."),
+    "up": ("watchword.apps.cli.commands.up", "Run service and proxy in front of your API."),
+    "demo": ("watchword.apps.cli.commands.demo", "See it work: script refused, phone served."),
+    "lab": ("watchword.apps.cli.commands.lab", "Simulated phones that send real requests."),
+    "verify": ("watchword.apps.cli.commands.verify", "Verify attestation evidence offline."),
+    "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),
+    "explain": ("watchword.apps.cli.commands.explain", "Say why a request was refused."),
+    "keys": ("watchword.apps.cli.commands.keys", "List and rotate the token keys."),
+    "metrics": ("watchword.apps.cli.commands.metrics", "Show the running service's counters."),
+    "schema": ("watchword.apps.cli.commands.schema", "Print the JSON Schema of watchword.yaml."),
+}
+"""Name of each command: (module with a ``command``, the line that ``--help`` shows)."""
+
+
+class LazyGroup(click.Group):
+    """Import a command only when it is called."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names in the order of the registry."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Try it: watchword demo",
+)
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("watchword.yaml"),
+    show_default=True,
+    metavar="FILE",
+    help="The one file that everything hangs on.",
+)
+@click.version_option(__version__, prog_name="watchword")
+@click.pass_context
+def cli(ctx: click.Context, config: Path) -> None:
+    """Only your genuine app gets through, and you can prove it."""
+    ctx.obj = config
+
+
+def run() -> None:
+    """Run the command line and turn every error into one that a person can act on.
+
+    Exit codes: 0 done, 1 refused or not as expected, 2 wrong usage or configuration,
+    3 not reachable or not available, 130 interrupted.
+    """
+    try:
+        code = cli(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except BrokenPipeError:
+        # The reader of a pipe went away (``watchword ... | head``); that is no failure of ours.
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        code = 0
+    except WatchwordError as error:
+        code = fail(error)
+    except Exception as error:  # noqa: BLE001 - the last handler; a person gets no stack trace.
+        code = fail(error)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,60 @@
+"""Turn a refusal into what a stranger may read: the one translation to the wire (RFC 9457).
+
+Only the public class and an opaque reference go out.  The reason chain is inside the reference,
+encrypted; ``watchword explain REF`` opens it.  In the lab environment the reason stands in the
+open, since the only attacker there is the developer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from watchword.encoding import strict_json
+from watchword.reasons import PublicClass, Refusal
+
+PROBLEM_TYPE = "urn:watchword:problem:"
+MEDIA_TYPE = b"application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Hold a response: status, header fields and body."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+def render(
+    refusals: Sequence[Refusal],
+    *,
+    ref: str | None,
+    reveal: bool,
+    retry_after: int | None = None,
+) -> Problem:
+    """Return the response for these refusals; the first one decides the class.
+
+    :param ref: the opaque reference, None where none could be made.
+    :param reveal: put the reason codes in the open (lab only).
+    :param retry_after: seconds, for what is unavailable.
+    """
+    public = refusals[0].reason.public
+    document: dict[str, object] = {
+        "type": PROBLEM_TYPE + public.slug,
+        "title": public.title,
+        "status": public.status,
+    }
+    if ref is not None:
+        document["ref"] = ref
+    if reveal:
+        document["reasons"] = [refusal.reason.code for refusal in refusals]
+    body = strict_json.dumps(document)
+    headers = [
+        (b"content-type", MEDIA_TYPE),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if public.status == PublicClass.TOKEN_REQUIRED.status:
+        headers.append((b"www-authenticate", b"Watchword"))
+    if retry_after is not None:
+        headers.append((b"retry-after", str(retry_after).encode()))
+    return Problem(public.status, tuple(headers), body)

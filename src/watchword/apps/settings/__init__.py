@@ -1,0 +1,17 @@
+"""Read the configuration: the one reader of ``watchword.yaml`` and of the environment."""
+
+from watchword.apps.settings.environment import debugging
+from watchword.apps.settings.faults import ConfigurationError, Fault
+from watchword.apps.settings.reader import load_settings
+from watchword.apps.settings.validated import Address, ApiSettings, ServiceSettings, Settings
+
+__all__ = [
+    "Address",
+    "ApiSettings",
+    "ConfigurationError",
+    "Fault",
+    "ServiceSettings",
+    "Settings",
+    "debugging",
+    "load_settings",
+]

@@ -1,0 +1,96 @@
+"""Find faults between the sections of a file: unknown apps, shared ports, the lab's limits."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from watchword.apps.settings.document import Path_
+from watchword.apps.settings.faults import shown
+from watchword.apps.settings.validated import Address
+from watchword.apps.settings.written import seconds, split_address
+
+MIN_TOKEN_SECONDS = 30
+MAX_TOKEN_SECONDS = 3600
+
+Inconsistency = tuple[Path_, str, str]
+"""Path, got, expected."""
+
+Fields = Mapping[str, Any]
+"""The well-formed fields of one section."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """Hold the well-formed parts of a file that may have faults elsewhere.
+
+    :param apps: all that stands under ``apps``, by name.
+    """
+
+    environment: str | None
+    service: Fields
+    trust: Fields
+    apps: Mapping[str, Any]
+    apis: Mapping[str, Fields]
+
+
+def inconsistencies(parts: Readable) -> Iterator[Inconsistency]:
+    """Yield what is wrong between parts that are each well formed."""
+    yield from _service(parts)
+    if parts.environment == "prod" and "lab" in (parts.trust.get("anchors") or ()):
+        # Anyone can make lab phones; trusting them in production opens every route.
+        yield ("trust", "anchors"), "lab in environment prod", "vendors only"
+    for name, api in parts.apis.items():
+        yield from _api(("apis", name), api, parts)
+    yield from _twice(parts)
+
+
+def _service(parts: Readable) -> Iterator[Inconsistency]:
+    lifetime, issuer = parts.service.get("token_lifetime"), parts.service.get("issuer")
+    allowed = range(MIN_TOKEN_SECONDS, MAX_TOKEN_SECONDS + 1)
+    if isinstance(lifetime, str) and seconds(lifetime) not in allowed:
+        yield ("service", "token_lifetime"), shown(lifetime), "30s to 1h"
+    if parts.environment == "lab":
+        yield from _loopback(("service", "listen"), parts.service.get("listen"))
+    secure = not isinstance(issuer, str) or urlsplit(issuer).scheme == "https"
+    if parts.environment == "prod" and not secure:
+        # Apps would send their evidence, and receive their tokens, in the clear.
+        yield ("service", "issuer"), shown(issuer), "an https:// URL in environment prod"
+
+
+def _api(path: Path_, api: Fields, parts: Readable) -> Iterator[Inconsistency]:
+    for index, app in enumerate(api.get("apps") or ()):
+        if app not in parts.apps:
+            known = ", ".join(sorted(parts.apps)) or "none is there yet"
+            yield (*path, "apps", index), shown(app), f"an app under apps: {known}"
+    if parts.environment == "lab":
+        yield from _loopback((*path, "listen"), api.get("listen"))
+    if {"listen", "upstream"} <= api.keys():
+        if api["listen"] and not api["upstream"]:
+            yield (*path, "listen"), "listen without upstream", "an upstream for the proxy"
+        if api["upstream"] and not api["listen"]:
+            yield (*path, "upstream"), "upstream without listen", "a listen address for the proxy"
+
+
+def _loopback(path: Path_, address: str | None) -> Iterator[Inconsistency]:
+    """Hold the lab to this machine: its phones can be made by anyone who reaches it."""
+    if address is not None and not Address(*split_address(address)).is_loopback:
+        expected = "a loopback address in environment lab, such as 127.0.0.1:8080"
+        yield path, shown(address), expected
+
+
+def _twice(parts: Readable) -> Iterator[Inconsistency]:
+    """Find audiences and addresses that are used twice."""
+    audiences: dict[str, str] = {}
+    addresses: dict[tuple[str, int], str] = {}
+    if parts.service.get("listen"):
+        addresses[split_address(parts.service["listen"])] = "service"
+    for name, api in parts.apis.items():
+        audience, listen = api.get("audience"), api.get("listen")
+        if audience and audiences.setdefault(audience, name) != name:
+            # A token for one API would open the other.
+            expected = f"not that of {audiences[audience]!r} again"
+            yield ("apis", name, "audience"), shown(audience), expected
+        if listen and addresses.setdefault(split_address(listen), name) != name:
+            expected = f"not the address of {addresses[split_address(listen)]!r} again"
+            yield ("apis", name, "listen"), shown(listen), expected

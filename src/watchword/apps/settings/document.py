@@ -1,0 +1,161 @@
+"""Read YAML into plain values, remembering the line of each; refuse what hides its meaning.
+
+Duplicate keys, aliases (a few lines can expand to gigabytes) and tags are faults here, since
+a person who reads the file must see what the program sees.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from watchword.apps.settings.faults import ConfigurationError, Fault, join
+
+MAX_BYTES = 256 * 1024
+"""Most bytes of a configuration file; a large one has a few kB."""
+
+MAX_DEPTH = 12
+"""Most levels of nesting; the format has five."""
+
+Path_ = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """Read plain scalars as YAML 1.2 does.
+
+    YAML 1.1 turns ``mode: off`` into false, ``8080:90`` into a number of base 60 and
+    ``2026-11-24`` into a date; a configuration must not change its meaning that way.
+    """
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own way to say it.
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
+    ("float", r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+
+
+@dataclass(slots=True)
+class Document:
+    """Hold the plain values, the line of each path, and the faults found while reading."""
+
+    data: Any = None
+    lines: dict[Path_, int] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def line(self, path: Path_) -> int | None:
+        """Return the line of a path, or of the nearest parent that has one."""
+        while path:
+            if path in self.lines:
+                return self.lines[path]
+            path = path[:-1]
+        return self.lines.get((), None)
+
+
+def read_document(file: Path) -> Document:
+    """Read a file.
+
+    :raises ConfigurationError: when it can't be read, or isn't YAML at all.
+    """
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        fault = Fault("", None, "no such file", "a file; `watchword init` writes one")
+        raise ConfigurationError(file, [fault]) from None
+    except OSError as error:
+        fault = Fault("", None, error.strerror or "an unreadable file", "a readable file")
+        raise ConfigurationError(file, [fault]) from None
+    if len(raw) > MAX_BYTES:
+        fault = Fault("", None, f"more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes")
+        raise ConfigurationError(file, [fault])
+    return parse_document(file, raw)
+
+
+def parse_document(file: Path, raw: bytes) -> Document:
+    """Parse the bytes of a file.
+
+    :raises ConfigurationError: when it isn't YAML at all.
+    """
+    document = Document()
+    try:
+        text = raw.decode("utf-8")
+        loader = _Loader(text)
+        node = loader.get_single_node()
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            file, [Fault("", None, "bytes that aren't UTF-8", "UTF-8 text")]
+        ) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = mark.line + 1 if mark else None
+        raise ConfigurationError(
+            file, [Fault("", line, error.problem or "invalid YAML", "valid YAML")]
+        ) from None
+    except (yaml.YAMLError, RecursionError, ValueError):
+        raise ConfigurationError(file, [Fault("", None, "invalid YAML", "valid YAML")]) from None
+    if node is None:
+        document.faults.append(Fault("", None, "an empty file", "a mapping"))
+        return document
+    document.data = _plain(node, (), document, loader, set())
+    return document
+
+
+def _plain(
+    node: yaml.Node, path: Path_, document: Document, loader: _Loader, seen: set[int]
+) -> Any:
+    """Turn a node into plain values; collect what is wrong with it."""
+    line = node.start_mark.line + 1
+    document.lines.setdefault(path, line)
+    if id(node) in seen:
+        document.faults.append(Fault(join(path), line, "a YAML alias", "the value itself"))
+        return None
+    seen.add(id(node))
+    if len(path) > MAX_DEPTH:
+        expected = f"at most {MAX_DEPTH} levels"
+        document.faults.append(Fault(join(path), line, "deeper nesting", expected))
+        return None
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, path, document, loader, seen)
+    if isinstance(node, yaml.SequenceNode):
+        return [
+            _plain(item, (*path, index), document, loader, seen)
+            for index, item in enumerate(node.value)
+        ]
+    try:
+        return loader.construct_object(node)
+    except (yaml.YAMLError, ValueError):
+        got = f"the tag or value {node.tag}"
+        document.faults.append(Fault(join(path), line, got, "a plain value"))
+        return None
+
+
+def _mapping(
+    node: yaml.MappingNode,
+    path: Path_,
+    document: Document,
+    loader: _Loader,
+    seen: set[int],
+) -> dict[str, Any]:
+    """Turn a mapping node into a dict with text keys; a key given twice is a fault."""
+    result: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            document.faults.append(Fault(join(path), line, "a key that isn't text", "a text key"))
+            continue
+        key = str(key_node.value)
+        here = (*path, key)
+        if key in result:
+            expected = f"{key!r} once; it first stands on line {document.lines[here]}"
+            document.faults.append(Fault(join(here), line, "the same key again", expected))
+            continue
+        document.lines[here] = line
+        result[key] = _plain(value_node, here, document, loader, seen)
+    return result

@@ -1,0 +1,206 @@
+"""Turn ``watchword.yaml`` as written into validated settings, or into all of its faults."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from watchword.apps.settings.consistency import Readable, inconsistencies
+from watchword.apps.settings.document import Document, read_document
+from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
+from watchword.apps.settings.validated import Address, ApiSettings, ServiceSettings, Settings
+from watchword.apps.settings.written import (
+    Written,
+    WrittenAndroidApp,
+    WrittenApi,
+    WrittenFile,
+    WrittenIosApp,
+    WrittenService,
+    WrittenTrust,
+    seconds,
+    split_address,
+)
+from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
+from watchword.gate.interface import Route
+from watchword.vocabulary import AppAttestEnvironment, Environment, Level, Mode, Proof
+
+_UNION_TAGS = {"ios", "android"}
+
+
+def load_settings(file: Path) -> Settings:
+    """Read and validate a configuration file.
+
+    :raises ConfigurationError: with every fault at once; nothing was started.
+    """
+    document = read_document(file)
+    faults = list(document.faults)
+    written: WrittenFile | None = None
+    try:
+        written = WrittenFile.model_validate(document.data)
+    except ValidationError as error:
+        told = {fault.path for fault in faults}
+        found = [_fault(document, details) for details in error.errors(include_url=False)]
+        faults += [fault for fault in found if fault.path not in told]
+    faults += [
+        Fault(join(path), document.line(path), got, expected)
+        for path, got, expected in inconsistencies(_readable(document.data))
+    ]
+    if written is None or faults:
+        raise ConfigurationError(file, faults)
+    return _validated(file, written)
+
+
+def _readable(data: Any) -> Readable:
+    """Return the parts that are well formed, so that faults between them show at once too."""
+    if not isinstance(data, dict):
+        return Readable(None, _fields(WrittenService, None), _fields(WrittenTrust, None), {}, {})
+    apps, apis = data.get("apps"), data.get("apis")
+    environment = data.get("environment")
+    return Readable(
+        environment=environment if environment in {"prod", "lab"} else None,
+        service=_fields(WrittenService, data.get("service")),
+        trust=_fields(WrittenTrust, data.get("trust")),
+        apps=apps if isinstance(apps, dict) else {},
+        apis={name: _fields(WrittenApi, api) for name, api in apis.items()}
+        if isinstance(apis, dict)
+        else {},
+    )
+
+
+def _fields(model: type[Written], data: Any) -> dict[str, Any]:
+    """Return each field of a section that is well formed, or its default; the rest are left out."""
+    given = data if isinstance(data, dict) else {}
+    bad: set[Any] = set()
+    try:
+        model.model_validate(given)
+    except ValidationError as error:
+        bad = {details["loc"][0] for details in error.errors(include_url=False) if details["loc"]}
+    return {
+        name: given.get(name, field.default)
+        for name, field in model.model_fields.items()
+        if name not in bad
+    }
+
+
+def _fault(document: Document, details: ErrorDetails) -> Fault:
+    """Turn one of pydantic's errors into a fault with a line, got and expected."""
+    path = _plain_path(document.data, details["loc"])
+    line = document.line(path)
+    kind = details["type"]
+    context = details.get("ctx", {})
+    got, expected = shown(details["input"]), details["msg"].lower()
+    if kind == "missing":
+        got, expected = "nothing", "a value; this key is required"
+    elif kind == "extra_forbidden":
+        got, expected = "an unknown key", _known_keys(details["loc"], path)
+    elif kind in {"literal_error", "union_tag_invalid"}:
+        wanted = context.get("expected") or context.get("expected_tags")
+        expected = f"one of {wanted}"
+        if kind == "union_tag_invalid":
+            path = (*path, "platform")
+            got, line = shown(context.get("tag")), document.line(path)
+    elif kind == "union_tag_not_found":
+        path = (*path, "platform")
+        got, expected = "nothing", "one of 'ios', 'android'"
+    elif kind == "string_pattern_mismatch":
+        expected = f"text that fits {context.get('pattern')}"
+    elif kind == "expected":
+        expected = str(context.get("expected"))
+    elif kind in {"model_type", "dict_type", "list_type", "model_attributes_type"}:
+        expected = "a list" if kind == "list_type" else "a mapping"
+    elif kind.endswith("_type"):
+        expected = details["msg"].removeprefix("Input should be ")
+    return Fault(join(path), line, got, expected)
+
+
+def _plain_path(data: Any, location: tuple[int | str, ...]) -> tuple[str | int, ...]:
+    """Return pydantic's location without the parts that don't stand in the file."""
+    path: list[str | int] = []
+    for part in location:
+        if part == "[key]":
+            continue
+        if part in _UNION_TAGS and isinstance(data, dict) and part not in data:
+            continue
+        path.append(part)
+        if isinstance(data, dict):
+            data = data.get(part) if isinstance(part, str) else None
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+    return tuple(path)
+
+
+def _known_keys(location: tuple[int | str, ...], path: tuple[str | int, ...]) -> str:
+    """Name the keys that are known where an unknown one stands, the nearest first."""
+    model: Any = WrittenFile
+    if path[:1] == ("service",):
+        model = WrittenService
+    elif path[:1] == ("trust",):
+        model = WrittenTrust
+    elif path[:1] == ("apps",):
+        model = WrittenIosApp if "ios" in location else WrittenAndroidApp
+    elif path[:1] == ("apis",):
+        model = WrittenApi if "routes" not in path else _route_model()
+    known = list(model.model_fields)
+    nearest = difflib.get_close_matches(str(path[-1]), known, n=1)
+    hint = f"{nearest[0]!r}? Known keys: " if nearest else "one of "
+    return hint + ", ".join(known)
+
+
+def _route_model() -> Any:
+    return WrittenApi.model_fields["routes"].annotation.__args__[0]  # type: ignore[union-attr]
+
+
+def _validated(file: Path, written: WrittenFile) -> Settings:
+    """Build the settings from a file that is whole and consistent."""
+    base = file.resolve().parent
+    service = written.service
+    lab = written.environment == "lab"
+    anchors: Sequence[str] = written.trust.anchors if written.trust else []
+    return Settings(
+        path=file.resolve(),
+        environment=Environment(written.environment),
+        service=ServiceSettings(
+            issuer=service.issuer,
+            listen=Address(*split_address(service.listen)),
+            token_lifetime=seconds(service.token_lifetime),
+            minimum_level=Level(service.minimum_level),
+            state_dir=(base / service.state).resolve(),
+        ),
+        apps={name: _app(name, app) for name, app in written.apps.items()},
+        apis={name: _api(name, api) for name, api in written.apis.items()},
+        trust_vendors="vendors" in anchors or not (anchors or lab),
+        trust_lab=lab and ("lab" in anchors or not anchors),
+        revocation_lists=tuple(
+            (base / entry).resolve()
+            for entry in (written.trust.revocation_lists if written.trust else [])
+        ),
+    )
+
+
+def _app(name: str, app: WrittenIosApp | WrittenAndroidApp) -> AppRegistration:
+    if isinstance(app, WrittenIosApp):
+        environment = AppAttestEnvironment[app.app_attest.upper()]
+        identity = AppleApp(app.team_id, app.bundle_id, environment)
+        return AppRegistration(name, identity, app.minimum_version)
+    digests = frozenset(bytes.fromhex(text.replace(":", "")) for text in app.signing_digests)
+    minimum = None if app.minimum_version is None else str(app.minimum_version)
+    return AppRegistration(name, AndroidApp(app.package, digests), minimum)
+
+
+def _api(name: str, api: WrittenApi) -> ApiSettings:
+    routes = tuple(
+        Route(
+            name=f"{name}[{index}] {route.path}",
+            pattern=route.path,
+            methods=frozenset(route.methods or ()),
+            level=Level(route.level),
+            proof=Proof(route.proof),
+            mode=Mode(route.mode),
+        )
+        for index, route in enumerate(api.routes)
+    )
+    listen = Address(*split_address(api.listen)) if api.listen else None
+    return ApiSettings(name, api.audience, tuple(api.apps), api.upstream, listen, routes)

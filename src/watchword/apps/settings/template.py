@@ -1,0 +1,57 @@
+"""Hold the commented file that ``watchword init`` writes."""
+
+TEMPLATE = """\
+# watchword.yaml: the one file that everything hangs on.
+# `watchword check` shows every fault in it; `watchword schema` prints its JSON Schema.
+# yaml-language-server: $schema=./watchword.schema.json
+version: 1
+
+# lab: simulated phones from `watchword lab`, loopback only, no store account needed.
+# prod: real phones under the roots of Apple and Google. Tokens of one are refused in the other.
+environment: lab
+
+service:
+  # The URL under which your apps reach the service (https in prod).
+  issuer: http://127.0.0.1:8440
+  listen: 127.0.0.1:8440
+  # How long a token lives, 30s to 1h. A revoked instance is refused at once all the same.
+  token_lifetime: 5m
+  # Keys and the SQLite store, seen from this file. Back it up; keep it private.
+  state: .watchword
+
+# Your apps, named as you like. The values are what Apple and Android sign.
+apps:
+  clinic-ios:
+    platform: ios
+    team_id: ABCDE12345
+    bundle_id: com.example.clinic
+    # app_attest: development     # for builds from Xcode; production is the default
+  clinic-android:
+    platform: android
+    package: com.example.clinic
+    # SHA-256 of your signing certificate: apksigner verify --print-certs app.apk
+    # With Play App Signing take the digest from the Play Console.
+    signing_digests:
+      - 4f1d8c5b0e3a7296d1c4b5a6978810fe2d3c4b5a69788190a1b2c3d4e5f60718
+    minimum_version: 100
+
+apis:
+  clinic:
+    # The name that tokens for this API carry.
+    audience: https://api.clinic.example
+    apps: [clinic-ios, clinic-android]
+    # The proxy listens here, in front of the API that answers there.
+    listen: 127.0.0.1:8080
+    upstream: http://127.0.0.1:9000
+    # The first route that matches a request decides; what matches none is refused.
+    #   path    /literal/*/segments, * is one segment, a last ** is any rest
+    #   level   hardware (default), verified, software: what an instance must have
+    #   mode    off: no check; monitor: count refusals, let pass; enforce (default): refuse
+    routes:
+      - path: /health
+        methods: [GET]
+        mode: off
+      - path: /**
+        level: hardware
+        mode: enforce
+"""

@@ -1,0 +1,113 @@
+"""Read JSON objects from strangers: capped, UTF-8, no duplicate keys, no NaN, bounded depth.
+
+The standard library takes NaN, lets the last duplicate key win, detects UTF-16 and a byte
+order mark, and ends deep nesting in RecursionError; each has been an attack on a token parser.
+"""
+
+import json
+import re
+from typing import Any, NoReturn
+
+from watchword.reasons import MalformedError, Reason
+
+MAX_DEPTH = 8
+"""Most levels of nesting; the deepest document of the protocol has four."""
+
+MAX_DIGITS = 19
+"""Most digits of an integer: 64 bits.  Longer ones make Python's int() quadratic."""
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
+
+
+def loads(data: bytes, limit: int) -> dict[str, Any]:
+    """Return the JSON object in ``data``.
+
+    :param limit: most bytes that are accepted; checked before anything is parsed.
+    :raises MalformedError: with ``encoding.json``.
+    """
+    if len(data) > limit:
+        _refuse(f"got {len(data)} bytes, expected at most {limit}")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        _refuse("got bytes that aren't UTF-8")
+    if text.startswith("\ufeff"):
+        _refuse("got a byte order mark")
+    if _depth(text) > MAX_DEPTH:
+        _refuse(f"got nesting deeper than {MAX_DEPTH}")
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_int=_integer,
+            parse_float=_float,
+        )
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError):
+            _refuse(f"got invalid JSON: {error.msg} at character {error.pos}")
+        _refuse("got invalid JSON")
+    if "\\u" in text and not _is_encodable(value):
+        _refuse("got half of a surrogate pair")
+    if not isinstance(value, dict):
+        _refuse(f"got {type(value).__name__}, expected an object")
+    return value
+
+
+def dumps(value: Any) -> bytes:
+    """Return compact UTF-8 JSON with keys in the order given; NaN is refused."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _is_encodable(value: Any) -> bool:
+    """Tell whether every string can be written as UTF-8; an escaped lone surrogate can't."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _depth(text: str) -> int:
+    """Return the deepest nesting of brackets outside of strings, without recursion."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        if bracket in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        else:
+            depth -= 1
+    return deepest
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object; refuse a key that occurs twice."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        _refuse("got a duplicate key")
+    return value
+
+
+def _constant(_text: str) -> NoReturn:
+    """Refuse NaN and the infinities."""
+    _refuse("got NaN or Infinity")
+
+
+def _integer(text: str) -> int:
+    """Refuse integers beyond 64 bits."""
+    if len(text.lstrip("-")) > MAX_DIGITS:
+        _refuse(f"got an integer of more than {MAX_DIGITS} digits")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    """Refuse numbers that overflow to infinity."""
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        _refuse("got a number out of range")
+    return value
+
+
+def _refuse(detail: str) -> NoReturn:
+    raise MalformedError.because(Reason.ENCODING_JSON, detail)

@@ -1,0 +1,276 @@
+"""Define why something was refused: the one enumeration that code, tests, docs and metrics share.
+
+A :class:`Reason` is dotted, machine-readable and never reused for another meaning.  Each has a
+category (who can act on it), a public class (all that a stranger is told) and a heading in
+``docs/reasons.md``.  The HTTP status hangs on the public class, so that two reasons of one
+class can't be told apart by their status.
+
+The error tree::
+
+    WatchwordError
+    +-- RefusedError            evidence, a token or a request was refused; carries Refusals
+    |   +-- MalformedError      input that could not be read at all
+    +-- UnavailableError        a store or a vendor can't answer now; carries a Reason
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+
+class Category(StrEnum):
+    """Say who can act: the sender of the bytes, the vendor, a clock, the operator, or time itself."""
+
+    MALFORMED = "malformed"
+    CONTENT = "content"
+    TRUST = "trust"
+    TIME = "time"
+    POLICY = "policy"
+    UNAVAILABLE = "unavailable"
+
+
+class PublicClass(Enum):
+    """Name what a refused client is told: (name in the problem type, HTTP status, title).
+
+    Coarse on purpose: an attacker who probes learns the class, the operator reads the reason.
+    """
+
+    REQUEST_MALFORMED = ("request-malformed", 400, "The request can't be read")
+    NOT_FOUND = ("not-found", 404, "There is nothing here")
+    METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This method isn't served here")
+    REQUEST_TIMEOUT = ("request-timeout", 408, "The request took too long to arrive")
+    BODY_TOO_LARGE = ("body-too-large", 413, "The body is too large")
+    MEDIA_TYPE = ("media-type", 415, "This media type isn't accepted")
+    HEADERS_TOO_LARGE = ("headers-too-large", 431, "The header section is too large")
+    TOKEN_REQUIRED = ("token-required", 401, "A Watchword token is required")
+    TOKEN_REFUSED = ("token-refused", 401, "The Watchword token was refused")
+    LEVEL_INSUFFICIENT = ("level-insufficient", 403, "The attested level isn't enough here")
+    ROUTE_REFUSED = ("route-refused", 403, "This route isn't open")
+    CHALLENGE_REFUSED = ("challenge-refused", 409, "The challenge was refused; ask for a new one")
+    EVIDENCE_REFUSED = ("evidence-refused", 403, "The evidence was refused")
+    INSTANCE_REFUSED = ("instance-refused", 403, "The instance was refused")
+    INSTANCE_UNKNOWN = ("instance-unknown", 403, "The instance isn't known here; enrol again")
+    UNAVAILABLE = ("unavailable", 503, "Temporarily unavailable")
+    UPSTREAM_UNREACHABLE = ("upstream-unreachable", 502, "The API behind the gate didn't answer")
+    INTERNAL = ("internal", 500, "Something went wrong on this side")
+
+    @property
+    def slug(self) -> str:
+        """Return the name used in the problem type."""
+        return self.value[0]
+
+    @property
+    def status(self) -> int:
+        """Return the HTTP status."""
+        return self.value[1]
+
+    @property
+    def title(self) -> str:
+        """Return the short English title."""
+        return self.value[2]
+
+
+_C = Category
+_P = PublicClass
+
+
+class Reason(Enum):
+    """Name one cause of a refusal: (dotted code, category, public class)."""
+
+    # What arrives at any listener.
+    REQUEST_MALFORMED = ("request.malformed", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    REQUEST_FRAMING = ("request.framing", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    REQUEST_HOST = ("request.host", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    REQUEST_HEADER_DUPLICATED = ("request.header_duplicated", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    REQUEST_HEADERS_TOO_LARGE = ("request.headers_too_large", _C.MALFORMED, _P.HEADERS_TOO_LARGE)
+    REQUEST_PATH_AMBIGUOUS = ("request.path_ambiguous", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    REQUEST_BODY_TOO_LARGE = ("request.body_too_large", _C.MALFORMED, _P.BODY_TOO_LARGE)
+    REQUEST_MEDIA_TYPE = ("request.media_type", _C.MALFORMED, _P.MEDIA_TYPE)
+    REQUEST_TIMEOUT = ("request.timeout", _C.TIME, _P.REQUEST_TIMEOUT)
+    REQUEST_NOT_FOUND = ("request.not_found", _C.CONTENT, _P.NOT_FOUND)
+    REQUEST_METHOD = ("request.method", _C.CONTENT, _P.METHOD_NOT_ALLOWED)
+
+    # Generic encodings.
+    ENCODING_BASE64URL = ("encoding.base64url", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    ENCODING_JSON = ("encoding.json", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    ENCODING_CBOR = ("encoding.cbor", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    ENCODING_DER = ("encoding.der", _C.MALFORMED, _P.REQUEST_MALFORMED)
+
+    # The client statement (protocol, section 1).
+    STATEMENT_MALFORMED = ("statement.malformed", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    STATEMENT_VERSION = ("statement.version", _C.CONTENT, _P.REQUEST_MALFORMED)
+    STATEMENT_PURPOSE = ("statement.purpose", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    STATEMENT_ISSUER = ("statement.issuer", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    STATEMENT_AUDIENCE = ("statement.audience", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    STATEMENT_APP_UNKNOWN = ("statement.app_unknown", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    STATEMENT_KEY = ("statement.key", _C.CONTENT, _P.REQUEST_MALFORMED)
+
+    # The challenge (protocol, section 2).
+    CHALLENGE_MALFORMED = ("challenge.malformed", _C.MALFORMED, _P.CHALLENGE_REFUSED)
+    CHALLENGE_UNKNOWN = ("challenge.unknown", _C.TRUST, _P.CHALLENGE_REFUSED)
+    CHALLENGE_EXPIRED = ("challenge.expired", _C.TIME, _P.CHALLENGE_REFUSED)
+    CHALLENGE_USED = ("challenge.used", _C.CONTENT, _P.CHALLENGE_REFUSED)
+
+    # Evidence of any format.
+    EVIDENCE_MALFORMED = ("evidence.malformed", _C.MALFORMED, _P.EVIDENCE_REFUSED)
+    EVIDENCE_FORMAT_UNKNOWN = ("evidence.format_unknown", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    EVIDENCE_PLATFORM = ("evidence.platform", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    ATTESTATION_BINDING = ("attestation.binding", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    ATTESTATION_CHAIN_LENGTH = ("attestation.chain_length", _C.MALFORMED, _P.EVIDENCE_REFUSED)
+    ATTESTATION_CHAIN_NAME = ("attestation.chain_name", _C.TRUST, _P.EVIDENCE_REFUSED)
+    ATTESTATION_CHAIN_SIGNATURE = ("attestation.chain_signature", _C.TRUST, _P.EVIDENCE_REFUSED)
+    ATTESTATION_CHAIN_NOT_CA = ("attestation.chain_not_ca", _C.TRUST, _P.EVIDENCE_REFUSED)
+    ATTESTATION_CERTIFICATE_EXPIRED = (
+        "attestation.certificate_expired",
+        _C.TIME,
+        _P.EVIDENCE_REFUSED,
+    )
+    ATTESTATION_CERTIFICATE_EARLY = ("attestation.certificate_early", _C.TIME, _P.EVIDENCE_REFUSED)
+    ATTESTATION_ANCHOR_UNKNOWN = ("attestation.anchor_unknown", _C.TRUST, _P.EVIDENCE_REFUSED)
+    ATTESTATION_ANCHOR_SOFTWARE = ("attestation.anchor_software", _C.TRUST, _P.EVIDENCE_REFUSED)
+    ATTESTATION_REVOKED = ("attestation.revoked", _C.TRUST, _P.EVIDENCE_REFUSED)
+    ATTESTATION_KEY_UNSUPPORTED = ("attestation.key_unsupported", _C.CONTENT, _P.EVIDENCE_REFUSED)
+
+    # Android key attestation.
+    ANDROID_KEY_DESCRIPTION_MISSING = (
+        "android.key_description_missing",
+        _C.CONTENT,
+        _P.EVIDENCE_REFUSED,
+    )
+    ANDROID_KEY_DESCRIPTION_MISPLACED = (
+        "android.key_description_misplaced",
+        _C.TRUST,
+        _P.EVIDENCE_REFUSED,
+    )
+    ANDROID_SIGNATURE = ("android.signature", _C.TRUST, _P.EVIDENCE_REFUSED)
+
+    # Apple App Attest.
+    APP_ATTEST_KEY_ID = ("app_attest.key_id", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    APP_ATTEST_COUNTER = ("app_attest.counter", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    APP_ATTEST_ENVIRONMENT = ("app_attest.environment", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    APP_ATTEST_RECEIPT = ("app_attest.receipt", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    APP_ATTEST_SIGNATURE = ("app_attest.signature", _C.TRUST, _P.EVIDENCE_REFUSED)
+
+    # Appraisal.
+    POLICY_APP_ID = ("policy.app_id", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_SIGNING_DIGEST = ("policy.signing_digest", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_APP_VERSION = ("policy.app_version", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_SECURITY_LEVEL = ("policy.security_level", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_ROOT_OF_TRUST_MISSING = ("policy.root_of_trust_missing", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_BOOTLOADER_UNLOCKED = ("policy.bootloader_unlocked", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_BOOT_UNVERIFIED = ("policy.boot_unverified", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_BOOT_SELF_SIGNED = ("policy.boot_self_signed", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_KEY_ORIGIN = ("policy.key_origin", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_LEVEL = ("policy.level", _C.POLICY, _P.EVIDENCE_REFUSED)
+
+    # Instances.
+    INSTANCE_UNKNOWN = ("instance.unknown", _C.CONTENT, _P.INSTANCE_UNKNOWN)
+    INSTANCE_REVOKED = ("instance.revoked", _C.POLICY, _P.INSTANCE_REFUSED)
+    INSTANCE_EXISTS = ("instance.exists", _C.CONTENT, _P.INSTANCE_REFUSED)
+    INSTANCE_APP = ("instance.app", _C.CONTENT, _P.INSTANCE_REFUSED)
+    INSTANCE_COUNTER = ("instance.counter", _C.CONTENT, _P.INSTANCE_REFUSED)
+
+    # Tokens at the gate (protocol, section 4).
+    TOKEN_MISSING = ("token.missing", _C.CONTENT, _P.TOKEN_REQUIRED)
+    TOKEN_MALFORMED = ("token.malformed", _C.MALFORMED, _P.TOKEN_REFUSED)
+    TOKEN_KEY_UNKNOWN = ("token.key_unknown", _C.TRUST, _P.TOKEN_REFUSED)
+    TOKEN_KEY_RETIRED = ("token.key_retired", _C.TRUST, _P.TOKEN_REFUSED)
+    TOKEN_SIGNATURE = ("token.signature", _C.TRUST, _P.TOKEN_REFUSED)
+    TOKEN_ISSUER = ("token.issuer", _C.CONTENT, _P.TOKEN_REFUSED)
+    TOKEN_AUDIENCE = ("token.audience", _C.CONTENT, _P.TOKEN_REFUSED)
+    TOKEN_ENVIRONMENT = ("token.environment", _C.CONTENT, _P.TOKEN_REFUSED)
+    TOKEN_EXPIRED = ("token.expired", _C.TIME, _P.TOKEN_REFUSED)
+    TOKEN_EARLY = ("token.early", _C.TIME, _P.TOKEN_REFUSED)
+    TOKEN_INSTANCE_REVOKED = ("token.instance_revoked", _C.POLICY, _P.TOKEN_REFUSED)
+
+    # The gate itself.
+    GATE_LEVEL = ("gate.level", _C.POLICY, _P.LEVEL_INSUFFICIENT)
+    GATE_ROUTE_UNKNOWN = ("gate.route_unknown", _C.POLICY, _P.ROUTE_REFUSED)
+    GATE_PROTOCOL = ("gate.protocol", _C.POLICY, _P.ROUTE_REFUSED)
+    GATE_STATE_UNAVAILABLE = ("gate.state_unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
+    GATE_INTERNAL = ("gate.internal", _C.UNAVAILABLE, _P.INTERNAL)
+    GATE_UPSTREAM = ("gate.upstream", _C.UNAVAILABLE, _P.UPSTREAM_UNREACHABLE)
+
+    # The service.
+    STORE_UNAVAILABLE = ("store.unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
+    SERVICE_OVERLOADED = ("service.overloaded", _C.UNAVAILABLE, _P.UNAVAILABLE)
+    SERVICE_INTERNAL = ("service.internal", _C.UNAVAILABLE, _P.INTERNAL)
+
+    @property
+    def code(self) -> str:
+        """Return the dotted code, for example ``token.expired``."""
+        return self.value[0]
+
+    @property
+    def category(self) -> Category:
+        """Return who can act on it."""
+        return self.value[1]
+
+    @property
+    def public(self) -> PublicClass:
+        """Return all that a refused client is told."""
+        return self.value[2]
+
+    @classmethod
+    def from_code(cls, code: str) -> "Reason":
+        """Return the reason with this dotted code; raise KeyError if there is none."""
+        return _BY_CODE[code]
+
+
+_BY_CODE = {reason.code: reason for reason in Reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """State one cause: the reason, and what was got and expected.
+
+    ``detail`` never holds a secret, a token, a key or a device identifier, and it is for
+    operators: it doesn't leave the service in a response.
+    """
+
+    reason: Reason
+    detail: str = ""
+
+    def __str__(self) -> str:
+        """Render as ``code: detail``."""
+        return f"{self.reason.code}: {self.detail}" if self.detail else self.reason.code
+
+
+class WatchwordError(Exception):
+    """Root of every error that Watchword raises on purpose."""
+
+
+class RefusedError(WatchwordError):
+    """Report that something was refused, with every cause that was found (at least one)."""
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        """Keep the refusals; raise ValueError if there are none."""
+        if not refusals:
+            raise ValueError("a refusal needs at least one reason")
+        self.refusals = tuple(refusals)
+        super().__init__("; ".join(str(refusal) for refusal in self.refusals))
+
+    @classmethod
+    def because(cls, reason: Reason, detail: str = "") -> "RefusedError":
+        """Make an error of this class with a single cause."""
+        return cls((Refusal(reason, detail),))
+
+    @property
+    def reason(self) -> Reason:
+        """Return the first cause."""
+        return self.refusals[0].reason
+
+
+class MalformedError(RefusedError):
+    """Report input that could not be read at all, before any judgement on what it says."""
+
+
+class UnavailableError(WatchwordError):
+    """Report that a store or a vendor can't answer now; the caller may try again later."""
+
+    def __init__(self, reason: Reason, detail: str, retry_after: int = 5) -> None:
+        """Keep the reason, an operator's detail, and the seconds after which to try again."""
+        self.reason = reason
+        self.detail = detail
+        self.retry_after = retry_after
+        super().__init__(f"{reason.code}: {detail}")

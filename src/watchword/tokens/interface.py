@@ -1,0 +1,69 @@
+"""Define the token: the attestation result as a short-lived ES256 JWT (protocol, section 4)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from watchword.vocabulary import Environment, Level
+
+TOKEN_TYPE = "watchword+jwt"  # noqa: S105 - a media type.
+"""The ``typ`` of a token; nothing else is accepted (RFC 8725 section 3.11)."""
+
+MAX_TOKEN_BYTES = 2048
+"""Most characters of a token; longer ones are refused before they are parsed."""
+
+MAX_LIFETIME_SECONDS = 3600
+"""Longest life of a token; a longer one was not made by a service that keeps the protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenClaims:
+    """Hold what a token says, after its signature and every claim were verified (or before issue).
+
+    Times are seconds since 1970.  ``subject`` is pairwise: another one for each audience.
+
+    :param key: the instance's public proof key as a JWK, in ``cnf.jwk`` (RFC 7800).
+    :param session_id: random for each issue.
+    :param epoch: epoch of the audience's gate secret.
+    :param binding: optional ``bnd`` of the statement.
+    """
+
+    issuer: str
+    audience: str
+    subject: str
+    issued_at: int
+    expires_at: int
+    token_id: str
+    environment: Environment
+    app_id: str
+    app_version: str | None
+    level: Level
+    key: Mapping[str, str]
+    session_id: str
+    epoch: int = 0
+    binding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenExpectation:
+    """Hold what a gate demands of a token.
+
+    :param leeway: seconds by which clocks may differ, 0 to 120.
+    """
+
+    issuer: str
+    audience: str
+    environment: Environment
+    leeway: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """Hold claims whose signature and values were verified, and for how long that stays true.
+
+    Seconds since 1970: the verdict holds while ``valid_from <= now < valid_until`` (leeway and the
+    key's retirement are counted in).  Outside of it the token has to be verified anew.
+    """
+
+    claims: TokenClaims
+    valid_from: float
+    valid_until: float

@@ -1,0 +1,83 @@
+"""Define the words that every package shares: level, mode, proof, environment, platform.
+
+Ground floor: imports nothing of Watchword.  The words are those of ``docs/glossary.md``.
+"""
+
+from enum import Enum, StrEnum
+
+
+class Level(StrEnum):
+    """Say how firmly a vendor vouches for an instance; ordered by :meth:`rank`.
+
+    ``hardware``: a key in a TEE, StrongBox or Secure Enclave under a vendor's root.
+    ``verified``: a vendor's verdict without an attested key.
+    ``software``: only the app's own word.
+    ``none``: nothing, or something that was refused.
+    """
+
+    HARDWARE = "hardware"
+    VERIFIED = "verified"
+    SOFTWARE = "software"
+    NONE = "none"
+
+    @property
+    def rank(self) -> int:
+        """Return 3 for ``hardware`` down to 0 for ``none``."""
+        return _LEVEL_RANKS[self]
+
+    def satisfies(self, needed: "Level") -> bool:
+        """Tell whether this level is at least ``needed``."""
+        return self.rank >= needed.rank
+
+
+_LEVEL_RANKS = {Level.NONE: 0, Level.SOFTWARE: 1, Level.VERIFIED: 2, Level.HARDWARE: 3}
+
+
+class Mode(StrEnum):
+    """Say what a route does with a refusal.
+
+    ``off``: nothing is checked.  ``monitor``: the refusal is counted and the request passes.
+    ``enforce``: the request is refused.
+    """
+
+    OFF = "off"
+    MONITOR = "monitor"
+    ENFORCE = "enforce"
+
+
+class Proof(StrEnum):
+    """Say what ties one request to the instance; only ``bearer`` (the token alone) exists so far."""
+
+    BEARER = "bearer"
+
+
+class Environment(StrEnum):
+    """Say which world a deployment belongs to; tokens of one are refused in the other."""
+
+    PROD = "prod"
+    LAB = "lab"
+
+
+class Platform(StrEnum):
+    """Name the operating system that an app is built for."""
+
+    IOS = "ios"
+    ANDROID = "android"
+
+
+class Purpose(StrEnum):
+    """Say what a statement and its challenge are for (protocol, section 1)."""
+
+    ENROL = "enrol"
+    RENEW = "renew"
+
+
+class AppAttestEnvironment(Enum):
+    """Name Apple's two App Attest environments; one never passes for the other.
+
+    The value is the AAGUID that authenticator data carries
+    (Apple, "Validating apps that connect to your server", step 8).
+    """
+
+    PRODUCTION = b"appattest\x00\x00\x00\x00\x00\x00\x00"
+    DEVELOPMENT = b"appattestdevelop"

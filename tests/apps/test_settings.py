@@ -1,0 +1,200 @@
+"""Show that a good file is understood and that a bad one shows all of its faults."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchword.apps.settings import Address, ConfigurationError, load_settings
+from watchword.apps.settings.template import TEMPLATE
+from watchword.attestation.interface import AndroidApp, AppleApp
+from watchword.vocabulary import AppAttestEnvironment, Environment, Level, Mode, Platform
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    """Write a configuration file and return its path."""
+    file = tmp_path / "watchword.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def faults_of(file: Path) -> dict[str, tuple[int | None, str, str]]:
+    """Return the faults of a file by path."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(file)
+    return {f.path: (f.line, f.got, f.expected) for f in caught.value.faults}
+
+
+def test_template_is_understood(tmp_path: Path) -> None:
+    """The file that ``init`` writes is whole, and each value arrives as its domain type."""
+    settings = load_settings(write(tmp_path, TEMPLATE))
+    assert settings.environment is Environment.LAB
+    assert settings.trust_lab
+    assert not settings.trust_vendors
+    assert settings.service.state_dir == tmp_path.resolve() / ".watchword"
+    assert settings.service.token_lifetime == 300
+    ios, android = settings.apps["clinic-ios"], settings.apps["clinic-android"]
+    assert ios.identity == AppleApp("ABCDE12345", "com.example.clinic")
+    assert isinstance(ios.identity, AppleApp)
+    assert ios.identity.environment is AppAttestEnvironment.PRODUCTION
+    assert isinstance(android.identity, AndroidApp)
+    assert {len(digest) for digest in android.identity.signing_digests} == {32}
+    assert (android.platform, android.minimum_version) == (Platform.ANDROID, "100")
+    api = settings.apis["clinic"]
+    assert api.listen == Address("127.0.0.1", 8080)
+    assert [(r.pattern, r.mode, r.level) for r in api.routes] == [
+        ("/health", Mode.OFF, Level.HARDWARE),
+        ("/**", Mode.ENFORCE, Level.HARDWARE),
+    ]
+
+
+@pytest.mark.parametrize("word", ["off", "monitor", "enforce"])
+def test_mode_words_stay_words(tmp_path: Path, word: str) -> None:
+    """YAML 1.1 would read ``off`` as false, which would be no mode at all."""
+    text = TEMPLATE.replace("mode: enforce", f"mode: {word}")
+    assert load_settings(write(tmp_path, text)).apis["clinic"].routes[1].mode is Mode(word)
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    """Faults of shape, of value and between sections stand in one answer, with their lines."""
+    text = """\
+version: 1
+environment: prod
+service:
+  issuer: http://insecure.example
+  listen: 0.0.0.0:99999
+  token_lifetime: 2h
+  sekret: 1
+trust: {anchors: [lab]}
+apps:
+  a: {platform: ios, team_id: abc, bundle_id: com.x, bundel_id: y}
+  b: {platform: symbian}
+  b: {platform: android}
+apis:
+  c:
+    audience: x
+    apps: [a, nope]
+    listen: 127.0.0.1:80
+    routes:
+      - {path: foo, mod: enforce, likelihood: 4}
+      - {path: /**, proof: session}
+"""
+    faults = faults_of(write(tmp_path, text))
+    assert {path: line for path, (line, _, _) in faults.items()} == {
+        "service.issuer": 4,
+        "service.listen": 5,
+        "service.token_lifetime": 6,
+        "service.sekret": 7,
+        "trust.anchors": 8,
+        "apps.a.team_id": 10,
+        "apps.a.bundel_id": 10,
+        "apps.b.platform": 11,
+        "apps.b": 12,
+        "apis.c.apps[1]": 16,
+        "apis.c.listen": 17,
+        "apis.c.routes[0].path": 19,
+        "apis.c.routes[0].mod": 19,
+        "apis.c.routes[0].likelihood": 19,
+        "apis.c.routes[1].proof": 20,
+    }
+    assert faults["apps.a.bundel_id"][2].startswith("'bundle_id'?")
+    assert faults["service.token_lifetime"][1:] == ("'2h'", "30s to 1h")
+
+
+def test_render_names_file_line_got_and_expected(tmp_path: Path) -> None:
+    """A person reads where the fault is and what to write instead."""
+    file = write(tmp_path, TEMPLATE.replace("mode: enforce", "mode: enforced"))
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(file)
+    text = caught.value.render()
+    line = TEMPLATE[: TEMPLATE.index("mode: enforce\n")].count("\n") + 1
+    assert f"{file}:{line}  apis.clinic.routes[1].mode" in text
+    assert "got       'enforced'" in text
+    assert "expected  one of 'off', 'monitor' or 'enforce'" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("listen: 127.0.0.1:8440", "listen: 0.0.0.0:8440", "service.listen"),
+        ("listen: 127.0.0.1:8080", "listen: 192.168.0.7:8080", "apis.clinic.listen"),
+    ],
+)
+def test_lab_stays_on_loopback(tmp_path: Path, old: str, new: str, path: str) -> None:
+    """A lab that others can reach would let anybody's simulated phone in."""
+    assert set(faults_of(write(tmp_path, TEMPLATE.replace(old, new)))) == {path}
+
+
+def test_lab_anchors_are_refused_in_prod(tmp_path: Path) -> None:
+    """The lab's trust can't be switched on in production, and isn't on by default."""
+    prod = TEMPLATE.replace("environment: lab", "environment: prod").replace(
+        "issuer: http://127.0.0.1:8440", "issuer: https://attest.clinic.example"
+    )
+    settings = load_settings(write(tmp_path, prod))
+    assert (settings.trust_vendors, settings.trust_lab) == (True, False)
+    faults = faults_of(write(tmp_path, prod + "trust: {anchors: [vendors, lab]}\n"))
+    assert set(faults) == {"trust.anchors"}
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("", ""),
+        ("[1, 2]", ""),
+        ("a: [", ""),
+        ("a: !!python/object:os.system x", ""),
+        ("\x00", ""),
+        ("- " * 2000, ""),
+        ("a: " + "[" * 5000, ""),
+    ],
+)
+def test_unreadable_files_are_faults(tmp_path: Path, text: str, path: str) -> None:
+    """Whatever stands in the file, the answer is a fault and never a stack trace."""
+    faults = faults_of(write(tmp_path, text))
+    assert path in faults or faults
+
+
+def test_aliases_are_refused(tmp_path: Path) -> None:
+    """A few lines of aliases can expand to gigabytes; they are refused without expanding."""
+    rows = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for previous, name in zip("abcdefgh", "bcdefghi", strict=True):
+        rows.append(f"{name}: &{name} [" + ", ".join([f"*{previous}"] * 9) + "]")
+    faults = faults_of(write(tmp_path, "\n".join(rows)))
+    assert any(got == "a YAML alias" for _, got, _ in faults.values())
+
+
+def test_too_large_a_file_is_refused(tmp_path: Path) -> None:
+    """The cap holds before anything is parsed."""
+    faults = faults_of(write(tmp_path, "#" * 300_000))
+    assert faults[""][1] == "more than 262144 bytes"
+
+
+def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    """The way out stands in the message."""
+    assert "watchword init" in faults_of(tmp_path / "none.yaml")[""][2]
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_faults_or_settings(
+    tmp_path_factory: pytest.TempPathFactory, raw: bytes
+) -> None:
+    """No bytes make the reader raise anything but its own error."""
+    file = tmp_path_factory.mktemp("any") / "w.yaml"
+    file.write_bytes(raw)
+    with pytest.raises(ConfigurationError):
+        load_settings(file)
+
+
+def test_two_apis_may_not_share_audience_or_address(tmp_path: Path) -> None:
+    """A token for one API must not open another."""
+    extra = TEMPLATE[TEMPLATE.index("  clinic:\n") :].replace("  clinic:\n", "  second:\n")
+    faults = faults_of(write(tmp_path, TEMPLATE + extra))
+    assert set(faults) == {"apis.second.audience", "apis.second.listen"}
+
+
+def test_level_none_is_no_requirement_one_can_write(tmp_path: Path) -> None:
+    """A route can't ask for level none: ``mode: off`` says that, and says it openly."""
+    text = TEMPLATE.replace("level: hardware", "level: none")
+    assert set(faults_of(write(tmp_path, text))) == {"apis.clinic.routes[1].level"}
+    assert Level.NONE.rank == 0
