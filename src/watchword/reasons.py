@@ -16,6 +16,7 @@ The error tree::
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import Self
 
 
 class Category(StrEnum):
@@ -194,6 +195,7 @@ class Reason(Enum):
     # The service.
     STORE_UNAVAILABLE = ("store.unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_OVERLOADED = ("service.overloaded", _C.UNAVAILABLE, _P.UNAVAILABLE)
+    SERVICE_UNREACHABLE = ("service.unreachable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_INTERNAL = ("service.internal", _C.UNAVAILABLE, _P.INTERNAL)
 
     @property
@@ -251,7 +253,7 @@ class RefusedError(WatchwordError):
         super().__init__("; ".join(str(refusal) for refusal in self.refusals))
 
     @classmethod
-    def because(cls, reason: Reason, detail: str = "") -> "RefusedError":
+    def because(cls, reason: Reason, detail: str = "") -> Self:
         """Make an error of this class with a single cause."""
         return cls((Refusal(reason, detail),))
 

@@ -1,0 +1,1 @@
+"""Carry out every I/O: one folder for each port."""

@@ -1,0 +1,131 @@
+"""Keep the lab's files in ``lab/`` of the state directory, mode 0600.
+
+The seed is as secret as the simulated vendors' private keys: whoever has it passes every gate
+of this lab (and of no other deployment).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from watchword.adapters.keyring.private_file import locked_directory, read_private, write_private
+from watchword.encoding import strict_json
+from watchword.lab import LabAuthorities
+from watchword.ports import Entropy
+from watchword.reasons import MalformedError, WatchwordError
+
+SEED_BYTES: Final = 32
+
+_MAX_PHONE_BYTES: Final = 64 * 1024
+_SLOT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
+
+
+class LabStoreError(WatchwordError):
+    """Report a file of the lab that can't be used, and what to do about it."""
+
+
+def load_or_create(state_dir: Path, entropy: Entropy) -> LabAuthorities:
+    """Return the authorities of this deployment's lab; the first call makes them.
+
+    Of several processes that come first at once, one makes the seed and all get the same.
+
+    :raises WatchwordError: when the seed can't be read, written or trusted.
+    """
+    directory = _lab_directory(state_dir)
+    path = directory / "seed"
+    with locked_directory(directory):
+        seed = read_private(path)
+        if seed is None:
+            seed = entropy.token_bytes(SEED_BYTES)
+            write_private(path, seed)
+    if len(seed) != SEED_BYTES:
+        raise LabStoreError(
+            f"{path}: got {len(seed)} bytes, expected {SEED_BYTES}; remove it and a new lab is made"
+        )
+    return LabAuthorities.from_seed(seed)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPhone:
+    """Hold what brings a phone back as it was; see :class:`watchword.lab.PhoneSetup`.
+
+    :param session: the client's exported session, None if it isn't enrolled.
+    """
+
+    name: str
+    generation: int
+    counter: int
+    session: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+class PhoneSlot:
+    """Keep one phone; only :func:`occupied_slot` makes it."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep it in ``path``."""
+        self._path = path
+
+    def load(self) -> StoredPhone | None:
+        """Return the phone that was kept here, None if there is none.
+
+        :raises WatchwordError: when the file can't be used.
+        """
+        data = read_private(self._path)
+        if data is None:
+            return None
+        try:
+            document = strict_json.loads(data, _MAX_PHONE_BYTES)
+            session = document["session"]
+            return StoredPhone(
+                name=str(document["name"]),
+                generation=int(document["generation"]),
+                counter=int(document["counter"]),
+                session=session if isinstance(session, dict) else None,
+            )
+        except (MalformedError, KeyError, TypeError, ValueError):
+            raise LabStoreError(
+                f"{self._path}: isn't a phone of the lab; remove it and a new phone is made"
+            ) from None
+
+    def save(self, phone: StoredPhone) -> None:
+        """Keep this phone instead of the one before.
+
+        :raises WatchwordError: when the disk refuses.
+        """
+        write_private(
+            self._path,
+            strict_json.dumps(
+                {
+                    "name": phone.name,
+                    "generation": phone.generation,
+                    "counter": phone.counter,
+                    "session": phone.session,
+                }
+            ),
+        )
+
+
+@contextmanager
+def occupied_slot(state_dir: Path, slot: str) -> Iterator[PhoneSlot]:
+    """Hold one phone for one process at a time: two would make its counter go back.
+
+    :param slot: letters, digits, dots, dashes and underscores.
+    :raises ValueError: on any other name, which could lead out of the directory.
+    """
+    if not _SLOT_NAME.fullmatch(slot):
+        raise ValueError(f"got slot {slot!r}, expected letters, digits, dots and dashes")
+    directory = _lab_directory(state_dir) / "phones" / slot
+    with locked_directory(directory):
+        yield PhoneSlot(directory / "phone.json")
+
+
+def _lab_directory(state_dir: Path) -> Path:
+    """Return the lab's directory, and make the one above it private where it is new."""
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabStoreError(f"{state_dir}: can't be made: {error.strerror}") from None
+    return state_dir / "lab"

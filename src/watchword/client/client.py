@@ -1,0 +1,316 @@
+"""Be the app's side of the protocol: enrol, hold tokens, renew them before they expire."""
+
+import contextlib
+import ipaddress
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from watchword.client.device import Device
+from watchword.client.errors import (
+    ChallengeRefusedError,
+    EvidenceRefusedError,
+    InstanceRefusedError,
+    InstanceUnknownError,
+    ServiceRefusedError,
+    ServiceUnavailableError,
+    UnreadableAnswerError,
+)
+from watchword.client.exchange import MAX_ATTEMPTS, Exchange, Patience
+from watchword.client.session import HeldToken, Session
+from watchword.client.statement import binding_of, build_statement
+from watchword.encoding import base64url
+from watchword.vocabulary import Purpose
+
+RENEW_FROM: Final = 0.6
+RENEW_SPAN: Final = 0.2
+"""A token is renewed at a random point between 60 % and 80 % of its life, so that phones which
+enrolled at one moment (after an outage, a push message) don't renew at one moment."""
+
+POSTPONED_SHARE: Final = 0.2
+"""A failed early renewal is repeated when so much of the token's remaining life has passed."""
+
+_TIMEOUT: Final = httpx.Timeout(10.0, connect=5.0)
+
+
+class WatchwordClient:
+    """Hold one instance of an app at one service; safe to use from many threads.
+
+    Never logs; a token is in no repr and in no error.
+    """
+
+    def __init__(
+        self,
+        service_url: str,
+        app: str,
+        device: Device,
+        audiences: Sequence[str],
+        *,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
+        issuer: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Prepare a client; nothing is sent yet.
+
+        :param service_url: where the service listens; ``https``, or ``http`` on loopback.
+        :param app: the app's name under ``apps`` in ``watchword.yaml``.
+        :param audiences: the APIs to get tokens for, at least one.
+        :param clock: returns seconds since 1970, for example ``time.time``.
+        :param jitter: returns a number from 0 to below 1, for example ``random.random``.
+        :param issuer: the service's ``issuer`` where it isn't ``service_url``.
+        :param transport: an httpx transport, for tests.
+        :raises ValueError: on a URL without TLS, or without audiences.
+        """
+        url = httpx.URL(service_url)
+        if not _is_safe(url):
+            raise ValueError("expected a service URL with https, or with http on loopback")
+        if not audiences or len(set(audiences)) != len(audiences):
+            raise ValueError("expected at least one audience, each once")
+        self._issuer = service_url if issuer is None else issuer
+        self._app = app
+        self._device = device
+        self._audiences = tuple(audiences)
+        self._clock = clock
+        self._jitter = jitter
+        self._http = httpx.Client(
+            base_url=service_url,
+            # Nothing is compressed: see exchange.
+            headers={"content-type": "application/json", "accept-encoding": "identity"},
+            timeout=_TIMEOUT,
+            transport=transport,
+            # Loopback is never reached through the proxy that an environment names.
+            trust_env=url.scheme == "https",
+        )
+        self._exchange = Exchange(self._http, Patience(jitter, sleep))
+        self._session: Session | None = None
+        self._final: ServiceRefusedError | None = None
+        # Held while talking to the service: a second caller waits for the first one's tokens
+        # and never starts a renewal of its own.
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        """Name the app and whether it is enrolled; nothing that must stay secret."""
+        state = "enrolled" if self._session else "not enrolled"
+        return f"WatchwordClient(app={self._app!r}, {state})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the service; the session stays."""
+        self._http.close()
+
+    @property
+    def level(self) -> str | None:
+        """Return the level that the service attested, None before the enrolment."""
+        return self._session.level if self._session else None
+
+    @property
+    def instance(self) -> str | None:
+        """Return the instance id, None before the enrolment."""
+        return self._session.instance if self._session else None
+
+    def enrol(self) -> None:
+        """Enrol a new instance with new keys and get its first tokens.
+
+        A refused challenge (it may have expired while the vendor was slow) is replaced once.
+        After a final refusal only an explicit call of this method asks the service again.
+
+        :raises ClientError: see :mod:`watchword.client.errors`.
+        """
+        with self._lock, self._remembering_final():
+            try:
+                self._enrol_once()
+            except ChallengeRefusedError:
+                self._enrol_once()
+
+    def renew(self) -> None:
+        """Get new tokens now; enrols where there is no instance yet.
+
+        An instance that the service doesn't know (any more) is enrolled anew, once.  A revoked
+        one is not: the error is final.
+
+        :raises ClientError: see :mod:`watchword.client.errors`.
+        """
+        with self._lock:
+            self._renew(MAX_ATTEMPTS)
+
+    def token(self, audience: str) -> str:
+        """Return a token for one API that is valid now.
+
+        While a token is valid, a service that can't be reached isn't noticed.
+
+        :raises ClientError: if there is none to be had; never returns anything else instead.
+        :raises ValueError: if the client wasn't made for this audience.
+        """
+        if audience not in self._audiences:
+            raise ValueError(f"got audience {audience!r}, expected one of {self._audiences}")
+        held, now = self._held(audience), self._clock()
+        if held is not None and now < held.expires_at:
+            # Nobody waits for another caller's early renewal: the token works meanwhile.
+            if now >= held.renew_at and self._lock.acquire(blocking=False):
+                try:
+                    self._renew_early(audience, now)
+                finally:
+                    self._lock.release()
+            return self._held_now(audience)
+        with self._lock:
+            held = self._held(audience)
+            if held is None or self._clock() >= held.expires_at:
+                self._renew(MAX_ATTEMPTS)
+            return self._held_now(audience)
+
+    def replace_token(self, audience: str, refused: str) -> str:
+        """Return another token than ``refused``, which an API's gate turned down.
+
+        Of several callers with the same refused token only the first renews.
+
+        :raises ClientError: see :meth:`token`.
+        """
+        with self._lock:
+            held = self._held(audience)
+            if held is None or held.token == refused:
+                self._renew(MAX_ATTEMPTS)
+            return self.token(audience)
+
+    def export_session(self) -> dict[str, Any] | None:
+        """Return the session as JSON-ready data, None before the enrolment.
+
+        It holds tokens: store it where only the app can read it.
+        """
+        return self._session.export() if self._session else None
+
+    def import_session(self, document: Mapping[str, Any]) -> None:
+        """Go on with an exported session; the device must hold the same keys still.
+
+        :raises ValueError: if it can't be read; enrol then.
+        """
+        session = Session.from_export(document)
+        with self._lock:
+            self._session, self._final = session, None
+
+    def _held(self, audience: str) -> HeldToken | None:
+        session = self._session  # Read once: another thread may replace it.
+        return session.tokens.get(audience) if session else None
+
+    def _held_now(self, audience: str) -> str:
+        held = self._held(audience)
+        assert held is not None  # Every answer was checked for a token of every audience.
+        return held.token
+
+    def _renew(self, attempts: int) -> None:
+        """Renew, or enrol where there is nothing to renew."""
+        if self._final is not None:
+            raise type(self._final)(self._final.problem)
+        if self._session is None:
+            self.enrol()
+            return
+        instance = self._session.instance
+        try:
+            with self._remembering_final():
+                try:
+                    self._renew_once(instance, attempts)
+                except ChallengeRefusedError:
+                    self._renew_once(instance, attempts)
+        except InstanceUnknownError:
+            self._session = None
+            self.enrol()
+
+    @contextlib.contextmanager
+    def _remembering_final(self) -> Iterator[None]:
+        """Remember a final refusal, so that an app that goes on asking costs nobody anything."""
+        self._final = None
+        try:
+            yield
+        except (EvidenceRefusedError, InstanceRefusedError) as error:
+            self._final = error
+            raise
+
+    def _renew_early(self, audience: str, now: float) -> None:
+        """Try once to renew while the token is valid; put it off if the service is away."""
+        held = self._held(audience)
+        if held is None or now < held.renew_at:  # Another caller was quicker.
+            return
+        try:
+            self._renew(attempts=1)
+        except (ServiceUnavailableError, UnreadableAnswerError):
+            if self._session is None:  # The instance was unknown, and enrolling failed.
+                raise
+            self._session = self._session.postponed(now, POSTPONED_SHARE)
+
+    def _enrol_once(self) -> None:
+        challenge = self._challenge(Purpose.ENROL, MAX_ATTEMPTS)
+        self._device.create_keys()
+        statement = self._statement(Purpose.ENROL, challenge)
+        evidence = self._device.attest(binding_of(statement))
+        body = {"statement": base64url.encode(statement), "evidence": dict(evidence)}
+        self._accept("/v1/attestations", body, MAX_ATTEMPTS)
+
+    def _renew_once(self, instance: str, attempts: int) -> None:
+        statement = self._statement(Purpose.RENEW, self._challenge(Purpose.RENEW, attempts))
+        body = {
+            "instance": instance,
+            "statement": base64url.encode(statement),
+            "evidence": dict(self._device.renew(statement)),
+        }
+        self._accept("/v1/tokens", body, attempts)
+
+    def _challenge(self, purpose: Purpose, attempts: int) -> str:
+        answer = self._exchange.post(
+            "/v1/challenges", {"app": self._app, "purpose": purpose.value}, attempts
+        )
+        challenge = answer.get("challenge")
+        if not isinstance(challenge, str) or not challenge:
+            raise UnreadableAnswerError("got a challenge answer without a challenge")
+        return challenge
+
+    def _statement(self, purpose: Purpose, challenge: str) -> bytes:
+        return build_statement(
+            purpose=purpose,
+            issuer=self._issuer,
+            audiences=self._audiences,
+            app=self._app,
+            challenge=challenge,
+            proof_jwk=self._device.proof_jwk,
+            seal_jwk=self._device.seal_jwk,
+        )
+
+    def _accept(self, path: str, body: Mapping[str, Any], attempts: int) -> None:
+        """Send evidence and keep the tokens of the answer.
+
+        Their life is counted from before the request, so that it is never taken for longer
+        than it is, whatever this device's clock says.
+        """
+        sent_at = self._clock()
+        answer = self._exchange.post(path, body, attempts)
+        self._session = Session.from_answer(
+            answer, self._audiences, sent_at, renew_share=RENEW_FROM + RENEW_SPAN * self._jitter()
+        )
+
+
+def _is_safe(url: httpx.URL) -> bool:
+    """Tell whether evidence and tokens may go to this URL: TLS, or not over any network."""
+    if url.scheme == "https":
+        return bool(url.host)
+    if url.scheme != "http":
+        return False
+    if url.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(url.host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,47 @@
+"""Define what the client needs of the platform: the one protocol that a mobile engineer ports."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class Device(Protocol):
+    """Keep an instance's keys in hardware and make evidence with them.
+
+    Public keys are JWKs of P-256 (``{"kty": "EC", "crv": "P-256", "x", "y"}``), the seal key may be
+    X25519.  Methods may raise what the platform raises; the client lets it through.
+    """
+
+    @property
+    def proof_jwk(self) -> Mapping[str, str] | None:
+        """Return the public proof key of the present keys.
+
+        iOS: a Secure Enclave key beside the App Attest key.  Android: None, since the attested
+        key is the proof key, and is made after the statement that it is bound to.
+        """
+
+    @property
+    def seal_jwk(self) -> Mapping[str, str]:
+        """Return the public key to which secrets for this instance are sealed."""
+
+    def create_keys(self) -> None:
+        """Make new keys for a new enrolment and forget the old ones.
+
+        Called before every enrolment: an App Attest key can be attested only once, and a
+        challenge goes into an Android key when that is made.
+        """
+
+    def attest(self, binding: bytes) -> Mapping[str, Any]:
+        """Return the ``evidence`` member of an enrolment.
+
+        iOS: ``attestKey(keyId, clientDataHash: binding)``.  Android: make the key with
+        ``setAttestationChallenge(binding)`` and return its certificate chain.
+
+        :param binding: SHA-256 of the statement, 32 bytes.
+        """
+
+    def renew(self, statement: bytes) -> Mapping[str, Any]:
+        """Return the ``evidence`` member of a renewal.
+
+        iOS: ``generateAssertion(keyId, clientDataHash: SHA-256(statement))``.  Android: an
+        ECDSA-SHA256 signature (DER) over ``watchword/renew/v1``, a zero byte and the statement.
+        """

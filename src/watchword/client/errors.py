@@ -1,0 +1,98 @@
+"""Say what went wrong on the way to a token; there is never a placeholder instead of one.
+
+::
+
+    ClientError
+    +-- ServiceUnavailableError    no answer, or "later": the same call may succeed later
+    +-- UnreadableAnswerError      an answer that isn't the service's (a captive portal, a wrong URL)
+    +-- ServiceRefusedError        the service said no, and why
+        +-- ChallengeRefusedError      also a fresh challenge was refused
+        +-- EvidenceRefusedError       final: this phone, app or key doesn't pass
+        +-- InstanceRefusedError       final: this instance was revoked
+        +-- InstanceUnknownError       the service doesn't know this instance
+"""
+
+from dataclasses import dataclass
+
+from watchword.reasons import PublicClass, WatchwordError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Hold the service's problem document (RFC 9457).
+
+    :param status: HTTP status.
+    :param slug: the public class, for example ``evidence-refused``.
+    :param ref: what support needs to find the reason; None if none came.
+    :param reasons: dotted reason codes; only a lab service tells them.
+    """
+
+    status: int
+    slug: str
+    title: str
+    ref: str | None = None
+    reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Render in one line, with the reference that support asks for."""
+        reasons = f" ({', '.join(self.reasons)})" if self.reasons else ""
+        ref = f"; ref {self.ref}" if self.ref else ""
+        return f"{self.status} {self.slug}: {self.title}{reasons}{ref}"
+
+
+class ClientError(WatchwordError):
+    """Root of the client's errors."""
+
+
+class ServiceUnavailableError(ClientError):
+    """Report that the service couldn't be reached, or asked to come back later.
+
+    :param attempts: how often it was tried.
+    :param retry_after: seconds that the service asked for, None if it named none.
+    """
+
+    def __init__(self, cause: str, attempts: int, retry_after: float | None = None) -> None:
+        self.attempts = attempts
+        self.retry_after = retry_after
+        super().__init__(f"the service is not available after {attempts} attempt(s): {cause}")
+
+
+class UnreadableAnswerError(ClientError):
+    """Report an answer that doesn't follow the protocol; nothing was concluded from it."""
+
+
+class ServiceRefusedError(ClientError):
+    """Report that the service refused; ``problem`` holds what it said."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(f"the service refused: {problem}")
+
+
+class ChallengeRefusedError(ServiceRefusedError):
+    """Report that the challenge was expired, used or not the service's own."""
+
+
+class EvidenceRefusedError(ServiceRefusedError):
+    """Report that the evidence doesn't pass; trying again with the same phone is of no use."""
+
+
+class InstanceRefusedError(ServiceRefusedError):
+    """Report that this instance may not have tokens any more, for example since it was revoked."""
+
+
+class InstanceUnknownError(ServiceRefusedError):
+    """Report that the service has no such instance, for example after it was set up anew."""
+
+
+_BY_SLUG: dict[str, type[ServiceRefusedError]] = {
+    PublicClass.CHALLENGE_REFUSED.slug: ChallengeRefusedError,
+    PublicClass.EVIDENCE_REFUSED.slug: EvidenceRefusedError,
+    PublicClass.INSTANCE_REFUSED.slug: InstanceRefusedError,
+    PublicClass.INSTANCE_UNKNOWN.slug: InstanceUnknownError,
+}
+
+
+def refusal(problem: Problem) -> ServiceRefusedError:
+    """Return the error that fits the problem's class."""
+    return _BY_SLUG.get(problem.slug, ServiceRefusedError)(problem)

@@ -1,0 +1,43 @@
+"""Build the statement that evidence is bound to (protocol, section 1)."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from watchword.encoding import strict_json
+from watchword.vocabulary import Purpose
+
+
+def build_statement(
+    *,
+    purpose: Purpose,
+    issuer: str,
+    audiences: Sequence[str],
+    app: str,
+    challenge: str,
+    proof_jwk: Mapping[str, str] | None,
+    seal_jwk: Mapping[str, str],
+) -> bytes:
+    """Return the statement's bytes; they are sent and hashed as they are, never written anew.
+
+    :param challenge: as the service gave it, base64url.
+    :param proof_jwk: None where the attested key is the proof key (Android): the member is
+        absent then.
+    """
+    statement: dict[str, Any] = {
+        "v": 1,
+        "purpose": purpose.value,
+        "iss": issuer,
+        "aud": list(audiences),
+        "app": app,
+        "challenge": challenge,
+    }
+    if proof_jwk is not None:
+        statement["proof_jwk"] = dict(proof_jwk)
+    statement["seal_jwk"] = dict(seal_jwk)
+    return strict_json.dumps(statement)
+
+
+def binding_of(statement: bytes) -> bytes:
+    """Return SHA-256 of the statement: what evidence carries."""
+    return hashlib.sha256(statement).digest()

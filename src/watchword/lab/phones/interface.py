@@ -1,0 +1,111 @@
+"""Define what a simulated phone is, and what is installed on it.
+
+A phone fits the reference client's ``Device`` protocol without importing it.  Its keys belong to
+the lab's seed, the phone's name and a generation that each enrolment raises, so that a phone
+can be put back as it was from those three and its counter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from watchword.lab.authorities import LabAuthorities
+from watchword.ports import Clock
+from watchword.vocabulary import AppAttestEnvironment, Platform
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledIosApp:
+    """Name the app on an iPhone; ``version`` is the CFBundleVersion."""
+
+    team_id: str
+    bundle_id: str
+    version: str = "1"
+    environment: AppAttestEnvironment = AppAttestEnvironment.PRODUCTION
+
+    @property
+    def app_id(self) -> str:
+        """Return Apple's App ID."""
+        return f"{self.team_id}.{self.bundle_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledAndroidApp:
+    """Name the app on an Android phone.
+
+    :param signing_digests: SHA-256 of each signing certificate, 32 bytes each.
+    :param version_code: the manifest's versionCode.
+    """
+
+    package: str
+    signing_digests: tuple[bytes, ...]
+    version_code: int = 1
+
+
+InstalledApp = InstalledIosApp | InstalledAndroidApp
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneSetup:
+    """Hold what makes one phone of a kind that phone and no other.
+
+    :param name: phones of two names have different keys.
+    :param generation: how often it made new keys; a phone that was never enrolled has 0.
+    :param counter: App Attest's counter of the present key.
+    """
+
+    authorities: LabAuthorities
+    clock: Clock
+    name: str
+    generation: int = 0
+    counter: int = 0
+
+
+class Phone(Protocol):
+    """Be a phone with one app on it."""
+
+    @property
+    def generation(self) -> int:
+        """Return how often it made new keys."""
+
+    @property
+    def counter(self) -> int:
+        """Return how many assertions the present key made; 0 where the platform has none."""
+
+    @property
+    def proof_jwk(self) -> Mapping[str, str] | None:
+        """Return the public proof key; None on Android, where the attested key is the proof key."""
+
+    @property
+    def seal_jwk(self) -> Mapping[str, str]:
+        """Return the public key to which secrets for this instance are sealed."""
+
+    def create_keys(self) -> None:
+        """Make new keys for a new enrolment; the old ones are gone."""
+
+    def attest(self, binding: bytes) -> dict[str, Any]:
+        """Return evidence that is bound to ``binding``, as the wire's ``evidence`` member.
+
+        :param binding: SHA-256 of the statement, or any bytes for a verifier of one's own.
+        """
+
+    def renew(self, statement: bytes) -> dict[str, Any]:
+        """Return renewal evidence over ``statement``, as the wire's ``evidence`` member."""
+
+
+class PhoneModel(Protocol):
+    """Be one kind of phone; its registry line is its name."""
+
+    @property
+    def platform(self) -> Platform:
+        """Return the operating system."""
+
+    @property
+    def summary(self) -> str:
+        """Say in one line what it is."""
+
+    def build(self, app: InstalledApp, setup: PhoneSetup) -> Phone:
+        """Return a phone of this kind with ``app`` on it.
+
+        :raises ValueError: if the app is one of another platform.
+        """

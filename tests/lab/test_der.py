@@ -1,0 +1,62 @@
+"""Hold the DER writer to the decoder of cryptography, and to X.690's examples."""
+
+from typing import Annotated
+
+import pytest
+from cryptography.hazmat import asn1
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchword.lab import der
+
+
+@given(st.integers(min_value=0, max_value=2**200))
+def test_integers_read_back(value: int) -> None:
+    """Any non-negative integer is in the one form that a strict decoder takes."""
+    assert asn1.decode_der(int, der.integer(value)) == value
+
+
+@given(st.binary(max_size=70_000))
+def test_octet_strings_read_back(value: bytes) -> None:
+    """Short and long lengths are in the one form that a strict decoder takes."""
+    assert asn1.decode_der(bytes, der.octet_string(value)) == value
+
+
+def test_booleans_read_back() -> None:
+    """TRUE is 0xff, which strict decoders insist on."""
+    assert asn1.decode_der(bool, der.boolean(True)) is True
+    assert asn1.decode_der(bool, der.boolean(False)) is False
+
+
+@asn1.sequence
+class Tagged:
+    """Hold fields under a short tag and under two- and three-byte ones."""
+
+    short: Annotated[int, asn1.Explicit(10)]
+    long: Annotated[int, asn1.Explicit(31)]
+    longer: Annotated[int, asn1.Explicit(704)]
+
+
+def test_tags_and_sequences_read_back() -> None:
+    """Explicit tags below and above 31 are understood by another implementation."""
+    data = der.sequence(*(der.explicit(tag, der.integer(tag)) for tag in (10, 31, 704)))
+    read = asn1.decode_der(Tagged, data)
+    assert (read.short, read.long, read.longer) == (10, 31, 704)
+
+
+@pytest.mark.parametrize(
+    ("tag", "head"), [(30, "be"), (31, "bf1f"), (127, "bf7f"), (128, "bf8100"), (704, "bf8540")]
+)
+def test_tag_bytes(tag: int, head: str) -> None:
+    """Tag numbers are written as X.690 section 8.1.2 says."""
+    assert der.explicit(tag, b"").hex() == head + "00"
+
+
+def test_sets_are_sorted() -> None:
+    """SET OF is ascending whatever order it is given in."""
+    assert der.set_of([der.integer(3), der.integer(1)]).hex() == "3106020101020103"
+
+
+def test_enumerated_bytes() -> None:
+    """ENUMERATED has its own tag."""
+    assert der.enumerated(1).hex() == "0a0101"
