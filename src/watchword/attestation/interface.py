@@ -223,6 +223,10 @@ class EvidenceFormat(Protocol):
     def platform(self) -> Platform:
         """Return the platform that produces it."""
 
+    @property
+    def evidence_types(self) -> tuple[type, ...]:
+        """Return the classes of evidence, of attestations and renewals, that it verifies."""
+
     def read_attestation(self, members: Mapping[str, Any]) -> Attestation:
         """Read evidence from its members in the request body (protocol, section 1).
 

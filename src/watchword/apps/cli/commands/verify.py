@@ -1,0 +1,167 @@
+"""Verify attestation evidence offline: one piece, or a folder of recorded ones."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from watchword.apps.cli.console import EXIT_REFUSED, print_json
+
+if TYPE_CHECKING:
+    from watchword.apps.evidence_reports import EvidenceReport
+    from watchword.apps.evidence_vectors import Compared, Skipped
+
+_FORMATS = ("app-attest", "android-key")
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.group()
+def command() -> None:
+    """Verify what devices say about themselves, without a running service."""
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  watchword verify evidence --format android-key --file chain.pem --challenge 6368616c
+  watchword verify evidence --format app-attest --file attestation.cbor --app clinic-ios \\
+      --client-data-hash 5e884898da28...
+  watchword verify evidence --vectors recorded/android --json"""
+)
+@click.option("--format", "format_", type=click.Choice(_FORMATS), help="What the file holds.")
+@click.option("--file", type=_FILE, help="PEM chain with the leaf first, or a CBOR object.")
+@click.option(
+    "--challenge", metavar="BYTES", help="What the evidence is bound to (App Attest: hashed)."
+)
+@click.option("--client-data-hash", metavar="BYTES", help="App Attest: the hash itself.")
+@click.option("--key-id", metavar="BYTES", help="App Attest: the key id that the app knows.")
+@click.option("--public-key", type=_FILE, help="The attested key: the file is an assertion.")
+@click.option("--app", "app_name", metavar="NAME", help="The app in watchword.yaml to expect.")
+@click.option("--team-id", help="Expect this iOS app, with --bundle-id.")
+@click.option("--bundle-id", help="Expect this iOS app, with --team-id.")
+@click.option("--development", is_flag=True, help="Expect Apple's development environment.")
+@click.option("--package", help="Expect this Android app, with --signing-digest.")
+@click.option("--signing-digest", metavar="BYTES", multiple=True, help="SHA-256 of a signer.")
+@click.option("--at", metavar="TIME", help="Verify as of this ISO 8601 time instead of now.")
+@click.option(
+    "--anchors", type=_FILE, multiple=True, help="Believe these roots too: PEM, or lab JSON."
+)
+@click.option("--status", type=_FILE, multiple=True, help="Google status list, as downloaded.")
+@click.option("--vectors", type=_FOLDER, help="Verify every row of index.json in this folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_context
+def evidence(ctx: click.Context, /, *, vectors: Path | None, as_json: bool, **options: Any) -> None:
+    """Verify attestation evidence and say everything that is wrong with it.
+
+    BYTES are hex or base64; hex:, base64: or text: in front settles which.
+
+    Exit code 0: accepted (or every row agrees with its record).  1: not so.  2: wrong usage.
+    """
+    if vectors is not None:
+        if any(options.values()):
+            raise click.UsageError("--vectors takes no other option than --json.")
+        ctx.exit(_verify_folder(vectors, as_json=as_json))
+    if options["format_"] is None or options["file"] is None:
+        raise click.UsageError("Give --format and --file, or --vectors.")
+    report = _verify_one(ctx, options)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        _show(report)
+    ctx.exit(0 if report.accepted else EXIT_REFUSED)
+
+
+def _verify_one(ctx: click.Context, options: dict[str, Any]) -> "EvidenceReport":
+    """Read the file by its format and verify it."""
+    from watchword.apps.cli import evidence_options
+    from watchword.apps.evidence_files import read_certificates, read_evidence, read_public_key
+    from watchword.apps.evidence_reports import report_assertion, report_attestation
+    from watchword.attestation.interface import AndroidKeyChain, Attestation, Expected
+
+    file: Path = options["file"]
+    app = evidence_options.find_app(ctx.obj, options)
+    binding = evidence_options.find_binding(options)
+    if options["public_key"] is not None:
+        if options["format_"] != "app-attest" or binding is None:
+            raise click.UsageError("An assertion is app-attest, and needs what it is bound to.")
+        key = read_public_key(options["public_key"])
+        return report_assertion(file.name, read_evidence(file), binding, key, app)
+    read: Attestation
+    unchecked: tuple[str, ...] = ()
+    if options["format_"] == "android-key":
+        read = AndroidKeyChain(read_certificates(file))
+    else:
+        read, unchecked = evidence_options.read_app_attest(file, options["key_id"])
+    at = evidence_options.find_instant(options["at"])
+    trust = evidence_options.find_trust(options)
+    report = report_attestation(file.name, read, Expected(binding, app), trust, at)
+    return replace(report, unchecked=(*report.unchecked, *unchecked))
+
+
+def _show(report: "EvidenceReport") -> None:
+    """Print one report for people."""
+    claims = report.claims or {}
+    click.echo(f"{'accept' if report.accepted else 'reject'}  level {report.level.value}")
+    for refusal in report.refusals:
+        click.echo(f"  {refusal}")
+    for name in ("anchor", "attestation_security", "key_security", "app", "boot", "counter"):
+        if claims.get(name) is not None:
+            click.echo(f"  {name:<20} {_plain(claims[name])}")
+    if report.leniencies:
+        click.echo(f"  {'let pass':<20} {', '.join(report.leniencies)}")
+    if report.unchecked:
+        click.echo(f"  {'not checked':<20} {', '.join(report.unchecked)}")
+
+
+def _plain(value: Any) -> str:
+    """Return a claim as text without brackets."""
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {_plain(item)}" for name, item in value.items() if item)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _verify_folder(folder: Path, *, as_json: bool) -> int:
+    """Verify a folder and print row by row; return the exit code."""
+    from watchword.apps.evidence_vectors import Compared, Skipped, verify_folder
+
+    compared: list[Compared] = []
+    skipped: list[Skipped] = []
+    for row in verify_folder(folder):
+        if isinstance(row, Skipped):
+            skipped.append(row)
+            continue
+        compared.append(row)
+        if as_json:
+            print_json(row.as_dict())
+        elif not row.agrees:
+            click.echo(f"{row.report.id}: {'; '.join(row.differences)}")
+            for refusal in row.report.refusals:
+                click.echo(f"  {refusal}")
+    _show_summary(compared, skipped, err=as_json)
+    return 0 if compared and all(row.agrees for row in compared) else EXIT_REFUSED
+
+
+def _show_summary(
+    compared: "Sequence[Compared]", skipped: "Sequence[Skipped]", *, err: bool
+) -> None:
+    """Print how many agree, what was let pass, and what was left out and why."""
+    agree = sum(row.agrees for row in compared)
+    accepted = sum(row.report.accepted for row in compared)
+    click.echo(
+        f"{agree} of {len(compared)} agree with the record "
+        f"({accepted} accepted, {len(compared) - accepted} rejected)",
+        err=err,
+    )
+    counts = {
+        "rejected": Counter(code for row in compared for code in row.report.reasons),
+        "let pass": Counter(name for row in compared for name in row.report.leniencies),
+        "not checked": Counter(name for row in compared for name in row.report.unchecked),
+        "skipped": Counter(row.why for row in skipped),
+    }
+    for what, counter in counts.items():
+        for name, count in counter.most_common():
+            click.echo(f"  {what:<12} {count:>4}  {name}", err=err)

@@ -1,0 +1,148 @@
+"""Verify evidence offline and put everything that was found into a report."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from watchword.attestation.formats import app_attest
+from watchword.attestation.interface import (
+    AppRegistration,
+    Attestation,
+    Expected,
+    Trust,
+    UnverifiedClaims,
+)
+from watchword.attestation.service import examine
+from watchword.policy.service import appraise_unverified
+from watchword.reasons import MalformedError, Refusal
+from watchword.vocabulary import Level
+
+ACCEPT: Final = "accept"
+REJECT: Final = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceReport:
+    """Hold the outcome of verifying and appraising one piece of evidence.
+
+    :param claims: what the evidence says; proven only where the verdict is ``accept``.
+    """
+
+    id: str
+    level: Level
+    refusals: tuple[Refusal, ...]
+    claims: Mapping[str, Any] | None
+    unchecked: tuple[str, ...] = ()
+    leniencies: tuple[str, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """Tell whether nothing was wrong."""
+        return not self.refusals
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return the codes of everything that is wrong, each once, in order."""
+        return list(dict.fromkeys(refusal.reason.code for refusal in self.refusals))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as it is printed with ``--json``."""
+        return {
+            "id": self.id,
+            "verdict": ACCEPT if self.accepted else REJECT,
+            "level": self.level.value,
+            "reasons": self.reasons,
+            "claims": self.claims,
+            "unchecked": list(self.unchecked),
+            "leniencies": list(self.leniencies),
+        }
+
+
+def report_attestation(
+    name: str, evidence: Attestation, expected: Expected, trust: Trust, now: datetime
+) -> EvidenceReport:
+    """Verify and appraise evidence that enrols; unlike the service, say all that is wrong."""
+    examination = examine(evidence, expected, trust, now)
+    claims = examination.claims
+    if claims is None:
+        return EvidenceReport(name, Level.NONE, examination.refusals, None)
+    verdict = appraise_unverified(claims, expected.app)
+    refusals = (*examination.refusals, *verdict.refusals)
+    return EvidenceReport(
+        id=name,
+        level=Level.NONE if refusals else verdict.level,
+        refusals=refusals,
+        claims=_claims(claims),
+        unchecked=tuple(dict.fromkeys((*claims.unchecked, *verdict.unchecked))),
+        leniencies=claims.leniencies,
+    )
+
+
+def report_assertion(
+    name: str,
+    assertion: bytes,
+    client_data_hash: bytes,
+    public_key: bytes,
+    app: AppRegistration | None,
+) -> EvidenceReport:
+    """Verify an App Attest assertion under a key that was attested earlier."""
+    try:
+        data, _, _ = app_attest.read_assertion(assertion)
+        examination = app_attest.examine_assertion(assertion, client_data_hash, public_key, app)
+    except MalformedError as error:
+        return EvidenceReport(name, Level.NONE, error.refusals, None)
+    return EvidenceReport(
+        id=name,
+        level=Level.NONE if examination.refusals else Level.HARDWARE,
+        refusals=examination.refusals,
+        claims={
+            "format": app_attest.NAME,
+            "counter": data.counter,
+            "app_version": data.app_version,
+            "fields": {
+                "rp_id_hash": data.rp_id_hash.hex(),
+                "flags": data.flags,
+                "counter": data.counter,
+                "trailing": data.trailing_raw.hex(),
+            },
+        },
+        # Nothing here knows the counter of the assertion before.
+        unchecked=("counter",) if app is not None else ("app", "counter"),
+        leniencies=data.leniencies,
+    )
+
+
+def _claims(claims: UnverifiedClaims) -> dict[str, Any]:
+    """Return claims as JSON, bytes as hex, the key as base64 of its SPKI."""
+    app, boot = claims.app, claims.boot
+    return {
+        "format": claims.format,
+        "platform": claims.platform.value,
+        "anchor": claims.anchor,
+        "attestation_security": claims.attestation_security.value,
+        "key_security": claims.key_security.value,
+        "key_generated": claims.key_generated,
+        "counter": claims.counter,
+        "public_key": base64.b64encode(claims.public_key).decode(),
+        "app": None
+        if app is None
+        else {
+            "ids": list(app.ids),
+            "versions": dict(app.versions),
+            "signing_digests": _hex(sorted(app.signing_digests)),
+        },
+        "boot": None
+        if boot is None
+        else {
+            "device_locked": boot.device_locked,
+            "state": boot.state.value,
+            "verified_boot_key": boot.verified_boot_key.hex(),
+        },
+        "fields": dict(claims.fields),
+    }
+
+
+def _hex(values: Sequence[bytes]) -> list[str]:
+    return [value.hex() for value in values]

@@ -1,0 +1,1 @@
+"""Verify evidence: what a device says, against what the vendor signed for."""

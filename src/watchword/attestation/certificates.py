@@ -1,0 +1,236 @@
+"""Read X.509 certificates leniently and check one signature strictly.
+
+``cryptography`` refuses to parse the leaves of some genuine phones (an extra NULL in the algorithm
+identifier of Titan M, extensions of Huawei), so that the fields are found by our own DER walker;
+the signature itself is checked by ``cryptography`` over the signed bytes as they arrived.  Leniency in
+reading can't forge anything: what is read is what was signed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NoReturn
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from watchword.encoding import der
+from watchword.encoding.der import Tlv
+from watchword.reasons import MalformedError, Reason
+
+BASIC_CONSTRAINTS: Final = "2.5.29.19"
+KEY_USAGE: Final = "2.5.29.15"
+
+MAX_CERTIFICATE_BYTES: Final = 16 * 1024
+"""Most bytes of one certificate; the largest real one (an ML-DSA leaf apart) has about 1.5 kB."""
+
+P256_SPKI_PREFIX: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
+"""What stands before the point in every SubjectPublicKeyInfo of an uncompressed P-256 key (RFC 5480)."""
+
+_KEY_CERT_SIGN: Final = 0x04
+"""The bit keyCertSign in the first byte of KeyUsage (RFC 5280 section 4.2.1.3)."""
+
+_ECDSA: Final[Mapping[str, hashes.HashAlgorithm]] = {
+    "1.2.840.10045.4.3.2": hashes.SHA256(),
+    "1.2.840.10045.4.3.3": hashes.SHA384(),
+    "1.2.840.10045.4.3.4": hashes.SHA512(),
+}
+_RSA: Final[Mapping[str, hashes.HashAlgorithm]] = {
+    "1.2.840.113549.1.1.11": hashes.SHA256(),
+    "1.2.840.113549.1.1.12": hashes.SHA384(),
+    "1.2.840.113549.1.1.13": hashes.SHA512(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Hold one certificate that was read, not yet believed.
+
+    :param tbs: the signed bytes.
+    :param issuer: DER Name; ``subject`` likewise.
+    :param spki: DER SubjectPublicKeyInfo.
+    :param extensions: content of each extension by its object identifier, in order.
+    """
+
+    der: bytes
+    tbs: bytes
+    serial_hex: str
+    issuer: bytes
+    subject: bytes
+    validity: Tlv
+    spki: bytes
+    algorithm: str
+    signature: bytes
+    extensions: Mapping[str, bytes]
+
+    def window(self) -> tuple[datetime, datetime]:
+        """Return notBefore and notAfter.
+
+        Read only when asked for, since some leaves carry dates that aren't any.
+
+        :raises MalformedError: with ``encoding.der``.
+        """
+        not_before, not_after = der.sequence(self.validity)
+        return der.time(not_before), der.time(not_after)
+
+    def basic_constraints(self) -> tuple[bool, int | None]:
+        """Return whether this is a CA, and its path length constraint (RFC 5280 section 4.2.1.9).
+
+        :raises MalformedError: with ``encoding.der``.
+        """
+        content = self.extensions.get(BASIC_CONSTRAINTS)
+        if content is None:
+            return False, None
+        members = der.sequence(der.read(content))
+        is_ca = bool(members) and members[0].is_universal(der.BOOLEAN) and der.boolean(members[0])
+        path = next((der.integer(item) for item in members if item.is_universal(der.INTEGER)), None)
+        return is_ca, path
+
+    def may_sign_certificates(self) -> bool | None:
+        """Return KeyUsage's keyCertSign, None where the extension is absent.
+
+        :raises MalformedError: with ``encoding.der``.
+        """
+        content = self.extensions.get(KEY_USAGE)
+        if content is None:
+            return None
+        usage = der.read(content)
+        return (
+            usage.is_universal(der.BIT_STRING)
+            and len(usage.content) > 1
+            and bool(usage.content[1] & _KEY_CERT_SIGN)
+        )
+
+    def subject_attributes(self) -> Mapping[str, str]:
+        """Return the attributes of the subject by object identifier.
+
+        :raises MalformedError: with ``encoding.der``.
+        """
+        attributes: dict[str, str] = {}
+        for relative in der.sequence(der.read(self.subject)):
+            for pair in der.set_of(relative):
+                kind, value = _exactly(der.sequence(pair), 2, "an attribute")
+                attributes[der.object_identifier(kind)] = value.content.decode("utf-8", "replace")
+        return attributes
+
+    def is_signed_by(self, spki: bytes) -> bool:
+        """Tell whether the key in ``spki`` signed this certificate; anything unusual is no."""
+        try:
+            key = load_der_public_key(spki)
+            if isinstance(key, EllipticCurvePublicKey) and self.algorithm in _ECDSA:
+                key.verify(self.signature, self.tbs, ECDSA(_ECDSA[self.algorithm]))
+            elif isinstance(key, RSAPublicKey) and self.algorithm in _RSA:
+                key.verify(self.signature, self.tbs, PKCS1v15(), _RSA[self.algorithm])
+            else:
+                return False
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+            return False
+        return True
+
+
+def read_certificate(data: bytes) -> Certificate:
+    """Return the certificate in ``data`` (RFC 5280 section 4.1).
+
+    :raises MalformedError: with ``encoding.der``.
+    """
+    if len(data) > MAX_CERTIFICATE_BYTES:
+        _refuse(f"got a certificate of {len(data)} bytes, expected at most {MAX_CERTIFICATE_BYTES}")
+    tbs, outer, signature = _exactly(der.sequence(der.read(data)), 3, "a certificate")
+    fields = list(der.sequence(tbs))
+    if fields and fields[0].is_context(0):
+        fields.pop(0)  # The version says nothing that the extensions don't.
+    if len(fields) < 6:
+        _refuse(f"got {len(fields)} fields of a certificate, expected at least 6")
+    serial, inner, issuer, validity, subject, spki, *optional = fields
+    algorithm = _algorithm(outer)
+    # The outer identifier isn't signed; the inner one is (RFC 5280 section 4.1.1.2).
+    if _algorithm(inner) != algorithm:
+        _refuse("got two different signature algorithms in one certificate")
+    der.integer(serial)
+    _exactly(der.sequence(validity), 2, "a validity")
+    return Certificate(
+        der=data,
+        tbs=tbs.raw,
+        serial_hex=format(int.from_bytes(serial.content, "big"), "x"),
+        issuer=issuer.raw,
+        subject=subject.raw,
+        validity=validity,
+        spki=spki.raw,
+        algorithm=algorithm,
+        signature=der.bits(signature),
+        extensions=_extensions(optional),
+    )
+
+
+def p256_point(spki: bytes) -> bytes | None:
+    """Return the 65-byte X9.62 point of a P-256 key, None for any other key."""
+    if len(spki) == len(P256_SPKI_PREFIX) + 65 and spki.startswith(P256_SPKI_PREFIX + b"\x04"):
+        return spki[len(P256_SPKI_PREFIX) :]
+    return None
+
+
+def load_p256(spki: bytes) -> EllipticCurvePublicKey | None:
+    """Return the P-256 key in ``spki``, None if it is of another kind or not on the curve."""
+    if p256_point(spki) is None:
+        return None
+    try:
+        key = load_der_public_key(spki)
+    except (UnsupportedAlgorithm, ValueError):
+        return None
+    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
+        return key
+    return None
+
+
+def is_p256_signature(spki: bytes, signature: bytes, message: bytes) -> bool:
+    """Tell whether ``signature`` is ECDSA with SHA-256 over ``message`` by the P-256 key in ``spki``."""
+    key = load_p256(spki)
+    if key is None:
+        return False
+    try:
+        key.verify(signature, message, ECDSA(hashes.SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _algorithm(tlv: Tlv) -> str:
+    """Return the object identifier of an AlgorithmIdentifier; parameters may be anything.
+
+    None of the algorithms that we verify takes parameters, and Titan M writes a stray NULL.
+    """
+    members = der.sequence(tlv)
+    if not members:
+        _refuse("got an empty algorithm identifier")
+    return der.object_identifier(members[0])
+
+
+def _extensions(optional: list[Tlv]) -> Mapping[str, bytes]:
+    """Return the contents of the extensions by object identifier; refuse one that occurs twice."""
+    found: dict[str, bytes] = {}
+    for tagged in optional:
+        if not tagged.is_context(3):
+            continue
+        for extension in der.sequence(der.explicit(tagged)):
+            members = der.sequence(extension)
+            if len(members) not in {2, 3}:
+                _refuse(f"got an extension of {len(members)} members, expected 2 or 3")
+            name = der.object_identifier(members[0])
+            if name in found:
+                _refuse(f"got the extension {name} twice")
+            found[name] = der.octets(members[-1])
+    return found
+
+
+def _exactly(members: tuple[Tlv, ...], count: int, what: str) -> tuple[Tlv, ...]:
+    if len(members) != count:
+        _refuse(f"got {len(members)} members of {what}, expected {count}")
+    return members
+
+
+def _refuse(detail: str) -> NoReturn:
+    raise MalformedError.because(Reason.ENCODING_DER, detail)

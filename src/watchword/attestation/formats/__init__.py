@@ -1,0 +1,1 @@
+"""Hold one file for each evidence format; register it in ``registry.py``."""

@@ -1,0 +1,1 @@
+"""Appraise claims: rules give a verdict with a level and its reasons."""

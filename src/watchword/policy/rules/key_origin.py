@@ -1,0 +1,19 @@
+"""Judge whether the attested key was made inside the secure hardware."""
+
+from dataclasses import dataclass
+
+from watchword.attestation.interface import AppRegistration, UnverifiedClaims
+from watchword.policy.interface import Finding
+from watchword.reasons import Reason, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOrigin:
+    """Require a generated key: an imported one has been known outside and may be known still."""
+
+    def judge(self, claims: UnverifiedClaims, app: AppRegistration | None) -> Finding:  # noqa: ARG002
+        """Compare the key's origin as the secure hardware states it."""
+        if claims.key_generated:
+            return Finding()
+        detail = "expected origin GENERATED in the hardware's list"
+        return Finding((Refusal(Reason.POLICY_KEY_ORIGIN, detail),))

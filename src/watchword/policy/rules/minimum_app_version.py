@@ -1,0 +1,47 @@
+"""Judge whether the app is recent enough."""
+
+import re
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from watchword.attestation.interface import AppleApp, AppRegistration, UnverifiedClaims
+from watchword.policy.interface import Finding
+from watchword.reasons import Reason, Refusal
+
+_VERSION = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19}){0,7}")
+"""``versionCode`` (up to 64 bits) or ``CFBundleVersion`` (dotted numbers)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MinimumAppVersion:
+    """Require the registered minimum version, number by number.
+
+    iOS states a version since iOS 27 only; where none is stated there is nothing to judge.
+    Android always states one.
+    """
+
+    def judge(self, claims: UnverifiedClaims, app: AppRegistration | None) -> Finding:
+        """Compare the version of the registered app with its minimum."""
+        if app is None:
+            return Finding(unchecked=("app_version",))
+        if app.minimum_version is None:
+            return Finding()
+        is_apple = isinstance(app.identity, AppleApp)
+        name = app.identity.app_id if isinstance(app.identity, AppleApp) else app.identity.package
+        stated = None if claims.app is None else claims.app.versions.get(name)
+        if stated is None and is_apple:
+            return Finding(unchecked=("app_version",))
+        if stated is None or not is_at_least(stated, app.minimum_version):
+            # An odd version is the sender's own text and stays out of the detail.
+            got = stated if stated is not None and _VERSION.fullmatch(stated) else "no version"
+            detail = f"got {got}, expected at least {app.minimum_version}"
+            return Finding((Refusal(Reason.POLICY_APP_VERSION, detail),))
+        return Finding()
+
+
+def is_at_least(stated: str, minimum: str) -> bool:
+    """Tell whether a version isn't below the minimum; a version that isn't dotted numbers is."""
+    if not (_VERSION.fullmatch(stated) and _VERSION.fullmatch(minimum)):
+        return False
+    pairs = zip_longest(map(int, stated.split(".")), map(int, minimum.split(".")), fillvalue=0)
+    return next((got > least for got, least in pairs if got != least), True)
