@@ -206,8 +206,17 @@ class InstanceStore(Protocol):
     async def audit_entries(self, limit: int) -> Sequence[AuditEntry]:
         """Return at most ``limit`` audit entries, newest first."""
 
+    async def add_audit(self, entry: AuditEntry) -> None:
+        """Add an entry that belongs to no other write, such as a rotation of keys."""
+
     async def forget_expired(self, now: datetime) -> int:
         """Drop used challenges that expired before ``now``; return how many."""
+
+    async def check_writable(self) -> None:
+        """Return if the store could take a write now; writes nothing itself."""
+
+    def close(self) -> None:
+        """Wait for the running call and let go of the store; it can't be used afterwards."""
 
 
 class RefusalLog(Protocol):

@@ -57,11 +57,11 @@ class EnrolmentPolicy:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """Hold one token for one audience; ``expires_at`` is seconds since 1970."""
+    """Hold one token for one audience; ``lifetime`` is in seconds from its issue."""
 
     audience: str
     token: str
-    expires_at: int
+    lifetime: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Print for people and for scripts: errors, JSON lines, and the exit codes that go with them."""
 
 import json
+import os
 import sys
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -16,6 +17,17 @@ EXIT_UNAVAILABLE: Final = 3
 def print_json(value: Any) -> None:
     """Print one JSON value on one line."""
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process after servers ran in it, everything being stopped by then.
+
+    Their runtime threads may still wind down and would panic, harmlessly but loudly, while the
+    interpreter is taken apart.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def fail(error: Exception) -> int:

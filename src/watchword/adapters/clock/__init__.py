@@ -1,0 +1,5 @@
+"""Tell the time: the one place that reads the system's clock."""
+
+from watchword.adapters.clock.system import SystemClock
+
+__all__ = ["SystemClock"]

@@ -1,0 +1,99 @@
+"""Read and write files that hold secrets: mode 0600, ours, whole or not at all."""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from watchword.reasons import WatchwordError
+
+MAX_FILE_BYTES: Final = 256 * 1024
+"""Most bytes that are read; a key ring has about 2 kB."""
+
+
+class PrivateFileError(WatchwordError):
+    """Report a file of secrets that can't be trusted or used, and what to do about it."""
+
+
+def read_private(path: Path, limit: int = MAX_FILE_BYTES) -> bytes | None:
+    """Return the file's bytes, None if it doesn't exist.
+
+    :param limit: most bytes that are accepted.
+    :raises PrivateFileError: when it isn't a regular file of ours with mode 0600 or stricter:
+        whoever else can read it can sign tokens, whoever else owns it can replace the keys.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PrivateFileError(f"{path}: can't be read: {error.strerror}") from None
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise PrivateFileError(f"{path}: got something else than a regular file")
+        if found.st_uid != os.geteuid():
+            raise PrivateFileError(
+                f"{path}: belongs to user {found.st_uid}, expected {os.geteuid()}"
+            )
+        if found.st_mode & 0o077:
+            raise PrivateFileError(
+                f"{path}: got mode {stat.S_IMODE(found.st_mode):04o}, expected 0600; "
+                f"if nobody else read it: chmod 600 {path}, otherwise make new keys"
+            )
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise PrivateFileError(f"{path}: got more than {limit} bytes")
+    return data
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace the file as a whole; it survives a loss of power right afterwards.
+
+    :raises PrivateFileError: when the disk refuses; the file is then as it was.
+    """
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+        new.replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink()
+        raise PrivateFileError(f"{path}: can't be written: {error.strerror}") from None
+
+
+@contextmanager
+def locked_directory(directory: Path) -> Iterator[None]:
+    """Let one process at a time change the files in a directory; made (0700) if it isn't there.
+
+    The lock is advisory, on the directory itself, and ends with the process that holds it.
+
+    :raises PrivateFileError: when the directory can't be made or opened.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise PrivateFileError(f"{directory}: can't be used: {error.strerror}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename durable: the directory entry is data of the directory."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Count refusals in memory and keep a sample of them."""

@@ -1,0 +1,89 @@
+"""Define the tables of the SQLite store, and how an older file becomes the present one.
+
+``PRAGMA user_version`` counts the migrations that a file has seen.  A migration is never edited
+after a release; a change of the schema is a new entry at the end.
+"""
+
+import sqlite3
+from typing import Final
+
+from watchword.reasons import WatchwordError
+
+_FIRST = """
+CREATE TABLE instances (
+    id TEXT PRIMARY KEY,
+    app TEXT NOT NULL,
+    app_version TEXT,
+    platform TEXT NOT NULL,
+    format TEXT NOT NULL,
+    level TEXT NOT NULL,
+    attested_key BLOB NOT NULL UNIQUE,
+    proof_jwk TEXT NOT NULL,
+    seal_jwk TEXT NOT NULL,
+    audiences TEXT NOT NULL,
+    enrolled_at INTEGER NOT NULL,
+    renewed_at INTEGER NOT NULL,
+    counter INTEGER NOT NULL,
+    revoked_at INTEGER,
+    revoked_because TEXT,
+    test INTEGER NOT NULL
+) STRICT;
+CREATE INDEX instances_by_age ON instances (enrolled_at);
+CREATE INDEX instances_revoked ON instances (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE TABLE used_challenges (
+    nonce BLOB PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX used_challenges_by_expiry ON used_challenges (expires_at);
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+"""
+# Instants are whole microseconds since 1970, so that what is read equals what was written.
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+"""Statements that lead from one version to the next, oldest first."""
+
+
+class SchemaError(WatchwordError):
+    """Report a database file that this version of Watchword must not touch."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a file to the present schema, in one transaction, safely beside other processes.
+
+    :raises SchemaError: when a newer Watchword made the file: writing to it could lose what only
+        the newer one knows.
+    """
+    if _version(connection) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _upgrade(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    version = _version(connection)  # Asked again: another process may have come first.
+    if version > len(MIGRATIONS):
+        raise SchemaError(
+            f"the database has schema {version}, expected at most {len(MIGRATIONS)}: "
+            "it was made by a newer Watchword; start that one, or restore a backup"
+        )
+    for migration in MIGRATIONS[version:]:
+        for statement in migration.split(";"):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version

@@ -1,0 +1,291 @@
+"""Keep instances in one SQLite file: write-ahead log, every commit flushed to the disk.
+
+``synchronous=FULL`` makes a commit survive a loss of power, which ``NORMAL`` doesn't; an
+acknowledged enrolment must never be forgotten, and a used challenge never be usable again.
+All statements run on one thread, so that the event loop never waits for a disk.  Several
+processes may share the file: ``BEGIN IMMEDIATE`` lets one write at a time.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from watchword.adapters.store.rows import (
+    INSTANCE_COLUMNS,
+    audit_from_row,
+    audit_row,
+    instance_from_row,
+    instance_row,
+    microseconds,
+)
+from watchword.adapters.store.schema import migrate
+from watchword.ports import AuditEntry, ChallengeUse, Instance
+from watchword.reasons import Reason, RefusedError, UnavailableError
+
+BUSY_TIMEOUT_MS: Final = 2000
+"""How long one statement waits for another process's transaction, in milliseconds."""
+
+MAX_WAITING: Final = 256
+"""Most calls that wait for the thread; on a stalled disk more would only eat memory."""
+
+_Result = TypeVar("_Result")
+_Work = Callable[[sqlite3.Connection], _Result]
+
+
+class SqliteStore:
+    """Implement :class:`watchword.ports.InstanceStore` on one file (mode 0600)."""
+
+    def __init__(self, path: Path, *, max_pages: int | None = None) -> None:
+        """Open the file, make it if it isn't there, bring it to the present schema.
+
+        :param max_pages: most pages of 4096 bytes that the file may have; None leaves that to the
+            disk.
+        :raises SchemaError: when a newer Watchword made the file.
+        :raises UnavailableError: ``store.unavailable`` when it can't be opened.
+        """
+        self._path = path
+        self._max_pages = max_pages
+        self._connection: sqlite3.Connection | None = None
+        self._waiting = 0
+        self._closed = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="watchword-store")
+        try:
+            self._thread.submit(self._guarded, lambda _connection: None).result()
+        except BaseException:
+            self.close()
+            raise
+
+    async def enrol(self, use: ChallengeUse, instance: Instance, audit: AuditEntry) -> None:
+        """See :meth:`watchword.ports.InstanceStore.enrol`."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            _use_challenge(connection, use)
+            added = connection.execute(
+                f"INSERT INTO instances ({INSTANCE_COLUMNS}) VALUES ({_marks(16)}) "  # noqa: S608
+                "ON CONFLICT DO NOTHING",
+                instance_row(instance),
+            )
+            if added.rowcount != 1:
+                raise RefusedError.because(
+                    Reason.INSTANCE_EXISTS, "expected a key that isn't enrolled yet"
+                )
+            _add_audit(connection, audit)
+
+        await self._write(work)
+
+    async def renew(
+        self, use: ChallengeUse, instance_id: str, counter: int | None, audit: AuditEntry
+    ) -> Instance:
+        """See :meth:`watchword.ports.InstanceStore.renew`."""
+
+        def work(connection: sqlite3.Connection) -> Instance:
+            _use_challenge(connection, use)
+            instance = _require(connection, instance_id)
+            if instance.revoked_at is not None:
+                raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked")
+            if counter is not None and counter <= instance.counter:
+                raise RefusedError.because(
+                    Reason.INSTANCE_COUNTER, f"got {counter}, expected more than {instance.counter}"
+                )
+            connection.execute(
+                "UPDATE instances SET counter = ?, renewed_at = ? WHERE id = ?",
+                (
+                    instance.counter if counter is None else counter,
+                    microseconds(audit.at),
+                    instance_id,
+                ),
+            )
+            _add_audit(connection, audit)
+            return _require(connection, instance_id)
+
+        return await self._write(work)
+
+    async def find(self, instance_id: str) -> Instance | None:
+        """See :meth:`watchword.ports.InstanceStore.find`."""
+        return await self._read(lambda connection: _find(connection, instance_id))
+
+    async def revoke(
+        self, instance_id: str, at: datetime, because: str, audit: AuditEntry
+    ) -> Instance:
+        """See :meth:`watchword.ports.InstanceStore.revoke`."""
+
+        def work(connection: sqlite3.Connection) -> Instance:
+            instance = _require(connection, instance_id)
+            if instance.revoked_at is not None:
+                return instance
+            connection.execute(
+                "UPDATE instances SET revoked_at = ?, revoked_because = ? WHERE id = ?",
+                (microseconds(at), because, instance_id),
+            )
+            _add_audit(connection, audit)
+            return _require(connection, instance_id)
+
+        return await self._write(work)
+
+    async def recently_revoked(self, since: datetime) -> Sequence[Instance]:
+        """See :meth:`watchword.ports.InstanceStore.recently_revoked`."""
+        return await self._read(
+            lambda connection: _instances(
+                connection, "WHERE revoked_at >= ? ORDER BY revoked_at", (microseconds(since),)
+            )
+        )
+
+    async def list_instances(self, limit: int, app: str | None = None) -> Sequence[Instance]:
+        """See :meth:`watchword.ports.InstanceStore.list_instances`."""
+        return await self._read(
+            lambda connection: _instances(
+                connection,
+                "WHERE ? IN (app, '') ORDER BY enrolled_at DESC, id LIMIT ?",
+                (app or "", limit),
+            )
+        )
+
+    async def audit_entries(self, limit: int) -> Sequence[AuditEntry]:
+        """See :meth:`watchword.ports.InstanceStore.audit_entries`."""
+
+        def work(connection: sqlite3.Connection) -> Sequence[AuditEntry]:
+            rows = connection.execute(
+                "SELECT at, actor, action, subject, detail FROM audit ORDER BY seq DESC LIMIT ?",
+                (limit,),
+            )
+            return [audit_from_row(row) for row in rows]
+
+        return await self._read(work)
+
+    async def add_audit(self, entry: AuditEntry) -> None:
+        """See :meth:`watchword.ports.InstanceStore.add_audit`."""
+        await self._write(lambda connection: _add_audit(connection, entry))
+
+    async def forget_expired(self, now: datetime) -> int:
+        """See :meth:`watchword.ports.InstanceStore.forget_expired`."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            return connection.execute(
+                "DELETE FROM used_challenges WHERE expires_at < ?", (microseconds(now),)
+            ).rowcount
+
+        return await self._write(work)
+
+    async def check_writable(self) -> None:
+        """See :meth:`watchword.ports.InstanceStore.check_writable`.
+
+        Takes the write lock and gives it back, so that a read-only or locked file shows.
+        """
+        await self._write(lambda _connection: None)
+
+    def close(self) -> None:
+        """See :meth:`watchword.ports.InstanceStore.close`; a second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._thread.submit(self._disconnect)
+        self._thread.shutdown(wait=True)
+
+    async def _write(self, work: _Work[_Result]) -> _Result:
+        def transaction(connection: sqlite3.Connection) -> _Result:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                # SQLite itself has rolled back already after some errors (disk full).
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            return result
+
+        return await self._read(transaction)
+
+    async def _read(self, work: _Work[_Result]) -> _Result:
+        if self._closed:
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, "the store is closed")
+        if self._waiting >= MAX_WAITING:
+            raise UnavailableError(Reason.SERVICE_OVERLOADED, "the store is behind with its work")
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, self._guarded, work)
+        finally:
+            self._waiting -= 1
+
+    def _guarded(self, work: _Work[_Result]) -> _Result:
+        """Run on the store's thread; turn every error of SQLite into one of ours."""
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            return work(self._connection)
+        except (sqlite3.Error, OSError) as error:
+            # A connection that met an I/O error can stay broken after the disk is well again.
+            self._disconnect()
+            name = getattr(error, "sqlite_errorname", type(error).__name__)
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, f"{self._path.name}: {name}") from None
+
+    def _connect(self) -> sqlite3.Connection:
+        # Made here so that it never exists with a wider mode; SQLite gives the -wal and -shm files
+        # the mode of the database.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA trusted_schema = OFF")
+            if self._max_pages is not None:
+                connection.execute(f"PRAGMA max_page_count = {self._max_pages}")
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _use_challenge(connection: sqlite3.Connection, use: ChallengeUse) -> None:
+    """Insert the nonce if it is absent: of several that race for it, one finds it absent."""
+    used = connection.execute(
+        "INSERT INTO used_challenges (nonce, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        (use.nonce, microseconds(use.expires_at)),
+    )
+    if used.rowcount != 1:
+        raise RefusedError.because(Reason.CHALLENGE_USED, "expected one that wasn't used before")
+
+
+def _add_audit(connection: sqlite3.Connection, entry: AuditEntry) -> None:
+    connection.execute(
+        "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
+        audit_row(entry),
+    )
+
+
+def _instances(
+    connection: sqlite3.Connection, condition: str, values: tuple[Any, ...]
+) -> list[Instance]:
+    query = f"SELECT {INSTANCE_COLUMNS} FROM instances {condition}"  # noqa: S608 - our own text.
+    return [instance_from_row(row) for row in connection.execute(query, values)]
+
+
+def _find(connection: sqlite3.Connection, instance_id: str) -> Instance | None:
+    found = _instances(connection, "WHERE id = ?", (instance_id,))
+    return found[0] if found else None
+
+
+def _require(connection: sqlite3.Connection, instance_id: str) -> Instance:
+    instance = _find(connection, instance_id)
+    if instance is None:
+        raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
+    return instance
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)

@@ -1,0 +1,47 @@
+"""Show the running service's counters."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from watchword.apps.cli.console import print_json
+
+
+@click.command(epilog="Example: watchword metrics --prometheus")
+@click.option("--json", "as_json", is_flag=True, help="Print counters and samples as JSON.")
+@click.option("--prometheus", is_flag=True, help="Print what a scrape of /metrics gets.")
+@click.pass_obj
+def command(config: Path, *, as_json: bool, prometheus: bool) -> None:
+    """Show refusals by reason and place, and the latest of each reason.
+
+    Counters start at zero with the service.  Prometheus reads them at /metrics on the operator's
+    socket.
+    """
+    from watchword.apps.operator_client import OperatorClient
+    from watchword.apps.settings import load_settings
+
+    with OperatorClient(load_settings(config).service.operator_socket) as operator:
+        if prometheus:
+            click.echo(operator.text("/metrics"), nl=False)
+            return
+        refusals = operator.get("/v1/refusals")
+    if as_json:
+        print_json(refusals)
+        return
+    _show(refusals)
+
+
+def _show(refusals: dict[str, Any]) -> None:
+    if not refusals["counts"]:
+        click.echo("No refusals since the start.")
+        return
+    for entry in refusals["counts"]:
+        click.echo(f"{entry['count']:>10}  {entry['reason']:<34} {entry['where']}")
+    click.echo("Latest of each reason:")
+    for sample in refusals["samples"]:
+        causes = "; ".join(
+            f"{cause['reason']}: {cause['detail']}" if cause["detail"] else cause["reason"]
+            for cause in sample["refusals"]
+        )
+        click.echo(f"  {sample['at'][:19]}  {sample['where']}  {causes}")

@@ -1,0 +1,1 @@
+"""Serve instances and operators: challenges, attestations, tokens, keys."""

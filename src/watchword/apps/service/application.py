@@ -1,0 +1,173 @@
+"""Serve a table of routes over ASGI: the frame that every request passes, and every refusal."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import structlog
+
+from watchword.apps.problems import render
+from watchword.apps.service.body import MAX_BODY_BYTES, ClientGoneError, Receive, read_body
+from watchword.apps.service.context import ServiceContext
+from watchword.apps.service.messages import Request, Response
+from watchword.apps.service.routing import MethodError, Route, find_route
+from watchword.encoding import strict_json
+from watchword.gate.hygiene import clean
+from watchword.gate.paths import read_path
+from watchword.reasons import MalformedError, Reason, Refusal, RefusedError, UnavailableError
+
+MAX_IN_FLIGHT: Final = 256
+"""Most requests at the same time: with full bodies 16 MiB; more are told to come again."""
+
+MAX_QUERY_BYTES: Final = 1024
+"""Most bytes of a query; the longest real one has 60."""
+
+NOTE_SECONDS: Final = 10.0
+"""How often one kind of failure is logged; the counters have each of them."""
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+
+_UNMATCHED = "unmatched"
+_log = structlog.get_logger()
+
+
+class Application:
+    """Answer HTTP requests by a table of routes; a refusal leaves as a problem, whatever its cause."""
+
+    def __init__(self, routes: Sequence[Route], context: ServiceContext, *, reveal: bool) -> None:
+        """Keep the table; ``reveal`` puts reasons in the open."""
+        self.routes = tuple(routes)
+        self._context = context
+        self._reveal = reveal
+        self._in_flight = 0
+        self._noted: dict[str, float] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            self._in_flight += 1
+            try:
+                response = await self._answer(scope, receive)
+            except ClientGoneError:
+                return
+            finally:
+                self._in_flight -= 1
+            await _send(response, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        where = _UNMATCHED
+        try:
+            headers = _headers(scope)
+            route, parameters = find_route(self.routes, scope["method"], _segments(scope))
+            where = route.label
+            self._require_room()
+            members = await _members(headers, receive) if route.takes_json else {}
+            request = Request(parameters, _query(scope), members, headers)
+            response = await route.endpoint(self._context, request)
+        except ClientGoneError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last handler: no trace leaves the service.
+            response = self._refuse(error, where)
+        self._context.answers[where, response.status] += 1
+        return response
+
+    def _note(self, event: str, **details: str) -> None:
+        """Log what an operator must act on, at most once in a while: strangers can cause it."""
+        now = self._context.clock.timestamp()
+        if abs(now - self._noted.get(event, 0)) >= NOTE_SECONDS:
+            self._noted[event] = now
+            _log.error(event, **details)
+
+    def _require_room(self) -> None:
+        if self._in_flight > MAX_IN_FLIGHT:
+            raise UnavailableError(
+                Reason.SERVICE_OVERLOADED, f"more than {MAX_IN_FLIGHT} requests", retry_after=2
+            )
+
+    def _refuse(self, error: Exception, where: str) -> Response:
+        """Turn an error into an answer; count and sample it."""
+        retry_after = None
+        extra: tuple[tuple[bytes, bytes], ...] = ()
+        if isinstance(error, RefusedError):
+            refusals: Sequence[Refusal] = error.refusals
+            if isinstance(error, MethodError):
+                extra = ((b"allow", ", ".join(error.allowed).encode()),)
+        elif isinstance(error, UnavailableError):
+            refusals = (Refusal(error.reason, error.detail),)
+            retry_after = error.retry_after
+            self._note(error.reason.code, detail=error.detail, where=where)
+        else:
+            refusals = (Refusal(Reason.SERVICE_INTERNAL, type(error).__name__),)
+            # The class alone: an exception's text can quote what a stranger or a key file said.
+            self._note("internal error", error=type(error).__name__, where=where)
+        self._context.refusal_log.record(refusals, where)
+        problem = render(
+            refusals,
+            ref=self._context.reference(refusals, where),
+            reveal=self._reveal,
+            retry_after=retry_after,
+        )
+        return Response(problem.status, problem.body, problem.headers + extra)
+
+
+def _headers(scope: Scope) -> Mapping[bytes, bytes]:
+    cleaned = clean(scope["headers"])
+    if isinstance(cleaned, Refusal):
+        raise MalformedError((cleaned,))
+    return dict(cleaned.fields)
+
+
+def _segments(scope: Scope) -> tuple[str, ...]:
+    """Return the path's segments; decided on the raw path, so that no server decodes it for us."""
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    segments = read_path(raw_path.partition(b"?")[0])
+    if isinstance(segments, Refusal):
+        raise MalformedError((segments,))
+    return segments
+
+
+def _query(scope: Scope) -> Mapping[str, str]:
+    raw: bytes = scope.get("query_string", b"")
+    try:
+        pairs = parse_qsl(raw[: MAX_QUERY_BYTES + 1].decode("ascii"), errors="strict")
+    except ValueError:
+        pairs = None
+    if pairs is None or len(raw) > MAX_QUERY_BYTES:
+        raise MalformedError.because(
+            Reason.REQUEST_MALFORMED,
+            f"expected an encoded query of at most {MAX_QUERY_BYTES} bytes",
+        )
+    query = dict(pairs)
+    if len(query) != len(pairs):
+        raise MalformedError.because(Reason.REQUEST_MALFORMED, "got a query argument twice")
+    return query
+
+
+async def _members(headers: Mapping[bytes, bytes], receive: Receive) -> Mapping[str, Any]:
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if media_type != b"application/json":
+        raise MalformedError.because(Reason.REQUEST_MEDIA_TYPE, "expected application/json")
+    return strict_json.loads(await read_body(headers, receive), MAX_BODY_BYTES)
+
+
+async def _send(response: Response, send: Send) -> None:
+    headers = list(response.headers)
+    if not any(name == b"content-length" for name, _ in headers):
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Agree to start and stop: what runs beside the requests is started by the service itself."""
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,40 @@
+"""Hold what the service's endpoints work with."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.apps.service.publisher import GatePublisher
+from watchword.enrolment.service import Enrolment
+from watchword.gate.references import NONCE_BYTES, seal
+from watchword.ports import Clock, Entropy, InstanceStore
+from watchword.reasons import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceContext:
+    """Hold the parts that endpoints call, all made elsewhere.
+
+    :param answers: how often each route answered with each status, since the start.
+    """
+
+    enrolment: Enrolment
+    store: InstanceStore
+    keyring: FileKeyRing
+    publisher: GatePublisher
+    refusal_log: MemoryRefusalLog
+    clock: Clock
+    entropy: Entropy
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    def reference(self, refusals: Sequence[Refusal], where: str) -> str:
+        """Return the opaque reference of a refusal."""
+        return seal(
+            refusals,
+            where,
+            self.clock.timestamp(),
+            self.keyring.ring.reference_key,
+            self.entropy.token_bytes(NONCE_BYTES),
+        )

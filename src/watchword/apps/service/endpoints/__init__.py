@@ -1,0 +1,1 @@
+"""Answer the public requests: one file for each small group of endpoints."""

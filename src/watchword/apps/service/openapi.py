@@ -1,0 +1,229 @@
+"""Describe the public listener: OpenAPI 3.1 as data; a test holds it to the table of routes."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from watchword import __version__
+
+_Schema = Mapping[str, Any]
+
+
+def _object(properties: Mapping[str, _Schema], optional: tuple[str, ...] = ()) -> _Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": False,
+    }
+
+
+def _text(description: str, limit: int | None = None) -> _Schema:
+    schema: dict[str, Any] = {"type": "string", "description": description}
+    if limit is not None:
+        schema["maxLength"] = limit
+    return schema
+
+
+def _base64url(description: str) -> _Schema:
+    return {"type": "string", "pattern": "^[A-Za-z0-9_-]*$", "description": description}
+
+
+def _constant(value: str) -> _Schema:
+    return {"type": "string", "const": value}
+
+
+def _reference(name: str) -> _Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(schema: _Schema) -> Mapping[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _body(schema: str) -> Mapping[str, Any]:
+    return {"required": True, "content": _json(_reference(schema))}
+
+
+def _answers(status: int, description: str, schema: str) -> Mapping[str, Any]:
+    return {
+        str(status): {"description": description, "content": _json(_reference(schema))},
+        "default": {"$ref": "#/components/responses/Refusal"},
+    }
+
+
+_SECONDS: Final = {"type": "integer", "minimum": 1, "description": "Seconds from now."}
+
+_SCHEMAS: Final[Mapping[str, _Schema]] = {
+    "ChallengeRequest": _object(
+        {
+            "app": _text("The app's id in watchword.yaml.", 256),
+            "purpose": {"type": "string", "enum": ["enrol", "renew"]},
+        }
+    ),
+    "Challenge": _object(
+        {"challenge": _base64url("To be put into the statement."), "expires_in": _SECONDS}
+    ),
+    "AttestationRequest": _object(
+        {
+            "statement": _base64url("The statement's bytes (protocol, section 1)."),
+            "evidence": {
+                "oneOf": [_reference("AppAttestAttestation"), _reference("AndroidKeyChain")]
+            },
+        }
+    ),
+    "AppAttestAttestation": _object(
+        {
+            "format": _constant("app-attest"),
+            "attestation": _base64url("What DCAppAttestService.attestKey returned (CBOR)."),
+            "key_id": _base64url("The key id that it was called with."),
+        }
+    ),
+    "AndroidKeyChain": _object(
+        {
+            "format": _constant("android-key"),
+            "chain": {
+                "type": "array",
+                "items": _base64url("A DER certificate."),
+                "description": "What KeyStore.getCertificateChain returned, leaf first.",
+            },
+        }
+    ),
+    "TokenRequest": _object(
+        {
+            "instance": _text("The instance's id.", 64),
+            "statement": _base64url("The statement's bytes, with purpose renew."),
+            "evidence": {
+                "oneOf": [_reference("AppAttestAssertion"), _reference("AndroidKeySignature")]
+            },
+        }
+    ),
+    "AppAttestAssertion": _object(
+        {
+            "format": _constant("app-attest"),
+            "assertion": _base64url("What DCAppAttestService.generateAssertion returned (CBOR)."),
+        }
+    ),
+    "AndroidKeySignature": _object(
+        {
+            "format": _constant("android-key"),
+            "signature": _base64url(
+                "ECDSA-SHA256 (DER) by the attested key (protocol, section 1)."
+            ),
+        }
+    ),
+    "Tokens": _object(
+        {
+            "instance": _text("The instance's id; keep it for renewals, show it to nobody."),
+            "level": {"type": "string", "enum": ["hardware", "verified", "software"]},
+            "tokens": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "aud": _text("The API that it is for."),
+                        "token": _text("To be sent as Watchword-Token.", 2048),
+                        "expires_in": _SECONDS,
+                    }
+                ),
+            },
+        }
+    ),
+    "KeySet": _object(
+        {
+            "keys": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "kty": _constant("EC"),
+                        "crv": _constant("P-256"),
+                        "x": _base64url("Coordinate."),
+                        "y": _base64url("Coordinate."),
+                        "kid": _text("RFC 7638 thumbprint."),
+                        "alg": _constant("ES256"),
+                        "use": _constant("sig"),
+                    }
+                ),
+            }
+        }
+    ),
+    "Health": _object({"status": _constant("ok")}),
+    "Description": {"type": "object", "description": "This document."},
+    "Problem": _object(
+        {
+            "type": _text("urn:watchword:problem: and the public class of the refusal."),
+            "title": _text("The class in English."),
+            "status": {"type": "integer"},
+            "ref": _text("Opaque; `watchword explain REF` tells an operator the reason."),
+            "reasons": {
+                "type": "array",
+                "items": _text("A reason; only in the lab environment."),
+            },
+        },
+        optional=("ref", "reasons"),
+    ),
+}
+
+
+def _operation(summary: str, answers: Mapping[str, Any], body: str | None = None) -> _Schema:
+    operation: dict[str, Any] = {"summary": summary, "responses": answers}
+    if body is not None:
+        operation["requestBody"] = _body(body)
+    return operation
+
+
+DOCUMENT: Final[Mapping[str, Any]] = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "Watchword service",
+        "version": __version__,
+        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        "description": "Enrols genuine app instances and issues their tokens. "
+        "Bodies have at most 64 KiB; unknown members are refused.",
+    },
+    "paths": {
+        "/v1/challenges": {
+            "post": _operation(
+                "Ask for a challenge",
+                _answers(200, "A challenge for one statement.", "Challenge"),
+                "ChallengeRequest",
+            )
+        },
+        "/v1/attestations": {
+            "post": _operation(
+                "Enrol an instance",
+                _answers(201, "The instance and its first tokens.", "Tokens"),
+                "AttestationRequest",
+            )
+        },
+        "/v1/tokens": {
+            "post": _operation(
+                "Renew an instance's tokens",
+                _answers(200, "Fresh tokens.", "Tokens"),
+                "TokenRequest",
+            )
+        },
+        "/.well-known/jwks.json": {
+            "get": _operation("Read the token keys", _answers(200, "A JWK Set.", "KeySet"))
+        },
+        "/healthz": {
+            "get": _operation(
+                "Ask whether the service could enrol now", _answers(200, "It could.", "Health")
+            )
+        },
+        "/openapi.json": {
+            "get": _operation("Read this document", _answers(200, "OpenAPI 3.1.", "Description"))
+        },
+    },
+    "components": {
+        "schemas": _SCHEMAS,
+        "responses": {
+            "Refusal": {
+                "description": "A refusal (RFC 9457). 503 carries Retry-After.",
+                "headers": {
+                    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}
+                },
+                "content": {"application/problem+json": {"schema": _reference("Problem")}},
+            }
+        },
+    },
+}
+"""The document that ``GET /openapi.json`` returns."""

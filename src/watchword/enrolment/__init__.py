@@ -1,0 +1,1 @@
+"""Enrol and renew instances: statement, challenge, evidence, verdict, tokens."""

@@ -1,0 +1,291 @@
+"""Enrol and renew: statement and evidence in, an instance and its tokens out.
+
+Checks run from cheap to expensive, and nothing is written before all of them held, so that
+a stranger's flood costs neither disk nor elliptic curves before it carries a challenge of ours.
+
+Tokens are signed before the store commits and leave after it did.  Signed first, because a
+signer that fails must not burn the challenge or leave an instance that got no answer; sent
+last, because a token of an enrolment that was never committed could not be revoked.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from watchword.attestation.interface import AppRegistration
+from watchword.encoding import base64url
+from watchword.enrolment import challenge
+from watchword.enrolment.interface import (
+    CHALLENGE_SECONDS,
+    Enrolled,
+    EnrolmentPolicy,
+    EnrolmentRequest,
+    EvidenceVerifier,
+    IssuedToken,
+    RenewalRequest,
+    Statement,
+)
+from watchword.enrolment.statement import read_statement
+from watchword.enrolment.subjects import pairwise_subject
+from watchword.ports import AuditEntry, ChallengeUse, Entropy, Instance, InstanceStore, Signer
+from watchword.reasons import Reason, RefusedError
+from watchword.tokens.interface import TokenClaims
+from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.service import issue
+from watchword.vocabulary import Environment, Platform, Purpose
+
+_ID_BYTES = 16
+"""Random bytes of instance, token and session ids: 128 bits, never met twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentKeys:
+    """Hold the secrets of the service that enrolment works with.
+
+    :param signer: returns the signer of the active token key; asked once for each answer, so that
+        a rotation can't come between the key id and the signature.
+    """
+
+    challenge: bytes
+    pairwise: bytes
+    signer: Callable[[], Signer]
+
+    def __repr__(self) -> str:
+        """Show nothing: a key in a log is a key lost."""
+        return "EnrolmentKeys(...)"
+
+
+class Enrolment:
+    """Carry out the three calls of an instance: challenge, enrol, renew."""
+
+    def __init__(
+        self,
+        *,
+        policy: EnrolmentPolicy,
+        verifier: EvidenceVerifier,
+        store: InstanceStore,
+        keys: EnrolmentKeys,
+        entropy: Entropy,
+    ) -> None:
+        """Keep the ports; nothing is called yet."""
+        self._policy = policy
+        self._verifier = verifier
+        self._store = store
+        self._keys = keys
+        self._entropy = entropy
+
+    def challenge(self, app: str, purpose: Purpose, now: datetime) -> tuple[bytes, int]:
+        """Return a challenge and its life in seconds; nothing is stored.
+
+        :raises RefusedError: ``statement.app_unknown``.
+        """
+        self._app(app)
+        made = challenge.make(
+            app=app,
+            purpose=purpose,
+            issuer=self._policy.issuer,
+            key=self._keys.challenge,
+            now=now,
+            entropy=self._entropy,
+        )
+        return made, CHALLENGE_SECONDS
+
+    async def enrol(self, request: EnrolmentRequest, now: datetime) -> Enrolled:
+        """Enrol an instance and return its first tokens, after both are durable.
+
+        1. The statement is read, and is for this issuer, a known app and audiences open to it.
+        2. Its challenge was made here for that app, is fresh; its use is recorded in step 6.
+        3. The evidence verifies and is bound to the statement's bytes.
+        4. Policy grants a level of at least the deployment's minimum.
+        5. The proof key is the attested key, or is vouched for by the statement.
+        6. Challenge, instance and audit entry are stored in one transaction.
+
+        :raises RefusedError: with the reason of the first step that failed.
+        :raises UnavailableError: when the store can't answer; nothing was stored.
+        """
+        statement, app, use = self._read(request.statement, Purpose.ENROL, now)
+        appraised = self._verifier.appraise(request.evidence, statement.binding, app, now)
+        if not appraised.level.satisfies(self._policy.minimum_level):
+            raise RefusedError.because(
+                Reason.POLICY_LEVEL,
+                f"got {appraised.level.value}, expected {self._policy.minimum_level.value}",
+            )
+        instance = Instance(
+            id=self._random_id(),
+            app=app.id,
+            app_version=appraised.app_version,
+            platform=app.platform.value,
+            format=appraised.format,
+            level=appraised.level,
+            attested_key=appraised.attested_key,
+            proof_jwk=statement.proof_jwk or jwk_from_public_key(_p256(appraised.attested_key)),
+            seal_jwk=statement.seal_jwk,
+            audiences=statement.audiences,
+            enrolled_at=now,
+            renewed_at=now,
+            counter=appraised.counter,
+            test=self._policy.environment is Environment.LAB,
+        )
+        tokens = self._issue(instance, statement.audiences, statement.bnd, now)
+        await self._store.enrol(use, instance, _audit("instance.enrolled", instance, now))
+        return Enrolled(instance, tokens)
+
+    async def renew(self, request: RenewalRequest, now: datetime) -> Enrolled:
+        """Return fresh tokens for an instance that proves to hold the key it enrolled with.
+
+        1. and 2. as for :meth:`enrol`, with a challenge and a statement made for renewal.
+        3. The instance exists, isn't revoked, is of the statement's app, asks for no audience and
+           no keys that it didn't enrol with (other keys are another enrolment).
+        4. The evidence verifies under the attested key; policy judges anew what it states.
+        5. The level still reaches the deployment's minimum, which may have been raised.
+        6. Challenge, counter and audit entry are stored in one transaction.
+
+        :raises RefusedError: with the reason of the first step that failed.
+        :raises UnavailableError: when the store can't answer; nothing was stored.
+        """
+        statement, app, use = self._read(request.statement, Purpose.RENEW, now)
+        instance = await self._store.find(request.instance_id)
+        if instance is None:
+            raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
+        if instance.revoked_at is not None:
+            raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked by an operator")
+        _require_same(instance, statement)
+        examined = self._verifier.examine_renewal(request.evidence, statement.raw, instance, app)
+        if examined.refusals:
+            raise RefusedError(examined.refusals)
+        if not instance.level.satisfies(self._policy.minimum_level):
+            raise RefusedError.because(
+                Reason.POLICY_LEVEL,
+                f"got {instance.level.value}, expected {self._policy.minimum_level.value}",
+            )
+        stated = replace(instance, app_version=examined.app_version or instance.app_version)
+        tokens = self._issue(stated, statement.audiences, statement.bnd, now)
+        # The transaction reads the instance again: of a revocation and a renewal at the same
+        # time one comes first, and a renewal that comes second is refused there.
+        renewed = await self._store.renew(
+            use, instance.id, examined.counter, _audit("instance.renewed", stated, now)
+        )
+        return Enrolled(renewed, tokens)
+
+    def _read(
+        self, raw: bytes, purpose: Purpose, now: datetime
+    ) -> tuple[Statement, AppRegistration, ChallengeUse]:
+        """Carry out steps 1 and 2, which cost no signature."""
+        statement = read_statement(raw)
+        if statement.purpose is not purpose:
+            raise RefusedError.because(
+                Reason.STATEMENT_PURPOSE,
+                f"got {statement.purpose.value}, expected {purpose.value}",
+            )
+        if statement.issuer != self._policy.issuer:
+            raise RefusedError.because(
+                Reason.STATEMENT_ISSUER, f"expected the issuer {self._policy.issuer}"
+            )
+        app = self._app(statement.app)
+        open_to_it = self._policy.audiences.get(app.id, frozenset())
+        if not open_to_it.issuperset(statement.audiences):
+            raise RefusedError.because(
+                Reason.STATEMENT_AUDIENCE,
+                f"expected audiences out of: {', '.join(sorted(open_to_it)) or 'none'}",
+            )
+        _require_proof_key(statement, app)
+        use = challenge.check(
+            statement.challenge,
+            app=app.id,
+            purpose=purpose,
+            issuer=self._policy.issuer,
+            key=self._keys.challenge,
+            now=now,
+        )
+        return statement, app, use
+
+    def _app(self, name: str) -> AppRegistration:
+        app = self._policy.apps.get(name)
+        if app is None:
+            raise RefusedError.because(
+                Reason.STATEMENT_APP_UNKNOWN,
+                f"expected one of: {', '.join(sorted(self._policy.apps))}",
+            )
+        return app
+
+    def _issue(
+        self, instance: Instance, audiences: Iterable[str], bnd: str | None, now: datetime
+    ) -> tuple[IssuedToken, ...]:
+        """Sign one token for each audience; they share nothing that would link them but ``cnf``."""
+        signer = self._keys.signer()
+        issued_at = int(now.timestamp())
+        tokens = []
+        for audience in audiences:
+            claims = TokenClaims(
+                issuer=self._policy.issuer,
+                audience=audience,
+                subject=pairwise_subject(instance.id, audience, self._keys.pairwise),
+                issued_at=issued_at,
+                expires_at=issued_at + self._policy.token_lifetime,
+                token_id=self._random_id(),
+                environment=self._policy.environment,
+                app_id=instance.app,
+                app_version=instance.app_version,
+                level=instance.level,
+                key=instance.proof_jwk,
+                session_id=self._random_id(),
+                binding=bnd,
+            )
+            tokens.append(IssuedToken(audience, issue(claims, signer), self._policy.token_lifetime))
+        return tuple(tokens)
+
+    def _random_id(self) -> str:
+        return base64url.encode(self._entropy.token_bytes(_ID_BYTES))
+
+
+def _require_proof_key(statement: Statement, app: AppRegistration) -> None:
+    """Refuse a proof key where the attested key is the proof key, and its absence elsewhere.
+
+    See docs/adr/0002: on Android the attestation challenge is fixed before the key exists.
+    """
+    if app.platform is Platform.ANDROID and statement.proof_jwk is not None:
+        raise RefusedError.because(
+            Reason.STATEMENT_KEY, "expected no proof_jwk: the attested key is the proof key"
+        )
+    if app.platform is not Platform.ANDROID and statement.proof_jwk is None:
+        raise RefusedError.because(Reason.STATEMENT_KEY, "expected a proof_jwk")
+
+
+def _p256(spki: bytes) -> EllipticCurvePublicKey:
+    try:
+        key = load_der_public_key(spki)
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+        raise RefusedError.because(
+            Reason.ATTESTATION_KEY_UNSUPPORTED, "expected an attested key on P-256"
+        )
+    return key
+
+
+def _require_same(instance: Instance, statement: Statement) -> None:
+    """Refuse a renewal that wants something else than what the instance enrolled with."""
+    if statement.app != instance.app:
+        raise RefusedError.because(Reason.INSTANCE_APP, f"expected app {instance.app}")
+    if not set(instance.audiences).issuperset(statement.audiences):
+        raise RefusedError.because(
+            Reason.STATEMENT_AUDIENCE, "expected audiences that the instance enrolled for"
+        )
+    if statement.proof_jwk is not None and dict(statement.proof_jwk) != dict(instance.proof_jwk):
+        raise RefusedError.because(Reason.STATEMENT_KEY, "expected the enrolled proof_jwk")
+    if dict(statement.seal_jwk) != dict(instance.seal_jwk):
+        raise RefusedError.because(Reason.STATEMENT_KEY, "expected the enrolled seal_jwk")
+
+
+def _audit(action: str, instance: Instance, now: datetime) -> AuditEntry:
+    detail = {
+        "app": instance.app,
+        "app_version": instance.app_version,
+        "format": instance.format,
+        "level": instance.level.value,
+    }
+    return AuditEntry(now, "instance", action, instance.id, detail)

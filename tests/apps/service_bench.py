@@ -1,0 +1,151 @@
+"""Hold a whole service in one process, on a state directory of its own, without a socket."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+from tests.enrolment.simulators import (
+    POLICY,
+    CredulousVerifier,
+    MovableClock,
+    SeededEntropy,
+    SimulatedPhone,
+)
+
+from watchword.adapters.gate_state import GateStateFile
+from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.store import SqliteStore
+from watchword.apps.service.service import Service, build_service
+from watchword.encoding import base64url
+from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
+from watchword.vocabulary import Purpose
+
+_Result = TypeVar("_Result")
+
+
+@dataclass
+class ServiceBench:
+    """Hold a service and what a test looks at beside it."""
+
+    service: Service
+    store: SqliteStore
+    keyring: FileKeyRing
+    log: MemoryRefusalLog
+    clock: MovableClock
+    gate_path: Path
+
+    def run(self, work: Callable[["Caller"], Awaitable[_Result]]) -> _Result:
+        """Run a scenario against the public and the operator's application."""
+
+        async def scenario() -> _Result:
+            async with Caller.of(self) as caller:
+                return await work(caller)
+
+        return asyncio.run(scenario())
+
+    def gate(self) -> GateStateFile:
+        """Read the gates' state as a gate that starts now."""
+        return GateStateFile(self.gate_path, lambda: 0.0)
+
+
+def service_bench(
+    directory: Path,
+    *,
+    policy: EnrolmentPolicy = POLICY,
+    verifier: EvidenceVerifier | None = None,
+    max_pages: int | None = None,
+) -> ServiceBench:
+    """Build a service on a state directory; the caller closes the store."""
+    clock, entropy = MovableClock(), SeededEntropy()
+    keyring = FileKeyRing(
+        directory / "keyring.json", grace=330, now=clock.timestamp(), entropy=entropy
+    )
+    store = SqliteStore(directory / "watchword.db", max_pages=max_pages)
+    log = MemoryRefusalLog(clock)
+    service = build_service(
+        policy=replace(policy),
+        verifier=verifier or CredulousVerifier(),
+        store=store,
+        keyring=keyring,
+        refusal_log=log,
+        gate_state=directory / "gate.json",
+        clock=clock,
+        entropy=entropy,
+    )
+    return ServiceBench(service, store, keyring, log, clock, directory / "gate.json")
+
+
+@dataclass
+class Caller:
+    """Call both applications as a client would."""
+
+    public: httpx.AsyncClient
+    operator: httpx.AsyncClient
+
+    @classmethod
+    def of(cls, bench: ServiceBench) -> "Caller":
+        """Return a caller of a bench's applications."""
+        return cls(
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(bench.service.public_app, raise_app_exceptions=True),
+                base_url="http://watchword.example",
+            ),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(bench.service.operator_app),
+                base_url="http://operator",
+            ),
+        )
+
+    async def __aenter__(self) -> Self:
+        """Return the caller."""
+        return self
+
+    async def __aexit__(self, *_details: object) -> None:
+        """Close both clients."""
+        await self.public.aclose()
+        await self.operator.aclose()
+
+    async def challenge(self, phone: SimulatedPhone, purpose: Purpose = Purpose.ENROL) -> bytes:
+        """Ask for a challenge."""
+        answer = await self.public.post(
+            "/v1/challenges", json={"app": phone.app, "purpose": purpose.value}
+        )
+        assert answer.status_code == 200, answer.text
+        return base64url.decode(answer.json()["challenge"])
+
+    async def attest(
+        self, phone: SimulatedPhone, challenge: bytes, **changes: Any
+    ) -> httpx.Response:
+        """Send statement and evidence."""
+        request = phone.enrolment(challenge, **changes)
+        return await self.public.post(
+            "/v1/attestations",
+            json={
+                "statement": base64url.encode(request.statement),
+                "evidence": dict(request.evidence),
+            },
+        )
+
+    async def enrol(self, phone: SimulatedPhone) -> dict[str, Any]:
+        """Enrol and return the answer's document."""
+        answer = await self.attest(phone, await self.challenge(phone))
+        assert answer.status_code == 201, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    async def renew(self, phone: SimulatedPhone, instance: str) -> httpx.Response:
+        """Send a renewal."""
+        challenge = await self.challenge(phone, Purpose.RENEW)
+        request = phone.renewal(instance, challenge)
+        return await self.public.post(
+            "/v1/tokens",
+            json={
+                "instance": instance,
+                "statement": base64url.encode(request.statement),
+                "evidence": dict(request.evidence),
+            },
+        )

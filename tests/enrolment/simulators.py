@@ -1,0 +1,193 @@
+"""Simulate what enrolment needs around it: a clock, vendors that vouch for anything, phones."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from watchword.attestation.interface import (
+    AndroidApp,
+    AppleApp,
+    AppRegistration,
+    RenewalExamination,
+)
+from watchword.encoding import base64url
+from watchword.enrolment.interface import (
+    AppraisedEvidence,
+    EnrolmentPolicy,
+    EnrolmentRequest,
+    RenewalRequest,
+)
+from watchword.ports import Instance
+from watchword.reasons import Reason, RefusedError
+from watchword.tokens.jwk import jwk_from_public_key
+from watchword.vocabulary import Environment, Level, Purpose
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+ISSUER = "https://watchword.example"
+CLINIC = "https://clinic.example"
+LEDGER = "https://ledger.example"
+
+POLICY = EnrolmentPolicy(
+    issuer=ISSUER,
+    environment=Environment.PROD,
+    apps={
+        "clinic-ios": AppRegistration("clinic-ios", AppleApp("TEAM123456", "example.clinic")),
+        "clinic-android": AppRegistration(
+            "clinic-android", AndroidApp("example.clinic", frozenset({bytes(32)}))
+        ),
+    },
+    audiences={
+        "clinic-ios": frozenset({CLINIC, LEDGER}),
+        "clinic-android": frozenset({CLINIC, LEDGER}),
+    },
+    minimum_level=Level.HARDWARE,
+    token_lifetime=300,
+)
+
+
+@dataclass
+class MovableClock:
+    """Tell the time that it was set to."""
+
+    at: datetime = NOW
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return self.at
+
+    def timestamp(self) -> float:
+        """Return the time in seconds since 1970."""
+        return self.at.timestamp()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at += timedelta(seconds=seconds)
+
+
+@dataclass
+class SeededEntropy:
+    """Give bytes that are the same in each run of a test."""
+
+    seed: bytes = b"tests"
+    given: int = 0
+
+    def token_bytes(self, count: int) -> bytes:
+        """Return the next bytes."""
+        self.given += 1
+        return hashlib.shake_256(self.seed + self.given.to_bytes(8, "big")).digest(count)
+
+
+@dataclass(frozen=True)
+class CredulousVerifier:
+    """Believe all evidence that repeats the binding; evidence names its own key and level."""
+
+    calls: list[str] = field(default_factory=list)
+
+    def appraise(
+        self, evidence: Mapping[str, Any], binding: bytes, app: AppRegistration, now: datetime
+    ) -> AppraisedEvidence:
+        """See the port."""
+        self.calls.append("appraise")
+        _require_binding(evidence, binding)
+        return AppraisedEvidence(
+            format=evidence["format"],
+            level=Level(evidence.get("level", "hardware")),
+            attested_key=base64url.decode(evidence["key"]),
+            app_version=evidence.get("version"),
+        )
+
+    def examine_renewal(
+        self,
+        evidence: Mapping[str, Any],
+        statement: bytes,
+        instance: Instance,
+        app: AppRegistration,
+    ) -> RenewalExamination:
+        """See the port."""
+        self.calls.append("renewal")
+        _require_binding(evidence, hashlib.sha256(statement).digest())
+        if base64url.decode(evidence["key"]) != instance.attested_key:
+            raise RefusedError.because(Reason.APP_ATTEST_SIGNATURE, "another key signed")
+        return RenewalExamination(evidence.get("counter"), (), evidence.get("version"))
+
+
+def _require_binding(evidence: Mapping[str, Any], binding: bytes) -> None:
+    if base64url.decode(evidence["binding"]) != binding:
+        raise RefusedError.because(Reason.ATTESTATION_BINDING, "bound to something else")
+
+
+def public_jwk() -> dict[str, str]:
+    """Return the JWK of a fresh P-256 key."""
+    return jwk_from_public_key(generate_private_key(SECP256R1()).public_key())
+
+
+def public_spki() -> bytes:
+    """Return the SPKI of a fresh P-256 key."""
+    key = generate_private_key(SECP256R1()).public_key()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+@dataclass
+class SimulatedPhone:
+    """Write statements and evidence as a phone of one app would."""
+
+    app: str = "clinic-ios"
+    audiences: tuple[str, ...] = (CLINIC,)
+    proof_jwk: dict[str, str] = field(default_factory=public_jwk)
+    seal_jwk: dict[str, str] = field(default_factory=public_jwk)
+    attested_key: bytes = field(default_factory=public_spki)
+    counter: int = 0
+
+    @property
+    def is_android(self) -> bool:
+        """Tell which kind of evidence it sends."""
+        return self.app.endswith("android")
+
+    def statement(self, purpose: Purpose, challenge: bytes, /, **changes: Any) -> bytes:
+        """Return statement bytes; a change to None leaves the member out."""
+        members: dict[str, Any] = {
+            "v": 1,
+            "purpose": purpose.value,
+            "iss": ISSUER,
+            "aud": list(self.audiences),
+            "app": self.app,
+            "challenge": base64url.encode(challenge),
+            "seal_jwk": self.seal_jwk,
+        }
+        if not self.is_android:
+            members["proof_jwk"] = self.proof_jwk
+        members |= changes
+        return json.dumps({k: v for k, v in members.items() if v is not None}).encode()
+
+    def evidence(self, statement: bytes, **changes: Any) -> dict[str, Any]:
+        """Return evidence that is bound to the statement."""
+        return {
+            "format": "android-key" if self.is_android else "app-attest",
+            "binding": base64url.encode(hashlib.sha256(statement).digest()),
+            "key": base64url.encode(self.attested_key),
+        } | changes
+
+    def enrolment(self, challenge: bytes, /, **changes: Any) -> EnrolmentRequest:
+        """Return a request to enrol; ``changes`` are made to the statement."""
+        statement = self.statement(Purpose.ENROL, challenge, **changes)
+        return EnrolmentRequest(statement, self.evidence(statement))
+
+    def renewal(self, instance_id: str, challenge: bytes, /, **changes: Any) -> RenewalRequest:
+        """Return a request to renew, with the next counter where the format has one."""
+        statement = self.statement(Purpose.RENEW, challenge, **changes)
+        evidence = self.evidence(statement)
+        if not self.is_android:
+            self.counter += 1
+            evidence["counter"] = self.counter
+        return RenewalRequest(instance_id, statement, evidence)
+
+
+def with_evidence(request: EnrolmentRequest, **changes: Any) -> EnrolmentRequest:
+    """Return the request with other members of its evidence."""
+    return replace(request, evidence={**request.evidence, **changes})
