@@ -1,0 +1,1 @@
+"""Tell the whole story in one command, on real sockets, with simulated phones."""

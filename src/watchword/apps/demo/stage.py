@@ -1,0 +1,124 @@
+"""Set the demo's stage: a real deployment in a temporary directory, two APIs behind it."""
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from watchword.adapters.http_server import HttpServer
+from watchword.apps.demo.clinic import ClinicApi
+from watchword.apps.demo.clock import MovableClock
+from watchword.apps.deployment import Deployment
+from watchword.apps.settings import Settings, load_settings
+from watchword.apps.wiring import system_ports
+from watchword.ports import Entropy
+from watchword.vocabulary import Mode
+
+APP_VERSION = 120
+TEAM_ID, BUNDLE_ID, PACKAGE = "ABCDE12345", "com.example.clinic", "com.example.clinic"
+SIGNING_DIGEST = bytes(range(32))
+
+_FILE = """\
+version: 1
+environment: lab
+service:
+  issuer: http://127.0.0.1:{service}
+  listen: 127.0.0.1:{service}
+  token_lifetime: 5m
+  state: state
+apps:
+  clinic-ios: {{platform: ios, team_id: {team}, bundle_id: {bundle}}}
+  clinic-android:
+    platform: android
+    package: {package}
+    signing_digests: [{digest}]
+    minimum_version: 100
+apis:
+  clinic:
+    audience: https://api.clinic.example
+    apps: [clinic-ios, clinic-android]
+    listen: 127.0.0.1:{clinic}
+    upstream: http://127.0.0.1:{upstream}
+    routes:
+      - {{path: /health, mode: off}}
+      - {{path: /**, level: hardware, mode: {mode}}}
+  billing:
+    audience: https://billing.clinic.example
+    apps: [clinic-ios, clinic-android]
+    listen: 127.0.0.1:{billing}
+    upstream: http://127.0.0.1:{upstream}
+    routes:
+      - {{path: /**, mode: {mode}}}
+"""
+
+
+@dataclass(slots=True)
+class Stage:
+    """Hold the sample API and the deployment in front of it; use it from its event loop."""
+
+    directory: Path
+    clock: MovableClock
+    entropy: Entropy
+    clinic: ClinicApi = field(default_factory=ClinicApi)
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _deployment: Deployment | None = None
+    _settings: Settings | None = None
+    _ports: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def in_directory(cls, directory: Path) -> "Stage":
+        """Return a stage that is not yet set, with the system's clock made movable."""
+        clock, entropy = system_ports()
+        return cls(directory, MovableClock(clock), entropy)
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings of the running deployment."""
+        assert self._settings is not None
+        return self._settings
+
+    @property
+    def open_url(self) -> str:
+        """Return the URL of the API itself, without any protection."""
+        return f"http://127.0.0.1:{self._ports['upstream']}"
+
+    async def set_up(self) -> None:
+        """Start the sample API; no deployment yet."""
+        server = HttpServer(self.clinic)
+        await server.start()
+        self._stack.push_async_callback(server.stop)
+        self._ports = {name: _free_port() for name in ("service", "clinic", "billing")}
+        self._ports["upstream"] = server.port
+
+    async def deploy(self, mode: Mode) -> None:
+        """Write ``watchword.yaml`` with this mode and run it; stops the deployment before."""
+        if self._deployment is not None:
+            await self._deployment.stop()
+        file = self.directory / "watchword.yaml"
+        text = _FILE.format(
+            mode=mode.value,
+            team=TEAM_ID,
+            bundle=BUNDLE_ID,
+            package=PACKAGE,
+            digest=SIGNING_DIGEST.hex(),
+            **self._ports,
+        )
+        await asyncio.to_thread(file.write_text, text, encoding="utf-8")
+        self._settings = await asyncio.to_thread(load_settings, file)
+        self._deployment = Deployment(self._settings, self.clock, self.entropy)
+        await self._deployment.start()
+
+    async def tear_down(self) -> None:
+        """Stop everything; nothing stays running."""
+        if self._deployment is not None:
+            await self._deployment.stop()
+            self._deployment = None
+        await self._stack.aclose()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

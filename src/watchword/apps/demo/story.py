@@ -1,0 +1,161 @@
+"""Play the story, act by act: every request is real, and each act says what was expected."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Final
+
+from watchword.adapters.lab_store import load_or_create
+from watchword.apps.demo import attacks
+from watchword.apps.demo.actors import Handset, PhoneShop, Wire
+from watchword.apps.demo.acts import Act, Outcome
+from watchword.apps.demo.clinic import RECORDS
+from watchword.apps.demo.stage import Stage
+from watchword.apps.operator_client import OperatorClient
+from watchword.vocabulary import Mode
+
+OPEN: Final = "The API as it is: its key is in every copy of the app"
+MONITOR: Final = "Watchword in front, mode monitor: nothing is refused, everything is seen"
+ENFORCE: Final = "Mode enforce: the script gets nothing, genuine phones notice nothing"
+PHONES: Final = "Phones that can't be trusted"
+REPLAY: Final = "What was recorded can't be used again"
+ENDINGS: Final = "Tokens end, instances can be revoked"
+
+_BAD_PHONES: Final = (
+    ("unlocked-android", "policy.bootloader_unlocked"),
+    ("emulator", "attestation.anchor_software"),
+    ("repackaged-android", "policy.signing_digest"),
+    ("wrong-app-iphone", "policy.app_id"),
+)
+_SERVED: Final = "served 200"
+_TOKEN_LIFE_AND_LEEWAY: Final = 331
+"""Seconds after which a token of five minutes is refused, clocks being allowed 30 s."""
+
+
+@dataclass(slots=True)
+class Story:
+    """Tell the story on a stage; call :meth:`play` from a thread beside the stage's loop."""
+
+    stage: Stage
+    loop: asyncio.AbstractEventLoop
+    tell: Callable[[Act], None]
+    _closing: ExitStack = field(default_factory=ExitStack)
+
+    def play(self) -> None:
+        """Play every chapter; each finished act goes to ``tell``."""
+        with self._closing:
+            self._open_api()
+            self._monitor(self._deploy(Mode.MONITOR))
+            shop = self._deploy(Mode.ENFORCE)
+            iphone, android = shop.get("genuine-iphone"), shop.get("genuine-android")
+            self._enforce(shop.wire, iphone, android)
+            self._bad_phones(shop)
+            self._replays(shop.wire, iphone)
+            self._endings(shop.wire, iphone, android)
+
+    def _act(self, chapter: str, actor: str, act: str, expected: str, got: Outcome) -> None:
+        self.tell(Act(chapter, act, actor, expected, got))
+
+    def _deploy(self, mode: Mode) -> PhoneShop:
+        """Restart the deployment in another mode, as an operator does, and visit it."""
+        asyncio.run_coroutine_threadsafe(self.stage.deploy(mode), self.loop).result()
+        settings = self.stage.settings
+        operator = self._closing.enter_context(OperatorClient(settings.service.operator_socket))
+        wire = Wire(operator)
+        self._closing.callback(wire.http.close)
+        authorities = load_or_create(settings.service.state_dir, self.stage.entropy)
+        return PhoneShop(settings, authorities, self.stage.clock, wire, self._closing)
+
+    def _patient(self, api: str = "clinic") -> str:
+        return f"http://{self.stage.settings.apis[api].listen}/v1/patients/7"
+
+    def _audience(self, api: str = "clinic") -> str:
+        return self.stage.settings.apis[api].audience
+
+    def _open_api(self) -> None:
+        act = f"walks through {RECORDS} patient numbers with the key from the app"
+        got = attacks.drain(self.stage.open_url)
+        self._act(OPEN, "script", act, f"served {RECORDS} of {RECORDS}", got)
+
+    def _monitor(self, shop: PhoneShop) -> None:
+        wire, phone = shop.wire, shop.get("genuine-iphone")
+        self._act(MONITOR, "script", "reads a patient", _SERVED, wire.get(self._patient()))
+        seen = wire.operator.get("/v1/refusals")["counts"]
+        found = [row["reason"] for row in seen if row["reason"] == "token.missing"]
+        got = Outcome("counted", found[0]) if found else Outcome("not counted")
+        self._act(MONITOR, "operator", "looks at the counters", "counted: token.missing", got)
+        got = phone.get(self._patient(), self._audience())
+        self._act(MONITOR, "genuine iPhone", "enrols and reads a patient", _SERVED, got)
+
+    def _enforce(self, wire: Wire, iphone: Handset, android: Handset) -> None:
+        url, proxy = self._patient(), self._patient().removesuffix("/v1/patients/7")
+        got = attacks.drain(proxy)
+        act = "walks through the patient numbers again"
+        self._act(ENFORCE, "script", act, f"served 0 of {RECORDS}", got)
+        got = wire.get(url)
+        self._act(ENFORCE, "script", "sends no token", "refused 401: token.missing", got)
+        got = wire.get(url, "eyJhbGciOiJub25lIn0.e30.")
+        self._act(ENFORCE, "script", "sends a token with alg none", _malformed(), got)
+        for own_name, reason in ((True, "token.key_unknown"), (False, "token.signature")):
+            token = attacks.forge_token(self.stage, wire, self._audience(), own_name=own_name)
+            act = "signs a token itself" + ("" if own_name else ", under the service's key id")
+            self._act(ENFORCE, "script", act, f"refused 401: {reason}", wire.get(url, token))
+        for actor, phone in (("genuine iPhone", iphone), ("genuine Android", android)):
+            self._act(ENFORCE, actor, "enrols with its attestation", "served 201", phone.enrol())
+            got = phone.get(url, self._audience())
+            self._act(ENFORCE, actor, "reads a patient", _SERVED, got)
+        headers = self.stage.clinic.seen_headers[-1]
+        told = "watchword-level" in headers and "watchword-token" not in headers
+        got = Outcome("sees the level, not the token" if told else "sees something else")
+        act = "reads who is there from the request"
+        self._act(ENFORCE, "clinic API", act, "sees the level, not the token", got)
+
+    def _bad_phones(self, shop: PhoneShop) -> None:
+        for kind, reason in _BAD_PHONES:
+            got = shop.get(kind).enrol()
+            self._act(PHONES, kind, "tries to enrol", f"refused 403: {reason}", got)
+
+    def _replays(self, wire: Wire, iphone: Handset) -> None:
+        service = self.stage.settings.service.issuer
+        got = wire.post(f"{service}/v1/attestations", iphone.recorded("/v1/attestations"))
+        act = "sends the iPhone's recorded enrolment once more"
+        self._act(REPLAY, "script", act, "refused 409: challenge.used", got)
+        got = attacks.replay_under_new_challenge(wire, service, iphone)
+        act = "puts the recorded evidence under a fresh challenge"
+        self._act(REPLAY, "script", act, "refused 403: attestation.binding", got)
+
+    def _endings(self, wire: Wire, iphone: Handset, android: Handset) -> None:
+        service = self.stage.settings.service.issuer
+        stolen = iphone.client.token(self._audience())
+        got = wire.get(self._patient("billing"), stolen)
+        act = "uses a token of the clinic API at the billing API"
+        self._act(ENDINGS, "script", act, "refused 401: token.audience", got)
+        late = attacks.replay_under_new_challenge(wire, service, iphone, hold=self._wait)
+        act = "answers a challenge six minutes late"
+        self._act(ENDINGS, "script", act, "refused 409: challenge.expired", late)
+        got = wire.get(self._patient(), stolen)
+        act = "uses a token after its five minutes"
+        self._act(ENDINGS, "script", act, "refused 401: token.expired", got)
+        got = iphone.get(self._patient(), self._audience())
+        self._act(ENDINGS, "genuine iPhone", "renews and reads a patient", _SERVED, got)
+        token = iphone.client.token(self._audience())
+        assert iphone.client.instance is not None
+        because = {"because": "the phone was reported stolen"}
+        wire.operator.post(f"/v1/instances/{iphone.client.instance}/revoke", because)
+        got = attacks.until_refused(lambda: wire.get(self._patient(), token))
+        expected = "refused 401: token.instance_revoked"
+        self._act(ENDINGS, "revoked iPhone", "uses its token within a second", expected, got)
+        got = iphone.renew()
+        expected = "refused 403: instance.revoked"
+        self._act(ENDINGS, "revoked iPhone", "asks for a new token", expected, got)
+        got = android.get(self._patient(), self._audience())
+        self._act(ENDINGS, "genuine Android", "renews and reads a patient", _SERVED, got)
+
+    def _wait(self) -> None:
+        """Let six minutes pass for phones, service and gate."""
+        self.stage.clock.move(_TOKEN_LIFE_AND_LEEWAY)
+
+
+def _malformed() -> str:
+    return "refused 401: token.malformed"

@@ -1,0 +1,80 @@
+"""Run everything in one process: the service, the operator's socket, a proxy for each API."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import structlog
+
+from watchword.adapters.http_server import HttpServer
+from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.apps.middleware import WatchwordMiddleware
+from watchword.apps.proxy import ProxyApp
+from watchword.apps.service.service import Service
+from watchword.apps.settings import ApiSettings, Settings
+from watchword.apps.wiring import gate_of, service_of
+from watchword.ports import Clock, Entropy
+from watchword.vocabulary import Environment
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Deployment:
+    """Hold a running deployment; :meth:`start` and :meth:`stop` belong to one event loop."""
+
+    settings: Settings
+    clock: Clock
+    entropy: Entropy
+    _running: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def start(self) -> None:
+        """Start the service first, so that no proxy stands there without keys.
+
+        :raises WatchwordError: when anything can't start; what had started is stopped again.
+        """
+        async with AsyncExitStack() as stack:
+            refusals = MemoryRefusalLog(self.clock)
+            service = service_of(
+                self.settings, clock=self.clock, entropy=self.entropy, refusal_log=refusals
+            )
+            stack.callback(service.context.store.close)
+            await service.start()
+            stack.push_async_callback(service.stop)
+            await self._serve_service(stack, service)
+            for api in self.settings.apis.values():
+                if api.listen is not None and api.upstream is not None:
+                    await self._serve_proxy(stack, api, refusals)
+            self._running = stack.pop_all()
+
+    async def stop(self) -> None:
+        """Stop listening, let running requests end, close the store."""
+        await self._running.aclose()
+
+    async def _serve_service(self, stack: AsyncExitStack, service: Service) -> None:
+        where = self.settings.service
+        public = HttpServer(service.public_app, host=where.listen.host, port=where.listen.port)
+        operator = HttpServer(service.operator_app, uds=where.operator_socket)
+        for server in (public, operator):
+            await server.start()
+            stack.push_async_callback(server.stop)
+        _log.info("service ready", listen=public.address, operator=operator.address)
+
+    async def _serve_proxy(
+        self, stack: AsyncExitStack, api: ApiSettings, refusals: MemoryRefusalLog
+    ) -> None:
+        assert api.listen is not None
+        assert api.upstream is not None
+        lab = self.settings.environment is Environment.LAB
+        proxy = ProxyApp(api.upstream, refusal_log=refusals, reveal=lab)
+        stack.push_async_callback(proxy.aclose)
+        guarded = WatchwordMiddleware(
+            proxy,
+            gate=gate_of(self.settings, api),
+            refusal_log=refusals,
+            clock=self.clock,
+            entropy=self.entropy,
+        )
+        server = HttpServer(guarded, host=api.listen.host, port=api.listen.port, websockets=True)
+        await server.start()
+        stack.push_async_callback(server.stop)
+        _log.info("proxy ready", api=api.name, listen=server.address, upstream=api.upstream)

@@ -1,0 +1,31 @@
+"""Set up structured logs: one JSON object a line on stderr, fields named by the caller."""
+
+import logging
+import sys
+
+import structlog
+
+from watchword.apps.settings.environment import log_level
+
+
+def configure_logs() -> None:
+    """Write logs as JSON lines to stderr; ``WATCHWORD_LOG`` says from which level on."""
+    level = logging.getLevelNamesMapping()[log_level().upper()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(sort_keys=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def silence_logs() -> None:
+    """Write nothing but errors; the demo has its own view."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )

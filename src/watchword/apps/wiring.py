@@ -1,0 +1,116 @@
+"""Put the parts together from the settings: the one place that knows every constructor."""
+
+from pathlib import Path
+
+from watchword.adapters.anchors import AnchorSet, packaged_anchors
+from watchword.adapters.clock import SystemClock
+from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.gate_state import GateStateFile
+from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.lab_store import load_or_create
+from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.revocation import load_status_lists
+from watchword.adapters.store.sqlite import SqliteStore
+from watchword.apps.service.service import Service, build_service
+from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
+from watchword.attestation.interface import Trust
+from watchword.enrolment.evidence import RegisteredFormats
+from watchword.enrolment.interface import EnrolmentPolicy
+from watchword.gate.interface import GatePolicy
+from watchword.gate.service import Gate
+from watchword.ports import Anchor, Clock, Entropy
+from watchword.tokens.interface import TokenExpectation
+
+LEEWAY_SECONDS = 30
+"""How far the clocks of service and gate may differ."""
+
+
+def trust_of(settings: Settings, entropy: Entropy) -> Trust:
+    """Return whom the verifier believes; makes the lab's authorities on first use.
+
+    :raises WatchwordError: when a revocation list or the lab can't be read.
+    """
+    anchors: list[Anchor] = list(packaged_anchors()) if settings.trust_vendors else []
+    if settings.trust_lab:
+        # Settings never have this outside of the lab environment; see settings/consistency.py.
+        anchors += load_or_create(settings.service.state_dir, entropy).anchors()
+    lists = settings.revocation_lists
+    return Trust(AnchorSet(anchors), load_status_lists(lists) if lists else None)
+
+
+def enrolment_policy(settings: Settings) -> EnrolmentPolicy:
+    """Return what enrolment knows from the file."""
+    return EnrolmentPolicy(
+        issuer=settings.service.issuer,
+        environment=settings.environment,
+        apps=settings.apps,
+        audiences={
+            app: frozenset(api.audience for api in settings.apis.values() if app in api.apps)
+            for app in settings.apps
+        },
+        minimum_level=settings.service.minimum_level,
+        token_lifetime=settings.service.token_lifetime,
+    )
+
+
+def service_of(
+    settings: Settings, *, clock: Clock, entropy: Entropy, refusal_log: MemoryRefusalLog
+) -> Service:
+    """Return the service over its store and key ring, both made on the first start.
+
+    :raises WatchwordError: when keys or store can't be read, written or trusted.
+    """
+    paths = settings.service
+    paths.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keyring = FileKeyRing(
+        paths.keyring,
+        grace=paths.token_lifetime + LEEWAY_SECONDS,
+        now=clock.timestamp(),
+        entropy=entropy,
+    )
+    return build_service(
+        policy=enrolment_policy(settings),
+        verifier=RegisteredFormats(trust_of(settings, entropy)),
+        store=SqliteStore(paths.database),
+        keyring=keyring,
+        refusal_log=refusal_log,
+        gate_state=paths.gate_state,
+        clock=clock,
+        entropy=entropy,
+    )
+
+
+def gate_of(settings: Settings, api: ApiSettings) -> Gate:
+    """Return the gate of one API; it reads what the service publishes in the state directory."""
+    policy = GatePolicy(
+        api=api.name,
+        expectation=TokenExpectation(
+            issuer=settings.service.issuer,
+            audience=api.audience,
+            environment=settings.environment,
+            leeway=LEEWAY_SECONDS,
+        ),
+        routes=api.routes,
+    )
+    return Gate(policy, GateStateFile(settings.service.gate_state))
+
+
+def gate_from(file: str | Path, api: str) -> Gate:
+    """Return the gate of the API with this name, for a middleware in your own application.
+
+    The service must run on the same machine with the same file (``watchword up``); until it has
+    published its keys, the gate refuses everything.
+
+    :raises ConfigurationError: with every fault of the file, or when it has no such API.
+    """
+    settings = load_settings(Path(file))
+    if api not in settings.apis:
+        known = ", ".join(settings.apis)
+        fault = Fault("apis", None, f"no API named {api!r}", f"one of {known}")
+        raise ConfigurationError(Path(file), [fault])
+    return gate_of(settings, settings.apis[api])
+
+
+def system_ports() -> tuple[SystemClock, SystemEntropy]:
+    """Return the real clock and the real source of randomness."""
+    return SystemClock(), SystemEntropy()

@@ -1,0 +1,76 @@
+"""Show that the demo tells the truth: it passes as a whole, and fails when a protection is missing."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from watchword.apps.demo.acts import Act, Outcome
+from watchword.apps.demo.run import play
+
+WATCHWORD = [sys.executable, "-c", "from watchword.apps.cli.main import run; run()"]
+MEMBERS = {"chapter", "act", "actor", "expected", "got", "reason", "ok"}
+
+
+def test_every_act_goes_as_expected_and_nothing_stays_running(tmp_path: Path) -> None:
+    """The command exits 0, prints one object an act, and leaves no file behind."""
+    done = subprocess.run(
+        [*WATCHWORD, "demo", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )
+    acts = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert all(set(act) == MEMBERS for act in acts)
+    assert [act for act in acts if not act["ok"]] == []
+    assert {act["reason"] for act in acts} >= {
+        None,
+        "token.missing",
+        "token.malformed",
+        "token.key_unknown",
+        "token.signature",
+        "token.audience",
+        "token.expired",
+        "token.instance_revoked",
+        "policy.bootloader_unlocked",
+        "policy.signing_digest",
+        "policy.app_id",
+        "attestation.anchor_software",
+        "attestation.binding",
+        "challenge.used",
+        "challenge.expired",
+        "instance.revoked",
+    }
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_human_view_ends_with_the_count(tmp_path: Path) -> None:
+    """A person reads each act, its outcome and its reason."""
+    done = subprocess.run(
+        [*WATCHWORD, "demo"], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout
+    assert "refused 401  token.missing" in done.stdout
+    assert "acts as expected" in done.stdout
+    assert "FAIL" not in done.stdout
+
+
+def test_acts_are_told_as_they_happen() -> None:
+    """Each act is told once, in order, when it ends."""
+    told: list[Act] = []
+    acts = asyncio.run(play(told.append))
+    assert told == acts
+    assert len(acts) > 20
+
+
+def test_an_act_that_goes_another_way_is_not_ok() -> None:
+    """What was expected is compared with what happened, reason included."""
+    got = Outcome("refused 401", "token.expired")
+    assert Act("c", "a", "x", "refused 401: token.expired", got).ok
+    assert not Act("c", "a", "x", "refused 401: token.missing", got).ok
+    assert not Act("c", "a", "x", "served 200", got).ok

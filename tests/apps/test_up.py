@@ -1,0 +1,203 @@
+"""Show ``watchword up`` as an operator meets it: a process that starts, serves, refuses and stops."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from watchword.apps.settings.template import TEMPLATE
+
+WATCHWORD = [sys.executable, "-c", "from watchword.apps.cli.main import run; run()"]
+
+
+class Upstream(BaseHTTPRequestHandler):
+    """Answer every GET with what the request carried."""
+
+    def do_GET(self) -> None:
+        """Answer with path and headers."""
+        body = json.dumps({"path": self.path, "headers": dict(self.headers)}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        """Stay quiet."""
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def upstream() -> Iterator[int]:
+    """Run an API and give its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def configuration(tmp_path: Path, upstream_port: int, **replace: str) -> Path:
+    """Write the template with free ports."""
+    text = TEMPLATE
+    for old, new in {
+        "8440": str(free_port()),
+        "8080": str(free_port()),
+        "9000": str(upstream_port),
+        **replace,
+    }.items():
+        text = text.replace(old, new)
+    file = tmp_path / "watchword.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+@contextmanager
+def running(file: Path) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
+    """Run ``watchword up`` until it says where it listens."""
+    process = subprocess.Popen(
+        [*WATCHWORD, "-c", str(file), "up", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    try:
+        yield (json.loads(line) if line else {}), process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def watchword(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run another command on the same file."""
+    return subprocess.run(
+        [*WATCHWORD, "-c", str(file), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_curl_is_refused_and_a_phone_passes(tmp_path: Path) -> None:
+    """The five minutes of the README: refused with a problem, explained, served to a phone."""
+    with upstream() as port, running(configuration(tmp_path, port)) as (where, _process):
+        file = tmp_path / "watchword.yaml"
+        url = f"http://{where['apis']['clinic']}/a/b?q=1"
+        refused = httpx.get(url)
+        assert refused.status_code == 401
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.json()["reasons"] == ["token.missing"]
+        explained = watchword(file, "explain", refused.json()["ref"], "--json")
+        assert "token.missing" in explained.stdout
+        assert httpx.get(f"http://{where['apis']['clinic']}/health").status_code == 200
+        served = watchword(file, "lab", "request", "genuine-iphone", url, "--json")
+        assert served.returncode == 0, served.stderr
+        assert "Watchword-Level" in served.stdout or "watchword-level" in served.stdout
+        bad = watchword(file, "lab", "request", "unlocked-android", url)
+        assert bad.returncode == 1
+        assert "policy.bootloader_unlocked" in bad.stdout + bad.stderr
+        listed = watchword(file, "instances", "list", "--json")
+        assert json.loads(listed.stdout.splitlines()[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    """It ends with 0, frees its port, removes its socket, and says nothing alarming."""
+    with upstream() as port, running(configuration(tmp_path, port)) as (where, process):
+        assert Path(where["operator"]).stat().st_mode & 0o777 == 0o600
+        process.send_signal(number)
+        _out, errors = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert "panicked" not in errors
+        assert "Traceback" not in errors
+        assert not Path(where["operator"]).exists()
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://{where['service']}/healthz")
+
+
+def test_it_starts_again_on_the_state_that_a_killed_process_left(tmp_path: Path) -> None:
+    """After ``kill -9`` the stale socket is cleared, and the instances are still there."""
+    with upstream() as port:
+        file = configuration(tmp_path, port)
+        with running(file) as (where, process):
+            url = f"http://{where['apis']['clinic']}/"
+            assert watchword(file, "lab", "request", "genuine-android", url).returncode == 0
+            process.kill()
+        with running(file) as (where, process):
+            assert where["environment"] == "lab"
+            listed = watchword(file, "instances", "list", "--json")
+            assert "clinic-android" in listed.stdout
+            assert watchword(file, "lab", "request", "genuine-android", url).returncode == 0
+
+
+def test_nothing_starts_with_a_faulty_file(tmp_path: Path) -> None:
+    """All faults, exit code 2, and not even a state directory."""
+    file = configuration(tmp_path, 1, **{"mode: enforce": "mode: enforced"})
+    done = watchword(file, "up")
+    assert done.returncode == 2
+    assert "apis.clinic.routes[1].mode" in done.stderr
+    assert not (tmp_path / ".watchword").exists()
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    """The message names the address; nothing that had started stays running."""
+    with upstream() as port:
+        file = configuration(tmp_path, port, **{"8080": str(port)})
+        done = watchword(file, "up")
+        assert done.returncode == 1
+        assert f"127.0.0.1:{port}" in done.stderr
+        assert "taken" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_no_secret_reaches_the_log(tmp_path: Path) -> None:
+    """Neither token nor key nor challenge stands in the logs or on the terminal."""
+    with upstream() as port, running(configuration(tmp_path, port)) as (where, process):
+        file = tmp_path / "watchword.yaml"
+        url = f"http://{where['apis']['clinic']}/secret-path?card=4111111111111111"
+        assert watchword(file, "lab", "request", "genuine-iphone", url).returncode == 0
+        httpx.get(url, headers={"watchword-token": "eyJhbGciOiJub25lIn0.e30."})
+        keyring = json.loads((tmp_path / ".watchword" / "keyring.json").read_text())
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=10)
+        text = out + errors
+        assert "eyJ" not in text
+        assert "4111111111111111" not in text
+        secrets = [value for value in _texts(keyring) if len(value) >= 32]
+        assert len(secrets) >= 3
+        assert not [value for value in secrets if value in text]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text inside a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)

@@ -1,0 +1,47 @@
+"""Hold every reason to its documentation, its class and its use."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from watchword.reasons import Category, PublicClass, Reason
+
+ROOT = Path(__file__).parents[2]
+HEADING = re.compile(r"^### `([a-z0-9_.]+)`$", re.MULTILINE)
+
+
+def test_every_reason_has_its_doc_entry_and_none_is_left_over() -> None:
+    """Each reason has a heading in docs/reasons.md, each heading a reason."""
+    documented = HEADING.findall((ROOT / "docs" / "reasons.md").read_text(encoding="utf-8"))
+    assert sorted(documented) == sorted(reason.code for reason in Reason)
+
+
+def test_codes_are_dotted_and_unique() -> None:
+    """A code is area.cause and names one reason alone."""
+    codes = [reason.code for reason in Reason]
+    assert len(set(codes)) == len(codes)
+    assert all(re.fullmatch(r"[a-z0-9_]+\.[a-z0-9_]+", code) for code in codes)
+    assert all(Reason.from_code(reason.code) is reason for reason in Reason)
+
+
+@pytest.mark.parametrize("reason", Reason, ids=lambda r: r.code)
+def test_every_reason_is_made_by_the_code_and_hit_by_a_test(reason: Reason) -> None:
+    """A reason that nothing raises, or that no test sees, doesn't exist."""
+    mention = re.compile(rf"\bReason\.{reason.name}\b|\b{re.escape(reason.code)}\b")
+    source = [p for p in (ROOT / "src").rglob("*.py") if p.name != "reasons.py"]
+    assert any(mention.search(path.read_text(encoding="utf-8")) for path in source)
+    tests = [p for p in (ROOT / "tests").rglob("*.py") if p != Path(__file__)]
+    assert any(mention.search(path.read_text(encoding="utf-8")) for path in tests)
+
+
+def test_only_unavailable_reasons_blame_our_side() -> None:
+    """A 5xx says that it isn't the caller's fault, and nothing else does."""
+    ours = {reason for reason in Reason if reason.public.status >= 500}
+    assert ours == {reason for reason in Reason if reason.category is Category.UNAVAILABLE}
+
+
+def test_no_two_public_classes_share_a_slug() -> None:
+    """A client can tell the classes apart."""
+    slugs = [public.slug for public in PublicClass]
+    assert len(set(slugs)) == len(slugs)
