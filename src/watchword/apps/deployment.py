@@ -8,10 +8,11 @@ import structlog
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.middleware import WatchwordMiddleware
+from watchword.apps.middleware.gates import gate_of
 from watchword.apps.proxy import ProxyApp
 from watchword.apps.service.service import Service
 from watchword.apps.settings import ApiSettings, Settings
-from watchword.apps.wiring import gate_of, service_of
+from watchword.apps.wiring import service_of
 from watchword.ports import Clock, Entropy
 from watchword.vocabulary import Environment
 

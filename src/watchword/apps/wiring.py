@@ -1,28 +1,20 @@
 """Put the parts together from the settings: the one place that knows every constructor."""
 
-from pathlib import Path
-
 from watchword.adapters.anchors import AnchorSet, packaged_anchors
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
-from watchword.adapters.gate_state import GateStateFile
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.adapters.revocation import load_status_lists
 from watchword.adapters.store.sqlite import SqliteStore
+from watchword.apps.middleware.gates import LEEWAY_SECONDS
 from watchword.apps.service.service import Service, build_service
-from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
+from watchword.apps.settings import Settings
 from watchword.attestation.interface import Trust
 from watchword.enrolment.evidence import RegisteredFormats
 from watchword.enrolment.interface import EnrolmentPolicy
-from watchword.gate.interface import GatePolicy
-from watchword.gate.service import Gate
 from watchword.ports import Anchor, Clock, Entropy
-from watchword.tokens.interface import TokenExpectation
-
-LEEWAY_SECONDS = 30
-"""How far the clocks of service and gate may differ."""
 
 
 def trust_of(settings: Settings, entropy: Entropy) -> Trust:
@@ -78,37 +70,6 @@ def service_of(
         clock=clock,
         entropy=entropy,
     )
-
-
-def gate_of(settings: Settings, api: ApiSettings) -> Gate:
-    """Return the gate of one API; it reads what the service publishes in the state directory."""
-    policy = GatePolicy(
-        api=api.name,
-        expectation=TokenExpectation(
-            issuer=settings.service.issuer,
-            audience=api.audience,
-            environment=settings.environment,
-            leeway=LEEWAY_SECONDS,
-        ),
-        routes=api.routes,
-    )
-    return Gate(policy, GateStateFile(settings.service.gate_state))
-
-
-def gate_from(file: str | Path, api: str) -> Gate:
-    """Return the gate of the API with this name, for a middleware in your own application.
-
-    The service must run on the same machine with the same file (``watchword up``); until it has
-    published its keys, the gate refuses everything.
-
-    :raises ConfigurationError: with every fault of the file, or when it has no such API.
-    """
-    settings = load_settings(Path(file))
-    if api not in settings.apis:
-        known = ", ".join(settings.apis)
-        fault = Fault("apis", None, f"no API named {api!r}", f"one of {known}")
-        raise ConfigurationError(Path(file), [fault])
-    return gate_of(settings, settings.apis[api])
 
 
 def system_ports() -> tuple[SystemClock, SystemEntropy]:

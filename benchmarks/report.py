@@ -1,0 +1,65 @@
+"""Report measurements in one form: a table for people, a JSON file for comparison."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold one measurement.
+
+    :param measure: what was measured, with its unit.
+    :param ours: Watchword's value.
+    :param peer: the value of what it is compared with, or the floor; None where there is none.
+    :param goal: the upper bound that is set, None where there is none.
+    :param goal_on: whether the goal bounds ``ours`` or the ``ratio``.
+    """
+
+    measure: str
+    ours: float
+    peer: float | None = None
+    goal: float | None = None
+    goal_on: str = "ours"
+
+    @classmethod
+    def at_most(cls, measure: str, ours: float, peer: float | None, goal: float) -> "Row":
+        """Make a row whose own value is bounded."""
+        return cls(measure, ours, peer, goal)
+
+    @classmethod
+    def at_most_times(cls, measure: str, ours: float, peer: float, goal: float) -> "Row":
+        """Make a row that is bounded by a multiple of the peer's value."""
+        return cls(measure, ours, peer, goal, "ratio")
+
+    @property
+    def ratio(self) -> float | None:
+        """Return ours over the peer's."""
+        return None if self.peer is None else self.ours / self.peer
+
+    @property
+    def holds(self) -> bool | None:
+        """Tell whether the goal is met, None where there is no goal."""
+        value = self.ratio if self.goal_on == "ratio" else self.ours
+        return None if self.goal is None or value is None else value <= self.goal
+
+
+def write_report(name: str, rows: Sequence[Row]) -> bool:
+    """Print the rows, write them to ``benchmarks/results/NAME.json``; tell whether all goals hold."""
+    RESULTS.mkdir(exist_ok=True)
+    documents = [asdict(row) | {"ratio": row.ratio, "holds": row.holds} for row in rows]
+    (RESULTS / f"{name}.json").write_text(json.dumps(documents, indent=2) + "\n")
+    width = max(len(row.measure) for row in rows)
+    print(f"{name:{width}}  {'ours':>10}  {'peer':>10}  {'ratio':>6}  {'goal':>8}  holds")
+    for row in rows:
+        cells = [_cell(row.ours, 10), _cell(row.peer, 10), _cell(row.ratio, 6), _cell(row.goal, 8)]
+        verdict = {None: "-", True: "yes", False: "NO"}[row.holds]
+        print(f"{row.measure:{width}}  {'  '.join(cells)}  {verdict}")
+    return all(row.holds is not False for row in rows)
+
+
+def _cell(value: float | None, width: int) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.2f}"

@@ -1,0 +1,86 @@
+"""Choose the header fields that cross the proxy (RFC 9110 section 7.6.1)."""
+
+from collections.abc import Iterable, Sequence
+
+Fields = list[tuple[bytes, bytes]]
+
+VIA = (b"via", b"1.1 watchword")
+"""Says to the API that a gateway forwarded the request (RFC 9110 section 7.6.3)."""
+
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+# What the proxy states itself: a client that could say where it comes from would choose the
+# address that the API limits, logs or trusts.
+_STATED_HERE = frozenset(
+    {
+        b"expect",  # Answered by the server in front, which asks for the body when it is wanted.
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-real-ip",
+    }
+)
+
+
+def request_fields(
+    received: Iterable[tuple[bytes, bytes]], *, client: str | None, scheme: str
+) -> Fields:
+    """Return the fields that the API gets.
+
+    The client's Host is kept: APIs build links and choose tenants by it.  Names with ``_`` are
+    compared as if they had ``-``, as WSGI and CGI do.
+
+    :param client: address of the connection's other end, None on a Unix socket.
+    :param scheme: ``http`` or ``https``, as the connection came in.
+    """
+    received = [(name.lower(), value) for name, value in received]
+    dropped = _HOP_BY_HOP | _STATED_HERE | _named_by_connection(received)
+    fields = [field for field in received if field[0].replace(b"_", b"-") not in dropped]
+    if any(name == b"transfer-encoding" for name, _ in received):
+        # The gate let nothing through but chunked; this hop is framed anew.
+        fields.append((b"transfer-encoding", b"chunked"))
+    if client is not None:
+        fields.append((b"x-forwarded-for", client.encode("ascii", "replace")))
+    fields.append((b"x-forwarded-proto", scheme.encode("ascii", "replace")))
+    fields.extend((b"x-forwarded-host", value) for name, value in received if name == b"host")
+    fields.append(VIA)
+    return fields
+
+
+def response_fields(received: Sequence[tuple[bytes, bytes]]) -> Fields:
+    """Return the fields that the client gets, in the API's order, duplicates kept."""
+    received = [(name.lower(), value) for name, value in received]
+    dropped = _HOP_BY_HOP | _named_by_connection(received)
+    return [field for field in received if field[0] not in dropped]
+
+
+def has_body(fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a request with these fields has a body (RFC 9112 section 6.3)."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0"))
+        for name, value in fields
+    )
+
+
+def _named_by_connection(fields: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    return frozenset(
+        option.strip(b" \t").lower()
+        for name, value in fields
+        if name == b"connection"
+        for option in value.split(b",")
+    )

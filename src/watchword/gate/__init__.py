@@ -1,0 +1,1 @@
+"""Decide on a request: one pure function for every engine."""

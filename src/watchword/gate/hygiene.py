@@ -1,0 +1,230 @@
+"""Refuse requests that two parsers could read in two ways, and clean what the API may see.
+
+A gate is bypassed where it understands a request differently than the API behind it, so that
+whatever is ambiguous is refused instead of interpreted.  The HTTP servers in front do some of
+this, but none does all of it (duplicate Host, Content-Length beside Transfer-Encoding and
+headers of a megabyte all reach an application through one server or another).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER, RawHeaders
+from watchword.reasons import Reason, Refusal
+
+MAX_FIELDS = 100
+"""Most header fields; more is a flood, not a request."""
+
+MAX_FIELD_BYTES = 8 * 1024
+"""Most bytes of one field, name and value."""
+
+MAX_HEADER_BYTES = 16 * 1024
+"""Most bytes of all fields."""
+
+MAX_PATH_BYTES = 8 * 1024
+"""Most bytes of a path (RFC 9110 section 4.1 asks servers for at least 8000)."""
+
+_DECIDING_FIELDS = frozenset(
+    {
+        TOKEN_HEADER,
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"authorization",
+        b"dpop",
+        b"signature",
+        b"signature-input",
+    }
+)
+"""Fields that decide who is asking for what, and where the request ends: once, or refused."""
+
+_FRAMING_FIELDS = {b"content-length", b"transfer-encoding"}
+
+_FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110 section 5.1, in lower case.
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+_HARMLESS_CONNECTION = frozenset(
+    {b"keep-alive", b"close", b"upgrade", b"keep-alive, upgrade", b"upgrade, keep-alive"}
+)
+
+
+class CleanHeaders(NamedTuple):
+    """Hold what is left of a request's headers, and what was taken out of them.
+
+    :param fields: what the API may see: names in lower case, without token, result headers and
+        fields that the client declared to be meant for the gate alone.
+    :param token: the value of the token header, None if there was none.
+    """
+
+    fields: list[tuple[bytes, bytes]]
+    token: bytes | None
+
+
+class _Plan(NamedTuple):
+    """Hold what follows from the names alone: where the fields stand.
+
+    :param single: by name, the position of each field that decides.
+    :param kept: position and lower-case name of each field that the API may see.
+    :param renamed: whether a name wasn't in lower case.
+    :param framed: whether a field speaks of the body's length.
+    """
+
+    refusal: Refusal | None
+    single: Mapping[bytes, int]
+    host: int
+    token: int | None
+    framed: bool
+    connection: tuple[int, ...]
+    kept: tuple[tuple[int, bytes], ...]
+    renamed: bool
+
+
+def clean(headers: RawHeaders) -> CleanHeaders | Refusal:
+    """Return the cleaned headers, or why they can't be read in one way only.
+
+    1. At most :data:`MAX_FIELDS` fields, :data:`MAX_FIELD_BYTES` each, :data:`MAX_HEADER_BYTES`
+       in all.
+    2. Names are tokens (RFC 9110 section 5.1); no value has NUL, CR or LF (section 5.5).
+    3. Fields that decide occur once.  ``_`` counts as ``-``: behind WSGI and CGI the two are one
+       name, so that ``Watchword_Level`` would arrive as the verified ``Watchword-Level``.
+    4. Exactly one Host, with the syntax of an authority (RFC 9112 section 3.2).
+    5. The body is delimited in one way (RFC 9112 section 6.3).
+    6. What Connection names is removed, so that nothing behind removes a verified header in its
+       name; a client that names a field which decides is refused (RFC 9110 section 7.6.1).
+    """
+    if not 0 < len(headers) <= MAX_FIELDS:
+        return _refuse_count(len(headers))
+    names, values = zip(*headers, strict=True)
+    joined = b"".join(names + values)
+    if len(joined) > MAX_FIELD_BYTES and (
+        len(joined) > MAX_HEADER_BYTES or _has_large_field(headers)
+    ):
+        return Refusal(
+            Reason.REQUEST_HEADERS_TOO_LARGE,
+            f"expected at most {MAX_FIELD_BYTES} bytes a field, {MAX_HEADER_BYTES} in all",
+        )
+    if 0 in joined or 10 in joined or 13 in joined:
+        return Refusal(Reason.REQUEST_MALFORMED, "got NUL, CR or LF in a header field")
+    refusal, single, host, token, framed, connection, kept, renamed = _plan(names)
+    if refusal is not None:
+        return refusal
+    if not _is_authority(values[host]):
+        return Refusal(Reason.REQUEST_HOST, "expected a host of a name and perhaps a port")
+    if framed:
+        refusal = _check_framing(single, values)
+        if refusal is not None:
+            return refusal
+    # Servers hand names over in lower case, so that the fields can mostly stay what they are.
+    fields = (
+        [(name, values[at]) for at, name in kept] if renamed else [headers[at] for at, _ in kept]
+    )
+    if connection and (
+        len(connection) > 1 or values[connection[0]].lower() not in _HARMLESS_CONNECTION
+    ):
+        carried_out = _carry_out_connection(fields, [values[at] for at in connection])
+        if isinstance(carried_out, Refusal):
+            return carried_out
+        fields = carried_out
+    return CleanHeaders(fields, None if token is None else values[token])
+
+
+def _refuse_count(count: int) -> Refusal:
+    if count:
+        return Refusal(
+            Reason.REQUEST_HEADERS_TOO_LARGE, f"got {count} fields, expected at most {MAX_FIELDS}"
+        )
+    return Refusal(Reason.REQUEST_HOST, "got no header fields at all")
+
+
+def _has_large_field(headers: RawHeaders) -> bool:
+    return any(len(name) + len(value) > MAX_FIELD_BYTES for name, value in headers)
+
+
+@lru_cache(maxsize=512)
+def _plan(names: tuple[bytes, ...]) -> _Plan:
+    """Carry out what depends on names alone (steps 2 and 3); clients repeat theirs."""
+    single: dict[bytes, int] = {}
+    connection = []
+    kept = []
+    refusals = []
+    for at, raw_name in enumerate(names):
+        name = raw_name.lower()
+        canonical = name.replace(b"_", b"-")
+        if not _FIELD_NAME.fullmatch(name):
+            refusals.append(_malformed("got a field name outside of RFC 9110"))
+        elif canonical in RESULT_HEADERS:
+            continue
+        elif canonical in single:
+            refusals.append(_duplicate(canonical))
+        elif canonical in _DECIDING_FIELDS:
+            single[canonical] = at
+            if canonical != name:
+                # Behind WSGI it would look like the field that was checked here.
+                refusals.append(_malformed(f"got {canonical.decode()} with an underscore"))
+        elif canonical == b"connection":
+            connection.append(at)
+        if canonical != TOKEN_HEADER:
+            kept.append((at, name))
+    if b"host" not in single:
+        refusals.append(Refusal(Reason.REQUEST_HOST, "got no host field"))
+    return _Plan(
+        refusal=refusals[0] if refusals else None,
+        single=single,
+        host=single.get(b"host", -1),
+        token=single.get(TOKEN_HEADER),
+        framed=not single.keys().isdisjoint(_FRAMING_FIELDS),
+        connection=tuple(connection),
+        kept=tuple(kept),
+        renamed=any(name != name.lower() for name in names),
+    )
+
+
+@lru_cache(maxsize=512)
+def _is_authority(host: bytes) -> bool:
+    """Carry out step 4 on the one Host that there is."""
+    return _HOST.fullmatch(host) is not None
+
+
+def _duplicate(canonical: bytes) -> Refusal:
+    name = canonical.decode("ascii")
+    if canonical == b"host":
+        return Refusal(Reason.REQUEST_HOST, "got more than one host field")
+    if canonical in _FRAMING_FIELDS:
+        return Refusal(Reason.REQUEST_FRAMING, f"got more than one {name} field")
+    return Refusal(Reason.REQUEST_HEADER_DUPLICATED, f"got more than one {name} field")
+
+
+def _malformed(detail: str) -> Refusal:
+    return Refusal(Reason.REQUEST_MALFORMED, detail)
+
+
+def _check_framing(single: Mapping[bytes, int], values: Sequence[bytes]) -> Refusal | None:
+    """Carry out step 5."""
+    length, coding = single.get(b"content-length"), single.get(b"transfer-encoding")
+    if length is not None and (coding is not None or not _DIGITS.fullmatch(values[length])):
+        return Refusal(
+            Reason.REQUEST_FRAMING, "expected a content-length of digits, or a transfer-encoding"
+        )
+    if coding is not None and values[coding].lower() != b"chunked":
+        return Refusal(Reason.REQUEST_FRAMING, "expected no transfer coding but chunked")
+    return None
+
+
+def _carry_out_connection(
+    fields: list[tuple[bytes, bytes]], connection: Sequence[bytes]
+) -> list[tuple[bytes, bytes]] | Refusal:
+    """Carry out step 6 on cleaned fields; the Connection fields themselves go too."""
+    options = {
+        option.strip(b" \t").lower().replace(b"_", b"-")
+        for value in connection
+        for option in value.split(b",")
+    }
+    deciding = options & _DECIDING_FIELDS
+    if deciding:
+        name = min(deciding).decode("ascii")
+        return Refusal(Reason.REQUEST_FRAMING, f"got {name} named as a connection option")
+    # A handshake's Upgrade is for the application: the gate carries nothing out there.
+    options = (options | {b"connection"}) - {b"upgrade"}
+    return [field for field in fields if field[0].replace(b"_", b"-") not in options]

@@ -1,0 +1,1 @@
+"""Issue and verify tokens: the attestation result as a short-lived JWT."""

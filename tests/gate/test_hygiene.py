@@ -1,0 +1,174 @@
+"""Show that requests which two parsers could read in two ways are refused, and what is cleaned."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchword.gate.hygiene import CleanHeaders, clean
+from watchword.reasons import Reason, Refusal
+
+HOST = (b"host", b"clinic.example")
+Fields = list[tuple[bytes, bytes]]
+
+
+def reason(headers: Fields) -> Reason | None:
+    """Return why headers are refused, None if they aren't."""
+    result = clean(headers)
+    return result.reason if isinstance(result, Refusal) else None
+
+
+def cleaned(*headers: tuple[bytes, bytes]) -> CleanHeaders:
+    """Return what is left of headers that pass."""
+    result = clean([HOST, *headers])
+    assert isinstance(result, CleanHeaders)
+    return result
+
+
+def test_ordinary_headers_stay_as_they_are() -> None:
+    """Order, duplicates and values are kept; names come out in lower case."""
+    fields = [(b"Accept", b"a"), (b"X-Trace", b" v "), (b"accept", b"b"), (b"Cookie", b"c=1")]
+    result = cleaned(*fields)
+    assert result.fields == [HOST, *((name.lower(), value) for name, value in fields)]
+    assert result.token is None
+
+
+def test_the_token_is_taken_out() -> None:
+    """The API doesn't get the token."""
+    result = cleaned((b"Watchword-Token", b"t"), (b"accept", b"a"))
+    assert result == ([HOST, (b"accept", b"a")], b"t")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"watchword-instance",
+        b"Watchword-Level",
+        b"WATCHWORD-APP",
+        b"watchword_instance",
+        b"Watchword_Level",
+    ],
+)
+def test_result_headers_of_the_client_are_removed(name: bytes) -> None:
+    """Nobody outside says who he is, not even through WSGI's eyes, and not twice either."""
+    assert cleaned((name, b"forged"), (name, b"again")).fields == [HOST]
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([], Reason.REQUEST_HOST),
+        ([(b"accept", b"a")], Reason.REQUEST_HOST),
+        ([HOST, HOST], Reason.REQUEST_HOST),
+        ([HOST, (b"Host", b"other.example")], Reason.REQUEST_HOST),
+        ([(b"host", b"")], Reason.REQUEST_HOST),
+        ([(b"host", b"a/evil?")], Reason.REQUEST_HOST),
+        ([(b"host", b"user@evil.example")], Reason.REQUEST_HOST),
+        ([(b"host", b"a b")], Reason.REQUEST_HOST),
+        ([(b"host", b"a:port")], Reason.REQUEST_HOST),
+        ([HOST, (b"content-length", b"1"), (b"content-length", b"1")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"content-length", b"1"), (b"content-length", b"2")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"content-length", b"+5")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"content-length", b"0x5")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"content-length", b"1_0")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"content-length", b"1, 1")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"content-length", b"")], Reason.REQUEST_FRAMING),
+        (
+            [HOST, (b"content-length", b"1"), (b"transfer-encoding", b"chunked")],
+            Reason.REQUEST_FRAMING,
+        ),
+        ([HOST, (b"transfer-encoding", b"xchunked")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"transfer-encoding", b"chunked, identity")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"transfer-encoding", b"gzip, chunked")], Reason.REQUEST_FRAMING),
+        ([HOST, *[(b"transfer-encoding", b"chunked")] * 2], Reason.REQUEST_FRAMING),
+        ([HOST, (b"transfer_encoding", b"chunked")], Reason.REQUEST_MALFORMED),
+        ([HOST, (b"watchword_token", b"t")], Reason.REQUEST_MALFORMED),
+        ([HOST, (b"transfer-encoding ", b"chunked")], Reason.REQUEST_MALFORMED),
+        ([HOST, (b"", b"x")], Reason.REQUEST_MALFORMED),
+        ([HOST, (b"a:b", b"x")], Reason.REQUEST_MALFORMED),
+        ([HOST, ("x-é".encode(), b"x")], Reason.REQUEST_MALFORMED),
+        ([HOST, (b"x", b"a\r\nwatchword-level: hardware")], Reason.REQUEST_MALFORMED),
+        ([HOST, (b"x", b"a\nb")], Reason.REQUEST_MALFORMED),
+        ([HOST, (b"x", b"a\0b")], Reason.REQUEST_MALFORMED),
+        ([HOST, (b"connection", b"watchword-token")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"connection", b"close, Host")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"connection", b"close"), (b"connection", b"dpop")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"connection", b"content_length")], Reason.REQUEST_FRAMING),
+    ],
+    ids=repr,
+)
+def test_ambiguous_headers(headers: Fields, expected: Reason) -> None:
+    """Each way to be read in two ways has its reason."""
+    assert reason(headers) is expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"authorization", b"dpop", b"signature", b"signature-input", b"watchword-token"],
+)
+def test_fields_that_decide_occur_once(name: bytes) -> None:
+    """Of two credentials one would be checked and the other used."""
+    assert reason([HOST, (name, b"a")]) is None
+    for second in (name, name.upper(), name.replace(b"-", b"_")):
+        assert reason([HOST, (name, b"a"), (second, b"b")]) is Reason.REQUEST_HEADER_DUPLICATED
+
+
+@pytest.mark.parametrize(
+    "host", [b"a", b"a.example:8443", b"127.0.0.1:1", b"[::1]:8000", b"[fe80::1]", b"my_host"]
+)
+def test_hosts_that_are_names(host: bytes) -> None:
+    """Names, addresses and ports pass."""
+    assert reason([(b"host", host)]) is None
+
+
+def test_framing_that_is_clear() -> None:
+    """A length of digits, or chunks."""
+    assert reason([HOST, (b"content-length", b"0012")]) is None
+    assert reason([HOST, (b"Transfer-Encoding", b"Chunked")]) is None
+
+
+def test_caps() -> None:
+    """At most 100 fields, 8 kB each, 16 kB together; the last that fits passes."""
+    too_large = Reason.REQUEST_HEADERS_TOO_LARGE
+    assert reason([HOST, *[(b"x", b"")] * 99]) is None
+    assert reason([HOST, *[(b"x", b"")] * 100]) is too_large
+    assert reason([HOST, (b"x", b"v" * 8191)]) is None
+    assert reason([HOST, (b"x", b"v" * 8192)]) is too_large
+    rest = 16 * 1024 - sum(map(len, HOST)) - 3 * 5001
+    assert reason([HOST, *[(b"x", b"v" * 5000)] * 3, (b"y", b"v" * (rest - 1))]) is None
+    assert reason([HOST, *[(b"x", b"v" * 5000)] * 3, (b"y", b"v" * rest)]) is too_large
+
+
+def test_connection_options_are_carried_out_here() -> None:
+    """What Connection names goes, with Connection itself: nothing behind may act on it."""
+    result = cleaned(
+        (b"Connection", b"X-Secret, watchword-level"),
+        (b"connection", b"X_Other"),
+        (b"x-secret", b"1"),
+        (b"x-other", b"1"),
+        (b"x-kept", b"1"),
+    )
+    assert result.fields == [HOST, (b"x-kept", b"1")]
+
+
+@pytest.mark.parametrize("value", [b"keep-alive", b"Close", b"Upgrade", b"keep-alive, Upgrade"])
+def test_harmless_connection_options_stay(value: bytes) -> None:
+    """A handshake keeps what it needs."""
+    fields = [(b"connection", value), (b"upgrade", b"websocket")]
+    assert cleaned(*fields).fields == [HOST, *fields]
+
+
+names = st.sampled_from(
+    [b"host", b"Host", b"connection", b"watchword-token", b"Watchword_Level", b"content-length"]
+) | st.binary(max_size=12)
+
+
+@given(st.lists(st.tuples(names, st.binary(max_size=20)), max_size=8))
+def test_any_headers(headers: Fields) -> None:
+    """Whatever the headers are, they are refused or clean; no exception comes out."""
+    result = clean(headers)
+    if isinstance(result, CleanHeaders):
+        for name, value in result.fields:
+            assert not name.replace(b"_", b"-").startswith(b"watchword-")
+            assert name == name.lower()
+            assert not {0, 10, 13} & set(value)
+        assert sum(name == b"host" for name, _ in result.fields) == 1
