@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from watchword.adapters.http_server import HttpServer, ServerAddressError, serve
+from watchword.adapters.unix_socket import SocketPath
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
@@ -169,3 +170,32 @@ def served_within(seconds: float, port: int) -> bool:
                 return True
         time.sleep(0.1)
     return False
+
+
+def test_a_socket_below_a_long_path(tmp_path: Path) -> None:
+    """A path that is longer than a socket's address works all the same, and is cleaned up."""
+    directory = tmp_path / ("d" * 120)
+    directory.mkdir()
+    path = directory / "operator.sock"
+
+    async def main() -> bytes:
+        async with serve(hello, uds=path):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            reached = SocketPath(path)
+            answer = await ask(uds=reached.usable)
+            reached.close()
+            with pytest.raises(ServerAddressError, match="another process does"):
+                await HttpServer(hello, uds=path).start()
+            return answer
+
+    assert asyncio.run(main()).endswith(b"hello")
+    assert not path.exists()
+
+
+def test_a_short_path_is_used_as_it_is(tmp_path: Path) -> None:
+    """Nothing is opened where nothing is needed."""
+    reached = SocketPath(Path("/tmp/operator.sock"))
+    assert reached.usable == Path("/tmp/operator.sock")
+    reached.close()
+    with pytest.raises(FileNotFoundError):
+        SocketPath(tmp_path / ("d" * 120) / "operator.sock")

@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from watchword.adapters.unix_socket import SocketPath
 from watchword.apps.service.operator.actor import OPERATOR_HEADER
 from watchword.apps.settings.environment import operator_name
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
@@ -21,8 +22,12 @@ class OperatorClient:
     def __init__(self, socket: Path) -> None:
         """Prepare calls over a Unix socket; nothing is connected yet."""
         self._socket = socket
+        try:
+            self._path = SocketPath(socket)
+        except OSError:
+            raise self._unreachable() from None
         self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)),
+            transport=httpx.HTTPTransport(uds=str(self._path.usable)),
             base_url="http://operator",
             timeout=TIMEOUT_SECONDS,
             headers={OPERATOR_HEADER.decode(): _user()},
@@ -41,6 +46,7 @@ class OperatorClient:
     ) -> None:
         """Close the connection."""
         self._http.close()
+        self._path.close()
 
     def get(self, path: str, **query: str | int) -> dict[str, Any]:
         """Return the JSON object at a path.
@@ -64,13 +70,16 @@ class OperatorClient:
         try:
             answer = self._http.request(method, path, **content)
         except httpx.HTTPError:
-            raise UnavailableError(
-                Reason.SERVICE_UNREACHABLE,
-                f"no service answers; is `watchword up` running? looked at {self._socket}",
-            ) from None
+            raise self._unreachable() from None
         if answer.is_success:
             return answer
         raise _error(answer)
+
+    def _unreachable(self) -> UnavailableError:
+        return UnavailableError(
+            Reason.SERVICE_UNREACHABLE,
+            f"no service answers; is `watchword up` running? looked at {self._socket}",
+        )
 
 
 def _object(answer: httpx.Response) -> dict[str, Any]:

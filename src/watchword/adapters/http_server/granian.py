@@ -23,6 +23,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
+from watchword.adapters.unix_socket import SocketPath
 from watchword.reasons import WatchwordError
 
 Application = Callable[..., Awaitable[None]]
@@ -69,6 +70,7 @@ class HttpServer:
         self._host = host
         self.port = port
         self._uds = uds
+        self._socket_path: SocketPath | None = None
         self._websockets = websockets
         self._server: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -107,6 +109,9 @@ class HttpServer:
             log_enabled=False,
         )
         self._server.uds_permissions = _SOCKET_MODE
+        if self._socket_path is not None:
+            # granian resolves the path that it is given, which may make it too long again.
+            self._server.bind_uds = self._socket_path.usable
         # Between bind and chmod the socket would be open to others; the mask closes the gap.
         mask = os.umask(0o177) if self._uds is not None else None
         try:
@@ -135,7 +140,11 @@ class HttpServer:
         it then lets granian join and holds the port, without listening, until the end.
         """
         if self._uds is not None:
-            _clear_stale_socket(self._uds)
+            try:
+                self._socket_path = SocketPath(self._uds)
+            except OSError as error:
+                raise ServerAddressError(_explain(self.address, error)) from None
+            _clear_stale_socket(self._uds, self._socket_path.usable)
             return
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         holder = socket.socket(family, socket.SOCK_STREAM)
@@ -155,6 +164,8 @@ class HttpServer:
             self._holder = None
         if self._uds is not None:
             self._uds.unlink(missing_ok=True)
+        if self._socket_path is not None:
+            self._socket_path.close()
 
     async def _until_ready(self) -> None:
         loop = asyncio.get_running_loop()
@@ -173,8 +184,9 @@ class HttpServer:
 
     async def _answers(self) -> bool:
         try:
-            if self._uds is not None:
-                _, writer = await asyncio.open_unix_connection(self._uds)
+            if self._socket_path is not None:
+                path = self._socket_path.usable
+                _, writer = await asyncio.open_unix_connection(path)
             else:
                 _, writer = await asyncio.open_connection(self._host, self.port)
         except OSError:
@@ -196,7 +208,7 @@ async def serve(app: Application, **where: Any) -> AsyncIterator[HttpServer]:
         await server.stop()
 
 
-def _clear_stale_socket(path: Path) -> None:
+def _clear_stale_socket(path: Path, usable: Path) -> None:
     """Remove a socket file that a dead process left; refuse anything that isn't one or lives."""
     try:
         mode = path.lstat().st_mode
@@ -206,7 +218,7 @@ def _clear_stale_socket(path: Path) -> None:
         raise ServerAddressError(f"can't listen at unix:{path}: the file there is no socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            probe.connect(str(path))
+            probe.connect(str(usable))
         except OSError:
             path.unlink(missing_ok=True)
             return
