@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripts.protocol_vectors import vectors
 
 from watchword.adapters.anchors import AnchorSet
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration, Trust
@@ -110,3 +111,8 @@ def test_subject_and_reference() -> None:
     )
     assert [reason.code for reason in sealed.reasons] == VECTORS["reference"]["reasons"]
     assert (sealed.route, sealed.at) == (VECTORS["reference"]["route"], int(NOW.timestamp()))
+
+
+def test_the_file_is_what_the_script_writes() -> None:
+    """Whoever changes the protocol sees the vectors change, and writes them anew on purpose."""
+    assert json.loads(json.dumps(vectors())) == VECTORS

@@ -1,0 +1,138 @@
+"""Show that the documentation is true: links resolve, examples run, printed output is real."""
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from watchword.apps.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+# A machine may have no curl; the README's reader has.
+PREAMBLE = """\
+set -u
+export PATH="{bin}:$PATH"
+command -v curl >/dev/null || curl() {{ python -c '
+import sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(sys.argv[-1])
+except urllib.error.HTTPError as error:
+    answer = error
+print("HTTP/1.1", answer.status)
+print(answer.headers, answer.read().decode())' "$@"; }}
+"""
+
+
+def name(page: Path) -> str:
+    """Return a page's path for the test's id."""
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each relative link names a file that is there."""
+    targets = [
+        target
+        for target in LINK.findall(page.read_text(encoding="utf-8"))
+        if not re.match(r"[a-z]+:", target)
+    ]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that were free a moment ago, all different."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def five_minutes() -> str:
+    """Return the shell commands of the README's five minutes, in order."""
+    section = README.split("## Protect your own API in five minutes")[1].split("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) >= 5
+    # The marks tell the outputs of the steps apart.
+    return "\n".join(f"echo '=== {number}'\n{block}" for number, block in enumerate(blocks))
+
+
+def test_five_minutes_go_as_the_readme_says(tmp_path: Path) -> None:
+    """Its commands, run one after the other, refuse the script and serve the phone."""
+    script = five_minutes().replace("/tmp/five", str(tmp_path / "five"))
+    moved = dict(zip(("8440", "8080", "9000"), free_ports(3), strict=True))
+    for old, new in moved.items():
+        script = script.replace(old, str(new))
+    edit = " ".join(f"-e s/{old}/{new}/g" for old, new in moved.items())
+    script = script.replace("watchword init\n", f"watchword init\nsed -i {edit} watchword.yaml\n")
+    # The clone's own .venv is where this test runs from.
+    script = re.sub(r"export PATH=.*\n", "", script)
+    bin_ = Path(sys.executable).parent
+    ending = "\nkill %2 %1\nwait\n"
+    done = subprocess.run(
+        ["bash", "-mc", PREAMBLE.format(bin=bin_) + script + ending],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+    out = done.stdout
+    assert "watchword.yaml is good." in out
+    steps = out.split("=== ")
+    refused = next(step for step in steps if '"reasons":["token.missing"]' in step)
+    assert "401" in refused
+    assert "token-required" in refused
+    served = next(step for step in steps if '{"patients": 40}' in step)
+    assert served.index("200 OK") < served.index('{"patients": 40}')
+    assert "policy.bootloader_unlocked" in out + done.stderr
+    assert "clinic-ios" in steps[-1]
+    assert "Traceback" not in out + done.stderr
+
+
+def test_demo_output_in_the_readme_is_real() -> None:
+    """Each line of the demo that the README shows is one that the demo prints."""
+    block = re.search(r"```text\n(The API as it is.*?)```", README, re.DOTALL)
+    assert block is not None
+    shown = [line.strip() for line in block[1].splitlines() if line.strip() not in {"", "..."}]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("watchword")), "demo"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    def timeless(line: str) -> str:
+        return re.sub(r"in [0-9.]+ s", "in N s", line.strip())
+
+    printed = {timeless(line) for line in done.stdout.splitlines()}
+    assert [line for line in shown if timeless(line) not in printed] == []
+    assert len(shown) > 12
+
+
+def test_readme_names_every_command() -> None:
+    """A command that the README doesn't name is one that nobody finds."""
+    table = README.split("## Commands")[1].split("\n## ")[0]
+    assert [
+        command for command in COMMANDS if f"`{command}" not in table.replace("watchword ", "")
+    ] == []
+
+
+def test_python_in_the_readme_is_what_the_example_does() -> None:
+    """The lines that protect an application stand so in the tested example."""
+    block = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert block is not None
+    example = (ROOT / "examples" / "fastapi_clinic" / "app.py").read_text(encoding="utf-8")
+    assert "from watchword.apps.middleware import WatchwordMiddleware, gate_from" in block[1]
+    assert "from watchword.apps.middleware import WatchwordMiddleware, gate_from" in example
+    compile(block[1], "README.md", "exec")
