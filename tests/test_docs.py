@@ -1,11 +1,14 @@
 """Show that the documentation is true: links resolve, examples run, printed output is real."""
 
+import asyncio
 import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from watchword.apps.cli.main import COMMANDS
@@ -17,7 +20,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # A machine may have no curl; the README's reader has.
 PREAMBLE = """\
-set -u
+set -uE
+trap 'echo "FAILED: $BASH_COMMAND"' ERR
 export PATH="{bin}:$PATH"
 command -v curl >/dev/null || curl() {{ python -c '
 import sys, urllib.error, urllib.request
@@ -97,6 +101,9 @@ def test_five_minutes_go_as_the_readme_says(tmp_path: Path) -> None:
     assert "policy.bootloader_unlocked" in out + done.stderr
     assert "clinic-ios" in steps[-1]
     assert "Traceback" not in out + done.stderr
+    failed = [line for line in out.splitlines() if line.startswith("FAILED: ")]
+    url = f"http://127.0.0.1:{moved['8080']}/patients.json"
+    assert failed == [f"FAILED: watchword lab request unlocked-android {url}"]
 
 
 def test_demo_output_in_the_readme_is_real() -> None:
@@ -128,11 +135,24 @@ def test_readme_names_every_command() -> None:
     ] == []
 
 
-def test_python_in_the_readme_is_what_the_example_does() -> None:
-    """The lines that protect an application stand so in the tested example."""
+def test_python_in_the_readme_protects_an_application(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines, run beside a ``watchword.yaml``, make an application that refuses a script."""
     block = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert block is not None
-    example = (ROOT / "examples" / "fastapi_clinic" / "app.py").read_text(encoding="utf-8")
-    assert "from watchword.apps.middleware import WatchwordMiddleware, gate_from" in block[1]
-    assert "from watchword.apps.middleware import WatchwordMiddleware, gate_from" in example
-    compile(block[1], "README.md", "exec")
+    example = ROOT / "examples" / "fastapi_clinic" / "watchword.yaml"
+    (tmp_path / "watchword.yaml").write_text(example.read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(block[1], "README.md", "exec"), names)
+
+    async def get() -> httpx.Response:
+        transport = httpx.ASGITransport(names["app"])
+        async with httpx.AsyncClient(transport=transport, base_url="http://clinic") as client:
+            return await client.get("/v1/patients/1")
+
+    answer = asyncio.run(get())
+    # No service has published its keys in this directory: closed.
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == ["gate.state_unavailable"]

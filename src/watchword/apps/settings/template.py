@@ -19,6 +19,11 @@ service:
   # Keys and the SQLite store, seen from this file. Back it up; keep it private.
   state: .watchword
 
+# Whom to believe. Left out: lab phones in lab, Apple and Google in prod.
+# trust:
+#   anchors: [vendors]                  # vendors, lab (lab only in environment lab)
+#   revocation_lists: [status.json]     # snapshots of Google's attestation status list
+
 # Your apps, named as you like. The values are what Apple and Android sign.
 apps:
   clinic-ios:
@@ -45,7 +50,9 @@ apis:
     upstream: http://127.0.0.1:9000
     # The first route that matches a request decides; what matches none is refused.
     #   path    /literal/*/segments, * is one segment, a last ** is any rest
-    #   level   hardware (default), verified, software: what an instance must have
+    #   level   what an instance must have: hardware (default), verified, software.
+    #           App Attest and Android key attestation grant hardware or nothing.
+    #   proof   bearer: the token alone (the only one so far)
     #   mode    off: no check; monitor: count refusals, let pass; enforce (default): refuse
     routes:
       - path: /health

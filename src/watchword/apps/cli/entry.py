@@ -1,0 +1,17 @@
+"""Start the command line, or say what to install: a bare install has the core alone."""
+
+import sys
+
+
+def run() -> None:
+    """Run the command line; without its packages tell how to get them and exit with 2."""
+    try:
+        from watchword.apps.cli.main import run as run_main
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("watchword"):
+            raise
+        sys.stderr.write(
+            f'the command line needs the package {error.name}: pip install "watchword[server]"\n'
+        )
+        sys.exit(2)
+    run_main()

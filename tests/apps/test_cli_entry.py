@@ -1,0 +1,40 @@
+"""Show how the command line starts, and how it ends when something is missing or interrupted."""
+
+import subprocess
+import sys
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            raise ModuleNotFoundError("No module named 'click'", name="click")
+sys.meta_path.insert(0, Blocked())
+from watchword.apps.cli.entry import run
+run()
+"""
+
+
+def test_a_bare_install_says_what_to_install() -> None:
+    """No trace, but the extra by its name."""
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        'the command line needs the package click: pip install "watchword[server]"\n'
+    )
+
+
+def test_help_needs_no_command_to_be_imported() -> None:
+    """Neither pydantic nor cryptography nor a server is loaded to list the commands."""
+    code = (
+        "import sys; sys.argv = ['watchword', '--help']\n"
+        "from watchword.apps.cli.entry import run\n"
+        "try:\n    run()\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        "heavy = {'pydantic', 'cryptography', 'granian', 'httpx', 'rich', 'yaml'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "demo" in done.stdout
