@@ -20,7 +20,6 @@ from watchword.lab import (
     InstalledApp,
     InstalledIosApp,
     LabAuthorities,
-    Phone,
     PhoneSetup,
 )
 from watchword.ports import Clock
@@ -71,7 +70,6 @@ class Handset:
     """
 
     client: WatchwordClient
-    phone: Phone
     wire: Wire
     sent: list[tuple[str, bytes]]
 
@@ -136,7 +134,7 @@ class PhoneShop:
             transport=recorder,
         )
         self.closing.callback(client.close)
-        return Handset(client, phone, self.wire, recorder.sent)
+        return Handset(client, self.wire, recorder.sent)
 
 
 class _Recorder(httpx.HTTPTransport):

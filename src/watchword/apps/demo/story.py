@@ -96,7 +96,8 @@ class Story:
         got = wire.get(url)
         self._act(ENFORCE, "script", "sends no token", "refused 401: token.missing", got)
         got = wire.get(url, "eyJhbGciOiJub25lIn0.e30.")
-        self._act(ENFORCE, "script", "sends a token with alg none", _malformed(), got)
+        expected = "refused 401: token.malformed"
+        self._act(ENFORCE, "script", "sends a token with alg none", expected, got)
         for own_name, reason in ((True, "token.key_unknown"), (False, "token.signature")):
             token = attacks.forge_token(self.stage, wire, self._audience(), own_name=own_name)
             act = "signs a token itself" + ("" if own_name else ", under the service's key id")
@@ -132,7 +133,7 @@ class Story:
         act = "uses a token of the clinic API at the billing API"
         self._act(ENDINGS, "script", act, "refused 401: token.audience", got)
         late = attacks.replay_under_new_challenge(wire, service, iphone, hold=self._wait)
-        act = "answers a challenge six minutes late"
+        act = "answers a challenge too late"
         self._act(ENDINGS, "script", act, "refused 409: challenge.expired", late)
         got = wire.get(self._patient(), stolen)
         act = "uses a token after its five minutes"
@@ -153,9 +154,5 @@ class Story:
         self._act(ENDINGS, "genuine Android", "renews and reads a patient", _SERVED, got)
 
     def _wait(self) -> None:
-        """Let six minutes pass for phones, service and gate."""
+        """Let five minutes and a half pass for phones, service and gate."""
         self.stage.clock.move(_TOKEN_LIFE_AND_LEEWAY)
-
-
-def _malformed() -> str:
-    return "refused 401: token.malformed"
