@@ -21,9 +21,16 @@ from watchword.adapters.keyring.private_file import (
     locked_directory,
     write_private,
 )
-from watchword.adapters.keyring.token_keys import KEEP_RETIRED_SECONDS, KeyState
+from watchword.adapters.keyring.token_keys import (
+    KEEP_RETIRED_SECONDS,
+    MAX_KEYS,
+    KeyState,
+    key_to_json,
+    new_key,
+    rotated,
+)
 from watchword.ports import VerificationKey
-from watchword.reasons import Reason, RefusedError
+from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.tokens.interface import TokenClaims, TokenExpectation
 from watchword.tokens.jwk import public_key_from_jwk, thumbprint
 from watchword.tokens.service import issue, verify
@@ -423,3 +430,47 @@ def test_directory_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     with pytest.raises(PrivateFileError, match="can't be used"):
         open_ring(tmp_path / "state" / "keyring.json")
+
+
+def fill(path: Path, ring: FileKeyRing) -> None:
+    """Make the file as full as endless rotation makes it: keys whose tokens live."""
+    document = json.loads(path.read_bytes())
+    keys = [key_to_json(key) for key in rotated(ring.ring.token_keys, START, GRACE)]
+    for _ in range(MAX_KEYS - len(keys)):
+        more = rotated((new_key(START),), START, GRACE)[0]
+        keys.append(
+            key_to_json(more) | {"state": KeyState.RETIRED.value, "verify_until": START + GRACE}
+        )
+    write_private(path, json.dumps(document | {"token_keys": keys}).encode())
+    ring.refresh()
+
+
+def test_endless_rotation_is_stopped_before_the_file_is_too_large(path: Path) -> None:
+    """At the limit no key is added while tokens live; afterwards the oldest make room."""
+    ring = open_ring(path)
+    fill(path, ring)
+    active = ring.signer()
+    with pytest.raises(UnavailableError) as caught:
+        ring.rotate(START + 1)
+    assert caught.value.reason is Reason.SERVICE_OVERLOADED
+    assert ring.signer() == active
+    ring.rotate(START + GRACE + 1)
+    assert ring.signer() != active
+    assert len(ring.ring.token_keys) == MAX_KEYS
+
+
+def test_stolen_key_is_withdrawn_at_the_limit_too(path: Path) -> None:
+    """The limit holds up rotations, and never an emergency."""
+    ring = open_ring(path)
+    fill(path, ring)
+    stolen = ring.signer().kid
+    ring.retire(stolen, START + 1)
+    assert ring.signer().kid != stolen
+    assert open_ring(path).ring.find(stolen).state is KeyState.RETIRED
+
+
+def test_directory_in_the_place_of_the_file_is_reported(path: Path) -> None:
+    """A directory there is named as such."""
+    path.mkdir(parents=True)
+    with pytest.raises(PrivateFileError, match="regular file"):
+        open_ring(path)

@@ -304,13 +304,41 @@ def test_read_only_database_is_unavailable() -> None:
             SqliteStore(path)
 
 
-def test_check_leaves_the_file_alone(store: SqliteStore, path: Path) -> None:
-    """The health check writes nothing."""
+def test_check_writes_once_however_often_it_is_asked(path: Path) -> None:
+    """The health check tries a real write, and a stranger who asks again causes none."""
+    times = iter([10.0, 10.0, *([10.5] * 20), 11.1, 11.1])
+    store = SqliteStore(path, monotonic=lambda: next(times))
     wal = path.with_name("watchword.db-wal")
-    before = (path.stat().st_size, wal.stat().st_size)
-    for _ in range(20):
+    sizes = []
+    for _ in range(22):
         run(store.check_writable)
-    assert (path.stat().st_size, wal.stat().st_size) == before
+        sizes.append(wal.stat().st_size)
+    store.close()
+    assert len(set(sizes[:21])) == 1
+    assert sizes[21] > sizes[20]
+
+
+def test_file_that_went_away_takes_no_enrolment(store: SqliteStore, path: Path) -> None:
+    """What would be lost at the next start isn't acknowledged; no empty file takes its place."""
+    kept = path.with_name("kept.db")
+    run(lambda: store.enrol(use(), instance(), audit()))
+    path.rename(kept)
+    renewal = use(b"another")
+    assert reason_of(lambda: store.renew(renewal, "one", 9, audit())) is Reason.STORE_UNAVAILABLE
+    assert reason_of(store.check_writable) is Reason.STORE_UNAVAILABLE
+    assert not path.exists()
+    kept.rename(path)
+    assert run(lambda: store.renew(renewal, "one", 9, audit())).counter == 9
+
+
+def test_file_that_was_replaced_is_not_touched(store: SqliteStore, path: Path) -> None:
+    """Another file in the place of the first waits for a start: it isn't mixed with its log."""
+    backup = path.with_name("backup.db")
+    SqliteStore(backup).close()
+    before = backup.read_bytes()
+    backup.replace(path)
+    assert reason_of(lambda: store.enrol(use(), instance(), audit())) is Reason.STORE_UNAVAILABLE
+    assert path.read_bytes() == before
 
 
 def test_event_loop_goes_on_while_the_store_waits(store: SqliteStore, path: Path) -> None:

@@ -144,6 +144,9 @@ def test_revoking_nobody_is_refused(running: Running) -> None:
     odd = running.call("instances", "revoke", "../keys/rotate?", "--because", "x")
     assert odd.returncode == 1
     assert running.call("instances", "revoke", "nobody").returncode == 2
+    for because in ("", "y" * 501):
+        assert running.call("instances", "revoke", "nobody", "--because", because).returncode == 2
+    assert running.call("metrics", "--json", "--prometheus").returncode == 2
 
 
 def test_reference_is_explained(running: Running) -> None:

@@ -11,6 +11,9 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.attestation import forge
 
+from watchword.adapters.anchors import AnchorsError
+from watchword.adapters.revocation import StatusListError
+from watchword.apps.cli.console import fail
 from watchword.apps.cli.main import cli
 from watchword.apps.evidence_files import EvidenceFileError, parse_bytes
 from watchword.apps.settings import load_settings
@@ -18,6 +21,7 @@ from watchword.vocabulary import AppAttestEnvironment
 
 AT = forge.NOW.isoformat()
 ANDROID_OPTIONS = ["--package", forge.PACKAGE, "--signing-digest", forge.SIGNER.hex()]
+PACKAGE = ["--package", forge.PACKAGE]
 APPLE_OPTIONS = ["--team-id", "TEAM123456", "--bundle-id", "org.example.clinic"]
 
 
@@ -170,6 +174,24 @@ def test_attestation_and_assertion_of_ios(files: Files) -> None:
     assert report(bad)["reasons"] == ["app_attest.signature"]
 
 
+def test_names_cannot_drive_the_terminal(files: Files) -> None:
+    """A package's name may hold escape sequences; people see them spelled out."""
+    app = forge.application_id({"\x1b[2Jevil\u202e\x9b31m": 1})
+    result = run(*files.android(software={709: app}))
+    assert not set("\x1b\x9b\u202e") & set(result.output)
+    assert r"\x1b[2Jevil\u202e\x9b31m" in result.output
+
+
+@pytest.mark.parametrize("option", ["--anchors", "--status"])
+def test_files_to_believe_in_that_are_none(files: Files, option: str) -> None:
+    """What is wrong with the person's own files isn't told as a verdict on the evidence."""
+    for content in ("", "{}", "[]", "garbage", "-----BEGIN CERTIFICATE-----" + " " * 100_000):
+        result = run(*files.android(), option, files.write("odd", content))
+        assert isinstance(result.exception, AnchorsError | EvidenceFileError | StatusListError)
+        assert "odd: " in str(result.exception)
+        assert result.output == ""
+
+
 def test_key_id_and_environment_of_ios(files: Files) -> None:
     """The key id that the app knows is compared, and so is the environment."""
     options = files.ios(aaguid=AppAttestEnvironment.DEVELOPMENT.value)
@@ -227,6 +249,9 @@ def test_garbage_is_rejected_as_malformed(files: Files, content: bytes, format_:
         ["--format", "android-key", "--file", "{chain}", "--client-data-hash", "00"],
         ["--format", "android-key", "--file", "{chain}", "--team-id", "T"],
         ["--format", "android-key", "--file", "{chain}", "--package", "p"],
+        ["--format", "android-key", "--file", "{chain}", "--challenge", "no bytes!"],
+        ["--format", "android-key", "--file", "{chain}", *PACKAGE, "--signing-digest", "00ff"],
+        ["--format", "app-attest", "--file", "{chain}", "--client-data-hash", "00ff"],
         ["--format", "android-key", "--file", "{chain}", "--at", "yesterday"],
         ["--format", "app-attest", "--file", "{chain}", "--public-key", "{chain}"],
     ],
@@ -237,6 +262,22 @@ def test_wrong_usage(files: Files, arguments: list[str]) -> None:
     places = {"chain": files.folder / "chain.pem", "folder": files.folder}
     result = run(*(argument.format(**places) for argument in arguments))
     assert result.exit_code == 2, result.output
+
+
+@pytest.mark.parametrize("option", ["--file", "--anchors", "--status"])
+def test_file_of_another_kind_is_wrong_usage(
+    files: Files, option: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A file that isn't what it is named as says so: exit 2, the file, what was expected."""
+    files.android()
+    wrong = files.folder / "wrong.txt"
+    wrong.write_text("{]")
+    given = {"--file": str(files.folder / "chain.pem"), option: str(wrong)}
+    arguments = [part for pair in given.items() for part in pair]
+    result = run("--format", "android-key", *arguments)
+    assert isinstance(result.exception, Exception)
+    assert fail(result.exception) == 2
+    assert str(wrong) in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -345,6 +386,17 @@ def test_folder_that_differs(files: Files, bend: dict[str, Any]) -> None:
     assert not first["agrees"]
     assert len(first["differences"]) == 1
     assert "genuine: " in folder.run().stdout
+
+
+def test_recorded_identifiers_are_not_shown(files: Files) -> None:
+    """A chain that can't be read differs in everything; what was recorded of it stays in the record."""
+    folder = Folder(files)
+    lists = {"attestationId": {"imei": "SECRET"}}
+    folder.rows[0]["expected"] = {"uniqueId": "SECRET", "hardwareEnforced": lists}
+    files.write("genuine.pem", pem(b"\x30\x00", b"\x30\x00"))
+    for result in (folder.run(), folder.run("--json")):
+        assert result.exit_code == 1
+        assert "SECRET" not in result.output
 
 
 def test_folder_without_anything_of_ours_proves_nothing(files: Files) -> None:

@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route as Served
 from tests.apps.asgi_client import Recorder, call, http_scope
 from tests.gate.simulators import (
     CLAIMS,
@@ -15,6 +18,7 @@ from tests.gate.simulators import (
     PublishedState,
     SilentState,
     policy,
+    route,
     token,
 )
 
@@ -24,7 +28,7 @@ from watchword.gate.references import open_reference
 from watchword.gate.service import Gate
 from watchword.reasons import Reason, Refusal
 from watchword.tokens.interface import TokenExpectation
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, Mode
 
 GOOD = token()
 
@@ -162,7 +166,7 @@ def test_ambiguous_requests(scope: dict[str, object], status: int) -> None:
     assert (call(middleware, scope).status, app.scopes) == (status, [])
 
 
-@pytest.mark.parametrize("missing", ["raw_path", "path", "headers", "query_string"])
+@pytest.mark.parametrize("missing", ["method", "raw_path", "path", "headers", "query_string"])
 def test_a_server_that_tells_too_little(missing: str) -> None:
     """Without the raw request there is nothing to decide on: refused, not guessed."""
     middleware, app, _ = guarded()
@@ -185,6 +189,26 @@ def test_a_server_that_tells_nonsense(headers: object) -> None:
     assert json.loads(answer.body)["type"] == (
         f"urn:watchword:problem:{Reason.GATE_INTERNAL.public.slug}"
     )
+
+
+@pytest.mark.parametrize(
+    ("target", "status"), [("/api/admin", 401), ("/admin", 400), ("/apiadmin", 400), ("/api/", 200)]
+)
+def test_a_mounted_application_has_one_name_for_each_resource(target: str, status: int) -> None:
+    """A framework also routes by paths outside of its root_path; the gate lets none through."""
+
+    async def served(_request: object) -> PlainTextResponse:
+        return PlainTextResponse("served")
+
+    routes = [route("/api/admin/**"), route("/**", mode=Mode.OFF)]
+    inner = Starlette(routes=[Served("/admin", served), Served("/", served)])
+    gate = Gate(policy(*routes), PublishedState())
+    middleware = WatchwordMiddleware(inner, gate=gate, clock=StoppedClock())
+    answer = call(middleware, http_scope(target, root_path="/api"))
+    assert answer.status == status
+    # This is how it would be served without the gate.
+    unguarded = call(inner, http_scope("/admin", root_path="/api"))
+    assert unguarded.body == b"served"
 
 
 def test_an_error_of_the_application_stays_its_own() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from watchword.adapters.gate_state.document import GateStateDocument, from_bytes
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.keyring.token_keys import KeyState
 from watchword.adapters.store import SqliteStore
+from watchword.apps.service.operator.keys import SETTLED_SECONDS
 from watchword.apps.service.publisher import LONGEST_TOKEN_SECONDS
 from watchword.apps.service.service import FORGET_MARGIN
 from watchword.enrolment.subjects import pairwise_subject
@@ -397,5 +399,44 @@ def test_used_challenge_outlives_a_clock_that_is_set_back(bench: ServiceBench) -
         audit = AuditEntry(bench.clock.now(), "a", "b", "c")
         renewed = await bench.store.renew(use, instance.id, None, audit)
         assert renewed.id == instance.id
+
+    bench.run(scenario)
+
+
+def test_second_rotation_waits_until_gates_know_the_prepared_key(bench: ServiceBench) -> None:
+    """Of two rotations at once each lets a key settle, so that no gate meets an unknown one."""
+
+    async def rotate(call: Caller) -> float:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        both = (call.operator.post("/v1/keys/rotate") for _ in range(2))
+        assert [answer.status_code for answer in await asyncio.gather(*both)] == [200, 200]
+        return loop.time() - started
+
+    assert bench.run(rotate) >= 2 * SETTLED_SECONDS
+
+
+def test_state_directory_in_trouble_is_unavailable(bench: ServiceBench) -> None:
+    """A key ring that can't be trusted now is a 503 with a time to come again, and no 500."""
+    (bench.gate_path.parent / "keyring.json").chmod(0o644)
+    answer = bench.run(lambda call: call.operator.post("/v1/keys/rotate"))
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert answer.json()["reasons"] == [Reason.STORE_UNAVAILABLE.code]
+
+
+def test_generation_grows_over_a_lost_file(bench: ServiceBench) -> None:
+    """After many changes within a second and the loss of the file, a running gate still follows."""
+
+    async def scenario(_call: Caller) -> None:
+        await bench.service.tick()
+        document = published(bench)
+        publish_gate_state(bench.gate_path, replace(document, generation=document.generation + 50))
+        await bench.service.tick()
+        gate = GateStateFile(bench.gate_path, Ticking())
+        bench.gate_path.unlink()
+        await bench.service.tick()
+        assert gate.generation == document.generation + 51
+        assert gate.fault is None
 
     bench.run(scenario)

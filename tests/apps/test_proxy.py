@@ -17,7 +17,7 @@ from watchword.adapters.http_server import serve
 from watchword.apps.middleware import WatchwordMiddleware
 from watchword.apps.proxy import ProxyApp, Timeouts
 from watchword.gate.service import Gate
-from watchword.reasons import Reason
+from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Mode
 
 GOOD = token()
@@ -376,6 +376,84 @@ def test_an_api_that_answers_badly(answer: bytes) -> None:
     assert json.loads(got.partition(b"\r\n\r\n")[2])["type"].endswith("upstream-unreachable")
     assert refusals == [(Reason.GATE_UPSTREAM, "proxy")]
     assert len(api.heads) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "head"),
+    [
+        (b"GET", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
+        (b"GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"),
+    ],
+    ids=["length", "204", "304", "HEAD"],
+)
+@pytest.mark.parametrize("pause", [0, 0.05])
+def test_what_comes_after_an_answer_is_nobody_s_answer(
+    method: bytes, head: bytes, pause: float
+) -> None:
+    """An API that sends more than its answer doesn't thereby answer the next client."""
+    more = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison"
+
+    async def say_too_much(api: RawApi, reader: Reader, writer: Writer) -> None:
+        while True:
+            if b"/open/first" not in api.heads[-1]:
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            elif pause:
+                writer.write(head)
+                await writer.drain()
+                await asyncio.sleep(pause)
+                writer.write(more)
+            else:
+                writer.write(head + more)
+            await writer.drain()
+            api.heads.append(await reader.readuntil(b"\r\n\r\n"))
+
+    async def main() -> list[bytes]:
+        async with listening(RawApi(say_too_much)) as api, standing_before(api.port) as front:
+            first = await exchange(front.port, get(b"/open/first", method=method))
+            if method != b"HEAD":
+                # What is there before the next request is seen; only HEAD is known to tempt APIs.
+                await asyncio.sleep(2 * pause)
+            return [first, *[await exchange(front.port, get(b"/open/next")) for _ in range(2)]]
+
+    first, *others = asyncio.run(main())
+    assert b"poison" not in first
+    assert [other.rpartition(b"\r\n\r\n")[2] for other in others] == [b"ok", b"ok"]
+
+
+def test_a_refusal_of_the_proxy_has_a_reference() -> None:
+    """Whoever reports a problem can name it, and the operator opens the name."""
+
+    def seal(refusal: Refusal, where: str) -> str:
+        return f"{refusal.reason.code} at {where}"
+
+    async def main() -> bytes:
+        async with listening(RawApi()) as api:
+            port = api.port
+        async with standing_before(port, seal=seal) as front:
+            return await exchange(front.port, get(b"/open/a"))
+
+    problem = json.loads(asyncio.run(main()).partition(b"\r\n\r\n")[2])
+    assert problem["ref"] == "gate.upstream at proxy"
+
+
+def test_a_client_that_falls_silent_in_its_body() -> None:
+    """It holds no connection to the API for longer than it may."""
+
+    async def main() -> RawApi:
+        timeouts = Timeouts(body=0.2)
+        async with (
+            listening(RawApi()) as api,
+            standing_before(api.port, timeouts=timeouts) as front,
+        ):
+            _, writer = await asyncio.open_connection("127.0.0.1", front.port)
+            writer.write(get(b"/open/a", b"Content-Length: 9", method=b"POST", body=b"part"))
+            await asyncio.wait_for(api.gone.wait(), 5)
+            writer.close()
+            return api
+
+    assert asyncio.run(main()).bodies == []
 
 
 def test_an_api_that_is_too_slow() -> None:

@@ -21,8 +21,7 @@ from tests.enrolment.simulators import (
     SimulatedPhone,
 )
 
-from watchword.apps.service.application import MAX_IN_FLIGHT
-from watchword.apps.service.body import MAX_BODY_BYTES, read_body
+from watchword.apps.service.body import MAX_ARRIVING, MAX_BODY_BYTES, BodyReader
 from watchword.apps.service.openapi import DOCUMENT
 from watchword.apps.service.public import PUBLIC_ROUTES
 from watchword.attestation.interface import AppRegistration
@@ -284,17 +283,35 @@ def test_slow_body_times_out() -> None:
     """A body that doesn't arrive in time is refused."""
     wire = Wire([{"type": "http.request", "body": b"{", "more_body": True}], stall=True)
     with pytest.raises(RefusedError) as caught:
-        asyncio.run(read_body({}, wire.receive, seconds=0.05))
+        asyncio.run(BodyReader().read({}, wire.receive, seconds=0.05))
     assert caught.value.reason is Reason.REQUEST_TIMEOUT
     assert caught.value.reason.public.status == 408
 
 
-def test_client_that_leaves_gets_nothing(bench: ServiceBench) -> None:
-    """A client that went away in the middle of its body isn't answered, counted or logged."""
+def test_body_that_ends_early_is_refused(bench: ServiceBench) -> None:
+    """A body whose framing breaks off is a fault of the request, not one of the service."""
     wire = Wire([{"type": "http.request", "body": b"{", "more_body": True}])
     asyncio.run(bench.service.public_app(raw_scope([HOST, TYPE]), wire.receive, wire.send))
-    assert wire.sent == []
-    assert bench.log.counts() == {}
+    assert wire.answer().status_code == 400
+    assert reason_in(bench, wire.answer()) is Reason.REQUEST_FRAMING
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        (b"content-type", b"application/json; charset=utf-16", 415),
+        (b"content-type", b"application/json;charset=latin1", 415),
+        (b"content-type", b'Application/JSON; Charset="UTF-8"', 200),
+        (b"content-encoding", b"gzip", 415),
+        (b"content-encoding", b"identity", 200),
+    ],
+)
+def test_body_says_what_it_is(bench: ServiceBench, name: bytes, value: bytes, status: int) -> None:
+    """Another charset or a compression isn't overlooked."""
+    headers = [HOST, (name, value)] if name == TYPE[0] else [HOST, TYPE, (name, value)]
+    wire = Wire([{"type": "http.request", "body": GOOD}])
+    asyncio.run(bench.service.public_app(raw_scope(headers), wire.receive, wire.send))
+    assert wire.answer().status_code == status
 
 
 @pytest.mark.parametrize(
@@ -341,34 +358,43 @@ def test_server_may_start_and_stop_the_application(bench: ServiceBench) -> None:
     ]
 
 
-def test_requests_beyond_the_limit_are_told_to_come_again(bench: ServiceBench) -> None:
-    """More requests than fit are turned away at once; the others are served."""
+def test_slow_bodies_make_room_for_quick_ones(bench: ServiceBench) -> None:
+    """However many slow bodies there are, a quick request is served; the slowest is sent away."""
 
-    async def scenario() -> list[Wire]:
-        waiting = [Wire([], stall=True) for _ in range(MAX_IN_FLIGHT)]
+    async def scenario() -> tuple[Wire, Wire, int]:
+        slow = [Wire([], stall=True) for _ in range(MAX_ARRIVING)]
         tasks = [
             asyncio.create_task(
                 bench.service.public_app(raw_scope([HOST, TYPE]), wire.receive, wire.send)
             )
-            for wire in waiting
+            for wire in slow
         ]
         await asyncio.sleep(0.05)
-        late = Wire([{"type": "http.request", "body": GOOD}])
-        await bench.service.public_app(raw_scope([HOST, TYPE]), late.receive, late.send)
-        tasks.pop().cancel()
-        await asyncio.sleep(0)
-        after = Wire([{"type": "http.request", "body": GOOD}])
-        await bench.service.public_app(raw_scope([HOST, TYPE]), after.receive, after.send)
+        quick = Wire([{"type": "http.request", "body": GOOD}])
+        await bench.service.public_app(raw_scope([HOST, TYPE]), quick.receive, quick.send)
+        await tasks[0]
+        waiting = sum(not task.done() for task in tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        return [late, after]
+        return quick, slow[0], waiting
 
-    late, after = (wire.answer() for wire in asyncio.run(scenario()))
-    assert late.status_code == 503
-    assert late.headers["retry-after"] == "2"
-    assert reason_in(bench, late) is Reason.SERVICE_OVERLOADED
-    assert after.status_code == 200
+    quick, oldest, waiting = asyncio.run(scenario())
+    assert quick.answer().status_code == 200
+    assert oldest.answer().status_code == 503
+    assert oldest.answer().headers["retry-after"] == "2"
+    assert reason_in(bench, oldest.answer()) is Reason.SERVICE_OVERLOADED
+    assert waiting == MAX_ARRIVING - 1
+
+
+def test_head_is_answered_like_get(bench: ServiceBench) -> None:
+    """A load balancer that asks with HEAD learns the state; a POST route stays closed to it."""
+
+    async def heads(caller: Caller) -> list[int]:
+        paths = ("/healthz", "/.well-known/jwks.json", "/v1/challenges")
+        return [(await caller.public.head(path)).status_code for path in paths]
+
+    assert bench.run(heads) == [200, 200, 405]
 
 
 class BrokenVerifier(CredulousVerifier):

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from watchword.apps.settings import Address, ConfigurationError, load_settings
 from watchword.apps.settings.template import TEMPLATE
+from watchword.apps.settings.written import MAX_ROUTES
 from watchword.attestation.interface import AndroidApp, AppleApp
 from watchword.vocabulary import AppAttestEnvironment, Environment, Level, Mode, Platform
+
+UPSTREAM = "apis.clinic.upstream"
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -198,3 +201,74 @@ def test_level_none_is_no_requirement_one_can_write(tmp_path: Path) -> None:
     text = TEMPLATE.replace("level: hardware", "level: none")
     assert set(faults_of(write(tmp_path, text))) == {"apis.clinic.routes[1].level"}
     assert Level.NONE.rank == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("listen: 127.0.0.1:8440", "listen: 127.0.0.1:0", "service.listen"),
+        ("listen: 127.0.0.1:8440", "listen: '127.0.0.1:\u00b2'", "service.listen"),
+        ("listen: 127.0.0.1:8440", "listen: '127.0.0.1:\uff18\uff10'", "service.listen"),
+        ("listen: 127.0.0.1:8440", f"listen: 127.0.0.1:{'9' * 5000}", "service.listen"),
+        ("listen: 127.0.0.1:8440", "listen: '::1:8440'", "service.listen"),
+        ("listen: 127.0.0.1:8440", "listen: '[::1:8440'", "service.listen"),
+        ("issuer: http://127.0.0.1:8440", 'issuer: "http://a\\nb"', "service.issuer"),
+        ("issuer: http://127.0.0.1:8440", "issuer: http://a?", "service.issuer"),
+        ("upstream: http://127.0.0.1:9000", "upstream: http://ex\u00e4mple.com", UPSTREAM),
+        ("upstream: http://127.0.0.1:9000", "upstream: 'http://a b'", UPSTREAM),
+        ("upstream: http://127.0.0.1:9000", "upstream: http://127.0.0.1:8080", UPSTREAM),
+        ("token_lifetime: 5m", 'token_lifetime: "5m\\n"', "service.token_lifetime"),
+        ("state: .watchword", "state: ~/state", "service.state"),
+        ("state: .watchword", 'state: "a\\0b"', "service.state"),
+        ("state: .watchword", "state: loop", "service.state"),
+        ("state: .watchword", "state: watchword.yaml/state", "service.state"),
+        ("state: .watchword", f"state: {'a' * 120}", "service.state"),
+        ("state: .watchword", f"state: {'a' * 5000}", "service.state"),
+        ("path: /**", f"path: /{'a' * 20_000}", "apis.clinic.routes[1].path"),
+    ],
+)
+def test_odd_values_are_faults_and_not_surprises(
+    tmp_path: Path, old: str, new: str, path: str
+) -> None:
+    """What could not start, or would start as something else, is told with its line."""
+    (tmp_path / "loop").symlink_to("loop")
+    faults = faults_of(write(tmp_path, TEMPLATE.replace(old, new)))
+    assert set(faults) == {path}
+    assert faults[path][0] is not None
+
+
+@pytest.mark.parametrize("host", ["[::1]", "127.0.0.1", "localhost"])
+def test_loopback_has_many_names(tmp_path: Path, host: str) -> None:
+    """Addresses of both families and the name are accepted."""
+    text = TEMPLATE.replace("listen: 127.0.0.1:8440", f"listen: '{host}:8440'")
+    assert load_settings(write(tmp_path, text)).service.listen == Address(host.strip("[]"), 8440)
+
+
+def test_missing_revocation_list_is_a_fault(tmp_path: Path) -> None:
+    """A list that can't be read is told before anything starts."""
+    text = TEMPLATE + "trust:\n  anchors: [vendors]\n  revocation_lists: [status.json, .]\n"
+    faults = faults_of(write(tmp_path, text))
+    assert set(faults) == {"trust.revocation_lists[0]", "trust.revocation_lists[1]"}
+    assert "No such file" in faults["trust.revocation_lists[0]"][1]
+
+
+def test_route_that_never_matches_is_a_fault(tmp_path: Path) -> None:
+    """A rule below the one that takes all its requests protects nothing."""
+    text = TEMPLATE + "      - path: /admin/*\n        level: hardware\n"
+    faults = faults_of(write(tmp_path, text))
+    assert set(faults) == {"apis.clinic.routes[2].path"}
+    _, got, expected = faults["apis.clinic.routes[2].path"]
+    assert got == "'/admin/*', which never matches"
+    assert expected == "it before routes[1] '/**', which takes all"
+
+
+def test_too_many_routes_are_told_quickly(tmp_path: Path) -> None:
+    """A generated table beyond reason is one fault, and the longest one is checked in a moment."""
+    head = TEMPLATE[: TEMPLATE.index("      - path")]
+    rows = [f"      - path: /r{number}\n" for number in range(MAX_ROUTES + 1)]
+    faults = faults_of(write(tmp_path, head + "".join(rows)))
+    assert {path: fault[1:] for path, fault in faults.items()} == {
+        "apis.clinic.routes": (f"{MAX_ROUTES + 1} entries", f"at most {MAX_ROUTES}")
+    }
+    most = write(tmp_path, head + "".join(rows[:-1]))
+    assert len(load_settings(most).apis["clinic"].routes) == MAX_ROUTES

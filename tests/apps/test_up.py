@@ -165,7 +165,7 @@ def test_nothing_starts_with_a_faulty_file(tmp_path: Path) -> None:
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     """The message names the address; nothing that had started stays running."""
     with upstream() as port:
-        file = configuration(tmp_path, port, **{"8080": str(port)})
+        file = configuration(tmp_path, free_port(), **{"8080": str(port)})
         done = watchword(file, "up")
         assert done.returncode == 1
         assert f"127.0.0.1:{port}" in done.stderr
@@ -201,3 +201,16 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _texts(item)
+
+
+def test_lost_keys_are_not_replaced_beside_an_old_store(tmp_path: Path) -> None:
+    """New keys would make strangers of all instances; the operator has to say that he wants it."""
+    file = configuration(tmp_path, 1)
+    with running(file):
+        pass
+    state = tmp_path / ".watchword"
+    (state / "keyring.json").unlink()
+    done = watchword(file, "up")
+    assert done.returncode == 1
+    assert "keyring.json: is gone" in done.stderr
+    assert not (state / "keyring.json").exists()

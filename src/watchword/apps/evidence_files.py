@@ -19,7 +19,7 @@ MAX_FILE_BYTES: Final = 1024 * 1024
 
 PRODUCTION: Final = "production"
 
-_PEM: Final = re.compile(r"-----BEGIN ([A-Z ]+)-----\s*([A-Za-z0-9+/=\s]+?)\s*-----END \1-----")
+_PEM: Final = re.compile(r"-----BEGIN ([A-Z ]{1,64})-----([A-Za-z0-9+/=\s]+)-----END \1-----")
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 
 
@@ -59,7 +59,7 @@ def read_evidence(path: Path) -> bytes:
     with path.open("rb") as file:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
-        raise EvidenceFileError(f"{path}: expected at most {MAX_FILE_BYTES} bytes")
+        raise EvidenceFileError(f"{path}: got more bytes, expected at most {MAX_FILE_BYTES} bytes")
     return data
 
 
@@ -82,7 +82,9 @@ def read_certificates(path: Path) -> tuple[bytes, ...]:
     if not chain and data[:1] == b"\x30":
         chain = (data,)
     if not chain:
-        raise EvidenceFileError(f"{path}: expected certificates as PEM, or one as DER")
+        raise EvidenceFileError(
+            f"{path}: got no certificate, expected certificates as PEM, or one as DER"
+        )
     return chain
 
 
@@ -96,7 +98,9 @@ def read_public_key(path: Path) -> bytes:
     try:
         der.sequence(der.read(spki))
     except MalformedError:
-        raise EvidenceFileError(f"{path}: expected a public key as PEM or DER") from None
+        raise EvidenceFileError(
+            f"{path}: got something else, expected a public key as PEM or DER"
+        ) from None
     return spki
 
 
@@ -119,7 +123,9 @@ def read_anchors(path: Path, vendors: Sequence[str]) -> tuple[Anchor, ...]:
     except MalformedError as error:
         raise EvidenceFileError(f"{path}: {error.refusals[0].detail}") from None
     if not roots:
-        raise EvidenceFileError(f"{path}: expected roots as PEM, or anchors of the lab as JSON")
+        raise EvidenceFileError(
+            f"{path}: got no certificate, expected roots as PEM, or anchors of the lab as JSON"
+        )
     return tuple(
         Anchor(f"{path.name}[{index}]", vendor, PRODUCTION, root.spki, root.subject)
         for index, root in enumerate(roots)

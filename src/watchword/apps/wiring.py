@@ -4,6 +4,7 @@ from watchword.adapters.anchors import AnchorSet, packaged_anchors
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.adapters.revocation import load_status_lists
@@ -54,6 +55,12 @@ def service_of(
     """
     paths = settings.service
     paths.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if paths.database.exists() and not paths.keyring.exists():
+        # New keys would make strangers of all instances, without a word.
+        raise PrivateFileError(
+            f"{paths.keyring}: is gone while {paths.database.name} is there; restore both from a "
+            f"backup, or remove {paths.database.name} too for a new start"
+        )
     keyring = FileKeyRing(
         paths.keyring,
         grace=paths.token_lifetime + LEEWAY_SECONDS,

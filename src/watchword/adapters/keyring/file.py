@@ -18,6 +18,8 @@ from watchword.adapters.keyring.token_keys import (
     key_from_json,
     key_to_json,
     new_key,
+    pruned,
+    require_room,
     rotated,
     withdrawn,
 )
@@ -104,8 +106,16 @@ class FileKeyRing:
 
         Engines that cache the JWKS must have seen the prepared key: leave ten minutes between two
         rotations where there are such engines.
+
+        :raises UnavailableError: when there are :data:`MAX_KEYS` keys whose tokens still live.
         """
-        self._change(lambda keys: rotated(keys, now, self._grace))
+
+        def change(keys: tuple[TokenKey, ...]) -> tuple[TokenKey, ...]:
+            kept = pruned(keys, now)
+            require_room(kept)
+            return rotated(kept, now, self._grace)
+
+        self._change(change)
         return self.signer()
 
     def retire(self, kid: str, now: float) -> TokenKey:
@@ -115,7 +125,7 @@ class FileKeyRing:
 
         :raises RefusedError: ``request.not_found`` when there is no such key.
         """
-        self._change(lambda keys: withdrawn(keys, kid, now))
+        self._change(lambda keys: withdrawn(pruned(keys, now), kid, now))
         return self.signer()
 
     def jwks(self, now: float) -> dict[str, Any]:

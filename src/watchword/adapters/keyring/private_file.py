@@ -31,10 +31,11 @@ def read_private(path: Path, limit: int = MAX_FILE_BYTES) -> bytes | None:
         return None
     except OSError as error:
         raise PrivateFileError(f"{path}: can't be read: {error.strerror}") from None
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        raise PrivateFileError(f"{path}: got something else than a regular file")
     with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise PrivateFileError(f"{path}: got something else than a regular file")
         if found.st_uid != os.geteuid():
             raise PrivateFileError(
                 f"{path}: belongs to user {found.st_uid}, expected {os.geteuid()}"

@@ -23,12 +23,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from watchword.encoding import base64url
 from watchword.ports import VerificationKey
-from watchword.reasons import Reason, RefusedError
+from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.tokens.jwk import jwk_from_public_key, thumbprint
 
 KEEP_RETIRED_SECONDS: Final = 24 * 3600
 """How long a key is kept after its last token expired: so long a gate can tell a retired key
 from an unknown one."""
+
+MAX_KEYS: Final = 512
+"""From so many keys on none is added by a rotation: the file stays far below its limit."""
 
 _COORDINATE_BYTES = 32
 
@@ -103,6 +106,32 @@ def rotated(keys: tuple[TokenKey, ...], now: float, grace: float) -> tuple[Token
         elif key.verify_until is None or now < key.verify_until + KEEP_RETIRED_SECONDS:
             after.append(key)
     return (*after, new_key(now))
+
+
+def pruned(keys: tuple[TokenKey, ...], now: float) -> tuple[TokenKey, ...]:
+    """Return the keys without those that retired first, as far as there are :data:`MAX_KEYS`.
+
+    A key whose tokens may still live stays in any case.
+    """
+    dead = sorted(
+        (key for key in keys if key.verify_until is not None and key.verify_until <= now),
+        key=lambda key: key.since,
+    )
+    dropped = {key.kid for key in dead[: max(0, len(keys) + 1 - MAX_KEYS)]}
+    return tuple(key for key in keys if key.kid not in dropped)
+
+
+def require_room(keys: tuple[TokenKey, ...]) -> None:
+    """Stop a script that rotates without end, before the key ring is too large to be read.
+
+    :raises UnavailableError: ``service.overloaded`` at :data:`MAX_KEYS`.
+    """
+    if len(keys) >= MAX_KEYS:
+        raise UnavailableError(
+            Reason.SERVICE_OVERLOADED,
+            f"got {len(keys)} token keys whose tokens live; rotate less often",
+            retry_after=60,
+        )
 
 
 def withdrawn(keys: tuple[TokenKey, ...], kid: str, now: float) -> tuple[TokenKey, ...]:

@@ -9,6 +9,7 @@ processes may share the file: ``BEGIN IMMEDIATE`` lets one write at a time.
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,7 +25,7 @@ from watchword.adapters.store.rows import (
     instance_row,
     microseconds,
 )
-from watchword.adapters.store.schema import migrate
+from watchword.adapters.store.schema import MIGRATIONS, migrate
 from watchword.ports import AuditEntry, ChallengeUse, Instance
 from watchword.reasons import Reason, RefusedError, UnavailableError
 
@@ -34,6 +35,9 @@ BUSY_TIMEOUT_MS: Final = 2000
 MAX_WAITING: Final = 256
 """Most calls that wait for the thread; on a stalled disk more would only eat memory."""
 
+PROBE_SECONDS: Final = 1.0
+"""How long the answer of :meth:`SqliteStore.check_writable` holds: anyone can ask for it."""
+
 _Result = TypeVar("_Result")
 _Work = Callable[[sqlite3.Connection], _Result]
 
@@ -41,8 +45,17 @@ _Work = Callable[[sqlite3.Connection], _Result]
 class SqliteStore:
     """Implement :class:`watchword.ports.InstanceStore` on one file (mode 0600)."""
 
-    def __init__(self, path: Path, *, max_pages: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_pages: int | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Open the file, make it if it isn't there, bring it to the present schema.
+
+        Only here is a file made: one that goes away later is missed, and not replaced by an empty
+        one that knows neither revocations nor used challenges.
 
         :param max_pages: most pages of 4096 bytes that the file may have; None leaves that to the
             disk.
@@ -51,11 +64,15 @@ class SqliteStore:
         """
         self._path = path
         self._max_pages = max_pages
+        self._monotonic = monotonic
+        self._probed_until = 0.0
+        self._opened: tuple[int, int] | None = None
         self._connection: sqlite3.Connection | None = None
         self._waiting = 0
         self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="watchword-store")
         try:
+            self._thread.submit(self._make).result()
             self._thread.submit(self._guarded, lambda _connection: None).result()
         except BaseException:
             self.close()
@@ -175,9 +192,16 @@ class SqliteStore:
     async def check_writable(self) -> None:
         """See :meth:`watchword.ports.InstanceStore.check_writable`.
 
-        Takes the write lock and gives it back, so that a read-only or locked file shows.
+        Writes a page that stays as it was, so that a full disk shows too.
         """
-        await self._write(lambda _connection: None)
+        if not self._closed and self._monotonic() < self._probed_until:
+            return
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+        await self._write(work)
+        self._probed_until = self._monotonic() + PROBE_SECONDS
 
     def close(self) -> None:
         """See :meth:`watchword.ports.InstanceStore.close`; a second time does nothing."""
@@ -217,19 +241,33 @@ class SqliteStore:
     def _guarded(self, work: _Work[_Result]) -> _Result:
         """Run on the store's thread; turn every error of SQLite into one of ours."""
         try:
+            found = self._path.stat()
+            identity = (found.st_dev, found.st_ino)
+            self._opened = self._opened or identity
+            if identity != self._opened:
+                # What goes into a file that was removed is lost, and another file in its place
+                # would be mixed with the write-ahead log of the first.
+                self._disconnect()
+                raise _unavailable(self._path, "was replaced; stop the service and start it again")
             if self._connection is None:
                 self._connection = self._connect()
             return work(self._connection)
         except (sqlite3.Error, OSError) as error:
             # A connection that met an I/O error can stay broken after the disk is well again.
             self._disconnect()
-            name = getattr(error, "sqlite_errorname", type(error).__name__)
-            raise UnavailableError(Reason.STORE_UNAVAILABLE, f"{self._path.name}: {name}") from None
+            text = error.strerror if isinstance(error, OSError) else None
+            name = getattr(error, "sqlite_errorname", text or type(error).__name__)
+            raise _unavailable(self._path, name) from None
 
-    def _connect(self) -> sqlite3.Connection:
+    def _make(self) -> None:
         # Made here so that it never exists with a wider mode; SQLite gives the -wal and -shm files
         # the mode of the database.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise _unavailable(self._path, error.strerror or "can't be made") from None
+
+    def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None
         )
@@ -249,6 +287,10 @@ class SqliteStore:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _unavailable(path: Path, why: str) -> UnavailableError:
+    return UnavailableError(Reason.STORE_UNAVAILABLE, f"{path.name}: {why}")
 
 
 def _use_challenge(connection: sqlite3.Connection, use: ChallengeUse) -> None:

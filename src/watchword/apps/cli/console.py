@@ -30,8 +30,20 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+def encodable(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Accept an option's text if it can be sent; a terminal may hand over bytes of no encoding."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("got bytes that aren't UTF-8, expected text") from None
+    return value
+
+
 def fail(error: Exception) -> int:
     """Explain an error on stderr and return the exit code."""
+    from watchword.adapters.anchors import AnchorsError
+    from watchword.adapters.revocation import StatusListError
+    from watchword.apps.evidence_files import EvidenceFileError
     from watchword.apps.settings import ConfigurationError, debugging
 
     if debugging():
@@ -48,6 +60,9 @@ def fail(error: Exception) -> int:
     if isinstance(error, UnavailableError):
         click.echo(f"not available: {error.detail} ({error.reason.code})", err=True)
         return EXIT_UNAVAILABLE
+    if isinstance(error, AnchorsError | EvidenceFileError | StatusListError):
+        click.echo(f"error: {error}", err=True)
+        return EXIT_USAGE
     if isinstance(error, WatchwordError):
         click.echo(f"error: {error}", err=True)
         return EXIT_REFUSED

@@ -9,7 +9,13 @@ import click
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.revocation import load_status_lists
-from watchword.apps.evidence_files import parse_bytes, read_anchors, read_evidence, with_packaged
+from watchword.apps.evidence_files import (
+    EvidenceFileError,
+    parse_bytes,
+    read_anchors,
+    read_evidence,
+    with_packaged,
+)
 from watchword.apps.settings import load_settings
 from watchword.attestation.formats.app_attest import read_credential_id
 from watchword.attestation.interface import (
@@ -26,7 +32,7 @@ def read_app_attest(file: Path, key_id: str | None) -> tuple[AppAttestAttestatio
     """Return an App Attest attestation; without a key id its own credential id stands in."""
     data = read_evidence(file)
     if key_id is not None:
-        return AppAttestAttestation(data, parse_bytes(key_id)), ()
+        return AppAttestAttestation(data, _bytes("--key-id", key_id)), ()
     return AppAttestAttestation(data, read_credential_id(data)), ("key_id",)
 
 
@@ -37,11 +43,27 @@ def find_binding(options: dict[str, Any]) -> bytes | None:
     if client_data_hash is not None and (challenge is not None or not is_apple):
         raise click.UsageError("--client-data-hash goes with app-attest, without --challenge.")
     if client_data_hash is not None:
-        return parse_bytes(client_data_hash)
+        return _digest("--client-data-hash", client_data_hash)
     if challenge is None:
         return None
-    data = parse_bytes(challenge)
+    data = _bytes("--challenge", challenge)
     return hashlib.sha256(data).digest() if is_apple else data
+
+
+def _bytes(option: str, text: str) -> bytes:
+    """Return the bytes of an option."""
+    try:
+        return parse_bytes(text)
+    except EvidenceFileError as error:
+        raise click.UsageError(f"{option}: {error}.") from None
+
+
+def _digest(option: str, text: str) -> bytes:
+    """Return a SHA-256 digest; with one of another length nothing could ever match."""
+    digest = _bytes(option, text)
+    if len(digest) != hashlib.sha256().digest_size:
+        raise click.UsageError(f"{option}: got {len(digest)} bytes, expected SHA-256.")
+    return digest
 
 
 def find_app(config: Path, options: dict[str, Any]) -> AppRegistration | None:
@@ -61,7 +83,7 @@ def find_app(config: Path, options: dict[str, Any]) -> AppRegistration | None:
         identity = AppleApp(team_id, bundle_id, AppAttestEnvironment[name])
         return AppRegistration("command line", identity)
     if options["package"] is not None:
-        digests = frozenset(map(parse_bytes, options["signing_digest"]))
+        digests = frozenset(_digest("--signing-digest", each) for each in options["signing_digest"])
         return AppRegistration("command line", AndroidApp(options["package"], digests))
     return None
 

@@ -7,20 +7,27 @@ from urllib.parse import parse_qsl
 import structlog
 
 from watchword.apps.problems import render
-from watchword.apps.service.body import MAX_BODY_BYTES, ClientGoneError, Receive, read_body
+from watchword.apps.service.body import MAX_BODY_BYTES, BodyReader, Receive
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response
 from watchword.apps.service.routing import MethodError, Route, find_route
 from watchword.encoding import strict_json
 from watchword.gate.hygiene import clean
 from watchword.gate.paths import read_path
-from watchword.reasons import MalformedError, Reason, Refusal, RefusedError, UnavailableError
-
-MAX_IN_FLIGHT: Final = 256
-"""Most requests at the same time: with full bodies 16 MiB; more are told to come again."""
+from watchword.reasons import (
+    MalformedError,
+    Reason,
+    Refusal,
+    RefusedError,
+    UnavailableError,
+    WatchwordError,
+)
 
 MAX_QUERY_BYTES: Final = 1024
 """Most bytes of a query; the longest real one has 60."""
+
+RETRY_SECONDS: Final = 5
+"""After how long to come again when the state directory is in trouble."""
 
 NOTE_SECONDS: Final = 10.0
 """How often one kind of failure is logged; the counters have each of them."""
@@ -40,7 +47,7 @@ class Application:
         self.routes = tuple(routes)
         self._context = context
         self._reveal = reveal
-        self._in_flight = 0
+        self._bodies = BodyReader()
         self._noted: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,14 +58,7 @@ class Application:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
         else:
-            self._in_flight += 1
-            try:
-                response = await self._answer(scope, receive)
-            except ClientGoneError:
-                return
-            finally:
-                self._in_flight -= 1
-            await _send(response, send)
+            await _send(await self._answer(scope, receive), send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         where = _UNMATCHED
@@ -66,12 +66,9 @@ class Application:
             headers = _headers(scope)
             route, parameters = find_route(self.routes, scope["method"], _segments(scope))
             where = route.label
-            self._require_room()
-            members = await _members(headers, receive) if route.takes_json else {}
+            members = await self._members(headers, receive) if route.takes_json else {}
             request = Request(parameters, _query(scope), members, headers)
             response = await route.endpoint(self._context, request)
-        except ClientGoneError:
-            raise
         except Exception as error:  # noqa: BLE001 - the last handler: no trace leaves the service.
             response = self._refuse(error, where)
         self._context.answers[where, response.status] += 1
@@ -84,11 +81,9 @@ class Application:
             self._noted[event] = now
             _log.error(event, **details)
 
-    def _require_room(self) -> None:
-        if self._in_flight > MAX_IN_FLIGHT:
-            raise UnavailableError(
-                Reason.SERVICE_OVERLOADED, f"more than {MAX_IN_FLIGHT} requests", retry_after=2
-            )
+    async def _members(self, headers: Mapping[bytes, bytes], receive: Receive) -> Mapping[str, Any]:
+        _require_json(headers)
+        return strict_json.loads(await self._bodies.read(headers, receive), MAX_BODY_BYTES)
 
     def _refuse(self, error: Exception, where: str) -> Response:
         """Turn an error into an answer; count and sample it."""
@@ -102,6 +97,11 @@ class Application:
             refusals = (Refusal(error.reason, error.detail),)
             retry_after = error.retry_after
             self._note(error.reason.code, detail=error.detail, where=where)
+        elif isinstance(error, WatchwordError):
+            # Files of the state directory that can't be read, written or trusted now.
+            refusals = (Refusal(Reason.STORE_UNAVAILABLE, type(error).__name__),)
+            retry_after = RETRY_SECONDS
+            self._note(Reason.STORE_UNAVAILABLE.code, detail=str(error), where=where)
         else:
             refusals = (Refusal(Reason.SERVICE_INTERNAL, type(error).__name__),)
             # The class alone: an exception's text can quote what a stranger or a key file said.
@@ -149,11 +149,15 @@ def _query(scope: Scope) -> Mapping[str, str]:
     return query
 
 
-async def _members(headers: Mapping[bytes, bytes], receive: Receive) -> Mapping[str, Any]:
-    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if media_type != b"application/json":
+def _require_json(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse a body that says it is something else than plain JSON in UTF-8 (RFC 8259)."""
+    media_type, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
+    charset = parameters.replace(b'"', b"").strip()
+    plain = headers.get(b"content-encoding", b"identity").strip().lower() == b"identity"
+    if media_type.strip() != b"application/json" or charset not in {b"", b"charset=utf-8"}:
         raise MalformedError.because(Reason.REQUEST_MEDIA_TYPE, "expected application/json")
-    return strict_json.loads(await read_body(headers, receive), MAX_BODY_BYTES)
+    if not plain:
+        raise MalformedError.because(Reason.REQUEST_MEDIA_TYPE, "expected no content-encoding")
 
 
 async def _send(response: Response, send: Send) -> None:

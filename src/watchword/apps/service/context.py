@@ -1,5 +1,6 @@
 """Hold what the service's endpoints work with."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ class ServiceContext:
     """Hold the parts that endpoints call, all made elsewhere.
 
     :param answers: how often each route answered with each status, since the start.
+    :param rotating: is held by the one rotation that goes on.
     """
 
     enrolment: Enrolment
@@ -28,6 +30,7 @@ class ServiceContext:
     clock: Clock
     entropy: Entropy
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    rotating: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def reference(self, refusals: Sequence[Refusal], where: str) -> str:
         """Return the opaque reference of a refusal."""

@@ -43,6 +43,7 @@ class GatePublisher:
         self._keyring = keyring
         self._store = store
         self._turn = asyncio.Lock()
+        self._generation = 0
 
     async def publish(self, now: datetime) -> None:
         """Write the state if it says something new; return when the file is durable.
@@ -59,12 +60,14 @@ class GatePublisher:
         # The file itself is asked for what was published last: it outlives this process, and
         # another one may have written it meanwhile.
         last = self._published()
-        if last is not None:
-            if replace(document, generation=last.generation) == last:
-                return
-            generation = max(last.generation + 1, document.generation)
-            document = replace(document, generation=generation)
-        publish_gate_state(self._path, document)
+        if last is not None and replace(document, generation=last.generation) == last:
+            self._generation = max(self._generation, last.generation)
+            return
+        # Gates that run take nothing older, also where the file was removed meanwhile.
+        latest = max(self._generation, 0 if last is None else last.generation)
+        generation = max(latest + 1, document.generation)
+        publish_gate_state(self._path, replace(document, generation=generation))
+        self._generation = generation
 
     def _published(self) -> GateStateDocument | None:
         """Return what the file says, None if there is nothing that a gate could read."""

@@ -51,7 +51,8 @@ def find_route(
         parameters = _match(route.path, segments)
         if parameters is None:
             continue
-        if route.method == method:
+        # HEAD runs what GET runs (RFC 9110 section 9.3.2); the server leaves the body out.
+        if route.method == ("GET" if method == "HEAD" else method):
             return route, parameters
         allowed.append(route.method)
     if allowed:

@@ -71,6 +71,7 @@ class Service:
 
     async def _run_beside(self) -> None:
         ticks_until_forget = 0
+        noted = ""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             ticks_until_forget -= 1
@@ -79,10 +80,15 @@ class Service:
                 if ticks_until_forget <= 0:
                     ticks_until_forget = int(FORGET_SECONDS / TICK_SECONDS)
                     await self.forget()
+                trouble = ""
             except WatchwordError as error:
-                _log.warning("upkeep failed", detail=str(error))
+                trouble = str(error)
             except Exception as error:  # noqa: BLE001 - one bad round must not end all later ones.
-                _log.error("upkeep failed", error=type(error).__name__)
+                trouble = type(error).__name__
+            if trouble != noted:
+                # Told when it changes: the same line each second would hide all others.
+                noted = trouble
+                _log.warning("upkeep failed" if trouble else "upkeep works again", detail=trouble)
 
 
 def build_service(

@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 from watchword.apps.settings.document import Path_
 from watchword.apps.settings.faults import shown
 from watchword.apps.settings.validated import Address
-from watchword.apps.settings.written import seconds, split_address
+from watchword.apps.settings.written import MAX_ROUTES, seconds, split_address
+from watchword.gate.interface import Route
+from watchword.gate.routes import compile_route, shadowed
+from watchword.vocabulary import Level, Mode, Proof
 
 MIN_TOKEN_SECONDS = 30
 MAX_TOKEN_SECONDS = 3600
@@ -63,6 +66,7 @@ def _api(path: Path_, api: Fields, parts: Readable) -> Iterator[Inconsistency]:
         if app not in parts.apps:
             known = ", ".join(sorted(parts.apps)) or "none is there yet"
             yield (*path, "apps", index), shown(app), f"an app under apps: {known}"
+    yield from _routes((*path, "routes"), api.get("routes"))
     if parts.environment == "lab":
         yield from _loopback((*path, "listen"), api.get("listen"))
     if {"listen", "upstream"} <= api.keys():
@@ -70,6 +74,39 @@ def _api(path: Path_, api: Fields, parts: Readable) -> Iterator[Inconsistency]:
             yield (*path, "listen"), "listen without upstream", "an upstream for the proxy"
         if api["upstream"] and not api["listen"]:
             yield (*path, "upstream"), "upstream without listen", "a listen address for the proxy"
+        if api["listen"] and api["upstream"] == f"http://{api['listen']}":
+            # Every request would go round in circles until no connection is left.
+            yield (*path, "upstream"), shown(api["upstream"]), "the API, not the proxy itself"
+
+
+def _routes(path: Path_, routes: Any) -> Iterator[Inconsistency]:
+    """Find patterns that no request can have, and routes that an earlier one takes all from.
+
+    A rule that never applies is a rule that somebody relies on.
+    """
+    if not isinstance(routes, list) or len(routes) > MAX_ROUTES:
+        return
+    table = []
+    for index, written in enumerate(routes):
+        route = Route(
+            name=str(index),
+            pattern=written["path"],
+            methods=frozenset(written.get("methods") or ()),
+            level=Level.HARDWARE,
+            proof=Proof.BEARER,
+            mode=Mode.ENFORCE,
+        )
+        try:
+            compile_route(route)
+        except ValueError:
+            yield (*path, index, "path"), shown(route.pattern), "a path that a request can have"
+        else:
+            table.append(route)
+    for later, earlier in shadowed(table):
+        index = int(later.name)
+        got = f"{shown(later.pattern)}, which never matches"
+        expected = f"it before routes[{earlier.name}] {shown(earlier.pattern)}, which takes all"
+        yield (*path, index, "path"), got, expected
 
 
 def _loopback(path: Path_, address: str | None) -> Iterator[Inconsistency]:

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from watchword.apps.settings.consistency import Readable, inconsistencies
 from watchword.apps.settings.document import Document, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
+from watchword.apps.settings.places import misplaced
 from watchword.apps.settings.validated import Address, ApiSettings, ServiceSettings, Settings
 from watchword.apps.settings.written import (
     Written,
@@ -48,6 +49,11 @@ def load_settings(file: Path) -> Settings:
         Fault(join(path), document.line(path), got, expected)
         for path, got, expected in inconsistencies(_readable(document.data))
     ]
+    if written is not None:
+        faults += [
+            Fault(join(path), document.line(path), got, expected)
+            for path, got, expected in misplaced(file, written)
+        ]
     if written is None or faults:
         raise ConfigurationError(file, faults)
     return _validated(file, written)
@@ -105,6 +111,10 @@ def _fault(document: Document, details: ErrorDetails) -> Fault:
     elif kind == "union_tag_not_found":
         path = (*path, "platform")
         got, expected = "nothing", "one of 'ios', 'android'"
+    elif kind in {"too_short", "too_long"}:
+        count = context.get("min_length") or context.get("max_length")
+        got = f"{context.get('actual_length')} entries"
+        expected = f"at {'least' if kind == 'too_short' else 'most'} {count}"
     elif kind == "string_pattern_mismatch":
         expected = f"text that fits {context.get('pattern')}"
     elif kind == "expected":

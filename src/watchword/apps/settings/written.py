@@ -9,8 +9,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 _NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
-_DURATION = re.compile(r"^([1-9][0-9]{0,5})(s|m|h)$")
+_DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h)")
+_ADDRESS = re.compile(r"(?:([0-9A-Za-z.-]+)|\[([0-9A-Fa-f:.]+)\]):([1-9][0-9]{0,4})")
+_ORIGIN = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[1-9][0-9]{0,4})?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+MAX_PORT = 65535
+
+MAX_ROUTES = 1000
+"""Most routes of one API: each request walks down the table."""
 
 
 def _expected(text: str) -> PydanticCustomError:
@@ -19,7 +26,7 @@ def _expected(text: str) -> PydanticCustomError:
 
 def seconds(text: str) -> int:
     """Return the seconds of a duration such as ``90s``, ``5m`` or ``1h``."""
-    found = _DURATION.match(text)
+    found = _DURATION.fullmatch(text)
     if found is None:
         raise _expected("a duration such as 90s, 5m or 1h")
     return int(found[1]) * _SECONDS[found[2]]
@@ -27,16 +34,16 @@ def seconds(text: str) -> int:
 
 def split_address(text: str) -> tuple[str, int]:
     """Return host and port of ``host:port``; IPv6 addresses stand in brackets."""
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise _expected("host:port, such as 127.0.0.1:8080")
+    found = _ADDRESS.fullmatch(text)
+    if found is None or int(found[3]) > MAX_PORT:
+        raise _expected("host:port, such as 127.0.0.1:8080 or [::1]:8080")
+    host = found[1] or found[2]
     if host != "localhost":
         try:
             ipaddress.ip_address(host)
         except ValueError:
             raise _expected("an IP address or localhost, then :port") from None
-    return host, int(port)
+    return host, int(found[3])
 
 
 def _duration(text: str) -> str:
@@ -52,13 +59,18 @@ def _address(text: str) -> str:
 def _origin(text: str) -> str:
     """Accept ``http(s)://host[:port]`` and nothing behind it."""
     try:
-        parts = urlsplit(text)
-        port = parts.port
+        good = _ORIGIN.fullmatch(text) is not None and (urlsplit(text).port or 1) <= MAX_PORT
     except ValueError:
-        parts, port = urlsplit(""), None
-    bare = parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0
-    if not bare or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+        good = False
+    if not good:
         raise _expected("an origin such as http://127.0.0.1:9000, without path or user")
+    return text
+
+
+def _path(text: str) -> str:
+    if text.startswith("~") or "\0" in text:
+        # A directory named ~ would be made, and nobody would look for the keys in it.
+        raise _expected("a path, from this file or absolute; ~ isn't expanded")
     return text
 
 
@@ -87,6 +99,7 @@ Duration: TypeAlias = Annotated[str, AfterValidator(_duration)]
 ListenAddress: TypeAlias = Annotated[str, AfterValidator(_address)]
 Origin: TypeAlias = Annotated[str, AfterValidator(_origin)]
 Digest: TypeAlias = Annotated[str, AfterValidator(_digest)]
+FilePath: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_path)]
 Pattern: TypeAlias = Annotated[str, AfterValidator(_pattern)]
 
 
@@ -122,7 +135,7 @@ class WrittenAndroidApp(Written):
         Field(min_length=1, description="SHA-256 of each certificate that may sign the app"),
     ]
     minimum_version: Annotated[
-        int | None, Field(ge=0, description="lowest versionCode accepted")
+        int | None, Field(ge=0, le=2**63 - 1, description="lowest versionCode accepted")
     ] = None
 
 
@@ -163,7 +176,7 @@ class WrittenApi(Written):
     listen: Annotated[
         ListenAddress | None, Field(description="where the proxy stands in front of it")
     ] = None
-    routes: Annotated[list[WrittenRoute], Field(min_length=1)]
+    routes: Annotated[list[WrittenRoute], Field(min_length=1, max_length=MAX_ROUTES)]
 
 
 class WrittenService(Written):
@@ -179,9 +192,9 @@ class WrittenService(Written):
     store: Annotated[Literal["sqlite"], Field(description="SQLite in the state directory")] = (
         "sqlite"
     )
-    state: Annotated[
-        str, Field(min_length=1, description="directory of keys and store, from this file")
-    ] = ".watchword"
+    state: Annotated[FilePath, Field(description="directory of keys and store, from this file")] = (
+        ".watchword"
+    )
 
 
 class WrittenTrust(Written):
@@ -192,7 +205,7 @@ class WrittenTrust(Written):
         Field(min_length=1, description="vendors: Apple and Google; lab: simulated, lab only"),
     ]
     revocation_lists: Annotated[
-        list[str], Field(description="files with Google's attestation status list")
+        list[FilePath], Field(description="files with Google's attestation status list")
     ] = []
 
 

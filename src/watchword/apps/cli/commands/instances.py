@@ -5,10 +5,19 @@ from typing import Any
 
 import click
 
-from watchword.apps.cli.console import print_json
+from watchword.apps.cli.console import encodable, print_json
+
+MAX_BECAUSE = 500
+"""Most characters of a reason; the service has the same limit."""
 
 WIDTH = 160
 """Columns that the table may take, also where the terminal has fewer."""
+
+
+def _reason(ctx: click.Context, parameter: click.Parameter, value: str) -> str | None:
+    if not 0 < len(value) <= MAX_BECAUSE:
+        raise click.BadParameter(f"got {len(value)} characters, expected 1 to {MAX_BECAUSE}")
+    return encodable(ctx, parameter, value)
 
 
 @click.group(epilog="Example: watchword instances list --app clinic-ios")
@@ -50,7 +59,7 @@ def list_(config: Path, *, app: str | None, limit: int, as_json: bool) -> None:
 
 @command.command(epilog="Example: watchword instances revoke Zn0x2k... --because 'phone stolen'")
 @click.argument("instance")
-@click.option("--because", required=True, help="Why, for the audit trail.")
+@click.option("--because", required=True, callback=_reason, help="Why, for the audit trail.")
 @click.option("--json", "as_json", is_flag=True, help="Print the instance as JSON.")
 @click.pass_obj
 def revoke(config: Path, *, instance: str, because: str, as_json: bool) -> None:

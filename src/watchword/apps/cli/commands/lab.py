@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, print_json
+from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, encodable, print_json
 
 if TYPE_CHECKING:
     import httpx
@@ -116,7 +116,12 @@ def evidence(
 @click.argument("kind")
 @click.argument("target", nargs=-1, required=True, metavar="[METHOD] URL")
 @click.option("--app", "app_name", metavar="NAME", help="An app of watchword.yaml.")
-@click.option("--data", metavar="TEXT", help="A body, sent as JSON; the method is POST then.")
+@click.option(
+    "--data",
+    metavar="TEXT",
+    callback=encodable,
+    help="A body, sent as JSON; the method is POST then.",
+)
 @click.option("--new", is_flag=True, help="Take a new phone instead of the one of last time.")
 @_json_option
 @click.pass_context
@@ -145,6 +150,8 @@ def request(
     app = choose_app(settings, kind, app_name)
     url, api = choose_target(settings, app, target[-1])
     method = target[0].upper() if len(target) == 2 else "GET" if data is None else "POST"
+    if not (method.isascii() and method.isalpha()):
+        raise click.UsageError(f"got method {method!r}, expected one such as GET")
     headers = {} if data is None else {"content-type": "application/json"}
     try:
         with (

@@ -18,6 +18,8 @@ def command(config: Path, *, as_json: bool, prometheus: bool) -> None:
     Counters start at zero with the service.  Prometheus reads them at /metrics on the operator's
     socket.
     """
+    if as_json and prometheus:
+        raise click.UsageError("--json and --prometheus don't go together.")
     from watchword.apps.operator_client import OperatorClient
     from watchword.apps.settings import load_settings
 

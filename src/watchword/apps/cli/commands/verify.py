@@ -19,7 +19,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
-@click.group()
+@click.group(epilog="Example: watchword verify evidence --vectors recorded/android")
 def command() -> None:
     """Verify what devices say about themselves, without a running service."""
 
@@ -107,10 +107,10 @@ def _show(report: "EvidenceReport") -> None:
     claims = report.claims or {}
     click.echo(f"{'accept' if report.accepted else 'reject'}  level {report.level.value}")
     for refusal in report.refusals:
-        click.echo(f"  {refusal}")
+        click.echo(f"  {_printable(str(refusal))}")
     for name in ("anchor", "attestation_security", "key_security", "app", "boot", "counter"):
         if claims.get(name) is not None:
-            click.echo(f"  {name:<20} {_plain(claims[name])}")
+            click.echo(f"  {name:<20} {_printable(_plain(claims[name]))}")
     if report.leniencies:
         click.echo(f"  {'let pass':<20} {', '.join(report.leniencies)}")
     if report.unchecked:
@@ -124,10 +124,19 @@ def _plain(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def _printable(text: str) -> str:
+    """Return text without what a terminal obeys: a package's name may hold its escape sequences."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 def _verify_folder(folder: Path, *, as_json: bool) -> int:
     """Verify a folder and print row by row; return the exit code."""
-    from watchword.apps.evidence_vectors import Compared, Skipped, verify_folder
+    from watchword.apps.evidence_vectors import INDEX, Compared, Skipped, verify_folder
 
+    if not (folder / INDEX).is_file():
+        raise click.UsageError(f"--vectors: got a folder without {INDEX}, expected one with it.")
     compared: list[Compared] = []
     skipped: list[Skipped] = []
     for row in verify_folder(folder):
@@ -138,9 +147,9 @@ def _verify_folder(folder: Path, *, as_json: bool) -> int:
         if as_json:
             print_json(row.as_dict())
         elif not row.agrees:
-            click.echo(f"{row.report.id}: {'; '.join(row.differences)}")
+            click.echo(_printable(f"{row.report.id}: {'; '.join(row.differences)}"))
             for refusal in row.report.refusals:
-                click.echo(f"  {refusal}")
+                click.echo(f"  {_printable(str(refusal))}")
     _show_summary(compared, skipped, err=as_json)
     return 0 if compared and all(row.agrees for row in compared) else EXIT_REFUSED
 

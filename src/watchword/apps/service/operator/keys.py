@@ -1,14 +1,18 @@
 """Answer requests on the token keys."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
+from watchword.adapters.keyring.token_keys import KeyState
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response, json_response
 from watchword.apps.service.operator.actor import actor_of
 from watchword.ports import AuditEntry
+
+SETTLED_SECONDS: Final = 1.0
+"""How long a key is prepared at least before it signs: twice as long as gates may take to see it."""
 
 _log = structlog.get_logger()
 
@@ -20,11 +24,17 @@ async def list_keys(context: ServiceContext, _request: Request) -> Response:
 
 async def rotate_keys(context: ServiceContext, request: Request) -> Response:
     """Let the prepared key take over; tokens of the old one are accepted until they expire."""
-    await _audit(context, request, "keys.rotate", context.keyring.signer().kid)
-    now = context.clock.now()
-    # The key ring waits for a file lock and for the disk, which the event loop must not.
-    active = await asyncio.to_thread(context.keyring.rotate, now.timestamp())
-    await context.publisher.publish(now)
+    async with context.rotating:
+        prepared = context.keyring.ring.in_state(KeyState.PREPARED)
+        age = context.clock.timestamp() - prepared.since
+        if 0 <= age < SETTLED_SECONDS:
+            # Of two rotations in a row the second would sign with a key that gates don't know yet.
+            await asyncio.sleep(SETTLED_SECONDS - age)
+        await _audit(context, request, "keys.rotate", context.keyring.signer().kid)
+        now = context.clock.now()
+        # The key ring waits for a file lock and for the disk, which the event loop must not.
+        active = await asyncio.to_thread(context.keyring.rotate, now.timestamp())
+        await context.publisher.publish(now)
     _log.info("rotated", active=active.kid)
     return json_response(200, _shown(context))
 

@@ -1,0 +1,41 @@
+"""Find faults in where a file points on this machine: the state directory, the revocation lists."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from watchword.apps.settings.consistency import Inconsistency
+from watchword.apps.settings.faults import shown
+from watchword.apps.settings.written import WrittenFile
+
+
+def misplaced(file: Path, written: WrittenFile) -> Iterator[Inconsistency]:
+    """Yield what can't be used where it is; a state directory may be missing, it is made."""
+    base = Path(os.path.realpath(file)).parent
+    state = written.service.state
+    trouble = _state_trouble(base / state)
+    if trouble is not None:
+        yield ("service", "state"), f"{shown(state)}: {trouble[0]}", trouble[1]
+    for index, entry in enumerate(written.trust.revocation_lists if written.trust else ()):
+        try:
+            with (base / entry).open("rb"):
+                pass
+        except OSError as error:
+            path = ("trust", "revocation_lists", index)
+            yield path, f"{shown(entry)}: {error.strerror}", "a file that can be read"
+
+
+def _state_trouble(directory: Path) -> tuple[str, str] | None:
+    """Return what is wrong with the directory and what was expected, None if nothing is."""
+    try:
+        path = directory.resolve()
+        for parent in (path, *path.parents):
+            if parent.exists():
+                if not parent.is_dir():
+                    return f"{parent.name} is a file", "a directory, or a place to make one"
+                break
+    except OSError as error:
+        return error.strerror or "an unusable path", "a directory, or a place to make one"
+    except RuntimeError:  # Python 3.11 and 3.12 report a loop of links that way.
+        return "a loop of symbolic links", "a directory, or a place to make one"
+    return None
