@@ -1,4 +1,4 @@
-"""Set up structured logs: one JSON object a line on stderr, fields named by the caller."""
+"""Set up structured logs on stderr, their fields named by the caller."""
 
 import logging
 import sys
@@ -9,13 +9,19 @@ from watchword.apps.settings.environment import log_level
 
 
 def configure_logs() -> None:
-    """Write logs as JSON lines to stderr; ``WATCHWORD_LOG`` says from which level on."""
+    """Write logs to stderr: JSON lines, or plain ones where a person watches.
+
+    ``WATCHWORD_LOG`` says from which level on.
+    """
     level = logging.getLevelNamesMapping()[log_level().upper()]
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(sort_keys=False)
+    if sys.stderr.isatty():
+        renderer = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(sort_keys=False),
+            renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),

@@ -7,6 +7,7 @@ from typing import Final
 import httpx
 
 from watchword.client.client import WatchwordClient
+from watchword.client.errors import ClientError
 from watchword.client.exchange import MAX_ANSWER_BYTES, read_problem
 from watchword.reasons import PublicClass
 
@@ -22,16 +23,34 @@ class WatchwordAuth(httpx.Auth):
     A request whose body is a stream can't be sent twice: its refusal is handed back as it is.
     """
 
-    def __init__(self, client: WatchwordClient, audience: str) -> None:
-        """Take tokens for ``audience`` from ``client``."""
+    def __init__(self, client: WatchwordClient, audience: str, *, or_without: bool = False) -> None:
+        """Take tokens for ``audience`` from ``client``.
+
+        :param or_without: send a request without a token where none is to be had, instead of
+            raising.  For the time of a roll-out: a gate in ``monitor`` counts such requests and
+            lets them pass, one in ``enforce`` refuses them.  The server decides, never the app.
+        """
         self._client = client
         self._audience = audience
+        self._or_without = or_without
+
+    def _token(self) -> str | None:
+        """Return a token; None only where requests may go without."""
+        try:
+            return self._client.token(self._audience)
+        except ClientError:
+            if self._or_without:
+                return None
+            raise
 
     def sync_auth_flow(
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
         """Attach a token; after a refusal of it attach another one, once."""
-        token = self._client.token(self._audience)
+        token = self._token()
+        if token is None:
+            yield request
+            return
         request.headers[TOKEN_HEADER] = token
         repeatable = isinstance(request.stream, httpx.ByteStream)
         response = yield request
@@ -45,7 +64,10 @@ class WatchwordAuth(httpx.Auth):
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Do the same for an ``httpx.AsyncClient``; the service is asked in a thread."""
-        token = await asyncio.to_thread(self._client.token, self._audience)
+        token = await asyncio.to_thread(self._token)
+        if token is None:
+            yield request
+            return
         request.headers[TOKEN_HEADER] = token
         repeatable = isinstance(request.stream, httpx.ByteStream)
         response = yield request

@@ -13,7 +13,7 @@ from watchword.apps.demo.clinic import API_KEY
 from watchword.apps.demo.stage import APP_VERSION, BUNDLE_ID, PACKAGE, SIGNING_DIGEST, TEAM_ID
 from watchword.apps.operator_client import OperatorClient
 from watchword.apps.settings import Settings
-from watchword.client import ServiceRefusedError, WatchwordClient
+from watchword.client import ServiceRefusedError, WatchwordAuth, WatchwordClient
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,
@@ -96,6 +96,11 @@ class Handset:
         except ServiceRefusedError as error:
             return self.wire.refused(error.problem.status, error.problem.ref)
         return self.wire.get(url, token)
+
+    def get_anyway(self, url: str, audience: str) -> Outcome:
+        """Read one URL as the app does during a roll-out: without a token if there is none."""
+        auth = WatchwordAuth(self.client, audience, or_without=True)
+        return self.wire.outcome(self.wire.http.get(url, headers={"x-api-key": API_KEY}, auth=auth))
 
     def recorded(self, path: str) -> dict[str, Any]:
         """Return the last body that the app sent to this path of the service."""

@@ -16,7 +16,7 @@ from watchword.apps.operator_client import OperatorClient
 from watchword.vocabulary import Mode
 
 OPEN: Final = "The API as it is: its key is in every copy of the app"
-MONITOR: Final = "Watchword in front, mode monitor: nothing is refused, everything is seen"
+MONITOR: Final = "Watchword in front, mode monitor: no request is refused, all is seen"
 ENFORCE: Final = "Mode enforce: the script gets nothing, genuine phones notice nothing"
 PHONES: Final = "Phones that can't be trusted"
 REPLAY: Final = "What was recorded can't be used again"
@@ -74,7 +74,7 @@ class Story:
         return self.stage.settings.apis[api].audience
 
     def _open_api(self) -> None:
-        act = f"walks through {RECORDS} patient numbers with the key from the app"
+        act = f"reads all {RECORDS} patients with its key"
         got = attacks.drain(self.stage.open_url)
         self._act(OPEN, "script", act, f"served {RECORDS} of {RECORDS}", got)
 
@@ -87,11 +87,14 @@ class Story:
         self._act(MONITOR, "operator", "looks at the counters", "counted: token.missing", got)
         got = phone.get(self._patient(), self._audience())
         self._act(MONITOR, "genuine iPhone", "enrols and reads a patient", _SERVED, got)
+        got = shop.get("unlocked-android").get_anyway(self._patient(), self._audience())
+        act = "can't enrol, asks without a token"
+        self._act(MONITOR, "unlocked-android", act, _SERVED, got)
 
     def _enforce(self, wire: Wire, iphone: Handset, android: Handset) -> None:
         url, proxy = self._patient(), self._patient().removesuffix("/v1/patients/7")
         got = attacks.drain(proxy)
-        act = "walks through the patient numbers again"
+        act = f"tries all {RECORDS} patients again"
         self._act(ENFORCE, "script", act, f"served 0 of {RECORDS}", got)
         got = wire.get(url)
         self._act(ENFORCE, "script", "sends no token", "refused 401: token.missing", got)
@@ -100,7 +103,7 @@ class Story:
         self._act(ENFORCE, "script", "sends a token with alg none", expected, got)
         for own_name, reason in ((True, "token.key_unknown"), (False, "token.signature")):
             token = attacks.forge_token(self.stage, wire, self._audience(), own_name=own_name)
-            act = "signs a token itself" + ("" if own_name else ", under the service's key id")
+            act = "signs a token itself" if own_name else "signs one in the service's name"
             self._act(ENFORCE, "script", act, f"refused 401: {reason}", wire.get(url, token))
         for actor, phone in (("genuine iPhone", iphone), ("genuine Android", android)):
             self._act(ENFORCE, actor, "enrols with its attestation", "served 201", phone.enrol())
@@ -108,9 +111,8 @@ class Story:
             self._act(ENFORCE, actor, "reads a patient", _SERVED, got)
         headers = self.stage.clinic.seen_headers[-1]
         told = "watchword-level" in headers and "watchword-token" not in headers
-        got = Outcome("sees the level, not the token" if told else "sees something else")
-        act = "reads who is there from the request"
-        self._act(ENFORCE, "clinic API", act, "sees the level, not the token", got)
+        got = Outcome("told" if told else "not told", "level, not token")
+        self._act(ENFORCE, "clinic API", "reads who is there", "told: level, not token", got)
 
     def _bad_phones(self, shop: PhoneShop) -> None:
         for kind, reason in _BAD_PHONES:
@@ -120,23 +122,23 @@ class Story:
     def _replays(self, wire: Wire, iphone: Handset) -> None:
         service = self.stage.settings.service.issuer
         got = wire.post(f"{service}/v1/attestations", iphone.recorded("/v1/attestations"))
-        act = "sends the iPhone's recorded enrolment once more"
+        act = "replays the recorded enrolment"
         self._act(REPLAY, "script", act, "refused 409: challenge.used", got)
         got = attacks.replay_under_new_challenge(wire, service, iphone)
-        act = "puts the recorded evidence under a fresh challenge"
+        act = "replays it with a new challenge"
         self._act(REPLAY, "script", act, "refused 403: attestation.binding", got)
 
     def _endings(self, wire: Wire, iphone: Handset, android: Handset) -> None:
         service = self.stage.settings.service.issuer
         stolen = iphone.client.token(self._audience())
         got = wire.get(self._patient("billing"), stolen)
-        act = "uses a token of the clinic API at the billing API"
+        act = "uses the token at another API"
         self._act(ENDINGS, "script", act, "refused 401: token.audience", got)
         late = attacks.replay_under_new_challenge(wire, service, iphone, hold=self._wait)
         act = "answers a challenge too late"
         self._act(ENDINGS, "script", act, "refused 409: challenge.expired", late)
         got = wire.get(self._patient(), stolen)
-        act = "uses a token after its five minutes"
+        act = "uses the token after it ended"
         self._act(ENDINGS, "script", act, "refused 401: token.expired", got)
         got = iphone.get(self._patient(), self._audience())
         self._act(ENDINGS, "genuine iPhone", "renews and reads a patient", _SERVED, got)

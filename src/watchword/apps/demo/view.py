@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from watchword.apps.demo.acts import Act
 
 ACTOR_WIDTH = 20
-ACT_WIDTH = 58
+ACT_WIDTH = 34
+OUTCOME_WIDTH = 12
+"""Columns of a line; with the reason it may be too wide for a terminal, and then takes two."""
+
+REASON_AT = 5 + ACTOR_WIDTH + ACT_WIDTH + 2 + OUTCOME_WIDTH
+REASON_BELOW = 5 + ACTOR_WIDTH
 
 
 class LiveView:
@@ -34,14 +38,17 @@ class LiveView:
             self._chapter = act.chapter
             self._console.print()
             self._console.print(Text(act.chapter, style="bold cyan"))
-        line = Text("  ")
-        line.append("ok   " if act.ok else "FAIL ", style="green" if act.ok else "bold red")
+        line = Text(" ")
+        line.append("ok  " if act.ok else "FAIL", style="green" if act.ok else "bold red")
         line.append(f"{act.actor:<{ACTOR_WIDTH}}", style="bold")
-        line.append(f"{act.act:<{ACT_WIDTH}} ")
-        served = act.got.what.startswith("served") and not act.got.what.startswith("served 0")
-        line.append(act.got.what, style="green" if served else "yellow")
-        if act.got.reason:
-            line.append(f"  {act.got.reason}", style="magenta")
+        line.append(f"{act.act:<{ACT_WIDTH}}  ")
+        bad = act.got.what.startswith(("refused", "served 0"))
+        line.append(act.got.what, style="yellow" if bad else "green")
+        if act.got.reason is not None:
+            fits = REASON_AT + len(act.got.reason) <= self._console.width
+            gap = OUTCOME_WIDTH - len(act.got.what)
+            line.append(" " * gap if fits else "\n" + " " * REASON_BELOW)
+            line.append(act.got.reason, style="magenta")
         self._console.print(line, soft_wrap=True)
         if not act.ok:
             self._console.print(Text(f"       expected {act.expected}", style="red"))
@@ -54,7 +61,5 @@ class LiveView:
         self._console.print(
             Text(f"{good} of {len(acts)} acts as expected, in {seconds:.1f} s.", style=style)
         )
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-        table.add_row("Protect your own API:", "watchword init && watchword check && watchword up")
-        table.add_row("Why was it refused?", "watchword explain REF")
-        self._console.print(table)
+        self._console.print("Protect your own API:  watchword init, check, up")
+        self._console.print("Why was it refused?    watchword explain REF")
