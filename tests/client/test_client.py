@@ -681,6 +681,34 @@ def test_without_a_token_no_request_is_sent(world: World, client: WatchwordClien
     assert api.seen == []
 
 
+def test_during_a_roll_out_requests_may_go_without(world: World, client: WatchwordClient) -> None:
+    """A phone that can't enrol isn't locked out: its request has no header, not a placeholder."""
+    world.service.script["/v1/attestations"] = [problem("evidence-refused", 403)]
+    seen: list[bool] = []
+
+    def api(request: httpx.Request) -> httpx.Response:
+        seen.append("watchword-token" in request.headers)
+        return httpx.Response(200)
+
+    auth = WatchwordAuth(client, AUDIENCE, or_without=True)
+    with httpx.Client(base_url=AUDIENCE, auth=auth, transport=httpx.MockTransport(api)) as http:
+        assert http.get("/patients").status_code == 200
+        assert http.get("/patients").status_code == 200
+    assert seen == [False, False]
+    assert world.service.calls == ENROLMENT
+
+    async def ask() -> int:
+        transport = httpx.MockTransport(api)
+        async with httpx.AsyncClient(base_url=AUDIENCE, auth=auth, transport=transport) as http:
+            return (await http.get("/patients")).status_code
+
+    assert asyncio.run(ask()) == 200
+    client.enrol()
+    with httpx.Client(base_url=AUDIENCE, auth=auth, transport=httpx.MockTransport(api)) as http:
+        http.get("/patients")
+    assert seen == [False, False, False, True]
+
+
 def test_async_clients_are_served_too(world: World, client: WatchwordClient) -> None:
     """The same rules hold for httpx.AsyncClient."""
     api = SimulatedApi(refused={f"secret-1-{AUDIENCE}"})
