@@ -1,8 +1,12 @@
 """Show that a gate follows what the service publishes, and never goes back or goes blind."""
 
+import itertools
 import json
+import resource
 import stat
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +124,67 @@ def test_the_last_good_state_is_kept(tmp_path: Path) -> None:
     assert state.fault is None
 
 
+def test_a_shortage_of_descriptors_is_got_over(tmp_path: Path) -> None:
+    """A revocation that couldn't be read when it was published is read at the next look."""
+    ticks, path = Ticks(), tmp_path / "gate.json"
+    publish_gate_state(path, DOCUMENT)
+    state = GateStateFile(path, ticks)
+    publish_gate_state(path, replace(DOCUMENT, generation=11, revoked=frozenset({"new"})))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        assert later(state, ticks) == 10
+        assert "open files" in (state.fault or "")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert later(state, ticks) == 11
+    assert (state.is_revoked("new"), state.fault) == (True, None)
+
+
+def test_a_directory_in_its_place(tmp_path: Path) -> None:
+    """A directory or a link where the file was: the old state stays."""
+    ticks, path = Ticks(), tmp_path / "gate.json"
+    publish_gate_state(path, DOCUMENT)
+    state = GateStateFile(path, ticks)
+    path.unlink()
+    path.mkdir()
+    assert (later(state, ticks), state.fault is None) == (10, False)
+    path.rmdir()
+    publish_gate_state(tmp_path / "other.json", replace(DOCUMENT, generation=11))
+    path.symlink_to(tmp_path / "other.json")
+    assert (later(state, ticks), state.fault is None) == (10, False)
+
+
+def test_many_readers_and_a_writer(tmp_path: Path) -> None:
+    """Threads that read while states are published see each as a whole, and never go back."""
+    path = tmp_path / "gate.json"
+    publish_gate_state(path, replace(DOCUMENT, revoked=frozenset({"subject-10"})))
+    ticks = itertools.count(0, 10)
+    state = GateStateFile(path, lambda: float(next(ticks)))
+    done = threading.Event()
+
+    def read() -> list[int]:
+        seen = []
+        while not done.is_set():
+            generation = state.generation
+            assert state.find(SIGNER.kid) is not None
+            # A newer state may have come meanwhile, an older one may not.
+            newest = next(n for n in range(generation, 1000) if state.is_revoked(f"subject-{n}"))
+            assert newest >= generation
+            seen.append(generation)
+        return seen
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for number in range(11, 61):
+            subjects = frozenset({f"subject-{number}"})
+            publish_gate_state(path, replace(DOCUMENT, generation=number, revoked=subjects))
+        done.set()
+        for reader in readers:
+            assert reader.result() == sorted(reader.result())
+    assert state.generation == 60
+
+
 def test_no_way_back(tmp_path: Path) -> None:
     """An older generation, and another state under the same number, are refused."""
     ticks, path = Ticks(), tmp_path / "gate.json"
@@ -162,6 +227,9 @@ KEY = MEMBERS["keys"][0]
         {"issuer": None},
         {"keys": []},
         {"keys": {}},
+        {"keys": 7},
+        {"keys": [7]},
+        {"keys": ["kid"]},
         {"keys": [KEY, KEY]},
         {"keys": [KEY | {"d": "x"}]},
         {"keys": [KEY | {"jwk": None}]},

@@ -5,6 +5,7 @@ then an exception is raised at the entry of each in turn.  Nothing is patched; t
 trace hook raises.
 """
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,11 +16,12 @@ from typing import Any
 
 import pytest
 from tests.apps.asgi_client import Answer, Message, Recorder, http_scope
-from tests.apps.test_middleware import ListedRefusals, StoppedClock
+from tests.apps.test_middleware import StoppedClock
 from tests.gate.simulators import CLAIMS, SIGNER, SoftwareSigner, policy, token
 
 import watchword
 from watchword.adapters.gate_state import GateStateDocument, GateStateFile, publish_gate_state
+from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.middleware import WatchwordMiddleware
 from watchword.gate import hygiene
 from watchword.gate.service import Gate
@@ -27,9 +29,27 @@ from watchword.vocabulary import Level
 
 SOURCE = Path(watchword.__file__).parent
 GUARDED = tuple(
-    str(SOURCE / part) for part in ("gate", "tokens", "adapters/gate_state", "apps/middleware")
+    str(SOURCE / part)
+    for part in (
+        "gate",
+        "tokens",
+        "adapters/gate_state",
+        "adapters/refusal_log",
+        "apps/middleware",
+        "apps/problems.py",
+    )
 )
-EXCEPTIONS = (RuntimeError, ValueError, KeyError, TypeError, OSError, RecursionError, MemoryError)
+EXCEPTIONS = (
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    OSError,
+    RecursionError,
+    MemoryError,
+    KeyboardInterrupt,
+    asyncio.CancelledError,
+)
 
 GOOD = token()
 REVOKED = token(subject="revoked-instance")
@@ -79,6 +99,14 @@ SCENARIOS = {
         http_scope(headers=[(b"content-length", b"1"), (b"transfer-encoding", b"chunked")]), False
     ),
     "websocket, missing": Scenario(websocket(), passes=False),
+    "mounted": Scenario(http_scope(token=GOOD, root_path="/v1"), passes=True),
+    "outside of the mount": Scenario(http_scope(token=GOOD, root_path="/v2"), passes=False),
+    "long path": Scenario(http_scope("/health" + "h" * 9000), passes=False),
+    "large field": Scenario(http_scope("/health", headers=[(b"x", b"x" * 9000)]), passes=False),
+    "many fields": Scenario(http_scope("/health", headers=[(b"x", b"")] * 100), passes=False),
+    "crooked name": Scenario(http_scope("/health", headers=[(b"a b", b"")]), passes=False),
+    "crooked claims": Scenario(http_scope(token=token(key={})), passes=False),
+    "unknown scope": Scenario(http_scope("/health") | {"headers": None}, passes=False),
 }
 
 
@@ -105,7 +133,7 @@ def stand_up(state_file: Path, scenario: Scenario) -> tuple[WatchwordMiddleware,
     ticks = iter(range(0, 1_000_000, 10))
     gate = Gate(policy(), GateStateFile(state_file, lambda: float(next(ticks))))
     middleware = WatchwordMiddleware(
-        app, gate=gate, refusal_log=ListedRefusals(), clock=StoppedClock()
+        app, gate=gate, refusal_log=MemoryRefusalLog(StoppedClock()), clock=StoppedClock()
     )
     if scenario.seen_before:
         send(middleware, scenario.scope)
@@ -150,7 +178,7 @@ def recording() -> Iterator[set[CodeType]]:
 
 
 @contextmanager
-def failing(code: CodeType, error: type[Exception]) -> Iterator[list[str]]:
+def failing(code: CodeType, error: type[BaseException]) -> Iterator[list[str]]:
     """Raise an exception at the entry of one function, once."""
     raised: list[str] = []
 
@@ -233,4 +261,7 @@ def test_the_functions_that_were_covered(state_file: Path) -> None:
         "GateStateFile._look",
         "refuse_http",
         "refuse_websocket",
+        "render",
+        "MemoryRefusalLog.record",
+        "WatchwordMiddleware._report",
     }

@@ -46,10 +46,13 @@ def test_the_token_is_taken_out() -> None:
         b"WATCHWORD-APP",
         b"watchword_instance",
         b"Watchword_Level",
+        b"Watchword.Level",
+        b"watchword~instance",
+        b"Watchword!App",
     ],
 )
 def test_result_headers_of_the_client_are_removed(name: bytes) -> None:
-    """Nobody outside says who he is, not even through WSGI's eyes, and not twice either."""
+    """Nobody outside says who he is, not even through the eyes of WSGI or CGI, and not twice either."""
     assert cleaned((name, b"forged"), (name, b"again")).fields == [HOST]
 
 
@@ -88,6 +91,7 @@ def test_result_headers_of_the_client_are_removed(name: bytes) -> None:
         ([HOST, ("x-é".encode(), b"x")], Reason.REQUEST_MALFORMED),
         ([HOST, (b"x", b"a\r\nwatchword-level: hardware")], Reason.REQUEST_MALFORMED),
         ([HOST, (b"x", b"a\nb")], Reason.REQUEST_MALFORMED),
+        ([HOST, (b"x", b"a\rb")], Reason.REQUEST_MALFORMED),
         ([HOST, (b"x", b"a\0b")], Reason.REQUEST_MALFORMED),
         ([HOST, (b"connection", b"watchword-token")], Reason.REQUEST_FRAMING),
         ([HOST, (b"connection", b"close, Host")], Reason.REQUEST_FRAMING),

@@ -90,6 +90,28 @@ def test_shadowed_routes() -> None:
     assert shadowed(table) == [(late, everything), (head, other_method)]
 
 
+@pytest.mark.parametrize(
+    ("early", "late", "covered"),
+    [
+        (route("/a"), route("/a/**"), False),
+        (route("/a/**"), route("/a/**"), True),
+        (route("/a/**"), route("/a"), True),
+        (route("/a"), route("/a/b"), False),
+        (route("/a/b"), route("/a"), False),
+        (route("/a/*"), route("/a/b"), True),
+        (route("/a/b"), route("/a/*"), False),
+        (route("/a", methods=["GET"]), route("/a"), False),
+        (route("/a"), route("/a", methods=["GET"]), True),
+        (route("/a", methods=["PUT"]), route("/a", methods=["PUT"]), True),
+        (route("/a", methods=["PUT"]), route("/a", methods=["PUT", "POST"]), False),
+    ],
+    ids=range(11),
+)
+def test_which_routes_are_shadowed(early: Route, late: Route, *, covered: bool) -> None:
+    """A row is unreachable when all of its requests match the earlier one, else not."""
+    assert shadowed([early, late]) == ([(late, early)] if covered else [])
+
+
 patterns = st.lists(st.sampled_from(["a", "b", "*"]), max_size=3).flatmap(
     lambda segments: st.sampled_from(["/" + "/".join(segments), "/" + "/".join([*segments, "**"])])
 )

@@ -133,11 +133,62 @@ def test_ambiguity_is_refused_in_every_mode(facts: object, reason: Reason) -> No
 
 
 @pytest.mark.parametrize(
-    ("raw", "routed"), [("/v1/%61", "/v1/a"), ("/v1/a/", "/v1/a/"), ("/v1/caf%C3%A9", "/v1/café")]
+    ("raw", "routed"),
+    [("/", "/"), ("/v1/%61", "/v1/a"), ("/v1/a/", "/v1/a/"), ("/v1/caf%C3%A9", "/v1/café")],
 )
 def test_the_engine_routes_by_the_same_path(raw: str, routed: str) -> None:
     """A decoded path that belongs to the raw one passes."""
-    assert gate().decide(request(raw, token=GOOD)._replace(routed_path=routed), NOW).allow
+    clinic = Gate(policy(route("/**")), PublishedState())
+    assert clinic.decide(request(raw, token=GOOD)._replace(routed_path=routed), NOW).allow
+
+
+@pytest.mark.parametrize(
+    ("raw", "root", "allowed"),
+    [
+        ("/v1/a", "/v1", True),
+        ("/v1", "/v1", True),
+        ("/v1/caf%C3%A9/a", "/v1/café", True),
+        ("/v1/a", "/v1/a/", False),
+        ("/v1/a", "/v", False),
+        ("/v1/a", "/other", False),
+        ("/v1/a", "/", False),
+    ],
+)
+def test_a_mounted_application(raw: str, root: str, *, allowed: bool) -> None:
+    """What lies outside of the mount has a second name inside of it, and is refused."""
+    decision = gate().decide(request(raw, token=GOOD)._replace(root_path=root), NOW)
+    assert decision.allow is allowed
+    if not allowed:
+        assert decision.refusals[0].reason is Reason.REQUEST_PATH_AMBIGUOUS
+
+
+def test_the_longest_target() -> None:
+    """A path and a query of 8 kB each pass, one byte more of either doesn't."""
+    clinic = Gate(policy(route("/**")), PublishedState())
+    for path, query, allowed in ((8192, 8192, True), (8193, 0, False), (1, 8193, False)):
+        facts = request("/" + "p" * (path - 1), token=GOOD)._replace(query=b"q" * query)
+        assert clinic.decide(facts, NOW).allow is allowed
+
+
+def test_a_token_is_verified_once() -> None:
+    """The second request with a token costs no signature: its key isn't even asked for."""
+    state = PublishedState()
+    clinic = gate(state)
+    assert clinic.decide(request(token=GOOD), NOW).allow
+    state.keys.clear()
+    assert clinic.decide(request(token=GOOD), NOW).allow
+    state.generation += 1
+    refusals = clinic.decide(request(token=GOOD), NOW).refusals
+    assert [refusal.reason for refusal in refusals] == [Reason.TOKEN_KEY_UNKNOWN]
+
+
+def test_long_paths_are_not_remembered() -> None:
+    """A flood of long paths is refused without a trace in memory."""
+    clinic = gate()
+    for number in range(10):
+        decision = clinic.decide(request(f"/{number}" + "p" * 9000), NOW)
+        assert decision.refusals[0].reason is Reason.REQUEST_HEADERS_TOO_LARGE
+    assert clinic._resolve.cache_info().currsize == 0
 
 
 def test_before_the_first_state() -> None:
@@ -147,7 +198,7 @@ def test_before_the_first_state() -> None:
         decision = clinic.decide(request(token=text), NOW)
         assert not decision.allow
         assert decision.refusals[0].reason is Reason.GATE_STATE_UNAVAILABLE
-        assert clinic.reference(decision, NOW, bytes(24)) is None
+        assert clinic.reference(decision.refusals, decision.route, NOW, bytes(24)) is None
     assert clinic.decide(request("/health"), NOW).allow
 
 
@@ -203,7 +254,7 @@ def test_the_reference_of_a_refusal() -> None:
     """The operator reads reason, route and time out of it."""
     clinic = gate()
     decision = clinic.decide(request(), NOW)
-    reference = clinic.reference(decision, NOW, bytes(24))
+    reference = clinic.reference(decision.refusals, decision.route, NOW, bytes(24))
     assert reference is not None
     opened = open_reference(reference, PublishedState().reference_key)
     assert (opened.reasons, opened.route, opened.at) == ((Reason.TOKEN_MISSING,), "/v1/**", NOW)

@@ -136,6 +136,21 @@ def test_a_token_that_gates_would_refuse_is_not_issued() -> None:
     assert refused.value.reason is Reason.TOKEN_MALFORMED
 
 
+def test_the_longest_token() -> None:
+    """2048 characters are issued and read, one more is neither."""
+
+    def padded(spare: int) -> Mapping[str, Any]:
+        # Unknown claims are ignored, so that they can fill a token up.
+        return {"x": "x" * spare}
+
+    spare = next(n for n in range(MAX_TOKEN_BYTES) if len(signed(padded(n))) >= MAX_TOKEN_BYTES)
+    assert len(signed(padded(spare))) == MAX_TOKEN_BYTES
+    assert verify(signed(padded(spare)), EXPECTATION, STATE, NOW) == CLAIMS
+    too_long = signed(padded(spare + 1))
+    assert len(too_long) > MAX_TOKEN_BYTES
+    assert reason_of(too_long) is Reason.TOKEN_MALFORMED
+
+
 @given(st.integers(0, len(GOOD) - 1), st.characters(codec="ascii"))
 def test_any_change_is_refused(position: int, character: str) -> None:
     """No token that differs in one character is accepted."""

@@ -13,7 +13,9 @@ from watchword.apps.proxy import ProxyApp
 from watchword.apps.service.service import Service
 from watchword.apps.settings import ApiSettings, Settings
 from watchword.apps.wiring import service_of
+from watchword.gate.references import NONCE_BYTES
 from watchword.ports import Clock, Entropy
+from watchword.reasons import Refusal
 from watchword.vocabulary import Environment
 
 _log = structlog.get_logger()
@@ -66,11 +68,17 @@ class Deployment:
         assert api.listen is not None
         assert api.upstream is not None
         lab = self.settings.environment is Environment.LAB
-        proxy = ProxyApp(api.upstream, refusal_log=refusals, reveal=lab)
+        gate = gate_of(self.settings, api)
+
+        def seal(refusal: Refusal, where: str) -> str | None:
+            nonce = self.entropy.token_bytes(NONCE_BYTES)
+            return gate.reference((refusal,), where, self.clock.timestamp(), nonce)
+
+        proxy = ProxyApp(api.upstream, refusal_log=refusals, seal=seal, reveal=lab)
         stack.push_async_callback(proxy.aclose)
         guarded = WatchwordMiddleware(
             proxy,
-            gate=gate_of(self.settings, api),
+            gate=gate,
             refusal_log=refusals,
             clock=self.clock,
             entropy=self.entropy,

@@ -50,6 +50,19 @@ _HARMLESS_CONNECTION = frozenset(
 )
 
 
+_PUNCTUATION = b"!#$%&'*+.^_`|~"
+_TO_HYPHENS = bytes.maketrans(_PUNCTUATION, b"-" * len(_PUNCTUATION))
+
+
+def canonical_name(name: bytes) -> bytes:
+    """Return the name that a server may take a field's lower-case name for.
+
+    CGI and WSGI make one variable of ``a-b`` and ``a_b``, and some servers of ``a.b`` and every
+    other sign too, so that ``Watchword.Level`` would arrive as the verified ``Watchword-Level``.
+    """
+    return name.translate(_TO_HYPHENS)
+
+
 class CleanHeaders(NamedTuple):
     """Hold what is left of a request's headers, and what was taken out of them.
 
@@ -87,8 +100,8 @@ def clean(headers: RawHeaders) -> CleanHeaders | Refusal:
     1. At most :data:`MAX_FIELDS` fields, :data:`MAX_FIELD_BYTES` each, :data:`MAX_HEADER_BYTES`
        in all.
     2. Names are tokens (RFC 9110 section 5.1); no value has NUL, CR or LF (section 5.5).
-    3. Fields that decide occur once.  ``_`` counts as ``-``: behind WSGI and CGI the two are one
-       name, so that ``Watchword_Level`` would arrive as the verified ``Watchword-Level``.
+    3. Fields that decide occur once.  Every sign in a name counts as ``-``
+       (:func:`canonical_name`).
     4. Exactly one Host, with the syntax of an authority (RFC 9112 section 3.2).
     5. The body is delimited in one way (RFC 9112 section 6.3).
     6. What Connection names is removed, so that nothing behind removes a verified header in its
@@ -151,7 +164,7 @@ def _plan(names: tuple[bytes, ...]) -> _Plan:
     refusals = []
     for at, raw_name in enumerate(names):
         name = raw_name.lower()
-        canonical = name.replace(b"_", b"-")
+        canonical = canonical_name(name)
         if not _FIELD_NAME.fullmatch(name):
             refusals.append(_malformed("got a field name outside of RFC 9110"))
         elif canonical in RESULT_HEADERS:
@@ -161,8 +174,8 @@ def _plan(names: tuple[bytes, ...]) -> _Plan:
         elif canonical in _DECIDING_FIELDS:
             single[canonical] = at
             if canonical != name:
-                # Behind WSGI it would look like the field that was checked here.
-                refusals.append(_malformed(f"got {canonical.decode()} with an underscore"))
+                # Behind CGI it would look like the field that was checked here.
+                refusals.append(_malformed(f"got {canonical.decode()} with another sign for -"))
         elif canonical == b"connection":
             connection.append(at)
         if canonical != TOKEN_HEADER:
@@ -217,7 +230,7 @@ def _carry_out_connection(
 ) -> list[tuple[bytes, bytes]] | Refusal:
     """Carry out step 6 on cleaned fields; the Connection fields themselves go too."""
     options = {
-        option.strip(b" \t").lower().replace(b"_", b"-")
+        canonical_name(option.strip(b" \t").lower())
         for value in connection
         for option in value.split(b",")
     }
@@ -227,4 +240,4 @@ def _carry_out_connection(
         return Refusal(Reason.REQUEST_FRAMING, f"got {name} named as a connection option")
     # A handshake's Upgrade is for the application: the gate carries nothing out there.
     options = (options | {b"connection"}) - {b"upgrade"}
-    return [field for field in fields if field[0].replace(b"_", b"-") not in options]
+    return [field for field in fields if canonical_name(field[0]) not in options]

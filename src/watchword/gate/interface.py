@@ -29,6 +29,8 @@ class RequestFacts(NamedTuple):
     :param query: as received, without the question mark; only its length is looked at.
     :param routed_path: the decoded path by which the engine will route, None if it routes by the
         raw one; a request for which the two differ is refused.
+    :param root_path: where the application is mounted, as it is decoded in front of
+        ``routed_path``; a path outside of it is refused.
     """
 
     method: str
@@ -36,6 +38,7 @@ class RequestFacts(NamedTuple):
     headers: RawHeaders
     query: bytes = b""
     routed_path: str | None = None
+    root_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

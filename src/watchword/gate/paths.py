@@ -17,7 +17,8 @@ _VISIBLE = re.compile(rb"[\x21-\x7e]*")
 _FORBIDDEN = re.compile(rb"[\\;#?]")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-_FORBIDDEN_DECODED = re.compile(rb"[\x00-\x1f\x7f/\\;]|%[0-9A-Fa-f]{2}")
+_FORBIDDEN_DECODED = re.compile(rb"[\x00-\x1f\x7f/\\;#?]|\xc2[\x80-\x9f]|%[0-9A-Fa-f]{2}")
+"""The control characters of ISO 8859 (U+0080 to U+009F) are two bytes each."""
 
 
 def read_path(raw_path: bytes) -> tuple[str, ...] | Refusal:

@@ -65,7 +65,7 @@ def compile_route(route: Route) -> CompiledRoute:
         at most once and last; the text says what is wrong and is fit for a person.
     """
     pattern = route.pattern
-    open_ended = pattern == f"/{ANY_REST}" or pattern.endswith(f"/{ANY_REST}")
+    open_ended = pattern.endswith(f"/{ANY_REST}")
     stem = pattern.removesuffix(ANY_REST) if open_ended else pattern
     segments = read_path(stem.encode("utf-8"))
     if isinstance(segments, Refusal):

@@ -1,10 +1,12 @@
 """Decide whether a request may go to the API: the one decision function of every engine."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from watchword.gate import hygiene, references
+from watchword.gate.hygiene import MAX_PATH_BYTES
 from watchword.gate.interface import Decision, GatePolicy, GateState, RequestFacts, Route
 from watchword.gate.paths import read_path
 from watchword.gate.routes import compile_routes, find_route
@@ -21,6 +23,12 @@ MAX_QUERY_BYTES = 8 * 1024
 """Most bytes of a query."""
 
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+
+
+_ROUTED_ELSEWHERE = Refusal(
+    Reason.REQUEST_PATH_AMBIGUOUS,
+    "expected the engine to route by the decoded raw path, below its root_path",
+)
 
 
 class _Target(NamedTuple):
@@ -56,7 +64,7 @@ class Gate:
 
         1. Size and form of the headers, cleaned (:func:`watchword.gate.hygiene.clean`).
         2. Method and path, readable in one way only (:func:`watchword.gate.paths.read_path`), and
-           the same path by which the engine routes.
+           the same path by which the engine routes, below the path where it is mounted.
         3. The first route that matches; an API serves nothing that its table doesn't name.
         4. In mode ``off`` the request passes here, cleaned.
         5. The token: there, verified (or remembered as verified), of no revoked instance.
@@ -72,12 +80,17 @@ class Gate:
         cleaned = hygiene.clean(facts.headers)
         if isinstance(cleaned, Refusal):
             return _refuse(cleaned)
+        if len(facts.raw_path) > MAX_PATH_BYTES or len(facts.query) > MAX_QUERY_BYTES:
+            # Asked here, since what is resolved is remembered: a flood must not fill the memory.
+            return _refuse(_too_long(facts))
         resolved = self._resolve(facts.method, facts.raw_path)
         if isinstance(resolved, Refusal):
             return _refuse(resolved)
         route, rank, unchecked, decoded_path = resolved
-        if facts.routed_path not in (decoded_path, None) or len(facts.query) > MAX_QUERY_BYTES:
-            return _refuse(_explain_target(facts, decoded_path))
+        if facts.routed_path not in (decoded_path, None) or (
+            facts.root_path and not _is_below(facts.root_path, decoded_path)
+        ):
+            return _refuse(_ROUTED_ELSEWHERE)
         fields, token = cleaned
         if unchecked:
             return Decision(True, route.mode, route.name, (), None, fields)  # noqa: FBT003
@@ -94,7 +107,9 @@ class Gate:
             return _judge(route, (_too_low(verdict, route),), verdict.claims, fields)
         return _judge(route, refusals, None, fields)
 
-    def reference(self, decision: Decision, now: float, nonce: bytes) -> str | None:
+    def reference(
+        self, refusals: Sequence[Refusal], route: str, now: float, nonce: bytes
+    ) -> str | None:
         """Return the sealed reference of a refusal, None while the gate has no key for it.
 
         :param nonce: :data:`watchword.gate.references.NONCE_BYTES` fresh random bytes.
@@ -103,7 +118,7 @@ class Gate:
             key = self.state.reference_key
         except UnavailableError:
             return None
-        return references.seal(decision.refusals, decision.route, now, key, nonce)
+        return references.seal(refusals, route, now, key, nonce)
 
     def _resolve_anew(self, method: str, raw_path: bytes) -> _Target | Refusal:
         """Return the route and the decoded path (steps 2 and 3)."""
@@ -149,16 +164,21 @@ class Gate:
         return verdict
 
 
-def _explain_target(facts: RequestFacts, decoded_path: str) -> Refusal:
-    """Say what is wrong with a target that the engine would route elsewhere, or is too long."""
-    if facts.routed_path not in (decoded_path, None):
-        return Refusal(
-            Reason.REQUEST_PATH_AMBIGUOUS, "got a routed path that isn't the decoded raw path"
-        )
+def _too_long(facts: RequestFacts) -> Refusal:
     return Refusal(
         Reason.REQUEST_HEADERS_TOO_LARGE,
-        f"got a query of {len(facts.query)} bytes, expected at most {MAX_QUERY_BYTES}",
+        f"got a path of {len(facts.raw_path)} and a query of {len(facts.query)} bytes, expected "
+        f"at most {MAX_PATH_BYTES} and {MAX_QUERY_BYTES}",
     )
+
+
+def _is_below(root_path: str, path: str) -> bool:
+    """Tell whether a path lies where the application is mounted.
+
+    Frameworks take the mount's path away where it stands in front, and route by the whole path
+    where it doesn't: outside of the mount each resource would have a second name.
+    """
+    return path == root_path or path.startswith(f"{root_path}/")
 
 
 def _too_low(verdict: Verdict, route: Route) -> Refusal:

@@ -11,8 +11,17 @@ TOKEN_TYPE = "watchword+jwt"  # noqa: S105 - a media type.
 MAX_TOKEN_BYTES = 2048
 """Most characters of a token; longer ones are refused before they are parsed."""
 
+MIN_LIFETIME_SECONDS = 30
+"""Shortest life of a token: a shorter one would expire on its way over a bad network."""
+
 MAX_LIFETIME_SECONDS = 3600
 """Longest life of a token; a longer one was not made by a service that keeps the protocol."""
+
+LEEWAY_SECONDS = 30
+"""How far the clocks of service and gate may differ, unless a gate says otherwise."""
+
+MAX_LEEWAY_SECONDS = 120
+"""Widest leeway of any gate: so much longer than its life a token may be accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +56,20 @@ class TokenClaims:
 class TokenExpectation:
     """Hold what a gate demands of a token.
 
-    :param leeway: seconds by which clocks may differ, 0 to 120.
+    :param leeway: seconds by which clocks may differ, 0 to :data:`MAX_LEEWAY_SECONDS`: revoked
+        subjects are published for no longer than that after their last token's end.
+    :raises ValueError: on any other leeway.
     """
 
     issuer: str
     audience: str
     environment: Environment
-    leeway: int = 30
+    leeway: int = LEEWAY_SECONDS
+
+    def __post_init__(self) -> None:
+        """Hold the leeway to its bounds."""
+        if not 0 <= self.leeway <= MAX_LEEWAY_SECONDS:
+            raise ValueError(f"got leeway {self.leeway}, expected 0 to {MAX_LEEWAY_SECONDS} s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,11 +90,16 @@ class GateStateFile:
             stamp = self._stamp_of_file()
             if stamp is None or stamp == self._stamp:
                 return
-            self._stamp = stamp
             try:
                 self._accept(read_private(self._path, MAX_DOCUMENT_BYTES))
-            except (GateStateError, PrivateFileError) as error:
+            except PrivateFileError as error:
+                # Not marked as seen: it may have been a shortage of descriptors or of memory, and
+                # a revocation that was published then must not wait for the next change.
                 self.fault = str(error)
+                return
+            except GateStateError as error:
+                self.fault = str(error)
+            self._stamp = stamp
         finally:
             self._looking.release()
 

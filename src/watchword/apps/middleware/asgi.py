@@ -87,13 +87,14 @@ class WatchwordMiddleware:
         """Return the scope that the application may see, or the answer of a refusal."""
         try:
             now = self._timestamp()
-            # A WebSocket handshake is a GET, and its scope has no method (RFC 6455 section 4.1).
             facts = RequestFacts(
-                scope.get("method", "GET"),
+                # A WebSocket handshake is a GET, and its scope doesn't say (RFC 6455 section 4.1).
+                scope["method"] if scope["type"] == "http" else "GET",
                 scope["raw_path"],
                 scope["headers"],
                 scope["query_string"],
                 scope["path"],
+                scope.get("root_path", ""),
             )
             decision = self._gate.decide(facts, now)
             if decision.refusals and self._refusal_log is not None:
@@ -117,7 +118,7 @@ class WatchwordMiddleware:
         unavailable = decision.refusals[0].reason.category is Category.UNAVAILABLE
         return render(
             decision.refusals,
-            ref=self._gate.reference(decision, now, nonce),
+            ref=self._gate.reference(decision.refusals, decision.route, now, nonce),
             reveal=self._reveal,
             retry_after=RETRY_AFTER_SECONDS if unavailable else None,
         )

@@ -6,10 +6,7 @@ from watchword.adapters.gate_state import GateStateFile
 from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
 from watchword.gate.interface import GatePolicy
 from watchword.gate.service import Gate
-from watchword.tokens.interface import TokenExpectation
-
-LEEWAY_SECONDS = 30
-"""How far the clocks of service and gate may differ."""
+from watchword.tokens.interface import LEEWAY_SECONDS, TokenExpectation
 
 
 def gate_of(settings: Settings, api: ApiSettings) -> Gate:

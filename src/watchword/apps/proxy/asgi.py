@@ -54,12 +54,14 @@ class Timeouts:
     :param read: for each next piece of its answer, the first included.
     :param write: for it to take each piece of the body.
     :param pool: for a free connection.
+    :param body: for the client to send each next piece of its body.
     """
 
     connect: float = 5.0
     read: float = 60.0
     write: float = 30.0
     pool: float = 5.0
+    body: float = 30.0
 
 
 class ProxyApp:
@@ -71,12 +73,14 @@ class ProxyApp:
         *,
         timeouts: Timeouts | None = None,
         refusal_log: RefusalLog | None = None,
+        seal: Callable[[Refusal, str], str | None] | None = None,
         reveal: bool = False,
     ) -> None:
         """Prepare to forward; no connection is made yet.
 
         :param upstream: ``http://host:port`` or ``https://host``, without path or query.
         :param refusal_log: is told of what could not be forwarded.
+        :param seal: makes the reference of a refusal and its place; without it there is none.
         :param reveal: put reason codes into answers (lab only).
         :raises ValueError: when ``upstream`` is something else.
         """
@@ -88,8 +92,10 @@ class ProxyApp:
         self._scheme = parts.scheme.encode("ascii")
         self._host = parts.hostname.encode("ascii")
         self._port = parts.port
-        self._extensions = {"timeout": asdict(timeouts or Timeouts())}
+        self._timeouts = timeouts or Timeouts()
+        self._extensions = {"timeout": asdict(self._timeouts)}
         self._refusal_log = refusal_log
+        self._seal = seal
         self._reveal = reveal
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl.create_default_context() if parts.scheme == "https" else None,
@@ -118,7 +124,10 @@ class ProxyApp:
         fields = request_fields(
             scope["headers"], client=_client(scope), scheme=str(scope["scheme"])
         )
-        body = RequestBody(receive, expected=has_body(fields))
+        if scope["method"] == "HEAD":
+            # Some servers send a body all the same; it must not become the next client's answer.
+            fields.append((b"connection", b"close"))
+        body = RequestBody(receive, expected=has_body(fields), patience=self._timeouts.body)
         content = body.chunks() if has_body(fields) else None
         request = httpcore.Request(
             scope["method"],
@@ -170,11 +179,12 @@ class ProxyApp:
             # connection, so that the client can't take the part for the whole.
             self._record(_upstream_failed(error))
         finally:
-            await response.aclose()
+            await _end(response)
 
     async def _refuse(self, refusal: Refusal, send: Send) -> None:
         self._record(refusal)
-        problem = problems.render((refusal,), ref=None, reveal=self._reveal)
+        ref = None if self._seal is None else self._seal(refusal, _LOG_NAME)
+        problem = problems.render((refusal,), ref=ref, reveal=self._reveal)
         await send(_start(problem.status, list(problem.headers)))
         await send({"type": "http.response.body", "body": problem.body})
 
@@ -189,6 +199,29 @@ async def _stream_back(response: httpcore.Response, send: Send) -> None:
     async for chunk in response.aiter_stream():
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def _end(response: httpcore.Response) -> None:
+    """Give a connection back for the next request, unless more came over it than the answer.
+
+    What an API sends beyond the end of its answer (a body with a 204, a length that is too small)
+    would be read as the answer to the next request, which is another client's.
+    """
+    try:
+        if _has_leftover(response):
+            # The pool finds it closed and makes a new one.
+            await response.extensions["network_stream"].aclose()
+    finally:
+        await response.aclose()
+
+
+def _has_leftover(response: httpcore.Response) -> bool:
+    """Tell whether bytes were read beyond the answer; httpcore doesn't say so by itself."""
+    try:
+        state = response.stream._stream._connection._h11_state  # type: ignore[union-attr]  # noqa: SLF001
+        return bool(state.trailing_data[0])
+    except AttributeError:
+        return True
 
 
 def _start(status: int, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:

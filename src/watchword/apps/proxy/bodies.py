@@ -13,10 +13,19 @@ class RequestBody:
     """Hand on a body piece by piece: the next one is asked for when the last one was taken."""
 
     def __init__(
-        self, receive: Callable[[], Awaitable[MutableMapping[str, Any]]], *, expected: bool
+        self,
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        *,
+        expected: bool,
+        patience: float,
     ) -> None:
-        """Read from ``receive``; ``expected`` says whether the request has a body at all."""
+        """Read from ``receive``.
+
+        :param expected: whether the request has a body at all.
+        :param patience: seconds in which each next piece must arrive.
+        """
         self._receive = receive
+        self._patience = patience
         self._read = asyncio.Event()
         if not expected:
             self._read.set()
@@ -29,9 +38,11 @@ class RequestBody:
         """
         while True:
             try:
-                message = await self._receive()
+                async with asyncio.timeout(self._patience):
+                    message = await self._receive()
             except Exception as error:
-                # Servers raise what they please for crooked chunks.
+                # Servers raise what they please for crooked chunks.  A client that falls silent
+                # must not hold a connection to the API.
                 raise BrokenBodyError from error
             if message["type"] != "http.request":
                 raise BrokenBodyError

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from watchword.gate.hygiene import canonical_name
+
 Fields = list[tuple[bytes, bytes]]
 
 VIA = (b"via", b"1.1 watchword")
@@ -42,15 +44,15 @@ def request_fields(
 ) -> Fields:
     """Return the fields that the API gets.
 
-    The client's Host is kept: APIs build links and choose tenants by it.  Names with ``_`` are
-    compared as if they had ``-``, as WSGI and CGI do.
+    The client's Host is kept: APIs build links and choose tenants by it.  Names are
+    compared as CGI does (:func:`watchword.gate.hygiene.canonical_name`).
 
     :param client: address of the connection's other end, None on a Unix socket.
     :param scheme: ``http`` or ``https``, as the connection came in.
     """
     received = [(name.lower(), value) for name, value in received]
     dropped = _HOP_BY_HOP | _STATED_HERE | _named_by_connection(received)
-    fields = [field for field in received if field[0].replace(b"_", b"-") not in dropped]
+    fields = [field for field in received if canonical_name(field[0]) not in dropped]
     if any(name == b"transfer-encoding" for name, _ in received):
         # The gate let nothing through but chunked; this hop is framed anew.
         fields.append((b"transfer-encoding", b"chunked"))
