@@ -111,15 +111,16 @@ class RevocationStatus(Protocol):
 class Instance:
     """Hold one enrolled installation of an app.
 
-    :param id: random, 22 characters of base64url; never leaves the service (APIs see pairwise
-        subjects).
+    :param id: random, 22 characters of base64url.  The phone and the operator know it (answers,
+        log, audit trail), APIs never do: they see pairwise subjects.  It isn't a secret, since a
+        renewal needs the instance's key too.
     :param format: the evidence format that enrolled it; renewals must fit it.
     :param attested_key: SPKI DER of the key that the vendor attested.
     :param proof_jwk: public JWK that its tokens carry as ``cnf``.
     :param seal_jwk: public JWK to which secrets are sealed.
     :param audiences: the API audiences it may ask tokens for.
     :param counter: highest App Attest counter seen; 0 where the format has none.
-    :param test: True for an instance of the lab or one enrolled by operator code.
+    :param test: True for an instance of the lab, which is worth nothing outside of it.
     """
 
     id: str
@@ -177,11 +178,17 @@ class InstanceStore(Protocol):
         """
 
     async def renew(
-        self, use: ChallengeUse, instance_id: str, counter: int | None, audit: AuditEntry
+        self,
+        use: ChallengeUse,
+        instance_id: str,
+        counter: int | None,
+        app_version: str | None,
+        audit: AuditEntry,
     ) -> Instance:
         """Consume the challenge, raise the counter (compare-and-set), return the new state.
 
         :param counter: must be greater than the stored one; None where the format has none.
+        :param app_version: replaces the stored one; None leaves it.
         :raises RefusedError: ``challenge.used``, ``instance.unknown``, ``instance.revoked``,
             ``instance.counter``.
         """
@@ -200,8 +207,15 @@ class InstanceStore(Protocol):
     async def recently_revoked(self, since: datetime) -> Sequence[Instance]:
         """Return the instances that were revoked at or after ``since``."""
 
-    async def list_instances(self, limit: int, app: str | None = None) -> Sequence[Instance]:
-        """Return at most ``limit`` instances, newest first."""
+    async def list_instances(
+        self, limit: int, app: str | None = None, before: str | None = None
+    ) -> Sequence[Instance]:
+        """Return at most ``limit`` instances, newest first.
+
+        :param app: only instances of this app.
+        :param before: the id of the last instance of an earlier listing, which is continued.
+        :raises RefusedError: ``instance.unknown`` when there is no instance ``before``.
+        """
 
     async def audit_entries(self, limit: int) -> Sequence[AuditEntry]:
         """Return at most ``limit`` audit entries, newest first."""
@@ -213,7 +227,7 @@ class InstanceStore(Protocol):
         """Drop used challenges that expired before ``now``; return how many."""
 
     async def check_writable(self) -> None:
-        """Return if the store could take a write now; writes nothing itself."""
+        """Return if the store could take a write now, and none failed a moment ago."""
 
     def close(self) -> None:
         """Wait for the running call and let go of the store; it can't be used afterwards."""

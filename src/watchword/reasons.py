@@ -162,6 +162,7 @@ class Reason(Enum):
     POLICY_BOOT_UNVERIFIED = ("policy.boot_unverified", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_BOOT_SELF_SIGNED = ("policy.boot_self_signed", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_KEY_ORIGIN = ("policy.key_origin", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_KEY_PURPOSE = ("policy.key_purpose", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_LEVEL = ("policy.level", _C.POLICY, _P.EVIDENCE_REFUSED)
 
     # Instances.
@@ -170,6 +171,7 @@ class Reason(Enum):
     INSTANCE_EXISTS = ("instance.exists", _C.CONTENT, _P.INSTANCE_REFUSED)
     INSTANCE_APP = ("instance.app", _C.CONTENT, _P.INSTANCE_REFUSED)
     INSTANCE_COUNTER = ("instance.counter", _C.CONTENT, _P.INSTANCE_REFUSED)
+    INSTANCE_TEST = ("instance.test", _C.POLICY, _P.INSTANCE_REFUSED)
 
     # Tokens at the gate (protocol, section 4).
     TOKEN_MISSING = ("token.missing", _C.CONTENT, _P.TOKEN_REQUIRED)
@@ -193,6 +195,7 @@ class Reason(Enum):
     GATE_UPSTREAM = ("gate.upstream", _C.UNAVAILABLE, _P.UPSTREAM_UNREACHABLE)
 
     # The service.
+    KEY_UNKNOWN = ("key.unknown", _C.CONTENT, _P.NOT_FOUND)
     STORE_UNAVAILABLE = ("store.unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_OVERLOADED = ("service.overloaded", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_UNREACHABLE = ("service.unreachable", _C.UNAVAILABLE, _P.UNAVAILABLE)
@@ -262,9 +265,18 @@ class RefusedError(WatchwordError):
         """Return the first cause."""
         return self.refusals[0].reason
 
+    @property
+    def detail(self) -> str:
+        """Return the first cause's detail, for an error of another kind to repeat."""
+        return self.refusals[0].detail
+
 
 class MalformedError(RefusedError):
     """Report input that could not be read at all, before any judgement on what it says."""
+
+    def as_reason(self, reason: Reason, what: str = "") -> Self:
+        """Return this error under the reason of whatever held the input, ``what`` naming the part."""
+        return self.because(reason, f"{what}: {self.detail}" if what else self.detail)
 
 
 class UnavailableError(WatchwordError):

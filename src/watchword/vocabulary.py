@@ -65,6 +65,25 @@ class Platform(StrEnum):
     ANDROID = "android"
 
 
+class Vendor(StrEnum):
+    """Name whose roots an anchor belongs to."""
+
+    APPLE_APP_ATTEST = "apple-app-attest"
+    ANDROID_KEY = "android-key"
+
+
+class AnchorKind(StrEnum):
+    """Say what an anchor vouches for.
+
+    ``production``: the vendor's genuine devices.  ``software``: nothing but software, and known for
+    it.  ``lab``: simulated devices, in a lab environment only.
+    """
+
+    PRODUCTION = "production"
+    SOFTWARE = "software"
+    LAB = "lab"
+
+
 class Purpose(StrEnum):
     """Say what a statement and its challenge are for (protocol, section 1)."""
 

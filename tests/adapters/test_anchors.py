@@ -15,18 +15,22 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from watchword.adapters.anchors import AnchorsError, load_anchors, packaged_anchors
+from watchword.adapters.anchors import (
+    AnchorsError,
+    packaged_anchors,
+    read_lab_anchors,
+    trusted_anchors,
+)
+from watchword.ports import Anchor
 from watchword.vocabulary import Environment
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "attestation"
 ROW = {"name": "lab root", "vendor": "android-key", "spki": "c3BraQ==", "subject": "c3Viag=="}
 
 
-def write(folder: Path, document: Any) -> Path:
-    """Write a file of the lab."""
-    path = folder / "anchors.json"
-    path.write_text(json.dumps(document))
-    return path
+def read(document: Any) -> tuple[Anchor, ...]:
+    """Read a file of the lab."""
+    return read_lab_anchors(json.dumps(document).encode(), "anchors.json")
 
 
 def test_packaged_anchors_are_keys_under_their_vendors() -> None:
@@ -69,23 +73,25 @@ def test_packaged_keys_are_those_of_the_recorded_roots() -> None:
     assert recorded == {(a.spki, a.subject) for a in packaged if a.kind == "production"}
 
 
-def test_loading_by_vendor(tmp_path: Path) -> None:
-    """Packaged anchors load on request, those of the lab beside them."""
-    path = write(tmp_path, {"kind": "lab", "anchors": [ROW, {**ROW, "kind": "software"}]})
-    both = load_anchors(packaged=True, lab_files=[path], environment=Environment.LAB)
+def test_trust_by_vendor() -> None:
+    """Packaged anchors are trusted on request, those of the lab beside them."""
+    anchors = read({"kind": "lab", "anchors": [ROW, {**ROW, "kind": "software"}]})
+    both = trusted_anchors(packaged=True, lab=anchors, environment=Environment.LAB)
     assert len(both.for_vendor("android-key")) == 6
     assert len(both.for_vendor("apple-app-attest")) == 1
     assert both.for_vendor("other") == ()
-    lab = load_anchors(packaged=False, lab_files=[path], environment=Environment.LAB)
+    lab = trusted_anchors(packaged=False, lab=anchors, environment=Environment.LAB)
     assert [a.kind for a in lab.for_vendor("android-key")] == ["lab", "software"]
     assert lab.for_vendor("android-key")[0].spki == b"spki"
 
 
-def test_lab_anchors_are_refused_in_production(tmp_path: Path) -> None:
+def test_lab_anchors_are_refused_in_production() -> None:
     """Simulated phones can't enrol in production, whatever the configuration says."""
-    path = write(tmp_path, {"kind": "lab", "anchors": [ROW]})
+    anchors = read({"kind": "lab", "anchors": [ROW]})
     with pytest.raises(AnchorsError, match="environment: lab"):
-        load_anchors(packaged=True, lab_files=[path], environment=Environment.PROD)
+        trusted_anchors(packaged=True, lab=anchors, environment=Environment.PROD)
+    production = trusted_anchors(packaged=True, lab=(), environment=Environment.PROD)
+    assert len(production.for_vendor("android-key")) == 4
 
 
 @pytest.mark.parametrize(
@@ -104,11 +110,10 @@ def test_lab_anchors_are_refused_in_production(tmp_path: Path) -> None:
         {"kind": "lab", "anchors": [{"name": "x"}]},
     ],
 )
-def test_files_that_are_no_anchors(tmp_path: Path, document: Mapping[str, Any]) -> None:
+def test_files_that_are_no_anchors(document: Mapping[str, Any]) -> None:
     """A file that is wrong anywhere loads nothing, and can't promote itself to production."""
-    path = write(tmp_path, document)
     with pytest.raises(AnchorsError):
-        load_anchors(packaged=False, lab_files=[path], environment=Environment.LAB)
+        read(document)
 
 
 def test_base64_of_the_packaged_file_is_canonical() -> None:

@@ -37,12 +37,13 @@ from watchword.tokens.service import issue, verify
 from watchword.vocabulary import Environment, Level
 
 GRACE = 330.0
+PROD = Environment.PROD
 START = 1_700_000_000.0
 
 
 def open_ring(path: Path, seed: bytes = b"ring") -> FileKeyRing:
     """Open the key ring of a state directory."""
-    return FileKeyRing(path, grace=GRACE, now=START, entropy=SeededEntropy(seed))
+    return FileKeyRing(path, environment=PROD, grace=GRACE, now=START, entropy=SeededEntropy(seed))
 
 
 @pytest.fixture
@@ -219,7 +220,7 @@ def test_unknown_key_is_not_found(path: Path) -> None:
     before = states(ring)
     with pytest.raises(RefusedError) as caught:
         ring.retire("nobody", START)
-    assert caught.value.reason is Reason.REQUEST_NOT_FOUND
+    assert caught.value.reason is Reason.KEY_UNKNOWN
     assert states(ring) == before
 
 
@@ -391,8 +392,11 @@ from contextlib import suppress
 from pathlib import Path
 from watchword.adapters.entropy.system import SystemEntropy
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.vocabulary import Environment
 sys.stdin.read()
-ring = FileKeyRing(Path(sys.argv[1]), grace=1, now=1, entropy=SystemEntropy())
+ring = FileKeyRing(
+    Path(sys.argv[1]), environment=Environment.PROD, grace=1, now=1, entropy=SystemEntropy()
+)
 print(ring.signer().kid, ring.ring.pairwise_key.hex())
 """
 
@@ -423,6 +427,57 @@ def test_directory_that_cannot_be_written_is_reported() -> None:
         directory.chmod(0o500)
         with pytest.raises(PrivateFileError, match="can't be"):
             open_ring(directory / "keyring.json")
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o701, 0o777])
+def test_directory_that_others_may_enter_is_refused(tmp_path: Path, mode: int) -> None:
+    """Keys aren't made where others could look or exchange them; the message says what to do."""
+    directory = tmp_path / "state"
+    directory.mkdir()
+    directory.chmod(mode)
+    with pytest.raises(PrivateFileError, match=f"got mode {mode:04o}.*chmod 700 {directory}"):
+        open_ring(directory / "keyring.json")
+    assert list(directory.iterdir()) == []
+    directory.chmod(0o700)
+    open_ring(directory / "keyring.json")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    """Its owner could exchange the keys."""
+    directory = tmp_path / "state"
+    directory.mkdir(mode=0o700)
+    os.chown(directory, 12345, 12345)
+    with pytest.raises(PrivateFileError, match="belongs to user 12345"):
+        open_ring(directory / "keyring.json")
+
+
+def test_state_of_one_environment_serves_no_other(path: Path) -> None:
+    """A lab's keys, and with them its instances, can't be taken into production or back."""
+    open_ring(path)
+    before = path.read_bytes()
+    with pytest.raises(PrivateFileError, match="state directory of a prod, expected one of lab"):
+        FileKeyRing(
+            path,
+            environment=Environment.LAB,
+            grace=GRACE,
+            now=START,
+            entropy=SeededEntropy(b"lab"),
+        )
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("environment", [None, "staging", 1, []])
+def test_environment_of_a_ring_is_required(path: Path, environment: object) -> None:
+    """A file that doesn't say which world it belongs to is damaged."""
+    open_ring(path)
+    members = json.loads(path.read_bytes())
+    members |= {"environment": environment}
+    if environment is None:
+        del members["environment"]
+    write_private(path, json.dumps(members).encode())
+    with pytest.raises(PrivateFileError, match="damaged"):
+        open_ring(path)
 
 
 def test_directory_that_is_a_file_is_reported(tmp_path: Path) -> None:
@@ -471,6 +526,7 @@ def test_stolen_key_is_withdrawn_at_the_limit_too(path: Path) -> None:
 
 def test_directory_in_the_place_of_the_file_is_reported(path: Path) -> None:
     """A directory there is named as such."""
-    path.mkdir(parents=True)
+    path.parent.mkdir(mode=0o700)
+    path.mkdir()
     with pytest.raises(PrivateFileError, match="regular file"):
         open_ring(path)

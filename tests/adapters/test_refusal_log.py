@@ -1,4 +1,4 @@
-"""Count refusals in bounded memory, and show them to Prometheus."""
+"""Count refusals in bounded memory."""
 
 from tests.enrolment.simulators import MovableClock
 
@@ -8,7 +8,6 @@ from watchword.adapters.refusal_log.memory import (
     SAMPLES_PER_REASON,
     MemoryRefusalLog,
 )
-from watchword.adapters.refusal_log.prometheus import Metric, exposition
 from watchword.reasons import Reason, Refusal
 
 EXPIRED = Refusal(Reason.TOKEN_EXPIRED, "60 s ago")
@@ -75,27 +74,3 @@ def test_nothing_is_no_refusal() -> None:
     log.record([], "a")
     assert log.counts() == {}
     assert log.samples() == []
-
-
-def test_exposition_is_what_prometheus_reads() -> None:
-    """The text has help, type, labels in quotes with escapes, and values."""
-    text = exposition(
-        [
-            Metric("a_total", "counter", "Some.", {(("where", 'a"b\\c\nd'),): 3}),
-            Metric("b", "gauge", "Other.", {(): 1.5}),
-        ]
-    )
-    assert text.decode() == (
-        "# HELP a_total Some.\n"
-        "# TYPE a_total counter\n"
-        'a_total{where="a\\"b\\\\c\\nd"} 3.0\n'
-        "# HELP b Other.\n"
-        "# TYPE b gauge\n"
-        "b 1.5\n"
-    )
-
-
-def test_large_counters_stay_exact() -> None:
-    """A counter beyond a million isn't rounded."""
-    metric = Metric("a_total", "counter", "Some.", {(): 12_345_678})
-    assert b"a_total 1.2345678e+07\n" in exposition([metric])

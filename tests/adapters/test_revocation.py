@@ -5,8 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from watchword.adapters.revocation import StatusList, StatusListError, load_status_lists
+from watchword.adapters.revocation import (
+    StatusList,
+    StatusListError,
+    load_status_lists,
+    read_status_list,
+)
 from watchword.ports import RevocationEntry
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "attestation" / "android"
@@ -85,6 +92,43 @@ def test_broken_json(tmp_path: Path) -> None:
     path.write_text('{"entries": {"a1": {"status": "REVOKED"}')
     with pytest.raises(StatusListError):
         load_status_lists([path])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+SERIALS = st.text("0123456789abcdefABCDEF", max_size=66) | st.text(max_size=4)
+ROWS = JSON | st.fixed_dictionaries({"status": JSON}, optional={"reason": JSON})
+
+
+@given(JSON | st.fixed_dictionaries({"entries": st.dictionaries(SERIALS, ROWS, max_size=4)}))
+def test_any_document_is_a_whole_list_or_none(document: Any) -> None:
+    """Whatever JSON arrives, every serial in it is known afterwards, or the list is refused."""
+    try:
+        entries = read_status_list(json.dumps(document).encode(), "name")
+    except StatusListError:
+        return
+    known = StatusList(entries)
+    assert all(known.find(serial) is not None for serial in document["entries"])
+    assert all(isinstance(entry.status, str) for entry in entries.values())
+
+
+@given(st.data())
+def test_broken_bytes_raise_nothing_foreign(data: st.DataObject) -> None:
+    """Bytes changed, cut out or put in anywhere end in a list or in our own error."""
+    content = bytearray(json.dumps({"entries": {"a1": REVOKED, "0b2": REVOKED}}).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    try:
+        entries = read_status_list(bytes(content), "name")
+    except StatusListError:
+        return
+    assert all(serial == serial.lower() for serial in entries)
 
 
 @pytest.mark.skipif(not VECTORS.is_dir(), reason="the recorded evidence isn't here")

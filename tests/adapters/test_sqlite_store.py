@@ -13,7 +13,7 @@ from tests.adapters.ordinary_user import ordinary_user
 from tests.enrolment.simulators import CLINIC, LEDGER, NOW, public_jwk, public_spki
 
 from watchword.adapters.store.schema import MIGRATIONS, SchemaError
-from watchword.adapters.store.sqlite import MAX_WAITING, SqliteStore
+from watchword.adapters.store.sqlite import MAX_WAITING, TROUBLE_SECONDS, SqliteStore
 from watchword.ports import AuditEntry, ChallengeUse, Instance
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Level
@@ -139,7 +139,7 @@ def test_renewal_raises_the_counter(store: SqliteStore) -> None:
     """A greater counter is taken and the time of renewal is the audit entry's."""
     run(lambda: store.enrol(use(), instance(), audit()))
     entry = audit("instance.renewed", 60)
-    renewed = run(lambda: store.renew(use(b"b"), "one", 4, entry))
+    renewed = run(lambda: store.renew(use(b"b"), "one", 4, None, entry))
     assert renewed.counter == 4
     assert renewed.renewed_at == NOW + timedelta(seconds=60)
     assert run(lambda: store.find("one")) == renewed
@@ -151,25 +151,40 @@ def test_counter_never_stays_or_falls(store: SqliteStore, counter: int) -> None:
     """An equal or smaller counter is refused and the challenge stays unused."""
     run(lambda: store.enrol(use(), instance(), audit()))
     assert (
-        reason_of(lambda: store.renew(use(b"b"), "one", counter, audit()))
+        reason_of(lambda: store.renew(use(b"b"), "one", counter, None, audit()))
         is Reason.INSTANCE_COUNTER
     )
-    assert run(lambda: store.renew(use(b"b"), "one", 4, audit())).counter == 4
+    assert run(lambda: store.renew(use(b"b"), "one", 4, None, audit())).counter == 4
 
 
 def test_renewal_without_counter_keeps_it(store: SqliteStore) -> None:
     """A format without a counter leaves the stored one."""
     run(lambda: store.enrol(use(), instance(), audit()))
-    assert run(lambda: store.renew(use(b"b"), "one", None, audit())).counter == 3
+    assert run(lambda: store.renew(use(b"b"), "one", None, None, audit())).counter == 3
+
+
+def test_renewal_states_the_version_anew(store: SqliteStore) -> None:
+    """The row has the version that a renewal stated last; one that states none leaves it."""
+    run(lambda: store.enrol(use(), instance(), audit()))
+    renewed = run(lambda: store.renew(use(b"b"), "one", None, "9.1", audit()))
+    assert renewed.app_version == "9.1"
+    assert run(lambda: store.find("one")) == renewed
+    assert run(lambda: store.renew(use(b"c"), "one", None, None, audit())).app_version == "9.1"
 
 
 def test_renewal_needs_an_instance_that_is_not_revoked(store: SqliteStore) -> None:
     """Unknown and revoked instances don't renew, and a used challenge doesn't either."""
-    assert reason_of(lambda: store.renew(use(b"b"), "one", 4, audit())) is Reason.INSTANCE_UNKNOWN
+    assert (
+        reason_of(lambda: store.renew(use(b"b"), "one", 4, None, audit()))
+        is Reason.INSTANCE_UNKNOWN
+    )
     run(lambda: store.enrol(use(), instance(), audit()))
-    assert reason_of(lambda: store.renew(use(), "one", 4, audit())) is Reason.CHALLENGE_USED
+    assert reason_of(lambda: store.renew(use(), "one", 4, None, audit())) is Reason.CHALLENGE_USED
     run(lambda: store.revoke("one", NOW, "stolen", audit()))
-    assert reason_of(lambda: store.renew(use(b"b"), "one", 4, audit())) is Reason.INSTANCE_REVOKED
+    assert (
+        reason_of(lambda: store.renew(use(b"b"), "one", 4, None, audit()))
+        is Reason.INSTANCE_REVOKED
+    )
 
 
 def test_revocation_holds_and_is_the_first(store: SqliteStore) -> None:
@@ -205,6 +220,30 @@ def test_listing_is_bounded_and_newest_first(store: SqliteStore) -> None:
         run(lambda made=made: store.enrol(use(made.id.encode()), made, audit()))  # type: ignore[misc]
     assert [i.id for i in run(lambda: store.list_instances(2))] == ["4", "3"]
     assert [i.id for i in run(lambda: store.list_instances(2, "clinic"))] == ["4", "2"]
+
+
+def test_listing_is_continued_without_a_gap(store: SqliteStore) -> None:
+    """Page after page shows every instance once, also those that enrolled at the same instant."""
+    for number in range(7):
+        made = replace(
+            instance(str(number)),
+            enrolled_at=NOW + timedelta(seconds=number // 3),
+            app="other" if number == 3 else "clinic",
+        )
+        run(lambda made=made: store.enrol(use(made.id.encode()), made, audit()))  # type: ignore[misc]
+    for app in (None, "clinic"):
+        whole = run(lambda app=app: store.list_instances(100, app))  # type: ignore[misc]
+        for size in (1, 2, 3):
+            pages: list[Instance] = []
+            before = None
+            while page := run(
+                lambda app=app, before=before, size=size: store.list_instances(size, app, before)  # type: ignore[misc]
+            ):
+                pages += page
+                before = page[-1].id
+            assert pages == whole
+    reason = reason_of(lambda: store.list_instances(2, None, "nobody"))
+    assert reason is Reason.INSTANCE_UNKNOWN
 
 
 def test_expired_uses_are_forgotten(store: SqliteStore) -> None:
@@ -324,11 +363,34 @@ def test_file_that_went_away_takes_no_enrolment(store: SqliteStore, path: Path) 
     run(lambda: store.enrol(use(), instance(), audit()))
     path.rename(kept)
     renewal = use(b"another")
-    assert reason_of(lambda: store.renew(renewal, "one", 9, audit())) is Reason.STORE_UNAVAILABLE
+    assert (
+        reason_of(lambda: store.renew(renewal, "one", 9, None, audit())) is Reason.STORE_UNAVAILABLE
+    )
     assert reason_of(store.check_writable) is Reason.STORE_UNAVAILABLE
     assert not path.exists()
     kept.rename(path)
-    assert run(lambda: store.renew(renewal, "one", 9, audit())).counter == 9
+    # A failed write is remembered until the next one succeeds.
+    assert reason_of(store.check_writable) is Reason.STORE_UNAVAILABLE
+    assert run(lambda: store.renew(renewal, "one", 9, None, audit())).counter == 9
+    run(store.check_writable)
+
+
+def test_full_disk_shows_for_a_while(path: Path) -> None:
+    """A probe may still find room; the enrolment that found none is what counts, for a time."""
+    SqliteStore(path).close()
+    now = 100.0
+    store = SqliteStore(path, max_pages=1, monotonic=lambda: now)
+    run(store.check_writable)
+
+    async def fill() -> None:
+        for number in range(500):
+            await store.enrol(use(str(number).encode()), instance(str(number)), audit())
+
+    assert reason_of(fill) is Reason.STORE_UNAVAILABLE
+    assert reason_of(store.check_writable) is Reason.STORE_UNAVAILABLE
+    now += TROUBLE_SECONDS
+    run(store.check_writable)
+    store.close()
 
 
 def test_file_that_was_replaced_is_not_touched(store: SqliteStore, path: Path) -> None:

@@ -62,7 +62,11 @@ def service_bench(
     """Build a service on a state directory; the caller closes the store."""
     clock, entropy = MovableClock(), SeededEntropy()
     keyring = FileKeyRing(
-        directory / "keyring.json", grace=330, now=clock.timestamp(), entropy=entropy
+        directory / "keyring.json",
+        environment=policy.environment,
+        grace=330,
+        now=clock.timestamp(),
+        entropy=entropy,
     )
     store = SqliteStore(directory / "watchword.db", max_pages=max_pages)
     log = MemoryRefusalLog(clock)

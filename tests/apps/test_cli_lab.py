@@ -287,6 +287,20 @@ def test_a_refused_phone_shows_reason_and_reference(config: Path, world: World) 
     assert row["reasons"] == ["policy.bootloader_unlocked"]
 
 
+def test_a_revoked_phone_says_how_to_take_another(config: Path, world: World) -> None:
+    """A revocation stands; the next try needs a phone that isn't revoked."""
+    world.refusal = {
+        "type": "urn:watchword:problem:instance-refused",
+        "title": "The instance was refused",
+        "status": 403,
+        "ref": "the-ref",
+        "reasons": ["instance.revoked"],
+    }
+    assert "--new takes another one" in lab(config, "request", "genuine-iphone", "/x").stderr
+    world.refusal["reasons"] = ["instance.counter"]
+    assert "--new" not in lab(config, "request", "genuine-iphone", "/x").stderr
+
+
 def test_an_answer_outside_2xx_exits_with_1(config: Path, world: World) -> None:
     """The API's own no is shown as it came."""
     world.api_status = 404

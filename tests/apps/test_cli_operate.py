@@ -125,8 +125,9 @@ def test_instances_are_listed_and_revoked(running: Running) -> None:
     """The list shows an instance; revoking it takes effect at the gates within a second."""
     running.enrol("instance-1")
     listed = running.call("instances", "list", "--app", "clinic-ios", "--json")
-    (shown,) = [json.loads(line) for line in listed.stdout.splitlines()]
-    assert (listed.returncode, shown["id"], shown["app_version"]) == (0, "instance-1", "7")
+    every = [json.loads(line) for line in listed.stdout.splitlines()]
+    (shown,) = [each for each in every if each["instance"] == "instance-1"]
+    assert (listed.returncode, shown["instance"], shown["app_version"]) == (0, "instance-1", "7")
     revoked = running.call("instances", "revoke", "instance-1", "--because", "phone stolen")
     assert revoked.returncode == 0
     assert "Revoked instance-1 (clinic-ios): phone stolen" in revoked.stdout
@@ -140,7 +141,10 @@ def test_instances_are_listed_and_revoked(running: Running) -> None:
 def test_revoking_nobody_is_refused(running: Running) -> None:
     """An id that nobody has, or that no path can carry, is exit code 1 with the reason."""
     unknown = running.call("instances", "revoke", "nobody", "--because", "x")
-    assert (unknown.returncode, unknown.stderr) == (1, "refused: instance.unknown\n")
+    assert (unknown.returncode, unknown.stderr) == (
+        1,
+        "refused: instance.unknown: expected an enrolled instance\n",
+    )
     odd = running.call("instances", "revoke", "../keys/rotate?", "--because", "x")
     assert odd.returncode == 1
     assert running.call("instances", "revoke", "nobody").returncode == 2
@@ -157,8 +161,13 @@ def test_reference_is_explained(running: Running) -> None:
     assert json.loads(explained.stdout)["reasons"][0]["reason"] == "request.not_found"
     shown = running.call("explain", answer.json()["ref"])
     assert "request.not_found  (content, HTTP 404)" in shown.stdout
+    # What to do about it stands right there, in the words of the documentation.
+    assert "The service has no such path. See `/openapi.json`." in shown.stdout
     assert running.call("explain", "AAAA").returncode == 1
     counted = running.call("metrics")
+    latest = running.call("explain")
+    assert "request.not_found" in latest.stdout
+    assert "samples" in json.loads(running.call("explain", "--json").stdout)
     assert "request.not_found" in counted.stdout
     assert json.loads(running.call("metrics", "--json").stdout)["counts"]
     scraped = running.call("metrics", "--prometheus").stdout
@@ -178,7 +187,53 @@ def test_keys_are_listed_rotated_and_retired(running: Running) -> None:
     retired = running.call("keys", "retire", prepared)
     assert retired.returncode == 0
     assert f"{prepared}  retired" in retired.stdout
-    assert running.call("keys", "retire", "nobody").returncode == 1
+    nobody = running.call("keys", "retire", "nobody")
+    assert (nobody.returncode, nobody.stderr) == (
+        1,
+        "refused: key.unknown: there is no such key; see `watchword keys list`\n",
+    )
+
+
+def test_ids_that_begin_with_a_dash_are_ids(running: Running) -> None:
+    """One id in 64 begins with a dash, also one that reads like an option and like `-h`."""
+    for name in ("-hrjson-because-Abc_12", "--AAAAAAAAAAAAAAAAAAA1"):
+        running.enrol(name)
+        revoked = running.call("instances", "revoke", name, "--because", "stolen")
+        assert (revoked.returncode, revoked.stderr) == (0, "")
+        assert f"Revoked {name}" in revoked.stdout
+        more = running.call("instances", "list", "--before", name, "--json")
+        assert more.returncode == 0
+        assert name not in {json.loads(line)["instance"] for line in more.stdout.splitlines()}
+    assert "key.unknown" in running.call("keys", "retire", "-hAbc").stderr
+    assert "encoding.base64url" in running.call("explain", "-hAbc").stderr
+    assert "Usage:" in running.call("keys", "retire", "--help").stdout
+
+
+def test_long_listing_says_how_it_goes_on(running: Running) -> None:
+    """The table fits 80 columns with whole ids; what was cut off is one option away."""
+    for number in range(3):
+        running.enrol(f"listed-{number}-AAAAAAAAAAAA")
+    first = running.call("instances", "list", "--limit", "2")
+    header, *rows = first.stdout.splitlines()
+    assert header.split() == ["instance", "state", "app", "version", "renewed"]
+    assert len(rows) == 2
+    assert max(map(len, rows)) <= 80
+    last = rows[-1].split()[0]
+    assert first.stderr == f"There may be more: --before {last}\n"
+    rest = running.call("instances", "list", "--before", last)
+    assert rest.stderr == ""
+    assert last not in rest.stdout
+    unknown = running.call("instances", "list", "--before", "nobody")
+    assert "instance.unknown" in unknown.stderr
+
+
+def test_operators_typing_errors_count_apart(running: Running) -> None:
+    """Whoever watches the counters can tell an operator's slip from what clients did."""
+    running.call("instances", "revoke", "nobody-counts", "--because", "x")
+    scraped = running.call("metrics", "--prometheus").stdout
+    place = 'where="operator POST /v1/instances/{id}/revoke"'
+    assert f'watchword_refusals_total{{reason="instance.unknown",{place}}} ' in scraped
+    assert 'reason="instance.unknown",where="POST' not in scraped
 
 
 def test_person_is_recorded(running: Running) -> None:

@@ -13,15 +13,23 @@ from tests.attestation import forge
 
 from watchword.adapters.anchors import AnchorsError
 from watchword.adapters.revocation import StatusListError
-from watchword.apps.cli.console import fail
+from watchword.apps.cli.console import fail, print_json
 from watchword.apps.cli.main import cli
-from watchword.apps.evidence_files import EvidenceFileError, parse_bytes
+from watchword.apps.evidence.files import EvidenceFileError, parse_bytes
+from watchword.apps.evidence.reports import LENIENCIES
 from watchword.apps.settings import load_settings
+from watchword.attestation import authenticator_data, key_description
+from watchword.attestation.formats import android_key
 from watchword.vocabulary import AppAttestEnvironment
 
 AT = forge.NOW.isoformat()
+FORMATS = Path(__file__).parents[2] / "docs" / "formats"
 ANDROID_OPTIONS = ["--package", forge.PACKAGE, "--signing-digest", forge.SIGNER.hex()]
 PACKAGE = ["--package", forge.PACKAGE]
+ASSERTION = [
+    *("--format", "app-attest", "--file", "{chain}"),
+    *("--public-key", "{chain}", "--challenge", "00"),
+]
 APPLE_OPTIONS = ["--team-id", "TEAM123456", "--bundle-id", "org.example.clinic"]
 
 
@@ -142,6 +150,94 @@ def test_people_see_the_same(files: Files) -> None:
     assert "policy.security_level" in bad.output
 
 
+def test_first_line_says_that_no_app_was_expected(files: Files) -> None:
+    """Genuine evidence of somebody else's app isn't taken for one's own."""
+    first = run(*files.android()).output.splitlines()[0]
+    assert first == "accept (no app expected)  level hardware"
+    first = run(*files.android(), *ANDROID_OPTIONS).output.splitlines()[0]
+    assert first == "accept  level hardware"
+
+
+def test_unlocked_phone_is_shown_as_unlocked(files: Files) -> None:
+    """The vendor's own member says so, and the refusal says what was expected."""
+    hardware = forge.hardware_tags(tag_704=forge.root_of_trust(locked=b"\x00"))
+    result = run(*files.android(hardware=hardware), *ANDROID_OPTIONS)
+    assert "policy.bootloader_unlocked: got unlocked, expected locked" in result.output
+    assert "deviceLocked: false, verifiedBootState: VERIFIED" in result.output
+    assert "deviceLocked: true" in run(*files.android(), *ANDROID_OPTIONS).output
+
+
+def test_another_challenge_is_shown_beside_the_expected_one(files: Files) -> None:
+    """Got, expected, and how the option was read: whoever mistook hex for base64 sees it."""
+    options = files.android(challenge=b"other challenge!.")
+    result = run(*options, "--challenge", "abcd")
+    got = f"got the challenge {b'other challenge!'.hex()}... (17 bytes)"
+    assert f"attestation.binding: {got}, expected abcd (2 bytes)" in result.output
+    assert "2 bytes, read as hex" in result.output
+    assert "3 bytes, read as base64" in run(*options, "--challenge", "base64:abcd").output
+    ios = run(*files.ios(), "--client-data-hash", "00" * 32)
+    assert f"not one over client data hash {'00' * 16}... (32 bytes)" in ios.output
+
+
+def test_mistyped_bytes_say_how_they_were_read(files: Files) -> None:
+    """Two letters that aren't hex are no byte in base64 either."""
+    result = run(*files.android(), "--challenge", "zz")
+    assert result.exit_code == 2
+    assert "--challenge: got text that isn't base64, expected hex, base64, or text:" in " ".join(
+        result.output.split()
+    )
+
+
+def test_wrong_app_of_ios_is_told_once(files: Files) -> None:
+    """Verification and appraisal both see it; people and counters want it once."""
+    options = ["--team-id", "TEAM123456", "--bundle-id", "org.example.other"]
+    assert run(*files.ios(), *options).output.count("policy.app_id") == 1
+
+
+def test_unknown_root_points_at_the_option(files: Files) -> None:
+    """Whoever forgot the lab's anchors is told how to name them."""
+    options = files.android()
+    del options[4:6]
+    assert "known keys; --anchors names others" in run(*options).output
+
+
+def test_every_leniency_is_explained_and_documented(files: Files) -> None:
+    """What was let pass is told in a clause; each name stands in docs/formats."""
+    files.google = forge.google(attester={"ca": False, "signs": None})
+    result = run(*files.android())
+    assert "attestation_certificate_not_ca: the factory's attestation certificate" in result.output
+    named = {
+        value
+        for module in (android_key, key_description, authenticator_data)
+        for name, value in vars(module).items()
+        if name.startswith("LENIENT_")
+    }
+    assert set(LENIENCIES) == named
+    pages = "".join(page.read_text() for page in sorted(FORMATS.glob("*.md")))
+    assert [name for name in named if f"`{name}`" not in pages] == []
+
+
+def test_json_is_ascii_without_python(capsys: pytest.CaptureFixture[str]) -> None:
+    """A stranger's text can't drive the terminal, and bytes are hex."""
+    print_json({"text": "\x9b31m\u202e\x1b", "bytes": b"\x00\xff", "path": Path("a")})
+    out = capsys.readouterr().out
+    assert out.isascii()
+    assert "\x1b" not in out
+    assert json.loads(out) == {"text": "\x9b31m\u202e\x1b", "bytes": "00ff", "path": "a"}
+
+
+def test_folder_without_an_index_is_wrong_usage(tmp_path: Path) -> None:
+    """--vectors of another folder says which folder: exit 2."""
+    result = run("--vectors", tmp_path)
+    assert result.exit_code == 2
+    assert str(tmp_path) in "".join(result.output.split())
+
+
+def test_help_shows_an_example() -> None:
+    """The first thing a newcomer tries answers with a line to copy."""
+    assert "watchword verify evidence --format android-key --file" in run("--help").output
+
+
 def test_roots_as_pem_and_as_a_json_list(files: Files) -> None:
     """Roots come as the vendor publishes them; without them the forged chain ends nowhere."""
     options = files.android()
@@ -254,10 +350,21 @@ def test_garbage_is_rejected_as_malformed(files: Files, content: bytes, format_:
         ["--format", "app-attest", "--file", "{chain}", "--client-data-hash", "00ff"],
         ["--format", "android-key", "--file", "{chain}", "--at", "yesterday"],
         ["--format", "app-attest", "--file", "{chain}", "--public-key", "{chain}"],
+        ["--format", "android-key", "--file", "{chain}", "--public-key", "{chain}"],
+        ["--format", "android-key", "--file", "{chain}", "--key-id", "AAAA"],
+        ["--format", "android-key", "--file", "{chain}", "--development"],
+        ["--format", "android-key", "--file", "{chain}", *ANDROID_OPTIONS, *APPLE_OPTIONS],
+        ["--format", "android-key", "--file", "{chain}", *ANDROID_OPTIONS, "--app", "x"],
+        ["--format", "app-attest", "--file", "{chain}", *APPLE_OPTIONS, "--app", "x"],
+        ["--format", "app-attest", "--file", "{chain}", "--status", "{chain}"],
+        [*ASSERTION, "--at", "2026-01-01"],
+        [*ASSERTION, "--anchors", "{chain}"],
+        [*ASSERTION, "--key-id", "AAAA"],
+        [*ASSERTION, "--client-data-hash", "00" * 32],
     ],
 )
 def test_wrong_usage(files: Files, arguments: list[str]) -> None:
-    """Options that don't go together are explained: exit 2."""
+    """Options that don't go together, or that nothing would come of, are explained: exit 2."""
     files.android()
     places = {"chain": files.folder / "chain.pem", "folder": files.folder}
     result = run(*(argument.format(**places) for argument in arguments))
@@ -294,19 +401,17 @@ def test_file_of_another_kind_is_wrong_usage(
         ("text:00ff", b"00ff"),
         ("text:a:b", b"a:b"),
         ("text:", b""),
+        ("", b""),
     ],
 )
 def test_bytes_as_people_write_them(text: str, data: bytes) -> None:
     """Hex before base64, and a word in front that settles it."""
-    assert parse_bytes(text) == data
+    assert parse_bytes(text).data == data
 
 
-@pytest.mark.parametrize("text", ["", "hex:0", "hex:xy", "base64:!", "a", "other:00", "00 ff!"])
+@pytest.mark.parametrize("text", ["hex:0", "hex:xy", "base64:!", "a", "zz", "other:00", "00 ff!"])
 def test_text_that_is_no_bytes(text: str) -> None:
-    """Anything else is refused, not guessed."""
-    if not text:
-        assert parse_bytes(text) == b""
-        return
+    """Anything else is refused, not guessed; ``zz`` is a slip of hex that base64 nearly takes."""
     with pytest.raises(EvidenceFileError):
         parse_bytes(text)
 

@@ -55,7 +55,7 @@ def test_instances_are_listed_with_their_subjects(bench: ServiceBench) -> None:
     instance, every, ios = bench.run(look)
     assert len(every.json()["instances"]) == 2
     (shown,) = ios.json()["instances"]
-    assert (shown["id"], shown["level"], shown["revoked_at"]) == (instance, "hardware", None)
+    assert (shown["instance"], shown["level"], shown["revoked_at"]) == (instance, "hardware", None)
     key = bench.keyring.ring.pairwise_key
     assert shown["subjects"] == {
         audience: pairwise_subject(instance, audience, key) for audience in (CLINIC, LEDGER)
@@ -229,7 +229,7 @@ def test_retired_key_is_out_at_once(bench: ServiceBench) -> None:
 def test_unknown_key_is_neither_retired_nor_audited(bench: ServiceBench) -> None:
     """A typing error isn't recorded as a withdrawal of trust."""
     answer = bench.run(lambda call: call.operator.post("/v1/keys/nobody/retire"))
-    assert answer.json()["reasons"] == ["request.not_found"]
+    assert answer.json()["reasons"] == ["key.unknown"]
     assert asyncio.run(bench.store.audit_entries(1)) == []
 
 
@@ -266,7 +266,11 @@ def test_other_processes_changes_reach_the_gates(bench: ServiceBench, tmp_path: 
         await bench.service.tick()
         before = published(bench)
         ring = FileKeyRing(
-            tmp_path / "keyring.json", grace=1, now=0, entropy=bench.service.context.entropy
+            tmp_path / "keyring.json",
+            environment=Environment.PROD,
+            grace=1,
+            now=0,
+            entropy=bench.service.context.entropy,
         )
         active = ring.rotate(bench.clock.timestamp())
         store = SqliteStore(tmp_path / "watchword.db")
@@ -397,7 +401,7 @@ def test_used_challenge_outlives_a_clock_that_is_set_back(bench: ServiceBench) -
         use = ChallengeUse(challenge[9:25], bench.clock.now() + timedelta(seconds=1))
         instance = (await bench.store.list_instances(1))[0]
         audit = AuditEntry(bench.clock.now(), "a", "b", "c")
-        renewed = await bench.store.renew(use, instance.id, None, audit)
+        renewed = await bench.store.renew(use, instance.id, None, None, audit)
         assert renewed.id == instance.id
 
     bench.run(scenario)

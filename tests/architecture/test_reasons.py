@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from scripts.reasons_page import page
 
+from watchword.apps.reason_texts import text_of
 from watchword.reasons import Category, PublicClass, Reason
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +17,18 @@ def test_every_reason_has_its_doc_entry_and_none_is_left_over() -> None:
     """Each reason has a heading in docs/reasons.md, each heading a reason."""
     documented = HEADING.findall((ROOT / "docs" / "reasons.md").read_text(encoding="utf-8"))
     assert sorted(documented) == sorted(reason.code for reason in Reason)
+
+
+def test_page_is_made_from_the_texts_that_the_package_ships() -> None:
+    """The page and `watchword explain` say the same: run scripts/reasons_page.py after a change."""
+    assert (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8") == page()
+
+
+def test_every_reason_says_what_to_do() -> None:
+    """Each text is a sentence or more; an unknown code of a newer service has none."""
+    for reason in Reason:
+        assert text_of(reason.code).endswith("."), reason
+    assert text_of("nothing.like_it") == ""
 
 
 def test_codes_are_dotted_and_unique() -> None:

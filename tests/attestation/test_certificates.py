@@ -1,8 +1,11 @@
 """Certificates are read leniently, the same as another parser reads them, and verified strictly."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from tests.attestation import forge
 
 from watchword.attestation.certificates import (
+    MAX_EXTENSIONS,
     Certificate,
     is_p256_signature,
     load_p256,
@@ -28,6 +32,9 @@ PARTY = forge.certify(
     serial=0x00D50FF25BA3F2D6B3,
     extensions=[(forge.KEY_DESCRIPTION, b"content")],
 )
+
+
+RSA_PARTY = read_certificate(forge.certify(forge.name(), None, key=forge.rsa_key()).der)
 
 
 def test_reads_what_another_parser_reads() -> None:
@@ -52,6 +59,30 @@ def test_absent_extensions() -> None:
     found = read_certificate(forge.certify(forge.name(), None, ca=None, signs=None).der)
     assert found.basic_constraints() == (False, None)
     assert found.may_sign_certificates() is None
+
+
+@pytest.mark.parametrize(
+    ("constraints", "usage", "is_ca", "signs"),
+    [
+        ("30060101ff020103", "03020204", True, True),
+        ("3003010101", "03020780", True, False),
+        ("3003010100", "030100", False, False),
+        ("3003020101", "0300", False, False),
+        ("3000", "04020204", False, False),
+    ],
+)
+def test_authority_is_read_as_der(
+    constraints: str, usage: str, *, is_ca: bool, signs: bool
+) -> None:
+    """Only a BOOLEAN that is true makes a CA, only a bit in a BIT STRING lets it sign."""
+    extensions = [
+        (x509.ObjectIdentifier("2.5.29.19"), bytes.fromhex(constraints)),
+        (x509.ObjectIdentifier("2.5.29.15"), bytes.fromhex(usage)),
+    ]
+    party = forge.certify(forge.name(), None, ca=None, signs=None, extensions=extensions)
+    found = read_certificate(party.der)
+    assert found.basic_constraints()[0] is is_ca
+    assert found.may_sign_certificates() is signs
 
 
 def rebuilt(
@@ -89,6 +120,76 @@ def test_two_algorithms_in_one_certificate() -> None:
     assert caught.value.reason is Reason.ENCODING_DER
 
 
+def test_stray_null_in_one_of_the_two_identifiers() -> None:
+    """Parameters aren't judged, but what isn't signed must equal what is."""
+    identifier = der.sequence(der.read(PARTY.der))[1]
+    with_null = forge.tlv(0x30, identifier.content, b"\x05\x00")
+    with pytest.raises(MalformedError):
+        read_certificate(rebuilt(lambda members: None, outer_algorithm=with_null))
+
+
+def test_algorithm_that_is_empty() -> None:
+    """An identifier without an object identifier names nothing."""
+
+    def change(members: list[bytes]) -> None:
+        members[2] = b"\x30\x00"
+
+    with pytest.raises(MalformedError):
+        read_certificate(rebuilt(change, outer_algorithm=b"\x30\x00"))
+
+
+@pytest.mark.parametrize("serial", [b"\x02\x00", b"\x04\x01\x01", b"\x02\x41" + b"\x01" * 65])
+def test_serial_is_an_integer(serial: bytes) -> None:
+    """A serial that isn't a number of some size could be found in no list of withdrawn ones."""
+
+    def change(members: list[bytes]) -> None:
+        members[1] = serial
+
+    with pytest.raises(MalformedError):
+        read_certificate(rebuilt(change))
+
+
+def test_validity_of_three_dates() -> None:
+    """A validity has two dates; more, or none, aren't one."""
+    for dates in (b"", b"\x17\x0d260101000000Z" * 3):
+
+        def change(members: list[bytes], dates: bytes = dates) -> None:
+            members[4] = forge.tlv(0x30, dates)
+
+        with pytest.raises(MalformedError):
+            read_certificate(rebuilt(change))
+
+
+def test_extension_of_four_members() -> None:
+    """An extension is a name, perhaps a flag, and a content: with more it has two contents."""
+    rows = forge.tlv(0x30, b"\x06\x01\x2a", b"\x01\x01\xff", forge.tlv(0x04), forge.tlv(0x04))
+
+    def change(members: list[bytes]) -> None:
+        members[-1] = forge.tagged(3, forge.tlv(0x30, rows))
+
+    with pytest.raises(MalformedError):
+        read_certificate(rebuilt(change))
+
+
+def test_thousands_of_extensions() -> None:
+    """Extensions are capped, and still read up to the cap."""
+
+    def with_extensions(count: int) -> bytes:
+        rows = (
+            forge.tlv(0x30, forge.tlv(0x06, bytes([0x2A, at])), forge.tlv(0x04))
+            for at in range(count)
+        )
+
+        def change(members: list[bytes]) -> None:
+            members[-1] = forge.tagged(3, forge.tlv(0x30, *rows))
+
+        return rebuilt(change)
+
+    assert len(read_certificate(with_extensions(MAX_EXTENSIONS)).extensions) == MAX_EXTENSIONS
+    with pytest.raises(MalformedError):
+        read_certificate(with_extensions(MAX_EXTENSIONS + 1))
+
+
 def test_extension_twice() -> None:
     """Of two extensions of one name a parser may take either, so that neither is taken."""
 
@@ -104,6 +205,14 @@ def test_too_large() -> None:
     """A certificate is capped before it is read."""
     with pytest.raises(MalformedError):
         read_certificate(forge.tlv(0x30, b"\x00" * 17_000))
+    for size in (16_000, 17_000):
+        padding = [(forge.KEY_DESCRIPTION, b"x" * size)]
+        data = forge.certify(forge.name(), None, extensions=padding).der
+        if size == 16_000:
+            assert read_certificate(data).der == data
+        else:
+            with pytest.raises(MalformedError):
+                read_certificate(data)
 
 
 def test_signatures_under_right_and_wrong_keys() -> None:
@@ -135,6 +244,36 @@ def test_algorithms(digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512, kind:
     assert read_certificate(root.der).is_signed_by(forge.spki(key))
 
 
+def test_keys_that_no_vendor_signs_with() -> None:
+    """Other curves and huge RSA keys verify nothing, however right the signature is."""
+    odd = ec.generate_private_key(ec.SECP521R1())
+    root = forge.certify(forge.name(common_name="root"), None, key=odd)
+    assert not read_certificate(root.der).is_signed_by(forge.spki(odd))
+    for bits, verifies in ((4096, True), (4104, False)):
+        spki, signature = rsa_of_size(bits, RSA_PARTY.tbs)
+        assert replace(RSA_PARTY, signature=signature).is_signed_by(spki) is verifies
+
+
+def rsa_of_size(bits: int, message: bytes) -> tuple[bytes, bytes]:
+    """Return an RSA key with exponent 3, made to fit a signature, and that signature.
+
+    Nobody needs the factors of a modulus that is the cube of the signature less the padded digest.
+    """
+    digest = bytes.fromhex("3031300d060960864801650304020105000420") + sha256(message).digest()
+    padded = b"\x00\x01" + b"\xff" * (bits // 8 - 3 - len(digest)) + b"\x00" + digest
+    low, high = 0, 1 << (bits // 3 + 1)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if middle**3 < 1 << (bits - 1) else (low, middle)
+    signature = low + 2**64
+    signature += (signature + int.from_bytes(padded, "big") + 1) % 2
+    modulus = signature**3 - int.from_bytes(padded, "big")
+    key = forge.tlv(0x30, forge.integer(modulus), forge.integer(3))
+    kind = forge.tlv(0x30, bytes.fromhex("06092a864886f70d010101"), b"\x05\x00")
+    spki = forge.tlv(0x30, kind, forge.tlv(0x03, b"\x00", key))
+    return spki, signature.to_bytes(bits // 8, "big")
+
+
 def test_weak_algorithm_is_refused() -> None:
     """A signature with SHA-1 verifies under nothing."""
     key = forge.rsa_key()
@@ -162,6 +301,7 @@ def test_p256_keys() -> None:
         good[:-1],
         good + b"\x00",
         good[:26] + compressed,
+        forge.tlv(0x30, good[2:23], forge.tlv(0x03, b"\x00" + compressed)),
         b"",
     ):
         assert p256_point(bad) is None

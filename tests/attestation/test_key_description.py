@@ -19,6 +19,8 @@ from watchword.attestation.key_description import (
 from watchword.encoding import der
 from watchword.reasons import MalformedError, Reason
 
+PACKAGE_OF_THREE = forge.tlv(0x30, forge.tlv(0x04, b"a"), forge.integer(1), forge.integer(2))
+
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 100, 200, 300, 400, 500])
 def test_every_version_is_read(version: int) -> None:
@@ -80,11 +82,34 @@ def test_identifiers_are_withheld_and_the_rest_stays() -> None:
     assert described["hardwareEnforced"]["attestationId"]["imei"] == "secret"
 
 
+def test_identifiers_of_another_type_are_withheld_too() -> None:
+    """An IMEI that a device wrote in another type is still an IMEI."""
+    hardware = {**forge.hardware_tags(), 714: forge.tlv(0x0C, b"secret")}
+    described = describe(read_key_description(forge.key_description(hardware=hardware)))
+    public = withhold_identifiers(described)["hardwareEnforced"]["otherTags"]
+    assert public["714"] == "withheld"
+    assert public["4711"] == described["hardwareEnforced"]["otherTags"]["4711"]
+
+
+def test_a_package_twice() -> None:
+    """Of two versions of one package a reader may take either, so that neither is taken."""
+    row = forge.tlv(0x30, forge.tlv(0x04, forge.PACKAGE.encode()), forge.integer(42))
+    for rows in ((row,), (row, row)):
+        app = forge.tlv(0x04, forge.tlv(0x30, forge.tlv(0x31, *rows), forge.tlv(0x31)))
+        content = forge.key_description(software={709: app})
+        if len(rows) == 1:
+            assert read_key_description(content).software.application_id is not None
+        else:
+            with pytest.raises(MalformedError):
+                read_key_description(content)
+
+
 @pytest.mark.parametrize(
     "hardware",
     [
         {704: forge.root_of_trust(state=4)},
         {704: forge.tlv(0x30)},
+        {704: forge.root_of_trust()[:1] + b"\x4c" + forge.root_of_trust()[2:] + b"\x05\x00"},
         {704: forge.tlv(0x04, b"x")},
         {704: forge.root_of_trust(locked=b"\xff\xff")},
         {702: forge.tlv(0x05)},
@@ -103,6 +128,8 @@ def test_what_policy_hangs_on_must_be_readable(hardware: Mapping[int, bytes]) ->
     [
         forge.tlv(0x30),
         forge.tlv(0x04, forge.tlv(0x30)),
+        forge.tlv(0x04, forge.tlv(0x30, *[forge.tlv(0x31)] * 3)),
+        forge.tlv(0x04, forge.tlv(0x30, forge.tlv(0x31, PACKAGE_OF_THREE), forge.tlv(0x31))),
         forge.tlv(0x04, forge.tlv(0x30, forge.tlv(0x31, forge.tlv(0x30)), forge.tlv(0x31))),
         forge.tlv(
             0x04,
@@ -125,7 +152,7 @@ def test_malformed_outer_structure() -> None:
     good = forge.key_description()
     *head, _hardware = [member.raw for member in der.sequence(der.read(good))]
     twice = forge.tlv(0x30, *[forge.tagged(702, forge.integer(0))] * 2)
-    other_class = forge.tlv(0x30, forge.integer(1))
+    other_class = forge.tlv(0x30, forge.tlv(b"\xff\x85\x3e", forge.integer(0)))
     once = forge.authorization_list({702: forge.integer(0)})
     assert read_key_description(forge.tlv(0x30, *head, once)).hardware.origin == 0
     for bad in (

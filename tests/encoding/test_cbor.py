@@ -102,3 +102,13 @@ def test_depth_and_size_are_allowed_up_to_the_limit() -> None:
     assert cbor.decode(deepest, len(deepest))
     with pytest.raises(MalformedError):
         cbor.decode(deepest, len(deepest) - 1)
+
+
+def test_items_are_counted_over_all_levels() -> None:
+    """Thousands of items are refused after the first few, in one array or in many."""
+    most = cbor2.dumps([0] * (cbor.MAX_ITEMS - 1))
+    assert cbor.decode(most, LIMIT)
+    pairs = dict.fromkeys(range(cbor.MAX_ITEMS // 2), 0)
+    for value in ([0] * cbor.MAX_ITEMS, [[0] * 20] * 20, pairs):
+        with pytest.raises(MalformedError):
+            cbor.decode(cbor2.dumps(value), LIMIT)

@@ -30,8 +30,9 @@ READERS: list[Callable[[Tlv], object]] = [
 def test_garbage_raises_nothing_but_malformed(data: bytes) -> None:
     """Each reader ends in a value or in our own error, and no element reaches beyond the input."""
     with contextlib.suppress(MalformedError):
-        element, rest = der.read_prefix(data)
-        assert element.raw + rest == data
+        element = der.read(data)
+        assert element.raw == data
+        assert element.raw.endswith(element.content)
         for reader in READERS:
             with contextlib.suppress(MalformedError):
                 reader(element)
@@ -57,6 +58,7 @@ def test_tag_numbers_of_any_size_come_back(number: int, content: bytes) -> None:
         ("nothing", b""),
         ("tag alone", b"\x30"),
         ("indefinite length", b"\x30\x80\x00\x00"),
+        ("indefinite length and nothing", b"\x30\x80"),
         ("length of five bytes", b"\x04\x85\x00\x00\x00\x00\x00"),
         ("length that is cut off", b"\x04\x82\x01"),
         ("content that is cut off", b"\x04\x05abcd"),
@@ -145,3 +147,11 @@ def test_children_are_read_one_after_the_other() -> None:
     assert [child.number for child in der.children(outer)] == [2, 4, 2]
     with pytest.raises(MalformedError):
         list(der.children(der.read(b"\x04\x00")))
+
+
+def test_elements_are_counted() -> None:
+    """A list of thousands is refused after the first few, and the cap itself still passes."""
+    most = der.read(tlv(0x30, integer(1) * der.MAX_ELEMENTS))
+    assert len(der.sequence(most)) == der.MAX_ELEMENTS
+    with pytest.raises(MalformedError):
+        der.sequence(der.read(tlv(0x30, integer(1) * (der.MAX_ELEMENTS + 1))))

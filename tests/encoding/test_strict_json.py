@@ -67,8 +67,13 @@ def test_brackets_in_text_are_no_nesting() -> None:
 
 
 def test_depth() -> None:
-    """Eight levels are read."""
+    """Eight levels are read, the ninth is refused, with siblings and left open."""
     assert strict_json.loads(b'{"a":' + b"[" * 7 + b"]" * 7 + b"}", LIMIT)
+    assert strict_json.loads(b'{"a":[{}' + b",[[]],{}" * 50 + b"]}", LIMIT)
+    for deep in (b"[" * 8 + b"]" * 8 + b"}", b'[{},{"b":' * 4 + b"[]" + b"}]" * 4 + b"}", b"[" * 9):
+        with pytest.raises(MalformedError) as caught:
+            strict_json.loads(b'{"a":' + deep, LIMIT)
+        assert "deeper" in caught.value.refusals[0].detail
 
 
 def test_limit() -> None:

@@ -89,7 +89,7 @@ def listed(file: Path) -> set[str]:
         timeout=30,
         check=True,
     )
-    return {json.loads(line)["id"] for line in done.stdout.splitlines()}
+    return {json.loads(line)["instance"] for line in done.stdout.splitlines()}
 
 
 def test_fifty_kills_lose_nothing_and_reopen_nothing(tmp_path: Path) -> None:

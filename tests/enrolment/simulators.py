@@ -7,18 +7,26 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePublicKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 
 from watchword.attestation.interface import (
     AndroidApp,
     AppleApp,
     AppRegistration,
-    RenewalExamination,
 )
 from watchword.encoding import base64url
 from watchword.enrolment.interface import (
     AppraisedEvidence,
+    AppraisedRenewal,
     EnrolmentPolicy,
     EnrolmentRequest,
     RenewalRequest,
@@ -26,7 +34,7 @@ from watchword.enrolment.interface import (
 from watchword.ports import Instance
 from watchword.reasons import Reason, RefusedError
 from watchword.tokens.jwk import jwk_from_public_key
-from watchword.vocabulary import Environment, Level, Purpose
+from watchword.vocabulary import Environment, Level, Platform, Purpose
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ISSUER = "https://watchword.example"
@@ -95,26 +103,29 @@ class CredulousVerifier:
         """See the port."""
         self.calls.append("appraise")
         _require_binding(evidence, binding)
+        spki = base64url.decode(evidence["key"])
         return AppraisedEvidence(
             format=evidence["format"],
             level=Level(evidence.get("level", "hardware")),
-            attested_key=base64url.decode(evidence["key"]),
+            attested_key=spki,
+            # Nobody asks for it where the statement brings the proof key.
+            attested_jwk=jwk_of(spki) if app.platform is Platform.ANDROID else {},
             app_version=evidence.get("version"),
         )
 
-    def examine_renewal(
+    def appraise_renewal(
         self,
         evidence: Mapping[str, Any],
         statement: bytes,
         instance: Instance,
         app: AppRegistration,
-    ) -> RenewalExamination:
+    ) -> AppraisedRenewal:
         """See the port."""
         self.calls.append("renewal")
         _require_binding(evidence, hashlib.sha256(statement).digest())
         if base64url.decode(evidence["key"]) != instance.attested_key:
             raise RefusedError.because(Reason.APP_ATTEST_SIGNATURE, "another key signed")
-        return RenewalExamination(evidence.get("counter"), (), evidence.get("version"))
+        return AppraisedRenewal(evidence.get("counter"), evidence.get("version"))
 
 
 def _require_binding(evidence: Mapping[str, Any], binding: bytes) -> None:
@@ -125,6 +136,13 @@ def _require_binding(evidence: Mapping[str, Any], binding: bytes) -> None:
 def public_jwk() -> dict[str, str]:
     """Return the JWK of a fresh P-256 key."""
     return jwk_from_public_key(generate_private_key(SECP256R1()).public_key())
+
+
+def jwk_of(spki: bytes) -> dict[str, str]:
+    """Return the JWK of a P-256 key."""
+    key = load_der_public_key(spki)
+    assert isinstance(key, EllipticCurvePublicKey)
+    return jwk_from_public_key(key)
 
 
 def public_spki() -> bytes:

@@ -137,14 +137,13 @@ def test_renewal_is_verified_with_the_enrolled_key(kind: str) -> None:
     device = phone(kind)
     instance = instance_of(kind, appraised(kind, device.attest(BINDING)))
     evidence = device.renew(STATEMENT)
-    examined = verifier().examine_renewal(evidence, STATEMENT, instance, app_of(kind))
-    assert examined.refusals == ()
-    assert examined.counter == (1 if kind == "genuine-iphone" else None)
+    renewal = verifier().appraise_renewal(evidence, STATEMENT, instance, app_of(kind))
+    assert renewal.counter == (1 if kind == "genuine-iphone" else None)
     with pytest.raises(RefusedError):
-        verifier().examine_renewal(evidence, STATEMENT + b" ", instance, app_of(kind))
+        verifier().appraise_renewal(evidence, STATEMENT + b" ", instance, app_of(kind))
     device.create_keys()
     with pytest.raises(RefusedError):
-        verifier().examine_renewal(device.renew(STATEMENT), STATEMENT, instance, app_of(kind))
+        verifier().appraise_renewal(device.renew(STATEMENT), STATEMENT, instance, app_of(kind))
 
 
 def test_renewal_keeps_the_format_of_the_enrolment() -> None:
@@ -153,7 +152,7 @@ def test_renewal_keeps_the_format_of_the_enrolment() -> None:
     device = phone(kind)
     instance = replace(instance_of(kind, appraised(kind, device.attest(BINDING))), format="other")
     with pytest.raises(RefusedError) as caught:
-        verifier().examine_renewal(device.renew(STATEMENT), STATEMENT, instance, ANDROID)
+        verifier().appraise_renewal(device.renew(STATEMENT), STATEMENT, instance, ANDROID)
     assert caught.value.reason is Reason.EVIDENCE_PLATFORM
 
 
@@ -163,5 +162,5 @@ def test_version_of_a_renewal_is_judged_where_it_is_stated() -> None:
     device = phone(kind)
     instance = instance_of(kind, appraised(kind, device.attest(BINDING)))
     strict = replace(ANDROID, minimum_version="999")
-    examined = verifier().examine_renewal(device.renew(STATEMENT), STATEMENT, instance, strict)
-    assert examined.app_version is None
+    renewal = verifier().appraise_renewal(device.renew(STATEMENT), STATEMENT, instance, strict)
+    assert renewal.app_version is None

@@ -232,14 +232,6 @@ def test_attested_key_enrols_once(bench: Bench) -> None:
     assert bench.refused(lambda: bench.enrolment.enrol(request, NOW)) is Reason.INSTANCE_EXISTS
 
 
-def test_attested_key_that_is_no_p256_is_refused(bench: Bench) -> None:
-    """An attested key that can't prove possession doesn't become a proof key."""
-    phone = SimulatedPhone("clinic-android", attested_key=b"garbage")
-    request = phone.enrolment(bench.challenge(phone))
-    reason = bench.refused(lambda: bench.enrolment.enrol(request, NOW))
-    assert reason is Reason.ATTESTATION_KEY_UNSUPPORTED
-
-
 def test_renewal_gives_fresh_tokens(bench: Bench) -> None:
     """A renewal answers with new tokens of the same subject and raises the counter."""
     phone = SimulatedPhone()
@@ -273,6 +265,8 @@ def test_renewal_states_the_version_in_the_token(bench: Bench) -> None:
     request = replace(request, evidence={**request.evidence, "version": "42"})
     renewed = run(lambda: bench.enrolment.renew(request, NOW))
     assert bench.claims(renewed.tokens[0].token).app_version == "42"
+    kept = run(lambda: bench.store.find(instance.id))
+    assert (kept, renewed.instance.app_version) == (renewed.instance, "42")
 
 
 def renewal_of(bench: Bench, phone: SimulatedPhone, instance: Instance, **changes: Any) -> Reason:
@@ -374,6 +368,22 @@ def test_instances_of_the_lab_are_marked(tmp_path: Path) -> None:
     with pytest.raises(RefusedError) as caught:
         bench.claims(enrolled.tokens[0].token)
     assert caught.value.reason is Reason.TOKEN_ENVIRONMENT
+    store.close()
+
+
+@pytest.mark.parametrize("app", ["clinic-ios", "clinic-android"])
+def test_instances_of_the_lab_are_worth_nothing_in_production(tmp_path: Path, app: str) -> None:
+    """A row that a lab left in the store renews in the lab, and nowhere else."""
+    store = SqliteStore(tmp_path / "watchword.db")
+    lab = bench_with(store, replace(POLICY, environment=Environment.LAB))
+    phone = SimulatedPhone(app)
+    instance = lab.enrolled(phone)
+    production = bench_with(store)
+    assert renewal_of(production, phone, instance) is Reason.INSTANCE_TEST
+    # It is refused on what the store says, before anything that the phone could choose.
+    assert production.verifier.calls == []
+    request = phone.renewal(instance.id, lab.challenge(phone, Purpose.RENEW))
+    assert run(lambda: lab.enrolment.renew(request, NOW)).tokens
     store.close()
 
 

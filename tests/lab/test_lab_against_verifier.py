@@ -40,6 +40,7 @@ REASONS = {
         Reason.POLICY_SECURITY_LEVEL,
         Reason.POLICY_ROOT_OF_TRUST_MISSING,
         Reason.POLICY_KEY_ORIGIN,
+        Reason.POLICY_KEY_PURPOSE,
     },
     "repackaged-android": {Reason.POLICY_SIGNING_DIGEST},
     "wrong-app-iphone": {Reason.POLICY_APP_ID},

@@ -21,8 +21,8 @@ from watchword.attestation.interface import (
 )
 from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.policy.rules.key_origin import KeyOrigin
-from watchword.policy.rules.minimum_app_version import is_at_least
-from watchword.policy.service import DEFAULT, appraise, appraise_unverified
+from watchword.policy.rules.minimum_app_version import judge_version
+from watchword.policy.service import DEFAULT_RULES, appraise, appraise_unverified
 from watchword.reasons import Reason
 from watchword.vocabulary import Level, Platform
 
@@ -42,6 +42,7 @@ ANDROID = UnverifiedClaims(
     app=AppClaims((forge.PACKAGE,), {forge.PACKAGE: "42"}, frozenset({forge.SIGNER})),
     boot=BOOT,
     key_generated=True,
+    key_signs=True,
 )
 IDENTITY = AppleApp("TEAM123456", "org.example.clinic")
 APPLE_APP = AppRegistration("ios", IDENTITY, "1.10")
@@ -54,6 +55,7 @@ APPLE = UnverifiedClaims(
     anchor="root",
     app=AppClaims((IDENTITY.app_id,), {IDENTITY.app_id: "1.10.1"}),
     key_generated=True,
+    key_signs=True,
     counter=0,
 )
 
@@ -105,6 +107,7 @@ def test_every_refusal_is_told() -> None:
         app=None,
         boot=None,
         key_generated=False,
+        key_signs=False,
         key_security=KeySecurity.SOFTWARE,
     ) == [
         Reason.POLICY_APP_ID,
@@ -112,8 +115,9 @@ def test_every_refusal_is_told() -> None:
         Reason.POLICY_SECURITY_LEVEL,
         Reason.POLICY_ROOT_OF_TRUST_MISSING,
         Reason.POLICY_KEY_ORIGIN,
+        Reason.POLICY_KEY_PURPOSE,
     ]
-    assert len(DEFAULT) == 5
+    assert len(DEFAULT_RULES) == 6
 
 
 def test_without_an_app_the_app_is_unchecked() -> None:
@@ -188,6 +192,9 @@ def digest(text: bytes) -> bytes:
         ("1.0-beta", "1", False),
         ("-1", "1", False),
         ("²", "1", False),
+        ("٣", "1", False),
+        ("1e3", "1", False),
+        ("2\n", "1", False),
         ("9" * 20, "1", False),
         ("1" + ".1" * 8, "1", False),
         ("2", "one", False),
@@ -195,13 +202,13 @@ def digest(text: bytes) -> bytes:
 )
 def test_versions_are_compared_number_by_number(stated: str, minimum: str, *, holds: bool) -> None:
     """Numbers and not text; what isn't dotted numbers is below everything."""
-    assert is_at_least(stated, minimum) is holds
+    assert (judge_version(stated, minimum) == ()) is holds
 
 
 @given(st.text(max_size=30))
 def test_odd_versions_never_raise(stated: str) -> None:
     """A version is the sender's own text: any of it gives yes or no."""
-    assert is_at_least(stated, "1.2") in {True, False}
+    assert len(judge_version(stated, "1.2")) in {0, 1}
 
 
 def test_version_below_the_minimum() -> None:
@@ -250,6 +257,11 @@ def test_boot(boot: BootClaims | None, reasons: list[Reason]) -> None:
 def test_key_origin() -> None:
     """A key that was imported has been known outside."""
     assert judged(ANDROID, forge.ANDROID_APP, key_generated=False) == [Reason.POLICY_KEY_ORIGIN]
+
+
+def test_key_purpose() -> None:
+    """A key that can't sign proves nothing about a request."""
+    assert judged(ANDROID, forge.ANDROID_APP, key_signs=False) == [Reason.POLICY_KEY_PURPOSE]
 
 
 @pytest.mark.parametrize("member", ["attestation_security", "key_security"])

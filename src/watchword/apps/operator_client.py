@@ -95,14 +95,19 @@ def _object(answer: httpx.Response) -> dict[str, Any]:
 def _error(answer: httpx.Response) -> RefusedError | UnavailableError:
     """Turn a problem of the operator's application into the error that it was."""
     try:
-        reasons = [Reason.from_code(code) for code in _object(answer)["reasons"]]
-    except (KeyError, TypeError):
-        reasons = []
-    if not reasons:
+        problem = _object(answer)
+        refusals = [
+            Refusal(Reason.from_code(code), str(detail))
+            for code, detail in zip(problem["reasons"], problem["details"], strict=True)
+        ]
+    except (KeyError, TypeError, ValueError):
+        refusals = []
+    if not refusals:
         return _foreign(answer)
     if answer.is_server_error:
-        return UnavailableError(reasons[0], "the service can't do it now; see its log")
-    return RefusedError([Refusal(reason) for reason in reasons])
+        first = refusals[0]
+        return UnavailableError(first.reason, first.detail or "the service can't do it now")
+    return RefusedError(refusals)
 
 
 def _foreign(answer: httpx.Response) -> UnavailableError:

@@ -29,12 +29,14 @@ def render(
     *,
     ref: str | None,
     reveal: bool,
+    details: bool = False,
     retry_after: int | None = None,
 ) -> Problem:
     """Return the response for these refusals; the first one decides the class.
 
     :param ref: the opaque reference, None where none could be made.
-    :param reveal: put the reason codes in the open (lab only).
+    :param reveal: put the reason codes in the open (lab and operator only).
+    :param details: put the detail of each refusal beside its code (operator only).
     :param retry_after: seconds, for what is unavailable.
     """
     public = refusals[0].reason.public
@@ -47,6 +49,8 @@ def render(
         document["ref"] = ref
     if reveal:
         document["reasons"] = [refusal.reason.code for refusal in refusals]
+    if details:
+        document["details"] = [refusal.detail for refusal in refusals]
     body = strict_json.dumps(document)
     headers = [
         (b"content-type", MEDIA_TYPE),

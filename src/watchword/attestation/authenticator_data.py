@@ -17,7 +17,7 @@ FLAG_ATTESTED: Final = 0x40
 FLAG_EXTENSIONS: Final = 0x80
 
 LENIENT_EXTENSIONS: Final = "extension_data_without_flag"
-"""Since iOS 27 a CBOR map follows while the flag ED stays clear, against WebAuthn section 6.1."""
+"""In reports: since iOS 27 a CBOR map follows while the flag ED stays clear, against WebAuthn section 6.1."""
 
 _FIXED: Final = 37
 _CREDENTIAL_ID_AT: Final = _FIXED + 16 + 2
@@ -69,7 +69,6 @@ def read_with_credential(data: bytes) -> tuple[AuthenticatorData, AttestedCreden
             Reason.EVIDENCE_MALFORMED, "got authenticator data without a credential"
         )
     key_at = _CREDENTIAL_ID_AT + int.from_bytes(data[_FIXED + 16 : _CREDENTIAL_ID_AT], "big")
-    _require_size(data, key_at)
     key, rest = cbor.decode_prefix(data[key_at:], MAX_AUTHENTICATOR_DATA_BYTES)
     if not isinstance(key, dict):
         raise MalformedError.because(Reason.EVIDENCE_MALFORMED, "got no COSE key")

@@ -31,6 +31,17 @@ MAX_CERTIFICATE_BYTES: Final = 16 * 1024
 P256_SPKI_PREFIX: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
 """What stands before the point in every SubjectPublicKeyInfo of an uncompressed P-256 key (RFC 5480)."""
 
+MAX_EXTENSIONS: Final = 32
+"""Most extensions of a certificate; real ones have up to six."""
+
+_EC_KEY: Final = "1.2.840.10045.2.1"
+_RSA_KEY: Final = "1.2.840.113549.1.1.1"
+_CURVES: Final = frozenset({"1.2.840.10045.3.1.7", "1.3.132.0.34"})
+"""P-256 and P-384 (RFC 5480 section 2.1.1.1): what the vendors sign with."""
+
+MAX_RSA_BITS: Final = 4096
+"""Most bits of an RSA key that verifies; Google's root has as many, and larger ones cost time."""
+
 _KEY_CERT_SIGN: Final = 0x04
 """The bit keyCertSign in the first byte of KeyUsage (RFC 5280 section 4.2.1.3)."""
 
@@ -120,7 +131,7 @@ class Certificate:
     def is_signed_by(self, spki: bytes) -> bool:
         """Tell whether the key in ``spki`` signed this certificate; anything unusual is no."""
         try:
-            key = load_der_public_key(spki)
+            key = _load_issuer_key(spki)
             if isinstance(key, EllipticCurvePublicKey) and self.algorithm in _ECDSA:
                 key.verify(self.signature, self.tbs, ECDSA(_ECDSA[self.algorithm]))
             elif isinstance(key, RSAPublicKey) and self.algorithm in _RSA:
@@ -146,9 +157,8 @@ def read_certificate(data: bytes) -> Certificate:
     if len(fields) < 6:
         _refuse(f"got {len(fields)} fields of a certificate, expected at least 6")
     serial, inner, issuer, validity, subject, spki, *optional = fields
-    algorithm = _algorithm(outer)
     # The outer identifier isn't signed; the inner one is (RFC 5280 section 4.1.1.2).
-    if _algorithm(inner) != algorithm:
+    if inner.raw != outer.raw:
         _refuse("got two different signature algorithms in one certificate")
     der.integer(serial)
     _exactly(der.sequence(validity), 2, "a validity")
@@ -160,7 +170,7 @@ def read_certificate(data: bytes) -> Certificate:
         subject=subject.raw,
         validity=validity,
         spki=spki.raw,
-        algorithm=algorithm,
+        algorithm=_algorithm(inner),
         signature=der.bits(signature),
         extensions=_extensions(optional),
     )
@@ -198,6 +208,29 @@ def is_p256_signature(spki: bytes, signature: bytes, message: bytes) -> bool:
     return True
 
 
+def _load_issuer_key(spki: bytes) -> EllipticCurvePublicKey | RSAPublicKey | None:
+    """Return a key of the kinds that vendors sign with, None for any other.
+
+    The kind is read before ``cryptography`` loads anything: loading an odd group, or verifying
+    under a huge modulus, is work that a stranger would choose.
+
+    :raises UnsupportedAlgorithm, ValueError: by ``cryptography``, for what isn't a key.
+    """
+    try:
+        algorithm, _ = _exactly(der.sequence(der.read(spki)), 2, "a public key")
+        kind = _algorithm(algorithm)
+        if kind == _EC_KEY and der.object_identifier(der.sequence(algorithm)[-1]) not in _CURVES:
+            return None
+    except MalformedError:
+        return None
+    if kind not in {_EC_KEY, _RSA_KEY}:
+        return None
+    key = load_der_public_key(spki)
+    if isinstance(key, RSAPublicKey):
+        return key if key.key_size <= MAX_RSA_BITS else None
+    return key if isinstance(key, EllipticCurvePublicKey) else None
+
+
 def _algorithm(tlv: Tlv) -> str:
     """Return the object identifier of an AlgorithmIdentifier; parameters may be anything.
 
@@ -222,6 +255,8 @@ def _extensions(optional: list[Tlv]) -> Mapping[str, bytes]:
             name = der.object_identifier(members[0])
             if name in found:
                 _refuse(f"got the extension {name} twice")
+            if len(found) == MAX_EXTENSIONS:
+                _refuse(f"got more than {MAX_EXTENSIONS} extensions")
             found[name] = der.octets(members[-1])
     return found
 

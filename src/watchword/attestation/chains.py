@@ -12,15 +12,13 @@ from itertools import pairwise
 from watchword.attestation.certificates import Certificate, read_certificate
 from watchword.ports import Anchor, RevocationStatus
 from watchword.reasons import MalformedError, Reason, Refusal
+from watchword.vocabulary import AnchorKind
 
 MAX_CERTIFICATES = 6
 """Most certificates of a chain; the longest real one has five."""
 
 MAX_CHAIN_BYTES = 32 * 1024
 """Most bytes of all certificates; the largest real chain has 5.6 kB."""
-
-SOFTWARE = "software"
-"""Kind of an anchor that is known to vouch for nothing but software."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +55,32 @@ def read_chain(ders: Sequence[bytes]) -> tuple[Certificate, ...]:
         try:
             chain.append(read_certificate(data))
         except MalformedError as error:
-            raise unreadable(f"certificate {index}", error) from None
+            raise error.as_reason(Reason.EVIDENCE_MALFORMED, f"certificate {index}") from None
     return tuple(chain)
-
-
-def unreadable(what: str, error: MalformedError) -> MalformedError:
-    """Return the error that says which part of the evidence could not be read."""
-    detail = error.refusals[0].detail
-    return MalformedError([Refusal(Reason.EVIDENCE_MALFORMED, f"{what}: {detail}")])
 
 
 def find_anchor(chain: Sequence[Certificate], anchors: Sequence[Anchor]) -> Anchored | None:
     """Return the anchor that the last certificate is, or was signed by; None if there is none.
 
-    Compared by public key: roots are re-issued with new dates under the same key.
+    Compared by public key: roots are re-issued with new dates under the same key.  A key that is
+    known for vouching for software vouches for nothing else, under whatever other kind it was added.
     """
     last = chain[-1]
     for anchor in anchors:
         if last.spki == anchor.spki:
-            return Anchored(anchor, included=True)
+            return Anchored(_least_of_key(anchor, anchors), included=True)
     for anchor in anchors:
         if last.issuer == anchor.subject and last.is_signed_by(anchor.spki):
-            return Anchored(anchor, included=False)
+            return Anchored(_least_of_key(anchor, anchors), included=False)
     return None
+
+
+def _least_of_key(found: Anchor, anchors: Sequence[Anchor]) -> Anchor:
+    """Return the software anchor that has the same key, else the one that was found."""
+    for anchor in anchors:
+        if anchor.kind == AnchorKind.SOFTWARE and anchor.spki == found.spki:
+            return anchor
+    return found
 
 
 def anchor_refusals(
@@ -91,7 +92,7 @@ def anchor_refusals(
             Reason.ATTESTATION_ANCHOR_UNKNOWN,
             f"got a chain of {len(chain)} that ends at none of {len(anchors)} known keys",
         )
-    elif anchored.anchor.kind == SOFTWARE:
+    elif anchored.anchor.kind == AnchorKind.SOFTWARE:
         yield Refusal(Reason.ATTESTATION_ANCHOR_SOFTWARE, f"got the root {anchored.anchor.name}")
     known = {anchor.spki for anchor in anchors}
     if any(certificate.spki in known for certificate in chain[:-1]):
@@ -157,9 +158,14 @@ def validity_refusals(
 
 
 def revocation_refusals(
-    chain: Sequence[Certificate], revocation: RevocationStatus
+    chain: Sequence[Certificate], revocation: RevocationStatus | None
 ) -> Iterator[Refusal]:
-    """Yield each certificate that the vendor withdrew; a suspended one isn't trusted either."""
+    """Yield each certificate that the vendor withdrew; a suspended one isn't trusted either.
+
+    :param revocation: None knows of none (claims then list it as unchecked).
+    """
+    if revocation is None:
+        return
     for index, certificate in enumerate(chain):
         entry = revocation.find(certificate.serial_hex)
         if entry is not None:

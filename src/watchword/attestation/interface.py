@@ -68,6 +68,12 @@ class AppRegistration:
         """Return the platform that the identity belongs to."""
         return Platform.IOS if isinstance(self.identity, AppleApp) else Platform.ANDROID
 
+    @property
+    def app_id(self) -> str:
+        """Return the vendor's name of the app, under which evidence names it: App ID or package."""
+        identity = self.identity
+        return identity.app_id if isinstance(identity, AppleApp) else identity.package
+
 
 @dataclass(frozen=True, slots=True)
 class AppAttestAttestation:
@@ -174,6 +180,7 @@ class UnverifiedClaims:
     :param anchor: name of the anchor at the end of the chain, None if none was recognised.
     :param counter: App Attest's counter; None elsewhere.
     :param key_generated: Android: origin GENERATED in the hardware list; Apple: always True.
+    :param key_signs: Android: purpose SIGN in the hardware list; Apple: always True.
     :param fields: the vendor's own fields under the vendor's own names, for people.
     :param leniencies: deviations from the encoding rules that were let pass, each by name.
     :param unchecked: checks that were left out, each by name, because nothing was expected.
@@ -188,6 +195,7 @@ class UnverifiedClaims:
     app: AppClaims | None = None
     boot: BootClaims | None = None
     key_generated: bool = False
+    key_signs: bool = False
     counter: int | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     leniencies: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ policy decides.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from watchword.encoding import der
 from watchword.encoding.der import Tlv
@@ -18,6 +18,7 @@ from watchword.reasons import MalformedError, Reason
 KEY_DESCRIPTION: Final = "1.3.6.1.4.1.11129.2.1.17"
 """Object identifier of the extension."""
 
+TAG_PURPOSE: Final = 1
 TAG_ORIGIN: Final = 702
 TAG_ROOT_OF_TRUST: Final = 704
 TAG_APPLICATION_ID: Final = 709
@@ -25,13 +26,21 @@ TAG_APPLICATION_ID: Final = 709
 ORIGIN_GENERATED: Final = 0
 """KeyOrigin GENERATED: the key was made inside and never was outside."""
 
+PURPOSE_SIGN: Final = 2
+"""KeyPurpose SIGN: the key may sign what an app hands to it."""
+
 LENIENT_BOOLEAN: Final = "boolean_not_canonical"
+"""In reports: TRUE was written as another byte than FF (X.690 section 11.1)."""
+
 LENIENT_ORDER: Final = "authorization_list_unsorted"
+"""In reports: the tags of a list weren't in ascending order, as the schema has them."""
 
 WITHHELD: Final = "withheld"
 """What stands in reports in place of a device's identifier."""
 
 _UNIQUE: Final = frozenset({"serial", "imei", "meid", "secondImei"})
+_UNIQUE_TAGS: Final = frozenset({"713", "714", "715", "723"})
+"""Their numbers, under which they stand where a device wrote them in another type."""
 
 _INTEGERS: Final = {
     2: "algorithm",
@@ -52,7 +61,7 @@ _INTEGERS: Final = {
     718: "vendorPatchLevel",
     719: "bootPatchLevel",
 }
-_INTEGER_SETS: Final = {1: "purpose", 5: "digest", 6: "padding", 203: "mgfDigest"}
+_INTEGER_SETS: Final = {TAG_PURPOSE: "purpose", 5: "digest", 6: "padding", 203: "mgfDigest"}
 _OCTETS: Final = {724: "moduleHash"}
 _DEVICE: Final = {
     710: "brand",
@@ -84,14 +93,21 @@ class VerifiedBootState(IntEnum):
     FAILED = 3
 
 
+Number = TypeVar("Number", SecurityLevel, VerifiedBootState)
+
+
 @dataclass(frozen=True, slots=True)
 class RootOfTrust:
-    """Hold what the boot loader told the secure hardware; the hash exists since version 3."""
+    """Hold what the boot loader told the secure hardware; the hash exists since version 3.
+
+    :param canonical: ``device_locked`` was written as DER has it.
+    """
 
     verified_boot_key: bytes
     device_locked: bool
     state: VerifiedBootState
     verified_boot_hash: bytes | None
+    canonical: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +126,25 @@ class AuthorizationList:
     root_of_trust: RootOfTrust | None
     application_id: ApplicationId | None
     origin: int | None
+    purposes: frozenset[int]
+
+    @property
+    def is_sorted(self) -> bool:
+        """Tell whether the tags ascend."""
+        return list(self.tags) == sorted(self.tags)
+
+    @property
+    def leniencies(self) -> tuple[str, ...]:
+        """Return the deviations that were let pass."""
+        canonical = self.root_of_trust is None or self.root_of_trust.canonical
+        return (() if self.is_sorted else (LENIENT_ORDER,)) + (
+            () if canonical else (LENIENT_BOOLEAN,)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class KeyDescription:
-    """Hold the whole extension, and which deviations were let pass while it was read."""
+    """Hold the whole extension."""
 
     attestation_version: int
     attestation_security: SecurityLevel
@@ -124,7 +154,11 @@ class KeyDescription:
     unique_id: bytes
     software: AuthorizationList
     hardware: AuthorizationList
-    leniencies: tuple[str, ...]
+
+    @property
+    def leniencies(self) -> tuple[str, ...]:
+        """Return the deviations that were let pass, each once."""
+        return tuple(dict.fromkeys(self.software.leniencies + self.hardware.leniencies))
 
 
 def read_key_description(content: bytes) -> KeyDescription:
@@ -135,17 +169,15 @@ def read_key_description(content: bytes) -> KeyDescription:
     members = der.sequence(der.read(content))
     if len(members) != 8:
         _refuse(f"got a KeyDescription of {len(members)} members, expected 8")
-    leniencies: list[str] = []
     return KeyDescription(
         attestation_version=der.integer(members[0]),
-        attestation_security=_security_level(members[1]),
+        attestation_security=_enumerated(members[1], SecurityLevel),
         keymaster_version=der.integer(members[2]),
-        keymaster_security=_security_level(members[3]),
+        keymaster_security=_enumerated(members[3], SecurityLevel),
         challenge=der.octets(members[4]),
         unique_id=der.octets(members[5]),
-        software=_authorization_list(members[6], leniencies),
-        hardware=_authorization_list(members[7], leniencies),
-        leniencies=tuple(dict.fromkeys(leniencies)),
+        software=_authorization_list(members[6]),
+        hardware=_authorization_list(members[7]),
     )
 
 
@@ -179,19 +211,24 @@ def withhold_identifiers(described: Mapping[str, Any]) -> dict[str, Any]:
                 key: WITHHELD if key in _UNIQUE else value
                 for key, value in entries["attestationId"].items()
             }
+        if "otherTags" in entries:
+            entries["otherTags"] = {
+                tag: WITHHELD if tag in _UNIQUE_TAGS else value
+                for tag, value in entries["otherTags"].items()
+            }
         public[name] = entries
     return public
 
 
-def _security_level(tlv: Tlv) -> SecurityLevel:
+def _enumerated(tlv: Tlv, kind: type[Number]) -> Number:
     number = der.integer(tlv)
     try:
-        return SecurityLevel(number)
+        return kind(number)
     except ValueError:
-        _refuse(f"got security level {number}, expected 0, 1 or 2")
+        _refuse(f"got {kind.__name__} {number}, expected 0 to {max(kind)}")
 
 
-def _authorization_list(tlv: Tlv, leniencies: list[str]) -> AuthorizationList:
+def _authorization_list(tlv: Tlv) -> AuthorizationList:
     tags: dict[int, Tlv] = {}
     for tagged in der.sequence(tlv):
         if tagged.tag_class != der.CONTEXT:
@@ -199,39 +236,30 @@ def _authorization_list(tlv: Tlv, leniencies: list[str]) -> AuthorizationList:
         if tagged.number in tags:
             _refuse(f"got tag {tagged.number} twice in an authorization list")
         tags[tagged.number] = der.explicit(tagged)
-    if list(tags) != sorted(tags):
-        leniencies.append(LENIENT_ORDER)
     root = tags.get(TAG_ROOT_OF_TRUST)
     application = tags.get(TAG_APPLICATION_ID)
     return AuthorizationList(
         tags=tags,
-        root_of_trust=None if root is None else _root_of_trust(root, leniencies),
+        root_of_trust=None if root is None else _root_of_trust(root),
         application_id=None if application is None else _application_id(application),
         origin=der.integer(tags[TAG_ORIGIN]) if TAG_ORIGIN in tags else None,
+        purposes=frozenset(map(der.integer, der.set_of(tags[TAG_PURPOSE])))
+        if TAG_PURPOSE in tags
+        else frozenset(),
     )
 
 
-def _root_of_trust(tlv: Tlv, leniencies: list[str]) -> RootOfTrust:
+def _root_of_trust(tlv: Tlv) -> RootOfTrust:
     members = der.sequence(tlv)
     if len(members) not in {3, 4}:
         _refuse(f"got a RootOfTrust of {len(members)} members, expected 3 or 4")
-    locked = der.boolean(members[1])
-    if members[1].content not in {b"\x00", b"\xff"}:
-        leniencies.append(LENIENT_BOOLEAN)
     return RootOfTrust(
         verified_boot_key=der.octets(members[0]),
-        device_locked=locked,
-        state=_boot_state(members[2]),
+        device_locked=der.boolean(members[1]),
+        state=_enumerated(members[2], VerifiedBootState),
         verified_boot_hash=der.octets(members[3]) if len(members) == 4 else None,
+        canonical=members[1].content in {b"\x00", b"\xff"},
     )
-
-
-def _boot_state(tlv: Tlv) -> VerifiedBootState:
-    number = der.integer(tlv)
-    try:
-        return VerifiedBootState(number)
-    except ValueError:
-        _refuse(f"got boot state {number}, expected 0 to 3")
 
 
 def _application_id(tlv: Tlv) -> ApplicationId:
@@ -239,7 +267,7 @@ def _application_id(tlv: Tlv) -> ApplicationId:
     members = der.sequence(der.read(der.octets(tlv)))
     if len(members) != 2:
         _refuse(f"got an AttestationApplicationId of {len(members)} members, expected 2")
-    packages = []
+    packages: dict[str, int] = {}
     for package in der.set_of(members[0]):
         fields = der.sequence(package)
         if len(fields) != 2:
@@ -248,9 +276,11 @@ def _application_id(tlv: Tlv) -> ApplicationId:
             name = der.octets(fields[0]).decode("utf-8")
         except UnicodeDecodeError:
             _refuse("got a package name that isn't UTF-8")
-        packages.append((name, der.integer(fields[1])))
+        if name in packages:
+            _refuse("got a package twice")
+        packages[name] = der.integer(fields[1])
     return ApplicationId(
-        tuple(packages), tuple(der.octets(item) for item in der.set_of(members[1]))
+        tuple(packages.items()), tuple(der.octets(item) for item in der.set_of(members[1]))
     )
 
 
@@ -283,7 +313,7 @@ def _describe_list(authorizations: AuthorizationList) -> dict[str, Any]:
         described["attestationId"] = device
     if others:
         described["otherTags"] = others
-    described["_tagsAscending"] = list(authorizations.tags) == sorted(authorizations.tags)
+    described["_tagsAscending"] = authorizations.is_sorted
     return described
 
 

@@ -37,6 +37,4 @@ def read_bytes(name: str, value: Any) -> bytes:
     try:
         return base64url.decode(value, limit=MAX_EVIDENCE_BYTES)
     except MalformedError as error:
-        raise MalformedError.because(
-            Reason.EVIDENCE_MALFORMED, f"{name}: {error.refusals[0].detail}"
-        ) from None
+        raise error.as_reason(Reason.EVIDENCE_MALFORMED, name) from None

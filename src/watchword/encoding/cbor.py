@@ -6,12 +6,16 @@ refused.  The order of keys and the shortest form of a number don't change what 
 not judged.
 """
 
+from collections.abc import Iterator
 from typing import NoReturn
 
 from watchword.reasons import MalformedError, Reason
 
 MAX_DEPTH = 8
 """Most levels of arrays and maps; an App Attest object has three."""
+
+MAX_ITEMS = 256
+"""Most items in all, keys included; an App Attest object has about 13."""
 
 Value = int | bytes | str | bool | list["Value"] | dict[int | str, "Value"] | None
 """What can be read: integers of 64 bits, byte and text strings, arrays, maps, booleans, null."""
@@ -42,12 +46,14 @@ def decode_prefix(data: bytes, limit: int) -> tuple[Value, bytes]:
     """
     if len(data) > limit:
         _refuse(f"got {len(data)} bytes, expected at most {limit}")
-    value, end = _item(data, 0, 0)
+    value, end = _item(data, 0, 0, iter(range(MAX_ITEMS)))
     return value, data[end:]
 
 
-def _item(data: bytes, at: int, depth: int) -> tuple[Value, int]:
-    """Read one item; return it and the offset behind it."""
+def _item(data: bytes, at: int, depth: int, budget: Iterator[int]) -> tuple[Value, int]:
+    """Read one item and take it off the budget; return it and the offset behind it."""
+    if next(budget, None) is None:
+        _refuse(f"got more than {MAX_ITEMS} items")
     major, argument, at = _head(data, at)
     if major == 0:
         return argument, at
@@ -66,7 +72,7 @@ def _item(data: bytes, at: int, depth: int) -> tuple[Value, int]:
         if argument > len(data) - at:
             _refuse("got more items than bytes")
         read = _array if major == 4 else _map
-        return read(data, at, argument, depth + 1)
+        return read(data, at, argument, depth + 1, budget)
     if major == 7 and argument in _SIMPLE:
         return _SIMPLE[argument], at
     raise MalformedError.because(
@@ -91,26 +97,30 @@ def _head(data: bytes, at: int) -> tuple[int, int, int]:
     return major, int.from_bytes(data[at : at + size], "big"), at + size
 
 
-def _array(data: bytes, at: int, count: int, depth: int) -> tuple[list[Value], int]:
+def _array(
+    data: bytes, at: int, count: int, depth: int, budget: Iterator[int]
+) -> tuple[list[Value], int]:
     """Read the items of an array."""
     items: list[Value] = []
     for _ in range(count):
-        item, at = _item(data, at, depth)
+        item, at = _item(data, at, depth, budget)
         items.append(item)
     return items, at
 
 
-def _map(data: bytes, at: int, count: int, depth: int) -> tuple[dict[int | str, Value], int]:
+def _map(
+    data: bytes, at: int, count: int, depth: int, budget: Iterator[int]
+) -> tuple[dict[int | str, Value], int]:
     """Read the pairs of a map; refuse a key that occurs twice."""
     pairs: dict[int | str, Value] = {}
     for _ in range(count):
-        key, at = _item(data, at, depth)
+        key, at = _item(data, at, depth, budget)
         # A boolean is an int in Python, and True would take the place of 1.
         if isinstance(key, bool) or not isinstance(key, int | str):
             _refuse("got a map key that is neither an integer nor text")
         if key in pairs:
             _refuse("got a duplicate key")
-        pairs[key], at = _item(data, at, depth)
+        pairs[key], at = _item(data, at, depth, budget)
     return pairs, at
 
 

@@ -37,8 +37,11 @@ MAX_TAG_BYTES: Final = 4
 MAX_LENGTH_BYTES: Final = 4
 """Most bytes of a length in the long form."""
 
-MAX_INTEGER_BYTES: Final = 2048
-"""Most bytes of an INTEGER: room for an RSA modulus of 16,384 bits, and none for a long sum."""
+MAX_INTEGER_BYTES: Final = 64
+"""Most bytes of an INTEGER: room for every serial, and none for a number that Python refuses to print."""
+
+MAX_ELEMENTS: Final = 128
+"""Most elements within one; the longest list of a real device has 17."""
 
 _UTC_TIME_DIGITS: Final = 12
 _GENERALIZED_TIME_DIGITS: Final = 14
@@ -68,42 +71,28 @@ def read(data: bytes) -> Tlv:
 
     :raises MalformedError: with ``encoding.der``; also for bytes after the element.
     """
-    tlv, rest = read_prefix(data)
-    if rest:
-        _refuse(f"got {len(rest)} bytes after the element")
+    tlv, end = _read_at(data, 0)
+    if end < len(data):
+        _refuse(f"got {len(data) - end} bytes after the element")
     return tlv
-
-
-def read_prefix(data: bytes) -> tuple[Tlv, bytes]:
-    """Return the first element in ``data`` and the bytes behind it.
-
-    :raises MalformedError: with ``encoding.der``.
-    """
-    if not data:
-        _refuse("got nothing, expected an element")
-    first = data[0]
-    number, at = first & 0x1F, 1
-    if number == 0x1F:
-        number, at = _long_number(data)
-    length, at = _length(data, at)
-    end = at + length
-    if end > len(data):
-        _refuse(f"got {len(data) - at} bytes of content, expected {length}")
-    tlv = Tlv(first >> 6, bool(first & 0x20), number, data[at:end], data[:end])
-    return tlv, data[end:]
 
 
 def children(tlv: Tlv) -> Iterator[Tlv]:
     """Yield the elements within a constructed one.
 
-    :raises MalformedError: with ``encoding.der``, while it is iterated.
+    :raises MalformedError: with ``encoding.der``, while it is iterated; also beyond
+        :data:`MAX_ELEMENTS`.
     """
     if not tlv.constructed:
         _refuse("got a primitive element, expected a constructed one")
-    rest = tlv.content
-    while rest:
-        child, rest = read_prefix(rest)
+    at = 0
+    for _ in range(MAX_ELEMENTS):
+        if at == len(tlv.content):
+            return
+        child, at = _read_at(tlv.content, at)
         yield child
+    if at < len(tlv.content):
+        _refuse(f"got more than {MAX_ELEMENTS} elements within one")
 
 
 def sequence(tlv: Tlv) -> tuple[Tlv, ...]:
@@ -198,10 +187,26 @@ def _typed(tlv: Tlv, number: int) -> Tlv:
     return tlv
 
 
-def _long_number(data: bytes) -> tuple[int, int]:
+def _read_at(data: bytes, start: int) -> tuple[Tlv, int]:
+    """Read the element at ``start``; return it and the offset behind it."""
+    if start >= len(data):
+        _refuse("got nothing, expected an element")
+    first = data[start]
+    number, at = first & 0x1F, start + 1
+    if number == 0x1F:
+        number, at = _long_number(data, at)
+    length, at = _length(data, at)
+    end = at + length
+    if end > len(data):
+        _refuse(f"got {len(data) - at} bytes of content, expected {length}")
+    tlv = Tlv(first >> 6, bool(first & 0x20), number, data[at:end], data[start:end])
+    return tlv, end
+
+
+def _long_number(data: bytes, start: int) -> tuple[int, int]:
     """Read a tag number above 30; return it and the offset behind it."""
     number = 0
-    for at, byte in enumerate(data[1 : 1 + MAX_TAG_BYTES], start=2):
+    for at, byte in enumerate(data[start : start + MAX_TAG_BYTES], start=start + 1):
         number = number << 7 | byte & 0x7F
         if not byte & 0x80:
             return number, at

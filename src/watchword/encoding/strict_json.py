@@ -17,7 +17,8 @@ MAX_DIGITS = 19
 """Most digits of an integer: 64 bits.  Longer ones make Python's int() quadratic."""
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
-_BRACKET = re.compile(r"[\[\]{}]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
 
 def loads(data: bytes, limit: int) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def loads(data: bytes, limit: int) -> dict[str, Any]:
         _refuse("got bytes that aren't UTF-8")
     if text.startswith("\ufeff"):
         _refuse("got a byte order mark")
-    if _depth(text) > MAX_DEPTH:
+    if _is_deep(text):
         _refuse(f"got nesting deeper than {MAX_DEPTH}")
     try:
         value = json.loads(
@@ -69,16 +70,15 @@ def _is_encodable(value: Any) -> bool:
     return True
 
 
-def _depth(text: str) -> int:
-    """Return the deepest nesting of brackets outside of strings, without recursion."""
-    depth = deepest = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
-        if bracket in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest
+def _is_deep(text: str) -> bool:
+    """Tell whether brackets outside of strings nest deeper than allowed, without recursion.
+
+    Each round takes the innermost pairs away, so that as many levels as rounds are gone in the end.
+    """
+    brackets = _STRING.sub("", text).encode().translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+    return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

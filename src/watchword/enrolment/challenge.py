@@ -8,6 +8,7 @@ length in front, so that no two triples give the same input.
 import hmac
 from datetime import UTC, datetime, timedelta
 
+from watchword.encoding import length_prefixed
 from watchword.enrolment.interface import CHALLENGE_SECONDS
 from watchword.ports import ChallengeUse, Entropy
 from watchword.reasons import MalformedError, Reason, RefusedError
@@ -68,8 +69,5 @@ def check(
 
 
 def _mac(body: bytes, app: str, purpose: Purpose, issuer: str, key: bytes) -> bytes:
-    context = b"".join(
-        len(part).to_bytes(4, "big") + part
-        for part in (issuer.encode(), app.encode(), purpose.value.encode())
-    )
+    context = length_prefixed.join(issuer.encode(), app.encode(), purpose.value.encode())
     return hmac.digest(key, _LABEL + body + context, "sha256")

@@ -4,23 +4,21 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from watchword.attestation.certificates import load_p256
 from watchword.attestation.interface import (
-    AppleApp,
     AppRegistration,
     EvidenceFormat,
     Expected,
-    RenewalExamination,
     Trust,
-    UnverifiedClaims,
 )
 from watchword.attestation.members import FORMAT
 from watchword.attestation.registry import find_format
 from watchword.attestation.service import verify, verify_renewal
-from watchword.enrolment.interface import AppraisedEvidence
-from watchword.policy.rules.minimum_app_version import is_at_least
-from watchword.policy.service import appraise
+from watchword.enrolment.interface import AppraisedEvidence, AppraisedRenewal
+from watchword.policy.service import appraise, appraise_renewal
 from watchword.ports import Instance
 from watchword.reasons import Reason, RefusedError
+from watchword.tokens.jwk import jwk_from_public_key
 
 
 class RegisteredFormats:
@@ -45,26 +43,25 @@ class RegisteredFormats:
         if verdict.refusals:
             raise RefusedError(verdict.refusals)
         claims = verified.claims
+        key = load_p256(claims.public_key)
+        assert key is not None  # Verification lets no other key pass.
         return AppraisedEvidence(
             format=evidence_format.name,
             level=verdict.level,
             attested_key=claims.public_key,
-            app_version=_version(claims, app),
+            attested_jwk=jwk_from_public_key(key),
+            app_version=None if claims.app is None else claims.app.versions.get(app.app_id),
             counter=claims.counter or 0,
         )
 
-    def examine_renewal(
+    def appraise_renewal(
         self,
         evidence: Mapping[str, Any],
         statement: bytes,
         instance: Instance,
         app: AppRegistration,
-    ) -> RenewalExamination:
-        """See :meth:`watchword.enrolment.interface.EvidenceVerifier.examine_renewal`.
-
-        Only a version that the evidence states is judged anew: an app that was updated keeps its
-        key, so that the version of its enrolment says nothing about today.
-        """
+    ) -> AppraisedRenewal:
+        """See :meth:`watchword.enrolment.interface.EvidenceVerifier.appraise_renewal`."""
         evidence_format = _format_for(evidence, app)
         if evidence_format.name != instance.format:
             raise RefusedError.because(
@@ -73,12 +70,10 @@ class RegisteredFormats:
             )
         renewal = evidence_format.read_renewal(evidence)
         examined = verify_renewal(renewal, statement, instance.attested_key, app)
-        stated, minimum = examined.app_version, app.minimum_version
-        if stated is not None and minimum is not None and not is_at_least(stated, minimum):
-            raise RefusedError.because(
-                Reason.POLICY_APP_VERSION, f"got an older version, expected at least {minimum}"
-            )
-        return examined
+        refusals = appraise_renewal(examined.app_version, app)
+        if refusals:
+            raise RefusedError(refusals)
+        return AppraisedRenewal(examined.counter, examined.app_version)
 
 
 def _format_for(evidence: Mapping[str, Any], app: AppRegistration) -> EvidenceFormat:
@@ -89,10 +84,3 @@ def _format_for(evidence: Mapping[str, Any], app: AppRegistration) -> EvidenceFo
             f"got {evidence_format.name}, expected evidence of {app.platform.value}",
         )
     return evidence_format
-
-
-def _version(claims: UnverifiedClaims, app: AppRegistration) -> str | None:
-    """Return the version that the evidence states for the registered app."""
-    identity = app.identity
-    name = identity.app_id if isinstance(identity, AppleApp) else identity.package
-    return None if claims.app is None else claims.app.versions.get(name)

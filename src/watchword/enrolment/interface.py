@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from watchword.attestation.interface import AppRegistration, RenewalExamination
+from watchword.attestation.interface import AppRegistration
 from watchword.ports import Instance
 from watchword.vocabulary import Environment, Level, Purpose
 
@@ -43,7 +43,7 @@ class EnrolmentPolicy:
 
     :param apps: by app id.
     :param audiences: by app id: the API audiences that this app may ask tokens for.
-    :param minimum_level: instances below it aren't enrolled.
+    :param minimum_level: instances below it are neither enrolled nor renewed.
     :param token_lifetime: seconds, 30 to 3600.
     """
 
@@ -97,15 +97,28 @@ class RenewalRequest:
 class AppraisedEvidence:
     """Hold what enrolment needs of evidence that was verified and that policy accepted.
 
-    :param attested_key: SPKI DER.
+    :param attested_key: SPKI DER of a key on P-256; ``attested_jwk`` is the same key as a JWK.
     :param counter: App Attest's counter; 0 where the format has none.
     """
 
     format: str
     level: Level
     attested_key: bytes
+    attested_jwk: Mapping[str, str]
     app_version: str | None
     counter: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AppraisedRenewal:
+    """Hold what a renewal needs of evidence that was verified and that policy accepted.
+
+    :param counter: to be compared and set by the store; None where the format has none.
+    :param app_version: as the evidence states it, None where it states none.
+    """
+
+    counter: int | None
+    app_version: str | None = None
 
 
 class EvidenceVerifier(Protocol):
@@ -123,13 +136,13 @@ class EvidenceVerifier(Protocol):
         :raises RefusedError: with what the format or the policy holds against it.
         """
 
-    def examine_renewal(
+    def appraise_renewal(
         self,
         evidence: Mapping[str, Any],
         statement: bytes,
         instance: Instance,
         app: AppRegistration,
-    ) -> RenewalExamination:
+    ) -> AppraisedRenewal:
         """Verify evidence that renews this instance, and let policy judge what it states anew.
 
         :raises RefusedError: with what the format or the policy holds against it.

@@ -2,7 +2,7 @@
 
 import hmac
 
-from watchword.encoding import base64url
+from watchword.encoding import base64url, length_prefixed
 
 _LABEL = b"watchword/subject/v1"
 
@@ -15,6 +15,5 @@ def pairwise_subject(instance_id: str, audience: str, key: bytes) -> str:
 
     :param key: the service's pairwise key; another key makes strangers of all instances.
     """
-    parts = (instance_id.encode(), audience.encode())
-    message = _LABEL + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    message = _LABEL + length_prefixed.join(instance_id.encode(), audience.encode())
     return base64url.encode(hmac.digest(key, message, "sha256"))

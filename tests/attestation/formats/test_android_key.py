@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.attestation import forge
@@ -30,7 +31,8 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.attestation.service import examine
-from watchword.encoding import base64url
+from watchword.encoding import base64url, der
+from watchword.policy.service import appraise_unverified
 from watchword.reasons import MalformedError, Reason
 
 FORMAT = AndroidKey()
@@ -157,6 +159,39 @@ def test_software_root(google: forge.Google) -> None:
     assert reasons(found) == [Reason.ATTESTATION_ANCHOR_SOFTWARE]
 
 
+@pytest.mark.parametrize("root", [True, False])
+@pytest.mark.parametrize("kind", ["production", "lab"])
+@pytest.mark.parametrize("software_first", [True, False])
+def test_software_wins_over_whatever_else_its_key_is_known_as(
+    google: forge.Google, kind: str, *, root: bool, software_first: bool
+) -> None:
+    """A root whose private key is public isn't promoted by adding it again, under any name or place."""
+    software = replace(google.root.anchor("android-key", "software"), subject=b"")
+    anchors = [software, google.root.anchor("android-key", kind)]
+    trust = forge.trust(*(anchors if software_first else anchors[::-1]))
+    assert reasons(judge(google.evidence(root=root), trust)) == [Reason.ATTESTATION_ANCHOR_SOFTWARE]
+
+
+@pytest.mark.parametrize(
+    ("purposes", "signs"), [((2,), True), ((3, 2), True), ((7,), False), ((), False), (None, False)]
+)
+def test_purpose_of_the_hardware_list(
+    google: forge.Google, purposes: tuple[int, ...] | None, *, signs: bool
+) -> None:
+    """A key for attestation alone (7) doesn't sign, whatever Android's own list says."""
+    content = None if purposes is None else forge.tlv(0x31, *map(forge.integer, purposes))
+    hardware = forge.hardware_tags(tag_1=content)
+    software = {1: forge.tlv(0x31, forge.integer(2)), 709: forge.application_id()}
+    leaf = google.leaf(forge.key_description(hardware=hardware, software=software))
+    found = judge(google.evidence(leaf), forge.trust(google.anchor))
+    assert found.refusals == ()
+    assert found.claims is not None
+    assert found.claims.key_signs is signs
+    verdict = appraise_unverified(found.claims, forge.ANDROID_APP)
+    expected = [] if signs else [Reason.POLICY_KEY_PURPOSE]
+    assert [refusal.reason for refusal in verdict.refusals] == expected
+
+
 def test_leaf_alone_and_leaf_signed_by_the_root(google: forge.Google) -> None:
     """A leaf without an issuer in the chain is refused even if a root signed it."""
     leaf = forge.certify(
@@ -186,6 +221,27 @@ def test_unreadable_chains(chain: Sequence[bytes], google: forge.Google) -> None
     found = judge(AndroidKeyChain(tuple(chain)), forge.trust(google.anchor))
     assert found.claims is None
     assert reasons(found)[0] in {Reason.ATTESTATION_CHAIN_LENGTH, Reason.EVIDENCE_MALFORMED}
+
+
+def test_chains_are_capped(google: forge.Google) -> None:
+    """Certificates that can be read are counted and weighed before they are."""
+    chain = google.evidence().chain
+    for size, refused in ((2, False), (3, True)):
+        found = judge(AndroidKeyChain((*chain, *chain[:size])), forge.trust(google.anchor))
+        assert (reasons(found) == [Reason.ATTESTATION_CHAIN_LENGTH]) is refused
+    padding = [(x509.ObjectIdentifier("1.2.3"), b"x" * 12_000)]
+    heavy = [forge.certify(forge.name(), None, extensions=padding).der] * 3
+    found = judge(AndroidKeyChain(tuple(heavy)), forge.trust(google.anchor))
+    assert reasons(found) == [Reason.ATTESTATION_CHAIN_LENGTH]
+
+
+def test_only_androids_own_list_names_the_app(google: forge.Google) -> None:
+    """The application id belongs in the software list; nothing else says which app asked."""
+    hardware = {**forge.hardware_tags(), 709: forge.application_id()}
+    leaf = google.leaf(forge.key_description(software={}, hardware=hardware))
+    claims = judge(google.evidence(leaf), forge.trust(google.anchor)).claims
+    assert claims is not None
+    assert claims.app is None
 
 
 def test_truncated_certificate(google: forge.Google) -> None:
@@ -271,6 +327,45 @@ def test_factory_attester_that_is_no_ca_is_let_pass_and_told() -> None:
     assert found.claims.leniencies == (LENIENT_NOT_CA,)
 
 
+@pytest.mark.parametrize("root", [True, False])
+def test_a_vendors_leaf_without_a_description_cannot_issue(
+    google: forge.Google, *, root: bool
+) -> None:
+    """The leniency is for the depth of factory keys: a key that they certified issues nothing.
+
+    Its owner would sign a leaf with any KeyDescription; no other certificate then has one.
+    """
+    certified = forge.certify(
+        forge.name(title="TEE", serial_number="unit"), google.attester, ca=False, signs=False
+    )
+    leaf = replace(google, attester=certified).leaf()
+    chain = (leaf.der, certified.der, *google.evidence(root=root).chain[1:])
+    found = judge(AndroidKeyChain(chain), forge.trust(google.anchor))
+    assert reasons(found) == [Reason.ATTESTATION_CHAIN_NOT_CA]
+
+
+def test_numbers_too_long_to_print_are_malformed() -> None:
+    """Python refuses to print a number of 4,301 digits: a self-made chain can't make it try."""
+    google = forge.google()
+    huge = b"\x7f" * 2000
+    level, version = forge.tlv(0x0A, huge), forge.tlv(0x02, huge)
+    boot = forge.tlv(0x30, forge.tlv(0x04, b""), forge.tlv(0x01, b"\xff"), level)
+    package = forge.tlv(0x30, forge.tlv(0x04, forge.PACKAGE.encode()), version)
+    app = forge.tlv(0x04, forge.tlv(0x30, forge.tlv(0x31, package), forge.tlv(0x31)))
+    *_, hardware = [each.raw for each in der.sequence(der.read(forge.key_description()))]
+    head = [forge.integer(4), level, forge.integer(4), level, forge.tlv(0x04), forge.tlv(0x04)]
+    for bent in (
+        forge.tlv(0x30, *head, hardware, hardware),
+        forge.key_description(hardware=forge.hardware_tags(tag_704=boot)),
+        forge.key_description(software={709: app}),
+    ):
+        assert judged(google, google.leaf(bent)) == [Reason.EVIDENCE_MALFORMED]
+    path_length = forge.tlv(0x30, forge.tlv(0x01, b"\xff"), forge.tlv(0x02, b"\x80" + huge))
+    constraints = [(x509.ObjectIdentifier("2.5.29.19"), path_length)]
+    bad = forge.google(attester={"ca": None, "extensions": constraints})
+    assert judged(bad) == [Reason.EVIDENCE_MALFORMED]
+
+
 def test_attester_of_no_batch_must_be_a_ca(google: forge.Google) -> None:
     """The leniency is for certificates that are named as the factory names them."""
     attester = forge.certify(
@@ -342,6 +437,8 @@ def test_leaf_dates_are_ignored(google: forge.Google) -> None:
     """The leaf's dates come from a clock that the device's owner sets."""
     assert judged(google, google.leaf(days=(-20000, -10000))) == []
     assert judged(google, google.leaf(days=(10, 20))) == []
+    remote = forge.remote_google()
+    assert judged(remote, remote.leaf(days=(-20000, -10000))) == []
 
 
 # Revocation
@@ -379,9 +476,12 @@ def test_chain_extension_attack(google: forge.Google) -> None:
             attested,
             extensions=[(forge.KEY_DESCRIPTION, forge.key_description(levels=(2, 2)))],
         )
-        chain = (forged.der, *google.evidence(attested).chain)
-        found = judge(AndroidKeyChain(chain), forge.trust(google.anchor))
-        assert Reason.ANDROID_KEY_DESCRIPTION_MISPLACED in reasons(found)
+        between = forge.certify(forge.name(serial_number="unit"), attested)
+        deeper = replace(google, attester=between).leaf()
+        for below in ((forged.der,), (deeper.der, between.der)):
+            chain = (*below, *google.evidence(attested).chain)
+            found = judge(AndroidKeyChain(chain), forge.trust(google.anchor))
+            assert Reason.ANDROID_KEY_DESCRIPTION_MISPLACED in reasons(found)
 
 
 def test_chain_extension_without_a_description(google: forge.Google) -> None:
@@ -413,7 +513,10 @@ def test_unreadable_description(google: forge.Google) -> None:
 def test_wrong_challenge(google: forge.Google, challenge: bytes) -> None:
     """Evidence for another statement, or with a challenge cut off or prolonged."""
     leaf = google.leaf(forge.key_description(challenge=challenge))
-    assert judged(google, leaf) == [Reason.ATTESTATION_BINDING]
+    found = judge(google.evidence(leaf), forge.trust(google.anchor))
+    assert reasons(found) == [Reason.ATTESTATION_BINDING]
+    # A service's log doesn't repeat challenges.
+    assert found.refusals[0].detail == f"got another challenge, of {len(challenge)} bytes"
 
 
 def test_evidence_of_the_other_platform(google: forge.Google) -> None:

@@ -11,12 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.attestation import forge
 
+from watchword.attestation.attestation_object import read_credential_id
 from watchword.attestation.authenticator_data import LENIENT_EXTENSIONS
-from watchword.attestation.formats.app_attest import (
-    AppAttest,
-    examine_assertion,
-    read_credential_id,
-)
+from watchword.attestation.formats.app_attest import AppAttest, examine_assertion
 from watchword.attestation.interface import (
     AndroidKeyChain,
     AndroidKeySignature,
@@ -146,6 +143,35 @@ def test_garbage_is_malformed(apple: forge.Apple) -> None:
     for size in range(0, len(good.attestation), 61):
         found = judge(apple, AppAttestAttestation(good.attestation[:size], good.key_id))
         assert found.refusals[0].reason is Reason.EVIDENCE_MALFORMED
+
+
+def test_flag_of_a_credential_must_be_set(apple: forge.Apple) -> None:
+    """Authenticator data that doesn't say so has no credential, whatever bytes follow."""
+    assert judged(apple, flags=0x01) == [Reason.EVIDENCE_MALFORMED]
+
+
+def test_version_of_another_type_is_none(apple: forge.Apple) -> None:
+    """Only text states a version."""
+    trailing = cbor2.dumps({"apple_bundle_version_01": [1]})
+    found = judge(apple, apple.evidence(trailing=trailing))
+    assert found.refusals == ()
+    assert found.claims is not None
+    assert found.claims.app is not None
+    assert found.claims.app.versions == {}
+
+
+def test_everything_is_capped_before_it_is_read(apple: forge.Apple) -> None:
+    """Right evidence that is too large is refused for its size, in each of its layers."""
+    assert judged(apple, receipt=b"r" * 60_000) == []
+    assert judged(apple, receipt=b"r" * 66_000) == [Reason.EVIDENCE_MALFORMED]
+    key = forge.p256()
+    spare = 4096 - len(forge.authenticator_data(key)) - len(cbor2.dumps({"a": b"x" * 1000})) + 1000
+    for size, refused in ((spare, []), (spare + 1, [Reason.EVIDENCE_MALFORMED])):
+        trailing = cbor2.dumps({"a": b"x" * size})
+        assert judged(apple, key=key, trailing=trailing) == refused
+    small = cbor2.loads(forge.assertion(key, STATEMENT))
+    for size, reasons in ((3000, []), (4096, [Reason.EVIDENCE_MALFORMED])):
+        assert renewed(key, cbor2.dumps({**small, "more": b"x" * size})) == reasons
 
 
 def test_exactly_two_certificates(apple: forge.Apple) -> None:

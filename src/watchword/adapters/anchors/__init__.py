@@ -4,7 +4,6 @@ import base64
 import binascii
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any, Final
 
 from watchword.encoding import strict_json
@@ -40,23 +39,17 @@ class AnchorSet:
         return tuple(self._by_vendor.get(vendor, ()))
 
 
-def load_anchors(packaged: bool, lab_files: Sequence[Path], environment: Environment) -> AnchorSet:
-    """Return the packaged vendor anchors, if wanted, and those of the lab.
+def trusted_anchors(packaged: bool, lab: Sequence[Anchor], environment: Environment) -> AnchorSet:
+    """Return whom a deployment believes: the packaged vendors, if wanted, and those of its lab.
 
     A lab anchor vouches for simulated phones, whose keys anybody with the lab's files has: it
     is refused outside of the lab environment, whatever the configuration says.
 
-    :param lab_files: ``{"kind": "lab", "anchors": [{"name", "vendor", "kind", "spki",
-        "subject"}]}``; the kind of an anchor is ``lab``, or ``software`` for simulated emulators.
-    :raises AnchorsError: on a file that isn't so, and on lab anchors in ``prod``.
-    :raises OSError: when a file can't be read.
+    :raises AnchorsError: on lab anchors in another environment than ``lab``.
     """
-    anchors = list(packaged_anchors()) if packaged else []
-    for path in lab_files:
-        if environment is not Environment.LAB:
-            raise AnchorsError(f"{path}: lab anchors need environment: lab, got {environment}")
-        anchors += read_lab_anchors(path.read_bytes(), str(path))
-    return AnchorSet(anchors)
+    if lab and environment is not Environment.LAB:
+        raise AnchorsError(f"lab anchors need environment: lab, got {environment.value}")
+    return AnchorSet([*(packaged_anchors() if packaged else ()), *lab])
 
 
 def packaged_anchors() -> tuple[Anchor, ...]:
@@ -68,6 +61,9 @@ def packaged_anchors() -> tuple[Anchor, ...]:
 
 def read_lab_anchors(data: bytes, name: str) -> tuple[Anchor, ...]:
     """Return the anchors in a file of the lab.
+
+    ``{"kind": "lab", "anchors": [{"name", "vendor", "kind", "spki", "subject"}]}``; the kind of
+    an anchor is ``lab``, or ``software`` for simulated emulators.
 
     :param name: the file's name, for the error.
     :raises AnchorsError: when the file isn't one.

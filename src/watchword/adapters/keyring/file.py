@@ -27,6 +27,7 @@ from watchword.encoding import base64url, strict_json
 from watchword.ports import Entropy
 from watchword.reasons import RefusedError
 from watchword.tokens.jwk import jwk_from_public_key
+from watchword.vocabulary import Environment
 
 SECRET_BYTES: Final = 32
 """Bytes of each symmetric key: as many as the output of HMAC-SHA256 (RFC 2104 section 3)."""
@@ -38,11 +39,13 @@ _MAX_RING_BYTES: Final = 256 * 1024
 class Ring:
     """Hold one reading of the file.
 
+    :param environment: the world that the state directory was made for, and stays in.
     :param challenge_key: makes and checks challenges.
     :param pairwise_key: makes subjects; it must never change, or every instance gets new ones.
     :param reference_key: seals the references of refusals; gates hold it too.
     """
 
+    environment: Environment
     token_keys: tuple[TokenKey, ...]
     challenge_key: bytes = field(repr=False)
     pairwise_key: bytes = field(repr=False)
@@ -56,7 +59,7 @@ class Ring:
     def find(self, kid: str) -> TokenKey:
         """Return the token key with this id.
 
-        :raises RefusedError: ``request.not_found`` when there is none.
+        :raises RefusedError: ``key.unknown`` when there is none.
         """
         return find_key(self.token_keys, kid)
 
@@ -64,22 +67,27 @@ class Ring:
 class FileKeyRing:
     """Give out the keys, rotate and retire them; safe beside other processes on the same file."""
 
-    def __init__(self, path: Path, *, grace: float, now: float, entropy: Entropy) -> None:
+    def __init__(
+        self, path: Path, *, environment: Environment, grace: float, now: float, entropy: Entropy
+    ) -> None:
         """Read the file, or make it with fresh keys if it isn't there.
 
+        :param environment: is written into a new file and must be that of an old one: a lab's
+            instances, vouched for by nobody, would otherwise be found enrolled in production.
         :param grace: seconds for which a rotated key's tokens are still accepted: the life of a
             token and the gates' leeway.
-        :raises PrivateFileError: when the file is readable by others, not ours, damaged, or can't
-            be made.
+        :raises PrivateFileError: when the file is readable by others, not ours, damaged, of the
+            other environment, or can't be made.
         """
         self._path = path
+        self._environment = environment
         self._grace = grace
         self._stamp: tuple[int, int, int] | None = None
         with locked_directory(path.parent):
             if read_private(path) is None:
                 secrets = (entropy.token_bytes(SECRET_BYTES) for _ in range(3))
                 keys = (replace(new_key(now), state=KeyState.ACTIVE), new_key(now))
-                write_private(path, _to_bytes(Ring(keys, *secrets)))
+                write_private(path, _to_bytes(Ring(environment, keys, *secrets)))
             self._ring = self._load()
 
     @property
@@ -123,7 +131,7 @@ class FileKeyRing:
 
         Its tokens are refused as soon as gates have read their state again (below a second).
 
-        :raises RefusedError: ``request.not_found`` when there is no such key.
+        :raises RefusedError: ``key.unknown`` when there is no such key.
         """
         self._change(lambda keys: withdrawn(pruned(keys, now), kid, now))
         return self.signer()
@@ -151,6 +159,11 @@ class FileKeyRing:
         if data is None:
             raise PrivateFileError(f"{self._path}: the key ring is gone; restore it from a backup")
         ring = _from_bytes(data, self._path)
+        if ring.environment is not self._environment:
+            raise PrivateFileError(
+                f"{self._path.parent}: got a state directory of a {ring.environment.value}, "
+                f"expected one of {self._environment.value}: name another service.state"
+            )
         self._stamp = stamp
         return ring
 
@@ -166,6 +179,7 @@ def _to_bytes(ring: Ring) -> bytes:
     return strict_json.dumps(
         {
             "v": 1,
+            "environment": ring.environment.value,
             "token_keys": [key_to_json(key) for key in ring.token_keys],
             "challenge_key": base64url.encode(ring.challenge_key),
             "pairwise_key": base64url.encode(ring.pairwise_key),
@@ -180,6 +194,7 @@ def _from_bytes(data: bytes, path: Path) -> Ring:
         if members["v"] != 1:
             raise PrivateFileError(f"{path}: expected version 1; a newer Watchword made it?")
         ring = Ring(
+            Environment(members["environment"]),
             tuple(key_from_json(entry) for entry in members["token_keys"]),
             _secret(members, "challenge_key"),
             _secret(members, "pairwise_key"),

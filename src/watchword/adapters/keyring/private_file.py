@@ -71,16 +71,40 @@ def write_private(path: Path, data: bytes) -> None:
         raise PrivateFileError(f"{path}: can't be written: {error.strerror}") from None
 
 
-@contextmanager
-def locked_directory(directory: Path) -> Iterator[None]:
-    """Let one process at a time change the files in a directory; made (0700) if it isn't there.
+def private_directory(directory: Path) -> None:
+    """Make a directory that only we can enter (0700), or see to it that it is one.
 
-    The lock is advisory, on the directory itself, and ends with the process that holds it.
+    Whoever may enter reads what is made there with a wider mode for a moment, and whoever may
+    write can put other keys in the place of ours.
 
-    :raises PrivateFileError: when the directory can't be made or opened.
+    :raises PrivateFileError: when it can't be made, isn't ours, or others may enter it.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = directory.stat()
+    except OSError as error:
+        raise PrivateFileError(f"{directory}: can't be used: {error.strerror}") from None
+    if found.st_uid != os.geteuid():
+        raise PrivateFileError(
+            f"{directory}: belongs to user {found.st_uid}, expected {os.geteuid()}"
+        )
+    if found.st_mode & 0o077:
+        raise PrivateFileError(
+            f"{directory}: got mode {stat.S_IMODE(found.st_mode):04o}, expected 0700; "
+            f"if it holds nothing for others: chmod 700 {directory}"
+        )
+
+
+@contextmanager
+def locked_directory(directory: Path) -> Iterator[None]:
+    """Let one process at a time change the files in a private directory, made where it is missing.
+
+    The lock is advisory, on the directory itself, and ends with the process that holds it.
+
+    :raises PrivateFileError: as :func:`private_directory` does, or when it can't be opened.
+    """
+    private_directory(directory)
+    try:
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise PrivateFileError(f"{directory}: can't be used: {error.strerror}") from None

@@ -84,12 +84,14 @@ def new_key(now: float) -> TokenKey:
 def find_key(keys: tuple[TokenKey, ...], kid: str) -> TokenKey:
     """Return the key with this id.
 
-    :raises RefusedError: ``request.not_found`` when there is none.
+    :raises RefusedError: ``key.unknown`` when there is none.
     """
     for key in keys:
         if key.kid == kid:
             return key
-    raise RefusedError.because(Reason.REQUEST_NOT_FOUND, "expected the id of a token key")
+    raise RefusedError.because(
+        Reason.KEY_UNKNOWN, "there is no such key; see `watchword keys list`"
+    )
 
 
 def rotated(keys: tuple[TokenKey, ...], now: float, grace: float) -> tuple[TokenKey, ...]:

@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from watchword.adapters.keyring.private_file import locked_directory, read_private, write_private
+from watchword.adapters.keyring.private_file import (
+    locked_directory,
+    private_directory,
+    read_private,
+    write_private,
+)
 from watchword.encoding import strict_json
 from watchword.lab import LabAuthorities
 from watchword.ports import Entropy
@@ -117,15 +122,16 @@ def occupied_slot(state_dir: Path, slot: str) -> Iterator[PhoneSlot]:
     """
     if not _SLOT_NAME.fullmatch(slot):
         raise ValueError(f"got slot {slot!r}, expected letters, digits, dots and dashes")
-    directory = _lab_directory(state_dir) / "phones" / slot
+    phones = _lab_directory(state_dir) / "phones"
+    private_directory(phones)
+    directory = phones / slot
     with locked_directory(directory):
         yield PhoneSlot(directory / "phone.json")
 
 
 def _lab_directory(state_dir: Path) -> Path:
-    """Return the lab's directory, and make the one above it private where it is new."""
-    try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise LabStoreError(f"{state_dir}: can't be made: {error.strerror}") from None
-    return state_dir / "lab"
+    """Return the lab's directory; it and the one above it are private."""
+    directory = state_dir / "lab"
+    private_directory(state_dir)
+    private_directory(directory)
+    return directory

@@ -38,6 +38,9 @@ MAX_WAITING: Final = 256
 PROBE_SECONDS: Final = 1.0
 """How long the answer of :meth:`SqliteStore.check_writable` holds: anyone can ask for it."""
 
+TROUBLE_SECONDS: Final = 30.0
+"""How long a write that failed shows in :meth:`SqliteStore.check_writable`, unless one succeeds."""
+
 _Result = TypeVar("_Result")
 _Work = Callable[[sqlite3.Connection], _Result]
 
@@ -66,6 +69,7 @@ class SqliteStore:
         self._max_pages = max_pages
         self._monotonic = monotonic
         self._probed_until = 0.0
+        self._trouble: tuple[float, UnavailableError] | None = None
         self._opened: tuple[int, int] | None = None
         self._connection: sqlite3.Connection | None = None
         self._waiting = 0
@@ -97,7 +101,12 @@ class SqliteStore:
         await self._write(work)
 
     async def renew(
-        self, use: ChallengeUse, instance_id: str, counter: int | None, audit: AuditEntry
+        self,
+        use: ChallengeUse,
+        instance_id: str,
+        counter: int | None,
+        app_version: str | None,
+        audit: AuditEntry,
     ) -> Instance:
         """See :meth:`watchword.ports.InstanceStore.renew`."""
 
@@ -111,12 +120,9 @@ class SqliteStore:
                     Reason.INSTANCE_COUNTER, f"got {counter}, expected more than {instance.counter}"
                 )
             connection.execute(
-                "UPDATE instances SET counter = ?, renewed_at = ? WHERE id = ?",
-                (
-                    instance.counter if counter is None else counter,
-                    microseconds(audit.at),
-                    instance_id,
-                ),
+                "UPDATE instances SET counter = coalesce(?, counter), "
+                "app_version = coalesce(?, app_version), renewed_at = ? WHERE id = ?",
+                (counter, app_version, microseconds(audit.at), instance_id),
             )
             _add_audit(connection, audit)
             return _require(connection, instance_id)
@@ -153,15 +159,22 @@ class SqliteStore:
             )
         )
 
-    async def list_instances(self, limit: int, app: str | None = None) -> Sequence[Instance]:
+    async def list_instances(
+        self, limit: int, app: str | None = None, before: str | None = None
+    ) -> Sequence[Instance]:
         """See :meth:`watchword.ports.InstanceStore.list_instances`."""
-        return await self._read(
-            lambda connection: _instances(
-                connection,
-                "WHERE ? IN (app, '') ORDER BY enrolled_at DESC, id LIMIT ?",
-                (app or "", limit),
-            )
-        )
+
+        def work(connection: sqlite3.Connection) -> Sequence[Instance]:
+            wanted = "? IN (app, '')"
+            values: list[str | int] = [app or ""]
+            if before is not None:
+                last = _require(connection, before)
+                wanted += " AND (-enrolled_at, id) > (?, ?)"
+                values += [-microseconds(last.enrolled_at), last.id]
+            order = "ORDER BY enrolled_at DESC, id LIMIT ?"
+            return _instances(connection, f"WHERE {wanted} {order}", (*values, limit))
+
+        return await self._read(work)
 
     async def audit_entries(self, limit: int) -> Sequence[AuditEntry]:
         """See :meth:`watchword.ports.InstanceStore.audit_entries`."""
@@ -192,15 +205,18 @@ class SqliteStore:
     async def check_writable(self) -> None:
         """See :meth:`watchword.ports.InstanceStore.check_writable`.
 
-        Writes a page that stays as it was, so that a full disk shows too.
+        Writes a page that stays as it was, which a disk that is full can still have room for: a
+        write of somebody's that failed a moment ago tells more.
         """
+        if self._trouble is not None and self._monotonic() < self._trouble[0]:
+            raise self._trouble[1]
         if not self._closed and self._monotonic() < self._probed_until:
             return
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
-        await self._write(work)
+        await self._transact(work)
         self._probed_until = self._monotonic() + PROBE_SECONDS
 
     def close(self) -> None:
@@ -212,6 +228,17 @@ class SqliteStore:
         self._thread.shutdown(wait=True)
 
     async def _write(self, work: _Work[_Result]) -> _Result:
+        """Carry out a write, and remember whether the disk took it."""
+        try:
+            result = await self._transact(work)
+        except UnavailableError as error:
+            if error.reason is Reason.STORE_UNAVAILABLE:
+                self._trouble = (self._monotonic() + TROUBLE_SECONDS, error)
+            raise
+        self._trouble = None
+        return result
+
+    async def _transact(self, work: _Work[_Result]) -> _Result:
         def transaction(connection: sqlite3.Connection) -> _Result:
             connection.execute("BEGIN IMMEDIATE")
             try:

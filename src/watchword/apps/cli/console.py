@@ -13,10 +13,21 @@ EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 3
 
+NAMES_LIKE_OPTIONS: Final = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+"""Settings of a command that takes an id: one in 64 begins with a dash and isn't an option.
+
+Without ``-h``, since an ``h`` anywhere in such an id would be taken for it.
+"""
+
 
 def print_json(value: Any) -> None:
-    """Print one JSON value on one line."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    """Print one JSON value on one line, in ASCII: strangers' text may hold what a terminal obeys."""
+    click.echo(json.dumps(value, default=_as_text))
+
+
+def _as_text(value: object) -> str:
+    """Return what JSON has no type for as text: bytes as hex, a path or a time as it is written."""
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def leave(code: int) -> NoReturn:
@@ -43,7 +54,7 @@ def fail(error: Exception) -> int:
     """Explain an error on stderr and return the exit code."""
     from watchword.adapters.anchors import AnchorsError
     from watchword.adapters.revocation import StatusListError
-    from watchword.apps.evidence_files import EvidenceFileError
+    from watchword.apps.evidence.files import EvidenceFileError
     from watchword.apps.settings import ConfigurationError, debugging
 
     if debugging():

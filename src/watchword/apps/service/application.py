@@ -42,9 +42,23 @@ _log = structlog.get_logger()
 class Application:
     """Answer HTTP requests by a table of routes; a refusal leaves as a problem, whatever its cause."""
 
-    def __init__(self, routes: Sequence[Route], context: ServiceContext, *, reveal: bool) -> None:
-        """Keep the table; ``reveal`` puts reasons in the open."""
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        context: ServiceContext,
+        *,
+        reveal: bool,
+        operator: bool = False,
+    ) -> None:
+        """Keep the table.
+
+        :param reveal: put reasons in the open.
+        :param operator: the caller may know everything and is told the details too; what he
+            mistypes is counted at places of its own, which begin with ``operator``.
+        """
         self.routes = tuple(routes)
+        self._operator = operator
+        self._prefix = "operator " if operator else ""
         self._context = context
         self._reveal = reveal
         self._bodies = BodyReader()
@@ -61,11 +75,11 @@ class Application:
             await _send(await self._answer(scope, receive), send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        where = _UNMATCHED
+        where = self._prefix + _UNMATCHED
         try:
             headers = _headers(scope)
             route, parameters = find_route(self.routes, scope["method"], _segments(scope))
-            where = route.label
+            where = self._prefix + route.label
             members = await self._members(headers, receive) if route.takes_json else {}
             request = Request(parameters, _query(scope), members, headers)
             response = await route.endpoint(self._context, request)
@@ -111,6 +125,7 @@ class Application:
             refusals,
             ref=self._context.reference(refusals, where),
             reveal=self._reveal,
+            details=self._operator,
             retry_after=retry_after,
         )
         return Response(problem.status, problem.body, problem.headers + extra)

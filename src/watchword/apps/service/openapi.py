@@ -113,7 +113,7 @@ _SCHEMAS: Final[Mapping[str, _Schema]] = {
     ),
     "Tokens": _object(
         {
-            "instance": _text("The instance's id; keep it for renewals, show it to nobody."),
+            "instance": _text("The instance's id; keep it for renewals, and show it to no API."),
             "level": {"type": "string", "enum": ["hardware", "verified", "software"]},
             "tokens": {
                 "type": "array",

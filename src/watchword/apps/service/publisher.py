@@ -22,8 +22,9 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
 from watchword.enrolment.subjects import pairwise_subject
 from watchword.ports import InstanceStore
+from watchword.tokens.interface import MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS
 
-LONGEST_TOKEN_SECONDS: Final = 3600 + 120
+LONGEST_TOKEN_SECONDS: Final = MAX_LIFETIME_SECONDS + MAX_LEEWAY_SECONDS
 """Longest life of a token that any configuration allows, with the widest leeway of a gate.
 
 A revoked subject stays on the list for so long, and not for the life that is configured now:

@@ -128,6 +128,6 @@ def build_service(
     )
     return Service(
         public_app=Application(PUBLIC_ROUTES, context, reveal=reveal),
-        operator_app=Application(OPERATOR_ROUTES, context, reveal=True),
+        operator_app=Application(OPERATOR_ROUTES, context, reveal=True, operator=True),
         context=context,
     )

@@ -11,10 +11,8 @@ from watchword.apps.settings.validated import Address
 from watchword.apps.settings.written import MAX_ROUTES, seconds, split_address
 from watchword.gate.interface import Route
 from watchword.gate.routes import compile_route, shadowed
+from watchword.tokens.interface import MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS
 from watchword.vocabulary import Level, Mode, Proof
-
-MIN_TOKEN_SECONDS = 30
-MAX_TOKEN_SECONDS = 3600
 
 Inconsistency = tuple[Path_, str, str]
 """Path, got, expected."""
@@ -50,7 +48,7 @@ def inconsistencies(parts: Readable) -> Iterator[Inconsistency]:
 
 def _service(parts: Readable) -> Iterator[Inconsistency]:
     lifetime, issuer = parts.service.get("token_lifetime"), parts.service.get("issuer")
-    allowed = range(MIN_TOKEN_SECONDS, MAX_TOKEN_SECONDS + 1)
+    allowed = range(MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS + 1)
     if isinstance(lifetime, str) and seconds(lifetime) not in allowed:
         yield ("service", "token_lifetime"), shown(lifetime), "30s to 1h"
     if parts.environment == "lab":

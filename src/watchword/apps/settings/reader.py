@@ -176,7 +176,6 @@ def _validated(file: Path, written: WrittenFile) -> Settings:
             issuer=service.issuer,
             listen=Address(*split_address(service.listen)),
             token_lifetime=seconds(service.token_lifetime),
-            minimum_level=Level(service.minimum_level),
             state_dir=(base / service.state).resolve(),
         ),
         apps={name: _app(name, app) for name, app in written.apps.items()},

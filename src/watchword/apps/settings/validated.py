@@ -7,7 +7,7 @@ from pathlib import Path
 
 from watchword.attestation.interface import AppRegistration
 from watchword.gate.interface import Route
-from watchword.vocabulary import Environment, Level
+from watchword.vocabulary import Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,6 @@ class ServiceSettings:
     issuer: str
     listen: Address
     token_lifetime: int
-    minimum_level: Level
     state_dir: Path
 
     @property

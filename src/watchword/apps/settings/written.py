@@ -185,10 +185,6 @@ class WrittenService(Written):
     issuer: Annotated[Origin, Field(description="the URL under which apps reach the service")]
     listen: ListenAddress = "127.0.0.1:8440"
     token_lifetime: Duration = "5m"  # noqa: S105 - a duration.
-    minimum_level: Annotated[
-        Literal["hardware", "verified", "software"],
-        Field(description="instances below it aren't enrolled"),
-    ] = "hardware"
     store: Annotated[Literal["sqlite"], Field(description="SQLite in the state directory")] = (
         "sqlite"
     )

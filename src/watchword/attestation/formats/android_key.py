@@ -6,7 +6,7 @@ github.com/android/keyattestation.  What is proven and what isn't: docs/formats/
 """
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +15,6 @@ from watchword.attestation import chains
 from watchword.attestation.certificates import Certificate, is_p256_signature, p256_point
 from watchword.attestation.chains import Anchored
 from watchword.attestation.interface import (
-    AndroidApp,
     AndroidKeyChain,
     AndroidKeySignature,
     AppClaims,
@@ -34,6 +33,7 @@ from watchword.attestation.interface import (
 from watchword.attestation.key_description import (
     KEY_DESCRIPTION,
     ORIGIN_GENERATED,
+    PURPOSE_SIGN,
     ApplicationId,
     KeyDescription,
     RootOfTrust,
@@ -44,8 +44,9 @@ from watchword.attestation.key_description import (
     withhold_identifiers,
 )
 from watchword.attestation.members import expect_members, read_bytes
+from watchword.attestation.platforms import platform_refusals
 from watchword.reasons import MalformedError, Reason, Refusal
-from watchword.vocabulary import Platform
+from watchword.vocabulary import Platform, Vendor
 
 NAME: Final = "android-key"
 
@@ -57,10 +58,16 @@ PROVISIONING_INFO: Final = "1.3.6.1.4.1.11129.2.1.30"
 """Extension that remote key provisioning puts into the attestation certificate."""
 
 LENIENT_EXPIRED: Final = "factory_certificate_outside_validity"
+"""In reports: a certificate of a factory-provisioned chain isn't valid now."""
+
 LENIENT_NOT_CA: Final = "attestation_certificate_not_ca"
+"""In reports: the factory's attestation certificate isn't marked as a CA."""
 
 _MINIMUM_CERTIFICATES: Final = 2
 """A leaf that vouches for itself proves nothing; its issuer may be signed by an absent root."""
+
+_FACTORY_DEPTH: Final = 3
+"""Certificates below the root of a factory-provisioned chain: leaf, attestation key, batch."""
 
 _SERIAL_NUMBER: Final = "2.5.4.5"
 """Subject attribute by which Google names each batch of factory-provisioned keys."""
@@ -76,6 +83,14 @@ _BOOT_STATES: Final = {
     VerifiedBootState.UNVERIFIED: BootState.UNVERIFIED,
     VerifiedBootState.FAILED: BootState.FAILED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """Hold what one step found wrong, and what it let pass."""
+
+    refusals: tuple[Refusal, ...] = ()
+    leniencies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,41 +145,27 @@ class AndroidKey:
         if not isinstance(evidence, AndroidKeyChain):
             raise TypeError(f"got {type(evidence).__name__}, expected AndroidKeyChain")
         chain = chains.read_chain(evidence.chain)
-        refusals: list[Refusal] = []
-        leniencies: list[str] = []
-        if len(chain) < _MINIMUM_CERTIFICATES:
-            refusals.append(
-                Refusal(Reason.ATTESTATION_CHAIN_LENGTH, "got a leaf without an issuer")
-            )
-        anchors = trust.anchors.for_vendor(NAME)
+        anchors = trust.anchors.for_vendor(Vendor.ANDROID_KEY)
         anchored = chains.find_anchor(chain, anchors)
-        refusals += chains.link_refusals(chain)
-        refusals += _authority_refusals(chain, anchored, leniencies)
-        refusals += chains.anchor_refusals(chain, anchored, anchors)
-        refusals += _validity_refusals(chain, anchored, now, leniencies)
-        if trust.revocation is not None:
-            refusals += chains.revocation_refusals(chain, trust.revocation)
-        refusals += _placement_refusals(chain)
-        if expected.app is not None and not isinstance(expected.app.identity, AndroidApp):
-            refusals.append(
-                Refusal(Reason.EVIDENCE_PLATFORM, "got android, expected evidence of an iOS app")
-            )
+        authorities = _judge_authorities(chain, anchored)
+        dates = _judge_dates(chain, anchored, now)
+        refusals = (
+            *_length_refusals(chain),
+            *chains.link_refusals(chain),
+            *authorities.refusals,
+            *chains.anchor_refusals(chain, anchored, anchors),
+            *dates.refusals,
+            *chains.revocation_refusals(chain, trust.revocation),
+            *_placement_refusals(chain),
+            *platform_refusals(self.platform, expected.app),
+        )
         try:
             description = _read_description(chain[0])
         except MalformedError as error:
             return Examination(None, (*refusals, *error.refusals))
-        if expected.binding is not None and not hmac.compare_digest(
-            description.challenge, expected.binding
-        ):
-            refusals.append(
-                Refusal(
-                    Reason.ATTESTATION_BINDING,
-                    f"got another challenge, of {len(description.challenge)} bytes",
-                )
-            )
-        leniencies += description.leniencies
-        claims = _claims(chain[0], description, anchored, expected, trust, tuple(leniencies))
-        return Examination(claims, tuple(refusals))
+        leniencies = (*authorities.leniencies, *dates.leniencies, *description.leniencies)
+        claims = _claims(chain[0], description, anchored, expected, trust, leniencies)
+        return Examination(claims, (*refusals, *_binding_refusals(description, expected)))
 
     def examine_renewal(
         self, evidence: Renewal, statement: bytes, public_key: bytes, app: AppRegistration
@@ -176,11 +177,7 @@ class AndroidKey:
         """
         if not isinstance(evidence, AndroidKeySignature):
             raise TypeError(f"got {type(evidence).__name__}, expected AndroidKeySignature")
-        refusals: list[Refusal] = []
-        if not isinstance(app.identity, AndroidApp):
-            refusals.append(
-                Refusal(Reason.EVIDENCE_PLATFORM, "got android, expected evidence of an iOS app")
-            )
+        refusals = list(platform_refusals(self.platform, app))
         if p256_point(public_key) is None:
             refusals.append(Refusal(Reason.ATTESTATION_KEY_UNSUPPORTED, "expected a P-256 key"))
         elif not is_p256_signature(public_key, evidence.signature, RENEWAL_PREFIX + statement):
@@ -210,32 +207,45 @@ def _read_description(leaf: Certificate) -> KeyDescription:
     try:
         return read_key_description(content)
     except MalformedError as error:
-        raise chains.unreadable("KeyDescription", error) from None
+        raise error.as_reason(Reason.EVIDENCE_MALFORMED, "KeyDescription") from None
 
 
-def _authority_refusals(
-    chain: Sequence[Certificate], anchored: Anchored | None, leniencies: list[str]
-) -> list[Refusal]:
+def _length_refusals(chain: Sequence[Certificate]) -> Iterator[Refusal]:
+    if len(chain) < _MINIMUM_CERTIFICATES:
+        yield Refusal(Reason.ATTESTATION_CHAIN_LENGTH, "got a leaf without an issuer")
+
+
+def _binding_refusals(description: KeyDescription, expected: Expected) -> Iterator[Refusal]:
+    """Yield what is wrong with the attestation challenge (step 7), which itself isn't told."""
+    challenge = description.challenge
+    if expected.binding is not None and not hmac.compare_digest(challenge, expected.binding):
+        yield Refusal(
+            Reason.ATTESTATION_BINDING, f"got another challenge, of {len(challenge)} bytes"
+        )
+
+
+def _judge_authorities(chain: Sequence[Certificate], anchored: Anchored | None) -> _Judgement:
     """Require issuers to be CAs, but for the one that factories make otherwise.
 
     Many attestation certificates from the factory (27 of 179 recorded chains) are marked neither as
-    a CA nor for signing certificates.  Only there, right above the leaf, is that let pass; whoever
-    signs a further certificate with an attested leaf is caught by the KeyDescription in it.
+    a CA nor for signing certificates.  Only there, right above the leaf and right below the batch
+    that the root issued, is that let pass: whoever signs a further certificate with the key of a
+    leaf, be it one without a KeyDescription, makes the chain longer than that.
     """
     try:
-        refusals = list(chains.authority_refusals(chain, first=2))
-        direct = list(chains.authority_refusals(chain[:2], first=1))
+        refusals = tuple(chains.authority_refusals(chain, first=2))
+        direct = tuple(chains.authority_refusals(chain[:2], first=1))
         if (
             direct
             and _is_factory_provisioned(chain, anchored)
+            and len(_below_root(chain, anchored)) == _FACTORY_DEPTH
             and _SERIAL_NUMBER in chain[1].subject_attributes()
         ):
-            leniencies.append(LENIENT_NOT_CA)
-        else:
-            refusals += direct
+            return _Judgement(refusals, (LENIENT_NOT_CA,))
     except MalformedError as error:
-        return [*chains.unreadable("extension or name of an issuer", error).refusals]
-    return refusals
+        what = "extension or name of an issuer"
+        return _Judgement(error.as_reason(Reason.EVIDENCE_MALFORMED, what).refusals)
+    return _Judgement((*refusals, *direct))
 
 
 def _is_factory_provisioned(chain: Sequence[Certificate], anchored: Anchored | None) -> bool:
@@ -246,28 +256,30 @@ def _is_factory_provisioned(chain: Sequence[Certificate], anchored: Anchored | N
     """
     if any(PROVISIONING_INFO in certificate.extensions for certificate in chain):
         return False
-    root_left_out = anchored is not None and not anchored.included
-    below_root = chain if root_left_out else chain[:-1]
+    below_root = _below_root(chain, anchored)
     return len(below_root) > 1 and _SERIAL_NUMBER in below_root[-1].subject_attributes()
 
 
-def _validity_refusals(
-    chain: Sequence[Certificate],
-    anchored: Anchored | None,
-    now: datetime,
-    leniencies: list[str],
-) -> list[Refusal]:
+def _below_root(chain: Sequence[Certificate], anchored: Anchored | None) -> Sequence[Certificate]:
+    """Return the chain without its root, which may have been left out."""
+    root_left_out = anchored is not None and not anchored.included
+    return chain if root_left_out else chain[:-1]
+
+
+def _judge_dates(
+    chain: Sequence[Certificate], anchored: Anchored | None, now: datetime
+) -> _Judgement:
     if anchored is None or len(chain) < _MINIMUM_CERTIFICATES:
-        return []  # Dates under an unknown key say nothing.
+        return _Judgement()  # Dates under an unknown key say nothing.
     indexes = range(1, len(chain) - 1 if anchored.included else len(chain))
     try:
-        refusals = list(chains.validity_refusals(chain, indexes, now))
+        refusals = tuple(chains.validity_refusals(chain, indexes, now))
         if refusals and _is_factory_provisioned(chain, anchored):
-            leniencies.append(LENIENT_EXPIRED)
-            return []
+            return _Judgement(leniencies=(LENIENT_EXPIRED,))
     except MalformedError as error:
-        return [*chains.unreadable("date or name of an issuer", error).refusals]
-    return refusals
+        what = "date or name of an issuer"
+        return _Judgement(error.as_reason(Reason.EVIDENCE_MALFORMED, what).refusals)
+    return _Judgement(refusals)
 
 
 def _placement_refusals(chain: Sequence[Certificate]) -> list[Refusal]:
@@ -304,6 +316,7 @@ def _claims(
         app=_app(description.software.application_id),
         boot=_boot(description.hardware.root_of_trust),
         key_generated=description.hardware.origin == ORIGIN_GENERATED,
+        key_signs=PURPOSE_SIGN in description.hardware.purposes,
         fields=withhold_identifiers(describe(description)),
         leniencies=leniencies,
         unchecked=tuple(name for name, left_out in unchecked.items() if left_out),

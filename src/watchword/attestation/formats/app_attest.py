@@ -12,16 +12,16 @@ from datetime import datetime
 from typing import Any, Final
 
 from watchword.attestation import chains
-from watchword.attestation.authenticator_data import (
-    AttestedCredential,
-    AuthenticatorData,
-    read_with_credential,
-    read_without_credential,
+from watchword.attestation.attestation_object import (
+    CERTIFICATES,
+    AttestationObject,
+    read_assertion,
+    read_attestation_object,
 )
+from watchword.attestation.authenticator_data import AttestedCredential, AuthenticatorData
 from watchword.attestation.certificates import Certificate, is_p256_signature, p256_point
 from watchword.attestation.chains import Anchored
 from watchword.attestation.interface import (
-    MAX_EVIDENCE_BYTES,
     AppAttestAssertion,
     AppAttestAttestation,
     AppClaims,
@@ -37,32 +37,15 @@ from watchword.attestation.interface import (
     UnverifiedClaims,
 )
 from watchword.attestation.members import expect_members, read_bytes
-from watchword.encoding import cbor, der
+from watchword.attestation.platforms import platform_refusals
+from watchword.encoding import der
 from watchword.reasons import MalformedError, Reason, Refusal
-from watchword.vocabulary import AppAttestEnvironment, Platform
+from watchword.vocabulary import AppAttestEnvironment, Platform, Vendor
 
 NAME: Final = "app-attest"
-VENDOR: Final = "apple-app-attest"
-FMT: Final = "apple-appattest"
 
 NONCE: Final = "1.2.840.113635.100.8.2"
 """Extension of the leaf that holds the nonce."""
-
-MAX_ASSERTION_BYTES: Final = 4096
-"""Most bytes of an assertion; real ones have about 150."""
-
-_CERTIFICATES: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Object:
-    """Hold an attestation object that was read."""
-
-    chain: tuple[Certificate, ...]
-    receipt: bytes
-    raw: bytes
-    data: AuthenticatorData
-    credential: AttestedCredential
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,30 +96,22 @@ class AppAttest:
         """
         if not isinstance(evidence, AppAttestAttestation):
             raise TypeError(f"got {type(evidence).__name__}, expected AppAttestAttestation")
-        read = _read_object(evidence.attestation)
+        read = read_attestation_object(evidence.attestation)
         leaf = read.chain[0]
-        anchors = trust.anchors.for_vendor(VENDOR)
+        anchors = trust.anchors.for_vendor(Vendor.APPLE_APP_ATTEST)
         anchored = chains.find_anchor(read.chain, anchors)
-        refusals: list[Refusal] = []
-        if not read.receipt:
-            refusals.append(Refusal(Reason.APP_ATTEST_RECEIPT, "got no receipt"))
-        refusals += chains.anchor_refusals(read.chain, anchored, anchors)
-        refusals += _chain_refusals(read.chain, now)
         nonce = _nonce(leaf)
-        if expected.binding is not None and not hmac.compare_digest(
-            nonce, hashlib.sha256(read.raw + expected.binding).digest()
-        ):
-            refusals.append(
-                Refusal(Reason.ATTESTATION_BINDING, "got a nonce over another client data hash")
-            )
-        refusals += _key_refusals(leaf, read.credential, evidence.key_id)
-        refusals += _app_refusals(read.data, expected.app)
-        if read.data.counter != 0:
-            refusals.append(
-                Refusal(Reason.APP_ATTEST_COUNTER, f"got {read.data.counter}, expected 0")
-            )
-        refusals += _environment_refusals(read.credential.aaguid, expected.app)
-        return Examination(_claims(read, anchored, nonce, expected), tuple(refusals))
+        refusals = (
+            *_receipt_refusals(read.receipt),
+            *chains.anchor_refusals(read.chain, anchored, anchors),
+            *_chain_refusals(read.chain, now),
+            *_binding_refusals(read, nonce, expected.binding),
+            *_key_refusals(leaf, read.credential, evidence.key_id),
+            *_app_refusals(read.data, expected.app),
+            *_counter_refusals(read.data.counter),
+            *_environment_refusals(read.credential.aaguid, expected.app),
+        )
+        return Examination(_claims(read, anchored, nonce, expected), refusals)
 
     def examine_renewal(
         self, evidence: Renewal, statement: bytes, public_key: bytes, app: AppRegistration
@@ -178,73 +153,6 @@ def examine_assertion(
     return RenewalExamination(data.counter, tuple(refusals), data.app_version)
 
 
-def read_credential_id(attestation: bytes) -> bytes:
-    """Return the credential id of an attestation, empty if it can't be read; nothing is verified.
-
-    For reports on an attestation whose key id nobody kept: the id is then only compared with the
-    key, not with what the app says.
-    """
-    try:
-        return _read_object(attestation).credential.credential_id
-    except MalformedError:
-        return b""
-
-
-def read_assertion(assertion: bytes) -> tuple[AuthenticatorData, bytes, bytes]:
-    """Return authenticator data as read and as bytes, and the signature; nothing is verified.
-
-    :raises MalformedError: with ``evidence.malformed``.
-    """
-    try:
-        members = cbor.decode(assertion, MAX_ASSERTION_BYTES)
-        raw = _bytes(members, "authenticatorData")
-        return read_without_credential(raw), raw, _bytes(members, "signature")
-    except MalformedError as error:
-        raise chains.unreadable("assertion", error) from None
-
-
-def _read_object(attestation: bytes) -> _Object:
-    """Read step 0; a receipt that is missing is told by being empty."""
-    try:
-        members = cbor.decode(attestation, MAX_EVIDENCE_BYTES)
-        fmt = _member(members, "fmt")
-        if fmt != FMT:
-            raise MalformedError.because(Reason.EVIDENCE_MALFORMED, f"expected the format {FMT}")
-        statement = _member(members, "attStmt")
-        x5c = _member(statement, "x5c")
-        raw = _bytes(members, "authData")
-        data, credential = read_with_credential(raw)
-    except MalformedError as error:
-        raise chains.unreadable("attestation object", error) from None
-    if not isinstance(x5c, list) or len(x5c) != _CERTIFICATES:
-        raise MalformedError.because(
-            Reason.ATTESTATION_CHAIN_LENGTH, f"expected exactly {_CERTIFICATES} certificates"
-        )
-    if not all(isinstance(item, bytes) for item in x5c):
-        raise MalformedError.because(Reason.EVIDENCE_MALFORMED, "got a certificate not in bytes")
-    receipt = statement.get("receipt") if isinstance(statement, dict) else None
-    return _Object(
-        chain=chains.read_chain([item for item in x5c if isinstance(item, bytes)]),
-        receipt=receipt if isinstance(receipt, bytes) else b"",
-        raw=raw,
-        data=data,
-        credential=credential,
-    )
-
-
-def _member(value: cbor.Value, name: str) -> cbor.Value:
-    if not isinstance(value, dict) or name not in value:
-        raise MalformedError.because(Reason.EVIDENCE_MALFORMED, f"expected a map with {name}")
-    return value[name]
-
-
-def _bytes(value: cbor.Value, name: str) -> bytes:
-    member = _member(value, name)
-    if not isinstance(member, bytes):
-        raise MalformedError.because(Reason.EVIDENCE_MALFORMED, f"expected {name} as bytes")
-    return member
-
-
 def _chain_refusals(chain: Sequence[Certificate], now: datetime) -> Iterator[Refusal]:
     """Yield what is wrong with leaf and intermediate, the anchor apart (step 1)."""
     yield from chains.link_refusals(chain)
@@ -252,9 +160,11 @@ def _chain_refusals(chain: Sequence[Certificate], now: datetime) -> Iterator[Ref
         yield from chains.authority_refusals(chain, first=1)
         if chain[0].basic_constraints()[0]:
             yield Refusal(Reason.ATTESTATION_CHAIN_NOT_CA, "the leaf is a CA")
-        yield from chains.validity_refusals(chain, range(_CERTIFICATES), now)
+        yield from chains.validity_refusals(chain, range(CERTIFICATES), now)
     except MalformedError as error:
-        yield from chains.unreadable("extension or date of a certificate", error).refusals
+        yield from error.as_reason(
+            Reason.EVIDENCE_MALFORMED, "extension or date of a certificate"
+        ).refusals
 
 
 def _nonce(leaf: Certificate) -> bytes:
@@ -268,8 +178,29 @@ def _nonce(leaf: Certificate) -> bytes:
             raise MalformedError.because(Reason.ENCODING_DER, "expected one member with tag 1")
         nonce = der.octets(der.explicit(members[0]))
     except MalformedError as error:
-        raise chains.unreadable("nonce extension", error) from None
+        raise error.as_reason(Reason.EVIDENCE_MALFORMED, "nonce extension") from None
     return nonce
+
+
+def _receipt_refusals(receipt: bytes) -> Iterator[Refusal]:
+    if not receipt:
+        yield Refusal(Reason.APP_ATTEST_RECEIPT, "got no receipt")
+
+
+def _binding_refusals(
+    read: AttestationObject, nonce: bytes, binding: bytes | None
+) -> Iterator[Refusal]:
+    """Yield what is wrong with the nonce (steps 2 to 4)."""
+    if binding is None:
+        return
+    if not hmac.compare_digest(nonce, hashlib.sha256(read.raw + binding).digest()):
+        yield Refusal(Reason.ATTESTATION_BINDING, "got a nonce over another client data hash")
+
+
+def _counter_refusals(counter: int) -> Iterator[Refusal]:
+    """Yield what is wrong with the counter of a key that never signed (step 7)."""
+    if counter != 0:
+        yield Refusal(Reason.APP_ATTEST_COUNTER, f"got {counter}, expected 0")
 
 
 def _key_refusals(
@@ -292,11 +223,8 @@ def _key_refusals(
 
 def _app_refusals(data: AuthenticatorData, app: AppRegistration | None) -> Iterator[Refusal]:
     """Yield what is wrong with the RP ID hash (step 6)."""
-    if app is None:
-        return
-    if not isinstance(app.identity, AppleApp):
-        yield Refusal(Reason.EVIDENCE_PLATFORM, "got ios, expected evidence of an Android app")
-    elif not _is_app(data, app):
+    yield from platform_refusals(Platform.IOS, app)
+    if app is not None and isinstance(app.identity, AppleApp) and not _is_app(data, app):
         yield Refusal(
             Reason.POLICY_APP_ID, f"got the hash of another App ID than {app.identity.app_id}"
         )
@@ -335,7 +263,7 @@ def _environment(aaguid: bytes) -> str:
 
 
 def _claims(
-    read: _Object, anchored: Anchored | None, nonce: bytes, expected: Expected
+    read: AttestationObject, anchored: Anchored | None, nonce: bytes, expected: Expected
 ) -> UnverifiedClaims:
     leaf = read.chain[0]
     unchecked = {
@@ -352,6 +280,7 @@ def _claims(
         anchor=None if anchored is None else anchored.anchor.name,
         app=_app_claims(read.data, expected.app),
         key_generated=True,
+        key_signs=True,
         counter=read.data.counter,
         fields=_fields(read, nonce),
         leniencies=read.data.leniencies,
@@ -368,7 +297,7 @@ def _app_claims(data: AuthenticatorData, app: AppRegistration | None) -> AppClai
     return AppClaims(ids=(app_id,), versions={} if version is None else {app_id: version})
 
 
-def _fields(read: _Object, nonce: bytes) -> dict[str, Any]:
+def _fields(read: AttestationObject, nonce: bytes) -> dict[str, Any]:
     leaf, data, credential = read.chain[0], read.data, read.credential
     point = p256_point(leaf.spki) or b""
     fields: dict[str, Any] = {

@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from watchword.attestation.interface import AppleApp, AppRegistration, UnverifiedClaims
+from watchword.attestation.interface import AppRegistration, UnverifiedClaims
 from watchword.policy.interface import Finding
 from watchword.reasons import Reason, Refusal
+from watchword.vocabulary import Platform
 
 _VERSION = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19}){0,7}")
 """``versionCode`` (up to 64 bits) or ``CFBundleVersion`` (dotted numbers)."""
@@ -26,17 +27,19 @@ class MinimumAppVersion:
             return Finding(unchecked=("app_version",))
         if app.minimum_version is None:
             return Finding()
-        is_apple = isinstance(app.identity, AppleApp)
-        name = app.identity.app_id if isinstance(app.identity, AppleApp) else app.identity.package
-        stated = None if claims.app is None else claims.app.versions.get(name)
-        if stated is None and is_apple:
+        stated = None if claims.app is None else claims.app.versions.get(app.app_id)
+        if stated is None and app.platform is Platform.IOS:
             return Finding(unchecked=("app_version",))
-        if stated is None or not is_at_least(stated, app.minimum_version):
-            # An odd version is the sender's own text and stays out of the detail.
-            got = stated if stated is not None and _VERSION.fullmatch(stated) else "no version"
-            detail = f"got {got}, expected at least {app.minimum_version}"
-            return Finding((Refusal(Reason.POLICY_APP_VERSION, detail),))
-        return Finding()
+        return Finding(judge_version(stated, app.minimum_version))
+
+
+def judge_version(stated: str | None, minimum: str) -> tuple[Refusal, ...]:
+    """Return what the minimum holds against a version; none was stated where it is None."""
+    if stated is not None and is_at_least(stated, minimum):
+        return ()
+    # An odd version is the sender's own text and stays out of the detail.
+    got = stated if stated is not None and _VERSION.fullmatch(stated) else "no version"
+    return (Refusal(Reason.POLICY_APP_VERSION, f"got {got}, expected at least {minimum}"),)
 
 
 def is_at_least(stated: str, minimum: str) -> bool:

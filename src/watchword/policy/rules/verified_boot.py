@@ -25,9 +25,13 @@ class VerifiedBoot:
             return Finding((Refusal(Reason.POLICY_ROOT_OF_TRUST_MISSING, detail),))
         refusals = []
         if not boot.device_locked:
-            refusals.append(Refusal(Reason.POLICY_BOOTLOADER_UNLOCKED, "expected a locked one"))
+            refusals.append(
+                Refusal(Reason.POLICY_BOOTLOADER_UNLOCKED, "got unlocked, expected locked")
+            )
         if boot.state is BootState.SELF_SIGNED:
-            refusals.append(Refusal(Reason.POLICY_BOOT_SELF_SIGNED, "expected verified"))
+            refusals.append(
+                Refusal(Reason.POLICY_BOOT_SELF_SIGNED, "got self_signed, expected verified")
+            )
         elif boot.state is not BootState.VERIFIED:
             detail = f"got {boot.state.value}, expected verified"
             refusals.append(Refusal(Reason.POLICY_BOOT_UNVERIFIED, detail))

@@ -5,13 +5,10 @@ from typing import Any
 
 import click
 
-from watchword.apps.cli.console import encodable, print_json
+from watchword.apps.cli.console import NAMES_LIKE_OPTIONS, encodable, print_json
 
 MAX_BECAUSE = 500
 """Most characters of a reason; the service has the same limit."""
-
-WIDTH = 160
-"""Columns that the table may take, also where the terminal has fewer."""
 
 
 def _reason(ctx: click.Context, parameter: click.Parameter, value: str) -> str | None:
@@ -34,10 +31,11 @@ def command() -> None:
     show_default=True,
     help="Most instances, newest first.",
 )
+@click.option("--before", metavar="INSTANCE", help="Go on after this last one of a listing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_obj
-def list_(config: Path, *, app: str | None, limit: int, as_json: bool) -> None:
-    """List the newest instances.
+def list_(config: Path, *, app: str | None, limit: int, before: str | None, as_json: bool) -> None:
+    """List the newest instances; times are UTC.
 
     `subjects` in the JSON are the names under which the APIs know an instance.
     """
@@ -45,8 +43,9 @@ def list_(config: Path, *, app: str | None, limit: int, as_json: bool) -> None:
     from watchword.apps.settings import load_settings
 
     with OperatorClient(load_settings(config).service.operator_socket) as operator:
-        query = {} if app is None else {"app": app}
-        instances = operator.get("/v1/instances", limit=limit, **query)["instances"]
+        query = {"app": app, "before": before}
+        given = {name: value for name, value in query.items() if value is not None}
+        instances = operator.get("/v1/instances", limit=limit, **given)["instances"]
     if as_json:
         for instance in instances:
             print_json(instance)
@@ -55,9 +54,14 @@ def list_(config: Path, *, app: str | None, limit: int, as_json: bool) -> None:
         click.echo("No instances.")
         return
     _show(instances)
+    if len(instances) == limit:
+        click.echo(f"There may be more: --before {instances[-1]['instance']}", err=True)
 
 
-@command.command(epilog="Example: watchword instances revoke Zn0x2k... --because 'phone stolen'")
+@command.command(
+    context_settings=NAMES_LIKE_OPTIONS,
+    epilog="Example: watchword instances revoke Zn0x2k... --because 'phone stolen'",
+)
 @click.argument("instance")
 @click.option("--because", required=True, callback=_reason, help="Why, for the audit trail.")
 @click.option("--json", "as_json", is_flag=True, help="Print the instance as JSON.")
@@ -79,25 +83,20 @@ def revoke(config: Path, *, instance: str, because: str, as_json: bool) -> None:
     if as_json:
         print_json(revoked)
     else:
-        click.echo(f"Revoked {revoked['id']} ({revoked['app']}): {revoked['revoked_because']}")
+        click.echo(
+            f"Revoked {revoked['instance']} ({revoked['app']}): {revoked['revoked_because']}"
+        )
 
 
 def _show(instances: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    # An id that is cut short can't be revoked: rows may be wider than the terminal.
-    table = Table("instance", "app", "version", "level", "renewed", "state", box=None)
-    for column in table.columns:
-        column.no_wrap = True
+    """Print a table; an id that is cut short can't be revoked, so that rows may grow instead."""
+    rows = [("instance", "state", "app", "version", "renewed", "")]
     for each in instances:
-        state = f"revoked: {each['revoked_because']}" if each["revoked_at"] else "good"
-        table.add_row(
-            each["id"],
-            each["app"],
-            each["app_version"] or "-",
-            each["level"],
-            each["renewed_at"][:19],
-            state + (" (test)" if each["test"] else ""),
-        )
-    Console(markup=False, highlight=False, width=WIDTH).print(table, crop=False)
+        state = "revoked" if each["revoked_at"] else "test" if each["test"] else "good"
+        version, because = each["app_version"] or "-", each["revoked_because"] or ""
+        renewed = each["renewed_at"][5:16].replace("T", " ")
+        rows.append((each["instance"], state, each["app"], version, renewed, because))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join((*cells, row[-1])).rstrip())

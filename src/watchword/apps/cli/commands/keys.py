@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from watchword.apps.cli.console import print_json
+from watchword.apps.cli.console import NAMES_LIKE_OPTIONS, print_json
 
 
 @click.group(epilog="Example: watchword keys rotate")
@@ -32,7 +32,9 @@ def rotate(config: Path, *, as_json: bool) -> None:
     _show(_call(config, "POST", "/v1/keys/rotate"), as_json=as_json)
 
 
-@command.command(epilog="Example: watchword keys retire 1xYk...")
+@command.command(
+    context_settings=NAMES_LIKE_OPTIONS, epilog="Example: watchword keys retire 1xYk..."
+)
 @click.argument("kid")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_obj

@@ -202,7 +202,9 @@ def _evidence_file(found: dict[str, Any]) -> bytes:
 
 
 def _print_refusal(error: "ServiceRefusedError", *, as_json: bool) -> None:
-    """Show why the service gave no token; nothing was sent to the API."""
+    """Show why the service gave no token; the API saw nothing of it."""
+    from watchword.reasons import Reason
+
     problem = error.problem
     if as_json:
         print_json(
@@ -217,6 +219,8 @@ def _print_refusal(error: "ServiceRefusedError", *, as_json: bool) -> None:
         return
     reasons = f" ({', '.join(problem.reasons)})" if problem.reasons else ""
     click.echo(f"the service refused: {problem.status} {problem.slug}{reasons}", err=True)
+    if Reason.INSTANCE_REVOKED.code in problem.reasons:
+        click.echo("this phone is revoked for good; --new takes another one", err=True)
     if problem.ref:
         click.echo(f"more: watchword explain {problem.ref}", err=True)
 

@@ -1,11 +1,11 @@
 """Show the running service's counters."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from watchword.apps.cli.console import print_json
+from watchword.apps.cli.refusals_view import show_refusals
 
 
 @click.command(epilog="Example: watchword metrics --prometheus")
@@ -31,19 +31,4 @@ def command(config: Path, *, as_json: bool, prometheus: bool) -> None:
     if as_json:
         print_json(refusals)
         return
-    _show(refusals)
-
-
-def _show(refusals: dict[str, Any]) -> None:
-    if not refusals["counts"]:
-        click.echo("No refusals since the start.")
-        return
-    for entry in refusals["counts"]:
-        click.echo(f"{entry['count']:>10}  {entry['reason']:<34} {entry['where']}")
-    click.echo("Latest of each reason:")
-    for sample in refusals["samples"]:
-        causes = "; ".join(
-            f"{cause['reason']}: {cause['detail']}" if cause["detail"] else cause["reason"]
-            for cause in sample["refusals"]
-        )
-        click.echo(f"  {sample['at'][:19]}  {sample['where']}  {causes}")
+    show_refusals(refusals)

@@ -1,7 +1,7 @@
 """Verify attestation evidence offline: one piece, or a folder of recorded ones."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,9 @@ import click
 from watchword.apps.cli.console import EXIT_REFUSED, print_json
 
 if TYPE_CHECKING:
-    from watchword.apps.evidence_reports import EvidenceReport
-    from watchword.apps.evidence_vectors import Compared, Skipped
+    from watchword.apps.evidence.options import EvidenceOptions
+    from watchword.apps.evidence.reports import EvidenceReport
+    from watchword.apps.evidence.vectors import Compared, Skipped
 
 _FORMATS = ("app-attest", "android-key")
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -54,74 +55,91 @@ Examples:
 @click.option("--vectors", type=_FOLDER, help="Verify every row of index.json in this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_context
-def evidence(ctx: click.Context, /, *, vectors: Path | None, as_json: bool, **options: Any) -> None:
+def evidence(ctx: click.Context, /, *, vectors: Path | None, as_json: bool, **given: Any) -> None:
     """Verify attestation evidence and say everything that is wrong with it.
 
     BYTES are hex or base64; hex:, base64: or text: in front settles which.
 
     Exit code 0: accepted (or every row agrees with its record).  1: not so.  2: wrong usage.
     """
+    from watchword.apps.evidence.options import EvidenceOptions
+
     if vectors is not None:
-        if any(options.values()):
+        if any(given.values()):
             raise click.UsageError("--vectors takes no other option than --json.")
         ctx.exit(_verify_folder(vectors, as_json=as_json))
-    if options["format_"] is None or options["file"] is None:
+    if given["format_"] is None or given["file"] is None:
         raise click.UsageError("Give --format and --file, or --vectors.")
-    report = _verify_one(ctx, options)
+    options = EvidenceOptions(**given)
+    options.require_sense()
+    report = _verify_one(ctx.obj, options)
     if as_json:
         print_json(report.as_dict())
     else:
-        _show(report)
+        _show(report, options)
     ctx.exit(0 if report.accepted else EXIT_REFUSED)
 
 
-def _verify_one(ctx: click.Context, options: dict[str, Any]) -> "EvidenceReport":
+def _verify_one(config: Path, options: "EvidenceOptions") -> "EvidenceReport":
     """Read the file by its format and verify it."""
-    from watchword.apps.cli import evidence_options
-    from watchword.apps.evidence_files import read_certificates, read_evidence, read_public_key
-    from watchword.apps.evidence_reports import report_assertion, report_attestation
+    from watchword.apps.evidence.files import read_certificates, read_evidence, read_public_key
+    from watchword.apps.evidence.reports import report_assertion, report_attestation
+    from watchword.attestation.formats import android_key
     from watchword.attestation.interface import AndroidKeyChain, Attestation, Expected
 
-    file: Path = options["file"]
-    app = evidence_options.find_app(ctx.obj, options)
-    binding = evidence_options.find_binding(options)
-    if options["public_key"] is not None:
-        if options["format_"] != "app-attest" or binding is None:
-            raise click.UsageError("An assertion is app-attest, and needs what it is bound to.")
-        key = read_public_key(options["public_key"])
+    file, app, binding = options.file, options.app(config), options.binding()
+    if options.public_key is not None and binding is not None:
+        key = read_public_key(options.public_key)
         return report_assertion(file.name, read_evidence(file), binding, key, app)
     read: Attestation
     unchecked: tuple[str, ...] = ()
-    if options["format_"] == "android-key":
+    if options.format_ == android_key.NAME:
         read = AndroidKeyChain(read_certificates(file))
     else:
-        read, unchecked = evidence_options.read_app_attest(file, options["key_id"])
-    at = evidence_options.find_instant(options["at"])
-    trust = evidence_options.find_trust(options)
+        read, unchecked = options.app_attest()
+    at, trust = options.instant(), options.trust()
     report = report_attestation(file.name, read, Expected(binding, app), trust, at)
     return replace(report, unchecked=(*report.unchecked, *unchecked))
 
 
-def _show(report: "EvidenceReport") -> None:
+def _show(report: "EvidenceReport", options: "EvidenceOptions") -> None:
     """Print one report for people."""
-    claims = report.claims or {}
-    click.echo(f"{'accept' if report.accepted else 'reject'}  level {report.level.value}")
+    from watchword.apps.evidence.reports import LENIENCIES
+
+    verdict = "accept" if report.accepted else "reject"
+    # Whoever reads one line alone must not take this for the app's own evidence.
+    named = " (no app expected)" if "app" in report.unchecked else ""
+    click.echo(f"{verdict}{named}  level {report.level.value}")
     for refusal in report.refusals:
         click.echo(f"  {_printable(str(refusal))}")
-    for name in ("anchor", "attestation_security", "key_security", "app", "boot", "counter"):
-        if claims.get(name) is not None:
-            click.echo(f"  {name:<20} {_printable(_plain(claims[name]))}")
-    if report.leniencies:
-        click.echo(f"  {'let pass':<20} {', '.join(report.leniencies)}")
+    if (written := options.written_binding()) is not None:
+        click.echo(f"  {'bound to':<20} {written}")
+    for name, value in _claims(report.claims or {}):
+        click.echo(f"  {name:<20} {_printable(value)}")
+    for name in report.leniencies:
+        click.echo(f"  {'let pass':<20} {name}: {LENIENCIES[name]}")
     if report.unchecked:
         click.echo(f"  {'not checked':<20} {', '.join(report.unchecked)}")
 
 
-def _plain(value: Any) -> str:
-    """Return a claim as text without brackets."""
-    if isinstance(value, dict):
-        return "; ".join(f"{name} {_plain(item)}" for name, item in value.items() if item)
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _claims(claims: "Mapping[str, Any]") -> "Iterator[tuple[str, str]]":
+    """Yield what people look at, by its name; a device's state by the vendor's names."""
+    for name in ("anchor", "attestation_security", "key_security", "counter"):
+        if claims.get(name) is not None:
+            yield name, str(claims[name])
+    app = claims.get("app") or {"ids": ()}
+    for app_id in app["ids"]:
+        version = app["versions"].get(app_id)
+        yield "app", app_id if version is None else f"{app_id}, version {version}"
+    if app["ids"] and app["signing_digests"]:
+        yield "signed by", ", ".join(app["signing_digests"])
+    if claims.get("boot"):
+        locked = "true" if claims["boot"]["device_locked"] else "false"
+        yield (
+            "boot",
+            f"deviceLocked: {locked}, verifiedBootState: {claims['boot']['state'].upper()}",
+        )
+        yield "verifiedBootKey", claims["boot"]["verified_boot_key"]
 
 
 def _printable(text: str) -> str:
@@ -133,10 +151,10 @@ def _printable(text: str) -> str:
 
 def _verify_folder(folder: Path, *, as_json: bool) -> int:
     """Verify a folder and print row by row; return the exit code."""
-    from watchword.apps.evidence_vectors import INDEX, Compared, Skipped, verify_folder
+    from watchword.apps.evidence.vectors import INDEX, Compared, Skipped, verify_folder
 
     if not (folder / INDEX).is_file():
-        raise click.UsageError(f"--vectors: got a folder without {INDEX}, expected one with it.")
+        raise click.UsageError(f"--vectors: {folder} has no {INDEX}.")
     compared: list[Compared] = []
     skipped: list[Skipped] = []
     for row in verify_folder(folder):

@@ -28,8 +28,10 @@ _log = structlog.get_logger()
 
 
 async def list_instances(context: ServiceContext, request: Request) -> Response:
-    """Return the newest instances, of one app if the query names it."""
-    instances = await context.store.list_instances(_limit(request.query), request.query.get("app"))
+    """Return the newest instances: of the app, and before the instance, that the query names."""
+    instances = await context.store.list_instances(
+        _limit(request.query), request.query.get("app"), request.query.get("before")
+    )
     return json_response(200, {"instances": [_shown(context, each) for each in instances]})
 
 
@@ -82,7 +84,7 @@ def _shown(context: ServiceContext, instance: Instance) -> dict[str, Any]:
     key = context.keyring.ring.pairwise_key
     revoked = instance.revoked_at
     return {
-        "id": instance.id,
+        "instance": instance.id,
         "app": instance.app,
         "app_version": instance.app_version,
         "platform": instance.platform,

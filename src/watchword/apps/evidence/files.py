@@ -5,6 +5,7 @@ import binascii
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +14,10 @@ from watchword.attestation.certificates import read_certificate
 from watchword.encoding import der
 from watchword.ports import Anchor
 from watchword.reasons import MalformedError, WatchwordError
+from watchword.vocabulary import AnchorKind
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 """Most bytes of a file with evidence, keys or roots."""
-
-PRODUCTION: Final = "production"
 
 _PEM: Final = re.compile(r"-----BEGIN ([A-Z ]{1,64})-----([A-Za-z0-9+/=\s]+)-----END \1-----")
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
@@ -27,27 +27,42 @@ class EvidenceFileError(WatchwordError):
     """Report a file or a text that isn't what it was named as."""
 
 
-def parse_bytes(text: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class WrittenBytes:
+    """Hold bytes that a person wrote, and how they were read: hex, base64 or text."""
+
+    data: bytes
+    encoding: str
+
+    def __str__(self) -> str:
+        """Say how many bytes they are and how they were read; people see by it what went wrong."""
+        return f"{len(self.data)} bytes, read as {self.encoding}"
+
+
+def parse_bytes(text: str) -> WrittenBytes:
     """Return the bytes that a person wrote as hex or base64 (either alphabet, padded or not).
 
     Text that could be both is hex; ``hex:``, ``base64:`` and ``text:`` in front say which.
 
-    :raises EvidenceFileError: when it is neither.
+    :raises EvidenceFileError: when it is neither; base64 that leaves bits over is mistyped.
     """
     kind, colon, rest = text.partition(":")
     if colon and kind == "text":
-        return rest.encode()
+        return WrittenBytes(rest.encode(), kind)
     if not colon:
         kind, rest = "hex" if _HEX.fullmatch(text) else "base64", text
     try:
         if kind == "hex":
-            return bytes.fromhex(rest)
+            return WrittenBytes(bytes.fromhex(rest), kind)
         if kind == "base64":
             standard = rest.rstrip("=").replace("-", "+").replace("_", "/")
-            return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+            data = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+            if base64.b64encode(data).decode().rstrip("=") == standard:
+                return WrittenBytes(data, kind)
     except (ValueError, binascii.Error):
         pass
-    raise EvidenceFileError("expected hex, base64, or text: in front of plain text")
+    got = f"text that isn't {kind}" if kind in {"hex", "base64"} else "an unknown word in front"
+    raise EvidenceFileError(f"got {got}, expected hex, base64, or text: in front of plain text")
 
 
 def read_evidence(path: Path) -> bytes:
@@ -121,13 +136,13 @@ def read_anchors(path: Path, vendors: Sequence[str]) -> tuple[Anchor, ...]:
     try:
         roots = [read_certificate(block) for block in read_pem(data, "CERTIFICATE")]
     except MalformedError as error:
-        raise EvidenceFileError(f"{path}: {error.refusals[0].detail}") from None
+        raise EvidenceFileError(f"{path}: {error.detail}") from None
     if not roots:
         raise EvidenceFileError(
             f"{path}: got no certificate, expected roots as PEM, or anchors of the lab as JSON"
         )
     return tuple(
-        Anchor(f"{path.name}[{index}]", vendor, PRODUCTION, root.spki, root.subject)
+        Anchor(f"{path.name}[{index}]", vendor, AnchorKind.PRODUCTION, root.spki, root.subject)
         for index, root in enumerate(roots)
         for vendor in vendors
     )
@@ -143,7 +158,7 @@ def with_packaged(extra: Sequence[Anchor], *, replace_production: bool = False) 
     packaged = [
         anchor
         for anchor in packaged_anchors()
-        if anchor.kind != PRODUCTION or anchor.vendor not in replaced
+        if anchor.kind != AnchorKind.PRODUCTION or anchor.vendor not in replaced
     ]
     known = {anchor.spki: anchor.name for anchor in packaged_anchors()}
     named = [Anchor(known.get(a.spki, a.name), a.vendor, a.kind, a.spki, a.subject) for a in extra]

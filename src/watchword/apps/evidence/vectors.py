@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from watchword.adapters.revocation import load_status_lists
-from watchword.apps.evidence_files import (
+from watchword.apps.evidence.files import (
     EvidenceFileError,
     read_anchors,
     read_certificates,
     read_evidence,
     with_packaged,
 )
-from watchword.apps.evidence_reports import (
+from watchword.apps.evidence.reports import (
     ACCEPT,
     REJECT,
     EvidenceReport,
@@ -34,7 +34,7 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.reasons import MalformedError, Reason
-from watchword.vocabulary import AppAttestEnvironment
+from watchword.vocabulary import AppAttestEnvironment, Vendor
 
 INDEX: Final = "index.json"
 
@@ -121,7 +121,7 @@ def _trust(folder: Path) -> Trust:
     for place in (folder, folder.resolve().parent):
         roots = roots or sorted(place.glob("roots.json"))
         lists = lists or sorted(place.glob("status-*.json"))
-    extra = [anchor for path in roots for anchor in read_anchors(path, [android_key.NAME])]
+    extra = [anchor for path in roots for anchor in read_anchors(path, [Vendor.ANDROID_KEY])]
     return Trust(
         anchors=with_packaged(extra, replace_production=True),
         revocation=load_status_lists(lists) if lists else None,
@@ -237,5 +237,9 @@ def _differences(path: str, expected: Any, got: Any) -> Iterator[str]:
             else:
                 yield from _differences(f"{path}.{name}", value, got.get(name))
     elif expected != got:
-        what = "something" if isinstance(got, Mapping) else repr(got)
-        yield f"{path}: got {what}, expected {expected if expected is None else repr(expected)}"
+        yield f"{path}: got {_named(got)}, expected {_named(expected)}"
+
+
+def _named(value: Any) -> str:
+    """Return a value as JSON; a group of fields isn't shown, as it may hold identifiers."""
+    return "fields" if isinstance(value, Mapping) else json.dumps(value, default=bytes.hex)

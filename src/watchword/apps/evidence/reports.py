@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from watchword.attestation.formats import app_attest
+from watchword.attestation.attestation_object import read_assertion
+from watchword.attestation.authenticator_data import LENIENT_EXTENSIONS
+from watchword.attestation.formats import android_key, app_attest
 from watchword.attestation.interface import (
     AppRegistration,
     Attestation,
@@ -14,13 +16,26 @@ from watchword.attestation.interface import (
     Trust,
     UnverifiedClaims,
 )
+from watchword.attestation.key_description import LENIENT_BOOLEAN, LENIENT_ORDER
 from watchword.attestation.service import examine
 from watchword.policy.service import appraise_unverified
-from watchword.reasons import MalformedError, Refusal
+from watchword.reasons import MalformedError, Reason, Refusal
 from watchword.vocabulary import Level
 
 ACCEPT: Final = "accept"
 REJECT: Final = "reject"
+
+LENIENCIES: Final[Mapping[str, str]] = {
+    android_key.LENIENT_EXPIRED: "a factory's certificate isn't valid now, and can't be renewed",
+    android_key.LENIENT_NOT_CA: "the factory's attestation certificate isn't marked as a CA",
+    LENIENT_BOOLEAN: "TRUE was written as another byte than FF",
+    LENIENT_ORDER: "the tags of an authorization list don't ascend",
+    LENIENT_EXTENSIONS: "iOS 27 adds a map without the flag that announces one",
+}
+"""What each deviation that may be let pass means, in a clause for people."""
+
+_SHOWN_BYTES: Final = 16
+"""How much is shown of bytes that were compared; enough to see which ones they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +82,13 @@ def report_attestation(
     examination = examine(evidence, expected, trust, now)
     claims = examination.claims
     if claims is None:
-        return EvidenceReport(name, Level.NONE, examination.refusals, None)
+        refusals = _explained(examination.refusals, None, expected)
+        return EvidenceReport(name, Level.NONE, refusals, None)
     verdict = appraise_unverified(claims, expected.app)
-    refusals = (*examination.refusals, *verdict.refusals)
+    refusals = _explained(examination.refusals, claims, expected)
+    told = {refusal.reason for refusal in refusals}
+    # On iOS the app is judged by both: the signed hash alone names it.
+    refusals += tuple(each for each in verdict.refusals if each.reason not in told)
     return EvidenceReport(
         id=name,
         level=Level.NONE if refusals else verdict.level,
@@ -89,7 +108,7 @@ def report_assertion(
 ) -> EvidenceReport:
     """Verify an App Attest assertion under a key that was attested earlier."""
     try:
-        data, _, _ = app_attest.read_assertion(assertion)
+        data, _, _ = read_assertion(assertion)
         examination = app_attest.examine_assertion(assertion, client_data_hash, public_key, app)
     except MalformedError as error:
         return EvidenceReport(name, Level.NONE, error.refusals, None)
@@ -112,6 +131,43 @@ def report_assertion(
         unchecked=("counter",) if app is not None else ("app", "counter"),
         leniencies=data.leniencies,
     )
+
+
+def _explained(
+    refusals: Sequence[Refusal], claims: UnverifiedClaims | None, expected: Expected
+) -> tuple[Refusal, ...]:
+    """Return the refusals with what only a person at a command line is told.
+
+    A service keeps challenges to itself; here they are the person's own.
+    """
+    return tuple(_explain(refusal, claims, expected) for refusal in refusals)
+
+
+def _explain(refusal: Refusal, claims: UnverifiedClaims | None, expected: Expected) -> Refusal:
+    if refusal.reason is Reason.ATTESTATION_ANCHOR_UNKNOWN:
+        return Refusal(refusal.reason, f"{refusal.detail}; --anchors names others")
+    if refusal.reason is Reason.ATTESTATION_BINDING:
+        return Refusal(refusal.reason, _binding_detail(claims, expected) or refusal.detail)
+    return refusal
+
+
+def _binding_detail(claims: UnverifiedClaims | None, expected: Expected) -> str:
+    """Return which challenge was got and which was expected; empty where that can't be told."""
+    if claims is None or expected.binding is None:
+        return ""
+    wanted = _short(expected.binding.hex())
+    if claims.format == android_key.NAME:
+        return (
+            f"got the challenge {_short(claims.fields['attestationChallenge'])}, expected {wanted}"
+        )
+    # What was hashed into a nonce can't be read out of it.
+    return f"got the nonce {_short(claims.fields['nonce'])}, not one over client data hash {wanted}"
+
+
+def _short(text: str) -> str:
+    """Return hex cut to what people compare, with its length."""
+    shown = text[: 2 * _SHOWN_BYTES]
+    return f"{shown}{'...' if shown != text else ''} ({len(text) // 2} bytes)"
 
 
 def _claims(claims: UnverifiedClaims) -> dict[str, Any]:

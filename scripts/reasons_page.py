@@ -1,0 +1,39 @@
+"""Write docs/reasons.md from the reasons and the texts that the package ships.
+
+A text is changed in src/watchword/apps/reasons.toml, where ``watchword explain`` finds it too.
+"""
+
+from pathlib import Path
+
+from watchword.apps.reason_texts import sections
+from watchword.reasons import Reason
+
+TARGET = Path(__file__).parents[1] / "docs" / "reasons.md"
+INTRODUCTION = """\
+# Reasons
+
+Every refusal carries a reason: a dotted code that is never reused. Logs, metrics, `watchword explain REF`
+and the tests name it. A client in production is told only the public class (in brackets the HTTP status),
+so that an attacker who probes learns little; in the `lab` environment the reasons stand in the open.
+
+Each entry: what it means, and what to do about it. `watchword explain REF` prints it too.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    lines = [INTRODUCTION]
+    for title, texts in sections().items():
+        lines.append(f"## {title}\n")
+        for code, text in texts.items():
+            reason = Reason.from_code(code)
+            public = f"public class `{reason.public.slug}` ({reason.public.status})"
+            lines.append(
+                f"### `{code}`\n\n{text}\n\nCategory *{reason.category.value}*, {public}.\n"
+            )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page(), encoding="utf-8")
+    print(f"wrote {TARGET}")

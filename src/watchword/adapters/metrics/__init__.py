@@ -1,0 +1,1 @@
+"""Show counters to whoever scrapes them."""

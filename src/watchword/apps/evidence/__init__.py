@@ -1,0 +1,1 @@
+"""Verify evidence offline: read what people have at hand, report, compare with what was recorded."""
