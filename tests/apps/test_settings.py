@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword.apps.settings import Address, ConfigurationError, load_settings
-from watchword.apps.settings.template import TEMPLATE
+from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID, TEMPLATE
 from watchword.apps.settings.written import MAX_ROUTES
 from watchword.attestation.interface import AndroidApp, AppleApp
 from watchword.vocabulary import AppAttestEnvironment, Environment, Level, Mode, Platform
@@ -134,6 +134,7 @@ def test_lab_anchors_are_refused_in_prod(tmp_path: Path) -> None:
     prod = TEMPLATE.replace("environment: lab", "environment: prod").replace(
         "issuer: http://127.0.0.1:8440", "issuer: https://attest.clinic.example"
     )
+    prod = prod.replace(EXAMPLE_TEAM_ID, "ZYXWV98765").replace(EXAMPLE_DIGEST, "0f" * 32)
     settings = load_settings(write(tmp_path, prod))
     assert (settings.trust_vendors, settings.trust_lab) == (True, False)
     faults = faults_of(write(tmp_path, prod + "trust: {anchors: [vendors, lab]}\n"))
@@ -271,3 +272,14 @@ def test_too_many_routes_are_told_quickly(tmp_path: Path) -> None:
     }
     most = write(tmp_path, head + "".join(rows[:-1]))
     assert len(load_settings(most).apis["clinic"].routes) == MAX_ROUTES
+
+
+def test_examples_that_nobody_replaced_are_faults_in_prod(tmp_path: Path) -> None:
+    """A deployment that no real phone can pass isn't good, whatever its form."""
+    prod = TEMPLATE.replace("environment: lab", "environment: prod").replace(
+        "issuer: http://127.0.0.1:8440", "issuer: https://attest.clinic.example"
+    )
+    assert set(faults_of(write(tmp_path, prod))) == {
+        "apps.clinic-ios.team_id",
+        "apps.clinic-android.signing_digests[0]",
+    }

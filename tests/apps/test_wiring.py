@@ -15,7 +15,7 @@ from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.service.service import Service
 from watchword.apps.settings import Settings, load_settings
-from watchword.apps.settings.template import TEMPLATE
+from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID, TEMPLATE
 from watchword.apps.wiring import service_of, trust_of
 from watchword.vocabulary import Environment
 
@@ -28,10 +28,15 @@ def lab(directory: Path) -> Settings:
 
 
 def production(text: str) -> str:
-    """Return the same file after somebody thought that one word makes it production."""
-    return text.replace("environment: lab", "environment: prod").replace(
-        "issuer: http://", "issuer: https://"
-    )
+    """Return the same file after somebody thought that a few words make it production."""
+    for old, new in {
+        "environment: lab": "environment: prod",
+        "issuer: http://": "issuer: https://",
+        EXAMPLE_TEAM_ID: "ZYXWV98765",
+        EXAMPLE_DIGEST: "0f" * 32,
+    }.items():
+        text = text.replace(old, new)
+    return text
 
 
 def start(settings: Settings) -> Service:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from watchword.apps.settings.document import Path_
 from watchword.apps.settings.faults import shown
+from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID
 from watchword.apps.settings.validated import Address
 from watchword.apps.settings.written import MAX_ROUTES, seconds, split_address
 from watchword.gate.interface import Route
@@ -41,9 +42,26 @@ def inconsistencies(parts: Readable) -> Iterator[Inconsistency]:
     if parts.environment == "prod" and "lab" in (parts.trust.get("anchors") or ()):
         # Anyone can make lab phones; trusting them in production opens every route.
         yield ("trust", "anchors"), "lab in environment prod", "vendors only"
+    if parts.environment == "prod":
+        yield from _examples_left(parts.apps)
     for name, api in parts.apis.items():
         yield from _api(("apis", name), api, parts)
     yield from _twice(parts)
+
+
+def _examples_left(apps: Mapping[str, Any]) -> Iterator[Inconsistency]:
+    """Find what ``watchword init`` wrote and nobody replaced: no real phone would pass."""
+    for name, app in apps.items():
+        if not isinstance(app, dict):
+            continue
+        if app.get("team_id") == EXAMPLE_TEAM_ID:
+            path: Path_ = ("apps", name, "team_id")
+            yield path, shown(EXAMPLE_TEAM_ID), "your team id instead of the example's"
+        digests = app.get("signing_digests")
+        for index, digest in enumerate(digests if isinstance(digests, list) else ()):
+            if digest == EXAMPLE_DIGEST:
+                path = ("apps", name, "signing_digests", index)
+                yield path, shown(digest), "your certificate's digest instead of the example's"
 
 
 def _service(parts: Readable) -> Iterator[Inconsistency]:

@@ -1,6 +1,12 @@
 """Hold the commented file that ``watchword init`` writes."""
 
-TEMPLATE = """\
+EXAMPLE_TEAM_ID = "ABCDE12345"
+"""The team id of the example app; nobody's."""
+
+EXAMPLE_DIGEST = "4f1d8c5b0e3a7296d1c4b5a6978810fe2d3c4b5a69788190a1b2c3d4e5f60718"
+"""The signing digest of the example app; no certificate's."""
+
+TEMPLATE = f"""\
 # watchword.yaml: the one file that everything hangs on.
 # `watchword check` shows every fault in it; `watchword schema` prints its JSON Schema.
 # yaml-language-server: $schema=./watchword.schema.json
@@ -28,7 +34,7 @@ service:
 apps:
   clinic-ios:
     platform: ios
-    team_id: ABCDE12345
+    team_id: {EXAMPLE_TEAM_ID}
     bundle_id: com.example.clinic
     # app_attest: development     # for builds from Xcode; production is the default
   clinic-android:
@@ -37,7 +43,7 @@ apps:
     # SHA-256 of your signing certificate: apksigner verify --print-certs app.apk
     # With Play App Signing take the digest from the Play Console.
     signing_digests:
-      - 4f1d8c5b0e3a7296d1c4b5a6978810fe2d3c4b5a69788190a1b2c3d4e5f60718
+      - {EXAMPLE_DIGEST}
     minimum_version: 100
 
 apis:
