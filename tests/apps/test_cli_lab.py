@@ -28,7 +28,7 @@ service:
 apps:
   clinic-ios:
     platform: ios
-    team_id: ABCDE12345
+    team_id: ZYXWV98765
     bundle_id: com.example.clinic
   clinic-android:
     platform: android

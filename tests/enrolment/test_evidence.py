@@ -164,3 +164,17 @@ def test_version_of_a_renewal_is_judged_where_it_is_stated() -> None:
     strict = replace(ANDROID, minimum_version="999")
     renewal = verifier().appraise_renewal(device.renew(STATEMENT), STATEMENT, instance, strict)
     assert renewal.app_version is None
+
+
+def test_old_version_that_a_renewal_states_is_refused() -> None:
+    """An iPhone states its version each time: below a raised minimum it gets no more tokens."""
+    kind = "genuine-iphone"
+    device = phone(kind)
+    instance = instance_of(kind, appraised(kind, device.attest(BINDING)))
+    allowed = replace(IOS, minimum_version="7.2")
+    renewal = verifier().appraise_renewal(device.renew(STATEMENT), STATEMENT, instance, allowed)
+    assert renewal.app_version == "7.2"
+    strict = replace(IOS, minimum_version="7.3")
+    with pytest.raises(RefusedError) as caught:
+        verifier().appraise_renewal(device.renew(STATEMENT), STATEMENT, instance, strict)
+    assert caught.value.reason is Reason.POLICY_APP_VERSION
