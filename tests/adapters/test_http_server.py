@@ -110,6 +110,8 @@ def test_stopping_twice_is_stopping() -> None:
         await server.start()
         await server.stop()
         await server.stop()
+        with pytest.raises(OSError, match=r"refused|Connect"):
+            await ask(server.port)
 
     asyncio.run(main())
 

@@ -35,7 +35,7 @@ def read_statement(raw: bytes) -> Statement:
     try:
         members = strict_json.loads(raw, MAX_STATEMENT_BYTES)
     except MalformedError as error:
-        _refuse(Reason.STATEMENT_MALFORMED, error.refusals[0].detail)
+        _refuse(Reason.STATEMENT_MALFORMED, error.detail)
     if type(members.get("v")) is not int or members["v"] != 1:
         _refuse(Reason.STATEMENT_VERSION, "expected the member v with the number 1")
     # Names of unknown members are the sender's text; only their number is told.

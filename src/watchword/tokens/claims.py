@@ -124,7 +124,7 @@ def _key(jwk: dict[str, Any]) -> Mapping[str, str]:
     try:
         public_key_from_jwk(jwk)
     except MalformedError as error:
-        _refuse(f"cnf: {error.refusals[0].detail}")
+        _refuse(f"cnf: {error.detail}")
     return jwk
 
 

@@ -92,7 +92,7 @@ def _read_payload(payload: bytes) -> dict[str, Any]:
     try:
         return strict_json.loads(payload, MAX_TOKEN_BYTES)
     except MalformedError as error:
-        _refuse(Reason.TOKEN_MALFORMED, f"claims: {error.refusals[0].detail}")
+        _refuse(Reason.TOKEN_MALFORMED, f"claims: {error.detail}")
 
 
 def _check_addressee(claims: TokenClaims, expectation: TokenExpectation) -> None:

@@ -80,7 +80,7 @@ def _decode(segment: str) -> bytes:
     try:
         return base64url.decode(segment, MAX_TOKEN_BYTES)
     except MalformedError as error:
-        _refuse(error.refusals[0].detail)
+        _refuse(error.detail)
 
 
 def _read_header(header: bytes, typ: str) -> str:
@@ -88,7 +88,7 @@ def _read_header(header: bytes, typ: str) -> str:
     try:
         members = strict_json.loads(header, MAX_TOKEN_BYTES)
     except MalformedError as error:
-        _refuse(f"header: {error.refusals[0].detail}")
+        _refuse(f"header: {error.detail}")
     if members.keys() != _HEADER_MEMBERS:
         _refuse("expected a header with exactly alg, kid and typ")
     if members["alg"] != ALGORITHM:

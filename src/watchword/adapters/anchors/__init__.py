@@ -71,7 +71,7 @@ def read_lab_anchors(data: bytes, name: str) -> tuple[Anchor, ...]:
     try:
         document = strict_json.loads(data, MAX_FILE_BYTES)
     except MalformedError as error:
-        raise AnchorsError(f"{name}: {error.refusals[0].detail}") from None
+        raise AnchorsError(f"{name}: {error.detail}") from None
     rows = document.get("anchors")
     if document.get("kind") != LAB or not isinstance(rows, list):
         raise AnchorsError(f'{name}: expected "kind": "lab" and a list of anchors')
