@@ -2,11 +2,12 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin
 PROCESSES ?= auto
+SECONDS ?= 60
 
-.PHONY: help demo test check fmt bench lock clean
+.PHONY: help demo test check fmt bench bench-attestation mutants fuzz lock clean
 
 help:  ## Show this list.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 .venv/.runtime-ready: requirements/runtime.txt pyproject.toml
 	@scripts/setup runtime
@@ -33,6 +34,15 @@ fmt: .venv/.dev-ready  ## Format the code and mend what can be mended.
 
 bench: .venv/.dev-ready  ## Measure against the floors; writes benchmarks/results/*.json.
 	$(PY)/python -m benchmarks
+
+bench-attestation: .venv/.dev-ready  ## Measure verification alone, against other verifiers and the floors.
+	$(PY)/python -m benchmarks.bench_attestation
+
+mutants: .venv/.dev-ready  ## Bend recorded evidence in 100,000 ways and more: none may be accepted.
+	$(PY)/python -m scripts.mutants
+
+fuzz: .venv/.dev-ready  ## Fuzz every parser, SECONDS each, one after another; finds go into fuzz-finds/.
+	$(PY)/python -m fuzz --seconds $(SECONDS)
 
 lock: .venv/.dev-ready  ## Write requirements/*.txt anew.
 	scripts/lock

@@ -15,8 +15,9 @@ class Row:
     :param measure: what was measured, with its unit.
     :param ours: Watchword's value.
     :param peer: the value of what it is compared with, or the floor; None where there is none.
-    :param goal: the upper bound that is set, None where there is none.
-    :param goal_on: whether the goal bounds ``ours`` or the ``ratio``.
+    :param goal: the bound that is set, None where there is none.
+    :param goal_on: whether the goal is an upper bound of ``ours``, one of the ``ratio``, or a lower bound of
+        how many times ``faster`` ours is, which stands in place of the ratio then.
     """
 
     measure: str
@@ -35,16 +36,25 @@ class Row:
         """Make a row that is bounded by a multiple of the peer's value."""
         return cls(measure, ours, peer, goal, "ratio")
 
+    @classmethod
+    def times_faster(cls, measure: str, ours: float, peer: float, goal: float) -> "Row":
+        """Make a row of times, of which the peer's must be at least a multiple of ours."""
+        return cls(measure, ours, peer, goal, "faster")
+
     @property
     def ratio(self) -> float | None:
-        """Return ours over the peer's."""
-        return None if self.peer is None else self.ours / self.peer
+        """Return ours over the peer's, or how many times faster ours is."""
+        if self.peer is None:
+            return None
+        return self.peer / self.ours if self.goal_on == "faster" else self.ours / self.peer
 
     @property
     def holds(self) -> bool | None:
         """Tell whether the goal is met, None where there is no goal."""
-        value = self.ratio if self.goal_on == "ratio" else self.ours
-        return None if self.goal is None or value is None else value <= self.goal
+        value = self.ours if self.goal_on == "ours" else self.ratio
+        if self.goal is None or value is None:
+            return None
+        return value >= self.goal if self.goal_on == "faster" else value <= self.goal
 
 
 def write_report(name: str, rows: Sequence[Row]) -> bool:

@@ -1,9 +1,11 @@
 """Show that the service reproduces the protocol's vectors, and that the vectors are up to date."""
 
+import asyncio
 import hashlib
 import json
 from base64 import b64decode
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,19 @@ import pytest
 from scripts.protocol_vectors import vectors
 
 from watchword.adapters.anchors import AnchorSet
-from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration, Trust
+from watchword.attestation.interface import (
+    AndroidApp,
+    AppleApp,
+    AppRegistration,
+    Trust,
+)
 from watchword.encoding import base64url, strict_json
 from watchword.enrolment import challenge
 from watchword.enrolment.evidence import RegisteredFormats
 from watchword.enrolment.statement import read_statement
 from watchword.enrolment.subjects import pairwise_subject
 from watchword.gate.references import open_reference
+from watchword.policy.service import BALANCED
 from watchword.ports import Anchor
 from watchword.reasons import Reason, RefusedError
 from watchword.vocabulary import Level, Purpose
@@ -40,6 +48,14 @@ def registration(platform: str) -> AppRegistration:
     return AppRegistration(name, AndroidApp(app["package"], digests))
 
 
+class NobodyEnrolled:
+    """Know of no instance of any device."""
+
+    async def count_enrolled(self, device_key: bytes, since: datetime) -> int:
+        """See :class:`watchword.enrolment.interface.DeviceHistory`."""
+        return 0
+
+
 def verifier() -> RegisteredFormats:
     """Return a verifier that trusts the vectors' anchors."""
     rows: list[Mapping[str, str]] = VECTORS["anchors"]
@@ -55,7 +71,9 @@ def verifier() -> RegisteredFormats:
                 )
                 for row in rows
             )
-        )
+        ),
+        BALANCED,
+        NobodyEnrolled(),
     )
 
 
@@ -86,11 +104,13 @@ def test_statement_binding_and_challenge(kind: str, purpose: Purpose) -> None:
 def test_evidence_of_the_vectors_enrols(kind: str) -> None:
     """The evidence verifies at level hardware under the binding, and under no other one."""
     row = ENROLMENTS[kind]
-    app, binding = registration(row["platform"]), bytes.fromhex(row["enrol"]["binding"])
-    appraised = verifier().appraise(row["enrol"]["evidence"], binding, app, NOW)
+    app, evidence = registration(row["platform"]), row["enrol"]["evidence"]
+    statement = read_statement(base64url.decode(row["enrol"]["statement"]))
+    appraised = asyncio.run(verifier().appraise(evidence, statement, app, NOW))
     assert appraised.level is Level.HARDWARE
+    other = replace(statement, binding=bytes(32))
     with pytest.raises(RefusedError) as caught:
-        verifier().appraise(row["enrol"]["evidence"], bytes(32), app, NOW)
+        asyncio.run(verifier().appraise(evidence, other, app, NOW))
     assert Reason.ATTESTATION_BINDING in {refusal.reason for refusal in caught.value.refusals}
 
 

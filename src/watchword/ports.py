@@ -101,10 +101,69 @@ class RevocationEntry:
 
 
 class RevocationStatus(Protocol):
-    """Know which attestation certificates the vendor withdrew."""
+    """Know which attestation certificates the vendor withdrew; never fetches, never blocks."""
+
+    @property
+    def digest(self) -> str:
+        """Return a name of the entries as a whole (SHA-256 in hex), empty where there is no list."""
 
     def find(self, serial_hex: str) -> RevocationEntry | None:
         """Return the entry for a serial in lower-case hex without leading zeros."""
+
+    def is_known(self, now: datetime) -> bool:
+        """Tell whether there is a list, and it is recent enough to answer at ``now``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """Hold one request to a vendor's server; the body and the headers may hold secrets."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResponse:
+    """Hold a vendor's answer, whatever its status; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+class Fetcher(Protocol):
+    """Speak HTTPS with vendors: certificates checked, no redirects, bounded time and size."""
+
+    async def fetch(self, request: FetchRequest) -> FetchResponse:
+        """Return the answer.
+
+        :raises UnavailableError: ``vendor.unavailable`` when there is none, or it is too large.
+        """
+
+
+class PlayDecoder(Protocol):
+    """Have Google decode Play Integrity tokens of apps whose keys it keeps."""
+
+    async def decode(self, package: str, token: bytes) -> bytes:
+        """Return ``tokenPayloadExternal`` as JSON.
+
+        :raises RefusedError: ``play.token`` when Google says that this isn't a token of the package.
+        :raises UnavailableError: ``vendor.unavailable`` when Google can't answer now, or a quota is
+            exhausted.
+        """
+
+
+class ReceiptServer(Protocol):
+    """Have Apple refresh App Attest receipts."""
+
+    async def refresh(self, app: str, receipt: bytes) -> bytes | None:
+        """Return a newer receipt for an app (its name in the configuration), None if there is none yet.
+
+        :raises RefusedError: ``app_attest.receipt`` when Apple won't have this receipt, ever.
+        :raises UnavailableError: ``vendor.unavailable`` otherwise; ``retry_after`` says when to try.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +180,10 @@ class Instance:
     :param audiences: the API audiences it may ask tokens for.
     :param counter: highest App Attest counter seen; 0 where the format has none.
     :param test: True for an instance of the lab, which is worth nothing outside of it.
+    :param attested_at: when the vendor last vouched for it; a renewal by its key alone doesn't count.
+    :param serials: serials in hex of the certificates that vouched for it, for later revocations.
+    :param device_key: SHA-256 shared by all instances of one device; None where that can't be told.
+    :param risk_metric: Apple's count of attestations of the device in 30 days, once it is known.
     """
 
     id: str
@@ -139,6 +202,33 @@ class Instance:
     revoked_at: datetime | None = None
     revoked_because: str | None = None
     test: bool = False
+    attested_at: datetime | None = None
+    serials: tuple[str, ...] = ()
+    device_key: bytes | None = None
+    risk_metric: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedInstance:
+    """Hold what gates need to know of an instance that was revoked."""
+
+    id: str
+    audiences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReceipt:
+    """Hold the newest App Attest receipt of an instance.
+
+    :param due_at: when to ask Apple for a newer one.
+    :param failures: how often asking failed in a row.
+    """
+
+    instance_id: str
+    app: str
+    receipt: bytes = field(repr=False)
+    due_at: datetime
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +260,14 @@ class InstanceStore(Protocol):
     power), and raises :class:`UnavailableError` with ``store.unavailable`` leaving nothing behind.
     """
 
-    async def enrol(self, use: ChallengeUse, instance: Instance, audit: AuditEntry) -> None:
-        """Consume the challenge and add the instance.
+    async def enrol(
+        self,
+        use: ChallengeUse,
+        instance: Instance,
+        audit: AuditEntry,
+        receipt: StoredReceipt | None = None,
+    ) -> None:
+        """Consume the challenge and add the instance, and its receipt if there is one.
 
         :raises RefusedError: ``challenge.used`` when the nonce was used before (of several racing
             for it exactly one wins), ``instance.exists`` when the attested key is enrolled.
@@ -184,13 +280,46 @@ class InstanceStore(Protocol):
         counter: int | None,
         app_version: str | None,
         audit: AuditEntry,
+        attested_at: datetime | None = None,
     ) -> Instance:
         """Consume the challenge, raise the counter (compare-and-set), return the new state.
 
         :param counter: must be greater than the stored one; None where the format has none.
         :param app_version: replaces the stored one; None leaves it.
+        :param attested_at: when the vendor vouched for it anew; None leaves that as it was.
         :raises RefusedError: ``challenge.used``, ``instance.unknown``, ``instance.revoked``,
             ``instance.counter``.
+        """
+
+    async def count_enrolled(self, device_key: bytes, since: datetime) -> int:
+        """Return how many instances of a device were enrolled at or after ``since``."""
+
+    async def instances_with_serials(
+        self, serials: Sequence[str], limit: int
+    ) -> Sequence[Instance]:
+        """Return at most ``limit`` instances that aren't revoked and that one of these certificates vouched for.
+
+        :param serials: in lower-case hex without leading zeros; hundreds at a time.
+        """
+
+    async def revoke_all(self, at: datetime, because: str, audits: Sequence[AuditEntry]) -> int:
+        """Mark the instances that the entries are about as revoked; return how many weren't before.
+
+        An instance that is unknown or revoked already is passed over, and its entry isn't kept.
+        """
+
+    async def due_receipts(self, app: str, now: datetime, limit: int) -> Sequence[StoredReceipt]:
+        """Return at most ``limit`` receipts of an app's instances that are due, the longest due first.
+
+        A revocation drops the receipt of its instance.
+        """
+
+    async def put_receipt(
+        self, receipt: StoredReceipt, risk_metric: int | None, audit: AuditEntry | None
+    ) -> None:
+        """Replace the receipt of an instance; a risk metric of None leaves the known one as it was.
+
+        Nothing is kept where the instance has no receipt any more, since it was revoked meanwhile.
         """
 
     async def find(self, instance_id: str) -> Instance | None:
@@ -204,7 +333,7 @@ class InstanceStore(Protocol):
         :raises RefusedError: ``instance.unknown``.
         """
 
-    async def recently_revoked(self, since: datetime) -> Sequence[Instance]:
+    async def recently_revoked(self, since: datetime) -> Sequence[RevokedInstance]:
         """Return the instances that were revoked at or after ``since``."""
 
     async def list_instances(
@@ -238,3 +367,21 @@ class RefusalLog(Protocol):
 
     def record(self, refusals: Sequence[Refusal], where: str) -> None:
         """Count the refusals under their codes and keep a sample for the operator."""
+
+
+class RecordLog(Protocol):
+    """Keep records of verifications for a while: bounded in age and in space."""
+
+    def append(self, line: bytes, at: datetime, *, refused: bool) -> None:
+        """Keep one record; of a process that is killed right afterwards too.
+
+        :param line: one line, its newline included.
+        :param refused: it is one of refused evidence, of which strangers can cause any number.
+        :raises UnavailableError: ``store.unavailable`` when there is no room or the disk refuses.
+        """
+
+    def forget_expired(self, now: datetime) -> None:
+        """Drop the records that are older than they may become.
+
+        :raises UnavailableError: ``store.unavailable`` when the disk refuses.
+        """

@@ -132,6 +132,9 @@ class Reason(Enum):
     ATTESTATION_REVOKED = ("attestation.revoked", _C.TRUST, _P.EVIDENCE_REFUSED)
     ATTESTATION_KEY_UNSUPPORTED = ("attestation.key_unsupported", _C.CONTENT, _P.EVIDENCE_REFUSED)
 
+    EVIDENCE_SIGNATURE = ("evidence.signature", _C.TRUST, _P.EVIDENCE_REFUSED)
+    EVIDENCE_AGE = ("evidence.age", _C.TIME, _P.EVIDENCE_REFUSED)
+
     # Android key attestation.
     ANDROID_KEY_DESCRIPTION_MISSING = (
         "android.key_description_missing",
@@ -143,6 +146,7 @@ class Reason(Enum):
         _C.TRUST,
         _P.EVIDENCE_REFUSED,
     )
+    ANDROID_ATTEST_KEY = ("android.attest_key", _C.TRUST, _P.EVIDENCE_REFUSED)
     ANDROID_SIGNATURE = ("android.signature", _C.TRUST, _P.EVIDENCE_REFUSED)
 
     # Apple App Attest.
@@ -150,7 +154,21 @@ class Reason(Enum):
     APP_ATTEST_COUNTER = ("app_attest.counter", _C.CONTENT, _P.EVIDENCE_REFUSED)
     APP_ATTEST_ENVIRONMENT = ("app_attest.environment", _C.CONTENT, _P.EVIDENCE_REFUSED)
     APP_ATTEST_RECEIPT = ("app_attest.receipt", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    APP_ATTEST_RECEIPT_SIGNATURE = (
+        "app_attest.receipt_signature",
+        _C.TRUST,
+        _P.EVIDENCE_REFUSED,
+    )
+    APP_ATTEST_RECEIPT_AGE = ("app_attest.receipt_age", _C.TIME, _P.EVIDENCE_REFUSED)
     APP_ATTEST_SIGNATURE = ("app_attest.signature", _C.TRUST, _P.EVIDENCE_REFUSED)
+
+    # Play Integrity.
+    PLAY_TOKEN = ("play.token", _C.MALFORMED, _P.EVIDENCE_REFUSED)
+    PLAY_DECRYPTION = ("play.decryption", _C.TRUST, _P.EVIDENCE_REFUSED)
+    PLAY_SIGNATURE = ("play.signature", _C.TRUST, _P.EVIDENCE_REFUSED)
+    PLAY_PACKAGE = ("play.package", _C.CONTENT, _P.EVIDENCE_REFUSED)
+    PLAY_AGE = ("play.age", _C.TIME, _P.EVIDENCE_REFUSED)
+    PLAY_UNCONFIGURED = ("play.unconfigured", _C.UNAVAILABLE, _P.UNAVAILABLE)
 
     # Appraisal.
     POLICY_APP_ID = ("policy.app_id", _C.POLICY, _P.EVIDENCE_REFUSED)
@@ -163,6 +181,29 @@ class Reason(Enum):
     POLICY_BOOT_SELF_SIGNED = ("policy.boot_self_signed", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_KEY_ORIGIN = ("policy.key_origin", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_KEY_PURPOSE = ("policy.key_purpose", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_BOOT_KEY = ("policy.boot_key", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_PATCH_LEVEL = ("policy.patch_level", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_PROVISIONING = ("policy.provisioning", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_ATTEST_KEY = ("policy.attest_key", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_SUSPENDED = ("policy.suspended", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_REVOCATION_UNKNOWN = (
+        "policy.revocation_unknown",
+        _C.UNAVAILABLE,
+        _P.UNAVAILABLE,
+    )
+    POLICY_RECEIPT = ("policy.receipt", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_RISK_METRIC = ("policy.risk_metric", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_DEVICE_VELOCITY = ("policy.device_velocity", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_APP_RECOGNITION = ("policy.app_recognition", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_DEVICE_INTEGRITY = ("policy.device_integrity", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_LICENSING = ("policy.licensing", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_SDK_VERSION = ("policy.sdk_version", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_RECENT_ACTIVITY = ("policy.recent_activity", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_APP_ACCESS_RISK = ("policy.app_access_risk", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_PLAY_PROTECT = ("policy.play_protect", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_DEVICE_RECALL = ("policy.device_recall", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_PROVIDER_VERDICT = ("policy.provider_verdict", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_UNACCOUNTED = ("policy.unaccounted", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_LEVEL = ("policy.level", _C.POLICY, _P.EVIDENCE_REFUSED)
 
     # Instances.
@@ -171,6 +212,12 @@ class Reason(Enum):
     INSTANCE_EXISTS = ("instance.exists", _C.CONTENT, _P.INSTANCE_REFUSED)
     INSTANCE_APP = ("instance.app", _C.CONTENT, _P.INSTANCE_REFUSED)
     INSTANCE_COUNTER = ("instance.counter", _C.CONTENT, _P.INSTANCE_REFUSED)
+    INSTANCE_WITHDRAWN = ("instance.withdrawn", _C.TRUST, _P.INSTANCE_REFUSED)
+    INSTANCE_ATTESTATION_STALE = (
+        "instance.attestation_stale",
+        _C.TIME,
+        _P.INSTANCE_UNKNOWN,
+    )
     INSTANCE_TEST = ("instance.test", _C.POLICY, _P.INSTANCE_REFUSED)
 
     # Tokens at the gate (protocol, section 4).
@@ -196,6 +243,7 @@ class Reason(Enum):
 
     # The service.
     KEY_UNKNOWN = ("key.unknown", _C.CONTENT, _P.NOT_FOUND)
+    VENDOR_UNAVAILABLE = ("vendor.unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     STORE_UNAVAILABLE = ("store.unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_OVERLOADED = ("service.overloaded", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_UNREACHABLE = ("service.unreachable", _C.UNAVAILABLE, _P.UNAVAILABLE)

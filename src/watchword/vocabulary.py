@@ -69,6 +69,7 @@ class Vendor(StrEnum):
     """Name whose roots an anchor belongs to."""
 
     APPLE_APP_ATTEST = "apple-app-attest"
+    APPLE_RECEIPT = "apple-receipt"
     ANDROID_KEY = "android-key"
 
 

@@ -34,10 +34,11 @@ def read(document: Any) -> tuple[Anchor, ...]:
 
 
 def test_packaged_anchors_are_keys_under_their_vendors() -> None:
-    """Apple's root, Google's two, and the two software roots, each a loadable key with a name."""
+    """Apple's two roots, Google's two, and the two software roots, each a loadable key with a name."""
     anchors = packaged_anchors()
     assert [(anchor.vendor, anchor.kind) for anchor in anchors] == [
         ("apple-app-attest", "production"),
+        ("apple-receipt", "production"),
         ("android-key", "production"),
         ("android-key", "production"),
         ("android-key", "software"),
@@ -57,16 +58,18 @@ def test_packaged_keys_are_pinned() -> None:
     }
     assert digests["google-rsa4096-f92009e853b6b045"] == "feb2ea7551ee316e"
     assert digests["google-ecdsa-p384-2025"] == "3ee44512a1af2beb"
+    assert digests["apple-root-g3"] == "9b219d0fbff36a5f"
 
 
 @pytest.mark.skipif(not VECTORS.is_dir(), reason="the recorded evidence isn't here")
 def test_packaged_keys_are_those_of_the_recorded_roots() -> None:
-    """Google's published list and Apple's root, from another source, have the same keys."""
+    """Google's published list and Apple's two roots, from another source, have the same keys."""
     texts = json.loads((VECTORS / "android" / "roots.json").read_text())
     texts.append((VECTORS / "apple" / "Apple_App_Attestation_Root_CA.pem").read_text())
+    roots = [x509.load_pem_x509_certificate(text.encode()) for text in texts]
+    third = (VECTORS / "apple" / "AppleRootCA-G3.cer").read_bytes()
     recorded = set()
-    for text in texts:
-        root = x509.load_pem_x509_certificate(text.encode())
+    for root in (*roots, x509.load_der_x509_certificate(third)):
         spki = root.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         recorded.add((spki, root.subject.public_bytes()))
     packaged = packaged_anchors()
@@ -119,4 +122,4 @@ def test_files_that_are_no_anchors(document: Mapping[str, Any]) -> None:
 def test_base64_of_the_packaged_file_is_canonical() -> None:
     """The data file holds each key once."""
     keys = [base64.b64encode(anchor.spki) for anchor in packaged_anchors()]
-    assert len(set(keys)) == len(keys) == 5
+    assert len(set(keys)) == len(keys) == 6

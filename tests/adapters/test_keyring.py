@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -327,8 +326,14 @@ def test_damage_is_reported_in_our_words(
     at = data.draw(st.integers(0, len(whole) - 1))
     junk = data.draw(st.binary(min_size=1, max_size=8))
     write_private(path, whole[:at] + junk + whole[at + data.draw(st.integers(0, 40)) :])
-    with suppress(PrivateFileError):
-        open_ring(path)
+    try:
+        ring = open_ring(path)
+    except PrivateFileError as error:
+        complaint = str(error)
+    else:
+        active = ring.ring.find(ring.signer().kid)
+        complaint = "" if active.state is KeyState.ACTIVE else "signs with another key"
+    assert complaint == "" or str(path) in complaint
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,9 +13,11 @@ import pytest
 from tests.adapters.ordinary_user import ordinary_user
 from tests.enrolment.simulators import CLINIC, LEDGER, NOW, public_jwk, public_spki
 
+from watchword.adapters.store.database import MAX_WAITING, TROUBLE_SECONDS
+from watchword.adapters.store.rows import audit_row, instance_row, microseconds
 from watchword.adapters.store.schema import MIGRATIONS, SchemaError
-from watchword.adapters.store.sqlite import MAX_WAITING, TROUBLE_SECONDS, SqliteStore
-from watchword.ports import AuditEntry, ChallengeUse, Instance
+from watchword.adapters.store.sqlite import SqliteStore
+from watchword.ports import AuditEntry, ChallengeUse, Instance, StoredReceipt
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Level
 
@@ -47,6 +50,10 @@ def instance(name: str = "one") -> Instance:
         renewed_at=NOW + timedelta(microseconds=123_457),
         counter=3,
         test=True,
+        attested_at=NOW + timedelta(microseconds=7),
+        serials=("c3", "1", "b2"),
+        device_key=bytes(32),
+        risk_metric=2,
     )
 
 
@@ -98,7 +105,7 @@ def test_file_is_private_and_durable(store: SqliteStore, path: Path) -> None:
     assert {each.name for each in files} >= {"watchword.db", "watchword.db-wal"}
     assert {each.stat().st_mode & 0o777 for each in files} == {0o600}
     pragmas = run(
-        lambda: store._read(
+        lambda: store._database.read(
             lambda connection: (
                 connection.execute("PRAGMA journal_mode").fetchone()[0],
                 connection.execute("PRAGMA synchronous").fetchone()[0],
@@ -247,6 +254,223 @@ def test_listing_is_continued_without_a_gap(store: SqliteStore) -> None:
             assert pages == whole
     reason = reason_of(lambda: store.list_instances(2, None, "nobody"))
     assert reason is Reason.INSTANCE_UNKNOWN
+
+
+def test_renewal_keeps_when_the_vendor_vouched(store: SqliteStore) -> None:
+    """Only a renewal for which the vendor vouched anew changes when it did last."""
+    run(lambda: store.enrol(use(), instance(), audit()))
+    renewed = run(lambda: store.renew(use(b"b"), "one", None, None, audit()))
+    assert renewed.attested_at == NOW + timedelta(microseconds=7)
+    later = NOW + timedelta(days=1)
+    renewed = run(lambda: store.renew(use(b"c"), "one", None, None, audit(), later))
+    assert renewed.attested_at == later
+    assert run(lambda: store.find("one")) == renewed
+
+
+def test_instances_of_a_device_are_counted(store: SqliteStore) -> None:
+    """Those that enrolled at or after an instant count, also revoked ones, and no other device's."""
+    for number in range(4):
+        made = replace(
+            instance(str(number)),
+            enrolled_at=NOW + timedelta(hours=number),
+            device_key=None if number == 3 else bytes([number // 2] * 32),
+        )
+        run(lambda made=made: store.enrol(use(made.id.encode()), made, audit()))  # type: ignore[misc]
+    run(lambda: store.revoke("1", NOW, "b", audit()))
+
+    def count(key: bytes, since: datetime) -> int:
+        return run(lambda: store.count_enrolled(key, since))
+
+    assert count(bytes(32), NOW) == 2
+    assert count(bytes(32), NOW + timedelta(microseconds=1)) == 1
+    assert count(bytes([1] * 32), NOW) == 1
+    assert count(bytes([2] * 32), NOW) == 0
+
+
+def test_instances_are_found_by_their_certificates(store: SqliteStore) -> None:
+    """By any certificate of the chain, whole serials alone, not revoked, at most as many as wanted."""
+    for number in range(5):
+        made = replace(instance(str(number)), serials=("1", f"a{number}", "ff"))
+        run(lambda made=made: store.enrol(use(made.id.encode()), made, audit()))  # type: ignore[misc]
+
+    def ids(serials: list[str], limit: int) -> set[str]:
+        return {each.id for each in run(lambda: store.instances_with_serials(serials, limit))}
+
+    assert ids(["a1", "a3", "zz"], 10) == {"1", "3"}
+    assert ids(["a", "f", "fff", "A1"], 10) == set()
+    assert ids(["ff", "a1"], 10) == {"0", "1", "2", "3", "4"}
+    assert len(ids(["ff"], 2)) == 2
+    assert ids([], 10) == set()
+    run(lambda: store.revoke("1", NOW, "b", audit()))
+    assert ids(["ff"], 10) == {"0", "2", "3", "4"}
+
+
+def test_many_are_revoked_at_once_and_each_once(store: SqliteStore) -> None:
+    """Known instances are revoked with an entry each; the rest leaves nothing."""
+    for name in ("one", "two", "three"):
+        run(lambda name=name: store.enrol(use(name.encode()), instance(name), audit()))  # type: ignore[misc]
+    first = run(lambda: store.revoke("two", NOW, "stolen", audit()))
+    entries = [replace(audit("instance.revoked"), subject=i) for i in ("one", "two", "x", "three")]
+    assert run(lambda: store.revoke_all(NOW, "vendor", entries)) == 2
+    assert run(lambda: store.find("two")) == first
+    one = run(lambda: store.find("one"))
+    assert one is not None
+    assert (one.revoked_at, one.revoked_because) == (NOW, "vendor")
+    told = [each.subject for each in run(lambda: store.audit_entries(2))]
+    assert told == ["three", "one"]
+    assert run(lambda: store.revoke_all(NOW, "vendor", entries)) == 0
+    assert run(lambda: store.audit_entries(2))[0].subject == "three"
+
+
+def receipt(name: str = "one", seconds: int = 0, app: str = "clinic") -> StoredReceipt:
+    """Return a receipt that is due after some seconds."""
+    return StoredReceipt(name, app, name.encode(), NOW + timedelta(seconds=seconds), 1)
+
+
+def test_receipts_come_when_they_are_due(store: SqliteStore) -> None:
+    """Of the app that is asked for, the longest due first, and at most as many as wanted."""
+    for name, seconds, app in (("a", 5, "clinic"), ("b", 3, "clinic"), ("c", 4, "other")):
+        made = replace(instance(name), app=app)
+        kept = receipt(name, seconds, app)
+        run(lambda made=made, kept=kept: store.enrol(use(made.id.encode()), made, audit(), kept))  # type: ignore[misc]
+
+    def due(app: str, seconds: int, limit: int = 10) -> list[str]:
+        at = NOW + timedelta(seconds=seconds)
+        return [each.instance_id for each in run(lambda: store.due_receipts(app, at, limit))]
+
+    assert due("clinic", 2) == []
+    assert due("clinic", 3) == ["b"]
+    assert due("clinic", 5) == ["b", "a"]
+    assert due("clinic", 5, 1) == ["b"]
+    assert due("other", 9) == ["c"]
+    assert run(lambda: store.due_receipts("other", NOW + timedelta(days=1), 1)) == [
+        receipt("c", 4, "other")
+    ]
+
+
+def test_receipt_is_replaced_with_what_it_says(store: SqliteStore) -> None:
+    """Receipt, risk metric and audit entry go together; no metric leaves the known one."""
+    run(lambda: store.enrol(use(), instance(), audit(), receipt()))
+    newer = replace(receipt(seconds=9), receipt=b"newer", failures=0)
+    entry = audit("instance.risk_metric")
+    run(lambda: store.put_receipt(newer, 7, entry))
+    assert run(lambda: store.due_receipts("clinic", NOW + timedelta(days=1), 9)) == [newer]
+    found = run(lambda: store.find("one"))
+    assert found is not None
+    assert found.risk_metric == 7
+    assert run(lambda: store.audit_entries(1)) == [entry]
+    run(lambda: store.put_receipt(receipt(), None, None))
+    found = run(lambda: store.find("one"))
+    assert found is not None
+    assert found.risk_metric == 7
+    assert len(run(lambda: store.audit_entries(9))) == 2
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_revocation_drops_the_receipt(store: SqliteStore, *, at_once: bool) -> None:
+    """A receipt that comes back late is kept by nobody, and tells nothing."""
+    run(lambda: store.enrol(use(), instance(), audit(), receipt()))
+    if at_once:
+        run(lambda: store.revoke_all(NOW, "b", [audit()]))
+    else:
+        run(lambda: store.revoke("one", NOW, "b", audit()))
+    run(lambda: store.put_receipt(receipt(), 9, audit("instance.risk_metric")))
+    assert run(lambda: store.due_receipts("clinic", NOW + timedelta(days=1), 9)) == []
+    found = run(lambda: store.find("one"))
+    assert found is not None
+    assert found.risk_metric == 2
+    assert run(lambda: store.audit_entries(9))[0].action == "instance.enrolled"
+
+
+def test_refused_enrolment_leaves_no_part_behind(store: SqliteStore) -> None:
+    """Certificates and receipt are of the same transaction as the instance."""
+    one = instance()
+    run(lambda: store.enrol(use(), one, audit()))
+    twin = replace(instance("two"), attested_key=one.attested_key, serials=("d4",))
+    call = lambda: store.enrol(use(b"b"), twin, audit(), receipt("two"))  # noqa: E731
+    assert reason_of(call) is Reason.INSTANCE_EXISTS
+    assert run(lambda: store.instances_with_serials(["d4"], 9)) == []
+    assert run(lambda: store.due_receipts("clinic", NOW + timedelta(days=1), 9)) == []
+
+
+def first_version(path: Path, rows: int = 3) -> list[Instance]:
+    """Make a file of the first version with some instances, as that version wrote it."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.executescript(MIGRATIONS[0])
+    connection.execute("PRAGMA user_version = 1")
+    made = [instance(str(number)) for number in range(rows)]
+    for each in made:
+        connection.execute(
+            f"INSERT INTO instances VALUES ({', '.join('?' * 16)})", instance_row(each)[:16]
+        )
+        connection.execute(
+            "INSERT INTO used_challenges VALUES (?, ?)",
+            (each.id.encode(), microseconds(NOW + timedelta(hours=1))),
+        )
+        connection.execute(
+            "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
+            audit_row(audit()),
+        )
+    connection.close()
+    return [
+        replace(each, attested_at=each.enrolled_at, serials=(), device_key=None, risk_metric=None)
+        for each in made
+    ]
+
+
+def test_file_of_the_first_version_is_taken_over(path: Path) -> None:
+    """Its instances, used challenges and audit trail are all there, and it works as a new one."""
+    before = first_version(path)
+    store = SqliteStore(path)
+    found = sorted(run(lambda: store.list_instances(9)), key=lambda each: each.id)
+    assert found == before
+    assert run(lambda: store.audit_entries(9)) == [audit()] * 3
+    assert reason_of(lambda: store.enrol(use(b"1"), instance("x"), audit())) is (
+        Reason.CHALLENGE_USED
+    )
+    run(lambda: store.enrol(use(b"new"), instance("new"), audit(), receipt("new")))
+    assert [i.id for i in run(lambda: store.instances_with_serials(["c3"], 9))] == ["new"]
+    assert run(lambda: store.renew(use(b"b"), "1", 9, None, audit())).counter == 9
+    store.close()
+    SqliteStore(path).close()
+
+
+def test_migration_is_whole_or_not_at_all(path: Path) -> None:
+    """A migration that fails at its end leaves the first version's file, which works later."""
+    before = first_version(path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("CREATE TABLE receipts (in_the_way INTEGER)")
+    with pytest.raises(UnavailableError):
+        SqliteStore(path)
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(instances)")]
+    assert len(columns) == 16
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    connection.execute("DROP TABLE receipts")
+    connection.close()
+    store = SqliteStore(path)
+    assert sorted(run(lambda: store.list_instances(9)), key=lambda each: each.id) == before
+    store.close()
+
+
+def test_two_that_migrate_at_once(path: Path) -> None:
+    """Of two processes that start on an old file one migrates and both work."""
+    first_version(path, 200)
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(SqliteStore, [path] * 4))
+    assert {len(run(lambda s=s: s.list_instances(999))) for s in stores} == {200}  # type: ignore[misc]
+    for each in stores:
+        each.close()
+
+
+def test_probe_leaves_the_version_as_it_is(store: SqliteStore, path: Path) -> None:
+    """A health check beside a newer Watchword doesn't set the file's version back."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA user_version = 99")
+    run(store.check_writable)
+    assert connection.execute("PRAGMA user_version").fetchone() == (99,)
+    connection.close()
 
 
 def test_expired_uses_are_forgotten(store: SqliteStore) -> None:

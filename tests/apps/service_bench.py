@@ -1,7 +1,7 @@
 """Hold a whole service in one process, on a state directory of its own, without a socket."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -13,6 +13,7 @@ from tests.enrolment.simulators import (
     MovableClock,
     SeededEntropy,
     SimulatedPhone,
+    with_evidence,
 )
 
 from watchword.adapters.gate_state import GateStateFile
@@ -20,6 +21,7 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.adapters.store import SqliteStore
 from watchword.apps.service.service import Service, build_service
+from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
 from watchword.vocabulary import Purpose
@@ -58,8 +60,12 @@ def service_bench(
     policy: EnrolmentPolicy = POLICY,
     verifier: EvidenceVerifier | None = None,
     max_pages: int | None = None,
+    vendors: Callable[[SqliteStore, MovableClock], VendorWork] | None = None,
 ) -> ServiceBench:
-    """Build a service on a state directory; the caller closes the store."""
+    """Build a service on a state directory; the caller closes the store.
+
+    :param vendors: makes what is asked of vendors beside the requests; None asks nobody.
+    """
     clock, entropy = MovableClock(), SeededEntropy()
     keyring = FileKeyRing(
         directory / "keyring.json",
@@ -79,6 +85,7 @@ def service_bench(
         gate_state=directory / "gate.json",
         clock=clock,
         entropy=entropy,
+        vendors=NO_VENDORS if vendors is None else vendors(store, clock),
     )
     return ServiceBench(service, store, keyring, log, clock, directory / "gate.json")
 
@@ -122,10 +129,14 @@ class Caller:
         return base64url.decode(answer.json()["challenge"])
 
     async def attest(
-        self, phone: SimulatedPhone, challenge: bytes, **changes: Any
+        self,
+        phone: SimulatedPhone,
+        challenge: bytes,
+        evidence: Mapping[str, Any] | None = None,
+        **changes: Any,
     ) -> httpx.Response:
-        """Send statement and evidence."""
-        request = phone.enrolment(challenge, **changes)
+        """Send statement and evidence; ``evidence`` is added to what the phone says."""
+        request = with_evidence(phone.enrolment(challenge, **changes), **(evidence or {}))
         return await self.public.post(
             "/v1/attestations",
             json={
@@ -134,9 +145,9 @@ class Caller:
             },
         )
 
-    async def enrol(self, phone: SimulatedPhone) -> dict[str, Any]:
-        """Enrol and return the answer's document."""
-        answer = await self.attest(phone, await self.challenge(phone))
+    async def enrol(self, phone: SimulatedPhone, **evidence: Any) -> dict[str, Any]:
+        """Enrol and return the answer's document; ``evidence`` is added to what the phone says."""
+        answer = await self.attest(phone, await self.challenge(phone), evidence)
         assert answer.status_code == 201, answer.text
         document: dict[str, Any] = answer.json()
         return document

@@ -25,7 +25,7 @@ from watchword.apps.service.body import MAX_ARRIVING, MAX_BODY_BYTES, BodyReader
 from watchword.apps.service.openapi import DOCUMENT
 from watchword.apps.service.public import PUBLIC_ROUTES
 from watchword.attestation.interface import AppRegistration
-from watchword.enrolment.interface import AppraisedEvidence
+from watchword.enrolment.interface import AppraisedEvidence, Statement
 from watchword.gate.references import open_reference
 from watchword.reasons import Reason, RefusedError
 from watchword.tokens.interface import TokenExpectation
@@ -400,8 +400,8 @@ def test_head_is_answered_like_get(bench: ServiceBench) -> None:
 class BrokenVerifier(CredulousVerifier):
     """Fail in a way that nobody foresaw."""
 
-    def appraise(
-        self, evidence: Any, binding: bytes, app: AppRegistration, now: object
+    async def appraise(
+        self, evidence: Any, statement: Statement, app: AppRegistration, now: object
     ) -> AppraisedEvidence:
         """Raise an error whose text holds a secret."""
         raise ZeroDivisionError("secret-in-the-text")

@@ -25,6 +25,7 @@ from watchword.attestation.interface import (
     AppAttestAttestation,
     AppleApp,
     AppRegistration,
+    IssuerCache,
     Trust,
 )
 from watchword.ports import Anchor, RevocationEntry
@@ -189,9 +190,19 @@ class Anchors:
 
 @dataclass
 class Revoked:
-    """Implement the port with serials in hex."""
+    """Implement the port with serials in hex; ``known`` False plays a list that is too old."""
 
     serials: Mapping[str, str] = field(default_factory=dict)
+    known: bool = True
+
+    @property
+    def digest(self) -> str:
+        """Return a name of the entries."""
+        return hashlib.sha256(repr(sorted(self.serials.items())).encode()).hexdigest()
+
+    def is_known(self, now: datetime) -> bool:
+        """Tell whether the list can answer."""
+        return self.known
 
     def find(self, serial_hex: str) -> RevocationEntry | None:
         """Return the entry of a serial."""
@@ -199,9 +210,15 @@ class Revoked:
         return None if status is None else RevocationEntry(status, "KEY_COMPROMISE")
 
 
-def trust(*anchors: Anchor, revoked: Mapping[str, str] | None = None) -> Trust:
+def trust(
+    *anchors: Anchor,
+    revoked: Mapping[str, str] | None = None,
+    known: bool = True,
+    issuers: IssuerCache | None = None,
+) -> Trust:
     """Return a Trust in these anchors; revocation is unchecked without ``revoked``."""
-    return Trust(Anchors(anchors), None if revoked is None else Revoked(revoked))
+    status = None if revoked is None else Revoked(revoked, known)
+    return Trust(Anchors(anchors), status, issuers)
 
 
 # Android
@@ -276,6 +293,13 @@ def key_description(
     )
 
 
+def attest_key_description(**bent: Any) -> bytes:
+    """Return the KeyDescription of a key of the app for attesting others; see :func:`key_description`."""
+    tags = {"tag_1": tlv(0x31, integer(7)), **bent.pop("tags", {})}
+    options = {"challenge": b"attest key", "hardware": hardware_tags(**tags), **bent}
+    return key_description(**options)
+
+
 @dataclass
 class Google:
     """Play Google: a root, an intermediate, attestation certificates, and the leaves of phones."""
@@ -295,6 +319,26 @@ class Google:
         options.update(certificate)
         subject = name(common_name="Android Keystore Key")
         return certify(subject, self.attester, key=key, serial=1, extensions=extensions, **options)
+
+    def attest_key(self, description: bytes | None = None, **certificate: Any) -> Party:
+        """Return a key of the app that vouches for others, as KeyMint makes it: no CA, but it may sign."""
+        if description is None:
+            description = attest_key_description()
+        return self.leaf(description, **{"signs": True, **certificate})
+
+    def attested(
+        self, above: Party | None = None, leaf: Party | None = None, *, root: bool = True
+    ) -> AndroidKeyChain:
+        """Return the chain of a leaf that an attest key vouches for."""
+        above = above or self.attest_key()
+        leaf = leaf or self.vouched(above)
+        rest = self.evidence(above, root=root).chain
+        return AndroidKeyChain((leaf.der, *rest))
+
+    def vouched(self, above: Party, description: bytes | None = None) -> Party:
+        """Return a leaf that a key of the app signed."""
+        below = Google(self.root, self.intermediate, above)
+        return below.leaf(description)
 
     def evidence(self, leaf: Party | None = None, *, root: bool = True) -> AndroidKeyChain:
         """Return the chain of a leaf, with or without its root."""

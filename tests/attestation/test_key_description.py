@@ -82,6 +82,21 @@ def test_identifiers_are_withheld_and_the_rest_stays() -> None:
     assert described["hardwareEnforced"]["attestationId"]["imei"] == "secret"
 
 
+@pytest.mark.parametrize("tag", [713, 714, 715, 723])
+def test_lists_that_name_the_device_are_not_kept(tag: int) -> None:
+    """A list is read once for all phones that write it alike, and never outlives its chain if it is one's own."""
+
+    def read(extra: Mapping[int, bytes]) -> bool:
+        hardware = {**forge.hardware_tags(), 999: forge.integer(tag), **extra}
+        content = forge.key_description(hardware=hardware)
+        first, second = (read_key_description(content).hardware for _ in range(2))
+        assert first == second
+        return first is second
+
+    assert read({})
+    assert not read({tag: forge.tlv(0x04, b"secret")})
+
+
 def test_identifiers_of_another_type_are_withheld_too() -> None:
     """An IMEI that a device wrote in another type is still an IMEI."""
     hardware = {**forge.hardware_tags(), 714: forge.tlv(0x0C, b"secret")}

@@ -92,15 +92,32 @@ def test_leniencies_on_real_devices_are_those_we_know(
     }
 
 
-def test_every_apple_attestation_and_assertion_is_accepted(
+def test_everything_of_apples_is_accepted(
     apple: tuple[list[Compared], list[Skipped]],
 ) -> None:
-    """11 attestations, and the 7 assertions whose key and client data are known."""
+    """11 attestations, the 7 assertions whose key and client data are known, and 6 refreshed receipts.
+
+    Every recorded field agrees, those of the receipts within attestations included.
+    """
     judged, skipped = apple
     assert [row.differences for row in judged if not row.agrees] == []
     assert all(row.report.accepted for row in judged)
-    assert len(judged) == 18
-    assert len(skipped) == 11
+    assert len(judged) == 24
+    assert len(skipped) == 5
+    receipts = [row for row in judged if row.report.id.startswith("receipt-")]
+    assert len(receipts) == 6
+
+
+def test_apples_receipts_verify_but_for_one_that_was_changed(
+    apple: tuple[list[Compared], list[Skipped]],
+) -> None:
+    """The verdict on the attestation stands apart; two need a leniency of 2020, which is told."""
+    attestations = [row.report for row in apple[0] if row.report.id.startswith("apple-appattest-")]
+    lenient = [
+        each.id for each in attestations if "receipt_signed_beside_attributes" in each.leniencies
+    ]
+    assert lenient == ["apple-appattest-c7c740a4dc46", "apple-appattest-d2aac82b64f1"]
+    assert len(attestations) == 11
 
 
 def test_apples_sample_of_ios_27_states_its_version(

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.attestation import forge
 
+from watchword.attestation.claims import VerifiedClaims
 from watchword.attestation.interface import (
     AndroidKeyChain,
     AndroidKeySignature,
     AppAttestAssertion,
     AppAttestAttestation,
     Expected,
-    VerifiedClaims,
 )
 from watchword.attestation.registry import FORMATS, find_format, format_of
 from watchword.attestation.service import examine, verify, verify_renewal
@@ -57,7 +57,13 @@ def test_malformed_evidence_is_refused_and_examined_without_claims() -> None:
 
 
 @pytest.mark.parametrize(
-    "expected", [replace(ANDROID, binding=None), replace(ANDROID, app=None), Expected(None, None)]
+    "expected",
+    [
+        replace(ANDROID, binding=None),
+        replace(ANDROID, app=None),
+        replace(ANDROID, fresh=False),
+        Expected(None, None),
+    ],
 )
 def test_the_service_cannot_leave_expectations_out(
     google: forge.Google, expected: Expected
@@ -95,7 +101,7 @@ def test_renewal_raises_what_is_wrong() -> None:
 
 def test_formats_are_found_by_name_and_by_evidence() -> None:
     """The registry knows each format once; other names are refused."""
-    assert set(FORMATS) == {"app-attest", "android-key"}
+    assert set(FORMATS) == {"app-attest", "android-key", "play-integrity"}
     assert format_of(AppAttestAttestation(b"", b"")) is find_format("app-attest")
     assert format_of(AppAttestAssertion(b"")) is find_format("app-attest")
     assert format_of(AndroidKeyChain(())) is find_format("android-key")

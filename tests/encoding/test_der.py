@@ -155,3 +155,60 @@ def test_elements_are_counted() -> None:
     assert len(der.sequence(most)) == der.MAX_ELEMENTS
     with pytest.raises(MalformedError):
         der.sequence(der.read(tlv(0x30, integer(1) * (der.MAX_ELEMENTS + 1))))
+
+
+def test_explicit_tags_are_read_by_number() -> None:
+    """Short and long tags in any order; the elements within are those that were put there."""
+    members = [tagged(704, integer(1)), tagged(1, tlv(0x31, integer(2))), tagged(30, tlv(0x05))]
+    found = der.tagged(der.read(tlv(0x30, *members)))
+    assert list(found) == [704, 1, 30]
+    assert der.integer(found[704]) == 1
+    assert [der.integer(each) for each in der.set_of(found[1])] == [2]
+    assert found[30].raw == b"\x05\x00"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tlv(0x31, tagged(1, integer(1))),
+        tlv(0x30, integer(1)),
+        tlv(0x30, tlv(0x81, integer(1))),
+        tlv(0x30, tlv(0x61, integer(1))),
+        tlv(0x30, tagged(1, integer(1)), tagged(1, integer(1))),
+        tlv(0x30, tlv(0xA1, integer(1), integer(2))),
+        tlv(0x30, tlv(0xA1)),
+        tlv(0x30, tlv(0xA1, b"\x02\x05\x00")),
+        tlv(0x30, *(tagged(number, tlv(0x05)) for number in range(der.MAX_ELEMENTS + 1))),
+    ],
+)
+def test_refuses_what_is_no_list_of_explicit_tags(data: bytes) -> None:
+    """Other types and classes, a tag twice, two elements or none within one, and too many."""
+    with pytest.raises(MalformedError) as caught:
+        der.tagged(der.read(data))
+    assert caught.value.reason is Reason.ENCODING_DER
+
+
+@given(st.binary(max_size=64))
+def test_spans_and_explicit_tags_stay_within_bounds(data: bytes) -> None:
+    """Whatever the bytes: spans follow each other without a gap to the very end, or it is malformed."""
+    with contextlib.suppress(MalformedError):
+        der.tagged(der.read(tlv(0x30, data)))
+    with contextlib.suppress(MalformedError):
+        end = 0
+        for first, start, body, stop in der.spans(data, 0, len(data)):
+            assert start == end < body <= stop <= len(data)
+            assert first == data[start]
+            end = stop
+        assert end == len(data)
+
+
+def test_spans_are_those_of_the_elements() -> None:
+    """They lie where the elements were put, within the limits that were given."""
+    data = b"x" + integer(5) + tlv(0x04, b"abc") + b"y"
+    (one, other) = der.spans(data, 1, len(data) - 1)
+    assert one == (2, 1, 3, 4)
+    assert data[other[2] : other[3]] == b"abc"
+    with pytest.raises(MalformedError):
+        der.spans(data, 1, len(data) - 2)
+    with pytest.raises(MalformedError):
+        der.spans(b"\x05\x00" * (der.MAX_ELEMENTS + 1), 0, 2 * der.MAX_ELEMENTS + 2)

@@ -18,11 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from watchword.attestation.interface import (
-    AndroidApp,
-    AppleApp,
-    AppRegistration,
-)
+from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.encoding import base64url
 from watchword.enrolment.interface import (
     AppraisedEvidence,
@@ -30,6 +26,7 @@ from watchword.enrolment.interface import (
     EnrolmentPolicy,
     EnrolmentRequest,
     RenewalRequest,
+    Statement,
 )
 from watchword.ports import Instance
 from watchword.reasons import Reason, RefusedError
@@ -93,17 +90,26 @@ class SeededEntropy:
 
 @dataclass(frozen=True)
 class CredulousVerifier:
-    """Believe all evidence that repeats the binding; evidence names its own key and level."""
+    """Believe all evidence that repeats the binding; evidence names its own key, level, serials."""
 
     calls: list[str] = field(default_factory=list)
 
-    def appraise(
-        self, evidence: Mapping[str, Any], binding: bytes, app: AppRegistration, now: datetime
+    def states_proof_key(self, evidence: Mapping[str, Any], app: AppRegistration) -> bool:
+        """See the port."""
+        return app.platform is not Platform.ANDROID
+
+    async def appraise(
+        self,
+        evidence: Mapping[str, Any],
+        statement: Statement,
+        app: AppRegistration,
+        now: datetime,
     ) -> AppraisedEvidence:
         """See the port."""
         self.calls.append("appraise")
-        _require_binding(evidence, binding)
+        _require_binding(evidence, statement)
         spki = base64url.decode(evidence["key"])
+        receipt = evidence.get("receipt")
         return AppraisedEvidence(
             format=evidence["format"],
             level=Level(evidence.get("level", "hardware")),
@@ -111,25 +117,31 @@ class CredulousVerifier:
             # Nobody asks for it where the statement brings the proof key.
             attested_jwk=jwk_of(spki) if app.platform is Platform.ANDROID else {},
             app_version=evidence.get("version"),
+            serials=tuple(evidence.get("serials", ())),
+            device_key=evidence.get("device_key"),
+            receipt=receipt,
+            receipt_due_at=None if receipt is None else now + timedelta(days=1),
         )
 
-    def appraise_renewal(
+    async def appraise_renewal(
         self,
         evidence: Mapping[str, Any],
-        statement: bytes,
+        statement: Statement,
         instance: Instance,
         app: AppRegistration,
+        now: datetime,
     ) -> AppraisedRenewal:
         """See the port."""
         self.calls.append("renewal")
-        _require_binding(evidence, hashlib.sha256(statement).digest())
+        _require_binding(evidence, statement)
         if base64url.decode(evidence["key"]) != instance.attested_key:
             raise RefusedError.because(Reason.APP_ATTEST_SIGNATURE, "another key signed")
-        return AppraisedRenewal(evidence.get("counter"), evidence.get("version"))
+        anew = bool(evidence.get("vouched_anew"))
+        return AppraisedRenewal(evidence.get("counter"), evidence.get("version"), anew)
 
 
-def _require_binding(evidence: Mapping[str, Any], binding: bytes) -> None:
-    if base64url.decode(evidence["binding"]) != binding:
+def _require_binding(evidence: Mapping[str, Any], statement: Statement) -> None:
+    if base64url.decode(evidence["binding"]) != statement.binding:
         raise RefusedError.because(Reason.ATTESTATION_BINDING, "bound to something else")
 
 

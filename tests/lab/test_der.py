@@ -52,6 +52,36 @@ def test_tag_bytes(tag: int, head: str) -> None:
     assert der.explicit(tag, b"").hex() == head + "00"
 
 
+@pytest.mark.parametrize(
+    ("dotted", "encoded"),
+    [
+        ("1.2.840.10045.4.3.2", "06082a8648ce3d040302"),
+        ("2.999.3", "0603883703"),
+        ("1.3.6.1.4.1.11129.2.1.17", "060a2b06010401d679020111"),
+    ],
+)
+def test_object_identifiers(dotted: str, encoded: str) -> None:
+    """The example of X.690 section 8.19.5, and two that the lab writes."""
+    assert der.object_identifier(dotted).hex() == encoded
+
+
+def test_bit_strings_have_no_unused_bits() -> None:
+    """A signature is whole bytes."""
+    assert der.bit_string(b"\xa5").hex() == "030200a5"
+
+
+def test_a_sloppy_true() -> None:
+    """Some devices write TRUE as 0x01; FALSE has one form in any case."""
+    assert der.boolean(True, true=1).hex() == "010101"
+    assert der.boolean(False, true=1) == der.boolean(False)
+
+
+@given(st.binary(max_size=70_000))
+def test_content_is_what_was_wrapped(value: bytes) -> None:
+    """Short and long lengths alike."""
+    assert der.content(der.octet_string(value)) == value
+
+
 def test_sets_are_sorted() -> None:
     """SET OF is ascending whatever order it is given in."""
     assert der.set_of([der.integer(3), der.integer(1)]).hex() == "3106020101020103"

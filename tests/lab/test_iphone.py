@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -14,7 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from watchword.encoding import base64url
 from watchword.lab import PHONES, InstalledIosApp, LabAuthorities, PhoneSetup
-from watchword.lab.phones.iphone import IPhone, IPhoneModel
+from watchword.lab.apple_server import read_own
+from watchword.lab.phones.iphone import IPhone
+from watchword.lab.phones.iphone_kinds import IPHONES
 from watchword.vocabulary import AppAttestEnvironment
 
 BINDING = hashlib.sha256(b"statement").digest()
@@ -53,7 +57,6 @@ def test_the_chain_leads_to_the_lab_root(
     assert document["fmt"] == "apple-appattest"
     assert set(document) == {"fmt", "attStmt", "authData"}
     assert set(document["attStmt"]) == {"x5c", "receipt"}
-    assert b"not for production" in document["attStmt"]["receipt"]
     leaf, intermediate = chain
     leaf.verify_directly_issued_by(intermediate)
     intermediate.verify_directly_issued_by(authorities.apple_root.certificate)
@@ -99,11 +102,19 @@ def test_authenticator_data_names_app_key_and_environment(
     assert stream.read() == b""
 
 
+def extensions(certificate: x509.Certificate) -> set[str]:
+    """Return the names of a certificate's extensions."""
+    return {extension.oid.dotted_string for extension in certificate.extensions}
+
+
 def test_before_ios_27_nothing_follows_the_key(setup: PhoneSetup, ios_app: InstalledIosApp) -> None:
-    """The version is an option of the model; without it the classic layout is left."""
-    old = IPhoneModel("An older iPhone.", states_version=False).build(ios_app, setup)
-    new = build(setup, ios_app)
-    old_data, new_data = read(old)[0]["authData"], read(new)[0]["authData"]
+    """A phone with iOS 26 has the classic layout, and leaves without the extensions that are new."""
+    old, new = build(setup, ios_app, "ios-26-iphone"), build(setup, ios_app)
+    (old_object, old_chain, _), (new_object, new_chain, _) = read(old), read(new)
+    old_data, new_data = old_object["authData"], new_object["authData"]
+    added = {"2.5.29.37", "1.2.840.113635.100.8.6"}
+    assert extensions(new_chain[0]) == extensions(old_chain[0]) | added
+    assert not extensions(old_chain[0]) & added
     assert new_data.startswith(old_data)
     assert len(old_data) < len(new_data)
     assert (
@@ -112,9 +123,63 @@ def test_before_ios_27_nothing_follows_the_key(setup: PhoneSetup, ios_app: Insta
 
 
 def test_development_builds_say_so(setup: PhoneSetup, ios_app: InstalledIosApp) -> None:
-    """An app from Xcode attests under the other AAGUID."""
+    """An app from Xcode attests under the other AAGUID, whoever says so: the app or the kind of phone."""
     app = replace(ios_app, environment=AppAttestEnvironment.DEVELOPMENT)
-    assert read(build(setup, app))[0]["authData"][37:53] == b"appattestdevelop"
+    for phone in (build(setup, app), build(setup, ios_app, "development-iphone")):
+        document = read(phone)[0]
+        assert document["authData"][37:53] == b"appattestdevelop"
+        said = read_own(document["attStmt"]["receipt"], setup.authorities.receipts)
+        assert said.environment == "sandbox"
+
+
+def test_the_receipt_is_that_of_the_attestation(
+    setup: PhoneSetup, ios_app: InstalledIosApp
+) -> None:
+    """Apple's receipt names the app, the leaf, the client data hash and the moment."""
+    document, _, _ = read(build(setup, ios_app))
+    said = read_own(document["attStmt"]["receipt"], setup.authorities.receipts)
+    assert said.app_id == ios_app.app_id
+    assert said.certificate == document["attStmt"]["x5c"][0]
+    assert said.client_hash == BINDING
+    assert said.environment == "production"
+    assert said.created_at == setup.clock.now()
+    assert said.risk_metric is None
+
+
+def test_receipts_of_phones_that_hide_something(
+    setup: PhoneSetup, ios_app: InstalledIosApp
+) -> None:
+    """One has none, one has another device's; both attest their own key as genuine phones do."""
+    bare = read(build(setup, ios_app, "receiptless-iphone"))[0]["attStmt"]
+    assert set(bare) == {"x5c"}
+    swapped = read(build(setup, ios_app, "swapped-receipt-iphone"))[0]["attStmt"]
+    said = read_own(swapped["receipt"], setup.authorities.receipts)
+    assert said.app_id == ios_app.app_id
+    assert said.certificate != swapped["x5c"][0]
+    assert swapped["x5c"] == bare["x5c"]
+
+
+def test_a_broker_is_one_device_with_many_keys(setup: PhoneSetup, ios_app: InstalledIosApp) -> None:
+    """Apple's token names the device to Apple: the same for all brokers, another for each other phone."""
+
+    def device(name: str, kind: str) -> str:
+        phone = build(replace(setup, name=name), ios_app, kind)
+        receipt = read(phone)[0]["attStmt"]["receipt"]
+        return read_own(receipt, setup.authorities.receipts).token[:40]
+
+    assert device("a", "broker-iphone") == device("b", "broker-iphone")
+    assert device("a", "genuine-iphone") != device("b", "genuine-iphone")
+    assert device("a", "genuine-iphone") != device("a", "broker-iphone")
+
+
+def test_a_clone_repeats_its_counter(setup: PhoneSetup, ios_app: InstalledIosApp) -> None:
+    """Each renewal starts from the copy."""
+    clone = build(setup, ios_app, "cloned-iphone")
+    counters = []
+    for statement in (b"one", b"two"):
+        assertion = cbor2.loads(base64url.decode(clone.renew(statement)["assertion"]))
+        counters.append(int.from_bytes(assertion["authenticatorData"][33:37], "big"))
+    assert counters == [1, 1]
 
 
 def test_assertions_count_up_and_verify(setup: PhoneSetup, ios_app: InstalledIosApp) -> None:
@@ -183,6 +248,19 @@ def test_an_android_app_does_not_run_on_it(setup: PhoneSetup, android_app: Any) 
     """The platform of app and phone must be one."""
     with pytest.raises(ValueError, match="expected one for iOS"):
         PHONES["genuine-iphone"].build(android_app, setup)
+
+
+def test_the_page_lists_each_kind_with_what_comes_of_it() -> None:
+    """docs/lab.md has each iPhone as the registry describes it, with its reasons or its level."""
+    page = (Path(__file__).parents[2] / "docs" / "lab.md").read_text(encoding="utf-8")
+    for kind, model in IPHONES.items():
+        (row,) = re.findall(rf"^\| `{kind}` \| (.*) \|$", page, re.MULTILINE)
+        summary, _, result = row.partition(" | ")
+        assert summary == model.summary
+        expected = model.expected
+        said = [f"`{reason.code}`" for reason in expected.reasons]
+        assert result.startswith(", ".join(said) or f"accepted, level `{expected.level}`")
+        assert all(f"`{name}`" in result for name in expected.leniencies if not said)
 
 
 def test_repr_shows_no_key(setup: PhoneSetup, ios_app: InstalledIosApp) -> None:

@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 from watchword.adapters.entropy import SystemEntropy
-from watchword.adapters.lab_store import LabStoreError, StoredPhone, load_or_create, occupied_slot
+from watchword.adapters.lab_store import (
+    LabStoreError,
+    StoredPhone,
+    change_status,
+    kept_phones,
+    load_or_create,
+    load_status_list,
+    occupied_slot,
+    status_list_file,
+)
+from watchword.adapters.revocation import load_status_lists
+from watchword.lab.status_list import Status
+from watchword.ports import RevocationEntry
 from watchword.reasons import WatchwordError
 
 PHONE = StoredPhone("phone", generation=2, counter=7, session={"v": 1, "instance": "secret"})
@@ -123,6 +135,84 @@ def test_one_phone_serves_one_process_at_a_time(tmp_path: Path) -> None:
         slot.save(PHONE)
     waiting.join(timeout=10)
     assert seen == [7]
+
+
+def test_phones_of_a_kind_are_found_whatever_app_they_have(tmp_path: Path) -> None:
+    """A kind's name is whole: another one that begins with it is another kind."""
+    for slot in ("rkp-android.clinic.api", "rkp-android.other.api", "rkp-android-2.clinic.api"):
+        with occupied_slot(tmp_path, slot) as occupied:
+            occupied.save(StoredPhone(slot, generation=0, counter=0))
+    with occupied_slot(tmp_path, "rkp-android.third.api"):
+        pass
+    assert [phone.name for phone in kept_phones(tmp_path, "rkp-android")] == [
+        "rkp-android.clinic.api",
+        "rkp-android.other.api",
+    ]
+    assert kept_phones(tmp_path, "emulator") == ()
+
+
+def test_the_first_status_list_has_the_two_withdrawn_batches(tmp_path: Path) -> None:
+    """It is made once, in Google's form, private, where a service finds it."""
+    authorities = load_or_create(tmp_path, SystemEntropy())
+    first = load_status_list(tmp_path, authorities)
+    assert sorted(first.entries.values()) == [Status.REVOKED, Status.SUSPENDED]
+    path = status_list_file(tmp_path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(load_status_lists([path])) == 2
+    before = path.stat().st_mtime_ns
+    assert load_status_list(tmp_path, authorities) == first
+    assert path.stat().st_mtime_ns == before
+
+
+def test_changes_are_kept_and_read_as_google_writes_them(tmp_path: Path) -> None:
+    """Revoked, suspended, restored: each change is a whole new file."""
+    authorities = load_or_create(tmp_path, SystemEntropy())
+    path = status_list_file(tmp_path)
+    for status, expected in (
+        (Status.SUSPENDED, RevocationEntry("SUSPENDED", "SOFTWARE_FLAW")),
+        (Status.REVOKED, RevocationEntry("REVOKED", "KEY_COMPROMISE")),
+        (None, None),
+    ):
+        inode = path.stat().st_ino if path.exists() else None
+        change_status(tmp_path, authorities, "00C0FFEE", status)
+        assert load_status_lists([path]).find("c0ffee") == expected
+        assert path.stat().st_ino != inode
+    assert len(load_status_list(tmp_path, authorities).entries) == 2
+
+
+def test_changes_at_once_are_all_kept(tmp_path: Path) -> None:
+    """Two commands that run together don't undo each other."""
+    authorities = load_or_create(tmp_path, SystemEntropy())
+    with ThreadPoolExecutor(8) as pool:
+        serials = [format(number, "x") for number in range(1, 25)]
+        list(
+            pool.map(
+                lambda serial: change_status(tmp_path, authorities, serial, Status.REVOKED), serials
+            )
+        )
+    assert set(load_status_list(tmp_path, authorities).entries) >= set(serials)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"entries":[]}',
+        b'{"entries":{"xyz":{"status":"REVOKED"}}}',
+        b'{"entries":{"c0":{"status":"revoked"}}}',
+        b'{"entries":{"c0":"REVOKED"}}',
+    ],
+)
+def test_a_damaged_status_list_is_said_aloud(tmp_path: Path, content: bytes) -> None:
+    """Half a list would let a revoked phone in."""
+    authorities = load_or_create(tmp_path, SystemEntropy())
+    load_status_list(tmp_path, authorities)
+    status_list_file(tmp_path).write_bytes(content)
+    with pytest.raises(LabStoreError, match="remove it"):
+        change_status(tmp_path, authorities, "c0ffee", Status.REVOKED)
+    assert status_list_file(tmp_path).read_bytes() == content
 
 
 def test_repr_hides_the_session() -> None:

@@ -1,271 +1,250 @@
-"""Appraisal: each rule refuses what it must, and every rule is asked."""
+"""Appraisal: the highest level whose rules hold, and what is told where none does."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tests.attestation import forge
-
-from watchword.attestation.interface import (
-    AndroidApp,
-    AppClaims,
-    AppleApp,
-    AppRegistration,
-    BootClaims,
-    BootState,
-    KeySecurity,
-    UnverifiedClaims,
-    VerifiedClaims,
+from tests.policy.genuine import (
+    ANDROID,
+    ANDROID_APP,
+    APPLE_APP,
+    GENUINE,
+    NOW,
+    PLAY,
+    TODAY,
+    with_boot,
+    with_play,
 )
+
+from watchword.attestation.claims import BootState, KeySecurity, UnverifiedClaims, VerifiedClaims
+from watchword.attestation.interface import AppRegistration
+from watchword.policy.expressions import AllOf
+from watchword.policy.interface import Circumstances, Claim, Policy, Standing
+from watchword.policy.presets import BALANCED, INCLUSIVE, STRICT
+from watchword.policy.rules.app_identity import AppIdentity
+from watchword.policy.rules.device_integrity import DeviceIntegrity
 from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.policy.rules.key_origin import KeyOrigin
-from watchword.policy.rules.minimum_app_version import judge_version
-from watchword.policy.service import DEFAULT_RULES, appraise, appraise_unverified
+from watchword.policy.rules.revocation_known import RevocationKnown
+from watchword.policy.rules.risk_metric import RiskMetric
+from watchword.policy.rules.suspension import Suspension
+from watchword.policy.service import (
+    appraise,
+    appraise_renewal,
+    appraise_standing,
+    appraise_unverified,
+)
+from watchword.ports import RevocationEntry
 from watchword.reasons import Reason
-from watchword.vocabulary import Level, Platform
+from watchword.vocabulary import Level
 
-BOOT = BootClaims(
-    device_locked=True,
-    state=BootState.VERIFIED,
-    verified_boot_key=b"key",
-    verified_boot_hash=None,
-)
-ANDROID = UnverifiedClaims(
-    format="android-key",
-    platform=Platform.ANDROID,
-    public_key=b"",
-    attestation_security=KeySecurity.TEE,
-    key_security=KeySecurity.STRONGBOX,
-    anchor="root",
-    app=AppClaims((forge.PACKAGE,), {forge.PACKAGE: "42"}, frozenset({forge.SIGNER})),
-    boot=BOOT,
-    key_generated=True,
-    key_signs=True,
-)
-IDENTITY = AppleApp("TEAM123456", "org.example.clinic")
-APPLE_APP = AppRegistration("ios", IDENTITY, "1.10")
-APPLE = UnverifiedClaims(
-    format="app-attest",
-    platform=Platform.IOS,
-    public_key=b"",
-    attestation_security=KeySecurity.SECURE_ENCLAVE,
-    key_security=KeySecurity.SECURE_ENCLAVE,
-    anchor="root",
-    app=AppClaims((IDENTITY.app_id,), {IDENTITY.app_id: "1.10.1"}),
-    key_generated=True,
-    key_signs=True,
-    counter=0,
-)
+EVERY_CLAIM = frozenset(Claim)
 
 
 def judged(
-    claims: UnverifiedClaims, registered: AppRegistration | None, /, **bent: Any
-) -> list[Reason]:
-    """Return the reasons against claims that are bent; a refusal leaves no level."""
-    verdict = appraise_unverified(replace(claims, **bent), registered)
-    assert (verdict.level is Level.NONE) is bool(verdict.refusals)
-    return [refusal.reason for refusal in verdict.refusals]
+    claims: UnverifiedClaims, policy: Policy = BALANCED, app: AppRegistration | None = ANDROID_APP
+) -> tuple[Level, list[Reason]]:
+    """Return the level and the reasons."""
+    verdict = appraise_unverified(claims, app, policy, TODAY)
+    return verdict.level, [refusal.reason for refusal in verdict.refusals]
 
 
-def bent_app(**bent: Any) -> AppClaims:
-    """Return the Android app's claims, bent."""
-    assert ANDROID.app is not None
-    return replace(ANDROID.app, **bent)
-
-
-@pytest.mark.parametrize(("claims", "app"), [(ANDROID, forge.ANDROID_APP), (APPLE, APPLE_APP)])
-def test_genuine_claims_give_hardware(claims: UnverifiedClaims, app: AppRegistration) -> None:
-    """Everything as it should be, and nothing left unchecked."""
-    verdict = appraise(VerifiedClaims(claims), app)
-    assert verdict.level is Level.HARDWARE
-    assert verdict.refusals == ()
-    assert verdict.unchecked == ()
-
-
-def test_without_rules_nothing_is_granted() -> None:
-    """An empty policy would let everything pass, and is refused."""
-    with pytest.raises(ValueError, match="at least one rule"):
-        appraise(VerifiedClaims(ANDROID), forge.ANDROID_APP, rules=())
-
-
-def test_other_rules_give_the_level_that_is_there() -> None:
-    """Software claims that a policy lets pass are of level software, whatever else holds."""
-    claims = replace(ANDROID, key_security=KeySecurity.SOFTWARE)
-    verdict = appraise(VerifiedClaims(claims), forge.ANDROID_APP, rules=(KeyOrigin(),))
-    assert verdict.level is Level.SOFTWARE
-    strict = appraise(VerifiedClaims(claims), forge.ANDROID_APP, rules=(HardwareSecurity(),))
-    assert strict.level is Level.NONE
+@pytest.mark.parametrize(
+    ("kind", "level"),
+    [
+        ("android-key", Level.HARDWARE),
+        ("app-attest", Level.HARDWARE),
+        ("play-integrity", Level.VERIFIED),
+    ],
+)
+def test_genuine_evidence_is_granted_the_level_of_its_format(kind: str, level: Level) -> None:
+    """Verified claims and the same ones for a report come to the same verdict."""
+    claims, app = GENUINE[kind]
+    verdict = appraise(VerifiedClaims(claims), app, BALANCED, TODAY)
+    assert (verdict.level, verdict.refusals) == (level, ())
+    assert verdict == appraise_unverified(claims, app, BALANCED, TODAY)
 
 
 def test_every_refusal_is_told() -> None:
     """All rules are asked, in order."""
-    assert judged(
-        ANDROID,
-        forge.ANDROID_APP,
-        app=None,
-        boot=None,
-        key_generated=False,
-        key_signs=False,
-        key_security=KeySecurity.SOFTWARE,
-    ) == [
-        Reason.POLICY_APP_ID,
-        Reason.POLICY_APP_VERSION,
-        Reason.POLICY_SECURITY_LEVEL,
-        Reason.POLICY_ROOT_OF_TRUST_MISSING,
-        Reason.POLICY_KEY_ORIGIN,
-        Reason.POLICY_KEY_PURPOSE,
-    ]
-    assert len(DEFAULT_RULES) == 6
+    bent = replace(
+        ANDROID, app=None, boot=None, key_generated=False, key_signs=False, attest_key=True
+    )
+    assert judged(bent) == (
+        Level.NONE,
+        [
+            Reason.POLICY_APP_ID,
+            Reason.POLICY_APP_VERSION,
+            Reason.POLICY_KEY_ORIGIN,
+            Reason.POLICY_KEY_PURPOSE,
+            Reason.POLICY_ATTEST_KEY,
+            Reason.POLICY_ROOT_OF_TRUST_MISSING,
+        ],
+    )
 
 
 def test_without_an_app_the_app_is_unchecked() -> None:
     """A report on evidence of an unknown app says what it left out."""
-    verdict = appraise_unverified(ANDROID, None)
+    verdict = appraise_unverified(ANDROID, None, BALANCED, TODAY)
     assert verdict.level is Level.HARDWARE
-    assert verdict.unchecked == ("app", "app_version")
+    assert {"app", "app_version"} <= set(verdict.unchecked)
 
 
-# App identity
+def test_refusals_are_those_of_the_level_that_came_nearest() -> None:
+    """Not of one for another kind of evidence, however few its rules are."""
+    assert judged(with_boot(device_locked=False)) == (
+        Level.NONE,
+        [Reason.POLICY_BOOTLOADER_UNLOCKED],
+    )
+    no_label = with_play(device_labels=frozenset())
+    assert judged(no_label) == (Level.NONE, [Reason.POLICY_DEVICE_INTEGRITY])
+    assert judged(PLAY, STRICT) == (Level.NONE, [Reason.POLICY_SECURITY_LEVEL])
+    bad = replace(ANDROID, boot=None, key_generated=False, key_signs=False)
+    assert judged(bad)[1][0] is Reason.POLICY_KEY_ORIGIN
 
 
-def test_android_app_of_another_name_or_signer() -> None:
-    """The package must be there; a repackaged app is told by its signer."""
-    other = digest(b"other")
-    for app, reason in (
-        (bent_app(ids=("org.example.other",)), Reason.POLICY_APP_ID),
-        (bent_app(signing_digests=frozenset({other})), Reason.POLICY_SIGNING_DIGEST),
-        (bent_app(signing_digests=frozenset()), Reason.POLICY_SIGNING_DIGEST),
-        (bent_app(signing_digests=frozenset({forge.SIGNER, other})), Reason.POLICY_SIGNING_DIGEST),
-    ):
-        versioned = replace(app, versions=dict.fromkeys((*app.ids, forge.PACKAGE), "42"))
-        assert judged(ANDROID, forge.ANDROID_APP, app=versioned) == [reason]
+def test_of_two_levels_as_near_the_higher_one_says_why() -> None:
+    """An unlocked phone misses both levels of `inclusive` for the same."""
+    verdict = appraise_unverified(with_boot(device_locked=False), ANDROID_APP, INCLUSIVE, TODAY)
+    (refusal,) = verdict.refusals
+    assert refusal.detail == "got unlocked, expected locked"
+    assert set(verdict.short_of) == {Level.HARDWARE, Level.VERIFIED, Level.SOFTWARE}
 
 
-def test_android_apps_that_share_a_uid() -> None:
-    """The registered package may be one of several, and its signer one of those registered."""
-    app = bent_app(ids=("org.example.other", forge.PACKAGE))
-    assert judged(ANDROID, forge.ANDROID_APP, app=app) == []
-    digests = frozenset({forge.SIGNER, digest(b"next key")})
-    registered = AppRegistration("x", AndroidApp(forge.PACKAGE, digests))
-    assert judged(ANDROID, registered) == []
+def test_short_of_says_why_each_higher_level_wasnt_granted() -> None:
+    """And nothing of the levels below the one that was."""
+    verdict = appraise_unverified(
+        with_boot(state=BootState.SELF_SIGNED), ANDROID_APP, INCLUSIVE, TODAY
+    )
+    told = {level: [each.reason for each in why] for level, why in verdict.short_of.items()}
+    assert verdict.level is Level.SOFTWARE
+    assert told[Level.HARDWARE] == [Reason.POLICY_BOOT_SELF_SIGNED]
+    assert set(told) == {Level.HARDWARE, Level.VERIFIED}
+    assert appraise_unverified(ANDROID, ANDROID_APP, INCLUSIVE, TODAY).short_of == {}
 
 
-@pytest.mark.parametrize("app", [None, AppClaims(("TEAM123456.org.example.other",))])
-def test_ios_app_of_another_id(app: AppClaims | None) -> None:
-    """Without the expected App ID in the claims there is no app."""
-    assert judged(APPLE, replace(APPLE_APP, minimum_version=None), app=app) == [
-        Reason.POLICY_APP_ID
+def test_a_policy_grants_something_and_never_nothing() -> None:
+    """An empty policy would be a service that refuses everybody; level none is no grant."""
+    for levels in ({}, {Level.NONE: AllOf((KeyOrigin(),))}):
+        with pytest.raises(ValueError, match="at least one level"):
+            Policy("p", levels)
+
+
+def test_lowest_level() -> None:
+    """It is what enrolment asks for at least."""
+    assert [policy.lowest_level for policy in (STRICT, BALANCED, INCLUSIVE)] == [
+        Level.HARDWARE,
+        Level.VERIFIED,
+        Level.SOFTWARE,
     ]
 
 
-def test_android_claims_for_an_ios_registration() -> None:
-    """A registration of the other platform is another app."""
-    assert judged(ANDROID, replace(APPLE_APP, minimum_version=None)) == [Reason.POLICY_APP_ID]
+def test_software_stays_below_hardware_whatever_the_order_of_levels() -> None:
+    """Levels are judged by their rank, not in the order somebody wrote them."""
+    rule = AllOf((KeyOrigin(),))
+    policy = Policy("p", {Level.SOFTWARE: rule, Level.HARDWARE: rule}, EVERY_CLAIM)
+    assert judged(ANDROID, policy) == (Level.HARDWARE, [])
+    software = replace(ANDROID, key_security=KeySecurity.SOFTWARE)
+    split = Policy(
+        "p", {Level.SOFTWARE: rule, Level.HARDWARE: AllOf((HardwareSecurity(),))}, EVERY_CLAIM
+    )
+    assert judged(software, split) == (Level.SOFTWARE, [])
 
 
-def digest(text: bytes) -> bytes:
-    """Return a digest of a signing certificate."""
-    return text.ljust(32, b"\x00")
+def test_renewals_judge_a_version_that_is_stated_anew() -> None:
+    """An app that was updated keeps its key; one that was downgraded is refused."""
+    assert appraise_renewal(None, APPLE_APP) == ()
+    assert appraise_renewal("1.10", APPLE_APP) == ()
+    assert appraise_renewal("1.9", replace(APPLE_APP, minimum_version=None)) == ()
+    (refusal,) = appraise_renewal("1.9", APPLE_APP)
+    assert refusal.reason is Reason.POLICY_APP_VERSION
 
 
-# Minimum version
+# What became known since the enrolment
 
 
-@pytest.mark.parametrize(
-    ("stated", "minimum", "holds"),
-    [
-        ("42", "42", True),
-        ("41", "42", False),
-        ("100", "42", True),
-        ("1.10", "1.9", True),
-        ("1.9", "1.10", False),
-        ("1", "1.0.0", True),
-        ("1.0.0", "1", True),
-        ("1.0.1", "1", True),
-        ("1", "1.0.1", False),
-        ("2", "1.9.9", True),
-        ("", "1", False),
-        ("1.", "1", False),
-        ("v2", "1", False),
-        ("1.0-beta", "1", False),
-        ("-1", "1", False),
-        ("²", "1", False),
-        ("٣", "1", False),
-        ("1e3", "1", False),
-        ("2\n", "1", False),
-        ("9" * 20, "1", False),
-        ("1" + ".1" * 8, "1", False),
-        ("2", "one", False),
-    ],
-)
-def test_versions_are_compared_number_by_number(stated: str, minimum: str, *, holds: bool) -> None:
-    """Numbers and not text; what isn't dotted numbers is below everything."""
-    assert (judge_version(stated, minimum) == ()) is holds
+def standing(**bent: Any) -> Standing:
+    """Return the standing of an instance of which nothing bad became known."""
+    return replace(
+        Standing("android-key", Level.HARDWARE, NOW - timedelta(days=400), key_attested=True),
+        **bent,
+    )
 
 
-@given(st.text(max_size=30))
-def test_odd_versions_never_raise(stated: str) -> None:
-    """A version is the sender's own text: any of it gives yes or no."""
-    assert len(judge_version(stated, "1.2")) in {0, 1}
+def held_against(one: Standing, policy: Policy = BALANCED) -> list[Reason]:
+    """Return the reasons against a renewal."""
+    return [refusal.reason for refusal in appraise_standing(one, policy, Circumstances(NOW))]
 
 
-def test_version_below_the_minimum() -> None:
-    """An outdated app is refused, and its odd version isn't repeated."""
-    for version in ({forge.PACKAGE: "41"}, {}, {forge.PACKAGE: "<script>"}):
-        verdict = appraise_unverified(
-            replace(ANDROID, app=bent_app(versions=version)), forge.ANDROID_APP
-        )
-        assert [refusal.reason for refusal in verdict.refusals] == [Reason.POLICY_APP_VERSION]
-        assert "script" not in verdict.refusals[0].detail
+def test_nothing_is_held_against_an_instance_in_good_standing() -> None:
+    """A key that the vendor attested serves without end."""
+    assert held_against(standing(revocation_known=True, risk_metric=3), STRICT) == []
 
 
-def test_ios_without_a_stated_version_is_unchecked() -> None:
-    """Before iOS 27 no version is signed for; that isn't the app's fault."""
-    silent = replace(APPLE, app=AppClaims((IDENTITY.app_id,)))
-    verdict = appraise_unverified(silent, APPLE_APP)
-    assert verdict.level is Level.HARDWARE
-    assert verdict.unchecked == ("app_version",)
-    old = AppClaims((IDENTITY.app_id,), {IDENTITY.app_id: "1.9"})
-    assert judged(APPLE, APPLE_APP, app=old) == [Reason.POLICY_APP_VERSION]
+def test_revoked_certificate_ends_renewals() -> None:
+    """Whatever the policy; a status that nobody knows is no better."""
+    for status in ("REVOKED", "WITHDRAWN"):
+        withdrawn = standing(withdrawn=RevocationEntry(status, "KEY_COMPROMISE"))
+        for policy in (STRICT, BALANCED, INCLUSIVE):
+            assert held_against(withdrawn, policy) == [Reason.INSTANCE_WITHDRAWN]
 
 
-# The device
+def test_suspended_certificate_is_for_policy() -> None:
+    """The rule that judges enrolments judges renewals."""
+    suspended = standing(withdrawn=RevocationEntry("SUSPENDED", "SOFTWARE_FLAW"))
+    assert held_against(suspended) == [Reason.POLICY_SUSPENDED]
+    lax = Policy("p", {Level.HARDWARE: AllOf((HardwareSecurity(), Suspension(allowed=True)))})
+    assert held_against(suspended, lax) == []
 
 
-@pytest.mark.parametrize(
-    ("boot", "reasons"),
-    [
-        (None, [Reason.POLICY_ROOT_OF_TRUST_MISSING]),
-        (replace(BOOT, device_locked=False), [Reason.POLICY_BOOTLOADER_UNLOCKED]),
-        (replace(BOOT, state=BootState.SELF_SIGNED), [Reason.POLICY_BOOT_SELF_SIGNED]),
-        (replace(BOOT, state=BootState.UNVERIFIED), [Reason.POLICY_BOOT_UNVERIFIED]),
-        (replace(BOOT, state=BootState.FAILED), [Reason.POLICY_BOOT_UNVERIFIED]),
-        (
-            replace(BOOT, device_locked=False, state=BootState.UNVERIFIED),
-            [Reason.POLICY_BOOTLOADER_UNLOCKED, Reason.POLICY_BOOT_UNVERIFIED],
-        ),
-    ],
-)
-def test_boot(boot: BootClaims | None, reasons: list[Reason]) -> None:
-    """Locked and verified, by the word of the hardware; iOS makes no such claim."""
-    assert judged(ANDROID, forge.ANDROID_APP, boot=boot) == reasons
-    assert judged(APPLE, APPLE_APP, boot=None) == []
+def test_missing_status_list_is_for_policy() -> None:
+    """Fail closed refuses renewals too, of instances that have certificates to ask about."""
+    assert held_against(standing(revocation_known=False), STRICT) == [
+        Reason.POLICY_REVOCATION_UNKNOWN
+    ]
+    assert held_against(standing(revocation_known=False), BALANCED) == []
+    assert held_against(standing(revocation_known=None), STRICT) == []
 
 
-def test_key_origin() -> None:
-    """A key that was imported has been known outside."""
-    assert judged(ANDROID, forge.ANDROID_APP, key_generated=False) == [Reason.POLICY_KEY_ORIGIN]
+def test_risk_metric_that_rose_ends_renewals() -> None:
+    """Apple's count comes after the enrolment."""
+    policy = Policy("p", {Level.HARDWARE: AllOf((RiskMetric(most=5), RevocationKnown()))})
+    assert held_against(standing(risk_metric=5), policy) == []
+    assert held_against(standing(risk_metric=6), policy) == [Reason.POLICY_RISK_METRIC]
 
 
-def test_key_purpose() -> None:
-    """A key that can't sign proves nothing about a request."""
-    assert judged(ANDROID, forge.ANDROID_APP, key_signs=False) == [Reason.POLICY_KEY_PURPOSE]
+@pytest.mark.parametrize(("seconds", "stale"), [(0, False), (1, True)])
+def test_verdict_without_an_attested_key_grows_stale(seconds: int, *, stale: bool) -> None:
+    """After its time the app must bring fresh evidence, and not its own word alone."""
+    at = NOW - timedelta(hours=24, seconds=seconds)
+    verdict = standing(level=Level.VERIFIED, attested_at=at, key_attested=False)
+    assert held_against(verdict) == ([Reason.INSTANCE_ATTESTATION_STALE] if stale else [])
+    longer = replace(BALANCED, renew_by_key_for=timedelta(days=7))
+    assert held_against(verdict, longer) == []
 
 
-@pytest.mark.parametrize("member", ["attestation_security", "key_security"])
-def test_both_levels_must_be_hardware(member: str) -> None:
-    """Software on either side is software."""
-    bent = {member: KeySecurity.SOFTWARE}
-    assert judged(ANDROID, forge.ANDROID_APP, **bent) == [Reason.POLICY_SECURITY_LEVEL]
+def test_level_that_is_no_longer_granted() -> None:
+    """The next lower one's rules judge; below them all there is none."""
+    play_only = Policy("p", {Level.VERIFIED: AllOf((DeviceIntegrity(), RiskMetric(most=5)))})
+    assert held_against(standing(risk_metric=9), play_only) == [Reason.POLICY_RISK_METRIC]
+    assert held_against(standing(), play_only) == []
+    assert held_against(standing(level=Level.SOFTWARE), play_only) == [Reason.POLICY_LEVEL]
+    bare = Policy("p", {Level.HARDWARE: AppIdentity()}, EVERY_CLAIM)
+    assert held_against(standing(risk_metric=9), bare) == []
+
+
+def test_everything_that_is_wrong_is_told() -> None:
+    """Like at an enrolment."""
+    bad = standing(
+        withdrawn=RevocationEntry("REVOKED", "x"),
+        key_attested=False,
+        revocation_known=False,
+        risk_metric=1000,
+    )
+    assert held_against(bad, STRICT) == [
+        Reason.INSTANCE_WITHDRAWN,
+        Reason.INSTANCE_ATTESTATION_STALE,
+        Reason.POLICY_REVOCATION_UNKNOWN,
+        Reason.POLICY_RISK_METRIC,
+    ]

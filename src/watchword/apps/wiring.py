@@ -1,48 +1,183 @@
 """Put the parts together from the settings: the one place that knows every constructor."""
 
 from collections.abc import Sequence
-from typing import Final
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
 from watchword.adapters.anchors import trusted_anchors
+from watchword.adapters.apple_receipts import (
+    AppleReceiptServer,
+    AppleTeamApp,
+    TeamKey,
+    read_team_key,
+    server_of,
+)
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.keyring.file import FileKeyRing
-from watchword.adapters.keyring.private_file import PrivateFileError, private_directory
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    private_directory,
+    read_private,
+)
+from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
-from watchword.adapters.revocation import load_status_lists
+from watchword.adapters.revocation import (
+    LiveStatusList,
+    StatusList,
+    WatchedFile,
+    load_status_lists,
+)
 from watchword.adapters.store.sqlite import SqliteStore
+from watchword.apps.evidence.recording import Recorder
+from watchword.apps.formats import formats_of
+from watchword.apps.play import lab_play_keys, play_decoders_of, play_keys_of
 from watchword.apps.service.service import Service, build_service
+from watchword.apps.service.vendors import VendorWork
 from watchword.apps.settings import Settings
-from watchword.attestation.interface import Trust
+from watchword.apps.settings.validated import ReceiptSettings
+from watchword.attestation.interface import AppleApp, PlayKeys, Trust
+from watchword.attestation.issuers import BoundedIssuerCache
 from watchword.enrolment.evidence import RegisteredFormats
 from watchword.enrolment.interface import EnrolmentPolicy
-from watchword.ports import Anchor, Clock, Entropy
+from watchword.enrolment.receipts import ReceiptRefresh
+from watchword.enrolment.rejudgement import Rejudgement
+from watchword.ports import Anchor, Clock, Entropy, Fetcher, InstanceStore
 from watchword.tokens.interface import LEEWAY_SECONDS
-from watchword.vocabulary import Level
 
-MINIMUM_LEVEL: Final = Level.HARDWARE
-"""The level that instances need: the only one that App Attest and key attestation grant so far."""
+if TYPE_CHECKING:
+    from watchword.adapters.fetcher import HttpxFetcher
 
 _log = structlog.get_logger()
 
 
-def trust_of(settings: Settings, entropy: Entropy) -> Trust:
+def trust_of(settings: Settings, entropy: Entropy, fetcher: Fetcher | None = None) -> Trust:
     """Return whom the verifier believes; makes the lab's authorities on first use.
 
+    :param fetcher: by whom the status list is fetched; without one only snapshots are known.
     :raises WatchwordError: when a revocation list or the lab can't be read, or when lab anchors
         were to be trusted outside of the lab environment.
     """
     lab: Sequence[Anchor] = ()
+    play_keys: dict[str, PlayKeys] = {}
     if settings.trust_lab:
         # Imported here alone: production runs without the lab and without its packages.
         from watchword.adapters.lab_store import load_or_create  # noqa: PLC0415
 
-        lab = load_or_create(settings.service.state_dir, entropy).anchors()
+        authorities = load_or_create(settings.service.state_dir, entropy)
+        lab, play_keys = authorities.anchors(), lab_play_keys(settings, authorities.seed)
     anchors = trusted_anchors(settings.trust_vendors, lab, settings.environment)
-    lists = settings.revocation_lists
-    return Trust(anchors, load_status_lists(lists) if lists else None)
+    return Trust(
+        anchors,
+        revocation=status_list_of(settings, entropy, fetcher),
+        issuers=BoundedIssuerCache(),
+        play_keys=play_keys | play_keys_of(settings),
+    )
+
+
+def status_list_of(
+    settings: Settings, entropy: Entropy, fetcher: Fetcher | None
+) -> StatusList | LiveStatusList | None:
+    """Return what is known of withdrawn certificates: fetched, the lab's, of snapshots, or nothing.
+
+    :raises WatchwordError: when a snapshot or the lab can't be read.
+    """
+    ways = settings.revocation
+    snapshots = load_status_lists(ways.snapshots) if ways.snapshots else None
+    if ways.fetch and fetcher is not None:
+        return LiveStatusList(
+            fetcher,
+            ways.url,
+            max_age=ways.max_age,
+            saved=settings.service.status_list,
+            snapshots=snapshots,
+        )
+    if settings.trust_lab:
+        from watchword.adapters.lab_store import (  # noqa: PLC0415
+            load_or_create,
+            load_status_list,
+            status_list_file,
+        )
+
+        state_dir = settings.service.state_dir
+        load_status_list(state_dir, load_or_create(state_dir, entropy))
+        path = status_list_file(state_dir)
+        # The lab's Google is a file beside us: asked at each turn, so that a test sees it act.
+        return LiveStatusList(
+            WatchedFile(path),
+            path.as_uri(),
+            max_age=ways.max_age,
+            snapshots=snapshots,
+            fresh=lambda _headers: 0.0,
+        )
+    return snapshots
+
+
+def fetcher_of(settings: Settings) -> "HttpxFetcher | None":
+    """Return who speaks with vendors, None where nobody has to."""
+    if not (settings.revocation.fetch or settings.receipts or settings.play):
+        return None
+    # Imported here alone: its library takes 100 ms that a start without vendors can do without.
+    from watchword.adapters.fetcher import HttpxFetcher  # noqa: PLC0415
+
+    return HttpxFetcher()
+
+
+def receipts_of(
+    settings: Settings, store: InstanceStore, trust: Trust, fetcher: Fetcher | None, clock: Clock
+) -> ReceiptRefresh | None:
+    """Return who has receipts refreshed, None where no app asks for it.
+
+    :raises WatchwordError: when a team's key can't be read.
+    """
+    if not settings.receipts or fetcher is None:
+        return None
+    apps = {}
+    for name, ways in settings.receipts.items():
+        identity = settings.apps[name].identity
+        assert isinstance(identity, AppleApp)  # The reader takes receipts of iOS apps alone.
+        apps[name] = AppleTeamApp(_team_key(ways), server_of(ways.server, identity.environment))
+    return ReceiptRefresh(store, AppleReceiptServer(fetcher, clock, apps), trust)
+
+
+def vendor_work(
+    settings: Settings,
+    store: InstanceStore,
+    trust: Trust,
+    fetcher: "HttpxFetcher | None",
+    clock: Clock,
+) -> VendorWork:
+    """Return what is asked of vendors beside the requests.
+
+    :raises WatchwordError: when a team's key can't be read.
+    """
+    withdrawn = trust.revocation
+    known = withdrawn if isinstance(withdrawn, StatusList | LiveStatusList) else None
+    return VendorWork(
+        status_list=known if isinstance(known, LiveStatusList) else None,
+        rejudgement=None if known is None else Rejudgement(store, known, trust.issuers),
+        receipts=receipts_of(settings, store, trust, fetcher, clock),
+        receipt_apps=tuple(settings.receipts),
+        fetcher=fetcher,
+    )
+
+
+def _team_key(ways: ReceiptSettings) -> TeamKey:
+    data = read_private(ways.key)
+    if data is None:
+        raise PrivateFileError(f"{ways.key}: isn't there; it is the .p8 file of the team's key")
+    return read_team_key(data, ways.team_id, ways.key_id, str(ways.key))
+
+
+def recorder_of(settings: Settings) -> Recorder | None:
+    """Return who records verifications, None where nothing is recorded."""
+    ways = settings.records
+    if ways is None:
+        return None
+    directory = settings.service.records
+    return Recorder(RecordDirectory(directory, timedelta(seconds=ways.keep), ways.max_bytes))
 
 
 def enrolment_policy(settings: Settings) -> EnrolmentPolicy:
@@ -55,7 +190,7 @@ def enrolment_policy(settings: Settings) -> EnrolmentPolicy:
             app: frozenset(api.audience for api in settings.apis.values() if app in api.apps)
             for app in settings.apps
         },
-        minimum_level=MINIMUM_LEVEL,
+        minimum_level=settings.policy.lowest_level,
         token_lifetime=settings.service.token_lifetime,
     )
 
@@ -87,15 +222,28 @@ def service_of(
         now=clock.timestamp(),
         entropy=entropy,
     )
+    fetcher = fetcher_of(settings)
+    trust = trust_of(settings, entropy, fetcher)
+    recorder = recorder_of(settings)
+    store = SqliteStore(paths.database)
     return build_service(
         policy=enrolment_policy(settings),
-        verifier=RegisteredFormats(trust_of(settings, entropy)),
-        store=SqliteStore(paths.database),
+        verifier=RegisteredFormats(
+            trust,
+            settings.policy,
+            store,
+            formats=formats_of(settings),
+            play_decoders={} if fetcher is None else play_decoders_of(settings, fetcher, clock),
+            appraisals=recorder,
+        ),
+        store=store,
         keyring=keyring,
         refusal_log=refusal_log,
         gate_state=paths.gate_state,
         clock=clock,
         entropy=entropy,
+        recorder=recorder,
+        vendors=vendor_work(settings, store, trust, fetcher, clock),
     )
 
 

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from typing import Final
 
-from watchword.attestation import chains
 from watchword.attestation.authenticator_data import (
     AttestedCredential,
     AuthenticatorData,
     read_with_credential,
     read_without_credential,
 )
-from watchword.attestation.certificates import Certificate
 from watchword.attestation.interface import MAX_EVIDENCE_BYTES
 from watchword.encoding import cbor
 from watchword.reasons import MalformedError, Reason
@@ -28,11 +26,12 @@ CERTIFICATES: Final = 2
 class AttestationObject:
     """Hold an attestation object that was read, not yet believed.
 
+    :param chain: leaf and intermediate in DER, not read yet.
     :param receipt: empty where there is none.
     :param raw: the authenticator data as bytes, which the nonce is over.
     """
 
-    chain: tuple[Certificate, ...]
+    chain: tuple[bytes, ...]
     receipt: bytes
     raw: bytes
     data: AuthenticatorData
@@ -65,7 +64,7 @@ def read_assertion(assertion: bytes) -> tuple[AuthenticatorData, bytes, bytes]:
 
 
 def read_attestation_object(attestation: bytes) -> AttestationObject:
-    """Return the object with its format, its two certificates and its authenticator data read.
+    """Return the object with its format, its receipt and its authenticator data read.
 
     :raises MalformedError: with ``evidence.malformed`` or ``attestation.chain_length``.
     """
@@ -88,7 +87,7 @@ def read_attestation_object(attestation: bytes) -> AttestationObject:
         raise MalformedError.because(Reason.EVIDENCE_MALFORMED, "got a certificate not in bytes")
     receipt = statement.get("receipt") if isinstance(statement, dict) else None
     return AttestationObject(
-        chain=chains.read_chain([item for item in x5c if isinstance(item, bytes)]),
+        chain=tuple(item for item in x5c if isinstance(item, bytes)),
         receipt=receipt if isinstance(receipt, bytes) else b"",
         raw=raw,
         data=data,

@@ -13,6 +13,9 @@ MAX_AUTHENTICATOR_DATA_BYTES: Final = 4096
 BUNDLE_VERSION: Final = "apple_bundle_version_01"
 """Member of the trailing map that holds CFBundleVersion (since iOS 27)."""
 
+VALIDATION_CATEGORY: Final = "apple_validation_category_01"
+"""Member of the trailing map that holds how the system validated the app's code (since iOS 27)."""
+
 FLAG_ATTESTED: Final = 0x40
 FLAG_EXTENSIONS: Final = 0x80
 
@@ -41,6 +44,14 @@ class AuthenticatorData:
         """Return CFBundleVersion as the system states it, None where it states none."""
         version = self.trailing.get(BUNDLE_VERSION)
         return version if isinstance(version, str) else None
+
+    @property
+    def validation_category(self) -> int | None:
+        """Return the category, four bytes with the lowest first; None where the system states none."""
+        category = self.trailing.get(VALIDATION_CATEGORY)
+        if not isinstance(category, bytes) or len(category) != 4:
+            return None
+        return int.from_bytes(category, "little")
 
     @property
     def leniencies(self) -> tuple[str, ...]:

@@ -6,10 +6,12 @@ the signature itself is checked by ``cryptography`` over the signed bytes as the
 reading can't forge anything: what is read is what was signed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NoReturn
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final, NoReturn, TypeVar
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -19,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from watchword.encoding import der
-from watchword.encoding.der import Tlv
+from watchword.encoding.der import Span
+from watchword.encoding.kept import Kept
 from watchword.reasons import MalformedError, Reason
 
 BASIC_CONSTRAINTS: Final = "2.5.29.19"
@@ -42,13 +45,29 @@ _CURVES: Final = frozenset({"1.2.840.10045.3.1.7", "1.3.132.0.34"})
 MAX_RSA_BITS: Final = 4096
 """Most bits of an RSA key that verifies; Google's root has as many, and larger ones cost time."""
 
+MAX_KEY_BYTES: Final = 1024
+"""Most bytes of a SubjectPublicKeyInfo that is loaded; one of RSA with 4,096 bits has 550."""
+
+KEPT_KEYS: Final = 2048
+"""How many loaded keys are kept, so that an issuer's is loaded once; each takes some kB."""
+
+_SEQUENCE: Final = 0x30
+_VERSION: Final = 0xA0
+_EXTENSIONS: Final = 0xA3
+_NOWHERE: Final[Span] = (0, 0, 0, 0)
+
+Member = TypeVar("Member")
+
+PublicKey = EllipticCurvePublicKey | RSAPublicKey
+
 _KEY_CERT_SIGN: Final = 0x04
 """The bit keyCertSign in the first byte of KeyUsage (RFC 5280 section 4.2.1.3)."""
 
-_ECDSA: Final[Mapping[str, hashes.HashAlgorithm]] = {
-    "1.2.840.10045.4.3.2": hashes.SHA256(),
-    "1.2.840.10045.4.3.3": hashes.SHA384(),
-    "1.2.840.10045.4.3.4": hashes.SHA512(),
+_ECDSA_SHA256: Final = ECDSA(hashes.SHA256())
+_ECDSA: Final[Mapping[str, ECDSA]] = {
+    "1.2.840.10045.4.3.2": _ECDSA_SHA256,
+    "1.2.840.10045.4.3.3": ECDSA(hashes.SHA384()),
+    "1.2.840.10045.4.3.4": ECDSA(hashes.SHA512()),
 }
 _RSA: Final[Mapping[str, hashes.HashAlgorithm]] = {
     "1.2.840.113549.1.1.11": hashes.SHA256(),
@@ -62,7 +81,7 @@ class Certificate:
     """Hold one certificate that was read, not yet believed.
 
     :param tbs: the signed bytes.
-    :param issuer: DER Name; ``subject`` likewise.
+    :param issuer: DER Name; ``subject`` likewise; ``validity`` is DER too.
     :param spki: DER SubjectPublicKeyInfo.
     :param extensions: content of each extension by its object identifier, in order.
     """
@@ -72,7 +91,7 @@ class Certificate:
     serial_hex: str
     issuer: bytes
     subject: bytes
-    validity: Tlv
+    validity: bytes
     spki: bytes
     algorithm: str
     signature: bytes
@@ -85,8 +104,7 @@ class Certificate:
 
         :raises MalformedError: with ``encoding.der``.
         """
-        not_before, not_after = der.sequence(self.validity)
-        return der.time(not_before), der.time(not_after)
+        return _WINDOW.read(self.validity)
 
     def basic_constraints(self) -> tuple[bool, int | None]:
         """Return whether this is a CA, and its path length constraint (RFC 5280 section 4.2.1.9).
@@ -94,12 +112,7 @@ class Certificate:
         :raises MalformedError: with ``encoding.der``.
         """
         content = self.extensions.get(BASIC_CONSTRAINTS)
-        if content is None:
-            return False, None
-        members = der.sequence(der.read(content))
-        is_ca = bool(members) and members[0].is_universal(der.BOOLEAN) and der.boolean(members[0])
-        path = next((der.integer(item) for item in members if item.is_universal(der.INTEGER)), None)
-        return is_ca, path
+        return (False, None) if content is None else _BASIC_CONSTRAINTS.read(content)
 
     def may_sign_certificates(self) -> bool | None:
         """Return KeyUsage's keyCertSign, None where the extension is absent.
@@ -107,33 +120,21 @@ class Certificate:
         :raises MalformedError: with ``encoding.der``.
         """
         content = self.extensions.get(KEY_USAGE)
-        if content is None:
-            return None
-        usage = der.read(content)
-        return (
-            usage.is_universal(der.BIT_STRING)
-            and len(usage.content) > 1
-            and bool(usage.content[1] & _KEY_CERT_SIGN)
-        )
+        return None if content is None else _SIGNS_CERTIFICATES.read(content)
 
     def subject_attributes(self) -> Mapping[str, str]:
         """Return the attributes of the subject by object identifier.
 
         :raises MalformedError: with ``encoding.der``.
         """
-        attributes: dict[str, str] = {}
-        for relative in der.sequence(der.read(self.subject)):
-            for pair in der.set_of(relative):
-                kind, value = _exactly(der.sequence(pair), 2, "an attribute")
-                attributes[der.object_identifier(kind)] = value.content.decode("utf-8", "replace")
-        return attributes
+        return _ATTRIBUTES.read(self.subject)
 
     def is_signed_by(self, spki: bytes) -> bool:
         """Tell whether the key in ``spki`` signed this certificate; anything unusual is no."""
+        key = _load(spki)
         try:
-            key = _load_issuer_key(spki)
             if isinstance(key, EllipticCurvePublicKey) and self.algorithm in _ECDSA:
-                key.verify(self.signature, self.tbs, ECDSA(_ECDSA[self.algorithm]))
+                key.verify(self.signature, self.tbs, _ECDSA[self.algorithm])
             elif isinstance(key, RSAPublicKey) and self.algorithm in _RSA:
                 key.verify(self.signature, self.tbs, PKCS1v15(), _RSA[self.algorithm])
             else:
@@ -150,29 +151,36 @@ def read_certificate(data: bytes) -> Certificate:
     """
     if len(data) > MAX_CERTIFICATE_BYTES:
         _refuse(f"got a certificate of {len(data)} bytes, expected at most {MAX_CERTIFICATE_BYTES}")
-    tbs, outer, signature = _exactly(der.sequence(der.read(data)), 3, "a certificate")
-    fields = list(der.sequence(tbs))
-    if fields and fields[0].is_context(0):
-        fields.pop(0)  # The version says nothing that the extensions don't.
+    whole, *rest = der.spans(data, 0, len(data)) or [_NOWHERE]
+    if rest:
+        _refuse(f"got {len(rest)} elements after a certificate")
+    tbs, outer, signature = _exactly(_members(data, whole), 3, "a certificate")
+    fields = _members(data, tbs)
+    if fields and fields[0][0] == _VERSION:
+        fields = fields[1:]  # The version says nothing that the extensions don't.
     if len(fields) < 6:
         _refuse(f"got {len(fields)} fields of a certificate, expected at least 6")
     serial, inner, issuer, validity, subject, spki, *optional = fields
+    algorithm = data[inner[1] : inner[3]]
     # The outer identifier isn't signed; the inner one is (RFC 5280 section 4.1.1.2).
-    if inner.raw != outer.raw:
+    if algorithm != data[outer[1] : outer[3]]:
         _refuse("got two different signature algorithms in one certificate")
-    der.integer(serial)
-    _exactly(der.sequence(validity), 2, "a validity")
+    if serial[0] != der.INTEGER or not 0 < serial[3] - serial[2] <= der.MAX_INTEGER_BYTES:
+        _refuse("got a serial that isn't an INTEGER, or one of too many bytes")
+    _exactly(_members(data, validity), 2, "a validity")
+    if signature[0] != der.BIT_STRING or data[signature[2] : signature[2] + 1] != b"\x00":
+        _refuse("got a signature that isn't a BIT STRING of whole bytes")
     return Certificate(
         der=data,
-        tbs=tbs.raw,
-        serial_hex=format(int.from_bytes(serial.content, "big"), "x"),
-        issuer=issuer.raw,
-        subject=subject.raw,
-        validity=validity,
-        spki=spki.raw,
-        algorithm=_algorithm(inner),
-        signature=der.bits(signature),
-        extensions=_extensions(optional),
+        tbs=data[tbs[1] : tbs[3]],
+        serial_hex=format(int.from_bytes(data[serial[2] : serial[3]], "big"), "x"),
+        issuer=data[issuer[1] : issuer[3]],
+        subject=data[subject[1] : subject[3]],
+        validity=data[validity[1] : validity[3]],
+        spki=data[spki[1] : spki[3]],
+        algorithm=_ALGORITHM.read(algorithm),
+        signature=data[signature[2] + 1 : signature[3]],
+        extensions=_extensions(data, optional),
     )
 
 
@@ -187,10 +195,7 @@ def load_p256(spki: bytes) -> EllipticCurvePublicKey | None:
     """Return the P-256 key in ``spki``, None if it is of another kind or not on the curve."""
     if p256_point(spki) is None:
         return None
-    try:
-        key = load_der_public_key(spki)
-    except (UnsupportedAlgorithm, ValueError):
-        return None
+    key = _load(spki)
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
         return key
     return None
@@ -202,66 +207,122 @@ def is_p256_signature(spki: bytes, signature: bytes, message: bytes) -> bool:
     if key is None:
         return False
     try:
-        key.verify(signature, message, ECDSA(hashes.SHA256()))
+        key.verify(signature, message, _ECDSA_SHA256)
     except (InvalidSignature, ValueError):
         return False
     return True
 
 
-def _load_issuer_key(spki: bytes) -> EllipticCurvePublicKey | RSAPublicKey | None:
-    """Return a key of the kinds that vendors sign with, None for any other.
+def _load(spki: bytes) -> PublicKey | None:
+    """Return a key of the kinds that vendors sign with, None for any other and for what is none."""
+    return _load_kept(spki) if len(spki) <= MAX_KEY_BYTES else None
+
+
+@lru_cache(maxsize=KEPT_KEYS)
+def _load_kept(spki: bytes) -> PublicKey | None:
+    """Load a key.
 
     The kind is read before ``cryptography`` loads anything: loading an odd group, or verifying
     under a huge modulus, is work that a stranger would choose.
-
-    :raises UnsupportedAlgorithm, ValueError: by ``cryptography``, for what isn't a key.
     """
     try:
         algorithm, _ = _exactly(der.sequence(der.read(spki)), 2, "a public key")
-        kind = _algorithm(algorithm)
+        kind = _ALGORITHM.read(algorithm.raw)
         if kind == _EC_KEY and der.object_identifier(der.sequence(algorithm)[-1]) not in _CURVES:
             return None
-    except MalformedError:
+        if kind not in {_EC_KEY, _RSA_KEY}:
+            return None
+        key = load_der_public_key(spki)
+    except (MalformedError, UnsupportedAlgorithm, ValueError):
         return None
-    if kind not in {_EC_KEY, _RSA_KEY}:
-        return None
-    key = load_der_public_key(spki)
     if isinstance(key, RSAPublicKey):
         return key if key.key_size <= MAX_RSA_BITS else None
     return key if isinstance(key, EllipticCurvePublicKey) else None
 
 
-def _algorithm(tlv: Tlv) -> str:
+def _algorithm(raw: bytes) -> str:
     """Return the object identifier of an AlgorithmIdentifier; parameters may be anything.
 
     None of the algorithms that we verify takes parameters, and Titan M writes a stray NULL.
     """
-    members = der.sequence(tlv)
+    members = der.sequence(der.read(raw))
     if not members:
         _refuse("got an empty algorithm identifier")
     return der.object_identifier(members[0])
 
 
-def _extensions(optional: list[Tlv]) -> Mapping[str, bytes]:
+def _extensions(data: bytes, optional: Sequence[Span]) -> Mapping[str, bytes]:
     """Return the contents of the extensions by object identifier; refuse one that occurs twice."""
     found: dict[str, bytes] = {}
     for tagged in optional:
-        if not tagged.is_context(3):
+        if tagged[0] != _EXTENSIONS:
             continue
-        for extension in der.sequence(der.explicit(tagged)):
-            members = der.sequence(extension)
-            if len(members) not in {2, 3}:
-                _refuse(f"got an extension of {len(members)} members, expected 2 or 3")
-            name = der.object_identifier(members[0])
+        (explicit,) = _exactly(der.spans(data, tagged[2], tagged[3]), 1, "an explicit tag")
+        for _, start, _, end in _members(data, explicit):
+            name, content = _EXTENSION.read(data[start:end])
             if name in found:
                 _refuse(f"got the extension {name} twice")
             if len(found) == MAX_EXTENSIONS:
                 _refuse(f"got more than {MAX_EXTENSIONS} extensions")
-            found[name] = der.octets(members[-1])
+            found[name] = content
     return found
 
 
-def _exactly(members: tuple[Tlv, ...], count: int, what: str) -> tuple[Tlv, ...]:
+def _members(data: bytes, span: Span) -> list[Span]:
+    """Return the elements of a SEQUENCE."""
+    if span[0] != _SEQUENCE:
+        _refuse(f"got an element that begins with {span[0]:02x}, expected a SEQUENCE")
+    return der.spans(data, span[2], span[3])
+
+
+def _extension(raw: bytes) -> tuple[str, bytes]:
+    """Return the object identifier and the content of an extension, critical or not."""
+    members = der.sequence(der.read(raw))
+    if len(members) not in {2, 3}:
+        _refuse(f"got an extension of {len(members)} members, expected 2 or 3")
+    return der.object_identifier(members[0]), der.octets(members[-1])
+
+
+def _window(validity: bytes) -> tuple[datetime, datetime]:
+    not_before, not_after = _exactly(der.sequence(der.read(validity)), 2, "a validity")
+    return der.time(not_before), der.time(not_after)
+
+
+def _attributes(name: bytes) -> Mapping[str, str]:
+    attributes: dict[str, str] = {}
+    for relative in der.sequence(der.read(name)):
+        for pair in der.set_of(relative):
+            kind, value = _exactly(der.sequence(pair), 2, "an attribute")
+            attributes[der.object_identifier(kind)] = value.content.decode("utf-8", "replace")
+    return MappingProxyType(attributes)
+
+
+def _basic_constraints(content: bytes) -> tuple[bool, int | None]:
+    members = der.sequence(der.read(content))
+    is_ca = bool(members) and members[0].is_universal(der.BOOLEAN) and der.boolean(members[0])
+    path = next((der.integer(item) for item in members if item.is_universal(der.INTEGER)), None)
+    return is_ca, path
+
+
+def _signs_certificates(content: bytes) -> bool:
+    usage = der.read(content)
+    return (
+        usage.is_universal(der.BIT_STRING)
+        and len(usage.content) > 1
+        and bool(usage.content[1] & _KEY_CERT_SIGN)
+    )
+
+
+# Issuers say the same with each chain below them, and many certificates say the same as others.
+_WINDOW: Final = Kept(_window, entries=1024, size=40)
+_ATTRIBUTES: Final = Kept(_attributes, entries=1024, size=256)
+_ALGORITHM: Final = Kept(_algorithm, entries=64, size=64)
+_EXTENSION: Final = Kept(_extension, entries=256, size=24)
+_BASIC_CONSTRAINTS: Final = Kept(_basic_constraints, entries=64, size=64)
+_SIGNS_CERTIFICATES: Final = Kept(_signs_certificates, entries=64, size=64)
+
+
+def _exactly(members: Sequence[Member], count: int, what: str) -> Sequence[Member]:
     if len(members) != count:
         _refuse(f"got {len(members)} members of {what}, expected {count}")
     return members

@@ -4,13 +4,15 @@ Not PKIX: vendors' chains break its rules and need stricter ones.  Chains are sh
 end at one of a handful of keys, and a system's root store is never asked.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from typing import Final
 
 from watchword.attestation.certificates import Certificate, read_certificate
-from watchword.ports import Anchor, RevocationStatus
+from watchword.attestation.interface import IssuerCache
+from watchword.ports import Anchor, RevocationEntry, RevocationStatus
 from watchword.reasons import MalformedError, Reason, Refusal
 from watchword.vocabulary import AnchorKind
 
@@ -19,6 +21,9 @@ MAX_CERTIFICATES = 6
 
 MAX_CHAIN_BYTES = 32 * 1024
 """Most bytes of all certificates; the largest real chain has 5.6 kB."""
+
+SUSPENDED: Final = "SUSPENDED"
+"""The one status in a vendor's list that may be taken back; every other word is REVOKED or worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,96 @@ class Anchored:
     included: bool
 
 
+@dataclass(frozen=True, slots=True)
+class KnownIssuers:
+    """Hold issuers that hold: each names the next one and is signed by it, the last up to an anchor.
+
+    That is all that is remembered: it follows from the certificates' bytes and the anchors.
+
+    :param anchors: among which ``anchored`` was found; with any other ones it says nothing.
+    """
+
+    certificates: tuple[Certificate, ...]
+    anchored: Anchored
+    anchors: tuple[Anchor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedChain:
+    """Hold a chain whose links were verified, and what is wrong with them.
+
+    :param digests: for each certificate but the leaf, SHA-256 over it and all above it.
+    :param known_from: from this index on the links were known; the chain's length if none was.
+    """
+
+    certificates: tuple[Certificate, ...]
+    anchored: Anchored | None
+    anchors: tuple[Anchor, ...]
+    refusals: tuple[Refusal, ...]
+    digests: tuple[bytes, ...]
+    known_from: int
+
+
+def link(
+    ders: Sequence[bytes], anchors: Sequence[Anchor], issuers: IssuerCache | None = None
+) -> LinkedChain:
+    """Read a chain, verify its links and find its anchor; what is known isn't verified again.
+
+    Links are the names and the signatures, as of :func:`link_refusals`; below an end that is unknown only the
+    names.  CA flags, dates, revocation and all the rest are judged by the caller each time.
+
+    :raises MalformedError: as :func:`read_chain` does.
+    """
+    _require_within_caps(ders)
+    among = tuple(anchors)
+    digests = () if issuers is None else _digests(ders)
+    known_from, known = len(ders), None
+    if issuers is not None:
+        known_from, known = _find_known(digests, among, issuers)
+    chain = tuple(_read(index, data) for index, data in enumerate(ders[:known_from]))
+    if known is None:
+        anchored = find_anchor(chain, among)
+        refusals = tuple(link_refusals(chain, signatures=anchored is not None))
+    else:
+        # The first known one stands in as the issuer of the last one that is new.
+        refusals = tuple(link_refusals((*chain, known.certificates[0])))
+        chain += known.certificates
+        anchored = known.anchored
+    return LinkedChain(chain, anchored, among, refusals, digests, known_from)
+
+
+def remember(chain: LinkedChain, first: int, issuers: IssuerCache) -> None:
+    """Remember the issuers from index ``first`` on, and from each index above it.
+
+    Only for a chain that wasn't refused for anything: an attacker's issuers never enter, be it only to push out
+    the ones that are of use.  The caller chooses ``first`` so that what is below belongs to one device alone.
+    """
+    if chain.refusals or chain.anchored is None:
+        raise ValueError("only chains that hold are remembered")
+    if chain.known_from <= first:
+        return
+    root = chain.certificates[-1]
+    if chain.anchored.included and not root.is_signed_by(root.spki):
+        # A copy of a root that somebody bent is still its key; but there are as many copies as they like.
+        return
+    # A root that is known by its key has no link to be remembered.
+    end = len(chain.certificates) - (1 if chain.anchored.included else 0)
+    for index in range(first, min(end, chain.known_from)):
+        value = KnownIssuers(chain.certificates[index:], chain.anchored, chain.anchors)
+        issuers.remember(chain.digests[index], value)
+
+
 def read_chain(ders: Sequence[bytes]) -> tuple[Certificate, ...]:
     """Return the certificates of a chain.
 
     :raises MalformedError: with ``attestation.chain_length`` beyond the caps, with
         ``evidence.malformed`` for what isn't a certificate.
     """
+    _require_within_caps(ders)
+    return tuple(_read(index, data) for index, data in enumerate(ders))
+
+
+def _require_within_caps(ders: Sequence[bytes]) -> None:
     if not 0 < len(ders) <= MAX_CERTIFICATES:
         raise MalformedError.because(
             Reason.ATTESTATION_CHAIN_LENGTH,
@@ -50,13 +139,36 @@ def read_chain(ders: Sequence[bytes]) -> tuple[Certificate, ...]:
             Reason.ATTESTATION_CHAIN_LENGTH,
             f"got a chain of {size} bytes, expected at most {MAX_CHAIN_BYTES}",
         )
-    chain = []
-    for index, data in enumerate(ders):
-        try:
-            chain.append(read_certificate(data))
-        except MalformedError as error:
-            raise error.as_reason(Reason.EVIDENCE_MALFORMED, f"certificate {index}") from None
-    return tuple(chain)
+
+
+def _read(index: int, data: bytes) -> Certificate:
+    try:
+        return read_certificate(data)
+    except MalformedError as error:
+        raise error.as_reason(Reason.EVIDENCE_MALFORMED, f"certificate {index}") from None
+
+
+def _digests(ders: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return for each certificate SHA-256 over the next one's digest and its own bytes; none for the leaf.
+
+    The digest in front has a fixed size, so that no two chains are the same bytes cut up differently.
+    """
+    found = [b""] * len(ders)
+    above = bytes(32)
+    for index in range(len(ders) - 1, 0, -1):
+        above = found[index] = hashlib.sha256(above + ders[index]).digest()
+    return tuple(found)
+
+
+def _find_known(
+    digests: Sequence[bytes], anchors: tuple[Anchor, ...], issuers: IssuerCache
+) -> tuple[int, KnownIssuers | None]:
+    """Return the lowest index above the leaf from which all issuers are known, and those."""
+    for index in range(1, len(digests)):
+        known = issuers.find(digests[index])
+        if isinstance(known, KnownIssuers) and known.anchors == anchors:
+            return index, known
+    return len(digests), None
 
 
 def find_anchor(chain: Sequence[Certificate], anchors: Sequence[Anchor]) -> Anchored | None:
@@ -94,31 +206,39 @@ def anchor_refusals(
         )
     elif anchored.anchor.kind == AnchorKind.SOFTWARE:
         yield Refusal(Reason.ATTESTATION_ANCHOR_SOFTWARE, f"got the root {anchored.anchor.name}")
-    known = {anchor.spki for anchor in anchors}
-    if any(certificate.spki in known for certificate in chain[:-1]):
+    if any(certificate.spki == anchor.spki for certificate in chain[:-1] for anchor in anchors):
         yield Refusal(Reason.ATTESTATION_CHAIN_LENGTH, "got certificates beyond a root's own key")
 
 
-def link_refusals(chain: Sequence[Certificate]) -> Iterator[Refusal]:
-    """Yield what is wrong between each certificate and the one above it: names and signatures."""
-    for index, (child, issuer) in enumerate(pairwise(chain)):
+def link_refusals(chain: Sequence[Certificate], *, signatures: bool = True) -> Iterator[Refusal]:
+    """Yield what is wrong between each certificate and the one above it: names and signatures.
+
+    From the top down, and no signature below one that is wrong: no key is used before it was itself vouched for.
+    A stranger's keys would be work of a stranger's choice.
+
+    :param signatures: False looks at the names only, where nothing is known that could vouch for the top.
+    """
+    for index in range(len(chain) - 2, -1, -1):
+        child, issuer = chain[index], chain[index + 1]
         if child.issuer != issuer.subject:
             yield Refusal(
                 Reason.ATTESTATION_CHAIN_NAME,
                 f"certificate {index} names another issuer than certificate {index + 1}",
             )
-        if not child.is_signed_by(issuer.spki):
+        if signatures and not child.is_signed_by(issuer.spki):
+            signatures = False
             yield Refusal(
                 Reason.ATTESTATION_CHAIN_SIGNATURE,
                 f"certificate {index} isn't signed by the key of certificate {index + 1}",
             )
 
 
-def authority_refusals(chain: Sequence[Certificate], first: int) -> Iterator[Refusal]:
+def authority_refusals(chain: Sequence[Certificate], first: int, end: int = 0) -> Iterator[Refusal]:
     """Yield each issuer from index ``first`` on that isn't a CA for the certificates below it.
 
     RFC 5280 section 6.1.4, (k) basicConstraints, (m) path length, (n) keyUsage.
 
+    :param end: index of the certificate at which paths end, counted from which their length is.
     :raises MalformedError: when an extension can't be read.
     """
     for index, certificate in enumerate(chain[first:], start=first):
@@ -129,10 +249,11 @@ def authority_refusals(chain: Sequence[Certificate], first: int) -> Iterator[Ref
             yield Refusal(
                 Reason.ATTESTATION_CHAIN_NOT_CA, f"certificate {index} may not sign certificates"
             )
-        if path_length is not None and index - 1 > path_length:
+        below = index - 1 - end
+        if path_length is not None and below > path_length:
             yield Refusal(
                 Reason.ATTESTATION_CHAIN_NOT_CA,
-                f"certificate {index} has {index - 1} CAs below, expected at most {path_length}",
+                f"certificate {index} has {below} CAs below, expected at most {path_length}",
             )
 
 
@@ -157,18 +278,11 @@ def validity_refusals(
             )
 
 
-def revocation_refusals(
-    chain: Sequence[Certificate], revocation: RevocationStatus | None
-) -> Iterator[Refusal]:
-    """Yield each certificate that the vendor withdrew; a suspended one isn't trusted either.
-
-    :param revocation: None knows of none (claims then list it as unchecked).
-    """
-    if revocation is None:
-        return
+def withdrawn(
+    chain: Sequence[Certificate], revocation: RevocationStatus
+) -> Iterator[tuple[int, RevocationEntry]]:
+    """Yield the index of each certificate that the vendor withdrew for good or suspended, and the entry."""
     for index, certificate in enumerate(chain):
         entry = revocation.find(certificate.serial_hex)
         if entry is not None:
-            yield Refusal(
-                Reason.ATTESTATION_REVOKED, f"certificate {index}: {entry.status} ({entry.reason})"
-            )
+            yield index, entry

@@ -1,31 +1,21 @@
 """Define what goes into and comes out of the verification of evidence.
 
-Evidence is what a device says; :class:`UnverifiedClaims` is what was read out of it;
-:class:`VerifiedClaims` is the same after every step held.  Formats authenticate and extract;
-whether the claims suffice is for :mod:`watchword.policy`.
+Evidence is what a device says; what was read out of it stands in :mod:`watchword.attestation.claims`.
+Formats authenticate and extract; whether the claims suffice is for :mod:`watchword.policy`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Protocol
 
+from watchword.attestation.claims import UnverifiedClaims
 from watchword.ports import RevocationStatus, TrustAnchors
 from watchword.reasons import Refusal
 from watchword.vocabulary import AppAttestEnvironment, Platform
 
 MAX_EVIDENCE_BYTES = 64 * 1024
 """Most bytes of one piece of evidence; the largest real one has 5.9 kB."""
-
-
-class KeySecurity(StrEnum):
-    """Say where an attested key lives."""
-
-    SECURE_ENCLAVE = "secure_enclave"
-    STRONGBOX = "strongbox"
-    TEE = "tee"
-    SOFTWARE = "software"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +65,20 @@ class AppRegistration:
         return identity.app_id if isinstance(identity, AppleApp) else identity.package
 
 
+class Attestation:
+    """Be evidence that enrols an instance; each format has a class of its own below this one."""
+
+    __slots__ = ()
+
+
+class Renewal:
+    """Be evidence that renews an instance; each format has a class of its own below this one."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class AppAttestAttestation:
+class AppAttestAttestation(Attestation):
     """Hold what ``DCAppAttestService.attestKey`` returned, and the key id it was called with."""
 
     attestation: bytes
@@ -84,31 +86,52 @@ class AppAttestAttestation:
 
 
 @dataclass(frozen=True, slots=True)
-class AppAttestAssertion:
+class AppAttestAssertion(Renewal):
     """Hold what ``DCAppAttestService.generateAssertion`` returned."""
 
     assertion: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class AndroidKeyChain:
+class AndroidKeyChain(Attestation):
     """Hold what ``KeyStore.getCertificateChain`` returned: DER certificates, leaf first."""
 
     chain: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class AndroidKeySignature:
+class AndroidKeySignature(Renewal):
     """Hold an ECDSA-SHA256 signature (DER) by the attested key over a renewal statement."""
 
     signature: bytes
 
 
-Attestation = AppAttestAttestation | AndroidKeyChain
-"""Evidence that enrols an instance."""
+@dataclass(frozen=True, slots=True)
+class PlayIntegrityToken(Attestation):
+    """Hold what ``IntegrityTokenResponse.token()`` returned: a JWE in compact form, as ASCII."""
 
-Renewal = AppAttestAssertion | AndroidKeySignature
-"""Evidence that renews an instance whose key is known."""
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PlayIntegrityPayload(Attestation):
+    """Hold a verdict that Google decoded for us and sent over TLS: ``tokenPayloadExternal`` as JSON."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProofKeySignature(Renewal):
+    """Hold an ECDSA-SHA256 signature (DER) by the instance's proof key over a renewal statement.
+
+    For formats whose evidence attests no key: the proof key was vouched for by the statement.
+
+    :param attestation: evidence made anew and bound to the renewal statement, by which the vendor
+        vouches for the instance again; None where only its key does.
+    """
+
+    signature: bytes
+    attestation: Attestation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +142,42 @@ class Expected:
         section 1); a recorded challenge or client data hash in the offline verifier.  None
         leaves the binding unchecked, which only the offline verifier may ask for.
     :param app: None leaves the app unchecked, which only the offline verifier may ask for.
+    :param fresh: False leaves unchecked how long ago the vendor spoke, which only the offline verifier
+        may ask for: recorded evidence is old.
     """
 
     binding: bytes | None
     app: AppRegistration | None
+    fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PlayKeys:
+    """Hold the response encryption keys of one app, from the Play Console.
+
+    :param decryption: the AES-256 key that unwraps a token's content key; a secret.
+    :param verification: SPKI DER of the P-256 key under which Google signs.
+    """
+
+    decryption: bytes = field(repr=False)
+    verification: bytes
+
+
+class IssuerCache(Protocol):
+    """Remember issuers that were verified up to an anchor, so that they aren't verified again.
+
+    What is remembered is true of the bytes, whoever sends them: signatures, names and CA flags. Dates,
+    anchors and revocation are judged anew each time.
+    """
+
+    def find(self, digest: bytes) -> object | None:
+        """Return what was remembered under this digest of the issuers' DER, None if nothing."""
+
+    def remember(self, digest: bytes, value: object) -> None:
+        """Remember a value; of too many, the one that was unused for the longest is forgotten."""
+
+    def clear(self) -> None:
+        """Forget everything, for example since the vendor's status list changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,98 +185,58 @@ class Trust:
     """Hold whom the verifier believes.
 
     :param revocation: None leaves revocation unchecked (it is listed as such).
+    :param issuers: None verifies every issuer each time.
+    :param play_keys: by package; a package without keys has its tokens decoded by Google, or not at all.
     """
 
     anchors: TrustAnchors
     revocation: RevocationStatus | None = None
-
-
-class BootState(StrEnum):
-    """Name Android's verified boot states (RootOfTrust.verifiedBootState)."""
-
-    VERIFIED = "verified"
-    SELF_SIGNED = "self_signed"
-    UNVERIFIED = "unverified"
-    FAILED = "failed"
+    issuers: IssuerCache | None = None
+    play_keys: Mapping[str, PlayKeys] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class BootClaims:
-    """Hold Android's root of trust as the secure hardware states it."""
+class Step:
+    """Hold one numbered step of a verification, for people who want to see each of them.
 
-    device_locked: bool
-    state: BootState
-    verified_boot_key: bytes
-    verified_boot_hash: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class AppClaims:
-    """Hold which app the evidence names.
-
-    On iOS only a hash of the App ID is signed, so that ``ids`` holds the expected App ID when
-    the hash matched.  On Android one uid may hold several packages.
-
-    :param versions: by id: ``versionCode`` or ``CFBundleVersion``; absent where not stated.
+    :param number: as the format's page numbers it (``docs/formats``), for example ``4``.
+    :param title: what is checked, in a few words; ``wanted``: what holds where it is in order.
+    :param found: what was found; never a device's identifier.
+    :param checked: False where the step was left out, because nothing was expected.
     """
 
-    ids: tuple[str, ...]
-    versions: Mapping[str, str] = field(default_factory=dict)
-    signing_digests: frozenset[bytes] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class UnverifiedClaims:
-    """Hold what was read out of evidence, before or without proof that it is true.
-
-    :param public_key: SPKI DER of the attested key.
-    :param attestation_security: where the attesting key lives; ``key_security``: where the
-        attested key lives; both must be hardware for level ``hardware``.
-    :param anchor: name of the anchor at the end of the chain, None if none was recognised.
-    :param counter: App Attest's counter; None elsewhere.
-    :param key_generated: Android: origin GENERATED in the hardware list; Apple: always True.
-    :param key_signs: Android: purpose SIGN in the hardware list; Apple: always True.
-    :param fields: the vendor's own fields under the vendor's own names, for people.
-    :param leniencies: deviations from the encoding rules that were let pass, each by name.
-    :param unchecked: checks that were left out, each by name, because nothing was expected.
-    """
-
-    format: str
-    platform: Platform
-    public_key: bytes
-    attestation_security: KeySecurity
-    key_security: KeySecurity
-    anchor: str | None
-    app: AppClaims | None = None
-    boot: BootClaims | None = None
-    key_generated: bool = False
-    key_signs: bool = False
-    counter: int | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    leniencies: tuple[str, ...] = ()
-    unchecked: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedClaims:
-    """Hold claims after every step of the verification held; only ``attestation.service`` makes it."""
-
-    claims: UnverifiedClaims
+    number: str
+    title: str
+    wanted: str
+    found: str
+    refusals: tuple[Refusal, ...] = ()
+    checked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Hold a verification with everything that was found, for reports; an empty tuple is success.
+    """Hold a verification with everything that was found, for reports; no refusal is success.
 
     :param claims: None when the evidence couldn't be read far enough.
+    :param steps: in the order of the format's page; the refusals are those of the steps.
     """
 
     claims: UnverifiedClaims | None
-    refusals: tuple[Refusal, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Return everything that is wrong, in the order of the steps."""
+        return tuple(refusal for step in self.steps for refusal in step.refusals)
 
 
 class EvidenceFormat(Protocol):
-    """Verify one vendor's evidence; one file under ``formats/``, one line in ``registry.py``."""
+    """Verify one vendor's evidence; one file under ``formats/``, one line in ``registry.py``.
+
+    Public: an operator adds a format of a provider of their own by an entry point
+    (docs/formats/own.md).  An implementation is pure: no I/O, no clock, no randomness; whatever the
+    bytes, nothing but :class:`MalformedError` comes out of it.
+    """
 
     @property
     def name(self) -> str:
@@ -234,6 +249,10 @@ class EvidenceFormat(Protocol):
     @property
     def evidence_types(self) -> tuple[type, ...]:
         """Return the classes of evidence, of attestations and renewals, that it verifies."""
+
+    @property
+    def attested_key_proves(self) -> bool:
+        """Tell whether the attested key itself signs requests; else the statement brings a proof key."""
 
     def read_attestation(self, members: Mapping[str, Any]) -> Attestation:
         """Read evidence from its members in the request body (protocol, section 1).

@@ -3,39 +3,59 @@
 from datetime import datetime
 
 from watchword.attestation.certificates import load_p256
+from watchword.attestation.claims import VerifiedClaims
 from watchword.attestation.interface import (
     AppRegistration,
     Attestation,
+    EvidenceFormat,
     Examination,
     Expected,
     Renewal,
     RenewalExamination,
+    Step,
     Trust,
-    VerifiedClaims,
 )
 from watchword.attestation.registry import format_of
 from watchword.reasons import MalformedError, Reason, Refusal, RefusedError
 
 
 def verify(
-    evidence: Attestation, expected: Expected, trust: Trust, now: datetime
+    evidence: Attestation,
+    expected: Expected,
+    trust: Trust,
+    now: datetime,
+    evidence_format: EvidenceFormat | None = None,
 ) -> VerifiedClaims:
     """Return the claims of evidence that enrols, after every step of its format held.
 
-    The attested key is one on P-256, which is what instances prove possession of.
+    The attested key is one on P-256, which is what instances prove possession of; where the evidence
+    attests none, it vouches for the key in the statement.
 
     What the caller still must do: appraise the claims (:mod:`watchword.policy`), and see to it
     that the challenge inside the binding is used once.
 
+    :param evidence_format: the format that read the evidence; None finds the built-in one.
     :raises RefusedError: with everything that is wrong.
-    :raises ValueError: when binding or app aren't expected; only :func:`examine` does without.
+    :raises ValueError: when binding, app or age aren't expected; only :func:`examine` does without.
     """
-    if expected.binding is None or expected.app is None:
-        raise ValueError("verification needs a binding and an app; reports use examine()")
-    examination = examine(evidence, expected, trust, now)
+    if expected.binding is None or expected.app is None or not expected.fresh:
+        raise ValueError(
+            "verification needs a binding and an app, and the age; reports use examine()"
+        )
+    return require_verified(examine(evidence, expected, trust, now, evidence_format))
+
+
+def require_verified(examination: Examination) -> VerifiedClaims:
+    """Return the claims of an examination in which every step held.
+
+    For callers that want to keep the examination; it must be one with a binding and an app.
+
+    :raises RefusedError: with everything that is wrong.
+    """
     refusals = list(examination.refusals)
     claims = examination.claims
-    if claims is not None and load_p256(claims.public_key) is None:
+    attested_key = None if claims is None else claims.public_key
+    if attested_key is not None and load_p256(attested_key) is None:
         unsupported = Refusal(Reason.ATTESTATION_KEY_UNSUPPORTED, "expected a key on P-256")
         if all(refusal.reason is not unsupported.reason for refusal in refusals):
             refusals.append(unsupported)
@@ -44,16 +64,27 @@ def verify(
     return VerifiedClaims(claims)
 
 
-def examine(evidence: Attestation, expected: Expected, trust: Trust, now: datetime) -> Examination:
+def examine(
+    evidence: Attestation,
+    expected: Expected,
+    trust: Trust,
+    now: datetime,
+    evidence_format: EvidenceFormat | None = None,
+) -> Examination:
     """Carry out every step and return what was read and all that is wrong, for reports."""
     try:
-        return format_of(evidence).examine(evidence, expected, trust, now)
+        return (evidence_format or format_of(evidence)).examine(evidence, expected, trust, now)
     except MalformedError as error:
-        return Examination(None, error.refusals)
+        step = Step("0", "reading", "evidence that can be read", "none", error.refusals)
+        return Examination(None, (step,))
 
 
 def verify_renewal(
-    evidence: Renewal, statement: bytes, public_key: bytes, app: AppRegistration
+    evidence: Renewal,
+    statement: bytes,
+    public_key: bytes,
+    app: AppRegistration,
+    evidence_format: EvidenceFormat | None = None,
 ) -> RenewalExamination:
     """Return counter and version of evidence that renews, after every step of its format held.
 
@@ -64,7 +95,8 @@ def verify_renewal(
     :param public_key: SPKI DER of the attested key that enrolled.
     :raises RefusedError: with everything that is wrong.
     """
-    examination = format_of(evidence).examine_renewal(evidence, statement, public_key, app)
+    renewed = evidence_format or format_of(evidence)
+    examination = renewed.examine_renewal(evidence, statement, public_key, app)
     if examination.refusals:
         raise RefusedError(examination.refusals)
     return examination

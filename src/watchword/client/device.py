@@ -16,7 +16,8 @@ class Device(Protocol):
         """Return the public proof key of the present keys.
 
         iOS: a Secure Enclave key beside the App Attest key.  Android: None, since the attested
-        key is the proof key, and is made after the statement that it is bound to.
+        key is the proof key, and is made after the statement that it is bound to.  Android with Play
+        Integrity: a Keystore key, which the verdict vouches for by way of the statement.
         """
 
     @property
@@ -34,7 +35,8 @@ class Device(Protocol):
         """Return the ``evidence`` member of an enrolment.
 
         iOS: ``attestKey(keyId, clientDataHash: binding)``.  Android: make the key with
-        ``setAttestationChallenge(binding)`` and return its certificate chain.
+        ``setAttestationChallenge(binding)`` and return its certificate chain; with Play Integrity,
+        ask for a token with the request hash base64url(binding).
 
         :param binding: SHA-256 of the statement, 32 bytes.
         """
@@ -43,5 +45,6 @@ class Device(Protocol):
         """Return the ``evidence`` member of a renewal.
 
         iOS: ``generateAssertion(keyId, clientDataHash: SHA-256(statement))``.  Android: an
-        ECDSA-SHA256 signature (DER) over ``watchword/renew/v1``, a zero byte and the statement.
+        ECDSA-SHA256 signature (DER) over ``watchword/renew/v1``, a zero byte and the statement, by the
+        attested key, or with Play Integrity by the proof key.
         """

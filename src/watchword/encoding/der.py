@@ -9,10 +9,9 @@ The caller descends with :func:`children`, one level at a time, so that depth is
 caller's own code and not by the input.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, NoReturn
+from functools import lru_cache
+from typing import Final, NamedTuple, NoReturn
 
 from watchword.reasons import MalformedError, Reason
 
@@ -29,6 +28,7 @@ UTC_TIME: Final = 23
 GENERALIZED_TIME: Final = 24
 
 UNIVERSAL: Final = 0
+_EXPLICIT: Final = 0xA0  # Context-specific and constructed, in the first three bits.
 CONTEXT: Final = 2
 
 MAX_TAG_BYTES: Final = 4
@@ -43,13 +43,21 @@ MAX_INTEGER_BYTES: Final = 64
 MAX_ELEMENTS: Final = 128
 """Most elements within one; the longest list of a real device has 17."""
 
+_CONSTRUCTED: Final = frozenset({SEQUENCE, SET})
+"""The universal types, of those that are read here, that hold elements."""
+
+_INTEGERS: Final = frozenset({INTEGER, ENUMERATED})
+"""The universal types whose content is a number."""
+
 _UTC_TIME_DIGITS: Final = 12
 _GENERALIZED_TIME_DIGITS: Final = 14
 
 
-@dataclass(frozen=True, slots=True)
-class Tlv:
-    """Hold one element: its tag, its content, and its bytes as they arrived."""
+class Tlv(NamedTuple):
+    """Hold one element: its tag, its content, and its bytes as they arrived.
+
+    A tuple, since making these is most of what reading a certificate costs.
+    """
 
     tag_class: int
     constructed: bool
@@ -66,43 +74,93 @@ class Tlv:
         return self.tag_class == CONTEXT and self.number == number
 
 
+Span = tuple[int, int, int, int]
+"""An element by where it lies: its first byte, where it starts, where its content does, where it ends."""
+
+
+def spans(data: bytes, at: int, limit: int) -> list[Span]:
+    """Return where the elements lie that stand one after the other from ``at`` to ``limit``.
+
+    For structures of which most elements are only passed over: nothing is copied.
+
+    :raises MalformedError: with ``encoding.der``; also beyond :data:`MAX_ELEMENTS`.
+    """
+    found: list[Span] = []
+    while at < limit:
+        first, _, body, end = _header(data, at, limit)
+        found.append((first, at, body, end))
+        if len(found) > MAX_ELEMENTS:
+            _refuse(f"got more than {MAX_ELEMENTS} elements within one")
+        at = end
+    return found
+
+
 def read(data: bytes) -> Tlv:
     """Return the one element that ``data`` holds.
 
     :raises MalformedError: with ``encoding.der``; also for bytes after the element.
     """
-    tlv, end = _read_at(data, 0)
+    first, number, body, end = _header(data, 0, len(data))
     if end < len(data):
         _refuse(f"got {len(data) - end} bytes after the element")
-    return tlv
+    return _new(Tlv, (first >> 6, first & 0x20 != 0, number, data[body:end], data))
 
 
-def children(tlv: Tlv) -> Iterator[Tlv]:
-    """Yield the elements within a constructed one.
+def children(tlv: Tlv) -> tuple[Tlv, ...]:
+    """Return the elements within a constructed one.
 
-    :raises MalformedError: with ``encoding.der``, while it is iterated; also beyond
-        :data:`MAX_ELEMENTS`.
+    :raises MalformedError: with ``encoding.der``; also beyond :data:`MAX_ELEMENTS`.
     """
-    if not tlv.constructed:
+    _, constructed, _, data, _ = tlv
+    if not constructed:
         _refuse("got a primitive element, expected a constructed one")
-    at = 0
-    for _ in range(MAX_ELEMENTS):
-        if at == len(tlv.content):
-            return
-        child, at = _read_at(tlv.content, at)
-        yield child
-    if at < len(tlv.content):
-        _refuse(f"got more than {MAX_ELEMENTS} elements within one")
+    found: list[Tlv] = []
+    end, limit = 0, len(data)
+    while end < limit:
+        start = end
+        first, number, body, end = _header(data, start, limit)
+        found.append(
+            _new(Tlv, (first >> 6, first & 0x20 != 0, number, data[body:end], data[start:end]))
+        )
+        if len(found) > MAX_ELEMENTS:
+            _refuse(f"got more than {MAX_ELEMENTS} elements within one")
+    return tuple(found)
 
 
 def sequence(tlv: Tlv) -> tuple[Tlv, ...]:
     """Return the elements of a SEQUENCE."""
-    return tuple(children(_typed(tlv, SEQUENCE)))
+    return children(_typed(tlv, SEQUENCE))
 
 
 def set_of(tlv: Tlv) -> tuple[Tlv, ...]:
     """Return the elements of a SET, in any order (real devices don't sort them)."""
-    return tuple(children(_typed(tlv, SET)))
+    return children(_typed(tlv, SET))
+
+
+def tagged(tlv: Tlv) -> dict[int, Tlv]:
+    """Return the elements within the explicit context tags of a SEQUENCE, by tag, in order.
+
+    :raises MalformedError: with ``encoding.der``; also on another class, on a tag that occurs twice, and
+        beyond :data:`MAX_ELEMENTS`.
+    """
+    data = _typed(tlv, SEQUENCE).content
+    found: dict[int, Tlv] = {}
+    end, limit = 0, len(data)
+    while end < limit:
+        first, tag, inner, end = _header(data, end, limit)
+        if first & 0xE0 != _EXPLICIT:
+            _refuse(f"got tag {tag}, expected an explicit context tag")
+        if tag in found:
+            _refuse(f"got tag {tag} twice")
+        first, number, body, inner_end = _header(data, inner, end)
+        if inner_end < end:
+            _refuse(f"got {end - inner_end} bytes after the element")
+        found[tag] = _new(
+            Tlv, (first >> 6, first & 0x20 != 0, number, data[body:end], data[inner:end])
+        )
+        if len(found) > MAX_ELEMENTS:
+            _refuse(f"got more than {MAX_ELEMENTS} elements within one")
+    return found
 
 
 def explicit(tlv: Tlv) -> Tlv:
@@ -114,11 +172,12 @@ def explicit(tlv: Tlv) -> Tlv:
 
 def integer(tlv: Tlv) -> int:
     """Return an INTEGER, or the number of an ENUMERATED."""
-    if not (tlv.is_universal(INTEGER) or tlv.is_universal(ENUMERATED)) or tlv.constructed:
-        _refuse(f"got tag {tlv.number}, expected an INTEGER")
-    if not 0 < len(tlv.content) <= MAX_INTEGER_BYTES:
-        _refuse(f"got an INTEGER of {len(tlv.content)} bytes")
-    return int.from_bytes(tlv.content, "big", signed=True)
+    tag_class, constructed, number, content, _ = tlv
+    if number not in _INTEGERS or tag_class != UNIVERSAL or constructed:
+        _refuse(f"got tag {number}, expected an INTEGER")
+    if not 0 < len(content) <= MAX_INTEGER_BYTES:
+        _refuse(f"got an INTEGER of {len(content)} bytes")
+    return int.from_bytes(content, "big", signed=True)
 
 
 def boolean(tlv: Tlv) -> bool:
@@ -144,7 +203,12 @@ def bits(tlv: Tlv) -> bytes:
 
 def object_identifier(tlv: Tlv) -> str:
     """Return an OBJECT IDENTIFIER in dotted form."""
-    content = _typed(tlv, OBJECT_IDENTIFIER).content
+    return _dotted(_typed(tlv, OBJECT_IDENTIFIER).content)
+
+
+@lru_cache(maxsize=256)
+def _dotted(content: bytes) -> str:
+    """Return an identifier's content in dotted form; the same dozen comes with every certificate."""
     if not content or content[-1] & 0x80 or len(content) > 64:
         _refuse("got an OBJECT IDENTIFIER that is empty, cut off or too long")
     arcs: list[int] = []
@@ -171,64 +235,68 @@ def time(tlv: Tlv) -> datetime:
         _refuse("got a time that isn't in UTC with seconds")
     if digits == _UTC_TIME_DIGITS:
         text = (b"19" if text[:2] >= b"50" else b"20") + text
-    fields = [int(text[:4]), *(int(text[at : at + 2]) for at in range(4, 14, 2))]
+    day = int(text[:4]), int(text[4:6]), int(text[6:8])
     try:
-        return datetime(*fields, tzinfo=UTC)  # type: ignore[arg-type, misc]
+        return datetime(*day, int(text[8:10]), int(text[10:12]), int(text[12:14]), tzinfo=UTC)
     except ValueError:
         _refuse("got a date that isn't in the calendar")
 
 
 def _typed(tlv: Tlv, number: int) -> Tlv:
     """Return the element if it is of this universal type and form."""
-    if not tlv.is_universal(number):
+    if tlv.number != number or tlv.tag_class != UNIVERSAL:
         _refuse(f"got tag {tlv.number} of class {tlv.tag_class}, expected universal {number}")
-    if tlv.constructed != (number in {SEQUENCE, SET}):
+    if tlv.constructed != (number in _CONSTRUCTED):
         _refuse(f"got universal {number} in the wrong form")
     return tlv
 
 
-def _read_at(data: bytes, start: int) -> tuple[Tlv, int]:
-    """Read the element at ``start``; return it and the offset behind it."""
-    if start >= len(data):
-        _refuse("got nothing, expected an element")
+def _header(data: bytes, start: int, limit: int) -> tuple[int, int, int, int]:
+    """Read the head of the element at ``start``, which ends at ``limit`` or before.
+
+    :return: the first byte, the tag's number, where the content begins, where it ends.
+    """
+    body = start + 2
+    if body > limit:
+        _refuse("got input that ends within an element's tag or length")
     first = data[start]
-    number, at = first & 0x1F, start + 1
+    number = first & 0x1F
     if number == 0x1F:
-        number, at = _long_number(data, at)
-    length, at = _length(data, at)
-    end = at + length
-    if end > len(data):
-        _refuse(f"got {len(data) - at} bytes of content, expected {length}")
-    tlv = Tlv(first >> 6, bool(first & 0x20), number, data[at:end], data[start:end])
-    return tlv, end
+        number, body = _long_number(data, start + 1, limit)
+    length = data[body - 1]
+    if length > 0x7F:
+        length, body = _long_length(data, body, limit, length & 0x7F)
+    end = body + length
+    if end > limit:
+        _refuse(f"got {limit - body} bytes of content, expected {length}")
+    return first, number, body, end
 
 
-def _long_number(data: bytes, start: int) -> tuple[int, int]:
-    """Read a tag number above 30; return it and the offset behind it."""
+def _long_number(data: bytes, at: int, limit: int) -> tuple[int, int]:
+    """Read a tag number above 30; return it and the offset behind the first byte of a length."""
     number = 0
-    for at, byte in enumerate(data[start : start + MAX_TAG_BYTES], start=start + 1):
+    for end in range(at + 1, min(at + MAX_TAG_BYTES + 1, limit)):
+        byte = data[end - 1]
         number = number << 7 | byte & 0x7F
-        if not byte & 0x80:
-            return number, at
+        if byte < 0x80:
+            return number, end + 1
     raise MalformedError.because(
         Reason.ENCODING_DER, "got a tag number that is cut off or too large"
     )
 
 
-def _length(data: bytes, at: int) -> tuple[int, int]:
-    """Read a definite length; return it and the offset behind it."""
-    if at >= len(data):
-        _refuse("got input that ends before a length")
-    first = data[at]
-    at += 1
-    if first < 0x80:
-        return first, at
-    size = first & 0x7F
+def _long_length(data: bytes, at: int, limit: int, size: int) -> tuple[int, int]:
+    """Read a definite length of ``size`` bytes; return it and the offset behind it."""
     if not 0 < size <= MAX_LENGTH_BYTES:
         _refuse("got an indefinite length or one of too many bytes")
-    if size > len(data) - at:
+    end = at + size
+    if end > limit:
         _refuse("got input that ends within a length")
-    return int.from_bytes(data[at : at + size], "big"), at + size
+    return int.from_bytes(data[at:end], "big"), end
+
+
+_new = tuple.__new__
+"""Make an element without the detour through Python that a named tuple's own constructor takes."""
 
 
 def _refuse(detail: str) -> NoReturn:

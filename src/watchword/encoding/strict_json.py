@@ -6,7 +6,7 @@ order mark, and ends deep nesting in RecursionError; each has been an attack on 
 
 import json
 import re
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from watchword.reasons import MalformedError, Reason
 
@@ -17,7 +17,7 @@ MAX_DIGITS = 19
 """Most digits of an integer: 64 bits.  Longer ones make Python's int() quadratic."""
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
 
@@ -38,13 +38,7 @@ def loads(data: bytes, limit: int) -> dict[str, Any]:
     if _is_deep(text):
         _refuse(f"got nesting deeper than {MAX_DEPTH}")
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_int=_integer,
-            parse_float=_float,
-        )
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         if isinstance(error, json.JSONDecodeError):
             _refuse(f"got invalid JSON: {error.msg} at character {error.pos}")
@@ -75,8 +69,15 @@ def _is_deep(text: str) -> bool:
 
     Each round takes the innermost pairs away, so that as many levels as rounds are gone in the end.
     """
-    brackets = _STRING.sub("", text).encode().translate(_ONE_KIND, _NO_BRACKETS)
+    if "\\" in text:
+        text = _STRING.sub("", text)
+    # Quotes with no bracket between them change nothing for all others; what is left is few bytes.
+    brackets = text.encode().translate(_ONE_KIND, _NO_BRACKETS).replace(b'""', b"")
+    if b'"' in brackets:
+        brackets = b"".join(brackets.split(b'"')[::2])
     for _ in range(MAX_DEPTH):
+        if not brackets:
+            return False
         brackets = brackets.replace(b"[]", b"")
     return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH
 
@@ -111,3 +112,9 @@ def _float(text: str) -> float:
 
 def _refuse(detail: str) -> NoReturn:
     raise MalformedError.because(Reason.ENCODING_JSON, detail)
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float
+)
+"""Made once: it keeps nothing between documents but the keys of the one it reads."""

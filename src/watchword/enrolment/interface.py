@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from watchword.attestation.interface import AppRegistration
+from watchword.enrolment.appraisals import Appraisal
 from watchword.ports import Instance
 from watchword.vocabulary import Environment, Level, Purpose
 
@@ -97,8 +98,13 @@ class RenewalRequest:
 class AppraisedEvidence:
     """Hold what enrolment needs of evidence that was verified and that policy accepted.
 
-    :param attested_key: SPKI DER of a key on P-256; ``attested_jwk`` is the same key as a JWK.
+    :param attested_key: SPKI DER of a key on P-256; ``attested_jwk`` is the same key as a JWK.  Where the
+        evidence attests no key, both are those of the statement's proof key.
     :param counter: App Attest's counter; 0 where the format has none.
+    :param serials: serials in hex of the certificates that vouched for it.
+    :param device_key: SHA-256 shared by all instances of one device; None where that can't be told.
+    :param receipt: a vendor's receipt to keep, and when to ask for a newer one; None where there is none.
+    :param appraisal: how this came about, to be recorded with the instance that it enrols.
     """
 
     format: str
@@ -107,6 +113,11 @@ class AppraisedEvidence:
     attested_jwk: Mapping[str, str]
     app_version: str | None
     counter: int = 0
+    serials: tuple[str, ...] = ()
+    device_key: bytes | None = None
+    receipt: bytes | None = None
+    receipt_due_at: datetime | None = None
+    appraisal: Appraisal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,35 +126,61 @@ class AppraisedRenewal:
 
     :param counter: to be compared and set by the store; None where the format has none.
     :param app_version: as the evidence states it, None where it states none.
+    :param vouched_anew: the vendor vouched for the instance again, not its key alone.
     """
 
     counter: int | None
     app_version: str | None = None
+    vouched_anew: bool = False
 
 
 class EvidenceVerifier(Protocol):
-    """Verify and appraise evidence of every registered format; pure, so that it never waits."""
+    """Verify and appraise evidence of every registered format.
 
-    def appraise(
+    Waits only for what a format can't do without: a vendor that decodes, a store that counts.
+    """
+
+    def states_proof_key(self, evidence: Mapping[str, Any], app: AppRegistration) -> bool:
+        """Tell whether the statement has to bring a proof key beside evidence of this format.
+
+        It doesn't where the attested key itself signs requests (docs/adr/0002).
+
+        :raises RefusedError: ``evidence.format_unknown`` or ``evidence.platform``.
+        """
+
+    async def appraise(
         self,
         evidence: Mapping[str, Any],
-        binding: bytes,
+        statement: Statement,
         app: AppRegistration,
         now: datetime,
     ) -> AppraisedEvidence:
-        """Verify evidence that enrols, and let policy judge it.
+        """Verify evidence that enrols and is bound to the statement, and let policy judge it.
 
         :raises RefusedError: with what the format or the policy holds against it.
+        :raises UnavailableError: when a vendor or the store can't answer.
         """
 
-    def appraise_renewal(
+    async def appraise_renewal(
         self,
         evidence: Mapping[str, Any],
-        statement: bytes,
+        statement: Statement,
         instance: Instance,
         app: AppRegistration,
+        now: datetime,
     ) -> AppraisedRenewal:
-        """Verify evidence that renews this instance, and let policy judge what it states anew.
+        """Verify evidence that renews this instance; let policy judge what it states anew.
+
+        Policy also judges what became known since the instance enrolled: withdrawn certificates, a risk
+        metric, the age of a verdict.
 
         :raises RefusedError: with what the format or the policy holds against it.
+        :raises UnavailableError: when a vendor or the store can't answer.
         """
+
+
+class DeviceHistory(Protocol):
+    """Know how many instances a device enrolled; the instance store is one."""
+
+    async def count_enrolled(self, device_key: bytes, since: datetime) -> int:
+        """See :meth:`watchword.ports.InstanceStore.count_enrolled`."""

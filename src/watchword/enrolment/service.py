@@ -15,8 +15,10 @@ from datetime import datetime
 from watchword.attestation.interface import AppRegistration
 from watchword.encoding import base64url
 from watchword.enrolment import challenge
+from watchword.enrolment.appraisals import AppraisalLog
 from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
+    AppraisedEvidence,
     Enrolled,
     EnrolmentPolicy,
     EnrolmentRequest,
@@ -25,13 +27,22 @@ from watchword.enrolment.interface import (
     RenewalRequest,
     Statement,
 )
+from watchword.enrolment.rejudgement import Rejudgement
 from watchword.enrolment.statement import read_statement
 from watchword.enrolment.subjects import pairwise_subject
-from watchword.ports import AuditEntry, ChallengeUse, Entropy, Instance, InstanceStore, Signer
+from watchword.ports import (
+    AuditEntry,
+    ChallengeUse,
+    Entropy,
+    Instance,
+    InstanceStore,
+    Signer,
+    StoredReceipt,
+)
 from watchword.reasons import Reason, RefusedError
 from watchword.tokens.interface import TokenClaims
 from watchword.tokens.service import issue
-from watchword.vocabulary import Environment, Level, Platform, Purpose
+from watchword.vocabulary import Environment, Level, Purpose
 
 _ID_BYTES = 16
 """Random bytes of instance, token and session ids: 128 bits, never met twice."""
@@ -65,13 +76,21 @@ class Enrolment:
         store: InstanceStore,
         keys: EnrolmentKeys,
         entropy: Entropy,
+        appraisals: AppraisalLog | None = None,
+        rejudgement: Rejudgement | None = None,
     ) -> None:
-        """Keep the ports; nothing is called yet."""
+        """Keep the ports; nothing is called yet.
+
+        :param rejudgement: who revokes instances of revoked certificates; None leaves that out.
+        :param appraisals: where appraisals are recorded with what became of them; None records nothing.
+        """
         self._policy = policy
         self._verifier = verifier
         self._store = store
         self._keys = keys
         self._entropy = entropy
+        self._appraisals = appraisals
+        self._rejudgement = rejudgement
 
     def challenge(self, app: str, purpose: Purpose, now: datetime) -> tuple[bytes, int]:
         """Return a challenge and its life in seconds; nothing is stored.
@@ -98,31 +117,29 @@ class Enrolment:
         4. Policy grants a level of at least the deployment's minimum.
         5. The proof key is the attested key, or is vouched for by the statement.
         6. Challenge, instance and audit entry are stored in one transaction.
+        7. No certificate of the evidence was revoked while all this went on.
 
         :raises RefusedError: with the reason of the first step that failed.
         :raises UnavailableError: when the store can't answer; nothing was stored.
         """
-        statement, app, use = self._read(request.statement, Purpose.ENROL, now)
-        appraised = self._verifier.appraise(request.evidence, statement.binding, app, now)
-        self._require_level(appraised.level)
-        instance = Instance(
-            id=self._random_id(),
-            app=app.id,
-            app_version=appraised.app_version,
-            platform=app.platform.value,
-            format=appraised.format,
-            level=appraised.level,
-            attested_key=appraised.attested_key,
-            proof_jwk=statement.proof_jwk or appraised.attested_jwk,
-            seal_jwk=statement.seal_jwk,
-            audiences=statement.audiences,
-            enrolled_at=now,
-            renewed_at=now,
-            counter=appraised.counter,
-            test=self._policy.environment is Environment.LAB,
-        )
-        tokens = self._issue(instance, statement.audiences, statement.bnd, now)
-        await self._store.enrol(use, instance, _audit("instance.enrolled", instance, now))
+        statement, app, use = self._read(request, Purpose.ENROL, now)
+        appraised = await self._verifier.appraise(request.evidence, statement, app, now)
+        enrolled: str | None = None
+        try:
+            self._require_level(appraised.level)
+            instance = self._instance(statement, app, appraised, now)
+            tokens = self._issue(instance, statement.audiences, statement.bnd, now)
+            receipt = _receipt(instance, appraised)
+            audit = _audit("instance.enrolled", instance, now)
+            await self._store.enrol(use, instance, audit, receipt)
+            if self._rejudgement is not None:
+                self._rejudgement.require_standing(instance)
+            enrolled = instance.id
+        finally:
+            # Recorded as an enrolment only after it was one: the same evidence can be sent again and
+            # again, and is accepted each time until its challenge turns out to have been used.
+            if self._appraisals is not None and appraised.appraisal is not None:
+                self._appraisals.record(appraised.appraisal, enrolled)
         return Enrolled(instance, tokens)
 
     async def renew(self, request: RenewalRequest, now: datetime) -> Enrolled:
@@ -139,12 +156,12 @@ class Enrolment:
         :raises RefusedError: with the reason of the first step that failed.
         :raises UnavailableError: when the store can't answer; nothing was stored.
         """
-        statement, app, use = self._read(request.statement, Purpose.RENEW, now)
+        statement, app, use = self._read(request, Purpose.RENEW, now)
         instance = await self._store.find(request.instance_id)
         if instance is None:
             raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
         if instance.revoked_at is not None:
-            raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked by an operator")
+            raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked")
         if instance.test and self._policy.environment is not Environment.LAB:
             # A simulated vendor vouched for it, in a lab that kept its instances here: anybody
             # with the lab's files has its key.
@@ -152,7 +169,9 @@ class Enrolment:
                 Reason.INSTANCE_TEST, "got an instance of the lab, expected a real device's"
             )
         _require_same(instance, statement)
-        renewal = self._verifier.appraise_renewal(request.evidence, statement.raw, instance, app)
+        renewal = await self._verifier.appraise_renewal(
+            request.evidence, statement, instance, app, now
+        )
         self._require_level(instance.level)
         stated = replace(instance, app_version=renewal.app_version or instance.app_version)
         tokens = self._issue(stated, statement.audiences, statement.bnd, now)
@@ -164,14 +183,15 @@ class Enrolment:
             renewal.counter,
             stated.app_version,
             _audit("instance.renewed", stated, now),
+            now if renewal.vouched_anew else None,
         )
         return Enrolled(renewed, tokens)
 
     def _read(
-        self, raw: bytes, purpose: Purpose, now: datetime
+        self, request: EnrolmentRequest | RenewalRequest, purpose: Purpose, now: datetime
     ) -> tuple[Statement, AppRegistration, ChallengeUse]:
         """Carry out steps 1 and 2, which cost no signature."""
-        statement = read_statement(raw)
+        statement = read_statement(request.statement)
         if statement.purpose is not purpose:
             raise RefusedError.because(
                 Reason.STATEMENT_PURPOSE,
@@ -188,7 +208,7 @@ class Enrolment:
                 Reason.STATEMENT_AUDIENCE,
                 f"expected audiences out of: {', '.join(sorted(open_to_it)) or 'none'}",
             )
-        _require_proof_key(statement, app)
+        _require_proof_key(statement, self._verifier.states_proof_key(request.evidence, app))
         use = challenge.check(
             statement.challenge,
             app=app.id,
@@ -198,6 +218,33 @@ class Enrolment:
             now=now,
         )
         return statement, app, use
+
+    def _instance(
+        self,
+        statement: Statement,
+        app: AppRegistration,
+        appraised: AppraisedEvidence,
+        now: datetime,
+    ) -> Instance:
+        return Instance(
+            id=self._random_id(),
+            app=app.id,
+            app_version=appraised.app_version,
+            platform=app.platform.value,
+            format=appraised.format,
+            level=appraised.level,
+            attested_key=appraised.attested_key,
+            proof_jwk=statement.proof_jwk or appraised.attested_jwk,
+            seal_jwk=statement.seal_jwk,
+            audiences=statement.audiences,
+            enrolled_at=now,
+            renewed_at=now,
+            counter=appraised.counter,
+            attested_at=now,
+            serials=appraised.serials,
+            device_key=appraised.device_key,
+            test=self._policy.environment is Environment.LAB,
+        )
 
     def _app(self, name: str) -> AppRegistration:
         app = self._policy.apps.get(name)
@@ -245,17 +292,23 @@ class Enrolment:
         return base64url.encode(self._entropy.token_bytes(_ID_BYTES))
 
 
-def _require_proof_key(statement: Statement, app: AppRegistration) -> None:
+def _require_proof_key(statement: Statement, is_stated: bool) -> None:
     """Refuse a proof key where the attested key is the proof key, and its absence elsewhere.
 
     See docs/adr/0002: on Android the attestation challenge is fixed before the key exists.
     """
-    if app.platform is Platform.ANDROID and statement.proof_jwk is not None:
+    if not is_stated and statement.proof_jwk is not None:
         raise RefusedError.because(
             Reason.STATEMENT_KEY, "expected no proof_jwk: the attested key is the proof key"
         )
-    if app.platform is not Platform.ANDROID and statement.proof_jwk is None:
+    if is_stated and statement.proof_jwk is None:
         raise RefusedError.because(Reason.STATEMENT_KEY, "expected a proof_jwk")
+
+
+def _receipt(instance: Instance, appraised: AppraisedEvidence) -> StoredReceipt | None:
+    if appraised.receipt is None or appraised.receipt_due_at is None:
+        return None
+    return StoredReceipt(instance.id, instance.app, appraised.receipt, appraised.receipt_due_at)
 
 
 def _require_same(instance: Instance, statement: Statement) -> None:

@@ -1,11 +1,12 @@
 """Simulate Apple, Google and phones that issue evidence; shares no code with the verifiers.
 
-Face of the package: :class:`LabAuthorities` (the vendors), :data:`PHONES` (the kinds of phones)
-and what is installed on them.
+Face of the package: :class:`LabAuthorities` (the vendors), :data:`PHONES` (the kinds of phones, each
+with what a verifier must make of it), what is installed on them, and :class:`LabStatusList`.
 """
 
 from watchword.lab.authorities import MARKER, LabAuthorities
 from watchword.lab.phones.interface import (
+    Expectation,
     InstalledAndroidApp,
     InstalledApp,
     InstalledIosApp,
@@ -14,15 +15,19 @@ from watchword.lab.phones.interface import (
     PhoneSetup,
 )
 from watchword.lab.phones.registry import PHONES
+from watchword.lab.status_list import LabStatusList, Status
 
 __all__ = [
     "MARKER",
     "PHONES",
+    "Expectation",
     "InstalledAndroidApp",
     "InstalledApp",
     "InstalledIosApp",
     "LabAuthorities",
+    "LabStatusList",
     "Phone",
     "PhoneModel",
     "PhoneSetup",
+    "Status",
 ]

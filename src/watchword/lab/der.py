@@ -1,4 +1,4 @@
-"""Write DER (X.690): only what vendors' certificate extensions need; nothing here reads."""
+"""Write DER (X.690): only what vendors' certificates and their extensions need."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -8,9 +8,9 @@ _LONG_LENGTH: Final = 128
 NULL: Final = b"\x05\x00"
 
 
-def boolean(value: bool) -> bytes:
-    """Encode a BOOLEAN; TRUE is 0xff, as DER demands."""
-    return _tlv(b"\x01", b"\xff" if value else b"\x00")
+def boolean(value: bool, *, true: int = 0xFF) -> bytes:
+    """Encode a BOOLEAN; TRUE is 0xff, as DER demands, and some devices write another byte."""
+    return _tlv(b"\x01", bytes([true]) if value else b"\x00")
 
 
 def integer(value: int) -> bytes:
@@ -28,6 +28,17 @@ def octet_string(value: bytes) -> bytes:
     return _tlv(b"\x04", value)
 
 
+def bit_string(value: bytes) -> bytes:
+    """Encode a BIT STRING of whole bytes."""
+    return _tlv(b"\x03", b"\x00" + value)
+
+
+def object_identifier(dotted: str) -> bytes:
+    """Encode an OBJECT IDENTIFIER of at least two arcs (X.690 section 8.19)."""
+    first, second, *rest = map(int, dotted.split("."))
+    return _tlv(b"\x06", b"".join(map(_base128, (first * 40 + second, *rest))))
+
+
 def sequence(*parts: bytes) -> bytes:
     """Encode a SEQUENCE of parts that are encoded already."""
     return _tlv(b"\x30", b"".join(parts))
@@ -42,11 +53,24 @@ def explicit(number: int, content: bytes) -> bytes:
     """Wrap ``content`` in the explicit, constructed, context-specific tag ``[number]``."""
     if number < _LONG_TAG:
         return _tlv(bytes([0xA0 | number]), content)
-    # Tags from 31 on follow in base 128, all but the last byte with the top bit set.
+    return _tlv(b"\xbf" + _base128(number), content)
+
+
+def content(written: bytes) -> bytes:
+    """Return what stands behind tag and length of something that was written here or alike.
+
+    Only for tags of one byte; nothing is checked, since no stranger's bytes come here.
+    """
+    long = written[1] & 0x7F if written[1] & 0x80 else 0
+    return written[2 + long :]
+
+
+def _base128(number: int) -> bytes:
+    """Return base 128, all but the last byte with the top bit set."""
     digits = [number & 0x7F]
     while number := number >> 7:
         digits.append((number & 0x7F) | 0x80)
-    return _tlv(bytes([0xBF, *reversed(digits)]), content)
+    return bytes(reversed(digits))
 
 
 def _minimal(value: int) -> bytes:

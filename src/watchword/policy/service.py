@@ -1,58 +1,70 @@
 """Appraise claims: carry out every rule and say which level they give."""
 
-from collections.abc import Sequence
-from typing import Final
-
-from watchword.attestation.interface import (
-    AppRegistration,
-    KeySecurity,
-    UnverifiedClaims,
-    VerifiedClaims,
+from watchword.attestation.claims import UnverifiedClaims, VerifiedClaims
+from watchword.attestation.interface import AppRegistration
+from watchword.policy.accounting import left_out, unaccounted
+from watchword.policy.expressions import distance
+from watchword.policy.interface import (
+    Circumstances,
+    Finding,
+    Policy,
+    Standing,
+    StandingRule,
+    Verdict,
 )
-from watchword.policy.interface import Rule, Verdict
-from watchword.policy.rules.app_identity import AppIdentity
-from watchword.policy.rules.hardware_security import HardwareSecurity
-from watchword.policy.rules.key_origin import KeyOrigin
-from watchword.policy.rules.key_purpose import KeyPurpose
-from watchword.policy.rules.minimum_app_version import MinimumAppVersion, judge_version
-from watchword.policy.rules.verified_boot import VerifiedBoot
-from watchword.reasons import Refusal
+from watchword.policy.presets import BALANCED
+from watchword.policy.rules.minimum_app_version import judge_version
+from watchword.policy.rules.suspension import SUSPENDED
+from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Level
 
-DEFAULT_RULES: Final[tuple[Rule, ...]] = (
-    AppIdentity(),
-    MinimumAppVersion(),
-    HardwareSecurity(),
-    VerifiedBoot(),
-    KeyOrigin(),
-    KeyPurpose(),
-)
-"""What a genuine app on a device in its maker's state fulfils; a new rule gets a line here."""
+__all__ = [
+    "BALANCED",
+    "appraise",
+    "appraise_renewal",
+    "appraise_standing",
+    "appraise_unverified",
+]
 
 
 def appraise(
-    claims: VerifiedClaims, app: AppRegistration, rules: Sequence[Rule] = DEFAULT_RULES
+    claims: VerifiedClaims, app: AppRegistration, policy: Policy, circumstances: Circumstances
 ) -> Verdict:
-    """Return the verdict on verified claims: every rule is asked, every refusal is told.
-
-    :raises ValueError: without any rule, since that would let everything pass.
-    """
-    return appraise_unverified(claims.claims, app, rules)
+    """Return the verdict on verified claims: the highest level whose rules hold."""
+    return appraise_unverified(claims.claims, app, policy, circumstances)
 
 
 def appraise_unverified(
-    claims: UnverifiedClaims, app: AppRegistration | None, rules: Sequence[Rule] = DEFAULT_RULES
+    claims: UnverifiedClaims,
+    app: AppRegistration | None,
+    policy: Policy,
+    circumstances: Circumstances,
 ) -> Verdict:
     """Return what the verdict would be if the claims were true: for reports, never for access.
 
-    :raises ValueError: without any rule.
+    1. Levels are judged from the highest down; the first whose rules hold is granted.
+    2. Where none is, the refusals are those of the level that the evidence came nearest to, the higher
+       one of two; levels for other kinds of evidence don't count.
+    3. What is granted is taken back where the evidence states something that nobody thought of.
     """
-    if not rules:
-        raise ValueError("appraisal needs at least one rule")
-    findings = [rule.judge(claims, app) for rule in rules]
-    refusals = tuple(refusal for finding in findings for refusal in finding.refusals)
-    unchecked = tuple(dict.fromkeys(name for finding in findings for name in finding.unchecked))
-    return Verdict(Level.NONE if refusals else _level(claims), refusals, unchecked)
+    found: dict[Level, Finding] = {}
+    granted = Level.NONE
+    for level in sorted(policy.levels, key=lambda level: level.rank, reverse=True):
+        found[level] = policy.levels[level].judge(claims, app, circumstances)
+        if not found[level].refusals:
+            granted = level
+            break
+    short_of = {level: finding.refusals for level, finding in found.items() if finding.refusals}
+    told = found[granted] if granted in found else min(found.values(), key=distance)
+    unchecked = tuple(dict.fromkeys((*told.unchecked, *left_out(claims, policy))))
+    if granted is Level.NONE:
+        return Verdict(granted, told.refusals, unchecked, short_of)
+    strange = unaccounted(claims, policy)
+    if strange:
+        detail = f"got {', '.join(sorted(strange))}, expected a rule for it, or it under unchecked"
+        refusals = (Refusal(Reason.POLICY_UNACCOUNTED, detail),)
+        return Verdict(Level.NONE, refusals, unchecked, {**short_of, granted: refusals})
+    return Verdict(granted, (), unchecked, short_of)
 
 
 def appraise_renewal(stated_version: str | None, app: AppRegistration) -> tuple[Refusal, ...]:
@@ -66,7 +78,33 @@ def appraise_renewal(stated_version: str | None, app: AppRegistration) -> tuple[
     return judge_version(stated_version, app.minimum_version)
 
 
-def _level(claims: UnverifiedClaims) -> Level:
-    """Return ``hardware`` where both keys live in hardware, else ``software``."""
-    levels = {claims.attestation_security, claims.key_security}
-    return Level.SOFTWARE if KeySecurity.SOFTWARE in levels else Level.HARDWARE
+def appraise_standing(
+    standing: Standing, policy: Policy, circumstances: Circumstances
+) -> tuple[Refusal, ...]:
+    """Return what policy holds against an instance that renews: what became known since it enrolled.
+
+    1. No certificate that vouched for it was revoked.
+    2. Where the vendor attested no key, it vouched for the instance recently.
+    3. The rules of its level that judge more than evidence hold: suspended certificates, a missing status
+       list, the risk metric.  A level that the policy no longer grants is judged by the next lower one.
+    """
+    refusals: list[Refusal] = []
+    entry = standing.withdrawn
+    if entry is not None and entry.status != SUSPENDED:
+        detail = "got a certificate that was revoked since, expected none"
+        refusals.append(Refusal(Reason.INSTANCE_WITHDRAWN, detail))
+    if not standing.key_attested:
+        age = circumstances.now - standing.attested_at
+        if age > policy.renew_by_key_for:
+            hours = int(age.total_seconds() // 3600)
+            most = int(policy.renew_by_key_for.total_seconds() // 3600)
+            detail = f"got a verdict {hours} hours old, expected at most {most}"
+            refusals.append(Refusal(Reason.INSTANCE_ATTESTATION_STALE, detail))
+    granted = [level for level in policy.levels if standing.level.satisfies(level)]
+    if not granted:
+        detail = f"got {standing.level.value}, expected {policy.lowest_level.value}"
+        return (*refusals, Refusal(Reason.POLICY_LEVEL, detail))
+    rule = policy.levels[max(granted, key=lambda level: level.rank)]
+    if isinstance(rule, StandingRule):
+        refusals += rule.judge_standing(standing)
+    return tuple(refusals)

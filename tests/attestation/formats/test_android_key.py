@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.attestation import forge
 
+from watchword.attestation.claims import BootState, KeySecurity
 from watchword.attestation.formats.android_key import (
     LENIENT_EXPIRED,
     LENIENT_NOT_CA,
@@ -24,15 +25,14 @@ from watchword.attestation.interface import (
     AppAttestAssertion,
     AppAttestAttestation,
     AppRegistration,
-    BootState,
     Examination,
     Expected,
-    KeySecurity,
     Trust,
 )
 from watchword.attestation.service import examine
 from watchword.encoding import base64url, der
-from watchword.policy.service import appraise_unverified
+from watchword.policy.interface import Circumstances
+from watchword.policy.service import BALANCED, appraise_unverified
 from watchword.reasons import MalformedError, Reason
 
 FORMAT = AndroidKey()
@@ -187,9 +187,11 @@ def test_purpose_of_the_hardware_list(
     assert found.refusals == ()
     assert found.claims is not None
     assert found.claims.key_signs is signs
-    verdict = appraise_unverified(found.claims, forge.ANDROID_APP)
-    expected = [] if signs else [Reason.POLICY_KEY_PURPOSE]
-    assert [refusal.reason for refusal in verdict.refusals] == expected
+    verdict = appraise_unverified(
+        found.claims, forge.ANDROID_APP, BALANCED, Circumstances(forge.NOW)
+    )
+    told = {refusal.reason for refusal in verdict.refusals}
+    assert (Reason.POLICY_KEY_PURPOSE in told) is not signs
 
 
 def test_leaf_alone_and_leaf_signed_by_the_root(google: forge.Google) -> None:
@@ -445,12 +447,42 @@ def test_leaf_dates_are_ignored(google: forge.Google) -> None:
 
 
 @pytest.mark.parametrize("part", ["attester", "intermediate", "root"])
-@pytest.mark.parametrize("status", ["REVOKED", "SUSPENDED"])
-def test_withdrawn_certificates(google: forge.Google, part: str, status: str) -> None:
-    """Any certificate in the status list ends it, whichever the status."""
+@pytest.mark.parametrize("status", ["REVOKED", "revoked", "suspended", "WITHDRAWN", ""])
+@pytest.mark.parametrize("known", [True, False])
+def test_withdrawn_certificates(
+    google: forge.Google, part: str, status: str, *, known: bool
+) -> None:
+    """A certificate in the status list ends it, whichever the word, and however old the list."""
     serial = getattr(google, part).serial_hex
-    trust = forge.trust(google.anchor, revoked={serial: status})
+    trust = forge.trust(google.anchor, revoked={serial: status}, known=known)
     assert reasons(judge(google.evidence(), trust)) == [Reason.ATTESTATION_REVOKED]
+
+
+@pytest.mark.parametrize("part", ["attester", "intermediate", "root"])
+def test_suspended_certificates_are_a_claim(google: forge.Google, part: str) -> None:
+    """Only the word SUSPENDED itself is left to policy, and names the certificate."""
+    serial = getattr(google, part).serial_hex
+    trust = forge.trust(google.anchor, revoked={serial: "SUSPENDED", "ab": "SUSPENDED"})
+    found = judge(google.evidence(), trust)
+    assert found.refusals == ()
+    assert found.claims is not None
+    assert found.claims.revocation is not None
+    assert found.claims.revocation.suspended == (serial,)
+    assert trust.revocation is not None
+    assert found.claims.revocation.list_digest == trust.revocation.digest
+
+
+def test_list_that_is_too_old_is_left_to_policy(google: forge.Google) -> None:
+    """What it doesn't name may be revoked by now: that is a claim, and the step isn't checked."""
+    fresh = judge(google.evidence(), forge.trust(google.anchor, revoked={}))
+    stale = judge(google.evidence(), forge.trust(google.anchor, revoked={}, known=False))
+    nobody = judge(google.evidence(), forge.trust(google.anchor))
+    known = [each.claims and each.claims.revocation for each in (fresh, stale, nobody)]
+    assert [each and each.known for each in known] == [True, False, None]
+    assert [each.steps[5].checked for each in (fresh, stale, nobody)] == [True, False, False]
+    assert fresh.refusals == stale.refusals == nobody.refusals == ()
+    assert nobody.claims is not None
+    assert "revocation" in nobody.claims.unchecked
 
 
 def test_serials_are_hex() -> None:

@@ -13,6 +13,7 @@ from tests.attestation import forge
 
 from watchword.attestation.attestation_object import read_credential_id
 from watchword.attestation.authenticator_data import LENIENT_EXTENSIONS
+from watchword.attestation.claims import KeySecurity
 from watchword.attestation.formats.app_attest import AppAttest, examine_assertion
 from watchword.attestation.interface import (
     AndroidKeyChain,
@@ -23,8 +24,9 @@ from watchword.attestation.interface import (
     AppRegistration,
     Examination,
     Expected,
-    KeySecurity,
+    Trust,
 )
+from watchword.attestation.issuers import BoundedIssuerCache
 from watchword.attestation.service import examine, verify_renewal
 from watchword.encoding import base64url
 from watchword.reasons import MalformedError, Reason, RefusedError
@@ -67,7 +69,7 @@ def test_genuine_attestation_holds_and_says_what_it_is(apple: forge.Apple) -> No
     assert claims.app.ids == (APP_ID,)
     assert claims.app.versions == {}
     assert claims.fields["environment"] == "production"
-    assert claims.unchecked == ("receipt",)
+    assert claims.unchecked == ()
     assert claims.leniencies == ()
 
 
@@ -78,7 +80,7 @@ def test_without_an_app_either_environment_passes_and_is_stated(apple: forge.App
     assert found.refusals == ()
     assert found.claims is not None
     assert found.claims.fields["environment"] == "development"
-    assert found.claims.unchecked == ("binding", "app", "receipt")
+    assert found.claims.unchecked == ("binding", "app")
     assert found.claims.app is None
 
 
@@ -92,6 +94,8 @@ def test_trailing_data_of_ios_27(apple: forge.Apple, flags: int) -> None:
     assert found.claims.app.versions == {APP_ID: "1.42"}
     assert found.claims.leniencies == (() if flags & 0x80 else (LENIENT_EXTENSIONS,))
     assert found.claims.fields["trailing_decoded"]["apple_validation_category_01"] == "01000000"
+    assert found.claims.fields["validation_category"] == 1
+    assert found.claims.fields["bundle_version"] == "1.42"
 
 
 @pytest.mark.parametrize(
@@ -151,13 +155,16 @@ def test_flag_of_a_credential_must_be_set(apple: forge.Apple) -> None:
 
 
 def test_version_of_another_type_is_none(apple: forge.Apple) -> None:
-    """Only text states a version."""
-    trailing = cbor2.dumps({"apple_bundle_version_01": [1]})
+    """Only text states a version, and only four bytes a category."""
+    trailing = cbor2.dumps(
+        {"apple_bundle_version_01": [1], "apple_validation_category_01": b"\x01\x00\x00"}
+    )
     found = judge(apple, apple.evidence(trailing=trailing))
     assert found.refusals == ()
     assert found.claims is not None
     assert found.claims.app is not None
     assert found.claims.app.versions == {}
+    assert found.claims.fields["validation_category"] is None
 
 
 def test_everything_is_capped_before_it_is_read(apple: forge.Apple) -> None:
@@ -179,12 +186,6 @@ def test_exactly_two_certificates(apple: forge.Apple) -> None:
     leaf = forge.certify(forge.name(common_name="x"), apple.intermediate).der
     for x5c in ([leaf], [leaf, apple.intermediate.der, apple.root.der], b"x"):
         assert judged(apple, x5c=x5c) == [Reason.ATTESTATION_CHAIN_LENGTH]
-
-
-@pytest.mark.parametrize("receipt", [None, b"", "text"])
-def test_receipt_must_be_there(apple: forge.Apple, receipt: Any) -> None:
-    """An attestation carries a receipt; what is in it isn't verified yet."""
-    assert judged(apple, receipt=receipt) == [Reason.APP_ATTEST_RECEIPT]
 
 
 # Step 1: the chain
@@ -247,6 +248,32 @@ def test_yesterdays_evidence_is_refused_for_its_age(apple: forge.Apple) -> None:
     later = forge.NOW + timedelta(days=3)
     found = examine(evidence, EXPECTED, forge.trust(apple.anchor), later)
     assert [r.reason for r in found.refusals] == [Reason.ATTESTATION_CERTIFICATE_EXPIRED]
+
+
+def test_intermediate_is_verified_once_and_judged_each_time(apple: forge.Apple) -> None:
+    """Signatures above the leaf are remembered; the leaf's, dates, anchors and CA flags are judged anew."""
+    issuers = BoundedIssuerCache()
+    trust = Trust(forge.Anchors([apple.anchor]), issuers=issuers)
+
+    def reasons(
+        evidence: AppAttestAttestation, under: Trust = trust, days: int = 0
+    ) -> list[Reason]:
+        now = forge.NOW + timedelta(days=days)
+        return [each.reason for each in examine(evidence, EXPECTED, under, now).refusals]
+
+    assert reasons(apple.evidence(counter=1)) == [Reason.APP_ATTEST_COUNTER]
+    assert len(issuers) == 0, "an attestation that is refused leaves nothing behind"
+    assert reasons(apple.evidence()) == []
+    assert len(issuers) == 1
+    assert reasons(apple.evidence()) == []
+    impostor = forge.Party(apple.intermediate.certificate, forge.p256())
+    forged = replace(apple, intermediate=impostor).evidence()
+    assert reasons(forged) == [Reason.ATTESTATION_CHAIN_SIGNATURE]
+    expired = Reason.ATTESTATION_CERTIFICATE_EXPIRED
+    assert reasons(apple.evidence(), days=99) == [expired, expired]
+    distrusted = Trust(forge.Anchors([forge.apple().anchor]), issuers=issuers)
+    assert reasons(apple.evidence(), distrusted) == [Reason.ATTESTATION_ANCHOR_UNKNOWN]
+    assert len(issuers) == 1
 
 
 # Steps 2 to 4: the nonce

@@ -9,7 +9,7 @@ from typing import Any, Final
 from watchword.encoding import strict_json
 from watchword.ports import Anchor
 from watchword.reasons import MalformedError, WatchwordError
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, Vendor
 
 MAX_FILE_BYTES: Final = 256 * 1024
 """Most bytes of a file with anchors; the packaged one has about 4 kB."""
@@ -18,7 +18,7 @@ LAB: Final = "lab"
 SOFTWARE: Final = "software"
 
 _PACKAGED: Final = "vendor_anchors.json"
-_VENDORS: Final = frozenset({"apple-app-attest", "android-key"})
+_VENDORS: Final = frozenset(vendor.value for vendor in Vendor)
 
 
 class AnchorsError(WatchwordError):
@@ -53,7 +53,7 @@ def trusted_anchors(packaged: bool, lab: Sequence[Anchor], environment: Environm
 
 
 def packaged_anchors() -> tuple[Anchor, ...]:
-    """Return Apple's and Google's roots, and the software roots that Android is known to use."""
+    """Return Apple's two roots and Google's, and the software roots that Android is known to use."""
     data = resources.files(__name__).joinpath(_PACKAGED).read_bytes()
     document = strict_json.loads(data, MAX_FILE_BYTES)
     return tuple(_anchor(row, row["kind"]) for row in document["anchors"])

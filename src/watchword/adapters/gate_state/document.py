@@ -10,8 +10,11 @@ from watchword.ports import VerificationKey
 from watchword.reasons import RefusedError, WatchwordError
 from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk
 
-MAX_DOCUMENT_BYTES: Final = 2 * 1024 * 1024
-"""Most bytes of a document: room for 40,000 instances revoked within the life of a token."""
+MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
+"""Most bytes of a document: room for 350,000 subjects revoked within the life of a token.
+
+A vendor that withdraws a leaked batch key revokes every instance of the batch at once.
+"""
 
 _VERSION = 1
 _MEMBERS = {"v", "generation", "issuer", "keys", "revoked", "reference_key"}

@@ -39,7 +39,7 @@ def load_or_create(state_dir: Path, entropy: Entropy) -> LabAuthorities:
 
     :raises WatchwordError: when the seed can't be read, written or trusted.
     """
-    directory = _lab_directory(state_dir)
+    directory = lab_directory(state_dir)
     path = directory / "seed"
     with locked_directory(directory):
         seed = read_private(path)
@@ -113,6 +113,16 @@ class PhoneSlot:
         )
 
 
+def kept_phones(state_dir: Path, kind: str) -> tuple[StoredPhone, ...]:
+    """Return the phones of a kind that are kept, of whatever app and API.
+
+    :raises WatchwordError: when one can't be read.
+    """
+    phones = lab_directory(state_dir) / "phones"
+    found = (PhoneSlot(path).load() for path in sorted(phones.glob(f"{kind}.*/phone.json")))
+    return tuple(phone for phone in found if phone is not None)
+
+
 @contextmanager
 def occupied_slot(state_dir: Path, slot: str) -> Iterator[PhoneSlot]:
     """Hold one phone for one process at a time: two would make its counter go back.
@@ -122,14 +132,14 @@ def occupied_slot(state_dir: Path, slot: str) -> Iterator[PhoneSlot]:
     """
     if not _SLOT_NAME.fullmatch(slot):
         raise ValueError(f"got slot {slot!r}, expected letters, digits, dots and dashes")
-    phones = _lab_directory(state_dir) / "phones"
+    phones = lab_directory(state_dir) / "phones"
     private_directory(phones)
     directory = phones / slot
     with locked_directory(directory):
         yield PhoneSlot(directory / "phone.json")
 
 
-def _lab_directory(state_dir: Path) -> Path:
+def lab_directory(state_dir: Path) -> Path:
     """Return the lab's directory; it and the one above it are private."""
     directory = state_dir / "lab"
     private_directory(state_dir)

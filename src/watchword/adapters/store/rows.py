@@ -1,19 +1,30 @@
 """Turn records into rows of the SQLite store and back."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from watchword.ports import AuditEntry, Instance
+from watchword.ports import AuditEntry, Instance, StoredReceipt
 from watchword.vocabulary import Level
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-INSTANCE_COLUMNS = (
+INSTANCE_COLUMNS: Final = (
     "id, app, app_version, platform, format, level, attested_key, proof_jwk, seal_jwk, audiences, "
-    "enrolled_at, renewed_at, counter, revoked_at, revoked_because, test"
+    "enrolled_at, renewed_at, counter, revoked_at, revoked_because, test, attested_at, device_key, "
+    "risk_metric"
 )
 """Columns in the order of :func:`instance_row`."""
+
+INSTANCE_SELECTION: Final = (
+    f"{INSTANCE_COLUMNS}, (SELECT json_group_array(serial) FROM (SELECT serial "  # noqa: S608
+    "FROM instance_certificates WHERE instance_id = instances.id ORDER BY position))"
+)
+"""Columns and the serials of an instance, in the order of :func:`instance_from_row`."""
+
+RECEIPT_COLUMNS: Final = "instance_id, app, receipt, due_at, failures"
+"""Columns in the order of :func:`receipt_row`."""
 
 
 def microseconds(at: datetime) -> int:
@@ -24,6 +35,14 @@ def microseconds(at: datetime) -> int:
 def instant(value: int) -> datetime:
     """Return the instant that :func:`microseconds` was given."""
     return _EPOCH + timedelta(microseconds=value)
+
+
+def _microseconds_or_none(at: datetime | None) -> int | None:
+    return None if at is None else microseconds(at)
+
+
+def _instant_or_none(value: int | None) -> datetime | None:
+    return None if value is None else instant(value)
 
 
 def instance_row(instance: Instance) -> tuple[Any, ...]:
@@ -42,14 +61,17 @@ def instance_row(instance: Instance) -> tuple[Any, ...]:
         microseconds(instance.enrolled_at),
         microseconds(instance.renewed_at),
         instance.counter,
-        None if instance.revoked_at is None else microseconds(instance.revoked_at),
+        _microseconds_or_none(instance.revoked_at),
         instance.revoked_because,
         int(instance.test),
+        _microseconds_or_none(instance.attested_at),
+        instance.device_key,
+        instance.risk_metric,
     )
 
 
 def instance_from_row(row: tuple[Any, ...]) -> Instance:
-    """Return the instance behind the values of :data:`INSTANCE_COLUMNS`."""
+    """Return the instance behind the values of :data:`INSTANCE_SELECTION`."""
     return Instance(
         id=row[0],
         app=row[1],
@@ -64,10 +86,35 @@ def instance_from_row(row: tuple[Any, ...]) -> Instance:
         enrolled_at=instant(row[10]),
         renewed_at=instant(row[11]),
         counter=row[12],
-        revoked_at=None if row[13] is None else instant(row[13]),
+        revoked_at=_instant_or_none(row[13]),
         revoked_because=row[14],
         test=bool(row[15]),
+        attested_at=_instant_or_none(row[16]),
+        device_key=row[17],
+        risk_metric=row[18],
+        serials=tuple(json.loads(row[19])),
     )
+
+
+def certificate_rows(instance: Instance) -> Sequence[tuple[str, int, str]]:
+    """Return the rows of (instance_id, position, serial) for an instance's serials."""
+    return [(instance.id, position, serial) for position, serial in enumerate(instance.serials)]
+
+
+def receipt_row(receipt: StoredReceipt) -> tuple[Any, ...]:
+    """Return the values for :data:`RECEIPT_COLUMNS`."""
+    return (
+        receipt.instance_id,
+        receipt.app,
+        receipt.receipt,
+        microseconds(receipt.due_at),
+        receipt.failures,
+    )
+
+
+def receipt_from_row(row: tuple[Any, ...]) -> StoredReceipt:
+    """Return the receipt behind the values of :data:`RECEIPT_COLUMNS`."""
+    return StoredReceipt(row[0], row[1], row[2], instant(row[3]), row[4])
 
 
 def audit_row(entry: AuditEntry) -> tuple[Any, ...]:

@@ -46,7 +46,33 @@ CREATE TABLE audit (
 """
 # Instants are whole microseconds since 1970, so that what is read equals what was written.
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+_SECOND = """
+ALTER TABLE instances ADD COLUMN attested_at INTEGER;
+ALTER TABLE instances ADD COLUMN device_key BLOB;
+ALTER TABLE instances ADD COLUMN risk_metric INTEGER;
+UPDATE instances SET attested_at = enrolled_at;
+CREATE INDEX instances_by_device ON instances (device_key, enrolled_at)
+    WHERE device_key IS NOT NULL;
+CREATE TABLE instance_certificates (
+    instance_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    serial TEXT NOT NULL,
+    PRIMARY KEY (instance_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX instance_certificates_by_serial ON instance_certificates (serial, instance_id);
+CREATE TABLE receipts (
+    instance_id TEXT PRIMARY KEY,
+    app TEXT NOT NULL,
+    receipt BLOB NOT NULL,
+    due_at INTEGER NOT NULL,
+    failures INTEGER NOT NULL
+) STRICT;
+CREATE INDEX receipts_by_due ON receipts (app, due_at);
+"""
+# Instances of the first schema keep no serials: a certificate that is revoked later finds them
+# when they enrol again.
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND)
 """Statements that lead from one version to the next, oldest first."""
 
 

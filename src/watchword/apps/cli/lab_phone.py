@@ -9,7 +9,12 @@ import httpx
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
-from watchword.adapters.lab_store import StoredPhone, load_or_create, occupied_slot
+from watchword.adapters.lab_store import (
+    StoredPhone,
+    kept_phones,
+    load_or_create,
+    occupied_slot,
+)
 from watchword.apps.settings import ApiSettings, Settings, load_settings
 from watchword.attestation.interface import AppleApp, AppRegistration
 from watchword.client import WatchwordClient
@@ -22,6 +27,7 @@ from watchword.lab import (
     Phone,
     PhoneSetup,
 )
+from watchword.lab.phones.android import AndroidModel
 from watchword.vocabulary import Environment
 
 
@@ -72,6 +78,27 @@ def build_phone(
 def new_phone(kind: str) -> StoredPhone:
     """Return a phone that nobody has seen before."""
     return StoredPhone(f"{kind}-{SystemEntropy().token_bytes(8).hex()}", generation=0, counter=0)
+
+
+def attestation_serials(settings: Settings, authorities: LabAuthorities, target: str) -> list[str]:
+    """Return the serials, in hex, of the certificates by which phones of a kind attest.
+
+    :param target: a kind, or a serial, which is returned as it is.
+    :raises click.UsageError: for kinds of which the vendor has no status list, and for those whose
+        phones have keys of their own while none is kept.
+    """
+    model = PHONES.get(target)
+    if model is None:
+        return [target]
+    if not isinstance(model, AndroidModel):
+        raise click.UsageError(f"got {target}: only Android's attestation keys are on the list")
+    stored = kept_phones(settings.service.state_dir, target)
+    if model.own_key and not stored:
+        raise click.UsageError(f"no {target} is kept; first: watchword lab request {target} URL")
+    app = InstalledAndroidApp("any.app", ())
+    names = [phone.name for phone in stored] if model.own_key else [target]
+    setups = [PhoneSetup(authorities, SystemClock(), name) for name in names]
+    return [model.build(app, setup).attestation_serial for setup in setups]
 
 
 @contextmanager

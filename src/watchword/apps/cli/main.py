@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("watchword.apps.cli.commands.demo", "See it work: script refused, phone served."),
     "lab": ("watchword.apps.cli.commands.lab", "Simulated phones that send real requests."),
     "verify": ("watchword.apps.cli.commands.verify", "Verify attestation evidence offline."),
+    "policy": ("watchword.apps.cli.commands.policy", "Show, test and compare appraisal policies."),
     "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),
     "explain": ("watchword.apps.cli.commands.explain", "Say why a request was refused."),
     "keys": ("watchword.apps.cli.commands.keys", "List and rotate the token keys."),

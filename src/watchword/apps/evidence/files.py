@@ -119,6 +119,19 @@ def read_public_key(path: Path) -> bytes:
     return spki
 
 
+def read_key_text(path: Path) -> bytes:
+    """Return a key of the Play Console: base64, as it is shown there.
+
+    :raises EvidenceFileError: when it isn't base64.
+    """
+    try:
+        return base64.b64decode(read_evidence(path).strip(), validate=True)
+    except binascii.Error:
+        raise EvidenceFileError(
+            f"{path}: got something else, expected a key of the Play Console, in base64"
+        ) from None
+
+
 def read_anchors(path: Path, vendors: Sequence[str]) -> tuple[Anchor, ...]:
     """Return the anchors of a lab's file, of a PEM file, or of a JSON list of PEM (``roots.json``).
 

@@ -14,27 +14,43 @@ from watchword.apps.evidence.files import (
     WrittenBytes,
     parse_bytes,
     read_anchors,
+    read_certificates,
     read_evidence,
+    read_key_text,
     with_packaged,
 )
+from watchword.apps.evidence.policy_choice import load_policy
 from watchword.apps.settings import load_settings
 from watchword.attestation.attestation_object import read_credential_id
-from watchword.attestation.formats import android_key, app_attest
+from watchword.attestation.formats import android_key, app_attest, play_integrity
 from watchword.attestation.interface import (
     AndroidApp,
+    AndroidKeyChain,
     AppAttestAttestation,
     AppleApp,
     AppRegistration,
+    Attestation,
+    Expected,
+    PlayIntegrityPayload,
+    PlayIntegrityToken,
+    PlayKeys,
     Trust,
 )
+from watchword.policy.interface import Policy
+from watchword.policy.presets import BALANCED
 from watchword.vocabulary import AppAttestEnvironment, Vendor
 
-_VENDORS = {app_attest.NAME: Vendor.APPLE_APP_ATTEST, android_key.NAME: Vendor.ANDROID_KEY}
+_VENDORS = {
+    app_attest.NAME: (Vendor.APPLE_APP_ATTEST, Vendor.APPLE_RECEIPT),
+    android_key.NAME: (Vendor.ANDROID_KEY,),
+    play_integrity.NAME: (),
+}
 
 _ALONE = (
     ("at", ("public_key",)),
     ("anchors", ("public_key",)),
     ("status", ("public_key",)),
+    ("policy", ("public_key",)),
     ("key_id", ("public_key",)),
     ("challenge", ("client_data_hash",)),
     ("package", ("team_id", "app_name")),
@@ -48,11 +64,17 @@ _TOGETHER = (
     ("package", "signing_digest"),
     ("signing_digest", "package"),
     ("development", "team_id"),
+    ("decryption_key", "verification_key"),
+    ("verification_key", "decryption_key"),
 )
 """Options that mean nothing without the one named with them."""
 
-_OF_APPLE = ("client_data_hash", "key_id", "public_key")
-_OF_ANDROID = ("status",)
+_OF_FORMAT = {
+    app_attest.NAME: ("client_data_hash", "key_id", "public_key"),
+    android_key.NAME: ("status",),
+    play_integrity.NAME: ("decryption_key", "verification_key"),
+}
+"""Options that mean something with one format alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +93,12 @@ class EvidenceOptions:
     development: bool = False
     package: str | None = None
     signing_digest: tuple[str, ...] = ()
+    decryption_key: Path | None = None
+    verification_key: Path | None = None
     at: str | None = None
     anchors: tuple[Path, ...] = ()
     status: tuple[Path, ...] = ()
+    policy: str | None = None
 
     @property
     def given(self) -> frozenset[str]:
@@ -87,7 +112,7 @@ class EvidenceOptions:
         :raises click.UsageError: naming the options that don't go together.
         """
         given = self.given
-        foreign = _OF_APPLE if self.format_ == android_key.NAME else _OF_ANDROID
+        foreign = [n for f, names in _OF_FORMAT.items() if f != self.format_ for n in names]
         for name in foreign:
             if name in given:
                 raise click.UsageError(f"{_flag(name)} means nothing with {self.format_}.")
@@ -112,7 +137,7 @@ class EvidenceOptions:
         written = self.written_binding()
         if written is None:
             return None
-        is_hashed = self.client_data_hash is not None or self.format_ == android_key.NAME
+        is_hashed = self.client_data_hash is not None or self.format_ != app_attest.NAME
         return written.data if is_hashed else hashlib.sha256(written.data).digest()
 
     def app(self, config: Path) -> AppRegistration | None:
@@ -131,34 +156,61 @@ class EvidenceOptions:
             return AppRegistration("command line", AndroidApp(self.package, frozenset(digests)))
         return None
 
-    def trust(self) -> Trust:
-        """Return packaged anchors with those that were named, and the status lists."""
-        vendors = [_VENDORS[self.format_]]
+    def expected(self, app: AppRegistration | None) -> Expected:
+        """Return what the evidence must fit; how old it is means something only at a given time."""
+        return Expected(self.binding(), app, fresh=self.at is not None)
+
+    def trust(self, app: AppRegistration | None) -> Trust:
+        """Return packaged anchors with those that were named, the status lists, and the app's keys."""
+        vendors = _VENDORS[self.format_]
         extra = [anchor for path in self.anchors for anchor in read_anchors(path, vendors)]
         revocation = load_status_lists(self.status) if self.status else None
-        return Trust(with_packaged(extra), revocation)
+        keys = {}
+        if self.decryption_key is not None and self.verification_key is not None:
+            # Without an app that is expected, the keys are for whichever app the token is of.
+            keys["" if app is None else app.app_id] = PlayKeys(
+                read_key_text(self.decryption_key), read_key_text(self.verification_key)
+            )
+        return Trust(with_packaged(extra), revocation, play_keys=keys)
+
+    def chosen_policy(self, config: Path) -> Policy:
+        """Return the policy that was named, else that of the configuration where it names the app."""
+        if self.policy is not None:
+            return load_policy(self.policy)
+        return BALANCED if self.app_name is None else load_settings(config).policy
 
     def instant(self) -> datetime:
-        """Return the instant to verify at; a time without an offset is UTC."""
-        if self.at is None:
-            return SystemClock().now()
-        try:
-            instant = datetime.fromisoformat(self.at)
-        except ValueError:
-            raise click.UsageError(
-                "--at: expected ISO 8601, for example 2026-04-20T19:13:12Z."
-            ) from None
-        return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+        """Return the instant to verify at."""
+        return SystemClock().now() if self.at is None else parse_instant(self.at)
 
-    def app_attest(self) -> tuple[AppAttestAttestation, tuple[str, ...]]:
-        """Return an App Attest attestation, and ``key_id`` if nothing was given to compare it with.
-
-        Its own credential id stands in then.
-        """
+    def attestation(self) -> tuple[Attestation, tuple[str, ...]]:
+        """Return the evidence in the file by its format, and what nothing was given to compare it with."""
+        if self.format_ == android_key.NAME:
+            return AndroidKeyChain(read_certificates(self.file)), ()
+        if self.format_ == play_integrity.NAME:
+            data = read_evidence(self.file).strip()
+            if data.startswith(b"{"):
+                return PlayIntegrityPayload(data), ("signature",)
+            return PlayIntegrityToken(data), ()
         data = read_evidence(self.file)
         if self.key_id is not None:
             return AppAttestAttestation(data, _bytes("--key-id", self.key_id).data), ()
+        # Its own credential id stands in then.
         return AppAttestAttestation(data, read_credential_id(data)), ("key_id",)
+
+
+def parse_instant(text: str) -> datetime:
+    """Return the instant of ``--at``; a time without an offset is UTC.
+
+    :raises click.UsageError: when it isn't one.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(
+            "--at: expected ISO 8601, for example 2026-04-20T19:13:12Z."
+        ) from None
+    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 
 def _flag(name: str) -> str:

@@ -1,23 +1,33 @@
 """Verify evidence offline and put everything that was found into a report."""
 
-import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from watchword.apps.evidence.claims_document import claims_to_document
+from watchword.apps.evidence.explanations import (
+    levels_of,
+    refusals_to_document,
+    steps_to_document,
+)
+from watchword.attestation import receipts
 from watchword.attestation.attestation_object import read_assertion
 from watchword.attestation.authenticator_data import LENIENT_EXTENSIONS
+from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.formats import android_key, app_attest
 from watchword.attestation.interface import (
     AppRegistration,
     Attestation,
     Expected,
+    Step,
     Trust,
-    UnverifiedClaims,
 )
 from watchword.attestation.key_description import LENIENT_BOOLEAN, LENIENT_ORDER
+from watchword.attestation.play_payload import TESTING_RESPONSE
 from watchword.attestation.service import examine
+from watchword.policy.interface import Circumstances, Policy
+from watchword.policy.presets import BALANCED
 from watchword.policy.service import appraise_unverified
 from watchword.reasons import MalformedError, Reason, Refusal
 from watchword.vocabulary import Level
@@ -28,9 +38,12 @@ REJECT: Final = "reject"
 LENIENCIES: Final[Mapping[str, str]] = {
     android_key.LENIENT_EXPIRED: "a factory's certificate isn't valid now, and can't be renewed",
     android_key.LENIENT_NOT_CA: "the factory's attestation certificate isn't marked as a CA",
+    android_key.LENIENT_ATTEST_KEY: "a key of the app that attests others isn't marked as a CA",
     LENIENT_BOOLEAN: "TRUE was written as another byte than FF",
     LENIENT_ORDER: "the tags of an authorization list don't ascend",
     LENIENT_EXTENSIONS: "iOS 27 adds a map without the flag that announces one",
+    receipts.LENIENT_ATTRIBUTES: "the receipt's signature is over its content, not its attributes",
+    TESTING_RESPONSE: "a verdict that you set for a tester in the Play Console",
 }
 """What each deviation that may be let pass means, in a clause for people."""
 
@@ -43,6 +56,9 @@ class EvidenceReport:
     """Hold the outcome of verifying and appraising one piece of evidence.
 
     :param claims: what the evidence says; proven only where the verdict is ``accept``.
+    :param steps: what the verification did; empty for assertions, which are verified as a whole.
+    :param policy: who appraised, None where there were no claims to appraise; ``short_of`` says why it
+        grants no higher level, ``levels`` how it stands with each.
     """
 
     id: str
@@ -51,6 +67,10 @@ class EvidenceReport:
     claims: Mapping[str, Any] | None
     unchecked: tuple[str, ...] = ()
     leniencies: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    policy: str | None = None
+    levels: Mapping[Level, str] = field(default_factory=dict)
+    short_of: Mapping[Level, tuple[Refusal, ...]] = field(default_factory=dict)
 
     @property
     def accepted(self) -> bool:
@@ -72,20 +92,39 @@ class EvidenceReport:
             "claims": self.claims,
             "unchecked": list(self.unchecked),
             "leniencies": list(self.leniencies),
+            "steps": steps_to_document(self.steps),
+            "policy": self.policy,
+            "levels": {level.value: state for level, state in self.levels.items()},
+            "short_of": {
+                level.value: refusals_to_document(refusals)
+                for level, refusals in self.short_of.items()
+                if level in self.levels
+            },
         }
 
 
 def report_attestation(
-    name: str, evidence: Attestation, expected: Expected, trust: Trust, now: datetime
+    name: str,
+    evidence: Attestation,
+    expected: Expected,
+    trust: Trust,
+    now: datetime,
+    policy: Policy = BALANCED,
 ) -> EvidenceReport:
     """Verify and appraise evidence that enrols; unlike the service, say all that is wrong."""
     examination = examine(evidence, expected, trust, now)
     claims = examination.claims
+    steps = tuple(_explain_step(step, claims, expected) for step in examination.steps)
+    refusals = tuple(refusal for step in steps for refusal in step.refusals)
     if claims is None:
-        refusals = _explained(examination.refusals, None, expected)
-        return EvidenceReport(name, Level.NONE, refusals, None)
-    verdict = appraise_unverified(claims, expected.app)
-    refusals = _explained(examination.refusals, claims, expected)
+        return EvidenceReport(name, Level.NONE, refusals, None, steps=steps)
+    circumstances = Circumstances(now)
+    verdict = appraise_unverified(claims, expected.app, policy, circumstances)
+    foreign = [
+        level
+        for level, rule in policy.levels.items()
+        if rule.judge(claims, expected.app, circumstances).foreign
+    ]
     told = {refusal.reason for refusal in refusals}
     # On iOS the app is judged by both: the signed hash alone names it.
     refusals += tuple(each for each in verdict.refusals if each.reason not in told)
@@ -93,9 +132,13 @@ def report_attestation(
         id=name,
         level=Level.NONE if refusals else verdict.level,
         refusals=refusals,
-        claims=_claims(claims),
+        claims=claims_to_document(claims),
         unchecked=tuple(dict.fromkeys((*claims.unchecked, *verdict.unchecked))),
         leniencies=claims.leniencies,
+        steps=steps,
+        policy=policy.name,
+        levels=levels_of(policy, verdict, foreign, is_verified=not examination.refusals),
+        short_of=verdict.short_of,
     )
 
 
@@ -133,14 +176,13 @@ def report_assertion(
     )
 
 
-def _explained(
-    refusals: Sequence[Refusal], claims: UnverifiedClaims | None, expected: Expected
-) -> tuple[Refusal, ...]:
-    """Return the refusals with what only a person at a command line is told.
+def _explain_step(step: Step, claims: UnverifiedClaims | None, expected: Expected) -> Step:
+    """Return a step whose refusals say what only a person at a command line is told.
 
     A service keeps challenges to itself; here they are the person's own.
     """
-    return tuple(_explain(refusal, claims, expected) for refusal in refusals)
+    told = tuple(_explain(refusal, claims, expected) for refusal in step.refusals)
+    return replace(step, refusals=told)
 
 
 def _explain(refusal: Refusal, claims: UnverifiedClaims | None, expected: Expected) -> Refusal:
@@ -160,6 +202,8 @@ def _binding_detail(claims: UnverifiedClaims | None, expected: Expected) -> str:
         return (
             f"got the challenge {_short(claims.fields['attestationChallenge'])}, expected {wanted}"
         )
+    if claims.format != app_attest.NAME:
+        return ""
     # What was hashed into a nonce can't be read out of it.
     return f"got the nonce {_short(claims.fields['nonce'])}, not one over client data hash {wanted}"
 
@@ -168,37 +212,3 @@ def _short(text: str) -> str:
     """Return hex cut to what people compare, with its length."""
     shown = text[: 2 * _SHOWN_BYTES]
     return f"{shown}{'...' if shown != text else ''} ({len(text) // 2} bytes)"
-
-
-def _claims(claims: UnverifiedClaims) -> dict[str, Any]:
-    """Return claims as JSON, bytes as hex, the key as base64 of its SPKI."""
-    app, boot = claims.app, claims.boot
-    return {
-        "format": claims.format,
-        "platform": claims.platform.value,
-        "anchor": claims.anchor,
-        "attestation_security": claims.attestation_security.value,
-        "key_security": claims.key_security.value,
-        "key_generated": claims.key_generated,
-        "counter": claims.counter,
-        "public_key": base64.b64encode(claims.public_key).decode(),
-        "app": None
-        if app is None
-        else {
-            "ids": list(app.ids),
-            "versions": dict(app.versions),
-            "signing_digests": _hex(sorted(app.signing_digests)),
-        },
-        "boot": None
-        if boot is None
-        else {
-            "device_locked": boot.device_locked,
-            "state": boot.state.value,
-            "verified_boot_key": boot.verified_boot_key.hex(),
-        },
-        "fields": dict(claims.fields),
-    }
-
-
-def _hex(values: Sequence[bytes]) -> list[str]:
-    return [value.hex() for value in values]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from watchword.adapters.revocation import load_status_lists
+from watchword.apps.evidence import recorded_receipts
 from watchword.apps.evidence.files import (
     EvidenceFileError,
     read_anchors,
@@ -24,6 +25,8 @@ from watchword.apps.evidence.reports import (
     report_assertion,
     report_attestation,
 )
+from watchword.attestation import receipts
+from watchword.attestation.attestation_object import read_attestation_object
 from watchword.attestation.formats import android_key
 from watchword.attestation.interface import (
     AndroidKeyChain,
@@ -33,16 +36,14 @@ from watchword.attestation.interface import (
     Expected,
     Trust,
 )
+from watchword.policy.presets import RECORDED
 from watchword.reasons import MalformedError, Reason
 from watchword.vocabulary import AppAttestEnvironment, Vendor
 
 INDEX: Final = "index.json"
 
-_IDENTIFIERS: Final = frozenset({"uniqueId", "attestationId"})
+_IDENTIFIERS: Final = frozenset({"uniqueId", "attestationId", "token"})
 """Fields whose values identify a device: compared, and never printed."""
-
-_RECEIPT: Final = "receipt"
-"""Prefix of the recorded fields that belong to the receipt, which isn't verified yet."""
 
 Row = Mapping[str, Any]
 
@@ -133,7 +134,7 @@ def _android_chain(row: Row, folder: Path, trust: Trust) -> Compared:
     recorded = row.get("recorded") or {}
     binding = base64.b64decode(recorded["challenge"]) if recorded.get("challenge") else None
     report = report_attestation(
-        row["id"], AndroidKeyChain(chain), Expected(binding, None), trust, _instant(row)
+        row["id"], AndroidKeyChain(chain), Expected(binding, None), trust, _instant(row), RECORDED
     )
     try:
         got: dict[str, Any] | None = android_key.describe_leaf(chain[0])
@@ -154,7 +155,12 @@ def _app_attest_attestation(row: Row, folder: Path, trust: Trust) -> Compared:
         key_id=base64.b64decode(expected["key_id"]),
     )
     report = report_attestation(
-        row["id"], evidence, Expected(binding, _apple_app(row)), trust, _instant(row)
+        row["id"],
+        evidence,
+        Expected(binding, _apple_app(row), fresh=False),
+        trust,
+        _instant(row),
+        RECORDED,
     )
     got = dict(report.claims["fields"]) if report.claims is not None else None
     if got is not None:
@@ -163,7 +169,36 @@ def _app_attest_attestation(row: Row, folder: Path, trust: Trust) -> Compared:
         )
         got["key_id"] = base64.b64encode(bytes.fromhex(got["credential_id"])).decode()
         got["rp_id_matches_app_id"] = Reason.POLICY_APP_ID.code not in report.reasons
+        got |= _attested_receipt(evidence, bytes.fromhex(got["nonce"]))
     return _compare(row, report, got)
+
+
+def _attested_receipt(evidence: AppAttestAttestation, nonce: bytes) -> dict[str, Any]:
+    """Return what was recorded of the receipt within an attestation."""
+    read = read_attestation_object(evidence.attestation)
+    signature = recorded_receipts.describe_signature(read.receipt)
+    try:
+        receipt = receipts.read_receipt(read.receipt)
+    except MalformedError:
+        return {}
+    hashed = hashlib.sha256(read.raw + receipt.client_hash).digest()
+    return {
+        "receipt": recorded_receipts.describe(receipt),
+        "receipt_client_hash_gives_nonce": hashed == nonce,
+        **{f"receipt_{name}": value for name, value in signature.items()},
+    }
+
+
+def _app_attest_receipt(row: Row, folder: Path, trust: Trust) -> Compared:
+    data = read_evidence(folder / row["file"])
+    report = recorded_receipts.report_receipt(row["id"], data, trust)
+    try:
+        got = recorded_receipts.describe(receipts.read_receipt(data))
+    except MalformedError:
+        got = {}
+    got |= recorded_receipts.describe_signature(data)
+    beside = {name: row[name] for name in ("signature_ok", "signer_validity")}
+    return _compare({**row, "expected": {**row["expected"], **beside}}, report, got)
 
 
 def _app_attest_assertion(row: Row, folder: Path, _trust: Trust) -> Compared | Skipped:
@@ -184,6 +219,7 @@ _KINDS: Final = {
     "android-key-attestation": _android_chain,
     "app-attest-attestation": _app_attest_attestation,
     "app-attest-assertion": _app_attest_assertion,
+    "app-attest-receipt": _app_attest_receipt,
 }
 
 
@@ -218,12 +254,7 @@ def _compare(row: Row, report: EvidenceReport, got: Mapping[str, Any] | None) ->
     differences = []
     if report.accepted != accept:
         differences.append(f"verdict: expected {recorded}")
-    expected = row.get("expected")
-    if expected is not None:
-        expected = {
-            name: value for name, value in expected.items() if not name.startswith(_RECEIPT)
-        }
-    differences += _differences("fields", expected, got)
+    differences += _differences("fields", row.get("expected"), got)
     return Compared(report, recorded, tuple(differences))
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.service.publisher import GatePublisher
+from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.enrolment.service import Enrolment
 from watchword.gate.references import NONCE_BYTES, seal
-from watchword.ports import Clock, Entropy, InstanceStore
+from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
 from watchword.reasons import Refusal
 
 
@@ -18,6 +19,8 @@ from watchword.reasons import Refusal
 class ServiceContext:
     """Hold the parts that endpoints call, all made elsewhere.
 
+    :param vendors: what is asked of vendors beside the requests.
+    :param records: what is kept of verifications, None where nothing is.
     :param answers: how often each route answered with each status, since the start.
     :param rotating: is held by the one rotation that goes on.
     """
@@ -29,6 +32,8 @@ class ServiceContext:
     refusal_log: MemoryRefusalLog
     clock: Clock
     entropy: Entropy
+    vendors: VendorWork = NO_VENDORS
+    records: RecordLog | None = None
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     rotating: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -8,6 +8,7 @@ generation.
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +46,7 @@ class GatePublisher:
         self._store = store
         self._turn = asyncio.Lock()
         self._generation = 0
+        self._subjects: dict[str, tuple[str, ...]] = {}
 
     async def publish(self, now: datetime) -> None:
         """Write the state if it says something new; return when the file is durable.
@@ -82,14 +84,19 @@ class GatePublisher:
         since = now - timedelta(seconds=LONGEST_TOKEN_SECONDS)
         revoked = await self._store.recently_revoked(since)
         ring = self._keyring.ring
+        # Kept from turn to turn: after a vendor's revocation there can be thousands, for an hour.
+        self._subjects = {
+            instance.id: self._subjects.get(instance.id)
+            or tuple(
+                pairwise_subject(instance.id, audience, ring.pairwise_key)
+                for audience in instance.audiences
+            )
+            for instance in revoked
+        }
         return GateStateDocument(
             generation=int(now.timestamp()),
             issuer=self._issuer,
             keys=tuple(key.verification_key() for key in ring.token_keys),
-            revoked=frozenset(
-                pairwise_subject(instance.id, audience, ring.pairwise_key)
-                for instance in revoked
-                for audience in instance.audiences
-            ),
+            revoked=frozenset(chain.from_iterable(self._subjects.values())),
             reference_key=ring.reference_key,
         )

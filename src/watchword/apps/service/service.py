@@ -1,9 +1,10 @@
 """Put the service together: two applications over one context, and what runs beside them."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -11,15 +12,19 @@ import structlog
 
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.apps.evidence.recording import Recorder
 from watchword.apps.service.application import Application
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.operator.routes import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES
 from watchword.apps.service.publisher import GatePublisher
+from watchword.apps.service.upkeep import Chore, Upkeep, carry_out
+from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
+from watchword.enrolment.receipts import ReceiptRefresh
+from watchword.enrolment.rejudgement import Rejudgement
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
-from watchword.ports import Clock, Entropy, InstanceStore
-from watchword.reasons import WatchwordError
+from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
 from watchword.vocabulary import Environment
 
 TICK_SECONDS: Final = 1.0
@@ -27,6 +32,9 @@ TICK_SECONDS: Final = 1.0
 
 FORGET_SECONDS: Final = 60.0
 """How often used challenges that expired are forgotten."""
+
+RECEIPT_SECONDS: Final = 5.0
+"""How often receipts are looked for that are due."""
 
 FORGET_MARGIN: Final = timedelta(hours=1)
 """How long a used challenge is remembered beyond its expiry: a clock that is set back by less
@@ -42,53 +50,90 @@ class Service:
     public_app: Application
     operator_app: Application
     context: ServiceContext
-    _beside: asyncio.Task[None] | None = None
+    upkeep: Upkeep
+    _first: asyncio.Task[str] | None = None
 
     async def start(self) -> None:
-        """Publish the gates' state and keep it up to date.
+        """Publish the gates' state and keep it up to date, and whatever else runs beside requests.
 
         :raises WatchwordError: when it can't be published; the service must not start then.
         """
         await self.context.publisher.publish(self.context.clock.now())
-        self._beside = asyncio.create_task(self._run_beside())
+        await self._first_list()
+        self.upkeep.start()
 
     async def stop(self) -> None:
         """End what runs beside the requests; the caller closes the store."""
-        if self._beside is not None:
-            self._beside.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._beside
-            self._beside = None
+        await self.upkeep.stop()
+        if self._first is not None:
+            self._first.cancel()
+            await asyncio.wait({self._first})
+        if self.context.vendors.fetcher is not None:
+            await self.context.vendors.fetcher.aclose()
+
+    async def _first_list(self) -> None:
+        """Give a status list that isn't known yet some time to come, before anybody enrols.
+
+        A vendor that is down delays the start by that much, and doesn't stop it.
+        """
+        status_list, now = self.context.vendors.status_list, self.context.clock.now()
+        if status_list is not None and not status_list.is_known(now):
+            chore = Chore("status list", TICK_SECONDS, lambda: status_list.refresh(now))
+            self._first = asyncio.create_task(carry_out(chore))
+            await asyncio.wait({self._first}, timeout=self.context.vendors.first_list_seconds)
 
     async def tick(self) -> None:
         """Take over other processes' changes of keys and instances, and publish them."""
-        self.context.keyring.refresh()
-        await self.context.publisher.publish(self.context.clock.now())
+        await _tick(self.context)
 
     async def forget(self) -> None:
         """Forget used challenges that nobody could use any more."""
-        await self.context.store.forget_expired(self.context.clock.now() - FORGET_MARGIN)
+        await _forget(self.context)
 
-    async def _run_beside(self) -> None:
-        ticks_until_forget = 0
-        noted = ""
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            ticks_until_forget -= 1
-            try:
-                await self.tick()
-                if ticks_until_forget <= 0:
-                    ticks_until_forget = int(FORGET_SECONDS / TICK_SECONDS)
-                    await self.forget()
-                trouble = ""
-            except WatchwordError as error:
-                trouble = str(error)
-            except Exception as error:  # noqa: BLE001 - one bad round must not end all later ones.
-                trouble = type(error).__name__
-            if trouble != noted:
-                # Told when it changes: the same line each second would hide all others.
-                noted = trouble
-                _log.warning("upkeep failed" if trouble else "upkeep works again", detail=trouble)
+
+async def _tick(context: ServiceContext) -> None:
+    context.keyring.refresh()
+    await context.publisher.publish(context.clock.now())
+
+
+async def _forget(context: ServiceContext) -> None:
+    await context.store.forget_expired(context.clock.now() - FORGET_MARGIN)
+
+
+async def _forget_records(records: RecordLog, now: Callable[[], datetime]) -> None:
+    records.forget_expired(now())
+
+
+def _chores(context: ServiceContext) -> Iterator[Chore]:
+    """Yield what runs beside the requests; what waits for a vendor holds up nothing else."""
+    now = context.clock.now
+    yield Chore("upkeep", TICK_SECONDS, lambda: _tick(context))
+    yield Chore("forgetting", FORGET_SECONDS, lambda: _forget(context))
+    if context.records is not None:
+        yield Chore(
+            "forgetting records", FORGET_SECONDS, partial(_forget_records, context.records, now)
+        )
+    status_list = context.vendors.status_list
+    if status_list is not None:
+        yield Chore("status list", TICK_SECONDS, lambda: status_list.refresh(now()))
+    rejudgement = context.vendors.rejudgement
+    if rejudgement is not None:
+        yield Chore("rejudgement", TICK_SECONDS, lambda: _rejudge(rejudgement, now()))
+    receipts = context.vendors.receipts
+    if receipts is not None:
+        for app in context.vendors.receipt_apps:
+            work = partial(_refresh_receipts, receipts, app, context.clock)
+            yield Chore(f"receipts of {app}", RECEIPT_SECONDS, work)
+
+
+async def _rejudge(rejudgement: Rejudgement, now: datetime) -> None:
+    revoked = await rejudgement.sweep(now)
+    if revoked:
+        _log.warning("instances revoked by vendor", count=revoked)
+
+
+async def _refresh_receipts(receipts: ReceiptRefresh, app: str, clock: Clock) -> None:
+    await receipts.round(app, clock.now())
 
 
 def build_service(
@@ -101,10 +146,14 @@ def build_service(
     gate_state: Path,
     clock: Clock,
     entropy: Entropy,
+    vendors: VendorWork = NO_VENDORS,
+    recorder: Recorder | None = None,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
     :param gate_state: the file that gates read; written by nobody else.
+    :param vendors: what is asked of Apple and Google beside the requests.
+    :param recorder: keeps what verifications were made of; None keeps nothing.
     """
     ring = keyring.ring
     enrolment = Enrolment(
@@ -113,6 +162,8 @@ def build_service(
         store=store,
         keys=EnrolmentKeys(ring.challenge_key, ring.pairwise_key, keyring.signer),
         entropy=entropy,
+        rejudgement=vendors.rejudgement,
+        appraisals=recorder,
     )
     reveal = policy.environment is Environment.LAB
     context = ServiceContext(
@@ -125,9 +176,12 @@ def build_service(
         refusal_log=refusal_log,
         clock=clock,
         entropy=entropy,
+        vendors=vendors,
+        records=None if recorder is None else recorder.log,
     )
     return Service(
         public_app=Application(PUBLIC_ROUTES, context, reveal=reveal),
         operator_app=Application(OPERATOR_ROUTES, context, reveal=True, operator=True),
         context=context,
+        upkeep=Upkeep(tuple(_chores(context))),
     )

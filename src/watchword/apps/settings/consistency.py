@@ -44,6 +44,8 @@ def inconsistencies(parts: Readable) -> Iterator[Inconsistency]:
         yield ("trust", "anchors"), "lab in environment prod", "vendors only"
     if parts.environment == "prod":
         yield from _examples_left(parts.apps)
+    for name, app in parts.apps.items():
+        yield from _play(("apps", name, "play_integrity"), app)
     for name, api in parts.apis.items():
         yield from _api(("apis", name), api, parts)
     yield from _twice(parts)
@@ -62,6 +64,23 @@ def _examples_left(apps: Mapping[str, Any]) -> Iterator[Inconsistency]:
             if digest == EXAMPLE_DIGEST:
                 path = ("apps", name, "signing_digests", index)
                 yield path, shown(digest), "your certificate's digest instead of the example's"
+
+
+def _play(path: Path_, app: Any) -> Iterator[Inconsistency]:
+    """Find a way to open Play Integrity tokens that isn't whole, or two of them."""
+    play = app.get("play_integrity") if isinstance(app, dict) else None
+    if not isinstance(play, dict):
+        return
+    given = {name for name, value in play.items() if value is not None}
+    keys = given & {"decryption_key", "verification_key"}
+    if len(keys) == 1:
+        missing = "verification_key" if "decryption_key" in keys else "decryption_key"
+        yield path, f"{keys.pop()} alone", f"{missing} beside it"
+    elif keys and "service_account" in given:
+        # With keys of our own nobody asks Google, so that the account would never be used.
+        yield path, "keys and a service_account", "one of both"
+    elif not keys and "service_account" not in given:
+        yield path, "neither keys nor a service_account", "one of both"
 
 
 def _service(parts: Readable) -> Iterator[Inconsistency]:

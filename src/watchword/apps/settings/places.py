@@ -1,4 +1,4 @@
-"""Find faults in where a file points on this machine: the state directory, the revocation lists."""
+"""Find faults in where a file points on this machine: state directory, revocation lists, keys."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from watchword.apps.settings.consistency import Inconsistency
 from watchword.apps.settings.faults import shown
-from watchword.apps.settings.written import WrittenFile
+from watchword.apps.settings.written import WrittenAndroidApp, WrittenFile
 
 
 def misplaced(file: Path, written: WrittenFile) -> Iterator[Inconsistency]:
@@ -23,6 +23,18 @@ def misplaced(file: Path, written: WrittenFile) -> Iterator[Inconsistency]:
         except OSError as error:
             path = ("trust", "revocation_lists", index)
             yield path, f"{shown(entry)}: {error.strerror}", "a file that can be read"
+    yield from _missing_play_files(base, written)
+
+
+def _missing_play_files(base: Path, written: WrittenFile) -> Iterator[Inconsistency]:
+    """Find key files that aren't there; whether they can be read concerns the service alone."""
+    for name, app in written.apps.items():
+        play = app.play_integrity if isinstance(app, WrittenAndroidApp) else None
+        for key in ("decryption_key", "verification_key", "service_account"):
+            entry = None if play is None else getattr(play, key)
+            if entry is not None and not (base / entry).exists():
+                path = ("apps", name, "play_integrity", key)
+                yield path, f"{shown(entry)}: no such file", "a file from the Play Console or Cloud"
 
 
 def _state_trouble(directory: Path) -> tuple[str, str] | None:

@@ -12,13 +12,26 @@ from watchword.apps.settings.consistency import Readable, inconsistencies
 from watchword.apps.settings.document import Document, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.places import misplaced
-from watchword.apps.settings.validated import Address, ApiSettings, ServiceSettings, Settings
+from watchword.apps.settings.policies import read_policy, unreachable
+from watchword.apps.settings.validated import (
+    Address,
+    ApiSettings,
+    PlaySettings,
+    ReceiptSettings,
+    RecordSettings,
+    RevocationSettings,
+    ServiceSettings,
+    Settings,
+)
 from watchword.apps.settings.written import (
     Written,
     WrittenAndroidApp,
     WrittenApi,
     WrittenFile,
     WrittenIosApp,
+    WrittenPlayIntegrity,
+    WrittenReceipts,
+    WrittenRevocation,
     WrittenService,
     WrittenTrust,
     seconds,
@@ -26,6 +39,7 @@ from watchword.apps.settings.written import (
 )
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.gate.interface import Route
+from watchword.policy.interface import Policy
 from watchword.vocabulary import AppAttestEnvironment, Environment, Level, Mode, Proof
 
 _UNION_TAGS = {"ios", "android"}
@@ -49,14 +63,19 @@ def load_settings(file: Path) -> Settings:
         Fault(join(path), document.line(path), got, expected)
         for path, got, expected in inconsistencies(_readable(document.data))
     ]
+    data = document.data if isinstance(document.data, dict) else {}
+    policy, found_in_policy = read_policy(data.get("policy"))
+    between = list(found_in_policy)
     if written is not None:
-        faults += [
-            Fault(join(path), document.line(path), got, expected)
-            for path, got, expected in misplaced(file, written)
-        ]
-    if written is None or faults:
+        between += misplaced(file, written)
+        if policy is not None:
+            between += unreachable(policy, written.apis)
+    faults += [
+        Fault(join(path), document.line(path), got, expected) for path, got, expected in between
+    ]
+    if written is None or policy is None or faults:
         raise ConfigurationError(file, faults)
-    return _validated(file, written)
+    return _validated(file, written, policy)
 
 
 def _readable(data: Any) -> Readable:
@@ -163,7 +182,7 @@ def _route_model() -> Any:
     return WrittenApi.model_fields["routes"].annotation.__args__[0]  # type: ignore[union-attr]
 
 
-def _validated(file: Path, written: WrittenFile) -> Settings:
+def _validated(file: Path, written: WrittenFile, policy: Policy) -> Settings:
     """Build the settings from a file that is whole and consistent."""
     base = file.resolve().parent
     service = written.service
@@ -182,10 +201,55 @@ def _validated(file: Path, written: WrittenFile) -> Settings:
         apis={name: _api(name, api) for name, api in written.apis.items()},
         trust_vendors="vendors" in anchors or not (anchors or lab),
         trust_lab=lab and ("lab" in anchors or not anchors),
-        revocation_lists=tuple(
-            (base / entry).resolve()
-            for entry in (written.trust.revocation_lists if written.trust else [])
-        ),
+        revocation=_revocation(base, written),
+        formats=tuple(written.trust.formats) if written.trust else (),
+        receipts={
+            name: _receipts(base, app.team_id, app.receipts)
+            for name, app in written.apps.items()
+            if isinstance(app, WrittenIosApp) and app.receipts is not None
+        },
+        play={
+            name: _play(base, app.package, app.play_integrity)
+            for name, app in written.apps.items()
+            if isinstance(app, WrittenAndroidApp) and app.play_integrity is not None
+        },
+        records=None
+        if written.records is None
+        else RecordSettings(seconds(written.records.keep), written.records.max_megabytes * 10**6),
+        policy=policy,
+    )
+
+
+def _revocation(base: Path, written: WrittenFile) -> RevocationSettings:
+    trust = written.trust or WrittenTrust(
+        anchors=["lab" if written.environment == "lab" else "vendors"]
+    )
+    revocation = trust.revocation or WrittenRevocation()
+    fetch = revocation.fetch
+    if fetch is None:
+        fetch = written.environment == "prod" and "vendors" in trust.anchors
+    return RevocationSettings(
+        fetch=fetch,
+        url=revocation.url,
+        max_age=seconds(revocation.max_age),
+        snapshots=tuple((base / entry).resolve() for entry in trust.revocation_lists),
+    )
+
+
+def _receipts(base: Path, team_id: str, receipts: WrittenReceipts) -> ReceiptSettings:
+    key = (base / receipts.key).resolve()
+    return ReceiptSettings(team_id, receipts.key_id, key, receipts.server)
+
+
+def _play(base: Path, package: str, play: WrittenPlayIntegrity) -> PlaySettings:
+    def place(file: str | None) -> Path | None:
+        return None if file is None else (base / file).resolve()
+
+    return PlaySettings(
+        package,
+        place(play.decryption_key),
+        place(play.verification_key),
+        place(play.service_account),
     )
 
 

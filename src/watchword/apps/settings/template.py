@@ -30,6 +30,10 @@ service:
 #   anchors: [vendors]                  # vendors, lab (lab only in environment lab)
 #   revocation_lists: [status.json]     # snapshots of Google's attestation status list
 
+# What evidence must fulfil for each level: strict, balanced (left out: this one), inclusive, or
+# your own; `watchword policy show` says it in words.
+# policy: balanced
+
 # Your apps, named as you like. The values are what Apple and Android sign.
 apps:
   clinic-ios:
@@ -45,6 +49,11 @@ apps:
     signing_digests:
       - {EXAMPLE_DIGEST}
     minimum_version: 100
+    # Accept Play Integrity tokens too, at level verified. With the response encryption keys from
+    # the Play Console nobody asks Google; with a service account Google decodes each token.
+    # play_integrity:
+    #   decryption_key: play-decryption.key
+    #   verification_key: play-verification.key
 
 apis:
   clinic:
@@ -57,7 +66,8 @@ apis:
     # The first route that matches a request decides; what matches none is refused.
     #   path    /literal/*/segments, * is one segment, a last ** is any rest
     #   level   what an instance must have: hardware (default), verified, software.
-    #           App Attest and Android key attestation grant hardware or nothing.
+    #           App Attest and key attestation grant hardware, Play Integrity verified;
+    #           policy: inclusive grants software to phones that miss those for good reasons.
     #   proof   bearer: the token alone (the only one so far)
     #   mode    off: no check; monitor: count refusals, let pass; enforce (default): refuse
     routes:

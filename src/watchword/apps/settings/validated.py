@@ -2,11 +2,13 @@
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from watchword.attestation.interface import AppRegistration
 from watchword.gate.interface import Route
+from watchword.policy.interface import Policy
+from watchword.policy.presets import BALANCED
 from watchword.vocabulary import Environment
 
 
@@ -56,6 +58,16 @@ class ServiceSettings:
         return self.state_dir / "gate.json"
 
     @property
+    def status_list(self) -> Path:
+        """Return the path of the copy of the vendor's status list."""
+        return self.state_dir / "status-list.json"
+
+    @property
+    def records(self) -> Path:
+        """Return the directory of what is kept of verifications."""
+        return self.state_dir / "records"
+
+    @property
     def operator_socket(self) -> Path:
         """Return the path of the operator's socket."""
         return self.state_dir / "operator.sock"
@@ -74,11 +86,53 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptSettings:
+    """Hold how Apple refreshes the receipts of one app; ``key`` is the file of the team's key."""
+
+    team_id: str
+    key_id: str
+    key: Path
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaySettings:
+    """Hold how the Play Integrity tokens of one package are read: two key files, or an account's."""
+
+    package: str
+    decryption_key: Path | None
+    verification_key: Path | None
+    service_account: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationSettings:
+    """Hold how Google's status list is kept; ``max_age`` in seconds, ``snapshots`` are files."""
+
+    fetch: bool
+    url: str
+    max_age: int
+    snapshots: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """Hold how long, in seconds, and how much, in bytes, is kept of verifications."""
+
+    keep: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Hold the whole file.
 
     :param trust_vendors: believe Apple and Google.
     :param trust_lab: believe the simulated vendors of the lab; only true in ``lab``.
+    :param formats: names of the evidence formats that the operator added.
+    :param receipts: by app; ``play`` likewise.
+    :param records: None where nothing is recorded.
+    :param policy: what evidence must fulfil for each level.
     """
 
     path: Path
@@ -88,4 +142,9 @@ class Settings:
     apis: Mapping[str, ApiSettings]
     trust_vendors: bool
     trust_lab: bool
-    revocation_lists: tuple[Path, ...]
+    revocation: RevocationSettings
+    formats: tuple[str, ...] = ()
+    receipts: Mapping[str, ReceiptSettings] = field(default_factory=dict)
+    play: Mapping[str, PlaySettings] = field(default_factory=dict)
+    records: RecordSettings | None = None
+    policy: Policy = BALANCED

@@ -2,17 +2,17 @@
 
 import ipaddress
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 _NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
-_DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h)")
+_DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
 _ADDRESS = re.compile(r"(?:([0-9A-Za-z.-]+)|\[([0-9A-Fa-f:.]+)\]):([1-9][0-9]{0,4})")
 _ORIGIN = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[1-9][0-9]{0,4})?")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 MAX_PORT = 65535
 
@@ -25,10 +25,10 @@ def _expected(text: str) -> PydanticCustomError:
 
 
 def seconds(text: str) -> int:
-    """Return the seconds of a duration such as ``90s``, ``5m`` or ``1h``."""
+    """Return the seconds of a duration such as ``90s``, ``5m``, ``1h`` or ``30d``."""
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise _expected("a duration such as 90s, 5m or 1h")
+        raise _expected("a duration such as 90s, 5m, 1h or 30d")
     return int(found[1]) * _SECONDS[found[2]]
 
 
@@ -109,6 +109,32 @@ class Written(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class WrittenReceipts(Written):
+    """Say how Apple is asked for newer App Attest receipts, which carry the risk metric."""
+
+    key_id: Annotated[
+        str, Field(pattern=r"^[A-Z0-9]{10}$", description="id of your DeviceCheck key at Apple")
+    ]
+    key: Annotated[FilePath, Field(description="that key as Apple gave it to you, a .p8 file")]
+    server: Annotated[Origin, Field(description="Apple's server, or a simulated one")] = (
+        "https://data.appattest.apple.com"
+    )
+
+
+class WrittenPlayIntegrity(Written):
+    """Say how Play Integrity tokens are read: by your own keys, or decoded by Google."""
+
+    decryption_key: Annotated[
+        FilePath | None, Field(description="file with the base64 AES key from the Play Console")
+    ] = None
+    verification_key: Annotated[
+        FilePath | None, Field(description="file with the base64 public key from the Play Console")
+    ] = None
+    service_account: Annotated[
+        FilePath | None, Field(description="JSON key of a service account, to let Google decode")
+    ] = None
+
+
 class WrittenIosApp(Written):
     """Describe an iOS app by what Apple signs: its App ID, team id and bundle id."""
 
@@ -123,6 +149,9 @@ class WrittenIosApp(Written):
         str | None,
         Field(pattern=r"^[0-9]+(\.[0-9]+){0,3}$", description="lowest CFBundleVersion accepted"),
     ] = None
+    receipts: Annotated[
+        WrittenReceipts | None, Field(description="refresh Apple's receipts for their risk metric")
+    ] = None
 
 
 class WrittenAndroidApp(Written):
@@ -136,6 +165,10 @@ class WrittenAndroidApp(Written):
     ]
     minimum_version: Annotated[
         int | None, Field(ge=0, le=2**63 - 1, description="lowest versionCode accepted")
+    ] = None
+    play_integrity: Annotated[
+        WrittenPlayIntegrity | None,
+        Field(description="accept Play Integrity tokens of this app beside key attestation"),
     ] = None
 
 
@@ -193,6 +226,29 @@ class WrittenService(Written):
     )
 
 
+class WrittenRevocation(Written):
+    """Say whether Google's status list of attestation certificates is fetched, and how old it may be."""
+
+    fetch: Annotated[
+        bool | None, Field(description="left out: yes in prod where the vendors are trusted")
+    ] = None
+    url: Annotated[str, Field(pattern=r"^https?://[!-~]{1,300}$")] = (
+        "https://android.googleapis.com/attestation/status"
+    )
+    max_age: Annotated[
+        Duration, Field(description="how old a list still answers when a newer can't be fetched")
+    ] = "24h"
+
+
+class WrittenRecords(Written):
+    """Say what is kept of each verification, to explain and replay it."""
+
+    keep: Annotated[Duration, Field(description="how long, for example 30d")] = "30d"
+    max_megabytes: Annotated[
+        int, Field(ge=1, le=1_000_000, description="most space; the oldest days go first")
+    ] = 256
+
+
 class WrittenTrust(Written):
     """Describe whom the verifier believes."""
 
@@ -202,6 +258,10 @@ class WrittenTrust(Written):
     ]
     revocation_lists: Annotated[
         list[FilePath], Field(description="files with Google's attestation status list")
+    ] = []
+    revocation: WrittenRevocation | None = None
+    formats: Annotated[
+        list[Name], Field(description="evidence formats of your own, by their entry points")
     ] = []
 
 
@@ -215,5 +275,11 @@ class WrittenFile(Written):
     ]
     service: WrittenService
     trust: WrittenTrust | None = None
+    records: Annotated[
+        WrittenRecords | None, Field(description="left out: no verification is recorded")
+    ] = None
+    policy: Annotated[
+        Any, Field(description="what evidence must fulfil for each level; left out: balanced")
+    ] = None
     apps: Annotated[dict[Name, WrittenApp], Field(min_length=1)]
     apis: Annotated[dict[Name, WrittenApi], Field(min_length=1)]

@@ -6,91 +6,78 @@ github.com/android/keyattestation.  What is proven and what isn't: docs/formats/
 """
 
 import hmac
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
-from watchword.attestation import chains
+from watchword.attestation import android_chain, chains
+from watchword.attestation.android_chain import (
+    LENIENT_ATTEST_KEY,
+    LENIENT_EXPIRED,
+    LENIENT_NOT_CA,
+    Judgement,
+    Shape,
+)
+from watchword.attestation.android_claims import FORMAT, read_claims
 from watchword.attestation.certificates import Certificate, is_p256_signature, p256_point
-from watchword.attestation.chains import Anchored
+from watchword.attestation.chains import Anchored, LinkedChain
+from watchword.attestation.claims import Provisioning, RevocationClaims
 from watchword.attestation.interface import (
     AndroidKeyChain,
     AndroidKeySignature,
-    AppClaims,
     AppRegistration,
     Attestation,
-    BootClaims,
-    BootState,
     Examination,
     Expected,
-    KeySecurity,
+    IssuerCache,
     Renewal,
     RenewalExamination,
+    Step,
     Trust,
-    UnverifiedClaims,
 )
 from watchword.attestation.key_description import (
     KEY_DESCRIPTION,
-    ORIGIN_GENERATED,
-    PURPOSE_SIGN,
-    ApplicationId,
     KeyDescription,
-    RootOfTrust,
-    SecurityLevel,
-    VerifiedBootState,
     describe,
     read_key_description,
-    withhold_identifiers,
 )
 from watchword.attestation.members import expect_members, read_bytes
 from watchword.attestation.platforms import platform_refusals
 from watchword.reasons import MalformedError, Reason, Refusal
 from watchword.vocabulary import Platform, Vendor
 
-NAME: Final = "android-key"
+__all__ = [
+    "LENIENT_ATTEST_KEY",
+    "LENIENT_EXPIRED",
+    "LENIENT_NOT_CA",
+    "NAME",
+    "RENEWAL_PREFIX",
+    "STEPS",
+    "AndroidKey",
+    "describe_leaf",
+]
+
+NAME: Final = FORMAT
 
 RENEWAL_PREFIX: Final = b"watchword/renew/v1\0"
 """What stands before the statement under a renewal's signature: the attested key signs nothing else
 of that shape for anyone (protocol, section 1)."""
 
-PROVISIONING_INFO: Final = "1.3.6.1.4.1.11129.2.1.30"
-"""Extension that remote key provisioning puts into the attestation certificate."""
-
-LENIENT_EXPIRED: Final = "factory_certificate_outside_validity"
-"""In reports: a certificate of a factory-provisioned chain isn't valid now."""
-
-LENIENT_NOT_CA: Final = "attestation_certificate_not_ca"
-"""In reports: the factory's attestation certificate isn't marked as a CA."""
-
-_MINIMUM_CERTIFICATES: Final = 2
-"""A leaf that vouches for itself proves nothing; its issuer may be signed by an absent root."""
-
-_FACTORY_DEPTH: Final = 3
-"""Certificates below the root of a factory-provisioned chain: leaf, attestation key, batch."""
-
-_SERIAL_NUMBER: Final = "2.5.4.5"
-"""Subject attribute by which Google names each batch of factory-provisioned keys."""
-
-_SECURITY: Final = {
-    SecurityLevel.SOFTWARE: KeySecurity.SOFTWARE,
-    SecurityLevel.TRUSTED_ENVIRONMENT: KeySecurity.TEE,
-    SecurityLevel.STRONG_BOX: KeySecurity.STRONGBOX,
+STEPS: Final = {
+    "1": ("certificates", "2 to 6 that can be read, of 32 KiB at most"),
+    "2": ("links", "each names the next one as its issuer and is signed by it"),
+    "3": ("authorities", "every issuer is a CA"),
+    "4": ("anchor", "the last one bears or was signed by the key of one of Google's roots"),
+    "5": ("dates", "remotely provisioned issuers are valid now"),
+    "6": ("revocation", "none is in Google's status list"),
+    "7": ("placement", "a KeyDescription in the leaf only, or above it in an attest key too"),
+    "8": ("key description", "one that can be read, of a key that is its app's alone"),
+    "9": ("binding", "the challenge is what was expected"),
+    "10": ("platform", "the expected app is one for Android"),
 }
-_BOOT_STATES: Final = {
-    VerifiedBootState.VERIFIED: BootState.VERIFIED,
-    VerifiedBootState.SELF_SIGNED: BootState.SELF_SIGNED,
-    VerifiedBootState.UNVERIFIED: BootState.UNVERIFIED,
-    VerifiedBootState.FAILED: BootState.FAILED,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Judgement:
-    """Hold what one step found wrong, and what it let pass."""
-
-    refusals: tuple[Refusal, ...] = ()
-    leniencies: tuple[str, ...] = ()
+"""Title and what is wanted of each step of docs/formats/android_key.md, by number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +87,7 @@ class AndroidKey:
     name: str = NAME
     platform: Platform = Platform.ANDROID
     evidence_types: tuple[type, ...] = (AndroidKeyChain, AndroidKeySignature)
+    attested_key_proves: bool = True
 
     def read_attestation(self, members: Mapping[str, Any]) -> AndroidKeyChain:
         """Read ``{"chain": [base64url DER, leaf first]}``.
@@ -128,44 +116,46 @@ class AndroidKey:
     ) -> Examination:
         """Carry out every step and collect what is wrong.
 
-        1. The certificates can be read; at least two, at most six.
-        2. Names, signatures and CA flags hold from the leaf upwards, certificate by certificate.
-        3. The chain ends at a key of Google's (root present or left out), which isn't the
-           software root; nothing stands beyond that key.
-        4. Remotely provisioned intermediates are valid now.  A leaf's dates come from a clock that
-           the device's owner sets; factory keys can't be re-certified; a root is known by its key.
-        5. No certificate is in the vendor's status list.
-        6. The KeyDescription is in the leaf, and in no other certificate: the owner of an
-           attested key can sign a further certificate with a forged one.
-        7. The attestation challenge is the expected binding.
-        8. The app that is expected is one for Android (which one is for policy).
+        The steps are those of :data:`STEPS`; why each is there stands in docs/formats/android_key.md.
 
         What the caller still must do: appraise the claims, use the challenge once.
         """
         if not isinstance(evidence, AndroidKeyChain):
             raise TypeError(f"got {type(evidence).__name__}, expected AndroidKeyChain")
-        chain = chains.read_chain(evidence.chain)
         anchors = trust.anchors.for_vendor(Vendor.ANDROID_KEY)
-        anchored = chains.find_anchor(chain, anchors)
-        authorities = _judge_authorities(chain, anchored)
-        dates = _judge_dates(chain, anchored, now)
-        refusals = (
-            *_length_refusals(chain),
-            *chains.link_refusals(chain),
-            *authorities.refusals,
-            *chains.anchor_refusals(chain, anchored, anchors),
-            *dates.refusals,
-            *chains.revocation_refusals(chain, trust.revocation),
-            *_placement_refusals(chain),
-            *platform_refusals(self.platform, expected.app),
-        )
         try:
-            description = _read_description(chain[0])
+            linked = chains.link(evidence.chain, anchors, trust.issuers)
         except MalformedError as error:
-            return Examination(None, (*refusals, *error.refusals))
-        leniencies = (*authorities.leniencies, *dates.leniencies, *description.leniencies)
-        claims = _claims(chain[0], description, anchored, expected, trust, leniencies)
-        return Examination(claims, (*refusals, *_binding_refusals(description, expected)))
+            return Examination(None, (_step("1", "what can't be read", error.refusals),))
+        chain, anchored = linked.certificates, linked.anchored
+        description, unreadable = _read_description(chain[0])
+        attest_key, misplaced = android_chain.judge_placement(chain, description)
+        factory = android_chain.is_factory_provisioned(chain, anchored)
+        shape = Shape(chain, anchored, factory, attest_key)
+        authorities = android_chain.judge_authorities(shape)
+        dates = android_chain.judge_dates(shape, now)
+        withdrawn, revocation = android_chain.judge_revocation(chain, trust.revocation, now)
+        steps = (
+            *_chain_steps(linked, authorities, dates, shape),
+            _revocation_step(withdrawn, revocation, len(chain)),
+            _step("7", "leaf and attest key" if attest_key else "leaf", misplaced),
+            _description_step(description, unreadable),
+            _binding_step(description, expected.binding),
+            _platform_step(expected.app),
+        )
+        if description is None:
+            return Examination(None, steps)
+        claims = read_claims(
+            shape,
+            description,
+            expected,
+            revocation,
+            (*authorities.leniencies, *dates.leniencies, *description.leniencies),
+        )
+        examination = Examination(claims, steps)
+        if trust.issuers is not None and not examination.refusals:
+            _remember(linked, shape, claims.provisioning, trust.issuers)
+        return examination
 
     def examine_renewal(
         self, evidence: Renewal, statement: bytes, public_key: bytes, app: AppRegistration
@@ -195,152 +185,133 @@ def describe_leaf(leaf: bytes) -> dict[str, Any]:
     :raises MalformedError: when there is none to be read.
     """
     (certificate,) = chains.read_chain((leaf,))
-    return describe(_read_description(certificate))
+    description, refusals = _read_description(certificate)
+    if description is None:
+        raise MalformedError(refusals)
+    return describe(description)
 
 
-def _read_description(leaf: Certificate) -> KeyDescription:
+def _read_description(leaf: Certificate) -> tuple[KeyDescription | None, tuple[Refusal, ...]]:
+    """Return the leaf's KeyDescription, or why there is none to be read."""
     content = leaf.extensions.get(KEY_DESCRIPTION)
     if content is None:
-        raise MalformedError.because(
-            Reason.ANDROID_KEY_DESCRIPTION_MISSING, "got a leaf without a KeyDescription"
-        )
+        detail = "got a leaf without a KeyDescription"
+        return None, (Refusal(Reason.ANDROID_KEY_DESCRIPTION_MISSING, detail),)
     try:
-        return read_key_description(content)
+        return read_key_description(content), ()
     except MalformedError as error:
-        raise error.as_reason(Reason.EVIDENCE_MALFORMED, "KeyDescription") from None
+        return None, error.as_reason(Reason.EVIDENCE_MALFORMED, "KeyDescription").refusals
 
 
-def _length_refusals(chain: Sequence[Certificate]) -> Iterator[Refusal]:
-    if len(chain) < _MINIMUM_CERTIFICATES:
-        yield Refusal(Reason.ATTESTATION_CHAIN_LENGTH, "got a leaf without an issuer")
+def _remember(
+    linked: LinkedChain, shape: Shape, provisioned: Provisioning | None, issuers: IssuerCache
+) -> None:
+    """Remember the issuers that many phones share.
+
+    A factory's attestation key is in 100,000 phones; a remotely provisioned one is in a single phone, for
+    some weeks, and so is an attest key.
+    """
+    factory = provisioned is Provisioning.FACTORY
+    chains.remember(linked, shape.attester + (0 if factory else 1), issuers)
 
 
-def _binding_refusals(description: KeyDescription, expected: Expected) -> Iterator[Refusal]:
-    """Yield what is wrong with the attestation challenge (step 7), which itself isn't told."""
+# Steps
+
+
+def _step(
+    number: str, found: str, refusals: tuple[Refusal, ...] = (), *, checked: bool = True
+) -> Step:
+    if refusals:
+        title, wanted = STEPS[number]
+        return Step(number, title, wanted, found, refusals, checked)
+    return _passed(number, found, checked)
+
+
+@lru_cache(maxsize=256)
+def _passed(number: str, found: str, checked: bool) -> Step:
+    """Return a step that found nothing wrong; most chains find the same."""
+    title, wanted = STEPS[number]
+    return Step(number, title, wanted, found, (), checked)
+
+
+def _chain_steps(
+    linked: LinkedChain, authorities: Judgement, dates: Judgement, shape: Shape
+) -> tuple[Step, ...]:
+    chain, anchored = linked.certificates, linked.anchored
+    let_pass = ", ".join(authorities.leniencies)
+    return (
+        _step("1", f"{len(chain)}", android_chain.length_refusals(chain)),
+        _step("2", _links_in_words(linked), linked.refusals, checked=anchored is not None),
+        _step("3", f"let pass: {let_pass}" if let_pass else "CAs", authorities.refusals),
+        _step(
+            "4",
+            _end_in_words(anchored),
+            tuple(chains.anchor_refusals(chain, anchored, linked.anchors)),
+        ),
+        _step(
+            "5",
+            "factory-provisioned, not held to dates" if shape.factory else "held to dates",
+            dates.refusals,
+        ),
+    )
+
+
+def _links_in_words(linked: LinkedChain) -> str:
+    links = f"{len(linked.certificates) - 1} links"
+    return links if linked.anchored is not None else f"{links}, names only below an unknown end"
+
+
+def _end_in_words(anchored: Anchored | None) -> str:
+    if anchored is None:
+        return "an unknown end"
+    return f"{anchored.anchor.name}, {'included' if anchored.included else 'left out'}"
+
+
+def _revocation_step(
+    withdrawn: tuple[Refusal, ...], revocation: RevocationClaims | None, size: int
+) -> Step:
+    """Tell what the list says; one that is too old was asked, and its silence proves nothing."""
+    if revocation is None:
+        return _step("6", "no list", checked=False)
+    found = f"{len(withdrawn)} of {size} revoked, {len(revocation.suspended)} suspended"
+    if not revocation.known:
+        found += ", by a list that is missing or too old"
+    return _step("6", found, withdrawn, checked=revocation.known)
+
+
+def _description_step(description: KeyDescription | None, unreadable: tuple[Refusal, ...]) -> Step:
+    """Tell version and levels; a key that every app may use is nobody's (WebAuthn section 8.4)."""
+    if description is None:
+        return _step("8", "none that can be read", unreadable)
+    found = (
+        f"version {description.attestation_version},"
+        f" attested in {description.attestation_security.name},"
+        f" kept in {description.keymaster_security.name}"
+    )
+    if description.software.application_unknown:
+        # A fault of Android's keystore that passes: policy refuses, the app tries again with a new key.
+        found += ", Android didn't know the app"
+    if description.open_to_all:
+        detail = "got a key that all apps of the device may use (allApplications)"
+        return _step("8", found, (Refusal(Reason.ATTESTATION_KEY_UNSUPPORTED, detail),))
+    return _step("8", found)
+
+
+def _binding_step(description: KeyDescription | None, binding: bytes | None) -> Step:
+    """Compare the attestation challenge, which itself isn't told, in constant time."""
+    if description is None:
+        return _step("9", "nothing to compare", checked=False)
     challenge = description.challenge
-    if expected.binding is not None and not hmac.compare_digest(challenge, expected.binding):
-        yield Refusal(
-            Reason.ATTESTATION_BINDING, f"got another challenge, of {len(challenge)} bytes"
-        )
+    found = f"a challenge of {len(challenge)} bytes"
+    if binding is None:
+        return _step("9", found, checked=False)
+    if hmac.compare_digest(challenge, binding):
+        return _step("9", "the expected challenge")
+    detail = f"got another challenge, of {len(challenge)} bytes"
+    return _step("9", found, (Refusal(Reason.ATTESTATION_BINDING, detail),))
 
 
-def _judge_authorities(chain: Sequence[Certificate], anchored: Anchored | None) -> _Judgement:
-    """Require issuers to be CAs, but for the one that factories make otherwise.
-
-    Many attestation certificates from the factory (27 of 179 recorded chains) are marked neither as
-    a CA nor for signing certificates.  Only there, right above the leaf and right below the batch
-    that the root issued, is that let pass: whoever signs a further certificate with the key of a
-    leaf, be it one without a KeyDescription, makes the chain longer than that.
-    """
-    try:
-        refusals = tuple(chains.authority_refusals(chain, first=2))
-        direct = tuple(chains.authority_refusals(chain[:2], first=1))
-        if (
-            direct
-            and _is_factory_provisioned(chain, anchored)
-            and len(_below_root(chain, anchored)) == _FACTORY_DEPTH
-            and _SERIAL_NUMBER in chain[1].subject_attributes()
-        ):
-            return _Judgement(refusals, (LENIENT_NOT_CA,))
-    except MalformedError as error:
-        what = "extension or name of an issuer"
-        return _Judgement(error.as_reason(Reason.EVIDENCE_MALFORMED, what).refusals)
-    return _Judgement((*refusals, *direct))
-
-
-def _is_factory_provisioned(chain: Sequence[Certificate], anchored: Anchored | None) -> bool:
-    """Tell whether the keys were put in at the factory, and so can't be certified again.
-
-    The certificate that the root issued is named by serialNumber for a factory batch and by CN for
-    remote provisioning.  Whatever isn't plainly the former is held to the stricter rules.
-    """
-    if any(PROVISIONING_INFO in certificate.extensions for certificate in chain):
-        return False
-    below_root = _below_root(chain, anchored)
-    return len(below_root) > 1 and _SERIAL_NUMBER in below_root[-1].subject_attributes()
-
-
-def _below_root(chain: Sequence[Certificate], anchored: Anchored | None) -> Sequence[Certificate]:
-    """Return the chain without its root, which may have been left out."""
-    root_left_out = anchored is not None and not anchored.included
-    return chain if root_left_out else chain[:-1]
-
-
-def _judge_dates(
-    chain: Sequence[Certificate], anchored: Anchored | None, now: datetime
-) -> _Judgement:
-    if anchored is None or len(chain) < _MINIMUM_CERTIFICATES:
-        return _Judgement()  # Dates under an unknown key say nothing.
-    indexes = range(1, len(chain) - 1 if anchored.included else len(chain))
-    try:
-        refusals = tuple(chains.validity_refusals(chain, indexes, now))
-        if refusals and _is_factory_provisioned(chain, anchored):
-            return _Judgement(leniencies=(LENIENT_EXPIRED,))
-    except MalformedError as error:
-        what = "date or name of an issuer"
-        return _Judgement(error.as_reason(Reason.EVIDENCE_MALFORMED, what).refusals)
-    return _Judgement(refusals)
-
-
-def _placement_refusals(chain: Sequence[Certificate]) -> list[Refusal]:
-    return [
-        Refusal(
-            Reason.ANDROID_KEY_DESCRIPTION_MISPLACED,
-            f"certificate {index} has a KeyDescription, expected in the leaf only",
-        )
-        for index, certificate in enumerate(chain[1:], start=1)
-        if KEY_DESCRIPTION in certificate.extensions
-    ]
-
-
-def _claims(
-    leaf: Certificate,
-    description: KeyDescription,
-    anchored: Anchored | None,
-    expected: Expected,
-    trust: Trust,
-    leniencies: tuple[str, ...],
-) -> UnverifiedClaims:
-    unchecked = {
-        "binding": expected.binding is None,
-        "app": expected.app is None,
-        "revocation": trust.revocation is None,
-    }
-    return UnverifiedClaims(
-        format=NAME,
-        platform=Platform.ANDROID,
-        public_key=leaf.spki,
-        attestation_security=_SECURITY[description.attestation_security],
-        key_security=_SECURITY[description.keymaster_security],
-        anchor=None if anchored is None else anchored.anchor.name,
-        app=_app(description.software.application_id),
-        boot=_boot(description.hardware.root_of_trust),
-        key_generated=description.hardware.origin == ORIGIN_GENERATED,
-        key_signs=PURPOSE_SIGN in description.hardware.purposes,
-        fields=withhold_identifiers(describe(description)),
-        leniencies=leniencies,
-        unchecked=tuple(name for name, left_out in unchecked.items() if left_out),
-    )
-
-
-def _app(application: ApplicationId | None) -> AppClaims | None:
-    """Return the app as Android itself, not the secure hardware, names it."""
-    if application is None:
-        return None
-    return AppClaims(
-        ids=tuple(name for name, _ in application.packages),
-        versions={name: str(version) for name, version in application.packages},
-        signing_digests=frozenset(application.digests),
-    )
-
-
-def _boot(root: RootOfTrust | None) -> BootClaims | None:
-    """Return the root of trust of the hardware list; one in the software list is only a word."""
-    if root is None:
-        return None
-    return BootClaims(
-        device_locked=root.device_locked,
-        state=_BOOT_STATES[root.state],
-        verified_boot_key=root.verified_boot_key,
-        verified_boot_hash=root.verified_boot_hash,
-    )
+def _platform_step(app: AppRegistration | None) -> Step:
+    if app is None:
+        return _step("10", "no app expected", checked=False)
+    return _step("10", f"an app for {app.platform}", platform_refusals(Platform.ANDROID, app))

@@ -18,23 +18,23 @@ from watchword.attestation.attestation_object import (
     read_assertion,
     read_attestation_object,
 )
+from watchword.attestation.attested_receipt import RECEIPT_AGE, AttestedReceipt, judge_receipt
 from watchword.attestation.authenticator_data import AttestedCredential, AuthenticatorData
 from watchword.attestation.certificates import Certificate, is_p256_signature, p256_point
-from watchword.attestation.chains import Anchored
+from watchword.attestation.chains import LinkedChain
+from watchword.attestation.claims import AppClaims, KeySecurity, UnverifiedClaims
 from watchword.attestation.interface import (
     AppAttestAssertion,
     AppAttestAttestation,
-    AppClaims,
     AppleApp,
     AppRegistration,
     Attestation,
     Examination,
     Expected,
-    KeySecurity,
     Renewal,
     RenewalExamination,
+    Step,
     Trust,
-    UnverifiedClaims,
 )
 from watchword.attestation.members import expect_members, read_bytes
 from watchword.attestation.platforms import platform_refusals
@@ -55,6 +55,7 @@ class AppAttest:
     name: str = NAME
     platform: Platform = Platform.IOS
     evidence_types: tuple[type, ...] = (AppAttestAttestation, AppAttestAssertion)
+    attested_key_proves: bool = False
 
     def read_attestation(self, members: Mapping[str, Any]) -> AppAttestAttestation:
         """Read ``{"attestation": base64url CBOR, "key_id": base64url}``.
@@ -78,9 +79,9 @@ class AppAttest:
     def examine(
         self, evidence: Attestation, expected: Expected, trust: Trust, now: datetime
     ) -> Examination:
-        """Carry out Apple's steps on an attestation and collect what is wrong.
+        """Carry out Apple's steps on an attestation; each is numbered as on the format's page.
 
-        0. The object has the format ``apple-appattest``, exactly two certificates, a receipt.
+        0. The object has the format ``apple-appattest``, exactly two certificates, and can be read.
         1. The certificates hold up to Apple's App Attestation root, which is known by its key;
            both are valid now.  (Apple's step 1)
         2. to 4. SHA-256(authenticator data, client data hash) is the nonce in the leaf's
@@ -90,28 +91,36 @@ class AppAttest:
         7. The counter is 0.  (step 7)
         8. The AAGUID is that of the app's environment, and only that.  (step 8)
         9. The credential id is the key id, and the credential's COSE key is the leaf's.  (step 9)
+        10. to 12. The receipt is Apple's, this attestation's, and new: :func:`judge_receipt`.
 
-        What the caller still must do: appraise the claims, use the challenge once, and verify
-        the receipt if it wants Apple's risk metric.
+        What the caller still must do: appraise the claims, and use the challenge once.
+
+        :raises MalformedError: in step 0.
         """
         if not isinstance(evidence, AppAttestAttestation):
             raise TypeError(f"got {type(evidence).__name__}, expected AppAttestAttestation")
         read = read_attestation_object(evidence.attestation)
-        leaf = read.chain[0]
         anchors = trust.anchors.for_vendor(Vendor.APPLE_APP_ATTEST)
-        anchored = chains.find_anchor(read.chain, anchors)
+        linked = chains.link(read.chain, anchors, trust.issuers)
+        leaf = linked.certificates[0]
         nonce = _nonce(leaf)
-        refusals = (
-            *_receipt_refusals(read.receipt),
-            *chains.anchor_refusals(read.chain, anchored, anchors),
-            *_chain_refusals(read.chain, now),
-            *_binding_refusals(read, nonce, expected.binding),
-            *_key_refusals(leaf, read.credential, evidence.key_id),
-            *_app_refusals(read.data, expected.app),
-            *_counter_refusals(read.data.counter),
-            *_environment_refusals(read.credential.aaguid, expected.app),
+        key_step, credential_step = _key_steps(leaf, read.credential, evidence.key_id)
+        receipt = judge_receipt(read, leaf, trust, now, fresh=expected.fresh)
+        steps = (
+            Step("0", "the object", "fmt apple-appattest, two certificates", "the same"),
+            _chain_step(linked, now),
+            _binding_step(read, nonce, expected.binding),
+            key_step,
+            _app_step(read.data, expected.app),
+            _counter_step(read.data.counter),
+            _environment_step(read.credential.aaguid, expected.app),
+            credential_step,
+            *receipt.steps,
         )
-        return Examination(_claims(read, anchored, nonce, expected), refusals)
+        examination = Examination(_claims(read, linked, nonce, expected, receipt), steps)
+        if trust.issuers is not None and not examination.refusals:
+            chains.remember(linked, 1, trust.issuers)
+        return examination
 
     def examine_renewal(
         self, evidence: Renewal, statement: bytes, public_key: bytes, app: AppRegistration
@@ -153,9 +162,21 @@ def examine_assertion(
     return RenewalExamination(data.counter, tuple(refusals), data.app_version)
 
 
+def _chain_step(linked: LinkedChain, now: datetime) -> Step:
+    """Hold leaf and intermediate to Apple's root (step 1)."""
+    anchored = linked.anchored
+    refusals = (
+        *chains.anchor_refusals(linked.certificates, anchored, linked.anchors),
+        *linked.refusals,
+        *_chain_refusals(linked.certificates, now),
+    )
+    found = "no known root" if anchored is None else f"up to {anchored.anchor.name}"
+    wanted = "signed up to Apple's App Attestation root, both valid now"
+    return Step("1", "the certificates", wanted, found, refusals)
+
+
 def _chain_refusals(chain: Sequence[Certificate], now: datetime) -> Iterator[Refusal]:
-    """Yield what is wrong with leaf and intermediate, the anchor apart (step 1)."""
-    yield from chains.link_refusals(chain)
+    """Yield what is wrong with leaf and intermediate, links and anchor apart."""
     try:
         yield from chains.authority_refusals(chain, first=1)
         if chain[0].basic_constraints()[0]:
@@ -182,52 +203,90 @@ def _nonce(leaf: Certificate) -> bytes:
     return nonce
 
 
-def _receipt_refusals(receipt: bytes) -> Iterator[Refusal]:
-    if not receipt:
-        yield Refusal(Reason.APP_ATTEST_RECEIPT, "got no receipt")
-
-
-def _binding_refusals(
-    read: AttestationObject, nonce: bytes, binding: bytes | None
-) -> Iterator[Refusal]:
-    """Yield what is wrong with the nonce (steps 2 to 4)."""
+def _binding_step(read: AttestationObject, nonce: bytes, binding: bytes | None) -> Step:
+    """Compare the nonce (steps 2 to 4)."""
+    title = "the nonce"
+    wanted = "SHA-256(authenticator data, client data hash) in the leaf's extension"
     if binding is None:
-        return
-    if not hmac.compare_digest(nonce, hashlib.sha256(read.raw + binding).digest()):
-        yield Refusal(Reason.ATTESTATION_BINDING, "got a nonce over another client data hash")
+        return Step("2-4", title, wanted, "no binding expected", checked=False)
+    if hmac.compare_digest(nonce, hashlib.sha256(read.raw + binding).digest()):
+        return Step("2-4", title, wanted, "the same")
+    refusal = Refusal(Reason.ATTESTATION_BINDING, "got a nonce over another client data hash")
+    return Step("2-4", title, wanted, "another nonce", (refusal,))
 
 
-def _counter_refusals(counter: int) -> Iterator[Refusal]:
-    """Yield what is wrong with the counter of a key that never signed (step 7)."""
-    if counter != 0:
-        yield Refusal(Reason.APP_ATTEST_COUNTER, f"got {counter}, expected 0")
-
-
-def _key_refusals(
+def _key_steps(
     leaf: Certificate, credential: AttestedCredential, key_id: bytes
-) -> Iterator[Refusal]:
-    """Yield what is wrong with the key and its two names (steps 5 and 9)."""
+) -> tuple[Step, Step]:
+    """Hold the key to its two names (steps 5 and 9)."""
+    own: list[Refusal] = []
+    named: list[Refusal] = []
     point = p256_point(leaf.spki)
     if point is None:
-        yield Refusal(Reason.ATTESTATION_KEY_UNSUPPORTED, "expected a P-256 key in the leaf")
-        return
-    if not hmac.compare_digest(hashlib.sha256(point).digest(), key_id):
-        yield Refusal(Reason.APP_ATTEST_KEY_ID, "the key id isn't the hash of the leaf's key")
-    if not hmac.compare_digest(credential.credential_id, key_id):
-        yield Refusal(Reason.APP_ATTEST_KEY_ID, "the credential id isn't the key id")
-    # COSE_Key of an ES256 key (RFC 9053 section 7.1.1): kty EC2, crv P-256, x and y.
-    cose = {1: 2, 3: -7, -1: 1, -2: point[1:33], -3: point[33:]}
-    if credential.cose_key != cose:
-        yield Refusal(Reason.APP_ATTEST_KEY_ID, "the credential's key isn't the leaf's")
+        own.append(Refusal(Reason.ATTESTATION_KEY_UNSUPPORTED, "expected a P-256 key in the leaf"))
+    else:
+        if not hmac.compare_digest(hashlib.sha256(point).digest(), key_id):
+            own.append(
+                Refusal(Reason.APP_ATTEST_KEY_ID, "the key id isn't the hash of the leaf's key")
+            )
+        if not hmac.compare_digest(credential.credential_id, key_id):
+            named.append(Refusal(Reason.APP_ATTEST_KEY_ID, "the credential id isn't the key id"))
+        # COSE_Key of an ES256 key (RFC 9053 section 7.1.1): kty EC2, crv P-256, x and y.
+        cose = {1: 2, 3: -7, -1: 1, -2: point[1:33], -3: point[33:]}
+        if credential.cose_key != cose:
+            named.append(Refusal(Reason.APP_ATTEST_KEY_ID, "the credential's key isn't the leaf's"))
+    return (
+        Step("5", "the key id", "SHA-256 of the leaf's key", _same(own), tuple(own)),
+        Step("9", "the credential", "key id and key of the leaf", _same(named), tuple(named)),
+    )
 
 
-def _app_refusals(data: AuthenticatorData, app: AppRegistration | None) -> Iterator[Refusal]:
-    """Yield what is wrong with the RP ID hash (step 6)."""
-    yield from platform_refusals(Platform.IOS, app)
-    if app is not None and isinstance(app.identity, AppleApp) and not _is_app(data, app):
-        yield Refusal(
-            Reason.POLICY_APP_ID, f"got the hash of another App ID than {app.identity.app_id}"
-        )
+def _app_step(data: AuthenticatorData, app: AppRegistration | None) -> Step:
+    """Compare the RP ID hash (step 6)."""
+    title = "the app"
+    if app is None:
+        return Step("6", title, "SHA-256 of the App ID", "no app expected", checked=False)
+    refusals = _app_refusals(data, app)
+    return Step("6", title, f"SHA-256 of {app.app_id}", _same(refusals), refusals)
+
+
+def _counter_step(counter: int) -> Step:
+    """Hold the counter of a key that never signed to 0 (step 7)."""
+    refusals = (
+        (Refusal(Reason.APP_ATTEST_COUNTER, f"got {counter}, expected 0"),) if counter else ()
+    )
+    return Step("7", "the counter", "0", str(counter), refusals)
+
+
+def _environment_step(aaguid: bytes, app: AppRegistration | None) -> Step:
+    """Hold the AAGUID to the environment (step 8); without an app either environment will do."""
+    environments = (
+        [app.identity.environment]
+        if app is not None and isinstance(app.identity, AppleApp)
+        else list(AppAttestEnvironment)
+    )
+    wanted = " or ".join(environment.name.lower() for environment in environments)
+    got = _environment(aaguid)
+    refusals = (
+        ()
+        if aaguid in [environment.value for environment in environments]
+        else (Refusal(Reason.APP_ATTEST_ENVIRONMENT, f"got {got}, expected {wanted}"),)
+    )
+    return Step("8", "the environment", wanted, got, refusals)
+
+
+def _same(refusals: Sequence[Refusal]) -> str:
+    return "another" if refusals else "the same"
+
+
+def _app_refusals(data: AuthenticatorData, app: AppRegistration | None) -> tuple[Refusal, ...]:
+    """Return what is wrong with the RP ID hash."""
+    if app is None or not isinstance(app.identity, AppleApp):
+        return platform_refusals(Platform.IOS, app)
+    if _is_app(data, app):
+        return ()
+    detail = f"got the hash of another App ID than {app.identity.app_id}"
+    return (Refusal(Reason.POLICY_APP_ID, detail),)
 
 
 def _is_app(data: AuthenticatorData, app: AppRegistration | None) -> bool:
@@ -241,20 +300,6 @@ def _is_app(data: AuthenticatorData, app: AppRegistration | None) -> bool:
     )
 
 
-def _environment_refusals(aaguid: bytes, app: AppRegistration | None) -> Iterator[Refusal]:
-    """Yield what is wrong with the AAGUID (step 8); without an app either environment will do."""
-    wanted = (
-        [app.identity.environment]
-        if app is not None and isinstance(app.identity, AppleApp)
-        else list(AppAttestEnvironment)
-    )
-    if aaguid not in [environment.value for environment in wanted]:
-        yield Refusal(
-            Reason.APP_ATTEST_ENVIRONMENT,
-            f"got {_environment(aaguid)}, expected {' or '.join(e.name.lower() for e in wanted)}",
-        )
-
-
 def _environment(aaguid: bytes) -> str:
     try:
         return AppAttestEnvironment(aaguid).name.lower()
@@ -263,13 +308,17 @@ def _environment(aaguid: bytes) -> str:
 
 
 def _claims(
-    read: AttestationObject, anchored: Anchored | None, nonce: bytes, expected: Expected
+    read: AttestationObject,
+    linked: LinkedChain,
+    nonce: bytes,
+    expected: Expected,
+    receipt: AttestedReceipt,
 ) -> UnverifiedClaims:
-    leaf = read.chain[0]
+    leaf, anchored = linked.certificates[0], linked.anchored
     unchecked = {
         "binding": expected.binding is None,
         "app": expected.app is None,
-        "receipt": True,
+        RECEIPT_AGE: not expected.fresh,
     }
     return UnverifiedClaims(
         format=NAME,
@@ -282,8 +331,10 @@ def _claims(
         key_generated=True,
         key_signs=True,
         counter=read.data.counter,
-        fields=_fields(read, nonce),
-        leniencies=read.data.leniencies,
+        receipt=receipt.claims,
+        receipt_fault=receipt.fault,
+        fields={**_fields(read, leaf, nonce), "receipt": receipt.fields},
+        leniencies=(*read.data.leniencies, *receipt.leniencies),
         unchecked=tuple(name for name, left_out in unchecked.items() if left_out),
     )
 
@@ -297,8 +348,8 @@ def _app_claims(data: AuthenticatorData, app: AppRegistration | None) -> AppClai
     return AppClaims(ids=(app_id,), versions={} if version is None else {app_id: version})
 
 
-def _fields(read: AttestationObject, nonce: bytes) -> dict[str, Any]:
-    leaf, data, credential = read.chain[0], read.data, read.credential
+def _fields(read: AttestationObject, leaf: Certificate, nonce: bytes) -> dict[str, Any]:
+    data, credential = read.data, read.credential
     point = p256_point(leaf.spki) or b""
     fields: dict[str, Any] = {
         "rp_id_hash": data.rp_id_hash.hex(),
@@ -313,6 +364,8 @@ def _fields(read: AttestationObject, nonce: bytes) -> dict[str, Any]:
         "leaf_extensions": list(leaf.extensions),
     }
     if data.trailing_raw:
+        fields["bundle_version"] = data.app_version
+        fields["validation_category"] = data.validation_category
         fields["trailing_after_cose"] = data.trailing_raw.hex()
         fields["trailing_decoded"] = {
             str(name): value.hex() if isinstance(value, bytes) else value

@@ -7,11 +7,12 @@ can be put back as it was from those three and its counter.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from watchword.lab.authorities import LabAuthorities
 from watchword.ports import Clock
-from watchword.vocabulary import AppAttestEnvironment, Platform
+from watchword.reasons import Reason
+from watchword.vocabulary import AppAttestEnvironment, Level, Platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,37 @@ class Phone(Protocol):
         """Return renewal evidence over ``statement``, as the wire's ``evidence`` member."""
 
 
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Say what a verifier must make of a kind of phone, under the policy ``balanced``.
+
+    Written from what the phone is, not from what the verifier says: the tests hold the two together.
+
+    :param level: the level that is granted; ``none`` for a phone that is refused.
+    :param reasons: all that must be held against it, what gives it away first.
+    :param leniencies: the deviations of real devices that must be let pass, and told.
+    """
+
+    level: Level = Level.HARDWARE
+    reasons: tuple[Reason, ...] = ()
+    leniencies: tuple[str, ...] = ()
+
+    @classmethod
+    def refused(cls, *reasons: Reason) -> "Expectation":
+        """Return the expectation of a phone that gets nothing."""
+        return cls(Level.NONE, reasons)
+
+
+ACCEPTED: Final = Expectation()
+"""What a genuine phone in its maker's state gets: level ``hardware``, and nothing against it."""
+
+
 class PhoneModel(Protocol):
     """Be one kind of phone; its registry line is its name."""
+
+    @property
+    def expected(self) -> Expectation:
+        """Say what a verifier must make of it."""
 
     @property
     def platform(self) -> Platform:

@@ -7,6 +7,7 @@ Validation Guide" (2026, for what iOS 27 added).
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any, Final
 
 import cbor2
@@ -15,25 +16,57 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from watchword.encoding import base64url
+from watchword.lab.apple_receipts import ReceiptContent
+from watchword.lab.apple_server import device_token
 from watchword.lab.keys import public_jwk
-from watchword.lab.phones.interface import InstalledApp, InstalledIosApp, PhoneSetup
-from watchword.vocabulary import Platform
-
-RECEIPT: Final = b"Watchword Lab receipt - not for production"
-"""Stands where Apple's signed receipt would be; opaque to all but Apple's receipt server."""
+from watchword.lab.phones.interface import (
+    Expectation,
+    InstalledApp,
+    InstalledIosApp,
+    PhoneSetup,
+)
+from watchword.vocabulary import AppAttestEnvironment, Platform
 
 _FLAG_ATTESTED_DATA: Final = b"\x40"
 _COPYCAT_TEAM: Final = "WRONGTEAM0"
+_ENVIRONMENTS: Final = {
+    AppAttestEnvironment.DEVELOPMENT: "sandbox",
+    AppAttestEnvironment.PRODUCTION: "production",
+}
+_AS_OF_IOS_27: Final = Expectation(leniencies=("extension_data_without_flag",))
+
+
+class ReceiptHabit(Enum):
+    """Say which receipt an iPhone sends: Apple's for this attestation, none, or another device's."""
+
+    OWN = "own"
+    NONE = "none"
+    SWAPPED = "swapped"
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """Hold what an iPhone does beside attesting.
+
+    :param states_version: as iOS does from 27 on.
+    :param cloned: each renewal starts from the counter that the key had when it was copied.
+    :param device: the device that Apple counts attestations of; None is one for each name.
+    """
+
+    states_version: bool = True
+    receipt: ReceiptHabit = ReceiptHabit.OWN
+    cloned: bool = False
+    device: str | None = None
 
 
 class IPhone:
     """Hold an app's attested key, proof key and seal key, as a Secure Enclave would."""
 
-    def __init__(self, app: InstalledIosApp, setup: PhoneSetup, *, states_version: bool) -> None:
-        """Switch the phone on; ``states_version`` is what iOS does from 27 on."""
+    def __init__(self, app: InstalledIosApp, setup: PhoneSetup, habits: Habits) -> None:
+        """Switch the phone on."""
         self._app = app
         self._setup = setup
-        self._states_version = states_version
+        self._habits = habits
         self.generation = setup.generation
         self.counter = setup.counter
 
@@ -66,7 +99,7 @@ class IPhone:
 
     def renew(self, statement: bytes) -> dict[str, Any]:
         """Return an assertion with ``clientDataHash = SHA-256(statement)``; the counter goes up."""
-        self.counter += 1
+        self.counter = 1 if self._habits.cloned else self.counter + 1
         data = self._authenticator_head(self.counter) + self._trailing()
         nonce = hashlib.sha256(data + hashlib.sha256(statement).digest()).digest()
         # The Secure Enclave hashes the nonce once more: ECDSA-SHA256 over these 32 bytes.
@@ -86,13 +119,33 @@ class IPhone:
             self._key_id(),
             nonce=hashlib.sha256(data + client_data_hash).digest(),
             now=self._setup.clock.now(),
+            ios_27=self._habits.states_version,
         )
-        return cbor2.dumps(
-            {
-                "fmt": "apple-appattest",
-                "attStmt": {"x5c": [leaf, authorities.apple_intermediate.der], "receipt": RECEIPT},
-                "authData": data,
-            }
+        statement: dict[str, Any] = {"x5c": [leaf, authorities.apple_intermediate.der]}
+        if self._habits.receipt is not ReceiptHabit.NONE:
+            statement["receipt"] = self._receipt(leaf, client_data_hash)
+        return cbor2.dumps({"fmt": "apple-appattest", "attStmt": statement, "authData": data})
+
+    def _receipt(self, leaf: bytes, client_data_hash: bytes) -> bytes:
+        """Return the receipt that Apple gives for this leaf, or for another device's."""
+        setup, key_id = self._setup, self._key_id()
+        device = self._habits.device or setup.name
+        if self._habits.receipt is ReceiptHabit.SWAPPED:
+            device = f"another than {device}"
+            key = setup.authorities.phone_key(device).public_key()
+            key_id = _key_id(key)
+            leaf = setup.authorities.issue_app_attest_leaf(
+                key, key_id, client_data_hash, setup.clock.now()
+            )
+        return setup.authorities.receipts.issue(
+            ReceiptContent(
+                app_id=self._app.app_id,
+                certificate=leaf,
+                client_hash=client_data_hash,
+                token=device_token(setup.authorities.seed, device, key_id),
+                environment=_ENVIRONMENTS[self._app.environment],
+                created_at=setup.clock.now(),
+            )
         )
 
     def _authenticator_head(self, counter: int) -> bytes:
@@ -120,7 +173,7 @@ class IPhone:
 
     def _trailing(self) -> bytes:
         """Return what iOS 27 appends while the extension flag stays clear."""
-        if not self._states_version:
+        if not self._habits.states_version:
             return b""
         return cbor2.dumps(
             {
@@ -130,13 +183,8 @@ class IPhone:
         )
 
     def _key_id(self) -> bytes:
-        """Return SHA-256 of the public key as an uncompressed X9.62 point."""
-        point = (
-            self._key("attested")
-            .public_key()
-            .public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        )
-        return hashlib.sha256(point).digest()
+        """Return the attested key's id."""
+        return _key_id(self._key("attested").public_key())
 
     def _key(self, purpose: str) -> ec.EllipticCurvePrivateKey:
         """Return the present generation's key for one purpose."""
@@ -144,17 +192,22 @@ class IPhone:
         return self._setup.authorities.phone_key(label)
 
 
+_GENUINE: Final = Habits()
+
+
 @dataclass(frozen=True, slots=True)
 class IPhoneModel:
     """Describe one kind of iPhone.
 
     :param copycat: another developer's app stands on it, which sends what ours would.
-    :param states_version: the system is iOS 27 or newer.
+    :param development: the app was built for Apple's development environment.
     """
 
     summary: str
+    habits: Habits = _GENUINE
     copycat: bool = False
-    states_version: bool = True
+    development: bool = False
+    expected: Expectation = _AS_OF_IOS_27
 
     @property
     def platform(self) -> Platform:
@@ -170,4 +223,11 @@ class IPhoneModel:
             raise ValueError("got an app for Android, expected one for iOS")  # noqa: TRY004
         if self.copycat:
             app = replace(app, team_id=_COPYCAT_TEAM, bundle_id=f"{app.bundle_id}.copycat")
-        return IPhone(app, setup, states_version=self.states_version)
+        if self.development:
+            app = replace(app, environment=AppAttestEnvironment.DEVELOPMENT)
+        return IPhone(app, setup, self.habits)
+
+
+def _key_id(key: ec.EllipticCurvePublicKey) -> bytes:
+    """Return SHA-256 of a public key as an uncompressed X9.62 point."""
+    return hashlib.sha256(key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)).digest()

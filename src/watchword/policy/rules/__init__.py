@@ -1,1 +1,1 @@
-"""Hold one file for each appraisal rule; list it in ``policy/service.py``."""
+"""Hold one file for each appraisal rule; list it in ``policy/registry.py``."""

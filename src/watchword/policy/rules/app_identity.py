@@ -1,9 +1,11 @@
 """Judge whether the evidence names the app that was registered."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from watchword.attestation.interface import AndroidApp, AppRegistration, UnverifiedClaims
-from watchword.policy.interface import Finding
+from watchword.attestation.claims import UnverifiedClaims
+from watchword.attestation.interface import AndroidApp, AppRegistration
+from watchword.policy.interface import Circumstances, Claim, Finding
 from watchword.reasons import Reason, Refusal
 
 
@@ -16,7 +18,11 @@ class AppIdentity:
     name and is told by its signer alone.
     """
 
-    def judge(self, claims: UnverifiedClaims, app: AppRegistration | None) -> Finding:
+    accounts_for: ClassVar[frozenset[Claim]] = frozenset({Claim.APP_ID, Claim.SIGNING_DIGESTS})
+
+    def judge(
+        self, claims: UnverifiedClaims, app: AppRegistration | None, circumstances: Circumstances
+    ) -> Finding:
         """Compare the claims' app with the registration."""
         if app is None:
             return Finding(unchecked=("app",))

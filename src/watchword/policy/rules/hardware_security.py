@@ -1,24 +1,42 @@
 """Judge whether both the attesting and the attested key live in secure hardware."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from watchword.attestation.interface import AppRegistration, KeySecurity, UnverifiedClaims
-from watchword.policy.interface import Finding
+from watchword.attestation.claims import KeySecurity, UnverifiedClaims
+from watchword.attestation.interface import AppRegistration
+from watchword.policy.interface import Circumstances, Claim, Finding
+from watchword.policy.parameters import parameter
 from watchword.reasons import Reason, Refusal
+
+_OWN_CHIP = frozenset({KeySecurity.STRONGBOX, KeySecurity.SECURE_ENCLAVE})
+"""A processor of its own; a TEE shares the main one."""
+
+_HARDWARE = _OWN_CHIP | {KeySecurity.TEE}
 
 
 @dataclass(frozen=True, slots=True)
 class HardwareSecurity:
-    """Require hardware for both levels.
+    """Require hardware for the attested key and for what attests it.
 
     A software attestation can say anything of the key, and a key in software under a hardware
-    attestation can be copied off the device.
+    attestation can be copied off the device.  A verdict without a key (Play Integrity) is neither.
     """
 
-    def judge(self, claims: UnverifiedClaims, app: AppRegistration | None) -> Finding:  # noqa: ARG002
+    accounts_for: ClassVar[frozenset[Claim]] = frozenset({Claim.KEY_SECURITY})
+
+    strongbox: bool = parameter("a chip of its own: StrongBox or Secure Enclave", default=False)
+
+    def judge(
+        self, claims: UnverifiedClaims, app: AppRegistration | None, circumstances: Circumstances
+    ) -> Finding:
         """Compare both security levels."""
         levels = (claims.attestation_security, claims.key_security)
-        if KeySecurity.SOFTWARE not in levels:
+        if KeySecurity.UNATTESTED in levels:
+            detail = "got evidence that attests no key, expected one in hardware"
+            return Finding((Refusal(Reason.POLICY_SECURITY_LEVEL, detail),), foreign=True)
+        if (_OWN_CHIP if self.strongbox else _HARDWARE).issuperset(levels):
             return Finding()
-        detail = f"got attestation {levels[0].value}, key {levels[1].value}, expected hardware"
+        expected = "strongbox or secure_enclave" if self.strongbox else "hardware"
+        detail = f"got attestation {levels[0].value}, key {levels[1].value}, expected {expected}"
         return Finding((Refusal(Reason.POLICY_SECURITY_LEVEL, detail),))

@@ -1,9 +1,11 @@
 """Judge whether the attested key was made inside the secure hardware."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from watchword.attestation.interface import AppRegistration, UnverifiedClaims
-from watchword.policy.interface import Finding
+from watchword.attestation.claims import UnverifiedClaims
+from watchword.attestation.interface import AppRegistration
+from watchword.policy.interface import Circumstances, Claim, Finding
 from watchword.reasons import Reason, Refusal
 
 
@@ -11,7 +13,11 @@ from watchword.reasons import Reason, Refusal
 class KeyOrigin:
     """Require a generated key: an imported one has been known outside and may be known still."""
 
-    def judge(self, claims: UnverifiedClaims, app: AppRegistration | None) -> Finding:  # noqa: ARG002
+    accounts_for: ClassVar[frozenset[Claim]] = frozenset({Claim.KEY_ORIGIN})
+
+    def judge(
+        self, claims: UnverifiedClaims, app: AppRegistration | None, circumstances: Circumstances
+    ) -> Finding:
         """Compare the key's origin as the secure hardware states it."""
         if claims.key_generated:
             return Finding()

@@ -1,9 +1,11 @@
 """Judge whether the attested key may sign."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from watchword.attestation.interface import AppRegistration, UnverifiedClaims
-from watchword.policy.interface import Finding
+from watchword.attestation.claims import UnverifiedClaims
+from watchword.attestation.interface import AppRegistration
+from watchword.policy.interface import Circumstances, Claim, Finding
 from watchword.reasons import Reason, Refusal
 
 
@@ -14,7 +16,11 @@ class KeyPurpose:
     A key for attestation alone could still be made to vouch for a further certificate.
     """
 
-    def judge(self, claims: UnverifiedClaims, app: AppRegistration | None) -> Finding:  # noqa: ARG002
+    accounts_for: ClassVar[frozenset[Claim]] = frozenset({Claim.KEY_PURPOSE})
+
+    def judge(
+        self, claims: UnverifiedClaims, app: AppRegistration | None, circumstances: Circumstances
+    ) -> Finding:
         """Look for the purpose as the secure hardware states it."""
         if claims.key_signs:
             return Finding()

@@ -3,9 +3,11 @@
 import re
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import ClassVar
 
-from watchword.attestation.interface import AppRegistration, UnverifiedClaims
-from watchword.policy.interface import Finding
+from watchword.attestation.claims import UnverifiedClaims
+from watchword.attestation.interface import AppRegistration
+from watchword.policy.interface import Circumstances, Claim, Finding
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Platform
 
@@ -21,7 +23,11 @@ class MinimumAppVersion:
     Android always states one.
     """
 
-    def judge(self, claims: UnverifiedClaims, app: AppRegistration | None) -> Finding:
+    accounts_for: ClassVar[frozenset[Claim]] = frozenset({Claim.APP_VERSION})
+
+    def judge(
+        self, claims: UnverifiedClaims, app: AppRegistration | None, circumstances: Circumstances
+    ) -> Finding:
         """Compare the version of the registered app with its minimum."""
         if app is None:
             return Finding(unchecked=("app_version",))

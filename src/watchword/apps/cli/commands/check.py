@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from watchword.apps.cli.console import EXIT_USAGE, print_json
+from watchword.apps.cli.fetched import fetched
 
 if TYPE_CHECKING:
     from watchword.apps.settings import Settings
@@ -19,11 +20,13 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 
     Exit code 0: the file is good.  2: it has faults; nothing was started.
     """
+    from watchword.apps.formats import formats_of
     from watchword.apps.settings import ConfigurationError, load_settings
 
     file: Path = ctx.obj
     try:
         settings = load_settings(file)
+        formats_of(settings)
     except ConfigurationError as error:
         if not as_json:
             raise
@@ -49,6 +52,11 @@ def _show(settings: "Settings") -> None:
     click.echo(f"{settings.path.name} is good.")
     click.echo(f"  environment  {settings.environment.value}, trusting {' and '.join(trusted)}")
     click.echo(f"  service      {settings.service.issuer}, listening on {settings.service.listen}")
+    for line in fetched(settings):
+        click.echo(f"  vendors      {line}")
+    granted = sorted(settings.policy.levels, key=lambda level: -level.rank)
+    levels = ", ".join(level.value for level in granted)
+    click.echo(f"  policy       {settings.policy.name}, granting {levels}")
     for app in settings.apps.values():
         click.echo(f"  app          {app.id} ({app.platform.value})")
     for api in settings.apis.values():

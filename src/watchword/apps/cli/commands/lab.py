@@ -2,17 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO
+from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
 
 import click
 
 from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, encodable, print_json
+from watchword.apps.cli.lab_status import COMMANDS
 
 if TYPE_CHECKING:
     import httpx
 
     from watchword.client import ServiceRefusedError, WatchwordClient
-    from watchword.vocabulary import Platform
 
 _EVIDENCE_EXAMPLE: Final = """\b
 Examples:
@@ -35,22 +35,34 @@ def command() -> None:
     """
 
 
+for each in COMMANDS:
+    command.add_command(each)
+
+
 @command.command("phones", epilog="Example: watchword lab phones --json")
 @_json_option
 def phones(as_json: bool) -> None:
-    """List the kinds of phones."""
+    """List the kinds of phones, and what policy `balanced` must make of each."""
     from watchword.lab import PHONES
 
     if as_json:
         print_json(
             [
-                {"kind": kind, "platform": model.platform.value, "summary": model.summary}
+                {
+                    "kind": kind,
+                    "platform": model.platform.value,
+                    "summary": model.summary,
+                    "level": model.expected.level.value,
+                    "reasons": [reason.code for reason in model.expected.reasons],
+                }
                 for kind, model in PHONES.items()
             ]
         )
         return
     for kind, model in PHONES.items():
-        click.echo(f"{kind:<20}{model.platform.value:<9}{model.summary}")
+        reasons = model.expected.reasons
+        verdict = reasons[0].code if reasons else f"level {model.expected.level.value}"
+        click.echo(f"{kind:<30}{verdict:<38}{model.summary}")
 
 
 @command.command("anchors", epilog="Example: watchword lab anchors -o lab-anchors.json")
@@ -82,7 +94,8 @@ def evidence(
     output: BinaryIO,
     as_json: bool,
 ) -> None:
-    """Write a new phone's evidence: a PEM chain (Android) or CBOR (App Attest)."""
+    """Write a new phone's evidence: a PEM chain, CBOR (App Attest) or a token (Play Integrity)."""
+    from watchword.apps.cli.lab_evidence import bound_bytes, evidence_file
     from watchword.apps.cli.lab_phone import (
         authorities_of,
         build_phone,
@@ -93,9 +106,9 @@ def evidence(
 
     settings = lab_settings(config)
     app = choose_app(settings, kind, app_name)
-    bound = _bound_bytes(app.platform, challenge, binding)
+    bound = bound_bytes(app.platform, challenge, binding)
     found = build_phone(authorities_of(settings), kind, app, new_phone(kind)).attest(bound)
-    output.write(_evidence_file(found))
+    output.write(evidence_file(found))
     summary = {
         "kind": kind,
         "app": app.id,
@@ -169,36 +182,6 @@ def request(
         ctx.exit(EXIT_UNAVAILABLE)
     _print_response(response, client, as_json=as_json)
     ctx.exit(0 if response.is_success else EXIT_REFUSED)
-
-
-def _bound_bytes(platform: "Platform", challenge: str | None, binding: str | None) -> bytes:
-    """Return what the evidence carries: a challenge the way apps use it, or the bytes given."""
-    import hashlib
-
-    from watchword.vocabulary import Platform
-
-    given = binding if challenge is None else challenge
-    if given is None or (challenge is not None and binding is not None):
-        raise click.UsageError("expected one of --challenge HEX and --binding HEX")
-    try:
-        raw = bytes.fromhex(given)
-    except ValueError:
-        raise click.UsageError(f"got {given!r}, expected hex digits in pairs") from None
-    if not 1 <= len(raw) <= 128:
-        raise click.UsageError(f"got {len(raw)} bytes, expected 1 to 128 (Android's limit)")
-    return hashlib.sha256(raw).digest() if challenge and platform is Platform.IOS else raw
-
-
-def _evidence_file(found: dict[str, Any]) -> bytes:
-    """Return evidence as verifiers take it from a file."""
-    import ssl
-
-    from watchword.encoding import base64url
-
-    if "attestation" in found:
-        return base64url.decode(found["attestation"])
-    chain = (ssl.DER_cert_to_PEM_cert(base64url.decode(der)) for der in found["chain"])
-    return "".join(chain).encode()
 
 
 def _print_refusal(error: "ServiceRefusedError", *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from watchword.apps.cli.console import fail, leave, print_json
+from watchword.apps.cli.fetched import fetched
 
 if TYPE_CHECKING:
     from watchword.apps.settings import Settings
@@ -70,6 +71,8 @@ def _announce(settings: "Settings", *, as_json: bool) -> None:
     click.echo(f"Watchword is up ({settings.environment.value}). Ctrl-C stops it.")
     click.echo(f"  service   http://{settings.service.listen}")
     click.echo(f"  operator  {settings.service.operator_socket}")
+    for line in fetched(settings):
+        click.echo(f"  vendors   {line}")
     for api in proxies:
         click.echo(f"  {api.name}: http://{api.listen} -> {api.upstream}")
         for route in api.routes:

@@ -82,7 +82,7 @@ def _limit(query: Mapping[str, str]) -> int:
 def _shown(context: ServiceContext, instance: Instance) -> dict[str, Any]:
     """Return what an operator sees; ``subjects`` are the names that the APIs know it by."""
     key = context.keyring.ring.pairwise_key
-    revoked = instance.revoked_at
+    revoked, attested = instance.revoked_at, instance.attested_at
     return {
         "instance": instance.id,
         "app": instance.app,
@@ -92,6 +92,8 @@ def _shown(context: ServiceContext, instance: Instance) -> dict[str, Any]:
         "level": instance.level.value,
         "enrolled_at": instance.enrolled_at.isoformat(),
         "renewed_at": instance.renewed_at.isoformat(),
+        "attested_at": None if attested is None else attested.isoformat(),
+        "risk_metric": instance.risk_metric,
         "counter": instance.counter,
         "revoked_at": None if revoked is None else revoked.isoformat(),
         "revoked_because": instance.revoked_because,

@@ -68,6 +68,7 @@ async def show_metrics(context: ServiceContext, _request: Request) -> Response:
         Metric,
         exposition,
     )
+    from watchword.apps.service.operator.vendors import vendor_metrics  # noqa: PLC0415
 
     refusals = Metric(
         "watchword_refusals_total",
@@ -87,4 +88,8 @@ async def show_metrics(context: ServiceContext, _request: Request) -> Response:
             for (route, status), count in context.answers.items()
         },
     )
-    return Response(200, exposition([answers, refusals]), ((b"content-type", MEDIA_TYPE),))
+    return Response(
+        200,
+        exposition([answers, refusals, *vendor_metrics(context)]),
+        ((b"content-type", MEDIA_TYPE),),
+    )

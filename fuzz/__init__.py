@@ -1,0 +1,1 @@
+"""Fuzz every parser that strangers' bytes reach: ``make fuzz SECONDS=600``."""

@@ -1,0 +1,234 @@
+"""List what is fuzzed: one function for each parser, and seeds that are made anew for each run.
+
+A target returns for anything that it can be fed.  Parsers of evidence say no by
+:class:`~watchword.reasons.MalformedError` or :class:`~watchword.reasons.RefusedError`, those of documents by an error of
+ours; any other exception is a find.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain, islice
+from typing import Any
+
+from tests.attestation import forge
+
+from fuzz import seeds
+from watchword.adapters.revocation.status_list import StatusList, read_status_list
+from watchword.apps.evidence.claims_document import app_from_document, claims_from_document
+from watchword.apps.settings.policies import read_policy
+from watchword.attestation import play_tokens
+from watchword.attestation.attestation_object import (
+    read_assertion,
+    read_attestation_object,
+    read_credential_id,
+)
+from watchword.attestation.authenticator_data import (
+    read_with_credential,
+    read_without_credential,
+)
+from watchword.attestation.certificates import read_certificate
+from watchword.attestation.formats import app_attest
+from watchword.attestation.interface import (
+    AndroidKeyChain,
+    AppAttestAttestation,
+    Expected,
+    PlayIntegrityPayload,
+    PlayIntegrityToken,
+)
+from watchword.attestation.key_description import (
+    describe,
+    read_key_description,
+    withhold_identifiers,
+)
+from watchword.attestation.receipts import examine_receipt, examine_refreshed, read_receipt
+from watchword.attestation.registry import FORMATS
+from watchword.attestation.service import examine
+from watchword.encoding import ber, cbor, der, strict_json
+from watchword.reasons import MalformedError, RefusedError, WatchwordError
+
+MAX_INPUT = 4096
+"""Most bytes of a fuzzed input where a target says nothing else; caps are tested with larger ones."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Hold one target.
+
+    :param parse: what is fuzzed.
+    :param seeds: makes inputs that are read as far as they can be.
+    """
+
+    parse: Callable[[bytes], None]
+    seeds: Callable[[], Iterator[bytes]]
+    max_input: int = MAX_INPUT
+
+
+def _der(data: bytes) -> None:
+    """Walk a DER document to its leaves, four levels deep at most, as no reader goes deeper."""
+    with suppress(MalformedError):
+        _walk(der.read(data), 4)
+
+
+def _walk(tlv: der.Tlv, depth: int) -> None:
+    for read in (der.integer, der.boolean, der.octets, der.bits, der.object_identifier, der.time):
+        with suppress(MalformedError):
+            read(tlv)
+    if depth:
+        with suppress(MalformedError):
+            for child in islice(der.children(tlv), 16):
+                _walk(child, depth - 1)
+
+
+def _certificate(data: bytes) -> None:
+    with suppress(MalformedError):
+        certificate = read_certificate(data)
+        for read in (
+            certificate.window,
+            certificate.basic_constraints,
+            certificate.may_sign_certificates,
+            certificate.subject_attributes,
+        ):
+            with suppress(MalformedError):
+                read()
+        certificate.is_signed_by(certificate.spki)
+
+
+def _key_description(data: bytes) -> None:
+    with suppress(MalformedError):
+        withhold_identifiers(describe(read_key_description(data)))
+
+
+def _authenticator_data(data: bytes) -> None:
+    for read in (read_with_credential, read_without_credential, read_assertion):
+        with suppress(MalformedError):
+            read(data)
+
+
+def _attestation_object(data: bytes) -> None:
+    read_credential_id(data)
+    with suppress(MalformedError):
+        read_attestation_object(data)
+
+
+def _cbor(data: bytes) -> None:
+    for read in (cbor.decode, cbor.decode_prefix):
+        with suppress(MalformedError):
+            read(data, MAX_INPUT)
+
+
+def _status_list(data: bytes) -> None:
+    """Read what Google's server sends."""
+    with suppress(WatchwordError):
+        StatusList(read_status_list(data, "list"))
+
+
+def _documents(data: bytes) -> None:
+    """Read claims, an app and a policy out of JSON, as records and cases of policies hold them."""
+    try:
+        document = strict_json.loads(data, MAX_INPUT)
+    except MalformedError:
+        return
+    for read in (claims_from_document, app_from_document):
+        with suppress(WatchwordError):
+            read(document)
+    read_policy(document, ())
+
+
+def _android_chain(data: bytes) -> None:
+    examine(
+        AndroidKeyChain(seeds.split(data)), _expected(forge.ANDROID_APP), seeds.trust(), forge.NOW
+    )
+
+
+def _app_attest(data: bytes) -> None:
+    """Examine an attestation, and read the same bytes as an assertion."""
+    expected = _expected(forge.APPLE_APP)
+    examine(
+        AppAttestAttestation(data, read_credential_id(data)), expected, seeds.trust(), forge.NOW
+    )
+    with suppress(MalformedError):
+        app_attest.examine_assertion(data, forge.BINDING, _spki(), forge.APPLE_APP)
+
+
+def _ber(data: bytes) -> None:
+    """Bring BER into definite lengths, and look for octet strings in pieces."""
+    with suppress(MalformedError):
+        _walk_pieces(der.read(ber.definite(data)), 4)
+
+
+def _walk_pieces(tlv: der.Tlv, depth: int) -> None:
+    with suppress(MalformedError):
+        ber.octets(tlv)
+    if depth:
+        with suppress(MalformedError):
+            for child in islice(der.children(tlv), 16):
+                _walk_pieces(child, depth - 1)
+
+
+def _receipt(data: bytes) -> None:
+    """Read a receipt, verify it, and take it for the successor of another."""
+    with suppress(MalformedError):
+        read_receipt(data)
+    examine_receipt(data, seeds.trust())
+    with suppress(MalformedError, RefusedError):
+        examine_refreshed(data, data, seeds.trust(), forge.NOW)
+
+
+def _play_token(data: bytes) -> None:
+    with suppress(MalformedError):
+        play_tokens.require_form(data)
+    evidence = PlayIntegrityToken(data)
+    examine(evidence, _expected(forge.ANDROID_APP), seeds.trust(), forge.NOW)
+
+
+def _play_verdict(data: bytes) -> None:
+    """Read what is inside of a token, and a payload as Google's server decoded it."""
+    with suppress(MalformedError, RefusedError):
+        verdict = play_tokens.read_verdict(data)
+        play_tokens.verify(verdict, seeds.play().verification_key)
+    evidence = PlayIntegrityPayload(data)
+    examine(evidence, _expected(forge.ANDROID_APP), seeds.trust(), forge.NOW)
+
+
+def _evidence_json(data: bytes) -> None:
+    """Read evidence as it stands in a request, for every format there is."""
+    try:
+        members = strict_json.loads(data, MAX_INPUT)
+    except MalformedError:
+        return
+    for format_ in FORMATS.values():
+        with suppress(MalformedError, RefusedError):
+            format_.read_attestation(members)
+        with suppress(MalformedError, RefusedError):
+            format_.read_renewal(members)
+
+
+def _expected(app: Any) -> Expected:
+    return Expected(forge.BINDING, app)
+
+
+@cache
+def _spki() -> bytes:
+    return forge.spki(forge.p256())
+
+
+TARGETS: Mapping[str, Target] = {
+    "der": Target(_der, lambda: chain(seeds.certificates(), seeds.descriptions()), 2048),
+    "ber": Target(_ber, lambda: chain(seeds.receipts(), seeds.descriptions()), 2048),
+    "cbor": Target(_cbor, seeds.values, 1024),
+    "certificate": Target(_certificate, seeds.certificates),
+    "key_description": Target(_key_description, seeds.descriptions),
+    "authenticator_data": Target(_authenticator_data, seeds.authenticators, 1024),
+    "attestation_object": Target(_attestation_object, seeds.objects),
+    "receipt": Target(_receipt, seeds.receipts),
+    "play_token": Target(_play_token, seeds.tokens),
+    "play_verdict": Target(_play_verdict, seeds.payloads),
+    "status_list": Target(_status_list, seeds.status_lists, 2048),
+    "documents": Target(_documents, seeds.documents),
+    "evidence_json": Target(_evidence_json, seeds.members, 1024),
+    "android_chain": Target(_android_chain, seeds.chains),
+    "app_attest": Target(_app_attest, seeds.objects),
+}
+"""The targets by name; the name is also that of the folder with the corpus."""

@@ -1,0 +1,373 @@
+"""Read ``policy:`` of ``watchword.yaml`` into an appraisal policy, and write one as it is read."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from pydantic_core import PydanticCustomError
+
+from watchword.apps.settings.consistency import Inconsistency
+from watchword.apps.settings.document import Path_
+from watchword.apps.settings.faults import shown
+from watchword.apps.settings.rule_forms import (
+    ALL,
+    ANY,
+    Faults,
+    may_be_bare,
+    nearest,
+    read_expression,
+    read_rules,
+    rule_schema,
+    write_rule,
+)
+from watchword.apps.settings.written import seconds
+from watchword.policy.expressions import AllOf, AnyOf
+from watchword.policy.interface import RENEW_BY_KEY_FOR, Claim, Policy, Rule
+from watchword.policy.presets import BALANCED, PRESETS
+from watchword.policy.registry import RULES, name_of
+from watchword.vocabulary import Level
+
+NO_BASE: Final = "none"
+"""A policy that starts from nothing: what isn't written isn't there."""
+
+OFF: Final = "off"
+"""What stands for a level that is granted to nobody."""
+
+_LEVELS: Final = (Level.HARDWARE.value, Level.VERIFIED.value, Level.SOFTWARE.value)
+_KEYS: Final = ("name", "base", "with", "without", "levels", "unchecked", "renew_by_key_for")
+_LEVEL_KEYS: Final = (ALL, ANY, "with", "without")
+_MAX_NAME: Final = 60
+
+
+@dataclass(slots=True)
+class _Draft:
+    """Hold a policy while it is read."""
+
+    base: Policy | None
+    levels: dict[Level, Rule]
+    faults: Faults
+
+    @property
+    def base_name(self) -> str:
+        return NO_BASE if self.base is None else self.base.name
+
+
+def read_policy(data: Any, path: Path_ = ("policy",)) -> tuple[Policy | None, Faults]:
+    """Return the policy that is written, balanced for None; and its faults, with which there is none."""
+    if data is None:
+        return BALANCED, []
+    if isinstance(data, str):
+        preset = PRESETS.get(data)
+        return preset, [] if preset else [(path, shown(data), nearest(data, PRESETS))]
+    if not isinstance(data, dict):
+        return None, [(path, shown(data), f"a mapping, or one of {', '.join(PRESETS)}")]
+    faults: Faults = [
+        ((*path, key), "an unknown key", nearest(key, _KEYS)) for key in data if key not in _KEYS
+    ]
+    base = _base(data.get("base", BALANCED.name), (*path, "base"), faults)
+    unchanged = base is not None and data.keys() <= {"base"}
+    draft = _Draft(base, dict(base.levels) if base else {}, faults)
+    _read_levels(draft, data.get("levels"), (*path, "levels"))
+    _change_everywhere(draft, data, path)
+    unchecked = _read_unchecked(draft, data.get("unchecked"), (*path, "unchecked"))
+    lasting = _read_duration(
+        data.get("renew_by_key_for"), base, (*path, "renew_by_key_for"), faults
+    )
+    own = "own" if base is None else base.name if unchanged else f"{base.name}, changed"
+    name = data.get("name", own)
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME or not name.isprintable():
+        faults.append(((*path, "name"), shown(name), f"a name of at most {_MAX_NAME} characters"))
+    if not faults and not draft.levels:
+        faults.append((path, "no level that is granted", "at least one under levels"))
+    if faults:
+        return None, faults
+    policy = Policy(name, draft.levels, unchecked, lasting)
+    faults += _unaccounted(draft, policy, path)
+    return (None, faults) if faults else (policy, [])
+
+
+def write_policy(policy: Policy) -> dict[str, Any]:
+    """Return a policy in full as it is read by :func:`read_policy`, standing on no base.
+
+    :raises KeyError: when it holds a rule that isn't in the registry.
+    """
+    return {
+        "name": policy.name,
+        "base": NO_BASE,
+        "levels": {
+            level.value: _as_expression(write_rule(rule))
+            for level, rule in sorted(policy.levels.items(), key=lambda item: -item[0].rank)
+        },
+        "unchecked": sorted(claim.value for claim in policy.unchecked),
+        "renew_by_key_for": _duration(int(policy.renew_by_key_for.total_seconds())),
+    }
+
+
+def unreachable(policy: Policy, apis: Mapping[str, Any]) -> Iterator[Inconsistency]:
+    """Yield the routes that need a level which the policy grants to nobody, nor a higher one."""
+    highest = max(policy.levels, key=lambda level: level.rank)
+    for name, api in apis.items():
+        for index, route in enumerate(api.routes):
+            if route.mode != OFF and not highest.satisfies(Level(route.level)):
+                path = ("apis", name, "routes", index, "level")
+                got = f"{shown(route.level)}, which the policy grants to nobody"
+                yield path, got, f"at most {highest.value}, or a policy that grants it"
+
+
+def add_policy_schema(schema: dict[str, Any]) -> None:
+    """Put the form of ``policy:`` into the JSON Schema of the file, in place."""
+    definitions = schema.setdefault("$defs", {})
+    rules = [rule_schema(name) for name in RULES]
+    expressions = [_one_key(key, _ref_list()) for key in (ALL, ANY)]
+    definitions["PolicyRule"] = {
+        "anyOf": [{"enum": [name for name in RULES if may_be_bare(name)]}, *rules, *expressions]
+    }
+    names = {"type": "array", "items": {"enum": list(RULES)}}
+    change = {"with": _ref_list(), "without": names}
+    definitions["PolicyLevel"] = {
+        "anyOf": [{"const": OFF}, *expressions, _object(change)],
+        "description": "what it takes, or what is changed in the base, or off: granted to nobody",
+    }
+    level = {"$ref": "#/$defs/PolicyLevel"}
+    mapping = _object(
+        {
+            "name": {"type": "string", "maxLength": _MAX_NAME},
+            "base": {"enum": [*PRESETS, NO_BASE], "default": BALANCED.name},
+            **change,
+            "levels": _object(dict.fromkeys(_LEVELS, level)),
+            "unchecked": {"type": "array", "items": {"enum": list(Claim)}},
+            "renew_by_key_for": {"type": "string", "pattern": "^[1-9][0-9]{0,5}(s|m|h|d)$"},
+        }
+    )
+    described = schema["properties"]["policy"]
+    schema["properties"]["policy"] = {
+        **described,
+        "anyOf": [{"enum": list(PRESETS)}, mapping, {"type": "null"}],
+    }
+
+
+def _base(name: Any, path: Path_, faults: Faults) -> Policy | None:
+    if name == NO_BASE:
+        return None
+    base = PRESETS.get(name) if isinstance(name, str) else None
+    if base is None:
+        faults.append((path, shown(name), nearest(name, [*PRESETS, NO_BASE])))
+        return BALANCED  # Stands in, so that the rest isn't a fault for that alone.
+    return base
+
+
+def _read_levels(draft: _Draft, data: Any, path: Path_) -> None:
+    """Put each level that is written in the place of the base's, or change it."""
+    if data is None:
+        return
+    if not isinstance(data, dict):
+        draft.faults.append((path, shown(data), f"a mapping of {', '.join(_LEVELS)}"))
+        return
+    for name, written in data.items():
+        here = (*path, name)
+        if name not in _LEVELS:
+            draft.faults.append((here, "an unknown level", nearest(name, _LEVELS)))
+            continue
+        level = Level(name)
+        if written == OFF:
+            draft.levels.pop(level, None)
+        elif not isinstance(written, dict) or not written:
+            expected = "all, any, or with and without in a mapping; or off"
+            draft.faults.append((here, shown(written) if written else "nothing", expected))
+        elif unknown := [key for key in written if key not in _LEVEL_KEYS]:
+            expected = nearest(unknown[0], _LEVEL_KEYS)
+            draft.faults.append(((*here, unknown[0]), "an unknown key", expected))
+        elif ALL in written or ANY in written:
+            _replace_level(draft, level, written, here)
+        else:
+            _change_level(draft, level, written, here)
+
+
+def _replace_level(draft: _Draft, level: Level, written: dict[str, Any], path: Path_) -> None:
+    if len(written) > 1:
+        draft.faults.append((path, f"{len(written)} keys", "all or any alone"))
+        return
+    (key, rules), *_ = written.items()
+    rule = read_expression(key, rules, (*path, key), draft.faults)
+    if rule is not None:
+        draft.levels[level] = rule
+
+
+def _change_level(draft: _Draft, level: Level, written: dict[str, Any], path: Path_) -> None:
+    """Carry out ``without``, then ``with``, on one level of the base."""
+    current = draft.levels.get(level)
+    if current is None:
+        expected = f"all or any, since {draft.base_name} doesn't grant this level"
+        draft.faults.append((path, "with or without", expected))
+        return
+    for index, name in _names(written.get("without"), (*path, "without"), draft.faults):
+        here = (*path, "without", index)
+        if name not in _names_in(current):
+            draft.faults.append((here, shown(name), nearest(name, _names_in(current))))
+        elif (left := _without(current, name)) is None:
+            draft.faults.append((here, "the last rule of an all or any", "one rule to stay"))
+        else:
+            current = left
+    if "with" in written:
+        rules = read_rules(written["with"], (*path, "with"), draft.faults, 1)
+        for rule in rules or ():
+            current = _added(current, rule)
+    draft.levels[level] = current
+
+
+def _change_everywhere(draft: _Draft, data: dict[str, Any], path: Path_) -> None:
+    """Carry out ``without`` and ``with`` on every level that has a rule of the name.
+
+    A rule that no level has is a fault: on which level it would belong, nobody said.
+    """
+    known = [name for rule in draft.levels.values() for name in _names_in(rule)]
+    known = list(dict.fromkeys(known))
+    for index, name in _names(data.get("without"), (*path, "without"), draft.faults):
+        here = (*path, "without", index)
+        if name not in known:
+            draft.faults.append((here, shown(name), nearest(name, known)))
+        for level, rule in tuple(draft.levels.items()):
+            left = _without(rule, name)
+            if left is None:
+                expected = f"one rule to stay at level {level.value}"
+                draft.faults.append((here, "the last rule of an all or any", expected))
+            else:
+                draft.levels[level] = left
+    if "with" not in data:
+        return
+    rules = read_rules(data["with"], (*path, "with"), draft.faults, 1)
+    for index, rule in enumerate(rules or ()):
+        here = (*path, "with", index)
+        if isinstance(rule, AllOf | AnyOf):
+            draft.faults.append((here, "all or any", "a rule; these stand under levels"))
+        elif name_of(rule) not in known:
+            expected = (
+                f"one of {', '.join(known)}; new rules stand at a level: levels.hardware.with"
+            )
+            draft.faults.append((here, shown(name_of(rule)), expected))
+        else:
+            for level, current in tuple(draft.levels.items()):
+                draft.levels[level] = _replaced(current, rule)
+
+
+def _read_unchecked(draft: _Draft, data: Any, path: Path_) -> frozenset[Claim]:
+    """Return what is left out on purpose: what the base leaves out and no rule looks at, and what is named."""
+    looked_at = frozenset[Claim]().union(*(rule.accounts_for for rule in draft.levels.values()))
+    unchecked = set(draft.base.unchecked - looked_at if draft.base else ())
+    if data is None:
+        return frozenset(unchecked)
+    if not isinstance(data, list):
+        draft.faults.append((path, shown(data), "a list of claims"))
+        return frozenset()
+    known = [claim.value for claim in Claim]
+    for index, name in enumerate(data):
+        if name not in known:
+            draft.faults.append(((*path, index), shown(name), nearest(name, known)))
+        elif Claim(name) in looked_at:
+            got = f"{shown(name)}, which a rule looks at"
+            draft.faults.append(((*path, index), got, "a claim that no rule looks at"))
+        else:
+            unchecked.add(Claim(name))
+    return frozenset(unchecked)
+
+
+def _read_duration(data: Any, base: Policy | None, path: Path_, faults: Faults) -> timedelta:
+    if data is None:
+        return base.renew_by_key_for if base else RENEW_BY_KEY_FOR
+    try:
+        return timedelta(seconds=seconds(data if isinstance(data, str) else ""))
+    except PydanticCustomError as error:
+        faults.append((path, shown(data), error.message()))
+        return RENEW_BY_KEY_FOR
+
+
+def _unaccounted(draft: _Draft, policy: Policy, path: Path_) -> Faults:
+    """Find what the base's rules looked at and nothing looks at any more, without a word on purpose.
+
+    Every piece of evidence that states it would be an alarm.
+    """
+    if draft.base is None:
+        return []
+    looked_at = frozenset[Claim]().union(
+        *(
+            draft.base.levels[each].accounts_for
+            for each in policy.levels
+            if each in draft.base.levels
+        )
+    )
+    lost = sorted(looked_at - policy.accounted - policy.unchecked)
+    if not lost:
+        return []
+    expected = f"a rule, or on purpose: unchecked: [{', '.join(lost)}]"
+    return [(path, f"no rule that looks at {', '.join(lost)}", expected)]
+
+
+def _names(data: Any, path: Path_, faults: Faults) -> list[tuple[int, str]]:
+    """Return the names of rules in a list, with their places."""
+    if data is None:
+        return []
+    if not isinstance(data, list) or not all(isinstance(name, str) for name in data):
+        faults.append((path, shown(data), "a list of names of rules"))
+        return []
+    return list(enumerate(data))
+
+
+def _names_in(rule: Rule) -> list[str]:
+    """Return the names of the rules in an expression, in order."""
+    if not isinstance(rule, AllOf | AnyOf):
+        return [name_of(rule)]
+    return list(dict.fromkeys(name for inner in rule.rules for name in _names_in(inner)))
+
+
+def _without(rule: Rule, name: str) -> Rule | None:
+    """Return the expression without the rules of a name; None where nothing would be left of a part."""
+    if not isinstance(rule, AllOf | AnyOf):
+        return None if name_of(rule) == name else rule
+    left = []
+    for inner in rule.rules:
+        kept = _without(inner, name)
+        if kept is not None:
+            left.append(kept)
+        elif isinstance(inner, AllOf | AnyOf):
+            return None
+    return type(rule)(tuple(left)) if left else None
+
+
+def _replaced(rule: Rule, new: Rule) -> Rule:
+    """Return the expression with a rule in the place of each of its name."""
+    if isinstance(rule, AllOf | AnyOf):
+        return type(rule)(tuple(_replaced(inner, new) for inner in rule.rules))
+    return new if name_of(rule) == name_of(new) else rule
+
+
+def _added(rule: Rule, new: Rule) -> Rule:
+    """Return the expression with a rule in the place of those of its name, or beside the others."""
+    if not isinstance(new, AllOf | AnyOf) and name_of(new) in _names_in(rule):
+        return _replaced(rule, new)
+    return AllOf((*rule.rules, new)) if isinstance(rule, AllOf) else AllOf((rule, new))
+
+
+def _duration(total: int) -> str:
+    """Return seconds in the largest unit that leaves no rest."""
+    sizes = {"d": 86400, "h": 3600, "m": 60}
+    unit = next((unit for unit, size in sizes.items() if total and total % size == 0), "s")
+    return f"{total // sizes.get(unit, 1)}{unit}"
+
+
+def _as_expression(written: Any) -> Any:
+    """Return the form of a level: a rule by itself stands in a list of its own."""
+    is_expression = isinstance(written, dict) and written.keys() & {ALL, ANY}
+    return written if is_expression else {ALL: [written]}
+
+
+def _ref_list() -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/PolicyRule"}}
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "properties": dict(properties)}
+
+
+def _one_key(key: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_object({key: value}), "required": [key]}

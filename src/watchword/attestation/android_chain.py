@@ -1,0 +1,294 @@
+"""Judge the certificates of an Android key attestation: who may issue, whose dates count, who vouches for whom.
+
+Each function is one step of docs/formats/android_key.md.  Sources: the certificate rules of
+github.com/android/keyattestation; source.android.com, "Key and ID attestation"; KeyMint's KeyPurpose.aidl and
+IKeyMintDevice.aidl for ATTEST_KEY.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from watchword.attestation import chains
+from watchword.attestation.authorization_list import ORIGIN_GENERATED, PURPOSE_ATTEST_KEY
+from watchword.attestation.certificates import Certificate
+from watchword.attestation.chains import Anchored
+from watchword.attestation.claims import Provisioning, RevocationClaims
+from watchword.attestation.key_description import (
+    KEY_DESCRIPTION,
+    KeyDescription,
+    SecurityLevel,
+    read_key_description,
+)
+from watchword.attestation.provisioning import PROVISIONING_INFO
+from watchword.ports import RevocationStatus
+from watchword.reasons import MalformedError, Reason, Refusal
+from watchword.vocabulary import AnchorKind
+
+LENIENT_EXPIRED: Final = "factory_certificate_outside_validity"
+"""In reports: a certificate of a factory-provisioned chain isn't valid now."""
+
+LENIENT_NOT_CA: Final = "attestation_certificate_not_ca"
+"""In reports: the factory's attestation certificate isn't marked as a CA."""
+
+LENIENT_ATTEST_KEY: Final = "attest_key_not_ca"
+"""In reports: a key of the app for attesting others (ATTEST_KEY) isn't marked as a CA; none is."""
+
+MINIMUM_CERTIFICATES: Final = 2
+"""A leaf that vouches for itself proves nothing; its issuer may be signed by an absent root."""
+
+_FACTORY_DEPTH: Final = 3
+"""Certificates below the root of a factory-provisioned chain: leaf, attestation key, batch."""
+
+_SERIAL_NUMBER: Final = "2.5.4.5"
+"""Subject attribute by which Google names each batch of factory-provisioned keys."""
+
+_COMMON_NAME: Final = "2.5.4.3"
+"""Subject attribute by which Google names the authorities of remote provisioning."""
+
+_WORTHLESS_SERIALS: Final = frozenset({"0", "1"})
+"""What phones write into nearly all leaves: it names no certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Hold what one step found wrong, and what it let pass."""
+
+    refusals: tuple[Refusal, ...] = ()
+    leniencies: tuple[str, ...] = ()
+
+
+_FINE: Final = Judgement()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Hold how a chain is built.
+
+    :param factory: plainly provisioned at the factory: whatever isn't is held to the stricter rules.
+    :param attest_key: the leaf was vouched for by a key of the app, at index 1.
+    """
+
+    chain: tuple[Certificate, ...]
+    anchored: Anchored | None
+    factory: bool
+    attest_key: bool
+
+    @property
+    def attester(self) -> int:
+        """Return the index of the certificate whose key is the device's own for attesting."""
+        return 2 if self.attest_key else 1
+
+
+# Shape
+
+
+def is_factory_provisioned(chain: Sequence[Certificate], anchored: Anchored | None) -> bool:
+    """Tell whether the keys were put in at the factory, and so can't be certified again.
+
+    The certificate that the root issued is named by serialNumber for a factory batch and by CN for
+    remote provisioning.  Whatever isn't plainly the former is held to the stricter rules.
+    """
+    below = below_root(chain, anchored)
+    if any(PROVISIONING_INFO in certificate.extensions for certificate in below):
+        return False
+    return len(below) > 1 and _names(below[-1], _SERIAL_NUMBER)
+
+
+def provisioning(shape: Shape) -> Provisioning | None:
+    """Return how the phone came by its attestation key, None where the chain doesn't show it.
+
+    A chain that ends nowhere, or at a root for software, shows nothing.
+    """
+    if shape.anchored is None or shape.anchored.anchor.kind == AnchorKind.SOFTWARE:
+        return None
+    if shape.factory:
+        return Provisioning.FACTORY
+    below = below_root(shape.chain, shape.anchored)
+    if any(PROVISIONING_INFO in certificate.extensions for certificate in below):
+        return Provisioning.REMOTE
+    remote = len(below) > 1 and _names(below[-1], _COMMON_NAME)
+    return Provisioning.REMOTE if remote else None
+
+
+def _names(certificate: Certificate, attribute: str) -> bool:
+    try:
+        return attribute in certificate.subject_attributes()
+    except MalformedError:
+        return False
+
+
+def below_root(chain: Sequence[Certificate], anchored: Anchored | None) -> Sequence[Certificate]:
+    """Return the chain without its root, which may have been left out.
+
+    Nobody whom we believe signed the root's own certificate: only its key means anything.
+    """
+    root_left_out = anchored is not None and not anchored.included
+    return chain if root_left_out else chain[:-1]
+
+
+# Steps
+
+
+def length_refusals(chain: Sequence[Certificate]) -> tuple[Refusal, ...]:
+    """Refuse a leaf without an issuer."""
+    if len(chain) < MINIMUM_CERTIFICATES:
+        return (Refusal(Reason.ATTESTATION_CHAIN_LENGTH, "got a leaf without an issuer"),)
+    return ()
+
+
+def judge_authorities(shape: Shape) -> Judgement:
+    """Require issuers to be CAs, but for the one that factories make otherwise, and for attest keys.
+
+    Many attestation certificates from the factory (27 of 179 recorded chains) are marked neither as
+    a CA nor for signing certificates.  Only there, right above the leaf and right below the batch
+    that the root issued, is that let pass: whoever signs a further certificate with the key of a
+    leaf, be it one without a KeyDescription, makes the chain longer than that.
+
+    An attest key is no CA either (KeyMint marks it for signing certificates only).  It ends the path of CAs, so
+    that lengths are counted from it.
+    """
+    chain, attester = shape.chain, shape.attester
+    leniencies = (LENIENT_ATTEST_KEY,) if shape.attest_key else ()
+    try:
+        refusals = tuple(chains.authority_refusals(chain, attester + 1, attester - 1))
+        direct = tuple(chains.authority_refusals(chain[: attester + 1], attester, attester - 1))
+        if (
+            direct
+            and shape.factory
+            and len(below_root(chain, shape.anchored)) == _FACTORY_DEPTH + attester - 1
+            and _SERIAL_NUMBER in chain[attester].subject_attributes()
+        ):
+            return Judgement(refusals, (*leniencies, LENIENT_NOT_CA))
+    except MalformedError as error:
+        what = "extension or name of an issuer"
+        return Judgement(error.as_reason(Reason.EVIDENCE_MALFORMED, what).refusals)
+    return Judgement((*refusals, *direct), leniencies)
+
+
+def judge_dates(shape: Shape, now: datetime) -> Judgement:
+    """Require remotely provisioned intermediates to be valid now, and nothing else.
+
+    A leaf's dates, and those of an attest key, come from a clock that the device's owner sets; factory
+    keys can't be certified again; a root is known by its key.  Dates under an unknown key say nothing.
+    """
+    chain, anchored = shape.chain, shape.anchored
+    if anchored is None or len(chain) < MINIMUM_CERTIFICATES:
+        return _FINE
+    end = len(chain) - 1 if anchored.included else len(chain)
+    try:
+        refusals = tuple(chains.validity_refusals(chain, range(shape.attester, end), now))
+    except MalformedError as error:
+        return Judgement(error.as_reason(Reason.EVIDENCE_MALFORMED, "date of an issuer").refusals)
+    if refusals and shape.factory:
+        return Judgement(leniencies=(LENIENT_EXPIRED,))
+    return Judgement(refusals)
+
+
+def judge_revocation(
+    chain: Sequence[Certificate], revocation: RevocationStatus | None, now: datetime
+) -> tuple[tuple[Refusal, ...], RevocationClaims | None]:
+    """Refuse what the vendor withdrew for good; claim what is suspended, and whether the list can answer.
+
+    What a list that is too old withdrew is still withdrawn.  A word that isn't known is taken as REVOKED.
+
+    :param revocation: None asks nobody; the claims are None then.
+    """
+    if revocation is None:
+        return (), None
+    refusals = []
+    suspended = []
+    for index, entry in chains.withdrawn(chain, revocation):
+        if entry.status == chains.SUSPENDED:
+            suspended.append(chain[index].serial_hex)
+        else:
+            detail = f"certificate {index}: {entry.status} ({entry.reason})"
+            refusals.append(Refusal(Reason.ATTESTATION_REVOKED, detail))
+    known = revocation.is_known(now)
+    return tuple(refusals), RevocationClaims(known, revocation.digest, tuple(suspended))
+
+
+def judge_placement(
+    chain: Sequence[Certificate], leaf: KeyDescription | None
+) -> tuple[bool, tuple[Refusal, ...]]:
+    """Require the KeyDescription in the leaf only, or in the leaf and in an attest key right above it.
+
+    The owner of an attested key can sign a further certificate with a forged KeyDescription.  A key whose one
+    purpose is ATTEST_KEY signs what KeyMint itself wrote about another key of the same app, and nothing else.
+
+    :return: whether the chain is one with an attest key, and what is wrong.
+    """
+    at = [
+        index
+        for index, certificate in enumerate(chain)
+        if index > 0 and KEY_DESCRIPTION in certificate.extensions
+    ]
+    if not at:
+        return False, ()
+    if at == [1] and leaf is not None:
+        try:
+            above = read_key_description(chain[1].extensions[KEY_DESCRIPTION])
+            if above.hardware.purposes == {PURPOSE_ATTEST_KEY}:
+                faults = tuple(_attest_key_faults(chain[1], above, leaf))
+                return not faults, tuple(
+                    Refusal(Reason.ANDROID_ATTEST_KEY, f"got an attest key {fault}")
+                    for fault in faults
+                )
+        except MalformedError as error:
+            return False, error.as_reason(Reason.EVIDENCE_MALFORMED, "certificate 1").refusals
+    return False, tuple(
+        Refusal(
+            Reason.ANDROID_KEY_DESCRIPTION_MISPLACED,
+            f"certificate {index} has a KeyDescription, expected in the leaf only",
+        )
+        for index in at
+    )
+
+
+def _attest_key_faults(
+    certificate: Certificate, above: KeyDescription, leaf: KeyDescription
+) -> Iterator[str]:
+    """Yield in what an attest key isn't one that KeyMint made for the leaf's app on the leaf's device.
+
+    :raises MalformedError: when the certificate's keyUsage can't be read.
+    """
+    if certificate.may_sign_certificates() is not True:
+        yield "that may not sign certificates"
+    if above.hardware.origin != ORIGIN_GENERATED:
+        yield "that wasn't made in the secure hardware"
+    if above.open_to_all:
+        yield "that is open to all apps"
+    levels = (above.attestation_security, above.keymaster_security)
+    if SecurityLevel.SOFTWARE in levels:
+        yield "of software"
+    # It lives in the same KeyMint as what it vouches for, and can't vouch for a better one.
+    if max(leaf.attestation_security, leaf.keymaster_security) > min(levels):
+        yield "that is less secure than the key it vouches for"
+    root = above.hardware.root_of_trust
+    if root is None or root != leaf.hardware.root_of_trust:
+        yield "of another root of trust"
+    if not _is_same_app(above, leaf):
+        yield "of another app"
+
+
+def _is_same_app(above: KeyDescription, leaf: KeyDescription) -> bool:
+    """Tell whether packages and signers are the same; an update of the app may lie in between."""
+    one, other = above.software.application_id, leaf.software.application_id
+    return (
+        one is not None
+        and other is not None
+        and {name for name, _ in one.packages} == {name for name, _ in other.packages}
+        and set(one.digests) == set(other.digests)
+    )
+
+
+def serials(shape: Shape) -> tuple[str, ...]:
+    """Return the serials by which a later revocation can be found; most leaves have none of their own.
+
+    A root is known by its key, and is withdrawn by taking its anchor away.
+    """
+    found = [each.serial_hex for each in below_root(shape.chain, shape.anchored)]
+    if not found:
+        return ()
+    return tuple(found[1:] if found[0] in _WORTHLESS_SERIALS else found)

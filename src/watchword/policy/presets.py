@@ -1,0 +1,158 @@
+"""Offer ready-made policies; each line is justified in docs/policy.md."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from watchword.policy.expressions import AllOf, AnyOf
+from watchword.policy.interface import Claim, Policy, Rule
+from watchword.policy.rules.app_identity import AppIdentity
+from watchword.policy.rules.app_recognition import AppRecognition
+from watchword.policy.rules.attest_key import AttestKey
+from watchword.policy.rules.device_integrity import DeviceIntegrity
+from watchword.policy.rules.device_velocity import DeviceVelocity
+from watchword.policy.rules.hardware_security import HardwareSecurity
+from watchword.policy.rules.key_origin import KeyOrigin
+from watchword.policy.rules.key_purpose import KeyPurpose
+from watchword.policy.rules.minimum_app_version import MinimumAppVersion
+from watchword.policy.rules.patch_level import PatchLevel
+from watchword.policy.rules.provisioning import RemoteProvisioning
+from watchword.policy.rules.receipt import Receipt
+from watchword.policy.rules.revocation_known import RevocationKnown
+from watchword.policy.rules.risk_metric import RiskMetric
+from watchword.policy.rules.suspension import Suspension
+from watchword.policy.rules.verified_boot import VerifiedBoot
+from watchword.vocabulary import Level
+
+_APP: Final[tuple[Rule, ...]] = (AppIdentity(), MinimumAppVersion())
+"""Whose app it is: no policy does without."""
+
+_KEY: Final[tuple[Rule, ...]] = (HardwareSecurity(), KeyOrigin(), KeyPurpose())
+"""A key that nobody can copy off the device."""
+
+STRICT: Final = Policy(
+    "strict",
+    {
+        Level.HARDWARE: AllOf(
+            (
+                *_APP,
+                *_KEY,
+                AttestKey(),
+                VerifiedBoot(),
+                PatchLevel(system=3, vendor=6),
+                RemoteProvisioning(),
+                Suspension(),
+                RevocationKnown(),
+                Receipt(),
+                RiskMetric(most=5),
+                DeviceVelocity(most=3),
+            )
+        ),
+    },
+)
+"""For what must not fall into wrong hands, at the price of older phones and of outages at Google."""
+
+BALANCED: Final = Policy(
+    "balanced",
+    {
+        Level.HARDWARE: AllOf(
+            (
+                *_APP,
+                *_KEY,
+                AttestKey(),
+                VerifiedBoot(),
+                PatchLevel(),
+                Suspension(),
+                RevocationKnown(needed=False),
+                Receipt(),
+                RiskMetric(most=20),
+                DeviceVelocity(most=10),
+            )
+        ),
+        Level.VERIFIED: AllOf(
+            (*_APP, DeviceIntegrity(), AppRecognition(), DeviceVelocity(most=10)),
+        ),
+    },
+    unchecked=frozenset(
+        {
+            Claim.PROVISIONING,
+            Claim.LICENSING,
+            Claim.SDK_VERSION,
+            Claim.RECENT_ACTIVITY,
+            Claim.APP_ACCESS_RISK,
+            Claim.PLAY_PROTECT,
+            Claim.DEVICE_RECALL,
+        }
+    ),
+)
+"""What a genuine app on a device in its maker's state fulfils, whatever its age: the default."""
+
+INCLUSIVE: Final = Policy(
+    "inclusive",
+    {
+        Level.HARDWARE: AllOf(
+            (
+                *_APP,
+                *_KEY,
+                AttestKey(),
+                VerifiedBoot(),
+                PatchLevel(system=12),
+                Suspension(),
+                RevocationKnown(needed=False),
+                Receipt(needed=False),
+                RiskMetric(most=50),
+                DeviceVelocity(most=20),
+            )
+        ),
+        Level.VERIFIED: BALANCED.levels[Level.VERIFIED],
+        Level.SOFTWARE: AnyOf(
+            (
+                AllOf(
+                    (
+                        *_APP,
+                        *_KEY,
+                        AttestKey(),
+                        VerifiedBoot(any_boot_key=True),
+                        PatchLevel(),
+                        Suspension(),
+                        RevocationKnown(needed=False),
+                        Receipt(needed=False),
+                        RiskMetric(most=50),
+                        DeviceVelocity(most=20),
+                    )
+                ),
+                AllOf(
+                    (
+                        *_APP,
+                        DeviceIntegrity(),
+                        AppRecognition(sideloaded=True),
+                        DeviceVelocity(most=20),
+                    )
+                ),
+            )
+        ),
+    },
+    unchecked=BALANCED.unchecked,
+)
+"""Lets de-Googled and older devices in at level software; never an unlocked one, never another signer."""
+
+PRESETS: Final[Mapping[str, Policy]] = {
+    policy.name: policy for policy in (STRICT, BALANCED, INCLUSIVE)
+}
+"""The policies that may be named in ``watchword.yaml``."""
+
+_RECORDED_LEVELS: Final[Mapping[Level, Rule]] = {
+    Level.HARDWARE: AllOf((*_APP, *_KEY, VerifiedBoot())),
+    Level.VERIFIED: AllOf((*_APP, DeviceIntegrity(), AppRecognition())),
+}
+
+RECORDED: Final = Policy(
+    "recorded",
+    _RECORDED_LEVELS,
+    unchecked=frozenset(Claim).difference(
+        *(rule.accounts_for for rule in _RECORDED_LEVELS.values())
+    ),
+)
+"""What recorded evidence of real devices is compared by: old phones, and nobody counts instances.
+
+It isn't offered in ``watchword.yaml``, since it passes over suspended certificates and receipts.
+"""

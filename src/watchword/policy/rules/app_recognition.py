@@ -1,0 +1,44 @@
+"""Judge whether Google Play recognises the app."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from watchword.attestation.claims import UnverifiedClaims
+from watchword.attestation.interface import AppRegistration
+from watchword.policy.interface import Circumstances, Claim, Finding
+from watchword.policy.parameters import parameter
+from watchword.policy.play_words import (
+    APP_RECOGNITION,
+    PLAY_RECOGNIZED,
+    UNRECOGNIZED_VERSION,
+    listed,
+    without_verdicts,
+)
+from watchword.reasons import Reason, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class AppRecognition:
+    """Require that Google Play knows the app as one that it distributes, byte by byte.
+
+    An app that you also distribute elsewhere isn't known; sideloaded, it is told by its signing
+    certificate alone, for which ``app_identity`` must stand beside this rule.
+    """
+
+    accounts_for: ClassVar[frozenset[Claim]] = frozenset({Claim.APP_RECOGNITION})
+
+    sideloaded: bool = parameter(
+        "let versions pass that Play doesn't know (UNRECOGNIZED_VERSION)", default=False
+    )
+
+    def judge(
+        self, claims: UnverifiedClaims, app: AppRegistration | None, circumstances: Circumstances
+    ) -> Finding:
+        """Compare Google's verdict on the app."""
+        if claims.play is None:
+            return without_verdicts(Reason.POLICY_APP_RECOGNITION)
+        got = claims.play.app_recognition
+        if got == PLAY_RECOGNIZED or (self.sideloaded and got == UNRECOGNIZED_VERSION):
+            return Finding()
+        detail = f"got {listed([got], APP_RECOGNITION)}, expected {PLAY_RECOGNIZED}"
+        return Finding((Refusal(Reason.POLICY_APP_RECOGNITION, detail),))

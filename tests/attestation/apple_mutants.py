@@ -1,0 +1,250 @@
+"""Bend App Attest attestations and assertions."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import cbor2
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+from cryptography.hazmat.primitives.hashes import SHA256
+from tests.attestation import forge
+from tests.attestation.bending import (
+    bent_expectations,
+    certificate_mutants,
+    flips,
+    issued_under,
+    negated,
+    orders,
+    own_key,
+    signed_by_own_key,
+    with_extensions_of,
+    with_own_key,
+)
+from tests.attestation.mutants import Case, Meaning, Mutant
+
+from watchword.attestation.interface import AppAttestAttestation, AppleApp, AppRegistration
+from watchword.vocabulary import AppAttestEnvironment
+
+
+def authenticator_data_mutants(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield authenticator data that names another app, counter or environment."""
+    yield "other app", b"\x00" * 32 + raw[32:]
+    counter = int.from_bytes(raw[33:37], "big")
+    for other in {0, 1, 2**31, 2**32 - 1, counter + 1, max(counter - 1, 0)} - {counter}:
+        kind = "counter back" if other < counter else "counter ahead"
+        yield kind, raw[:33] + other.to_bytes(4, "big") + raw[37:]
+    for environment in AppAttestEnvironment:
+        if len(raw) > 53 and environment.value != raw[37:53]:
+            yield "other environment", raw[:37] + environment.value + raw[53:]
+    for flag in range(8):
+        yield "other flags", raw[:32] + bytes([raw[32] ^ 1 << flag]) + raw[33:]
+
+
+def object_mutants(case: Case, positions: int, others: Sequence[Case] = ()) -> Iterator[Mutant]:
+    """Yield mutants of an attestation object."""
+    evidence = case.evidence
+    assert isinstance(evidence, AppAttestAttestation)
+    data, document = evidence.attestation, cbor2.loads(evidence.attestation)
+    statement, raw = document["attStmt"], document["authData"]
+    leaf, intermediate = statement["x5c"]
+
+    def put(kind: str, bent: bytes | dict[str, Any], meaning: Meaning = Meaning.SIGNED) -> Mutant:
+        attestation = bent if isinstance(bent, bytes) else cbor2.dumps(bent)
+        return Mutant(kind, replace(evidence, attestation=attestation), case.expected, meaning)
+
+    regions = {"authenticator data": raw, "leaf": leaf, "intermediate": intermediate}
+    for region, content in regions.items():
+        start = data.index(content)
+        for bent in flips(data, start, start + len(content), 4 * positions):
+            yield put(region, bent)
+    for bent in flips(data, 0, len(data), 4 * positions):
+        if statement["receipt"] in bent:
+            yield put("anywhere but the receipt", bent)
+    for bent in flips(evidence.key_id, 0, len(evidence.key_id), positions):
+        yield Mutant("key id", replace(evidence, key_id=bent), case.expected)
+    for size in range(0, len(data), 1 + len(data) // (4 * positions)):
+        yield put("truncated", data[:size])
+    yield put("bytes behind", data + b"\x00")
+    for kind, bent in authenticator_data_mutants(raw):
+        yield put(kind, {**document, "authData": bent})
+    yield put("member added", {**document, "more": 1}, Meaning.UNSIGNED)
+    added = {**document, "attStmt": {**statement, "more": b"1"}}
+    yield put("member added", added, Meaning.UNSIGNED)
+    yield from _certificate_mutants(case, document, positions)
+    yield from _receipt_mutants(case, document, positions)
+    yield from _spliced_objects(case, document, others)
+    yield from _forged_objects(case, statement)
+    yield from _apple_expectations(case)
+
+
+def _certificate_mutants(case: Case, document: dict[str, Any], positions: int) -> Iterator[Mutant]:
+    evidence, statement = case.evidence, document["attStmt"]
+    assert isinstance(evidence, AppAttestAttestation)
+    leaf, intermediate = statement["x5c"]
+
+    def chained(kind: str, *x5c: bytes, meaning: Meaning = Meaning.SIGNED) -> Mutant:
+        data = cbor2.dumps({**document, "attStmt": {**statement, "x5c": list(x5c)}})
+        return Mutant(kind, replace(evidence, attestation=data), case.expected, meaning)
+
+    for kind, order in orders(statement["x5c"]):
+        yield chained("dropped" if kind == "root dropped" else kind, *order)
+    for kind, bent, meaning in certificate_mutants(leaf, positions):
+        yield chained(f"leaf: {kind}", bent, intermediate, meaning=meaning)
+    for kind, bent, meaning in certificate_mutants(intermediate, positions):
+        yield chained(f"intermediate: {kind}", leaf, bent, meaning=meaning)
+    yield chained("extensions moved", with_extensions_of(leaf, intermediate), intermediate)
+    yield chained("extensions moved", leaf, with_extensions_of(intermediate, leaf))
+    below = signed_by_own_key(leaf)
+    yield chained("issuer replaced", below, with_own_key(intermediate))
+
+
+def _receipt_mutants(case: Case, document: dict[str, Any], positions: int) -> Iterator[Mutant]:
+    evidence, statement = case.evidence, document["attStmt"]
+    assert isinstance(evidence, AppAttestAttestation)
+    receipt = statement["receipt"]
+    bent = [
+        *(("receipt bent", data) for data in flips(receipt, 0, len(receipt), 8 * positions)),
+        *(("receipt truncated", receipt[:size]) for size in range(1, len(receipt), 97)),
+        ("receipt bytes behind", receipt + b"\x00"),
+        ("receipt replaced", b"receipt"),
+    ]
+    for kind, data in bent:
+        bytes_ = cbor2.dumps({**document, "attStmt": {**statement, "receipt": data}})
+        mutant = replace(evidence, attestation=bytes_)
+        yield Mutant(kind, mutant, case.expected, Meaning.RECEIPT)
+    for absent in (b"", None, 1, [receipt]):
+        bytes_ = cbor2.dumps({**document, "attStmt": {**statement, "receipt": absent}})
+        yield Mutant("receipt absent", replace(evidence, attestation=bytes_), case.expected)
+
+
+def _spliced_objects(
+    case: Case, document: dict[str, Any], others: Sequence[Case]
+) -> Iterator[Mutant]:
+    """Yield objects with a part of another one."""
+    evidence = case.evidence
+    assert isinstance(evidence, AppAttestAttestation)
+    statement = document["attStmt"]
+    for other in others:
+        assert isinstance(other.evidence, AppAttestAttestation)
+        theirs = cbor2.loads(other.evidence.attestation)
+        their_leaf, _ = theirs["attStmt"]["x5c"]
+        x5c = [their_leaf, statement["x5c"][1]]
+        parts = (
+            {**document, "authData": theirs["authData"]},
+            {**document, "attStmt": {**statement, "x5c": x5c}},
+            {**document, "attStmt": theirs["attStmt"]},
+            theirs,
+        )
+        for bent in parts:
+            data = cbor2.dumps(bent)
+            for key_id in (evidence.key_id, other.evidence.key_id):
+                # The other's own evidence, under the same challenge, is not bent: it is genuine.
+                whole = bent is theirs and key_id == other.evidence.key_id
+                if not (whole and other.expected.binding == case.expected.binding):
+                    yield Mutant("spliced", AppAttestAttestation(data, key_id), case.expected)
+        receipt = theirs["attStmt"]["receipt"]
+        data = cbor2.dumps({**document, "attStmt": {**statement, "receipt": receipt}})
+        bent_evidence = replace(evidence, attestation=data)
+        yield Mutant("receipt of another", bent_evidence, case.expected, Meaning.RECEIPT)
+
+
+def _forged_objects(case: Case, statement: dict[str, Any]) -> Iterator[Mutant]:
+    """Yield objects that the attacker made: under an own vendor, and under Apple's own leaf as a CA."""
+    app = case.expected.app
+    assert app is not None
+    assert isinstance(app.identity, AppleApp)
+    leaf, intermediate = statement["x5c"]
+    made: dict[str, Any] = {
+        "binding": case.expected.binding,
+        "app_id": app.identity.app_id,
+        "aaguid": app.identity.environment.value,
+        "key": own_key(),
+        "receipt": statement["receipt"],
+    }
+    ours = _own_apple().evidence(**made)
+    yield Mutant("own vendor", ours, case.expected)
+    document = cbor2.loads(ours.attestation)
+    own_leaf = document["attStmt"]["x5c"][0]
+    for kind, issuer in (("own vendor", intermediate), ("leaf used as a CA", leaf)):
+        for forged in (own_leaf, issued_under(own_leaf, issuer)):
+            x5c = {**document["attStmt"], "x5c": [forged, issuer]}
+            bent = replace(ours, attestation=cbor2.dumps({**document, "attStmt": x5c}))
+            yield Mutant(kind, bent, case.expected)
+
+
+@cache
+def _own_apple() -> forge.Apple:
+    return forge.apple()
+
+
+def _apple_expectations(case: Case) -> Iterator[Mutant]:
+    app = case.expected.app
+    assert app is not None
+    assert isinstance(app.identity, AppleApp)
+    for identity in (
+        replace(app.identity, bundle_id=app.identity.bundle_id + "x"),
+        replace(app.identity, team_id="OTHER12345"),
+    ):
+        yield from bent_expectations(case, replace(app, identity=identity))
+    for environment in AppAttestEnvironment:
+        if environment is not app.identity.environment:
+            other = replace(app, identity=replace(app.identity, environment=environment))
+            bent = replace(case.expected, app=other)
+            yield Mutant("expected: other environment", case.evidence, bent)
+
+
+@dataclass(frozen=True)
+class AssertionCase:
+    """Hold an assertion with all that it is verified against."""
+
+    assertion: bytes
+    client_data_hash: bytes
+    public_key: bytes
+    app: AppRegistration
+
+
+def assertion_mutants(
+    case: AssertionCase, positions: int, others: Sequence[AssertionCase] = ()
+) -> Iterator[tuple[str, AssertionCase, Meaning]]:
+    """Yield mutants of an assertion, and of what it is verified against."""
+    data, document = case.assertion, cbor2.loads(case.assertion)
+    raw, signature = document["authenticatorData"], document["signature"]
+
+    def put(kind: str, bent: bytes | dict[str, Any]) -> tuple[str, AssertionCase, Meaning]:
+        assertion = bent if isinstance(bent, bytes) else cbor2.dumps(bent)
+        return kind, replace(case, assertion=assertion), Meaning.SIGNED
+
+    for region, content in document.items():
+        start = data.index(content)
+        for bent in flips(data, start, start + len(content), 8 * positions):
+            yield put(region, bent)
+    for bent in flips(data, 0, len(data), 8 * positions):
+        yield put("anywhere", bent)
+    for size in range(len(data)):
+        yield put("truncated", data[:size])
+    for kind, bent in authenticator_data_mutants(raw):
+        yield put(kind, {**document, "authenticatorData": bent})
+    for other in others:
+        theirs = cbor2.loads(other.assertion)
+        yield put("spliced", {**document, "signature": theirs["signature"]})
+        if theirs["authenticatorData"] != raw:  # Equal where the app and the counter are.
+            yield put("spliced", {**document, "authenticatorData": theirs["authenticatorData"]})
+        yield "other key", replace(case, public_key=other.public_key), Meaning.SIGNED
+        yield "evidence of another", replace(case, assertion=other.assertion), Meaning.SIGNED
+    yield "other key", replace(case, public_key=forge.spki(own_key())), Meaning.SIGNED
+    nonce = hashlib.sha256(raw + case.client_data_hash).digest()
+    for message in (nonce, raw + case.client_data_hash, case.client_data_hash):
+        forged = own_key().sign(message, ECDSA(SHA256()))
+        yield put("signed by another", {**document, "signature": forged})
+    for bent in flips(case.client_data_hash, 0, len(case.client_data_hash), positions):
+        yield "other challenge", replace(case, client_data_hash=bent), Meaning.SIGNED
+    app = replace(case.app, identity=AppleApp("OTHER12345", "org.example.x"))
+    yield "expected: other app", replace(case, app=app), Meaning.SIGNED
+    negated_signature = negated(signature)
+    assert negated_signature is not None
+    free = cbor2.dumps({**document, "signature": negated_signature})
+    yield "ECDSA s negated", replace(case, assertion=free), Meaning.UNSIGNED
+    added = cbor2.dumps({**document, "more": 1})
+    yield "member added", replace(case, assertion=added), Meaning.UNSIGNED
