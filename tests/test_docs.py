@@ -30,6 +30,8 @@ try:
     answer = urllib.request.urlopen(sys.argv[-1])
 except urllib.error.HTTPError as error:
     answer = error
+except urllib.error.URLError:
+    sys.exit(7)
 print("HTTP/1.1", answer.status)
 print(answer.headers, answer.read().decode())' "$@"; }}
 """
@@ -116,7 +118,8 @@ def test_the_example_runs_as_its_page_says(tmp_path: Path) -> None:
         (tmp_path / name_).write_text(text.replace("8440", str(moved["8440"])))
     page = (folder / "README.md").read_text(encoding="utf-8")
     (script,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-    script = script.replace("9000", str(moved["9000"]))
+    for old, new in moved.items():
+        script = script.replace(old, str(new))
     script = re.sub(r"(export PATH=|cd ).*\n", "", script)
     done = subprocess.run(
         ["bash", "-mc", PREAMBLE.format(bin=Path(sys.executable).parent) + script + "\nwait\n"],

@@ -253,6 +253,14 @@ class ChallengeUse:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceLimit:
+    """Let one more instance of a device enrol after at most so many since an instant."""
+
+    since: datetime
+    most: int
+
+
 class InstanceStore(Protocol):
     """Keep instances, used challenges and the audit trail, in transactions.
 
@@ -266,9 +274,11 @@ class InstanceStore(Protocol):
         instance: Instance,
         audit: AuditEntry,
         receipt: StoredReceipt | None = None,
-    ) -> None:
-        """Consume the challenge and add the instance, and its receipt if there is one.
+        limit: DeviceLimit | None = None,
+    ) -> int | None:
+        """Consume the challenge, add the instance and its receipt, return None.
 
+        :param limit: when its device has more instances by now, nothing is written, and their count returned.
         :raises RefusedError: ``challenge.used`` when the nonce was used before (of several racing
             for it exactly one wins), ``instance.exists`` when the attested key is enrolled.
         """
@@ -311,6 +321,7 @@ class InstanceStore(Protocol):
     async def due_receipts(self, app: str, now: datetime, limit: int) -> Sequence[StoredReceipt]:
         """Return at most ``limit`` receipts of an app's instances that are due, the longest due first.
 
+        One that is due in more than 40 days was planned by a clock that ran ahead, and is due too.
         A revocation drops the receipt of its instance.
         """
 

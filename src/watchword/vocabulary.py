@@ -11,7 +11,7 @@ class Level(StrEnum):
 
     ``hardware``: a key in a TEE, StrongBox or Secure Enclave under a vendor's root.
     ``verified``: a vendor's verdict without an attested key.
-    ``software``: only the app's own word.
+    ``software``: a genuine key or verdict on a system that nobody vouches for, or that is too old.
     ``none``: nothing, or something that was refused.
     """
 

@@ -2,13 +2,16 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.adapters.loopback import Answer, response, self_signed, serving
 
 from watchword.adapters.fetcher import HttpxFetcher
+from watchword.adapters.fetcher.client import _headers
 from watchword.ports import FetchRequest, FetchResponse
 from watchword.reasons import Reason, UnavailableError
 
@@ -73,6 +76,17 @@ def test_answer_comes_back_whole() -> None:
     assert b"authorization: do-not-tell" in heads[0].lower()
     assert b"accept-encoding: identity" in heads[0].lower()
     assert SECRET not in repr(FetchRequest("GET", "https://a", {"authorization": SECRET}, b"x"))
+
+
+def test_thousands_of_headers_take_no_time() -> None:
+    """Each is read once: a server that sends many holds up nobody else."""
+    lines = [f"x{number}: a" for number in range(5000)]
+    got = fetched(says(response(b"", *lines)))
+    assert len(got.headers) >= 5000
+    named = httpx.Headers([(f"x{number}", "a") for number in range(10_000)])
+    started = time.process_time()
+    assert len(_headers(named)) == 10_000
+    assert time.process_time() - started < 1
 
 
 def test_body_is_sent() -> None:

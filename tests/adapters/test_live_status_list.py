@@ -427,6 +427,16 @@ def test_disk_that_refuses_the_copy_takes_no_revocation(tmp_path: Path) -> None:
     assert bench.list.revoked() == ["a1"]
 
 
+def test_nobody_is_asked_all_the_time_however_short_lists_last(tmp_path: Path) -> None:
+    """The least pause holds for whatever ``max_age``."""
+    bench = Bench(tmp_path / "status.json", max_age=1)
+    bench.vendor.headers = {"cache-control": "max-age=3600"}
+    for _ in range(121):
+        bench.refresh()
+        bench.pass_by(1)
+    assert len(bench.vendor.requests) == 3
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -205,6 +205,19 @@ def test_exhausted_quota_is_waited_for(header: str, pause: int) -> None:
     assert internet.count("playintegrity") == 2
 
 
+def test_a_clock_that_is_set_right_ends_the_pause() -> None:
+    """What a clock two days ahead noted doesn't keep anybody out for two days, nor does its access token."""
+    internet, decoder = world()
+    internet.clock.advance(2 * 86400)
+    internet.bend = always(429)
+    with pytest.raises(UnavailableError):
+        asyncio.run(decoder.decode(PACKAGE, TOKEN))
+    internet.clock.advance(-2 * 86400)
+    internet.bend = lambda _, answer: answer
+    assert json.loads(asyncio.run(decoder.decode(PACKAGE, TOKEN))) == PAYLOAD
+    assert internet.count("oauth2") == 2
+
+
 @pytest.mark.parametrize(
     "bend",
     [

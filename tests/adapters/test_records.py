@@ -23,7 +23,7 @@ def kept(directory: Path) -> list[str]:
 
 @pytest.fixture
 def records(tmp_path: Path) -> RecordDirectory:
-    """Return an empty directory with room for 40 lines, 10 of them refusals."""
+    """Return an empty directory with room for 30 enrolments and 10 refusals."""
     return RecordDirectory(tmp_path / "records", keep=30 * DAY, max_bytes=40 * len(LINE))
 
 
@@ -88,7 +88,7 @@ def test_old_days_go(records: RecordDirectory) -> None:
 def test_the_oldest_day_makes_room(records: RecordDirectory) -> None:
     """Files together never need more than they may."""
     for day in range(5):
-        for _ in range(20):
+        for _ in range(15):
             records.append(LINE, NOW + day * DAY, refused=False)
             total = sum(path.stat().st_size for path in record_files(records.directory))
             assert total <= records.max_bytes
@@ -97,38 +97,67 @@ def test_the_oldest_day_makes_room(records: RecordDirectory) -> None:
 
 def test_a_flood_of_refusals_pushes_out_no_enrolment(records: RecordDirectory) -> None:
     """Refusals have a quarter to themselves, old ones included; the rest of a flood isn't kept."""
-    for _ in range(20):
-        records.append(LINE, NOW, refused=False)
+    for day in range(2):
+        for _ in range(14):
+            records.append(LINE, NOW + day * DAY, refused=False)
     records.append(LINE, NOW, refused=True)
     written = 0
     for _ in range(50):
         try:
-            records.append(LINE, NOW + DAY, refused=True)
+            records.append(LINE, NOW + 2 * DAY, refused=True)
             written += 1
         except UnavailableError:
             continue
     assert written == 10
-    assert kept(records.directory) == ["2026-11-24.jsonl", "2026-11-25.refused.jsonl"]
-    assert len((records.directory / "2026-11-24.jsonl").read_bytes().splitlines()) == 20
+    # Nor does the next enrolment find its space taken, and push out the oldest ones.
+    for _ in range(2):
+        records.append(LINE, NOW + 2 * DAY, refused=False)
+    assert kept(records.directory) == [
+        "2026-11-24.jsonl",
+        "2026-11-25.jsonl",
+        "2026-11-26.jsonl",
+        "2026-11-26.refused.jsonl",
+    ]
+    assert len((records.directory / "2026-11-24.jsonl").read_bytes().splitlines()) == 14
 
 
-def test_enrolments_push_out_refusals(records: RecordDirectory) -> None:
-    """What strangers caused goes before what enrolled."""
+def test_enrolments_push_out_no_refusal(records: RecordDirectory) -> None:
+    """Why a phone was refused stays known however many others enrol."""
     for _ in range(10):
         records.append(LINE, NOW, refused=True)
-    records.append(LINE, NOW, refused=False)
-    for _ in range(30):
-        records.append(LINE, NOW + DAY, refused=False)
-    assert kept(records.directory) == ["2026-11-24.jsonl", "2026-11-25.jsonl"]
+    for number in range(40):
+        records.append(LINE, NOW + (number // 20) * DAY, refused=False)
+    assert kept(records.directory) == ["2026-11-24.refused.jsonl", "2026-11-25.jsonl"]
 
 
 def test_a_day_that_fills_the_space_alone_is_told(records: RecordDirectory) -> None:
     """Nothing older is left to remove: what came first that day stays."""
-    for _ in range(40):
+    for _ in range(30):
         records.append(LINE, NOW, refused=False)
     with pytest.raises(UnavailableError, match="no room"):
         records.append(LINE, NOW, refused=False)
-    assert (records.directory / "2026-11-24.jsonl").stat().st_size == 40 * len(LINE)
+    assert (records.directory / "2026-11-24.jsonl").stat().st_size == 30 * len(LINE)
+
+
+def test_trouble_names_the_file(records: RecordDirectory) -> None:
+    """So that whoever reads the log knows where to look."""
+    (records.directory / "2026-11-24.jsonl").mkdir(parents=True)
+    records.directory.chmod(0o700)
+    with pytest.raises(UnavailableError, match=r"2026-11-24\.jsonl: Is a directory"):
+        records.append(LINE, NOW, refused=False)
+
+
+@pytest.mark.parametrize("day", ["2026-01-01", "2026-11-23"])
+def test_directory_named_like_a_day_stops_nothing(records: RecordDirectory, day: str) -> None:
+    """It can't be removed, whether its day is too old or its space is needed."""
+    (records.directory / f"{day}.jsonl").mkdir(parents=True)
+    records.directory.chmod(0o700)
+    for _ in range(30):
+        records.append(LINE, NOW, refused=False)
+    with pytest.raises(UnavailableError, match="no room"):
+        records.append(LINE, NOW, refused=False)
+    records.forget_expired(NOW)
+    assert kept(records.directory) == ["2026-11-24.jsonl"]
 
 
 def test_half_a_line_of_a_killed_process_spoils_only_itself(records: RecordDirectory) -> None:
@@ -166,7 +195,7 @@ def test_what_others_wrote_counts(records: RecordDirectory) -> None:
     """Another process's records are seen after a while, and the space holds for all together."""
     other = RecordDirectory(records.directory, records.keep, records.max_bytes)
     records.append(LINE, NOW, refused=False)
-    for _ in range(39):
+    for _ in range(29):
         other.append(LINE, NOW, refused=False)
     with pytest.raises(UnavailableError):
         records.append(LINE, NOW + timedelta(seconds=11), refused=False)

@@ -17,7 +17,7 @@ from watchword.adapters.store.database import MAX_WAITING, TROUBLE_SECONDS
 from watchword.adapters.store.rows import audit_row, instance_row, microseconds
 from watchword.adapters.store.schema import MIGRATIONS, SchemaError
 from watchword.adapters.store.sqlite import SqliteStore
-from watchword.ports import AuditEntry, ChallengeUse, Instance, StoredReceipt
+from watchword.ports import AuditEntry, ChallengeUse, DeviceLimit, Instance, StoredReceipt
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Level
 
@@ -287,6 +287,28 @@ def test_instances_of_a_device_are_counted(store: SqliteStore) -> None:
     assert count(bytes([2] * 32), NOW) == 0
 
 
+def test_limit_is_counted_in_the_transaction(store: SqliteStore) -> None:
+    """Beyond it nothing is written, the challenge included; others' instances don't count."""
+    limit = DeviceLimit(NOW, 1)
+    other = replace(instance("other"), device_key=bytes([1] * 32))
+    old = replace(instance("old"), enrolled_at=NOW - timedelta(microseconds=1))
+    for made in (other, old):
+        run(lambda made=made: store.enrol(use(made.id.encode()), made, audit()))  # type: ignore[misc]
+
+    def enrol(name: str, limit: DeviceLimit | None = limit) -> int | None:
+        return run(lambda: store.enrol(use(name.encode()), instance(name), audit(), limit=limit))
+
+    assert [enrol("a"), enrol("b")] == [None, None]
+    before = run(lambda: store.audit_entries(100))
+    assert enrol("c") == 2
+    assert run(lambda: store.find("c")) is None
+    assert run(lambda: store.audit_entries(100)) == before
+    assert enrol("c", DeviceLimit(NOW, 2)) is None
+    assert enrol("d", None) is None
+    nobody = replace(instance("e"), device_key=None)
+    assert run(lambda: store.enrol(use(b"e"), nobody, audit(), limit=DeviceLimit(NOW, 0))) is None
+
+
 def test_instances_are_found_by_their_certificates(store: SqliteStore) -> None:
     """By any certificate of the chain, whole serials alone, not revoked, at most as many as wanted."""
     for number in range(5):
@@ -343,6 +365,10 @@ def test_receipts_come_when_they_are_due(store: SqliteStore) -> None:
     assert due("clinic", 5) == ["b", "a"]
     assert due("clinic", 5, 1) == ["b"]
     assert due("other", 9) == ["c"]
+    # A clock that ran ahead planned them; by the right one they would wait for months.
+    assert due("clinic", -41 * 86400) == ["b", "a"]
+    assert due("clinic", -41 * 86400, 1) == ["b"]
+    assert due("clinic", -39 * 86400) == []
     assert run(lambda: store.due_receipts("other", NOW + timedelta(days=1), 1)) == [
         receipt("c", 4, "other")
     ]

@@ -94,6 +94,7 @@ PLAY = some(
     app_access_risk=st.none() | SETS,
     play_protect=st.none() | TEXT,
     recalled=st.none() | SETS,
+    testing=st.booleans(),
 )
 CLAIMS = some(
     UnverifiedClaims,

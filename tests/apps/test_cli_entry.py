@@ -1,7 +1,10 @@
 """Show how the command line starts, and how it ends when something is missing or interrupted."""
 
+import os
 import subprocess
 import sys
+
+import pytest
 
 BLOCKED = """
 import sys
@@ -38,3 +41,19 @@ def test_help_needs_no_command_to_be_imported() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "demo" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["schema"], ["--help"], ["policy", "--help"]])
+def test_reader_that_goes_away_is_no_failure(command: list[str]) -> None:
+    """``watchword schema | head -1`` ends well, and without a word."""
+    read, write = os.pipe()
+    os.close(read)
+    code = f"import sys; sys.argv = ['watchword', *{command!r}]\n"
+    code += "from watchword.apps.cli.entry import run\nrun()\n"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -215,7 +215,7 @@ def test_long_listing_says_how_it_goes_on(running: Running) -> None:
         running.enrol(f"listed-{number}-AAAAAAAAAAAA")
     first = running.call("instances", "list", "--limit", "2")
     header, *rows = first.stdout.splitlines()
-    assert header.split() == ["instance", "state", "app", "version", "renewed"]
+    assert header.split() == ["instance", "state", "level", "app", "version", "renewed"]
     assert len(rows) == 2
     assert max(map(len, rows)) <= 80
     last = rows[-1].split()[0]

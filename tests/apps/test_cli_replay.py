@@ -123,6 +123,12 @@ def test_a_service_records_and_its_records_replay(service: Service, config: Path
     assert shown.exit_code == 0
     assert instance in shown.output
     assert shown.output.count("same") == 4
+    # A file by its name is of the same lab.
+    named = run(config, settings.service.records / names[0])
+    assert named.exit_code == 0, named.output
+    # Beside no deployment, or one with a fault, nobody knows that lab.
+    config.write_text("version: 2\n", encoding="utf-8")
+    assert run(config, settings.service.records / names[0]).exit_code == 1
 
 
 def test_a_service_forgets_old_records_by_itself(service: Service, config: Path) -> None:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,18 +33,12 @@ service:
 trust:
   anchors: [lab]
   formats: [rasp-verdict]
-policy:
-  base: balanced
-  levels:
-    verified:
-      any:
-        - all: [app_identity, minimum_app_version, device_integrity, app_recognition]
-        - provider_verdict: {{member: clean, equals: true}}
-apps:
+{policy}apps:
   android:
     platform: android
     package: com.example.clinic
     signing_digests: ["{digest}"]
+    minimum_version: 100
 apis:
   clinic:
     audience: {audience}
@@ -57,6 +53,17 @@ apis:
 # The example's vendor key comes from this text; it vouches for nothing but the example.
 _SECRET = hashlib.sha256(b"Example Shield, for tests only").digest()
 VENDOR = ec.derive_private_key(int.from_bytes(_SECRET), ec.SECP256R1())
+
+
+def policy_of(page: str) -> str:
+    """Return the policy of a page that lets a provider's verdict in."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = [
+        textwrap.dedent(block)
+        for block in re.findall(r"^ *```yaml\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    ]
+    (found,) = [block for block in blocks if "provider_verdict" in block]
+    return found
 
 
 class ShieldedPhone:
@@ -114,7 +121,9 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     file = tmp_path / "watchword.yaml"
     with upstream() as port:
         ports = {"service": free_port(), "api": free_port(), "upstream": port}
-        text = CONFIG.format(**ports, digest="ab" * 32, audience=AUDIENCE)
+        text = CONFIG.format(
+            **ports, digest="ab" * 32, audience=AUDIENCE, policy=policy_of("policy.md")
+        )
         file.write_text(text, encoding="utf-8")
         with running(file) as (where, _):
             yield f"http://{where['service']}"
@@ -139,3 +148,8 @@ def test_own_format_in_a_running_deployment(service: str) -> None:
         with pytest.raises(EvidenceRefusedError) as caught:
             hooked.enrol()
         assert "policy.provider_verdict" in caught.value.problem.reasons
+
+
+def test_both_pages_show_the_policy_that_was_just_used() -> None:
+    """What a reader pastes from either is what the deployment above ran with."""
+    assert policy_of("formats/own.md") == policy_of("policy.md")

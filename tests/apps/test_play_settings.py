@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from tests.enrolment.simulators import MovableClock, SeededEntropy
 
+from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.formats import formats_of
 from watchword.apps.play import PlayKeyError, lab_play_keys, play_decoders_of, play_keys_of
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
-from watchword.apps.wiring import trust_of
+from watchword.apps.wiring import play_fetcher_of, service_of, trust_of
 from watchword.lab.google_play import GooglePlay
 from watchword.ports import FetchRequest, FetchResponse
 from watchword.reasons import WatchwordError
@@ -93,9 +94,25 @@ def test_account_of_the_cloud_console_is_read(files: Path) -> None:
     settings = configured(files, {"service_account": "account.json"})
     decoders = play_decoders_of(settings, NoInternet(), MovableClock())
     assert repr(decoders[PACKAGE]) == (
-        "GooglePlayDecoder(account='decoder@clinic.iam.gserviceaccount.com')"
+        "BoundedDecoder(GooglePlayDecoder(account='decoder@clinic.iam.gserviceaccount.com'))"
     )
     assert play_keys_of(settings) == {}
+
+
+def test_google_decoder_has_connections_of_its_own(files: Path) -> None:
+    """Strangers keep those busy with what looks like tokens: the status list comes over others."""
+    settings = configured(files, {"service_account": "account.json"})
+    clock = MovableClock()
+    service = service_of(
+        settings, clock=clock, entropy=SeededEntropy(), refusal_log=MemoryRefusalLog(clock)
+    )
+    vendors = service.context.vendors
+    service.context.store.close()
+    assert vendors.fetcher is not None
+    assert vendors.play_fetcher is not None
+    assert vendors.fetcher is not vendors.play_fetcher
+    assert play_fetcher_of(configured(files, KEYS)) is None
+    assert play_fetcher_of(configured(files, None)) is None
 
 
 def test_app_without_the_section_has_neither(files: Path) -> None:

@@ -21,8 +21,9 @@ from tests.policy.genuine import (
     with_boot,
 )
 
-from watchword.apps.cli.console import EXIT_USAGE
+from watchword.apps.cli.console import EXIT_USAGE, fail
 from watchword.apps.cli.main import cli
+from watchword.apps.cli.paragraphs import hanging
 from watchword.apps.evidence.claims_document import claims_to_document
 from watchword.apps.evidence.records import (
     WITHHELD,
@@ -31,8 +32,9 @@ from watchword.apps.evidence.records import (
     VerificationRecord,
     record_to_line,
 )
+from watchword.apps.policy_files.differences import MAX_UNREADABLE, Tally, compare
 from watchword.apps.policy_files.samples import APPS, SAMPLES
-from watchword.apps.settings import ConfigurationError
+from watchword.apps.settings import ConfigurationError, load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.attestation.claims import BootState, PatchLevels, UnverifiedClaims
 from watchword.policy.interface import Circumstances, Verdict
@@ -474,3 +476,44 @@ def test_diff_reads_a_directory_of_records(tmp_path: Path) -> None:
     assert "a\\x1b[2Jb" in done.stdout
     assert "\x1b" not in done.stdout
     assert done.stderr == ""
+
+
+def test_what_a_file_is_called_does_not_reach_the_terminal_as_it_is(tmp_path: Path) -> None:
+    """Who can name a file must not move the cursor of who reads of it."""
+    file = records(tmp_path, record(ANDROID))
+    odd = file.rename(tmp_path / "a\x1b[2Jb.jsonl")
+    odd.write_bytes(odd.read_bytes() + b"{broken\n")
+    own = tmp_path / "c\x1b[31md.yaml"
+    own.write_text("policy: balanced\n", encoding="utf-8")
+    diff = watchword("policy", "diff", own, own, "--records", odd)
+    assert (diff.exit_code, "left out" in diff.stderr) == (0, True)
+    assert "a\\x1b[2Jb.jsonl:2" in diff.stderr
+    shown = watchword("policy", "show", own)
+    assert shown.exit_code == 0
+    assert "\x1b" not in diff.output + diff.stderr + shown.output
+    assert list(hanging("a\x1b[2Jb")) == ["a\\x1b[2Jb"]
+
+
+def test_error_about_a_file_does_not_reach_the_terminal_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lines of the explanation stay lines."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(tmp_path / "e\x1b[2J.yaml")
+    assert fail(caught.value) == EXIT_USAGE
+    told = capsys.readouterr().err
+    assert "\x1b" not in told
+    assert len(told.splitlines()) > 2
+
+
+def test_diff_keeps_a_few_unreadable_lines_and_counts_the_others(tmp_path: Path) -> None:
+    """A file of anything else needs no memory for each of its lines."""
+    file = records(tmp_path, record(ANDROID))
+    file.write_bytes(file.read_bytes() + b"{broken\n" * 1000)
+    tally = Tally()
+    assert list(compare([str(file)], BALANCED, BALANCED, tally)) == []
+    assert (tally.unreadable, len(tally.first_unreadable)) == (1000, MAX_UNREADABLE)
+    done = watchword("policy", "diff", "balanced", "balanced", "--records", file, "--json")
+    assert sums(done)["unreadable"] == 1000
+    assert len(done.stderr.splitlines()) == MAX_UNREADABLE + 1
+    assert f"{1000 - MAX_UNREADABLE} more lines left out" in done.stderr

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.apps.test_settings import faults_of, write
+from tests.policy.genuine import ANDROID_APP, PLAY, TODAY
 
 from watchword.apps.cli.main import cli
 from watchword.apps.settings import load_settings
@@ -28,6 +29,7 @@ from watchword.policy.rules.licensing import Licensing
 from watchword.policy.rules.patch_level import PatchLevel
 from watchword.policy.rules.provisioning import RemoteProvisioning
 from watchword.policy.rules.verified_boot import VerifiedBoot
+from watchword.policy.service import appraise_unverified
 from watchword.vocabulary import Level
 
 ROOT = Path(__file__).parents[2]
@@ -147,8 +149,15 @@ def test_with_at_a_level_replaces_or_adds() -> None:
     assert rules["remote_provisioning"] == RemoteProvisioning()
     assert list(rules)[:-1] == list(rules_of(BALANCED, H))
     assert policy.levels[V] == BALANCED.levels[V]
-    assert Claim.PROVISIONING not in policy.unchecked
-    assert Claim.LICENSING in policy.unchecked
+    # At the other levels it is still left out, where evidence states it.
+    assert {Claim.PROVISIONING, Claim.LICENSING} <= policy.unchecked
+
+
+def test_a_rule_at_one_level_raises_no_alarm_at_another() -> None:
+    """Evidence that states what only a lower level looks at still reaches the higher one."""
+    policy = read({"base": "inclusive", "levels": {"software": {"with": ["licensing"]}}})
+    verdict = appraise_unverified(PLAY, ANDROID_APP, policy, TODAY)
+    assert (verdict.level, verdict.refusals) == (V, ())
 
 
 def test_with_at_a_level_of_alternatives_stands_beside_them() -> None:
@@ -173,7 +182,10 @@ def test_without_takes_a_rule_out_and_must_say_so() -> None:
     policy = read({"without": ["receipt"], "unchecked": ["receipt"]})
     assert "receipt" not in rules_of(policy, H)
     assert Claim.RECEIPT in policy.unchecked
-    at_level = {"levels": {"hardware": {"without": ["device_velocity"]}}}
+    at_level: dict[str, Any] = {"levels": {"hardware": {"without": ["device_velocity"]}}}
+    # That another level has the rule says nothing of this one.
+    assert set(faults(at_level)) == {("policy",)}
+    at_level["unchecked"] = ["device_velocity"]
     assert "device_velocity" in rules_of(read(at_level), V)
     assert "device_velocity" not in rules_of(read(at_level), H)
 

@@ -232,7 +232,7 @@ def test_enrolments_are_all_recorded() -> None:
 
 
 def test_a_full_disk_fails_no_enrolment() -> None:
-    """Trouble is logged when it begins and when it ends, and what was lost is counted."""
+    """Trouble is logged when it begins and when it ends, with what was lost; that isn't "left out"."""
     log = lab.MemoryLog(is_full=True)
     recorder = Recorder(log)
     accepted = appraisal(verdict=Verdict(Level.HARDWARE))
@@ -242,7 +242,24 @@ def test_a_full_disk_fails_no_enrolment() -> None:
         log.is_full = False
         recorder.record(accepted, "instance")
     assert [each["log_level"] for each in told] == ["warning", "info"]
-    assert record_from_line(log.lines[0]).left_out == 3
+    assert told[1]["lost"] == 3
+    # Replays say of what was left out that too many came at once.
+    assert record_from_line(log.lines[0]).left_out == 0
+
+
+def test_full_space_of_refusals_is_told_once() -> None:
+    """Enrolments that are recorded in between don't make the log tell it again and again."""
+    log = lab.MemoryLog()
+    recorder = Recorder(log)
+    accepted = appraisal(verdict=Verdict(Level.HARDWARE))
+    with structlog.testing.capture_logs() as told:
+        for _ in range(3):
+            log.is_full = True
+            recorder.record(accepted, None)
+            log.is_full = False
+            recorder.record(accepted, "instance")
+    assert [each["log_level"] for each in told] == ["warning"]
+    assert len(log.lines) == 3
 
 
 def test_claims_that_cannot_be_written_fail_no_enrolment() -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -27,6 +28,7 @@ from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.revocation import LiveStatusList, StatusList
 from watchword.adapters.store import SqliteStore
 from watchword.apps.cli.fetched import fetched
+from watchword.apps.service.service import _refresh_receipts
 from watchword.apps.service.upkeep import Chore, Upkeep
 from watchword.apps.service.vendors import VendorWork
 from watchword.apps.settings import load_settings
@@ -36,7 +38,7 @@ from watchword.attestation.interface import Trust
 from watchword.enrolment.receipts import ReceiptRefresh
 from watchword.enrolment.rejudgement import Rejudgement
 from watchword.lab.apple_server import AppleServer
-from watchword.ports import FetchRequest, FetchResponse
+from watchword.ports import FetchRequest, FetchResponse, InstanceStore, StoredReceipt
 from watchword.reasons import Reason, UnavailableError
 
 REVOKED = {"status": "REVOKED", "reason": "KEY_COMPROMISE"}
@@ -263,6 +265,64 @@ def test_bad_round_ends_no_later_one(capsys: pytest.CaptureFixture[str]) -> None
     assert "secret" not in capsys.readouterr().out
 
 
+def test_why_receipts_fail_is_logged_when_it_changes() -> None:
+    """A key that Apple doesn't take is told once; no round of an app ends another's."""
+
+    class Apple:
+        why = "it doesn't take the key"
+
+        async def refresh(self, app: str, receipt: bytes) -> bytes | None:
+            """See the port."""
+            if self.why:
+                raise UnavailableError(Reason.VENDOR_UNAVAILABLE, self.why, 1)
+            return None
+
+    @dataclass
+    class Store:
+        asked: int = 0
+
+        async def due_receipts(
+            self, app: str, now: datetime, limit: int
+        ) -> Sequence[StoredReceipt]:
+            """See the port."""
+            self.asked += 1
+            return [StoredReceipt("one", app, b"receipt", now)]
+
+        async def put_receipt(self, *kept: object) -> None:
+            """See the port."""
+
+    async def scenario() -> None:
+        apple, store, clock = Apple(), Store(), MovableClock()
+        refresh = ReceiptRefresh(cast("InstanceStore", store), apple, Trust(AnchorSet([])))
+
+        async def work() -> None:
+            clock.advance(3600)
+            await _refresh_receipts(refresh, "clinic-ios", clock)
+
+        upkeep = Upkeep((Chore("receipts of clinic-ios", 0.001, work),))
+        upkeep.start()
+
+        async def more(count: int) -> None:
+            until_then = store.asked + count
+
+            async def enough() -> bool:
+                return store.asked >= until_then
+
+            await until(enough)
+
+        await more(10)
+        apple.why = ""
+        await more(10)
+        await upkeep.stop()
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(scenario())
+    assert [(line["event"], line["detail"]) for line in lines] == [
+        ("receipts of clinic-ios failed", "vendor.unavailable: it doesn't take the key"),
+        ("receipts of clinic-ios works again", ""),
+    ]
+
+
 def deployed(directory: Path, **replace: str) -> Path:
     """Return a file of the lab with some words replaced."""
     text = TEMPLATE
@@ -301,7 +361,7 @@ def test_file_can_ask_for_another_server(tmp_path: Path) -> None:
     assert isinstance(found, LiveStatusList)
     assert found.revoked() == ["a1"]
     assert list(fetched(settings)) == [
-        "status list from http://127.0.0.1:1/status, known for 3600 s after its last fetch"
+        "status list from http://127.0.0.1:1/status, known for 1h after its last fetch"
     ]
     without = trust_of(settings, SeededEntropy()).revocation
     assert isinstance(without, LiveStatusList | StatusList)
@@ -327,8 +387,13 @@ def test_revocation_in_the_lab_acts_on_a_running_service(tmp_path: Path) -> None
             return await asyncio.to_thread(gone)
 
         asyncio.run(until(is_gone))
-        refused = watchword(file, "lab", "request", "genuine-android", url)
-        assert refused.returncode == 1
+
+        async def is_refused() -> bool:
+            # The phone keeps its token; gates look at the published state every half second.
+            command = (file, "lab", "request", "genuine-android", url)
+            return (await asyncio.to_thread(watchword, *command)).returncode == 1
+
+        asyncio.run(until(is_refused))
         served = watchword(file, "lab", "request", "genuine-iphone", url)
         assert served.returncode == 0
 

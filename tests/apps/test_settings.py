@@ -252,6 +252,147 @@ def test_missing_revocation_list_is_a_fault(tmp_path: Path) -> None:
     assert "No such file" in faults["trust.revocation_lists[0]"][1]
 
 
+@pytest.mark.parametrize(
+    ("host", "faulty"),
+    [
+        ("android.googleapis.com", True),
+        ("10.0.0.1:81", True),
+        ("[", True),
+        ("127.0.0.1:8081", False),
+        ("[::1]:8081", False),
+        ("localhost", False),
+    ],
+)
+def test_vendors_are_not_asked_in_the_clear(tmp_path: Path, host: str, faulty: bool) -> None:
+    """Whoever sits on the way could hide a revocation; on this machine nobody does."""
+    text = (
+        TEMPLATE + f'trust:\n  anchors: [vendors]\n  revocation:\n    url: "http://{host}/list"\n'
+    )
+    file = write(tmp_path, text)
+    if not faulty:
+        assert load_settings(file).revocation.url == f"http://{host}/list"
+        return
+    assert set(faults_of(file)) == {"trust.revocation.url"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://u:p@android.googleapis.com/attestation/status",
+        "https://[zz/attestation",
+        "https://[12]/attestation",
+        "https://h:99999/x",
+        "https://h:0x50/x",
+        "https://h/x#fragment",
+        "https://999.1.1.1/x",
+        "https://-h/x",
+        "https://a..b/x",
+        "https:///x",
+        "ftp://h/x",
+        "https://h/x y",
+    ],
+)
+def test_address_of_a_list_must_be_one_that_can_be_fetched(tmp_path: Path, url: str) -> None:
+    """Else the service would start, and the list never come."""
+    text = TEMPLATE + f'trust:\n  anchors: [lab]\n  revocation: {{url: "{url}"}}\n'
+    faults = faults_of(write(tmp_path, text))
+    assert faults["trust.revocation.url"][1].startswith("'")
+    assert "u:p" not in faults["trust.revocation.url"][1]
+    assert list(faults) == ["trust.revocation.url"]
+
+
+@pytest.mark.parametrize("server", ["https://[12]", "https://a..b", "https://u@h", "https://1.2.3"])
+def test_address_of_a_receipt_server_must_be_one_that_can_be_asked(
+    tmp_path: Path, server: str
+) -> None:
+    """Else no receipt would ever be refreshed."""
+    receipts = f'receipts: {{key_id: ABCDEFGHIJ, key: a.p8, server: "{server}"}}'
+    text = TEMPLATE.replace("platform: ios", f"platform: ios\n    {receipts}")
+    assert list(faults_of(write(tmp_path, text))) == ["apps.clinic-ios.receipts.server"]
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "expected"),
+    [
+        ("records: {keep: 59m}", "records.keep", "a duration from 1h to 3650d"),
+        ("records: {keep: 3651d}", "records.keep", "a duration from 1h to 3650d"),
+        ("records: {keep: soon}", "records.keep", "a duration such as 90s, 5m, 1h or 30d"),
+        ("records: {max_megabytes: 0}", "records.max_megabytes", "1 to 1000000"),
+        ("records: {max_megabytes: 1000001}", "records.max_megabytes", "1 to 1000000"),
+        (
+            "trust: {anchors: [lab], revocation: {max_age: 9m}}",
+            "trust.revocation.max_age",
+            "a duration from 10m to 30d",
+        ),
+        (
+            "trust: {anchors: [lab], revocation: {max_age: 31d}}",
+            "trust.revocation.max_age",
+            "a duration from 10m to 30d",
+        ),
+    ],
+)
+def test_bounds_are_told(tmp_path: Path, section: str, path: str, expected: str) -> None:
+    """What is out of bounds is a fault that says where they are, and not a failure of the service."""
+    faults = faults_of(write(tmp_path, f"{TEMPLATE}{section}\n"))
+    assert {name: fault[2] for name, fault in faults.items()} == {path: expected}
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "records: {keep: 1h, max_megabytes: 1}",
+        "records: {keep: 3650d, max_megabytes: 1000000}",
+        "trust: {anchors: [lab], revocation: {max_age: 10m, url: 'https://h.example.:1/?a=b'}}",
+        "trust: {anchors: [lab], revocation: {max_age: 30d, url: 'https://[2001:db8::1]/x'}}",
+    ],
+)
+def test_bounds_themselves_are_good(tmp_path: Path, section: str) -> None:
+    """Both ends belong to what is allowed."""
+    assert load_settings(write(tmp_path, f"{TEMPLATE}{section}\n")).path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "expected"),
+    [
+        ("records: {kepp: 1d}", "records.kepp", "'keep'? Known keys: keep, max_megabytes"),
+        (
+            "trust: {anchors: [lab], revocation: {fetsh: true}}",
+            "trust.revocation.fetsh",
+            "'fetch'? Known keys: fetch, url, max_age",
+        ),
+        (
+            "trust: {anchors: [lab], revokation: {}}",
+            "trust.revokation",
+            "'revocation'? Known keys: anchors, revocation_lists, revocation, formats",
+        ),
+        (
+            "  ios:\n    platform: ios\n    receipts: {servr: x}",
+            "apps.ios.receipts.servr",
+            "'server'? Known keys: key_id, key, server",
+        ),
+        (
+            "  b:\n    platform: android\n    play_integrity: {servis_account: x}",
+            "apps.b.play_integrity.servis_account",
+            "'service_account'? Known keys: decryption_key, verification_key, service_account",
+        ),
+    ],
+)
+def test_unknown_keys_are_told_with_the_known_ones_beside_them(
+    tmp_path: Path, section: str, path: str, expected: str
+) -> None:
+    """Those of the section where it stands, not of the one around it."""
+    text = TEMPLATE.replace("\napps:\n", f"\napps:\n{section}\n") if section[0] == " " else ""
+    faults = faults_of(write(tmp_path, text or f"{TEMPLATE}{section}\n"))
+    assert faults[path][1:] == ("an unknown key", expected)
+
+
+def test_unknown_key_of_a_route_is_told(tmp_path: Path) -> None:
+    """Routes stand in a list inside of a mapping."""
+    text = TEMPLATE.replace("mode: enforce", "mod: enforce")
+    (fault,) = faults_of(write(tmp_path, text)).values()
+    assert fault[2] == "'mode'? Known keys: path, methods, level, proof, mode"
+
+
 def test_route_that_never_matches_is_a_fault(tmp_path: Path) -> None:
     """A rule below the one that takes all its requests protects nothing."""
     text = TEMPLATE + "      - path: /admin/*\n        level: hardware\n"

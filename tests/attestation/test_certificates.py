@@ -1,13 +1,12 @@
 """Certificates are read leniently, the same as another parser reads them, and verified strictly."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -251,7 +250,23 @@ def test_keys_that_no_vendor_signs_with() -> None:
     assert not read_certificate(root.der).is_signed_by(forge.spki(odd))
     for bits, verifies in ((4096, True), (4104, False)):
         spki, signature = rsa_of_size(bits, RSA_PARTY.tbs)
-        assert replace(RSA_PARTY, signature=signature).is_signed_by(spki) is verifies
+        assert RSA_PARTY._replace(signature=signature).is_signed_by(spki) is verifies
+
+
+@pytest.mark.parametrize(("exponent", "verifies"), [(2**32 - 5, True), (2**32 + 15, False)])
+def test_long_exponents_verify_nothing(exponent: int, verifies: bool) -> None:
+    """A stranger could choose one as long as the modulus, which makes each signature cost 10 ms."""
+    private = forge.rsa_key().private_numbers()
+    modulus = private.public_numbers.n
+    message = RSA_PARTY.tbs
+    digest = bytes.fromhex("3031300d060960864801650304020105000420") + sha256(message).digest()
+    filling = b"\xff" * (modulus.bit_length() // 8 - 3 - len(digest))
+    padded = int.from_bytes(b"\x00\x01" + filling + b"\x00" + digest)
+    power = pow(exponent, -1, (private.p - 1) * (private.q - 1))
+    signature = pow(padded, power, modulus).to_bytes(modulus.bit_length() // 8)
+    key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert RSA_PARTY._replace(signature=signature).is_signed_by(spki) is verifies
 
 
 def rsa_of_size(bits: int, message: bytes) -> tuple[bytes, bytes]:

@@ -212,3 +212,44 @@ def test_spans_are_those_of_the_elements() -> None:
         der.spans(data, 1, len(data) - 2)
     with pytest.raises(MalformedError):
         der.spans(b"\x05\x00" * (der.MAX_ELEMENTS + 1), 0, 2 * der.MAX_ELEMENTS + 2)
+
+
+def _outcome(read: Callable[[], object]) -> object:
+    """Return what a reader returns, or the reason for which it refuses the input."""
+    try:
+        return read()
+    except MalformedError as error:
+        return error.reason
+
+
+@given(
+    st.sampled_from([0x01, 0x02, 0x04, 0x06, 0x0A, 0x22, 0x24, 0x30, 0x31, 0x82, 0xA0, 0xA4]),
+    st.binary(max_size=300)
+    | st.lists(st.integers(-300, 300), max_size=5).map(
+        lambda numbers: b"".join(map(integer, numbers))
+    ),
+)
+def test_reading_in_place_says_the_same(first: int, content: bytes) -> None:
+    """An element that is read where it lies is what the same one is when it is cut out."""
+    data = tlv(first, content)
+    element, place = der.read(data), der.whole(data)
+    assert (place[0], data[place[2] : place[3]]) == (first, content)
+    assert _outcome(lambda: der.integer_at(data, place)) == _outcome(lambda: der.integer(element))
+    assert _outcome(lambda: der.octets_at(data, place)) == _outcome(lambda: der.octets(element))
+    assert _outcome(lambda: der.object_identifier_at(data, place)) == _outcome(
+        lambda: der.object_identifier(element)
+    )
+    whole = _outcome(lambda: [each.raw for each in der.sequence(element)])
+    assert whole == _outcome(
+        lambda: [data[start:end] for _, start, _, end in der.members(data, place)]
+    )
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x30", b"\x30\x80", b"\x05\x00\x00", b"\x30\x82\x01", b"\xbf\x80"]
+)
+def test_a_whole_element_is_one_and_complete(data: bytes) -> None:
+    """Neither nothing nor a part nor more than one is taken for an element."""
+    with pytest.raises(MalformedError) as caught:
+        der.whole(data)
+    assert caught.value.reason is Reason.ENCODING_DER

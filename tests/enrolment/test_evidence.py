@@ -26,6 +26,7 @@ from watchword.encoding import base64url
 from watchword.enrolment.appraisals import Appraisal
 from watchword.enrolment.evidence import RegisteredFormats
 from watchword.enrolment.interface import AppraisedEvidence, AppraisedRenewal, Statement
+from watchword.enrolment.questions import QUESTIONS_A_MINUTE
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,
@@ -77,10 +78,15 @@ class LabDecoder:
     """Decode as Google does; count how often it was asked."""
 
     asked: list[str] = field(default_factory=list)
+    away: int = 0
+    """How many of the next questions it doesn't answer."""
 
     async def decode(self, package: str, token: bytes) -> bytes:
         """See the port."""
         self.asked.append(package)
+        if self.away:
+            self.away -= 1
+            raise UnavailableError(Reason.VENDOR_UNAVAILABLE, "out of order")
         payload = GOOGLE.open(token.decode())
         if payload is None:
             raise RefusedError.because(Reason.PLAY_TOKEN)
@@ -104,14 +110,16 @@ def verifier(policy: Policy = BALANCED, **changes: Any) -> RegisteredFormats:
     return RegisteredFormats(trust, policy, changes.pop("history", CountedDevices()), **changes)
 
 
-def statement(raw: bytes = RAW, proof_jwk: Mapping[str, str] | None = None) -> Statement:
+def statement(
+    raw: bytes = RAW, proof_jwk: Mapping[str, str] | None = None, challenge: bytes = b""
+) -> Statement:
     """Return a statement of these bytes; what it says beside its proof key is nobody's business here."""
     return Statement(
         purpose=Purpose.ENROL,
         issuer="https://watchword.example",
         audiences=("a",),
         app="app",
-        challenge=b"",
+        challenge=challenge,
         proof_jwk=proof_jwk,
         seal_jwk=public_jwk(),
         bnd=None,
@@ -174,7 +182,7 @@ def instance_of(kind: str, proven: AppraisedEvidence) -> Instance:
         format=proven.format,
         level=proven.level,
         attested_key=proven.attested_key,
-        proof_jwk=public_jwk(),
+        proof_jwk=proven.attested_jwk if kind != "genuine-iphone" else public_jwk(),
         seal_jwk=public_jwk(),
         audiences=("a",),
         enrolled_at=NOW,
@@ -382,7 +390,18 @@ def test_nobody_is_asked_in_vain() -> None:
     decoders = {PACKAGE: decoder}
     appraised("play-phone", by=verifier(play_decoders=decoders))
     by = verifier(play_keys={}, play_decoders=decoders)
-    for token in ("", "a.b", "a.b.c.d." + "e" * 20000):
+    good = phone("play-phone").attest(bytes(32))["token"]
+    head, key, vector, content, tag = good.split(".")
+    bent = [
+        (base64url.encode(b'{"alg":"dir","enc":"A256GCM"}'), key, vector, content, tag),
+        (head, key[4:], vector, content, tag),
+        (head, key, vector + "AAAA", content, tag),
+        (head, key, vector, content, tag[4:]),
+        (head, key, vector, content + "=", tag),
+        (head, key, vector, content),
+    ]
+    forms = ["", "a.b", "a.b.c.d.e", "a.b.c.d." + "e" * 20000, *map(".".join, bent)]
+    for token in forms:
         with pytest.raises(RefusedError):
             appraised("play-phone", {"format": "play-integrity", "token": token}, by=by)
     device, instance = play_instance()
@@ -392,6 +411,68 @@ def test_nobody_is_asked_in_vain() -> None:
     assert decoder.asked == []
     assert renewed(evidence, instance, ANDROID, by=by).vouched_anew
     assert decoder.asked == [PACKAGE]
+
+
+def outcome(by: RegisteredFormats, challenge: bytes, token: str | None = None) -> str:
+    """Return what becomes of a phone that comes with this challenge, and maybe with a forged token."""
+    device = phone("play-phone")
+    said = statement(proof_jwk=device.proof_jwk, challenge=challenge)
+    evidence = device.attest(said.binding)
+    if token is not None:
+        evidence = {**evidence, "token": token}
+    try:
+        asyncio.run(by.appraise(evidence, said, ANDROID, NOW))
+    except (RefusedError, UnavailableError) as error:
+        return error.reason.code
+    return "enrolled"
+
+
+def test_challenge_buys_one_question_to_google() -> None:
+    """Forged tokens in the right form use up no quota with one challenge, nor do genuine ones."""
+    decoder = LabDecoder()
+    by = verifier(play_keys={}, play_decoders={PACKAGE: decoder})
+    head, key, *rest = phone("play-phone").attest(bytes(32))["token"].split(".")
+    token = ".".join((head, key[:-4] + "AAAA", *rest))
+    assert [outcome(by, b"one", token) for _ in range(3)] == [
+        "play.token",
+        "challenge.used",
+        "challenge.used",
+    ]
+    assert [outcome(by, b"two") for _ in range(2)] == ["enrolled", "challenge.used"]
+    assert len(decoder.asked) == 2
+
+
+def test_renewal_buys_one_question_to_google() -> None:
+    """Whoever has an instance can't use up the quota with one challenge either."""
+    decoder = LabDecoder()
+    by = verifier(play_keys={}, play_decoders={PACKAGE: decoder})
+    device, instance = play_instance()
+    evidence = device.renew_anew(RAW)
+    assert renewed(evidence, instance, ANDROID, by=by).vouched_anew
+    with pytest.raises(RefusedError) as caught:
+        renewed(evidence, instance, ANDROID, by=by)
+    assert caught.value.reason is Reason.CHALLENGE_USED
+    # Its key alone needs no question.
+    assert not renewed(device.renew(RAW), instance, ANDROID, by=by).vouched_anew
+    assert decoder.asked == [PACKAGE]
+
+
+def test_questions_to_google_are_bounded_by_the_minute() -> None:
+    """Challenges cost nothing: a flood of them is stopped, and the operator told that it is one."""
+    decoder = LabDecoder()
+    by = verifier(play_keys={}, play_decoders={PACKAGE: decoder})
+    said = {outcome(by, bytes([number])) for number in range(QUESTIONS_A_MINUTE)}
+    assert said == {"enrolled"}
+    assert outcome(by, b"more") == "service.overloaded"
+    assert len(decoder.asked) == QUESTIONS_A_MINUTE
+
+
+def test_question_that_google_does_not_answer_can_be_asked_again() -> None:
+    """A client that waited for the end of an outage needn't make everything anew."""
+    decoder = LabDecoder(away=1)
+    by = verifier(play_keys={}, play_decoders={PACKAGE: decoder})
+    said = [outcome(by, b"one") for _ in range(3)]
+    assert said == ["vendor.unavailable", "enrolled", "challenge.used"]
 
 
 def test_app_without_keys_and_decoder_is_a_fault_of_the_configuration() -> None:

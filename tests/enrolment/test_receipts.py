@@ -16,10 +16,14 @@ from watchword.adapters.anchors import AnchorSet
 from watchword.adapters.store.sqlite import SqliteStore
 from watchword.attestation.interface import Trust
 from watchword.enrolment.receipts import (
+    FIRST_REFUSAL_PAUSE,
+    FURTHEST,
     LEAST_PAUSE,
     LONGEST_PAUSE,
-    NEVER,
+    OWN_FAILURES,
     RECEIPTS_AT_ONCE,
+    REFUSAL_PAUSE,
+    SERVER_FAILURES,
     ReceiptRefresh,
     RefreshOutcome,
 )
@@ -31,6 +35,10 @@ from watchword.reasons import Reason, RefusedError, UnavailableError
 SEED = bytes(range(32))
 AUTHORITIES = ReceiptAuthorities(SEED)
 APP = "clinic"
+NEVER = NOW + timedelta(days=3650)
+"""Everything is due by then."""
+DOWN = UnavailableError(Reason.VENDOR_UNAVAILABLE, "down")
+REFUSED = RefusedError.because(Reason.APP_ATTEST_RECEIPT, "Apple's server answered 404")
 TRUST = Trust(AnchorSet([AUTHORITIES.anchor()]))
 _Result = TypeVar("_Result")
 
@@ -60,16 +68,19 @@ class Apple:
     forged: bytes | None = None
     asked: list[bytes] = field(default_factory=list)
     meanwhile: Callable[[], Awaitable[object]] | None = None
+    poisoned: set[bytes] = field(default_factory=set)
+    """Receipts that fail by themselves, each with the error or the forged answer above."""
 
     async def refresh(self, app: str, receipt: bytes) -> bytes | None:
         """See the port."""
         self.asked.append(receipt)
         if self.meanwhile is not None:
             await self.meanwhile()
-        if self.error is not None:
-            raise self.error
-        if self.none or self.forged is not None:
-            return self.forged
+        if not self.poisoned or receipt in self.poisoned:
+            if self.error is not None:
+                raise self.error
+            if self.none or self.forged is not None:
+                return self.forged
         return AUTHORITIES.issue(content("device", self.clock.now(), self.metric))
 
 
@@ -195,34 +206,141 @@ def test_nothing_newer_yet(bench: Bench) -> None:
     run(scenario())
 
 
-def test_refused_receipt_is_not_sent_again(bench: Bench) -> None:
-    """What Apple won't have, ever, stays where it is, and holds up no other one."""
+def test_refused_receipt_is_sent_again_after_days(bench: Bench) -> None:
+    """A wrong server, or a fault of its network, refuses too: no refusal is the last word."""
 
     async def scenario() -> None:
         await bench.enrol()
         await bench.enrol("two")
-        bench.apple.error = RefusedError.because(Reason.APP_ATTEST_RECEIPT)
+        bench.apple.error = REFUSED
         assert await bench.round() == 2
-        assert (await bench.kept()).due_at == NEVER
-        bench.clock.advance(86400 * 365)
-        assert await bench.round() == 0
         assert bench.refresh.outcomes == {RefreshOutcome.REFUSED: 2}
+        assert (await bench.kept()).due_at == NOW + FIRST_REFUSAL_PAUSE
+        bench.clock.advance(86400)
+        assert await bench.round() == 2
+        assert (await bench.kept()).due_at == bench.clock.now() + REFUSAL_PAUSE
+        bench.apple.error = None
+        bench.clock.advance(7 * 86400)
+        assert await bench.round() == 2
+        assert await bench.metric() == 1
+        assert (await bench.kept()).failures == 0
 
     run(scenario())
 
 
-def test_outage_costs_one_question_and_growing_pauses(bench: Bench) -> None:
+def test_many_refusals_in_a_row_leave_the_app_alone(bench: Bench) -> None:
+    """That looks like another server than Apple's: not every receipt is shown to it."""
+
+    async def scenario() -> None:
+        for number in range(30):
+            await bench.enrol(str(number))
+        bench.apple.error = REFUSED
+        assert await bench.round() == OWN_FAILURES
+        bench.clock.advance(5)
+        assert await bench.round() == 0
+        bench.apple.error = None
+        bench.clock.advance(300)
+        assert await bench.round() == RECEIPTS_AT_ONCE
+
+    run(scenario())
+
+
+def test_expired_receipt_is_kept_and_not_sent(bench: Bench) -> None:
+    """Apple takes it no more; where it is the clock that was wrong, it is sent later."""
+
+    async def scenario() -> None:
+        await bench.enrol()
+        bench.clock.advance(400 * 86400)
+        ahead = bench.clock.now()
+        assert await bench.round() == 0
+        assert bench.apple.asked == []
+        assert (await bench.kept()).due_at == ahead + FURTHEST
+        await bench.store.put_receipt(replace(await bench.kept(), due_at=NOW), None, None)
+        bench.clock.advance(-400 * 86400)
+        assert await bench.round() == 1
+        assert await bench.metric() == 1
+
+    run(scenario())
+
+
+def test_nothing_is_due_further_away_than_a_month(bench: Bench) -> None:
+    """What lies further away can only come from a clock that ran ahead."""
+
+    async def scenario() -> None:
+        await bench.enrol()
+        far = replace(content("device", NOW, 1), not_before=NOW + timedelta(days=300))
+        bench.apple.forged = AUTHORITIES.issue(far)
+        await bench.round()
+        assert await bench.metric() == 1
+        assert (await bench.kept()).due_at == NOW + FURTHEST
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("how", ["down", "refused", "forged"])
+def test_receipts_that_fail_by_themselves_hold_up_no_other(bench: Bench, how: str) -> None:
+    """Thirty of a hundred, the longest due: within minutes all others have their metric."""
+
+    async def scenario() -> None:
+        for number in range(100):
+            await bench.enrol(str(number))
+        for number in range(30):
+            old = await bench.kept(str(number))
+            due = NOW - timedelta(seconds=100 - number)
+            own = AUTHORITIES.issue(content("device", NOW - timedelta(seconds=200 + number)))
+            await bench.store.put_receipt(replace(old, receipt=own, due_at=due), None, None)
+            bench.apple.poisoned.add(own)
+        errors: dict[str, RefusedError | UnavailableError] = {"down": DOWN, "refused": REFUSED}
+        bench.apple.error = errors.get(how)
+        bench.apple.forged = b"garbage"
+        for _ in range(180 // 5):
+            await bench.round()
+            bench.clock.advance(5)
+        metrics = [await bench.metric(str(number)) for number in range(100)]
+        assert metrics == [None] * 30 + [1] * 70
+        assert sum(each in bench.apple.poisoned for each in bench.apple.asked) <= 40
+
+    run(scenario())
+
+
+def test_why_receipts_fail_is_told(bench: Bench) -> None:
+    """Until a round went well; each app has its own trouble."""
+
+    async def scenario() -> None:
+        await bench.enrol()
+        assert bench.refresh.trouble(APP) == ""
+        for error, said in ((DOWN, "down"), (REFUSED, "answered 404")):
+            bench.apple.error = error
+            assert await bench.round() == 1
+            assert said in bench.refresh.trouble(APP)
+            assert await bench.round() == 0
+            assert said in bench.refresh.trouble(APP)
+            bench.clock.advance(300)
+        bench.apple.error, bench.apple.forged = None, b"garbage"
+        bench.clock.advance(REFUSAL_PAUSE.total_seconds())
+        await bench.round()
+        assert "another receipt" in bench.refresh.trouble(APP)
+        assert bench.refresh.trouble("other") == ""
+        bench.apple.forged = None
+        bench.clock.advance(86400)
+        assert await bench.round() == 1
+        assert bench.refresh.trouble(APP) == ""
+
+    run(scenario())
+
+
+def test_outage_costs_few_questions_and_growing_pauses(bench: Bench) -> None:
     """While Apple is down one receipt is tried now and then, and afterwards all come in."""
 
     async def scenario() -> None:
         for number in range(30):
             await bench.enrol(str(number))
-        bench.apple.error = UnavailableError(Reason.VENDOR_UNAVAILABLE, "down")
+        bench.apple.error = DOWN
         for _ in range(2 * 3600 // 5):
             await bench.round()
             bench.clock.advance(5)
-        # After 5, 10, 20, 40, and then every 60 minutes.
-        assert len(bench.apple.asked) == 5
+        # Three at first, and one after 5, 10, 20, 40, and then every 60 minutes.
+        assert len(bench.apple.asked) == SERVER_FAILURES + 4
         bench.apple.error = None
         for _ in range(2 * 3600 // 5):
             await bench.round()
@@ -236,16 +354,15 @@ def test_apple_says_when_to_come_again(bench: Bench) -> None:
     """A longer wait than ours is kept, up to an hour for the app, and a day for a receipt."""
 
     async def scenario() -> None:
-        await bench.enrol()
-        await bench.enrol("two")
+        for name in ("one", "two", "three", "four"):
+            await bench.enrol(name)
         bench.apple.error = UnavailableError(Reason.VENDOR_UNAVAILABLE, "slow down", 40 * 86400)
-        await bench.round()
+        assert await bench.round() == SERVER_FAILURES
         assert (await bench.kept()).due_at == NOW + timedelta(days=1)
         bench.clock.advance(LONGEST_PAUSE.total_seconds() - 1)
         assert await bench.round() == 0
         bench.clock.advance(1)
         assert await bench.round() == 1
-        assert len(bench.apple.asked) == 2
 
     run(scenario())
 
@@ -254,12 +371,14 @@ def test_clock_that_is_set_back_does_not_pause_for_ever(bench: Bench) -> None:
     """A pause that now ends in a far future is none."""
 
     async def scenario() -> None:
-        await bench.enrol()
+        for name in ("one", "two", "three"):
+            await bench.enrol(name)
         bench.clock.advance(86400 * 30)
-        bench.apple.error = UnavailableError(Reason.VENDOR_UNAVAILABLE, "down")
-        await bench.round()
+        bench.apple.error = DOWN
+        assert await bench.round() == SERVER_FAILURES
+        assert await bench.round() == 0
         bench.clock.advance(-86400 * 30)
-        await bench.enrol("two")
+        await bench.enrol("four")
         assert await bench.round() == 1
 
     run(scenario())
@@ -307,9 +426,9 @@ def test_rounds_are_bounded_and_each_app_has_its_own(bench: Bench) -> None:
             await bench.enrol(str(number))
         await bench.enrol("elsewhere", "other")
         assert await bench.round() == RECEIPTS_AT_ONCE
-        assert bench.refresh.due == {APP: RECEIPTS_AT_ONCE}
-        bench.apple.error = UnavailableError(Reason.VENDOR_UNAVAILABLE, "down")
-        assert await bench.round() == 1
+        assert bench.refresh.due == {APP: RECEIPTS_AT_ONCE + 2}
+        bench.apple.error = DOWN
+        assert await bench.round() == 2
         bench.apple.error = None
         assert await bench.round() == 0
         assert await bench.round("other") == 1

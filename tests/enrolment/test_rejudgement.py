@@ -30,7 +30,14 @@ from watchword.enrolment.rejudgement import (
     Rejudgement,
 )
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
-from watchword.ports import AuditEntry, ChallengeUse, Instance, RevocationEntry, StoredReceipt
+from watchword.ports import (
+    AuditEntry,
+    ChallengeUse,
+    DeviceLimit,
+    Instance,
+    RevocationEntry,
+    StoredReceipt,
+)
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Purpose
 
@@ -73,11 +80,12 @@ class InterruptedStore(SqliteStore):
         instance: Instance,
         audit: AuditEntry,
         receipt: StoredReceipt | None = None,
-    ) -> None:
+        limit: DeviceLimit | None = None,
+    ) -> int | None:
         """Enrol after something else happened."""
         if self.before_commit is not None:
             await self.before_commit()
-        await super().enrol(use, instance, audit, receipt)
+        return await super().enrol(use, instance, audit, receipt, limit)
 
     async def revoke_all(self, at: datetime, because: str, audits: Sequence[AuditEntry]) -> int:
         """Revoke, or fail."""

@@ -50,17 +50,19 @@ class StatusList:
         return self.known
 
 
-def reasons(policy: Policy, status: StatusList) -> set[Reason]:
+def reasons(
+    policy: Policy,
+    status: StatusList | None,
+    serials: tuple[str, ...] = ("a", "b"),
+    kind: str = "genuine-android",
+) -> set[Reason]:
     """Return the reasons against the renewal of a genuine phone, whose certificates are a and b."""
-    device = phone("genuine-android")
-    instance = replace(
-        instance_of("genuine-android", appraised("genuine-android", device=device)),
-        serials=("a", "b"),
-    )
+    device = phone(kind)
+    instance = replace(instance_of(kind, appraised(kind, device=device)), serials=serials)
     trust = Trust(AnchorSet(AUTHORITIES.anchors()), status)
     by = RegisteredFormats(trust, policy, CountedDevices())
     try:
-        renewed(device.renew(RAW), instance, app_of("genuine-android"), by=by)
+        renewed(device.renew(RAW), instance, app_of(kind), by=by)
     except RefusedError as error:
         return {refusal.reason for refusal in error.refusals}
     return set()
@@ -89,6 +91,21 @@ def test_missing_list_stops_renewals_where_policy_says_so() -> None:
     gone = StatusList(known=False)
     assert reasons(STRICT, gone) == {Reason.POLICY_REVOCATION_UNKNOWN}
     assert reasons(BALANCED, gone) == set()
+
+
+def test_instance_without_its_certificates_is_not_known_to_stand() -> None:
+    """Earlier versions kept no serials: fail closed refuses, and the app enrols again at once."""
+    assert reasons(STRICT, StatusList(), ()) == {Reason.INSTANCE_ATTESTATION_STALE}
+    assert Reason.INSTANCE_ATTESTATION_STALE.public is Reason.INSTANCE_UNKNOWN.public
+    # While the list itself is missing it couldn't enrol either.
+    assert reasons(STRICT, StatusList(known=False), ()) == {Reason.POLICY_REVOCATION_UNKNOWN}
+    assert reasons(STRICT, StatusList()) == set()
+    assert reasons(BALANCED, StatusList(), ()) == set()
+    # Without any list there is nothing to know, and Apple has none.
+    assert reasons(STRICT, None, ()) == set()
+    assert Reason.POLICY_REVOCATION_UNKNOWN not in reasons(
+        STRICT, StatusList(), (), "genuine-iphone"
+    )
 
 
 @pytest.mark.parametrize("kind", ATTESTING)

@@ -21,11 +21,13 @@ from tests.policy.genuine import (
 from watchword.attestation.claims import PatchLevels, RevocationClaims, UnverifiedClaims
 from watchword.policy.accounting import FIELDS, left_out, stated, unaccounted
 from watchword.policy.expressions import AllOf
-from watchword.policy.interface import Claim, Policy
+from watchword.policy.interface import Claim, Policy, Rule
 from watchword.policy.presets import PRESETS, RECORDED
 from watchword.policy.registry import RULES
 from watchword.policy.rules.app_identity import AppIdentity
+from watchword.policy.rules.key_origin import KeyOrigin
 from watchword.policy.rules.provider_verdict import ProviderVerdict
+from watchword.policy.rules.verified_boot import VerifiedBoot
 from watchword.policy.service import appraise_unverified
 from watchword.reasons import Reason
 from watchword.vocabulary import Level
@@ -60,7 +62,7 @@ EVERYTHING = replace(
     attest_key=True,
     revocation=RevocationClaims(known=True, suspended=("ab",)),
     receipt=replace(RECEIPT, risk_metric=3),
-    play=PLAY.play,
+    play=None if PLAY.play is None else replace(PLAY.play, testing=True),
     provider=PROVIDER.provider,
 )
 
@@ -112,11 +114,36 @@ def test_unaccounted_evidence_is_refused_and_names_what_it_states() -> None:
 
 
 def test_what_is_left_out_on_purpose_is_told() -> None:
-    """Where the evidence states it, and no rule of another level looks at it."""
+    """Where the evidence states it, and no rule of the level looks at it."""
     unchecked = frozenset({Claim.BOOT, Claim.LICENSING, Claim.APP_ID})
-    policy = Policy("p", {Level.SOFTWARE: AllOf((AppIdentity(),))}, unchecked)
-    assert left_out(ANDROID, policy) == ("boot",)
-    assert left_out(PLAY, policy) == ("licensing",)
+    levels: dict[Level, Rule] = {
+        Level.HARDWARE: VerifiedBoot(),
+        Level.SOFTWARE: AllOf((AppIdentity(),)),
+    }
+    policy = Policy("p", levels, unchecked)
+    assert left_out(ANDROID, policy, Level.SOFTWARE) == ("boot",)
+    assert left_out(ANDROID, policy, Level.HARDWARE) == ("app_id",)
+    assert left_out(PLAY, policy, Level.SOFTWARE) == ("licensing",)
+
+
+def test_a_rule_of_another_level_accounts_for_nothing() -> None:
+    """What is granted must have been looked at where it is granted."""
+    levels: dict[Level, Rule] = {
+        Level.HARDWARE: AllOf((KeyOrigin(),)),
+        Level.SOFTWARE: AllOf((VerifiedBoot(),)),
+    }
+    unchecked = stated(ANDROID) - {Claim.BOOT, Claim.KEY_ORIGIN}
+    verdict = appraise_unverified(ANDROID, ANDROID_APP, Policy("p", levels, unchecked), TODAY)
+    assert verdict.level is Level.NONE
+    assert [refusal.reason for refusal in verdict.refusals] == [Reason.POLICY_UNACCOUNTED]
+    assert "boot" in verdict.refusals[0].detail
+
+
+def test_a_device_without_labels_states_that() -> None:
+    """The worst device isn't the one that raises no alarm."""
+    assert PLAY.play is not None
+    bare = replace(PLAY, play=replace(PLAY.play, device_labels=frozenset()))
+    assert Claim.DEVICE_INTEGRITY in stated(bare)
 
 
 @pytest.mark.parametrize("kind", ["android-key", "app-attest", "play-integrity"])
@@ -127,7 +154,7 @@ def test_ready_made_policies_know_all_that_is_built_in(policy: Policy, kind: str
     verdict = appraise_unverified(claims, app, policy, TODAY)
     assert Reason.POLICY_UNACCOUNTED not in {refusal.reason for refusal in verdict.refusals}
     if verdict.level is not Level.NONE:
-        assert unaccounted(claims, policy) == frozenset()
+        assert unaccounted(claims, policy, verdict.level) == frozenset()
 
 
 @given(
@@ -149,5 +176,6 @@ def test_accounting_is_total(mixed: dict[str, Any], policy: Policy) -> None:
     claims = UnverifiedClaims(**mixed)
     verdict = appraise_unverified(claims, ANDROID_APP, policy, TODAY)
     if verdict.level is not Level.NONE:
-        assert stated(claims) <= policy.accounted | policy.unchecked
+        looked_at = policy.levels[verdict.level].accounts_for
+        assert stated(claims) <= looked_at | policy.unchecked
     assert (verdict.level is Level.NONE) is bool(verdict.refusals)

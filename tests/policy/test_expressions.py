@@ -170,12 +170,14 @@ def test_depth_is_bounded() -> None:
 
 
 def test_standing_goes_through_expressions() -> None:
-    """A risk metric is judged at renewals wherever the rule stands; rules that can't judge hold."""
+    """A risk metric is judged at renewals wherever the rule stands; ways in that can't judge don't count."""
     standing = Standing("app-attest", Level.HARDWARE, NOW, risk_metric=30)
     low, high = RiskMetric(most=10), RiskMetric(most=50)
     assert [each.reason for each in AllOf((HOLDS, low)).judge_standing(standing)] == [
         Reason.POLICY_RISK_METRIC
     ]
     assert AnyOf((low, high)).judge_standing(standing) == ()
-    assert AnyOf((low, HOLDS)).judge_standing(standing) == ()
+    assert AnyOf((low, HOLDS)).judge_standing(standing) != ()
+    assert AnyOf((low, AllOf((HOLDS,)))).judge_standing(standing) != ()
+    assert AnyOf((HOLDS, AllOf((HOLDS,)))).judge_standing(standing) == ()
     assert AllOf((HOLDS, AnyOf((low, AllOf((low,)))))).judge_standing(standing) != ()

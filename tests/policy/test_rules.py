@@ -474,6 +474,7 @@ def test_device_velocity() -> None:
             Reason.POLICY_APP_RECOGNITION,
         ),
         (AppRecognition(sideloaded=True), {"app_recognition": ""}, Reason.POLICY_APP_RECOGNITION),
+        (AppRecognition(sideloaded=True), {"testing": True}, Reason.POLICY_APP_RECOGNITION),
         (
             DeviceIntegrity(),
             {"device_labels": frozenset({"MEETS_BASIC_INTEGRITY"})},
@@ -525,6 +526,7 @@ def test_verdict_of_google_that_is_refused(
     ("rule", "bent"),
     [
         (AppRecognition(sideloaded=True), {"app_recognition": "UNRECOGNIZED_VERSION"}),
+        (AppRecognition(testing=True), {"testing": True}),
         (
             DeviceIntegrity(any_of=frozenset({"MEETS_STRONG_INTEGRITY", "MEETS_BASIC_INTEGRITY"})),
             {},

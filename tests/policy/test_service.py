@@ -248,3 +248,30 @@ def test_everything_that_is_wrong_is_told() -> None:
         Reason.POLICY_REVOCATION_UNKNOWN,
         Reason.POLICY_RISK_METRIC,
     ]
+
+
+@pytest.mark.parametrize("level", [Level.HARDWARE, Level.SOFTWARE])
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        ({"withdrawn": RevocationEntry("SUSPENDED", "")}, Reason.POLICY_SUSPENDED),
+        ({"risk_metric": 9999}, Reason.POLICY_RISK_METRIC),
+    ],
+)
+def test_no_level_of_inclusive_forgets_what_became_known(
+    level: Level, known: dict[str, Any], reason: Reason
+) -> None:
+    """The way in for Google's verdicts, which states nothing of the kind, isn't a way around."""
+    standing = Standing("android-key", level, NOW, key_attested=True, **known)
+    refusals = appraise_standing(standing, INCLUSIVE, Circumstances(NOW))
+    assert [refusal.reason for refusal in refusals] == [reason]
+
+
+def test_an_attested_instance_has_no_place_among_verdicts_of_google() -> None:
+    """Where only levels are left that judge no renewal, it must enrol anew, if it can."""
+    verdicts_only = Policy("p", {Level.VERIFIED: BALANCED.levels[Level.VERIFIED]})
+    attested = Standing("android-key", Level.HARDWARE, NOW, key_attested=True)
+    refusals = appraise_standing(attested, verdicts_only, Circumstances(NOW))
+    assert [refusal.reason for refusal in refusals] == [Reason.POLICY_LEVEL]
+    vouched = Standing("play-integrity", Level.VERIFIED, NOW)
+    assert appraise_standing(vouched, verdicts_only, Circumstances(NOW)) == ()

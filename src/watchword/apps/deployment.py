@@ -7,6 +7,7 @@ import structlog
 
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.apps.key_files import require_key_files
 from watchword.apps.middleware import WatchwordMiddleware
 from watchword.apps.middleware.gates import gate_of
 from watchword.apps.proxy import ProxyApp
@@ -35,6 +36,8 @@ class Deployment:
 
         :raises WatchwordError: when anything can't start; what had started is stopped again.
         """
+        # Before anything is made: a start that fails for a vendor's key leaves no key ring without a store.
+        require_key_files(self.settings)
         async with AsyncExitStack() as stack:
             refusals = MemoryRefusalLog(self.clock)
             service = service_of(

@@ -8,15 +8,17 @@ from typing import Final
 
 from watchword.adapters.keyring.private_file import read_private
 from watchword.adapters.play_decoder import (
+    BoundedDecoder,
     GooglePlayDecoder,
     ServiceAccount,
     read_service_account,
 )
 from watchword.apps.settings import Settings
+from watchword.apps.settings.validated import PlaySettings
 from watchword.attestation.certificates import load_p256
 from watchword.attestation.interface import AndroidApp, PlayKeys
 from watchword.attestation.play_tokens import KEY_BYTES
-from watchword.ports import Clock, Fetcher, PlayDecoder
+from watchword.ports import Clock, Entropy, Fetcher, PlayDecoder
 from watchword.reasons import WatchwordError
 
 MAX_KEY_FILE_BYTES: Final = 4096
@@ -45,6 +47,18 @@ def play_keys_of(settings: Settings) -> dict[str, PlayKeys]:
     return keys
 
 
+def require_play_files(play: PlaySettings) -> None:
+    """Read each file that one app's section names, and keep nothing.
+
+    :raises WatchwordError: when one is missing, readable by others, or holds something else.
+    """
+    if play.decryption_key is not None and play.verification_key is not None:
+        _decryption_key(play.decryption_key)
+        _verification_key(play.verification_key)
+    if play.service_account is not None:
+        _account(play.service_account)
+
+
 def lab_play_keys(settings: Settings, seed: bytes) -> dict[str, PlayKeys]:
     """Return the keys of the lab's Google for Android apps; only a lab has that seed.
 
@@ -59,6 +73,20 @@ def lab_play_keys(settings: Settings, seed: bytes) -> dict[str, PlayKeys]:
     return {app.package: keys for app in apps if isinstance(app, AndroidApp)}
 
 
+def configured_play_keys(settings: Settings, entropy: Entropy) -> dict[str, PlayKeys]:
+    """Return all keys that open tokens here without asking anybody: of a lab's Google, and own ones.
+
+    :raises WatchwordError: as :func:`play_keys_of` does.
+    """
+    keys = play_keys_of(settings)
+    if not settings.trust_lab:
+        return keys
+    from watchword.adapters.lab_store import load_or_create  # noqa: PLC0415 - as above.
+
+    seed = load_or_create(settings.service.state_dir, entropy).seed
+    return lab_play_keys(settings, seed) | keys
+
+
 def play_decoders_of(
     settings: Settings, fetcher: Fetcher, clock: Clock
 ) -> Mapping[str, PlayDecoder]:
@@ -66,18 +94,19 @@ def play_decoders_of(
 
     Packages with one account share its access tokens.
 
+    :param fetcher: for Google's decoder alone: whoever sends tokens keeps its connections busy.
     :raises WatchwordError: when a file is missing, readable by others, or isn't an account's.
     """
     if not settings.trust_vendors:
         return {}
-    by_file: dict[Path, GooglePlayDecoder] = {}
+    by_file: dict[Path, PlayDecoder] = {}
     decoders: dict[str, PlayDecoder] = {}
     for play in settings.play.values():
         file = play.service_account
         if file is None:
             continue
         if file not in by_file:
-            by_file[file] = GooglePlayDecoder(_account(file), fetcher, clock)
+            by_file[file] = BoundedDecoder(GooglePlayDecoder(_account(file), fetcher, clock))
         decoders[play.package] = by_file[file]
     return decoders
 

@@ -1,6 +1,7 @@
 """Put the parts together from the settings: the one place that knows every constructor."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -116,9 +117,20 @@ def status_list_of(
 
 
 def fetcher_of(settings: Settings) -> "HttpxFetcher | None":
-    """Return who speaks with vendors, None where nobody has to."""
-    if not (settings.revocation.fetch or settings.receipts or settings.play):
-        return None
+    """Return who fetches the status list and receipts, None where nobody has to."""
+    return _fetcher() if settings.revocation.fetch or settings.receipts else None
+
+
+def play_fetcher_of(settings: Settings) -> "HttpxFetcher | None":
+    """Return who asks Google's decoder, None where nobody has to.
+
+    Its connections are its own: strangers who send tokens mustn't keep the status list from being fetched.
+    """
+    asks = any(play.service_account is not None for play in settings.play.values())
+    return _fetcher() if asks and settings.trust_vendors else None
+
+
+def _fetcher() -> "HttpxFetcher":
     # Imported here alone: its library takes 100 ms that a start without vendors can do without.
     from watchword.adapters.fetcher import HttpxFetcher  # noqa: PLC0415
 
@@ -138,7 +150,7 @@ def receipts_of(
     for name, ways in settings.receipts.items():
         identity = settings.apps[name].identity
         assert isinstance(identity, AppleApp)  # The reader takes receipts of iOS apps alone.
-        apps[name] = AppleTeamApp(_team_key(ways), server_of(ways.server, identity.environment))
+        apps[name] = AppleTeamApp(team_key_of(ways), server_of(ways.server, identity.environment))
     return ReceiptRefresh(store, AppleReceiptServer(fetcher, clock, apps), trust)
 
 
@@ -164,7 +176,11 @@ def vendor_work(
     )
 
 
-def _team_key(ways: ReceiptSettings) -> TeamKey:
+def team_key_of(ways: ReceiptSettings) -> TeamKey:
+    """Return the key that signs for a team at Apple.
+
+    :raises WatchwordError: when the file is missing, readable by others, or holds something else.
+    """
     data = read_private(ways.key)
     if data is None:
         raise PrivateFileError(f"{ways.key}: isn't there; it is the .p8 file of the team's key")
@@ -222,7 +238,7 @@ def service_of(
         now=clock.timestamp(),
         entropy=entropy,
     )
-    fetcher = fetcher_of(settings)
+    fetcher, play_fetcher = fetcher_of(settings), play_fetcher_of(settings)
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
     store = SqliteStore(paths.database)
@@ -233,7 +249,9 @@ def service_of(
             settings.policy,
             store,
             formats=formats_of(settings),
-            play_decoders={} if fetcher is None else play_decoders_of(settings, fetcher, clock),
+            play_decoders={}
+            if play_fetcher is None
+            else play_decoders_of(settings, play_fetcher, clock),
             appraisals=recorder,
         ),
         store=store,
@@ -243,7 +261,9 @@ def service_of(
         clock=clock,
         entropy=entropy,
         recorder=recorder,
-        vendors=vendor_work(settings, store, trust, fetcher, clock),
+        vendors=replace(
+            vendor_work(settings, store, trust, fetcher, clock), play_fetcher=play_fetcher
+        ),
     )
 
 

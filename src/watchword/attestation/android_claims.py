@@ -8,13 +8,8 @@ from watchword.attestation.android_chain import Shape
 from watchword.attestation.authorization_list import (
     ORIGIN_GENERATED,
     PURPOSE_SIGN,
-    ApplicationId,
-    RootOfTrust,
 )
 from watchword.attestation.claims import (
-    AppClaims,
-    BootClaims,
-    BootState,
     KeySecurity,
     Provisioning,
     RevocationClaims,
@@ -24,7 +19,6 @@ from watchword.attestation.interface import Expected
 from watchword.attestation.key_description import (
     KeyDescription,
     SecurityLevel,
-    VerifiedBootState,
     describe_publicly,
 )
 from watchword.attestation.provisioning import PROVISIONING_INFO, describe_provisioning
@@ -38,12 +32,6 @@ _SECURITY: Final = {
     SecurityLevel.TRUSTED_ENVIRONMENT: KeySecurity.TEE,
     SecurityLevel.STRONG_BOX: KeySecurity.STRONGBOX,
 }
-_BOOT_STATES: Final = {
-    VerifiedBootState.VERIFIED: BootState.VERIFIED,
-    VerifiedBootState.SELF_SIGNED: BootState.SELF_SIGNED,
-    VerifiedBootState.UNVERIFIED: BootState.UNVERIFIED,
-    VerifiedBootState.FAILED: BootState.FAILED,
-}
 
 
 def read_claims(
@@ -55,7 +43,11 @@ def read_claims(
 ) -> UnverifiedClaims:
     """Return what the chain and its KeyDescription say, whether or not they hold."""
     chain, anchored, hardware = shape.chain, shape.anchored, description.hardware
-    unchecked = (("binding", expected.binding), ("app", expected.app), ("revocation", revocation))
+    application = description.software.application_id
+    unchecked: tuple[str, ...] = ()
+    if expected.binding is None or expected.app is None or revocation is None:
+        wanted = {"binding": expected.binding, "app": expected.app, "revocation": revocation}
+        unchecked = tuple(name for name, needed in wanted.items() if needed is None)
     provisioned = android_chain.provisioning(shape)
     return UnverifiedClaims(
         format=FORMAT,
@@ -64,8 +56,8 @@ def read_claims(
         attestation_security=_SECURITY[description.attestation_security],
         key_security=_SECURITY[description.keymaster_security],
         anchor=None if anchored is None else anchored.anchor.name,
-        app=_app(description.software.application_id),
-        boot=_boot(hardware.root_of_trust),
+        app=None if application is None else application.claims,
+        boot=hardware.boot,
         key_generated=hardware.origin == ORIGIN_GENERATED,
         key_signs=PURPOSE_SIGN in hardware.purposes,
         patches=hardware.patches,
@@ -73,11 +65,11 @@ def read_claims(
         attest_key=shape.attest_key,
         device_key=_device_key(shape, provisioned),
         serials=android_chain.serials(shape),
-        model=description.model,
+        model=hardware.model,
         revocation=revocation,
         fields=_fields(shape, description),
         leniencies=leniencies,
-        unchecked=tuple(name for name, needed in unchecked if needed is None),
+        unchecked=unchecked,
     )
 
 
@@ -99,26 +91,3 @@ def _fields(shape: Shape, description: KeyDescription) -> dict[str, Any]:
         if content is not None:
             fields["provisioningInfo"] = describe_provisioning(content)
     return fields
-
-
-def _app(application: ApplicationId | None) -> AppClaims | None:
-    """Return the app as Android itself, not the secure hardware, names it."""
-    if application is None:
-        return None
-    return AppClaims(
-        ids=tuple(name for name, _ in application.packages),
-        versions={name: str(version) for name, version in application.packages},
-        signing_digests=frozenset(application.digests),
-    )
-
-
-def _boot(root: RootOfTrust | None) -> BootClaims | None:
-    """Return the root of trust of the hardware list; one in the software list is only a word."""
-    if root is None:
-        return None
-    return BootClaims(
-        device_locked=root.device_locked,
-        state=_BOOT_STATES[root.state],
-        verified_boot_key=root.verified_boot_key,
-        verified_boot_hash=root.verified_boot_hash,
-    )

@@ -4,13 +4,13 @@ Source: source.android.com, "Key and ID attestation", schema of the attestation 
 is read strictly; everything else is kept as it is, under the vendor's name or under its number.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from typing import Any, Final, NoReturn, TypeVar
 
-from watchword.attestation.claims import PatchLevels
+from watchword.attestation.claims import AppClaims, BootClaims, BootState, PatchLevels
 from watchword.encoding import der
 from watchword.encoding.der import Tlv
 from watchword.encoding.kept import Kept
@@ -62,6 +62,9 @@ _DEVICE: Final = {
     **UNIQUE,
 }
 
+MAX_MODEL: Final = 64
+"""Most characters of a brand and model that are believed to be one."""
+
 _NONE: Final[frozenset[int]] = frozenset()
 
 
@@ -99,12 +102,32 @@ class RootOfTrust:
     canonical: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ApplicationId:
-    """Hold AttestationApplicationId: the packages of the app's uid and their signers' digests."""
+    """Hold AttestationApplicationId: the packages of the app's uid and their signers' digests.
+
+    What follows from it is worked out once, since these are kept; nobody changes it.
+    """
 
     packages: tuple[tuple[str, int], ...]
     digests: tuple[bytes, ...]
+
+    @cached_property
+    def claims(self) -> AppClaims:
+        """Return the app as Android itself, not the secure hardware, names it."""
+        return AppClaims(
+            ids=tuple(name for name, _ in self.packages),
+            versions={name: str(version) for name, version in self.packages},
+            signing_digests=frozenset(self.digests),
+        )
+
+    @cached_property
+    def described(self) -> Mapping[str, Any]:
+        """Return it under the vendor's own names."""
+        return {
+            "packages": [{"name": name, "version": version} for name, version in self.packages],
+            "signatureDigests": [digest.hex() for digest in self.digests],
+        }
 
 
 @dataclass(frozen=True)
@@ -129,10 +152,39 @@ class AuthorizationList:
         """Tell whether Android says that it didn't find out which app asked for the key."""
         return TAG_APPLICATION_ID in self.tags and self.application_id is None
 
+    @property
+    def names_device(self) -> bool:
+        """Tell whether a tag is there that tells one device from another of its model."""
+        return not UNIQUE.keys().isdisjoint(self.tags)
+
     @cached_property
     def described(self) -> Mapping[str, Any]:
         """Return everything under the vendor's own names; nobody changes it."""
-        return _describe_list(self)
+        return describe_list(self)
+
+    @cached_property
+    def boot(self) -> BootClaims | None:
+        """Return the root of trust; in the software's list it is only a word."""
+        root = self.root_of_trust
+        if root is None:
+            return None
+        return BootClaims(
+            root.device_locked,
+            BootState[root.state.name],
+            root.verified_boot_key,
+            root.verified_boot_hash,
+        )
+
+    @cached_property
+    def model(self) -> str:
+        """Return brand and model, empty where they aren't there.
+
+        Only what can be printed on a line; a chain that somebody made up could say anything.
+        """
+        found = (self.tags.get(tag) for tag in (TAG_BRAND, TAG_MODEL))
+        words = (tlv.content.decode("utf-8", "replace") for tlv in found if tlv is not None)
+        model = " ".join(words)
+        return model if model.isprintable() and len(model) <= MAX_MODEL else ""
 
     @cached_property
     def patches(self) -> PatchLevels:
@@ -153,17 +205,20 @@ class AuthorizationList:
             return None
 
     @property
+    def is_canonical(self) -> bool:
+        """Tell whether nothing had to be let pass."""
+        return self.is_sorted and (self.root_of_trust is None or self.root_of_trust.canonical)
+
+    @property
     def leniencies(self) -> tuple[str, ...]:
         """Return the deviations that were let pass."""
+        found = () if self.is_sorted else (LENIENT_ORDER,)
         canonical = self.root_of_trust is None or self.root_of_trust.canonical
-        return (() if self.is_sorted else (LENIENT_ORDER,)) + (
-            () if canonical else (LENIENT_BOOLEAN,)
-        )
+        return found if canonical else (*found, LENIENT_BOOLEAN)
 
 
-def enumerated(tlv: Tlv, kind: type[Number]) -> Number:
-    """Return a number of one of the vendor's enumerations; one that isn't in it is malformed."""
-    number = der.integer(tlv)
+def enumerated(number: int, kind: type[Number]) -> Number:
+    """Return a number as one of the vendor's enumerations; one that isn't in it is malformed."""
     try:
         return kind(number)
     except ValueError:
@@ -175,19 +230,29 @@ def read_list(raw: bytes) -> AuthorizationList:
 
     :raises MalformedError: with ``encoding.der``.
     """
-    tags = der.tagged(der.read(raw))
-    root = tags.get(TAG_ROOT_OF_TRUST)
-    application = tags.get(TAG_APPLICATION_ID)
-    origin = tags.get(TAG_ORIGIN)
-    purposes = tags.get(TAG_PURPOSE)
+    first, _, body, end = der.whole(raw)
+    if first != der.FIRST_OF_SEQUENCE:
+        _refuse(f"got an element that begins with {first:02x}, expected an authorization list")
+    tags = der.tagged_within(raw, body, end)
+    root, application = tags.get(TAG_ROOT_OF_TRUST), tags.get(TAG_APPLICATION_ID)
+    origin, purposes = tags.get(TAG_ORIGIN), tags.get(TAG_PURPOSE)
     return AuthorizationList(
-        tags=tags,
-        root_of_trust=None if root is None else _root_of_trust(root),
-        application_id=None if application is None else _application_id(application),
-        origin=None if origin is None else der.integer(origin),
-        is_sorted=list(tags) == sorted(tags),
-        purposes=_NONE if purposes is None else frozenset(map(der.integer, der.set_of(purposes))),
+        tags,
+        None if root is None else _root_of_trust(root),
+        None if application is None else _application_id(application),
+        None if origin is None else der.integer(origin),
+        _NONE if purposes is None else frozenset(map(der.integer, der.set_of(purposes))),
+        _ascend(tags),
     )
+
+
+def _ascend(tags: Iterable[int]) -> bool:
+    last = -1
+    for tag in tags:
+        if tag < last:
+            return False
+        last = tag
+    return True
 
 
 def read_hardware_list(raw: bytes) -> AuthorizationList:
@@ -195,8 +260,9 @@ def read_hardware_list(raw: bytes) -> AuthorizationList:
 
     :raises MalformedError: with ``encoding.der``.
     """
-    if any(head in raw for head in _UNIQUE_HEADS):
-        return read_list(raw)
+    for head in _UNIQUE_HEADS:
+        if head in raw:
+            return read_list(raw)
     return _HARDWARE.read(raw)
 
 
@@ -214,7 +280,7 @@ def _root_of_trust(tlv: Tlv) -> RootOfTrust:
     return RootOfTrust(
         verified_boot_key=der.octets(members[0]),
         device_locked=der.boolean(members[1]),
-        state=enumerated(members[2], VerifiedBootState),
+        state=enumerated(der.integer(members[2]), VerifiedBootState),
         verified_boot_hash=der.octets(members[3]) if len(members) == 4 else None,
         canonical=members[1].content in {b"\x00", b"\xff"},
     )
@@ -253,7 +319,8 @@ _APPLICATION: Final = Kept(_read_application, entries=256, size=1024)
 """Every phone with the same build of an app writes the same bytes."""
 
 
-def _describe_list(authorizations: AuthorizationList) -> dict[str, Any]:
+def describe_list(authorizations: AuthorizationList) -> dict[str, Any]:
+    """Return everything in a list under the vendor's own names, anew each time."""
     described: dict[str, Any] = {}
     device: dict[str, str] = {}
     others: dict[str, str] = {}
@@ -272,7 +339,7 @@ def _describe_list(authorizations: AuthorizationList) -> dict[str, Any]:
     if authorizations.root_of_trust is not None:
         described["rootOfTrust"] = _describe_root(authorizations.root_of_trust)
     if authorizations.application_id is not None:
-        described["attestationApplicationId"] = _describe_application(authorizations.application_id)
+        described["attestationApplicationId"] = authorizations.application_id.described
     elif authorizations.application_unknown:
         described["attestationApplicationId"] = UNKNOWN_APPLICATION.decode()
     if device:
@@ -326,13 +393,6 @@ def _describe_root(root: RootOfTrust) -> dict[str, Any]:
         "deviceLocked": root.device_locked,
         "verifiedBootState": root.state.name,
         "verifiedBootHash": None if boot_hash is None else boot_hash.hex(),
-    }
-
-
-def _describe_application(application: ApplicationId) -> dict[str, Any]:
-    return {
-        "packages": [{"name": name, "version": version} for name, version in application.packages],
-        "signatureDigests": [digest.hex() for digest in application.digests],
     }
 
 

@@ -7,15 +7,14 @@ reading can't forge anything: what is read is what was signed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NoReturn, TypeVar
+from typing import Final, NamedTuple, NoReturn, TypeVar
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -45,20 +44,33 @@ _CURVES: Final = frozenset({"1.2.840.10045.3.1.7", "1.3.132.0.34"})
 MAX_RSA_BITS: Final = 4096
 """Most bits of an RSA key that verifies; Google's root has as many, and larger ones cost time."""
 
+MAX_EXPONENT_BITS: Final = 32
+"""Most bits of an RSA key's public exponent; vendors' is 65,537, of 17 bits."""
+
 MAX_KEY_BYTES: Final = 1024
 """Most bytes of a SubjectPublicKeyInfo that is loaded; one of RSA with 4,096 bits has 550."""
 
 KEPT_KEYS: Final = 2048
 """How many loaded keys are kept, so that an issuer's is loaded once; each takes some kB."""
 
-_SEQUENCE: Final = 0x30
 _VERSION: Final = 0xA0
 _EXTENSIONS: Final = 0xA3
-_NOWHERE: Final[Span] = (0, 0, 0, 0)
 
 Member = TypeVar("Member")
 
-PublicKey = EllipticCurvePublicKey | RSAPublicKey
+
+class _Key(NamedTuple):
+    """Hold a loaded key by its kind, asked for once: the classes of ``cryptography`` are abstract and slow to ask.
+
+    :param is_p256: it is on P-256 and was written as every P-256 key is.
+    """
+
+    curve: EllipticCurvePublicKey | None = None
+    rsa: RSAPublicKey | None = None
+    is_p256: bool = False
+
+
+_NO_KEY: Final = _Key()
 
 _KEY_CERT_SIGN: Final = 0x04
 """The bit keyCertSign in the first byte of KeyUsage (RFC 5280 section 4.2.1.3)."""
@@ -76,8 +88,7 @@ _RSA: Final[Mapping[str, hashes.HashAlgorithm]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(NamedTuple):
     """Hold one certificate that was read, not yet believed.
 
     :param tbs: the signed bytes.
@@ -131,12 +142,12 @@ class Certificate:
 
     def is_signed_by(self, spki: bytes) -> bool:
         """Tell whether the key in ``spki`` signed this certificate; anything unusual is no."""
-        key = _load(spki)
+        curve, rsa, _ = _load(spki)
         try:
-            if isinstance(key, EllipticCurvePublicKey) and self.algorithm in _ECDSA:
-                key.verify(self.signature, self.tbs, _ECDSA[self.algorithm])
-            elif isinstance(key, RSAPublicKey) and self.algorithm in _RSA:
-                key.verify(self.signature, self.tbs, PKCS1v15(), _RSA[self.algorithm])
+            if curve is not None and self.algorithm in _ECDSA:
+                curve.verify(self.signature, self.tbs, _ECDSA[self.algorithm])
+            elif rsa is not None and self.algorithm in _RSA:
+                rsa.verify(self.signature, self.tbs, PKCS1v15(), _RSA[self.algorithm])
             else:
                 return False
         except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
@@ -151,11 +162,8 @@ def read_certificate(data: bytes) -> Certificate:
     """
     if len(data) > MAX_CERTIFICATE_BYTES:
         _refuse(f"got a certificate of {len(data)} bytes, expected at most {MAX_CERTIFICATE_BYTES}")
-    whole, *rest = der.spans(data, 0, len(data)) or [_NOWHERE]
-    if rest:
-        _refuse(f"got {len(rest)} elements after a certificate")
-    tbs, outer, signature = _exactly(_members(data, whole), 3, "a certificate")
-    fields = _members(data, tbs)
+    tbs, outer, signature = _exactly(der.members(data, der.whole(data)), 3, "a certificate")
+    fields = der.members(data, tbs)
     if fields and fields[0][0] == _VERSION:
         fields = fields[1:]  # The version says nothing that the extensions don't.
     if len(fields) < 6:
@@ -167,7 +175,7 @@ def read_certificate(data: bytes) -> Certificate:
         _refuse("got two different signature algorithms in one certificate")
     if serial[0] != der.INTEGER or not 0 < serial[3] - serial[2] <= der.MAX_INTEGER_BYTES:
         _refuse("got a serial that isn't an INTEGER, or one of too many bytes")
-    _exactly(_members(data, validity), 2, "a validity")
+    _exactly(der.members(data, validity), 2, "a validity")
     if signature[0] != der.BIT_STRING or data[signature[2] : signature[2] + 1] != b"\x00":
         _refuse("got a signature that isn't a BIT STRING of whole bytes")
     return Certificate(
@@ -196,9 +204,7 @@ def load_p256(spki: bytes) -> EllipticCurvePublicKey | None:
     if p256_point(spki) is None:
         return None
     key = _load(spki)
-    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
-        return key
-    return None
+    return key.curve if key.is_p256 else None
 
 
 def is_p256_signature(spki: bytes, signature: bytes, message: bytes) -> bool:
@@ -213,31 +219,48 @@ def is_p256_signature(spki: bytes, signature: bytes, message: bytes) -> bool:
     return True
 
 
-def _load(spki: bytes) -> PublicKey | None:
-    """Return a key of the kinds that vendors sign with, None for any other and for what is none."""
-    return _load_kept(spki) if len(spki) <= MAX_KEY_BYTES else None
+def _load(spki: bytes) -> _Key:
+    """Return a key of the kinds that vendors sign with; one that is empty for any other and for what is none."""
+    return _load_kept(spki) if len(spki) <= MAX_KEY_BYTES else _NO_KEY
 
 
 @lru_cache(maxsize=KEPT_KEYS)
-def _load_kept(spki: bytes) -> PublicKey | None:
+def _load_kept(spki: bytes) -> _Key:
     """Load a key.
 
     The kind is read before ``cryptography`` loads anything: loading an odd group, or verifying
     under a huge modulus, is work that a stranger would choose.
     """
     try:
-        algorithm, _ = _exactly(der.sequence(der.read(spki)), 2, "a public key")
-        kind = _ALGORITHM.read(algorithm.raw)
-        if kind == _EC_KEY and der.object_identifier(der.sequence(algorithm)[-1]) not in _CURVES:
-            return None
-        if kind not in {_EC_KEY, _RSA_KEY}:
-            return None
+        is_p256 = p256_point(spki) is not None
+        if not is_p256 and not _is_of_known_kind(spki):
+            return _NO_KEY
         key = load_der_public_key(spki)
     except (MalformedError, UnsupportedAlgorithm, ValueError):
-        return None
-    if isinstance(key, RSAPublicKey):
-        return key if key.key_size <= MAX_RSA_BITS else None
-    return key if isinstance(key, EllipticCurvePublicKey) else None
+        return _NO_KEY
+    if isinstance(key, EllipticCurvePublicKey):
+        return _Key(curve=key, is_p256=is_p256)
+    if isinstance(key, RSAPublicKey) and _costs_little(key):
+        return _Key(rsa=key)
+    return _NO_KEY
+
+
+def _costs_little(key: RSAPublicKey) -> bool:
+    """Tell whether verifying under an RSA key is quick; under an exponent as long as the modulus it takes 10 ms."""
+    exponent = key.public_numbers().e
+    return key.key_size <= MAX_RSA_BITS and exponent.bit_length() <= MAX_EXPONENT_BITS
+
+
+def _is_of_known_kind(spki: bytes) -> bool:
+    """Tell whether an SPKI names RSA, or one of the curves that vendors sign with.
+
+    :raises MalformedError: with ``encoding.der``.
+    """
+    algorithm, _ = _exactly(der.sequence(der.read(spki)), 2, "a public key")
+    kind = _ALGORITHM.read(algorithm.raw)
+    if kind == _EC_KEY:
+        return der.object_identifier(der.sequence(algorithm)[-1]) in _CURVES
+    return kind == _RSA_KEY
 
 
 def _algorithm(raw: bytes) -> str:
@@ -258,7 +281,7 @@ def _extensions(data: bytes, optional: Sequence[Span]) -> Mapping[str, bytes]:
         if tagged[0] != _EXTENSIONS:
             continue
         (explicit,) = _exactly(der.spans(data, tagged[2], tagged[3]), 1, "an explicit tag")
-        for _, start, _, end in _members(data, explicit):
+        for _, start, _, end in der.members(data, explicit):
             name, content = _EXTENSION.read(data[start:end])
             if name in found:
                 _refuse(f"got the extension {name} twice")
@@ -268,19 +291,12 @@ def _extensions(data: bytes, optional: Sequence[Span]) -> Mapping[str, bytes]:
     return found
 
 
-def _members(data: bytes, span: Span) -> list[Span]:
-    """Return the elements of a SEQUENCE."""
-    if span[0] != _SEQUENCE:
-        _refuse(f"got an element that begins with {span[0]:02x}, expected a SEQUENCE")
-    return der.spans(data, span[2], span[3])
-
-
 def _extension(raw: bytes) -> tuple[str, bytes]:
     """Return the object identifier and the content of an extension, critical or not."""
-    members = der.sequence(der.read(raw))
+    members = der.members(raw, der.whole(raw))
     if len(members) not in {2, 3}:
         _refuse(f"got an extension of {len(members)} members, expected 2 or 3")
-    return der.object_identifier(members[0]), der.octets(members[-1])
+    return der.object_identifier_at(raw, members[0]), der.octets_at(raw, members[-1])
 
 
 def _window(validity: bytes) -> tuple[datetime, datetime]:

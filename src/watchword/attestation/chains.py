@@ -99,8 +99,10 @@ def link(
 def remember(chain: LinkedChain, first: int, issuers: IssuerCache) -> None:
     """Remember the issuers from index ``first`` on, and from each index above it.
 
-    Only for a chain that wasn't refused for anything: an attacker's issuers never enter, be it only to push out
-    the ones that are of use.  The caller chooses ``first`` so that what is below belongs to one device alone.
+    Only for a chain that wasn't refused for anything: an attacker's own issuers never enter.  Whoever owns a
+    genuine phone can write its certificates in other bytes (the encoding around what is signed) and fill the cache
+    with them; issuers that others use all the time stay, and one that went costs a verification.  The caller chooses
+    ``first`` so that what is below belongs to one device alone.
     """
     if chain.refusals or chain.anchored is None:
         raise ValueError("only chains that hold are remembered")
@@ -241,7 +243,8 @@ def authority_refusals(chain: Sequence[Certificate], first: int, end: int = 0) -
     :param end: index of the certificate at which paths end, counted from which their length is.
     :raises MalformedError: when an extension can't be read.
     """
-    for index, certificate in enumerate(chain[first:], start=first):
+    for index in range(first, len(chain)):
+        certificate = chain[index]
         is_ca, path_length = certificate.basic_constraints()
         if not is_ca:
             yield Refusal(Reason.ATTESTATION_CHAIN_NOT_CA, f"certificate {index} isn't a CA")

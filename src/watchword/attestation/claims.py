@@ -127,6 +127,8 @@ class PlayVerdicts:
     :param request: ``classic`` (nonce) or ``standard`` (request hash).
     :param requested_at: ``timestampMillis``.
     :param recalled: the device recall bits that are set, of ``bitFirst``, ``bitSecond``, ``bitThird``.
+    :param testing: a response that the app's owner wrote for a tester in the Play Console; nothing of it is
+        Google's judgement.
     """
 
     request: str
@@ -139,6 +141,7 @@ class PlayVerdicts:
     app_access_risk: frozenset[str] | None = None
     play_protect: str | None = None
     recalled: frozenset[str] | None = None
+    testing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

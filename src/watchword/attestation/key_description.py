@@ -7,21 +7,18 @@ policy decides.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from watchword.attestation.authorization_list import (
     LENIENT_BOOLEAN,
     LENIENT_ORDER,
     TAG_ALL_APPLICATIONS,
-    TAG_BRAND,
-    TAG_MODEL,
-    UNIQUE,
     UNIQUE_NAMES,
     UNIQUE_TAGS,
     AuthorizationList,
     SecurityLevel,
     VerifiedBootState,
+    describe_list,
     enumerated,
     read_hardware_list,
     read_list,
@@ -48,12 +45,8 @@ KEY_DESCRIPTION: Final = "1.3.6.1.4.1.11129.2.1.17"
 WITHHELD: Final = "withheld"
 """What stands in reports in place of a device's identifier."""
 
-_MAX_MODEL: Final = 64
-"""Most characters of a brand and model that are believed to be one."""
 
-
-@dataclass(frozen=True, slots=True)
-class KeyDescription:
+class KeyDescription(NamedTuple):
     """Hold the whole extension."""
 
     attestation_version: int
@@ -68,6 +61,8 @@ class KeyDescription:
     @property
     def leniencies(self) -> tuple[str, ...]:
         """Return the deviations that were let pass, each once."""
+        if self.software.is_canonical and self.hardware.is_canonical:
+            return ()
         return tuple(dict.fromkeys(self.software.leniencies + self.hardware.leniencies))
 
     @property
@@ -77,37 +72,27 @@ class KeyDescription:
             TAG_ALL_APPLICATIONS in self.software.tags
         )
 
-    @property
-    def model(self) -> str:
-        """Return brand and model as the secure hardware confirmed them, empty where it didn't.
-
-        Only what can be printed on a line; a chain that somebody made up could say anything.
-        """
-        found = (self.hardware.tags.get(tag) for tag in (TAG_BRAND, TAG_MODEL))
-        words = (tlv.content.decode("utf-8", "replace") for tlv in found if tlv is not None)
-        model = " ".join(words)
-        return model if model.isprintable() and len(model) <= _MAX_MODEL else ""
-
 
 def read_key_description(content: bytes) -> KeyDescription:
     """Return the KeyDescription in an extension's content.
 
     :raises MalformedError: with ``encoding.der``.
     """
-    members = der.sequence(der.read(content))
+    members = der.members(content, der.whole(content))
     if len(members) != 8:
         raise MalformedError.because(
             Reason.ENCODING_DER, f"got a KeyDescription of {len(members)} members, expected 8"
         )
+    software, hardware = members[6], members[7]
     return KeyDescription(
-        attestation_version=der.integer(members[0]),
-        attestation_security=enumerated(members[1], SecurityLevel),
-        keymaster_version=der.integer(members[2]),
-        keymaster_security=enumerated(members[3], SecurityLevel),
-        challenge=der.octets(members[4]),
-        unique_id=der.octets(members[5]),
-        software=read_list(members[6].raw),
-        hardware=read_hardware_list(members[7].raw),
+        attestation_version=der.integer_at(content, members[0]),
+        attestation_security=enumerated(der.integer_at(content, members[1]), SecurityLevel),
+        keymaster_version=der.integer_at(content, members[2]),
+        keymaster_security=enumerated(der.integer_at(content, members[3]), SecurityLevel),
+        challenge=der.octets_at(content, members[4]),
+        unique_id=der.octets_at(content, members[5]),
+        software=read_list(content[software[1] : software[3]]),
+        hardware=read_hardware_list(content[hardware[1] : hardware[3]]),
     )
 
 
@@ -124,7 +109,7 @@ def describe(description: KeyDescription) -> dict[str, Any]:
         "keymasterSecurityLevel": description.keymaster_security.name,
         "attestationChallenge": description.challenge.hex(),
         "uniqueId": description.unique_id.hex(),
-        "softwareEnforced": description.software.described,
+        "softwareEnforced": describe_list(description.software),
         "hardwareEnforced": description.hardware.described,
     }
 
@@ -132,10 +117,8 @@ def describe(description: KeyDescription) -> dict[str, Any]:
 def describe_publicly(description: KeyDescription) -> dict[str, Any]:
     """Return what :func:`describe` does, without what tells one device from another of its model."""
     described = describe(description)
-    if description.unique_id or any(
-        not UNIQUE.keys().isdisjoint(each.tags)
-        for each in (description.software, description.hardware)
-    ):
+    software, hardware = description.software, description.hardware
+    if description.unique_id or software.names_device or hardware.names_device:
         return withhold_identifiers(described)
     return described
 

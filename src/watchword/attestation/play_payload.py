@@ -22,9 +22,6 @@ MAX_BOUND_CHARACTERS: Final = 1024
 CLASSIC: Final = "classic"
 STANDARD: Final = "standard"
 
-TESTING_RESPONSE: Final = "testing_response"
-"""In reports: the verdict is one that you set for a tester's account in the Play Console."""
-
 _MAX_ITEMS: Final = 32
 _MAX_TEXT: Final = 256
 _MAX_DIGITS: Final = 19
@@ -50,7 +47,6 @@ class PlayPayload(NamedTuple):
     bound: str
     verdicts: PlayVerdicts
     app: AppClaims | None
-    is_test: bool
     fields: Mapping[str, Any]
 
 
@@ -82,7 +78,6 @@ def read_payload(data: bytes) -> PlayPayload:
         bound=bound,
         verdicts=_verdicts(document, app, names[0], _requested_at(request)),
         app=_app(app),
-        is_test=_object(document, "testingDetails").get("isTestingResponse") is True,
         fields=document,
     )
 
@@ -104,6 +99,7 @@ def _verdicts(
         app_access_risk=_labels(_object(environment, "appAccessRiskVerdict"), "appsDetected"),
         play_protect=_text(environment, "playProtectVerdict"),
         recalled=_recalled(device),
+        testing=bool(_object(document, "testingDetails").get("isTestingResponse")),
     )
 
 

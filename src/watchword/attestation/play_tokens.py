@@ -67,7 +67,7 @@ class SignedVerdict(NamedTuple):
 
 
 def require_form(token: bytes) -> None:
-    """Refuse what can't be a token, before anybody is asked to decode it.
+    """Refuse what can't be a token, without decoding any of it; :func:`read_token` looks closer.
 
     At most :data:`MAX_TOKEN_BYTES`, five segments of the base64url alphabet, none of them empty.
 

@@ -163,8 +163,8 @@ def examine_receipt(data: bytes, trust: Trust) -> ReceiptExamination:
             Refusal(Reason.APP_ATTEST_RECEIPT_SIGNATURE, each.detail) for each in error.refusals
         )
         return ReceiptExamination(receipt, refusals, signer_validity=window)
-    # Only signers of receipts that hold are remembered, and only as Apple encloses them: else whoever has
-    # one good receipt could push the others out with ever new strays around its certificates.
+    # Only signers of receipts that hold are remembered, and only as Apple encloses them: strays around the
+    # certificates of one good receipt would make ever new entries.
     if trust.issuers is not None and known is None and signer.alone:
         trust.issuers.remember(digest, signer)
     lenient = (LENIENT_ATTRIBUTES,) if over is Signed.CONTENT_BESIDE_ATTRIBUTES else ()
@@ -336,7 +336,7 @@ def _verified_signer(signed: SignedData, anchors: Sequence[Anchor]) -> _Signer:
     anchored = chains.find_anchor(chain, anchors)
     refusals = (
         *chains.anchor_refusals(chain, anchored, anchors),
-        *chains.link_refusals(chain),
+        *chains.link_refusals(chain, signatures=anchored is not None),
         *chains.authority_refusals(chain, first=1),
     )
     if anchored is None or refusals:

@@ -43,11 +43,16 @@ MAX_INTEGER_BYTES: Final = 64
 MAX_ELEMENTS: Final = 128
 """Most elements within one; the longest list of a real device has 17."""
 
+FIRST_OF_SEQUENCE: Final = 0x30
+"""The first byte of a SEQUENCE, the bit for constructed ones included."""
+
 _CONSTRUCTED: Final = frozenset({SEQUENCE, SET})
 """The universal types, of those that are read here, that hold elements."""
 
 _INTEGERS: Final = frozenset({INTEGER, ENUMERATED})
 """The universal types whose content is a number."""
+
+_CUT_OFF: Final = "got input that ends within an element's tag or length"
 
 _UTC_TIME_DIGITS: Final = 12
 _GENERALIZED_TIME_DIGITS: Final = 14
@@ -87,12 +92,67 @@ def spans(data: bytes, at: int, limit: int) -> list[Span]:
     """
     found: list[Span] = []
     while at < limit:
-        first, _, body, end = _header(data, at, limit)
+        # A head of two bytes is read right here: most are, and a call would cost more than the reading.
+        body = at + 2
+        if body > limit:
+            _refuse(_CUT_OFF)
+        first, length = data[at], data[at + 1]
+        if length > 0x7F or first & 0x1F == 0x1F:
+            first, _, body, end = _header(data, at, limit)
+        else:
+            end = body + length
+            if end > limit:
+                _refuse_content(limit - body, length)
         found.append((first, at, body, end))
         if len(found) > MAX_ELEMENTS:
             _refuse(f"got more than {MAX_ELEMENTS} elements within one")
         at = end
     return found
+
+
+def members(data: bytes, span: Span) -> list[Span]:
+    """Return where the elements of a SEQUENCE lie.
+
+    :raises MalformedError: as :func:`spans` does; also for anything but a SEQUENCE.
+    """
+    if span[0] != FIRST_OF_SEQUENCE:
+        _refuse(f"got an element that begins with {span[0]:02x}, expected a SEQUENCE")
+    return spans(data, span[2], span[3])
+
+
+def whole(data: bytes) -> Span:
+    """Return where the one element lies that ``data`` holds.
+
+    :raises MalformedError: as :func:`read` does.
+    """
+    first, _, body, end = _header(data, 0, len(data))
+    if end < len(data):
+        _refuse(f"got {len(data) - end} bytes after the element")
+    return first, 0, body, end
+
+
+def integer_at(data: bytes, span: Span) -> int:
+    """Return an INTEGER, or the number of an ENUMERATED, as :func:`integer` does."""
+    first, _, body, end = span
+    if first not in _INTEGERS:
+        _refuse(f"got an element that begins with {first:02x}, expected an INTEGER")
+    if not 0 < end - body <= MAX_INTEGER_BYTES:
+        _refuse(f"got an INTEGER of {end - body} bytes")
+    return int.from_bytes(data[body:end], "big", signed=True)
+
+
+def octets_at(data: bytes, span: Span) -> bytes:
+    """Return the bytes of a primitive OCTET STRING."""
+    if span[0] != OCTET_STRING:
+        _refuse(f"got an element that begins with {span[0]:02x}, expected an OCTET STRING")
+    return data[span[2] : span[3]]
+
+
+def object_identifier_at(data: bytes, span: Span) -> str:
+    """Return an OBJECT IDENTIFIER in dotted form."""
+    if span[0] != OBJECT_IDENTIFIER:
+        _refuse(f"got an element that begins with {span[0]:02x}, expected an OBJECT IDENTIFIER")
+    return _dotted(data[span[2] : span[3]])
 
 
 def read(data: bytes) -> Tlv:
@@ -143,18 +203,22 @@ def tagged(tlv: Tlv) -> dict[int, Tlv]:
     :raises MalformedError: with ``encoding.der``; also on another class, on a tag that occurs twice, and
         beyond :data:`MAX_ELEMENTS`.
     """
-    data = _typed(tlv, SEQUENCE).content
+    _typed(tlv, SEQUENCE)
+    return tagged_within(tlv.content, 0, len(tlv.content))
+
+
+def tagged_within(data: bytes, at: int, limit: int) -> dict[int, Tlv]:
+    """Return the same as :func:`tagged` from the bytes of ``data`` from ``at`` to ``limit``."""
     found: dict[int, Tlv] = {}
-    end, limit = 0, len(data)
-    while end < limit:
-        first, tag, inner, end = _header(data, end, limit)
+    while at < limit:
+        first, tag, inner, end = _header(data, at, limit)
         if first & 0xE0 != _EXPLICIT:
             _refuse(f"got tag {tag}, expected an explicit context tag")
         if tag in found:
             _refuse(f"got tag {tag} twice")
-        first, number, body, inner_end = _header(data, inner, end)
-        if inner_end < end:
-            _refuse(f"got {end - inner_end} bytes after the element")
+        first, number, body, at = _header(data, inner, end)
+        if at < end:
+            _refuse(f"got {end - at} bytes after the element")
         found[tag] = _new(
             Tlv, (first >> 6, first & 0x20 != 0, number, data[body:end], data[inner:end])
         )
@@ -258,17 +322,25 @@ def _header(data: bytes, start: int, limit: int) -> tuple[int, int, int, int]:
     """
     body = start + 2
     if body > limit:
-        _refuse("got input that ends within an element's tag or length")
+        _refuse(_CUT_OFF)
     first = data[start]
     number = first & 0x1F
     if number == 0x1F:
-        number, body = _long_number(data, start + 1, limit)
+        if start + 4 <= limit and data[start + 1] > 0x7F and data[start + 2] < 0x80:
+            # Two bytes, as nearly every long tag of Android's has.
+            number, body = (data[start + 1] & 0x7F) << 7 | data[start + 2], start + 4
+        else:
+            number, body = _long_number(data, start + 1, limit)
     length = data[body - 1]
     if length > 0x7F:
-        length, body = _long_length(data, body, limit, length & 0x7F)
+        if length == 0x82 and body + 2 <= limit:
+            length = data[body] << 8 | data[body + 1]
+            body += 2
+        else:
+            length, body = _long_length(data, body, limit, length & 0x7F)
     end = body + length
     if end > limit:
-        _refuse(f"got {limit - body} bytes of content, expected {length}")
+        _refuse_content(limit - body, length)
     return first, number, body, end
 
 
@@ -297,6 +369,10 @@ def _long_length(data: bytes, at: int, limit: int, size: int) -> tuple[int, int]
 
 _new = tuple.__new__
 """Make an element without the detour through Python that a named tuple's own constructor takes."""
+
+
+def _refuse_content(size: int, wanted: int) -> NoReturn:
+    _refuse(f"got {size} bytes of content, expected {wanted}")
 
 
 def _refuse(detail: str) -> NoReturn:

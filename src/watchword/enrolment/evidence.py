@@ -1,5 +1,6 @@
 """Verify, then appraise: the registered formats and the policy behind enrolment's one port."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -7,8 +8,9 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from watchword.attestation import play_tokens
 from watchword.attestation.certificates import load_p256
-from watchword.attestation.claims import UnverifiedClaims
+from watchword.attestation.claims import UnverifiedClaims, VerifiedClaims
 from watchword.attestation.interface import (
     AppRegistration,
     Attestation,
@@ -26,20 +28,25 @@ from watchword.enrolment.appraisals import Appraisal, AppraisalLog, NotedStatus,
 from watchword.enrolment.interface import (
     AppraisedEvidence,
     AppraisedRenewal,
+    CountedDevice,
     DeviceHistory,
     Statement,
 )
+from watchword.enrolment.questions import VendorQuestions
 from watchword.enrolment.receipts import receipt_to_keep
-from watchword.policy.interface import Circumstances, Policy, Standing, Verdict
-from watchword.policy.rules.suspension import SUSPENDED
+from watchword.enrolment.standing import require_same_device, sent_to_enrol_again, standing_of
+from watchword.policy.interface import Circumstances, Policy, Verdict
 from watchword.policy.service import appraise, appraise_renewal, appraise_standing
-from watchword.ports import Instance, PlayDecoder, RevocationEntry
+from watchword.ports import DeviceLimit, Instance, PlayDecoder
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk
 from watchword.vocabulary import Level, Vendor
 
 VELOCITY_WINDOW: Final = timedelta(days=1)
 """How far back new instances of a device are counted."""
+
+_BEYOND_ANY_LIMIT: Final = 2**20
+"""More instances of a device than any policy can allow."""
 
 UNCONFIGURED_RETRY_SECONDS: Final = 300
 """When to try again what an operator must configure first."""
@@ -101,6 +108,7 @@ class RegisteredFormats:
         self._formats = with_formats(formats)
         self._play_decoders = play_decoders
         self._appraisals = appraisals
+        self._questions = VendorQuestions()
 
     def states_proof_key(self, evidence: Mapping[str, Any], app: AppRegistration) -> bool:
         """See :meth:`watchword.enrolment.interface.EvidenceVerifier.states_proof_key`."""
@@ -115,24 +123,15 @@ class RegisteredFormats:
     ) -> AppraisedEvidence:
         """See :meth:`watchword.enrolment.interface.EvidenceVerifier.appraise`."""
         evidence_format = self._format_for(evidence, app)
-        attestation = await self._decoded(evidence_format.read_attestation(evidence), app)
+        read = evidence_format.read_attestation(evidence)
+        attestation = await self._decoded(read, statement, app, now)
         case = _Case(evidence, evidence_format, attestation, statement, app, now)
-        claims, verdict, appraisal = await self._judge(case)
-        attested_key, attested_jwk = _keys(claims, statement)
-        receipt, receipt_due_at = receipt_to_keep(attestation, claims, now)
-        return AppraisedEvidence(
-            format=evidence_format.name,
-            level=verdict.level,
-            attested_key=attested_key,
-            attested_jwk=attested_jwk,
-            app_version=_version(claims, app),
-            counter=claims.counter or 0,
-            serials=claims.serials,
-            device_key=claims.device_key,
-            receipt=receipt,
-            receipt_due_at=receipt_due_at,
-            appraisal=appraisal,
-        )
+        verified, status = self._verified(case)
+        device_key, enrolled_today = verified.claims.device_key, None
+        if device_key is not None:
+            since = now - VELOCITY_WINDOW
+            enrolled_today = await self._history.count_enrolled(device_key, since)
+        return self._judged(case, verified, status, enrolled_today)
 
     async def appraise_renewal(
         self,
@@ -156,23 +155,25 @@ class RegisteredFormats:
         examined = verify_renewal(
             renewal, statement.raw, instance.attested_key, app, evidence_format
         )
-        version, standing = examined.app_version, self._standing(instance, evidence_format, now)
+        version = examined.app_version
+        standing = standing_of(instance, evidence_format, self._trust.revocation, now)
         anew = renewal.attestation if isinstance(renewal, ProofKeySignature) else None
         if anew is not None:
-            attestation = await self._decoded(anew, app)
+            attestation = await self._decoded(anew, statement, app, now)
             case = _Case(evidence, evidence_format, attestation, statement, app, now)
             claims = self._vouched_anew(case, instance)
             version, standing = _version(claims, app), replace(standing, attested_at=now)
         refusals = appraise_renewal(version, app)
-        refusals += appraise_standing(standing, self._policy, Circumstances(now))
+        against = appraise_standing(standing, self._policy, Circumstances(now))
+        refusals += sent_to_enrol_again(against, instance, self._trust.revocation, now)
         if refusals:
             raise RefusedError(refusals)
         return AppraisedRenewal(examined.counter, version, vouched_anew=anew is not None)
 
-    async def _judge(self, case: _Case) -> tuple[UnverifiedClaims, Verdict, Appraisal | None]:
-        """Verify and appraise evidence that enrols.
+    def _verified(self, case: _Case) -> tuple[VerifiedClaims, NotedStatus | None]:
+        """Verify evidence that enrols; return what the status list said too, where that is noted.
 
-        :raises RefusedError: with what the format or the policy holds against it; that is recorded.
+        :raises RefusedError: with what the format holds against it; that is recorded.
         """
         trust, notes = self._trust, None
         if self._appraisals is not None and trust.revocation is not None:
@@ -181,25 +182,86 @@ class RegisteredFormats:
         found = examine(case.attestation, case.expected, trust, case.now, case.evidence_format)
         # Noted before anything is waited for: meanwhile a newer list may take the place of this one.
         status = None if notes is None else notes.noted(case.now)
-        circumstances = Circumstances(case.now)
-        verification: tuple[Refusal, ...] = ()
         try:
-            verified = require_verified(found)
+            return require_verified(found), status
         except RefusedError as error:
-            verification = error.refusals
-            verdict = Verdict(Level.NONE, verification)
-        else:
-            circumstances = await self._circumstances(verified.claims, case.now)
-            verdict = appraise(verified, case.app, self._policy, circumstances)
+            if self._appraisals is not None:
+                known = _Known(found.claims, error.refusals, status, Circumstances(case.now))
+                verdict = Verdict(Level.NONE, error.refusals)
+                self._appraisals.record(self._appraisal(case, known, verdict), None)
+            raise
+
+    def _judged(
+        self,
+        case: _Case,
+        verified: VerifiedClaims,
+        status: NotedStatus | None,
+        enrolled_today: int | None,
+        *,
+        overtaken: bool = False,
+    ) -> AppraisedEvidence:
+        """Let policy judge verified evidence, after so many instances of its device.
+
+        :param overtaken: others of the device enrolled meanwhile, and more may: the verdict then
+            holds for as many as it can, so that it is judged again for another level alone.
+        :raises RefusedError: with what the policy holds against it; that is recorded.
+        """
+        claims, now = verified.claims, case.now
+        circumstances = Circumstances(now, enrolled_today)
+        verdict = appraise(verified, case.app, self._policy, circumstances)
         appraisal = None
         if self._appraisals is not None:
-            known = _Known(found.claims, verification, status, circumstances)
+            known = _Known(claims, (), status, circumstances)
             appraisal = self._appraisal(case, known, verdict)
-        if verdict.refusals or found.claims is None:
+        if verdict.refusals:
             if self._appraisals is not None and appraisal is not None:
                 self._appraisals.record(appraisal, None)
             raise RefusedError(verdict.refusals)
-        return found.claims, verdict, appraisal
+        counted, most = None, enrolled_today
+        if overtaken and enrolled_today is not None:
+            # Few are: nobody else pays for the search.
+            most = self._most_enrolled(case, verified, enrolled_today, verdict.level)
+        if most is not None:
+            counted = CountedDevice(
+                DeviceLimit(now - VELOCITY_WINDOW, most),
+                lambda enrolled: self._judged(case, verified, status, enrolled, overtaken=True),
+            )
+        attested_key, attested_jwk = _keys(claims, case.statement)
+        receipt, receipt_due_at = receipt_to_keep(case.attestation, claims, now)
+        return AppraisedEvidence(
+            format=case.evidence_format.name,
+            level=verdict.level,
+            attested_key=attested_key,
+            attested_jwk=attested_jwk,
+            app_version=_version(claims, case.app),
+            counter=claims.counter or 0,
+            serials=claims.serials,
+            device_key=claims.device_key,
+            receipt=receipt,
+            receipt_due_at=receipt_due_at,
+            appraisal=appraisal,
+            counted=counted,
+        )
+
+    def _most_enrolled(
+        self, case: _Case, verified: VerifiedClaims, enrolled: int, level: Level
+    ) -> int | None:
+        """Return up to which count of the device's instances the level is granted, None if to any.
+
+        No rule likes a device better for having enrolled more.
+        """
+
+        def differs(count: int) -> bool:
+            circumstances = Circumstances(case.now, count)
+            return appraise(verified, case.app, self._policy, circumstances).level is not level
+
+        if not differs(_BEYOND_ANY_LIMIT):
+            return None
+        above = enrolled + 1
+        while above < _BEYOND_ANY_LIMIT and not differs(above):
+            above *= 2
+        counts = range(max(enrolled, above // 2) + 1, above)
+        return counts.start + bisect_left(counts, x=True, key=differs) - 1
 
     def _appraisal(
         self,
@@ -237,12 +299,16 @@ class RegisteredFormats:
                 Reason.POLICY_LEVEL,
                 f"got {verdict.level.value}, expected {instance.level.value} as at enrolment",
             )
+        require_same_device(verified.claims, instance)
         return verified.claims
 
-    async def _decoded(self, attestation: Attestation, app: AppRegistration) -> Attestation:
+    async def _decoded(
+        self, attestation: Attestation, statement: Statement, app: AppRegistration, now: datetime
+    ) -> Attestation:
         """Return a token that we have no keys for as Google decodes it; all other evidence as it is.
 
-        Comes after challenge, statement and form were checked: each call counts against a quota.
+        Comes after challenge and statement were checked: each call counts against a quota.  What isn't
+        in the form of a token, header and lengths included, isn't sent to anybody.
         """
         if not isinstance(attestation, PlayIntegrityToken) or app.app_id in self._trust.play_keys:
             return attestation
@@ -253,7 +319,13 @@ class RegisteredFormats:
                 f"got a Play Integrity token of {app.id}, which has no play_integrity section",
                 UNCONFIGURED_RETRY_SECONDS,
             )
-        return PlayIntegrityPayload(await decoder.decode(app.app_id, attestation.token))
+        play_tokens.read_token(attestation.token)
+        self._questions.spend(statement.challenge, app.app_id, now)
+        try:
+            return PlayIntegrityPayload(await decoder.decode(app.app_id, attestation.token))
+        except UnavailableError:
+            self._questions.give_back(statement.challenge)
+            raise
 
     def _format_for(self, evidence: Mapping[str, Any], app: AppRegistration) -> EvidenceFormat:
         evidence_format = find_format(evidence.get(FORMAT), self._formats)
@@ -263,35 +335,6 @@ class RegisteredFormats:
                 f"got {evidence_format.name}, expected evidence of {app.platform.value}",
             )
         return evidence_format
-
-    async def _circumstances(self, claims: UnverifiedClaims, now: datetime) -> Circumstances:
-        if claims.device_key is None:
-            return Circumstances(now)
-        since = now - VELOCITY_WINDOW
-        return Circumstances(now, await self._history.count_enrolled(claims.device_key, since))
-
-    def _standing(
-        self, instance: Instance, evidence_format: EvidenceFormat, now: datetime
-    ) -> Standing:
-        revocation = self._trust.revocation
-        withdrawn: RevocationEntry | None = None
-        if revocation is not None:
-            found = [revocation.find(serial) for serial in instance.serials]
-            entries = [entry for entry in found if entry is not None]
-            # A policy may let suspended certificates pass; behind one there may be a revoked one.
-            entries.sort(key=lambda entry: entry.status == SUSPENDED)
-            withdrawn = entries[0] if entries else None
-        return Standing(
-            format=instance.format,
-            level=instance.level,
-            attested_at=instance.attested_at or instance.enrolled_at,
-            withdrawn=withdrawn,
-            revocation_known=revocation.is_known(now)
-            if revocation is not None and instance.serials
-            else None,
-            risk_metric=instance.risk_metric,
-            key_attested=ProofKeySignature not in evidence_format.evidence_types,
-        )
 
 
 def _keys(claims: UnverifiedClaims, statement: Statement) -> tuple[bytes, Mapping[str, str]]:

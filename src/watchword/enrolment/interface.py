@@ -1,13 +1,13 @@
 """Define enrolment: statement and evidence give an instance and its tokens."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from watchword.attestation.interface import AppRegistration
 from watchword.enrolment.appraisals import Appraisal
-from watchword.ports import Instance
+from watchword.ports import DeviceLimit, Instance
 from watchword.vocabulary import Environment, Level, Purpose
 
 MAX_STATEMENT_BYTES = 4096
@@ -105,6 +105,7 @@ class AppraisedEvidence:
     :param device_key: SHA-256 shared by all instances of one device; None where that can't be told.
     :param receipt: a vendor's receipt to keep, and when to ask for a newer one; None where there is none.
     :param appraisal: how this came about, to be recorded with the instance that it enrols.
+    :param counted: how many instances of the device the verdict depends on; None where it depends on none.
     """
 
     format: str
@@ -118,6 +119,22 @@ class AppraisedEvidence:
     receipt: bytes | None = None
     receipt_due_at: datetime | None = None
     appraisal: Appraisal | None = None
+    counted: "CountedDevice | None" = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CountedDevice:
+    """Hold up to which count of a device's instances a verdict stands, and who judges beyond it.
+
+    Other evidence of the same device can enrol while this one is judged: the store counts again in
+    the transaction that enrols.
+
+    :param judge_again: returns what the evidence is worth after so many instances; raises
+        :class:`RefusedError` where that is nothing, which is recorded.
+    """
+
+    limit: DeviceLimit
+    judge_again: Callable[[int], AppraisedEvidence]
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,8 @@ class Enrolment:
         3. The evidence verifies and is bound to the statement's bytes.
         4. Policy grants a level of at least the deployment's minimum.
         5. The proof key is the attested key, or is vouched for by the statement.
-        6. Challenge, instance and audit entry are stored in one transaction.
+        6. Challenge, instance and audit entry are stored in one transaction, if the device has enrolled
+           no more instances by then than the verdict of step 4 allows; otherwise that step comes again.
         7. No certificate of the evidence was revoked while all this went on.
 
         :raises RefusedError: with the reason of the first step that failed.
@@ -124,22 +125,44 @@ class Enrolment:
         """
         statement, app, use = self._read(request, Purpose.ENROL, now)
         appraised = await self._verifier.appraise(request.evidence, statement, app, now)
+        done = await self._store_enrolled(statement, app, use, appraised, now)
+        while isinstance(done, int):
+            assert appraised.counted is not None  # Nothing else makes the store count.
+            appraised = appraised.counted.judge_again(done)
+            done = await self._store_enrolled(statement, app, use, appraised, now)
+        return done
+
+    async def _store_enrolled(
+        self,
+        statement: Statement,
+        app: AppRegistration,
+        use: ChallengeUse,
+        appraised: AppraisedEvidence,
+        now: datetime,
+    ) -> Enrolled | int:
+        """Carry out the steps from 5 on; return how many instances the device has if they are too many."""
         enrolled: str | None = None
+        overtaken: int | None = None
+        limit = None if appraised.counted is None else appraised.counted.limit
         try:
             self._require_level(appraised.level)
             instance = self._instance(statement, app, appraised, now)
             tokens = self._issue(instance, statement.audiences, statement.bnd, now)
             receipt = _receipt(instance, appraised)
             audit = _audit("instance.enrolled", instance, now)
-            await self._store.enrol(use, instance, audit, receipt)
+            overtaken = await self._store.enrol(use, instance, audit, receipt, limit)
+            if overtaken is not None:
+                return overtaken
             if self._rejudgement is not None:
                 self._rejudgement.require_standing(instance)
             enrolled = instance.id
         finally:
             # Recorded as an enrolment only after it was one: the same evidence can be sent again and
             # again, and is accepted each time until its challenge turns out to have been used.
-            if self._appraisals is not None and appraised.appraisal is not None:
-                self._appraisals.record(appraised.appraisal, enrolled)
+            # One that was overtaken is judged again; what comes of that is recorded.
+            recorded = appraised.appraisal if overtaken is None else None
+            if self._appraisals is not None and recorded is not None:
+                self._appraisals.record(recorded, enrolled)
         return Enrolled(instance, tokens)
 
     async def renew(self, request: RenewalRequest, now: datetime) -> Enrolled:

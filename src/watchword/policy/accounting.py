@@ -5,6 +5,7 @@ from typing import Final
 
 from watchword.attestation.claims import KeySecurity, PatchLevels, PlayVerdicts, UnverifiedClaims
 from watchword.policy.interface import Claim, Policy
+from watchword.vocabulary import Level
 
 FIELDS: Final[Mapping[str, Claim | str]] = {
     "format": "says how the evidence was verified; a level's rules tell formats apart by their claims",
@@ -58,6 +59,7 @@ FIELDS: Final[Mapping[str, Claim | str]] = {
     "play.app_access_risk": Claim.APP_ACCESS_RISK,
     "play.play_protect": Claim.PLAY_PROTECT,
     "play.recalled": Claim.DEVICE_RECALL,
+    "play.testing": Claim.TESTING_RESPONSE,
     "provider": Claim.PROVIDER_VERDICT,
     "fields": "the vendor's own words, for people; what matters of them stands in other fields",
     "leniencies": "deviations that the verification let pass, each by name",
@@ -95,13 +97,15 @@ _STATED: Final[Mapping[Claim, Callable[[UnverifiedClaims], bool]]] = {
     ),
     Claim.DEVICE_VELOCITY: lambda claims: claims.device_key is not None,
     Claim.APP_RECOGNITION: lambda claims: claims.play is not None,
-    Claim.DEVICE_INTEGRITY: _play(lambda play: bool(play.device_labels)),
+    # A device without any label is the one that matters.
+    Claim.DEVICE_INTEGRITY: lambda claims: claims.play is not None,
     Claim.LICENSING: _play(lambda play: play.licensing is not None),
     Claim.SDK_VERSION: _play(lambda play: play.sdk_version is not None),
     Claim.RECENT_ACTIVITY: _play(lambda play: play.recent_activity is not None),
     Claim.APP_ACCESS_RISK: _play(lambda play: play.app_access_risk is not None),
     Claim.PLAY_PROTECT: _play(lambda play: play.play_protect is not None),
     Claim.DEVICE_RECALL: _play(lambda play: play.recalled is not None),
+    Claim.TESTING_RESPONSE: _play(lambda play: play.testing),
     Claim.PROVIDER_VERDICT: lambda claims: claims.provider is not None,
 }
 
@@ -111,12 +115,15 @@ def stated(claims: UnverifiedClaims) -> frozenset[Claim]:
     return frozenset(claim for claim, states in _STATED.items() if states(claims))
 
 
-def unaccounted(claims: UnverifiedClaims, policy: Policy) -> frozenset[Claim]:
-    """Return what the evidence states and nobody thought of: no rule's, and not left out on purpose."""
-    return stated(claims) - policy.accounted - policy.unchecked
+def unaccounted(claims: UnverifiedClaims, policy: Policy, granted: Level) -> frozenset[Claim]:
+    """Return what the evidence states and nobody thought of: no rule's of the level, and not left out on purpose.
+
+    Only the level's own rules count: one that another level has says nothing of what is granted here.
+    """
+    return stated(claims) - policy.levels[granted].accounts_for - policy.unchecked
 
 
-def left_out(claims: UnverifiedClaims, policy: Policy) -> tuple[str, ...]:
-    """Return by name what the evidence states and the policy leaves out on purpose."""
-    names = stated(claims) & policy.unchecked - policy.accounted
+def left_out(claims: UnverifiedClaims, policy: Policy, judged: Level) -> tuple[str, ...]:
+    """Return by name what the evidence states and the policy leaves out on purpose at a level."""
+    names = stated(claims) & policy.unchecked - policy.levels[judged].accounts_for
     return tuple(sorted(claim.value for claim in names))

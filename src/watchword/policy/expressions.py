@@ -89,12 +89,24 @@ class AnyOf:
         return Finding(tuple(told), best.unchecked, best.foreign)
 
     def judge_standing(self, standing: Standing) -> tuple[Refusal, ...]:
-        """Return the least that one of the rules holds against it; one that can't judge holds nothing."""
+        """Return the least that one of the rules holds against it.
+
+        One that can't judge a standing doesn't count, since it would let everything pass: a way in for Google's
+        verdicts says nothing of certificates that were suspended.
+        """
         told = [
-            rule.judge_standing(standing) if isinstance(rule, StandingRule) else ()
+            rule.judge_standing(standing)
             for rule in self.rules
+            if judges_standing(rule) and isinstance(rule, StandingRule)
         ]
-        return min(told, key=len)
+        return min(told, key=len, default=())
+
+
+def judges_standing(rule: Rule) -> bool:
+    """Tell whether a rule, or any within an expression, judges what became known since an enrolment."""
+    if isinstance(rule, AllOf | AnyOf):
+        return any(judges_standing(inner) for inner in rule.rules)
+    return isinstance(rule, StandingRule)
 
 
 def distance(finding: Finding) -> tuple[bool, int]:

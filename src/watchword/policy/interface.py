@@ -42,6 +42,7 @@ class Claim(StrEnum):
     APP_ACCESS_RISK = "app_access_risk"
     PLAY_PROTECT = "play_protect"
     DEVICE_RECALL = "device_recall"
+    TESTING_RESPONSE = "testing_response"
     PROVIDER_VERDICT = "provider_verdict"
 
 
@@ -120,22 +121,17 @@ class Policy:
     :param unchecked: claims that no rule looks at, on purpose; any other claim without a rule is an alarm.
     :param renew_by_key_for: how long an instance whose evidence attested no key may renew before it needs
         fresh evidence; others renew with the key that the vendor attested, without end.
-    :param accounted: the claims that a rule of any level looks at.
     """
 
     name: str
     levels: Mapping[Level, Rule]
     unchecked: frozenset[Claim] = field(default_factory=frozenset)
     renew_by_key_for: timedelta = RENEW_BY_KEY_FOR
-    accounted: frozenset[Claim] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a policy that grants nothing, or that grants the level of what was refused."""
         if not self.levels or Level.NONE in self.levels:
             raise ValueError("a policy grants at least one level, and never the level none")
-        # Asked at each appraisal, and always the same.
-        looked_at = (rule.accounts_for for rule in self.levels.values())
-        object.__setattr__(self, "accounted", frozenset().union(*looked_at))
 
     @property
     def lowest_level(self) -> Level:

@@ -3,11 +3,12 @@
 from watchword.attestation.claims import UnverifiedClaims, VerifiedClaims
 from watchword.attestation.interface import AppRegistration
 from watchword.policy.accounting import left_out, unaccounted
-from watchword.policy.expressions import distance
+from watchword.policy.expressions import distance, judges_standing
 from watchword.policy.interface import (
     Circumstances,
     Finding,
     Policy,
+    Rule,
     Standing,
     StandingRule,
     Verdict,
@@ -55,11 +56,12 @@ def appraise_unverified(
             granted = level
             break
     short_of = {level: finding.refusals for level, finding in found.items() if finding.refusals}
-    told = found[granted] if granted in found else min(found.values(), key=distance)
-    unchecked = tuple(dict.fromkeys((*told.unchecked, *left_out(claims, policy))))
+    judged = granted if granted in found else min(found, key=lambda level: distance(found[level]))
+    told = found[judged]
+    unchecked = tuple(dict.fromkeys((*told.unchecked, *left_out(claims, policy, judged))))
     if granted is Level.NONE:
         return Verdict(granted, told.refusals, unchecked, short_of)
-    strange = unaccounted(claims, policy)
+    strange = unaccounted(claims, policy, granted)
     if strange:
         detail = f"got {', '.join(sorted(strange))}, expected a rule for it, or it under unchecked"
         refusals = (Refusal(Reason.POLICY_UNACCOUNTED, detail),)
@@ -86,7 +88,8 @@ def appraise_standing(
     1. No certificate that vouched for it was revoked.
     2. Where the vendor attested no key, it vouched for the instance recently.
     3. The rules of its level that judge more than evidence hold: suspended certificates, a missing status
-       list, the risk metric.  A level that the policy no longer grants is judged by the next lower one.
+       list, the risk metric.  A level that the policy no longer grants is judged by the next lower one that has
+       such rules; where none has, an instance whose key was attested has no level here any more.
     """
     refusals: list[Refusal] = []
     entry = standing.withdrawn
@@ -100,11 +103,25 @@ def appraise_standing(
             most = int(policy.renew_by_key_for.total_seconds() // 3600)
             detail = f"got a verdict {hours} hours old, expected at most {most}"
             refusals.append(Refusal(Reason.INSTANCE_ATTESTATION_STALE, detail))
-    granted = [level for level in policy.levels if standing.level.satisfies(level)]
-    if not granted:
+    rule = _standing_rule(standing, policy)
+    if rule is None:
         detail = f"got {standing.level.value}, expected {policy.lowest_level.value}"
         return (*refusals, Refusal(Reason.POLICY_LEVEL, detail))
-    rule = policy.levels[max(granted, key=lambda level: level.rank)]
     if isinstance(rule, StandingRule):
         refusals += rule.judge_standing(standing)
     return tuple(refusals)
+
+
+def _standing_rule(standing: Standing, policy: Policy) -> Rule | None:
+    """Return the rule of the highest level that the instance still has, None if it has none."""
+    if standing.level in policy.levels:
+        return policy.levels[standing.level]
+    lower = sorted(
+        (level for level in policy.levels if standing.level.satisfies(level)),
+        key=lambda level: level.rank,
+        reverse=True,
+    )
+    for level in lower:
+        if judges_standing(policy.levels[level]) or not standing.key_attested:
+            return policy.levels[level]
+    return None

@@ -50,7 +50,8 @@ class AppleReceiptServer:
     async def refresh(self, app: str, receipt: bytes) -> bytes | None:
         """Return a newer receipt for an app, None if there is none yet.
 
-        :raises RefusedError: ``app_attest.receipt`` when Apple won't have this receipt, ever.
+        :raises RefusedError: ``app_attest.receipt`` when Apple won't have this receipt.  A wrong server, or
+            whatever stands before Apple's, says the same: it isn't the last word.
         :raises UnavailableError: ``vendor.unavailable`` otherwise; ``retry_after`` says when to try.
             The app isn't configured, Apple doesn't take the team's key, limits the rate, or is down.
         """

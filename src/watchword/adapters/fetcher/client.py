@@ -16,7 +16,7 @@ import httpx
 from watchword.ports import FetchRequest, FetchResponse
 from watchword.reasons import Reason, UnavailableError
 
-MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 """Most bytes of an answer; Google's status list had about 50 kB in 2025."""
 
 TOTAL_SECONDS: Final = 30.0
@@ -86,12 +86,7 @@ class HttpxFetcher:
                 body += chunk
                 if len(body) > self._max_body:
                     raise _unavailable(url.host, f"sent more than {self._max_body} bytes")
-            names = dict.fromkeys(name.lower() for name in response.headers)
-            return FetchResponse(
-                response.status_code,
-                {name: response.headers[name] for name in names},
-                bytes(body),
-            )
+            return FetchResponse(response.status_code, _headers(response.headers), bytes(body))
 
     def _client(self, url: httpx.URL) -> httpx.AsyncClient:
         """Return the client for hosts outside, or for loopback, which no proxy stands before."""
@@ -108,6 +103,14 @@ class HttpxFetcher:
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             )
         return client
+
+
+def _headers(headers: httpx.Headers) -> dict[str, str]:
+    """Return them by name, those of one name joined; each look-up by name would go through all."""
+    found: dict[str, list[str]] = {}
+    for name, value in headers.multi_items():
+        found.setdefault(name.lower(), []).append(value)
+    return {name: ", ".join(values) for name, values in found.items()}
 
 
 def _checked(text: str) -> httpx.URL:

@@ -5,6 +5,13 @@ from watchword.adapters.play_decoder.account import (
     ServiceAccount,
     read_service_account,
 )
+from watchword.adapters.play_decoder.bounded import BoundedDecoder
 from watchword.adapters.play_decoder.google import GooglePlayDecoder
 
-__all__ = ["AccountError", "GooglePlayDecoder", "ServiceAccount", "read_service_account"]
+__all__ = [
+    "AccountError",
+    "BoundedDecoder",
+    "GooglePlayDecoder",
+    "ServiceAccount",
+    "read_service_account",
+]

@@ -3,9 +3,9 @@
 Source: developer.android.com, "Decrypt and verify the integrity verdict" (on Google's servers);
 developers.google.com, "Using OAuth 2.0 for server to server applications".
 
-Each call counts against the app's quota (10,000 a day by default).  Callers ask only for tokens that
-came with a challenge of ours; once Google says that a quota is exhausted or that the account may not
-do this, nobody asks it again for a while.
+Each call counts against the app's quota (10,000 a day by default).  Callers ask only for what has the
+form of a token, once for each challenge of ours, and so often a minute.  Once Google says that a
+quota is exhausted or that the account may not do this, nobody asks it again for a while.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 from urllib.parse import quote, urlencode
 
 from watchword.adapters.play_decoder.account import (
+    MAX_ACCESS_SECONDS,
     TOKEN_URL,
     ServiceAccount,
     parse_access_token,
@@ -64,7 +65,8 @@ class GooglePlayDecoder:
         """See :meth:`watchword.ports.PlayDecoder.decode`."""
         until, why = self._paused.get(package, (0.0, ""))
         left = until - self._clock.timestamp()
-        if left > 0:
+        # A pause that was noted by a clock that ran ahead is none.
+        if 0 < left <= MAX_PAUSE:
             _unavailable(why, int(left) + 1)
         access_token = await self._token()
         answer = await self._ask(package, token, access_token)
@@ -93,7 +95,7 @@ class GooglePlayDecoder:
         """Return an access token that is good for a while, made anew when it has to be."""
         async with self._asking:
             now = self._clock.timestamp()
-            if self._access_token and now < self._access_until:
+            if self._access_token and now < self._access_until <= now + MAX_ACCESS_SECONDS:
                 return self._access_token
             form = {"grant_type": _GRANT, "assertion": self._account.assertion(int(now))}
             answer = await self._fetcher.fetch(

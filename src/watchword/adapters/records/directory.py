@@ -1,8 +1,8 @@
 """Keep records as lines of JSON: two files a day, private, bounded in age and in space.
 
 Enrolments stand in ``YYYY-MM-DD.jsonl`` and refused evidence in ``YYYY-MM-DD.refused.jsonl`` (days of UTC),
-since anybody can cause refusals: they have a quarter of the space to themselves, and however many come,
-they push out no record of an enrolment.
+since anybody can cause refusals: a quarter of the space is theirs and the rest is the enrolments', and neither
+makes room for the other.  However many refusals come, they push out no record of an enrolment.
 
 Nothing is synced to the disk.  A record explains a verdict, it doesn't make it: what must survive a loss
 of power (the instance, the used challenge) is in the store.  A process that is killed loses nothing, as each
@@ -22,7 +22,7 @@ from watchword.adapters.keyring.private_file import PrivateFileError, private_di
 from watchword.reasons import Reason, UnavailableError
 
 REFUSED_SHARE: Final = 4
-"""Refused evidence has one part in so many of the space."""
+"""Refused evidence has one part in so many of the space, enrolments have the others."""
 
 LOOK_AGAIN: Final = timedelta(seconds=10)
 """How often the files of other processes are counted; they may overshoot the space for that long."""
@@ -65,8 +65,7 @@ class RecordDirectory:
             private_directory(self.directory)
             _append(self.directory / _file_name(at, refused=refused), line)
         except OSError as error:
-            detail = f"{self.directory}: {error.strerror or 'the disk refuses'}"
-            raise UnavailableError(Reason.STORE_UNAVAILABLE, detail) from None
+            raise self._trouble(error) from None
         except PrivateFileError as error:
             raise UnavailableError(Reason.STORE_UNAVAILABLE, str(error)) from None
         self._sizes[refused] += len(line)
@@ -76,8 +75,13 @@ class RecordDirectory:
         try:
             self._tidy(now)
         except OSError as error:
-            detail = f"{self.directory}: {error.strerror or 'the disk refuses'}"
-            raise UnavailableError(Reason.STORE_UNAVAILABLE, detail) from None
+            raise self._trouble(error) from None
+
+    def _trouble(self, error: OSError) -> UnavailableError:
+        """Return the error that names the file, so that whoever reads the log finds it."""
+        where = error.filename if isinstance(error.filename, str) else str(self.directory)
+        detail = f"{where}: {error.strerror or 'the disk refuses'}"
+        return UnavailableError(Reason.STORE_UNAVAILABLE, detail)
 
     def _has_room(self, size: int, at: datetime, *, refused: bool) -> bool:
         """Tell whether a line fits, after the oldest days went if it doesn't."""
@@ -87,8 +91,7 @@ class RecordDirectory:
             return True
         today = _file_name(at, refused=refused)
         for day in self._files():
-            # Of refusals only refusals are pushed out, of enrolments the oldest of either.
-            if day.path.name != today and (day.refused or not refused):
+            if day.path.name != today and day.refused is refused:
                 self._remove(day)
                 if self._fits(size, refused=refused):
                     return True
@@ -96,9 +99,7 @@ class RecordDirectory:
 
     def _fits(self, size: int, *, refused: bool) -> bool:
         share = self.max_bytes // REFUSED_SHARE
-        if refused and self._sizes[True] + size > share:
-            return False
-        return sum(self._sizes.values()) + size <= self.max_bytes
+        return self._sizes[refused] + size <= (share if refused else self.max_bytes - share)
 
     def _tidy(self, now: datetime) -> None:
         """Remove the days that are too old, and count what is there."""
@@ -118,17 +119,19 @@ class RecordDirectory:
         self._sizes[day.refused] -= day.size
 
     def _files(self) -> Sequence[_Day]:
-        """Return the files of records, the oldest first; of one day refusals come first."""
+        """Return the files of records, the oldest first; what else has such a name isn't ours."""
         found = []
         for path in record_files(self.directory):
             name = _NAME.fullmatch(path.name)
             assert name is not None
             try:
-                size = path.lstat().st_size
+                entry = path.lstat()
             except FileNotFoundError:
                 continue  # Another process removed it a moment ago.
-            found.append(_Day(date.fromisoformat(name[1]), name[2] is not None, path, size))
-        return sorted(found, key=lambda day: (day.day, not day.refused))
+            if stat.S_ISREG(entry.st_mode):
+                day = date.fromisoformat(name[1])
+                found.append(_Day(day, name[2] is not None, path, entry.st_size))
+        return sorted(found, key=lambda day: day.day)
 
 
 def record_files(directory: Path) -> Iterator[Path]:
@@ -137,7 +140,7 @@ def record_files(directory: Path) -> Iterator[Path]:
         return
     for path in sorted(directory.iterdir()):
         name = _NAME.fullmatch(path.name)
-        if name is not None and _is_date(name[1]):
+        if name is not None and _is_date(name[1]) and path.is_file():
             yield path
 
 

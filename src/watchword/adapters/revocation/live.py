@@ -20,6 +20,7 @@ import structlog
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.revocation.freshness import (
     FIRST_PAUSE,
+    LEAST_SECONDS,
     fresh_seconds,
     pause_seconds,
 )
@@ -227,8 +228,8 @@ class LiveStatusList:
                 _log.info("status list fetched again", failures=self._failures)
             self._failures = 0
             fresh = self._fresh(headers or {})
-            # A list must not become too old before it is asked for again.
-            self._wait = min(fresh, self._max_age.total_seconds() / 2)
+            # A list must not become too old before it is asked for again; nobody is asked all the time.
+            self._wait = min(fresh, max(self._max_age.total_seconds() / 2, LEAST_SECONDS))
         else:
             self._failures += 1
             self._wait = pause_seconds(self._failures, headers)

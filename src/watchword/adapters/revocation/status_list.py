@@ -17,7 +17,7 @@ from watchword.encoding import strict_json
 from watchword.ports import RevocationEntry
 from watchword.reasons import MalformedError, WatchwordError
 
-MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+MAX_FILE_BYTES: Final = 8 * 1024 * 1024
 """Most bytes of a list; in 2025 one had about 50 kB."""
 
 REVOKED: Final = "REVOKED"

@@ -8,9 +8,9 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from watchword.adapters.store.database import SqliteDatabase
 from watchword.adapters.store.rows import (
@@ -26,8 +26,18 @@ from watchword.adapters.store.rows import (
     receipt_from_row,
     receipt_row,
 )
-from watchword.ports import AuditEntry, ChallengeUse, Instance, RevokedInstance, StoredReceipt
+from watchword.ports import (
+    AuditEntry,
+    ChallengeUse,
+    DeviceLimit,
+    Instance,
+    RevokedInstance,
+    StoredReceipt,
+)
 from watchword.reasons import Reason, RefusedError
+
+RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
+"""No receipt is ever planned to be due later than this; what is, was planned by a clock that ran ahead."""
 
 
 class SqliteStore:
@@ -58,10 +68,15 @@ class SqliteStore:
         instance: Instance,
         audit: AuditEntry,
         receipt: StoredReceipt | None = None,
-    ) -> None:
+        limit: DeviceLimit | None = None,
+    ) -> int | None:
         """See :meth:`watchword.ports.InstanceStore.enrol`."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> int | None:
+            if limit is not None and instance.device_key is not None:
+                count = _count_enrolled(connection, instance.device_key, limit.since)
+                if count > limit.most:
+                    return count
             _use_challenge(connection, use)
             row = instance_row(instance)
             added = connection.execute(
@@ -85,8 +100,9 @@ class SqliteStore:
                     values,
                 )
             _add_audit(connection, audit)
+            return None
 
-        await self._database.write(work)
+        return await self._database.write(work)
 
     async def renew(
         self,
@@ -122,15 +138,9 @@ class SqliteStore:
 
     async def count_enrolled(self, device_key: bytes, since: datetime) -> int:
         """See :meth:`watchword.ports.InstanceStore.count_enrolled`."""
-
-        def work(connection: sqlite3.Connection) -> int:
-            count: int = connection.execute(
-                "SELECT count(*) FROM instances WHERE device_key = ? AND enrolled_at >= ?",
-                (device_key, microseconds(since)),
-            ).fetchone()[0]
-            return count
-
-        return await self._database.read(work)
+        return await self._database.read(
+            lambda connection: _count_enrolled(connection, device_key, since)
+        )
 
     async def instances_with_serials(
         self, serials: Sequence[str], limit: int
@@ -186,11 +196,15 @@ class SqliteStore:
         """See :meth:`watchword.ports.InstanceStore.due_receipts`."""
 
         def work(connection: sqlite3.Connection) -> Sequence[StoredReceipt]:
-            rows = connection.execute(
-                f"SELECT {RECEIPT_COLUMNS} FROM receipts "  # noqa: S608 - our own text.
-                "WHERE app = ? AND due_at <= ? ORDER BY due_at LIMIT ?",
-                (app, microseconds(now), limit),
-            )
+            # Two ranges of one index, each read no further than is wanted.
+            ranges = (("<=", now), (">", now + RECEIPT_DUE_WITHIN))
+            rows: list[tuple[Any, ...]] = []
+            for relation, at in ranges:
+                rows += connection.execute(
+                    f"SELECT {RECEIPT_COLUMNS} FROM receipts "  # noqa: S608 - our own text.
+                    f"WHERE app = ? AND due_at {relation} ? ORDER BY due_at LIMIT ?",
+                    (app, microseconds(at), limit - len(rows)),
+                )
             return [receipt_from_row(row) for row in rows]
 
         return await self._database.read(work)
@@ -281,6 +295,14 @@ def _use_challenge(connection: sqlite3.Connection, use: ChallengeUse) -> None:
     )
     if used.rowcount != 1:
         raise RefusedError.because(Reason.CHALLENGE_USED, "expected one that wasn't used before")
+
+
+def _count_enrolled(connection: sqlite3.Connection, device_key: bytes, since: datetime) -> int:
+    count: int = connection.execute(
+        "SELECT count(*) FROM instances WHERE device_key = ? AND enrolled_at >= ?",
+        (device_key, microseconds(since)),
+    ).fetchone()[0]
+    return count
 
 
 def _revoke(

@@ -7,6 +7,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from watchword.apps.cli.paragraphs import printable_lines
 from watchword.reasons import RefusedError, UnavailableError, WatchwordError
 
 EXIT_REFUSED: Final = 1
@@ -52,39 +53,41 @@ def encodable(_ctx: click.Context, _parameter: click.Parameter, value: str | Non
 
 def fail(error: Exception) -> int:
     """Explain an error on stderr and return the exit code."""
-    from watchword.adapters.anchors import AnchorsError
-    from watchword.adapters.revocation import StatusListError
-    from watchword.apps.evidence.files import EvidenceFileError
-    from watchword.apps.settings import ConfigurationError, debugging
+    from watchword.apps.settings import debugging
 
     if debugging():
         import traceback
 
         traceback.print_exception(error, file=sys.stderr)
+    text, code = _explained(error)
+    # Names of files stand in it, and whoever made a file chose its name.
+    click.echo(printable_lines(text), err=True)
+    return code
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error, and the exit code."""
+    from watchword.adapters.anchors import AnchorsError
+    from watchword.adapters.revocation import StatusListError
+    from watchword.apps.evidence.files import EvidenceFileError
+    from watchword.apps.settings import ConfigurationError
+
     if isinstance(error, ConfigurationError):
-        click.echo(error.render(), err=True)
-        return EXIT_USAGE
+        return error.render(), EXIT_USAGE
     if isinstance(error, RefusedError):
-        for refusal in error.refusals:
-            click.echo(f"refused: {refusal}", err=True)
-        return EXIT_REFUSED
+        refusals = "\n".join(f"refused: {refusal}" for refusal in error.refusals)
+        return refusals, EXIT_REFUSED
     if isinstance(error, UnavailableError):
-        click.echo(f"not available: {error.detail} ({error.reason.code})", err=True)
-        return EXIT_UNAVAILABLE
+        return f"not available: {error.detail} ({error.reason.code})", EXIT_UNAVAILABLE
     if isinstance(error, AnchorsError | EvidenceFileError | StatusListError):
-        click.echo(f"error: {error}", err=True)
-        return EXIT_USAGE
+        return f"error: {error}", EXIT_USAGE
     if isinstance(error, WatchwordError):
-        click.echo(f"error: {error}", err=True)
-        return EXIT_REFUSED
+        return f"error: {error}", EXIT_REFUSED
     if isinstance(error, OSError):
-        click.echo(
-            f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), err=True
-        )
-        return EXIT_UNAVAILABLE
-    click.echo(
+        where = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+        return f"error: {where}", EXIT_UNAVAILABLE
+    fault = (
         f"internal error: {type(error).__name__}. This is a fault in Watchword; "
-        "run again with WATCHWORD_DEBUG=1 for the trace, and please report it.",
-        err=True,
+        "run again with WATCHWORD_DEBUG=1 for the trace, and please report it."
     )
-    return EXIT_REFUSED
+    return fault, EXIT_REFUSED

@@ -51,7 +51,7 @@ def show_explanation(report: EvidenceReport, options: EvidenceOptions) -> None:
     if report.levels:
         click.echo(f"\nLevels, by policy {report.policy}")
         show(_levels(report, told))
-    else:
+    elif not report.steps:
         # Without steps or levels of their own, the reasons are all there is to explain.
         show(line for each in report.refusals for line in _cause(each, told))
     click.echo("\nWhat it says" + (" (nothing of it is proven)" if _has_failed(report) else ""))

@@ -7,11 +7,20 @@ if TYPE_CHECKING:
     from watchword.apps.settings import Settings
 
 
+def duration(seconds: int) -> str:
+    """Return a duration as it is written in ``watchword.yaml``, in the largest unit that fits."""
+    # One day is better known by its hours.
+    for least, unit, letter in ((172800, 86400, "d"), (3600, 3600, "h"), (60, 60, "m")):
+        if seconds % unit == 0 and seconds >= least:
+            return f"{seconds // unit}{letter}"
+    return f"{seconds}s"
+
+
 def fetched(settings: "Settings") -> Iterator[str]:
     """Yield a line for each thing that is fetched, and one where revocations aren't known at all."""
     ways = settings.revocation
     if ways.fetch:
-        yield f"status list from {ways.url}, known for {ways.max_age} s after its last fetch"
+        yield f"status list from {ways.url}, known for {duration(ways.max_age)} after its last fetch"
     elif settings.trust_lab:
         yield "status list of the lab"
     elif ways.snapshots:

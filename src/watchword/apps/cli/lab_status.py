@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 _json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.command("revoke", epilog="Example: watchword lab revoke genuine-android")
+@click.command(
+    "revoke",
+    short_help="Withdraw an attestation certificate for good.",
+    epilog="Example: watchword lab revoke genuine-android",
+)
 @click.argument("target", metavar="KIND|SERIAL")
 @_json_option
 @click.pass_obj
@@ -28,7 +32,11 @@ def revoke(config: Path, target: str, as_json: bool) -> None:
     _change(config, target, Status.REVOKED, as_json=as_json)
 
 
-@click.command("suspend", epilog="Example: watchword lab suspend 1049512760346175")
+@click.command(
+    "suspend",
+    short_help="Withdraw a certificate for the time being.",
+    epilog="Example: watchword lab suspend 1049512760346175",
+)
 @click.argument("target", metavar="KIND|SERIAL")
 @_json_option
 @click.pass_obj
@@ -39,7 +47,11 @@ def suspend(config: Path, target: str, as_json: bool) -> None:
     _change(config, target, Status.SUSPENDED, as_json=as_json)
 
 
-@click.command("restore", epilog="Example: watchword lab restore genuine-android")
+@click.command(
+    "restore",
+    short_help="Take a certificate off the list again.",
+    epilog="Example: watchword lab restore genuine-android",
+)
 @click.argument("target", metavar="KIND|SERIAL")
 @_json_option
 @click.pass_obj
@@ -48,7 +60,11 @@ def restore(config: Path, target: str, as_json: bool) -> None:
     _change(config, target, None, as_json=as_json)
 
 
-@click.command("status-list", epilog="Example: watchword lab status-list --json > status.json")
+@click.command(
+    "status-list",
+    short_help="Show the lab's status list.",
+    epilog="Example: watchword lab status-list --json > status.json",
+)
 @_json_option
 @click.pass_obj
 def status_list(config: Path, as_json: bool) -> None:

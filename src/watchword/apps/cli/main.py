@@ -7,7 +7,10 @@ only when it is called, so that ``watchword --help`` stays quick.
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,8 +35,39 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Name of each command: (module with a ``command``, the line that ``--help`` shows)."""
 
 
+class ReaderGoneError(Exception):
+    """Say that whoever read our output went away (``watchword ... | head``)."""
+
+
+@contextmanager
+def _telling_who_is_gone() -> Iterator[None]:
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+
+
 class LazyGroup(click.Group):
     """Import a command only when it is called."""
+
+    # Click ends the process with code 1 where nobody reads on; both of its steps print.
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Read the command line, and print what ``--help`` asks for.
+
+        :raises ReaderGoneError: in place of the error that click would end the process for.
+        """
+        with _telling_who_is_gone():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command.
+
+        :raises ReaderGoneError: as above.
+        """
+        with _telling_who_is_gone():
+            return super().invoke(ctx)
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names in the order of the registry."""
@@ -88,8 +122,8 @@ def run() -> None:
         code = 2
     except (click.Abort, KeyboardInterrupt):
         code = 130
-    except BrokenPipeError:
-        # The reader of a pipe went away (``watchword ... | head``); that is no failure of ours.
+    except (ReaderGoneError, BrokenPipeError):
+        # That is no failure of ours.
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
         code = 0
     except WatchwordError as error:

@@ -27,6 +27,11 @@ def printable(text: str) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """Return text of several lines without what a terminal obeys, but the ends of the lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def wrapped(text: str, *, first: str = "", indent: int = 0) -> Iterator[str]:
     """Yield the lines of a paragraph.
 
@@ -45,6 +50,16 @@ def wrapped(text: str, *, first: str = "", indent: int = 0) -> Iterator[str]:
         yield first.rstrip()
     for line in lines:
         yield (" " * indent + line).rstrip()
+
+
+def hanging(line: str, *, further: int = 4) -> Iterator[str]:
+    """Yield an indented line, and below it what doesn't fit into the terminal, further in."""
+    line = printable(line)
+    indent = " " * (len(line) - len(line.lstrip()))
+    width = terminal_width()
+    yield from textwrap.wrap(
+        line, width, subsequent_indent=indent + " " * further, break_on_hyphens=False
+    ) or [""]
 
 
 def show(lines: Iterator[str]) -> None:

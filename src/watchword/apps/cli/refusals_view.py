@@ -14,8 +14,7 @@ def show_refusals(refusals: dict[str, Any]) -> None:
         click.echo(f"{entry['count']:>10}  {entry['reason']:<34} {entry['where']}")
     click.echo("Latest of each reason:")
     for sample in refusals["samples"]:
-        causes = "; ".join(
-            f"{cause['reason']}: {cause['detail']}" if cause["detail"] else cause["reason"]
-            for cause in sample["refusals"]
-        )
-        click.echo(f"  {sample['at'][:19]}  {sample['where']}  {causes}")
+        click.echo(f"  {sample['at'][:19]}  {sample['where']}")
+        for cause in sample["refusals"]:
+            detail = f": {cause['detail']}" if cause["detail"] else ""
+            click.echo(f"      {cause['reason']}{detail}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from watchword.adapters.clock import SystemClock
+from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.revocation import load_status_lists
 from watchword.apps.evidence.files import (
     EvidenceFileError,
@@ -20,6 +21,7 @@ from watchword.apps.evidence.files import (
     with_packaged,
 )
 from watchword.apps.evidence.policy_choice import load_policy
+from watchword.apps.play import configured_play_keys
 from watchword.apps.settings import load_settings
 from watchword.attestation.attestation_object import read_credential_id
 from watchword.attestation.formats import android_key, app_attest, play_integrity
@@ -160,18 +162,28 @@ class EvidenceOptions:
         """Return what the evidence must fit; how old it is means something only at a given time."""
         return Expected(self.binding(), app, fresh=self.at is not None)
 
-    def trust(self, app: AppRegistration | None) -> Trust:
-        """Return packaged anchors with those that were named, the status lists, and the app's keys."""
+    def trust(self, app: AppRegistration | None, config: Path) -> Trust:
+        """Return packaged anchors with those that were named, the status lists, and the app's keys.
+
+        Keys of an app in the configuration are read there, a lab's are its Google's.
+        """
         vendors = _VENDORS[self.format_]
         extra = [anchor for path in self.anchors for anchor in read_anchors(path, vendors)]
         revocation = load_status_lists(self.status) if self.status else None
-        keys = {}
+        keys: dict[str, PlayKeys] = {}
         if self.decryption_key is not None and self.verification_key is not None:
             # Without an app that is expected, the keys are for whichever app the token is of.
             keys["" if app is None else app.app_id] = PlayKeys(
                 read_key_text(self.decryption_key), read_key_text(self.verification_key)
             )
+        elif self.app_name is not None and self._is_play_token():
+            keys = configured_play_keys(load_settings(config), SystemEntropy())
         return Trust(with_packaged(extra), revocation, play_keys=keys)
+
+    def _is_play_token(self) -> bool:
+        """Tell whether keys are needed; what Google decoded is JSON, and whoever has it may lack them."""
+        is_play = self.format_ == play_integrity.NAME
+        return is_play and not read_evidence(self.file).lstrip().startswith(b"{")
 
     def chosen_policy(self, config: Path) -> Policy:
         """Return the policy that was named, else that of the configuration where it names the app."""

@@ -52,6 +52,14 @@ _log = structlog.get_logger()
 
 
 @dataclass(slots=True)
+class _Trouble:
+    """Hold why records can't be kept, and how many weren't for that."""
+
+    why: str = ""
+    lost: int = 0
+
+
+@dataclass(slots=True)
 class Recorder:
     """Implement :class:`watchword.enrolment.appraisals.AppraisalLog`.
 
@@ -65,23 +73,29 @@ class Recorder:
     _minute: datetime | None = None
     _refused: Counter[Reason] = field(default_factory=Counter)
     _left_out: int = 0
-    _trouble: str = ""
+    _troubles: dict[bool, _Trouble] = field(
+        default_factory=lambda: {True: _Trouble(), False: _Trouble()}
+    )
+    """By whether it concerns refused evidence, whose space may be full while enrolments have room."""
 
     def record(self, appraisal: Appraisal, instance_id: str | None) -> None:
         """See :meth:`watchword.enrolment.appraisals.AppraisalLog.record`."""
         if instance_id is None and not self._is_sampled(appraisal):
             self._left_out += 1
             return
+        trouble = self._troubles[instance_id is None]
         try:
             line = record_to_line(record_of(appraisal, instance_id, self._left_out))
             self.log.append(line, appraisal.at, refused=instance_id is None)
         except WatchwordError as error:
-            self._failed(str(error))
+            _failed(trouble, str(error))
         except Exception as error:  # noqa: BLE001 - a format of one's own may claim anything.
-            self._failed(type(error).__name__)
+            _failed(trouble, type(error).__name__)
         else:
             self._left_out = 0
-            self._failed("")
+            if trouble.why:
+                _log.info("verifications are recorded again", lost=trouble.lost)
+                trouble.why, trouble.lost = "", 0
 
     def _is_sampled(self, appraisal: Appraisal) -> bool:
         if self._minute is None or not timedelta(0) <= appraisal.at - self._minute < _MINUTE:
@@ -93,16 +107,16 @@ class Recorder:
         self._refused[reason] += 1
         return self._refused[reason] <= REFUSED_PER_MINUTE
 
-    def _failed(self, trouble: str) -> None:
-        """Tell of trouble when it changes: the same line for each enrolment would hide all others."""
-        if trouble:
-            self._left_out += 1
-        if trouble != self._trouble:
-            self._trouble = trouble
-            what = (
-                "verifications aren't recorded" if trouble else "verifications are recorded again"
-            )
-            (_log.warning if trouble else _log.info)(what, detail=trouble)
+
+def _failed(trouble: _Trouble, why: str) -> None:
+    """Tell of trouble when it changes: the same line for each enrolment would hide all others.
+
+    What is lost so isn't counted as left out: that means that too many came at once.
+    """
+    trouble.lost += 1
+    if why != trouble.why:
+        trouble.why = why
+        _log.warning("verifications aren't recorded", detail=why)
 
 
 def record_of(appraisal: Appraisal, instance_id: str | None, left_out: int) -> VerificationRecord:

@@ -24,7 +24,6 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.attestation.key_description import LENIENT_BOOLEAN, LENIENT_ORDER
-from watchword.attestation.play_payload import TESTING_RESPONSE
 from watchword.attestation.service import examine
 from watchword.policy.interface import Circumstances, Policy
 from watchword.policy.presets import BALANCED
@@ -43,7 +42,6 @@ LENIENCIES: Final[Mapping[str, str]] = {
     LENIENT_ORDER: "the tags of an authorization list don't ascend",
     LENIENT_EXTENSIONS: "iOS 27 adds a map without the flag that announces one",
     receipts.LENIENT_ATTRIBUTES: "the receipt's signature is over its content, not its attributes",
-    TESTING_RESPONSE: "a verdict that you set for a tester in the Play Console",
 }
 """What each deviation that may be let pass means, in a clause for people."""
 

@@ -14,6 +14,9 @@ from watchword.vocabulary import Level
 
 UNKNOWN_MODEL: Final = "(not stated)"
 
+MAX_UNREADABLE: Final = 10
+"""Most lines that are no records of which is kept where they stand; the others are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -55,13 +58,15 @@ class Tally:
 
     :param judged: records that both policies judged.
     :param unverified: records whose evidence didn't verify, so that no policy was asked.
+    :param unreadable: how many lines are no records; ``first_unreadable``: the first few of them.
     :param levels: by old and new level; ``reasons``, ``models`` and ``apps`` of differing records.
     """
 
     judged: int = 0
     differing: int = 0
     unverified: int = 0
-    unreadable: list[FoundRecord] = field(default_factory=list)
+    unreadable: int = 0
+    first_unreadable: list[FoundRecord] = field(default_factory=list)
     levels: Counter[tuple[Level, Level]] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
@@ -73,7 +78,7 @@ class Tally:
             "judged": self.judged,
             "differing": self.differing,
             "unverified": self.unverified,
-            "unreadable": len(self.unreadable),
+            "unreadable": self.unreadable,
             "levels": {
                 f"{old.value} -> {new.value}": count
                 for (old, new), count in self.levels.most_common()
@@ -94,7 +99,9 @@ def compare(places: Iterable[str], old: Policy, new: Policy, tally: Tally) -> It
     for place in places:
         for found in find_records(place):
             if found.record is None:
-                tally.unreadable.append(found)
+                tally.unreadable += 1
+                if len(tally.first_unreadable) < MAX_UNREADABLE:
+                    tally.first_unreadable.append(found)
                 continue
             difference = _compare_one(found, found.record, old, new, tally)
             if difference is not None:

@@ -44,7 +44,9 @@ def _lines(rule: Rule, depth: int) -> Iterator[str]:
         described = parameters_of(type(rule))
         for each in fields(rule):  # type: ignore[arg-type]  # Each rule is a dataclass.
             value = getattr(rule, each.name)
-            if value is not None and (value != each.default or described[each.name].required):
+            # What a set holds by default is as much a demand as what was written into it.
+            is_said = bool(value) if isinstance(value, frozenset) else value != each.default
+            if value is not None and (is_said or described[each.name].required):
                 yield f"{indent}{_INDENT}{each.name}: {_shown(value)} ({described[each.name].says})"
         return
     for inner in rule.rules:

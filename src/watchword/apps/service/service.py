@@ -25,6 +25,7 @@ from watchword.enrolment.receipts import ReceiptRefresh
 from watchword.enrolment.rejudgement import Rejudgement
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
+from watchword.reasons import Reason, UnavailableError
 from watchword.vocabulary import Environment
 
 TICK_SECONDS: Final = 1.0
@@ -68,8 +69,10 @@ class Service:
         if self._first is not None:
             self._first.cancel()
             await asyncio.wait({self._first})
-        if self.context.vendors.fetcher is not None:
-            await self.context.vendors.fetcher.aclose()
+        vendors = self.context.vendors
+        for fetcher in (vendors.fetcher, vendors.play_fetcher):
+            if fetcher is not None:
+                await fetcher.aclose()
 
     async def _first_list(self) -> None:
         """Give a status list that isn't known yet some time to come, before anybody enrols.
@@ -133,7 +136,14 @@ async def _rejudge(rejudgement: Rejudgement, now: datetime) -> None:
 
 
 async def _refresh_receipts(receipts: ReceiptRefresh, app: str, clock: Clock) -> None:
+    """Do one round, and have told why receipts fail: the log says so when that changes.
+
+    :raises UnavailableError: when the store can't answer, or receipts of this app failed last.
+    """
     await receipts.round(app, clock.now())
+    trouble = receipts.trouble(app)
+    if trouble:
+        raise UnavailableError(Reason.VENDOR_UNAVAILABLE, trouble)
 
 
 def build_service(

@@ -22,7 +22,8 @@ class VendorWork:
     :param status_list: is refreshed; ``rejudgement`` revokes instances by it, or by snapshots.
     :param receipt_apps: the apps whose receipts are refreshed.
     :param first_list_seconds: how long a start waits for a status list that isn't known yet.
-    :param fetcher: speaks for all of them, and is closed when the service stops.
+    :param fetcher: speaks for all of them, and is closed when the service stops; so is ``play_fetcher``,
+        which asks Google's decoder while a request waits.
     """
 
     status_list: LiveStatusList | None = None
@@ -31,6 +32,7 @@ class VendorWork:
     receipt_apps: tuple[str, ...] = ()
     first_list_seconds: float = 5.0
     fetcher: Closable | None = None
+    play_fetcher: Closable | None = None
 
 
 NO_VENDORS: Final = VendorWork()

@@ -1,5 +1,6 @@
 """Find faults between the sections of a file: unknown apps, shared ports, the lab's limits."""
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,10 @@ def inconsistencies(parts: Readable) -> Iterator[Inconsistency]:
     if parts.environment == "prod":
         yield from _examples_left(parts.apps)
     for name, app in parts.apps.items():
-        yield from _play(("apps", name, "play_integrity"), app)
+        if isinstance(app, dict):
+            yield from _play(("apps", name, "play_integrity"), app)
+            yield from _in_the_clear(("apps", name, "receipts"), "server", app.get("receipts"))
+    yield from _in_the_clear(("trust", "revocation"), "url", parts.trust.get("revocation"))
     for name, api in parts.apis.items():
         yield from _api(("apis", name), api, parts)
     yield from _twice(parts)
@@ -66,9 +70,23 @@ def _examples_left(apps: Mapping[str, Any]) -> Iterator[Inconsistency]:
                 yield path, shown(digest), "your certificate's digest instead of the example's"
 
 
-def _play(path: Path_, app: Any) -> Iterator[Inconsistency]:
+def _in_the_clear(path: Path_, member: str, section: Any) -> Iterator[Inconsistency]:
+    """Find a vendor's address that anybody on the way could answer for."""
+    address = section.get(member) if isinstance(section, dict) else None
+    if not isinstance(address, str) or not address.startswith("http://"):
+        return
+    try:
+        host = urlsplit(address).hostname or ""
+        private = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        private = False
+    if not private:
+        yield (*path, member), shown(address), "an https:// URL, or one of this machine's own"
+
+
+def _play(path: Path_, app: Mapping[str, Any]) -> Iterator[Inconsistency]:
     """Find a way to open Play Integrity tokens that isn't whole, or two of them."""
-    play = app.get("play_integrity") if isinstance(app, dict) else None
+    play = app.get("play_integrity")
     if not isinstance(play, dict):
         return
     given = {name for name, value in play.items() if value is not None}

@@ -253,8 +253,11 @@ def _change_everywhere(draft: _Draft, data: dict[str, Any], path: Path_) -> None
 
 def _read_unchecked(draft: _Draft, data: Any, path: Path_) -> frozenset[Claim]:
     """Return what is left out on purpose: what the base leaves out and no rule looks at, and what is named."""
-    looked_at = frozenset[Claim]().union(*(rule.accounts_for for rule in draft.levels.values()))
-    unchecked = set(draft.base.unchecked - looked_at if draft.base else ())
+    everywhere = frozenset(Claim).intersection(
+        *(rule.accounts_for for rule in draft.levels.values())
+    )
+    # What some levels look at stays left out at the others: evidence of theirs may state it.
+    unchecked = set(draft.base.unchecked - everywhere if draft.base else ())
     if data is None:
         return frozenset(unchecked)
     if not isinstance(data, list):
@@ -264,7 +267,7 @@ def _read_unchecked(draft: _Draft, data: Any, path: Path_) -> frozenset[Claim]:
     for index, name in enumerate(data):
         if name not in known:
             draft.faults.append(((*path, index), shown(name), nearest(name, known)))
-        elif Claim(name) in looked_at:
+        elif Claim(name) in everywhere or Claim(name) in _kept(draft):
             got = f"{shown(name)}, which a rule looks at"
             draft.faults.append(((*path, index), got, "a claim that no rule looks at"))
         else:
@@ -282,25 +285,36 @@ def _read_duration(data: Any, base: Policy | None, path: Path_, faults: Faults) 
         return RENEW_BY_KEY_FOR
 
 
-def _unaccounted(draft: _Draft, policy: Policy, path: Path_) -> Faults:
-    """Find what the base's rules looked at and nothing looks at any more, without a word on purpose.
-
-    Every piece of evidence that states it would be an alarm.
-    """
+def _kept(draft: _Draft) -> frozenset[Claim]:
+    """Return what the base's rules looked at and rules still look at, at every level where they did."""
     if draft.base is None:
-        return []
-    looked_at = frozenset[Claim]().union(
+        return frozenset()
+    looked_at = (rule.accounts_for for rule in draft.levels.values())
+    return frozenset[Claim]().union(*looked_at) & _known(draft.base) - _lost(draft)
+
+
+def _known(base: Policy) -> frozenset[Claim]:
+    return frozenset[Claim]().union(*(rule.accounts_for for rule in base.levels.values()))
+
+
+def _lost(draft: _Draft) -> frozenset[Claim]:
+    """Return what the base's rules looked at, and nothing of the same level looks at any more."""
+    base = draft.base.levels if draft.base else {}
+    return frozenset[Claim]().union(
         *(
-            draft.base.levels[each].accounts_for
-            for each in policy.levels
-            if each in draft.base.levels
+            base[level].accounts_for - rule.accounts_for
+            for level, rule in draft.levels.items()
+            if level in base
         )
     )
-    lost = sorted(looked_at - policy.accounted - policy.unchecked)
+
+
+def _unaccounted(draft: _Draft, policy: Policy, path: Path_) -> Faults:
+    """Find what lost its rule without a word on purpose: every piece of evidence that states it would be an alarm."""
+    lost = ", ".join(sorted(_lost(draft) - policy.unchecked))
     if not lost:
         return []
-    expected = f"a rule, or on purpose: unchecked: [{', '.join(lost)}]"
-    return [(path, f"no rule that looks at {', '.join(lost)}", expected)]
+    return [(path, f"no rule that looks at {lost}", f"a rule, or on purpose: unchecked: [{lost}]")]
 
 
 def _names(data: Any, path: Path_, faults: Faults) -> list[tuple[int, str]]:

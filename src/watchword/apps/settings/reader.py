@@ -1,9 +1,11 @@
 """Turn ``watchword.yaml`` as written into validated settings, or into all of its faults."""
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -120,7 +122,7 @@ def _fault(document: Document, details: ErrorDetails) -> Fault:
     if kind == "missing":
         got, expected = "nothing", "a value; this key is required"
     elif kind == "extra_forbidden":
-        got, expected = "an unknown key", _known_keys(details["loc"], path)
+        got, expected = "an unknown key", _known_keys(details["loc"])
     elif kind in {"literal_error", "union_tag_invalid"}:
         wanted = context.get("expected") or context.get("expected_tags")
         expected = f"one of {wanted}"
@@ -134,10 +136,13 @@ def _fault(document: Document, details: ErrorDetails) -> Fault:
         count = context.get("min_length") or context.get("max_length")
         got = f"{context.get('actual_length')} entries"
         expected = f"at {'least' if kind == 'too_short' else 'most'} {count}"
+    elif kind in {"greater_than_equal", "less_than_equal"}:
+        expected = _bounds(details["loc"])
     elif kind == "string_pattern_mismatch":
         expected = f"text that fits {context.get('pattern')}"
     elif kind == "expected":
-        expected = str(context.get("expected"))
+        # An address may hold a password, and faults stand in logs too.
+        got, expected = re.sub(r"//[^/]*@", "//...@", got), str(context.get("expected"))
     elif kind in {"model_type", "dict_type", "list_type", "model_attributes_type"}:
         expected = "a list" if kind == "list_type" else "a mapping"
     elif kind.endswith("_type"):
@@ -161,25 +166,55 @@ def _plain_path(data: Any, location: tuple[int | str, ...]) -> tuple[str | int, 
     return tuple(path)
 
 
-def _known_keys(location: tuple[int | str, ...], path: tuple[str | int, ...]) -> str:
+def _known_keys(location: Sequence[int | str]) -> str:
     """Name the keys that are known where an unknown one stands, the nearest first."""
-    model: Any = WrittenFile
-    if path[:1] == ("service",):
-        model = WrittenService
-    elif path[:1] == ("trust",):
-        model = WrittenTrust
-    elif path[:1] == ("apps",):
-        model = WrittenIosApp if "ios" in location else WrittenAndroidApp
-    elif path[:1] == ("apis",):
-        model = WrittenApi if "routes" not in path else _route_model()
-    known = list(model.model_fields)
-    nearest = difflib.get_close_matches(str(path[-1]), known, n=1)
+    known = list(_model_at(location[:-1]).model_fields)
+    nearest = difflib.get_close_matches(str(location[-1]), known, n=1)
     hint = f"{nearest[0]!r}? Known keys: " if nearest else "one of "
     return hint + ", ".join(known)
 
 
-def _route_model() -> Any:
-    return WrittenApi.model_fields["routes"].annotation.__args__[0]  # type: ignore[union-attr]
+def _bounds(location: Sequence[int | str]) -> str:
+    """Say from where to where a number may go."""
+    field = _model_at(location[:-1]).model_fields[str(location[-1])]
+    least, most = (
+        next(getattr(each, name) for each in field.metadata if hasattr(each, name))
+        for name in ("ge", "le")
+    )
+    return f"{least} to {most}"
+
+
+def _model_at(location: Sequence[int | str]) -> type[Written]:
+    """Return the model of a section; pydantic's location names the union's tag too."""
+    found: list[Any] = [WrittenFile]
+    for part in location:
+        found = [inner for each in found for inner in _inside(each, part)]
+    model = found[0]
+    assert isinstance(model, type)
+    assert issubclass(model, Written)
+    return model
+
+
+def _inside(outer: Any, part: int | str) -> Iterator[Any]:
+    """Yield what may stand at one part of a location inside a type, each type by itself."""
+    if get_origin(outer) in {dict, list}:
+        yield from _alternatives(get_args(outer)[-1])
+    elif isinstance(outer, type) and issubclass(outer, Written):
+        if part in outer.model_fields:
+            yield from _alternatives(outer.model_fields[str(part)].annotation)
+        elif part in _UNION_TAGS and part in get_args(outer.model_fields["platform"].annotation):
+            yield outer
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """Yield the types that an annotation allows, without what stands around them."""
+    if get_origin(annotation) is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif get_origin(annotation) in {Union, UnionType}:
+        for each in get_args(annotation):
+            yield from _alternatives(each)
+    else:
+        yield annotation
 
 
 def _validated(file: Path, written: WrittenFile, policy: Policy) -> Settings:

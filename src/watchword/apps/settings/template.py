@@ -28,11 +28,16 @@ service:
 # Whom to believe. Left out: lab phones in lab, Apple and Google in prod.
 # trust:
 #   anchors: [vendors]                  # vendors, lab (lab only in environment lab)
-#   revocation_lists: [status.json]     # snapshots of Google's attestation status list
+#   revocation: {{fetch: true, max_age: 24h}}   # Google's status list; prod does this by itself
+#   revocation_lists: [status.json]     # snapshots of it, for servers without a way to Google
 
 # What evidence must fulfil for each level: strict, balanced (left out: this one), inclusive, or
-# your own; `watchword policy show` says it in words.
+# your own; `watchword policy show` says it in words, docs/policy.md how to change it.
 # policy: balanced
+
+# Keep what each enrolment hung on, without what identifies a device: to explain it, to replay it
+# (`watchword verify replay`), to try another policy on it (`watchword policy diff`).
+# records: {{keep: 30d, max_megabytes: 256}}
 
 # Your apps, named as you like. The values are what Apple and Android sign.
 apps:
@@ -41,6 +46,8 @@ apps:
     team_id: {EXAMPLE_TEAM_ID}
     bundle_id: com.example.clinic
     # app_attest: development     # for builds from Xcode; production is the default
+    # Have Apple count the attestations of each device (the risk metric), with your team's key.
+    # receipts: {{key_id: ABC1234567, key: AuthKey_ABC1234567.p8}}
   clinic-android:
     platform: android
     package: com.example.clinic
@@ -49,8 +56,9 @@ apps:
     signing_digests:
       - {EXAMPLE_DIGEST}
     minimum_version: 100
-    # Accept Play Integrity tokens too, at level verified. With the response encryption keys from
-    # the Play Console nobody asks Google; with a service account Google decodes each token.
+    # Accept Play Integrity tokens too, at level verified (routes below must take it). With the
+    # response encryption keys from the Play Console nobody asks Google; with service_account:
+    # FILE instead, Google decodes each token. A lab has keys of its own.
     # play_integrity:
     #   decryption_key: play-decryption.key
     #   verification_key: play-verification.key

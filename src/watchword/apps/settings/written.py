@@ -3,7 +3,6 @@
 import ipaddress
 import re
 from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -11,7 +10,9 @@ from pydantic_core import PydanticCustomError
 _NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 _DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
 _ADDRESS = re.compile(r"(?:([0-9A-Za-z.-]+)|\[([0-9A-Fa-f:.]+)\]):([1-9][0-9]{0,4})")
-_ORIGIN = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[1-9][0-9]{0,4})?")
+_ORIGIN = re.compile(r"https?://(?:([0-9A-Za-z._-]+)|\[([0-9A-Fa-f:.]+)\])(?::([1-9][0-9]{0,4}))?")
+_LABEL = re.compile(r"[0-9A-Za-z_](?:[0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?")
+_URL = re.compile(r"(https?://[^/?#]+)(?:[/?][!-\"$-~]{0,300})?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 MAX_PORT = 65535
@@ -56,14 +57,45 @@ def _address(text: str) -> str:
     return text
 
 
+def _within(least: str, most: str) -> AfterValidator:
+    """Accept durations between two others, both included."""
+    allowed = range(seconds(least), seconds(most) + 1)
+
+    def check(text: str) -> str:
+        if seconds(text) not in allowed:
+            raise _expected(f"a duration from {least} to {most}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _is_origin(text: str) -> bool:
+    found = _ORIGIN.fullmatch(text)
+    if found is None or int(found[3] or 1) > MAX_PORT:
+        return False
+    name, bracketed = found[1], found[2]
+    try:
+        if bracketed is not None:
+            ipaddress.IPv6Address(bracketed)
+        elif re.fullmatch(r"[0-9.]+", name):
+            ipaddress.IPv4Address(name)
+    except ValueError:
+        return False
+    return name is None or all(map(_LABEL.fullmatch, name.removesuffix(".").split(".")))
+
+
 def _origin(text: str) -> str:
     """Accept ``http(s)://host[:port]`` and nothing behind it."""
-    try:
-        good = _ORIGIN.fullmatch(text) is not None and (urlsplit(text).port or 1) <= MAX_PORT
-    except ValueError:
-        good = False
-    if not good:
+    if not _is_origin(text):
         raise _expected("an origin such as http://127.0.0.1:9000, without path or user")
+    return text
+
+
+def _url(text: str) -> str:
+    """Accept what can be fetched: an origin, and a path and a query behind it."""
+    found = _URL.fullmatch(text)
+    if found is None or not _is_origin(found[1]):
+        raise _expected("a URL such as https://host/path, without user or fragment")
     return text
 
 
@@ -98,6 +130,7 @@ Name: TypeAlias = Annotated[str, Field(pattern=_NAME)]
 Duration: TypeAlias = Annotated[str, AfterValidator(_duration)]
 ListenAddress: TypeAlias = Annotated[str, AfterValidator(_address)]
 Origin: TypeAlias = Annotated[str, AfterValidator(_origin)]
+Url: TypeAlias = Annotated[str, AfterValidator(_url)]
 Digest: TypeAlias = Annotated[str, AfterValidator(_digest)]
 FilePath: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_path)]
 Pattern: TypeAlias = Annotated[str, AfterValidator(_pattern)]
@@ -232,18 +265,20 @@ class WrittenRevocation(Written):
     fetch: Annotated[
         bool | None, Field(description="left out: yes in prod where the vendors are trusted")
     ] = None
-    url: Annotated[str, Field(pattern=r"^https?://[!-~]{1,300}$")] = (
-        "https://android.googleapis.com/attestation/status"
-    )
+    url: Url = "https://android.googleapis.com/attestation/status"
     max_age: Annotated[
-        Duration, Field(description="how old a list still answers when a newer can't be fetched")
+        Duration,
+        _within("10m", "30d"),
+        Field(description="how old a list still answers when a newer can't be fetched"),
     ] = "24h"
 
 
 class WrittenRecords(Written):
     """Say what is kept of each verification, to explain and replay it."""
 
-    keep: Annotated[Duration, Field(description="how long, for example 30d")] = "30d"
+    keep: Annotated[
+        Duration, _within("1h", "3650d"), Field(description="how long, for example 30d")
+    ] = "30d"
     max_megabytes: Annotated[
         int, Field(ge=1, le=1_000_000, description="most space; the oldest days go first")
     ] = 256

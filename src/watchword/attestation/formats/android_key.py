@@ -31,7 +31,6 @@ from watchword.attestation.interface import (
     Attestation,
     Examination,
     Expected,
-    IssuerCache,
     Renewal,
     RenewalExamination,
     Step,
@@ -40,6 +39,7 @@ from watchword.attestation.interface import (
 from watchword.attestation.key_description import (
     KEY_DESCRIPTION,
     KeyDescription,
+    SecurityLevel,
     describe,
     read_key_description,
 )
@@ -153,8 +153,9 @@ class AndroidKey:
             (*authorities.leniencies, *dates.leniencies, *description.leniencies),
         )
         examination = Examination(claims, steps)
-        if trust.issuers is not None and not examination.refusals:
-            _remember(linked, shape, claims.provisioning, trust.issuers)
+        first = _shared_from(shape, claims.provisioning)
+        if trust.issuers is not None and first < linked.known_from and not examination.refusals:
+            chains.remember(linked, first, trust.issuers)
         return examination
 
     def examine_renewal(
@@ -203,16 +204,13 @@ def _read_description(leaf: Certificate) -> tuple[KeyDescription | None, tuple[R
         return None, error.as_reason(Reason.EVIDENCE_MALFORMED, "KeyDescription").refusals
 
 
-def _remember(
-    linked: LinkedChain, shape: Shape, provisioned: Provisioning | None, issuers: IssuerCache
-) -> None:
-    """Remember the issuers that many phones share.
+def _shared_from(shape: Shape, provisioned: Provisioning | None) -> int:
+    """Return the index of the lowest issuer that many phones share, which is worth remembering.
 
     A factory's attestation key is in 100,000 phones; a remotely provisioned one is in a single phone, for
     some weeks, and so is an attest key.
     """
-    factory = provisioned is Provisioning.FACTORY
-    chains.remember(linked, shape.attester + (0 if factory else 1), issuers)
+    return shape.attester + (0 if provisioned is Provisioning.FACTORY else 1)
 
 
 # Steps
@@ -283,10 +281,10 @@ def _description_step(description: KeyDescription | None, unreadable: tuple[Refu
     """Tell version and levels; a key that every app may use is nobody's (WebAuthn section 8.4)."""
     if description is None:
         return _step("8", "none that can be read", unreadable)
-    found = (
-        f"version {description.attestation_version},"
-        f" attested in {description.attestation_security.name},"
-        f" kept in {description.keymaster_security.name}"
+    found = _levels_in_words(
+        description.attestation_version,
+        description.attestation_security,
+        description.keymaster_security,
     )
     if description.software.application_unknown:
         # A fault of Android's keystore that passes: policy refuses, the app tries again with a new key.
@@ -295,6 +293,11 @@ def _description_step(description: KeyDescription | None, unreadable: tuple[Refu
         detail = "got a key that all apps of the device may use (allApplications)"
         return _step("8", found, (Refusal(Reason.ATTESTATION_KEY_UNSUPPORTED, detail),))
     return _step("8", found)
+
+
+@lru_cache(maxsize=64)
+def _levels_in_words(version: int, attester: SecurityLevel, keeper: SecurityLevel) -> str:
+    return f"version {version}, attested in {attester.name}, kept in {keeper.name}"
 
 
 def _binding_step(description: KeyDescription | None, binding: bytes | None) -> Step:

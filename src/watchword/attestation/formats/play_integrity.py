@@ -32,7 +32,6 @@ from watchword.attestation.members import expect_members, read_bytes
 from watchword.attestation.platforms import platform_refusals
 from watchword.attestation.play_payload import (
     CLASSIC,
-    TESTING_RESPONSE,
     PlayPayload,
     read_payload,
 )
@@ -222,7 +221,6 @@ def _claims(payload: PlayPayload, expected: Expected) -> UnverifiedClaims:
         app=payload.app,
         play=payload.verdicts,
         fields=payload.fields,
-        leniencies=(TESTING_RESPONSE,) if payload.is_test else (),
         unchecked=_unchecked(expected),
     )
 

@@ -22,7 +22,8 @@ class PatchLevel:
     """Require security patches of at most so many months, and none from the future.
 
     Months are counted as the calendar has them: in March a patch of January is two months old.
-    Without an age nothing but the future is looked at.  iOS states no patch level.
+    Without an age nothing but the future is looked at.  iOS states no patch level; some phones write 0 for a
+    part that they don't know, which states nothing.
     """
 
     accounts_for: ClassVar[frozenset[Claim]] = frozenset({Claim.PATCH_LEVELS})
@@ -47,7 +48,7 @@ class PatchLevel:
         refusals = []
         for part in _PARTS:
             most: int | None = getattr(self, part)
-            stated: int | None = getattr(patches, part)
+            stated: int | None = getattr(patches, part) or None
             age = None if stated is None else _months_old(stated, circumstances.now)
             if age is None:
                 if most is not None:

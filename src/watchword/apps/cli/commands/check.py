@@ -1,12 +1,14 @@
 """Show every fault in the configuration, without starting anything."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from watchword.apps.cli.console import EXIT_USAGE, print_json
-from watchword.apps.cli.fetched import fetched
+from watchword.apps.cli.fetched import duration, fetched
+from watchword.vocabulary import Level, Mode
 
 if TYPE_CHECKING:
     from watchword.apps.settings import Settings
@@ -18,15 +20,19 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, *, as_json: bool) -> None:
     """Show all faults in the file at once, with line, got and expected.
 
+    Key files are read as `watchword up` reads them: run it as the service's user.
+
     Exit code 0: the file is good.  2: it has faults; nothing was started.
     """
     from watchword.apps.formats import formats_of
+    from watchword.apps.key_files import require_key_files
     from watchword.apps.settings import ConfigurationError, load_settings
 
     file: Path = ctx.obj
     try:
         settings = load_settings(file)
         formats_of(settings)
+        require_key_files(settings)
     except ConfigurationError as error:
         if not as_json:
             raise
@@ -57,8 +63,13 @@ def _show(settings: "Settings") -> None:
     granted = sorted(settings.policy.levels, key=lambda level: -level.rank)
     levels = ", ".join(level.value for level in granted)
     click.echo(f"  policy       {settings.policy.name}, granting {levels}")
+    if settings.formats:
+        click.echo(f"  formats      {', '.join(settings.formats)}, beside the built-in ones")
+    if (records := settings.records) is not None:
+        space = f"at most {records.max_bytes // 10**6} MB"
+        click.echo(f"  records      for {duration(records.keep)}, {space}")
     for app in settings.apps.values():
-        click.echo(f"  app          {app.id} ({app.platform.value})")
+        click.echo(f"  app          {app.id} ({app.platform.value}){_beside(settings, app.id)}")
     for api in settings.apis.values():
         where = f"{api.listen} -> {api.upstream}" if api.listen else "guarded by a middleware"
         click.echo(f"  api          {api.name}: {where}, tokens for {api.audience}")
@@ -66,3 +77,31 @@ def _show(settings: "Settings") -> None:
             methods = ",".join(sorted(route.methods)) or "any method"
             needs = "" if route.mode.value == "off" else f", level {route.level.value}"
             click.echo(f"    {route.mode.value:<8} {route.pattern} ({methods}{needs})")
+    for name in _unreached(settings):
+        click.echo(
+            f"  note         {name} takes Play Integrity, and every route wants level hardware: "
+            "such phones enrol and are served nothing"
+        )
+
+
+def _unreached(settings: "Settings") -> Iterator[str]:
+    """Yield the apps whose Play Integrity tokens are good for nothing."""
+    for name in settings.play:
+        routes = [
+            route
+            for api in settings.apis.values()
+            if name in api.apps
+            for route in api.routes
+            if route.mode is not Mode.OFF
+        ]
+        if routes and all(route.level is Level.HARDWARE for route in routes):
+            yield name
+
+
+def _beside(settings: "Settings", app: str) -> str:
+    """Say how Play Integrity tokens of an app are opened, where any are taken."""
+    play = settings.play.get(app)
+    if play is None:
+        return ""
+    who = "decoded by Google" if play.service_account is not None else "opened by own keys"
+    return f", Play Integrity {who}"

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from watchword.apps.cli.console import NAMES_LIKE_OPTIONS, print_json
+from watchword.apps.cli.paragraphs import hanging, show
 from watchword.apps.cli.refusals_view import show_refusals
 
 
@@ -38,4 +39,4 @@ def command(config: Path, *, ref: str | None, as_json: bool) -> None:
     click.echo(f"Refused at {explained['at']} by {explained['where'] or 'no route'}:")
     for reason in explained["reasons"]:
         click.echo(f"  {reason['reason']}  ({reason['category']}, HTTP {reason['status']})")
-        click.echo(f"    {reason['text']}")
+        show(hanging(f"    {reason['text']}", further=0))

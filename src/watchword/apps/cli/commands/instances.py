@@ -37,7 +37,7 @@ def command() -> None:
 def list_(config: Path, *, app: str | None, limit: int, before: str | None, as_json: bool) -> None:
     """List the newest instances; times are UTC.
 
-    `subjects` in the JSON are the names under which the APIs know an instance.
+    State `test`: a good one that is a lab's. `subjects` in the JSON are the names under which the APIs know an instance.
     """
     from watchword.apps.operator_client import OperatorClient
     from watchword.apps.settings import load_settings
@@ -60,6 +60,7 @@ def list_(config: Path, *, app: str | None, limit: int, before: str | None, as_j
 
 @command.command(
     context_settings=NAMES_LIKE_OPTIONS,
+    short_help="Revoke an instance within a second.",
     epilog="Example: watchword instances revoke Zn0x2k... --because 'phone stolen'",
 )
 @click.argument("instance")
@@ -90,13 +91,15 @@ def revoke(config: Path, *, instance: str, because: str, as_json: bool) -> None:
 
 def _show(instances: list[dict[str, Any]]) -> None:
     """Print a table; an id that is cut short can't be revoked, so that rows may grow instead."""
-    rows = [("instance", "state", "app", "version", "renewed", "")]
+    rows = [("instance", "state", "level", "app", "version", "renewed", "")]
     for each in instances:
         state = "revoked" if each["revoked_at"] else "test" if each["test"] else "good"
         version, because = each["app_version"] or "-", each["revoked_because"] or ""
         renewed = each["renewed_at"][5:16].replace("T", " ")
-        rows.append((each["instance"], state, each["app"], version, renewed, because))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        rows.append(
+            (each["instance"], state, each["level"], each["app"], version, renewed, because)
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         click.echo("  ".join((*cells, row[-1])).rstrip())

@@ -1,6 +1,7 @@
 """Use the lab: list simulated phones, write their evidence and anchors, send real requests."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
 
@@ -8,6 +9,7 @@ import click
 
 from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, encodable, print_json
 from watchword.apps.cli.lab_status import COMMANDS
+from watchword.apps.cli.paragraphs import terminal_width
 
 if TYPE_CHECKING:
     import httpx
@@ -39,7 +41,9 @@ for each in COMMANDS:
     command.add_command(each)
 
 
-@command.command("phones", epilog="Example: watchword lab phones --json")
+@command.command(
+    "phones", short_help="List the kinds of phones.", epilog="Example: watchword lab phones --json"
+)
 @_json_option
 def phones(as_json: bool) -> None:
     """List the kinds of phones, and what policy `balanced` must make of each."""
@@ -62,10 +66,17 @@ def phones(as_json: bool) -> None:
     for kind, model in PHONES.items():
         reasons = model.expected.reasons
         verdict = reasons[0].code if reasons else f"level {model.expected.level.value}"
-        click.echo(f"{kind:<30}{verdict:<38}{model.summary}")
+        line = f"{kind:<30}{verdict:<38}{model.summary}"
+        if sys.stdout.isatty() and len(line) > terminal_width():
+            line = f"{kind:<30}{verdict}\n    {model.summary}"
+        click.echo(line)
 
 
-@command.command("anchors", epilog="Example: watchword lab anchors -o lab-anchors.json")
+@command.command(
+    "anchors",
+    short_help="Write the lab's trust anchors, for a verifier.",
+    epilog="Example: watchword lab anchors -o lab-anchors.json",
+)
 @click.option("-o", "--output", type=click.File("w"), default="-", metavar="FILE")
 @_json_option
 @click.pass_obj
@@ -77,7 +88,9 @@ def anchors(config: Path, output: TextIO, as_json: bool) -> None:
     output.write(json.dumps(document, indent=None if as_json else 2) + "\n")
 
 
-@command.command("evidence", epilog=_EVIDENCE_EXAMPLE)
+@command.command(
+    "evidence", short_help="Write a new phone's evidence to a file.", epilog=_EVIDENCE_EXAMPLE
+)
 @click.argument("kind")
 @click.option("--app", "app_name", metavar="NAME", help="An app of watchword.yaml.")
 @click.option("--challenge", metavar="HEX", help="What a verifier gave out; iOS apps hash it.")
@@ -125,7 +138,9 @@ def evidence(
             click.echo(f"{name:<8}{value}", err=True)
 
 
-@command.command("request", epilog=_REQUEST_EXAMPLE)
+@command.command(
+    "request", short_help="Enrol a phone and send one request.", epilog=_REQUEST_EXAMPLE
+)
 @click.argument("kind")
 @click.argument("target", nargs=-1, required=True, metavar="[METHOD] URL")
 @click.option("--app", "app_name", metavar="NAME", help="An app of watchword.yaml.")

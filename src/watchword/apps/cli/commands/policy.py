@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from watchword.apps.cli.console import EXIT_REFUSED, EXIT_USAGE, print_json
+from watchword.apps.cli.paragraphs import hanging, printable
+from watchword.apps.cli.paragraphs import show as show_lines
 
 if TYPE_CHECKING:
     from watchword.apps.policy_files.cases import Tried
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
     from watchword.attestation.interface import AppRegistration
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+_TEST_EXAMPLE: Final = """\b
+Example: watchword policy test policy-cases.yaml --policy strict
+\b
+The file, whose members docs/policy.md tells:
+  cases:
+    - name: an unlocked phone gets nothing
+      like: android-key
+      claims: {boot: {device_locked: false}}
+      expect: {level: none, reasons: [policy.bootloader_unlocked]}
+"""
 
 MAX_SHOWN = 10
 """How many reasons, models and apps are shown for people; --json has them all."""
@@ -44,23 +57,16 @@ def show(config: Path, *, policy: str | None, as_json: bool) -> None:
         print_json(write_policy(found))
         return
     for line in policy_in_words(found):
-        click.echo(line)
+        show_lines(hanging(line))
 
 
-@command.command(epilog="Example: watchword policy test policy-cases.yaml --policy strict")
+@command.command(epilog=_TEST_EXAMPLE, short_help="Try a policy on cases with expected verdicts.")
 @click.argument("file", type=_FILE)
 @click.option("--policy", metavar="POLICY", help="Try this one instead of watchword.yaml's.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a case.")
 @click.pass_context
 def test(ctx: click.Context, *, file: Path, policy: str | None, as_json: bool) -> None:
-    r"""Try a policy on the cases in a YAML file, each with the verdict that is expected.
-
-    \b
-    cases:
-      - name: an unlocked phone gets nothing
-        like: android-key
-        claims: {boot: {device_locked: false}}
-        expect: {level: none, reasons: [policy.bootloader_unlocked]}
+    """Try a policy on the cases in a YAML file, each with the verdict that is expected.
 
     Exit code 0: every case is judged as expected.  1: not so.  2: the file has faults.
     """
@@ -84,12 +90,13 @@ def test(ctx: click.Context, *, file: Path, policy: str | None, as_json: bool) -
             print_json(each.as_dict())
     good = sum(not each.differences for each in tried)
     summary = f"{good} of {len(tried)} cases as expected under policy {found.name}"
-    click.echo(summary, err=as_json)
+    click.echo(printable(summary), err=as_json)
     ctx.exit(0 if good == len(tried) else EXIT_REFUSED)
 
 
 @command.command(
-    epilog="Example: watchword policy diff balanced strict --records .watchword/records"
+    epilog="Example: watchword policy diff balanced strict --records .watchword/records",
+    short_help="Say who would be judged differently by NEW than by OLD.",
 )
 @click.argument("old")
 @click.argument("new")
@@ -131,9 +138,12 @@ def diff(
         print_json(tally.as_dict())
     else:
         for line in _sums(tally, policies[0].name, policies[1].name):
-            click.echo(line)
-    for each in tally.unreadable[:MAX_SHOWN]:
-        click.echo(f"{each.place}: left out: {_printable(each.why)}", err=True)
+            click.echo(printable(line))
+    for each in tally.first_unreadable:
+        click.echo(printable(f"{each.place}: left out: {each.why}"), err=True)
+    more = tally.unreadable - len(tally.first_unreadable)
+    if more:
+        click.echo(f"{more} more lines left out", err=True)
     if not tally.judged and not tally.unverified:
         click.echo("error: no record could be read, so nothing was compared", err=True)
         ctx.exit(EXIT_USAGE)
@@ -146,10 +156,10 @@ def _table(tried: "Sequence[Tried]") -> Iterator[str]:
     for each in tried:
         mark = "DIFFERS" if each.differences else "ok"
         reasons = ", ".join(each.as_dict()["reasons"])
-        name = _printable(each.case.name.ljust(width))
+        name = printable(each.case.name.ljust(width))
         yield f"{mark:<8}{name}  {each.verdict.level.value:<9} {reasons}".rstrip()
         for difference in each.differences:
-            yield f"{'':<10}{_printable(difference)}"
+            yield f"{'':<10}{printable(difference)}"
 
 
 def _sums(tally: "Tally", old: str, new: str) -> Iterator[str]:
@@ -172,14 +182,7 @@ def _group(what: str, counter: "Counter[str]") -> Iterator[str]:
     if counter:
         yield what
     for name, count in counter.most_common(MAX_SHOWN):
-        yield f"  {count:>6}  {_printable(name)}"
+        yield f"  {count:>6}  {name}"
     if len(counter) > MAX_SHOWN:
         rest = sum(counter.values()) - sum(count for _, count in counter.most_common(MAX_SHOWN))
         yield f"  {rest:>6}  in {len(counter) - MAX_SHOWN} more"
-
-
-def _printable(text: str) -> str:
-    """Return text without what a terminal obeys: a device names its model as it likes."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )

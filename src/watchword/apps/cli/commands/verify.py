@@ -25,12 +25,13 @@ def command() -> None:
 
 
 @command.command(
+    short_help="Verify one piece of evidence, or a folder of them.",
     epilog="""\b
 Examples:
   watchword verify evidence --format android-key --file chain.pem --challenge 6368616c
   watchword verify evidence --format app-attest --file attestation.cbor --app clinic-ios \\
       --client-data-hash 5e884898da28... --explain
-  watchword verify evidence --vectors recorded/android --json"""
+  watchword verify evidence --vectors recorded/android --json""",
 )
 @click.option("--format", "format_", type=click.Choice(_FORMATS), help="What the file holds.")
 @click.option("--file", type=_FILE, help="PEM chain with the leaf first, a CBOR object, a token.")
@@ -40,7 +41,12 @@ Examples:
 @click.option("--client-data-hash", metavar="BYTES", help="App Attest: the hash itself.")
 @click.option("--key-id", metavar="BYTES", help="App Attest: the key id that the app knows.")
 @click.option("--public-key", type=_FILE, help="The attested key: the file is an assertion.")
-@click.option("--app", "app_name", metavar="NAME", help="The app in watchword.yaml to expect.")
+@click.option(
+    "--app",
+    "app_name",
+    metavar="NAME",
+    help="The app in watchword.yaml to expect, with its Play keys.",
+)
 @click.option("--team-id", help="Expect this iOS app, with --bundle-id.")
 @click.option("--bundle-id", help="Expect this iOS app, with --team-id.")
 @click.option("--development", is_flag=True, help="Expect Apple's development environment.")
@@ -90,11 +96,12 @@ def evidence(
 
 
 @command.command(
+    short_help="Judge what a service recorded again, offline.",
     epilog="""\b
 Examples:
   watchword verify replay
   watchword verify replay .watchword/records/2026-11-24.jsonl --policy strict
-  zcat old.jsonl.gz | watchword verify replay - --json"""
+  zcat old.jsonl.gz | watchword verify replay - --json""",
 )
 @click.argument("where", metavar="[FILE|DIRECTORY|-]", required=False)
 @click.option("--policy", metavar="NAME|FILE", help=_POLICY_HELP)
@@ -116,7 +123,7 @@ def replay(
 ) -> None:
     """Judge recorded verifications again, offline, and say what comes out differently.
 
-    Without a file: the records of the deployment in watchword.yaml, with its lab's anchors.
+    Without a file: the records of the deployment in watchword.yaml. A lab's own anchors are known.
 
     Exit code 0: all came out as recorded.  1: not so, or there are none.  2: wrong usage.
     """
@@ -128,9 +135,8 @@ def replay(
     from watchword.vocabulary import Vendor
 
     extra: list[Anchor] = [a for path in anchors for a in read_anchors(path, list(Vendor))]
-    if where is None:
-        where, own = _own_records(ctx.obj)
-        extra += own
+    where = _own_records(ctx.obj) if where is None else where
+    extra += _lab_anchors(ctx.obj)
     known = with_packaged(extra)
     conditions = Conditions(
         tuple(anchor for vendor in Vendor for anchor in known.for_vendor(vendor)),
@@ -140,20 +146,32 @@ def replay(
     ctx.exit(replay_and_show(where, conditions, as_json=as_json))
 
 
-def _own_records(config: Path) -> "tuple[str, list[Anchor]]":
-    """Return this deployment's directory of records, and the anchors of its lab if it believes them."""
-    from watchword.adapters.entropy import SystemEntropy
+def _own_records(config: Path) -> str:
+    """Return this deployment's directory of records."""
     from watchword.apps.settings import load_settings
 
     settings = load_settings(config)
     where = settings.service.records
     if not where.is_dir():
         raise click.UsageError(f"{where} isn't there; records: in {config} turns recording on.")
-    if not settings.trust_lab:
-        return str(where), []
+    return str(where)
+
+
+def _lab_anchors(config: Path) -> "list[Anchor]":
+    """Return the anchors of this deployment's lab; none where there is no deployment, or no lab."""
+    from watchword.adapters.entropy import SystemEntropy
+    from watchword.apps.settings import ConfigurationError, load_settings
+
+    try:
+        settings = load_settings(config)
+    except ConfigurationError:
+        # Records are replayed on other machines too, and beside files that have a fault just now.
+        return []
+    if not settings.trust_lab or not settings.service.state_dir.is_dir():
+        return []
     from watchword.adapters.lab_store import load_or_create
 
-    return str(where), list(load_or_create(settings.service.state_dir, SystemEntropy()).anchors())
+    return list(load_or_create(settings.service.state_dir, SystemEntropy()).anchors())
 
 
 def _verify_one(config: Path, options: "EvidenceOptions") -> "EvidenceReport":
@@ -170,7 +188,7 @@ def _verify_one(config: Path, options: "EvidenceOptions") -> "EvidenceReport":
         file.name,
         read,
         options.expected(app),
-        options.trust(app),
+        options.trust(app, config),
         options.instant(),
         options.chosen_policy(config),
     )

@@ -21,7 +21,7 @@ def vendor_metrics(context: ServiceContext) -> Iterator[Metric]:
         yield Metric(
             "watchword_receipts_due",
             "gauge",
-            "Receipts that the last round found due, by app; a round takes ten at most.",
+            "Receipts that the last round found due, by app; it looks at 100 at most.",
             {(("app", app),): receipts.due[app] for app in context.vendors.receipt_apps},
         )
         yield Metric(

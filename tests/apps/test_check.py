@@ -1,0 +1,177 @@
+"""What `watchword check` says beyond the file itself: key files, and what the file comes to."""
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from watchword.apps.cli.commands.check import command
+from watchword.apps.cli.console import EXIT_USAGE
+from watchword.apps.cli.fetched import duration
+from watchword.apps.deployment import Deployment
+from watchword.apps.settings import ConfigurationError, load_settings
+from watchword.apps.wiring import system_ports
+
+FILE = """\
+version: 1
+environment: prod
+service: {issuer: https://attest.bank.example, state: state}
+records: {keep: 30d}
+apps:
+  bank-ios:
+    platform: ios
+    team_id: Q7WXYZ1234
+    bundle_id: com.bank.app
+    receipts: {key_id: ABC1234567, key: team.p8}
+  bank-android:
+    platform: android
+    package: com.bank.app
+    signing_digests: [1f1d8c5b0e3a7296d1c4b5a6978810fe2d3c4b5a69788190a1b2c3d4e5f60719]
+    play_integrity: {decryption_key: play.key, verification_key: google.key}
+apis:
+  bank:
+    audience: https://api.bank.example
+    apps: [bank-ios, bank-android]
+    routes:
+      - {path: /transfers, level: hardware}
+      - {path: /**, level: verified}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Return a file for production with all the keys that it names."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    keys = {
+        "team.p8": pem,
+        "play.key": base64.b64encode(bytes(32)),
+        "google.key": base64.b64encode(spki),
+    }
+    for name, data in keys.items():
+        (tmp_path / name).write_bytes(data)
+        (tmp_path / name).chmod(0o600)
+    written = tmp_path / "watchword.yaml"
+    written.write_text(FILE, encoding="utf-8")
+    return written
+
+
+def check(file: Path, *arguments: str) -> Result:
+    """Run the command on a file."""
+    return CliRunner().invoke(command, arguments, obj=file)
+
+
+def test_good_file_says_what_it_comes_to(file: Path) -> None:
+    """Vendors, records, and who opens Play Integrity tokens."""
+    done = check(file)
+    assert done.exit_code == 0, done.output
+    assert "bank-android (android), Play Integrity opened by own keys\n" in done.output
+    assert "known for 24h after its last fetch" in done.output
+    assert "records      for 30d, at most 256 MB" in done.output
+    assert "note" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("team.p8", "apps.bank-ios.receipts.key"),
+        ("play.key", "apps.bank-android.play_integrity"),
+        ("google.key", "apps.bank-android.play_integrity"),
+    ],
+)
+def test_key_file_with_something_else_is_a_fault(file: Path, name: str, path: str) -> None:
+    """What `up` would refuse at its start is told before."""
+    (file.parent / name).write_bytes(b"something else")
+    done = check(file, "--json")
+    assert done.exit_code == EXIT_USAGE
+    (fault,) = json.loads(done.output)["faults"]
+    assert fault["path"] == path
+    assert name in fault["got"]
+
+
+def test_every_key_file_that_others_can_read_is_a_fault(file: Path) -> None:
+    """All at once, with the command that mends it."""
+    for name in ("team.p8", "play.key"):
+        (file.parent / name).chmod(0o644)
+    with pytest.raises(ConfigurationError) as caught:
+        raise check(file).exception or AssertionError
+    assert len(caught.value.faults) == 2
+    assert all("chmod 600" in fault.got for fault in caught.value.faults)
+
+
+def test_missing_team_key_is_a_fault(file: Path) -> None:
+    """Receipts couldn't be asked for."""
+    (file.parent / "team.p8").unlink()
+    assert "apps.bank-ios.receipts.key" in check(file, "--json").output
+
+
+def test_a_start_that_fails_for_a_key_leaves_nothing_behind(file: Path) -> None:
+    """Key ring without store would look like a store that was lost."""
+    (file.parent / "team.p8").unlink()
+    deployment = Deployment(load_settings(file), *system_ports())
+    with pytest.raises(ConfigurationError):
+        asyncio.run(deployment.start())
+    assert not (file.parent / "state").exists()
+
+
+def test_service_account_that_is_none_is_a_fault(file: Path) -> None:
+    """Google would decode nothing."""
+    (file.parent / "account.json").write_text("{}", encoding="utf-8")
+    (file.parent / "account.json").chmod(0o600)
+    keys = "{decryption_key: play.key, verification_key: google.key}"
+    text = FILE.replace(keys, "{service_account: account.json}")
+    file.write_text(text, encoding="utf-8")
+    done = check(file, "--json")
+    assert done.exit_code == EXIT_USAGE
+    assert "account.json" in json.loads(done.output)["faults"][0]["got"]
+
+
+@pytest.mark.parametrize("snapshot", ["<html>", '{"entries": []}', '{"entries": {"x": {}}}'])
+def test_snapshot_that_is_no_list_is_a_fault(file: Path, snapshot: str) -> None:
+    """A start would fail over it."""
+    (file.parent / "list.json").write_text(snapshot, encoding="utf-8")
+    lists = "trust: {anchors: [vendors], revocation_lists: [good.json, list.json]}\n"
+    (file.parent / "good.json").write_text('{"entries": {}}', encoding="utf-8")
+    file.write_text(FILE + lists, encoding="utf-8")
+    done = check(file, "--json")
+    assert done.exit_code == EXIT_USAGE
+    (fault,) = json.loads(done.output)["faults"]
+    assert fault["path"] == "trust.revocation_lists[1]"
+    assert "list.json" in fault["got"]
+
+
+def test_lab_reads_no_key_of_the_real_google(file: Path) -> None:
+    """A lab that trusts itself alone doesn't need them, and may not have them."""
+    lab = FILE.replace("prod", "lab").replace(
+        "https://attest.bank.example", "http://127.0.0.1:8440"
+    )
+    file.write_text(lab, encoding="utf-8")
+    (file.parent / "play.key").chmod(0o644)
+    done = check(file)
+    assert done.exit_code == 0, done.output
+
+
+def test_play_integrity_that_no_route_takes_is_noted(file: Path) -> None:
+    """Such phones would enrol and be served nothing."""
+    file.write_text(FILE.replace("level: verified", "level: hardware"), encoding="utf-8")
+    assert "note         bank-android takes Play Integrity" in check(file).output
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(90, "90s"), (300, "5m"), (3600, "1h"), (86400, "24h"), (172800, "2d"), (90000, "25h")],
+)
+def test_durations_are_told_as_they_are_written(seconds: int, written: str) -> None:
+    """In the largest unit that fits."""
+    assert duration(seconds) == written
