@@ -138,7 +138,7 @@ class AndroidKey:
         steps = (
             *_chain_steps(linked, authorities, dates, shape),
             _revocation_step(withdrawn, revocation, len(chain)),
-            _step("7", "leaf and attest key" if attest_key else "leaf", misplaced),
+            _placement_step(attest_key, misplaced),
             _description_step(description, unreadable),
             _binding_step(description, expected.binding),
             _platform_step(expected.app),
@@ -236,11 +236,14 @@ def _chain_steps(
     linked: LinkedChain, authorities: Judgement, dates: Judgement, shape: Shape
 ) -> tuple[Step, ...]:
     chain, anchored = linked.certificates, linked.anchored
-    let_pass = ", ".join(authorities.leniencies)
     return (
-        _step("1", f"{len(chain)}", android_chain.length_refusals(chain)),
+        _step("1", f"a chain of {len(chain)}", android_chain.length_refusals(chain)),
         _step("2", _links_in_words(linked), linked.refusals, checked=anchored is not None),
-        _step("3", f"let pass: {let_pass}" if let_pass else "CAs", authorities.refusals),
+        _step(
+            "3",
+            _authorities_in_words(authorities),
+            authorities.refusals,
+        ),
         _step(
             "4",
             _end_in_words(anchored),
@@ -252,6 +255,13 @@ def _chain_steps(
             dates.refusals,
         ),
     )
+
+
+def _authorities_in_words(authorities: Judgement) -> str:
+    if authorities.refusals:
+        return "issuers that aren't CAs"
+    let_pass = ", ".join(authorities.leniencies)
+    return f"let pass: {let_pass}" if let_pass else "every issuer is a CA"
 
 
 def _links_in_words(linked: LinkedChain) -> str:
@@ -275,6 +285,12 @@ def _revocation_step(
     if not revocation.known:
         found += ", by a list that is missing or too old"
     return _step("6", found, withdrawn, checked=revocation.known)
+
+
+def _placement_step(attest_key: bool, misplaced: tuple[Refusal, ...]) -> Step:
+    if misplaced:
+        return _step("7", "elsewhere too", misplaced)
+    return _step("7", "in the leaf and the attest key" if attest_key else "in the leaf")
 
 
 def _description_step(description: KeyDescription | None, unreadable: tuple[Refusal, ...]) -> Step:
