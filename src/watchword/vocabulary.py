@@ -73,6 +73,17 @@ class Vendor(StrEnum):
     ANDROID_KEY = "android-key"
 
 
+class Withdrawal(StrEnum):
+    """Name what a vendor's status list says of a certificate.
+
+    REVOKED is for good, and takes every instance with it; SUSPENDED may be taken back.  Evidence under any other
+    word is refused too.
+    """
+
+    REVOKED = "REVOKED"
+    SUSPENDED = "SUSPENDED"
+
+
 class AnchorKind(StrEnum):
     """Say what an anchor vouches for.
 

@@ -195,4 +195,4 @@ def test_mutations_raise_nothing_but_malformed(data: st.DataObject) -> None:
         described = describe(read_key_description(bytes(content)))
     except MalformedError:
         return
-    withhold_identifiers(described)
+    assert withhold_identifiers(described).keys() == described.keys()

@@ -24,7 +24,7 @@ from watchword.attestation.key_description import (
 from watchword.attestation.provisioning import PROVISIONING_INFO
 from watchword.ports import RevocationStatus
 from watchword.reasons import MalformedError, Reason, Refusal
-from watchword.vocabulary import AnchorKind
+from watchword.vocabulary import AnchorKind, Withdrawal
 
 LENIENT_EXPIRED: Final = "factory_certificate_outside_validity"
 """In reports: a certificate of a factory-provisioned chain isn't valid now."""
@@ -200,7 +200,7 @@ def judge_revocation(
     refusals = []
     suspended = []
     for index, entry in chains.withdrawn(chain, revocation):
-        if entry.status == chains.SUSPENDED:
+        if entry.status == Withdrawal.SUSPENDED:
             suspended.append(chain[index].serial_hex)
         else:
             detail = f"certificate {index}: {entry.status} ({entry.reason})"

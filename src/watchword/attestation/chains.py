@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from watchword.attestation.certificates import Certificate, read_certificate
 from watchword.attestation.interface import IssuerCache
@@ -21,9 +20,6 @@ MAX_CERTIFICATES = 6
 
 MAX_CHAIN_BYTES = 32 * 1024
 """Most bytes of all certificates; the largest real chain has 5.6 kB."""
-
-SUSPENDED: Final = "SUSPENDED"
-"""The one status in a vendor's list that may be taken back; every other word is REVOKED or worse."""
 
 
 @dataclass(frozen=True, slots=True)

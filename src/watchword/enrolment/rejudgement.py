@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from watchword.attestation.interface import IssuerCache
 from watchword.ports import AuditEntry, Instance, InstanceStore, RevocationEntry
 from watchword.reasons import Reason, RefusedError
+from watchword.vocabulary import Withdrawal
 
 BECAUSE: Final = "certificate revoked by vendor"
 """Why an instance was revoked, in the store and in the audit trail."""
@@ -21,8 +22,6 @@ ACTOR: Final = "vendor"
 SERIALS_AT_ONCE: Final = 500
 INSTANCES_AT_ONCE: Final = 100
 """Bounds of one call of the store, so that requests get their turn in between."""
-
-_REVOKED: Final = "REVOKED"
 
 
 class WithdrawnCertificates(Protocol):
@@ -95,7 +94,7 @@ class Rejudgement:
         :raises RefusedError: ``attestation.revoked``.
         """
         found = (self._withdrawn.find(serial) for serial in instance.serials)
-        if any(entry is not None and entry.status == _REVOKED for entry in found):
+        if any(entry is not None and entry.status == Withdrawal.REVOKED for entry in found):
             self._swept = None
             raise RefusedError.because(
                 Reason.ATTESTATION_REVOKED, "a certificate was revoked in these moments"

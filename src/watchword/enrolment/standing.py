@@ -9,10 +9,10 @@ from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.formats import android_key
 from watchword.attestation.interface import EvidenceFormat
 from watchword.policy.interface import Standing
-from watchword.policy.rules.suspension import SUSPENDED
 from watchword.ports import Instance, RevocationEntry, RevocationStatus
 from watchword.reasons import Reason, Refusal, RefusedError
 from watchword.tokens.jwk import public_key_from_jwk
+from watchword.vocabulary import Withdrawal
 
 _FORMATS_WITH_LIST: Final = frozenset({android_key.NAME})
 """Formats whose every instance is vouched for by certificates that a status list covers."""
@@ -35,7 +35,7 @@ def standing_of(
         found = [revocation.find(serial) for serial in instance.serials]
         entries = [entry for entry in found if entry is not None]
         # A policy may let suspended certificates pass; behind one there may be a revoked one.
-        entries.sort(key=lambda entry: entry.status == SUSPENDED)
+        entries.sort(key=lambda entry: entry.status == Withdrawal.SUSPENDED)
         withdrawn = entries[0] if entries else None
         if instance.serials:
             known = revocation.is_known(now)

@@ -15,9 +15,8 @@ from watchword.policy.interface import (
 )
 from watchword.policy.presets import BALANCED
 from watchword.policy.rules.minimum_app_version import judge_version
-from watchword.policy.rules.suspension import SUSPENDED
 from watchword.reasons import Reason, Refusal
-from watchword.vocabulary import Level
+from watchword.vocabulary import Level, Withdrawal
 
 __all__ = [
     "BALANCED",
@@ -93,7 +92,7 @@ def appraise_standing(
     """
     refusals: list[Refusal] = []
     entry = standing.withdrawn
-    if entry is not None and entry.status != SUSPENDED:
+    if entry is not None and entry.status != Withdrawal.SUSPENDED:
         detail = "got a certificate that was revoked since, expected none"
         refusals.append(Refusal(Reason.INSTANCE_WITHDRAWN, detail))
     if not standing.key_attested:

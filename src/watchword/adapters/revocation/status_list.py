@@ -16,12 +16,10 @@ from typing import Any, Final
 from watchword.encoding import strict_json
 from watchword.ports import RevocationEntry
 from watchword.reasons import MalformedError, WatchwordError
+from watchword.vocabulary import Withdrawal
 
 MAX_FILE_BYTES: Final = 8 * 1024 * 1024
 """Most bytes of a list; in 2025 one had about 50 kB."""
-
-REVOKED: Final = "REVOKED"
-"""The status that takes every instance with it; any other is for policy."""
 
 _SERIAL: Final = re.compile(r"[0-9a-fA-F]{1,64}")
 
@@ -67,7 +65,7 @@ class StatusList:
 
 def revoked_in(entries: Mapping[str, RevocationEntry]) -> Sequence[str]:
     """Return the serials whose status is REVOKED."""
-    return [serial for serial, entry in entries.items() if entry.status == REVOKED]
+    return [serial for serial, entry in entries.items() if entry.status == Withdrawal.REVOKED]
 
 
 def load_status_lists(paths: Sequence[Path]) -> StatusList:
@@ -104,7 +102,7 @@ def entries_of(document: Mapping[str, Any], name: str) -> Mapping[str, Revocatio
     entries: dict[str, RevocationEntry] = {}
     for serial, entry in _entries(rows.items(), name):
         # A serial that stands there in two spellings is withdrawn if one of them says so.
-        if serial not in entries or entries[serial].status != REVOKED:
+        if serial not in entries or entries[serial].status != Withdrawal.REVOKED:
             entries[serial] = entry
     return entries
 
@@ -115,7 +113,7 @@ def stricter(
     """Return the entries of both; for a serial in both, the one that revokes, else the other's."""
     merged = {**one, **other}
     for serial in one.keys() & other.keys():
-        if one[serial].status == REVOKED:
+        if one[serial].status == Withdrawal.REVOKED:
             merged[serial] = one[serial]
     return merged
 

@@ -1,16 +1,14 @@
 """Judge whether certificates that the vendor suspended are let pass."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
 from watchword.policy.interface import Circumstances, Claim, Finding, Standing
 from watchword.policy.parameters import parameter
 from watchword.reasons import Reason, Refusal
-
-SUSPENDED: Final = "SUSPENDED"
-"""The status list's word for a certificate that may come back."""
+from watchword.vocabulary import Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,6 @@ class Suspension:
     def judge_standing(self, standing: Standing) -> tuple[Refusal, ...]:
         """Look whether a certificate was suspended since."""
         entry = standing.withdrawn
-        if self.allowed or entry is None or entry.status != SUSPENDED:
+        if self.allowed or entry is None or entry.status != Withdrawal.SUSPENDED:
             return ()
         return (Refusal(Reason.POLICY_SUSPENDED, "got a certificate that was suspended since"),)
