@@ -50,6 +50,7 @@ from watchword.tokens.interface import LEEWAY_SECONDS
 
 if TYPE_CHECKING:
     from watchword.adapters.fetcher import HttpxFetcher
+    from watchword.lab import LabAuthorities
 
 _log = structlog.get_logger()
 
@@ -63,6 +64,7 @@ def trust_of(settings: Settings, entropy: Entropy, fetcher: Fetcher | None = Non
     """
     lab: Sequence[Anchor] = ()
     play_keys: dict[str, PlayKeys] = {}
+    authorities: LabAuthorities | None = None
     if settings.trust_lab:
         # Imported here alone: production runs without the lab and without its packages.
         from watchword.adapters.lab_store import load_or_create  # noqa: PLC0415
@@ -72,17 +74,18 @@ def trust_of(settings: Settings, entropy: Entropy, fetcher: Fetcher | None = Non
     anchors = trusted_anchors(settings.trust_vendors, lab, settings.environment)
     return Trust(
         anchors,
-        revocation=status_list_of(settings, entropy, fetcher),
+        revocation=status_list_of(settings, authorities, fetcher),
         issuers=BoundedIssuerCache(),
         play_keys=play_keys | play_keys_of(settings),
     )
 
 
 def status_list_of(
-    settings: Settings, entropy: Entropy, fetcher: Fetcher | None
+    settings: Settings, lab: "LabAuthorities | None", fetcher: Fetcher | None
 ) -> StatusList | LiveStatusList | None:
     """Return what is known of withdrawn certificates: fetched, the lab's, of snapshots, or nothing.
 
+    :param lab: whose list it is where nothing is fetched; None where the lab isn't trusted.
     :raises WatchwordError: when a snapshot or the lab can't be read.
     """
     ways = settings.revocation
@@ -95,15 +98,14 @@ def status_list_of(
             saved=settings.service.status_list,
             snapshots=snapshots,
         )
-    if settings.trust_lab:
+    if lab is not None:
         from watchword.adapters.lab_store import (  # noqa: PLC0415
-            load_or_create,
             load_status_list,
             status_list_file,
         )
 
         state_dir = settings.service.state_dir
-        load_status_list(state_dir, load_or_create(state_dir, entropy))
+        load_status_list(state_dir, lab)
         path = status_list_file(state_dir)
         # The lab's Google is a file beside us: asked at each turn, so that a test sees it act.
         return LiveStatusList(

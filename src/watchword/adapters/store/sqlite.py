@@ -50,16 +50,7 @@ class SqliteStore:
         max_pages: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the file, make it if it isn't there, bring it to the present schema.
-
-        Only here is a file made: one that goes away later is missed, and not replaced by an empty
-        one that knows neither revocations nor used challenges.
-
-        :param max_pages: most pages of 4096 bytes that the file may have; None leaves that to the
-            disk.
-        :raises SchemaError: when a newer Watchword made the file.
-        :raises UnavailableError: ``store.unavailable`` when it can't be opened.
-        """
+        """Open or make the file, as :class:`watchword.adapters.store.database.SqliteDatabase` does."""
         self._database = SqliteDatabase(path, max_pages=max_pages, monotonic=monotonic)
 
     async def enrol(
