@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.attestation import forge
 
-from fuzz import seeds
+from fuzz import proofs, seeds, signed
 from watchword.adapters.revocation.status_list import StatusList, read_status_list
 from watchword.apps.evidence.claims_document import app_from_document, claims_from_document
 from watchword.apps.settings.policies import read_policy
@@ -230,5 +230,10 @@ TARGETS: Mapping[str, Target] = {
     "evidence_json": Target(_evidence_json, seeds.members, 1024),
     "android_chain": Target(_android_chain, seeds.chains),
     "app_attest": Target(_app_attest, seeds.objects),
+    "message_signature": Target(proofs.read_signature, proofs.signatures, 1024),
+    "content_digest": Target(proofs.read_digest, proofs.digests, 256),
+    "dpop": Target(proofs.read_dpop, proofs.dpop_proofs),
+    "gate_bundle": Target(signed.read_bundle, signed.bundles),
+    "signed_verdict": Target(signed.read_verdict, signed.verdicts, 1024),
 }
 """The targets by name; the name is also that of the folder with the corpus."""

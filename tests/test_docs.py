@@ -106,7 +106,12 @@ def test_five_minutes_go_as_the_readme_says(tmp_path: Path) -> None:
     assert "Traceback" not in out + done.stderr
     failed = [line for line in out.splitlines() if line.startswith("FAILED: ")]
     url = f"http://127.0.0.1:{moved['8080']}/patients.json"
-    assert failed == [f"FAILED: watchword lab request unlocked-android {url}"]
+    assert failed == [
+        f"FAILED: watchword lab request unlocked-android {url}",
+        f"FAILED: watchword lab request genuine-iphone {url} --proof bearer",
+    ]
+    (proved,) = [step for step in steps if "--proof bearer" in step]
+    assert proved.index("200 OK") < proved.index('"reasons":["proof.missing"]')
 
 
 def test_the_example_runs_as_its_page_says(tmp_path: Path) -> None:
@@ -131,7 +136,9 @@ def test_the_example_runs_as_its_page_says(tmp_path: Path) -> None:
     )
     assert "401" in done.stdout
     assert '"patient":17' in done.stdout.replace(" ", "")
-    assert "FAILED" not in done.stdout
+    assert re.findall(r"FAILED: .*(--.*)", done.stdout) == ["--proof bearer"]
+    assert done.stdout.count("FAILED") == 1
+    assert '"reasons":["proof.missing"]' in done.stdout
 
 
 def test_demo_output_in_the_readme_is_real() -> None:
@@ -182,6 +189,7 @@ def test_python_in_the_readme_protects_an_application(
             return await client.get("/v1/patients/1")
 
     answer = asyncio.run(get())
-    # No service has published its keys in this directory: closed.
+    # No service has published its keys in this directory: closed, and not even known to be a lab.
     assert answer.status_code == 503
-    assert answer.json()["reasons"] == ["gate.state_unavailable"]
+    assert answer.json()["type"] == "urn:watchword:problem:unavailable"
+    assert "reasons" not in answer.json()

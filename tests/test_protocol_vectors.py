@@ -2,15 +2,17 @@
 
 import asyncio
 import hashlib
+import hmac
 import json
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey
 from scripts.protocol_vectors import vectors
 
 from watchword.adapters.anchors import AnchorSet
@@ -27,9 +29,21 @@ from watchword.enrolment.statement import read_statement
 from watchword.enrolment.subjects import pairwise_subject
 from watchword.gate.references import open_reference
 from watchword.policy.service import BALANCED
-from watchword.ports import Anchor
+from watchword.ports import Anchor, VerificationKey
 from watchword.reasons import Reason, RefusedError
-from watchword.vocabulary import Level, Purpose
+from watchword.tokens.interface import TokenExpectation
+from watchword.tokens.jwk import public_key_from_jwk, thumbprint
+from watchword.tokens.proofs import device, dpop, session
+from watchword.tokens.proofs.interface import (
+    GateSecret,
+    ProofHeaders,
+    ProofKeys,
+    SignedRequest,
+    VerifiedProof,
+)
+from watchword.tokens.proofs.keys import proof_keys
+from watchword.tokens.service import verify as verify_token
+from watchword.vocabulary import Environment, Level, Purpose
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "docs" / "protocol-vectors.json").read_text(encoding="utf-8")
@@ -131,6 +145,102 @@ def test_subject_and_reference() -> None:
     )
     assert [reason.code for reason in sealed.reasons] == VECTORS["reference"]["reasons"]
     assert (sealed.route, sealed.at) == (VECTORS["reference"]["route"], int(NOW.timestamp()))
+
+
+PROOFS: dict[str, Any] = VECTORS["proofs"]
+SESSION_KEY: dict[str, Any] = PROOFS["session_key"]
+
+
+class OneKey:
+    """Know the key that signed the vectors' token."""
+
+    def find(self, kid: str) -> VerificationKey | None:
+        """See the port."""
+        jwk = PROOFS["token_key"]
+        return VerificationKey(kid, public_key_from_jwk(jwk)) if kid == thumbprint(jwk) else None
+
+
+def proof_keys_of_the_vectors() -> ProofKeys:
+    """Return the keys of the vectors' token, as a gate makes them after it verified it."""
+    expectation = TokenExpectation(VECTORS["issuer"], VECTORS["audience"], Environment.PROD)
+    verified = verify_token(PROOFS["token"], expectation, OneKey(), PROOFS["created"])
+    secret = GateSecret(SESSION_KEY["epoch"], bytes.fromhex(SESSION_KEY["gate_secret"]))
+    return proof_keys(verified, secret)
+
+
+def test_session_key_of_the_vectors() -> None:
+    """It comes out of secret, names and thumbprint, with nothing but one HMAC."""
+    keys = proof_keys_of_the_vectors()
+    assert keys.thumbprint.decode() == SESSION_KEY["thumbprint"]
+    assert keys.session_id.decode() == SESSION_KEY["sid"]
+    names = [VECTORS["issuer"], VECTORS["audience"], SESSION_KEY["sid"], SESSION_KEY["thumbprint"]]
+    info = b"watchword/session/v1" + b"".join(
+        len(name).to_bytes(4) + name.encode() for name in names
+    )
+    secret = bytes.fromhex(SESSION_KEY["gate_secret"])
+    assert hmac.digest(secret, info + b"\x01", "sha256").hex() == SESSION_KEY["key"]
+    assert keys.session_key is not None
+    assert keys.session_key.hex() == SESSION_KEY["key"]
+
+
+@pytest.mark.parametrize("row", PROOFS["sealed"]["keys"], ids=lambda row: row["seal_key"]["crv"])
+def test_sealed_keys_of_the_vectors_open(row: dict[str, Any]) -> None:
+    """By another implementation of HPKE, with the info as the protocol writes it."""
+    sealed, session_id = base64url.decode(row["sealed"]), PROOFS["sealed"]["sid"].encode()
+    info = b"watchword/seal/v1\0" + bytes.fromhex(PROOFS["sealed"]["binding"])
+    info += len(session_id).to_bytes(4) + session_id
+    kem, size = {
+        "P-256": (KEMId.DHKEM_P256_HKDF_SHA256, 65),
+        "X25519": (KEMId.DHKEM_X25519_HKDF_SHA256, 32),
+    }[row["seal_key"]["crv"]]
+    suite = CipherSuite.new(kem, KDFId.HKDF_SHA256, AEADId.AES128_GCM)
+    key = KEMKey.from_jwk(json.dumps(row["seal_key"]))
+    opened = suite.create_recipient_context(sealed[:size], key, info).open(sealed[size:])
+    assert opened.hex() == SESSION_KEY["key"]
+
+
+@pytest.mark.parametrize(
+    "row", PROOFS["requests"], ids=lambda row: f"{row['method']} {row['path']}"
+)
+@pytest.mark.parametrize(
+    ("kind", "verify_proof"),
+    [("session", session.verify), ("device", device.verify), ("dpop", dpop.verify)],
+)
+def test_proofs_of_the_vectors_verify(
+    row: dict[str, Any], kind: str, verify_proof: Callable[..., VerifiedProof]
+) -> None:
+    """The gate's verifiers take them, and don't for another method, host, path or time."""
+    headers = {name.lower(): value.encode() for name, value in row[kind].items()}
+    proof = ProofHeaders(
+        headers.get("signature-input"), headers.get("signature"), headers.get("dpop")
+    )
+    digest = row["content_digest"]
+    request = SignedRequest(
+        PROOFS["token"].encode(),
+        row["method"].encode(),
+        row["host"].encode(),
+        row["path"].encode(),
+        row["query"].encode(),
+        None if digest is None else digest.encode(),
+    )
+    keys, now = proof_keys_of_the_vectors(), PROOFS["created"]
+    verified = verify_proof(request, proof, keys, 0, now)
+    assert verified.created == now
+    if kind == "dpop":
+        assert (verified.affinity or b"").decode() == (row["gate_nonce"] or "")
+    else:
+        assert verified.nonce.decode().startswith(row["gate_nonce"] or "")
+        body = row["body"]
+        hashed = None if body is None else hashlib.sha256(bytes.fromhex(body)).digest()
+        assert verified.body_digest == hashed
+    for change in ({"method": b"HEAD"}, {"authority": b"x"}, {"path": b"/x"}):
+        with pytest.raises(RefusedError) as caught:
+            verify_proof(request._replace(**change), proof, keys, 0, now)
+        expected = Reason.PROOF_TARGET if kind == "dpop" else Reason.PROOF_SIGNATURE
+        assert caught.value.reason is expected
+    with pytest.raises(RefusedError) as caught:
+        verify_proof(request, proof, keys, 0, now + 60)
+    assert caught.value.reason is Reason.PROOF_EXPIRED
 
 
 def test_the_file_is_what_the_script_writes() -> None:

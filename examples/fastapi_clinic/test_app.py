@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from examples.fastapi_clinic.app import CONFIGURATION, clinic
 from fastapi import FastAPI
-from httpx import ASGITransport, AsyncClient, Response
+from httpx import ASGITransport, AsyncClient, Request, Response
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
@@ -90,6 +90,19 @@ async def test_a_script_is_refused(api: FastAPI) -> None:
     answer = await get(api, "/v1/patients/17")
     assert answer.status_code == 401
     assert answer.json()["reasons"] == ["token.missing"]
+
+
+@pytest.mark.anyio
+async def test_a_stolen_token_is_refused(api: FastAPI, settings: Settings) -> None:
+    """Each request proves that it comes from the phone; the token alone proves nothing."""
+    with app_on("genuine-android", settings) as app:
+        thief = WatchwordAuth(app, AUDIENCE, proof="bearer")
+        request = Request("GET", "http://clinic.example/v1/patients/17")
+        headers = next(thief.sync_auth_flow(request)).headers
+    async with AsyncClient(transport=ASGITransport(api)) as http:
+        answer = await http.get(request.url, headers=headers)
+    assert answer.status_code == 401
+    assert answer.json()["reasons"] == ["proof.missing"]
 
 
 @pytest.mark.anyio

@@ -16,7 +16,13 @@ The error tree::
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Self
+from typing import Final, Self
+
+PROBLEM_TYPE: Final = "urn:watchword:problem:"
+"""Stands before the name of a public class in the type of a problem (RFC 9457 section 3.1.1)."""
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+"""The media type of every refusal, whichever mouth words it."""
 
 
 class Category(StrEnum):
@@ -45,6 +51,10 @@ class PublicClass(Enum):
     HEADERS_TOO_LARGE = ("headers-too-large", 431, "The header section is too large")
     TOKEN_REQUIRED = ("token-required", 401, "A Watchword token is required")
     TOKEN_REFUSED = ("token-refused", 401, "The Watchword token was refused")
+    PROOF_REQUIRED = ("proof-required", 401, "A proof of possession is required for this request")
+    PROOF_REFUSED = ("proof-refused", 401, "The proof of possession was refused")
+    PROOF_NONCE = ("proof-nonce", 401, "The proof needs a nonce of this gate")
+    RATE_LIMITED = ("rate-limited", 429, "Too many requests of this instance")
     LEVEL_INSUFFICIENT = ("level-insufficient", 403, "The attested level isn't enough here")
     ROUTE_REFUSED = ("route-refused", 403, "This route isn't open")
     CHALLENGE_REFUSED = ("challenge-refused", 409, "The challenge was refused; ask for a new one")
@@ -233,13 +243,47 @@ class Reason(Enum):
     TOKEN_EARLY = ("token.early", _C.TIME, _P.TOKEN_REFUSED)
     TOKEN_INSTANCE_REVOKED = ("token.instance_revoked", _C.POLICY, _P.TOKEN_REFUSED)
 
+    TOKEN_BINDING = ("token.binding", _C.CONTENT, _P.TOKEN_REFUSED)
+
+    # Proofs of possession (protocol, section 5).
+    PROOF_MISSING = ("proof.missing", _C.CONTENT, _P.PROOF_REQUIRED)
+    PROOF_AMBIGUOUS = ("proof.ambiguous", _C.MALFORMED, _P.PROOF_REFUSED)
+    PROOF_MALFORMED = ("proof.malformed", _C.MALFORMED, _P.PROOF_REFUSED)
+    PROOF_COMPONENTS = ("proof.components", _C.CONTENT, _P.PROOF_REFUSED)
+    PROOF_ALGORITHM = ("proof.algorithm", _C.CONTENT, _P.PROOF_REFUSED)
+    PROOF_KEY = ("proof.key", _C.TRUST, _P.PROOF_REFUSED)
+    PROOF_EPOCH = ("proof.epoch", _C.TRUST, _P.TOKEN_REFUSED)
+    PROOF_EXPIRED = ("proof.expired", _C.TIME, _P.PROOF_REFUSED)
+    PROOF_EARLY = ("proof.early", _C.TIME, _P.PROOF_REFUSED)
+    PROOF_SIGNATURE = ("proof.signature", _C.TRUST, _P.PROOF_REFUSED)
+    PROOF_TARGET = ("proof.target", _C.CONTENT, _P.PROOF_REFUSED)
+    PROOF_TOKEN = ("proof.token", _C.CONTENT, _P.PROOF_REFUSED)
+    PROOF_DIGEST = ("proof.digest", _C.MALFORMED, _P.PROOF_REFUSED)
+    PROOF_BODY = ("proof.body", _C.CONTENT, _P.PROOF_REFUSED)
+    PROOF_REPLAYED = ("proof.replayed", _C.CONTENT, _P.PROOF_REFUSED)
+    PROOF_NONCE = ("proof.nonce", _C.TIME, _P.PROOF_NONCE)
+
     # The gate itself.
     GATE_LEVEL = ("gate.level", _C.POLICY, _P.LEVEL_INSUFFICIENT)
+    GATE_APP_VERSION = ("gate.app_version", _C.POLICY, _P.LEVEL_INSUFFICIENT)
+    GATE_RATE = ("gate.rate", _C.POLICY, _P.RATE_LIMITED)
+    GATE_REPLAY_FULL = ("gate.replay_full", _C.UNAVAILABLE, _P.UNAVAILABLE)
+    GATE_REPLAY_UNAVAILABLE = ("gate.replay_unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
+    GATE_CALLER = ("gate.caller", _C.TRUST, _P.ROUTE_REFUSED)
+    GATE_BUNDLE = ("gate.bundle", _C.TRUST, _P.ROUTE_REFUSED)
     GATE_ROUTE_UNKNOWN = ("gate.route_unknown", _C.POLICY, _P.ROUTE_REFUSED)
     GATE_PROTOCOL = ("gate.protocol", _C.POLICY, _P.ROUTE_REFUSED)
     GATE_STATE_UNAVAILABLE = ("gate.state_unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     GATE_INTERNAL = ("gate.internal", _C.UNAVAILABLE, _P.INTERNAL)
     GATE_UPSTREAM = ("gate.upstream", _C.UNAVAILABLE, _P.UPSTREAM_UNREACHABLE)
+
+    # Verdicts that a gate signs for the API behind it (protocol, section 7).
+    VERDICT_MISSING = ("verdict.missing", _C.CONTENT, _P.ROUTE_REFUSED)
+    VERDICT_MALFORMED = ("verdict.malformed", _C.MALFORMED, _P.ROUTE_REFUSED)
+    VERDICT_SIGNATURE = ("verdict.signature", _C.TRUST, _P.ROUTE_REFUSED)
+    VERDICT_AUDIENCE = ("verdict.audience", _C.CONTENT, _P.ROUTE_REFUSED)
+    VERDICT_TARGET = ("verdict.target", _C.CONTENT, _P.ROUTE_REFUSED)
+    VERDICT_TIME = ("verdict.time", _C.TIME, _P.ROUTE_REFUSED)
 
     # The service.
     KEY_UNKNOWN = ("key.unknown", _C.CONTENT, _P.NOT_FOUND)

@@ -37,18 +37,38 @@ class Mode(StrEnum):
     """Say what a route does with a refusal.
 
     ``off``: nothing is checked.  ``monitor``: the refusal is counted and the request passes.
+    ``canary``: as ``enforce`` for a share of the instances, as ``monitor`` for everybody else.
     ``enforce``: the request is refused.
     """
 
     OFF = "off"
     MONITOR = "monitor"
+    CANARY = "canary"
     ENFORCE = "enforce"
 
 
 class Proof(StrEnum):
-    """Say what ties one request to the instance; only ``bearer`` (the token alone) exists so far."""
+    """Say what ties one request to the instance.
+
+    ``bearer``: the token alone.  ``session``: an HMAC under a key that was sealed to the instance.
+    ``device``: a signature by the instance's own key, which never leaves its hardware.
+    """
 
     BEARER = "bearer"
+    SESSION = "session"
+    DEVICE = "device"
+
+
+class ReplayMode(StrEnum):
+    """Say how often one proof can pass, where several gates stand in front of an API.
+
+    ``shared``: once, over all gates that share a store.  ``affine``: once, since a proof carries a
+    nonce of the one gate that takes it.  ``local``: once for each gate.
+    """
+
+    SHARED = "shared"
+    AFFINE = "affine"
+    LOCAL = "local"
 
 
 class Environment(StrEnum):

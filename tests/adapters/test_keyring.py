@@ -15,11 +15,13 @@ from tests.adapters.ordinary_user import ordinary_user
 from tests.enrolment.simulators import SeededEntropy
 
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.gate_epochs import MAX_EPOCHS
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     locked_directory,
     write_private,
 )
+from watchword.adapters.keyring.ring import MAX_RING_BYTES
 from watchword.adapters.keyring.token_keys import (
     KEEP_RETIRED_SECONDS,
     MAX_KEYS,
@@ -290,6 +292,23 @@ def test_lost_file_is_not_replaced_by_a_change(path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_file_that_somebody_laid_out_is_not_written_into(path: Path) -> None:
+    """A file keeps its mode: whoever can read it, or is pointed to, would be told what is written."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    trap = path.with_name(f".{path.name}.{os.getpid()}.new")
+    elsewhere = path.with_name("elsewhere")
+    trap.write_bytes(b"")
+    trap.chmod(0o666)
+    with trap.open("rb") as watched:
+        write_private(path, b"secret")
+        assert watched.read() == b""
+    trap.symlink_to(elsewhere)
+    write_private(path, b"another secret")
+    assert path.read_bytes() == b"another secret"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert not elsewhere.exists()
+
+
 def secrets_in(path: Path) -> list[str]:
     """Return every secret text of the file."""
     members = json.loads(path.read_bytes())
@@ -305,7 +324,7 @@ def test_no_secret_shows(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("test").warning("%r %r %s", ring, ring.ring, ring.ring.token_keys)
     shown = caplog.text
     data = path.read_bytes()
-    path.write_bytes(data.replace(b'"v":1', b'"v":1,"v":1'))
+    path.write_bytes(data.replace(b'"v":2', b'"v":2,"v":2'))
     with pytest.raises(PrivateFileError) as caught:
         open_ring(path)
     shown += str(caught.value) + repr(caught.value.__cause__) + repr(caught.value)
@@ -362,7 +381,7 @@ def test_inconsistent_keys_are_refused(path: Path, change: object) -> None:
 def test_newer_file_is_not_touched(path: Path) -> None:
     """A file of a later version is left alone, with a word on why."""
     open_ring(path)
-    path.write_bytes(path.read_bytes().replace(b'"v":1', b'"v":2'))
+    path.write_bytes(path.read_bytes().replace(b'"v":2', b'"v":3'))
     with pytest.raises(PrivateFileError, match="newer Watchword"):
         open_ring(path)
 
@@ -534,4 +553,107 @@ def test_directory_in_the_place_of_the_file_is_reported(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     path.mkdir()
     with pytest.raises(PrivateFileError, match="regular file"):
+        open_ring(path)
+
+
+def test_file_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    """An existing deployment goes on: each key that it has stays, and what is new is added once."""
+    before = open_ring(path).ring
+    members = json.loads(path.read_bytes())
+    for new in ("gate_epochs", "bundle_key", "verdict_master"):
+        del members[new]
+    write_private(path, json.dumps(members | {"v": 1}).encode())
+    after = open_ring(path, b"other").ring
+    assert [key.kid for key in after.token_keys] == [key.kid for key in before.token_keys]
+    assert after.pairwise_key == before.pairwise_key
+    assert after.challenge_key == before.challenge_key
+    assert after.reference_key == before.reference_key
+    again = open_ring(path, b"third")
+    assert again.ring.gate_epochs == after.gate_epochs
+    assert again.bundle_signer().kid == after.bundle_key.kid
+
+
+def test_old_file_put_back_under_a_running_service(path: Path) -> None:
+    """The keys in use stay, with a word on what to do."""
+    ring = open_ring(path)
+    kept = ring.bundle_signer().kid
+    members = json.loads(path.read_bytes()) | {"v": 1}
+    write_private(path, json.dumps(members).encode())
+    with pytest.raises(PrivateFileError, match="start the service anew"):
+        ring.refresh()
+    assert ring.bundle_signer().kid == kept
+
+
+def test_what_one_audience_holds_tells_nothing_of_another(path: Path) -> None:
+    """Secrets and verdict keys differ by audience, and are the same at each reading."""
+    first, second = open_ring(path), open_ring(path, b"other")
+    assert first.gate_secret("a") == second.gate_secret("a")
+    assert first.gate_secret("a").secret != first.gate_secret("b").secret
+    assert first.verdict_signer("a") == second.verdict_signer("a")
+    assert first.verdict_signer("a") != first.verdict_signer("b")
+    assert "secret=" not in repr(first.gate_secret("a"))
+
+
+def test_epochs_rotate_without_a_gap(path: Path) -> None:
+    """Every two seconds for a minute: the gates always hold what any living token names."""
+    ring = open_ring(path)
+    issued: list[tuple[float, int, bytes]] = []
+    for turn in range(30):
+        now = START + 2 * turn
+        held = {each.epoch: each.secret for each in ring.gate_secrets("a", now)}
+        active = ring.gate_secret("a")
+        issued.append((now, active.epoch, active.secret))
+        ring.rotate_gate_secrets(now + 1)
+        # A gate that hasn't seen the rotation yet holds the epoch that signs now.
+        assert held[ring.gate_secret("a").epoch] == ring.gate_secret("a").secret
+        for at, epoch, secret in issued:
+            if now < at + 300:
+                assert held[epoch] == secret
+    end = START + 60 + GRACE + 1
+    assert len(ring.gate_secrets("a", end)) == 2
+
+
+def test_endless_rotation_of_epochs_is_stopped(path: Path) -> None:
+    """At the limit nothing is added while tokens live, and the file can still be read."""
+    ring = open_ring(path)
+    while len(ring.ring.gate_epochs) < MAX_EPOCHS:
+        ring.rotate_gate_secrets(START)
+    with pytest.raises(UnavailableError) as caught:
+        ring.rotate_gate_secrets(START + 1)
+    assert caught.value.reason is Reason.SERVICE_OVERLOADED
+    fill(path, ring)
+    assert path.stat().st_size < MAX_RING_BYTES
+    open_ring(path).rotate_gate_secrets(START + GRACE + 1)
+
+
+def test_stolen_epoch_is_withdrawn_at_once(path: Path) -> None:
+    """Its secret leaves the gates, the prepared epoch takes over, no number is given twice."""
+    ring = open_ring(path)
+    stolen = ring.gate_secret("a").epoch
+    ring.retire_gate_secret(f"epoch-{stolen}", START + 5)
+    held = [each.epoch for each in ring.gate_secrets("a", START + 5)]
+    assert held == [2, 3]
+    assert ring.gate_secret("a").epoch == 2
+    ring.retire_gate_secret("epoch-3", START + 6)
+    assert [each.epoch for each in ring.gate_secrets("a", START + 6)] == [2, 4]
+    with pytest.raises(RefusedError) as caught:
+        ring.retire_gate_secret("epoch-9", START + 7)
+    assert caught.value.reason is Reason.KEY_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gate_epochs": []},
+        {"verdict_master": "AAAA"},
+        {"bundle_key": None},
+        {"gate_epochs": [{"epoch": 1}]},
+    ],
+    ids=str,
+)
+def test_crooked_gate_secrets_are_refused(path: Path, change: dict[str, object]) -> None:
+    """Each part of the ring is there and whole."""
+    open_ring(path)
+    write_private(path, json.dumps(json.loads(path.read_bytes()) | change).encode())
+    with pytest.raises(PrivateFileError, match="damaged"):
         open_ring(path)

@@ -8,6 +8,9 @@ from typing import Any, Self, TypeVar
 
 import httpx
 from tests.enrolment.simulators import (
+    CLINIC,
+    ISSUER,
+    LEDGER,
     POLICY,
     CredulousVerifier,
     MovableClock,
@@ -16,7 +19,7 @@ from tests.enrolment.simulators import (
     with_evidence,
 )
 
-from watchword.adapters.gate_state import GateStateFile
+from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.adapters.store import SqliteStore
@@ -24,9 +27,19 @@ from watchword.apps.service.service import Service, build_service
 from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
-from watchword.vocabulary import Purpose
+from watchword.gate.bundle import GateBundle, from_jws
+from watchword.gate.interface import GatePolicy, Route
+from watchword.tokens.interface import TokenExpectation
+from watchword.vocabulary import Environment, Level, Mode, Proof, Purpose
 
 _Result = TypeVar("_Result")
+
+ROUTE = Route("all", "/**", frozenset(), Level.HARDWARE, Proof.BEARER, Mode.ENFORCE)
+
+GATE_POLICIES = tuple(
+    GatePolicy(name, TokenExpectation(ISSUER, audience, Environment.PROD), (ROUTE,))
+    for name, audience in (("clinic", CLINIC), ("ledger", LEDGER))
+)
 
 
 @dataclass
@@ -38,7 +51,17 @@ class ServiceBench:
     keyring: FileKeyRing
     log: MemoryRefusalLog
     clock: MovableClock
-    gate_path: Path
+    directory: Path
+
+    @property
+    def gate_path(self) -> Path:
+        """Return the file that the gate of the clinic follows."""
+        return self.directory / "gates" / "clinic.jws"
+
+    def published(self, api: str = "clinic") -> GateBundle:
+        """Return what the gate of an API is told."""
+        key = self.keyring.bundle_signer().verification_key()
+        return from_jws(self.gate_path.with_name(f"{api}.jws").read_bytes(), key)
 
     def run(self, work: Callable[["Caller"], Awaitable[_Result]]) -> _Result:
         """Run a scenario against the public and the operator's application."""
@@ -49,9 +72,10 @@ class ServiceBench:
 
         return asyncio.run(scenario())
 
-    def gate(self) -> GateStateFile:
-        """Read the gates' state as a gate that starts now."""
-        return GateStateFile(self.gate_path, lambda: 0.0)
+    def gate(self, api: str = "clinic") -> GateBundleFile:
+        """Read the bundle as a gate of an API that starts now."""
+        gates = self.gate_path.parent
+        return GateBundleFile(gates / f"{api}.jws", gates / "signer.jwk", lambda: 0.0)
 
 
 def service_bench(
@@ -82,12 +106,13 @@ def service_bench(
         store=store,
         keyring=keyring,
         refusal_log=log,
-        gate_state=directory / "gate.json",
+        gates=directory / "gates",
+        gate_policies=GATE_POLICIES,
         clock=clock,
         entropy=entropy,
         vendors=NO_VENDORS if vendors is None else vendors(store, clock),
     )
-    return ServiceBench(service, store, keyring, log, clock, directory / "gate.json")
+    return ServiceBench(service, store, keyring, log, clock, directory)
 
 
 @dataclass

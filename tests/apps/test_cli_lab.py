@@ -223,6 +223,7 @@ def test_ios_evidence_is_cbor(config: Path, tmp_path: Path, option: str, bound: 
         (["request", "emulator", "http://[::1/"], "URL"),
         (["request", "emulator", "G ET", "/"], "method"),
         (["request", "emulator", "/", "--data", "\udcff"], "UTF-8"),
+        (["request", "emulator", "/", "--proof", "hmac"], "session"),
     ],
 )
 def test_wrong_usage_exits_with_2(config: Path, arguments: list[str], said: str) -> None:

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import httpx
 import pytest
 from tests.enrolment.simulators import CLINIC, public_jwk, public_spki
 
-from watchword.adapters.gate_state import GateStateFile
+from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.store import SqliteStore
 from watchword.apps.operator_client import OperatorClient
 from watchword.ports import AuditEntry, ChallengeUse, Instance
@@ -131,7 +130,8 @@ def test_instances_are_listed_and_revoked(running: Running) -> None:
     revoked = running.call("instances", "revoke", "instance-1", "--because", "phone stolen")
     assert revoked.returncode == 0
     assert "Revoked instance-1 (clinic-ios): phone stolen" in revoked.stdout
-    gate = GateStateFile(running.directory / "state" / "gate.json", time.monotonic)  # noqa: TID251
+    gates = running.directory / "state" / "gates"
+    gate = GateBundleFile(gates / "clinic.jws", gates / "signer.jwk")
     assert gate.is_revoked(shown["subjects"][CLINIC])
     table = running.call("instances", "list")
     assert table.returncode == 0

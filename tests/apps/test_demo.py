@@ -8,6 +8,7 @@ from pathlib import Path
 
 from watchword.apps.demo.acts import Act, Outcome
 from watchword.apps.demo.run import play
+from watchword.apps.demo.story import THEFT
 
 WATCHWORD = [sys.executable, "-c", "from watchword.apps.cli.main import run; run()"]
 MEMBERS = {"chapter", "act", "actor", "expected", "got", "reason", "ok"}
@@ -45,8 +46,26 @@ def test_every_act_goes_as_expected_and_nothing_stays_running(tmp_path: Path) ->
         "challenge.used",
         "challenge.expired",
         "instance.revoked",
+        "proof.missing",
+        "proof.replayed",
+        "proof.body",
+        "proof.key",
+        "proof.algorithm",
     }
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stolen_token_fails_for_want_of_its_proof() -> None:
+    """On a session route and on a device route; the genuine phone is served on both."""
+    acts = [act for act in asyncio.run(play(lambda _act: None)) if act.chapter == THEFT]
+    told = [(act.actor, str(act.got)) for act in acts]
+    assert told[:2] == [("genuine Android", "served 200")] * 2
+    assert told[2:4] == [("token thief", "refused 401: proof.missing")] * 2
+    assert {str(act.got) for act in acts if act.actor not in {"genuine Android", "clinic API"}} == {
+        f"refused 401: proof.{cause}"
+        for cause in ("missing", "replayed", "body", "key", "algorithm")
+    }
+    assert told[-1] == ("clinic API", "served 2 of 8")
 
 
 def test_the_human_view_ends_with_the_count(tmp_path: Path) -> None:

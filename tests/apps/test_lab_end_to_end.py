@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.apps.test_up import free_port, running, upstream
+from scripts import rotation_under_load as load
+from tests.apps.test_up import free_port, running, upstream, watchword
 
 from watchword.apps.cli.commands.lab import command
+from watchword.apps.operator_client import OperatorClient
 from watchword.lab import PHONES
+from watchword.vocabulary import Proof
 
 CONFIG = """\
 version: 1
@@ -40,6 +43,9 @@ apis:
     listen: 127.0.0.1:{api}
     upstream: http://127.0.0.1:{upstream}
     routes:
+      - {{path: /records/**, level: software, proof: session}}
+      - {{path: /payments/**, level: software, proof: device}}
+      - {{path: /transfers/**, level: software, proof: device, dpop: true}}
       - path: /**
         level: software
 """
@@ -79,9 +85,11 @@ def lab(deployment: Path, *arguments: str) -> Result:
     return CliRunner().invoke(command, arguments, obj=deployment)
 
 
-def requested(deployment: Path, kind: str, *options: str) -> tuple[int, dict[str, Any]]:
+def requested(
+    deployment: Path, kind: str, *options: str, path: str = "/patients"
+) -> tuple[int, dict[str, Any]]:
     """Return the exit code and the answer to one request of a phone."""
-    shown = lab(deployment, "request", kind, "/patients", "--json", *options)
+    shown = lab(deployment, "request", kind, path, "--json", *options)
     assert shown.exit_code in {0, 1}, shown.output
     return shown.exit_code, json.loads(shown.stdout)
 
@@ -145,3 +153,94 @@ def test_a_broker_is_found_by_the_number_of_its_instances(fresh_deployment: Path
     assert 1 in codes
     assert sum(code == 0 for code in codes) in {9, 10}
     assert answers[-1][1]["reasons"] == ["policy.device_velocity"]
+
+
+@pytest.mark.parametrize("kind", ["genuine-iphone", "genuine-android", "play-phone"])
+@pytest.mark.parametrize(
+    ("path", "proof"), [("/records/1", "session"), ("/payments/1?a=%20", "device")]
+)
+def test_a_phone_proves_its_request_as_the_route_asks(
+    deployment: Path, kind: str, path: str, proof: str
+) -> None:
+    """With a body and without; the API gets the body as it was sent, and neither token nor proof."""
+    for options in ([], ["--data", '{"sum": 40}']):
+        code, row = requested(deployment, kind, *options, path=path)
+        assert (code, row["status"], row["proof"]) == (0, 200, proof), row
+        told = json.loads(row["body"])
+        assert told["path"] == path
+        assert told["body"] == "".join(options[1:])
+        assert "watchword-token" not in {name.lower() for name in told["headers"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "proof", "reason"),
+    [
+        ("/records/1", "bearer", "proof.missing"),
+        ("/payments/1", "bearer", "proof.missing"),
+        ("/payments/1", "session", "proof.algorithm"),
+        ("/records/1", "device", "proof.algorithm"),
+        ("/payments/1", "dpop", "proof.missing"),
+        ("/patients", "bearer", None),
+        ("/patients", "device", None),
+        ("/transfers/1", "dpop", None),
+        ("/transfers/1", "device", None),
+    ],
+)
+def test_a_named_proof_is_the_only_one_that_is_sent(
+    deployment: Path, path: str, proof: str, reason: str | None
+) -> None:
+    """``--proof`` shows what a route makes of it, and never falls back to what the route wants."""
+    code, row = requested(deployment, "genuine-android", "--proof", proof, path=path)
+    assert row["proof"] == proof
+    assert code == (1 if reason else 0), row
+    if reason is not None:
+        assert json.loads(row["body"])["reasons"] == [reason]
+
+
+def test_nothing_is_refused_while_keys_rotate_until_the_phone_is_revoked(tmp_path: Path) -> None:
+    """The operator rotates keys and secrets by command; a revocation reaches the gate in a second."""
+    with load.deployment(tmp_path) as settings, load.Load(settings) as running_load:
+        tally, phone = running_load.tally, running_load.clients[0]
+        for purpose in ("tokens", "gates", "tokens", "gates"):
+            done = watchword(settings.path, "keys", "rotate", "--purpose", purpose, "--json")
+            assert done.returncode == 0, done.stderr
+            time.sleep(0.8)
+        assert (tally.refusals, tally.errors) == ([], [])
+        assert tally.renewals >= 2
+        assert min(tally.served(Proof.SESSION), tally.served(Proof.DEVICE)) > 50
+        epochs = watchword(settings.path, "keys", "list", "--json").stdout
+        assert sum('"retired"' in line for line in epochs.splitlines()) == 4
+        assert phone.instance is not None
+        revoked = watchword(settings.path, "instances", "revoke", phone.instance, "--because", "x")
+        since = time.monotonic()  # noqa: TID251 - the wall.
+        assert revoked.returncode == 0, revoked.stderr
+        while len({line.split()[0] for line in tally.refusals}) < 2:
+            assert time.monotonic() - since < 1.0, tally.refusals  # noqa: TID251
+            time.sleep(0.01)
+    assert all("token.instance_revoked" in line for line in tally.refusals), tally.refusals
+
+
+def test_rotation_every_two_seconds_refuses_nobody(tmp_path: Path) -> None:
+    """Signing keys and epochs of the gate secret, under load; the script does it for a minute."""
+    tally = load.measure(tmp_path, seconds=8, interval=2)
+    assert tally.rotations == {"tokens": 4, "gates": 4}
+    assert (tally.refusals, tally.errors) == ([], [])
+    assert tally.renewals >= 8
+    assert min(tally.served(Proof.SESSION), tally.served(Proof.DEVICE)) > 100
+    assert {status for _, status in tally.answers} == {"200"}
+
+
+def test_the_load_counts_what_is_refused(tmp_path: Path) -> None:
+    """The measurement can fail: a key that is withdrawn at once costs the requests under way."""
+    with (
+        load.deployment(tmp_path) as settings,
+        load.Load(settings, phones=1, renewal_seconds=60) as running_load,
+    ):
+        with OperatorClient(settings.service.operator_socket) as operator:
+            keys = operator.get("/v1/keys")["keys"]
+            active = [
+                key for key in keys if key["purpose"] == "tokens" and key["state"] == "active"
+            ]
+            operator.post(f"/v1/keys/{active[0]['kid']}/retire")
+        time.sleep(1.5)
+    assert any("token.key_retired" in line for line in running_load.tally.refusals)

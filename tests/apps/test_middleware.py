@@ -18,10 +18,12 @@ from tests.gate.simulators import (
     PublishedState,
     SilentState,
     policy,
+    published,
     route,
     token,
 )
 
+from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.apps.middleware import WatchwordMiddleware
 from watchword.gate.interface import GateState
 from watchword.gate.references import open_reference
@@ -61,7 +63,10 @@ def guarded(
 ) -> tuple[WatchwordMiddleware, Recorder, ListedRefusals]:
     """Return a middleware, the application behind it, and the log of its refusals."""
     app, log = Recorder(), ListedRefusals()
-    gate = Gate(replace(policy(), expectation=expectation), state or PublishedState())
+    gate = Gate(
+        state or PublishedState(policy=replace(policy(), expectation=expectation)),
+        memory=MemoryReplayStore(),
+    )
     return WatchwordMiddleware(app, gate=gate, refusal_log=log, clock=StoppedClock()), app, log
 
 
@@ -202,7 +207,7 @@ def test_a_mounted_application_has_one_name_for_each_resource(target: str, statu
 
     routes = [route("/api/admin/**"), route("/**", mode=Mode.OFF)]
     inner = Starlette(routes=[Served("/admin", served), Served("/", served)])
-    gate = Gate(policy(*routes), PublishedState())
+    gate = Gate(published(*routes))
     middleware = WatchwordMiddleware(inner, gate=gate, clock=StoppedClock())
     answer = call(middleware, http_scope(target, root_path="/api"))
     assert answer.status == status
@@ -217,9 +222,7 @@ def test_an_error_of_the_application_stays_its_own() -> None:
     async def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    middleware = WatchwordMiddleware(
-        broken, gate=Gate(policy(), PublishedState()), clock=StoppedClock()
-    )
+    middleware = WatchwordMiddleware(broken, gate=Gate(PublishedState()), clock=StoppedClock())
     with pytest.raises(ZeroDivisionError):
         call(middleware, http_scope("/health"))
 
@@ -267,7 +270,7 @@ def test_other_scopes() -> None:
 def test_the_system_clock_is_the_default() -> None:
     """Without a clock of its own the middleware reads the system's."""
     app = Recorder()
-    middleware = WatchwordMiddleware(app, gate=Gate(policy(), PublishedState()))
+    middleware = WatchwordMiddleware(app, gate=Gate(PublishedState()))
     ancient = token(issued_at=1000, expires_at=1300)
     assert call(middleware, http_scope(token=ancient)).status == 401
     assert app.scopes == []

@@ -1,6 +1,8 @@
 """Speak to the operator's application: look, revoke, rotate, explain."""
 
 import asyncio
+import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -12,19 +14,22 @@ import pytest
 from tests.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.enrolment.simulators import CLINIC, ISSUER, LEDGER, SimulatedPhone
 
-from watchword.adapters.gate_state import GateStateFile, publish_gate_state
-from watchword.adapters.gate_state.document import GateStateDocument, from_bytes
+from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.private_file import locked_directory
 from watchword.adapters.keyring.token_keys import KeyState
 from watchword.adapters.store import SqliteStore
 from watchword.apps.service.operator.keys import SETTLED_SECONDS
 from watchword.apps.service.publisher import LONGEST_TOKEN_SECONDS
 from watchword.apps.service.service import FORGET_MARGIN
 from watchword.enrolment.subjects import pairwise_subject
+from watchword.gate.bundle import to_jws
+from watchword.gate.references import NONCE_BYTES, open_reference, seal
 from watchword.ports import AuditEntry, ChallengeUse
-from watchword.reasons import Reason, RefusedError
+from watchword.reasons import Reason, Refusal, RefusedError
 from watchword.tokens.interface import TokenExpectation
 from watchword.tokens.service import verify
+from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Environment
 
 
@@ -34,11 +39,6 @@ def bench(tmp_path: Path) -> Iterator[ServiceBench]:
     made = service_bench(tmp_path)
     yield made
     made.store.close()
-
-
-def published(bench: ServiceBench) -> GateStateDocument:
-    """Return what gates are told."""
-    return from_bytes(bench.gate_path.read_bytes())
 
 
 def test_instances_are_listed_with_their_subjects(bench: ServiceBench) -> None:
@@ -95,11 +95,15 @@ def test_revoked_instance_is_out_at_once(bench: ServiceBench) -> None:
     assert not before_start
     assert revoked.status_code == 200
     assert revoked.json()["revoked_because"] == "stolen"
-    gate = bench.gate()
+    gates = {CLINIC: bench.gate("clinic"), LEDGER: bench.gate("ledger")}
+    assert {token["aud"] for token in enrolled["tokens"]} == gates.keys()
     for token in enrolled["tokens"]:
         expectation = TokenExpectation(ISSUER, token["aud"], Environment.PROD)
+        gate = gates.pop(token["aud"])
         claims = verify(token["token"], expectation, gate, bench.clock.timestamp())
         assert gate.is_revoked(claims.subject)
+        # Each gate is told the names of its own API and no others.
+        assert not any(other.is_revoked(claims.subject) for other in gates.values())
     assert renewed.status_code == 403
     entries = asyncio.run(bench.store.audit_entries(1))
     assert (entries[0].actor, entries[0].action) == (
@@ -198,7 +202,8 @@ def test_rotation_refuses_nobody(bench: ServiceBench) -> None:
         return [each["tokens"][0]["token"] for each in (before, after)], rotated
 
     tokens, rotated = bench.run(rotate)
-    states = sorted(key["state"] for key in rotated.json()["keys"])
+    tokens_keys = [key for key in rotated.json()["keys"] if key["purpose"] == "tokens"]
+    states = sorted(key["state"] for key in tokens_keys)
     assert states == ["active", "prepared", "retired"]
     assert "d" not in rotated.json()["keys"][0]
     for token in tokens:
@@ -247,12 +252,12 @@ def test_start_publishes_and_an_idle_tick_does_not(bench: ServiceBench) -> None:
 
     async def scenario(_call: Caller) -> None:
         await bench.service.start()
-        first = published(bench)
+        first = bench.published()
         assert first.generation == int(bench.clock.timestamp())
-        assert first.reference_key == bench.keyring.ring.reference_key
+        assert first.reference_key == bench.keyring.reference_key(CLINIC)
         bench.clock.advance(10)
         await bench.service.tick()
-        assert published(bench) == first
+        assert bench.published() == first
         await bench.service.stop()
 
     bench.run(scenario)
@@ -264,7 +269,7 @@ def test_other_processes_changes_reach_the_gates(bench: ServiceBench, tmp_path: 
     async def scenario(call: Caller) -> None:
         instance = (await call.enrol(SimulatedPhone()))["instance"]
         await bench.service.tick()
-        before = published(bench)
+        before = bench.published()
         ring = FileKeyRing(
             tmp_path / "keyring.json",
             environment=Environment.PROD,
@@ -278,7 +283,7 @@ def test_other_processes_changes_reach_the_gates(bench: ServiceBench, tmp_path: 
         await store.revoke(instance, now, "b", AuditEntry(now, "o", "instance.revoked", instance))
         store.close()
         await bench.service.tick()
-        after = published(bench)
+        after = bench.published()
         assert bench.keyring.ring.in_state(KeyState.ACTIVE).kid == active.kid
         assert len(after.keys) == 3
         assert after.revoked == {
@@ -297,10 +302,10 @@ def test_revoked_subject_ages_out(bench: ServiceBench) -> None:
         await call.operator.post(f"/v1/instances/{instance}/revoke", json={"because": "x"})
         bench.clock.advance(LONGEST_TOKEN_SECONDS)
         await bench.service.tick()
-        assert len(published(bench).revoked) == 1
+        assert len(bench.published().revoked) == 1
         bench.clock.advance(1)
         await bench.service.tick()
-        assert published(bench).revoked == frozenset()
+        assert bench.published().revoked == frozenset()
 
     bench.run(scenario)
 
@@ -310,10 +315,10 @@ def test_generation_grows_even_when_the_clock_goes_back(bench: ServiceBench) -> 
 
     async def scenario(call: Caller) -> None:
         await bench.service.tick()
-        gate = GateStateFile(bench.gate_path, Ticking())
+        gate = following(bench)
         bench.clock.advance(-86400)
         await call.operator.post("/v1/keys/rotate")
-        assert gate.generation == published(bench).generation
+        assert gate.generation == bench.published().generation
         assert gate.fault is None
         assert gate.find(bench.keyring.ring.in_state(KeyState.PREPARED).kid) is not None
 
@@ -333,18 +338,23 @@ class Ticking:
         return self.seconds
 
 
+def following(bench: ServiceBench) -> GateBundleFile:
+    """Return the clinic's gate; it looks at its file each time."""
+    return GateBundleFile(bench.gate_path, bench.gate_path.with_name("signer.jwk"), Ticking())
+
+
 def test_lost_or_broken_state_is_written_again(bench: ServiceBench) -> None:
     """A file that somebody removed or spoiled is made anew from keys and store."""
 
     async def scenario(_call: Caller) -> None:
         await bench.service.tick()
-        good = published(bench)
+        good = bench.published()
         bench.gate_path.unlink()
         await bench.service.tick()
-        assert published(bench).keys == good.keys
+        assert bench.published().keys == good.keys
         bench.gate_path.write_bytes(b"{}")
         await bench.service.tick()
-        assert published(bench).keys == good.keys
+        assert bench.published().keys == good.keys
 
     bench.run(scenario)
 
@@ -355,14 +365,13 @@ def test_state_that_was_tampered_with_is_replaced(bench: ServiceBench) -> None:
     async def scenario(call: Caller) -> None:
         instance = (await call.enrol(SimulatedPhone()))["instance"]
         await call.operator.post(f"/v1/instances/{instance}/revoke", json={"because": "x"})
-        told = published(bench)
-        forged = GateStateDocument(
-            told.generation + 5, told.issuer, told.keys, frozenset(), told.reference_key
-        )
-        publish_gate_state(bench.gate_path, forged)
+        told = bench.published()
+        assert len(told.revoked) == 1
+        forged = replace(told, generation=told.generation + 5, revoked=frozenset())
+        publish_bundle(bench.gate_path, to_jws(forged, SigningKey.from_wide_secret(b"f" * 64)))
         await bench.service.tick()
-        assert published(bench).revoked == told.revoked
-        assert published(bench).generation == forged.generation + 1
+        assert bench.published().revoked == told.revoked
+        assert bench.published().generation == told.generation + 1
 
     bench.run(scenario)
 
@@ -377,7 +386,7 @@ def test_upkeep_survives_a_bad_round(bench: ServiceBench) -> None:
         await asyncio.sleep(1.2)
         bench.gate_path.rmdir()
         await asyncio.sleep(1.2)
-        assert published(bench).keys
+        assert bench.published().keys
         await bench.service.stop()
         await bench.service.stop()
 
@@ -422,7 +431,7 @@ def test_second_rotation_waits_until_gates_know_the_prepared_key(bench: ServiceB
 
 def test_state_directory_in_trouble_is_unavailable(bench: ServiceBench) -> None:
     """A key ring that can't be trusted now is a 503 with a time to come again, and no 500."""
-    (bench.gate_path.parent / "keyring.json").chmod(0o644)
+    (bench.directory / "keyring.json").chmod(0o644)
     answer = bench.run(lambda call: call.operator.post("/v1/keys/rotate"))
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
@@ -434,13 +443,143 @@ def test_generation_grows_over_a_lost_file(bench: ServiceBench) -> None:
 
     async def scenario(_call: Caller) -> None:
         await bench.service.tick()
-        document = published(bench)
-        publish_gate_state(bench.gate_path, replace(document, generation=document.generation + 50))
+        document = bench.published()
+        newer = replace(document, generation=document.generation + 50)
+        publish_bundle(bench.gate_path, to_jws(newer, bench.keyring.bundle_signer()))
         await bench.service.tick()
-        gate = GateStateFile(bench.gate_path, Ticking())
+        gate = following(bench)
         bench.gate_path.unlink()
         await bench.service.tick()
         assert gate.generation == document.generation + 51
         assert gate.fault is None
 
     bench.run(scenario)
+
+
+def test_a_lost_directory_and_a_clock_set_back(bench: ServiceBench) -> None:
+    """Where bundles and clock are gone, the counter beside them keeps running gates informed."""
+
+    async def scenario(_call: Caller) -> None:
+        await bench.service.tick()
+        gate = following(bench)
+        known = gate.generation
+        await bench.service.stop()
+        shutil.rmtree(bench.gate_path.parent)
+        bench.store.close()
+        bench.clock.advance(-30 * 86400)
+        again = service_bench(bench.directory)
+        again.clock.at = bench.clock.at
+        await again.service.tick()
+        assert again.published().generation == known + 1
+        assert gate.generation == known + 1
+        assert gate.fault is None
+        again.store.close()
+
+    bench.run(scenario)
+
+
+@pytest.mark.parametrize("text", [b"", b"many\n", b"9" * 40, b"\xd9\xa3"])
+def test_a_counter_that_cannot_be_read_counts_for_nothing(bench: ServiceBench, text: bytes) -> None:
+    """Bundles go on from what the gates have."""
+
+    async def scenario(_call: Caller) -> None:
+        await bench.service.tick()
+        before = bench.published().generation
+        publish_bundle(bench.directory / "gate-generation", text)
+        bench.gate_path.unlink()
+        await bench.service.tick()
+        assert bench.published().generation == before + 1
+
+    bench.run(scenario)
+
+
+def test_epochs_are_rotated_and_retired_on_their_own(bench: ServiceBench) -> None:
+    """The gate secrets change, the token keys don't; an epoch is withdrawn by its name."""
+
+    async def scenario(call: Caller) -> list[httpx.Response]:
+        await bench.service.tick()
+        bench.clock.advance(SETTLED_SECONDS)
+        rotated = await call.operator.post("/v1/keys/rotate?purpose=gates")
+        bench.clock.advance(SETTLED_SECONDS)
+        retired = await call.operator.post("/v1/keys/epoch-1/retire")
+        odd = await call.operator.post("/v1/keys/rotate?purpose=bundles")
+        unknown = await call.operator.post("/v1/keys/epoch-77/retire")
+        return [rotated, retired, odd, unknown]
+
+    token_keys = [key.kid for key in bench.keyring.ring.token_keys]
+    rotated, retired, odd, unknown = bench.run(scenario)
+    states = {key["kid"]: key["state"] for key in rotated.json()["keys"]}
+    assert (states["epoch-1"], states["epoch-2"], states["epoch-3"]) == (
+        "retired",
+        "active",
+        "prepared",
+    )
+    assert retired.status_code == 200
+    assert {each.epoch for each in bench.published().secrets} == {2, 3}
+    assert [key.kid for key in bench.keyring.ring.token_keys] == token_keys
+    assert odd.json()["reasons"] == [Reason.REQUEST_MALFORMED.code]
+    assert unknown.json()["reasons"] == [Reason.KEY_UNKNOWN.code]
+    last = asyncio.run(bench.store.audit_entries(2))
+    assert [(entry.action, entry.subject) for entry in last][::-1] == [
+        ("keys.rotate", "epoch-1"),
+        ("keys.retire", "epoch-1"),
+    ]
+
+
+def test_each_gate_seals_under_a_key_of_its_own(bench: ServiceBench) -> None:
+    """Whoever holds one API's bundle opens no reference of another's; the operator opens all."""
+
+    async def scenario(call: Caller) -> list[httpx.Response]:
+        await bench.service.tick()
+        keys = [bench.published(api).reference_key for api in ("clinic", "ledger")]
+        keys.append(bench.keyring.ring.reference_key)
+        assert len(set(keys)) == 3
+        refusals = (Refusal(Reason.TOKEN_MISSING, ""),)
+        references = [seal(refusals, "here", 7, key, bytes(NONCE_BYTES)) for key in keys]
+        with pytest.raises(RefusedError):
+            open_reference(references[0], keys[1])
+        references.append(seal(refusals, "here", 7, b"f" * 32, bytes(NONCE_BYTES)))
+        return [await call.operator.post("/v1/explain", json={"ref": ref}) for ref in references]
+
+    *opened, foreign = bench.run(scenario)
+    assert [each.json()["reasons"][0]["reason"] for each in opened] == ["token.missing"] * 3
+    assert foreign.json()["reasons"] == ["request.malformed"]
+
+
+def test_a_gate_that_is_stuck_shows_in_the_metrics(bench: ServiceBench) -> None:
+    """Nobody reads logs until something stands in a graph."""
+
+    async def scenario(call: Caller) -> list[str]:
+        await bench.service.tick()
+        gate = following(bench)
+        bench.service.context.gate_faults["clinic"] = gate.trouble
+        texts = [(await call.operator.get("/metrics")).text]
+        bench.gate_path.chmod(0o644)
+        texts.append((await call.operator.get("/metrics")).text)
+        bench.gate_path.chmod(0o600)
+        texts.append((await call.operator.get("/metrics")).text)
+        return texts
+
+    values = [
+        line.rpartition(" ")[2]
+        for text in bench.run(scenario)
+        for line in text.splitlines()
+        if line.startswith('watchword_gate_bundle_fault{api="clinic"}')
+    ]
+    assert values == ["0.0", "1.0", "0.0"]
+
+
+def test_two_processes_number_their_bundles_one_after_the_other(bench: ServiceBench) -> None:
+    """Two that took the same number for different words would leave a gate with half of them."""
+    bench.run(lambda _call: bench.service.tick())
+    before = bench.published().generation
+    bench.gate_path.unlink()
+    with locked_directory(bench.gate_path.parent):
+        other = threading.Thread(target=bench.run, args=(lambda _call: bench.service.tick(),))
+        other.start()
+        other.join(0.3)
+        assert not bench.gate_path.exists()
+        # What the other process does meanwhile is counted.
+        publish_bundle(bench.directory / "gate-generation", f"{before + 1000}\n".encode())
+    other.join(10)
+    assert bench.published().generation == before + 1001

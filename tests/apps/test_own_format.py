@@ -19,7 +19,7 @@ from watchword.adapters.clock import SystemClock
 from watchword.client import WatchwordClient
 from watchword.client.errors import EvidenceRefusedError
 from watchword.encoding import base64url
-from watchword.lab.keys import public_jwk
+from watchword.lab.keys import open_sealed, public_jwk
 
 ROOT = Path(__file__).parents[2]
 AUDIENCE = "https://api.clinic.example"
@@ -109,6 +109,14 @@ class ShieldedPhone:
         message = b"watchword/renew/v1\0" + statement
         signature = self._proof.sign(message, ec.ECDSA(hashes.SHA256()))
         return {"format": "rasp-verdict", "signature": base64url.encode(signature)}
+
+    def sign(self, message: bytes) -> bytes:
+        """See the client's protocol."""
+        return self._proof.sign(message, ec.ECDSA(hashes.SHA256()))
+
+    def open_sealed(self, info: bytes, sealed: bytes) -> bytes:
+        """See the client's protocol."""
+        return open_sealed(self._seal, info, sealed)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from tests.apps.asgi_client import call, http_scope
 from tests.apps.raw_http import RawApi, Reader, Writer, exchange, get, listening
 from tests.apps.test_middleware import ListedRefusals, StoppedClock
-from tests.gate.simulators import PublishedState, policy, route, token
+from tests.gate.simulators import published, route, token
 
 from watchword.adapters.http_server import serve
 from watchword.apps.middleware import WatchwordMiddleware
@@ -37,7 +37,7 @@ async def standing_before(api_port: int, **options: Any) -> AsyncIterator[Front]
     """Run middleware and proxy on a real server in front of an API."""
     log = ListedRefusals()
     proxy = ProxyApp(f"http://127.0.0.1:{api_port}", refusal_log=log, **options)
-    gate = Gate(policy(OPEN, route("/v1/**")), PublishedState())
+    gate = Gate(published(OPEN, route("/v1/**")))
     guarded = WatchwordMiddleware(proxy, gate=gate, clock=StoppedClock())
     async with serve(guarded) as server:
         yield Front(server.port, log)

@@ -540,6 +540,21 @@ def test_description_has_every_route_and_no_other(bench: ServiceBench) -> None:
     )
 
 
+def test_each_api_has_a_verdict_key_of_its_own(bench: ServiceBench) -> None:
+    """What gates of one API sign is no verdict for another; an unknown API has no key."""
+
+    async def keys(call: Caller) -> list[httpx.Response]:
+        names = ("clinic", "ledger", "nobody")
+        return [await call.public.get(f"/.well-known/verdicts/{name}/jwks.json") for name in names]
+
+    clinic, ledger, nobody = bench.run(keys)
+    (key,) = clinic.json()["keys"]
+    assert key["kid"] == bench.keyring.verdict_signer(CLINIC).kid
+    assert "d" not in key
+    assert key != ledger.json()["keys"][0]
+    assert reason_in(bench, nobody) is Reason.REQUEST_NOT_FOUND
+
+
 def test_description_is_true(bench: ServiceBench) -> None:
     """Real answers have the described status, media type and members."""
     phone = SimulatedPhone()
@@ -554,6 +569,9 @@ def test_description_is_true(bench: ServiceBench) -> None:
             ("/v1/attestations", "post"): attested,
             ("/v1/tokens", "post"): await call.renew(phone, attested.json()["instance"]),
             ("/.well-known/jwks.json", "get"): await call.public.get("/.well-known/jwks.json"),
+            ("/.well-known/verdicts/{api}/jwks.json", "get"): await call.public.get(
+                "/.well-known/verdicts/clinic/jwks.json"
+            ),
             ("/healthz", "get"): await call.public.get("/healthz"),
             ("/openapi.json", "get"): await call.public.get("/openapi.json"),
         }

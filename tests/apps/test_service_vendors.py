@@ -130,7 +130,7 @@ def test_revocation_reaches_the_gates_by_itself(bench: ServiceBench, google: Goo
         bench.clock.advance(300)
 
         async def is_revoked() -> bool:
-            return len(json.loads(bench.gate_path.read_text())["revoked"]) == 1
+            return len(bench.published().revoked) == 1
 
         await until(is_revoked)
         refused = await call.renew(phone, enrolled["instance"])
@@ -140,7 +140,7 @@ def test_revocation_reaches_the_gates_by_itself(bench: ServiceBench, google: Goo
         listed = (await call.operator.get("/v1/instances")).json()["instances"]
         because = {each["instance"]: each["revoked_because"] for each in listed}
         assert sorted(because.values(), key=str) == [None, "certificate revoked by vendor"]
-        (subject,) = json.loads(bench.gate_path.read_text())["revoked"]
+        (subject,) = bench.published().revoked
         shown = next(each for each in listed if each["instance"] == enrolled["instance"])
         assert shown["subjects"][CLINIC] == subject
         await bench.service.stop()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from watchword.apps.settings import Address, ConfigurationError, load_settings
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID, TEMPLATE
-from watchword.apps.settings.written import MAX_ROUTES
+from watchword.apps.settings.written_apis import MAX_ROUTES
 from watchword.attestation.interface import AndroidApp, AppleApp
 from watchword.vocabulary import AppAttestEnvironment, Environment, Level, Mode, Platform
 
@@ -81,7 +81,7 @@ apis:
     listen: 127.0.0.1:80
     routes:
       - {path: foo, mod: enforce, likelihood: 4}
-      - {path: /**, proof: session}
+      - {path: /**, proof: sessions}
 """
     faults = faults_of(write(tmp_path, text))
     assert {path: line for path, (line, _, _) in faults.items()} == {
@@ -114,7 +114,7 @@ def test_render_names_file_line_got_and_expected(tmp_path: Path) -> None:
     line = TEMPLATE[: TEMPLATE.index("mode: enforce\n")].count("\n") + 1
     assert f"{file}:{line}  apis.clinic.routes[1].mode" in text
     assert "got       'enforced'" in text
-    assert "expected  one of 'off', 'monitor' or 'enforce'" in text
+    assert "expected  one of 'off', 'monitor', 'canary' or 'enforce'" in text
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,10 @@ def test_unknown_key_of_a_route_is_told(tmp_path: Path) -> None:
     """Routes stand in a list inside of a mapping."""
     text = TEMPLATE.replace("mode: enforce", "mod: enforce")
     (fault,) = faults_of(write(tmp_path, text)).values()
-    assert fault[2] == "'mode'? Known keys: path, methods, level, proof, mode"
+    assert fault[2] == (
+        "'mode'? Known keys: path, methods, level, proof, mode, canary, dpop, max_body, "
+        "minimum_versions"
+    )
 
 
 def test_route_that_never_matches_is_a_fault(tmp_path: Path) -> None:
@@ -423,4 +426,95 @@ def test_examples_that_nobody_replaced_are_faults_in_prod(tmp_path: Path) -> Non
     assert set(faults_of(write(tmp_path, prod))) == {
         "apps.clinic-ios.team_id",
         "apps.clinic-android.signing_digests[0]",
+    }
+
+
+HEAD = TEMPLATE[: TEMPLATE.index("      - path: /**")]
+GATES = (
+    "gates: {{listen: {listen}, certificate: a, key: b, client_ca: c, clients: {{edge: [{api}]}}}}"
+)
+
+
+def api_with(text: str) -> str:
+    """Return the template with more in its only API."""
+    return TEMPLATE.replace("    routes:\n", f"    {text}\n    routes:\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "expected"),
+    [
+        ("dpop: true", "routes[1].dpop", "proof: device beside it"),
+        ("proof: session, dpop: true", "routes[1].dpop", "proof: device beside it"),
+        ("mode: canary", "routes[1].canary", "mode: canary, and canary: {share: PERCENT}"),
+        ("canary: {share: 5}", "routes[1].canary", "mode: canary, and canary: {share: PERCENT}"),
+        (
+            "minimum_versions: {other: '1'}",
+            "routes[1].minimum_versions",
+            "one of its apps: clinic-ios, clinic-android",
+        ),
+        (
+            "mode: canary, canary: {share: 5, from_versions: {other: '1'}}",
+            "routes[1].canary",
+            "one of its apps: clinic-ios, clinic-android",
+        ),
+    ],
+)
+def test_proofs_and_canary_that_say_nothing_where_they_stand(
+    tmp_path: Path, text: str, path: str, expected: str
+) -> None:
+    """What is written and has no effect would be relied on."""
+    faults = faults_of(write(tmp_path, f"{HEAD}      - {{path: /**, {text}}}\n"))
+    assert {name: fault[2] for name, fault in faults.items()} == {f"apis.clinic.{path}": expected}
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("replay: {mode: shared, store: valkey}", "replay"),
+        ("replay: {mode: local, url: 'redis://127.0.0.1:6379'}", "replay"),
+        ("replay: {mode: shared, url: 'redis://127.0.0.1:6379'}", "replay"),
+        ("authz: {listen: 127.0.0.1:9001}", "authz.listen"),
+        ("authz: {listen: 10.0.0.1:9001, credential: secret}", "authz.listen"),
+        ("authz: {listen: 127.0.0.1:9001, certificate: a, key: b}", "authz"),
+        ("authz: {certificate: a, key: b, client_ca: c}", "authz"),
+        ("authz: {listen: 127.0.0.1:8080, credential: secret}", "authz.listen"),
+    ],
+)
+def test_replay_and_forward_auth_are_whole(tmp_path: Path, text: str, path: str) -> None:
+    """A store without an address, half of a TLS listener and a listener for anybody are faults."""
+    assert set(faults_of(write(tmp_path, api_with(text)))) == {f"apis.clinic.{path}"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "replay: {mode: shared, store: valkey, url: 'redis://127.0.0.1:6379'}",
+        "replay: {mode: shared}",
+        "authz: {style: envoy}",
+        "authz: {listen: 127.0.0.1:9001, credential: secret}",
+        "authz: {listen: 127.0.0.1:9001, certificate: a, key: b, client_ca: c}",
+    ],
+)
+def test_whole_ways_are_good(tmp_path: Path, text: str) -> None:
+    """The pairs of the faults above."""
+    assert load_settings(write(tmp_path, api_with(text))).apis["clinic"].name == "clinic"
+
+
+@pytest.mark.parametrize(
+    ("listen", "api", "path"),
+    [
+        ("127.0.0.1:8443", "other", "gates.clients.edge[0]"),
+        ("10.0.0.1:8443", "clinic", "gates.listen"),
+        ("127.0.0.1:8440", "clinic", "gates.listen"),
+        ("127.0.0.1:8080", "clinic", "apis.clinic.listen"),
+    ],
+)
+def test_gates_of_other_machines(tmp_path: Path, listen: str, api: str, path: str) -> None:
+    """They fetch what is there, and their listener has an address of its own, in the lab ours."""
+    good = TEMPLATE + GATES.format(listen="127.0.0.1:8443", api="clinic")
+    gates = load_settings(write(tmp_path, good)).gates
+    assert gates is not None
+    assert gates.clients == {"edge": ("clinic",)}
+    assert set(faults_of(write(tmp_path, TEMPLATE + GATES.format(listen=listen, api=api)))) == {
+        path
     }

@@ -21,15 +21,21 @@ WATCHWORD = [sys.executable, "-c", "from watchword.apps.cli.main import run; run
 
 
 class Upstream(BaseHTTPRequestHandler):
-    """Answer every GET with what the request carried."""
+    """Answer every GET and POST with what the request carried."""
 
     def do_GET(self) -> None:
-        """Answer with path and headers."""
-        body = json.dumps({"path": self.path, "headers": dict(self.headers)}).encode()
+        """Answer with path, headers and body."""
+        sent = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode()
+        told = {"path": self.path, "headers": dict(self.headers), "body": sent}
+        body = json.dumps(told).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        """Answer as to a GET."""
+        self.do_GET()
 
     def log_message(self, *args: Any) -> None:
         """Stay quiet."""

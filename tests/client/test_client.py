@@ -78,6 +78,14 @@ class SimulatedDevice:
         self.counter += 1
         return {"hash": hashlib.sha256(statement).hexdigest(), "counter": self.counter}
 
+    def sign(self, message: bytes) -> bytes:
+        """Fail: the simulated service's tokens name no key to prove."""
+        raise AssertionError("nothing is signed here")
+
+    def open_sealed(self, info: bytes, sealed: bytes) -> bytes:
+        """Fail: the simulated service seals nothing."""
+        raise AssertionError("nothing is opened here")
+
 
 @dataclass
 class SimulatedService:

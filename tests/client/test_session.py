@@ -1,6 +1,8 @@
 """Store and restore a session."""
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword.client import UnreadableAnswerError
+from watchword.client.own_token import read_own_token
 from watchword.client.session import Session
+from watchword.encoding import base64url, strict_json
 
 ANSWER = {
     "instance": "the-instance",
@@ -24,9 +28,33 @@ JSON = st.recursive(
 )
 
 
+KEY = bytes(range(32))
+SIGNED = strict_json.dumps(
+    {"sid": "the-session", "cnf": {"jwk": dict.fromkeys(["crv", "kty", "x", "y"], "v")}}
+)
+PROVABLE = f"head.{base64url.encode(SIGNED)}.signature"
+SEALED = {"aud": "a", "token": PROVABLE, "expires_in": 300, "session_key": base64url.encode(KEY)}
+
+
+def opened(session_id: str, sealed: bytes) -> bytes | None:
+    """Open what nobody sealed."""
+    assert session_id == "the-session"
+    return sealed
+
+
+def session_of(answer: dict[str, Any], sent_at: float = 0.0) -> Session:
+    """Return the session of an answer."""
+    return Session.from_answer(answer, ["a"], sent_at, renew_share=0.7, open_sealed=opened)
+
+
 def session() -> Session:
     """Return a session of one token, sent for at second 1000."""
-    return Session.from_answer(ANSWER, ["a"], 1000.0, renew_share=0.7)
+    return session_of(ANSWER, 1000.0)
+
+
+def session_with_key() -> Session:
+    """Return a session whose token came with its session key."""
+    return replace(session_of(ANSWER | {"tokens": [SEALED]}), bnd="bound")
 
 
 def test_a_token_lives_from_when_it_was_asked_for() -> None:
@@ -37,13 +65,29 @@ def test_a_token_lives_from_when_it_was_asked_for() -> None:
 
 def test_a_session_survives_json() -> None:
     """What an app stored brings the same session back."""
-    assert Session.from_export(json.loads(json.dumps(session().export()))) == session()
+    for kept in (session(), session_with_key()):
+        assert Session.from_export(json.loads(json.dumps(kept.export()))) == kept
+    assert session_with_key().tokens["a"].session_key == KEY
+
+
+def test_a_key_that_the_device_cannot_open_leaves_the_token() -> None:
+    """Proofs by the device's own key still work."""
+    answer = ANSWER | {"tokens": [SEALED]}
+    kept = Session.from_answer(
+        answer, ["a"], 0.0, renew_share=0.7, open_sealed=lambda _session, _sealed: None
+    )
+    assert kept.tokens["a"].session_key is None
+    assert kept.tokens["a"].own is not None
+    assert Session.from_export(kept.export()) == kept
 
 
 def test_repr_hides_token_and_instance() -> None:
     """A log line with a session in it gives nothing away."""
     assert "the-token" not in repr(session())
     assert "the-instance" not in repr(session())
+    kept = session_with_key()
+    for secret in (PROVABLE, "the-session", "bound", repr(KEY)[2:20], base64url.encode(KEY)):
+        assert secret not in repr(kept) + repr(kept.tokens)
 
 
 @pytest.mark.parametrize(
@@ -60,19 +104,26 @@ def test_repr_hides_token_and_instance() -> None:
         {"tokens": [{"aud": "a", "token": "t", "expires_in": True}]},
         {"tokens": [{"aud": "a", "token": "t", "expires_in": -1}]},
         {"tokens": [{"aud": ["a"], "token": "t", "expires_in": 300}]},
+        {"tokens": [SEALED | {"token": "t"}]},
+        {"tokens": [SEALED | {"token": "a.b.c"}]},
+        {"tokens": [SEALED | {"session_key": 7}]},
+        {"tokens": [SEALED | {"session_key": ""}]},
+        {"tokens": [SEALED | {"session_key": "=="}]},
+        {"tokens": [SEALED | {"session_key": "A" * 257}]},
+        {"tokens": [SEALED | {"session_key": base64url.encode(KEY[1:])}]},
     ],
 )
 def test_an_incomplete_answer_is_no_session(change: dict[str, Any]) -> None:
     """A missing, empty or mistyped member is said aloud; no placeholder takes its place."""
     with pytest.raises(UnreadableAnswerError):
-        Session.from_answer(ANSWER | change, ["a"], 0.0, renew_share=0.7)
+        session_of(ANSWER | change)
 
 
 @given(st.dictionaries(st.sampled_from(["instance", "level", "tokens", "x"]), JSON))
 def test_any_answer_is_a_session_or_unreadable(answer: dict[str, Any]) -> None:
     """No other error comes out of an answer, whatever it holds."""
     try:
-        read = Session.from_answer(answer, ["a"], 0.0, renew_share=0.7)
+        read = session_of(answer)
     except UnreadableAnswerError:
         return
     assert read.instance == answer["instance"] != ""
@@ -91,4 +142,31 @@ def test_any_export_is_a_session_or_a_value_error(document: Any) -> None:
 def test_an_export_of_another_version_is_refused() -> None:
     """A newer app's session isn't misread by an older one."""
     with pytest.raises(ValueError, match="another version"):
-        Session.from_export(session().export() | {"v": 2})
+        Session.from_export(session().export() | {"v": 3})
+
+
+def test_an_export_of_the_first_version_is_refused() -> None:
+    """It has no session keys; the app enrols again, which costs it one exchange."""
+    with pytest.raises(ValueError, match="another version"):
+        Session.from_export(session().export() | {"v": 1})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"session_key": "x"}, {"session_key": 3}, {"session_key": "AA"}, {"token": 3}],
+)
+def test_a_damaged_key_in_an_export_is_refused(change: dict[str, Any]) -> None:
+    """Half a key is none."""
+    document = session_with_key().export()
+    document["tokens"]["a"] |= change
+    with pytest.raises(ValueError, match="session"):
+        Session.from_export(document)
+
+
+@given(JSON)
+def test_any_token_is_read_or_a_value_error(payload: Any) -> None:
+    """An own token that says something else is no reason for another error."""
+    text = base64url.encode(json.dumps(payload).encode())
+    for token in (f"a.{text}.b", text):
+        with suppress(ValueError):
+            read_own_token(token)

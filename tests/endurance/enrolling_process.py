@@ -10,11 +10,13 @@ import json
 import sys
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from tests.enrolment.simulators import (
     NOW,
     POLICY,
     CredulousVerifier,
     SimulatedPhone,
+    gate_secret,
     public_jwk,
     public_spki,
 )
@@ -41,7 +43,7 @@ def enrolment_on(store: SqliteStore) -> Enrolment:
         policy=POLICY,
         verifier=CredulousVerifier(),
         store=store,
-        keys=EnrolmentKeys(bytes(32), bytes(32), lambda: key),
+        keys=EnrolmentKeys(bytes(32), bytes(32), lambda: key, gate_secret),
         entropy=SystemEntropy(),
     )
 
@@ -60,13 +62,13 @@ def unpacked(word: str) -> EnrolmentRequest:
 
 async def enrol_for_ever(enrolment: Enrolment) -> None:
     """Enrol one phone after the other; keys that nobody checks are made once."""
-    jwk = public_jwk()
+    jwk, seal_key = public_jwk(), generate_private_key(SECP256R1())
     stem = public_spki()
     number = 0
     while True:
         number += 1
         unique = stem + SystemEntropy().token_bytes(16)
-        phone = SimulatedPhone(proof_jwk=jwk, seal_jwk=jwk, attested_key=unique)
+        phone = SimulatedPhone(proof_jwk=jwk, seal_key=seal_key, attested_key=unique)
         challenge, _ = enrolment.challenge(phone.app, Purpose.ENROL, NOW)
         request = phone.enrolment(challenge)
         enrolled = await enrolment.enrol(request, NOW)

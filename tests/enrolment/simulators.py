@@ -9,6 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
+    EllipticCurvePrivateKey,
     EllipticCurvePublicKey,
     generate_private_key,
 )
@@ -31,6 +32,7 @@ from watchword.enrolment.interface import (
 from watchword.ports import Instance
 from watchword.reasons import Reason, RefusedError
 from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.proofs.interface import GateSecret
 from watchword.vocabulary import Environment, Level, Platform, Purpose
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -86,6 +88,11 @@ class SeededEntropy:
         """Return the next bytes."""
         self.given += 1
         return hashlib.shake_256(self.seed + self.given.to_bytes(8, "big")).digest(count)
+
+
+def gate_secret(audience: str) -> GateSecret:
+    """Return the active gate secret of an audience: epoch 7, other bytes for each audience."""
+    return GateSecret(7, hashlib.sha256(audience.encode()).digest())
 
 
 @dataclass(frozen=True)
@@ -170,9 +177,16 @@ class SimulatedPhone:
     app: str = "clinic-ios"
     audiences: tuple[str, ...] = (CLINIC,)
     proof_jwk: dict[str, str] = field(default_factory=public_jwk)
-    seal_jwk: dict[str, str] = field(default_factory=public_jwk)
+    seal_key: EllipticCurvePrivateKey = field(
+        default_factory=lambda: generate_private_key(SECP256R1()), repr=False
+    )
     attested_key: bytes = field(default_factory=public_spki)
     counter: int = 0
+
+    @property
+    def seal_jwk(self) -> dict[str, str]:
+        """Return the public key to which secrets are sealed."""
+        return jwk_from_public_key(self.seal_key.public_key())
 
     @property
     def is_android(self) -> bool:

@@ -14,6 +14,7 @@ from tests.enrolment.simulators import (
     CredulousVerifier,
     SeededEntropy,
     SimulatedPhone,
+    gate_secret,
     with_evidence,
 )
 
@@ -132,7 +133,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         policy=POLICY,
         verifier=CredulousVerifier(),
         store=store,
-        keys=EnrolmentKeys(bytes(32), bytes(32), lambda: key),
+        keys=EnrolmentKeys(bytes(32), bytes(32), lambda: key, gate_secret),
         entropy=SeededEntropy(),
         rejudgement=rejudgement,
     )

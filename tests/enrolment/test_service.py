@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from tests.enrolment.simulators import (
     MovableClock,
     SeededEntropy,
     SimulatedPhone,
+    gate_secret,
     public_jwk,
     public_spki,
     with_evidence,
@@ -28,9 +30,12 @@ from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.enrolment.subjects import pairwise_subject
+from watchword.lab.keys import open_sealed
 from watchword.ports import AuditEntry, Instance, VerificationKey
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.tokens.interface import TokenClaims, TokenExpectation
+from watchword.tokens.proofs.keys import proof_keys
+from watchword.tokens.sealing import sealing_info
 from watchword.tokens.service import verify
 from watchword.vocabulary import Environment, Level, Purpose
 
@@ -102,7 +107,7 @@ def bench_with(
         policy=policy,
         verifier=verifier,
         store=store,
-        keys=EnrolmentKeys(bytes(32), PAIRWISE, lambda: signing),
+        keys=EnrolmentKeys(bytes(32), PAIRWISE, lambda: signing, gate_secret),
         entropy=SeededEntropy(),
     )
     return Bench(enrolment, store, verifier, clock, key)
@@ -433,7 +438,7 @@ def test_failing_signer_burns_no_challenge(bench: Bench, tmp_path: Path) -> None
         policy=POLICY,
         verifier=bench.verifier,
         store=bench.store,
-        keys=EnrolmentKeys(bytes(32), PAIRWISE, FailingSigner),
+        keys=EnrolmentKeys(bytes(32), PAIRWISE, FailingSigner, gate_secret),
         entropy=SeededEntropy(b"other"),
     )
     phone = SimulatedPhone()
@@ -444,7 +449,38 @@ def test_failing_signer_burns_no_challenge(bench: Bench, tmp_path: Path) -> None
     assert bench.rows()[0] == [enrolled.instance]
 
 
+def test_each_token_comes_with_its_session_key_sealed_to_the_phone(bench: Bench) -> None:
+    """The phone opens what its statement asked for; the key is the one that a gate derives."""
+    phone = SimulatedPhone(audiences=(CLINIC, LEDGER))
+    enrolment = phone.enrolment(bench.challenge(phone))
+    first = run(lambda: bench.enrolment.enrol(enrolment, NOW))
+    renewal = phone.renewal(first.instance.id, bench.challenge(phone, Purpose.RENEW))
+    second = run(lambda: bench.enrolment.renew(renewal, NOW))
+    keys = []
+    for statement, tokens in (
+        (enrolment.statement, first.tokens),
+        (renewal.statement, second.tokens),
+    ):
+        for token in tokens:
+            claims = bench.claims(token.token, token.audience)
+            secret = gate_secret(token.audience)
+            assert claims.epoch == secret.epoch
+            info = sealing_info(sha256(statement).digest(), claims.session_id)
+            keys.append(open_sealed(phone.seal_key, info, token.sealed_key))
+            assert keys[-1] == proof_keys(claims, secret).session_key
+            assert str(keys[-1])[2:20] not in repr(token)
+    assert len(set(keys)) == 4
+
+
+def test_a_seal_key_of_low_order_is_refused(bench: Bench) -> None:
+    """Whoever states such a key wants everybody to know the session key: nothing is stored."""
+    phone = SimulatedPhone()
+    low = {"kty": "OKP", "crv": "X25519", "x": base64url.encode(bytes(32))}
+    request = phone.enrolment(bench.challenge(phone), seal_jwk=low)
+    assert bench.refused(lambda: bench.enrolment.enrol(request, NOW)) is Reason.STATEMENT_KEY
+
+
 def test_keys_do_not_show() -> None:
     """The secrets of enrolment don't appear in a log line."""
-    keys = EnrolmentKeys(b"challenge-secret", b"pairwise-secret", FailingSigner)
+    keys = EnrolmentKeys(b"challenge-secret", b"pairwise-secret", FailingSigner, gate_secret)
     assert "secret" not in repr(keys)

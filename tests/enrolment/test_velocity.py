@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 from tests.endurance.enrolling_process import packed
-from tests.enrolment.simulators import CLINIC, ISSUER, NOW, POLICY, SeededEntropy, public_jwk
+from tests.enrolment.simulators import (
+    CLINIC,
+    ISSUER,
+    NOW,
+    POLICY,
+    SeededEntropy,
+    gate_secret,
+    public_jwk,
+)
 from tests.enrolment.test_evidence import (
     ANDROID,
     CountedDevices,
@@ -74,7 +82,7 @@ def enrolment_on(
         ),
         verifier=verifier(policy, history=store, appraisals=appraisals),
         store=store,
-        keys=EnrolmentKeys(bytes(32), bytes(32), lambda: key),
+        keys=EnrolmentKeys(bytes(32), bytes(32), lambda: key, gate_secret),
         entropy=SeededEntropy(str(id(store)).encode()),
         appraisals=appraisals,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
     ECDSA,
@@ -14,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from watchword.gate.interface import GatePolicy, RequestFacts, Route
-from watchword.ports import VerificationKey
+from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Reason, UnavailableError
 from watchword.tokens.interface import TokenClaims, TokenExpectation
 from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.proofs.interface import GateSecret
 from watchword.tokens.service import issue
 from watchword.vocabulary import Environment, Level, Mode, Proof
 
@@ -64,6 +66,8 @@ class SoftwareSigner:
 
 
 SIGNER = SoftwareSigner(private=derive_private_key(23, SECP256R1()))
+VERDICT_SIGNER = SoftwareSigner("verdicts", derive_private_key(29, SECP256R1()))
+SECRET = GateSecret(0, b"s" * 32)
 
 
 @dataclass
@@ -76,6 +80,9 @@ class PublishedState:
     revoked: set[str] = field(default_factory=set)
     generation: int = 1
     reference_key: bytes = b"r" * 32
+    policy: GatePolicy = field(default_factory=lambda: policy())  # noqa: PLW0108 - it stands below.
+    secrets: dict[int, GateSecret] = field(default_factory=lambda: {SECRET.epoch: SECRET})
+    verdict_signer: Signer = field(default_factory=lambda: VERDICT_SIGNER)
 
     def find(self, kid: str) -> VerificationKey | None:
         """Return the key with this id."""
@@ -84,6 +91,10 @@ class PublishedState:
     def is_revoked(self, subject: str) -> bool:
         """Tell whether the subject is on the list."""
         return subject in self.revoked
+
+    def secret(self, epoch: int) -> GateSecret | None:
+        """Return the gate secret of an epoch."""
+        return self.secrets.get(epoch)
 
 
 class SilentState:
@@ -95,7 +106,21 @@ class SilentState:
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
 
     @property
+    def policy(self) -> GatePolicy:
+        """Refuse to answer."""
+        raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
+
+    @property
     def reference_key(self) -> bytes:
+        """Refuse to answer."""
+        raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
+
+    @property
+    def verdict_signer(self) -> Signer:
+        """Refuse to answer."""
+        raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
+
+    def secret(self, _epoch: int) -> GateSecret | None:
         """Refuse to answer."""
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
 
@@ -115,9 +140,11 @@ def route(
     level: Level = Level.HARDWARE,
     methods: Iterable[str] = (),
     name: str = "",
+    proof: Proof = Proof.BEARER,
+    **others: Any,
 ) -> Route:
     """Return a row of a route table."""
-    return Route(name or pattern, pattern, frozenset(methods), level, Proof.BEARER, mode)
+    return Route(name or pattern, pattern, frozenset(methods), level, proof, mode, **others)
 
 
 ROUTES = (
@@ -127,9 +154,14 @@ ROUTES = (
 )
 
 
-def policy(*routes: Route) -> GatePolicy:
+def policy(*routes: Route, **others: Any) -> GatePolicy:
     """Return the policy of the clinic's API."""
-    return GatePolicy("clinic", EXPECTATION, routes or ROUTES)
+    return GatePolicy("clinic", EXPECTATION, routes or ROUTES, **others)
+
+
+def published(*routes: Route, **others: Any) -> PublishedState:
+    """Return the state of a service whose API has these routes."""
+    return PublishedState(policy=policy(*routes, **others))
 
 
 def token(signer: SoftwareSigner = SIGNER, **changes: object) -> str:

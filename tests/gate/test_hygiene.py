@@ -35,7 +35,7 @@ def test_ordinary_headers_stay_as_they_are() -> None:
 def test_the_token_is_taken_out() -> None:
     """The API doesn't get the token."""
     result = cleaned((b"Watchword-Token", b"t"), (b"accept", b"a"))
-    assert result == ([HOST, (b"accept", b"a")], b"t")
+    assert result[:2] == ([HOST, (b"accept", b"a")], b"t")
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,7 @@ def test_the_token_is_taken_out() -> None:
         b"Watchword.Level",
         b"watchword~instance",
         b"Watchword!App",
+        b"Watchword-Verdict",
     ],
 )
 def test_result_headers_of_the_client_are_removed(name: bytes) -> None:
@@ -97,6 +98,9 @@ def test_result_headers_of_the_client_are_removed(name: bytes) -> None:
         ([HOST, (b"connection", b"close, Host")], Reason.REQUEST_FRAMING),
         ([HOST, (b"connection", b"close"), (b"connection", b"dpop")], Reason.REQUEST_FRAMING),
         ([HOST, (b"connection", b"content_length")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"connection", b"Content-Digest")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"connection", b"signature.input")], Reason.REQUEST_FRAMING),
+        ([HOST, (b"content_digest", b"x")], Reason.REQUEST_MALFORMED),
     ],
     ids=repr,
 )
@@ -107,7 +111,14 @@ def test_ambiguous_headers(headers: Fields, expected: Reason) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [b"authorization", b"dpop", b"signature", b"signature-input", b"watchword-token"],
+    [
+        b"authorization",
+        b"content-digest",
+        b"dpop",
+        b"signature",
+        b"signature-input",
+        b"watchword-token",
+    ],
 )
 def test_fields_that_decide_occur_once(name: bytes) -> None:
     """Of two credentials one would be checked and the other used."""
@@ -159,6 +170,34 @@ def test_harmless_connection_options_stay(value: bytes) -> None:
     """A handshake keeps what it needs."""
     fields = [(b"connection", value), (b"upgrade", b"websocket")]
     assert cleaned(*fields).fields == [HOST, *fields]
+
+
+def test_where_the_fields_of_a_proof_stand() -> None:
+    """They are found for the gate to take out, also after Connection took others out."""
+    fields = ((b"Signature", b"s"), (b"x-hop", b"1"), (b"DPoP", b"d"), (b"signature-input", b"i"))
+    for headers in (fields, (*fields, (b"connection", b"x-hop"))):
+        result = cleaned(*headers)
+        for at in result.own:
+            del result.fields[at]
+        assert {name for name, _ in result.fields} <= {b"host", b"x-hop", b"connection"}
+        assert (result.value(b"signature"), result.value(b"dpop")) == (b"s", b"d")
+        assert result.value(b"content-digest") is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "has_body"),
+    [
+        ((), False),
+        (((b"content-length", b"0"),), False),
+        (((b"content-length", b"00"),), False),
+        (((b"Content-Length", b"10"),), True),
+        (((b"Transfer-Encoding", b"chunked"),), True),
+        (((b"content-type", b"text/plain"),), False),
+    ],
+)
+def test_requests_with_a_body(fields: Fields, *, has_body: bool) -> None:
+    """A length above zero or chunks announce a body, nothing else does."""
+    assert cleaned(*fields).has_body is has_body
 
 
 names = st.sampled_from(

@@ -13,6 +13,7 @@ from tests.gate.simulators import (
     SilentState,
     SoftwareSigner,
     policy,
+    published,
     request,
     route,
     token,
@@ -34,7 +35,7 @@ RESULT_FIELDS = [
 
 def gate(state: PublishedState | None = None) -> Gate:
     """Return the gate of the clinic's API."""
-    return Gate(policy(), state or PublishedState())
+    return Gate(state or PublishedState())
 
 
 def test_a_genuine_instance_passes() -> None:
@@ -138,7 +139,7 @@ def test_ambiguity_is_refused_in_every_mode(facts: object, reason: Reason) -> No
 )
 def test_the_engine_routes_by_the_same_path(raw: str, routed: str) -> None:
     """A decoded path that belongs to the raw one passes."""
-    clinic = Gate(policy(route("/**")), PublishedState())
+    clinic = Gate(published(route("/**")))
     assert clinic.decide(request(raw, token=GOOD)._replace(routed_path=routed), NOW).allow
 
 
@@ -164,7 +165,7 @@ def test_a_mounted_application(raw: str, root: str, *, allowed: bool) -> None:
 
 def test_the_longest_target() -> None:
     """A path and a query of 8 kB each pass, one byte more of either doesn't."""
-    clinic = Gate(policy(route("/**")), PublishedState())
+    clinic = Gate(published(route("/**")))
     for path, query, allowed in ((8192, 8192, True), (8193, 0, False), (1, 8193, False)):
         facts = request("/" + "p" * (path - 1), token=GOOD)._replace(query=b"q" * query)
         assert clinic.decide(facts, NOW).allow is allowed
@@ -188,18 +189,20 @@ def test_long_paths_are_not_remembered() -> None:
     for number in range(10):
         decision = clinic.decide(request(f"/{number}" + "p" * 9000), NOW)
         assert decision.refusals[0].reason is Reason.REQUEST_HEADERS_TOO_LARGE
-    assert clinic._resolve.cache_info().currsize == 0
+    assert clinic._current().resolve.cache_info().currsize == 0
 
 
 def test_before_the_first_state() -> None:
-    """A gate that knows nothing refuses everything that needs a token, also none at all."""
-    clinic = Gate(policy(), SilentState())
+    """A gate that knows nothing refuses everything: it doesn't even know what is open."""
+    clinic = Gate(SilentState())
     for text in (GOOD, None):
         decision = clinic.decide(request(token=text), NOW)
         assert not decision.allow
         assert decision.refusals[0].reason is Reason.GATE_STATE_UNAVAILABLE
         assert clinic.reference(decision.refusals, decision.route, NOW, bytes(24)) is None
-    assert clinic.decide(request("/health"), NOW).allow
+    assert not clinic.decide(request("/health"), NOW).allow
+    assert clinic.policy is None
+    assert not clinic.reveals
 
 
 def test_remembered_tokens_expire() -> None:
@@ -237,7 +240,7 @@ def test_remembered_tokens_of_a_retired_or_removed_key() -> None:
 
 def test_a_remembered_token_gets_no_other_route_open() -> None:
     """The verdict is on the token alone; each route judges the level for itself."""
-    clinic = Gate(policy(route("/low", level=Level.SOFTWARE), route("/high")), PublishedState())
+    clinic = Gate(published(route("/low", level=Level.SOFTWARE), route("/high")))
     text = token(level=Level.SOFTWARE)
     for _ in range(2):
         assert clinic.decide(request("/low", token=text), NOW).allow
@@ -273,11 +276,11 @@ def test_other_gates_of_the_same_service() -> None:
     """A token for one API opens no other."""
     other = policy()
     other = replace(other, expectation=replace(other.expectation, audience=AUDIENCE + ".evil"))
-    decision = Gate(other, PublishedState()).decide(request(token=GOOD), NOW)
+    decision = Gate(PublishedState(policy=other)).decide(request(token=GOOD), NOW)
     assert decision.refusals[0].reason is Reason.TOKEN_AUDIENCE
 
 
 def test_a_table_that_can_not_be_compiled() -> None:
     """A gate isn't made from a route that no request could match."""
     with pytest.raises(ValueError, match="path"):
-        Gate(policy(*ROUTES, route("no/slash")), PublishedState())
+        Gate(published(*ROUTES, route("no/slash")))

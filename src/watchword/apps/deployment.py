@@ -5,16 +5,20 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.apps.authz.verdicts import VerdictSigned
+from watchword.apps.gates import open_gate
 from watchword.apps.key_files import require_key_files
 from watchword.apps.middleware import WatchwordMiddleware
-from watchword.apps.middleware.gates import gate_of
 from watchword.apps.proxy import ProxyApp
+from watchword.apps.service.application import PEER_STATE
 from watchword.apps.service.service import Service
 from watchword.apps.settings import ApiSettings, Settings
 from watchword.apps.wiring import service_of
 from watchword.gate.references import NONCE_BYTES
+from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy
 from watchword.reasons import Refusal
 from watchword.vocabulary import Environment
@@ -47,9 +51,9 @@ class Deployment:
             await service.start()
             stack.push_async_callback(service.stop)
             await self._serve_service(stack, service)
+            await self._serve_gates(stack, service)
             for api in self.settings.apis.values():
-                if api.listen is not None and api.upstream is not None:
-                    await self._serve_proxy(stack, api, refusals)
+                await self._serve_api(stack, api, service, refusals)
             self._running = stack.pop_all()
 
     async def stop(self) -> None:
@@ -65,13 +69,64 @@ class Deployment:
             stack.push_async_callback(server.stop)
         _log.info("service ready", listen=public.address, operator=operator.address)
 
+    async def _serve_gates(self, stack: AsyncExitStack, service: Service) -> None:
+        """Hand bundles to gates of other machines, where there are any."""
+        gates = self.settings.gates
+        if gates is None:
+            return
+        # Imported here alone: most deployments have their gates on this machine.
+        from watchword.adapters.http_server.mutual_tls import (  # noqa: PLC0415
+            MutualTlsServer,
+            server_tls,
+        )
+
+        server = MutualTlsServer(
+            service.gates_app(gates.clients),
+            tls=server_tls(*gates.tls),
+            peer_state=PEER_STATE,
+            host=gates.listen.host,
+            port=gates.listen.port,
+        )
+        await server.start()
+        stack.push_async_callback(server.stop)
+        _log.info("gates ready", listen=server.address)
+
+    async def _serve_api(
+        self,
+        stack: AsyncExitStack,
+        api: ApiSettings,
+        service: Service,
+        refusals: MemoryRefusalLog,
+    ) -> None:
+        """Open one gate for all who stand in front of an API, so that they share its used proofs."""
+        proxied = api.listen is not None and api.upstream is not None
+        if not proxied and api.authz is None:
+            return
+        gate = open_gate(stack, self.settings, api, self.entropy)
+        if isinstance(gate.state, GateBundleFile):
+            service.context.gate_faults[api.name] = gate.state.trouble
+        if proxied:
+            await self._serve_proxy(stack, api, gate, refusals)
+        if api.authz is not None:
+            # Imported here alone: most deployments have no other server in front.
+            from watchword.apps.authz.serving import serve_authz  # noqa: PLC0415
+
+            await serve_authz(
+                stack,
+                self.settings,
+                api,
+                gate,
+                refusal_log=refusals,
+                clock=self.clock,
+                entropy=self.entropy,
+            )
+
     async def _serve_proxy(
-        self, stack: AsyncExitStack, api: ApiSettings, refusals: MemoryRefusalLog
+        self, stack: AsyncExitStack, api: ApiSettings, gate: Gate, refusals: MemoryRefusalLog
     ) -> None:
         assert api.listen is not None
         assert api.upstream is not None
         lab = self.settings.environment is Environment.LAB
-        gate = gate_of(self.settings, api)
 
         def seal(refusal: Refusal, where: str) -> str | None:
             nonce = self.entropy.token_bytes(NONCE_BYTES)
@@ -80,7 +135,7 @@ class Deployment:
         proxy = ProxyApp(api.upstream, refusal_log=refusals, seal=seal, reveal=lab)
         stack.push_async_callback(proxy.aclose)
         guarded = WatchwordMiddleware(
-            proxy,
+            VerdictSigned(proxy, gate.state, self.clock) if api.signed_verdict else proxy,
             gate=gate,
             refusal_log=refusals,
             clock=self.clock,

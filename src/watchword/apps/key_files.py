@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from watchword.adapters.revocation import StatusListError, load_status_lists
 from watchword.apps.play import require_play_files
 from watchword.apps.settings import ConfigurationError, Fault, Settings
+from watchword.apps.settings.validated import AuthzSettings, TlsFiles
+from watchword.apps.tls_files import require_tls_files
 from watchword.apps.wiring import team_key_of
 from watchword.reasons import WatchwordError
 
@@ -37,6 +39,11 @@ def _faults(settings: Settings) -> Iterator[Fault]:
         except WatchwordError as error:
             expected = "the .p8 file of the team's key, for this user alone (mode 0600)"
             yield Fault(f"apps.{name}.receipts.key", None, str(error), expected)
+    if settings.gates is not None:
+        yield from _tls_files("gates", settings.gates.tls)
+    for name, api in settings.apis.items():
+        if api.authz is not None:
+            yield from _authz_files(f"apis.{name}.authz", api.authz)
     # A lab that trusts its own Google alone doesn't read them.
     for name, play in settings.play.items() if settings.trust_vendors else ():
         try:
@@ -44,3 +51,25 @@ def _faults(settings: Settings) -> Iterator[Fault]:
         except WatchwordError as error:
             expected = "what the Play Console gave out, secrets for this user alone (mode 0600)"
             yield Fault(f"apps.{name}.play_integrity", None, str(error), expected)
+
+
+def _authz_files(path: str, authz: AuthzSettings) -> Iterator[Fault]:
+    if authz.tls is not None:
+        yield from _tls_files(path, authz.tls)
+    if authz.credential is not None:
+        # Imported here alone: most deployments have no other server in front.
+        from watchword.apps.authz.callers import Credential  # noqa: PLC0415
+
+        try:
+            Credential.read(authz.credential)
+        except WatchwordError as error:
+            expected = "a file with the secret, for this user alone (mode 0600)"
+            yield Fault(f"{path}.credential", None, str(error), expected)
+
+
+def _tls_files(path: str, files: TlsFiles) -> Iterator[Fault]:
+    try:
+        require_tls_files(files)
+    except WatchwordError as error:
+        expected = "PEM files, the key for this user alone (mode 0600)"
+        yield Fault(path, None, str(error), expected)

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from watchword.encoding import strict_json
-from watchword.reasons import PublicClass, Refusal
+from watchword.reasons import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, PublicClass, Refusal
 
-PROBLEM_TYPE = "urn:watchword:problem:"
-MEDIA_TYPE = b"application/problem+json"
+MEDIA_TYPE = PROBLEM_MEDIA_TYPE.encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from watchword.adapters.revocation import (
 from watchword.adapters.store.sqlite import SqliteStore
 from watchword.apps.evidence.recording import Recorder
 from watchword.apps.formats import formats_of
+from watchword.apps.gate_policies import gate_policies
 from watchword.apps.play import lab_play_keys, play_decoders_of, play_keys_of
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.service.vendors import VendorWork
@@ -259,7 +260,8 @@ def service_of(
         store=store,
         keyring=keyring,
         refusal_log=refusal_log,
-        gate_state=paths.gate_state,
+        gates=paths.gates,
+        gate_policies=gate_policies(settings),
         clock=clock,
         entropy=entropy,
         recorder=recorder,

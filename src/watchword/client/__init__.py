@@ -1,9 +1,11 @@
-"""Be the reference client: what an app does to get tokens, in Python.
+"""Be the reference client: what an app does to get tokens and to prove its requests.
 
 Face of the package; mobile ports implement the same rules (docs/client.md).
 """
 
-from watchword.client.auth import TOKEN_HEADER, WatchwordAuth
+from watchword.client.attempts import TOKEN_HEADER
+from watchword.client.auth import WatchwordAuth
+from watchword.client.choice import ProofChoice, Proofs
 from watchword.client.client import WatchwordClient
 from watchword.client.device import Device
 from watchword.client.errors import (
@@ -17,6 +19,7 @@ from watchword.client.errors import (
     ServiceUnavailableError,
     UnreadableAnswerError,
 )
+from watchword.client.proofs import content_digest
 
 __all__ = [
     "TOKEN_HEADER",
@@ -27,9 +30,12 @@ __all__ = [
     "InstanceRefusedError",
     "InstanceUnknownError",
     "Problem",
+    "ProofChoice",
+    "Proofs",
     "ServiceRefusedError",
     "ServiceUnavailableError",
     "UnreadableAnswerError",
     "WatchwordAuth",
     "WatchwordClient",
+    "content_digest",
 ]

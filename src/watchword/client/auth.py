@@ -1,86 +1,96 @@
-"""Attach a token to every request of an httpx client."""
+"""Attach a token and a proof to every request of an httpx client."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator
-from typing import Final
 
 import httpx
 
+from watchword.client.attempts import Attempts, GateMemory
+from watchword.client.choice import ProofChoice
 from watchword.client.client import WatchwordClient
-from watchword.client.errors import ClientError
-from watchword.client.exchange import MAX_ANSWER_BYTES, read_problem
-from watchword.reasons import PublicClass
-
-TOKEN_HEADER: Final = "Watchword-Token"  # noqa: S105 - the header's name.
+from watchword.vocabulary import Proof
 
 
 class WatchwordAuth(httpx.Auth):
-    """Send each request with a token for one API; renew and send it again once if that is refused.
+    """Send each request with a token for one API and a proof that it comes from this instance.
+
+    What a gate refuses and the client can mend is mended, and the request sent again with a new
+    proof, twice at most: see :mod:`watchword.client.attempts`.
 
     Use it on an ``httpx.Client`` that talks to this API alone, and leave redirects off (httpx's
     default): a redirected request would carry the token to wherever it is sent.
 
-    A request whose body is a stream can't be sent twice: its refusal is handed back as it is.
+    A request whose body is a stream can't be sent twice: its refusal is handed back as it is.  It
+    can't be hashed before it is sent either: unless the app sets ``Content-Digest`` itself
+    (:func:`watchword.client.content_digest`), it goes with the token alone.
     """
 
-    def __init__(self, client: WatchwordClient, audience: str, *, or_without: bool = False) -> None:
+    def __init__(
+        self,
+        client: WatchwordClient,
+        audience: str,
+        *,
+        proof: ProofChoice = Proof.SESSION,
+        dpop: bool = False,
+        binding_header: str | None = None,
+        or_without: bool = False,
+    ) -> None:
         """Take tokens for ``audience`` from ``client``.
 
+        :param proof: ``session`` (an HMAC: costs nothing), ``device`` (a signature by the hardware), ``bearer``
+            (the token alone), or what chooses for each request: ``Proofs(device=["/payments/**"])`` or any
+            function.  Where a route asks for none, a proof is ignored; where it asks for another one, the
+            request is sent once more with that.
+        :param dpop: make device proofs as DPoP (RFC 9449), which cover neither query nor body.
+        :param binding_header: bind tokens to the value of this header in each request (``binding_header``
+            of the API); a changed value gets new tokens.  For one user at a time.
         :param or_without: send a request without a token where none is to be had, instead of
             raising.  For the time of a roll-out: a gate in ``monitor`` counts such requests and
             lets them pass, one in ``enforce`` refuses them.  The server decides, never the app.
+        :raises ValueError: on a name that is no proof's.
         """
         self._client = client
         self._audience = audience
+        self._proof: ProofChoice = proof if callable(proof) else Proof(proof)
+        self._dpop = dpop
+        self._binding_header = binding_header
         self._or_without = or_without
+        self._memory = GateMemory()
 
-    def _token(self) -> str | None:
-        """Return a token; None only where requests may go without."""
-        try:
-            return self._client.token(self._audience)
-        except ClientError:
-            if self._or_without:
-                return None
-            raise
+    def _attempts(self, request: httpx.Request) -> Attempts:
+        if self._binding_header is not None:
+            value = request.headers.get(self._binding_header)
+            if value is not None:  # A request without it must not cost the others their tokens.
+                self._client.bind(value)
+        return Attempts(
+            self._client,
+            self._audience,
+            request,
+            self._proof,
+            self._memory,
+            dpop=self._dpop,
+            or_without=self._or_without,
+        )
 
     def sync_auth_flow(
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
-        """Attach a token; after a refusal of it attach another one, once."""
-        token = self._token()
-        if token is None:
-            yield request
-            return
-        request.headers[TOKEN_HEADER] = token
-        repeatable = isinstance(request.stream, httpx.ByteStream)
+        """Attach token and proof; after a refusal that can be mended do so again."""
+        attempts = self._attempts(request)
+        attempts.prepare()
         response = yield request
-        if not repeatable or response.status_code != PublicClass.TOKEN_REFUSED.status:
-            return
-        if _is_token_refused(response, response.read()):
-            request.headers[TOKEN_HEADER] = self._client.replace_token(self._audience, token)
-            yield request
+        while attempts.may_go_on(response) and attempts.prepare_again(response, response.read()):
+            response = yield request
 
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Do the same for an ``httpx.AsyncClient``; the service is asked in a thread."""
-        token = await asyncio.to_thread(self._token)
-        if token is None:
-            yield request
-            return
-        request.headers[TOKEN_HEADER] = token
-        repeatable = isinstance(request.stream, httpx.ByteStream)
+        """Do the same for an ``httpx.AsyncClient``; service and device are asked in a thread."""
+        attempts = self._attempts(request)
+        await asyncio.to_thread(attempts.prepare)
         response = yield request
-        if not repeatable or response.status_code != PublicClass.TOKEN_REFUSED.status:
-            return
-        if _is_token_refused(response, await response.aread()):
-            request.headers[TOKEN_HEADER] = await asyncio.to_thread(
-                self._client.replace_token, self._audience, token
-            )
-            yield request
-
-
-def _is_token_refused(response: httpx.Response, body: bytes) -> bool:
-    """Tell a gate's refusal of the token from a 401 of the API behind it."""
-    problem = read_problem(response, body[:MAX_ANSWER_BYTES])
-    return problem is not None and problem.slug == PublicClass.TOKEN_REFUSED.slug
+        while attempts.may_go_on(response):
+            body = await response.aread()
+            if not await asyncio.to_thread(attempts.prepare_again, response, body):
+                return
+            response = yield request

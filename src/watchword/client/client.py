@@ -2,9 +2,11 @@
 
 import contextlib
 import ipaddress
+import secrets  # noqa: TID251 - the default of an argument: a nonce must not depend on the app's care.
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -22,8 +24,8 @@ from watchword.client.errors import (
 )
 from watchword.client.exchange import MAX_ATTEMPTS, Exchange, Patience
 from watchword.client.session import HeldToken, Session
-from watchword.client.statement import binding_of, build_statement
-from watchword.encoding import base64url
+from watchword.client.statement import binding_of, bound_to, build_statement
+from watchword.encoding import base64url, length_prefixed
 from watchword.vocabulary import Purpose
 
 RENEW_FROM: Final = 0.6
@@ -33,6 +35,9 @@ enrolled at one moment (after an outage, a push message) don't renew at one mome
 
 POSTPONED_SHARE: Final = 0.2
 """A failed early renewal is repeated when so much of the token's remaining life has passed."""
+
+_SEAL_LABEL: Final = b"watchword/seal/v1\x00"
+_NONCE_BYTES: Final = 16
 
 _TIMEOUT: Final = httpx.Timeout(10.0, connect=5.0)
 
@@ -53,6 +58,7 @@ class WatchwordClient:
         clock: Callable[[], float],
         jitter: Callable[[], float],
         sleep: Callable[[float], None] = time.sleep,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
         issuer: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -63,6 +69,7 @@ class WatchwordClient:
         :param audiences: the APIs to get tokens for, at least one.
         :param clock: returns seconds since 1970, for example ``time.time``.
         :param jitter: returns a number from 0 to below 1, for example ``random.random``.
+        :param entropy: returns so many bytes that nobody can guess; nonces are made of them.
         :param issuer: the service's ``issuer`` where it isn't ``service_url``.
         :param transport: an httpx transport, for tests.
         :raises ValueError: on a URL without TLS, or without audiences.
@@ -78,6 +85,8 @@ class WatchwordClient:
         self._audiences = tuple(audiences)
         self._clock = clock
         self._jitter = jitter
+        self._entropy = entropy
+        self._bnd: str | None = None
         self._http = httpx.Client(
             base_url=service_url,
             # Nothing is compressed: see exchange.
@@ -157,6 +166,14 @@ class WatchwordClient:
         :raises ClientError: if there is none to be had; never returns anything else instead.
         :raises ValueError: if the client wasn't made for this audience.
         """
+        return self.credential(audience).token
+
+    def credential(self, audience: str) -> HeldToken:
+        """Return a token as :meth:`token` does, together with the keys of its proofs.
+
+        :raises ClientError: see :meth:`token`.
+        :raises ValueError: see :meth:`token`.
+        """
         if audience not in self._audiences:
             raise ValueError(f"got audience {audience!r}, expected one of {self._audiences}")
         held, now = self._held(audience), self._clock()
@@ -187,10 +204,32 @@ class WatchwordClient:
                 self._renew(MAX_ATTEMPTS)
             return self.token(audience)
 
+    def bind(self, value: str | None) -> None:
+        """Bind tokens to the value of a header from now on; None binds them to nothing.
+
+        A token that is bound to another value isn't used any more: the next call that needs one asks
+        the service.  The value itself goes nowhere, its SHA-256 stands in the token (``bnd``).
+
+        :param value: for example what the app sends as ``Authorization`` after its user logged in.
+        """
+        self._bnd = None if value is None else bound_to(value)
+
+    def now(self) -> float:
+        """Return the device's time, seconds since 1970."""
+        return self._clock()
+
+    def nonce(self) -> str:
+        """Return 22 characters of base64url that were never used before."""
+        return base64url.encode(self._entropy(_NONCE_BYTES))
+
+    def sign(self, message: bytes) -> bytes:
+        """Return ECDSA-SHA256 over ``message`` by the device's proof key, DER."""
+        return self._device.sign(message)
+
     def export_session(self) -> dict[str, Any] | None:
         """Return the session as JSON-ready data, None before the enrolment.
 
-        It holds tokens: store it where only the app can read it.
+        It holds tokens and session keys: store it where only the app can read it.
         """
         return self._session.export() if self._session else None
 
@@ -204,13 +243,16 @@ class WatchwordClient:
             self._session, self._final = session, None
 
     def _held(self, audience: str) -> HeldToken | None:
+        """Return what is held for an audience; None too if it is bound to something else."""
         session = self._session  # Read once: another thread may replace it.
-        return session.tokens.get(audience) if session else None
+        if session is None or session.bnd != self._bnd:
+            return None
+        return session.tokens.get(audience)
 
-    def _held_now(self, audience: str) -> str:
-        held = self._held(audience)
-        assert held is not None  # Every answer was checked for a token of every audience.
-        return held.token
+    def _held_now(self, audience: str) -> HeldToken:
+        session = self._session
+        assert session is not None  # Every answer was checked for a token of every audience.
+        return session.tokens[audience]
 
     def _renew(self, attempts: int) -> None:
         """Renew, or enrol where there is nothing to renew."""
@@ -253,21 +295,17 @@ class WatchwordClient:
             self._session = self._session.postponed(now, POSTPONED_SHARE)
 
     def _enrol_once(self) -> None:
-        challenge = self._challenge(Purpose.ENROL, MAX_ATTEMPTS)
+        challenge, bnd = self._challenge(Purpose.ENROL, MAX_ATTEMPTS), self._bnd
         self._device.create_keys()
-        statement = self._statement(Purpose.ENROL, challenge)
-        evidence = self._device.attest(binding_of(statement))
-        body = {"statement": base64url.encode(statement), "evidence": dict(evidence)}
-        self._accept("/v1/attestations", body, MAX_ATTEMPTS)
+        statement = self._statement(Purpose.ENROL, challenge, bnd)
+        body = {"evidence": dict(self._device.attest(binding_of(statement)))}
+        self._accept("/v1/attestations", statement, body, MAX_ATTEMPTS, bnd)
 
     def _renew_once(self, instance: str, attempts: int) -> None:
-        statement = self._statement(Purpose.RENEW, self._challenge(Purpose.RENEW, attempts))
-        body = {
-            "instance": instance,
-            "statement": base64url.encode(statement),
-            "evidence": dict(self._device.renew(statement)),
-        }
-        self._accept("/v1/tokens", body, attempts)
+        challenge, bnd = self._challenge(Purpose.RENEW, attempts), self._bnd
+        statement = self._statement(Purpose.RENEW, challenge, bnd)
+        body = {"instance": instance, "evidence": dict(self._device.renew(statement))}
+        self._accept("/v1/tokens", statement, body, attempts, bnd)
 
     def _challenge(self, purpose: Purpose, attempts: int) -> str:
         answer = self._exchange.post(
@@ -278,7 +316,7 @@ class WatchwordClient:
             raise UnreadableAnswerError("got a challenge answer without a challenge")
         return challenge
 
-    def _statement(self, purpose: Purpose, challenge: str) -> bytes:
+    def _statement(self, purpose: Purpose, challenge: str, bnd: str | None) -> bytes:
         return build_statement(
             purpose=purpose,
             issuer=self._issuer,
@@ -287,19 +325,42 @@ class WatchwordClient:
             challenge=challenge,
             proof_jwk=self._device.proof_jwk,
             seal_jwk=self._device.seal_jwk,
+            bnd=bnd,
         )
 
-    def _accept(self, path: str, body: Mapping[str, Any], attempts: int) -> None:
+    def _accept(
+        self,
+        path: str,
+        statement: bytes,
+        body: Mapping[str, Any],
+        attempts: int,
+        bnd: str | None,
+    ) -> None:
         """Send evidence and keep the tokens of the answer.
 
         Their life is counted from before the request, so that it is never taken for longer
         than it is, whatever this device's clock says.
         """
         sent_at = self._clock()
-        answer = self._exchange.post(path, body, attempts)
-        self._session = Session.from_answer(
-            answer, self._audiences, sent_at, renew_share=RENEW_FROM + RENEW_SPAN * self._jitter()
+        answer = self._exchange.post(
+            path, {"statement": base64url.encode(statement), **body}, attempts
         )
+        self._session = Session.from_answer(
+            answer,
+            self._audiences,
+            sent_at,
+            renew_share=RENEW_FROM + RENEW_SPAN * self._jitter(),
+            open_sealed=partial(self._open_sealed, binding_of(statement)),
+            bnd=bnd,
+        )
+
+    def _open_sealed(self, binding: bytes, session_id: str, sealed: bytes) -> bytes | None:
+        """Return a session key; None where the device can't open it (protocol, section 5)."""
+        info = _SEAL_LABEL + binding + length_prefixed.join(session_id.encode())
+        try:
+            return self._device.open_sealed(info, sealed)
+        except ValueError:
+            return None
 
 
 def _is_safe(url: httpx.URL) -> bool:

@@ -48,3 +48,23 @@ class Device(Protocol):
         ECDSA-SHA256 signature (DER) over ``watchword/renew/v1``, a zero byte and the statement, by the
         attested key, or with Play Integrity by the proof key.
         """
+
+    def sign(self, message: bytes) -> bytes:
+        """Return ECDSA-SHA256 over ``message`` by the proof key, DER.
+
+        For requests to routes that ask for a ``device`` proof.  iOS: ``SecKeyCreateSignature`` with
+        ``ecdsaSignatureMessageX962SHA256``.  Android: ``SHA256withECDSA``, by the attested key, or with
+        Play Integrity by the proof key.  May be called from several threads at once.
+        """
+
+    def open_sealed(self, info: bytes, sealed: bytes) -> bytes:
+        """Return what was sealed to the seal key (HPKE, RFC 9180: base mode, one shot).
+
+        The KEM is the seal key's, DHKEM(P-256, HKDF-SHA256) or DHKEM(X25519, HKDF-SHA256); the KDF
+        HKDF-SHA256, the AEAD AES-128-GCM.  iOS: ``HPKE.Recipient`` of CryptoKit with the Secure Enclave
+        key.  Android: ``KeyAgreement`` with a key of ``PURPOSE_AGREE_KEY`` (Android 12), the rest in the app.
+
+        :param sealed: the encapsulated key and the ciphertext, one after the other.
+        :raises ValueError: if this device can't open it.  The token is kept without its session key
+            then; proofs by the device's own key still work.
+        """

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from watchword.encoding import strict_json
+from watchword.encoding import base64url, strict_json
 from watchword.vocabulary import Purpose
 
 
@@ -17,12 +17,14 @@ def build_statement(
     challenge: str,
     proof_jwk: Mapping[str, str] | None,
     seal_jwk: Mapping[str, str],
+    bnd: str | None = None,
 ) -> bytes:
     """Return the statement's bytes; they are sent and hashed as they are, never written anew.
 
     :param challenge: as the service gave it, base64url.
     :param proof_jwk: None where the attested key is the proof key (Android): the member is
         absent then.
+    :param bnd: what the tokens are to be bound to, see :func:`bound_to`; None leaves it out.
     """
     statement: dict[str, Any] = {
         "v": 1,
@@ -35,9 +37,19 @@ def build_statement(
     if proof_jwk is not None:
         statement["proof_jwk"] = dict(proof_jwk)
     statement["seal_jwk"] = dict(seal_jwk)
+    if bnd is not None:
+        statement["bnd"] = bnd
     return strict_json.dumps(statement)
 
 
 def binding_of(statement: bytes) -> bytes:
     """Return SHA-256 of the statement: what evidence carries."""
     return hashlib.sha256(statement).digest()
+
+
+def bound_to(value: str) -> str:
+    """Return the ``bnd`` that binds tokens to the value of a header, which itself stays out of them.
+
+    The gate compares it with base64url(SHA-256) of that header's value in each request.
+    """
+    return base64url.encode(hashlib.sha256(value.encode()).digest())

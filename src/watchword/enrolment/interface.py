@@ -58,11 +58,16 @@ class EnrolmentPolicy:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """Hold one token for one audience; ``lifetime`` is in seconds from its issue."""
+    """Hold one token for one audience; ``lifetime`` is in seconds from its issue.
+
+    :param sealed_key: the session key, sealed to the instance's seal key
+        (:mod:`watchword.tokens.sealing`); nobody else can read it.
+    """
 
     audience: str
     token: str
     lifetime: int
+    sealed_key: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ signer that fails must not burn the challenge or leave an instance that got no a
 last, because a token of an enrolment that was never committed could not be revoked.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -41,6 +41,10 @@ from watchword.ports import (
 )
 from watchword.reasons import Reason, RefusedError
 from watchword.tokens.interface import TokenClaims
+from watchword.tokens.jwk import thumbprint
+from watchword.tokens.proofs.interface import GateSecret
+from watchword.tokens.proofs.session import derive_key
+from watchword.tokens.sealing import seal
 from watchword.tokens.service import issue
 from watchword.vocabulary import Environment, Level, Purpose
 
@@ -54,11 +58,13 @@ class EnrolmentKeys:
 
     :param signer: returns the signer of the active token key; asked once for each answer, so that
         a rotation can't come between the key id and the signature.
+    :param gate_secret: returns the active gate secret of an audience, from which session keys come.
     """
 
     challenge: bytes
     pairwise: bytes
     signer: Callable[[], Signer]
+    gate_secret: Callable[[str], GateSecret]
 
     def __repr__(self) -> str:
         """Show nothing: a key in a log is a key lost."""
@@ -147,7 +153,7 @@ class Enrolment:
         try:
             self._require_level(appraised.level)
             instance = self._instance(statement, app, appraised, now)
-            tokens = self._issue(instance, statement.audiences, statement.bnd, now)
+            tokens = self._issue(instance, statement, now)
             receipt = _receipt(instance, appraised)
             audit = _audit("instance.enrolled", instance, now)
             overtaken = await self._store.enrol(use, instance, audit, receipt, limit)
@@ -197,7 +203,7 @@ class Enrolment:
         )
         self._require_level(instance.level)
         stated = replace(instance, app_version=renewal.app_version or instance.app_version)
-        tokens = self._issue(stated, statement.audiences, statement.bnd, now)
+        tokens = self._issue(stated, statement, now)
         # The transaction reads the instance again: of a revocation and a renewal at the same
         # time one comes first, and a renewal that comes second is refused there.
         renewed = await self._store.renew(
@@ -286,13 +292,21 @@ class Enrolment:
             )
 
     def _issue(
-        self, instance: Instance, audiences: Iterable[str], bnd: str | None, now: datetime
+        self, instance: Instance, statement: Statement, now: datetime
     ) -> tuple[IssuedToken, ...]:
-        """Sign one token for each audience; they share nothing that would link them but ``cnf``."""
+        """Sign one token for each audience; they share nothing that would link them but ``cnf``.
+
+        Beside each goes its session key, sealed to the instance: whoever takes the token alone, on
+        the way or out of a log, can't prove a request with it.
+
+        :raises MalformedError: ``statement.key`` if nothing can be sealed to the instance's key.
+        """
         signer = self._keys.signer()
         issued_at = int(now.timestamp())
+        name = thumbprint(instance.proof_jwk)
         tokens = []
-        for audience in audiences:
+        for audience in statement.audiences:
+            secret = self._keys.gate_secret(audience)
             claims = TokenClaims(
                 issuer=self._policy.issuer,
                 audience=audience,
@@ -306,9 +320,19 @@ class Enrolment:
                 level=instance.level,
                 key=instance.proof_jwk,
                 session_id=self._random_id(),
-                binding=bnd,
+                epoch=secret.epoch,
+                binding=statement.bnd,
             )
-            tokens.append(IssuedToken(audience, issue(claims, signer), self._policy.token_lifetime))
+            key = derive_key(
+                secret.secret,
+                issuer=claims.issuer,
+                audience=audience,
+                session_id=claims.session_id,
+                thumbprint=name,
+            )
+            sealed = seal(key, instance.seal_jwk, statement.binding, claims.session_id)
+            token = issue(claims, signer)
+            tokens.append(IssuedToken(audience, token, self._policy.token_lifetime, sealed))
         return tuple(tokens)
 
     def _random_id(self) -> str:

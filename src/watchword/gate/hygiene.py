@@ -7,11 +7,14 @@ headers of a megabyte all reach an application through one server or another).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER, RawHeaders
+from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.reasons import Reason, Refusal
 
 MAX_FIELDS = 100
@@ -26,19 +29,21 @@ MAX_HEADER_BYTES = 16 * 1024
 MAX_PATH_BYTES = 8 * 1024
 """Most bytes of a path (RFC 9110 section 4.1 asks servers for at least 8000)."""
 
-_DECIDING_FIELDS = frozenset(
-    {
-        TOKEN_HEADER,
-        b"host",
-        b"content-length",
-        b"transfer-encoding",
-        b"authorization",
-        b"dpop",
-        b"signature",
-        b"signature-input",
-    }
-)
+PROOF_FIELDS = frozenset({b"dpop", b"signature", b"signature-input"})
+"""Fields that carry a proof; where a route asks for one they are the gate's, and stop here."""
+
+_DECIDING_FIELDS = PROOF_FIELDS | {
+    TOKEN_HEADER,
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"content-digest",
+    b"authorization",
+}
 """Fields that decide who is asking for what, and where the request ends: once, or refused."""
+
+_STATED_HERE = frozenset({*RESULT_HEADERS, VERDICT_HEADER})
+"""Fields by which a gate tells the API who is there; a client's are removed."""
 
 _FRAMING_FIELDS = {b"content-length", b"transfer-encoding"}
 
@@ -63,35 +68,61 @@ def canonical_name(name: bytes) -> bytes:
     return name.translate(_TO_HYPHENS)
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Hold what follows from the names alone: where the fields stand.
+
+    :param size: bytes of all names.
+    :param single: by name, the position of each field that decides.
+    :param framed: whether a field speaks of the body's length.
+    :param pick: returns the fields that the API may see; ``kept`` are their names in lower case.
+    :param renamed: whether a name wasn't in lower case.
+    :param proof: the positions of ``Signature-Input``, ``Signature`` and ``DPoP``, -1 where missing.
+    :param own: the positions of these among ``kept``, the last one first, for them to be deleted.
+    """
+
+    refusal: Refusal | None
+    size: int
+    single: Mapping[bytes, int]
+    host: int
+    token: int | None
+    framed: bool
+    connection: tuple[int, ...]
+    pick: Callable[[Sequence[Any]], tuple[Any, ...]]
+    kept: tuple[bytes, ...]
+    renamed: bool
+    proof: tuple[int, int, int]
+    own: tuple[int, ...]
+
+
 class CleanHeaders(NamedTuple):
     """Hold what is left of a request's headers, and what was taken out of them.
 
     :param fields: what the API may see: names in lower case, without token, result headers and
         fields that the client declared to be meant for the gate alone.
     :param token: the value of the token header, None if there was none.
+    :param values: of all fields, as received; ``plan`` knows which is which.
+    :param own: where in ``fields`` those of a proof stand, the last one first.
     """
 
     fields: list[tuple[bytes, bytes]]
     token: bytes | None
+    values: Sequence[bytes]
+    plan: Plan
+    own: tuple[int, ...]
 
+    def value(self, name: bytes) -> bytes | None:
+        """Return the value of a field that decides, None if it is missing."""
+        at = self.plan.single.get(name)
+        return None if at is None else self.values[at]
 
-class _Plan(NamedTuple):
-    """Hold what follows from the names alone: where the fields stand.
-
-    :param single: by name, the position of each field that decides.
-    :param kept: position and lower-case name of each field that the API may see.
-    :param renamed: whether a name wasn't in lower case.
-    :param framed: whether a field speaks of the body's length.
-    """
-
-    refusal: Refusal | None
-    single: Mapping[bytes, int]
-    host: int
-    token: int | None
-    framed: bool
-    connection: tuple[int, ...]
-    kept: tuple[tuple[int, bytes], ...]
-    renamed: bool
+    @property
+    def has_body(self) -> bool:
+        """Tell whether the request announces a body (RFC 9112 section 6.3)."""
+        if not self.plan.framed:
+            return False
+        length = self.value(b"content-length")
+        return length is None or bool(length.strip(b"0"))
 
 
 def clean(headers: RawHeaders) -> CleanHeaders | Refusal:
@@ -110,29 +141,33 @@ def clean(headers: RawHeaders) -> CleanHeaders | Refusal:
     if not 0 < len(headers) <= MAX_FIELDS:
         return _refuse_count(len(headers))
     names, values = zip(*headers, strict=True)
-    joined = b"".join(names + values)
-    if len(joined) > MAX_FIELD_BYTES and (
-        len(joined) > MAX_HEADER_BYTES or _has_large_field(headers)
-    ):
+    joined = b"".join(values)
+    try:
+        plan = _plan(names)
+    except _OversizeError:
+        plan = None
+    if plan is None or (plan.size + len(joined) > MAX_FIELD_BYTES and _is_too_large(headers)):
         return Refusal(
             Reason.REQUEST_HEADERS_TOO_LARGE,
             f"expected at most {MAX_FIELD_BYTES} bytes a field, {MAX_HEADER_BYTES} in all",
         )
     if 0 in joined or 10 in joined or 13 in joined:
         return Refusal(Reason.REQUEST_MALFORMED, "got NUL, CR or LF in a header field")
-    refusal, single, host, token, framed, connection, kept, renamed = _plan(names)
-    if refusal is not None:
-        return refusal
-    if not _is_authority(values[host]):
+    if plan.refusal is not None:
+        return plan.refusal
+    if not _is_authority(values[plan.host]):
         return Refusal(Reason.REQUEST_HOST, "expected a host of a name and perhaps a port")
-    if framed:
-        refusal = _check_framing(single, values)
+    if plan.framed:
+        refusal = _check_framing(plan.single, values)
         if refusal is not None:
             return refusal
     # Servers hand names over in lower case, so that the fields can mostly stay what they are.
-    fields = (
-        [(name, values[at]) for at, name in kept] if renamed else [headers[at] for at, _ in kept]
+    fields: list[tuple[bytes, bytes]] = (
+        list(zip(plan.kept, plan.pick(values), strict=True))
+        if plan.renamed
+        else list(plan.pick(headers))
     )
+    own, connection = plan.own, plan.connection
     if connection and (
         len(connection) > 1 or values[connection[0]].lower() not in _HARMLESS_CONNECTION
     ):
@@ -140,7 +175,10 @@ def clean(headers: RawHeaders) -> CleanHeaders | Refusal:
         if isinstance(carried_out, Refusal):
             return carried_out
         fields = carried_out
-    return CleanHeaders(fields, None if token is None else values[token])
+        own = _positions_of_proofs([name for name, _ in fields])
+    token = None if plan.token is None else values[plan.token]
+    # Half the cost of the class's own constructor, for what is made with each request.
+    return tuple.__new__(CleanHeaders, (fields, token, values, plan, own))
 
 
 def _refuse_count(count: int) -> Refusal:
@@ -151,13 +189,24 @@ def _refuse_count(count: int) -> Refusal:
     return Refusal(Reason.REQUEST_HOST, "got no header fields at all")
 
 
-def _has_large_field(headers: RawHeaders) -> bool:
-    return any(len(name) + len(value) > MAX_FIELD_BYTES for name, value in headers)
+def _is_too_large(headers: RawHeaders) -> bool:
+    sizes = [len(name) + len(value) for name, value in headers]
+    return max(sizes) > MAX_FIELD_BYTES or sum(sizes) > MAX_HEADER_BYTES
+
+
+class _OversizeError(Exception):
+    """Report names that are too large to be remembered."""
 
 
 @lru_cache(maxsize=512)
-def _plan(names: tuple[bytes, ...]) -> _Plan:
-    """Carry out what depends on names alone (steps 2 and 3); clients repeat theirs."""
+def _plan(names: tuple[bytes, ...]) -> Plan:
+    """Carry out what depends on names alone (steps 2 and 3); clients repeat theirs.
+
+    :raises _OversizeError: for more than :data:`MAX_HEADER_BYTES`, of which nothing is kept.
+    """
+    size = sum(map(len, names))
+    if size > MAX_HEADER_BYTES:
+        raise _OversizeError
     single: dict[bytes, int] = {}
     connection = []
     kept = []
@@ -167,7 +216,7 @@ def _plan(names: tuple[bytes, ...]) -> _Plan:
         canonical = canonical_name(name)
         if not _FIELD_NAME.fullmatch(name):
             refusals.append(_malformed("got a field name outside of RFC 9110"))
-        elif canonical in RESULT_HEADERS:
+        elif canonical in _STATED_HERE:
             continue
         elif canonical in single:
             refusals.append(_duplicate(canonical))
@@ -182,16 +231,37 @@ def _plan(names: tuple[bytes, ...]) -> _Plan:
             kept.append((at, name))
     if b"host" not in single:
         refusals.append(Refusal(Reason.REQUEST_HOST, "got no host field"))
-    return _Plan(
+    kept_names = tuple(name for _, name in kept)
+    return Plan(
         refusal=refusals[0] if refusals else None,
+        size=size,
         single=single,
         host=single.get(b"host", -1),
         token=single.get(TOKEN_HEADER),
         framed=not single.keys().isdisjoint(_FRAMING_FIELDS),
         connection=tuple(connection),
-        kept=tuple(kept),
+        pick=_picker([at for at, _ in kept]),
+        kept=kept_names,
         renamed=any(name != name.lower() for name in names),
+        proof=(
+            single.get(b"signature-input", -1),
+            single.get(b"signature", -1),
+            single.get(b"dpop", -1),
+        ),
+        own=_positions_of_proofs(kept_names),
     )
+
+
+def _picker(positions: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """Return what takes the items at these positions out of a sequence, without a loop in Python."""
+    if len(positions) > 1:
+        return itemgetter(*positions)
+    return lambda items: tuple(items[at] for at in positions)
+
+
+def _positions_of_proofs(names: Sequence[bytes]) -> tuple[int, ...]:
+    """Return where the fields of a proof stand, the last one first, for them to be deleted."""
+    return tuple(at for at in reversed(range(len(names))) if names[at] in PROOF_FIELDS)
 
 
 @lru_cache(maxsize=512)

@@ -1,13 +1,18 @@
 """Define the gate: request facts, route table, token and keys give one decision."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from watchword.ports import VerificationKey
+from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Refusal
 from watchword.tokens.interface import TokenClaims, TokenExpectation
-from watchword.vocabulary import Level, Mode, Proof
+from watchword.tokens.proofs.interface import GateSecret
+from watchword.vocabulary import Level, Mode, Proof, ReplayMode
+
+DEFAULT_MAX_BODY = 1024 * 1024
+"""Most bytes of a body that a proof covers, unless the route says otherwise: it is held until its
+digest was compared."""
 
 TOKEN_HEADER = b"watchword-token"
 """The request header that carries the token, lower case."""
@@ -42,12 +47,40 @@ class RequestFacts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Canary:
+    """Hold for whom a route in mode ``canary`` enforces.
+
+    :param share: percent of the instances, 1 to 100, always the same ones.
+    :param from_versions: by app, the lowest version of which instances take part; an app that isn't
+        named takes part with every version.
+    :param budget: percent of distinct instances in the canary that may be refused for level or
+        version before the share is narrowed, above 0 to 100.
+    """
+
+    share: int
+    from_versions: Mapping[str, str] = field(default_factory=dict)
+    budget: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Hold how many requests one instance may send: ``requests`` in any ``seconds``, refilled evenly."""
+
+    requests: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Hold one row of the route table; the first that matches decides.
 
     :param pattern: ``/literal/*/segments`` where ``*`` is one segment, and a last ``**`` any rest
         (also none).
     :param methods: empty means every method.
+    :param dpop: whether a ``device`` route also takes a DPoP proof, which covers neither query nor body.
+    :param max_body: most bytes of a body that a proof covers.
+    :param minimum_versions: by app, the lowest version that is let in.
+    :param canary: for whom it enforces, exactly where the mode is ``canary``.
     """
 
     name: str
@@ -56,6 +89,36 @@ class Route:
     level: Level
     proof: Proof
     mode: Mode
+    dpop: bool = False
+    max_body: int = DEFAULT_MAX_BODY
+    minimum_versions: Mapping[str, str] = field(default_factory=dict)
+    canary: Canary | None = None
+
+
+class ReplayClaim(NamedTuple):
+    """Hold what a replay store must have seen for the first time.
+
+    :param tag: names session and nonce, so that nobody spends another one's nonces: 16 bytes of a
+        digest of both, and for a store in the gate's own memory both themselves.
+    :param until: seconds since 1970 up to which the proof could be accepted (leeway counted in): from
+        then on the store may forget it.
+    """
+
+    tag: bytes
+    until: float
+
+
+class Pending(NamedTuple):
+    """Hold what can't be told from the head of a request alone; asked for in this order.
+
+    :param body_digest: SHA-256 that the body must have; None where there must be no body at all.
+    :param max_body: most bytes of the body.
+    :param claim: to be made in the replay store once the body is found to be right.
+    """
+
+    body_digest: bytes | None
+    max_body: int
+    claim: ReplayClaim
 
 
 class Decision(NamedTuple):
@@ -63,13 +126,20 @@ class Decision(NamedTuple):
 
     A tuple, since one is made for each request: half the cost of a frozen dataclass.
 
-    :param allow: whether the request may go to the API.
+    :param allow: whether the request may go to the API; False while anything is ``pending``.
     :param mode: the route's; ``enforce`` where no route was found.
     :param route: the route's name, empty where none was found.
     :param refusals: what is wrong with it; in ``monitor`` it passes all the same.
     :param claims: the verified token, None if none was verified.
     :param headers: the request's headers, names in lower case, cleaned, with the verified result
         headers added; what the API may see.  Empty when the request is refused.
+    :param pending: what must be settled by :meth:`watchword.gate.service.Gate.conclude` first; None
+        where the decision is final.
+    :param enforced: whether what is found wrong refuses this request: in ``enforce``, and in
+        ``canary`` for the instances that take part.
+    :param bodiless: whether a proof was verified that covers no body: no byte of one may reach the API.
+    :param retry_after: seconds after which the instance may try again, where its rate is spent.
+    :param nonce: value of ``Watchword-Nonce`` that the answer must carry, whoever gives it.
     """
 
     allow: bool
@@ -78,10 +148,34 @@ class Decision(NamedTuple):
     refusals: tuple[Refusal, ...]
     claims: TokenClaims | None
     headers: list[tuple[bytes, bytes]]
+    pending: Pending | None = None
+    enforced: bool = True
+    bodiless: bool = False
+    retry_after: int | None = None
+    nonce: bytes | None = None
+
+
+class ReplayStore(Protocol):
+    """Remember which proofs were used; of all who claim one, exactly one is the first.
+
+    A store never forgets a claim before its ``until``, whatever the clock does: what it may have
+    forgotten it refuses.  Its memory is bounded; when it is full it refuses new claims.
+    """
+
+    async def claim(self, claim: ReplayClaim, now: float) -> bool:
+        """Record a claim; tell whether it is the first one.
+
+        :param now: seconds since 1970.
+        :raises UnavailableError: ``gate.replay_full``, or ``gate.replay_unavailable`` when the store
+            can't answer in time; nobody may pass then.
+        """
+
+    async def close(self) -> None:
+        """Let go of what the store holds; claims are refused from then on."""
 
 
 class GateState(Protocol):
-    """Know what a gate must know of the service: token keys and revoked instances.
+    """Know what a gate must know of the service: its policy, keys, secrets and revoked instances.
 
     Never blocks; the adapter behind it refreshes at most every half second.  Until it knows
     anything, every method raises :class:`watchword.reasons.UnavailableError` with
@@ -92,21 +186,40 @@ class GateState(Protocol):
     def generation(self) -> int:
         """Return a number that grows with each change; verdict caches are keyed by it."""
 
+    @property
+    def policy(self) -> "GatePolicy":
+        """Return the policy of the API; the same object until the generation changes."""
+
     def find(self, kid: str) -> VerificationKey | None:
         """Return the token key with this id, None if there is none."""
 
     def is_revoked(self, subject: str) -> bool:
         """Tell whether the instance behind a pairwise subject is revoked."""
 
+    def secret(self, epoch: int) -> GateSecret | None:
+        """Return the audience's gate secret of an epoch, None if the gate doesn't hold it."""
+
     @property
     def reference_key(self) -> bytes:
         """Return the 32 bytes under which references of refusals are sealed."""
 
+    @property
+    def verdict_signer(self) -> Signer:
+        """Return the key that signs verdicts for the API behind the gate."""
+
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """Hold everything about one API that doesn't change from request to request."""
+    """Hold everything about one API that doesn't change from request to request.
+
+    :param rate: how many requests one instance may send; None for no limit.
+    :param binding_header: lower-case name of the header whose SHA-256 (base64url) ``bnd`` of the token
+        must be; None where tokens aren't bound to one.
+    """
 
     api: str
     expectation: TokenExpectation
     routes: tuple[Route, ...]
+    replay: ReplayMode = ReplayMode.LOCAL
+    rate: Rate | None = None
+    binding_header: bytes | None = None

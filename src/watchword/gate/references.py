@@ -6,7 +6,7 @@ opens it.  A stranger learns nothing from it, not even from its length, and can'
 
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -79,6 +79,23 @@ def open_reference(reference: str, key: bytes) -> SealedRefusal:
     members = strict_json.loads(text, MAX_REFERENCE_CHARACTERS)
     reasons = tuple(Reason.from_code(code) for code in members["r"])
     return SealedRefusal(reasons, members["p"], members["t"])
+
+
+def open_any(reference: str, keys: Iterable[bytes]) -> SealedRefusal:
+    """Return what a reference says that one of these keys sealed.
+
+    :param keys: at least one.
+    :raises RefusedError: as :func:`open_reference` does, when none of them did.
+    """
+    refused = RefusedError.because(Reason.REQUEST_MALFORMED, "got no key to open references with")
+    for key in keys:
+        try:
+            return open_reference(reference, key)
+        except MalformedError:
+            raise
+        except RefusedError as error:
+            refused = error
+    raise refused
 
 
 def _derive(key: bytes, salt: bytes) -> bytes:

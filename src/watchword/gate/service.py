@@ -1,111 +1,190 @@
 """Decide whether a request may go to the API: the one decision function of every engine."""
 
-import re
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 from watchword.gate import hygiene, references
-from watchword.gate.hygiene import MAX_PATH_BYTES
-from watchword.gate.interface import Decision, GatePolicy, GateState, RequestFacts, Route
-from watchword.gate.paths import read_path
-from watchword.gate.routes import compile_routes, find_route
+from watchword.gate.binding import check_binding
+from watchword.gate.canary import CanaryState, Narrowing
+from watchword.gate.compiled import CompiledPolicy, Target, check_standing
+from watchword.gate.hygiene import MAX_PATH_BYTES, CleanHeaders
+from watchword.gate.interface import (
+    Decision,
+    GatePolicy,
+    GateState,
+    ReplayStore,
+    RequestFacts,
+)
+from watchword.gate.judgement import (
+    MAX_QUERY_BYTES,
+    is_below,
+    judge,
+    refuse,
+    too_long,
+    too_many,
+    unvouched,
+)
+from watchword.gate.proofs import check_epoch, verify_proof
+from watchword.gate.replay import ImmediateReplayStore
+from watchword.gate.single_use import SingleUse, check_body
 from watchword.gate.verdicts import Verdict, VerdictCache, verdict_of
+from watchword.ports import Entropy
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 from watchword.tokens.interface import TokenClaims
+from watchword.tokens.proofs.interface import VerifiedProof
 from watchword.tokens.service import verify_for_cache
-from watchword.vocabulary import Mode
-
-MAX_RESOLVED = 2048
-"""Most targets whose route is remembered; longer or rarer ones are resolved again."""
-
-MAX_QUERY_BYTES = 8 * 1024
-"""Most bytes of a query."""
-
-_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
-
+from watchword.vocabulary import Environment
 
 _ROUTED_ELSEWHERE = Refusal(
     Reason.REQUEST_PATH_AMBIGUOUS,
     "expected the engine to route by the decoded raw path, below its root_path",
 )
-
-
-class _Target(NamedTuple):
-    """Hold what follows from method and path; what is asked of each request is worked out once.
-
-    :param rank: of the level that the route needs.
-    :param unchecked: whether the route's mode is ``off``.
-    """
-
-    route: Route
-    rank: int
-    unchecked: bool
-    decoded_path: str
+_REVOKED = Refusal(Reason.TOKEN_INSTANCE_REVOKED, "the instance was revoked by an operator")
 
 
 class Gate:
-    """Guard one API: hold its policy, the state of the service, and what was verified so far.
+    """Guard one API: hold the state of the service, and what was verified so far.
 
     Safe to share between the tasks of an event loop and between threads: what it remembers is
     replaced, never changed.
     """
 
-    def __init__(self, policy: GatePolicy, state: GateState) -> None:
-        """Compile the route table; raise ValueError for a pattern that could never match."""
-        self.policy = policy
+    def __init__(
+        self,
+        state: GateState,
+        *,
+        memory: ImmediateReplayStore | None = None,
+        shared: ReplayStore | None = None,
+        entropy: Entropy | None = None,
+        narrowed: Mapping[str, Narrowing] | None = None,
+        on_narrowed: Callable[[str, CanaryState], None] | None = None,
+    ) -> None:
+        """Compile the policy where it is known already; it may also come later.
+
+        :param memory: remembers used proofs in replay mode ``local`` and ``affine``, ``shared`` in
+            ``shared``, and ``entropy`` is for the nonces of ``affine``.  Routes that ask for a proof
+            stay closed where what they need is missing.
+        :param narrowed: by route, how far an earlier process had narrowed its canary.
+        :param on_narrowed: is told the route whose budget was exceeded.
+        :raises ValueError: for a route that could never match.
+        """
         self.state = state
-        self._table = compile_routes(policy.routes)
+        self._uses = SingleUse(memory, shared, entropy)
+        self._narrowed = narrowed
+        self._on_narrowed = on_narrowed
+        self._compiled: CompiledPolicy | None = None
         self._verdicts = VerdictCache()
-        self._resolve = lru_cache(maxsize=MAX_RESOLVED)(self._resolve_anew)
+        try:
+            self._current()
+        except UnavailableError:
+            # The service will publish it; until then every request is refused.
+            self._compiled = None
+
+    @property
+    def policy(self) -> GatePolicy | None:
+        """Return the policy of the API, None before the first state."""
+        try:
+            return self._current().policy
+        except UnavailableError:
+            return None
+
+    @property
+    def reveals(self) -> bool:
+        """Tell whether reasons may stand in the open: in the lab the only attacker is the developer."""
+        policy = self.policy
+        return policy is not None and policy.expectation.environment is Environment.LAB
+
+    @property
+    def narrowings(self) -> dict[str, Narrowing]:
+        """Return by route what a restart must not forget of its canary."""
+        kept = {} if self._compiled is None else self._compiled.canaries
+        found = {name: canary.narrowing for name, canary in kept.items()}
+        return {name: narrowing for name, narrowing in found.items() if narrowing is not None}
+
+    def canary_states(self, now: float) -> dict[str, CanaryState]:
+        """Return by route what an operator sees of its canary, and of its alarm in ``enforce``."""
+        kept = {} if self._compiled is None else self._compiled.canaries
+        return {name: canary.state(now) for name, canary in kept.items()}
 
     def decide(self, facts: RequestFacts, now: float) -> Decision:
-        """Return the decision on one request.
+        """Return the decision on the head of one request.
 
         1. Size and form of the headers, cleaned (:func:`watchword.gate.hygiene.clean`).
         2. Method and path, readable in one way only (:func:`watchword.gate.paths.read_path`), and
            the same path by which the engine routes, below the path where it is mounted.
         3. The first route that matches; an API serves nothing that its table doesn't name.
         4. In mode ``off`` the request passes here, cleaned.
-        5. The token: there, verified (or remembered as verified), of no revoked instance.
-        6. The level that the token states, against the route's.
+        5. The token: there, verified (or remembered as verified), of no revoked instance, and bound
+           to the header that the policy names.
+        6. The level that the token states, and the app's version, against the route's.
+        7. The proof that the route asks for.
+        8. The body is the one that the proof covers.
+        9. The proof is new: of all copies of it exactly one passes.  Claimed only when the rest
+           holds, so that nobody spends a nonce without the key, nor with half of a body.
+        10. The instance's rate.  Last, so that a thief without the key can't spend the victim's.
+
+        Where 8 and 9 have to be waited for, the decision is ``pending`` and :meth:`conclude` ends it.
 
         What fails in 1 to 3 is refused whatever the mode: a request that two servers read in two
         ways has no route whose mode could apply, and passing it on "to watch" would hand the
-        choice of the route to its sender.  What fails in 5 and 6 is refused in ``enforce`` and
+        choice of the route to its sender.  What fails from 5 on is refused in ``enforce`` and
         reported in ``monitor``.
 
         :param now: seconds since 1970.
         """
-        cleaned = hygiene.clean(facts.headers)
+        method, raw_path, headers, query, routed_path, root_path = facts
+        cleaned = hygiene.clean(headers)
         if isinstance(cleaned, Refusal):
-            return _refuse(cleaned)
-        if len(facts.raw_path) > MAX_PATH_BYTES or len(facts.query) > MAX_QUERY_BYTES:
+            return refuse(cleaned)
+        if len(raw_path) > MAX_PATH_BYTES or len(query) > MAX_QUERY_BYTES:
             # Asked here, since what is resolved is remembered: a flood must not fill the memory.
-            return _refuse(_too_long(facts))
-        resolved = self._resolve(facts.method, facts.raw_path)
-        if isinstance(resolved, Refusal):
-            return _refuse(resolved)
-        route, rank, unchecked, decoded_path = resolved
-        if facts.routed_path not in (decoded_path, None) or (
-            facts.root_path and not _is_below(facts.root_path, decoded_path)
-        ):
-            return _refuse(_ROUTED_ELSEWHERE)
-        fields, token = cleaned
-        if unchecked:
-            return Decision(True, route.mode, route.name, (), None, fields)  # noqa: FBT003
+            return refuse(too_long(facts))
         try:
-            verdict = self._verdict(token, now)
-        except RefusedError as error:
-            refusals = error.refusals
+            compiled = self._current()
         except UnavailableError as error:
-            refusals = (Refusal(error.reason, error.detail),)
-        else:
-            fields += verdict.result_headers
-            if verdict.rank >= rank:
-                return Decision(True, route.mode, route.name, (), verdict.claims, fields)  # noqa: FBT003
-            return _judge(route, (_too_low(verdict, route),), verdict.claims, fields)
-        return _judge(route, refusals, None, fields)
+            return refuse(Refusal(error.reason, error.detail))
+        target = compiled.resolve(method, raw_path)
+        if isinstance(target, Refusal):
+            return refuse(target)
+        if routed_path not in (target.decoded_path, None) or (
+            root_path and not is_below(root_path, target.decoded_path)
+        ):
+            return refuse(_ROUTED_ELSEWHERE)
+        if target.unchecked:
+            route = target.route
+            return Decision(True, route.mode, route.name, (), None, cleaned.fields)  # noqa: FBT003
+        return self._check(facts, cleaned, compiled, target, now)
+
+    async def conclude(self, decision: Decision, digest: bytes | None, now: float) -> Decision:
+        """Settle what is pending, once the whole body is there; a final decision stays as it is.
+
+        :param digest: SHA-256 of the body that arrived, None where none was announced and none came.
+        :param now: seconds since 1970, when the body was complete.
+        """
+        pending = decision.pending
+        if pending is None:
+            return decision
+        try:
+            check_body(pending, digest, now, bodiless=decision.bodiless)
+            # A body may take its time: what ended meanwhile lets nobody in.
+            self._check_revoked(decision.claims)
+            await self._uses.finish(self._current(), pending, now)
+        except RefusedError as error:
+            return self.fail(decision, error.refusals[0])
+        except UnavailableError as error:
+            return self.fail(decision, Refusal(error.reason, error.detail))
+        return self._admit(decision, now)
+
+    def fail(self, decision: Decision, refusal: Refusal) -> Decision:
+        """Settle a pending decision by what was found wrong with the request, as its mode says.
+
+        The API isn't told who is there: whoever sends a stale, copied or broken proof isn't shown to
+        be that instance.
+        """
+        headers = [] if decision.enforced else unvouched(decision.headers)
+        return decision._replace(
+            allow=not decision.enforced, refusals=(refusal,), headers=headers, pending=None
+        )
 
     def reference(
         self, refusals: Sequence[Refusal], route: str, now: float, nonce: bytes
@@ -120,93 +199,168 @@ class Gate:
             return None
         return references.seal(refusals, route, now, key, nonce)
 
-    def _resolve_anew(self, method: str, raw_path: bytes) -> _Target | Refusal:
-        """Return the route and the decoded path (steps 2 and 3)."""
-        if not _METHOD.fullmatch(method):
-            return Refusal(Reason.REQUEST_MALFORMED, "expected a method in upper case")
-        segments = read_path(raw_path)
-        if isinstance(segments, Refusal):
-            return segments
-        route = find_route(self._table, method, segments)
-        if route is None:
-            return Refusal(
-                Reason.GATE_ROUTE_UNKNOWN, f"no route of {self.policy.api} matches the request"
-            )
-        slash = "/" if segments and raw_path.endswith(b"/") else ""
-        return _Target(
-            route=route,
-            rank=route.level.rank,
-            unchecked=route.mode is Mode.OFF,
-            decoded_path="/" + "/".join(segments) + slash,
-        )
+    def _current(self) -> CompiledPolicy:
+        """Return the policy of the state's generation; raise UnavailableError before the first one."""
+        # Read before the policy and the keys are: nothing is filed under a state newer than itself.
+        generation = self.state.generation
+        compiled = self._compiled
+        if compiled is None:
+            compiled = CompiledPolicy(generation, self.state.policy, None, self._narrowed)
+            self._compiled = compiled
+        elif compiled.generation != generation:
+            compiled = self._compiled = compiled.renewed(generation, self.state.policy)
+        return compiled
 
-    def _verdict(self, token: bytes | None, now: float) -> Verdict:
+    def _check(
+        self,
+        facts: RequestFacts,
+        cleaned: CleanHeaders,
+        compiled: CompiledPolicy,
+        target: Target,
+        now: float,
+    ) -> Decision:
+        """Carry out what comes after step 4."""
+        fields, token, _, plan, own = cleaned
+        claims, pending, nonce, bodiless = None, None, None, False
+        for at in () if target.bearer else own:
+            # Where a proof is asked for, its fields are the gate's.
+            del fields[at]
+        try:
+            verdict = self._verdict(token, compiled, now)
+            claims = verdict.claims
+            if compiled.binding_header is not None:
+                check_binding(claims.binding, compiled.binding_header, fields)
+            if verdict.rank < target.rank or target.route.minimum_versions:
+                refusal = check_standing(claims, target.route)
+                if refusal is not None:
+                    return self._turn_away(facts, cleaned, compiled, target, verdict, refusal, now)
+            if not target.bearer:
+                proof = self._verify_proof(facts, cleaned, compiled, target, verdict, now)
+                pending, nonce = self._uses.begin(
+                    compiled, verdict.session, proof, target.route.max_body, now
+                )
+                # DPoP covers no body, whether there is one or not.
+                bodiless = proof.body_digest is None and plan.proof[2] < 0
+        except RefusedError as error:
+            if error.reason is Reason.PROOF_NONCE:
+                nonce = self._uses.nonce(now)
+            return judge(target, error.refusals, claims, fields, nonce)
+        except UnavailableError as error:
+            return judge(target, (Refusal(error.reason, error.detail),), claims, fields, nonce)
+        fields += verdict.result_headers
+        if target.watch is not None and target.route.name not in verdict.seen:
+            verdict.seen.add(target.route.name)
+            self._count(target, claims, (), now)
+        route, limiter = target.route, compiled.limiter
+        if pending is None and limiter is not None:
+            wait = limiter.take(claims.subject, now)
+            if wait:
+                late = judge(target, (too_many(wait),), claims, fields, nonce)
+                return late._replace(retry_after=math.ceil(wait))
+        final = pending is None
+        enforced = final or target.enforces(claims)
+        outcome = (final, route.mode, route.name, (), claims, fields, pending, enforced)
+        # Half the cost of the class's own constructor, for what is made with each request.
+        return tuple.__new__(Decision, (*outcome, bodiless, None, nonce))
+
+    def _verdict(self, token: bytes | None, compiled: CompiledPolicy, now: float) -> Verdict:
         """Return the verdict on the token (step 5).
 
         :raises RefusedError: with the token's reason.
         :raises UnavailableError: while the gate knows no keys.
         """
-        # Read before the keys are: a verdict is never filed under a state newer than its keys.
-        generation = self.state.generation
         if token is None:
             raise RefusedError.because(Reason.TOKEN_MISSING, "expected the header Watchword-Token")
+        generation = compiled.generation
         verdict = self._verdicts.find(token, generation, now)
         if verdict is None:
             verified = verify_for_cache(
-                token.decode("latin-1"), self.policy.expectation, self.state, now
+                token.decode("latin-1"), compiled.policy.expectation, self.state, now
             )
             verdict = verdict_of(verified, generation)
             self._verdicts.keep(token, verdict)
         if self.state.is_revoked(verdict.claims.subject):
-            raise RefusedError.because(
-                Reason.TOKEN_INSTANCE_REVOKED, "the instance was revoked by an operator"
-            )
+            raise RefusedError((_REVOKED,))
         return verdict
 
+    def _verify_proof(
+        self,
+        facts: RequestFacts,
+        cleaned: CleanHeaders,
+        compiled: CompiledPolicy,
+        target: Target,
+        verdict: Verdict,
+        now: float,
+    ) -> VerifiedProof:
+        """Return the proof that the route asks for, its signature verified (step 7).
 
-def _too_long(facts: RequestFacts) -> Refusal:
-    return Refusal(
-        Reason.REQUEST_HEADERS_TOO_LARGE,
-        f"got a path of {len(facts.raw_path)} and a query of {len(facts.query)} bytes, expected "
-        f"at most {MAX_PATH_BYTES} and {MAX_QUERY_BYTES}",
-    )
+        :raises RefusedError: with the proof's reason.
+        """
+        keys = verdict.keys
+        if keys is None:
+            assert cleaned.token is not None
+            keys = verdict.make_keys(self.state.secret(verdict.claims.epoch), cleaned.token)
+        if target.session:
+            check_epoch(verdict, now)
+        return verify_proof(facts, cleaned, target, keys, compiled, now)
 
+    def _turn_away(
+        self,
+        facts: RequestFacts,
+        cleaned: CleanHeaders,
+        compiled: CompiledPolicy,
+        target: Target,
+        verdict: Verdict,
+        refusal: Refusal,
+        now: float,
+    ) -> Decision:
+        """Refuse an instance for its level or version, or let it pass and report (step 6).
 
-def _is_below(root_path: str, path: str) -> bool:
-    """Tell whether a path lies where the application is mounted.
+        Where a proof is asked for, the API isn't told who is there, since the proof isn't settled; the
+        canary counts those whose signature holds.
+        """
+        claims, fields = verdict.claims, cleaned.fields
+        if target.bearer:
+            fields += verdict.result_headers
+        # Asked first: the refusal that exceeds the budget is still one of the canary.
+        decision = judge(target, (refusal,), claims, fields, None)
+        if target.watch is not None:
+            try:
+                if not target.bearer:
+                    self._verify_proof(facts, cleaned, compiled, target, verdict, now)
+            except (RefusedError, UnavailableError):
+                return decision
+            self._count(target, claims, decision.refusals, now)
+        return decision
 
-    Frameworks take the mount's path away where it stands in front, and route by the whole path
-    where it doesn't: outside of the mount each resource would have a second name.
-    """
-    return path == root_path or path.startswith(f"{root_path}/")
+    def _count(
+        self, target: Target, claims: TokenClaims, refusals: Sequence[Refusal], now: float
+    ) -> None:
+        """Count an instance in the route's canary, and tell when its budget is exceeded."""
+        watch = target.watch
+        if (
+            watch is not None
+            and watch.record(claims, refusals, now)
+            and self._on_narrowed is not None
+        ):
+            self._on_narrowed(target.route.name, watch.state(now))
 
+    def _check_revoked(self, claims: TokenClaims | None) -> None:
+        if claims is None or self.state.is_revoked(claims.subject):
+            raise RefusedError((_REVOKED,))
 
-def _too_low(verdict: Verdict, route: Route) -> Refusal:
-    return Refusal(
-        Reason.GATE_LEVEL, f"got {verdict.claims.level.value}, expected {route.level.value}"
-    )
-
-
-def _judge(
-    route: Route,
-    refusals: tuple[Refusal, ...],
-    claims: TokenClaims | None,
-    fields: list[tuple[bytes, bytes]],
-) -> Decision:
-    """Refuse, or let pass and report, as the route's mode says."""
-    allow = route.mode is Mode.MONITOR
-    return Decision(
-        allow=allow,
-        mode=route.mode,
-        route=route.name,
-        refusals=refusals,
-        claims=claims,
-        headers=fields if allow else [],
-    )
-
-
-def _refuse(refusal: Refusal) -> Decision:
-    """Refuse what has no route, and so no mode."""
-    return Decision(
-        allow=False, mode=Mode.ENFORCE, route="", refusals=(refusal,), claims=None, headers=[]
-    )
+    def _admit(self, decision: Decision, now: float) -> Decision:
+        """Carry out step 10 on a request that had to wait."""
+        limiter = None if self._compiled is None else self._compiled.limiter
+        decision = decision._replace(allow=True, pending=None)
+        if limiter is None or decision.claims is None:
+            return decision
+        wait = limiter.take(decision.claims.subject, now)
+        if not wait:
+            return decision
+        return decision._replace(
+            allow=not decision.enforced,
+            refusals=(too_many(wait),),
+            headers=[] if decision.enforced else decision.headers,
+            retry_after=math.ceil(wait),
+        )

@@ -5,21 +5,28 @@ within the span of time that the verification stated.  Whether the instance was 
 for the caller, who asks on every request.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 from watchword.gate.interface import RESULT_HEADERS
 from watchword.tokens.interface import TokenClaims, VerifiedToken
+from watchword.tokens.proofs.interface import GateSecret, ProofKeys
+from watchword.tokens.proofs.keys import proof_keys
 
 MAX_VERDICTS = 20_000
 """Most verdicts that are kept: about 40 MB with tokens of the longest kind."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """Hold a verified token, and what the API is told about it.
 
     :param generation: of the gate's state in which it was verified.
     :param result_headers: the verified headers for the API.
+    :ivar keys: what proofs of the token are verified with, once one was asked for.
+    :ivar seen: names of the routes whose canary has counted the instance.
+    :ivar session: the token's ``sid`` and a zero, with which tags of replay begin.
+    :ivar session_until: seconds since 1970 from which on the epoch of ``keys`` proves nothing.
     """
 
     claims: TokenClaims
@@ -28,6 +35,28 @@ class Verdict:
     valid_until: float
     rank: int
     result_headers: tuple[tuple[bytes, bytes], ...]
+    keys: ProofKeys | None = None
+    session_until: float = -math.inf
+    session: bytes = b""
+    seen: set[str] = field(default_factory=set)
+
+    def make_keys(self, secret: GateSecret | None, token: bytes) -> ProofKeys:
+        """Make the keys of the token's proofs, and remember them.
+
+        They hold as long as the verdict: a secret that is withdrawn is another generation.
+
+        :param secret: the audience's of the token's epoch, None where the gate doesn't hold it.
+        :param token: which this is the verdict on.
+        :raises RefusedError: as :func:`watchword.tokens.proofs.keys.proof_keys`.
+        """
+        if secret is not None:
+            until = secret.verify_until
+            self.session_until = math.inf if until is None else until
+        keys = proof_keys(self.claims, secret, token)
+        self.session = keys.session_id + b"\0"
+        # Last, so that another thread finds them together with their end.
+        self.keys = keys
+        return keys
 
 
 def verdict_of(token: VerifiedToken, generation: int) -> Verdict:

@@ -3,7 +3,8 @@
 import math
 from typing import Final
 
-from cryptography.hazmat.primitives import hashes
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes, hpke
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -11,6 +12,8 @@ from watchword.encoding import base64url
 
 MIN_SEED_BYTES: Final = 16
 """Fewest bytes of a seed: below that its keys could be guessed."""
+
+_SEALING: Final = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_128_GCM)
 
 _SALT: Final = b"watchword/lab/v1"
 _EXTRA_BYTES: Final = 8
@@ -108,3 +111,22 @@ def public_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
         "x": base64url.encode(numbers.x.to_bytes(32, "big")),
         "y": base64url.encode(numbers.y.to_bytes(32, "big")),
     }
+
+
+def sign_message(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
+    """Return ECDSA-SHA256 over a message, DER, as iOS and Android return it.
+
+    Deterministic (RFC 6979), so that a run can be repeated to the byte.
+    """
+    return key.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+
+
+def open_sealed(key: ec.EllipticCurvePrivateKey, info: bytes, sealed: bytes) -> bytes:
+    """Return what was sealed to a P-256 key (HPKE, RFC 9180: base mode, one shot).
+
+    :raises ValueError: if it was sealed to another key or with another info, or was changed.
+    """
+    try:
+        return _SEALING.decrypt(sealed, key, info)
+    except InvalidTag:
+        raise ValueError("got something that wasn't sealed to this key with this info") from None

@@ -3,15 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
-
 from watchword.encoding import strict_json
 from watchword.ports import Signer, VerificationKey, VerificationKeys
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens import strict_jws
+from watchword.tokens import es256, strict_jws
 from watchword.tokens.claims import claims_from_json, claims_to_json
 from watchword.tokens.interface import (
     MAX_TOKEN_BYTES,
@@ -80,11 +75,7 @@ def verify_for_cache(
 
 
 def _check_signature(jws: strict_jws.UnverifiedJws, key: VerificationKey) -> None:
-    half = strict_jws.SIGNATURE_BYTES // 2
-    r, s = int.from_bytes(jws.signature[:half]), int.from_bytes(jws.signature[half:])
-    try:
-        key.key.verify(encode_dss_signature(r, s), jws.signing_input, ECDSA(SHA256()))
-    except InvalidSignature:
+    if not es256.is_signed_by(key.key, jws.signature, jws.signing_input):
         _refuse(Reason.TOKEN_SIGNATURE, "expected a signature by the key that the token names")
 
 

@@ -13,13 +13,14 @@ from typing import NoReturn
 from watchword.encoding import base64url, strict_json
 from watchword.ports import Signer
 from watchword.reasons import MalformedError, Reason
+from watchword.tokens import es256
 from watchword.tokens.interface import MAX_TOKEN_BYTES
 
 ALGORITHM = "ES256"
 """The one algorithm; it is never taken from the token (RFC 8725 section 3.1)."""
 
-SIGNATURE_BYTES = 64
-"""Bytes of an ES256 signature: r and s, 32 each (RFC 7518 section 3.4)."""
+SIGNATURE_BYTES = es256.SIGNATURE_BYTES
+"""Bytes of a signature."""
 
 MAX_KID_CHARACTERS = 64
 """Most characters of a key id; ours are thumbprints of 43."""
@@ -42,10 +43,10 @@ class UnverifiedJws:
     signature: bytes
 
 
-def parse(untrusted: str, typ: str) -> UnverifiedJws:
+def parse(untrusted: str, typ: str, limit: int = MAX_TOKEN_BYTES) -> UnverifiedJws:
     """Return the parts of a compact JWS.
 
-    1. ASCII only, at most :data:`MAX_TOKEN_BYTES` characters, exactly three segments.
+    1. ASCII only, at most ``limit`` characters, exactly three segments.
     2. Each segment is canonical base64url without padding (RFC 7515 section 2).
     3. The header is strict JSON with exactly ``alg``, ``kid`` and ``typ``, all strings, where
        ``alg`` is ES256 and ``typ`` the expected one (RFC 8725 sections 3.1 and 3.11).
@@ -55,14 +56,14 @@ def parse(untrusted: str, typ: str) -> UnverifiedJws:
 
     :raises MalformedError: with ``token.malformed``.
     """
-    if len(untrusted) > MAX_TOKEN_BYTES:
-        _refuse(f"got {len(untrusted)} characters, expected at most {MAX_TOKEN_BYTES}")
+    if len(untrusted) > limit:
+        _refuse(f"got {len(untrusted)} characters, expected at most {limit}")
     if not untrusted.isascii():
         _refuse("got characters outside of ASCII")
     segments = untrusted.split(".")
     if len(segments) != _SEGMENTS:
         _refuse(f"got {len(segments)} segments, expected {_SEGMENTS}")
-    header, payload, signature = (_decode(segment) for segment in segments)
+    header, payload, signature = (_decode(segment, limit) for segment in segments)
     kid = _read_header(header, typ)
     if len(signature) != SIGNATURE_BYTES:
         _refuse(f"got a signature of {len(signature)} bytes, expected {SIGNATURE_BYTES}")
@@ -71,14 +72,18 @@ def parse(untrusted: str, typ: str) -> UnverifiedJws:
 
 def assemble(payload: bytes, typ: str, signer: Signer) -> str:
     """Sign a payload and return the compact JWS."""
-    header = strict_json.dumps({"alg": ALGORITHM, "kid": signer.kid, "typ": typ})
-    signing_input = f"{base64url.encode(header)}.{base64url.encode(payload)}"
+    signing_input = f"{header_segment(signer.kid, typ)}.{base64url.encode(payload)}"
     return f"{signing_input}.{base64url.encode(signer.sign(signing_input.encode('ascii')))}"
 
 
-def _decode(segment: str) -> bytes:
+def header_segment(kid: str, typ: str) -> str:
+    """Return the first segment of every JWS that a key signs as one type."""
+    return base64url.encode(strict_json.dumps({"alg": ALGORITHM, "kid": kid, "typ": typ}))
+
+
+def _decode(segment: str, limit: int) -> bytes:
     try:
-        return base64url.decode(segment, MAX_TOKEN_BYTES)
+        return base64url.decode(segment, limit)
     except MalformedError as error:
         _refuse(error.detail)
 

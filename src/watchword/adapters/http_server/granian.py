@@ -59,12 +59,15 @@ class HttpServer:
         port: int = 0,
         uds: Path | None = None,
         websockets: bool = False,
+        tls: tuple[Path, Path, Path] | None = None,
     ) -> None:
         """Prepare to listen at ``host`` and ``port``, or at the Unix socket ``uds``.
 
         :param port: 0 takes a free one; :attr:`port` tells which after :meth:`start`.
         :param uds: is made with mode 0600, so that only this user can connect.
         :param websockets: whether handshakes reach the application as ``websocket`` scopes.
+        :param tls: certificate, its key, and the CA of those who may connect, all PEM; None for
+            plain HTTP.
         """
         self._app = app
         self._host = host
@@ -72,6 +75,7 @@ class HttpServer:
         self._uds = uds
         self._socket_path: SocketPath | None = None
         self._websockets = websockets
+        self._tls = tls
         self._server: Any = None
         self._task: asyncio.Task[None] | None = None
         self._holder: socket.socket | None = None
@@ -96,6 +100,7 @@ class HttpServer:
             raise
 
     async def _start_granian(self) -> None:
+        certificate, key, client_ca = self._tls or (None, None, None)
         self._server = Server(
             self._app,
             address=self._host,
@@ -107,6 +112,10 @@ class HttpServer:
             websockets=self._websockets,
             backlog=BACKLOG,
             log_enabled=False,
+            ssl_cert=certificate,
+            ssl_key=key,
+            ssl_ca=client_ca,
+            ssl_client_verify=self._tls is not None,
         )
         self._server.uds_permissions = _SOCKET_MODE
         if self._socket_path is not None:

@@ -1,67 +1,38 @@
 """Keep the key ring in one file of the state directory, made on the first start."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from watchword.adapters.keyring import gate_epochs
+from watchword.adapters.keyring.gate_epochs import GateEpoch, reference_key, verdict_key
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     locked_directory,
     read_private,
     write_private,
 )
+from watchword.adapters.keyring.ring import (
+    Ring,
+    first_ring,
+    from_bytes,
+    to_bytes,
+    upgraded,
+)
 from watchword.adapters.keyring.token_keys import (
     KeyState,
     TokenKey,
-    find_key,
-    key_from_json,
-    key_to_json,
-    new_key,
     pruned,
     require_room,
     rotated,
     withdrawn,
 )
-from watchword.encoding import base64url, strict_json
 from watchword.ports import Entropy
-from watchword.reasons import RefusedError
 from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.proofs.interface import GateSecret
+from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Environment
-
-SECRET_BYTES: Final = 32
-"""Bytes of each symmetric key: as many as the output of HMAC-SHA256 (RFC 2104 section 3)."""
-
-_MAX_RING_BYTES: Final = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """Hold one reading of the file.
-
-    :param environment: the world that the state directory was made for, and stays in.
-    :param challenge_key: makes and checks challenges.
-    :param pairwise_key: makes subjects; it must never change, or every instance gets new ones.
-    :param reference_key: seals the references of refusals; gates hold it too.
-    """
-
-    environment: Environment
-    token_keys: tuple[TokenKey, ...]
-    challenge_key: bytes = field(repr=False)
-    pairwise_key: bytes = field(repr=False)
-    reference_key: bytes = field(repr=False)
-
-    def in_state(self, state: KeyState) -> TokenKey:
-        """Return the only key in this state (``prepared`` or ``active``)."""
-        (found,) = (key for key in self.token_keys if key.state is state)
-        return found
-
-    def find(self, kid: str) -> TokenKey:
-        """Return the token key with this id.
-
-        :raises RefusedError: ``key.unknown`` when there is none.
-        """
-        return find_key(self.token_keys, kid)
 
 
 class FileKeyRing:
@@ -71,6 +42,8 @@ class FileKeyRing:
         self, path: Path, *, environment: Environment, grace: float, now: float, entropy: Entropy
     ) -> None:
         """Read the file, or make it with fresh keys if it isn't there.
+
+        A file of an earlier version is brought up to date: it keeps every key that it has.
 
         :param environment: is written into a new file and must be that of an old one: a lab's
             instances, vouched for by nobody, would otherwise be found enrolled in production.
@@ -82,12 +55,14 @@ class FileKeyRing:
         self._path = path
         self._environment = environment
         self._grace = grace
+        self._entropy = entropy
         self._stamp: tuple[int, int, int] | None = None
         with locked_directory(path.parent):
-            if read_private(path) is None:
-                secrets = (entropy.token_bytes(SECRET_BYTES) for _ in range(3))
-                keys = (replace(new_key(now), state=KeyState.ACTIVE), new_key(now))
-                write_private(path, _to_bytes(Ring(environment, keys, *secrets)))
+            data = read_private(path)
+            if data is None:
+                write_private(path, to_bytes(first_ring(environment, now, entropy)))
+            else:
+                self._upgrade(data, now)
             self._ring = self._load()
 
     @property
@@ -136,6 +111,45 @@ class FileKeyRing:
         self._change(lambda keys: withdrawn(pruned(keys, now), kid, now))
         return self.signer()
 
+    def gate_secret(self, audience: str) -> GateSecret:
+        """Return the secret from which session keys of new tokens for this audience come."""
+        return self._ring.epoch_in_state(KeyState.ACTIVE).secret_for(audience)
+
+    def gate_secrets(self, audience: str, now: float) -> tuple[GateSecret, ...]:
+        """Return what a gate of this audience must hold: prepared, active, and living retired ones."""
+        living = gate_epochs.living(self._ring.gate_epochs, now)
+        return tuple(epoch.secret_for(audience) for epoch in living)
+
+    def rotate_gate_secrets(self, now: float) -> GateEpoch:
+        """Let the prepared epoch take over and prepare a new one; return the active epoch.
+
+        :raises UnavailableError: when there are too many epochs whose tokens still live.
+        """
+        return self._change_epochs(
+            lambda epochs: gate_epochs.rotated(epochs, now, self._grace, self._entropy)
+        )
+
+    def retire_gate_secret(self, name: str, now: float) -> GateEpoch:
+        """Withdraw all trust from one epoch at once; return the active one.
+
+        :raises RefusedError: ``key.unknown`` when there is none of that name.
+        """
+        return self._change_epochs(
+            lambda epochs: gate_epochs.withdrawn(epochs, name, now, self._entropy)
+        )
+
+    def bundle_signer(self) -> TokenKey:
+        """Return the key that signs gate bundles, and nothing else."""
+        return self._ring.bundle_key
+
+    def verdict_signer(self, audience: str) -> SigningKey:
+        """Return the key that signs verdicts for the API with this audience."""
+        return verdict_key(self._ring.verdict_master, audience)
+
+    def reference_key(self, audience: str) -> bytes:
+        """Return the key that seals references at the gates of this audience."""
+        return reference_key(self._ring.reference_key, audience)
+
     def jwks(self, now: float) -> dict[str, Any]:
         """Return the JWK Set (RFC 7517 section 5): every key whose tokens may be accepted."""
         return {
@@ -147,25 +161,41 @@ class FileKeyRing:
         }
 
     def _change(self, change: Callable[[tuple[TokenKey, ...]], tuple[TokenKey, ...]]) -> None:
+        self._change_ring(lambda ring: replace(ring, token_keys=change(ring.token_keys)))
+
+    def _change_epochs(
+        self, change: Callable[[tuple[GateEpoch, ...]], tuple[GateEpoch, ...]]
+    ) -> GateEpoch:
+        self._change_ring(lambda ring: replace(ring, gate_epochs=change(ring.gate_epochs)))
+        return self._ring.epoch_in_state(KeyState.ACTIVE)
+
+    def _change_ring(self, change: Callable[[Ring], Ring]) -> None:
         with locked_directory(self._path.parent):
-            ring = self._load()
-            ring = replace(ring, token_keys=change(ring.token_keys))
-            write_private(self._path, _to_bytes(ring))
+            write_private(self._path, to_bytes(change(self._load())))
             self._ring = self._load()
+
+    def _upgrade(self, data: bytes, now: float) -> None:
+        ring = upgraded(data, self._path, now, self._entropy)
+        if ring is not None:
+            self._require_environment(ring)
+            write_private(self._path, to_bytes(ring))
 
     def _load(self) -> Ring:
         stamp = self._file_stamp()
         data = read_private(self._path)
         if data is None:
             raise PrivateFileError(f"{self._path}: the key ring is gone; restore it from a backup")
-        ring = _from_bytes(data, self._path)
+        ring = from_bytes(data, self._path)
+        self._require_environment(ring)
+        self._stamp = stamp
+        return ring
+
+    def _require_environment(self, ring: Ring) -> None:
         if ring.environment is not self._environment:
             raise PrivateFileError(
                 f"{self._path.parent}: got a state directory of a {ring.environment.value}, "
                 f"expected one of {self._environment.value}: name another service.state"
             )
-        self._stamp = stamp
-        return ring
 
     def _file_stamp(self) -> tuple[int, int, int] | None:
         try:
@@ -173,45 +203,3 @@ class FileKeyRing:
         except OSError:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size
-
-
-def _to_bytes(ring: Ring) -> bytes:
-    return strict_json.dumps(
-        {
-            "v": 1,
-            "environment": ring.environment.value,
-            "token_keys": [key_to_json(key) for key in ring.token_keys],
-            "challenge_key": base64url.encode(ring.challenge_key),
-            "pairwise_key": base64url.encode(ring.pairwise_key),
-            "reference_key": base64url.encode(ring.reference_key),
-        }
-    )
-
-
-def _from_bytes(data: bytes, path: Path) -> Ring:
-    try:
-        members = strict_json.loads(data, _MAX_RING_BYTES)
-        if members["v"] != 1:
-            raise PrivateFileError(f"{path}: expected version 1; a newer Watchword made it?")
-        ring = Ring(
-            Environment(members["environment"]),
-            tuple(key_from_json(entry) for entry in members["token_keys"]),
-            _secret(members, "challenge_key"),
-            _secret(members, "pairwise_key"),
-            _secret(members, "reference_key"),
-        )
-        ring.in_state(KeyState.ACTIVE)
-        ring.in_state(KeyState.PREPARED)
-    except (RefusedError, ValueError, KeyError, TypeError) as error:
-        # Only the class is told: the text of some errors quotes what they read, which are keys.
-        raise PrivateFileError(
-            f"{path}: the key ring is damaged ({type(error).__name__}); restore it from a backup"
-        ) from None
-    return ring
-
-
-def _secret(members: Mapping[str, Any], name: str) -> bytes:
-    secret = base64url.decode(members[name])
-    if len(secret) != SECRET_BYTES:
-        raise ValueError("a secret has the wrong length")
-    return secret

@@ -58,7 +58,10 @@ def write_private(path: Path, data: bytes) -> None:
     """
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        # What is there already was left by a killed process, or put there by somebody who would
+        # read what is written into it: a file keeps its mode and its owner.
+        new.unlink(missing_ok=True)
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()

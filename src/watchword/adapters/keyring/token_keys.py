@@ -11,20 +11,18 @@ from enum import StrEnum
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
-    ECDSA,
     SECP256R1,
     EllipticCurvePrivateKey,
     EllipticCurvePublicKey,
     derive_private_key,
     generate_private_key,
 )
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from watchword.encoding import base64url
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.tokens.jwk import jwk_from_public_key, thumbprint
+from watchword.tokens.signing_key import sign
 
 KEEP_RETIRED_SECONDS: Final = 24 * 3600
 """How long a key is kept after its last token expired: so long a gate can tell a retired key
@@ -70,8 +68,7 @@ class TokenKey:
 
     def sign(self, message: bytes) -> bytes:
         """See :meth:`watchword.ports.Signer.sign`."""
-        r, s = decode_dss_signature(self.private.sign(message, ECDSA(SHA256())))
-        return r.to_bytes(_COORDINATE_BYTES, "big") + s.to_bytes(_COORDINATE_BYTES, "big")
+        return sign(self.private, message)
 
 
 def new_key(now: float) -> TokenKey:

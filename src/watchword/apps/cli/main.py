@@ -4,18 +4,15 @@ A new command is one file under ``commands/`` and one line in :data:`COMMANDS`; 
 only when it is called, so that ``watchword --help`` stays quick.
 """
 
-import importlib
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
 from watchword import __version__
 from watchword.apps.cli.console import fail
+from watchword.apps.cli.lazy import LazyGroup, ReaderGoneError
 from watchword.reasons import WatchwordError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -26,6 +23,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lab": ("watchword.apps.cli.commands.lab", "Simulated phones that send real requests."),
     "verify": ("watchword.apps.cli.commands.verify", "Verify attestation evidence offline."),
     "policy": ("watchword.apps.cli.commands.policy", "Show, test and compare appraisal policies."),
+    "gate": ("watchword.apps.cli.commands.gate", "Configure and feed gates beside the service."),
+    "conformance": (
+        "watchword.apps.cli.commands.conformance",
+        "Hold a gate to the conformance corpus.",
+    ),
     "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),
     "explain": ("watchword.apps.cli.commands.explain", "Say why a request was refused."),
     "keys": ("watchword.apps.cli.commands.keys", "List and rotate the token keys."),
@@ -35,59 +37,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Name of each command: (module with a ``command``, the line that ``--help`` shows)."""
 
 
-class ReaderGoneError(Exception):
-    """Say that whoever read our output went away (``watchword ... | head``)."""
-
-
-@contextmanager
-def _telling_who_is_gone() -> Iterator[None]:
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise ReaderGoneError from None
-
-
-class LazyGroup(click.Group):
-    """Import a command only when it is called."""
-
-    # Click ends the process with code 1 where nobody reads on; both of its steps print.
-
-    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        """Read the command line, and print what ``--help`` asks for.
-
-        :raises ReaderGoneError: in place of the error that click would end the process for.
-        """
-        with _telling_who_is_gone():
-            return super().make_context(*arguments, **options)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command.
-
-        :raises ReaderGoneError: as above.
-        """
-        with _telling_who_is_gone():
-            return super().invoke(ctx)
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Return the names in the order of the registry."""
-        return list(COMMANDS)
-
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        return command
-
-    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
-
-
 @click.group(
     cls=LazyGroup,
+    registry=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Try it: watchword demo",
 )

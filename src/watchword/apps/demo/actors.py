@@ -13,7 +13,7 @@ from watchword.apps.demo.clinic import API_KEY
 from watchword.apps.demo.stage import APP_VERSION, BUNDLE_ID, PACKAGE, SIGNING_DIGEST, TEAM_ID
 from watchword.apps.operator_client import OperatorClient
 from watchword.apps.settings import Settings
-from watchword.client import ServiceRefusedError, WatchwordAuth, WatchwordClient
+from watchword.client import Proofs, ServiceRefusedError, WatchwordAuth, WatchwordClient
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,
@@ -26,6 +26,9 @@ from watchword.ports import Clock
 from watchword.vocabulary import Platform
 
 TIMEOUT_SECONDS = 5.0
+
+_PROOFS = Proofs(device=["/v1/payments/**"])
+"""What the app knows of the routes; every other request carries a session proof."""
 
 
 @dataclass(slots=True)
@@ -47,6 +50,10 @@ class Wire:
     def post(self, url: str, body: Mapping[str, Any]) -> Outcome:
         """Send JSON to the service, as a script that replays what it recorded."""
         return self.outcome(self.http.post(url, json=dict(body)))
+
+    def send(self, request: httpx.Request) -> Outcome:
+        """Send a request that was caught, as it is."""
+        return self.outcome(self.http.send(request))
 
     def outcome(self, response: httpx.Response) -> Outcome:
         """Return how it ended; the reason comes from the operator, by the opaque reference."""
@@ -101,6 +108,25 @@ class Handset:
         """Read one URL as the app does during a roll-out: without a token if there is none."""
         auth = WatchwordAuth(self.client, audience, or_without=True)
         return self.wire.outcome(self.wire.http.get(url, headers={"x-api-key": API_KEY}, auth=auth))
+
+    def write(self, url: str, audience: str, body: bytes) -> tuple[Outcome, httpx.Request]:
+        """Send a body as the app does, with token and proof.
+
+        :returns: how it ended, and the request as it went out: what an interceptor holds afterwards.
+        """
+        auth = WatchwordAuth(self.client, audience, proof=_PROOFS)
+        response = self.wire.http.send(self._request(url, body), auth=auth)
+        return self.wire.outcome(response), response.request
+
+    def held_up(self, url: str, audience: str, body: bytes) -> httpx.Request:
+        """Return what the app would send, never sent: an interceptor holds it up."""
+        request = self._request(url, body)
+        next(WatchwordAuth(self.client, audience, proof=_PROOFS).sync_auth_flow(request))
+        return request
+
+    def _request(self, url: str, body: bytes) -> httpx.Request:
+        headers = {"x-api-key": API_KEY, "content-type": "application/json"}
+        return self.wire.http.build_request("POST", url, content=body, headers=headers)
 
     def recorded(self, path: str) -> dict[str, Any]:
         """Return the last body that the app sent to this path of the service."""

@@ -42,6 +42,8 @@ apis:
     upstream: http://127.0.0.1:{upstream}
     routes:
       - {{path: /health, mode: off}}
+      - {{path: /v1/records/**, level: hardware, proof: session, mode: {mode}}}
+      - {{path: /v1/payments/**, level: hardware, proof: device, mode: {mode}}}
       - {{path: /**, level: hardware, mode: {mode}}}
   billing:
     audience: https://billing.clinic.example

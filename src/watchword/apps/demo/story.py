@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from watchword.adapters.lab_store import load_or_create
-from watchword.apps.demo import attacks
+from watchword.apps.demo import attacks, thefts
 from watchword.apps.demo.actors import Handset, PhoneShop, Wire
 from watchword.apps.demo.acts import Act, Outcome
 from watchword.apps.demo.clinic import RECORDS
@@ -20,6 +20,7 @@ MONITOR: Final = "Watchword in front, mode monitor: no request is refused, all i
 ENFORCE: Final = "Mode enforce: the script gets nothing, genuine phones notice nothing"
 PHONES: Final = "Phones that can't be trusted"
 REPLAY: Final = "What was recorded can't be used again"
+THEFT: Final = "A stolen token, on routes that ask for a proof: session or device"
 ENDINGS: Final = "Tokens end, instances can be revoked"
 
 _BAD_PHONES: Final = (
@@ -29,6 +30,9 @@ _BAD_PHONES: Final = (
     ("wrong-app-iphone", "policy.app_id"),
 )
 _SERVED: Final = "served 200"
+_PAY: Final = "/v1/payments/7"
+_PAYMENT: Final = b'{"sum": 40, "to": "DE89"}'
+_BENT_PAYMENT: Final = b'{"sum": 99, "to": "AT61"}'
 _TOKEN_LIFE_AND_LEEWAY: Final = 331
 """Seconds after which a token of five minutes is refused, clocks being allowed 30 s."""
 
@@ -52,6 +56,7 @@ class Story:
             self._enforce(shop.wire, iphone, android)
             self._bad_phones(shop)
             self._replays(shop.wire, iphone)
+            self._theft(shop.wire, android)
             self._endings(shop.wire, iphone, android)
 
     def _act(self, chapter: str, actor: str, act: str, expected: str, got: Outcome) -> None:
@@ -68,7 +73,10 @@ class Story:
         return PhoneShop(settings, authorities, self.stage.clock, wire, self._closing)
 
     def _patient(self, api: str = "clinic") -> str:
-        return f"http://{self.stage.settings.apis[api].listen}/v1/patients/7"
+        return self._url("/v1/patients/7", api)
+
+    def _url(self, path: str, api: str = "clinic") -> str:
+        return f"http://{self.stage.settings.apis[api].listen}{path}"
 
     def _audience(self, api: str = "clinic") -> str:
         return self.stage.settings.apis[api].audience
@@ -127,6 +135,35 @@ class Story:
         got = attacks.replay_under_new_challenge(wire, service, iphone)
         act = "replays it with a new challenge"
         self._act(REPLAY, "script", act, "refused 403: attestation.binding", got)
+
+    def _theft(self, wire: Wire, phone: Handset) -> None:
+        audience, records, pay = self._audience(), self._url("/v1/records/7"), self._url(_PAY)
+        thief = thefts.Forger(self.stage.clock, self.stage.entropy)
+
+        def act(actor: str, what: str, expected: str, got: Outcome) -> None:
+            self._act(THEFT, actor, what, expected, got)
+
+        got, recorded = phone.write(records, audience, _PAYMENT)
+        act("genuine Android", "writes a record, session proof", _SERVED, got)
+        got, _ = phone.write(pay, audience, _PAYMENT)
+        act("genuine Android", "pays, signed by its hardware", _SERVED, got)
+        stolen = phone.client.credential(audience)
+        missing = "refused 401: proof.missing"
+        for url, what in ((records, "writes a record, token alone"), (pay, "pays, token alone")):
+            got = wire.send(thefts.with_token_alone(url, stolen.token, _PAYMENT))
+            act("token thief", what, missing, got)
+        got = wire.send(thefts.again(recorded))
+        act("token thief", "sends a recorded request again", "refused 401: proof.replayed", got)
+        held_up = phone.held_up(pay, audience, _PAYMENT)
+        got = wire.send(thefts.again(held_up, _BENT_PAYMENT))
+        act("man in the middle", "changes the sum of a payment", "refused 401: proof.body", got)
+        got = wire.send(thief.by_own_key(pay, stolen.token, _PAYMENT))
+        act("token thief", "signs a payment by his own key", "refused 401: proof.key", got)
+        got = wire.send(thief.by_session_key(pay, stolen, _PAYMENT))
+        what = "pays, has stolen its session key"
+        act("token thief", what, "refused 401: proof.algorithm", got)
+        got = Outcome(f"served {len(self.stage.clinic.written)} of 8")
+        act("clinic API", "counts what reached it", "served 2 of 8", got)
 
     def _endings(self, wire: Wire, iphone: Handset, android: Handset) -> None:
         service = self.stage.settings.service.issuer

@@ -38,8 +38,8 @@ class LiveView:
             self._chapter = act.chapter
             self._console.print()
             self._console.print(Text(act.chapter, style="bold cyan"))
-        line = Text(" ")
-        line.append("ok  " if act.ok else "FAIL", style="green" if act.ok else "bold red")
+        line = Text()
+        line.append(" ok  " if act.ok else "FAIL ", style="green" if act.ok else "bold red")
         line.append(f"{act.actor:<{ACTOR_WIDTH}}", style="bold")
         line.append(f"{act.act:<{ACT_WIDTH}}  ")
         bad = act.got.what.startswith(("refused", "served 0"))

@@ -9,6 +9,9 @@ from watchword.reasons import Reason, Refusal
 INTERNAL = render((Refusal(Reason.GATE_INTERNAL),), ref=None, reveal=False)
 """The answer when the gate itself failed; made beforehand, so that it can't fail too."""
 
+INCOMPLETE = render((Refusal(Reason.REQUEST_MALFORMED),), ref=None, reveal=False)
+"""The answer to a body that ended before its end, for whoever still listens."""
+
 POLICY_VIOLATION = 1008
 """The WebSocket close code for a refusal (RFC 6455 section 7.4.1)."""
 

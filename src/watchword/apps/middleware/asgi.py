@@ -6,18 +6,19 @@ framework put together from them (CVE-2026-48710: a Host header that poisoned ``
 
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from typing import Any
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
-from watchword.apps.middleware.answers import INTERNAL, refuse_http, refuse_websocket
+from watchword.apps.middleware.answers import INCOMPLETE, INTERNAL, refuse_http, refuse_websocket
+from watchword.apps.middleware.bodies import ClientGoneError, HeldBody, too_large, without_body
 from watchword.apps.problems import Problem, render
 from watchword.gate.interface import Decision, RequestFacts
 from watchword.gate.references import NONCE_BYTES
 from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy, RefusalLog
 from watchword.reasons import Category, Reason, Refusal
-from watchword.vocabulary import Environment
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -27,6 +28,14 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 RETRY_AFTER_SECONDS = 5
 """When a client may try again after a refusal for unavailability."""
 
+BODY_PATIENCE_SECONDS = 30.0
+"""How long each next piece of a body that is held may take: it holds memory until it is complete."""
+
+NONCE_HEADER = b"watchword-nonce"
+"""The answer header that carries a fresh nonce of the gate, in replay mode ``affine``."""
+
+_Passage = tuple[Scope, Receive, Send]
+
 
 class WatchwordMiddleware:
     """Let through to an ASGI application only what the gate allows.
@@ -34,6 +43,9 @@ class WatchwordMiddleware:
     Whatever goes wrong inside refuses the request, in every mode: the application is called in one
     place only, after a decision that allows it.  An exception of the application itself passes
     through unchanged.
+
+    A body that a proof covers is held, at most the route's ``max_body`` of it, until it is found to be
+    the right one; every other body streams.
 
     :ivar allowed: how many requests went to the application, refused ones of ``monitor`` included.
     :ivar refused: how many did not.
@@ -47,19 +59,21 @@ class WatchwordMiddleware:
         refusal_log: RefusalLog | None = None,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
+        body_patience: float = BODY_PATIENCE_SECONDS,
     ) -> None:
         """Stand in front of ``app``.
 
         :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass.
         :param clock: the system's clock if None.
         :param entropy: the system's generator if None.
+        :param body_patience: seconds in which each next piece of a held body must arrive.
         """
         self._app = app
         self._gate = gate
         self._refusal_log = refusal_log
         self._timestamp = (clock or SystemClock()).timestamp
         self._entropy = entropy or SystemEntropy()
-        self._reveal = gate.policy.expectation.environment is Environment.LAB
+        self._body_patience = body_patience
         self.allowed = 0
         self.refused = 0
 
@@ -72,19 +86,34 @@ class WatchwordMiddleware:
         if kind not in {"http", "websocket"}:
             # A kind that this version doesn't know is one that it can't check.
             raise NotImplementedError(f"got a scope of type {kind!r}, expected http or websocket")
-        verdict = self._examine(scope)
-        if isinstance(verdict, Problem):
+        found = self._examine(scope, receive, send)
+        held = None
+        try:
+            if isinstance(found, Decision):
+                held = self._hold(found, receive)
+                found = await self._settle(found, held, scope, receive, send)
+            if isinstance(found, Problem):
+                self.refused += 1
+                if kind == "http":
+                    await refuse_http(found, send)
+                else:
+                    await refuse_websocket(found, scope, receive, send)
+                return
+            self.allowed += 1
+            await self._app(*found)
+        except ClientGoneError:
+            # Half of a body is for nobody.  Granian reports crooked chunks like this too, and answers
+            # 500 for an application that says nothing.
             self.refused += 1
             if kind == "http":
-                await refuse_http(verdict, send)
-            else:
-                await refuse_websocket(verdict, scope, receive, send)
-            return
-        self.allowed += 1
-        await self._app(verdict, receive, send)
+                with contextlib.suppress(OSError):
+                    await refuse_http(INCOMPLETE, send)
+        finally:
+            if held is not None:
+                held.close()
 
-    def _examine(self, scope: Scope) -> Scope | Problem:
-        """Return the scope that the application may see, or the answer of a refusal."""
+    def _examine(self, scope: Scope, receive: Receive, send: Send) -> _Passage | Problem | Decision:
+        """Return with what the application may be called, the answer of a refusal, or what is pending."""
         try:
             now = self._timestamp()
             facts = RequestFacts(
@@ -97,14 +126,74 @@ class WatchwordMiddleware:
                 scope.get("root_path", ""),
             )
             decision = self._gate.decide(facts, now)
-            if decision.refusals and self._refusal_log is not None:
-                self._refusal_log.record(decision.refusals, decision.route)
-            if decision.allow:
-                return {**scope, "headers": decision.headers}
-            return self._problem(decision, now)
+            if decision.pending is not None:
+                return decision
+            return self._end(decision, scope, receive, send, now)
         except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody through.
             self._report(error)
             return INTERNAL
+
+    def _hold(self, decision: Decision, receive: Receive) -> HeldBody | None:
+        """Return what will read the body, None where the proof covers none."""
+        pending = decision.pending
+        if pending is None or pending.body_digest is None:
+            return None
+        return HeldBody(
+            receive,
+            limit=pending.max_body,
+            patience=self._body_patience,
+            total=pending.claim.until - self._timestamp(),
+        )
+
+    async def _settle(
+        self,
+        decision: Decision,
+        held: HeldBody | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> _Passage | Problem:
+        """Wait for what is pending; return as :meth:`_examine`, and never what is pending still.
+
+        :raises ClientGoneError: when the client leaves.
+        """
+        try:
+            refusal = None
+            if held is not None:
+                refusal = _announces_too_much(decision) or await held.read()
+                receive = held.receive
+            if refusal is not None:
+                decision = self._gate.fail(decision, refusal)
+            else:
+                digest = None if held is None else held.digest
+                decision = await self._gate.conclude(decision, digest, self._timestamp())
+            return self._end(decision, scope, receive, send, self._timestamp())
+        except ClientGoneError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in _examine.
+            self._report(error)
+            return INTERNAL
+
+    def _end(
+        self, decision: Decision, scope: Scope, receive: Receive, send: Send, now: float
+    ) -> _Passage | Problem:
+        """Report what was found, and return what follows from a decision that is final."""
+        if decision.refusals and self._refusal_log is not None:
+            self._refusal_log.record(decision.refusals, decision.route)
+        if not decision.allow:
+            return self._problem(decision, now)
+        if decision.bodiless and scope["type"] == "http":
+            receive = self._without_body(decision, receive)
+        if decision.nonce is not None:
+            send = _with_nonce(send, decision.nonce)
+        return {**scope, "headers": decision.headers}, receive, send
+
+    def _without_body(self, decision: Decision, receive: Receive) -> Receive:
+        def report(refusal: Refusal) -> None:
+            if self._refusal_log is not None:
+                self._refusal_log.record((refusal,), decision.route)
+
+        return without_body(receive, report)
 
     def _report(self, error: Exception) -> None:
         """Count a failure of the gate; of the error only its class is told, its text may be theirs."""
@@ -116,9 +205,34 @@ class WatchwordMiddleware:
     def _problem(self, decision: Decision, now: float) -> Problem:
         nonce = self._entropy.token_bytes(NONCE_BYTES)
         unavailable = decision.refusals[0].reason.category is Category.UNAVAILABLE
-        return render(
+        problem = render(
             decision.refusals,
             ref=self._gate.reference(decision.refusals, decision.route, now, nonce),
-            reveal=self._reveal,
-            retry_after=RETRY_AFTER_SECONDS if unavailable else None,
+            reveal=self._gate.reveals,
+            retry_after=RETRY_AFTER_SECONDS if unavailable else decision.retry_after,
         )
+        if decision.nonce is None:
+            return problem
+        return replace(problem, headers=(*problem.headers, (NONCE_HEADER, decision.nonce)))
+
+
+def _announces_too_much(decision: Decision) -> Refusal | None:
+    """Refuse by its length a body that would be too large, before a byte of it is read."""
+    pending = decision.pending
+    if pending is not None and decision.enforced:
+        for name, value in decision.headers:
+            if name == b"content-length" and int(value) > pending.max_body:
+                return too_large(pending.max_body)
+    return None
+
+
+def _with_nonce(send: Send, nonce: bytes) -> Send:
+    """Return a ``send`` that adds a fresh nonce to the head of the answer."""
+
+    async def adding(message: MutableMapping[str, Any]) -> None:
+        if message["type"] in {"http.response.start", "websocket.accept"}:
+            headers = [*(message.get("headers") or ()), (NONCE_HEADER, nonce)]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return adding

@@ -1,40 +1,80 @@
 """Make the gate of an API from ``watchword.yaml``; needs nothing of the service's own parts."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from watchword.adapters.gate_state import GateStateFile
+from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.gate_bundle import GateBundleFile
+from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
 from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
-from watchword.gate.interface import GatePolicy
+from watchword.gate.canary import CanaryState, Narrowing
+from watchword.gate.interface import ReplayStore
 from watchword.gate.service import Gate
-from watchword.tokens.interface import LEEWAY_SECONDS, TokenExpectation
+from watchword.ports import Entropy
+from watchword.vocabulary import ReplayMode
 
 
-def gate_of(settings: Settings, api: ApiSettings) -> Gate:
-    """Return the gate of one API; it reads what the service publishes in the state directory."""
-    policy = GatePolicy(
-        api=api.name,
-        expectation=TokenExpectation(
-            issuer=settings.service.issuer,
-            audience=api.audience,
-            environment=settings.environment,
-            leeway=LEEWAY_SECONDS,
-        ),
-        routes=api.routes,
+def shared_replay(settings: Settings, api: ApiSettings) -> ReplayStore | None:
+    """Return the store that the gates of an API share, None where its proofs are used up per gate.
+
+    :raises ConfigurationError: when the address of a Valkey can't be used.
+    :raises WatchwordError: when the file of this machine's gates can't be opened.
+    """
+    ways = api.replay
+    if ways.mode is not ReplayMode.SHARED:
+        return None
+    if ways.url is None:
+        return HostReplayStore(settings.service.gates / f"{api.name}.replay")
+    # Imported here alone: a gate without a Valkey needs no redis package.
+    from watchword.adapters.replay.valkey import ValkeyReplayStore  # noqa: PLC0415
+
+    try:
+        return ValkeyReplayStore(ways.url, api.audience, password=ways.password)
+    except ValueError as error:
+        fault = Fault(f"apis.{api.name}.replay.url", None, str(error), "redis://host:6379")
+        raise ConfigurationError(settings.path, [fault]) from None
+
+
+def gate_of(
+    settings: Settings,
+    api: ApiSettings,
+    *,
+    shared: ReplayStore | None = None,
+    entropy: Entropy | None = None,
+    narrowed: Mapping[str, Narrowing] | None = None,
+    on_narrowed: Callable[[str, CanaryState], None] | None = None,
+) -> Gate:
+    """Return the gate of one API; it follows the bundle that the service publishes.
+
+    :param shared: as :func:`shared_replay` returns it; whoever made it closes it.
+    :param entropy: the system's generator if None.
+    :param narrowed: by route, how far an earlier process had narrowed its canary.
+    :param on_narrowed: is told the route whose error budget was exceeded.
+    """
+    where = settings.service
+    return Gate(
+        GateBundleFile(where.gate_bundle(api.name), where.bundle_key, api=api.name),
+        memory=MemoryReplayStore(),
+        shared=shared,
+        entropy=entropy or SystemEntropy(),
+        narrowed=narrowed,
+        on_narrowed=on_narrowed,
     )
-    return Gate(policy, GateStateFile(settings.service.gate_state))
 
 
 def gate_from(file: str | Path, api: str) -> Gate:
     """Return the gate of the API with this name, for a middleware in your own application.
 
-    The service must run on the same machine with the same file (``watchword up``); until it has
-    published its keys, the gate refuses everything.
+    The service must run on the same machine with the same file (``watchword up``), or ``watchword gate
+    pull`` must fetch its bundles there; until the first one has come, the gate refuses everything.
 
     :raises ConfigurationError: with every fault of the file, or when it has no such API.
+    :raises WatchwordError: when the store that its gates share can't be opened.
     """
     settings = load_settings(Path(file))
     if api not in settings.apis:
         known = ", ".join(settings.apis)
         fault = Fault("apis", None, f"no API named {api!r}", f"one of {known}")
         raise ConfigurationError(Path(file), [fault])
-    return gate_of(settings, settings.apis[api])
+    found = settings.apis[api]
+    return gate_of(settings, found, shared=shared_replay(settings, found))

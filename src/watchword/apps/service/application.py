@@ -32,6 +32,9 @@ RETRY_SECONDS: Final = 5
 NOTE_SECONDS: Final = 10.0
 """How often one kind of failure is logged; the counters have each of them."""
 
+PEER_STATE: Final = "watchword.peer"
+"""Under this name of the scope's state a listener tells the names in the caller's certificate."""
+
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
 
@@ -81,7 +84,9 @@ class Application:
             route, parameters = find_route(self.routes, scope["method"], _segments(scope))
             where = self._prefix + route.label
             members = await self._members(headers, receive) if route.takes_json else {}
-            request = Request(parameters, _query(scope), members, headers)
+            # Only a listener of ours puts a state there; nothing of it comes out of the request.
+            peer = tuple(scope.get("state", {}).get(PEER_STATE, ()))
+            request = Request(parameters, _query(scope), members, headers, peer)
             response = await route.endpoint(self._context, request)
         except Exception as error:  # noqa: BLE001 - the last handler: no trace leaves the service.
             response = self._refuse(error, where)

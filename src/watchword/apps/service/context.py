@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from watchword.adapters.keyring.file import FileKeyRing
@@ -22,6 +22,8 @@ class ServiceContext:
     :param vendors: what is asked of vendors beside the requests.
     :param records: what is kept of verifications, None where nothing is.
     :param answers: how often each route answered with each status, since the start.
+    :param gate_faults: by API, what keeps the gate in this process from following its bundle, None
+        for nothing; only the APIs whose gate is here.
     :param rotating: is held by the one rotation that goes on.
     """
 
@@ -35,6 +37,7 @@ class ServiceContext:
     vendors: VendorWork = NO_VENDORS
     records: RecordLog | None = None
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    gate_faults: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     rotating: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def reference(self, refusals: Sequence[Refusal], where: str) -> str:

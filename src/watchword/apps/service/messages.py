@@ -16,12 +16,14 @@ class Request:
     :param query: single-valued; an argument that occurs twice was refused.
     :param members: the JSON object of the body; empty where the route takes none.
     :param headers: names in lower case.
+    :param peer: the names in the caller's certificate, where the listener asks for one.
     """
 
     parameters: Mapping[str, str]
     query: Mapping[str, str]
     members: Mapping[str, Any]
     headers: Mapping[bytes, bytes]
+    peer: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,10 @@ _SCHEMAS: Final[Mapping[str, _Schema]] = {
                         "aud": _text("The API that it is for."),
                         "token": _text("To be sent as Watchword-Token.", 2048),
                         "expires_in": _SECONDS,
+                        "session_key": _base64url(
+                            "Sealed to the statement's seal_jwk; opened, it makes session proofs "
+                            "(protocol, section 5)."
+                        ),
                     }
                 ),
             },
@@ -203,6 +207,17 @@ DOCUMENT: Final[Mapping[str, Any]] = {
         },
         "/.well-known/jwks.json": {
             "get": _operation("Read the token keys", _answers(200, "A JWK Set.", "KeySet"))
+        },
+        "/.well-known/verdicts/{api}/jwks.json": {
+            "get": {
+                **_operation(
+                    "Read the key that signs verdicts for an API",
+                    _answers(200, "A JWK Set.", "KeySet"),
+                ),
+                "parameters": [
+                    {"name": "api", "in": "path", "required": True, "schema": {"type": "string"}}
+                ],
+            }
         },
         "/healthz": {
             "get": _operation(

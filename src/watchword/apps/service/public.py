@@ -4,7 +4,12 @@ from typing import Final
 
 from watchword.apps.service.endpoints.challenges import create_challenge
 from watchword.apps.service.endpoints.instances import create_instance, create_tokens
-from watchword.apps.service.endpoints.published import show_description, show_health, show_keys
+from watchword.apps.service.endpoints.published import (
+    show_description,
+    show_health,
+    show_keys,
+    show_verdict_keys,
+)
 from watchword.apps.service.routing import Route
 
 PUBLIC_ROUTES: Final = (
@@ -12,6 +17,7 @@ PUBLIC_ROUTES: Final = (
     Route("POST", "/v1/attestations", create_instance, takes_json=True),
     Route("POST", "/v1/tokens", create_tokens, takes_json=True),
     Route("GET", "/.well-known/jwks.json", show_keys),
+    Route("GET", "/.well-known/verdicts/{api}/jwks.json", show_verdict_keys),
     Route("GET", "/healthz", show_health),
     Route("GET", "/openapi.json", show_description),
 )

@@ -1,7 +1,7 @@
 """Put the service together: two applications over one context, and what runs beside them."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,6 +15,7 @@ from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.evidence.recording import Recorder
 from watchword.apps.service.application import Application
 from watchword.apps.service.context import ServiceContext
+from watchword.apps.service.gates.delivery import GateDelivery
 from watchword.apps.service.operator.routes import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES
 from watchword.apps.service.publisher import GatePublisher
@@ -24,6 +25,7 @@ from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
 from watchword.enrolment.receipts import ReceiptRefresh
 from watchword.enrolment.rejudgement import Rejudgement
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
+from watchword.gate.interface import GatePolicy
 from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
 from watchword.reasons import Reason, UnavailableError
 from watchword.vocabulary import Environment
@@ -84,6 +86,13 @@ class Service:
             chore = Chore("status list", TICK_SECONDS, lambda: status_list.refresh(now))
             self._first = asyncio.create_task(carry_out(chore))
             await asyncio.wait({self._first}, timeout=self.context.vendors.first_list_seconds)
+
+    def gates_app(self, clients: Mapping[str, Sequence[str]]) -> Application:
+        """Return what gates of other machines ask, for a listener that tells who they are.
+
+        :param clients: by the name in a gate's certificate, the names of its APIs.
+        """
+        return Application(GateDelivery(clients).routes(), self.context, reveal=False)
 
     async def tick(self) -> None:
         """Take over other processes' changes of keys and instances, and publish them."""
@@ -153,7 +162,8 @@ def build_service(
     store: InstanceStore,
     keyring: FileKeyRing,
     refusal_log: MemoryRefusalLog,
-    gate_state: Path,
+    gates: Path,
+    gate_policies: Sequence[GatePolicy],
     clock: Clock,
     entropy: Entropy,
     vendors: VendorWork = NO_VENDORS,
@@ -161,7 +171,8 @@ def build_service(
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
-    :param gate_state: the file that gates read; written by nobody else.
+    :param gates: the directory of what gates read; written by nobody else.
+    :param gate_policies: what the gate of each API keeps.
     :param vendors: what is asked of Apple and Google beside the requests.
     :param recorder: keeps what verifications were made of; None keeps nothing.
     """
@@ -170,7 +181,9 @@ def build_service(
         policy=policy,
         verifier=verifier,
         store=store,
-        keys=EnrolmentKeys(ring.challenge_key, ring.pairwise_key, keyring.signer),
+        keys=EnrolmentKeys(
+            ring.challenge_key, ring.pairwise_key, keyring.signer, keyring.gate_secret
+        ),
         entropy=entropy,
         rejudgement=vendors.rejudgement,
         appraisals=recorder,
@@ -181,7 +194,7 @@ def build_service(
         store=store,
         keyring=keyring,
         publisher=GatePublisher(
-            path=gate_state, issuer=policy.issuer, keyring=keyring, store=store
+            directory=gates, policies=gate_policies, keyring=keyring, store=store
         ),
         refusal_log=refusal_log,
         clock=clock,

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +10,8 @@ from watchword.apps.settings.document import Path_
 from watchword.apps.settings.faults import shown
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID
 from watchword.apps.settings.validated import Address
-from watchword.apps.settings.written import MAX_ROUTES, seconds, split_address
+from watchword.apps.settings.written_apis import MAX_ROUTES
+from watchword.apps.settings.written_types import seconds, split_address
 from watchword.gate.interface import Route
 from watchword.gate.routes import compile_route, shadowed
 from watchword.tokens.interface import MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS
@@ -35,6 +36,7 @@ class Readable:
     trust: Fields
     apps: Mapping[str, Any]
     apis: Mapping[str, Fields]
+    gates: Fields = field(default_factory=dict)
 
 
 def inconsistencies(parts: Readable) -> Iterator[Inconsistency]:
@@ -52,6 +54,7 @@ def inconsistencies(parts: Readable) -> Iterator[Inconsistency]:
     yield from _in_the_clear(("trust", "revocation"), "url", parts.trust.get("revocation"))
     for name, api in parts.apis.items():
         yield from _api(("apis", name), api, parts)
+    yield from _gates(parts)
     yield from _twice(parts)
 
 
@@ -120,6 +123,8 @@ def _api(path: Path_, api: Fields, parts: Readable) -> Iterator[Inconsistency]:
             known = ", ".join(sorted(parts.apps)) or "none is there yet"
             yield (*path, "apps", index), shown(app), f"an app under apps: {known}"
     yield from _routes((*path, "routes"), api.get("routes"))
+    yield from _proofs(path, api)
+    yield from _authz((*path, "authz"), api.get("authz"), parts.environment)
     if parts.environment == "lab":
         yield from _loopback((*path, "listen"), api.get("listen"))
     if {"listen", "upstream"} <= api.keys():
@@ -130,6 +135,18 @@ def _api(path: Path_, api: Fields, parts: Readable) -> Iterator[Inconsistency]:
         if api["listen"] and api["upstream"] == f"http://{api['listen']}":
             # Every request would go round in circles until no connection is left.
             yield (*path, "upstream"), shown(api["upstream"]), "the API, not the proxy itself"
+
+
+def _gates(parts: Readable) -> Iterator[Inconsistency]:
+    """Find gates of other machines that were to get the bundle of an API that isn't there."""
+    for client, apis in (parts.gates.get("clients") or {}).items():
+        for index, api in enumerate(apis):
+            if api not in parts.apis:
+                known = ", ".join(sorted(parts.apis)) or "none is there yet"
+                path: Path_ = ("gates", "clients", client, index)
+                yield path, shown(api), f"an API under apis: {known}"
+    if parts.environment == "lab":
+        yield from _loopback(("gates", "listen"), parts.gates.get("listen"))
 
 
 def _routes(path: Path_, routes: Any) -> Iterator[Inconsistency]:
@@ -162,6 +179,52 @@ def _routes(path: Path_, routes: Any) -> Iterator[Inconsistency]:
         yield (*path, index, "path"), got, expected
 
 
+def _proofs(path: Path_, api: Fields) -> Iterator[Inconsistency]:
+    """Find settings of proofs, replay and canary that say nothing where they stand."""
+    apps = api.get("apps") or ()
+    for index, route in enumerate(api.get("routes") or ()):
+        if not isinstance(route, dict):
+            continue
+        here = (*path, "routes", index)
+        if route.get("dpop") and route.get("proof", "bearer") != "device":
+            yield (*here, "dpop"), "dpop", "proof: device beside it"
+        if (route.get("mode") == "canary") is not isinstance(route.get("canary"), dict):
+            got = "mode canary without canary" if route.get("mode") == "canary" else "canary"
+            yield (*here, "canary"), got, "mode: canary, and canary: {share: PERCENT}"
+        canary = route.get("canary")
+        versions = canary.get("from_versions") if isinstance(canary, dict) else None
+        for member, named in (
+            ("minimum_versions", route.get("minimum_versions")),
+            ("canary", versions),
+        ):
+            for app in named if isinstance(named, dict) else ():
+                if app not in apps:
+                    yield (*here, member), shown(app), f"one of its apps: {', '.join(apps)}"
+    replay = api.get("replay")
+    if isinstance(replay, dict):
+        shares = replay.get("mode") == "shared" and replay.get("store") == "valkey"
+        if shares is not bool(replay.get("url")):
+            expected = "url exactly beside mode: shared and store: valkey"
+            yield (*path, "replay"), "url" if replay.get("url") else "no url", expected
+
+
+def _authz(path: Path_, authz: Any, environment: str | None) -> Iterator[Inconsistency]:
+    """Find a forward-auth listener that anybody could ask: each answer is a verdict for the asking."""
+    if not isinstance(authz, dict):
+        return
+    files = {name for name in ("certificate", "key", "client_ca") if authz.get(name)}
+    if 0 < len(files) < 3:
+        yield path, f"{', '.join(sorted(files))} alone", "certificate, key and client_ca"
+    if authz.get("listen"):
+        if not files and not authz.get("credential"):
+            expected = "credential, or certificate, key and client_ca, or no listen"
+            yield (*path, "listen"), "an address that anybody may ask", expected
+        if environment == "lab":
+            yield from _loopback((*path, "listen"), authz["listen"])
+    elif files:
+        yield path, "certificate, key and client_ca without listen", "listen beside them"
+
+
 def _loopback(path: Path_, address: str | None) -> Iterator[Inconsistency]:
     """Hold the lab to this machine: its phones can be made by anyone who reaches it."""
     if address is not None and not Address(*split_address(address)).is_loopback:
@@ -175,12 +238,19 @@ def _twice(parts: Readable) -> Iterator[Inconsistency]:
     addresses: dict[tuple[str, int], str] = {}
     if parts.service.get("listen"):
         addresses[split_address(parts.service["listen"])] = "service"
+    gates = parts.gates.get("listen")
+    if gates and addresses.setdefault(split_address(gates), "gates") != "gates":
+        yield ("gates", "listen"), shown(gates), "not the address of the service again"
     for name, api in parts.apis.items():
         audience, listen = api.get("audience"), api.get("listen")
         if audience and audiences.setdefault(audience, name) != name:
             # A token for one API would open the other.
             expected = f"not that of {audiences[audience]!r} again"
             yield ("apis", name, "audience"), shown(audience), expected
-        if listen and addresses.setdefault(split_address(listen), name) != name:
-            expected = f"not the address of {addresses[split_address(listen)]!r} again"
-            yield ("apis", name, "listen"), shown(listen), expected
+        authz = api.get("authz")
+        asked = authz.get("listen") if isinstance(authz, dict) else None
+        for place, taken in ((("listen",), listen), (("authz", "listen"), asked)):
+            user = name if place == ("listen",) else f"{name} authz"
+            if taken and addresses.setdefault(split_address(taken), user) != user:
+                expected = f"not the address of {addresses[split_address(taken)]!r} again"
+                yield ("apis", name, *place), shown(taken), expected

@@ -21,7 +21,7 @@ from watchword.apps.settings.rule_forms import (
     rule_schema,
     write_rule,
 )
-from watchword.apps.settings.written import seconds
+from watchword.apps.settings.written_types import seconds
 from watchword.policy.expressions import AllOf, AnyOf
 from watchword.policy.interface import RENEW_BY_KEY_FOR, Claim, Policy, Rule
 from watchword.policy.presets import BALANCED, PRESETS

@@ -18,31 +18,38 @@ from watchword.apps.settings.policies import read_policy, unreachable
 from watchword.apps.settings.validated import (
     Address,
     ApiSettings,
+    AuthzSettings,
+    GatesSettings,
     PlaySettings,
     ReceiptSettings,
     RecordSettings,
+    ReplaySettings,
     RevocationSettings,
     ServiceSettings,
     Settings,
+    TlsFiles,
 )
 from watchword.apps.settings.written import (
-    Written,
     WrittenAndroidApp,
-    WrittenApi,
     WrittenFile,
+    WrittenGates,
     WrittenIosApp,
     WrittenPlayIntegrity,
     WrittenReceipts,
     WrittenRevocation,
     WrittenService,
     WrittenTrust,
+)
+from watchword.apps.settings.written_apis import WrittenApi, WrittenAuthz, WrittenRoute
+from watchword.apps.settings.written_types import (
+    Written,
     seconds,
     split_address,
 )
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
-from watchword.gate.interface import Route
+from watchword.gate.interface import Canary, Rate, Route
 from watchword.policy.interface import Policy
-from watchword.vocabulary import AppAttestEnvironment, Environment, Level, Mode, Proof
+from watchword.vocabulary import AppAttestEnvironment, Environment, Level, Mode, Proof, ReplayMode
 
 _UNION_TAGS = {"ios", "android"}
 
@@ -94,6 +101,7 @@ def _readable(data: Any) -> Readable:
         apis={name: _fields(WrittenApi, api) for name, api in apis.items()}
         if isinstance(apis, dict)
         else {},
+        gates=_fields(WrittenGates, data.get("gates")),
     )
 
 
@@ -233,7 +241,7 @@ def _validated(file: Path, written: WrittenFile, policy: Policy) -> Settings:
             state_dir=(base / service.state).resolve(),
         ),
         apps={name: _app(name, app) for name, app in written.apps.items()},
-        apis={name: _api(name, api) for name, api in written.apis.items()},
+        apis={name: _api(base, name, api) for name, api in written.apis.items()},
         trust_vendors="vendors" in anchors or not (anchors or lab),
         trust_lab=lab and ("lab" in anchors or not anchors),
         revocation=_revocation(base, written),
@@ -252,6 +260,19 @@ def _validated(file: Path, written: WrittenFile, policy: Policy) -> Settings:
         if written.records is None
         else RecordSettings(seconds(written.records.keep), written.records.max_megabytes * 10**6),
         policy=policy,
+        gates=None if written.gates is None else _gates(base, written.gates),
+    )
+
+
+def _gates(base: Path, gates: WrittenGates) -> GatesSettings:
+    return GatesSettings(
+        listen=Address(*split_address(gates.listen)),
+        tls=TlsFiles(
+            certificate=(base / gates.certificate).resolve(),
+            key=(base / gates.key).resolve(),
+            client_ca=(base / gates.client_ca).resolve(),
+        ),
+        clients={name: tuple(apis) for name, apis in gates.clients.items()},
     )
 
 
@@ -298,17 +319,57 @@ def _app(name: str, app: WrittenIosApp | WrittenAndroidApp) -> AppRegistration:
     return AppRegistration(name, AndroidApp(app.package, digests), minimum)
 
 
-def _api(name: str, api: WrittenApi) -> ApiSettings:
-    routes = tuple(
-        Route(
-            name=f"{name}[{index}] {route.path}",
-            pattern=route.path,
-            methods=frozenset(route.methods or ()),
-            level=Level(route.level),
-            proof=Proof(route.proof),
-            mode=Mode(route.mode),
-        )
-        for index, route in enumerate(api.routes)
-    )
+def _api(base: Path, name: str, api: WrittenApi) -> ApiSettings:
+    routes = tuple(_route(name, index, route) for index, route in enumerate(api.routes))
     listen = Address(*split_address(api.listen)) if api.listen else None
-    return ApiSettings(name, api.audience, tuple(api.apps), api.upstream, listen, routes)
+    replay = api.replay
+    return ApiSettings(
+        name=name,
+        audience=api.audience,
+        apps=tuple(api.apps),
+        upstream=api.upstream,
+        listen=listen,
+        routes=routes,
+        replay=ReplaySettings(
+            ReplayMode(replay.mode),
+            replay.url,
+            None if replay.password is None else (base / replay.password).resolve(),
+        ),
+        rate=None if api.rate is None else Rate(api.rate.requests, seconds(api.rate.per)),
+        binding_header=None if api.binding_header is None else api.binding_header.lower(),
+        authz=None if api.authz is None else _authz(base, api.authz),
+        signed_verdict=api.signed_verdict,
+    )
+
+
+def _authz(base: Path, authz: WrittenAuthz) -> AuthzSettings:
+    def place(file: str) -> Path:
+        return (base / file).resolve()
+
+    tls = None
+    if authz.certificate and authz.key and authz.client_ca:
+        tls = TlsFiles(place(authz.certificate), place(authz.key), place(authz.client_ca))
+    return AuthzSettings(
+        style=authz.style,
+        listen=Address(*split_address(authz.listen)) if authz.listen else None,
+        credential=place(authz.credential) if authz.credential else None,
+        tls=tls,
+    )
+
+
+def _route(api: str, index: int, route: WrittenRoute) -> Route:
+    canary = route.canary
+    return Route(
+        name=f"{api}[{index}] {route.path}",
+        pattern=route.path,
+        methods=frozenset(route.methods or ()),
+        level=Level(route.level),
+        proof=Proof(route.proof),
+        mode=Mode(route.mode),
+        dpop=route.dpop,
+        max_body=route.max_body,
+        minimum_versions=dict(route.minimum_versions),
+        canary=None
+        if canary is None
+        else Canary(canary.share, dict(canary.from_versions), canary.budget),
+    )

@@ -76,13 +76,23 @@ apis:
     #   level   what an instance must have: hardware (default), verified, software.
     #           App Attest and key attestation grant hardware, Play Integrity verified;
     #           policy: inclusive grants software to phones that miss those for good reasons.
-    #   proof   bearer: the token alone (the only one so far)
-    #   mode    off: no check; monitor: count refusals, let pass; enforce (default): refuse
+    #   proof   bearer: the token alone. session: an HMAC for each request, which costs next to
+    #           nothing. device: a signature by the phone's own key (dpop: true takes DPoP too).
+    #           A body up to max_body is held until it is the one that the proof covers.
+    #   mode    off: no check; monitor: count refusals, let pass; enforce (default): refuse;
+    #           canary: enforce for canary: {{share: PERCENT}} of the instances, monitor for the rest
+    #   minimum_versions: {{clinic-android: "120"}} lets no earlier version in
+    # How a proof is kept from passing twice: local (once per gate), affine (at its own gate
+    # alone), shared (once over all gates; a file on this machine, or store: valkey with url).
+    # replay: {{mode: local}}
+    # Most requests of one instance:
+    # rate: {{requests: 600, per: 1m}}
     routes:
       - path: /health
         methods: [GET]
         mode: off
       - path: /**
         level: hardware
+        proof: bearer
         mode: enforce
 """

@@ -4,12 +4,13 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from watchword.attestation.interface import AppRegistration
-from watchword.gate.interface import Route
+from watchword.gate.interface import Rate, Route
 from watchword.policy.interface import Policy
 from watchword.policy.presets import BALANCED
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, ReplayMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,22 @@ class ServiceSettings:
         return self.state_dir / "keyring.json"
 
     @property
-    def gate_state(self) -> Path:
-        """Return the path of what gates need to know."""
-        return self.state_dir / "gate.json"
+    def gates(self) -> Path:
+        """Return the directory of what gates need to know."""
+        return self.state_dir / "gates"
+
+    def authz_socket(self, api: str) -> Path:
+        """Return where another server of this machine asks about requests to an API."""
+        return self.state_dir / f"authz-{api}.sock"
+
+    def gate_bundle(self, api: str) -> Path:
+        """Return the path of what the gate of one API needs to know."""
+        return self.gates / f"{api}.jws"
+
+    @property
+    def bundle_key(self) -> Path:
+        """Return the path of the public key by which gates know this service's bundles."""
+        return self.gates / "signer.jwk"
 
     @property
     def status_list(self) -> Path:
@@ -74,6 +88,38 @@ class ServiceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplaySettings:
+    """Hold where used proofs are remembered; ``url`` is set exactly for a shared Valkey."""
+
+    mode: ReplayMode = ReplayMode.LOCAL
+    url: str | None = None
+    password: Path | None = None
+
+
+class TlsFiles(NamedTuple):
+    """Hold the files of a listener that asks callers for a certificate, all PEM."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path
+
+
+@dataclass(frozen=True, slots=True)
+class AuthzSettings:
+    """Hold how another server asks the gate.
+
+    :param style: ``envoy``, ``original`` or ``forwarded``.
+    :param listen: None for a Unix socket in the state directory.
+    :param credential: the file with the shared credential; None where there is none.
+    """
+
+    style: str
+    listen: Address | None = None
+    credential: Path | None = None
+    tls: TlsFiles | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """Hold one API; ``upstream`` and ``listen`` are None where only a middleware guards it."""
 
@@ -83,6 +129,11 @@ class ApiSettings:
     upstream: str | None
     listen: Address | None
     routes: tuple[Route, ...]
+    replay: ReplaySettings = ReplaySettings()
+    rate: Rate | None = None
+    binding_header: str | None = None
+    authz: AuthzSettings | None = None
+    signed_verdict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +175,18 @@ class RecordSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GatesSettings:
+    """Hold how gates of other machines fetch their bundles: over mutual TLS.
+
+    :param clients: by the name in a gate's certificate, the APIs that it guards.
+    """
+
+    listen: Address
+    tls: TlsFiles
+    clients: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Hold the whole file.
 
@@ -133,6 +196,7 @@ class Settings:
     :param receipts: by app; ``play`` likewise.
     :param records: None where nothing is recorded.
     :param policy: what evidence must fulfil for each level.
+    :param gates: None where only gates of this machine get bundles.
     """
 
     path: Path
@@ -148,3 +212,4 @@ class Settings:
     play: Mapping[str, PlaySettings] = field(default_factory=dict)
     records: RecordSettings | None = None
     policy: Policy = BALANCED
+    gates: GatesSettings | None = None

@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from watchword.encoding import base64url
 from watchword.lab.android_authorities import Factory, Remote, Supply
-from watchword.lab.keys import derive_bytes, public_jwk
+from watchword.lab.keys import derive_bytes, open_sealed, public_jwk, sign_message
 from watchword.lab.phones.android_chains import SCHEMES, Bench, Scheme
 from watchword.lab.phones.interface import (
     ACCEPTED,
@@ -103,10 +102,19 @@ class AndroidPhone:
 
     def renew(self, statement: bytes) -> dict[str, Any]:
         """Return a signature by the attested key over the prefixed statement."""
-        signature = self._key("attested").sign(
-            RENEWAL_PREFIX + statement, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
-        )
+        signature = self.sign(RENEWAL_PREFIX + statement)
         return {"format": "android-key", "signature": base64url.encode(signature)}
+
+    def sign(self, message: bytes) -> bytes:
+        """Return a signature of a request by the attested key, which is the proof key."""
+        return sign_message(self._key("attested"), message)
+
+    def open_sealed(self, info: bytes, sealed: bytes) -> bytes:
+        """Return what was sealed to the seal key.
+
+        :raises ValueError: if it wasn't.
+        """
+        return open_sealed(self._key("seal"), info, sealed)
 
     def certificate_chain(self, challenge: bytes) -> tuple[bytes, ...]:
         """Return what ``KeyStore.getCertificateChain`` gives an app: DER, leaf first."""

@@ -93,6 +93,15 @@ class Phone(Protocol):
     def renew(self, statement: bytes) -> dict[str, Any]:
         """Return renewal evidence over ``statement``, as the wire's ``evidence`` member."""
 
+    def sign(self, message: bytes) -> bytes:
+        """Return ECDSA-SHA256 over ``message`` by the proof key, DER."""
+
+    def open_sealed(self, info: bytes, sealed: bytes) -> bytes:
+        """Return what was sealed to the seal key with this info (HPKE).
+
+        :raises ValueError: if it wasn't.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:

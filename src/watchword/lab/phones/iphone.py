@@ -11,14 +11,13 @@ from enum import Enum
 from typing import Any, Final
 
 import cbor2
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from watchword.encoding import base64url
 from watchword.lab.apple_receipts import ReceiptContent
 from watchword.lab.apple_server import device_token
-from watchword.lab.keys import public_jwk
+from watchword.lab.keys import open_sealed, public_jwk, sign_message
 from watchword.lab.phones.interface import (
     Expectation,
     InstalledApp,
@@ -103,11 +102,20 @@ class IPhone:
         data = self._authenticator_head(self.counter) + self._trailing()
         nonce = hashlib.sha256(data + hashlib.sha256(statement).digest()).digest()
         # The Secure Enclave hashes the nonce once more: ECDSA-SHA256 over these 32 bytes.
-        signature = self._key("attested").sign(
-            nonce, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
-        )
+        signature = sign_message(self._key("attested"), nonce)
         assertion = cbor2.dumps({"signature": signature, "authenticatorData": data})
         return {"format": "app-attest", "assertion": base64url.encode(assertion)}
+
+    def sign(self, message: bytes) -> bytes:
+        """Return a signature of a request by the proof key."""
+        return sign_message(self._key("proof"), message)
+
+    def open_sealed(self, info: bytes, sealed: bytes) -> bytes:
+        """Return what was sealed to the seal key.
+
+        :raises ValueError: if it wasn't.
+        """
+        return open_sealed(self._key("seal"), info, sealed)
 
     def attestation_object(self, client_data_hash: bytes) -> bytes:
         """Return the CBOR that ``DCAppAttestService.attestKey`` gives an app."""

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from watchword.encoding import base64url
 from watchword.lab.google_play import GooglePlay
-from watchword.lab.keys import public_jwk
+from watchword.lab.keys import open_sealed, public_jwk, sign_message
 from watchword.lab.phones.interface import (
     Expectation,
     InstalledAndroidApp,
@@ -67,9 +67,7 @@ class PlayPhone:
 
     def renew(self, statement: bytes) -> dict[str, Any]:
         """Return a signature by the proof key over the prefixed statement."""
-        signature = self._key("proof").sign(
-            RENEWAL_PREFIX + statement, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
-        )
+        signature = self.sign(RENEWAL_PREFIX + statement)
         return {"format": "play-integrity", "signature": base64url.encode(signature)}
 
     def renew_anew(self, statement: bytes) -> dict[str, Any]:
@@ -77,6 +75,17 @@ class PlayPhone:
         digest = hashes.Hash(hashes.SHA256())
         digest.update(statement)
         return {**self.renew(statement), "token": self.token(digest.finalize())}
+
+    def sign(self, message: bytes) -> bytes:
+        """Return a signature of a request by the proof key."""
+        return sign_message(self._key("proof"), message)
+
+    def open_sealed(self, info: bytes, sealed: bytes) -> bytes:
+        """Return what was sealed to the seal key.
+
+        :raises ValueError: if it wasn't.
+        """
+        return open_sealed(self._key("seal"), info, sealed)
 
     def token(self, binding: bytes) -> str:
         """Return what the Play library gives an app."""

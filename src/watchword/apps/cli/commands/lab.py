@@ -3,18 +3,13 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
+from typing import BinaryIO, Final, TextIO
 
 import click
 
 from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, encodable, print_json
 from watchword.apps.cli.lab_status import COMMANDS
 from watchword.apps.cli.paragraphs import terminal_width
-
-if TYPE_CHECKING:
-    import httpx
-
-    from watchword.client import ServiceRefusedError, WatchwordClient
 
 _EVIDENCE_EXAMPLE: Final = """\b
 Examples:
@@ -25,7 +20,9 @@ _REQUEST_EXAMPLE: Final = """\b
 Examples:
   watchword lab request genuine-iphone http://127.0.0.1:8080/patients
   watchword lab request unlocked-android POST /patients --data '{"name": "Ada"}'
+  watchword lab request genuine-android POST /payments --data '{}' --proof bearer
 """
+_PROOFS: Final = ("auto", "bearer", "session", "device", "dpop")
 _json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -150,6 +147,13 @@ def evidence(
     callback=encodable,
     help="A body, sent as JSON; the method is POST then.",
 )
+@click.option(
+    "--proof",
+    type=click.Choice(_PROOFS),
+    default=_PROOFS[0],
+    show_default=True,
+    help="How to prove the request; auto: as its route asks. bearer: the token alone.",
+)
 @click.option("--new", is_flag=True, help="Take a new phone instead of the one of last time.")
 @_json_option
 @click.pass_context
@@ -159,18 +163,21 @@ def request(
     target: tuple[str, ...],
     app_name: str | None,
     data: str | None,
+    proof: str,
     new: bool,
     as_json: bool,
 ) -> None:
-    """Enrol a phone at the running service and send one request with its token.
+    """Enrol a phone at the running service and send one request with token and proof.
 
     The phone is kept for the next time, so that it can be revoked. URL may be a path of the
     API. Exits with 0 on a 2xx answer, 1 on any other or a refusal, 3 if nobody answers.
     """
     import httpx
 
+    from watchword.apps.cli.lab_answers import print_refusal, print_response
     from watchword.apps.cli.lab_phone import choose_app, choose_target, kept_client, lab_settings
-    from watchword.client import ClientError, ServiceRefusedError, WatchwordAuth
+    from watchword.apps.cli.lab_proof import auth_of
+    from watchword.client import ClientError, ServiceRefusedError
 
     if len(target) > 2:
         raise click.UsageError("expected [METHOD] URL")
@@ -184,63 +191,14 @@ def request(
     try:
         with (
             kept_client(settings, kind, app, api, new=new) as client,
-            httpx.Client(
-                auth=WatchwordAuth(client, api.audience), timeout=30, trust_env=False
-            ) as http,
+            httpx.Client(auth=auth_of(client, api, proof), timeout=30, trust_env=False) as http,
         ):
             response = http.request(method, url, content=data, headers=headers)
     except ServiceRefusedError as error:
-        _print_refusal(error, as_json=as_json)
+        print_refusal(error, as_json=as_json)
         ctx.exit(EXIT_REFUSED)
     except (ClientError, httpx.HTTPError) as error:
         click.echo(f"no answer: {error}; is `watchword up` running?", err=True)
         ctx.exit(EXIT_UNAVAILABLE)
-    _print_response(response, client, as_json=as_json)
+    print_response(response, client, as_json=as_json)
     ctx.exit(0 if response.is_success else EXIT_REFUSED)
-
-
-def _print_refusal(error: "ServiceRefusedError", *, as_json: bool) -> None:
-    """Show why the service gave no token; the API saw nothing of it."""
-    from watchword.reasons import Reason
-
-    problem = error.problem
-    if as_json:
-        print_json(
-            {
-                "answered_by": "service",
-                "status": problem.status,
-                "type": problem.slug,
-                "reasons": problem.reasons,
-                "ref": problem.ref,
-            }
-        )
-        return
-    reasons = f" ({', '.join(problem.reasons)})" if problem.reasons else ""
-    click.echo(f"the service refused: {problem.status} {problem.slug}{reasons}", err=True)
-    if Reason.INSTANCE_REVOKED.code in problem.reasons:
-        click.echo("this phone is revoked for good; --new takes another one", err=True)
-    if problem.ref:
-        click.echo(f"more: watchword explain {problem.ref}", err=True)
-
-
-def _print_response(
-    response: "httpx.Response", client: "WatchwordClient", *, as_json: bool
-) -> None:
-    """Print an answer of the API or its gate, the way `curl -i` does."""
-    if as_json:
-        print_json(
-            {
-                "answered_by": "api",
-                "status": response.status_code,
-                "headers": dict(response.headers),
-                "body": response.text,
-                "instance": client.instance,
-                "level": client.level,
-            }
-        )
-        return
-    click.echo(f"{response.http_version} {response.status_code} {response.reason_phrase}")
-    for name, value in response.headers.items():
-        click.echo(f"{name}: {value}")
-    click.echo()
-    click.echo(response.content, nl=not response.content.endswith(b"\n"))

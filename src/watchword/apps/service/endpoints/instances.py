@@ -69,7 +69,12 @@ def _document(enrolled: Enrolled) -> dict[str, Any]:
         "instance": enrolled.instance.id,
         "level": enrolled.instance.level.value,
         "tokens": [
-            {"aud": token.audience, "token": token.token, "expires_in": token.lifetime}
+            {
+                "aud": token.audience,
+                "token": token.token,
+                "expires_in": token.lifetime,
+                "session_key": base64url.encode(token.sealed_key),
+            }
             for token in enrolled.tokens
         ],
     }

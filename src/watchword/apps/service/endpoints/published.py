@@ -5,6 +5,8 @@ from typing import Final
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response, json_response
 from watchword.apps.service.openapi import DOCUMENT
+from watchword.reasons import Reason, RefusedError
+from watchword.tokens.jwk import jwk_from_public_key
 
 JWKS_SECONDS: Final = 300
 """How long engines may keep the JWKS; a prepared key is in it long before it signs."""
@@ -14,6 +16,19 @@ async def show_keys(context: ServiceContext, _request: Request) -> Response:
     """Return the JWK Set."""
     cache = f"public, max-age={JWKS_SECONDS}".encode()
     return json_response(200, context.keyring.jwks(context.clock.timestamp()), cache)
+
+
+async def show_verdict_keys(context: ServiceContext, request: Request) -> Response:
+    """Return the JWK Set of the gates of one API, for that API to check their verdicts.
+
+    :raises RefusedError: ``request.not_found`` for an API that isn't there.
+    """
+    audience = context.publisher.audience_of(request.parameters["api"])
+    if audience is None:
+        raise RefusedError.because(Reason.REQUEST_NOT_FOUND, "expected the name of an API")
+    signer = context.keyring.verdict_signer(audience)
+    key = {**jwk_from_public_key(signer.public), "kid": signer.kid, "alg": "ES256", "use": "sig"}
+    return json_response(200, {"keys": [key]}, f"public, max-age={JWKS_SECONDS}".encode())
 
 
 async def show_health(context: ServiceContext, _request: Request) -> Response:

@@ -10,7 +10,7 @@ from watchword.apps.service.messages import (
     require_members,
     text_member,
 )
-from watchword.gate.references import MAX_REFERENCE_CHARACTERS, open_reference
+from watchword.gate.references import MAX_REFERENCE_CHARACTERS, open_any
 
 
 async def list_refusals(context: ServiceContext, _request: Request) -> Response:
@@ -42,7 +42,7 @@ async def explain(context: ServiceContext, request: Request) -> Response:
     """Open the reference of a refusal."""
     require_members(request.members, "ref")
     reference = text_member(request.members, "ref", MAX_REFERENCE_CHARACTERS)
-    sealed = open_reference(reference, context.keyring.ring.reference_key)
+    sealed = open_any(reference, context.publisher.reference_keys())
     return json_response(
         200,
         {
@@ -88,8 +88,14 @@ async def show_metrics(context: ServiceContext, _request: Request) -> Response:
             for (route, status), count in context.answers.items()
         },
     )
+    faults = Metric(
+        "watchword_gate_bundle_fault",
+        "gauge",
+        "1 while the gate in this process can't follow its bundle (its log says why), else 0.",
+        {(("api", api),): float(fault() is not None) for api, fault in context.gate_faults.items()},
+    )
     return Response(
         200,
-        exposition([answers, refusals, *vendor_metrics(context)]),
+        exposition([answers, refusals, faults, *vendor_metrics(context)]),
         ((b"content-type", MEDIA_TYPE),),
     )

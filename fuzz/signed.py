@@ -1,0 +1,55 @@
+"""Fuzz what the service and gates sign: gate bundles, and verdicts for APIs."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+from tests.gate.simulators import AUDIENCE, ISSUER, NOW, SIGNER
+from tests.gate.test_bundle import BUNDLE, KEY, SERVICE
+from tests.gate.test_signed_verdict import TARGET as VERDICT_TARGET
+from tests.gate.test_signed_verdict import VERDICT, GateKeys
+
+from watchword.encoding import base64url
+from watchword.gate import signed_verdict
+from watchword.gate.bundle import BUNDLE_TYPE, MAX_BUNDLE_BYTES, GateBundleError, from_jws, to_jws
+from watchword.reasons import RefusedError
+from watchword.tokens import strict_jws
+
+
+def read_bundle(data: bytes) -> None:
+    """Read a bundle as it came, and as what the service has signed."""
+    signed = strict_jws.assemble(data, BUNDLE_TYPE, SERVICE).encode()
+    for untrusted in (data, signed):
+        with suppress(GateBundleError):
+            from_jws(untrusted, KEY)
+
+
+def read_verdict(data: bytes) -> None:
+    """Verify a verdict as it came, and as what a gate has signed."""
+    signed = strict_jws.assemble(data, signed_verdict.VERDICT_TYPE, SIGNER)
+    for untrusted in (data.decode("latin-1"), signed):
+        with suppress(RefusedError):
+            signed_verdict.verify(
+                untrusted,
+                issuer=ISSUER,
+                audience=AUDIENCE,
+                method="GET",
+                target=VERDICT_TARGET,
+                keys=GateKeys(),
+                now=NOW,
+            )
+
+
+def bundles() -> Iterator[bytes]:
+    """Yield what a small bundle says, and the bundle."""
+    small = replace(BUNDLE, revoked=frozenset({"a", "b"}))
+    whole = to_jws(small, SERVICE)
+    yield base64url.decode(whole.split(b".")[1].decode(), MAX_BUNDLE_BYTES)
+    yield whole
+
+
+def verdicts() -> Iterator[bytes]:
+    """Yield what a verdict says, and the verdict."""
+    whole = signed_verdict.sign(VERDICT, SIGNER)
+    yield base64url.decode(whole.split(".")[1])
+    yield whole.encode()

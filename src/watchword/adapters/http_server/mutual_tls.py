@@ -1,0 +1,229 @@
+"""Serve an ASGI application over mutual TLS, and tell it who asks.
+
+Uvicorn's HTTP/1.1 on asyncio's TLS, since granian doesn't hand on the caller's certificate.  What
+uvicorn lacks is added here: bounds on the time of a handshake and of the first request.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from uvicorn import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from watchword.adapters.http_server.granian import ServerAddressError
+from watchword.reasons import WatchwordError
+
+HANDSHAKE_SECONDS: Final = 5.0
+"""In which a TLS handshake must end, the caller's certificate included."""
+
+FIRST_REQUEST_SECONDS: Final = 10.0
+"""In which the first request of a connection must arrive."""
+
+MAX_HEAD_BYTES: Final = 16 * 1024
+"""Most bytes of a request's head."""
+
+MAX_CONNECTIONS: Final = 512
+"""Above so many connections at once requests are answered with 503."""
+
+_BACKLOG = 128
+
+
+class TlsFilesError(WatchwordError):
+    """Report files of certificates that can't be used; the text names them."""
+
+
+def server_tls(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLContext:
+    """Return what a listener needs for TLS 1.3 with callers' certificates.
+
+    :param client_ca: who signs them; no other authority is believed.
+    :raises TlsFilesError: when one of the files can't be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    # Without tickets each connection shows its certificate: a session taken up again doesn't.
+    context.num_tickets = 0
+    load_certificate(context, certificate, key)
+    load_authority(context, client_ca)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Load a certificate and its key.
+
+    :raises TlsFilesError: when they can't be read, don't belong together, or ask for a password.
+    """
+    try:
+        # A password would be asked for at a terminal that isn't there.
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except (OSError, ValueError) as error:
+        raise TlsFilesError(
+            f"{certificate} and {key}: can't be used: {_reason(error)}; expected PEM files of a "
+            "certificate and its key, without a password"
+        ) from None
+
+
+def load_authority(context: ssl.SSLContext, authority: Path) -> None:
+    """Believe this authority alone.
+
+    :raises TlsFilesError: when the file can't be used.
+    """
+    try:
+        context.load_verify_locations(cafile=authority)
+    except (OSError, ValueError) as error:
+        raise TlsFilesError(
+            f"{authority}: can't be used: {_reason(error)}; expected a PEM file with certificates"
+        ) from None
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not PEM").lower().replace("_", " ")
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else "not PEM"
+
+
+def peer_names(certificate: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the DNS names of a verified certificate, lower case.
+
+    The common name counts only where there is no alternative name of any kind (RFC 6125 section
+    6.4.4); a wildcard is a name like any other and stands for nothing else.
+
+    :param certificate: as :meth:`ssl.SSLSocket.getpeercert` gives it.
+    """
+    if not certificate:
+        return ()
+    alternatives = certificate.get("subjectAltName", ())
+    names = [value for kind, value in alternatives if kind == "DNS"]
+    if not alternatives:
+        parts = (part for group in certificate.get("subject", ()) for part in group)
+        names = [value for kind, value in parts if kind == "commonName"]
+    return tuple(name.lower() for name in names)
+
+
+class _Connection(H11Protocol):
+    """Tell the application who asks, and don't wait for a request for ever."""
+
+    def __init__(self, *arguments: Any, peer_state: str, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._peer_state = peer_state
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        names = peer_names(transport.get_extra_info("peercert"))
+        self.app_state = {**self.app_state, self._peer_state: names}
+        super().connection_made(transport)
+        self._patience = self.loop.call_later(FIRST_REQUEST_SECONDS, self._lose_patience)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        super().connection_lost(exc)
+
+    def _lose_patience(self) -> None:
+        # Uvicorn's types say that there always is a scope; before the first request it is None.
+        if not self.__dict__.get("scope"):
+            self.transport.close()
+
+
+class MutualTlsServer:
+    """Run one application at one address, for callers whose certificate is believed."""
+
+    def __init__(
+        self,
+        app: Callable[..., Awaitable[None]],
+        *,
+        tls: ssl.SSLContext,
+        peer_state: str,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        """Prepare to listen.
+
+        :param tls: from :func:`server_tls`.
+        :param peer_state: under which name of the scope's state the caller's names stand.
+        :param port: 0 takes a free one; :attr:`port` tells which after :meth:`start`.
+        """
+        self.port = port
+        self._host = host
+        self._tls = tls
+        self._peer_state = peer_state
+        self._config = Config(
+            app,
+            http=_Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        )
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        """Return where it listens, for people."""
+        return f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen.
+
+        :raises ServerAddressError: when the address is taken or not ours to take.
+        """
+        self._config.load()
+        loop = asyncio.get_running_loop()
+        connection = partial(
+            _Connection,
+            config=self._config,
+            server_state=self._state,
+            app_state={},
+            peer_state=self._peer_state,
+        )
+        try:
+            self._server = await loop.create_server(
+                connection,
+                sock=self._bound(),
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                backlog=_BACKLOG,
+            )
+        except OSError as error:
+            raise ServerAddressError(f"can't listen at {self.address}: {error.strerror}") from None
+
+    async def stop(self) -> None:
+        """Stop listening, end what waits for news, close every connection."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        tasks = list(self._state.tasks)
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for connection in list(self._state.connections):
+            connection.transport.close()
+
+    def _bound(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((self._host, self.port))
+        except OSError:
+            bound.close()
+            raise
+        self.port = bound.getsockname()[1]
+        return bound

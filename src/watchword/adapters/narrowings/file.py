@@ -1,0 +1,76 @@
+"""Keep narrowed canaries in one small private file beside the gate's bundle."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_private
+from watchword.encoding import strict_json
+from watchword.gate.canary import Narrowing
+from watchword.gate.interface import Canary
+from watchword.reasons import RefusedError
+
+_VERSION: Final = 1
+_MAX_BYTES: Final = 256 * 1024
+
+
+class NarrowingsFile:
+    """Read narrowings at the start and write each new one; a restart then widens nothing."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep the path; the file is made when a canary is narrowed for the first time."""
+        self._path = path
+
+    def load(self) -> dict[str, Narrowing]:
+        """Return by route what was narrowed, nothing where no file is.
+
+        :raises PrivateFileError: when it can't be read or trusted.  The gate must not start then as if
+            nothing had been narrowed; removing the file is an operator's decision.
+        """
+        data = read_private(self._path, _MAX_BYTES)
+        if data is None:
+            return {}
+        try:
+            members = strict_json.loads(data, _MAX_BYTES)
+            if members["v"] != _VERSION:
+                raise PrivateFileError(f"{self._path}: expected version {_VERSION}")
+            return {route: _narrowing(entry) for route, entry in members["routes"].items()}
+        except (RefusedError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PrivateFileError(
+                f"{self._path}: is damaged ({type(error).__name__}); remove it to start each canary "
+                "at its written share"
+            ) from None
+
+    def keep(self, narrowings: Mapping[str, Narrowing]) -> None:
+        """Replace what is kept; it is durable on return.
+
+        :raises PrivateFileError: when the disk refuses.
+        """
+        routes = {route: _members(narrowing) for route, narrowing in narrowings.items()}
+        write_private(self._path, strict_json.dumps({"v": _VERSION, "routes": routes}))
+
+
+def _members(narrowing: Narrowing) -> dict[str, Any]:
+    canary = narrowing.canary
+    return {
+        "share": narrowing.share,
+        "tripped_at": narrowing.tripped_at,
+        "canary": {
+            "share": canary.share,
+            "from_versions": dict(canary.from_versions),
+            "budget": canary.budget,
+        },
+    }
+
+
+def _narrowing(entry: Mapping[str, Any]) -> Narrowing:
+    written = entry["canary"]
+    canary = Canary(
+        int(written["share"]),
+        {str(app): str(version) for app, version in written["from_versions"].items()},
+        float(written["budget"]),
+    )
+    share = float(entry["share"])
+    if not 0 <= share < canary.share:
+        raise ValueError("a narrowed share is less than the written one")
+    return Narrowing(canary, share, float(entry["tripped_at"]))

@@ -1,0 +1,68 @@
+"""Import commands only when they are called, so that ``watchword --help`` stays quick."""
+
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import click
+
+Registry: TypeAlias = Mapping[str, tuple[str, str]]
+"""Name of each command: (module with a ``command``, the line that ``--help`` shows)."""
+
+
+class ReaderGoneError(Exception):
+    """Say that whoever read our output went away (``watchword ... | head``)."""
+
+
+@contextmanager
+def _telling_who_is_gone() -> Iterator[None]:
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+
+
+class LazyGroup(click.Group):
+    """Import a command only when it is called."""
+
+    def __init__(self, *arguments: Any, registry: Registry, **options: Any) -> None:
+        """Keep the registry of the group's commands."""
+        super().__init__(*arguments, **options)
+        self._registry = registry
+
+    # Click ends the process with code 1 where nobody reads on; both of its steps print.
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Read the command line, and print what ``--help`` asks for.
+
+        :raises ReaderGoneError: in place of the error that click would end the process for.
+        """
+        with _telling_who_is_gone():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command.
+
+        :raises ReaderGoneError: as above.
+        """
+        with _telling_who_is_gone():
+            return super().invoke(ctx)
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names in the order of the registry."""
+        return list(self._registry)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in self._registry:
+            return None
+        command: click.Command = importlib.import_module(self._registry[cmd_name][0]).command
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self._registry.items()])

@@ -1,0 +1,1 @@
+"""Hand bundles to the gates of other machines."""

@@ -1,0 +1,176 @@
+"""Work out beforehand what follows from the policy of one API, until its next generation."""
+
+import re
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import lru_cache
+
+from watchword.gate.canary import Narrowing, RouteCanary, canaries
+from watchword.gate.interface import GatePolicy, Route
+from watchword.gate.paths import read_path
+from watchword.gate.rate import RateLimiter
+from watchword.gate.routes import CompiledRoute, compile_routes, find_route
+from watchword.gate.versions import is_at_least
+from watchword.reasons import Reason, Refusal
+from watchword.tokens.interface import TokenClaims
+from watchword.vocabulary import Environment, Level, Mode, Proof, ReplayMode
+
+MAX_RESOLVED = 2048
+"""Most targets whose route is remembered; longer or rarer ones are resolved again."""
+
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+_NO_REQUESTS = frozenset({"CONNECT", "TRACE"})
+"""Methods that open a tunnel, or answer with the request's own fields, the token among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Hold what follows from method and path; what is asked of each request is worked out once.
+
+    :param rank: of the level that the route needs.
+    :param unchecked: whether the route's mode is ``off``.
+    :param bearer: whether the token alone is enough; ``session`` whether an HMAC is asked for.
+    :param enforced: whether a refusal refuses; None where that depends on the instance.
+    :param watch: counts whom the route turns away, None in ``monitor``.
+    """
+
+    route: Route
+    rank: int
+    unchecked: bool
+    bearer: bool
+    session: bool
+    enforced: bool | None
+    watch: RouteCanary | None
+    method: bytes
+    decoded_path: str
+
+    def enforces(self, claims: TokenClaims | None) -> bool:
+        """Tell whether a refusal refuses; in ``canary`` only for verified instances that take part."""
+        if self.enforced is None:
+            return self.watch is not None and claims is not None and self.watch.includes(claims)
+        return self.enforced
+
+
+class CompiledPolicy:
+    """Hold a policy with its route table taken apart, and the targets that were asked for.
+
+    :ivar generation: of the gate's state in which the policy was read.
+    :ivar canaries: by route, whom it is enforced for and whom it turned away.
+    :ivar limiter: None where the policy sets no rate.
+    """
+
+    def __init__(
+        self,
+        generation: int,
+        policy: GatePolicy,
+        earlier: "CompiledPolicy | None" = None,
+        narrowed: Mapping[str, Narrowing] | None = None,
+    ) -> None:
+        """Take the table apart.
+
+        :param earlier: of the generation before, whose counts go on where they still apply.
+        :param narrowed: by route, what a process that ran before had narrowed.
+        :raises ValueError: for a pattern or version that could never match.
+        """
+        self.generation = generation
+        self.policy = policy
+        self.leeway = policy.expectation.leeway
+        self.binding_header = policy.binding_header
+        self.affine = policy.replay is ReplayMode.AFFINE
+        self.shared = policy.replay is ReplayMode.SHARED
+        # The lab is on loopback, without TLS.
+        self.allow_http = policy.expectation.environment is Environment.LAB
+        table = compile_routes(policy.routes)
+        for route in policy.routes:
+            for minimum in route.minimum_versions.values():
+                is_at_least(None, minimum)
+        self.canaries = _canaries(policy, earlier, narrowed)
+        self.limiter: RateLimiter | None = None
+        if earlier is not None and earlier.policy.rate == policy.rate:
+            self.limiter = earlier.limiter
+        elif policy.rate is not None:
+            self.limiter = RateLimiter(policy.rate)
+
+        @lru_cache(maxsize=MAX_RESOLVED)
+        def resolve(method: str, raw_path: bytes) -> Target | Refusal:
+            return _resolve(self.canaries, table, policy.api, method, raw_path)
+
+        self.resolve = resolve
+
+    def renewed(self, generation: int, policy: GatePolicy) -> "CompiledPolicy":
+        """Return the policy of another generation; most bring new keys and the same table.
+
+        :raises ValueError: as the constructor.
+        """
+        if policy != self.policy:
+            return CompiledPolicy(generation, policy, self)
+        renewed = copy(self)
+        renewed.generation = generation
+        return renewed
+
+
+def _canaries(
+    policy: GatePolicy,
+    earlier: CompiledPolicy | None,
+    narrowed: Mapping[str, Narrowing] | None,
+) -> dict[str, RouteCanary]:
+    """Return the canaries of a table; those of routes that stayed what they were go on counting."""
+    if earlier is None:
+        return canaries(policy.api, policy.routes, narrowed)
+    kept = earlier.canaries
+    known = {name: each.narrowing for name, each in kept.items()}
+    fresh = canaries(
+        policy.api, policy.routes, {name: each for name, each in known.items() if each is not None}
+    )
+    same = {route.name for route in policy.routes if route in earlier.policy.routes}
+    return {name: kept[name] if name in same else each for name, each in fresh.items()}
+
+
+def _resolve(
+    watches: Mapping[str, RouteCanary],
+    table: Sequence[CompiledRoute],
+    api: str,
+    method: str,
+    raw_path: bytes,
+) -> Target | Refusal:
+    """Return the route and the decoded path (steps 2 and 3 of ``Gate.decide``)."""
+    if not _METHOD.fullmatch(method):
+        return Refusal(Reason.REQUEST_MALFORMED, "expected a method in upper case")
+    if method in _NO_REQUESTS:
+        return Refusal(Reason.GATE_PROTOCOL, f"got {method}")
+    segments = read_path(raw_path)
+    if isinstance(segments, Refusal):
+        return segments
+    route = find_route(table, method, segments)
+    if route is None:
+        return Refusal(Reason.GATE_ROUTE_UNKNOWN, f"no route of {api} matches the request")
+    slash = "/" if segments and raw_path.endswith(b"/") else ""
+    return Target(
+        route=route,
+        rank=route.level.rank,
+        unchecked=route.mode is Mode.OFF,
+        bearer=route.proof is Proof.BEARER,
+        session=route.proof is Proof.SESSION,
+        enforced=None if route.mode is Mode.CANARY else route.mode is Mode.ENFORCE,
+        watch=watches.get(route.name),
+        method=method.encode("ascii"),
+        decoded_path="/" + "/".join(segments) + slash,
+    )
+
+
+def check_standing(claims: TokenClaims, route: Route) -> Refusal | None:
+    """Return why an instance's level or version isn't enough for a route, None if both are."""
+    if not claims.level.satisfies(route.level):
+        return _too_low(claims.level, route)
+    minimum = route.minimum_versions.get(claims.app_id)
+    if minimum is not None and not is_at_least(claims.app_version, minimum):
+        got = "no version" if claims.app_version is None else f"version {claims.app_version}"
+        return Refusal(
+            Reason.GATE_APP_VERSION, f"got {got} of {claims.app_id}, expected at least {minimum}"
+        )
+    return None
+
+
+def _too_low(level: Level, route: Route) -> Refusal:
+    return Refusal(Reason.GATE_LEVEL, f"got {level.value}, expected {route.level.value}")

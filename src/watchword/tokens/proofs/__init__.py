@@ -1,0 +1,1 @@
+"""Tie one request to the instance that a token was issued to (protocol, section 5)."""

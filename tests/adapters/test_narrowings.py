@@ -1,0 +1,56 @@
+"""A restart widens no canary that was narrowed."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from watchword.adapters.keyring.private_file import PrivateFileError
+from watchword.adapters.narrowings import NarrowingsFile
+from watchword.gate.canary import Narrowing
+from watchword.gate.interface import Canary
+
+NARROWED = {
+    "clinic[0] /v1/**": Narrowing(Canary(40, {"clinic-ios": "2.1"}, 2.5), 20.0, 1_795_500_000.5),
+    "clinic[1] /v2/**": Narrowing(Canary(10), 0.0, 1_795_500_001.0),
+}
+
+
+def test_what_was_narrowed_is_there_after_a_restart(tmp_path: Path) -> None:
+    """Under the settings that it was narrowed under, so that an operator can decide anew."""
+    file = tmp_path / "clinic.canary"
+    assert NarrowingsFile(file).load() == {}
+    NarrowingsFile(file).keep(NARROWED)
+    assert NarrowingsFile(file).load() == NARROWED
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"v":2,"routes":{}}',
+        b'{"v":1,"routes":[]}',
+        b'{"v":1,"routes":{"/":{"share":50,"tripped_at":1,"canary":{"share":50}}}}',
+        b'{"v":1,"routes":{"/":{"share":5,"tripped_at":1,"canary":{"share":5,"budget":2}}}}',
+        b'{"v":1,"routes":{"/":{"share":"x","tripped_at":1,"canary":{}}}}',
+    ],
+)
+def test_a_damaged_file_is_for_an_operator(tmp_path: Path, data: bytes) -> None:
+    """To start as if nothing had been narrowed would refuse those again whom the budget spared."""
+    file = tmp_path / "clinic.canary"
+    file.write_bytes(data)
+    os.chmod(file, 0o600)  # noqa: PTH101
+    with pytest.raises(PrivateFileError, match=r"clinic\.canary"):
+        NarrowingsFile(file).load()
+
+
+def test_a_share_that_is_not_narrower_is_damage(tmp_path: Path) -> None:
+    """A share that was written by hand could widen a canary beyond what the file says."""
+    file = tmp_path / "clinic.canary"
+    NarrowingsFile(file).keep({"/": Narrowing(Canary(40), 20.0, 1.0)})
+    file.write_bytes(file.read_bytes().replace(b"20.0", b"40.0"))
+    with pytest.raises(PrivateFileError):
+        NarrowingsFile(file).load()

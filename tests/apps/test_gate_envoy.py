@@ -1,0 +1,217 @@
+"""Show ``watchword gate config`` and ``watchword gate envoy`` as an operator meets them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.apps.test_up import (
+    WATCHWORD,
+    configuration,
+    free_port,
+    running,
+    upstream,
+    watchword,
+)
+from tests.engines.envoy.stand import admin, until
+
+SESSION = {"proof: bearer\n": "proof: session\n        methods: [GET]\n"}
+
+
+@dataclass
+class Following:
+    """Hold a running ``watchword gate envoy --run``."""
+
+    process: subprocess.Popen[str]
+    directory: Path
+    port: int
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Return where clients come in."""
+        return f"http://127.0.0.1:{self.port}/a/b?q=1"
+
+    def status(self) -> int:
+        """Return what a stranger gets; 0 while nobody answers."""
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(self.url).status_code
+        return 0
+
+    def envoy(self) -> int:
+        """Return the process id of Envoy."""
+        found = subprocess.run(
+            ["pgrep", "-f", f"{self.directory}/bootstrap.yaml"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        (number,) = [int(pid) for pid in found.stdout.split() if comm(int(pid)) == "envoy"]
+        return number
+
+
+def comm(pid: int) -> str:
+    """Return what a process calls itself."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text("utf-8").strip()
+    return ""
+
+
+@contextmanager
+def following(file: Path, directory: Path, port: int, *more: str) -> Iterator[Following]:
+    """Run the control plane with its Envoy."""
+    command = [
+        *WATCHWORD,
+        *("-c", str(file), "gate", "envoy", "-o", str(directory), "--run", "--workers", "1"),
+        *("--listen", f"127.0.0.1:{port}", "--access-log", str(file.with_name("access.log"))),
+        *more,
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    found = Following(process, directory, port)
+    output = process.stdout
+    assert output is not None
+    reader = threading.Thread(target=lambda: found.lines.extend(iter(output.readline, "")))
+    reader.start()
+    try:
+        yield found
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+        process.wait()
+        reader.join()
+        output.close()
+
+
+def test_a_phone_passes_envoy_and_nobody_else(tmp_path: Path) -> None:
+    """A phone passes Envoy with its proof, nobody else does, and the end is clean."""
+    with upstream() as port, running(configuration(tmp_path, port, **SESSION)):
+        file = tmp_path / "watchword.yaml"
+        with following(file, tmp_path / "e", free_port()) as edge:
+            until(lambda: edge.status() == 401, 15)
+            served = watchword(file, "lab", "request", "genuine-iphone", edge.url, "--json")
+            assert served.returncode == 0, served.stderr
+            assert "watchword-level" in served.stdout.lower()
+            assert httpx.get(f"http://127.0.0.1:{edge.port}/health").status_code == 200
+            edge.process.send_signal(signal.SIGTERM)
+            assert edge.process.wait(10) == 0
+            assert edge.status() == 0
+        assert [line for line in edge.lines if line.startswith("Wrote generation")]
+        assert any(f"clients come in at 127.0.0.1:{edge.port}" in line for line in edge.lines)
+
+
+def test_envoy_outlives_its_control_plane_and_the_next_one_takes_it_over(tmp_path: Path) -> None:
+    """Envoy outlives its control plane, killed; the next one takes it over, and mends it when it dies."""
+    with upstream() as port, running(configuration(tmp_path, port)):
+        file = tmp_path / "watchword.yaml"
+        listen = free_port()
+        with following(file, tmp_path / "e", listen) as first:
+            until(lambda: first.status() == 401, 15)
+            envoy = first.envoy()
+            first.process.kill()
+            first.process.wait()
+            assert first.status() == 401
+            with following(file, tmp_path / "e", listen) as second:
+                until(lambda: any("taken over" in line for line in second.lines), 15)
+                assert second.envoy() == envoy
+                listed = watchword(file, "lab", "request", "genuine-android", second.url, "--json")
+                assert listed.returncode == 0, listed.stderr
+                os.kill(envoy, signal.SIGKILL)
+                until(lambda: any("started again in 0.5 s" in line for line in second.lines), 15)
+                until(lambda: second.status() == 401, 15)
+                os.kill(second.envoy(), signal.SIGKILL)
+                until(lambda: any("started again in 1 s" in line for line in second.lines), 15)
+                until(lambda: second.status() == 401, 15)
+                last = second.envoy()
+            assert comm(last) == ""
+
+
+def test_what_envoy_rejects_is_put_right_on_disk(tmp_path: Path) -> None:
+    """What Envoy rejects is put right on disk, and told."""
+    with upstream() as port, running(configuration(tmp_path, port)):
+        file = tmp_path / "watchword.yaml"
+        directory = tmp_path / "e"
+        with following(file, directory, free_port()) as edge:
+            until(lambda: edge.status() == 401, 15)
+            good = (directory / "routes.yaml").read_bytes()
+
+            def rejected() -> bool:
+                new = directory / "new"
+                new.write_text("resources: [{", "utf-8")
+                new.replace(directory / "routes.yaml")
+                try:
+                    until(lambda: (directory / "routes.yaml").read_bytes() == good, 2)
+                except AssertionError:
+                    return False  # What is good isn't known in the first two seconds.
+                return True
+
+            until(rejected, 15)
+            assert edge.status() == 401
+            assert any("Envoy rejected its configuration" in line for line in edge.lines)
+            edge.process.send_signal(signal.SIGINT)
+            assert edge.process.wait(10) == 1
+
+
+def test_config_alone_is_enough_for_a_start_by_hand(tmp_path: Path) -> None:
+    """Config alone writes what Envoy needs, and says how to go on; before a bundle, what is missing."""
+    with upstream() as port:
+        file = configuration(tmp_path, port)
+        options = ("gate", "config", "--engine", "envoy", "-o", str(tmp_path / "e"))
+        early = watchword(file, *options)
+        assert early.returncode == 3
+        assert "`watchword up` or `watchword gate pull` writes it" in early.stderr
+        assert not (tmp_path / "e").exists()
+        with running(file):
+            done = watchword(file, *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "envoy -c" in done.stdout
+        assert (tmp_path / "e").stat().st_mode & 0o777 == 0o700
+        assert {"bootstrap.yaml", "README.md"} <= {path.name for path in (tmp_path / "e").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("more", "said", "code"),
+    [
+        (["--envoy", "/no/such/envoy"], "/no/such/envoy: isn't there", 1),
+        (["--api", "shop"], "got 'shop', expected one of: clinic", 1),
+        (["--listen", "nowhere"], "--listen: got 'nowhere', expected unix:PATH or HOST:PORT", 1),
+        (["--authz", "127.0.0.1:1"], "name its Unix socket", 1),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_way_out(
+    tmp_path: Path, more: list[str], said: str, code: int
+) -> None:
+    """What is wrong is said with the way out, and nothing is written."""
+    file = configuration(tmp_path, 9)
+    found = watchword(file, "gate", "envoy", "-o", str(tmp_path / "e"), "--run", *more)
+    assert (found.returncode, found.stdout) == (code, "")
+    assert said in found.stderr
+    assert not (tmp_path / "e").exists()
+
+
+def test_an_address_that_is_taken_is_said(tmp_path: Path) -> None:
+    """An address that is taken is said: Envoy would share it with the proxy of ``up``."""
+    with upstream() as port, running(configuration(tmp_path, port)):
+        file = tmp_path / "watchword.yaml"
+        found = watchword(file, "gate", "envoy", "-o", str(tmp_path / "e"), "--run")
+        assert found.returncode == 1
+        assert "Name another address with --listen" in found.stderr
+
+
+def test_admin_answers_on_its_socket_alone(tmp_path: Path) -> None:
+    """Admin answers on its socket, mode 0600, in a directory of mode 0700."""
+    with upstream() as port, running(configuration(tmp_path, port)):
+        file = tmp_path / "watchword.yaml"
+        with following(file, tmp_path / "e", free_port()) as edge:
+            until(lambda: edge.status() == 401, 15)
+            place = edge.directory / "admin.sock"
+            assert place.stat().st_mode & 0o777 == 0o600
+            assert b"LIVE" in admin(str(place), "/ready")
