@@ -1,0 +1,151 @@
+"""Keep an Envoy of this machine up to date, and run it where that is asked for."""
+
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from watchword.apps.cli.console import EXIT_REFUSED
+from watchword.apps.cli.paragraphs import printable_lines
+
+if TYPE_CHECKING:
+    from watchword.adapters.gate_bundle import GateBundleFile
+    from watchword.apps.control_plane.process import EnvoyProcess
+    from watchword.engines.envoy.options import EnvoyOptions
+
+_CHECK_EVERY = 5
+"""Envoy is asked what it rejected at every fifth look."""
+
+
+@click.command(epilog="Example: watchword gate envoy -o envoy/ --run")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The directory that Envoy reads, made with mode 0700.",
+)
+@click.option("--api", metavar="NAME", help="Which API; not needed where there is one.")
+@click.option("--bundle", type=click.Path(path_type=Path, dir_okay=False), help="The gate bundle.")
+@click.option(
+    "--signer", type=click.Path(path_type=Path, dir_okay=False), help="The service's public key."
+)
+@click.option("--listen", metavar="HOST:PORT", help="Where clients come in, if not as in the file.")
+@click.option(
+    "--authz", metavar="unix:PATH", help="Where forward auth answers, if not as in the file."
+)
+@click.option(
+    "--access-log",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="JSON log of refusals, if not stdout.",
+)
+@click.option("--run", "runs", is_flag=True, help="Start Envoy too, and end it at the end.")
+@click.option(
+    "--envoy", type=click.Path(path_type=Path, dir_okay=False), help="Its binary, if not found."
+)
+@click.option("--workers", type=click.IntRange(0, 256), default=0, help="Of Envoy; 0: one a core.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    *,
+    output: Path,
+    runs: bool,
+    envoy: Path | None,
+    workers: int,
+    **given: Any,
+) -> None:
+    """Follow the gate bundle and rewrite Envoy's files on each new generation.
+
+    A revoked key or instance is refused within a second.  A broken bundle, or one that Envoy
+    rejects, changes nothing; what is wrong goes to stderr.  Envoy goes on enforcing when this ends,
+    unless it was started here with --run; one that dies is started again.
+
+    Exit code 0: stopped.  1: something was rejected meanwhile, or Envoy can't run.  2: wrong usage.
+    """
+    from watchword.adapters.clock import SystemClock
+    from watchword.apps.control_plane.plane import LOOK_SECONDS, ControlPlane
+    from watchword.apps.control_plane.process import find_envoy
+
+    binary = find_envoy(envoy) if runs else None
+    source, options = following(ctx.obj, output, given)
+    plane = ControlPlane(source, options, SystemClock().timestamp, _tell)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    process: EnvoyProcess | None = None
+    looks = 0
+    try:
+        while not stopped.is_set():
+            if plane.step():
+                click.echo(f"Wrote generation {source.generation} into {output}.")
+                if binary is not None and process is None:
+                    process = _started(binary, options, workers)
+            if process is not None:
+                process.keep_running()
+            looks += 1
+            if looks % _CHECK_EVERY == 0:
+                plane.check()
+            stopped.wait(LOOK_SECONDS)
+    finally:
+        if process is not None:
+            process.stop()
+    ctx.exit(EXIT_REFUSED if plane.faults else 0)
+
+
+def _tell(text: str) -> None:
+    click.echo(printable_lines(text), err=True)
+
+
+def _started(binary: Path, options: "EnvoyOptions", workers: int) -> "EnvoyProcess":
+    from watchword.apps.control_plane.process import EnvoyProcess
+    from watchword.engines.envoy.generation import BOOTSTRAP
+
+    monotonic = time.monotonic  # noqa: TID251 - how long a process has run.
+    command = (binary, Path(options.path(BOOTSTRAP)), workers)
+    process = EnvoyProcess(command, options.listen, Path(options.admin.socket), _tell, monotonic)
+    listen = options.listen
+    where = listen.socket or f"{listen.host}:{listen.port}"
+    found = "An Envoy runs here already and is taken over" if process.adopted else "Envoy starts"
+    click.echo(f"{found}; clients come in at {where}. Ctrl-C ends both.")
+    return process
+
+
+def following(
+    config: Path, output: Path, given: Mapping[str, Any], *, required: bool = False
+) -> tuple["GateBundleFile", "EnvoyOptions"]:
+    """Return the bundle that is followed, and where everything is.
+
+    :param given: the options ``api``, ``bundle``, ``signer``, ``listen``, ``authz``, ``access_log``.
+    :param required: whether the bundle has to be there now.
+    :raises UnavailableError: when it has to be there, and isn't.
+    """
+    from watchword.adapters.gate_bundle import GateBundleFile
+    from watchword.apps.control_plane.places import api_of, envoy_options
+    from watchword.apps.settings import load_settings
+    from watchword.reasons import Reason, UnavailableError
+
+    settings = load_settings(config)
+    api = api_of(settings, given["api"])
+    authz = given["authz"]
+    if authz is None and api.authz is not None and api.authz.style == "envoy":
+        listen = api.authz.listen
+        socket = settings.service.authz_socket(api.name)
+        authz = f"unix:{socket}" if listen is None else f"{listen.host}:{listen.port}"
+    options = envoy_options(
+        api,
+        output,
+        authz=authz,
+        listen=given["listen"],
+        access_log=given["access_log"],
+    )
+    bundle = given["bundle"] or settings.service.gate_bundle(api.name)
+    if required and not bundle.exists():
+        detail = f"{bundle}: isn't there yet; `watchword up` or `watchword gate pull` writes it"
+        raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, detail)
+    signer = given["signer"] or settings.service.bundle_key
+    return GateBundleFile(bundle, signer, api=api.name), options

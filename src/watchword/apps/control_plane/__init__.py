@@ -1,0 +1,1 @@
+"""Keep an Envoy of this machine up to date: write its files, see that it took them, run it."""

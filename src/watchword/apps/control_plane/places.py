@@ -1,0 +1,91 @@
+"""Work out from settings and command line where an Envoy, its API and its files are."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from watchword.apps.settings import Settings
+from watchword.apps.settings.validated import ApiSettings
+from watchword.engines.envoy.options import Endpoint, EnvoyOptions
+from watchword.engines.interface import UnsupportedError
+from watchword.reasons import WatchwordError
+
+
+class PlacesError(WatchwordError):
+    """Report what is missing or can't be used, for a person."""
+
+
+def api_of(settings: Settings, name: str | None) -> ApiSettings:
+    """Return the API that is meant: the named one, or the only one.
+
+    :raises PlacesError: when there isn't exactly one.
+    """
+    known = ", ".join(settings.apis)
+    if name is None and len(settings.apis) == 1:
+        return next(iter(settings.apis.values()))
+    if name is None:
+        raise PlacesError(f"expected --api, one of: {known}")
+    if name not in settings.apis:
+        raise PlacesError(f"--api: got {name!r}, expected one of: {known}")
+    return settings.apis[name]
+
+
+def endpoint(text: str, option: str) -> Endpoint:
+    """Return where something listens: ``unix:PATH``, or ``HOST:PORT``.
+
+    :raises PlacesError: when it is neither.
+    """
+    try:
+        if text.startswith("unix:"):
+            return Endpoint(socket=str(Path(text.removeprefix("unix:")).resolve()))
+        host, _, port = text.rpartition(":")
+        number = int(port)
+        if not host or not 0 < number < 65536:
+            raise ValueError("expected a host and a port")  # noqa: TRY301
+        return Endpoint(host.strip("[]"), number)
+    except ValueError as error:
+        raise PlacesError(
+            f"{option}: got {text!r}, expected unix:PATH or HOST:PORT ({error})"
+        ) from None
+
+
+def envoy_options(
+    api: ApiSettings,
+    directory: Path,
+    *,
+    authz: str | None,
+    listen: str | None,
+    access_log: Path | None,
+) -> EnvoyOptions:
+    """Return what the configuration needs beside the bundle.
+
+    :raises PlacesError: when the API has no upstream or no address, or a path is too long.
+    :raises UnsupportedError: when forward auth would need a secret in Envoy's configuration.
+    """
+    if api.upstream is None:
+        raise PlacesError(f"apis.{api.name}.upstream: expected where the API answers")
+    if listen is None and api.listen is None:
+        raise PlacesError(f"apis.{api.name}.listen: expected where Envoy listens, or --listen")
+    upstream = urlsplit(api.upstream)
+    tls = upstream.scheme == "https"
+    asked = None if authz is None else endpoint(authz, "--authz")
+    if asked is not None and not asked.socket:
+        raise UnsupportedError(
+            api.name,
+            "--authz",
+            "over TCP it needs a credential, which Envoy's admin endpoint would show",
+            "name its Unix socket: --authz unix:PATH",
+        )
+    place = directory.resolve()
+    try:
+        return EnvoyOptions(
+            directory=str(place),
+            listen=endpoint(listen or str(api.listen), "--listen"),
+            upstream=Endpoint(upstream.hostname or "", upstream.port or (443 if tls else 80)),
+            admin=Endpoint(socket=str(place / "admin.sock")),
+            tls=tls,
+            authz=asked,
+            signed_verdict=api.signed_verdict,
+            access_log="/dev/stdout" if access_log is None else str(access_log.resolve()),
+        )
+    except ValueError as error:
+        raise PlacesError(f"-o {directory}: {error}") from None

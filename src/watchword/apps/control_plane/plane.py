@@ -1,0 +1,138 @@
+"""Follow the gate bundle, and keep the files of an Envoy as it says."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from watchword.apps.control_plane.admin import rejections
+from watchword.apps.control_plane.files import write_files
+from watchword.engines.envoy.generation import generate, next_change
+from watchword.engines.envoy.options import EnvoyOptions
+from watchword.engines.interface import EngineFile, UnsupportedError
+from watchword.gate.bundle import GateBundle
+from watchword.reasons import UnavailableError, WatchwordError
+
+LOOK_SECONDS: Final = 0.2
+"""How often the bundle is looked at, so that with its own half second a revocation holds within one."""
+
+PROVEN_SECONDS: Final = 2.0
+"""After which files that Envoy didn't reject count as good; it takes them in within milliseconds, a
+script that loads slowly within a second."""
+
+
+class BundleSource(Protocol):
+    """Know the last good bundle, and what is wrong with the file now."""
+
+    fault: str | None
+
+    @property
+    def generation(self) -> int:
+        """Look at the file where that is due; return the generation of the last good bundle."""
+
+    @property
+    def bundle(self) -> GateBundle:
+        """Return the last good bundle."""
+
+
+class ControlPlane:
+    """Write the files of each new generation; what Envoy has stays when anything is wrong.
+
+    Envoy needs nobody to go on: a control plane that is gone leaves it enforcing what it has, and the
+    next one takes over the same files.
+    """
+
+    def __init__(
+        self,
+        source: BundleSource,
+        options: EnvoyOptions,
+        now: Callable[[], float],
+        tell: Callable[[str], None],
+    ) -> None:
+        """Prepare; nothing is written yet.
+
+        :param now: seconds since 1970.
+        :param tell: is told each fault once, in one line.
+        """
+        self.faults = 0
+        self._source = source
+        self._options = options
+        self._now = now
+        self._tell = tell
+        self._written: GateBundle | None = None
+        self._next_change: float | None = None
+        self._told: set[str] = set()
+        self._rejected: dict[str, int] | None = None
+        self._files: Sequence[EngineFile] = ()
+        self._written_at = 0.0
+        self._good: Sequence[EngineFile] = ()
+
+    def step(self) -> bool:
+        """Look once; tell whether files were written."""
+        try:
+            self._source.generation  # noqa: B018 - it looks at the file.
+            bundle = self._source.bundle
+        except UnavailableError as error:
+            # Waiting for the service's first bundle is no fault.
+            self._say(f"waiting for a bundle: {error.detail}")
+            return False
+        if self._source.fault is not None:
+            self._fault(f"the last good bundle stays: {self._source.fault}")
+        now = self._now()
+        due = self._next_change is not None and now >= self._next_change
+        if bundle == self._written and not due:
+            return False
+        if self._files:
+            # What was rejected until now is the fault of what is there, not of what comes.
+            self.check()
+        try:
+            files = generate(bundle, self._options, now)
+            write_files(Path(self._options.directory), files)
+        except (UnsupportedError, OSError, WatchwordError) as error:
+            self._fault(f"generation {bundle.generation} isn't written: {error}")
+            if isinstance(error, UnsupportedError):
+                self._written = bundle  # It won't be better until another one comes.
+            return False
+        self._written = bundle
+        self._files, self._written_at = files, now
+        self._next_change = next_change(bundle, now)
+        self._told.clear()
+        return True
+
+    def check(self) -> None:
+        """Ask Envoy what it rejected since the last time, tell, and put back what it had taken.
+
+        Without that, an Envoy that is started anew would find nothing but what it rejects.
+        """
+        found = rejections(Path(self._options.admin.socket))
+        if found is None:
+            return
+        known, self._rejected = self._rejected or {}, found
+        rejected = [name for name, count in found.items() if count > known.get(name, 0)]
+        if rejected:
+            self._fault(
+                f"Envoy rejected its configuration and keeps the last good one ({rejected[0]})"
+            )
+            self._put_back()
+        elif self._now() - self._written_at >= PROVEN_SECONDS:
+            self._good = self._files
+
+    def _put_back(self) -> None:
+        if not self._good:
+            return
+        try:
+            write_files(Path(self._options.directory), self._good)
+        except (OSError, WatchwordError) as error:
+            self._fault(f"the last good files can't be put back: {error}")
+        else:
+            self._files = self._good
+            self._say("the last good files are in their place again")
+
+    def _fault(self, text: str) -> None:
+        if text not in self._told:
+            self.faults += 1
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._tell(text)

@@ -1,0 +1,1 @@
+"""Write the configuration with which other servers make the gate's decision."""

@@ -1,0 +1,286 @@
+"""Write the filters that judge a request; each is one file that Envoy takes in by itself (ECDS).
+
+Filters that came with the listener would change for new connections alone: an old one could be used
+with a revoked key until it is drained.  A filter that is discovered changes for the next request of
+every connection, and a new token check starts with an empty cache.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from watchword.encoding import strict_json
+from watchword.engines.envoy import names
+from watchword.engines.envoy.names import typed
+from watchword.engines.envoy.options import EnvoyOptions
+from watchword.engines.envoy.yaml_text import Block, Commented
+from watchword.gate.interface import Rate
+from watchword.ports import VerificationKey
+from watchword.tokens import strict_jws
+from watchword.tokens.interface import MAX_LIFETIME_SECONDS, TOKEN_TYPE, TokenExpectation
+from watchword.tokens.jwk import jwk_from_public_key
+from watchword.vocabulary import Environment, Level
+
+MAX_RATED_INSTANCES = 100_000
+"""Most instances whose rate is counted at once; the one that was idle longest is forgotten first."""
+
+
+def token_filter(
+    keys: Iterable[VerificationKey], expectation: TokenExpectation, options: EnvoyOptions
+) -> dict[str, object]:
+    """Return the token check: ES256, expiry required, keys inline, verified tokens remembered."""
+    jwks = {
+        "keys": [
+            {"kid": key.kid, "alg": "ES256", "use": "sig", **jwk_from_public_key(key.key)}
+            for key in keys
+        ]
+    }
+    provider = _provider(strict_json.dumps(jwks).decode(), expectation, options)
+    return typed(
+        "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        {
+            "providers": {"token": provider},
+            "requirement_map": {"token": {"provider_name": "token"}},
+        },
+    )
+
+
+def _provider(jwks: str, expectation: TokenExpectation, options: EnvoyOptions) -> dict[str, object]:
+    return {
+        "issuer": expectation.issuer,
+        "audiences": [expectation.audience],
+        "local_jwks": Commented(
+            {"inline_string": jwks},
+            "Inline, so that a removed key takes its cached tokens with it: keys that Envoy fetches "
+            "or reads from a file would leave them alive. These keys sign tokens and nothing else: "
+            "Envoy doesn't look at typ.",
+        ),
+        "from_headers": [{"name": names.TOKEN_HEADER}],
+        "forward": Commented(
+            value=True, comment="Later filters need it; the routes remove it on the way to the API."
+        ),
+        "require_expiration": Commented(
+            value=True, comment="Without this, a token without exp would pass."
+        ),
+        "max_lifetime": f"{MAX_LIFETIME_SECONDS + expectation.leeway}s",
+        "clock_skew_seconds": expectation.leeway,
+        "claim_to_headers": Commented(
+            [
+                {"header_name": names.INSTANCE_HEADER, "claim_name": "sub"},
+                {"header_name": names.LEVEL_HEADER, "claim_name": "lvl"},
+                {"header_name": names.APP_HEADER, "claim_name": "app.id"},
+                {"header_name": names.ENVIRONMENT_HEADER, "claim_name": "env"},
+            ],
+            "Only these reach the API: what a client sent by such names is gone by now.",
+        ),
+        "jwt_cache_config": Commented(
+            {"jwt_cache_size": options.cached_tokens, "jwt_max_token_size": 2048},
+            "With fewer places than there are live tokens, each request costs a signature.",
+        ),
+    }
+
+
+def fields_filter() -> dict[str, object]:
+    """Return what refuses fields that are there twice, on routes without a standing filter."""
+    return _first_of([_doubled()], {"action": _action("clear", "ALLOW")})
+
+
+def _doubled() -> dict[str, object]:
+    """Return what refuses fields that are there twice.
+
+    This matcher sees all values of a field with commas between them; the matchers of routes see one
+    value at a time.
+    """
+    names_once = (names.TOKEN_HEADER, "signature-input", "signature", "dpop")
+    doubled = [_reads(name, {"contains": ","}) for name in names_once]
+    return {
+        "predicate": {"or_matcher": {"predicate": doubled}},
+        "on_match": {"action": _action("ambiguous", "DENY")},
+    }
+
+
+def standing_filter(
+    keys: Iterable[VerificationKey],
+    revoked: Sequence[str],
+    environment: Environment,
+    level: Level,
+) -> dict[str, object]:
+    """Return what refuses odd spellings, tokens of the other environment, revoked instances, low levels.
+
+    The token check reads base64 in several ways and looks at no header but ``alg`` and ``kid``.  The
+    service writes each key's header in one way, so that a token is known by its first characters.
+
+    All is in one filter, doubled fields too: Envoy writes down what each such filter decided, which costs
+    more than to decide it.
+    """
+    headers = "|".join(strict_jws.header_segment(key.kid, TOKEN_TYPE) for key in keys)
+    # A signature of 64 bytes ends in two bits and four zeros.
+    spelling = rf"(?:{headers})\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{{85}}[AQgw]"
+    levels = [each.value for each in Level if each.satisfies(level)]
+    rest = _looked_up(
+        names.LEVEL_HEADER,
+        levels,
+        {"action": _action("standing", "ALLOW")},
+        {"action": _action("level", "DENY")},
+    )
+    if revoked:
+        refused = {"action": _action("revoked", "DENY")}
+        rest = _looked_up(names.INSTANCE_HEADER, revoked, refused, rest)
+    elsewhere = {"action": _action("environment", "DENY")}
+    rest = _looked_up(names.ENVIRONMENT_HEADER, [environment.value], rest, elsewhere)
+    matches = {"safe_regex": {"google_re2": {}, "regex": spelling}}
+    spelled = {"predicate": _reads(names.TOKEN_HEADER, matches), "on_match": rest}
+    return _first_of([_doubled(), spelled], {"action": _action("spelling", "DENY")})
+
+
+def _first_of(
+    matchers: Sequence[Mapping[str, object]], otherwise: Mapping[str, object]
+) -> dict[str, object]:
+    """Return a filter in which the first matcher that matches decides."""
+    return typed(
+        "envoy.extensions.filters.http.rbac.v3.RBAC",
+        {"matcher": {"matcher_list": {"matchers": matchers}, "on_no_match": otherwise}},
+    )
+
+
+def _reads(name: str, matches: Mapping[str, object]) -> dict[str, object]:
+    """Return a predicate about a field."""
+    return {"single_predicate": {"input": _header_input(name), "value_match": matches}}
+
+
+def _looked_up(
+    header: str,
+    values: Sequence[str],
+    found: Mapping[str, object],
+    otherwise: Mapping[str, object],
+) -> Mapping[str, object]:
+    """Return what goes on with ``found`` where a header has one of these values, by one look-up."""
+    return {
+        "matcher": {
+            "matcher_tree": {
+                "input": _header_input(header),
+                "exact_match_map": {"map": dict.fromkeys(values, found)},
+            },
+            "on_no_match": otherwise,
+        }
+    }
+
+
+def _header_input(name: str) -> dict[str, object]:
+    return {
+        "name": "header",
+        "typed_config": typed(
+            "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", {"header_name": name}
+        ),
+    }
+
+
+def _action(name: str, action: str) -> dict[str, object]:
+    return {
+        "name": name,
+        "typed_config": typed("envoy.config.rbac.v3.Action", {"name": name, "action": action}),
+    }
+
+
+def rate_filter(rate: Rate) -> dict[str, object]:
+    """Return the limit of one instance's requests: a bucket for each, refilled evenly."""
+    bucket = {
+        "max_tokens": rate.requests,
+        "tokens_per_fill": rate.requests,
+        "fill_interval": f"{rate.seconds}s",
+    }
+    whole = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    return typed(
+        "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        {
+            "stat_prefix": "watchword_rate",
+            "token_bucket": Commented(
+                {"max_tokens": 4294967295, "tokens_per_fill": 4294967295, "fill_interval": "1s"},
+                "For all instances together there is no limit.",
+            ),
+            "filter_enabled": Commented(whole, "Both of these, or nothing is limited."),
+            "filter_enforced": whole,
+            "always_consume_default_token_bucket": False,
+            "max_dynamic_descriptors": MAX_RATED_INSTANCES,
+            "rate_limits": [
+                {
+                    "actions": [
+                        {
+                            "request_headers": {
+                                "header_name": names.INSTANCE_HEADER,
+                                "descriptor_key": "instance",
+                            }
+                        }
+                    ]
+                }
+            ],
+            "descriptors": Commented(
+                [{"entries": [{"key": "instance"}], "token_bucket": bucket}],
+                "No value: a bucket of its own for each instance.",
+            ),
+        },
+    )
+
+
+def proof_filter(script: str) -> dict[str, object]:
+    """Return what verifies proofs of possession, in Lua."""
+    return typed(
+        "envoy.extensions.filters.http.lua.v3.Lua",
+        {"default_source_code": {"inline_string": Block(script)}},
+    )
+
+
+def authz_filter(max_body: int) -> dict[str, object]:
+    """Return who asks Python: the whole head and body, and nothing passes without its 200."""
+    results = [
+        names.INSTANCE_HEADER,
+        names.LEVEL_HEADER,
+        names.APP_HEADER,
+        "watchword-verdict",
+    ]
+    return typed(
+        "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+        {
+            "transport_api_version": "V3",
+            "failure_mode_allow": Commented(
+                value=False, comment="Nobody passes while Python doesn't answer."
+            ),
+            "status_on_error": {"code": "ServiceUnavailable"},
+            "clear_route_cache": False,
+            "allowed_headers": Commented(
+                {"patterns": [{"safe_regex": {"regex": ".*"}}]},
+                "The gate refuses what is ambiguous, so that it has to see every header.",
+            ),
+            "with_request_body": {
+                "max_request_bytes": max_body,
+                "allow_partial_message": False,
+                "pack_as_bytes": True,
+            },
+            "http_service": {
+                "server_uri": {
+                    "uri": "http://watchword.invalid",
+                    "cluster": names.AUTHZ_CLUSTER,
+                    "timeout": "5s",
+                },
+                "path_prefix": "/authz",
+                "authorization_response": {
+                    "allowed_upstream_headers": {
+                        "patterns": [{"exact": header} for header in results]
+                    },
+                    "allowed_client_headers": {
+                        "patterns": [
+                            {"exact": header}
+                            for header in (
+                                "content-type",
+                                "cache-control",
+                                "www-authenticate",
+                                "retry-after",
+                                "watchword-nonce",
+                            )
+                        ]
+                    },
+                    "allowed_client_headers_on_success": {
+                        "patterns": [{"exact": "watchword-nonce"}]
+                    },
+                },
+            },
+        },
+    )

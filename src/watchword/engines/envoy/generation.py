@@ -1,0 +1,205 @@
+"""Write the whole configuration of one Envoy from the gate bundle of one API."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from watchword.engines.envoy import names, secrets
+from watchword.engines.envoy.filters import (
+    authz_filter,
+    fields_filter,
+    proof_filter,
+    rate_filter,
+    standing_filter,
+    token_filter,
+)
+from watchword.engines.envoy.listener import FILTER_TYPES, filter_file, listener
+from watchword.engines.envoy.names import typed
+from watchword.engines.envoy.options import EnvoyOptions
+from watchword.engines.envoy.page import page
+from watchword.engines.envoy.plan import PlannedRow, Way, plan
+from watchword.engines.envoy.routes import route_configuration
+from watchword.engines.envoy.script import ScriptOptions, script
+from watchword.engines.envoy.start import bootstrap, clusters
+from watchword.engines.envoy.yaml_text import render
+from watchword.engines.interface import EngineFile, EngineFileKind, UnsupportedError
+from watchword.gate.bundle import GateBundle
+from watchword.gate.interface import DEFAULT_MAX_BODY
+from watchword.ports import VerificationKey
+from watchword.vocabulary import Level
+
+BOOTSTRAP: Final = "bootstrap.yaml"
+"""The one file that Envoy is started with."""
+
+PRIVATE_PREFIX: Final = "secrets-"
+"""Files of this name hold secrets; one for each generation, so that a script that is being loaded finds
+the file that it was made with."""
+
+_ABOUT: Final = {
+    names.FIELDS: "Fields that decide and are there twice: refused on every route.",
+    names.TOKEN: "The token check: signature, issuer, audience, expiry.",
+    **{
+        names.standing(
+            level
+        ): "What a valid token isn't enough for: its spelling, its environment, "
+        f"revoked instances, level {level.value}; and doubled fields."
+        for level in Level
+    },
+    names.RATE: "The rate of each instance.",
+    names.PROOF: "Proofs of possession, verified in Lua. The secrets are in a file of their own.",
+    names.AUTHZ: "What is asked of Python.",
+}
+
+
+def generate(bundle: GateBundle, options: EnvoyOptions, now: float) -> Sequence[EngineFile]:
+    """Return all files, in the order in which they are to be written.
+
+    :param now: seconds since 1970; keys that are retired by then are left out.
+    :raises UnsupportedError: on what this Envoy can't do exactly as the gate does.
+    """
+    policy = bundle.policy
+    rows = plan(policy, options)
+    used = _filters_used(rows, rated=policy.rate is not None)
+    files = []
+    if names.PROOF in used:
+        files.append(_private(bundle))
+    for name in used:
+        body = _filter(name, bundle, options, rows, now)
+        resource = typed(
+            "envoy.config.core.v3.TypedExtensionConfig", {"name": name, "typed_config": body}
+        )
+        files.append(_resources(filter_file(name), _ABOUT[name], bundle, [resource]))
+    files += [
+        _resources(
+            "routes.yaml",
+            "The route table: the first row that matches decides.",
+            bundle,
+            [route_configuration(policy, rows)],
+        ),
+        _resources("clusters.yaml", "The servers that Envoy talks to.", bundle, clusters(options)),
+        _resources(
+            "listeners.yaml",
+            "Where clients come in, and what every request meets.",
+            bundle,
+            [listener(options, used, policy.rate)],
+            EngineFileKind.ROOT,
+        ),
+        EngineFile(
+            BOOTSTRAP,
+            EngineFileKind.START,
+            render(
+                bootstrap(options, policy.api),
+                f"Envoy in front of {policy.api}, written by Watchword. Start it with:\n"
+                f"envoy -c {options.path(BOOTSTRAP)} --disable-hot-restart",
+            ),
+        ),
+        EngineFile("README.md", EngineFileKind.PAGE, page(policy, options, rows, used)),
+    ]
+    return files
+
+
+def private_name(generation: int) -> str:
+    """Return the name of the private file of a generation."""
+    return f"{PRIVATE_PREFIX}{generation}"
+
+
+def living_keys(keys: Iterable[VerificationKey], now: float) -> tuple[VerificationKey, ...]:
+    """Return the keys whose tokens are accepted."""
+    return tuple(key for key in keys if key.verify_until is None or now < key.verify_until)
+
+
+def next_change(bundle: GateBundle, now: float) -> float | None:
+    """Return when the configuration has to be written anew though the bundle stays the same.
+
+    That is when a key retires: Envoy knows no end of a key.
+    """
+    ends = [key.verify_until for key in bundle.keys if key.verify_until is not None]
+    return min((end for end in ends if end > now), default=None)
+
+
+def _filters_used(rows: Sequence[PlannedRow], *, rated: bool) -> tuple[str, ...]:
+    ways = {way for row in rows for way in row.ways}
+    native = bool(ways & {Way.TOKEN, Way.PROOF})
+    levels = {row.route.level for row in rows if row.ways & {Way.TOKEN, Way.PROOF}}
+    if rated:
+        # Routes that ask Python are counted here too, whatever level they want.
+        levels.add(Level.NONE)
+    used: Mapping[str, bool] = {
+        names.FIELDS: True,
+        names.TOKEN: native or rated,
+        **{names.standing(level): level in levels for level in Level},
+        names.RATE: rated,
+        names.PROOF: Way.PROOF in ways,
+        names.AUTHZ: Way.ASK in ways,
+    }
+    return tuple(name for name in FILTER_TYPES if used[name])
+
+
+def _filter(
+    name: str, bundle: GateBundle, options: EnvoyOptions, rows: Sequence[PlannedRow], now: float
+) -> dict[str, object]:
+    policy = bundle.policy
+    if name == names.FIELDS:
+        return fields_filter()
+    if name == names.TOKEN:
+        return token_filter(living_keys(bundle.keys, now), policy.expectation, options)
+    if name == names.RATE:
+        assert policy.rate is not None  # The filter is used for nothing else.
+        return rate_filter(policy.rate)
+    if name == names.PROOF:
+        return proof_filter(_script(bundle, options))
+    if name == names.AUTHZ:
+        largest = max((row.route.max_body for row in rows), default=DEFAULT_MAX_BODY)
+        return authz_filter(largest)
+    (level,) = (level for level in Level if names.standing(level) == name)
+    return standing_filter(
+        living_keys(bundle.keys, now), sorted(bundle.revoked), policy.expectation.environment, level
+    )
+
+
+def _script(bundle: GateBundle, options: EnvoyOptions) -> str:
+    try:
+        return script(
+            ScriptOptions(
+                api=bundle.policy.api,
+                generation=bundle.generation,
+                private_file=options.path(private_name(bundle.generation)),
+                leeway=bundle.policy.expectation.leeway,
+                replay_directory=options.replay_directory,
+            )
+        )
+    except ValueError as error:
+        raise UnsupportedError(
+            bundle.policy.api, "proof", str(error), "choose another directory or name"
+        ) from None
+
+
+def _private(bundle: GateBundle) -> EngineFile:
+    expectation = bundle.policy.expectation
+    try:
+        content = secrets.render(
+            generation=bundle.generation,
+            issuer=expectation.issuer,
+            audience=expectation.audience,
+            keys=bundle.keys,
+            secrets=bundle.secrets,
+            revoked=sorted(bundle.revoked),
+        )
+    except ValueError as error:
+        raise UnsupportedError(
+            bundle.policy.api, "proof", str(error), "use proof: bearer behind Envoy"
+        ) from None
+    return EngineFile(
+        private_name(bundle.generation), EngineFileKind.PRIVATE, content.decode("ascii")
+    )
+
+
+def _resources(
+    name: str,
+    about: str,
+    bundle: GateBundle,
+    resources: Sequence[Mapping[str, object]],
+    kind: EngineFileKind = EngineFileKind.PART,
+) -> EngineFile:
+    heading = f"{about}\nWritten by Watchword from the gate bundle; changes here are overwritten."
+    document = {"version_info": str(bundle.generation), "resources": list(resources)}
+    return EngineFile(name, kind, render(document, heading))

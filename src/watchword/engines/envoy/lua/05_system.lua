@@ -1,0 +1,58 @@
+-- The few calls of the C library that files and shared memory need.
+ffi.cdef([[
+int open(const char *path, int flags, ...);
+int close(int fd);
+int flock(int fd, int operation);
+int poll(void *none, unsigned long count, int milliseconds);
+int statx(int directory, const char *path, int flags, unsigned int mask, void *out);
+unsigned int geteuid(void);
+int posix_fallocate(int fd, int64_t offset, int64_t length);
+void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset);
+int munmap(void *address, size_t length);
+int pthread_mutexattr_init(void *attributes);
+int pthread_mutexattr_setpshared(void *attributes, int shared);
+int pthread_mutexattr_setrobust(void *attributes, int robust);
+int pthread_mutexattr_settype(void *attributes, int type);
+int pthread_mutex_init(void *mutex, const void *attributes);
+int pthread_mutex_lock(void *mutex);
+int pthread_mutex_unlock(void *mutex);
+int pthread_mutex_consistent(void *mutex);
+typedef struct {
+  uint32_t mask, block_size; uint64_t attributes; uint32_t links, owner, group; uint16_t mode, spare;
+  uint64_t inode, size; uint8_t rest[208];
+} watchword_statx;
+]])
+
+local system = {}
+
+-- Returns the size of an open file as it is now.
+function system.size(fd)
+  local found = ffi.new("watchword_statx")
+  if ffi.C.statx(fd, "", 0x1000, 0x7ff, found) ~= 0 then error("watchword: a file can't be examined") end
+  return tonumber(found.size)
+end
+
+-- Opens a regular file that is ours and nobody else's; returns its descriptor and its size.
+function system.open_private(path, flags)
+  local C = ffi.C
+  local O_NOFOLLOW = ffi.arch == "arm64" and 0x8000 or 0x20000
+  local fd = C.open(path, bit.bor(flags, O_NOFOLLOW, 0x80000, 0x800), ffi.cast("int", 384))
+  if fd < 0 then error("watchword: " .. path .. " can't be opened, error " .. ffi.errno()) end
+  local found = ffi.new("watchword_statx")
+  local failed = C.statx(fd, "", 0x1000, 0x7ff, found) ~= 0
+  local problem
+  if failed then
+    problem = "can't be examined"
+  elseif bit.band(found.mode, 0xf000) ~= 0x8000 then
+    problem = "isn't a regular file"
+  elseif bit.band(found.mode, 63) ~= 0 then
+    problem = "can be used by others; its mode must be 0600"
+  elseif found.owner ~= C.geteuid() then
+    problem = "belongs to another user than Envoy"
+  end
+  if problem then
+    C.close(fd)
+    error("watchword: " .. path .. " " .. problem)
+  end
+  return fd, tonumber(found.size)
+end

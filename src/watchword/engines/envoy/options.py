@@ -1,0 +1,67 @@
+"""Hold what a configuration needs beside the gate bundle: places, addresses and sizes."""
+
+from dataclasses import dataclass
+from typing import Final
+
+DEFAULT_CACHED_TOKENS: Final = 20_000
+"""Verified tokens that each worker remembers: with fewer than there are live ones, each request
+costs a signature (2.7 times as much as one that is remembered)."""
+
+MAX_SOCKET_PATH: Final = 107
+"""Most bytes of a Unix socket's path (``sun_path`` on Linux, with its last NUL)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Hold where something listens: a host and port, or the path of a Unix socket."""
+
+    host: str = ""
+    port: int = 0
+    socket: str = ""
+
+    def __post_init__(self) -> None:
+        """Hold to one of the two; raise ValueError otherwise."""
+        if bool(self.socket) is bool(self.host):
+            raise ValueError("expected a host and port, or the path of a socket")
+        if len(self.socket.encode()) > MAX_SOCKET_PATH:
+            raise ValueError(
+                f"got a socket's path of {len(self.socket.encode())} bytes, expected at most "
+                f"{MAX_SOCKET_PATH}: {self.socket}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyOptions:
+    """Hold where everything is, on one machine.
+
+    :param directory: absolute path of the directory that Envoy reads.
+    :param listen: where clients come in.
+    :param upstream: the API; ``tls`` whether it is asked over TLS.
+    :param admin: Envoy's own endpoint, which shows and changes everything.
+    :param authz: the forward-auth endpoint of this machine; None where there is none.
+    :param signed_verdict: whether the API asks for ``Watchword-Verdict``, which only forward auth can
+        sign.
+    :param replay_directory: where the script keeps used proofs; in memory, and a machine's Envoys of one
+        user and API share it.
+    :param access_log: path of the JSON log of refusals.
+    :param cached_tokens: verified tokens that each worker remembers.
+    :param max_connections: most connections of clients at once.
+    :param max_header_kib: most KiB of a request's head.
+    """
+
+    directory: str
+    listen: Endpoint
+    upstream: Endpoint
+    admin: Endpoint
+    tls: bool = False
+    authz: Endpoint | None = None
+    signed_verdict: bool = False
+    access_log: str = "/dev/stdout"
+    replay_directory: str = "/dev/shm"  # noqa: S108 - a file there must be ours, with mode 0600.
+    cached_tokens: int = DEFAULT_CACHED_TOKENS
+    max_connections: int = 10_000
+    max_header_kib: int = 8
+
+    def path(self, name: str) -> str:
+        """Return the path of a file of the configuration."""
+        return f"{self.directory}/{name}"

@@ -1,0 +1,228 @@
+"""Write the route table: what is ambiguous first, then the rows in their order, then the refusal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from watchword.engines.envoy import names
+from watchword.engines.envoy.names import typed
+from watchword.engines.envoy.paths import READABLE_TARGET, row_expression
+from watchword.engines.envoy.plan import PlannedRow, Way
+from watchword.engines.envoy.yaml_text import Commented
+from watchword.gate.interface import GatePolicy
+from watchword.vocabulary import Level, Mode, Proof
+
+_HOST: Final = r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+_SECOND_CREDENTIALS: Final = (
+    r"(?i)(?:bearer|basic|dpop)[^,]*,.*|.*,\s*[!#$%&'*+.^_\x60|~0-9A-Za-z-]+(?:\s.*)?"
+)
+_NONEMPTY: Final = "0*[1-9][0-9]*"
+_ROUTE_TIMEOUT: Final = "60s"
+_LARGEST: Final = 2**63 - 1
+
+Matchers = Sequence[Mapping[str, object]]
+
+
+def route_configuration(policy: GatePolicy, rows: Sequence[PlannedRow]) -> dict[str, object]:
+    """Return the whole table."""
+    routes = [*_ambiguous(), *(route for row in rows for route in _row(row, policy)), *_unknown()]
+    return typed(
+        "envoy.config.route.v3.RouteConfiguration",
+        {
+            "name": names.ROUTES,
+            "request_headers_to_remove": Commented(
+                [
+                    names.TOKEN_HEADER,
+                    names.ENVIRONMENT_HEADER,
+                    names.FRAMED_HEADER,
+                    "x-envoy-external-address",
+                ],
+                "What is between client and gate alone never reaches the API.",
+            ),
+            "virtual_hosts": [{"name": policy.api, "domains": ["*"], "routes": routes}],
+        },
+    )
+
+
+def _ambiguous() -> Iterator[object]:
+    """Yield what refuses requests that two servers could read in two ways."""
+    yield Commented(
+        {
+            "name": "tunnel",
+            "match": {"connect_matcher": {}},
+            "direct_response": {"status": 403},
+        },
+        "Requests that can be read in two ways are refused, before any route. Nothing else runs for "
+        "them.",
+    )
+    refusals: list[tuple[str, int, str, Matchers]] = [
+        (
+            "target",
+            400,
+            (
+                "The target is a path that every server reads alike: no dot segments, no empty ones, no "
+                "encoded separators, nothing encoded twice, UTF-8."
+            ),
+            [_matches(":path", READABLE_TARGET, invert=True)],
+        ),
+        ("host", 400, "", [_matches(":authority", _HOST, invert=True)]),
+        ("method", 400, "", [_matches(":method", "[A-Z][A-Z-]{0,31}", invert=True)]),
+        ("trace", 403, "", [{"name": ":method", "string_match": {"exact": "TRACE"}}]),
+        (
+            "two-credentials",
+            400,
+            (
+                "Envoy joins these fields by a comma. Credentials may hold commas between parameters; a second "
+                "scheme is another field."
+            ),
+            [_contains("authorization", ","), _matches("authorization", _SECOND_CREDENTIALS)],
+        ),
+    ]
+    refusals += [
+        (f"named-{header}", 400, "", [{"name": header, "present_match": True}])
+        for header in (
+            "watchword_token",
+            "signature_input",
+            "content_length",
+            "transfer_encoding",
+            "content_digest",
+        )
+    ]
+    for name, status, comment, headers in refusals:
+        route = {
+            "name": name,
+            "match": {"prefix": "", "headers": list(headers)},
+            "direct_response": {"status": status},
+        }
+        yield Commented(route, comment) if comment else route
+
+
+def _matches(name: str, expression: str, *, invert: bool = False) -> dict[str, object]:
+    matcher: dict[str, object] = {
+        "name": name,
+        "string_match": {"safe_regex": {"regex": expression}},
+    }
+    return {**matcher, "invert_match": True} if invert else matcher
+
+
+def _contains(name: str, text: str) -> dict[str, object]:
+    return {"name": name, "string_match": {"contains": text}}
+
+
+def _unknown() -> Iterator[object]:
+    yield Commented(
+        {"name": "unknown", "match": {"prefix": ""}, "direct_response": {"status": 403}},
+        "An API serves nothing that its table doesn't name.",
+    )
+
+
+def _row(row: PlannedRow, policy: GatePolicy) -> Iterator[object]:
+    """Yield the routes of one row: those that need Python by their head first."""
+    route = row.route
+    heading = (
+        f"{route.name}: {', '.join(sorted(row.row.methods)) or 'every method'}; "
+        f"{route.mode.value}, level {route.level.value}, proof {route.proof.value}."
+    )
+    if row.because:
+        heading += f" Asks Python: {row.because}."
+    cases: list[tuple[Matchers, Way | None]] = []
+    if route.mode is Mode.ENFORCE and Way.ASK in (row.way, row.with_body):
+        yield from _too_large(row)
+    if row.way is Way.PROOF:
+        if route.dpop:
+            cases.append(([{"name": "dpop", "present_match": True}], Way.ASK))
+        cases.append(([_matches("content-length", _NONEMPTY)], row.with_body))
+        cases.append(([{"name": names.FRAMED_HEADER, "present_match": True}], row.with_body))
+    cases.append(((), row.way))
+    for position, (headers, way) in enumerate(cases):
+        entry = _route(row, headers, way, policy)
+        yield Commented(entry, heading) if position == 0 else entry
+
+
+def _too_large(row: PlannedRow) -> Iterator[object]:
+    """Yield what refuses a body by its length where it would be held; it may never come."""
+    if row.route.proof is Proof.BEARER:
+        return
+    most = {"start": row.route.max_body + 1, "end": _LARGEST}
+    entry = _route(row, [{"name": "content-length", "range_match": most}], None)
+    yield {**entry, "direct_response": {"status": 413}}
+
+
+def _route(
+    row: PlannedRow, headers: Matchers, way: Way | None, policy: GatePolicy | None = None
+) -> dict[str, object]:
+    route = row.route
+    match: dict[str, object] = (
+        {"prefix": "/"}
+        if route.pattern == "/**"
+        else {"safe_regex": {"regex": row_expression(row.row)}}
+    )
+    conditions = [*headers]
+    if row.row.methods:
+        methods = "|".join(sorted(row.row.methods))
+        conditions.append(_matches(":method", methods))
+    if conditions:
+        match["headers"] = conditions
+    entry: dict[str, object] = {"name": route.name, "match": match}
+    if way is None or policy is None:
+        return {**entry, "direct_response": {"status": 401}}
+    entry["route"] = {"cluster": names.UPSTREAM, "timeout": _ROUTE_TIMEOUT}
+    if way is not Way.OPEN and route.proof is not Proof.BEARER:
+        entry["request_headers_to_remove"] = ["signature", "signature-input", "dpop"]
+    filters = _filters(row, way, policy)
+    if filters:
+        entry["typed_per_filter_config"] = filters
+    return entry
+
+
+def _filters(row: PlannedRow, way: Way, policy: GatePolicy) -> dict[str, object]:
+    """Return the filters that are switched on for a route; all are off where nothing is said."""
+    route = row.route
+    if way is Way.OPEN:
+        return {}
+    filters: dict[str, object] = {}
+    if way is Way.ASK:
+        # Python counts what it is asked about alone, so that the one bucket is counted here too.
+        if policy.rate is not None and route.mode.value == "enforce":
+            filters |= _token_filters(Level.NONE)
+            filters[names.RATE] = _on()
+        settings: dict[str, object] = (
+            {"disable_request_body_buffering": True}
+            if route.proof is Proof.BEARER
+            else {
+                "with_request_body": {
+                    "max_request_bytes": route.max_body,
+                    "allow_partial_message": False,
+                    "pack_as_bytes": True,
+                }
+            }
+        )
+        filters[names.AUTHZ] = typed(
+            "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+            {"check_settings": settings},
+        )
+        return filters
+    filters |= _token_filters(route.level)
+    if policy.rate is not None:
+        filters[names.RATE] = _on()
+    if way is Way.PROOF:
+        filters[names.PROOF] = typed(
+            "envoy.extensions.filters.http.lua.v3.LuaPerRoute",
+            {"filter_context": {"proof": route.proof.value}},
+        )
+    return filters
+
+
+def _token_filters(level: Level) -> dict[str, object]:
+    return {
+        # The standing filter looks at doubled fields too.
+        names.FIELDS: typed("envoy.config.route.v3.FilterConfig", {"disabled": True}),
+        names.TOKEN: typed(
+            "envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig",
+            {"requirement_name": "token"},
+        ),
+        names.standing(level): _on(),
+    }
+
+
+def _on() -> dict[str, object]:
+    return typed("envoy.config.route.v3.FilterConfig", {"config": {}})
