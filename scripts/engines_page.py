@@ -1,0 +1,100 @@
+"""Write docs/engines.md: what each mouth of the gate checks, and what the corpus found.
+
+``python -m scripts.engines_page`` writes the page from docs/engines.json; with ``--run`` it starts every
+mouth first, runs the whole corpus against each, and writes that file anew.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.conformance.mouths import MOUTHS, corpus_rows, deployed
+from tests.conformance.results import FILE, recorded, result
+
+from watchword.apps.conformance.capabilities import Capabilities, load_capabilities
+from watchword.apps.conformance.corpus import load_corpus
+
+TARGET = FILE.with_suffix(".md")
+INTRODUCTION = """\
+# Engines
+
+One decision, several mouths. Each was started for real and held to all {cases} cases of the
+[conformance corpus](conformance.md): requests that must pass, must be refused, or must at least hide nothing.
+Written by `python -m scripts.engines_page`; a test holds the numbers to a new run of every mouth.
+
+- **agreed**: decided, answered and cleaned as the corpus says.
+- **declared**: differed in a way that the engine declares, and that is listed below.
+- **differed**: anything else. It is 0, or the test fails.
+"""
+KINDS = """\
+## What is declared
+
+| kind | what it means |
+| --- | --- |
+| stricter | refuses what others let pass |
+| cleaned | passes the request with what is ambiguous taken out, where others refuse it |
+| harmless | takes what only the service itself could have made |
+| answer | the same decision, with another status or reason |
+"""
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """Return the whole page."""
+    known = load_capabilities()
+    lines = [INTRODUCTION.format(cases=len(load_corpus().cases))]
+    lines += [
+        "| mouth | version | agreed | declared | differed |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for name in MOUTHS:
+        found = results[name]
+        lines.append(
+            f"| {known[name].title} | {found['version']} | {found['agreed']} | {found['declared']} "
+            f"| {found['differed']} |"
+        )
+    lines += ["", "## What checks what", ""]
+    lines += [
+        "| mouth | by itself | over /authz | refused | replay |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in MOUTHS:
+        each = known[name]
+        cells = (each.native, each.authz, each.refused, each.replay)
+        lines.append(
+            f"| {each.title} | " + " | ".join(", ".join(cell) or "-" for cell in cells) + " |"
+        )
+    lines += ["", KINDS]
+    for name in MOUTHS:
+        lines += _declared(known[name], results[name]["differences"])
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _declared(engine: Capabilities, counts: Mapping[str, int]) -> Iterator[str]:
+    if not engine.differs:
+        return
+    yield f"### {engine.title}\n"
+    yield "| kind | cases | what and why |"
+    yield "| --- | ---: | --- |"
+    for each in engine.differs:
+        yield f"| {each.kind.value} | {counts.get(each.name, 0)} | {each.why} |"
+    yield ""
+
+
+def run() -> dict[str, Any]:
+    """Start every mouth, run the corpus against each, and return what was found."""
+    found = {}
+    for name in MOUTHS:
+        with tempfile.TemporaryDirectory(prefix="ww") as directory:
+            found[name] = result(name, corpus_rows(name, deployed(Path(directory))))
+        print(name, found[name]["agreed"], found[name]["declared"], found[name]["differed"])
+    return found
+
+
+if __name__ == "__main__":
+    if "--run" in sys.argv[1:]:
+        FILE.write_text(json.dumps(run(), indent=1) + "\n", encoding="utf-8")
+    TARGET.write_text(page(recorded()), encoding="utf-8")
+    print(f"wrote {TARGET}")

@@ -1,0 +1,214 @@
+"""Describe the conformance corpus: what each case sends, and what must become of it.
+
+The corpus is data (``corpus.json``, with ``corpus.schema.json`` beside it), so that gates written by
+others can be held to it.  Requests are recipes and no bytes, since time and keys differ in each run.
+Text stands for bytes one to one (ISO 8859-1), so that NUL and other odd bytes can be written down.
+"""
+
+from functools import cache
+from importlib import resources
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from watchword.vocabulary import Level
+
+Bend: TypeAlias = Literal[
+    "pad", "spare-bits", "blank", "line-break", "other-alphabet", "cut", "flip", "empty", "unpad"
+]
+"""How a text of base64 is bent: padding added or taken away, spare bits set, white space inside, the
+other alphabet, the last byte cut off, one bit flipped, nothing left."""
+
+Holder: TypeAlias = Literal["own", "other"]
+"""Whose something is: the case's instance, or another one of the same app."""
+
+
+class Described(BaseModel):
+    """Refuse unknown members: a misspelt recipe would test something else than it says."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class TokenRecipe(Described):
+    """Say how a token is made; what is left out is as a genuine one has it."""
+
+    claims: Annotated[dict[str, Any], Field(description="members set in place of the genuine")] = {}
+    times: Annotated[dict[str, int], Field(description="members set to now plus seconds")] = {}
+    without: list[str] = []
+    append: Annotated[str, Field(description="text put in front of the payload's last brace")] = ""
+    header: dict[str, Any] = {}
+    without_header: list[str] = []
+    key: Annotated[
+        Literal["active", "prepared", "retired", "foreign"],
+        Field(description="the key that signs; foreign: one that the service never published"),
+    ] = "active"
+    kid: Annotated[
+        Literal["active", "retired", "foreign"] | None,
+        Field(description="the key that is named, where it isn't the one that signs"),
+    ] = None
+    signature: Literal["ES256", "none", "HS256", "ES384", "DER", "zero"] = "ES256"
+    bend: dict[Literal["header", "payload", "signature"], Bend] = {}
+    wrap: Annotated[str, Field(description="how {token} stands in the header's value")] = "{token}"
+    holder: Holder = "own"
+
+
+class Covered(Described):
+    """Say what is signed in place of what is sent; None leaves it as it is sent."""
+
+    method: str | None = None
+    authority: str | None = None
+    path: str | None = None
+    query: str | None = None
+    digest: str | None = None
+    token: Literal["own", "other"] = "own"  # noqa: S105 - whose token.
+
+
+class ProofRecipe(Described):
+    """Say how a proof is made; what is left out is as a genuine client does it."""
+
+    kind: Literal["session", "device", "dpop"]
+    over: Covered = Covered()
+    components: Annotated[
+        list[str] | None, Field(description="as they stand in Signature-Input, quotes included")
+    ] = None
+    parameters: Annotated[
+        str | None,
+        Field(description="what follows the components; {created} {nonce} {alg} {keyid} filled in"),
+    ] = None
+    separator: Annotated[str, Field(description="what stands between components")] = " "
+    created: Annotated[int, Field(description="seconds from now")] = 0
+    nonce: str | None = None
+    alg: str | None = None
+    keyid: Annotated[str | None, Field(description="own, other, or a text")] = None
+    key: Holder = "own"
+    epoch: Annotated[int | None, Field(description="whose gate secret the key comes from")] = None
+    bend: Bend | None = None
+    inputs: Annotated[str, Field(description="value of Signature-Input, {input} filled in")] = (
+        "watchword={input}"
+    )
+    signatures: Annotated[str, Field(description="value of Signature, {signature} filled in")] = (
+        "watchword=:{signature}:"
+    )
+    claims: Annotated[dict[str, Any], Field(description="DPoP: members set")] = {}
+    without: Annotated[list[str], Field(description="DPoP: members left out")] = []
+    header: Annotated[dict[str, Any], Field(description="DPoP: header members set")] = {}
+
+
+class Body(Described):
+    """Say what follows the head."""
+
+    text: str = ""
+    fill: Annotated[int, Field(ge=0, le=4 * 1024 * 1024, description="bytes of x, no text")] = 0
+    framing: Literal["length", "chunked", "both", "none"] = "length"
+    announced: Annotated[int | None, Field(description="Content-Length, if it lies")] = None
+    digests: Annotated[
+        list[str] | None,
+        Field(description="Content-Digest fields; {sha-256} and {sha-512} filled in; None: one"),
+    ] = None
+    after: Annotated[str, Field(description="bytes sent behind the body")] = ""
+    half_close: Annotated[bool, Field(description="end the sending side behind it")] = False
+
+
+class Expected(Described):
+    """Say what must become of a request.
+
+    ``pass``: the API sees it exactly once, unchanged and cleaned.  ``refuse``: the API never sees it.
+    ``contain``: either of the two, and nothing of what is hidden in it is taken for a request.
+    """
+
+    decision: Literal["pass", "refuse", "contain"]
+    reason: Annotated[str | None, Field(description="where the gate shows its reasons")] = None
+    statuses: Annotated[
+        list[int],
+        Field(description="of a refusal; 0: closed without an answer; empty: the class's"),
+    ] = []
+    results: Annotated[bool, Field(description="the three result headers, or none of them")] = True
+    passes: Annotated[int, Field(ge=0, description="of all that are sent")] = 1
+
+
+class Request(Described):
+    """Say how one request is made."""
+
+    method: str = "GET"
+    target: str
+    version: str = "HTTP/1.1"
+    host: Annotated[list[str], Field(description="one field each; {host} filled in")] = ["{host}"]
+    token: TokenRecipe | None = TokenRecipe()
+    proof: ProofRecipe | None = None
+    body: Body | None = None
+    headers: Annotated[list[list[str]], Field(description="fields added, name and value")] = []
+    drop: Annotated[list[str], Field(description="fields left out, lower case")] = []
+    double: Annotated[list[str], Field(description="fields sent twice, lower case")] = []
+    rename: dict[str, str] = {}
+    again: Annotated[
+        int | None,
+        Field(description="carry token, proof and digest of this earlier request of the case"),
+    ] = None
+    raw: Annotated[
+        str | None,
+        Field(description="the bytes; {label} {host} {token} filled in"),
+    ] = None
+    times: Annotated[int, Field(ge=1, le=100)] = 1
+    parallel: bool = False
+    expect: Expected
+
+
+class Case(Described):
+    """Hold one attack, or one thing that must work."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
+    note: Annotated[str, Field(min_length=5, description="which attack, or what must work")]
+    route: Annotated[str | None, Field(description="name of the row that it should meet")]
+    needs: Annotated[
+        list[str],
+        Field(description="what a gate must offer for it; it may declare that it doesn't"),
+    ] = []
+    requests: Annotated[list[Request], Field(min_length=1, max_length=100)]
+
+    @property
+    def group(self) -> str:
+        """Return what stands in front of the slash."""
+        return self.id.partition("/")[0]
+
+
+class CorpusRoute(Described):
+    """Hold one row of the route table that the corpus is written for."""
+
+    name: str
+    pattern: str
+    methods: list[str] = []
+    level: Literal["hardware", "verified", "software"] = "software"
+    proof: Literal["bearer", "session", "device"] = "bearer"
+    mode: Literal["off", "monitor", "canary", "enforce"] = "enforce"
+    dpop: bool = False
+    max_body: int = 64 * 1024
+    minimum_versions: dict[str, str] = {}
+
+    @property
+    def least_rank(self) -> int:
+        """Return the rank of the level that it asks for."""
+        return Level(self.level).rank
+
+
+class Corpus(Described):
+    """Hold the whole corpus.
+
+    :ivar rate: most requests of one instance in an hour.
+    """
+
+    version: Literal[1] = 1
+    host: str
+    issuer: str
+    audience: str
+    app: str
+    leeway: int
+    rate: int
+    routes: list[CorpusRoute]
+    cases: list[Case]
+
+
+@cache
+def load_corpus() -> Corpus:
+    """Return the corpus that the package ships."""
+    text = resources.files(__package__ or "").joinpath("corpus.json").read_text("utf-8")
+    return Corpus.model_validate_json(text)

@@ -1,0 +1,146 @@
+"""Be the API behind the gate under test: answer every request, and remember what it looked like.
+
+The runner asks it what arrived.  It reads requests in one strict way of its own, so that what a gate
+should not have let through shows as what a strict server makes of it.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from watchword.apps.conformance.requests import LABEL_HEADER
+
+CONTROL = "/-/conformance/"
+"""Paths that the runner asks, not the gate: the corpus' route table has no such row."""
+
+MARK = "X-Conformance-Upstream"
+"""A field of every answer, so that nobody else's 200 is taken for this API's."""
+
+MAX_RECORDS = 50_000
+_MAX_HEAD = 256 * 1024
+_MAX_BODY = 8 * 1024 * 1024
+_PATIENCE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Hold what arrived: a request as the API read it.
+
+    :param headers: as received, in order.
+    :param body: SHA-256 in hex of the body, its framing taken away.
+    """
+
+    label: str
+    method: str
+    target: str
+    headers: list[list[str]]
+    body: str
+
+
+@dataclass
+class Records:
+    """Keep what arrived, the oldest dropped beyond :data:`MAX_RECORDS`."""
+
+    seen: list[Seen] = field(default_factory=list)
+
+    def add(self, seen: Seen) -> None:
+        """Keep one more."""
+        self.seen.append(seen)
+        del self.seen[:-MAX_RECORDS]
+
+    def of(self, run: str) -> list[Seen]:
+        """Return what carries a label of this run, and what carries none at all."""
+        return [s for s in self.seen if s.label.startswith(f"{run}.") or not s.label]
+
+
+class Upstream:
+    """Listen, answer, remember."""
+
+    def __init__(self) -> None:
+        """Start with nothing seen."""
+        self.records = Records()
+        self.port = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection until it ends or stops making sense."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            with contextlib.suppress(
+                TimeoutError, ConnectionError, asyncio.IncompleteReadError, ValueError, IndexError
+            ):
+                while await self._serve_one(reader, writer):
+                    pass
+        except asyncio.CancelledError:
+            # The API stops; to asyncio's streams a cancelled task would be an error.
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            method, target, _ = lines[0].split(" ")
+            split = (line.partition(":") for line in lines[1:] if line)
+            headers = [[name, value.strip(" \t")] for name, _, value in split]
+            named = {name.lower(): value for name, value in headers}
+            body = await _body(reader, named)
+        if target.startswith(CONTROL):
+            answer = json.dumps(self._control(method, target, body)).encode()
+        else:
+            label = named.get(LABEL_HEADER.lower(), "")
+            seen = Seen(label, method, target, headers, hashlib.sha256(body).hexdigest())
+            self.records.add(seen)
+            answer = json.dumps(asdict(seen)).encode()
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+            + f"{MARK}: 1\r\nContent-Length: {len(answer)}\r\n\r\n".encode()
+            + (b"" if method == "HEAD" else answer)
+        )
+        await writer.drain()
+        return named.get("connection", "").lower() != "close"
+
+    def _control(self, method: str, target: str, body: bytes) -> Any:
+        """Answer the runner; ``record`` is how a middleware's application reports what it saw."""
+        action, _, argument = target.removeprefix(CONTROL).partition("/")
+        if action == "record" and method == "POST":
+            self.records.add(Seen(**json.loads(body)))
+            return "recorded"
+        if action == "seen":
+            return [asdict(seen) for seen in self.records.of(argument)]
+        return f"Watchword's conformance upstream, {len(self.records.seen)} requests seen"
+
+    @contextlib.asynccontextmanager
+    async def listening(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator["Upstream"]:
+        """Listen for the length of a ``with`` block; port 0 takes a free one."""
+        server = await asyncio.start_server(self.handle, host, port, limit=_MAX_HEAD)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in self._tasks:
+                task.cancel()
+
+
+async def _body(reader: asyncio.StreamReader, named: dict[str, str]) -> bytes:
+    if named.get("transfer-encoding", "").lower() == "chunked":
+        body = b""
+        while size := int((await reader.readline()).strip(), 16):
+            if len(body) + size > _MAX_BODY:
+                raise ValueError("got too long a body")
+            body += await reader.readexactly(size)
+            await reader.readline()
+        await reader.readline()
+        return body
+    length = int(named.get("content-length", "0"))
+    if length > _MAX_BODY:
+        raise ValueError("got too long a body")
+    return await reader.readexactly(length)

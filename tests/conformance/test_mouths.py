@@ -1,0 +1,69 @@
+"""Start each mouth for real and hold it to the whole corpus."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from scripts.engines_page import TARGET, page
+from tests.conformance.mouths import MOUTHS, behind, corpus_rows, deployed
+from tests.conformance.results import recorded, result
+
+from watchword.apps.conformance.corpus import load_corpus
+from watchword.apps.conformance.runner import NoTargetError, Row
+from watchword.apps.conformance.runs import run
+from watchword.vocabulary import ReplayMode
+
+CASES = load_corpus().cases
+
+
+def differed(rows: list[Row]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what nobody declared."""
+    return [(row.case.id, row.faults) for row in rows if row.outcome == "differed"]
+
+
+@pytest.mark.parametrize("name", MOUTHS)
+def test_mouth_decides_as_the_corpus_says(name: str, tmp_path: Path) -> None:
+    """Everything is as it must be or as it is declared, in exactly the numbers of the page.
+
+    After a change that is meant: python -m scripts.engines_page --run
+    """
+    rows = corpus_rows(name, deployed(tmp_path))
+    assert differed(rows) == []
+    assert len(rows) == len(CASES) > 700
+    assert result(name, rows) == recorded()[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "replay"),
+    [
+        ("proxy", ReplayMode.SHARED),
+        ("proxy", ReplayMode.AFFINE),
+        ("nginx", ReplayMode.SHARED),
+        ("envoy", ReplayMode.SHARED),
+        ("envoy", ReplayMode.AFFINE),
+    ],
+)
+def test_mouth_decides_alike_in_every_replay_mode(
+    name: str, replay: ReplayMode, tmp_path: Path
+) -> None:
+    """Where used proofs are kept changes no decision."""
+    store = tmp_path / "used" if replay is ReplayMode.SHARED else None
+    assert differed(corpus_rows(name, deployed(tmp_path, replay), store=store)) == []
+
+
+def test_page_says_what_the_last_run_found() -> None:
+    """Run scripts/engines_page.py after a change of a declaration."""
+    assert TARGET.read_text("utf-8") == page(recorded())
+
+
+def test_a_gate_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    """Neither a missing gate nor a missing API is taken for a refusal."""
+
+    async def main() -> None:
+        async with behind() as upstream:
+            with pytest.raises(NoTargetError, match="no gate"):
+                await run(deployed(tmp_path), "http://127.0.0.1:1", upstream, cases=CASES[:3])
+        with pytest.raises(NoTargetError, match="no conformance upstream"):
+            await run(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:1", cases=CASES[:1])
+
+    asyncio.run(main())
