@@ -269,6 +269,7 @@ class Reason(Enum):
     GATE_RATE = ("gate.rate", _C.POLICY, _P.RATE_LIMITED)
     GATE_REPLAY_FULL = ("gate.replay_full", _C.UNAVAILABLE, _P.UNAVAILABLE)
     GATE_REPLAY_UNAVAILABLE = ("gate.replay_unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
+    GATE_OVERLOADED = ("gate.overloaded", _C.UNAVAILABLE, _P.UNAVAILABLE)
     GATE_CALLER = ("gate.caller", _C.TRUST, _P.ROUTE_REFUSED)
     GATE_BUNDLE = ("gate.bundle", _C.TRUST, _P.ROUTE_REFUSED)
     GATE_ROUTE_UNKNOWN = ("gate.route_unknown", _C.POLICY, _P.ROUTE_REFUSED)

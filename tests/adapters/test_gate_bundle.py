@@ -1,6 +1,7 @@
 """Show that a gate follows what the service publishes, and never goes back or goes blind."""
 
 import itertools
+import os
 import resource
 import stat
 import threading
@@ -275,4 +276,27 @@ def test_a_gate_that_starts_believes_no_other_apis_bundle(tmp_path: Path) -> Non
     assert "expected that of clinic" in (state.fault or "")
     publish(path, BUNDLE)
     assert later(state, ticks) == BUNDLE.generation
+    assert state.fault is None
+
+
+def test_what_is_no_file_of_ours_is_not_followed(tmp_path: Path) -> None:
+    """A link, a pipe and a directory in the file's place change nothing, and block nobody."""
+    ticks, path, elsewhere = Ticks(), tmp_path / "gate.jws", tmp_path / "elsewhere.jws"
+    publish(path, BUNDLE)
+    publish(elsewhere, replace(BUNDLE, generation=11))
+    state = GateBundleFile(path, KEY, ticks)
+    puts: tuple[Callable[[], None], ...] = (
+        lambda: path.symlink_to(elsewhere),
+        lambda: os.mkfifo(path, 0o600),
+        path.mkdir,
+    )
+    for put in puts:
+        path.unlink()
+        put()
+        assert later(state, ticks) == 10
+        assert state.fault is not None
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+    publish(path, replace(BUNDLE, generation=12))
+    assert later(state, ticks) == 12
     assert state.fault is None

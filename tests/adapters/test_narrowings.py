@@ -54,3 +54,14 @@ def test_a_share_that_is_not_narrower_is_damage(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes().replace(b"20.0", b"40.0"))
     with pytest.raises(PrivateFileError):
         NarrowingsFile(file).load()
+
+
+def test_the_smaller_share_stays_whoever_writes_last(tmp_path: Path) -> None:
+    """Two processes of one gate: neither takes back what the other narrowed; new settings do."""
+    file = tmp_path / "clinic.canary"
+    first, second = NarrowingsFile(file), NarrowingsFile(file)
+    first.keep({"/": Narrowing(Canary(40), 10.0, 2.0)})
+    second.keep({"/": Narrowing(Canary(40), 20.0, 3.0), "/b": Narrowing(Canary(8), 4.0, 3.0)})
+    assert {route: each.share for route, each in first.load().items()} == {"/": 10.0, "/b": 4.0}
+    second.keep({"/": Narrowing(Canary(60), 30.0, 4.0)})
+    assert first.load()["/"].share == 30.0

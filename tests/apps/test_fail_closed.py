@@ -81,8 +81,8 @@ def websocket(**changes: Any) -> dict[str, Any]:
     return scope
 
 
-AFTERWARDS = {"HeldBody.close"}
-"""What runs once the API has answered."""
+AFTERWARDS = {"HeldBody.close", "HeldBody._give_back", "HeldMemory.give_back"}
+"""What runs once the API has answered, or is handed the body."""
 
 BODY = b"a body that a proof covers"
 SERVICE = SigningKey.from_wide_secret(b"service" * 10)

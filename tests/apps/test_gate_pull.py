@@ -314,6 +314,21 @@ def test_a_file_that_was_removed_comes_back(delivery: Delivery) -> None:
         assert follower.turn(wait=False) is None
 
 
+def test_a_file_that_was_spoiled_comes_back(delivery: Delivery) -> None:
+    """A gate that starts anew finds a bundle that it believes, whatever happened to the file."""
+    with delivery.follower(delivery.tls()) as follower:
+        first = follower.turn(wait=False)
+        assert first is not None
+        older = replace(first, generation=first.generation - 1)
+        put_back = to_jws(older, delivery.bench.keyring.bundle_signer())
+        for data in (b"", b"rubbish", put_back):
+            publish_bundle(delivery.output, data)
+            assert follower.turn(wait=True) == first
+        delivery.output.chmod(0o644)
+        assert follower.turn(wait=True) == first
+        assert delivery.output.stat().st_mode & 0o777 == 0o600
+
+
 def test_nothing_else_is_served(delivery: Delivery) -> None:
     """The listener for gates has one endpoint, and reads its conditions strictly."""
     with httpx.Client(verify=delivery.tls(), trust_env=False, base_url=delivery.url) as http:

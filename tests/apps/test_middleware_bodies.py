@@ -11,7 +11,7 @@ import pytest
 from tests.apps.asgi_client import Answer, Message, http_scope
 from tests.apps.test_middleware import ListedRefusals, StoppedClock
 from tests.gate.proving import Prover
-from tests.gate.simulators import published, route, token
+from tests.gate.simulators import NOW, published, route, token
 
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.replay import MemoryReplayStore
@@ -206,6 +206,98 @@ def test_a_body_that_was_not_announced_is_never_seen() -> None:
     assert (stage.api.bodies, stage.api.gone) == ([b""], [True, False])
 
 
+def test_an_application_that_asks_again_gets_no_rest_of_such_a_body() -> None:
+    """It sees a client that left, as often as it asks."""
+    stage = Stage()
+    seen: list[Message] = []
+
+    async def asking(_scope: Message, receive: Any, send: Any) -> None:
+        seen.extend([await receive() for _ in range(3)])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    stage.middleware._app = asking
+    stage.send(proved("/v1/a", None, "GET"), pieces(BODY))
+    assert seen == [{"type": "http.disconnect"}] * 3
+    assert stage.reasons == [Reason.PROOF_BODY]
+
+
+def test_an_empty_beginning_hides_no_body() -> None:
+    """A first piece without a byte that says more is coming is a body too."""
+    stage = Stage()
+    begin: Message = {"type": "http.request", "body": b"", "more_body": True}
+    stage.send(proved("/v1/a", None, "GET"), [begin, *pieces(BODY)])
+    assert (stage.api.bodies, stage.api.gone) == ([], [True])
+
+
+def test_a_body_that_trickles_is_held_no_longer_than_its_proof_lives() -> None:
+    """Each piece comes in time; the whole doesn't."""
+
+    class Later(StoppedClock):
+        def timestamp(self) -> float:
+            return super().timestamp() + 0.9
+
+    stage = Stage()
+    stage.middleware._timestamp = Later().timestamp
+    scope = proved("/v1/a", created=NOW - 89)
+    trickle: list[Message | None] = []
+    for piece in pieces(BODY):
+        trickle += [piece, None]
+    assert stage.send(scope, trickle).status == 408
+    assert (stage.api.calls, stage.reasons) == (0, [Reason.REQUEST_TIMEOUT])
+
+
+def test_a_piece_that_the_server_took_already_is_not_lost() -> None:
+    """In monitor the gate stops waiting for it, and the API goes on where the gate stopped."""
+    stage = Stage(options={"body_patience": 0.01})
+    cut = pieces(BODY)
+
+    async def receive() -> Message:
+        message = cut.pop(0) if cut else {"type": "http.disconnect"}
+        if len(cut) == 6:
+            await asyncio.sleep(0.05)
+        assert message is not None
+        return message
+
+    async def reply(_message: Message) -> None:
+        pass
+
+    asyncio.run(stage.middleware(dict(proved("/watched/a")), receive, reply))
+    assert (stage.api.bodies, stage.reasons) == ([BODY], [Reason.REQUEST_TIMEOUT])
+
+
+def test_a_store_that_is_waited_for_needs_no_body() -> None:
+    """In replay mode shared a request without a body waits too, for the store alone; it isn't read."""
+    stage = Stage()
+    stage.middleware._gate = Gate(
+        published(*ROUTES, replay=ReplayMode.SHARED), shared=MemoryReplayStore()
+    )
+    scope = proved("/v1/a", None, "GET")
+    empty: list[Message | None] = [{"type": "http.request", "body": b"", "more_body": False}]
+    assert [stage.send(scope, empty).status for _ in range(2)] == [200, 401]
+    assert stage.api.bodies == [b""]
+    posted_ = proved("/v1/a")
+    assert [stage.send(posted_, pieces(BODY)).status for _ in range(2)] == [200, 401]
+    assert stage.reasons == [Reason.PROOF_REPLAYED] * 2
+
+
+def test_what_was_handed_on_takes_no_room() -> None:
+    """An API that takes its time over an answer keeps nobody else's body out."""
+    stage = Stage()
+    held: list[int] = []
+
+    async def slow(_scope: Message, receive: Any, send: Any) -> None:
+        held.append(len(stage.middleware._held))
+        await receive()
+        held.append(len(stage.middleware._held))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    stage.middleware._app = slow
+    assert stage.send(proved("/v1/a"), pieces(BODY)).status == 200
+    assert held == [len(BODY), 0]
+
+
 def test_a_server_that_fails_while_a_body_arrives() -> None:
     """Whatever it raises, the API isn't called."""
     stage = Stage()
@@ -244,3 +336,94 @@ def test_answers_carry_the_nonces_of_affine() -> None:
     own = nonce.decode() + hashlib.sha256(b"own").hexdigest()[:16]
     passed = stage.send(proved("/v1/a", None, "GET", nonce=own), empty)
     assert (passed.status, passed.headers) == (200, {})
+
+
+class Room:
+    """Send bodies that stop half way, all at once, and see what is held."""
+
+    def __init__(self, max_held: int) -> None:
+        """Put a gate with little room in front."""
+        self.stage = Stage(options={"max_held": max_held})
+
+    def send(self, scopes: Sequence[Message]) -> tuple[list[int], int]:
+        """Return the statuses of all, and how many bytes were held while they waited."""
+        statuses: list[int] = []
+        held = 0
+
+        async def one(scope: Message, open_: asyncio.Event) -> None:
+            cut = pieces(BODY, 500)
+
+            async def receive() -> Message:
+                if len(cut) == 1:
+                    await open_.wait()
+                message = cut.pop(0) if cut else {"type": "http.disconnect"}
+                assert message is not None
+                return message
+
+            async def reply(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    statuses.append(message["status"])
+
+            await self.stage.middleware(dict(scope), receive, reply)
+
+        async def all_of_them() -> None:
+            nonlocal held
+            open_ = asyncio.Event()
+            tasks = [asyncio.create_task(one(scope, open_)) for scope in scopes]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            held = len(self.stage.middleware._held)
+            open_.set()
+            await asyncio.gather(*tasks)
+
+        asyncio.run(all_of_them())
+        return statuses, held
+
+
+def phones(count: int) -> list[Prover]:
+    """Return instances with tokens of their own."""
+    return [Prover(token(subject=f"subject-{number}")) for number in range(count)]
+
+
+def posted(phone: Prover, path: str = "/v1/a") -> Message:
+    """Return the scope of a request with a body."""
+    fields = phone.session(target=path, body=BODY, method="POST")
+    return http_scope(path, method="POST") | {"headers": fields}
+
+
+def test_all_bodies_together_have_a_bound() -> None:
+    """A thousand halves at once: what there is no room for is refused; then all of it is free again."""
+    room = Room(16 * LIMIT)
+    statuses, held = room.send([posted(phone) for phone in phones(1000)])
+    assert held <= 16 * LIMIT
+    assert statuses.count(200) >= 16
+    assert statuses.count(503) == 1000 - statuses.count(200)
+    assert set(room.stage.reasons) == {Reason.GATE_OVERLOADED}
+    assert len(room.stage.middleware._held) == 0
+    assert room.send([posted(phone) for phone in phones(5)])[0] == [200] * 5
+
+
+def test_one_instance_does_not_keep_the_room_of_others() -> None:
+    """One proof begins any number of bodies, since it isn't spent before one of them is whole."""
+    room = Room(32 * LIMIT)
+    copies = [posted(PHONE)] * 100
+    statuses, held = room.send([*copies, *(posted(phone) for phone in phones(10))])
+    assert held <= 2 * LIMIT + 10 * 500
+    assert statuses.count(200) == 11
+    assert room.stage.api.bodies == [BODY] * 11
+
+
+def test_monitor_streams_on_where_there_is_no_room() -> None:
+    """Nobody is refused there; what wasn't held goes to the API unvouched."""
+    room = Room(0)
+    statuses, held = room.send([posted(phone, "/watched/a") for phone in phones(4)])
+    assert (statuses, room.stage.api.bodies) == ([200] * 4, [BODY] * 4)
+    assert held <= LIMIT
+    assert Reason.GATE_OVERLOADED in room.stage.reasons
+
+
+def test_the_largest_body_always_has_room() -> None:
+    """A route may take bodies that are larger than the bound: one at a time."""
+    stage = Stage(options={"max_held": 1})
+    for _ in range(3):
+        assert stage.send(proved("/v1/a"), pieces(BODY)).status == 200

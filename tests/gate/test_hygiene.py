@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watchword.gate import hygiene
 from watchword.gate.hygiene import CleanHeaders, clean
 from watchword.reasons import Reason, Refusal
 
@@ -151,6 +152,22 @@ def test_caps() -> None:
     rest = 16 * 1024 - sum(map(len, HOST)) - 3 * 5001
     assert reason([HOST, *[(b"x", b"v" * 5000)] * 3, (b"y", b"v" * (rest - 1))]) is None
     assert reason([HOST, *[(b"x", b"v" * 5000)] * 3, (b"y", b"v" * rest)]) is too_large
+
+
+def test_names_that_are_too_large_are_not_remembered() -> None:
+    """What follows from names is kept for the next request: a flood must not fill the memory."""
+    before = hygiene._plan.cache_info().currsize
+    for number in range(20):
+        fields = [HOST, (b"%d" % number * 9000, b""), (b"y" * 9000, b"")]
+        assert reason(fields) is Reason.REQUEST_HEADERS_TOO_LARGE
+    assert hygiene._plan.cache_info().currsize == before
+
+
+@pytest.mark.parametrize("sign", [b"\0", b"\r", b"\n"])
+def test_line_breaks_in_names_and_values(sign: bytes) -> None:
+    """A field that is two to somebody else, wherever the break stands."""
+    for field in ((b"x" + sign + b"y", b"v"), (b"x", b"v" + sign + b"y: z"), (sign, b"")):
+        assert reason([HOST, field]) is Reason.REQUEST_MALFORMED
 
 
 def test_connection_options_are_carried_out_here() -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,6 +43,7 @@ BODY = b'{"amount": 100}'
 SHA256 = hashlib.sha256(BODY).digest()
 RESULTS = (b"watchword-instance", b"watchword-level", b"watchword-app")
 PHONE = Prover()
+ENDS = ("/v1/a", "/pay/a")
 
 
 @dataclass
@@ -220,6 +223,138 @@ def test_an_instance_revoked_while_its_body_arrives() -> None:
     pending = clinic.decide(proved("/v1/a", method="POST", body=BODY), NOW)
     state.revoked.add(CLAIMS.subject)
     assert reasons(end(clinic, pending, SHA256)) == [Reason.TOKEN_INSTANCE_REVOKED]
+
+
+@pytest.mark.parametrize("target", ["/v1/a", "/pay/a"])
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"generation": 2}, {"/v1/a": [], "/pay/a": []}),
+        ({"generation": 2, "keys": {}}, {key: [Reason.TOKEN_KEY_UNKNOWN] for key in ENDS}),
+        (
+            {"generation": 2, "revoked": {CLAIMS.subject}},
+            {key: [Reason.TOKEN_INSTANCE_REVOKED] for key in ENDS},
+        ),
+        ({"generation": 2, "secrets": {}}, {"/v1/a": [Reason.PROOF_EPOCH], "/pay/a": []}),
+    ],
+)
+def test_what_the_service_withdraws_while_a_body_arrives(
+    target: str, changes: dict[str, Any], expected: dict[str, list[Reason]]
+) -> None:
+    """A key or a secret that was withdrawn in a hurry opens nothing, also not for what waits."""
+    state = published(*ROUTES)
+    clinic = gate(state)
+    kind = "session" if target == "/v1/a" else "device"
+    pending = clinic.decide(proved(target, kind, method="POST", body=BODY), NOW)
+    assert pending.pending is not None
+    for name, value in changes.items():
+        setattr(state, name, value)
+    assert reasons(end(clinic, pending, SHA256)) == expected[target]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(ReplayMode.LOCAL, ReplayMode.SHARED), (ReplayMode.SHARED, ReplayMode.LOCAL)],
+)
+def test_another_replay_mode_while_a_body_arrives(before: ReplayMode, after: ReplayMode) -> None:
+    """What waits is claimed where its head said: of two copies one passes."""
+    state = published(*ROUTES, replay=before)
+    clinic = gate(state, shared=SharedStore())
+    copies = [proved("/v1/a", method="POST", body=BODY, nonce="one-and-the-same-nonce")] * 2
+    pending = [clinic.decide(each, NOW) for each in copies]
+    state.policy, state.generation = replace(state.policy, replay=after), 2
+    assert sorted(len(end(clinic, each, SHA256).refusals) for each in pending) == [0, 1]
+
+
+def test_a_policy_that_changes_while_a_body_arrives() -> None:
+    """The request ends under the mode of its head; a route that is gone lets nothing new in."""
+    state = published(*ROUTES)
+    clinic = gate(state)
+    wrong = clinic.decide(proved("/v1/a", method="POST", body=BODY), NOW)
+    right = clinic.decide(proved("/v1/a", method="POST", body=BODY), NOW)
+    gone = route("/other/**", mode=Mode.OFF)
+    state.policy, state.generation = replace(state.policy, routes=(gone,)), 2
+    assert not end(clinic, wrong, hashlib.sha256(b"other").digest()).allow
+    assert end(clinic, right, SHA256).allow
+    again = clinic.decide(proved("/v1/a"), NOW)
+    assert reasons(again) == [Reason.GATE_ROUTE_UNKNOWN]
+
+
+def test_what_monitor_lets_pass_unvouched_keeps_its_body() -> None:
+    """A copied proof in monitor: nobody is vouched for, so nothing has to be kept away."""
+    clinic = gate(published(*ROUTES, replay=ReplayMode.SHARED), shared=SharedStore())
+    copy_ = proved("/watched/a")
+    first, second = (end(clinic, clinic.decide(copy_, NOW)) for _ in range(2))
+    assert (first.bodiless, reasons(first)) == (True, [])
+    assert (second.allow, second.bodiless, reasons(second)) == (
+        True,
+        False,
+        [Reason.PROOF_REPLAYED],
+    )
+
+
+@pytest.mark.parametrize("proof", [Proof.BEARER, Proof.SESSION])
+def test_who_is_told_to_the_api_for_a_level_that_is_too_low(proof: Proof) -> None:
+    """Where the token is enough; a proof isn't settled by then, and a copy of it could be anybody's."""
+    clinic = gate(published(route("/a", proof=proof, mode=Mode.MONITOR)))
+    phone = Prover(token(level=Level.SOFTWARE))
+    for _ in range(2):
+        decision = clinic.decide(facts(phone.session(target="/a"), "/a"), NOW)
+        assert (decision.allow, reasons(decision)) == (True, [Reason.GATE_LEVEL])
+        told = set(dict(decision.headers)) & set(RESULTS)
+        assert told == (set(RESULTS) if proof is Proof.BEARER else set())
+
+
+def test_a_body_beside_a_proof_that_covers_none() -> None:
+    """Engines that read bodies before they ask hand its digest on: it wasn't announced."""
+    clinic = gate(published(*ROUTES, replay=ReplayMode.SHARED), shared=SharedStore())
+    pending = clinic.decide(proved("/v1/a"), NOW)
+    assert reasons(end(clinic, pending, SHA256)) == [Reason.PROOF_BODY]
+    assert end(clinic, pending).allow
+
+
+def test_affine_without_entropy() -> None:
+    """A gate that can't draw nonces of its own closes the routes that need them."""
+    clinic = gate(published(*ROUTES, replay=ReplayMode.AFFINE), entropy=None)
+    assert reasons(clinic.decide(proved("/v1/a"), NOW)) == [Reason.GATE_REPLAY_UNAVAILABLE]
+    assert clinic.decide(proved("/open/a"), NOW).allow
+
+
+def test_of_many_threads_one_wins() -> None:
+    """Sixteen threads with one gate and the same forty proofs: each passes once."""
+    clinic = gate()
+    requests = [proved("/v1/a") for _ in range(40)] * 16
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            ended = list(pool.map(lambda each: clinic.decide(each, NOW), requests))
+    finally:
+        sys.setswitchinterval(interval)
+    assert sum(each.allow for each in ended) == 40
+    assert {r for each in ended for r in reasons(each)} == {Reason.PROOF_REPLAYED}
+
+
+def test_a_proof_of_another_token_of_the_same_session() -> None:
+    """The kept beginning of the MAC is one token's: no other token lends it a proof."""
+    clinic = gate()
+    assert clinic.decide(proved("/v1/a"), NOW).allow
+    other = token(token_id="token-2")
+    fields = [
+        (name, other.encode() if name == b"watchword-token" else value)
+        for name, value in PHONE.session(target="/v1/a")
+    ]
+    assert reasons(clinic.decide(facts(fields, "/v1/a"), NOW)) == [Reason.PROOF_SIGNATURE]
+    assert clinic.decide(proved("/v1/a", phone=Prover(other)), NOW).allow
+
+
+def test_tags_that_leave_the_process_have_one_length() -> None:
+    """Gates that share a store must name a proof alike: SHA-256 of session and nonce, cut to 16 bytes."""
+    store = SharedStore()
+    clinic = gate(published(*ROUTES, replay=ReplayMode.SHARED), shared=store)
+    assert end(clinic, clinic.decide(proved("/v1/a", nonce="n" * 16), NOW)).allow
+    named = CLAIMS.session_id.encode() + b"\0" + b"n" * 16
+    assert store.seen == {hashlib.sha256(named).digest()[:16]}
 
 
 def test_of_sixteen_copies_one_wins() -> None:

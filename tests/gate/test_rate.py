@@ -112,3 +112,20 @@ def test_nobody_ever_passes_more_than_a_bucket_and_what_flows_in(
             for at, begun in enumerate(times):
                 most = rate.requests + (now - begun) * rate.requests / rate.seconds + 0.05
                 assert len(times) - at <= most
+
+
+def test_of_two_threads_one_turns() -> None:
+    """The other one goes on meanwhile: to turn twice would let go of what is still in use."""
+    turns: list[float] = []
+
+    class Interrupted(RateLimiter):
+        def _turn(self, now: float) -> None:
+            turns.append(now)
+            assert self.take("another thread's", now) == 0.0
+            super()._turn(now)
+
+    limiter = Interrupted(Rate(1, 60))
+    assert limiter.take("a", NOW) == 0.0
+    assert limiter.take("a", NOW + 1) > 0.0
+    assert limiter.take("b", NOW + 121) == 0.0
+    assert turns == [NOW, NOW + 121]

@@ -104,23 +104,27 @@ class _Distinct:
     """
 
     def __init__(self) -> None:
-        self._held: set[int] = set()
-        self._mask = 0
+        # Both are replaced at once, so that threads never see one without the other.
+        self._sample: tuple[int, set[int]] = (0, set())
 
     def __contains__(self, number: int) -> bool:
-        return number in self._held
+        return number in self._sample[1]
 
     def add(self, number: int) -> None:
-        if number & self._mask:
+        mask, held = self._sample
+        if number & mask:
             return
-        self._held.add(number)
-        while len(self._held) > SAMPLE:
-            self._mask = self._mask * 2 + 1
-            self._held = {held for held in self._held if not held & self._mask}
+        held.add(number)
+        while len(held) > SAMPLE:
+            mask = mask * 2 + 1
+            # Of a copy, since another thread may add meanwhile.
+            held = {each for each in held.copy() if not each & mask}
+            self._sample = mask, held
 
     @property
     def count(self) -> int:
-        return len(self._held) * (self._mask + 1)
+        mask, held = self._sample
+        return len(held) * (mask + 1)
 
 
 class RouteCanary:
@@ -219,15 +223,17 @@ class RouteCanary:
 
     def _turn(self, now: float) -> None:
         """Begin another hour; a clock that went back only makes the present one longer."""
-        if now >= self._hour_to:
-            idle = now >= self._hour_to + HOUR_SECONDS
+        ended = self._hour_to
+        # First, so that another thread finds the hour begun.
+        self._hour_from, self._hour_to = now, now + HOUR_SECONDS
+        if now >= ended:
+            idle = now >= ended + HOUR_SECONDS
             self._seen_before = _Distinct() if idle else self._seen
             self._refused_before = _Distinct() if idle else self._refused
             self._seen, self._refused = _Distinct(), _Distinct()
             self._spent_refused = 0
             if idle:
                 self._judged_from = now + WARM_UP_SECONDS
-        self._hour_from, self._hour_to = now, now + HOUR_SECONDS
 
 
 def canaries(

@@ -114,11 +114,18 @@ class Pending(NamedTuple):
     :param body_digest: SHA-256 that the body must have; None where there must be no body at all.
     :param max_body: most bytes of the body.
     :param claim: to be made in the replay store once the body is found to be right.
+    :param shared: whether that is the store which gates share, whatever the policy says by then.
+    :param token: the verified one, and ``generation`` in which it was; by another one it is asked anew.
+    :param session: whether the proof is a session's, and so rests on the secret of an epoch.
     """
 
     body_digest: bytes | None
     max_body: int
     claim: ReplayClaim
+    shared: bool
+    token: bytes
+    generation: int
+    session: bool
 
 
 class Decision(NamedTuple):

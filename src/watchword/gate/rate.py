@@ -54,6 +54,7 @@ class RateLimiter:
         self._old_cells: dict[int, float] = {}
         self._turn_from = 0.0
         self._turn_at = 0.0
+        self._turns: dict[float, object] = {}
 
     def __len__(self) -> int:
         """Return how many buckets are held."""
@@ -69,7 +70,11 @@ class RateLimiter:
             request takes nothing.
         """
         if not self._turn_from <= now < self._turn_at:
-            self._turn(now)
+            # Of two threads one turns: the second would let go of what is still in use.
+            ended, mine = self._turn_at, object()
+            if self._turns.setdefault(ended, mine) is mine:
+                self._turn(now)
+                self._turns = {}
         young = self._young
         full_at = young.get(subject)
         if full_at is None:

@@ -12,6 +12,7 @@ from watchword.gate.interface import (
     Decision,
     GatePolicy,
     GateState,
+    Pending,
     ReplayStore,
     RequestFacts,
 )
@@ -167,8 +168,8 @@ class Gate:
         try:
             check_body(pending, digest, now, bodiless=decision.bodiless)
             # A body may take its time: what ended meanwhile lets nobody in.
-            self._check_revoked(decision.claims)
-            await self._uses.finish(self._current(), pending, now)
+            self._check_again(pending, decision.claims, now)
+            await self._uses.finish(pending, now)
         except RefusedError as error:
             return self.fail(decision, error.refusals[0])
         except UnavailableError as error:
@@ -183,7 +184,12 @@ class Gate:
         """
         headers = [] if decision.enforced else unvouched(decision.headers)
         return decision._replace(
-            allow=not decision.enforced, refusals=(refusal,), headers=headers, pending=None
+            allow=not decision.enforced,
+            refusals=(refusal,),
+            headers=headers,
+            pending=None,
+            # Nobody is vouched for, so that no body has to be kept away either.
+            bodiless=False,
         )
 
     def reference(
@@ -237,7 +243,7 @@ class Gate:
             if not target.bearer:
                 proof = self._verify_proof(facts, cleaned, compiled, target, verdict, now)
                 pending, nonce = self._uses.begin(
-                    compiled, verdict.session, proof, target.route.max_body, now
+                    compiled, target, verdict.session, token or b"", proof, now
                 )
                 # DPoP covers no body, whether there is one or not.
                 bodiless = proof.body_digest is None and plan.proof[2] < 0
@@ -345,9 +351,21 @@ class Gate:
         ):
             self._on_narrowed(target.route.name, watch.state(now))
 
-    def _check_revoked(self, claims: TokenClaims | None) -> None:
-        if claims is None or self.state.is_revoked(claims.subject):
-            raise RefusedError((_REVOKED,))
+    def _check_again(self, pending: Pending, claims: TokenClaims | None, now: float) -> None:
+        """Hold what waited to what the service published meanwhile: revocations, keys, secrets.
+
+        :raises RefusedError: as steps 5 and 7.
+        """
+        compiled = self._current()
+        if compiled.generation == pending.generation:
+            if claims is None or self.state.is_revoked(claims.subject):
+                raise RefusedError((_REVOKED,))
+            return
+        verdict = self._verdict(pending.token, compiled, now)
+        if pending.session:
+            if verdict.keys is None:
+                verdict.make_keys(self.state.secret(verdict.claims.epoch), pending.token)
+            check_epoch(verdict, now)
 
     def _admit(self, decision: Decision, now: float) -> Decision:
         """Carry out step 10 on a request that had to wait."""

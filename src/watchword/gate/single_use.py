@@ -3,7 +3,7 @@
 import hmac
 
 from watchword.gate.affinity import AffinityNonces
-from watchword.gate.compiled import CompiledPolicy
+from watchword.gate.compiled import CompiledPolicy, Target
 from watchword.gate.interface import Pending, ReplayStore
 from watchword.gate.proofs import claim_of
 from watchword.gate.replay import ImmediateReplayStore
@@ -39,9 +39,10 @@ class SingleUse:
     def begin(
         self,
         compiled: CompiledPolicy,
+        target: Target,
         session: bytes,
+        token: bytes,
         proof: VerifiedProof,
-        max_body: int,
         now: float,
     ) -> tuple[Pending | None, bytes | None]:
         """Return what of a verified proof has to be waited for, and the nonce for the answer.
@@ -58,18 +59,20 @@ class SingleUse:
                 nonce = nonces.current(now)
         claim = claim_of(session, proof, compiled.leeway, shared=compiled.shared)
         if compiled.shared or proof.body_digest is not None:
-            return Pending(proof.body_digest, max_body, claim), nonce
+            digest, most = proof.body_digest, target.route.max_body
+            rests_on = (token, compiled.generation, target.session)
+            return Pending(digest, most, claim, compiled.shared, *rests_on), nonce
         if not self._memory_of_gate().claim_now(claim, now):
             raise RefusedError((REPLAYED,))
         return None, nonce
 
-    async def finish(self, compiled: CompiledPolicy, pending: Pending, now: float) -> None:
-        """Claim what had to be waited for.
+    async def finish(self, pending: Pending, now: float) -> None:
+        """Claim what had to be waited for, in the store that the policy named at the request's head.
 
         :raises RefusedError: ``proof.replayed``.
         :raises UnavailableError: when it can't be claimed.
         """
-        if not compiled.shared:
+        if not pending.shared:
             first = self._memory_of_gate().claim_now(pending.claim, now)
         elif self._shared is None:
             raise UnavailableError(

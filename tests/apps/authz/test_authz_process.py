@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import signal
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -371,3 +372,48 @@ def status_of(socket: Path, head: bytes) -> int:
         with suppress(BrokenPipeError):
             connection.sendall(head + b"\r\n")
         return int(connection.recv(65536).split(b" ")[1])
+
+
+def test_engines_of_other_machines_show_a_certificate(tmp_path: Path) -> None:
+    """Whoever has none of the right authority gets no answer; who has one gets the gate's."""
+    authority = Authority(tmp_path, "ca")
+    authority.issue("authz", server=True)
+    known = authority.issue("engine.example")
+    stranger = Authority(tmp_path, "other").issue("stranger.example")
+    listen = f"127.0.0.1:{free_port()}"
+    way = (
+        f"authz: {{listen: '{listen}', certificate: authz.crt, key: authz.key, client_ca: ca.pem}}"
+    )
+    file = with_api(configuration(tmp_path, 1), way)
+    headers = {"x-original-method": "GET", "x-original-uri": "/a", "x-original-host": "c.example"}
+    with running(file):
+        tls = client_tls(*known, tmp_path / "ca.pem")
+        with httpx.Client(verify=tls, trust_env=False) as http:
+            assert http.get(f"https://{listen}/authz", headers=headers).status_code == 401
+        nobody = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+        for other in (client_tls(*stranger, tmp_path / "ca.pem"), nobody):
+            with (
+                httpx.Client(verify=other, trust_env=False) as http,
+                pytest.raises(httpx.HTTPError),
+            ):
+                http.get(f"https://{listen}/authz", headers=headers)
+        with httpx.Client(trust_env=False) as http, pytest.raises(httpx.HTTPError):
+            http.get(f"http://{listen}/authz", headers=headers)
+
+
+def test_engines_of_other_machines_send_the_credential(tmp_path: Path) -> None:
+    """Over TCP the secret decides, and it comes back in nothing."""
+    (tmp_path / "secret").write_text(SECRET + "\n")
+    (tmp_path / "secret").chmod(0o600)
+    listen = f"127.0.0.1:{free_port()}"
+    file = with_api(
+        configuration(tmp_path, 1), f"authz: {{listen: '{listen}', credential: secret}}"
+    )
+    headers = {"x-original-method": "GET", "x-original-uri": "/health", "x-original-host": "c"}
+    with running(file), httpx.Client(trust_env=False, base_url=f"http://{listen}") as http:
+        good = http.get("/authz", headers={**headers, "Watchword-Authz": SECRET})
+        assert good.status_code == 200
+        assert SECRET not in str(good.headers)
+        for sent in ({}, {"Watchword-Authz": SECRET[:-1]}, {"Watchword_Authz": SECRET}):
+            refused = http.get("/authz", headers={**headers, **sent})
+            assert (refused.status_code, refused.json()["reasons"]) == (403, ["gate.caller"])

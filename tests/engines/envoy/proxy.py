@@ -124,6 +124,7 @@ def listener(*, script: str, jwks: str, port: int, log: Path) -> dict[str, Any]:
         "local_jwks": {"inline_string": jwks},
         "from_headers": [{"name": "Watchword-Token"}],
         "forward": True,
+        "header_in_metadata": "watchword",
         "require_expiration": True,
         "clock_skew_seconds": 1,
         "jwt_cache_config": {"jwt_cache_size": 4096},
@@ -178,6 +179,7 @@ def listener(*, script: str, jwks: str, port: int, log: Path) -> dict[str, Any]:
                             },
                         },
                         route("/device", "device"),
+                        route("/unverified/device", "device"),
                         route("/wrong", "strongest"),
                         {"match": {"prefix": "/unset"}, "route": {"cluster": "api"}},
                         route("/", "session"),
@@ -193,6 +195,7 @@ def listener(*, script: str, jwks: str, port: int, log: Path) -> dict[str, Any]:
                     "providers": {"watchword": provider},
                     "rules": [
                         {"match": {"prefix": "/plain"}},
+                        {"match": {"prefix": "/unverified"}},
                         {
                             "match": {"prefix": "/"},
                             "requires": {"provider_name": "watchword"},

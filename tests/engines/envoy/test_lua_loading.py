@@ -101,6 +101,8 @@ def test_error_in_the_check_refuses(tmp_path: Path) -> None:
         lambda file: file.write_bytes(file.read_bytes()[:-4]),
         lambda file: file.write_bytes(file.read_bytes().replace(b"generation 2", b"generation 3")),
         lambda file: file.write_bytes(file.read_bytes().replace(b"secret 1", b"secret x")),
+        lambda file: file.write_bytes(file.read_bytes().replace(b"\nkey ", b"\nkey x ")),
+        lambda file: file.write_bytes(file.read_bytes().replace(b"\nsecret", b"0\nsecret")),
     ],
 )
 def test_bad_private_file_leaves_the_last_good_one(

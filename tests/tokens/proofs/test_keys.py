@@ -76,14 +76,17 @@ def test_no_secret_is_shown() -> None:
     assert repr(keys.session_key) not in shown
     assert repr(SECRET.secret) not in shown
     assert "session_key" not in shown
+    assert b"a.token.of.hers" not in repr(proof_keys(CLAIMS, SECRET, b"a.token.of.hers")).encode()
 
 
 @given(st.binary(max_size=64), st.binary(max_size=300))
 def test_kept_mac_is_hmac(key: bytes, message: bytes) -> None:
     """The kept states give what the standard library gives, more than once."""
     mac = KeyedMac(key)
+    begun = KeyedMac(key, b"beginning")
     for data in (message, b"between", message):
         assert mac.digest(data) == hmac.new(key, data, hashlib.sha256).digest()
+        assert begun.digest(data) == hmac.new(key, b"beginning" + data, hashlib.sha256).digest()
 
 
 def test_a_key_longer_than_a_block() -> None:

@@ -233,6 +233,16 @@ def test_a_token_of_an_epoch_that_the_gate_does_not_hold() -> None:
     assert device.verify(GET, ADA.sign("device", GET), keys, LEEWAY, NOW).created == NOW
 
 
+def test_the_kept_beginning_of_a_mac_is_one_token_s() -> None:
+    """Whichever token a request carries is what its proof must cover, also where another one's is kept."""
+    keys = replace(KEYS, token=GET.token)
+    other = GET._replace(token=GET.token[:-1] + b"x")
+    for request in (GET, other):
+        assert session.verify(request, ADA.sign("session", request), keys, LEEWAY, NOW)
+    assert reason_of("session", other, ADA.sign("session", GET), keys) is Reason.PROOF_SIGNATURE
+    assert reason_of("session", GET, ADA.sign("session", other), keys) is Reason.PROOF_SIGNATURE
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_window(kind: str) -> None:
     """A proof lives from created - leeway until created + 60 + leeway, to the instant."""

@@ -25,6 +25,7 @@ class BundleFollower:
         self._path = path
         self._key = key
         self._known: GateBundle | None = None
+        self._stamp: tuple[int, int, int] | None = None
 
     def turn(self, *, wait: bool) -> GateBundle | None:
         """Ask once, and write what came.
@@ -36,14 +37,13 @@ class BundleFollower:
             older than ours; the file is as it was.
         :raises PrivateFileError: when the file can't be written.
         """
-        # Asked each time: whoever removed the file wants it back.
-        known = self._known if self._path.exists() else None
-        if known is None:
-            known = self._in_file()
+        # Asked each time: whoever removed, spoiled or put back the file finds ours again.
+        stamp = _stamp(self._path)
+        known = self._known if stamp is not None and stamp == self._stamp else self._in_file()
         generation = None if known is None else known.generation
         data = self._source.fetch(generation if wait else None)
         if data is None:
-            self._known = known
+            self._known, self._stamp = known, stamp
             return None
         bundle = from_jws(data, self._key)
         if bundle.policy.api != self._api:
@@ -51,7 +51,7 @@ class BundleFollower:
                 f"got the bundle of {bundle.policy.api}, expected that of {self._api}"
             )
         if known is not None and bundle == known:
-            self._known = known
+            self._known, self._stamp = known, stamp
             return None
         if known is not None and bundle.generation <= known.generation:
             raise GateBundleError(
@@ -59,7 +59,7 @@ class BundleFollower:
                 "was the service set back to an old backup?"
             )
         write_private(self._path, data)
-        self._known = bundle
+        self._known, self._stamp = bundle, _stamp(self._path)
         return bundle
 
     def _in_file(self) -> GateBundle | None:
@@ -69,3 +69,12 @@ class BundleFollower:
             return None if data is None else from_jws(data, self._key)
         except (PrivateFileError, GateBundleError):
             return None
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when the file is replaced or written, None where there is none."""
+    try:
+        found = path.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns

@@ -1,5 +1,6 @@
 """Keep narrowed canaries in one small private file beside the gate's bundle."""
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ class NarrowingsFile:
     def __init__(self, path: Path) -> None:
         """Keep the path; the file is made when a canary is narrowed for the first time."""
         self._path = path
+        self._keeping = threading.Lock()
 
     def load(self) -> dict[str, Narrowing]:
         """Return by route what was narrowed, nothing where no file is.
@@ -42,10 +44,26 @@ class NarrowingsFile:
             ) from None
 
     def keep(self, narrowings: Mapping[str, Narrowing]) -> None:
-        """Replace what is kept; it is durable on return.
+        """Add to what is kept; it is durable on return.
 
-        :raises PrivateFileError: when the disk refuses.
+        Another process of the gate may have narrowed further, or another route: under the same settings
+        the smaller share stays, whoever writes last.
+
+        :raises PrivateFileError: when the disk refuses, or what is kept can't be read.
         """
+        with self._keeping:
+            kept = self.load()
+            for route, narrowing in narrowings.items():
+                before = kept.get(route)
+                if (
+                    before is None
+                    or before.canary != narrowing.canary
+                    or before.share > narrowing.share
+                ):
+                    kept[route] = narrowing
+            self._write(kept)
+
+    def _write(self, narrowings: Mapping[str, Narrowing]) -> None:
         routes = {route: _members(narrowing) for route, narrowing in narrowings.items()}
         write_private(self._path, strict_json.dumps({"v": _VERSION, "routes": routes}))
 

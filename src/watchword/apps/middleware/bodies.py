@@ -16,19 +16,73 @@ class ClientGoneError(Exception):
     """Report that a client left before its body was complete: nobody waits for an answer."""
 
 
+class HeldMemory:
+    """Bound what all bodies that are held at once take, and what those of one instance take of it.
+
+    A proof isn't spent before its body is whole, so that one proof can begin any number of bodies: without
+    a bound of its own one instance would keep the room of all others.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Start with nothing held.
+
+        :param most: bytes of all bodies; of one instance's a sixteenth, but always one whole body.
+        """
+        self._most = most
+        self._held: dict[str, int] = {}
+        self._total = 0
+
+    def __len__(self) -> int:
+        """Return how many bytes are held."""
+        return self._total
+
+    def take(self, instance: str, size: int, limit: int) -> bool:
+        """Make room for a piece; tell whether there is any.
+
+        :param limit: most bytes of the body that it belongs to.
+        """
+        held = self._held.get(instance, 0) + size
+        if self._total + size > max(self._most, limit) or held > max(self._most // 16, limit):
+            return False
+        self._held[instance] = held
+        self._total += size
+        return True
+
+    def give_back(self, instance: str, size: int) -> None:
+        """Give back what was taken."""
+        left = self._held.pop(instance, 0) - size
+        if left > 0:
+            self._held[instance] = left
+        self._total -= size
+
+
 class HeldBody:
     """Read a body into memory, bounded, and hand it on as one message.
 
     What was read is held once: in one buffer, however small the pieces are in which it came.
     """
 
-    def __init__(self, receive: Receive, *, limit: int, patience: float, total: float) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        *,
+        limit: int,
+        patience: float,
+        total: float,
+        memory: HeldMemory,
+        instance: str,
+    ) -> None:
         """Prepare to read; nothing is read yet.
 
         :param limit: most bytes.
         :param patience: seconds in which each next piece must arrive.
         :param total: seconds in which all of it must.
+        :param memory: is asked for room for each piece.
+        :param instance: whose body it is.
         """
+        self._memory = memory
+        self._instance = instance
+        self._taken = 0
         self._receive = receive
         self._limit = limit
         self._patience = patience
@@ -67,12 +121,16 @@ class HeldBody:
             self._complete = not message.get("more_body", False)
             if size > self._limit:
                 return too_large(self._limit)
+            if not self._memory.take(self._instance, len(piece), self._limit):
+                return Refusal(Reason.GATE_OVERLOADED, "got more bodies at once than there is room")
+            self._taken += len(piece)
         return None
 
     async def receive(self) -> Message:
         """Be the ``receive`` of the application: what was read, then what comes."""
         if self._buffer is not None:
             body, self._buffer = self._buffer.getvalue(), None
+            self._give_back()
             return {"type": "http.request", "body": body, "more_body": not self._complete}
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
@@ -82,8 +140,13 @@ class HeldBody:
     def close(self) -> None:
         """Let go of the body, and of what was waited for."""
         self._buffer = None
+        self._give_back()
         if self._waiting is not None:
             self._waiting.cancel()
+
+    def _give_back(self) -> None:
+        self._memory.give_back(self._instance, self._taken)
+        self._taken = 0
 
     async def _next(self, seconds: float) -> Message | None:
         """Return the next message, None if it takes too long; then it is still waited for.

@@ -3,15 +3,21 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import structlog
+
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import GateBundleFile
+from watchword.adapters.narrowings import NarrowingsFile
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
 from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
 from watchword.gate.canary import CanaryState, Narrowing
 from watchword.gate.interface import ReplayStore
 from watchword.gate.service import Gate
 from watchword.ports import Entropy
+from watchword.reasons import WatchwordError
 from watchword.vocabulary import ReplayMode
+
+_log = structlog.get_logger()
 
 
 def shared_replay(settings: Settings, api: ApiSettings) -> ReplayStore | None:
@@ -62,6 +68,47 @@ def gate_of(
     )
 
 
+def kept_gate(
+    settings: Settings,
+    api: ApiSettings,
+    *,
+    shared: ReplayStore | None = None,
+    entropy: Entropy | None = None,
+) -> Gate:
+    """Return the gate of one API, whose narrowed canaries stay narrow over restarts.
+
+    They lie beside its bundle, in one file for all processes on this machine.
+
+    :raises PrivateFileError: when that file can't be read or trusted.
+    """
+    kept = NarrowingsFile(settings.service.gates / f"{api.name}.canary")
+
+    def narrowed(route: str, state: CanaryState) -> None:
+        _log.error(
+            "canary budget exceeded",
+            api=api.name,
+            route=route,
+            share=state.share,
+            seen=state.seen,
+            refused=state.refused,
+        )
+        try:
+            kept.keep(gate.narrowings)
+        except (WatchwordError, OSError) as error:
+            # Narrowed it is all the same; a restart would widen it again.
+            _log.error("narrowed canary not kept", api=api.name, detail=str(error))
+
+    gate = gate_of(
+        settings,
+        api,
+        shared=shared,
+        entropy=entropy,
+        narrowed=kept.load(),
+        on_narrowed=narrowed,
+    )
+    return gate
+
+
 def gate_from(file: str | Path, api: str) -> Gate:
     """Return the gate of the API with this name, for a middleware in your own application.
 
@@ -69,7 +116,8 @@ def gate_from(file: str | Path, api: str) -> Gate:
     pull`` must fetch its bundles there; until the first one has come, the gate refuses everything.
 
     :raises ConfigurationError: with every fault of the file, or when it has no such API.
-    :raises WatchwordError: when the store that its gates share can't be opened.
+    :raises WatchwordError: when the store that its gates share, or what is kept of its canaries, can't
+        be opened.
     """
     settings = load_settings(Path(file))
     if api not in settings.apis:
@@ -77,4 +125,4 @@ def gate_from(file: str | Path, api: str) -> Gate:
         fault = Fault("apis", None, f"no API named {api!r}", f"one of {known}")
         raise ConfigurationError(Path(file), [fault])
     found = settings.apis[api]
-    return gate_of(settings, found, shared=shared_replay(settings, found))
+    return kept_gate(settings, found, shared=shared_replay(settings, found))

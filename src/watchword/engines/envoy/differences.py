@@ -115,7 +115,7 @@ DIFFERENCES: Final = (
     Difference(
         "commas-answered-early",
         _D.ANSWER,
-        "refuses a comma in token or signature by 401 where it is no second field",
+        "refuses a comma in a signature by 401 where it is no second field",
         "refuses it by 400",
         "two fields can't be told from one with a comma",
     ),

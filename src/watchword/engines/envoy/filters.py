@@ -34,11 +34,19 @@ def token_filter(
         ]
     }
     provider = _provider(strict_json.dumps(jwks).decode(), expectation, options)
+    marked = {
+        **provider,
+        "header_in_metadata": Commented(
+            names.METADATA, "The script that verifies device proofs asks for this mark."
+        ),
+    }
     return typed(
         "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
         {
-            "providers": {"token": provider},
-            "requirement_map": {"token": {"provider_name": "token"}},
+            "providers": {"token": provider, "token_with_mark": marked},
+            "requirement_map": {
+                name: {"provider_name": name} for name in ("token", "token_with_mark")
+            },
         },
     )
 

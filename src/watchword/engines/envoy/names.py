@@ -15,6 +15,9 @@ ROUTES: Final = "watchword"
 UPSTREAM: Final = "upstream"
 AUTHZ_CLUSTER: Final = "authz"
 
+METADATA: Final = "watchword"
+"""Under which Envoy's token check leaves its mark for the script that verifies device proofs."""
+
 TOKEN_HEADER: Final = "watchword-token"  # noqa: S105 - a header.
 INSTANCE_HEADER: Final = "watchword-instance"
 LEVEL_HEADER: Final = "watchword-level"

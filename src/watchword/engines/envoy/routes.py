@@ -201,7 +201,8 @@ def _filters(row: PlannedRow, way: Way, policy: GatePolicy) -> dict[str, object]
             {"check_settings": settings},
         )
         return filters
-    filters |= _token_filters(route.level)
+    marked = way is Way.PROOF and route.proof is Proof.DEVICE
+    filters |= _token_filters(route.level, "token_with_mark" if marked else "token")
     if policy.rate is not None:
         filters[names.RATE] = _on()
     if way is Way.PROOF:
@@ -212,13 +213,13 @@ def _filters(row: PlannedRow, way: Way, policy: GatePolicy) -> dict[str, object]
     return filters
 
 
-def _token_filters(level: Level) -> dict[str, object]:
+def _token_filters(level: Level, requirement: str = "token") -> dict[str, object]:
     return {
         # The standing filter looks at doubled fields too.
         names.FIELDS: typed("envoy.config.route.v3.FilterConfig", {"disabled": True}),
         names.TOKEN: typed(
             "envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig",
-            {"requirement_name": "token"},
+            {"requirement_name": requirement},
         ),
         names.standing(level): _on(),
     }

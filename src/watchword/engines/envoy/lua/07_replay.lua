@@ -66,7 +66,8 @@ local replay = (function()
         error("watchword: " .. path .. ": " .. size .. " bytes can't be reserved, error " .. problem)
       end
     end
-    memory = C.mmap(nil, size, 3, 1, fd, 0)
+    -- Shared, and all pages at once: else thousands of requests would each wait for a page.
+    memory = C.mmap(nil, size, 3, 0x8001, fd, 0)
     if ffi.cast("intptr_t", memory) == -1 then
       error("watchword: " .. path .. " can't be mapped, error " .. ffi.errno())
     end

@@ -1,6 +1,10 @@
--- Knows what proofs of a token are verified with.  Envoy's own filter has verified the token before; it is
--- verified here once more, once for each token, so that this script doesn't depend on another filter's
--- settings, and no claims have to be handed over at each request.
+-- Knows what proofs of a token are verified with.  Envoy's own filter `jwt_authn` has verified the token
+-- before; to hand its claims over would cost more at each request than all that is done here, so that they
+-- are read here, once for each token.
+--
+-- A script that is put behind nothing must not take anybody's token.  So the signature is verified here
+-- too, once; but a stream can import one key alone (a second import gives the first key back), and a
+-- device proof needs that.  There the mark is asked for that `jwt_authn` left.
 local tokens = (function()
   local find, match, sub, byte, char = string.find, string.match, string.sub, string.byte, string.char
   ffi.cdef([[
@@ -104,12 +108,19 @@ local tokens = (function()
     return handle:verifySignature("sha256", key, der, #der, message, #message) == true
   end
 
-  local function claims_of(handle, token)
+  local function was_verified(handle)
+    local found = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.jwt_authn")
+    return found ~= nil and type(found["watchword"]) == "table"
+  end
+
+  local function claims_of(handle, kind, token)
     local head, payload, signature = match(token, "^([A-Za-z0-9_-]+)%.([A-Za-z0-9_-]+)%.([A-Za-z0-9_-]+)$")
     if not head or #token > 2048 or #signature ~= 86 then return nil, "token.malformed" end
     local point, pair = secrets.keys[head], base64.url(signature)
     if not point then return nil, "token.key_unknown" end
-    if not pair or not self.is_signed(handle, point, pair, head .. "." .. payload) then
+    if kind == "device" then
+      if not was_verified(handle) then return nil, "token.missing" end
+    elseif not pair or not self.is_signed(handle, point, pair, head .. "." .. payload) then
       return nil, "token.signature"
     end
     local json = base64.url(payload)
@@ -118,8 +129,8 @@ local tokens = (function()
     return claims
   end
 
-  local function fill(entry, handle, token)
-    local claims, reason = claims_of(handle, token)
+  local function fill(entry, handle, kind, token)
+    local claims, reason = claims_of(handle, kind, token)
     if not claims then return reason end
     local issuer, audience = text(claims.iss), text(claims.aud)
     local subject, session = text(claims.sub), claims.sid
@@ -180,19 +191,16 @@ local tokens = (function()
     current, previous, count, base = {}, current, 0, LIMIT - base
   end
 
-  local function remember(handle, token)
+  local function remember(handle, kind, token)
+    -- Turning over gives the older half away, in which the entry may lie; but nothing is written there yet.
     local old = previous[token]
-    -- Turning over gives the older half away, in which the entry may lie.
-    if count >= LIMIT then
-      turn()
-      old = previous[token]
-    end
+    if count >= LIMIT then turn() end
     local place = base + count
     if old then
       ffi.copy(entries + place, entries + old, SIZE)
     else
       ffi.fill(entries + place, SIZE)
-      local reason = fill(entries[place], handle, token)
+      local reason = fill(entries[place], handle, kind, token)
       if reason then return nil, reason end
     end
     current[token], count = place, count + 1
@@ -200,10 +208,10 @@ local tokens = (function()
   end
 
   -- Returns the entry of the request's token, or nil and why it has none.
-  function self.find(handle, token)
+  function self.find(handle, kind, token)
     local place = current[token]
     if place then return entries[place] end
-    return remember(handle, token)
+    return remember(handle, kind, token)
   end
   return self
 end)()

@@ -5,6 +5,8 @@ do
   local KINDS = { session = true, device = true }
   local UNIQUE = { "watchword-token", "signature-input", "signature", "dpop" }
   local LONGEST = sha.CAPACITY / 2
+  -- The collector walks over every remembered token; it waits until the heap is four times what is alive.
+  collectgarbage("setpause", 400)
   local CAUSES = {
     ["gate.internal"] = "the route doesn't say which proof it wants (filter_context)",
     ["gate.replay_full"] = "the replay table has no place left; raise replay_sets",
@@ -17,7 +19,9 @@ do
       if headers:getNumValues(name) > 1 then return "request.header_duplicated" end
     end
     if not headers:get("watchword-token") then return "token.missing" end
-    return "proof.missing"
+    if not headers:get("signature-input") and not headers:get("signature") then return "proof.missing" end
+    if headers:get("dpop") then return "proof.ambiguous" end
+    return "proof.malformed"
   end
 
   local function announces_body(headers)
@@ -44,7 +48,7 @@ do
     if mark then target, query = sub(target, 1, mark - 1), sub(target, mark + 1) end
 
     local now = handle:timestamp() / 1000
-    local entry, reason = tokens.find(handle, token)
+    local entry, reason = tokens.find(handle, kind, token)
     local created, nonce_size
     if entry then
       if now >= entry.ends + OPTIONS.leeway then
@@ -70,7 +74,7 @@ do
       if body:length() > 0 or handle:trailers() then return "proof.components" end
       now = handle:timestamp() / 1000
       if now >= created + OPTIONS.life then return "proof.expired" end
-      entry, reason = tokens.find(handle, token)
+      entry, reason = tokens.find(handle, kind, token)
       if not entry then return reason end
     end
     reason = proofs.claim(entry, input, nonce_size, created, now)
