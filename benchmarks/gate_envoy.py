@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,9 +128,16 @@ def plain_proxy(directory: Path, upstream: int) -> Iterator[Proxy]:
 
 @contextlib.contextmanager
 def protected_proxy(
-    directory: Path, bundle: GateBundle, upstream: int, authz: int | None = None
+    directory: Path,
+    bundle: GateBundle,
+    upstream: int,
+    authz: int | None = None,
+    change: Callable[[str, str], str] = lambda _name, content: content,
 ) -> Iterator[Proxy]:
-    """Run Envoy over what the generator writes."""
+    """Run Envoy over what the generator writes.
+
+    :param change: takes each file's name and content, and returns what is written instead.
+    """
     directory.mkdir()
     options = EnvoyOptions(
         directory=str(directory),
@@ -143,13 +150,13 @@ def protected_proxy(
     )
     for file in generate(bundle, options, time.time()):
         written = directory / file.name
-        written.write_text(file.content, "utf-8")
+        written.write_text(change(file.name, file.content), "utf-8")
         written.chmod(0o600 if file.kind is EngineFileKind.PRIVATE else 0o644)
     with _envoy(directory / BOOTSTRAP, options.listen.port) as proxy:
         yield proxy
 
 
-def _wait_until_open(port: int, request: bytes) -> None:
+def wait_until_open(port: int, request: bytes) -> None:
     """Wait until the filters have arrived; what comes earlier is refused."""
     end = time.monotonic() + _READY_SECONDS
     while status_of(port, request) != 200:
@@ -186,8 +193,8 @@ def measure(fleet: Fleet, directory: Path) -> list[Row]:
             return load.cost(at.port, [at.pid], requests, circle=False)
 
         both = [asking.pid, python.pid]
-        _wait_until_open(alone.port, tokens[0])
-        _wait_until_open(asking.port, asked[0])
+        wait_until_open(alone.port, tokens[0])
+        wait_until_open(asking.port, asked[0])
         check_controls(alone.port, fleet)
         check_controls(asking.port, fleet)
         for at, requests in ((plain, tokens), (alone, tokens), (asking, asked)):
