@@ -1,6 +1,7 @@
 """Show ``watchword gate config`` and ``watchword gate envoy`` as an operator meets them."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -108,6 +109,16 @@ def test_a_phone_passes_envoy_and_nobody_else(tmp_path: Path) -> None:
         assert any(f"clients come in at 127.0.0.1:{edge.port}" in line for line in edge.lines)
 
 
+def test_a_script_can_follow_along(tmp_path: Path) -> None:
+    """With --json each event is one object: what was written, and where clients come in."""
+    with upstream() as port, running(configuration(tmp_path, port)):
+        with following(tmp_path / "watchword.yaml", tmp_path / "e", free_port(), "--json") as edge:
+            until(lambda: edge.status() == 401, 15)
+        events = [json.loads(line) for line in edge.lines if line.startswith("{")]
+        assert events[0]["generation"] > 0
+        assert {"envoy": "started", "listen": f"127.0.0.1:{edge.port}"} in events
+
+
 def test_envoy_outlives_its_control_plane_and_the_next_one_takes_it_over(tmp_path: Path) -> None:
     """Envoy outlives its control plane, killed; the next one takes it over, and mends it when it dies."""
     with upstream() as port, running(configuration(tmp_path, port)):
@@ -171,8 +182,10 @@ def test_config_alone_is_enough_for_a_start_by_hand(tmp_path: Path) -> None:
         assert not (tmp_path / "e").exists()
         with running(file):
             done = watchword(file, *options)
+            told = json.loads(watchword(file, *options, "--json").stdout)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "envoy -c" in done.stdout
+        assert told["start"] in done.stdout
+        assert set(told["files"]) <= {path.name for path in (tmp_path / "e").iterdir()}
         assert (tmp_path / "e").stat().st_mode & 0o777 == 0o700
         assert {"bootstrap.yaml", "README.md"} <= {path.name for path in (tmp_path / "e").iterdir()}
 

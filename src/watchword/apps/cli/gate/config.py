@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from watchword.apps.cli.console import print_json
 from watchword.engines.registry import ENGINES
 
 
@@ -32,8 +33,11 @@ from watchword.engines.registry import ENGINES
     type=click.Path(path_type=Path, dir_okay=False),
     help="JSON log of refusals, if not stdout.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 @click.pass_obj
-def command(config: Path, /, *, engine: str, output: Path, **given: str | None) -> None:
+def command(
+    config: Path, /, *, engine: str, output: Path, as_json: bool, **given: str | None
+) -> None:
     """Write the complete configuration from the route table and the gate bundle.
 
     What the engine can't do exactly as the gate does is refused, with the reason, and nothing is
@@ -49,6 +53,11 @@ def command(config: Path, /, *, engine: str, output: Path, **given: str | None) 
     source, options = following(config, output, given, required=True)
     files = generate(source.bundle, options, SystemClock().timestamp())
     write_files(output, files)
+    start = f"envoy -c {options.path(BOOTSTRAP)} --disable-hot-restart"
+    if as_json:
+        names = [file.name for file in files]
+        print_json({"engine": engine, "directory": output, "files": names, "start": start})
+        return
     click.echo(f"Wrote {len(files)} files for {engine} into {output}.")
-    click.echo(f"  start   envoy -c {options.path(BOOTSTRAP)} --disable-hot-restart")
+    click.echo(f"  start   {start}")
     click.echo(f"  follow  watchword gate envoy -o {output}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED
+from watchword.apps.cli.console import EXIT_REFUSED, print_json
 from watchword.apps.cli.paragraphs import printable_lines
 
 if TYPE_CHECKING:
@@ -48,12 +48,14 @@ _CHECK_EVERY = 5
     "--envoy", type=click.Path(path_type=Path, dir_okay=False), help="Its binary, if not found."
 )
 @click.option("--workers", type=click.IntRange(0, 256), default=0, help="Of Envoy; 0: one a core.")
+@click.option("--json", "as_json", is_flag=True, help="Print each event as one JSON object.")
 @click.pass_context
 def command(
     ctx: click.Context,
     /,
     *,
     output: Path,
+    as_json: bool,
     runs: bool,
     envoy: Path | None,
     workers: int,
@@ -82,9 +84,12 @@ def command(
     try:
         while not stopped.is_set():
             if plane.step():
-                click.echo(f"Wrote generation {source.generation} into {output}.")
+                if as_json:
+                    print_json({"generation": source.generation, "directory": output})
+                else:
+                    click.echo(f"Wrote generation {source.generation} into {output}.")
                 if binary is not None and process is None:
-                    process = _started(binary, options, workers)
+                    process = _started(binary, options, workers, as_json=as_json)
             if process is not None:
                 process.keep_running()
             looks += 1
@@ -101,7 +106,9 @@ def _tell(text: str) -> None:
     click.echo(printable_lines(text), err=True)
 
 
-def _started(binary: Path, options: "EnvoyOptions", workers: int) -> "EnvoyProcess":
+def _started(
+    binary: Path, options: "EnvoyOptions", workers: int, *, as_json: bool
+) -> "EnvoyProcess":
     from watchword.apps.control_plane.process import EnvoyProcess
     from watchword.engines.envoy.generation import BOOTSTRAP
 
@@ -110,6 +117,9 @@ def _started(binary: Path, options: "EnvoyOptions", workers: int) -> "EnvoyProce
     process = EnvoyProcess(command, options.listen, Path(options.admin.socket), _tell, monotonic)
     listen = options.listen
     where = listen.socket or f"{listen.host}:{listen.port}"
+    if as_json:
+        print_json({"envoy": "adopted" if process.adopted else "started", "listen": where})
+        return process
     found = "An Envoy runs here already and is taken over" if process.adopted else "Envoy starts"
     click.echo(f"{found}; clients come in at {where}. Ctrl-C ends both.")
     return process
