@@ -10,15 +10,11 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
-
 from watchword.encoding import base64url, strict_json
 from watchword.ports import Signer, VerificationKeys
 from watchword.reasons import MalformedError, Reason, RefusedError
 from watchword.tokens import strict_jws
+from watchword.tokens.es256 import is_signed_by
 from watchword.tokens.interface import MAX_TOKEN_BYTES
 from watchword.vocabulary import Level
 
@@ -108,11 +104,7 @@ def verify(
     key = keys.find(jws.kid)
     if key is None:
         _refuse(Reason.VERDICT_SIGNATURE, "expected a key of this API's gates")
-    half = strict_jws.SIGNATURE_BYTES // 2
-    r, s = int.from_bytes(jws.signature[:half]), int.from_bytes(jws.signature[half:])
-    try:
-        key.key.verify(encode_dss_signature(r, s), jws.signing_input, ECDSA(SHA256()))
-    except InvalidSignature:
+    if not is_signed_by(key.key, jws.signature, jws.signing_input):
         _refuse(Reason.VERDICT_SIGNATURE, "expected a signature by the key that it names")
     verdict, expires_at = _read(jws.payload)
     if (verdict.issuer, verdict.audience) != (issuer, audience):

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from watchword.apps.cli.console import print_json
+from watchword.apps.cli.gate.options import engine_options
 from watchword.engines.registry import ENGINES
 
 
@@ -12,27 +13,7 @@ from watchword.engines.registry import ENGINES
     epilog="Example: watchword gate config --engine envoy -o envoy/ --authz unix:authz.sock"
 )
 @click.option("--engine", type=click.Choice(sorted(ENGINES)), required=True)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="The directory for the files, made with mode 0700.",
-)
-@click.option("--api", metavar="NAME", help="Which API; not needed where there is one.")
-@click.option("--bundle", type=click.Path(path_type=Path, dir_okay=False), help="The gate bundle.")
-@click.option(
-    "--signer", type=click.Path(path_type=Path, dir_okay=False), help="The service's public key."
-)
-@click.option("--listen", metavar="HOST:PORT", help="Where clients come in, if not as in the file.")
-@click.option(
-    "--authz", metavar="unix:PATH", help="Where forward auth answers, if not as in the file."
-)
-@click.option(
-    "--access-log",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="JSON log of refusals, if not stdout.",
-)
+@engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 @click.pass_obj
 def command(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from watchword.apps.cli.console import EXIT_REFUSED, print_json
+from watchword.apps.cli.gate.options import engine_options
 from watchword.apps.cli.paragraphs import printable_lines
 
 if TYPE_CHECKING:
@@ -22,27 +23,7 @@ _CHECK_EVERY = 5
 
 
 @click.command(epilog="Example: watchword gate envoy -o envoy/ --run")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="The directory that Envoy reads, made with mode 0700.",
-)
-@click.option("--api", metavar="NAME", help="Which API; not needed where there is one.")
-@click.option("--bundle", type=click.Path(path_type=Path, dir_okay=False), help="The gate bundle.")
-@click.option(
-    "--signer", type=click.Path(path_type=Path, dir_okay=False), help="The service's public key."
-)
-@click.option("--listen", metavar="HOST:PORT", help="Where clients come in, if not as in the file.")
-@click.option(
-    "--authz", metavar="unix:PATH", help="Where forward auth answers, if not as in the file."
-)
-@click.option(
-    "--access-log",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="JSON log of refusals, if not stdout.",
-)
+@engine_options
 @click.option("--run", "runs", is_flag=True, help="Start Envoy too, and end it at the end.")
 @click.option(
     "--envoy", type=click.Path(path_type=Path, dir_okay=False), help="Its binary, if not found."
