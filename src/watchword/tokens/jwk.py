@@ -52,6 +52,11 @@ def jwk_from_public_key(key: EllipticCurvePublicKey) -> dict[str, str]:
     }
 
 
+def published_jwk(kid: str, key: EllipticCurvePublicKey) -> dict[str, str]:
+    """Return a P-256 key as it stands in a JWK Set, for ES256 signatures (RFC 7517 section 4)."""
+    return {**jwk_from_public_key(key), "kid": kid, "alg": "ES256", "use": "sig"}
+
+
 def thumbprint(jwk: Mapping[str, str]) -> str:
     """Return the SHA-256 thumbprint of a P-256 JWK in base64url (RFC 7638 section 3)."""
     required = {name: jwk[name] for name in ("crv", "kty", "x", "y")}

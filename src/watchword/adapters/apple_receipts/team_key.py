@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from watchword.encoding import base64url
 from watchword.reasons import WatchwordError
+from watchword.tokens.signing_key import sign
 
 LIFETIME: Final = 15 * 60
 """Seconds that one token is used for; Apple takes none that is older than 20 minutes."""
@@ -53,10 +52,7 @@ class TeamKey:
             base64url.encode(json.dumps(part, separators=(",", ":")).encode())
             for part in (header, {"iss": self.team_id, "iat": now})
         )
-        signature = self.key.sign(signing_input.encode(), ec.ECDSA(hashes.SHA256()))
-        r, s = decode_dss_signature(signature)
-        raw = r.to_bytes(32, "big") + s.to_bytes(32, "big")
-        return f"{signing_input}.{base64url.encode(raw)}"
+        return f"{signing_input}.{base64url.encode(sign(self.key, signing_input.encode()))}"
 
 
 def read_team_key(data: bytes, team_id: str, key_id: str, name: str) -> TeamKey:

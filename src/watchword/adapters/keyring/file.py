@@ -29,7 +29,7 @@ from watchword.adapters.keyring.token_keys import (
     withdrawn,
 )
 from watchword.ports import Entropy
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jwk import published_jwk
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Environment
@@ -154,7 +154,7 @@ class FileKeyRing:
         """Return the JWK Set (RFC 7517 section 5): every key whose tokens may be accepted."""
         return {
             "keys": [
-                {**jwk_from_public_key(key.public), "kid": key.kid, "alg": "ES256", "use": "sig"}
+                published_jwk(key.kid, key.public)
                 for key in self._ring.token_keys
                 if key.verify_until is None or now < key.verify_until
             ]

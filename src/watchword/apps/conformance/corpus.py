@@ -11,8 +11,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from watchword.vocabulary import Level
-
 Bend: TypeAlias = Literal[
     "pad", "spare-bits", "blank", "line-break", "other-alphabet", "cut", "flip", "empty", "unpad"
 ]
@@ -183,11 +181,6 @@ class CorpusRoute(Described):
     dpop: bool = False
     max_body: int = 64 * 1024
     minimum_versions: dict[str, str] = {}
-
-    @property
-    def least_rank(self) -> int:
-        """Return the rank of the level that it asks for."""
-        return Level(self.level).rank
 
 
 class Corpus(Described):

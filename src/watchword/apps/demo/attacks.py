@@ -7,8 +7,6 @@ from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from watchword.apps.demo.actors import TIMEOUT_SECONDS, Handset, Wire
 from watchword.apps.demo.acts import Outcome
@@ -18,6 +16,7 @@ from watchword.encoding import base64url, strict_json
 from watchword.tokens.interface import TokenClaims
 from watchword.tokens.jwk import jwk_from_public_key
 from watchword.tokens.service import issue
+from watchword.tokens.signing_key import sign
 from watchword.vocabulary import Environment, Level
 
 REVOCATION_SECONDS = 1.0
@@ -41,8 +40,7 @@ class _OwnKey:
     key: ec.EllipticCurvePrivateKey
 
     def sign(self, message: bytes) -> bytes:
-        r, s = decode_dss_signature(self.key.sign(message, ec.ECDSA(SHA256())))
-        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        return sign(self.key, message)
 
 
 def forge_token(stage: Stage, wire: Wire, audience: str, *, own_name: bool) -> str:

@@ -16,7 +16,7 @@ from watchword.gate.interface import Rate
 from watchword.ports import VerificationKey
 from watchword.tokens import strict_jws
 from watchword.tokens.interface import MAX_LIFETIME_SECONDS, TOKEN_TYPE, TokenExpectation
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jwk import published_jwk
 from watchword.vocabulary import Environment, Level
 
 MAX_RATED_INSTANCES = 100_000
@@ -27,12 +27,7 @@ def token_filter(
     keys: Iterable[VerificationKey], expectation: TokenExpectation, options: EnvoyOptions
 ) -> dict[str, object]:
     """Return the token check: ES256, expiry required, keys inline, verified tokens remembered."""
-    jwks = {
-        "keys": [
-            {"kid": key.kid, "alg": "ES256", "use": "sig", **jwk_from_public_key(key.key)}
-            for key in keys
-        ]
-    }
+    jwks = {"keys": [published_jwk(key.kid, key.key) for key in keys]}
     provider = _provider(strict_json.dumps(jwks).decode(), expectation, options)
     marked = {
         **provider,

@@ -6,7 +6,7 @@ from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response, json_response
 from watchword.apps.service.openapi import DOCUMENT
 from watchword.reasons import Reason, RefusedError
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jwk import published_jwk
 
 JWKS_SECONDS: Final = 300
 """How long engines may keep the JWKS; a prepared key is in it long before it signs."""
@@ -27,7 +27,7 @@ async def show_verdict_keys(context: ServiceContext, request: Request) -> Respon
     if audience is None:
         raise RefusedError.because(Reason.REQUEST_NOT_FOUND, "expected the name of an API")
     signer = context.keyring.verdict_signer(audience)
-    key = {**jwk_from_public_key(signer.public), "kid": signer.kid, "alg": "ES256", "use": "sig"}
+    key = published_jwk(signer.kid, signer.public)
     return json_response(200, {"keys": [key]}, f"public, max-age={JWKS_SECONDS}".encode())
 
 
