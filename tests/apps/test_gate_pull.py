@@ -497,6 +497,7 @@ def test_the_command_goes_on_over_kills_and_restarts(delivery: Delivery) -> None
         process.kill()
     with pulling(delivery) as process:
         assert told(process) is None
+        time.sleep(0.5)  # It waits for news by now: what ends must not be told as a fault.
         delivery.stop()
         assert process.stderr is not None
         assert "can't be reached" in process.stderr.readline()

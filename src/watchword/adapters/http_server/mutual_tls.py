@@ -207,14 +207,15 @@ class MutualTlsServer:
         if server is None:
             return
         server.close()
+        # Before what waits is ended: uvicorn would answer it with a 500, as if something were wrong.
+        for connection in list(self._state.connections):
+            connection.transport.abort()
         tasks = list(self._state.tasks)
         for task in tasks:
             task.cancel()
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        for connection in list(self._state.connections):
-            connection.transport.close()
 
     def _bound(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
