@@ -1,0 +1,296 @@
+"""Define what a plan is made of: techniques and protections, assets and paths.
+
+No likelihood stands anywhere in here: the method ranks by impact alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Final
+
+IMPACT_LEVELS: Final = (5, 4, 3, 2, 1)
+"""Business impact, the worst first."""
+
+CUT_THRESHOLD: Final = 2
+"""A step counts as cut from this strength on: common tools are stopped."""
+
+CLIENT_STRENGTH: Final = 2
+"""Most that a check is worth that runs only on a device the attacker owns: he can take it out."""
+
+MAX_EFFORT: Final = 100
+
+
+class Component(StrEnum):
+    """Name the three parts of a mobile platform."""
+
+    APP = "app"
+    CHANNEL = "channel"
+    BACKEND = "backend"
+
+
+class Stage(StrEnum):
+    """Say what a technique is for: to gather intelligence, or to do the damage."""
+
+    RECON = "recon"
+    EXPLOIT = "exploit"
+
+
+class Intelligence(StrEnum):
+    """Name what an attacker learns or gains by one step and needs for another."""
+
+    API_KEY = "api_key"
+    PROTOCOL = "protocol"
+    ENDPOINTS = "endpoints"
+    SESSION_TOKEN = "session_token"  # noqa: S105 - a kind of intelligence.
+    CREDENTIALS = "credentials"
+    DEVICE_CONTROL = "device_control"
+    APP_LOGIC = "app_logic"
+    SCALE = "scale"
+
+
+class Trait(StrEnum):
+    """Say what it is about an asset that an attacker is after.
+
+    ``records``: data of many users that the API serves.  ``live-data``: one user's data in the running app, on its screen,
+    in its storage or on the wire.  ``account``: a user's login or session.  ``stored-value``: money, points or vouchers that
+    can be taken out.  ``payment``: card numbers are tried or entered.  ``inventory``: scarce goods or
+    slots.  ``third-party-key``: a key that somebody else bills to its owner.  ``availability``: it must answer.
+    ``app-logic``: what the app decides or knows by itself (a paywall, a limit, a model).
+    ``internal-network``: what the backend can reach.  ``fraud-rule``: a use case that trusts the
+    device's place or number (a bonus, a vote, a game).
+    """
+
+    RECORDS = "records"
+    LIVE_DATA = "live-data"
+    ACCOUNT = "account"
+    STORED_VALUE = "stored-value"
+    PAYMENT = "payment"
+    INVENTORY = "inventory"
+    THIRD_PARTY_KEY = "third-party-key"
+    AVAILABILITY = "availability"
+    APP_LOGIC = "app-logic"
+    INTERNAL_NETWORK = "internal-network"
+    FRAUD_RULE = "fraud-rule"
+
+
+class EnforcedAt(StrEnum):
+    """Say where a protection acts; ``client``: only on the device, which the attacker may own."""
+
+    SERVER = "server"
+    CLIENT = "client"
+    BOTH = "both"
+    BUILD = "build"
+
+
+class ProtectionKind(StrEnum):
+    """Say what a protection does to the attack."""
+
+    PREVENT = "prevent"
+    SLOW_RECON = "slow-recon"
+    LIMIT = "limit"
+    DETECT = "detect"
+
+
+class Effort(IntEnum):
+    """Give the usual efforts, in units of about a week of one person's work."""
+
+    S = 1
+    M = 3
+    L = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Technique:
+    """Hold one thing an attacker does at one component.
+
+    :param id: such as ``MT-B03``; never reused.
+    :param about: one or two sentences: how it is done.
+    :param needs: what he must have for it, all of it.
+    :param harms: which assets it reaches; empty for reconnaissance.
+    :param names: its ids in other catalogues, by catalogue: ``maswe``, ``attack-mobile``,
+        ``attack-enterprise``, ``owasp-api``, ``owasp-mobile``, ``owasp-oat``.
+    """
+
+    id: str
+    name: str
+    about: str
+    component: Component
+    stage: Stage
+    needs: frozenset[Intelligence] = frozenset()
+    gives: frozenset[Intelligence] = frozenset()
+    harms: frozenset[Trait] = frozenset()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """Hold one measure.
+
+    :param id: such as ``PR-B01``; never reused.
+    :param about: one or two sentences: what it is.
+    :param cuts: strength by technique: 1 slows, 2 stops common tools, 3 blocks.
+    :param effort: 1 to :data:`MAX_EFFORT`, see :class:`Effort`.
+    :param depends_on: what must be there first.
+    :param does_not: what it does not stop, in words: each at least one.
+    :param evidence: keys of the observations that can prove it.
+    :param reviewable: no machine can see it, so that a person's review counts.
+    :param clamped: techniques whose strength was stated above :data:`CLIENT_STRENGTH` and was
+        lowered when loaded, since it is a check on the attacker's own device alone.
+    """
+
+    id: str
+    name: str
+    about: str
+    component: Component
+    enforced_at: EnforcedAt
+    kind: ProtectionKind
+    cuts: Mapping[str, int]
+    effort: int
+    does_not: tuple[str, ...]
+    evidence: tuple[str, ...]
+    depends_on: tuple[str, ...] = ()
+    reviewable: bool = False
+    clamped: tuple[str, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Hold all techniques and protections by id, in the order of their ids."""
+
+    techniques: Mapping[str, Technique]
+    protections: Mapping[str, Protection]
+
+
+class AssetKind(StrEnum):
+    """Name what can be lost."""
+
+    DATA = "data"
+    SERVICE = "service"
+    USE_CASE = "use-case"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantities:
+    """Hold what stands behind an impact, for people alone: nothing is computed from it.
+
+    :param money: amount and currency as written, such as ``900000 AUD``.
+    :param downtime: as written, such as ``4h``.
+    """
+
+    users: int | None = None
+    records: int | None = None
+    money: str | None = None
+    downtime: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """Hold one thing whose loss would hurt.
+
+    :param impact: 1 to 5, on the business, whatever the odds.
+    :param because: why that much, in words.
+    :param lives_in: the components where it can be taken.
+    :param places: ``api:NAME`` and ``app:NAME`` where it lives, for matching proofs; may be empty.
+    :param routes: where in the APIs, for people: ``clinic /v1/records/**``.
+    """
+
+    id: str
+    kind: AssetKind
+    impact: int
+    because: str
+    lives_in: frozenset[Component]
+    traits: frozenset[Trait]
+    places: frozenset[str] = frozenset()
+    routes: tuple[str, ...] = ()
+    quantities: Quantities = Quantities()
+
+
+class PathOrigin(StrEnum):
+    """Say where a path comes from: derived from needs and gives, added by the user, or pinned."""
+
+    DERIVED = "derived"
+    ADDED = "added"
+    PINNED = "pinned"
+
+
+@dataclass(frozen=True, slots=True)
+class AttackPath:
+    """Hold one scenario: steps that end at an asset, the last one doing the damage.
+
+    :param steps: technique ids in order.
+    :param assumes: what the attacker is taken to have already.
+    """
+
+    asset: str
+    steps: tuple[str, ...]
+    origin: PathOrigin = PathOrigin.DERIVED
+    assumes: frozenset[Intelligence] = frozenset()
+    because: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return a name that stays the same from plan to plan: ``asset:MT-A02>MT-B03``."""
+        return f"{self.asset}:{'>'.join(self.steps)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """Hold a derived path that the user took out, and why."""
+
+    path: AttackPath
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Hold what is planned for: the assets, and every path to them.
+
+    :param assets: by id.
+    :param paths: sorted by id, without duplicates.
+    :param cut: what was left out to stay within limits, in words; empty where nothing was.
+    """
+
+    assets: Mapping[str, Asset]
+    paths: tuple[AttackPath, ...]
+    struck: tuple[Struck, ...] = ()
+    cut: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """Hold what the user takes out of the derived paths; what is None doesn't narrow.
+
+    :param steps: exactly these, in this order.
+    """
+
+    because: str
+    asset: str | None = None
+    technique: str | None = None
+    steps: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scenarios:
+    """Hold what the user says of the paths.
+
+    :param derive: build paths from needs and gives; else only ``add`` and ``pin`` stand.
+    :param pin: paths that stay as written, whatever is derived or struck.
+    """
+
+    derive: bool = True
+    strike: tuple[Strike, ...] = ()
+    add: tuple[AttackPath, ...] = ()
+    pin: tuple[AttackPath, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFault:
+    """Hold what is wrong with a model, where in the ``plan`` section, and what was expected.
+
+    :param where: keys and indexes from ``plan`` on, such as ``("scenarios", "add", 0, "steps")``.
+    """
+
+    where: tuple[str | int, ...]
+    got: str
+    expected: str

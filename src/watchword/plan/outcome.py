@@ -1,0 +1,262 @@
+"""Define what a plan says: ordered items with their reasons, exposure now and afterwards."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from watchword.observations import State
+from watchword.plan.interface import Asset, AttackPath, Catalogue, Model, Protection
+
+
+class Exposure(StrEnum):
+    """Say how a path or an asset stands.
+
+    ``closed``: every path is cut at an exploitation step.  ``delayed``: some path is cut only where
+    intelligence is gathered.  ``open``: some path isn't cut at all.
+    """
+
+    OPEN = "open"
+    DELAYED = "delayed"
+    CLOSED = "closed"
+
+
+class Phase(StrEnum):
+    """Order the work: first prevent the attack, then secure against intelligence gathering, then harden.
+
+    ``hardening``: measures that slow down without closing, or that stand behind others.
+    """
+
+    PREVENT = "prevent"
+    GATHERING = "gathering"
+    HARDENING = "hardening"
+
+
+class Action(StrEnum):
+    """Say what is to be done about a protection, from what is known of it."""
+
+    INTRODUCE = "introduce"
+    VERIFY = "verify"
+    RENEW = "renew"
+    REPAIR = "repair"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Hold how one protection stands at one target, and on what that rests.
+
+    :param target: ``api:NAME`` or ``app:NAME``; empty where nothing was observed.
+    :param age: seconds since it was seen, None where nothing was observed.
+    :param why: one line: why it counts, or why it doesn't.
+    """
+
+    protection: str
+    state: State
+    target: str = ""
+    key: str = ""
+    at: datetime | None = None
+    age: int | None = None
+    source: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Hold every standing, and which protections are proven for which asset.
+
+    :param standings: by protection, sorted by target.
+    :param proven: by asset; what counts there.
+    :param everywhere: what counts for every asset of the model.
+    """
+
+    standings: Mapping[str, tuple[Standing, ...]]
+    proven: Mapping[str, frozenset[str]]
+    everywhere: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Hold where an item cuts: a technique, how strongly, and on which paths."""
+
+    technique: str
+    strength: int
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Hold what follows if an item is left out, solved again without it.
+
+    :param stays_open: paths that nothing else closes.
+    :param instead: what would do it in its place; empty where nothing does.
+    :param extra_effort: of that, beyond the item's own; may be 0, which is a tie.
+    """
+
+    stays_open: tuple[str, ...]
+    instead: tuple[str, ...]
+    extra_effort: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Hold one change of an input that moves an item from its place.
+
+    :param what: in words: ``impact of records from 5 to 3``.
+    :param place: where the item stands then, None where it isn't in the plan any more.
+    :param size: in steps: one level of impact, one of strength, one class of effort.
+    """
+
+    what: str
+    place: int | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stability:
+    """Hold how firmly an item stands when impacts and efforts are shaken.
+
+    :param draws: how many times it was shaken: each impact by -1, 0 or 1, each effort by half to double.
+    :param first: in how many of them the item came first.
+    :param kept: in how many it stayed in its phase of work, whatever the level.
+    :param smallest: the smallest single change that moves it; None where none was found.
+    """
+
+    draws: int
+    first: int
+    kept: int
+    smallest: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Count assets by exposure at one impact level."""
+
+    level: int
+    open: int
+    delayed: int
+    closed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Hold one entry of the ordered list.
+
+    :param place: counted from 1.
+    :param level: the impact level that its phase serves; in the hardening phase the highest it touches.
+    :param closes: paths that it newly cuts at an exploitation step, all before it being done.
+    :param delays: paths that it newly cuts where intelligence is gathered, and nothing closes by then.
+    :param slows: paths on which it makes a step harder without cutting it, or cuts once more.
+    :param cuts: the steps that it acts on in this model.
+    :param interim: delays what nothing in this plan closes; never counts as closing.
+    :param ties: other sets that would do as well at the same effort and strength, in place of it.
+    :param together: other items of its phase without which an asset that it works for stays unclosed.
+    :param needed_for: items that depend on it.
+    :param spent: effort of the list up to and with this item.
+    :param exposure: the assets by exposure once the list up to and with this item is done.
+    :param why: one or two sentences for people.
+    """
+
+    place: int
+    protection: Protection
+    phase: Phase
+    level: int
+    effort: int
+    action: Action
+    closes: tuple[str, ...]
+    delays: tuple[str, ...]
+    slows: tuple[str, ...]
+    cuts: tuple[Cut, ...]
+    assets: tuple[str, ...]
+    interim: bool
+    ties: tuple[tuple[str, ...], ...]
+    together: tuple[str, ...]
+    needed_for: tuple[str, ...]
+    skipped: Skipped
+    stability: Stability | None
+    evidence: tuple[Standing, ...]
+    spent: int
+    exposure: tuple[Tally, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathState:
+    """Hold how one path stands now and once the plan is done.
+
+    :param closers: protections of the catalogue that could close it; empty: nothing can.
+    :param cut_now: what cuts it now: (technique, protection).
+    :param cut_after: what cuts it then.
+    """
+
+    path: AttackPath
+    impact: int
+    now: Exposure
+    after: Exposure
+    closers: tuple[str, ...]
+    cut_now: tuple[tuple[str, str], ...]
+    cut_after: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AssetState:
+    """Hold how one asset stands now and once the plan is done."""
+
+    asset: Asset
+    now: Exposure
+    after: Exposure
+    paths: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Hold a phase that the budget doesn't complete.
+
+    :param left: effort that was left for it; :param needs: effort of the cheapest set that closes it.
+    """
+
+    phase: Phase
+    level: int
+    left: int
+    needs: int
+    cheapest: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cheaper:
+    """Hold a set that closes all that the phases of prevention close, for less effort in all.
+
+    The phases serve the worst level first, which may cost more in the end.
+    """
+
+    protections: tuple[str, ...]
+    effort: int
+    phases_effort: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Hold the whole answer.
+
+    :param exposure: assets by exposure now, the worst level first.
+    :param claims: protections that somebody claims and nothing proves: to verify.
+    :param proven: protections that count somewhere, with what that rests on.
+    :param unclosable: paths that no protection of the catalogue closes.
+    :param effort: of all items.
+    :param cut: what was left out to stay within limits of size or time, in words.
+    """
+
+    model: Model
+    catalogue: Catalogue
+    items: tuple[Item, ...]
+    paths: tuple[PathState, ...]
+    assets: tuple[AssetState, ...]
+    exposure: tuple[Tally, ...]
+    claims: tuple[Standing, ...]
+    proven: tuple[Standing, ...]
+    unclosable: tuple[str, ...]
+    shortfalls: tuple[Shortfall, ...]
+    cheaper: Cheaper | None
+    budget: int | None
+    effort: int
+    made_at: datetime
+    cut: tuple[str, ...] = ()
