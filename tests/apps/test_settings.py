@@ -170,8 +170,8 @@ def test_aliases_are_refused(tmp_path: Path) -> None:
 
 def test_too_large_a_file_is_refused(tmp_path: Path) -> None:
     """The cap holds before anything is parsed."""
-    faults = faults_of(write(tmp_path, "#" * 300_000))
-    assert faults[""][1] == "more than 262144 bytes"
+    faults = faults_of(write(tmp_path, "#" * 5_000_000))
+    assert faults[""][1] == "more than 4194304 bytes"
 
 
 def test_missing_file_says_what_to_do(tmp_path: Path) -> None:

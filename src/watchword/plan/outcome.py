@@ -90,11 +90,13 @@ class Skipped:
     :param stays_open: paths that nothing else closes.
     :param instead: what would do it in its place; empty where nothing does.
     :param extra_effort: of that, beyond the item's own; may be 0, which is a tie.
+    :param solved: False where there was no time to solve it again; the rest says nothing then.
     """
 
     stays_open: tuple[str, ...]
     instead: tuple[str, ...]
     extra_effort: int
+    solved: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,10 @@ def fail(error: Exception) -> int:
 def _explained(error: Exception) -> tuple[str, int]:
     """Return what to say of an error, and the exit code."""
     from watchword.adapters.anchors import AnchorsError
+    from watchword.adapters.observations import ObservationsFileError
     from watchword.adapters.revocation import StatusListError
     from watchword.apps.evidence.files import EvidenceFileError
+    from watchword.apps.plan_files.upstream import CatalogueFileError
     from watchword.apps.settings import ConfigurationError
 
     if isinstance(error, ConfigurationError):
@@ -79,7 +81,14 @@ def _explained(error: Exception) -> tuple[str, int]:
         return refusals, EXIT_REFUSED
     if isinstance(error, UnavailableError):
         return f"not available: {error.detail} ({error.reason.code})", EXIT_UNAVAILABLE
-    if isinstance(error, AnchorsError | EvidenceFileError | StatusListError):
+    if isinstance(
+        error,
+        AnchorsError
+        | CatalogueFileError
+        | EvidenceFileError
+        | ObservationsFileError
+        | StatusListError,
+    ):
         return f"error: {error}", EXIT_USAGE
     if isinstance(error, WatchwordError):
         return f"error: {error}", EXIT_REFUSED

@@ -18,6 +18,7 @@ from watchword.reasons import WatchwordError
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("watchword.apps.cli.commands.init", "Write a commented watchword.yaml."),
     "check": ("watchword.apps.cli.commands.check", "Show every fault in watchword.yaml."),
+    "plan": ("watchword.apps.cli.commands.plan", "Say what to protect first, by impact."),
     "up": ("watchword.apps.cli.commands.up", "Run service and proxy in front of your API."),
     "demo": ("watchword.apps.cli.commands.demo", "See it work: script refused, phone served."),
     "lab": ("watchword.apps.cli.commands.lab", "Simulated phones that send real requests."),
@@ -28,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "watchword.apps.cli.commands.conformance",
         "Hold a gate to the conformance corpus.",
     ),
+    "observe": ("watchword.apps.cli.commands.observe", "Record what proves protections."),
     "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),
     "explain": ("watchword.apps.cli.commands.explain", "Say why a request was refused."),
     "keys": ("watchword.apps.cli.commands.keys", "List and rotate the token keys."),

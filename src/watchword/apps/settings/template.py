@@ -39,6 +39,21 @@ service:
 # (`watchword verify replay`), to try another policy on it (`watchword policy diff`).
 # records: {{keep: 30d, max_megabytes: 256}}
 
+# What would hurt to lose: `watchword plan` says from it what to protect first (docs/plan-file.md).
+# Impact alone ranks, never how often something happens.
+plan:
+  assets:
+    patient-records:
+      kind: data              # data, service or use-case
+      impact: 5               # 1 to 5, on the business
+      because: every patient's history would be out, for good
+      routes: [{{api: clinic, path: /v1/records/**}}]   # so it lives in the backend
+    one-patients-live-data:
+      kind: data
+      impact: 2
+      because: what one patient sees on one phone
+      lives_in: [app]         # app, channel, backend: where it can be taken
+
 # Your apps, named as you like. The values are what Apple and Android sign.
 apps:
   clinic-ios:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from watchword.apps.settings.written_apis import WrittenApi
+from watchword.apps.settings.written_plan import WrittenPlan
 from watchword.apps.settings.written_types import (
     Digest,
     Duration,
@@ -178,6 +179,9 @@ class WrittenFile(Written):
     ] = None
     policy: Annotated[
         Any, Field(description="what evidence must fulfil for each level; left out: balanced")
+    ] = None
+    plan: Annotated[
+        WrittenPlan | None, Field(description="what `watchword plan` ranks protections for")
     ] = None
     apps: Annotated[dict[Name, WrittenApp], Field(min_length=1)]
     apis: Annotated[dict[Name, WrittenApi], Field(min_length=1)]

@@ -12,6 +12,8 @@ from watchword.vocabulary import Level, Mode
 
 if TYPE_CHECKING:
     from watchword.apps.settings import Settings
+    from watchword.apps.settings.checking import Checked
+    from watchword.apps.settings.plans import PlanSettings
 
 
 @click.command(epilog="Example: watchword -c staging.yaml check --json")
@@ -22,27 +24,53 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 
     Key files are read as `watchword up` reads them: run it as the service's user.
 
-    Exit code 0: the file is good.  2: it has faults; nothing was started.
+    Exit code 0: the file is good, and be it for `watchword plan` alone.  2: it has faults; nothing
+    was started.
     """
     from watchword.apps.formats import formats_of
     from watchword.apps.key_files import require_key_files
-    from watchword.apps.settings import ConfigurationError, load_settings
+    from watchword.apps.settings import ConfigurationError
+    from watchword.apps.settings.checking import check_file
 
     file: Path = ctx.obj
     try:
-        settings = load_settings(file)
-        formats_of(settings)
-        require_key_files(settings)
+        checked = check_file(file)
+        if checked.settings is not None:
+            formats_of(checked.settings)
+            require_key_files(checked.settings)
     except ConfigurationError as error:
         if not as_json:
             raise
         faults = [fault.as_dict() for fault in error.faults]
-        print_json({"file": str(file), "ok": False, "faults": faults})
+        # Settings name the file by its absolute path; a catalogue of the user's own is another one.
+        place = file if error.file == file.resolve() else error.file
+        print_json({"file": str(place), "ok": False, "faults": faults})
         ctx.exit(EXIT_USAGE)
     if as_json:
-        print_json({"file": str(file), "ok": True, "faults": []})
+        good = {"file": str(file), "ok": True, "faults": []}
+        missing = {"missing_for_up": list(checked.missing)} if checked.missing else {}
+        print_json({**good, **missing})
         return
-    _show(settings)
+    if checked.settings is not None:
+        _show(checked.settings)
+    if checked.plan is not None:
+        _show_plan(file, checked, checked.plan)
+
+
+def _show_plan(file: Path, checked: "Checked", plan: "PlanSettings") -> None:
+    """Print what the plan is made from, and what the file lacks to start something."""
+    if checked.settings is None:
+        click.echo(f"{file.name} is good for `watchword plan`: a file for the plan alone.")
+        click.echo(f"  environment  {plan.environment.value}")
+    assets, paths = len(plan.model.assets), len(plan.model.paths)
+    click.echo(
+        f"  plan         {assets} asset{'' if assets == 1 else 's'}, "
+        f"{paths} path{'' if paths == 1 else 's'}"
+    )
+    for line in plan.model.cut:
+        click.echo(f"  note         {line}")
+    if checked.settings is None:
+        click.echo(f"  missing      {', '.join(checked.missing)}: `watchword up` needs them")
 
 
 def _show(settings: "Settings") -> None:

@@ -1,0 +1,183 @@
+"""Write docs/catalogue.md from the techniques and protections that the package ships.
+
+An entry is changed in src/watchword/plan/catalogue/, where ``watchword plan catalogue`` finds it too.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from watchword.plan.catalogue.reading import load_catalogue
+from watchword.plan.interface import (
+    CLIENT_STRENGTH,
+    CUT_THRESHOLD,
+    Catalogue,
+    Component,
+    Effort,
+    Protection,
+    Technique,
+)
+
+TARGET = Path(__file__).parents[1] / "docs" / "catalogue.md"
+TITLES = {
+    Component.APP: "in the app",
+    Component.CHANNEL: "on the wire",
+    Component.BACKEND: "at the backend",
+}
+INTRODUCTION = """\
+# Catalogue of techniques and protections
+
+What attackers do to a mobile app, its channel and its backend, and what protects against it: {techniques} techniques
+and {protections} protections. `watchword plan` builds its paths and its order from them; `watchword plan catalogue ID`
+prints an entry. This page is made by `scripts/catalogue_page.py` from the files under
+`src/watchword/plan/catalogue/`.
+
+- **Stage**: `recon` gathers intelligence, `exploit` does the damage. A technique *needs* intelligence that others *give*.
+- **Harms**: which assets an exploiting technique can be the last step against, where it acts in a part that the asset
+  lives in.
+- **Strength** of a cut: 1 slows, 2 stops common tools, 3 blocks. A step counts as cut from {threshold} on. What runs
+  only on a device that the attacker may own counts as {client} at most ([ADR 0016](adr/0016-client-side-strength.md)); such
+  a strength is marked with `*`.
+- **Effort**: S = {S}, M = {M}, L = {L}; a unit is about a week of one person's work.
+- **Proven by**: keys of the observations that can show it works. *Review* stands where a person's review counts too.
+- Strengths, efforts and stages are estimates; nothing here says how often anything happens.
+
+## Your own entries
+
+A file of your own, named under `plan: catalogue:` in `watchword.yaml` or by `--own`, adds entries and changes single
+members of ours. `cuts` changes the techniques that it names; strength 0 takes a cut away.
+
+```yaml
+techniques:
+  MT-X01:
+    name: Read the smartwatch
+    about: The companion on the watch keeps the last records without a lock.
+    component: app
+    stage: exploit
+    harms: [live-data]
+protections:
+  PR-B07: {{effort: M}}          # Our framework does most of it.
+  PR-X01:
+    name: Lock the watch
+    about: The companion opens only while the watch is worn and unlocked.
+    component: app
+    enforced_at: client
+    kind: prevent
+    effort: S
+    cuts: {{MT-X01: 2}}
+    does_not: [Whoever wears the unlocked watch reads it.]
+    evidence: [scan:static.watch_lock]
+```
+
+Ids are `MT-` or `PR-`, a letter and two or three digits. A `likelihood` is a fault: the plan ranks by impact alone.
+
+## Ids of other catalogues
+
+Entries name what stands elsewhere about the same thing. MASWE is named by alias, since its numbers have changed three
+times. The wording here is ours. `watchword plan catalogue --check --stix FILE --maswe DIR` holds the ids against files
+that lie on your disk.
+
+ATT&CK ids: © 2025 The MITRE Corporation. This work is reproduced and distributed with the permission of The MITRE
+Corporation. The MITRE Corporation (MITRE) hereby grants you a non-exclusive, royalty-free license to use ATT&CK® for
+research, development, and commercial purposes. Any copy you make for such purposes is authorized provided that you
+reproduce MITRE's copyright designation and this license in any such copy.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    catalogue = load_catalogue()
+    introduction = INTRODUCTION.format(
+        techniques=len(catalogue.techniques),
+        protections=len(catalogue.protections),
+        threshold=CUT_THRESHOLD,
+        client=CLIENT_STRENGTH,
+        **{each.name: each.value for each in Effort},
+    )
+    lines = [introduction]
+    for component, title in TITLES.items():
+        lines.append(f"## Techniques {title}\n")
+        for technique in catalogue.techniques.values():
+            if technique.component is component:
+                lines += _technique(catalogue, technique)
+    for component, title in TITLES.items():
+        lines.append(f"## Protections {title}\n")
+        for protection in catalogue.protections.values():
+            if protection.component is component:
+                lines += _protection(catalogue, protection)
+    return "\n".join(lines)
+
+
+def _technique(catalogue: Catalogue, technique: Technique) -> Iterator[str]:
+    yield from _opening(technique)
+    yield f"- **Stage**: {technique.stage.value}"
+    for title, words in (
+        ("Needs", technique.needs),
+        ("Gives", technique.gives),
+        ("Harms", technique.harms),
+    ):
+        if words:
+            yield f"- **{title}**: {_codes(sorted(words))}"
+    cuts = [
+        (protection.cuts[technique.id], _link(protection), technique.id in protection.clamped)
+        for protection in catalogue.protections.values()
+        if technique.id in protection.cuts
+    ]
+    yield f"- **Cut by**: {_strengths(cuts)}"
+    if all(strength < CUT_THRESHOLD for strength, _, _ in cuts):
+        yield "- Nothing in this catalogue cuts it."
+    yield from _elsewhere(technique.names)
+
+
+def _protection(catalogue: Catalogue, protection: Protection) -> Iterator[str]:
+    yield from _opening(protection)
+    size = next((each.name for each in Effort if each == protection.effort), protection.effort)
+    yield (
+        f"- **Enforced at**: {protection.enforced_at.value}; **kind**: {protection.kind.value};"
+        f" **effort**: {size}"
+    )
+    if protection.depends_on:
+        needs = (_link(catalogue.protections[key]) for key in protection.depends_on)
+        yield f"- **Depends on**: {', '.join(needs)}"
+    cuts = [
+        (strength, _link(catalogue.techniques[key]), key in protection.clamped)
+        for key, strength in protection.cuts.items()
+    ]
+    yield f"- **Cuts**: {_strengths(cuts)}"
+    yield "- **Doesn't stop**:"
+    for text in protection.does_not:
+        yield f"  - {text}"
+    review = ", *review*" if protection.reviewable else ""
+    yield f"- **Proven by**: {_codes(protection.evidence)}{review}"
+    yield from _elsewhere(protection.names)
+
+
+def _opening(entry: Technique | Protection) -> Iterator[str]:
+    yield f'<a id="{entry.id.lower()}"></a>\n'
+    yield f"### {entry.id} {entry.name}\n"
+    yield f"{entry.about}\n"
+
+
+def _link(entry: Technique | Protection) -> str:
+    return f"[{entry.id}](#{entry.id.lower()}) {entry.name}"
+
+
+def _strengths(cuts: list[tuple[int, str, bool]]) -> str:
+    """Return cuts, the strongest first."""
+    ordered = sorted(cuts, key=lambda cut: (-cut[0], cut[1]))
+    return "; ".join(f"{strength}{'*' * lowered} {link}" for strength, link, lowered in ordered)
+
+
+def _codes(words: Iterator[str] | list[str] | tuple[str, ...]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _elsewhere(names: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    if names:
+        others = (f"{other} {', '.join(ids)}" for other, ids in sorted(names.items()))
+        yield f"- **Elsewhere**: {'; '.join(others)}"
+    yield ""
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page(), encoding="utf-8")
+    print(f"wrote {TARGET}")

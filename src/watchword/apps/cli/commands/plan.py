@@ -1,0 +1,191 @@
+"""Show what to protect first; each subcommand is one file under ``cli/plan`` and a line here."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from watchword.apps.cli.console import EXIT_REFUSED, print_json
+from watchword.apps.cli.lazy import LazyGroup
+
+if TYPE_CHECKING:
+    from watchword.apps.settings.plans import PlanSettings
+    from watchword.plan.outcome import Plan
+    from watchword.plan.service import Question
+
+SUBCOMMANDS = {
+    "init": ("watchword.apps.cli.plan.init", "Draft assets from an API description or a model."),
+    "catalogue": ("watchword.apps.cli.plan.catalogue", "Show techniques and protections."),
+    "diff": ("watchword.apps.cli.plan.diff", "Say what changed between two plans."),
+}
+
+PATIENCE_SECONDS: Final = 8.0
+"""How long the order is shaken at most; the order itself is always whole."""
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group(
+    cls=LazyGroup,
+    registry=SUBCOMMANDS,
+    invoke_without_command=True,
+    short_help="Say what to protect first, by impact and by what is proven.",
+    epilog="Example: watchword -c examples/api-key-script.yaml plan --html plan.html",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON document.")
+@click.option("--markdown", is_flag=True, help="Print it as Markdown, for a wiki or a review.")
+@click.option("--cyclonedx", is_flag=True, help="Print it as a CycloneDX document.")
+@click.option("--html", type=_FILE, metavar="FILE", help="Write a report that needs no network.")
+@click.option("--details", is_flag=True, help="Say of each item why, what else, and how firmly.")
+@click.option("--item", metavar="ID", help="Show one item in full.")
+@click.option("--all", "everything", is_flag=True, help="Show the long lists whole.")
+@click.option("--budget", type=click.IntRange(0, 10_000), metavar="N", help="Most effort.")
+@click.option(
+    "--what-if",
+    "what_if",
+    multiple=True,
+    metavar="+ID/-ID",
+    help="Take a protection for proven (+) or for out of reach (-); may be given several times.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["open", "delayed"]),
+    help="Exit with 1 while an asset is open (or, with delayed, not closed).",
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    *,
+    as_json: bool,
+    markdown: bool,
+    cyclonedx: bool,
+    html: Path | None,
+    details: bool,
+    item: str | None,
+    everything: bool,
+    budget: int | None,
+    what_if: tuple[str, ...],
+    fail_on: str | None,
+) -> None:
+    """Say what to protect first, from the plan section of the file.
+
+    The order is by impact, never by likelihood: first what prevents the attack, then what makes it hard to
+    gather intelligence, last what hardens.  A protection counts only while an observation proves it.
+
+    Exit code 0: here is the plan.  1: --fail-on holds.  2: wrong usage, or faults in the file.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    if as_json + markdown + cyclonedx + (item is not None) > 1:
+        raise click.UsageError(
+            "got several forms, expected one of --json, --markdown, --cyclonedx, --item"
+        )
+    from watchword.apps.settings.plans import load_plan
+
+    settings = load_plan(ctx.obj)
+    question = _question(settings, budget, what_if)
+    plan = _made(settings, question)
+    if item is not None and item not in {each.protection.id for each in plan.items}:
+        raise click.BadParameter(_not_in_plan(item, plan), param_hint="--item")
+    if html is not None:
+        _write_report(html, plan)
+    if as_json:
+        from watchword.apps.plan_views.document import document
+
+        print_json(document(plan))
+    elif markdown:
+        from watchword.apps.plan_views.markdown import markdown as as_markdown
+
+        click.echo(as_markdown(plan))
+    elif cyclonedx:
+        print_json(_bill(plan))
+    elif html is None or details or item is not None:
+        _show(plan, details=details, everything=everything, item=item)
+    if fail_on is not None and _exposed(plan, fail_on):
+        ctx.exit(EXIT_REFUSED)
+
+
+def _question(settings: "PlanSettings", budget: int | None, what_if: tuple[str, ...]) -> "Question":
+    """Return what is asked for, or say which protection nobody knows."""
+    from watchword.plan.service import Question
+
+    chosen: Mapping[str, set[str]] = {"+": set(), "-": set()}
+    for text in what_if:
+        sign, name = text[:1], text[1:]
+        if sign not in chosen:
+            raise click.BadParameter(f"got {text!r}, expected +ID or -ID", param_hint="--what-if")
+        if name not in settings.catalogue.protections:
+            raise click.BadParameter(_unknown(name, settings), param_hint="--what-if")
+        chosen[sign].add(name)
+    if both := sorted(chosen["+"] & chosen["-"]):
+        got = f"got +{both[0]} and -{both[0]}, expected one of both"
+        raise click.BadParameter(got, param_hint="--what-if")
+    limit = settings.budget if budget is None else budget
+    return Question(limit, frozenset(chosen["+"]), frozenset(chosen["-"]))
+
+
+def _unknown(name: str, settings: "PlanSettings") -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, settings.catalogue.protections, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"got {name!r}, which isn't in the catalogue{hint} (watchword plan catalogue)"
+
+
+def _not_in_plan(name: str, plan: "Plan") -> str:
+    listed = ", ".join(each.protection.id for each in plan.items) or "none: the list is empty"
+    return f"got {name!r}, which isn't in this plan; expected one of {listed}"
+
+
+def _made(settings: "PlanSettings", question: "Question") -> "Plan":
+    """Make the plan; whoever waits at a terminal sees that something goes on."""
+    from rich.console import Console
+
+    from watchword.adapters.clock import SystemClock, TimeLimit
+    from watchword.apps.cli.observe.judged import troubles
+    from watchword.apps.planning import plan_of
+
+    with Console(stderr=True).status(f"Planning for {len(settings.model.paths)} paths"):
+        now = SystemClock().now()
+        plan, reading = plan_of(settings, question, now, TimeLimit(PATIENCE_SECONDS))
+    for line in troubles(reading, settings.observations.name):
+        click.echo(f"note: {line}", err=True)
+    return plan
+
+
+def _show(plan: "Plan", *, details: bool, everything: bool, item: str | None) -> None:
+    from watchword.apps.cli.paragraphs import show
+    from watchword.apps.plan_views.terminal import item_lines, lines
+
+    found: Iterator[str] = (
+        lines(plan, details=details, everything=everything)
+        if item is None
+        else item_lines(plan, item)
+    )
+    show(found)
+
+
+def _bill(plan: "Plan") -> object:
+    import uuid
+
+    from watchword.adapters.entropy import SystemEntropy
+    from watchword.apps.plan_views.cyclonedx import cyclonedx
+
+    serial = uuid.UUID(bytes=SystemEntropy().token_bytes(16), version=4)
+    return cyclonedx(plan, f"urn:uuid:{serial}", plan.made_at)
+
+
+def _write_report(file: Path, plan: "Plan") -> None:
+    from watchword.apps.plan_views.html import report
+
+    file.write_text(report(plan), encoding="utf-8")
+    click.echo(f"Wrote {file}", err=True)
+
+
+def _exposed(plan: "Plan", worst: str) -> bool:
+    from watchword.plan.outcome import Exposure
+
+    bad = {Exposure.OPEN} if worst == "open" else {Exposure.OPEN, Exposure.DELAYED}
+    return any(asset.now in bad for asset in plan.assets)

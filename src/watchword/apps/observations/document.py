@@ -1,0 +1,184 @@
+"""Turn an observation into a JSON object and back, strictly: what isn't known isn't ignored."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, NoReturn, TypeVar
+
+from watchword.apps.settings.faults import shown
+from watchword.observations import Observation, Review, State
+from watchword.reasons import WatchwordError
+from watchword.vocabulary import Environment
+
+MAX_SOURCE: Final = 200
+"""Most characters of what saw it, and of a reviewer's or an author's name."""
+
+MAX_DETAIL: Final = 1000
+"""Most characters of the line for people."""
+
+TARGET: Final = re.compile(r"(?:api|app):[a-z0-9][a-z0-9-]{0,62}")
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._/-]{0,127}")
+_TIME: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,6}))?Z"
+)
+
+_NEEDED: Final = {"protection", "key", "state", "at", "target", "source", "environment"}
+_MEMBERS: Final = _NEEDED | {"loopback", "build", "generation", "detail", "review"}
+_OF_A_REVIEW: Final = {"reviewer", "author", "artifact", "expires"}
+
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+class ObservationError(WatchwordError):
+    """Report what isn't an observation: which member, what was got, and what was expected."""
+
+    def __init__(self, where: str, got: str, expected: str) -> None:
+        self.where = where
+        self.got = got
+        self.expected = expected
+        super().__init__(f"{where}: got {got}, expected {expected}")
+
+
+def to_json(observation: Observation) -> dict[str, Any]:
+    """Return the object that :func:`from_json` reads; what is empty is left out."""
+    members: dict[str, Any] = {
+        "protection": observation.protection,
+        "key": observation.key,
+        "state": observation.state.value,
+        "at": time_text(observation.at),
+        "target": observation.target,
+        "source": observation.source,
+        "environment": observation.environment.value,
+    }
+    if observation.loopback:
+        members["loopback"] = True
+    for name in ("build", "generation", "detail"):
+        if value := getattr(observation, name):
+            members[name] = value
+    if observation.review is not None:
+        members["review"] = {
+            "reviewer": observation.review.reviewer,
+            "author": observation.review.author,
+            "artifact": observation.review.artifact,
+            "expires": time_text(observation.review.expires),
+        }
+    return members
+
+
+def from_json(members: Mapping[str, Any]) -> Observation:
+    """Return the observation that a JSON object states.
+
+    Every value is checked for kind and length.  Whether it is true, or of any use, is asked elsewhere.
+
+    :raises ObservationError: at the first member that is wrong, missing or unknown.
+    """
+    _require_members(members, _NEEDED, _MEMBERS, "")
+    state = _word(State, members["state"], "state")
+    if state is State.STALE:
+        raise ObservationError(
+            "state", "'stale'", "what was seen; it is time that makes a statement stale"
+        )
+    review = members.get("review")
+    if (review is not None) != (state is State.REVIEWED):
+        got = "no review" if review is None else f"a review of what is {state}"
+        raise ObservationError("review", got, "a review where the state is reviewed, else none")
+    return Observation(
+        protection=_matching(_ID, members["protection"], "protection", "an id such as PR-B01"),
+        key=_matching(_KEY, members["key"], "key", "a key such as live:shield.enforced_ratio"),
+        state=state,
+        at=_time(members["at"], "at"),
+        target=_matching(TARGET, members["target"], "target", "api:NAME or app:NAME"),
+        source=line_of_text(members["source"], "source", MAX_SOURCE),
+        environment=_word(Environment, members["environment"], "environment"),
+        loopback=_flag(members.get("loopback", False)),
+        build=_digest(members, "build"),
+        generation=_digest(members, "generation"),
+        detail=line_of_text(members.get("detail", ""), "detail", MAX_DETAIL, least=0),
+        review=None if review is None else _review(review),
+    )
+
+
+def time_text(moment: datetime) -> str:
+    """Return a time as RFC 3339 in UTC, fractions only where there are some."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def line_of_text(value: Any, where: str, most: int, *, least: int = 1) -> str:
+    """Return one line that a terminal can show as it is.
+
+    :raises ObservationError: when it is anything else, or longer than ``most`` characters.
+    """
+    expected = f"a line of {least} to {most} printable characters"
+    if not isinstance(value, str):
+        raise ObservationError(where, shown(value), expected)
+    if not least <= len(value) <= most or not value.isprintable() or len(value.strip()) < least:
+        raise ObservationError(where, f"{len(value)} characters: {shown(value)}", expected)
+    return value
+
+
+def _review(value: Any) -> Review:
+    if not isinstance(value, dict):
+        _refuse("review", value, "an object")
+    _require_members(value, _OF_A_REVIEW, _OF_A_REVIEW, "review.")
+    artifact = value["artifact"]
+    return Review(
+        reviewer=line_of_text(value["reviewer"], "review.reviewer", MAX_SOURCE),
+        author=line_of_text(value["author"], "review.author", MAX_SOURCE),
+        artifact=_matching(DIGEST, artifact, "review.artifact", _EXPECTED_DIGEST),
+        expires=_time(value["expires"], "review.expires"),
+    )
+
+
+_EXPECTED_DIGEST: Final = "SHA-256 as 64 lower-case hex digits"
+
+
+def _require_members(
+    members: Mapping[str, Any], needed: set[str], known: set[str], at: str
+) -> None:
+    for name in sorted(needed - members.keys()):
+        raise ObservationError(f"{at}{name}", "nothing", "it to be there")
+    for name in sorted(members.keys() - known):
+        raise ObservationError(f"{at}{shown(name)}", "an unknown member", ", ".join(sorted(known)))
+
+
+def _matching(pattern: re.Pattern[str], value: Any, where: str, expected: str) -> str:
+    if not isinstance(value, str) or pattern.fullmatch(value) is None:
+        _refuse(where, value, expected)
+    return value
+
+
+def _word(words: type[_Word], value: Any, where: str) -> _Word:
+    found = {word.value: word for word in words}
+    if not isinstance(value, str) or value not in found:
+        _refuse(where, value, "one of " + ", ".join(found))
+    return found[value]
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        _refuse("loopback", value, "true or false")
+    return value
+
+
+def _digest(members: Mapping[str, Any], name: str) -> str | None:
+    return None if name not in members else _matching(DIGEST, members[name], name, _EXPECTED_DIGEST)
+
+
+def _time(value: Any, where: str) -> datetime:
+    expected = "a time in UTC such as 2026-11-25T12:00:00Z"
+    found = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        _refuse(where, value, expected)
+    try:
+        whole = datetime.fromisoformat(found[1])
+    except ValueError:
+        _refuse(where, value, expected)
+    return whole.replace(microsecond=int((found[2] or "0").ljust(6, "0")), tzinfo=UTC)
+
+
+def _refuse(where: str, got: Any, expected: str) -> NoReturn:
+    raise ObservationError(where, shown(got), expected)

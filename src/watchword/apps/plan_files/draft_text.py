@@ -1,0 +1,174 @@
+"""Write a draft as a commented file.
+
+Strangers' text stands in comments on one line each, and in values as quoted text, so that no description can
+write a line of its own into the file.
+"""
+
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from watchword.plan.drafts.interface import Draft, DraftAsset, DraftRoute, DraftThreat
+from watchword.plan.drafts.wording import one_line
+from watchword.plan.interface import Component, Trait
+
+_WIDTH: Final = 100
+_BARE: Final = re.compile(r"[a-z][a-z0-9-]*")
+_BARE_PATH: Final = re.compile(r"/[A-Za-z0-9._~/*-]*")
+_NOT_BARE: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+
+STARTER: Final = """\
+# A plan to start from, for `watchword plan`. Copy `plan:` into watchword.yaml, or keep this file.
+version: 1
+plan:
+  assets:
+    # What would hurt to lose: data, a service, a use case. Name each as you like.
+    patient-records:
+      kind: data                # data, service or use-case
+      # On the business, 1 to 5, whatever the odds: 5 is the worst that can happen to it.
+      # There is no likelihood here: a stolen coat is likelier than a stolen car.
+      impact: 3
+      because: "TODO: say what its loss would do to the business"
+      # Where it can be taken: app (the device), channel (the way between), backend.
+      lives_in: [app, channel, backend]
+      # What an attacker is after: records, live-data, account, stored-value, payment, inventory,
+      # third-party-key, availability, app-logic, internal-network, fraud-rule.
+      traits: [records, live-data]
+      # Where your APIs serve it, by the name under `apis`:
+      # routes: [{api: clinic, path: /v1/patients/**}]
+      # What stands behind the impact, for people; nothing is computed from it:
+      # quantities: {users: 120000, records: 900000, money: 900000 EUR, downtime: 4h}
+    login:
+      kind: use-case
+      impact: 3
+      because: "TODO: say what a stolen login would do to the business"
+      lives_in: [app, channel, backend]
+      traits: [account]
+  scenarios:
+    # Paths are built from what each technique needs and gives. Yours can be added or struck:
+    derive: true
+    # strike: [{technique: MT-A15, because: "why such a path can't be taken"}]
+"""
+
+
+def render(draft: Draft, sources: Iterable[str], api: str) -> str:
+    """Return the text of the file.
+
+    :param sources: names of the files that were read, for the first lines.
+    :param api: name of the API that drafted routes belong to; fit for ``watchword.yaml``.
+    """
+    lines = [
+        *_head(draft, sources),
+        "version: 1",
+        "plan:",
+        "  assets:",
+        *(line for asset in draft.assets for line in _asset(asset, api)),
+        "  scenarios:",
+        "    derive: true",
+        *_threats(draft.threats),
+    ]
+    if draft.routes:
+        lines += ["", *_api(draft, api)]
+    return "\n".join(lines) + "\n"
+
+
+def _head(draft: Draft, sources: Iterable[str]) -> Iterator[str]:
+    yield from _comment(f"A DRAFT, made by `watchword plan init` from {', '.join(sources)}.")
+    yield from _comment(
+        "Every impact in it is a guess that YOU have to set: what the loss would do to the business, "
+        "1 to 5, whatever the odds. Say why under because. Kinds, traits and places are guessed from "
+        "names alone: correct them, take out what is no asset, add what no description tells."
+    )
+    read = ", ".join(draft.read)
+    if read:
+        yield from _comment(f"Read: {read}.")
+    for note in draft.notes:
+        yield from _comment(f"Note: {note}.")
+    for each in draft.left_out:
+        yield from _comment(f"Left out: {each}.")
+
+
+def _comment(text: str, indent: int = 0) -> Iterator[str]:
+    """Yield a comment, wrapped; a stranger's line ends are gone by then."""
+    mark = " " * indent + "# "
+    for line in textwrap.wrap(one_line(text, 1000), _WIDTH - len(mark), break_on_hyphens=False):
+        yield mark + line
+
+
+def _asset(asset: DraftAsset, api: str) -> Iterator[str]:
+    lives_in = ", ".join(each for each in Component if each in asset.lives_in)
+    traits = ", ".join(each for each in Trait if each in asset.traits)
+    yield f"    {quoted(asset.id)}:"
+    for note in asset.notes:
+        yield from _comment(note, 6)
+    yield f"      kind: {asset.kind}"
+    yield f"      impact: {asset.impact}   # a guess: set it, 1 to 5"
+    yield f"      because: {json.dumps(one_line(asset.because, 300), ensure_ascii=False)}"
+    yield f"      lives_in: [{lives_in}]"
+    yield f"      traits: [{traits}]"
+    if asset.routes:
+        yield "      routes:"
+        for path in asset.routes:
+            yield f"        - {{api: {quoted(api)}, path: {quoted(path)}}}"
+
+
+def quoted(text: str) -> str:
+    """Return a name or a path as a YAML value, in quotes wherever it could be read as something else."""
+    bare = (_BARE.fullmatch(text) and text not in _NOT_BARE) or _BARE_PATH.fullmatch(text)
+    return text if bare else json.dumps(text, ensure_ascii=False)
+
+
+def _threats(threats: Iterable[DraftThreat]) -> Iterator[str]:
+    """Yield the threats as comments: derived paths hold what is mapped, by the traits above."""
+    mapped = [threat for threat in threats if threat.technique is not None]
+    unmapped = [threat for threat in threats if threat.technique is None]
+    if mapped:
+        yield from _comment(
+            "Threats of the imported model, each with the technique that it is here. Paths with it are "
+            "derived from the traits above; nothing needs to be written for them.",
+            4,
+        )
+    for threat in mapped:
+        at = f" at {', '.join(threat.assets)}" if threat.assets else " at no asset"
+        yield from _comment(f"{threat.technique}{at}: {_named(threat)}", 4)
+    if unmapped:
+        yield from _comment("Not mapped: no technique here is clearly the same.", 4)
+    for threat in unmapped:
+        yield from _comment(f"- {_named(threat)}", 4)
+
+
+def _named(threat: DraftThreat) -> str:
+    times = f" (x{threat.count})" if threat.count > 1 else ""
+    return f"{one_line(threat.name, 160)}{times}"
+
+
+def _api(draft: Draft, api: str) -> Iterator[str]:
+    """Yield the API's section, which watchword.yaml takes once its TODOs are done."""
+    yield from _comment(
+        "Routes for the gate: copy them under `apis:` of watchword.yaml. The first that matches "
+        "decides; what matches none is refused. They start in mode monitor, which counts and lets "
+        "pass; docs/rollout.md says how to go on to enforce."
+    )
+    yield "apis:"
+    yield f"  {quoted(api)}:"
+    yield f"    audience: https://{api}.example   # TODO: the name that tokens for it carry"
+    yield "    apps: [your-app]   # TODO: the names of your apps, as under apps:"
+    yield "    routes:"
+    for route in draft.routes:
+        yield from _route(route)
+
+
+def _route(route: DraftRoute) -> Iterator[str]:
+    yield from _comment(route.about, 6)
+    yield f"      - path: {quoted(route.path)}"
+    if route.probe:
+        yield "        mode: off"
+        return
+    yield "        mode: monitor"
+    yield "        # level: verified   # lets Play Integrity in; left out: hardware"
+    if route.writes:
+        yield "        # proof: device     # signs each request: fit for what changes something"
+    else:
+        yield "        # proof: session    # ties each request to the instance, at next to no cost"

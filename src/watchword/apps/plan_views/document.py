@@ -1,0 +1,204 @@
+"""Write a plan as a JSON document: everything that it says, in plain types and in a fixed order."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from watchword.plan.interface import AttackPath, Catalogue
+from watchword.plan.outcome import (
+    AssetState,
+    Item,
+    PathState,
+    Plan,
+    Skipped,
+    Stability,
+    Standing,
+    Tally,
+)
+
+SCHEMA: Final = "watchword-plan/1"
+"""Form of the document; another number is another form."""
+
+
+def document(plan: Plan) -> dict[str, Any]:
+    """Return the plan as JSON; ``docs/plan.schema.json`` tells its form."""
+    return {
+        "schema": SCHEMA,
+        "made_at": _time(plan.made_at),
+        "budget": plan.budget,
+        "effort": plan.effort,
+        "items": [_item(each) for each in plan.items],
+        "paths": [_path(each, plan.catalogue) for each in plan.paths],
+        "exposure": [_asset(each) for each in plan.assets],
+        "tallies": {
+            "now": _tallies(plan.exposure),
+            "items": [
+                {
+                    "place": each.place,
+                    "protection": each.protection.id,
+                    "spent": each.spent,
+                    "levels": _tallies(each.exposure),
+                }
+                for each in plan.items
+            ],
+        },
+        "claims": [_standing(each) for each in plan.claims],
+        "proven": [_standing(each) for each in plan.proven],
+        "unclosable": list(plan.unclosable),
+        "shortfalls": [
+            {
+                "phase": each.phase.value,
+                "level": each.level,
+                "left": each.left,
+                "needs": each.needs,
+                "cheapest": list(each.cheapest),
+            }
+            for each in plan.shortfalls
+        ],
+        "cheaper": None
+        if plan.cheaper is None
+        else {
+            "protections": list(plan.cheaper.protections),
+            "effort": plan.cheaper.effort,
+            "phases_effort": plan.cheaper.phases_effort,
+        },
+        "struck": [{**_steps(each.path), "because": each.because} for each in plan.model.struck],
+        "cut": [*plan.model.cut, *(each for each in plan.cut if each not in plan.model.cut)],
+    }
+
+
+def _item(item: Item) -> dict[str, Any]:
+    return {
+        "place": item.place,
+        "protection": item.protection.id,
+        "name": item.protection.name,
+        "about": item.protection.about,
+        "component": item.protection.component.value,
+        "phase": item.phase.value,
+        "level": item.level,
+        "effort": item.effort,
+        "spent": item.spent,
+        "action": item.action.value,
+        "interim": item.interim,
+        "why": item.why,
+        "closes": list(item.closes),
+        "delays": list(item.delays),
+        "slows": list(item.slows),
+        "cuts": [
+            {"technique": each.technique, "strength": each.strength, "paths": list(each.paths)}
+            for each in item.cuts
+        ],
+        "assets": list(item.assets),
+        "ties": [list(each) for each in item.ties],
+        "together": list(item.together),
+        "needed_for": list(item.needed_for),
+        "skipped": _skipped(item.skipped),
+        "does_not": list(item.protection.does_not),
+        "stability": _stability(item.stability),
+        "evidence": [_standing(each) for each in item.evidence],
+    }
+
+
+def _skipped(found: Skipped) -> dict[str, Any]:
+    return {
+        "stays_open": list(found.stays_open),
+        "instead": list(found.instead),
+        "extra_effort": found.extra_effort,
+    }
+
+
+def _stability(found: Stability | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    smallest = found.smallest
+    return {
+        "draws": found.draws,
+        "first": found.first,
+        "kept": found.kept,
+        "smallest": None
+        if smallest is None
+        else {"what": smallest.what, "place": smallest.place, "size": smallest.size},
+    }
+
+
+def _path(state: PathState, catalogue: Catalogue) -> dict[str, Any]:
+    return {
+        "id": state.path.id,
+        "asset": state.path.asset,
+        "impact": state.impact,
+        "steps": [_step(each, catalogue) for each in state.path.steps],
+        "origin": state.path.origin.value,
+        "because": state.path.because,
+        "assumes": sorted(each.value for each in state.path.assumes),
+        "now": state.now.value,
+        "after": state.after.value,
+        "closers": list(state.closers),
+        "cut_now": _cuts(state.cut_now),
+        "cut_after": _cuts(state.cut_after),
+    }
+
+
+def _step(technique: str, catalogue: Catalogue) -> dict[str, Any]:
+    found = catalogue.techniques.get(technique)
+    return {
+        "technique": technique,
+        "name": technique if found is None else found.name,
+        "component": None if found is None else found.component.value,
+        "stage": None if found is None else found.stage.value,
+    }
+
+
+def _cuts(cuts: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"technique": technique, "protection": protection} for technique, protection in cuts]
+
+
+def _steps(path: AttackPath) -> dict[str, Any]:
+    return {"path": path.id, "asset": path.asset, "steps": list(path.steps)}
+
+
+def _asset(state: AssetState) -> dict[str, Any]:
+    asset = state.asset
+    quantities = asset.quantities
+    return {
+        "asset": asset.id,
+        "kind": asset.kind.value,
+        "impact": asset.impact,
+        "because": asset.because,
+        "now": state.now.value,
+        "after": state.after.value,
+        "paths": state.paths,
+        "lives_in": sorted(each.value for each in asset.lives_in),
+        "traits": sorted(each.value for each in asset.traits),
+        "places": sorted(asset.places),
+        "routes": list(asset.routes),
+        "quantities": {
+            "users": quantities.users,
+            "records": quantities.records,
+            "money": quantities.money,
+            "downtime": quantities.downtime,
+        },
+    }
+
+
+def _tallies(tallies: Iterable[Tally]) -> list[dict[str, int]]:
+    return [
+        {"level": each.level, "open": each.open, "delayed": each.delayed, "closed": each.closed}
+        for each in tallies
+    ]
+
+
+def _standing(found: Standing) -> dict[str, Any]:
+    return {
+        "protection": found.protection,
+        "state": found.state.value,
+        "target": found.target,
+        "key": found.key,
+        "at": None if found.at is None else _time(found.at),
+        "age": found.age,
+        "source": found.source,
+        "why": found.why,
+    }
+
+
+def _time(at: datetime) -> str:
+    return at.isoformat()

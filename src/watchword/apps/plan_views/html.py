@@ -1,0 +1,107 @@
+"""Write a plan as one HTML file that needs nothing else: no script, no style, font or picture from elsewhere."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from watchword.apps.cli.paragraphs import printable
+from watchword.apps.plan_views import words
+from watchword.apps.plan_views.curve import curve
+from watchword.apps.plan_views.lanes import lanes
+from watchword.apps.plan_views.picture import picture
+from watchword.plan.interface import Technique
+from watchword.plan.outcome import PathState, Phase, Plan
+
+MAX_ROWS: Final = 500
+"""Most rows of a table; ``--json`` has them all, and so does no reader's patience."""
+
+MAX_NAMED: Final = 12
+"""Most paths that are named for one item."""
+
+_CATALOGUES: Final[Mapping[str, str]] = {
+    "maswe": "MASWE",
+    "attack-mobile": "ATT&CK Mobile",
+    "attack-enterprise": "ATT&CK Enterprise",
+    "owasp-api": "OWASP API",
+    "owasp-mobile": "OWASP Mobile",
+    "owasp-oat": "OWASP OAT",
+}
+
+
+def report(plan: Plan) -> str:
+    """Return the report: a manager reads its top, an engineer works from the rest."""
+    now, after = lanes(plan, after=False), lanes(plan, after=True)
+    paths = {each.path.id: each for each in plan.paths}
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            plan=plan,
+            words=words,
+            phases=[(phase, words.of_phase(plan, phase)) for phase in Phase],
+            firsts=words.of_phase(plan, Phase.PREVENT),
+            levels=words.levels(plan),
+            pictures=[
+                ("now", "Today", now, picture(now, name="now", title="The paths today")),
+                (
+                    "after",
+                    "Once the plan is done",
+                    after,
+                    picture(after, name="after", title="The paths once the plan is done"),
+                ),
+            ],
+            curves=[
+                ("wide", curve(plan, width=1180, name="curve-wide")),
+                ("narrow", curve(plan, width=350, name="curve-narrow")),
+            ],
+            unclosable=[paths[each] for each in plan.unclosable[:MAX_ROWS] if each in paths],
+            techniques=_techniques(plan),
+            catalogues=_catalogues,
+            paths=plan.paths[:MAX_ROWS],
+            assets=plan.assets[:MAX_ROWS],
+            cutters=_cutters,
+            max_named=MAX_NAMED,
+            max_rows=MAX_ROWS,
+        )
+    )
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("watchword.apps.plan_views", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+
+
+def _shown(value: Any) -> Any:
+    """Return what is put into the page: text on one line, without what turns or hides other text."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(words.flat(value))
+    return value
+
+
+def _techniques(plan: Plan) -> list[Technique]:
+    """Return the techniques of the paths, by id."""
+    used = {step for each in plan.paths for step in each.path.steps}
+    known = plan.catalogue.techniques
+    return [known[name] for name in sorted(used & known.keys())][:MAX_ROWS]
+
+
+def _catalogues(technique: Technique) -> str:
+    """Return a technique's ids in other catalogues."""
+    return "; ".join(
+        f"{_CATALOGUES.get(catalogue, catalogue)} {', '.join(technique.names[catalogue])}"
+        for catalogue in sorted(technique.names)
+        if technique.names[catalogue]
+    )
+
+
+def _cutters(state: PathState, technique: str) -> str:
+    """Return what cuts one step of a path once the plan is done."""
+    return ", ".join(dict.fromkeys(by for step, by in state.cut_after if step == technique))

@@ -1,0 +1,204 @@
+"""Read a plan's JSON document back, as far as two plans are compared by it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, TypeVar
+
+from watchword.apps.plan_views.document import SCHEMA
+from watchword.encoding import strict_json
+from watchword.observations import State
+from watchword.plan.interface import MAX_EFFORT
+from watchword.plan.outcome import Action, Exposure, Phase
+from watchword.reasons import MalformedError, WatchwordError
+
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""Most bytes of a plan in a file: one of 5,000 paths has about 8 MiB."""
+
+_MAX_SHOWN: Final = 40
+_Found = TypeVar("_Found")
+
+
+class PlanDocumentError(WatchwordError):
+    """Report a JSON document that isn't a plan: where, what was got, what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """Hold one item of a stored plan."""
+
+    protection: str
+    name: str
+    place: int
+    phase: Phase
+    level: int
+    effort: int
+    action: Action
+    interim: bool
+    closes: frozenset[str]
+    delays: frozenset[str]
+    assets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStanding:
+    """Hold how an asset or a path stands in a stored plan; ``impact`` is that of the asset."""
+
+    id: str
+    impact: int
+    now: Exposure
+    after: Exposure
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlan:
+    """Hold what of a stored plan is compared.
+
+    :param items: by protection; ``assets`` and ``paths`` by id.
+    :param evidence: state by (protection, target, key).
+    """
+
+    items: Mapping[str, StoredItem]
+    assets: Mapping[str, StoredStanding]
+    paths: Mapping[str, StoredStanding]
+    evidence: Mapping[tuple[str, str, str], State]
+    budget: int | None
+
+
+def parse(data: bytes) -> dict[str, Any]:
+    """Return the JSON object in the bytes of a file.
+
+    :raises PlanDocumentError: when it is none, or larger than :data:`MAX_BYTES`.
+    """
+    try:
+        return strict_json.loads(data, MAX_BYTES)
+    except MalformedError as error:
+        raise PlanDocumentError(error.refusals[0].detail) from None
+
+
+def read(document: Mapping[str, Any]) -> StoredPlan:
+    """Return the plan in a document.
+
+    :raises PlanDocumentError: where it isn't of the form that ``watchword plan --json`` writes.
+    """
+    schema = document.get("schema")
+    if schema != SCHEMA:
+        _refuse("schema", schema, repr(SCHEMA))
+    budget = document.get("budget")
+    items = [_item(each) for each in _objects(document, "items")]
+    return StoredPlan(
+        items=_by_name("items", {}, [(each.protection, each) for each in items]),
+        assets=_standings(document, "exposure", "asset"),
+        paths=_standings(document, "paths", "id"),
+        evidence=_evidence(document),
+        budget=None if budget is None else _Field("", document).whole("budget", 0, 10**6),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """Read members of one object, whose place in the document is known."""
+
+    where: str
+    members: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        found = self.members.get(name)
+        return found if isinstance(found, str) else self._refuse(name, "text")
+
+    def flag(self, name: str) -> bool:
+        found = self.members.get(name)
+        return found if isinstance(found, bool) else self._refuse(name, "true or false")
+
+    def whole(self, name: str, least: int, most: int) -> int:
+        found = self.members.get(name)
+        if isinstance(found, int) and not isinstance(found, bool) and least <= found <= most:
+            return found
+        return self._refuse(name, f"a whole number from {least} to {most}")
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        found = self.members.get(name)
+        if isinstance(found, list) and all(isinstance(each, str) for each in found):
+            return tuple(found)
+        return self._refuse(name, "a list of texts")
+
+    def one_of(self, name: str, kind: type[_Found]) -> _Found:
+        try:
+            return kind(self.text(name))  # type: ignore[call-arg]
+        except ValueError:
+            names = ", ".join(str(each) for each in kind)  # type: ignore[attr-defined]
+            return self._refuse(name, f"one of {names}")
+
+    def _refuse(self, name: str, expected: str) -> NoReturn:
+        _refuse(f"{self.where}{name}", self.members.get(name), expected)
+
+
+def _objects(document: Mapping[str, Any], name: str, where: str = "") -> Iterator[_Field]:
+    """Yield the objects of a list, each with its place."""
+    found = document.get(name)
+    if not isinstance(found, list):
+        _refuse(f"{where}{name}", found, "a list")
+    for number, each in enumerate(found):
+        place = f"{where}{name}[{number}]"
+        if not isinstance(each, dict):
+            _refuse(place, each, "an object")
+        yield _Field(f"{place}.", each)
+
+
+def _item(found: _Field) -> StoredItem:
+    return StoredItem(
+        protection=found.text("protection"),
+        name=found.text("name"),
+        place=found.whole("place", 1, 10**6),
+        phase=found.one_of("phase", Phase),
+        level=found.whole("level", 0, 5),
+        effort=found.whole("effort", 0, MAX_EFFORT),
+        action=found.one_of("action", Action),
+        interim=found.flag("interim"),
+        closes=frozenset(found.texts("closes")),
+        delays=frozenset(found.texts("delays")),
+        assets=found.texts("assets"),
+    )
+
+
+def _standings(document: Mapping[str, Any], name: str, key: str) -> dict[str, StoredStanding]:
+    rows = [
+        StoredStanding(
+            each.text(key),
+            each.whole("impact", 1, 5),
+            each.one_of("now", Exposure),
+            each.one_of("after", Exposure),
+        )
+        for each in _objects(document, name)
+    ]
+    return _by_name(name, {}, [(each.id, each) for each in rows])
+
+
+def _by_name(
+    where: str, found: dict[str, _Found], rows: list[tuple[str, _Found]]
+) -> dict[str, _Found]:
+    """Return rows by name; refuse two of one name."""
+    for number, (name, row) in enumerate(rows):
+        if name in found:
+            _refuse(f"{where}[{number}]", name, "each only once")
+        found[name] = row
+    return found
+
+
+def _evidence(document: Mapping[str, Any]) -> dict[tuple[str, str, str], State]:
+    """Return the state of all evidence that the document names anywhere."""
+    fields = [*_objects(document, "claims"), *_objects(document, "proven")]
+    for number, item in enumerate(_objects(document, "items")):
+        fields.extend(_objects(item.members, "evidence", f"items[{number}]."))
+    return {
+        (each.text("protection"), each.text("target"), each.text("key")): each.one_of(
+            "state", State
+        )
+        for each in fields
+    }
+
+
+def _refuse(where: str, got: object, expected: str) -> NoReturn:
+    shown = "nothing" if got is None else repr(got)
+    if len(shown) > _MAX_SHOWN:
+        shown = f"{shown[:_MAX_SHOWN]}..."
+    raise PlanDocumentError(f"{where}: got {shown}, expected {expected}")

@@ -1,0 +1,138 @@
+"""Show a plan in a terminal: what to do first, what it closes, and what is left."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import click
+
+from watchword.apps.cli.paragraphs import hanging, printable, wrapped
+from watchword.apps.plan_views import words
+from watchword.plan.outcome import Exposure, Item, PathState, Phase, Plan, Standing
+
+SHORT: Final = 5
+"""How many measures of the hardening phase, claims and paths are shown unless all are asked for."""
+
+_INDENT: Final = 4
+_DEEPER: Final = 8
+
+
+def lines(plan: Plan, *, details: bool = False, everything: bool = False) -> Iterator[str]:
+    """Yield the plan for people.
+
+    :param details: with the reasons, the evidence and the stability of each item.
+    :param everything: the whole hardening phase, all claims, all paths that stay.
+    """
+    most = 1_000_000 if everything else SHORT
+    yield from _header(plan)
+    for phase in Phase:
+        items = words.of_phase(plan, phase)
+        if items:
+            yield ""
+            yield click.style(words.HEADINGS[phase], bold=True)
+            shown = items[:most] if phase is Phase.HARDENING else items
+            yield from _items(shown, plan, details=details)
+            yield from _more(len(items) - len(shown))
+    if not plan.items:
+        yield ""
+        yield from hanging(f"  {_nothing(plan)}")
+    yield from _notes(plan, most)
+
+
+def item_lines(plan: Plan, protection: str) -> Iterator[str]:
+    """Yield all that is known of one protection; nothing where it isn't in the list."""
+    for item in plan.items:
+        if item.protection.id == protection:
+            yield click.style(words.HEADINGS[item.phase], bold=True)
+            yield from _items([item], plan, details=True)
+
+
+def _header(plan: Plan) -> Iterator[str]:
+    for sentence in words.verdict(plan):
+        yield from wrapped(sentence)
+    rows = words.levels(plan)
+    if rows:
+        yield ""
+        width = max(len("now"), *(len(words.tally(now)) for _, now, _ in rows))
+        yield f"{'impact':<8}{'now':<{width}}  after the plan"
+        for level, now, after in rows:
+            yield f"{level:<8}{words.tally(now):<{width}}  {words.tally(after)}"
+
+
+def _items(items: Iterable[Item], plan: Plan, *, details: bool) -> Iterator[str]:
+    for item in items:
+        yield from wrapped(
+            f"{item.protection.id}  {item.protection.name}  effort {words.effort(item.effort)}",
+            first=f"{item.place:>3}",
+            indent=_INDENT,
+        )
+        yield from wrapped(words.does(item, plan), indent=_DEEPER)
+        for mark in words.marks(item):
+            yield from wrapped(mark, first=" " * (_DEEPER - 2) + "*", indent=_DEEPER)
+        if details:
+            yield from _details(item, plan)
+
+
+def _details(item: Item, plan: Plan) -> Iterator[str]:
+    """Yield what stands behind an item, each under its label."""
+    for label, text in (
+        ("why", item.why),
+        *(("cuts", _cut(each.technique, each.strength, plan)) for each in item.cuts),
+        ("skipped", words.skipped(item, plan)),
+        *(("doesn't", each) for each in item.protection.does_not),
+        *(("evidence", words.standing(each)) for each in item.evidence),
+        ("stable", words.stability(item.stability, item.place)),
+        ("spent", f"effort {item.spent} up to here: {words.tallies(item.exposure)}"),
+    ):
+        yield from wrapped(words.flat(text), first=f"{'':<{_DEEPER}}{label:<9}", indent=_DEEPER + 9)
+
+
+def _cut(technique: str, strength: int, plan: Plan) -> str:
+    named = words.technique_name(plan, technique)
+    return f"{technique} {named}: {words.STRENGTHS[max(0, min(strength, 3))]} ({strength} of 3)"
+
+
+def _nothing(plan: Plan) -> str:
+    if all(each.now is Exposure.CLOSED for each in plan.assets):
+        return "Nothing to do: what is proven today closes every path."
+    return "No measure of the catalogue helps here."
+
+
+def _notes(plan: Plan, most: int) -> Iterator[str]:
+    """Yield what stands beside the list: what to verify, what stays, and what was left out."""
+    yield from _block("Verify: claimed, so they don't count yet", _claims(plan.claims), most)
+    yield from _block("Nothing in the catalogue closes", _unclosable(plan), most)
+    yield from _block("The budget", [words.shortfall(each, plan) for each in plan.shortfalls])
+    if plan.cheaper is not None:
+        yield from _block("Cheaper in all", [words.cheaper(plan.cheaper, plan)])
+    yield from _block("Left out to stay within limits", words.cuts_left(plan))
+
+
+def _block(heading: str, entries: Sequence[str], most: int = 1_000_000) -> Iterator[str]:
+    if not entries:
+        return
+    yield ""
+    yield click.style(heading, bold=True)
+    for entry in entries[:most]:
+        yield from wrapped(words.flat(entry), first="  -", indent=_INDENT)
+    yield from _more(len(entries) - most)
+
+
+def _more(number: int) -> Iterator[str]:
+    if number > 0:
+        yield f"    and {number:,} more: --all"
+
+
+def _claims(claims: Iterable[Standing]) -> list[str]:
+    return [f"{each.protection}: {words.standing(each)}" for each in claims]
+
+
+def _unclosable(plan: Plan) -> list[str]:
+    states = {each.path.id: each for each in plan.paths}
+    return [
+        _path(states[each], plan) if each in states else printable(each) for each in plan.unclosable
+    ]
+
+
+def _path(state: PathState, plan: Plan) -> str:
+    steps = " > ".join(f"{each} {words.technique_name(plan, each)}" for each in state.path.steps)
+    return f"{state.path.asset} (impact {state.impact}): {steps}"

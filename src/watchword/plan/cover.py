@@ -1,0 +1,292 @@
+"""Find the least set of protections that cuts every row, exactly: reductions first, HiGHS for the rest.
+
+Protections are bits of an integer, in the order of their ids.  A row is what must be cut: the protections of which at least one must
+be there.  The objectives hold one after the other: most rows (where a budget doesn't reach for all),
+least effort, greatest strength, the smallest ids.  The last one makes the answer one, so that
+neither the order of the input nor a solver's mood can show.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+_CHUNK: Final = 12
+"""Ids that are compared in one solve: their weights are powers of two, and must stay exact."""
+
+_TOLERANCE: Final = 1e-4
+"""How far a solver's number may lie from the whole number that it stands for."""
+
+
+class Row(NamedTuple):
+    """Hold something to be cut.
+
+    :param closers: bits of the protections that cut it.
+    :param strong: bits of those that block it altogether (strength 3).
+    :param weight: how many paths it stands for.
+    :param group: number of the asset that the paths lead to.
+    """
+
+    closers: int
+    strong: int
+    weight: int
+    group: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Hold an answer: bits of what is chosen, its cost and strength, and whether HiGHS proved it best."""
+
+    mask: int
+    cost: int
+    strength: int
+    exact: bool = True
+
+
+class SolverError(Exception):
+    """Say that the solver failed where a solution must be: a fault of ours, never of the input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Hold what protections cost and need, by bit.
+
+    :param effort: whole numbers above 0.
+    :param needs: bits of what each needs directly.
+    """
+
+    effort: Sequence[int]
+    needs: Sequence[int]
+
+    def closure(self, mask: int) -> int:
+        """Return a set with everything that it needs, and what that needs."""
+        waiting, found = mask, mask
+        while waiting:
+            bit = (waiting & -waiting).bit_length() - 1
+            waiting &= waiting - 1
+            more = self.needs[bit] & ~found
+            found |= more
+            waiting |= more
+        return found
+
+    def of(self, mask: int) -> int:
+        """Return the effort of a set."""
+        return sum(self.effort[bit] for bit in bits(mask))
+
+
+def bits(mask: int) -> Iterator[int]:
+    """Yield the numbers of the bits that are set, the smallest first."""
+    while mask:
+        yield (mask & -mask).bit_length() - 1
+        mask &= mask - 1
+
+
+def obtainable(available: int, have: int, costs: Costs) -> int:
+    """Return what can be chosen: available, with everything that it needs available or there."""
+    return sum(
+        1 << bit for bit in bits(available) if not costs.closure(1 << bit) & ~(available | have)
+    )
+
+
+def minimal_rows(masks: Iterable[int]) -> list[int]:
+    """Return the rows that hold no other one: whoever cuts those cuts the others too."""
+    found: list[int] = []
+    for mask in sorted(set(masks), key=lambda each: (each.bit_count(), each)):
+        if not any(smaller & mask == smaller for smaller in found):
+            found.append(mask)
+    return found
+
+
+def cover(
+    rows: Sequence[Row], costs: Costs, *, available: int, have: int, refine: bool = True
+) -> Chosen:
+    """Return the cheapest set that cuts every row which can be cut at all.
+
+    :param available: what may be chosen.
+    :param have: what is there already: it costs nothing, and cuts nothing that still is a row.
+    :param refine: break ties by strength and by ids; without it any cheapest set will do.
+    """
+    allowed = obtainable(available, have, costs)
+    left = minimal_rows(row.closers & allowed for row in rows if row.closers & allowed)
+    forced = 0
+    while singles := [mask for mask in left if mask.bit_count() == 1]:
+        for mask in singles:
+            forced |= costs.closure(mask) & ~have
+        left = [mask for mask in left if not mask & forced]
+    if not left:
+        return Chosen(forced, costs.of(forced), strength(rows, forced))
+    columns = 0
+    for mask in left:
+        columns |= mask
+    columns = costs.closure(columns) & ~(have | forced)
+    mip = _Programme(columns, costs)
+    for mask in left:
+        mip.require(mask)
+    best = mip.minimise({bit: costs.effort[bit] for bit in bits(columns)})
+    if refine and mip.exact:
+        best = _refined(mip, rows, costs, forced)
+    mask = forced | best
+    return Chosen(mask, costs.of(mask), strength(rows, mask), mip.exact)
+
+
+def cover_within(
+    rows: Sequence[Row], costs: Costs, *, available: int, have: int, budget: int
+) -> Chosen:
+    """Return the set within a budget that cuts most: assets altogether, then paths, then at least effort.
+
+    For budgets that don't reach for all; see :func:`cover` for the rest.
+    """
+    allowed = obtainable(available, have, costs)
+    cuttable = [row for row in rows if row.closers & allowed]
+    if not cuttable or budget <= 0:
+        return Chosen(0, 0, 0)
+    columns = 0
+    for row in cuttable:
+        columns |= row.closers & allowed
+    columns = costs.closure(columns) & ~have
+    mip = _Programme(columns, costs)
+    mip.hold({bit: costs.effort[bit] for bit in bits(columns)}, most=budget)
+    done: dict[int, int] = {}
+    groups: dict[int, list[int]] = {}
+    for row in cuttable:
+        column = mip.indicator(row.closers & allowed)
+        done[column] = row.weight
+        groups.setdefault(row.group, []).append(column)
+    whole = [mip.all_of(members) for members in groups.values()]
+    for goal in (dict.fromkeys(whole, 1), done):
+        mip.maximise(goal)
+        mip.hold(goal, least=mip.value(goal))
+    mask = mip.minimise({bit: costs.effort[bit] for bit in bits(columns)})
+    if mip.exact:
+        mask = _refined(mip, cuttable, costs, 0)
+    return Chosen(mask, costs.of(mask), strength(cuttable, mask), mip.exact)
+
+
+def strength(rows: Iterable[Row], mask: int) -> int:
+    """Return how strongly a set cuts: 2 or 3 for each path of each row that it cuts."""
+    return sum((3 if row.strong & mask else 2) * row.weight for row in rows if row.closers & mask)
+
+
+def _refined(mip: "_Programme", rows: Sequence[Row], costs: Costs, forced: int) -> int:
+    """Among the cheapest sets return the strongest, among those the one with the smallest ids."""
+    effort = {bit: costs.effort[bit] for bit in bits(mip.columns)}
+    mip.hold(effort, most=mip.value(effort))
+    strong: dict[int, int] = {}
+    for row in rows:
+        mask = row.strong & mip.columns
+        if mask and not row.strong & forced:
+            strong[mask] = strong.get(mask, 0) + row.weight
+    if strong:
+        goal = {mip.indicator(mask): weight for mask, weight in sorted(strong.items())}
+        mip.maximise(goal)
+        mip.hold(goal, least=mip.value(goal))
+    order = list(bits(mip.columns))
+    for start in range(0, len(order), _CHUNK):
+        chunk = order[start : start + _CHUNK]
+        goal = {bit: 1 << (len(chunk) - 1 - place) for place, bit in enumerate(chunk)}
+        mip.maximise(goal)
+        mip.hold(goal, least=mip.value(goal))
+    return mip.mask
+
+
+@dataclass(slots=True)
+class _Programme:
+    """Hold a programme of yes-or-no columns; protections keep their bits, the rest follows behind."""
+
+    columns: int
+    costs: Costs
+    exact: bool = True
+    _places: dict[int, int] = field(default_factory=dict)
+    _rows: list[tuple[Mapping[int, int], float, float]] = field(default_factory=list)
+    _answer: list[int] = field(default_factory=list)
+    _next: int = 0
+
+    def __post_init__(self) -> None:
+        """Give each protection its column, and tie it to what it needs."""
+        for bit in bits(self.columns):
+            self._places[bit] = len(self._places)
+        self._next = len(self.costs.effort)
+        for bit in bits(self.columns):
+            for needed in bits(self.costs.needs[bit] & self.columns):
+                self._rows.append(({bit: 1, needed: -1}, -_infinite(), 0))
+
+    @property
+    def mask(self) -> int:
+        """Return the bits of the protections that the last answer takes."""
+        return sum(1 << bit for bit in bits(self.columns) if self._answer[self._places[bit]])
+
+    def require(self, mask: int) -> None:
+        """Ask that one of some protections be taken."""
+        self._rows.append((dict.fromkeys(bits(mask), 1), 1, _infinite()))
+
+    def hold(
+        self, goal: Mapping[int, int], *, least: int | None = None, most: int | None = None
+    ) -> None:
+        """Bound a goal from here on."""
+        low = -_infinite() if least is None else least
+        high = _infinite() if most is None else most
+        self._rows.append((goal, low, high))
+
+    def indicator(self, mask: int) -> int:
+        """Return a new column that can be 1 only where one of some protections is taken."""
+        column = self._column()
+        self._rows.append(({column: 1, **dict.fromkeys(bits(mask), -1)}, -_infinite(), 0))
+        return column
+
+    def all_of(self, columns: Sequence[int]) -> int:
+        """Return a new column that can be 1 only where all of some columns are."""
+        column = self._column()
+        for each in columns:
+            self._rows.append(({column: 1, each: -1}, -_infinite(), 0))
+        return column
+
+    def value(self, goal: Mapping[int, int]) -> int:
+        """Return what the last answer makes of a goal."""
+        return sum(weight * self._answer[self._places[column]] for column, weight in goal.items())
+
+    def minimise(self, goal: Mapping[int, int]) -> int:
+        """Solve for the least of a goal; return the protections that are taken."""
+        return self._solve(goal, 1)
+
+    def maximise(self, goal: Mapping[int, int]) -> int:
+        """Solve for the most of a goal; return the protections that are taken."""
+        return self._solve(goal, -1)
+
+    def _column(self) -> int:
+        column = self._next
+        self._next += 1
+        self._places[column] = len(self._places)
+        return column
+
+    def _solve(self, goal: Mapping[int, int], sign: int) -> int:
+        objective = [0.0] * len(self._places)
+        for column, weight in goal.items():
+            objective[self._places[column]] = float(sign * weight)
+        rows = [
+            ([(self._places[column], weight) for column, weight in row.items()], low, high)
+            for row, low, high in self._rows
+        ]
+        # The solver and numpy take longer to load than most plans to solve, and small plans need neither.
+        from watchword.plan.highs import solve  # noqa: PLC0415
+
+        answer, optimal = solve(objective, rows)
+        if answer is None:
+            raise SolverError("no solution where there must be one")
+        self._answer = [round(value) for value in answer]
+        if any(
+            abs(value - whole) > _TOLERANCE
+            for value, whole in zip(answer, self._answer, strict=True)
+        ):
+            raise SolverError("a solution that isn't whole")
+        self._check()
+        self.exact = self.exact and optimal
+        return self.mask
+
+    def _check(self) -> None:
+        """Hold the rounded answer to every row, in whole numbers."""
+        for row, low, high in self._rows:
+            if not low <= self.value(row) <= high:
+                raise SolverError("a solution that breaks a row")
+
+
+def _infinite() -> float:
+    return float("inf")

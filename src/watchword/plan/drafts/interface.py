@@ -1,0 +1,155 @@
+"""Define what a draft is: assets, routes and threats with what is to be said about each of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from watchword.plan.interface import AssetKind, Component, Trait
+
+DRAFT_IMPACT: Final = 3
+"""The middle of the scale: what an asset gets of which nothing is known."""
+
+SENSITIVE_IMPACT: Final = 4
+"""What an asset gets whose words speak of health, identity or payment; a draft never says 5."""
+
+MAX_ASSETS: Final = 150
+"""Most assets of a draft: more than that nobody reads, and the file has a limit of its own."""
+
+MAX_API_ROUTES: Final = 300
+"""Most routes of a drafted API."""
+
+MAX_ASSET_ROUTES: Final = 4
+"""Most routes that stand with one asset."""
+
+MAX_THREATS: Final = 200
+"""Most threats that are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftAsset:
+    """Hold one drafted asset.
+
+    :param id: fit for a name in ``watchword.yaml``.
+    :param because: starts with ``TODO``: the user has to say it.
+    :param routes: patterns such as ``/v1/patients/**``.
+    :param notes: what the guesses rest on, one line each.
+    """
+
+    id: str
+    kind: AssetKind
+    impact: int
+    because: str
+    lives_in: frozenset[Component]
+    traits: frozenset[Trait]
+    routes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DraftRoute:
+    """Hold one drafted route of the API.
+
+    :param about: one line: what is behind it.
+    :param writes: some operation there changes something.
+    :param probe: it only says whether the API is up.
+    """
+
+    path: str
+    about: str
+    writes: bool = False
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DraftThreat:
+    """Hold a threat of an imported model, and the technique that it is.
+
+    :param technique: None where nothing of the catalogue is clearly the same.
+    :param assets: ids of the drafted assets that it was drawn at.
+    :param count: how often the model holds it.
+    """
+
+    name: str
+    technique: str | None = None
+    assets: tuple[str, ...] = ()
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Hold what was drafted.
+
+    :param title: what the description calls itself.
+    :param read: what was read, such as ``12 operations``.
+    :param routes: in the order in which they have to stand: the first that matches decides.
+    :param notes: what the user must know of it: what was assumed, what wasn't taken over.
+    :param left_out: what was there and isn't in the draft.
+    """
+
+    title: str = ""
+    read: tuple[str, ...] = ()
+    assets: tuple[DraftAsset, ...] = ()
+    routes: tuple[DraftRoute, ...] = ()
+    threats: tuple[DraftThreat, ...] = ()
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Remarks:
+    """Collect what is said of a draft while it is made; each thing once, in order."""
+
+    notes: dict[str, None] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def note(self, text: str) -> None:
+        """Keep what the user must know."""
+        self.notes.setdefault(text)
+
+    def leave_out(self, what: str, count: int = 1) -> None:
+        """Count what isn't taken over."""
+        self.left_out[what] = self.left_out.get(what, 0) + count
+
+    def counted(self) -> tuple[str, ...]:
+        """Return what was left out, with how many of it."""
+        return tuple(counted(count, what) for what, count in self.left_out.items())
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number of things; the first word of ``what`` is their name in the plural."""
+    name, *rest = what.split(" ")
+    name = name if count != 1 else name.removesuffix("s")
+    return " ".join((str(count), name, *rest))
+
+
+def merged(drafts: Sequence[Draft]) -> Draft:
+    """Return several drafts as one: assets of the same name become one, with the worse impact."""
+    assets: dict[str, DraftAsset] = {}
+    for asset in (each for draft in drafts for each in draft.assets):
+        known = assets.get(asset.id)
+        assets[asset.id] = asset if known is None else _both(known, asset)
+    return Draft(
+        title=next((draft.title for draft in drafts if draft.title), ""),
+        read=_chained(draft.read for draft in drafts),
+        assets=tuple(assets.values()),
+        routes=tuple(route for draft in drafts for route in draft.routes),
+        threats=tuple(threat for draft in drafts for threat in draft.threats),
+        notes=_chained(draft.notes for draft in drafts),
+        left_out=_chained(draft.left_out for draft in drafts),
+    )
+
+
+def _both(one: DraftAsset, other: DraftAsset) -> DraftAsset:
+    worse = max(one, other, key=lambda asset: asset.impact)
+    return replace(
+        worse,
+        kind=AssetKind.DATA if AssetKind.DATA in {one.kind, other.kind} else one.kind,
+        lives_in=one.lives_in | other.lives_in,
+        traits=one.traits | other.traits,
+        routes=(one.routes + other.routes)[:MAX_ASSET_ROUTES],
+        notes=one.notes + other.notes,
+    )
+
+
+def _chained(parts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for part in parts for text in part))

@@ -1,0 +1,336 @@
+"""Draft assets and routes from an OpenAPI 3 or Swagger 2 document that was parsed already.
+
+Operations are grouped by the resource that their paths name, and words of paths, parameters and
+properties say what an attacker may be after.  All of it is a guess for a person to correct.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from watchword.plan.drafts.interface import (
+    DRAFT_IMPACT,
+    MAX_API_ROUTES,
+    MAX_ASSET_ROUTES,
+    MAX_ASSETS,
+    SENSITIVE_IMPACT,
+    Draft,
+    DraftAsset,
+    DraftRoute,
+    Remarks,
+    counted,
+)
+from watchword.plan.drafts.paths import (
+    MAX_PATTERN,
+    REST,
+    Segments,
+    base_segments,
+    is_probe,
+    pattern,
+    pattern_segments,
+    resource,
+    route_order,
+    shared_segments,
+)
+from watchword.plan.drafts.schemas import Schemas
+from watchword.plan.drafts.wording import Where, one_line, slug, speaking, unique_slug, words_of
+from watchword.plan.interface import AssetKind, Component, ModelFault, Trait
+
+MAX_OPERATIONS: Final = 10_000
+"""Most operations that are read."""
+
+_MAX_PARAMETERS: Final = 100
+_MAX_ANSWERS: Final = 20
+_METHODS: Final = ("get", "head", "options", "post", "put", "patch", "delete", "trace", "query")
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
+_OPENAPI: Final = re.compile(r"3\.[0-2](?:\.[0-9]+)?(?:-.*)?")
+_SERVICES: Final = frozenset({Trait.AVAILABILITY, Trait.INTERNAL_NETWORK, Trait.THIRD_PARTY_KEY})
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """Hold one operation with the words of its names."""
+
+    method: str
+    path: str
+    segments: Segments
+    words: Mapping[Where, frozenset[str]]
+
+
+@dataclass(slots=True)
+class _Group:
+    """Hold the operations on one resource, and the patterns that cover them."""
+
+    operations: list[_Operation] = field(default_factory=list)
+    stems: dict[Segments, bool] = field(default_factory=dict)
+
+
+def draft_from_openapi(document: Any) -> tuple[Draft, list[ModelFault]]:
+    """Draft from a document.
+
+    :returns: the draft and no fault, or an empty draft and at least one; never raises on what a
+        document holds.
+    """
+    fault = _not_one(document)
+    if fault is not None:
+        return Draft(), [fault]
+    remarks = Remarks()
+    schemas = Schemas(document)
+    operations = list(_operations(document, schemas, remarks))
+    if not operations:
+        expected = "at least one path with a method such as get"
+        return Draft(), [ModelFault(("paths",), "no operation that could be read", expected)]
+    base = _base(document, remarks)
+    probes = _probe_paths(operations)
+    rest = [each for each in operations if each.path not in probes]
+    groups = _grouped(rest or operations)
+    assets = tuple(_assets(groups, base, remarks))
+    routes = tuple(_routes(groups, base, probes if rest else {}, remarks))
+    _remark_schemas(schemas, remarks)
+    if isinstance(document.get("webhooks"), dict) and document["webhooks"]:
+        remarks.leave_out(
+            "webhooks: the API sends them, nobody calls them", len(document["webhooks"])
+        )
+    info = document.get("info")
+    title = info.get("title") if isinstance(info, dict) else None
+    return (
+        Draft(
+            title=one_line(title) if isinstance(title, str) else "",
+            read=(counted(len(operations), "operations"),),
+            assets=assets,
+            routes=routes,
+            notes=tuple(remarks.notes),
+            left_out=remarks.counted(),
+        ),
+        [],
+    )
+
+
+def _not_one(document: Any) -> ModelFault | None:
+    """Return what shows that a document is no API description of a version that can be read."""
+    if not isinstance(document, dict):
+        return ModelFault((), "no mapping", "an OpenAPI 3 or Swagger 2 document")
+    if "openapi" not in document and "swagger" not in document:
+        expected = "openapi: 3.0 to 3.2, or swagger: 2.0"
+        return ModelFault((), "a document without openapi or swagger", expected)
+    key = "openapi" if "openapi" in document else "swagger"
+    version = document[key]
+    # YAML without quotes makes a number of it.
+    text = str(version) if isinstance(version, str | float | int) else ""
+    if key == "openapi" and not _OPENAPI.fullmatch(text):
+        return ModelFault((key,), _told(version), "a version from 3.0 to 3.2")
+    if key == "swagger" and text not in {"2.0", "2"}:
+        return ModelFault((key,), _told(version), "version 2.0")
+    if not isinstance(document.get("paths"), dict):
+        return ModelFault(("paths",), _told(document.get("paths")), "a mapping of paths")
+    return None
+
+
+def _told(value: Any) -> str:
+    """Return what was got, for a person."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return repr(one_line(str(value), 60))
+
+
+def _operations(
+    document: dict[str, Any], schemas: Schemas, remarks: Remarks
+) -> Iterator[_Operation]:
+    """Yield the operations, in the order of the document."""
+    count = 0
+    for path, given in document["paths"].items():
+        if str(path).startswith("x-"):
+            continue
+        item = schemas.resolve(given)
+        if not isinstance(item, dict):
+            remarks.leave_out("paths without operations")
+            continue
+        methods = [method for method in _METHODS if isinstance(item.get(method), dict)]
+        segments = pattern_segments(str(path))
+        if segments is None:
+            remarks.leave_out("paths not fit for a gate, or too long")
+            continue
+        for method in methods:
+            count += 1
+            if count > MAX_OPERATIONS:
+                remarks.leave_out(f"operations beyond the first {MAX_OPERATIONS}")
+                continue
+            words = _words(str(path), item, item[method], schemas)
+            yield _Operation(method.upper(), one_line(str(path)), segments, words)
+
+
+def _words(
+    path: str, item: dict[str, Any], operation: dict[str, Any], schemas: Schemas
+) -> Mapping[Where, frozenset[str]]:
+    """Return the words of an operation's names, by where they stand."""
+    names = re.sub(r"\{[^{}]*\}", "/", path).split("/")
+    in_path = {word for name in names[:50] for word in words_of(name)}
+    asked: set[str] = set()
+    for given in (*_listed(item, "parameters"), *_listed(operation, "parameters")):
+        parameter = schemas.resolve(given)
+        if isinstance(parameter, dict) and parameter.get("in") != "header":
+            asked.update(words_of(str(parameter.get("name", ""))))
+            asked |= schemas.words(parameter.get("schema"))
+    asked |= _content_words(schemas.resolve(operation.get("requestBody")), schemas)
+    answered: set[str] = set()
+    answers = operation.get("responses")
+    for code, given in list(answers.items())[:_MAX_ANSWERS] if isinstance(answers, dict) else ():
+        if str(code).startswith(("2", "d")):
+            answered |= _content_words(schemas.resolve(given), schemas)
+    return {
+        Where.PATH: frozenset(in_path),
+        Where.REQUEST: frozenset(asked),
+        Where.RESPONSE: frozenset(answered),
+    }
+
+
+def _listed(holder: dict[str, Any], key: str) -> list[Any]:
+    value = holder.get(key)
+    return value[:_MAX_PARAMETERS] if isinstance(value, list) else []
+
+
+def _content_words(holder: Any, schemas: Schemas) -> frozenset[str]:
+    """Return the words of a body: by media type in OpenAPI 3, directly in Swagger 2."""
+    if not isinstance(holder, dict):
+        return frozenset()
+    found = set(schemas.words(holder.get("schema")))
+    content = holder.get("content")
+    for media in list(content.values())[:_MAX_ANSWERS] if isinstance(content, dict) else ():
+        if isinstance(media, dict):
+            found |= schemas.words(media.get("schema"))
+    return frozenset(found)
+
+
+def _base(document: dict[str, Any], remarks: Remarks) -> Segments:
+    """Return the path of the server, which requests carry in front of each path."""
+    if "openapi" not in document:
+        base = base_segments(document.get("basePath"))
+    else:
+        servers = document.get("servers")
+        listed = servers if isinstance(servers, list) else []
+        bases = [base_segments(each.get("url")) for each in listed if isinstance(each, dict)]
+        base = bases[0] if bases else ()
+        if len(set(bases)) > 1:
+            remarks.note("the servers have different paths; that of the first is taken")
+    if base:
+        remarks.note(f"the server's path {pattern(base)} stands in front of each route")
+    return base
+
+
+def _probe_paths(operations: list[_Operation]) -> dict[str, Segments]:
+    methods: dict[str, set[str]] = {}
+    for each in operations:
+        methods.setdefault(each.path, set()).add(each.method)
+    return {
+        each.path: each.segments
+        for each in operations
+        if is_probe(each.segments, methods[each.path])
+    }
+
+
+def _grouped(operations: list[_Operation]) -> dict[str, _Group]:
+    """Return the operations by the resource that they are about, in the document's order."""
+    shared = shared_segments({each.segments for each in operations})
+    groups: dict[str, _Group] = {}
+    for each in operations:
+        name, stem = resource(each.segments, shared)
+        group = groups.setdefault(slug(name, MAX_PATTERN) or "root", _Group())
+        group.operations.append(each)
+        deeper = len(each.segments) > len(stem)
+        group.stems[stem] = group.stems.get(stem, False) or deeper
+    return groups
+
+
+def _patterns(group: _Group, base: Segments) -> list[str]:
+    """Return the patterns that cover a group's paths, in a route table's order."""
+    found = {
+        pattern((*base, *stem, REST) if deeper else (*base, *stem))
+        for stem, deeper in group.stems.items()
+    }
+    return sorted(found, key=route_order)
+
+
+def _assets(groups: dict[str, _Group], base: Segments, remarks: Remarks) -> Iterator[DraftAsset]:
+    taken: set[str] = set()
+    for name, group in list(groups.items())[:MAX_ASSETS]:
+        yield _asset(unique_slug(name, taken), group, base)
+    if len(groups) > MAX_ASSETS:
+        remarks.leave_out(f"assets beyond the first {MAX_ASSETS}", len(groups) - MAX_ASSETS)
+
+
+def _asset(name: str, group: _Group, base: Segments) -> DraftAsset:
+    """Draft the asset behind one resource."""
+    words = {
+        where: frozenset().union(*(each.words[where] for each in group.operations))
+        for where in Where
+    }
+    reads = any(each.method in _READS for each in group.operations)
+    traits: set[Trait] = set()
+    notes: list[str] = []
+    impact = DRAFT_IMPACT
+    for rule, found in speaking(words):
+        traits |= rule.traits
+        if rule.sensitive:
+            impact = SENSITIVE_IMPACT
+        shown = ", ".join(found[:6]) + (", ..." if len(found) > 6 else "")
+        notes.append(f"{', '.join(sorted(rule.traits))}: because of {shown}")
+    if not traits:
+        traits.add(Trait.RECORDS if reads else Trait.AVAILABILITY)
+        notes.append("no word says what it is: a mere guess")
+    lives_in = {Component.CHANNEL, Component.BACKEND}
+    if reads or traits & {Trait.LIVE_DATA, Trait.ACCOUNT, Trait.APP_LOGIC}:
+        lives_in.add(Component.APP)
+    first = min(group.operations, key=lambda each: each.method not in _READS)
+    patterns = _patterns(group, base)
+    if len(patterns) > MAX_ASSET_ROUTES:
+        notes.append(f"{len(patterns) - MAX_ASSET_ROUTES} more routes, left out here")
+    return DraftAsset(
+        id=name,
+        kind=_kind(traits, reads=reads),
+        impact=impact,
+        because="TODO: say what its loss would do to the business "
+        f"(drafted from {first.method} {first.path})",
+        lives_in=frozenset(lives_in),
+        traits=frozenset(traits),
+        routes=tuple(patterns[:MAX_ASSET_ROUTES]),
+        notes=tuple(notes),
+    )
+
+
+def _kind(traits: set[Trait], *, reads: bool) -> AssetKind:
+    if traits <= _SERVICES:
+        return AssetKind.SERVICE
+    return AssetKind.DATA if reads else AssetKind.USE_CASE
+
+
+def _routes(
+    groups: dict[str, _Group], base: Segments, probes: dict[str, Segments], remarks: Remarks
+) -> Iterator[DraftRoute]:
+    """Yield the routes of the API, in the order in which none hides another."""
+    routes = {
+        path: DraftRoute(path, "says whether the API is up", probe=True)
+        for path in (pattern((*base, *segments)) for segments in probes.values())
+    }
+    for name, group in groups.items():
+        methods = dict.fromkeys(each.method for each in group.operations)
+        about = f"{name}: {', '.join(methods)}"
+        writes = not methods.keys() <= _READS
+        for path in _patterns(group, base):
+            routes[path] = DraftRoute(path, about, writes=writes)
+    ordered = sorted(routes.values(), key=lambda route: route_order(route.path))
+    if len(ordered) > MAX_API_ROUTES:
+        remarks.leave_out(
+            f"routes beyond the first {MAX_API_ROUTES}", len(ordered) - MAX_API_ROUTES
+        )
+    yield from ordered[:MAX_API_ROUTES]
+
+
+def _remark_schemas(schemas: Schemas, remarks: Remarks) -> None:
+    if schemas.unresolved:
+        shown = ", ".join(one_line(each, 40) for each in sorted(schemas.unresolved)[:3])
+        remarks.leave_out(f"references to nothing in this file ({shown})", len(schemas.unresolved))
+    if schemas.exhausted:
+        remarks.note("the schemas are too large to read whole: some words weren't looked at")

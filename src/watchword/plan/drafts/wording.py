@@ -1,0 +1,177 @@
+"""Guess from words what an attacker is after; the table stands in docs/plan-init.md.
+
+Words are names: of paths, parameters and properties, never prose.  Each rule says where its words
+count: an ``email`` that a login takes is no record that the API serves.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from watchword.plan.interface import Trait
+
+MAX_SHOWN: Final = 100
+"""Most characters of a stranger's text that a draft shows."""
+
+_MAX_WORDS: Final = 12
+"""Most words of one name: a longer one is no name."""
+
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_APART: Final = re.compile(r"[^a-z0-9]+")
+
+
+class Where(StrEnum):
+    """Say where a word stood."""
+
+    PATH = "path"
+    REQUEST = "request"
+    RESPONSE = "response"
+
+
+@dataclass(frozen=True, slots=True)
+class WordRule:
+    """Hold words that speak for a trait, and where they count.
+
+    :param sensitive: they speak of health, identity or payment.
+    """
+
+    traits: frozenset[Trait]
+    counts_in: frozenset[Where]
+    words: frozenset[str]
+    sensitive: bool = False
+
+
+def one_line(text: str, most: int = MAX_SHOWN) -> str:
+    """Return a stranger's text on one line, without what an editor or a terminal would obey."""
+    text = "".join(char if char.isprintable() else " " for char in text[: 4 * most])
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def slug(text: str, most: int = 50) -> str:
+    """Return a name fit for ``watchword.yaml``: ``giftCards`` becomes ``gift-cards``; may be empty."""
+    text = text[: 4 * most]
+    if " " not in text:
+        # What has spaces is a name for people: PostgreSQL stays one word there.
+        text = _CAMEL.sub("-", text)
+    text = text.lower()
+    return _APART.sub("-", text).strip("-")[:most].strip("-")
+
+
+def unique_slug(text: str, taken: set[str]) -> str:
+    """Return a name fit for ``watchword.yaml`` that isn't taken yet, and take it."""
+    stem = slug(text) or "asset"
+    found, number = stem, 2
+    while found in taken:
+        found, number = f"{stem}-{number}", number + 1
+    taken.add(found)
+    return found
+
+
+def words_of(name: str) -> tuple[str, ...]:
+    """Return the words of a name in the singular; two that are known as one are one."""
+    parts = [_singular(part) for part in slug(name, 120).split("-")[:_MAX_WORDS] if part]
+    found: list[str] = []
+    index = 0
+    while index < len(parts):
+        pair = "".join(parts[index : index + 2])
+        if index + 1 < len(parts) and pair in _PAIRS:
+            found.append(pair)
+            index += 2
+        else:
+            found.append(parts[index])
+            index += 1
+    return tuple(found)
+
+
+def speaking(words: Mapping[Where, Iterable[str]]) -> Iterator[tuple[WordRule, tuple[str, ...]]]:
+    """Yield each rule that some word speaks for, with these words, sorted."""
+    for rule in RULES:
+        found = {word for where in rule.counts_in for word in words.get(where, ())} & rule.words
+        if found:
+            yield rule, tuple(sorted(found))
+
+
+def _singular(word: str) -> str:
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
+
+def _rule(traits: Iterable[Trait], where: str, words: str, *, sensitive: bool = False) -> WordRule:
+    return WordRule(
+        frozenset(traits),
+        frozenset(map(Where, where.split())),
+        frozenset(words.split()),
+        sensitive,
+    )
+
+
+_EVERYWHERE: Final = "path request response"
+
+RULES: Final = (
+    _rule(
+        [Trait.RECORDS],
+        "path response",
+        "email phone telephone birth birthdate birthday dob address surname lastname firstname "
+        "fullname customer member contact employee user",
+    ),
+    _rule(
+        [Trait.RECORDS, Trait.LIVE_DATA],
+        "path response",
+        "health patient diagnosis medication prescription allergy medical symptom vaccine "
+        "vaccination blood glucose therapy treatment",
+        sensitive=True,
+    ),
+    _rule(
+        [Trait.RECORDS],
+        "path response",
+        "passport ssn nationalid identity taxid driverlicence driverlicense biometric",
+        sensitive=True,
+    ),
+    _rule([Trait.LIVE_DATA], "path", "me my self profile message chat inbox"),
+    _rule(
+        [Trait.ACCOUNT],
+        "path request",
+        "login signin signup register registration auth oauth token otp password passwd session "
+        "credential mfa refreshtoken account",
+    ),
+    _rule(
+        [Trait.PAYMENT],
+        _EVERYWHERE,
+        "pay payment card creditcard debitcard checkout iban cvv cvc billing bankaccount",
+        sensitive=True,
+    ),
+    _rule(
+        [Trait.STORED_VALUE],
+        _EVERYWHERE,
+        "wallet point voucher coupon giftcard gift loyalty balance topup payout withdraw "
+        "withdrawal transfer cashback",
+    ),
+    _rule(
+        [Trait.INVENTORY],
+        _EVERYWHERE,
+        "slot booking reservation stock seat ticket appointment inventory raffle",
+    ),
+    _rule([Trait.INTERNAL_NETWORK], "path request", "webhook callback url uri"),
+    _rule([Trait.THIRD_PARTY_KEY], "path response", "apikey geocode geocoding translate sms llm"),
+    _rule([Trait.AVAILABILITY], "path", "graphql search export report upload batch bulk"),
+    _rule([Trait.APP_LOGIC], "path", "entitlement premium paywall subscription featureflag"),
+    _rule([Trait.FRAUD_RULE], "path request", "referral bonus vote checkin promo leaderboard"),
+)
+"""What speaks for what; all words in the singular."""
+
+_NEUTRAL: Final = frozenset({"redirecturl", "redirecturi", "ipaddress", "cardid", "idcard"})
+"""Pairs that would otherwise be taken for the words in them."""
+
+_PAIRS: Final = frozenset().union(*(rule.words for rule in RULES)) | _NEUTRAL
+
+TRAIT_WORDS: Final[Mapping[Trait, frozenset[str]]] = MappingProxyType(
+    {trait: frozenset().union(*(r.words for r in RULES if trait in r.traits)) for trait in Trait}
+)
+"""All words that speak for a trait, wherever they stand."""

@@ -1,0 +1,361 @@
+"""Judge observations: which protection stands how, where, and for which asset that may be relied on.
+
+Two things keep this honest.  What counts needs all of it: an observer who vouches, a key of the
+protection, the right world, build and policy, and a proof that isn't too old.  What only takes trust away needs
+nothing of the kind: an unsigned ``broken`` is believed, since nobody gains by it but the defender.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import IntEnum
+from typing import Final
+
+from watchword.observations import MAX_REVIEW, Claim, Observation, Review, State, Vouched
+from watchword.plan.interface import Asset, Catalogue, Component, Protection
+from watchword.plan.outcome import Evidence, Standing
+from watchword.vocabulary import Environment
+
+CLOCK_LEEWAY: Final = timedelta(minutes=5)
+"""How far an observer's clock may run ahead of ours."""
+
+_NEGATIVE: Final = frozenset({State.ABSENT, State.BROKEN})
+_PLACES: Final = {Component.APP: "app:", Component.CHANNEL: "api:", Component.BACKEND: "api:"}
+
+_OF_A_PACKAGE: Final = ("scan:static.", "scan:dynamic.", "scan:sbom.")
+"""What a key begins with that is looked at in a built app."""
+
+_RANK: Final = {
+    State.BROKEN: 5,
+    State.ABSENT: 4,
+    State.PROVEN: 3,
+    State.REVIEWED: 2,
+    State.STALE: 1,
+    State.CLAIMED: 0,
+}
+"""Which key of a target decides: bad news first, then what counts, then the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Hold what observations are judged against.
+
+    :param now: aware, in UTC.
+    :param max_age: longest that a proof counts; a review counts until it expires.
+    :param environment: that the plan is made for.
+    :param builds: SHA-256 in hex of the current build, by name of the app; an app that isn't there isn't bound to one.
+    :param generations: SHA-256 in hex of the policy in force, by name of the API; may lack one.
+    """
+
+    now: datetime
+    max_age: timedelta
+    environment: Environment
+    builds: Mapping[str, str]
+    generations: Mapping[str, str]
+
+
+class _Bearing(IntEnum):
+    """Order statements by what they bear on; the lower one is asked first.
+
+    ``present``: what runs now.  ``past``: another build or policy.  ``none``: nothing that a plan may rely on.
+    """
+
+    PRESENT = 0
+    PAST = 1
+    NONE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Hold one statement with the state that it has earned, and why."""
+
+    observation: Observation
+    state: State
+    bearing: _Bearing
+    why: str
+
+    @property
+    def at(self) -> datetime:
+        return self.observation.at
+
+    @property
+    def order(self) -> tuple[datetime, int, str, str, str]:
+        """Return what the newest is chosen by: of one instant the worse, then any fixed order."""
+        seen = self.observation
+        return (seen.at, _RANK[self.state], seen.key, seen.source, self.why)
+
+
+def judge(
+    vouched: Sequence[Vouched],
+    claims: Sequence[Claim],
+    catalogue: Catalogue,
+    assets: Mapping[str, Asset],
+    circumstances: Circumstances,
+) -> Evidence:
+    """Return every protection's standing at each target, and what is proven for which asset.
+
+    Per key of a target the newest statement on what runs now stands; of one instant the worse.
+    What can't count (a claim, a run of the lab in a plan for production) never takes the place of what can.
+    Over the keys of a target: ``broken``, ``absent``, what counts, ``stale``, ``claimed``, in this order.
+    The order of the input changes nothing.
+
+    Statements on protections that the catalogue hasn't got are left out.
+    """
+    by_key: dict[tuple[str, str, str], list[_Judged]] = defaultdict(list)
+    for judged in (
+        *(
+            _judge(each.observation, each.observer, "", catalogue, circumstances)
+            for each in vouched
+        ),
+        *(_judge(each.observation, None, each.why, catalogue, circumstances) for each in claims),
+    ):
+        if judged is not None:
+            seen = judged.observation
+            by_key[seen.protection, seen.target, seen.key].append(judged)
+    by_target: dict[tuple[str, str], list[_Judged]] = defaultdict(list)
+    for (protection, target, _), statements in by_key.items():
+        by_target[protection, target].append(_standing_one(statements))
+    standings: dict[str, list[Standing]] = defaultdict(list)
+    for (protection, _), candidates in sorted(by_target.items()):
+        decides = max(candidates, key=lambda each: (_RANK[each.state], *each.order))
+        standings[protection].append(_standing(decides, circumstances.now))
+    frozen = {protection: tuple(each) for protection, each in standings.items()}
+    proven = _proven(frozen, catalogue, assets)
+    everywhere = frozenset.intersection(*proven.values()) if proven else frozenset()
+    return Evidence(standings=frozen, proven=proven, everywhere=everywhere)
+
+
+def claims_of(evidence: Evidence, catalogue: Catalogue) -> tuple[Standing, ...]:
+    """Return what is claimed and nobody proves, in the order of the catalogue: to be verified."""
+    return tuple(
+        standing
+        for protection in catalogue.protections
+        for standing in evidence.standings.get(protection, ())
+        if standing.state is State.CLAIMED
+    )
+
+
+def _judge(
+    seen: Observation,
+    observer: str | None,
+    unvouched: str,
+    catalogue: Catalogue,
+    circumstances: Circumstances,
+) -> _Judged | None:
+    """Say what one statement is worth, None where it speaks of an unknown protection.
+
+    :param observer: who vouches for it, None where nobody does; then ``unvouched`` says why.
+    """
+    protection = catalogue.protections.get(seen.protection)
+    if protection is None:
+        return None
+    beside = _beside_the_point(seen, protection, circumstances)
+    if beside:
+        return _Judged(seen, State.CLAIMED, _Bearing.NONE, beside)
+    elsewhen = _of_another_time(seen, circumstances)
+    if seen.state in _NEGATIVE:
+        bearing = _Bearing.PAST if elsewhen and _names_what_it_saw(seen) else _Bearing.PRESENT
+        return _Judged(seen, seen.state, bearing, _bad_news(seen, observer))
+    return _judge_good_news(seen, observer, unvouched, protection, elsewhen, circumstances)
+
+
+def _judge_good_news(
+    seen: Observation,
+    observer: str | None,
+    unvouched: str,
+    protection: Protection,
+    elsewhen: str,
+    circumstances: Circumstances,
+) -> _Judged:
+    """Say what a statement is worth that would close something; all must be right for it to count."""
+    if observer is None:
+        why = f"Nobody vouches for it: {unvouched or 'it is unsigned'}."
+        return _Judged(seen, State.CLAIMED, _Bearing.NONE, why)
+    if not seen.state.counts:
+        why = f"{observer} says so without having seen it work."
+        return _Judged(seen, State.CLAIMED, _Bearing.NONE, why)
+    fault = _fault_of_review(seen, protection) if seen.state is State.REVIEWED else ""
+    if fault:
+        return _Judged(seen, State.CLAIMED, _Bearing.NONE, fault)
+    if elsewhen:
+        return _Judged(seen, State.STALE, _Bearing.PAST, elsewhen)
+    over = _over(seen, circumstances)
+    if over:
+        return _Judged(seen, State.STALE, _Bearing.PRESENT, over)
+    return _Judged(seen, seen.state, _Bearing.PRESENT, _good_news(seen, observer))
+
+
+def _beside_the_point(
+    seen: Observation, protection: Protection, circumstances: Circumstances
+) -> str:
+    """Say why a statement, good or bad, says nothing about what is planned for; empty where it does."""
+    if seen.key not in protection.evidence:
+        return f"{seen.key} says nothing about {protection.id}."
+    if seen.at > circumstances.now + CLOCK_LEEWAY:
+        return "It is dated in the future."
+    if circumstances.environment is Environment.PROD:
+        if seen.environment is not Environment.PROD:
+            return f"It was seen as {seen.state} in the lab, which says nothing of production."
+        if seen.loopback:
+            return (
+                f"It was seen as {seen.state} over loopback, which says nothing of what "
+                "clients of production meet."
+            )
+    return ""
+
+
+def _of_another_time(seen: Observation, circumstances: Circumstances) -> str:
+    """Say of which other build or policy a statement is; empty where it is of the current one."""
+    kind, _, name = seen.target.partition(":")
+    if kind == "app" and name in circumstances.builds and seen.build != circumstances.builds[name]:
+        return _other(seen.build, "build")
+    current = circumstances.generations.get(name)
+    if kind == "api" and current is not None and seen.generation != current:
+        return _other(seen.generation, "policy")
+    return ""
+
+
+def _other(got: str | None, what: str) -> str:
+    if got is None:
+        return f"It doesn't say of which {what} it is."
+    return f"It is of {what} {got[:8]}, which isn't the current one."
+
+
+def _names_what_it_saw(seen: Observation) -> bool:
+    """Tell whether bad news names a build or policy: what names none may be of the current one."""
+    return (seen.build if seen.target.startswith("app:") else seen.generation) is not None
+
+
+def _fault_of_review(seen: Observation, protection: Protection) -> str:
+    """Say why a review can't count, whenever it is asked; empty where it can."""
+    review = seen.review
+    if not protection.reviewable:
+        return "It is something that a machine can see, so a review doesn't count."
+    if review is None:
+        return "It says reviewed, but not by whom."
+    if same_person(review.reviewer, review.author):
+        return f"{review.reviewer} reviewed their own work."
+    if review.expires - seen.at > MAX_REVIEW:
+        return f"Its review is to count for more than {MAX_REVIEW.days} days."
+    return ""
+
+
+def same_person(one: str, other: str) -> bool:
+    """Tell whether two names are one, whatever their case and spaces."""
+    return "".join(one.split()).casefold() == "".join(other.split()).casefold()
+
+
+def _over(seen: Observation, circumstances: Circumstances) -> str:
+    """Say why what counted once doesn't any more; empty where it still does."""
+    if seen.state is State.REVIEWED:
+        review: Review | None = seen.review
+        assert review is not None  # _fault_of_review saw to it.
+        over = circumstances.now >= review.expires
+        return f"The review expired on {review.expires:%Y-%m-%d}." if over else ""
+    age = circumstances.now - seen.at
+    if age > circumstances.max_age:
+        return f"It was seen {_days(age)} ago; a proof counts for {_days(circumstances.max_age)}."
+    return ""
+
+
+def _days(span: timedelta) -> str:
+    hours = max(0, int(span.total_seconds())) // 3600
+    return f"{hours} h" if hours < 48 else f"{hours // 24} days"
+
+
+def _good_news(seen: Observation, observer: str) -> str:
+    if seen.review is not None and seen.state is State.REVIEWED:
+        until = f"{seen.review.expires:%Y-%m-%d}"
+        return f"{seen.review.reviewer} reviewed it, {observer} vouches for that until {until}."
+    return f"{observer} saw it work."
+
+
+def _bad_news(seen: Observation, observer: str | None) -> str:
+    who = observer or "Somebody"
+    found = "isn't there" if seen.state is State.ABSENT else "has no effect"
+    return f"{who} saw that it {found}."
+
+
+def _standing_one(statements: Iterable[_Judged]) -> _Judged:
+    """Choose the statement that stands for one key of a target."""
+    bearing = min(each.bearing for each in statements)
+    candidates = [each for each in statements if each.bearing is bearing]
+    bad = max(
+        (each for each in candidates if each.state in _NEGATIVE),
+        key=lambda each: each.order,
+        default=None,
+    )
+    later = [
+        each
+        for each in candidates
+        if each.state not in _NEGATIVE and (bad is None or each.at > bad.at)
+    ]
+    if not later:
+        assert bad is not None  # What isn't later than bad news is beside some.
+        return bad
+    # A review that expired takes nothing from an older proof that still holds.
+    return max(later, key=lambda each: (each.state.counts, *each.order))
+
+
+def _standing(judged: _Judged, now: datetime) -> Standing:
+    seen = judged.observation
+    return Standing(
+        protection=seen.protection,
+        state=judged.state,
+        target=seen.target,
+        key=seen.key,
+        at=seen.at,
+        age=max(0, int((now - seen.at).total_seconds())),
+        source=seen.source,
+        why=judged.why,
+    )
+
+
+def _proven(
+    standings: Mapping[str, Sequence[Standing]],
+    catalogue: Catalogue,
+    assets: Mapping[str, Asset],
+) -> dict[str, frozenset[str]]:
+    """Return by asset what may be relied on there."""
+    found = [
+        _Spread(
+            protection=catalogue.protections[protection],
+            counts=frozenset(each.target for each in some if each.state.counts),
+            bad=frozenset(each.target for each in some if each.state in _NEGATIVE),
+        )
+        for protection, some in standings.items()
+    ]
+    by_places: dict[frozenset[str], frozenset[str]] = {}
+    for asset in assets.values():
+        if asset.places not in by_places:
+            by_places[asset.places] = frozenset(
+                each.protection.id for each in found if each.covers(asset.places)
+            )
+    return {name: by_places[asset.places] for name, asset in assets.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """Hold at which targets a protection counts, and at which it is bad."""
+
+    protection: Protection
+    counts: frozenset[str]
+    bad: frozenset[str]
+
+    def covers(self, places: frozenset[str]) -> bool:
+        """Tell whether it may be relied on for what lives at these places.
+
+        It must count at all that its component acts at, and be bad at none of them all.  What a scan of the package
+        shows of the channel or the backend (pinning, a key that is gone) is seen at the apps:
+        counting at all of those does as well.  Where no place is named, any target does if none is bad.
+        """
+        own = _PLACES[self.protection.component]
+        concerned = frozenset(place for place in places if place.startswith(own))
+        if not concerned:
+            return bool(self.counts) and not self.bad
+        if self.bad & places:
+            return False
+        apps = frozenset(place for place in places if place.startswith("app:"))
+        in_package = any(key.startswith(_OF_A_PACKAGE) for key in self.protection.evidence)
+        return concerned <= self.counts or (in_package and bool(apps) and apps <= self.counts)

@@ -1,0 +1,217 @@
+"""Build the model: the paths that are derived, less what the user strikes, with what he adds and pins."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from watchword.plan.derivation import Derivation, unmet
+from watchword.plan.interface import (
+    Asset,
+    AttackPath,
+    Catalogue,
+    Model,
+    ModelFault,
+    Scenarios,
+    Stage,
+    Strike,
+    Struck,
+)
+
+MAX_PATHS: Final = 20_000
+"""Most paths of a model; beyond it the assets of the least impact are left out, and said to be."""
+
+MAX_STEPS: Final = 20
+"""Most steps of one path."""
+
+_NO_PATH: Final = (
+    "traits and lives_in that some technique reaches, or a path of yours under scenarios.add"
+)
+
+
+def build_model(
+    catalogue: Catalogue, assets: Mapping[str, Asset], scenarios: Scenarios
+) -> tuple[Model | None, list[ModelFault]]:
+    """Build the model, or say everything that is wrong with it.
+
+    :returns: the model and no fault, or None and at least one.
+    """
+    faults = list(_written_faults(catalogue, assets, scenarios))
+    if not assets:
+        faults.append(ModelFault(("assets",), "no asset", "at least one asset: what may be lost"))
+    if faults:
+        return None, faults
+    derivation = Derivation(catalogue)
+    written = [*scenarios.pin, *scenarios.add]
+    by_id = {path.id: path for path in reversed(written)}
+    own = {path.asset for path in by_id.values()}
+    strikes = _Strikes(scenarios.strike)
+    paths: list[AttackPath] = []
+    struck: list[Struck] = []
+    planned: list[str] = []
+    waiting = sorted(assets.values(), key=lambda asset: (-asset.impact, asset.id))
+    known: dict[tuple[object, object], list[tuple[str, ...]]] = {}
+    for asset in waiting:
+        traits = (asset.traits, asset.lives_in)
+        if scenarios.derive and traits not in known:
+            known[traits] = derivation.paths(asset)
+        found = [AttackPath(asset.id, steps) for steps in known.get(traits, ())]
+        kept, gone = strikes.sift(path for path in found if path.id not in by_id)
+        if len(paths) + len(kept) > MAX_PATHS - len(by_id) and planned:
+            break
+        planned.append(asset.id)
+        paths += kept
+        struck += gone
+        if not (kept or gone or asset.id in own):
+            got = _reached_by_nothing(asset)
+            faults.append(ModelFault(("assets", asset.id), got, _NO_PATH))
+    left_out = waiting[len(planned) :]
+    paths += [path for path in by_id.values() if path.asset in planned]
+    if not left_out:
+        faults += strikes.idle()
+    if faults:
+        return None, faults
+    notes = [
+        *_left_out(waiting, left_out),
+        *_crowded(derivation),
+        *_unreached(planned, paths),
+    ]
+    return (
+        Model(
+            assets={each: assets[each] for each in sorted(planned)},
+            paths=tuple(sorted(paths, key=lambda path: path.id)),
+            struck=tuple(sorted(struck, key=lambda each: each.path.id)),
+            cut=tuple(notes),
+        ),
+        [],
+    )
+
+
+class _Strikes:
+    """Take derived paths out, and remember which strike never did."""
+
+    def __init__(self, strikes: tuple[Strike, ...]) -> None:
+        self._strikes = strikes
+        self._used: set[int] = set()
+
+    def sift(self, paths: Iterable[AttackPath]) -> tuple[list[AttackPath], list[Struck]]:
+        """Return the paths that stay, and those that are struck with the first reason for it."""
+        kept: list[AttackPath] = []
+        gone: list[Struck] = []
+        for path in paths:
+            hits = [i for i, strike in enumerate(self._strikes) if strikes(strike, path)]
+            self._used.update(hits)
+            if hits:
+                gone.append(Struck(path, self._strikes[hits[0]].because))
+            else:
+                kept.append(path)
+        return kept, gone
+
+    def idle(self) -> Iterator[ModelFault]:
+        """Yield a fault for each strike that strikes nothing: most likely it names the wrong thing."""
+        for index in range(len(self._strikes)):
+            if index not in self._used:
+                expected = "a strike that some derived path fits"
+                yield ModelFault(
+                    ("scenarios", "strike", index), "a strike that fits no path", expected
+                )
+
+
+def strikes(strike: Strike, path: AttackPath) -> bool:
+    """Tell whether a strike takes a path out."""
+    return (
+        (strike.asset is None or strike.asset == path.asset)
+        and (strike.technique is None or strike.technique in path.steps)
+        and (strike.steps is None or strike.steps == path.steps)
+    )
+
+
+def _written_faults(
+    catalogue: Catalogue, assets: Mapping[str, Asset], scenarios: Scenarios
+) -> Iterator[ModelFault]:
+    """Yield what is wrong with what the user wrote of paths."""
+    lists = {"add": scenarios.add, "pin": scenarios.pin}
+    for name, paths in lists.items():
+        for index, path in enumerate(paths):
+            where = ("scenarios", name, index)
+            yield from _path_faults(catalogue, assets, path, where)
+            if name == "add" and any(strikes(strike, path) for strike in scenarios.strike):
+                yield ModelFault(where, "a path that is also struck", "one of both; or pin it")
+    for index, strike in enumerate(scenarios.strike):
+        place = ("scenarios", "strike", index)
+        if strike.asset is not None and strike.asset not in assets:
+            yield ModelFault((*place, "asset"), repr(strike.asset), _nearest(strike.asset, assets))
+        named = [("technique", strike.technique)] if strike.technique is not None else []
+        named += [("steps", step) for step in strike.steps or ()]
+        for member, step in named:
+            if step not in catalogue.techniques:
+                expected = _nearest(step, catalogue.techniques)
+                yield ModelFault((*place, member), repr(step), expected)
+
+
+def _path_faults(
+    catalogue: Catalogue,
+    assets: Mapping[str, Asset],
+    path: AttackPath,
+    where: tuple[str | int, ...],
+) -> Iterator[ModelFault]:
+    """Yield what makes a written path impossible."""
+    if path.asset not in assets:
+        yield ModelFault((*where, "asset"), repr(path.asset), _nearest(path.asset, assets))
+    steps = (*where, "steps")
+    if not 0 < len(path.steps) <= MAX_STEPS:
+        yield ModelFault(steps, f"{len(path.steps)} steps", f"1 to {MAX_STEPS} steps")
+        return
+    unknown = [i for i, step in enumerate(path.steps) if step not in catalogue.techniques]
+    for index in unknown:
+        step = path.steps[index]
+        yield ModelFault((*steps, index), repr(step), _nearest(step, catalogue.techniques))
+    if unknown:
+        return
+    if len(set(path.steps)) < len(path.steps):
+        yield ModelFault(steps, "a step that stands twice", "each step once")
+    stages = [catalogue.techniques[step].stage for step in path.steps]
+    if stages[-1] is not Stage.EXPLOIT:
+        got = f"{path.steps[-1]} at the end, which gathers intelligence"
+        yield ModelFault(steps, got, "a last step that does the damage")
+    elif sorted(stages, key=lambda stage: stage is Stage.EXPLOIT) != stages:
+        expected = "every step that gathers intelligence before the first that exploits it"
+        yield ModelFault(steps, "an order that can't be", expected)
+    for index, lacking in unmet(catalogue, path.steps, path.assumes):
+        needs = " and ".join(sorted(lacking))
+        got = f"{path.steps[index]}, which needs {needs}, and no step before it gives that"
+        expected = "an earlier step that gives it, or `assumes` with what the attacker has"
+        yield ModelFault((*steps, index), got, expected)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """Say which names are known, the nearest first."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    return f"{near[0]}? Known: {listed}" if near else f"one of {listed}"
+
+
+def _reached_by_nothing(asset: Asset) -> str:
+    traits = ", ".join(sorted(asset.traits)) or "no traits"
+    lives = ", ".join(sorted(asset.lives_in)) or "nowhere"
+    return f"an asset that nobody reaches ({traits}; lives in {lives})"
+
+
+def _left_out(waiting: list[Asset], left_out: list[Asset]) -> Iterator[str]:
+    if left_out:
+        yield (
+            f"{len(left_out)} of {len(waiting)} assets aren't planned for, of impact "
+            f"{left_out[0].impact} and below: the model would hold more than {MAX_PATHS} paths"
+        )
+
+
+def _crowded(derivation: Derivation) -> Iterator[str]:
+    if derivation.crowded:
+        names = ", ".join(sorted(derivation.crowded))
+        yield f"only some of the ways to {names} were looked at: there are too many"
+
+
+def _unreached(planned: list[str], paths: list[AttackPath]) -> Iterator[str]:
+    reached = {path.asset for path in paths}
+    for each in sorted(set(planned) - reached):
+        yield f"nothing reaches {each} any more: all its paths are struck"

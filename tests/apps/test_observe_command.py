@@ -1,0 +1,258 @@
+"""``watchword observe``: make a key, record, list, export."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from watchword.adapters.observations import ObservationsFile, read_observer_key
+from watchword.apps.cli.main import cli
+from watchword.apps.observations import from_json, sign, unsigned
+from watchword.observations import Observation, State
+
+PAGE = (Path(__file__).parents[2] / "docs" / "observations.md").read_text(encoding="utf-8")
+SHIELD = ("PR-B01", "--target", "api:clinic", "--key", "live:shield.enforced_ratio")
+REVIEW = ("PR-B07", "--target", "api:clinic", "--key", "scan:api.bola_test", "--source", "review")
+PLAN = """\
+version: 1
+environment: prod
+apis:
+  clinic: {upstream: "http://127.0.0.1:9000", audience: clinic, routes: []}
+plan:
+  observers:
+    ci: {key: ci.jwk}
+  builds: {}
+  assets:
+    records:
+      {kind: data, impact: 5, because: all of it would be out, routes: [{api: clinic, path: /v1/**}]}
+"""
+
+
+class Deployment:
+    """Run ``watchword observe`` in a directory with a plan and an observer's key."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make the key and write the plan."""
+        self.directory = directory
+        self.config = directory / "watchword.yaml"
+        self.config.write_text(PLAN, encoding="utf-8")
+        self.file = directory / ".watchword" / "observations.jsonl"
+        self.key = directory / "ci.pem"
+        made = self.run("keygen", "-o", self.key)
+        assert made.exit_code == 0
+
+    def run(self, *arguments: str | Path) -> Result:
+        """Run one subcommand."""
+        return CliRunner().invoke(cli, ["-c", str(self.config), "observe", *map(str, arguments)])
+
+    def recorded(self, *arguments: str | Path) -> dict[str, Any]:
+        """Record, and return what it printed as JSON."""
+        done = self.run("record", *arguments, "--json")
+        assert done.exit_code == 0, done.output
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return the rows of ``list --json``."""
+        return [json.loads(line) for line in self.run("list", "--json").stdout.splitlines()]
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    """Set up a directory with a plan."""
+    return Deployment(tmp_path)
+
+
+def test_a_signed_proof_counts_and_an_unsigned_one_is_a_claim(deployment: Deployment) -> None:
+    """The same statement, with and without a signature; the claim comes with a warning."""
+    claim = deployment.run("record", *SHIELD, "--source", "me")
+    assert claim.exit_code == 0
+    assert "recorded as a claim" in claim.stderr
+    proof = deployment.run("record", *SHIELD, "--source", "drill 1", "--sign", deployment.key)
+    assert proof.exit_code == 0
+    assert proof.stderr == ""
+    rows = deployment.listed()
+    assert [(each["verified"], each["stands"], each["decides"]) for each in rows] == [
+        (True, "proven", True),
+        (False, "claimed", False),
+    ]
+    assert rows[0]["observer"] == "ci"
+    assert len(rows[0]["generation"]) == 64
+
+
+def test_an_edit_of_the_policy_makes_a_proof_stale(deployment: Deployment) -> None:
+    """A proof is bound to what the file said of the API when it was recorded."""
+    assert deployment.recorded(*SHIELD, "--source", "x", "--sign", deployment.key)["stands"] == (
+        "proven"
+    )
+    deployment.config.write_text(PLAN.replace("routes: []}", "routes: [1]}"), encoding="utf-8")
+    assert [each["stands"] for each in deployment.listed()] == ["stale"]
+
+
+def test_a_key_that_no_observer_has_makes_a_claim(deployment: Deployment) -> None:
+    """It is recorded, with a warning that says what is missing."""
+    other = deployment.directory / "other.pem"
+    deployment.run("keygen", "-o", other)
+    done = deployment.run("record", *SHIELD, "--source", "x", "--sign", other)
+    assert done.exit_code == 0
+    assert "plan.observers" in done.stderr
+    assert [each["stands"] for each in deployment.listed()] == ["claimed"]
+
+
+def test_bad_news_needs_no_signature(deployment: Deployment) -> None:
+    """An unsigned `broken` re-opens what was proven before."""
+    deployment.recorded(*SHIELD, "--source", "x", "--sign", deployment.key)
+    assert deployment.recorded(*SHIELD, "--source", "x", "--state", "broken")["stands"] == "broken"
+    decides = [each for each in deployment.listed() if each["decides"]]
+    assert [each["state"] for each in decides] == ["broken"]
+
+
+def test_a_run_over_loopback_or_of_the_lab_proves_no_production(deployment: Deployment) -> None:
+    """Both are recorded, and both are claims in a plan for production."""
+    for option in (["--loopback"], ["--environment", "lab"]):
+        arguments = [*SHIELD, "--source", "x", "--sign", str(deployment.key), *option]
+        assert deployment.recorded(*arguments)["stands"] == "claimed"
+
+
+def test_a_review_counts_with_all_that_it_needs(deployment: Deployment) -> None:
+    """Reviewer, author, a hashed artifact and an expiry; each one missing is refused."""
+    artifact = deployment.directory / "orders.py"
+    artifact.write_bytes(b"abc")
+    whole = {"--reviewer": "Ada", "--author": "Bob", "--artifact": str(artifact)}
+    signed = [*REVIEW, "--state", "reviewed", "--sign", str(deployment.key)]
+    options = [word for pair in whole.items() for word in pair]
+    told = deployment.recorded(*signed, *options, "--expires", "180d")
+    assert told["stands"] == "reviewed"
+    assert told["review"]["artifact"].startswith("ba7816bf8f01cfea414140de5dae2223")
+    for missing in whole:
+        rest = [word for name, value in whole.items() if name != missing for word in (name, value)]
+        refused = deployment.run("record", *signed, *rest)
+        assert refused.exit_code == 2
+        assert missing in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([*SHIELD, "--state", "stale"], "--state"),
+        (["PR-B1", *SHIELD[1:]], "PR-B1"),
+        (["PR-B0l", *SHIELD[1:]], "PROTECTION"),
+        ([*SHIELD[:3], "--key", "live:shield.enforced_ration"], "live:shield.enforced_ratio"),
+        ([*SHIELD[:3], "--key", "scan:static.pinning"], "--key"),
+        (["PR-B01", "--target", "api:clinik", *SHIELD[3:]], "api:clinic"),
+        (["PR-B01", "--target", "clinic", *SHIELD[3:]], "--target"),
+        ([*SHIELD, "--reviewer", "Ada"], "--reviewer"),
+        ([*SHIELD, "--build", "no-such-file"], "--build"),
+        ([*SHIELD, "--detail", "two\nlines"], "--detail"),
+        ([*SHIELD, "--state", "reviewed"], "--state"),
+        ([*REVIEW, "--state", "reviewed", "--expires", "181d"], "--expires"),
+        ([*REVIEW, "--state", "reviewed", "--expires", "long"], "--expires"),
+        ([*REVIEW, "--state", "reviewed", "--author", " a DA"], "--reviewer"),
+    ],
+)
+def test_what_could_never_count_is_refused(
+    deployment: Deployment, arguments: list[str], named: str
+) -> None:
+    """The option is named, with what would do; nothing is recorded."""
+    if "reviewed" in arguments and "PR-B07" in arguments:
+        arguments = [*arguments, "--reviewer", "Ada", "--artifact", str(deployment.config)]
+        arguments += [] if "--author" in arguments else ["--author", "Bob"]
+    done = deployment.run("record", *arguments, "--source", "x")
+    assert done.exit_code == 2
+    assert named in done.stderr
+    assert not deployment.file.exists()
+
+
+def test_a_list_is_newest_first_and_says_why(deployment: Deployment) -> None:
+    """An old proof is stale, and unknown protections are named as such; nothing else is hidden."""
+    told = deployment.recorded(*SHIELD, "--source", "x", "--sign", deployment.key)
+    seen = observation_of(told)
+    old = replace(seen, at=seen.at - timedelta(days=40))
+    unknown = replace(seen, protection="PR-Z99", at=seen.at + timedelta(minutes=1))
+    store = ObservationsFile(deployment.file)
+    store.append(sign(old, read_observer_key(deployment.key)))
+    store.append(unsigned(unknown))
+    rows = deployment.listed()
+    assert [each["stands"] for each in rows] == [None, "proven", "stale"]
+    assert [each["protection"] for each in rows] == ["PR-Z99", "PR-B01", "PR-B01"]
+    table = deployment.run("list")
+    assert table.exit_code == 0
+    assert all(each["why"] in table.stdout for each in rows)
+    narrowed = deployment.run("list", "--protection", "PR-B01").stdout
+    assert "PR-Z99" not in narrowed
+
+
+def test_export_holds_all_and_what_cannot_be_read(deployment: Deployment) -> None:
+    """Lines that can't be read stand in it by number, and the exit code says that there are some."""
+    assert deployment.run("export").exit_code == 0
+    deployment.recorded(*SHIELD, "--source", "x", "--sign", deployment.key)
+    with deployment.file.open("ab") as file:
+        file.write(b'{"no": "observation"}\n')
+    deployment.recorded(*SHIELD, "--source", "x", "--state", "absent")
+    done = deployment.run("export", "--json")
+    assert done.exit_code == 1
+    document = json.loads(done.stdout)
+    assert {each["state"] for each in document["observations"]} == {State.PROVEN, State.ABSENT}
+    assert [each["line"] for each in document["unreadable"]] == [2]
+    listed = deployment.run("list")
+    assert listed.exit_code == 1
+    assert f"{deployment.file}:2:" in listed.stderr
+
+
+def test_keys_are_never_overwritten(deployment: Deployment) -> None:
+    """A second keygen leaves both files as they were, whichever of them is there."""
+    before = deployment.key.read_bytes()
+    assert deployment.run("keygen", "-o", deployment.key).exit_code == 2
+    assert deployment.key.read_bytes() == before
+    again = deployment.run("keygen", "-o", deployment.key, "--public", deployment.key)
+    assert again.exit_code == 2
+    told = deployment.run("keygen", "-o", deployment.directory / "b.pem", "--json")
+    assert "d" not in json.loads(told.stdout)["jwk"]
+
+
+def test_no_private_key_reaches_the_terminal_or_the_file(deployment: Deployment) -> None:
+    """What is printed and recorded holds nothing of the PEM."""
+    done = deployment.run("record", *SHIELD, "--source", "x", "--sign", deployment.key)
+    secret = deployment.key.read_text().splitlines()[1]
+    assert secret not in done.output + deployment.file.read_text()
+
+
+def test_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
+    """The commands of docs/observations.md, one after the other, in a fresh directory."""
+    blocks = re.findall(r"```(sh|yaml)\n(.*?)```", PAGE, re.DOTALL)
+    assert [kind for kind, _ in blocks].count("yaml") == 1
+    script = ["set -eu", f'export PATH="{Path(sys.executable).parent}:$PATH"']
+    for kind, block in blocks:
+        if kind == "yaml":
+            (tmp_path / "watchword.yaml").write_text(block, encoding="utf-8")
+            script.append('OBSERVER_KEY="$(cat ci.pem)"')
+        else:
+            script.append(block)
+    attempt = tmp_path / "try-to-read-other-orders"
+    attempt.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    attempt.chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", "\n".join(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    exported = json.loads((tmp_path / "observations.json").read_text())
+    stands = [each["stands"] for each in exported["observations"]]
+    assert stands == ["proven", "reviewed", "proven"]
+
+
+def observation_of(told: dict[str, Any]) -> Observation:
+    """Return the observation in what ``record --json`` printed."""
+    beside = {"verified", "observer", "stands", "why"}
+    return from_json({name: value for name, value in told.items() if name not in beside})

@@ -1,0 +1,154 @@
+"""Hold the shipped entries to what a catalogue must say, and to the source that they come from."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from watchword.plan.catalogue.reading import load_catalogue, shipped
+from watchword.plan.catalogue.references import names_used
+from watchword.plan.interface import (
+    CLIENT_STRENGTH,
+    CUT_THRESHOLD,
+    Component,
+    Effort,
+    EnforcedAt,
+    Protection,
+    Stage,
+    Technique,
+    Trait,
+)
+
+CATALOGUE = load_catalogue()
+TECHNIQUES = CATALOGUE.techniques
+PROTECTIONS = CATALOGUE.protections
+SOURCE = Path(__file__).parents[4] / "shared" / "catalogue" / "catalogue.json"
+PREFIXES = {Component.APP: "A", Component.CHANNEL: "C", Component.BACKEND: "B"}
+
+
+def test_there_are_enough_of_both() -> None:
+    """At least 50 techniques and 43 protections, over all three parts."""
+    assert len(TECHNIQUES) >= 50
+    assert len(PROTECTIONS) >= 43
+    for entries in (TECHNIQUES, PROTECTIONS):
+        assert {entry.component for entry in entries.values()} == set(Component)
+        assert list(entries) == sorted(entries)
+        assert all(key == entry.id for key, entry in entries.items())
+
+
+def test_each_technique_stands_under_the_letter_of_its_part() -> None:
+    """MT-A is the app, MT-C the channel, MT-B the backend."""
+    for technique in TECHNIQUES.values():
+        assert technique.id[3] == PREFIXES[technique.component], technique.id
+
+
+@pytest.mark.parametrize("key", TECHNIQUES)
+def test_each_technique_is_answered(key: str) -> None:
+    """Some protection acts on it, be it that it only slows it."""
+    assert any(key in protection.cuts for protection in PROTECTIONS.values())
+
+
+def test_two_techniques_alone_are_cut_by_nothing() -> None:
+    """Decompiling and accessibility malware: paths through the latter can't be closed, and a plan says so."""
+    cut = {
+        key
+        for protection in PROTECTIONS.values()
+        for key, strength in protection.cuts.items()
+        if strength >= CUT_THRESHOLD
+    }
+    assert TECHNIQUES.keys() - cut == {"MT-A01", "MT-A15"}
+
+
+@pytest.mark.parametrize("key", PROTECTIONS)
+def test_each_protection_says_what_it_does_not_stop_and_what_proves_it(key: str) -> None:
+    """One to three whole sentences, and at least one key; it cuts something."""
+    protection = PROTECTIONS[key]
+    assert 1 <= len(protection.does_not) <= 3
+    assert all(re.fullmatch(r"[A-Z].{20,}\.", text) for text in protection.does_not)
+    assert protection.evidence
+    assert protection.cuts
+
+
+def test_every_text_is_ours_alone() -> None:
+    """Names and descriptions are whole, and no two entries say the same."""
+    entries: list[Technique | Protection] = [*TECHNIQUES.values(), *PROTECTIONS.values()]
+    assert all(entry.about.endswith(".") for entry in entries)
+    assert len({entry.name for entry in entries}) == len(entries)
+    assert len({entry.about for entry in entries}) == len(entries)
+
+
+def test_every_trait_and_every_need_is_served() -> None:
+    """Each kind of asset can be harmed, and whatever a technique needs some technique gives."""
+    harmed = {trait for technique in TECHNIQUES.values() for trait in technique.harms}
+    assert harmed == set(Trait)
+    given = {what for technique in TECHNIQUES.values() for what in technique.gives}
+    assert all(technique.needs <= given for technique in TECHNIQUES.values())
+    for technique in TECHNIQUES.values():
+        assert bool(technique.harms) == (technique.stage is Stage.EXPLOIT)
+
+
+def test_what_no_machine_sees_can_be_reviewed() -> None:
+    """Authorisation by design, caps and practice count by a person's review too."""
+    reviewable = {key for key, protection in PROTECTIONS.items() if protection.reviewable}
+    assert reviewable == {"PR-B07", "PR-B08", "PR-B19", "PR-B22", "PR-B24", "PR-B25"}
+
+
+def test_names_elsewhere_hold_no_number_of_maswe() -> None:
+    """MASWE is named by alias: its numbers have changed."""
+    aliases = names_used(CATALOGUE)["maswe"]
+    assert len(aliases) > 30
+    assert not any(re.search(r"[0-9]{4}", alias) for alias in aliases)
+
+
+def test_six_client_checks_are_lowered_and_nothing_else() -> None:
+    """ADR 0016 lists them; the files state 3, and what is loaded says 2."""
+    lowered = {key: p.clamped for key, p in PROTECTIONS.items() if p.clamped}
+    assert lowered == {
+        "PR-A08": ("MT-A10",),
+        "PR-A09": ("MT-A13",),
+        "PR-A10": ("MT-A16",),
+        "PR-A11": ("MT-A19",),
+        "PR-C02": ("MT-C03",),
+        "PR-C03": ("MT-C03",),
+    }
+    written = shipped()["protections"]
+    for key, protection in PROTECTIONS.items():
+        for technique, stated in written[key]["cuts"].items():
+            is_client = protection.enforced_at is EnforcedAt.CLIENT
+            expected = min(stated, CLIENT_STRENGTH) if is_client else stated
+            assert protection.cuts[technique] == expected
+
+
+def test_loading_takes_forty_milliseconds_at_most() -> None:
+    """The plan of the shipped example has 300 ms in all; this is the part of the catalogue."""
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        load_catalogue.__wrapped__()
+        times.append(time.process_time() - start)
+    assert min(times) <= 0.040
+
+
+@pytest.mark.skipif(not SOURCE.exists(), reason="the source of the estimates isn't here")
+def test_estimates_are_those_of_the_source() -> None:
+    """Replays hang on strengths, efforts, stages, needs and gives."""
+    source: dict[str, list[dict[str, Any]]] = json.loads(SOURCE.read_text(encoding="utf-8"))
+    assert {entry["id"] for entry in source["techniques"]} == set(TECHNIQUES)
+    assert {entry["id"] for entry in source["protections"]} == set(PROTECTIONS)
+    for entry in source["techniques"]:
+        technique = TECHNIQUES[entry["id"]]
+        assert (technique.component, technique.stage) == (entry["component"], entry["stage"])
+        assert technique.needs == set(entry["needs"])
+        assert technique.gives == set(entry["gives"])
+    for entry in source["protections"]:
+        protection = PROTECTIONS[entry["id"]]
+        stated = {**protection.cuts, **dict.fromkeys(protection.clamped, 3)}
+        assert stated == {cut["technique"]: cut["strength"] for cut in entry["cuts"]}
+        assert protection.effort == Effort[entry["effort"]]
+        assert list(protection.depends_on) == entry["depends_on"]
+        assert list(protection.evidence) == entry["evidence"]
+        members = ("component", "enforced_at", "kind")
+        assert all(getattr(protection, member) == entry[member] for member in members)

@@ -1,0 +1,62 @@
+"""Hold docs/catalogue.md to the entries that the package ships."""
+
+import re
+from pathlib import Path
+
+import yaml
+from scripts.catalogue_page import page
+
+from watchword.plan.catalogue.reading import load_catalogue, merge
+from watchword.plan.interface import CUT_THRESHOLD
+
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
+CATALOGUE = load_catalogue()
+
+
+def test_page_is_made_from_what_the_package_ships() -> None:
+    """Run scripts/catalogue_page.py after a change of an entry."""
+    assert page() == TEXT
+
+
+def test_every_entry_has_its_anchor_and_every_link_leads_to_one() -> None:
+    """Reports link to #pr-b01; each id is there once."""
+    anchors = re.findall(r'<a id="([a-z0-9-]+)"></a>', TEXT)
+    entries = [*CATALOGUE.techniques, *CATALOGUE.protections]
+    assert sorted(anchors) == sorted(key.lower() for key in entries)
+    assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= set(anchors)
+
+
+def test_the_example_of_own_entries_is_good() -> None:
+    """Who copies it gets what it says."""
+    block = re.search(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    assert block is not None
+    merged, faults = merge(CATALOGUE, yaml.safe_load(block[1]))
+    assert faults == []
+    assert merged.protections["PR-B07"].effort == 3
+    assert merged.protections["PR-X01"].cuts == {"MT-X01": 2}
+
+
+def test_the_notice_of_attack_stands_there() -> None:
+    """MITRE's terms ask for its copyright line and its licence."""
+    assert "reproduced and distributed with the permission of The MITRE" in TEXT
+    assert "non-exclusive, royalty-free license to use ATT&CK" in TEXT
+
+
+def test_the_decision_on_client_checks_lists_what_it_changes() -> None:
+    """ADR 0016 names each cut that is lowered, and what else cuts the same technique."""
+    decision = (ROOT / "docs" / "adr" / "0016-client-side-strength.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (PR-\w+) .*\| (MT-\w+) .*\| (.*) \|$", decision, re.MULTILINE)
+    lowered = [
+        (protection.id, technique)
+        for protection in CATALOGUE.protections.values()
+        for technique in protection.clamped
+    ]
+    assert [(protection, technique) for protection, technique, _ in rows] == lowered
+    for protection, technique, others in rows:
+        cutting = [
+            key
+            for key, each in CATALOGUE.protections.items()
+            if each.cuts.get(technique, 0) >= CUT_THRESHOLD and key != protection
+        ]
+        assert re.findall(r"PR-\w+", others) == cutting

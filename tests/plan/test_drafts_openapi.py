@@ -1,0 +1,330 @@
+"""Show what is drafted from an API description, and that nothing in one breaks the drafting."""
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from watchword.plan.drafts.interface import (
+    DRAFT_IMPACT,
+    MAX_API_ROUTES,
+    MAX_ASSETS,
+    SENSITIVE_IMPACT,
+    DraftAsset,
+)
+from watchword.plan.drafts.openapi import draft_from_openapi
+from watchword.plan.drafts.paths import base_segments, pattern, pattern_segments, route_order
+from watchword.plan.drafts.schemas import MAX_NODES
+from watchword.plan.drafts.wording import RULES, slug, speaking, words_of
+from watchword.plan.interface import AssetKind, Component, Trait
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda below: (
+        st.lists(below, max_size=4) | st.dictionaries(st.text(max_size=12), below, max_size=4)
+    ),
+    max_leaves=25,
+)
+
+
+def api(paths: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a small document."""
+    return {"openapi": "3.0.3", "info": {"title": "t"}, "paths": paths, **more}
+
+
+def reading(*names: str) -> dict[str, Any]:
+    """Return an operation whose answer has properties of these names."""
+    schema = {"type": "object", "properties": {key: {"type": "string"} for key in names}}
+    return {"responses": {"200": {"content": {"application/json": {"schema": schema}}}}}
+
+
+def asking(*names: str) -> dict[str, Any]:
+    """Return an operation whose request has properties of these names."""
+    schema = {"type": "object", "properties": {key: {"type": "string"} for key in names}}
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}, "responses": {}}
+
+
+def only(document: dict[str, Any]) -> DraftAsset:
+    """Return the one asset that is drafted."""
+    draft, faults = draft_from_openapi(document)
+    assert faults == []
+    (asset,) = draft.assets
+    return asset
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "operation", "traits", "impact"),
+    [
+        ("/v1/people", "get", reading("emailAddress"), {Trait.RECORDS}, DRAFT_IMPACT),
+        (
+            "/people",
+            "get",
+            reading("diagnosis"),
+            {Trait.RECORDS, Trait.LIVE_DATA},
+            SENSITIVE_IMPACT,
+        ),
+        ("/people", "get", reading("passport_number"), {Trait.RECORDS}, SENSITIVE_IMPACT),
+        ("/login", "post", asking("email", "password"), {Trait.ACCOUNT}, DRAFT_IMPACT),
+        ("/orders", "post", asking("cvv"), {Trait.PAYMENT}, SENSITIVE_IMPACT),
+        ("/giftCards", "post", asking(), {Trait.STORED_VALUE}, DRAFT_IMPACT),
+        ("/times", "get", reading("freeSlots"), {Trait.INVENTORY}, DRAFT_IMPACT),
+        ("/hooks", "post", asking("callback_url"), {Trait.INTERNAL_NETWORK}, DRAFT_IMPACT),
+        ("/pictures", "get", reading("url"), {Trait.RECORDS}, DRAFT_IMPACT),
+        ("/search", "post", asking(), {Trait.AVAILABILITY}, DRAFT_IMPACT),
+        ("/config", "get", reading("mapApiKey"), {Trait.THIRD_PARTY_KEY}, DRAFT_IMPACT),
+        ("/things", "get", {}, {Trait.RECORDS}, DRAFT_IMPACT),
+        ("/things", "delete", {}, {Trait.AVAILABILITY}, DRAFT_IMPACT),
+    ],
+)
+def test_words_say_what_an_attacker_is_after(
+    path: str, method: str, operation: dict[str, Any], traits: set[Trait], impact: int
+) -> None:
+    """Each word of the table counts where it says so, and nowhere else."""
+    asset = only(api({path: {method: operation}}))
+    assert asset.traits == traits
+    assert asset.impact == impact
+    assert "TODO" in asset.because
+    assert path in asset.because
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/patients/{id}", "/v1/patients/*"),
+        ("/v1/patients/", "/v1/patients"),
+        ("/report.{format}", "/*"),
+        ("/a b/c", "/*/c"),
+        ("/x?y={z}", "/x"),
+        ("/", "/"),
+        ("/a//b", None),
+        ("/a/../b", None),
+        ("no-slash", None),
+        ("/" + "x" * 200, None),
+    ],
+)
+def test_paths_become_patterns(path: str, expected: str | None) -> None:
+    """Parameters become one segment each; what no gate lets through is left out."""
+    segments = pattern_segments(path)
+    assert (pattern(segments) if segments is not None else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.example/v1", ("v1",)),
+        ("https://api.example", ()),
+        ("/v2/", ("v2",)),
+        ("//host/base", ("base",)),
+        ("https://{tenant}.example/{stage}/v1", ("*", "v1")),
+        (7, ()),
+        ("nonsense", ()),
+    ],
+)
+def test_the_servers_path_stands_in_front(url: object, expected: tuple[str, ...]) -> None:
+    """The path of the server's URL is part of what the gate sees."""
+    assert base_segments(url) == expected
+
+
+def test_operations_are_grouped_by_what_they_are_about() -> None:
+    """Versions and shared first segments say nothing; `me` says it with the next segment."""
+    draft, _ = draft_from_openapi(
+        api(
+            {
+                "/clinic/v1/patients": {"get": {}},
+                "/clinic/v2/patients/{id}": {"get": {}, "delete": {}},
+                "/clinic/v1/me/cards": {"get": {}},
+                "/clinic/v1/slots": {"post": {}},
+            }
+        )
+    )
+    assert {asset.id: asset.routes for asset in draft.assets} == {
+        "patients": ("/clinic/v1/patients", "/clinic/v2/patients/**"),
+        "me-cards": ("/clinic/v1/me/cards",),
+        "slots": ("/clinic/v1/slots",),
+    }
+    assert draft.read == ("5 operations",)
+
+
+def test_a_use_case_is_what_only_writes() -> None:
+    """What is read is data, what is only sent is a use case; the app shows what is read."""
+    assert only(api({"/orders": {"get": {}}})).kind is AssetKind.DATA
+    assert Component.APP in only(api({"/orders": {"get": {}}})).lives_in
+    sent = only(api({"/checkout": {"post": {}}}))
+    assert sent.kind is AssetKind.USE_CASE
+    assert Component.APP not in sent.lives_in
+
+
+def test_a_probe_is_no_asset_unless_it_is_all_there_is() -> None:
+    """Whether the API is up needs no protection; its route is off."""
+    draft, _ = draft_from_openapi(api({"/health": {"get": {}}, "/orders": {"get": {}}}))
+    assert [asset.id for asset in draft.assets] == ["orders"]
+    assert {route.path: route.probe for route in draft.routes} == {
+        "/health": True,
+        "/orders": False,
+    }
+    assert [asset.id for asset in draft_from_openapi(api({"/health": {"get": {}}}))[0].assets] == [
+        "health"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "where"),
+    [
+        ([], ()),
+        ({"paths": {}}, ()),
+        ({"openapi": "2.0", "paths": {}}, ("openapi",)),
+        ({"openapi": "4.0.0", "paths": {}}, ("openapi",)),
+        ({"openapi": {}, "paths": {}}, ("openapi",)),
+        ({"swagger": "1.2", "paths": {}}, ("swagger",)),
+        ({"openapi": "3.0.0"}, ("paths",)),
+        ({"openapi": "3.0.0", "paths": []}, ("paths",)),
+        ({"openapi": "3.0.0", "paths": {"/x": {"parameters": []}}}, ("paths",)),
+    ],
+)
+def test_what_is_no_description_is_a_fault(document: object, where: tuple[str, ...]) -> None:
+    """The fault names the place."""
+    draft, (fault,) = draft_from_openapi(document)
+    assert draft.assets == ()
+    assert fault.where == where
+
+
+@pytest.mark.parametrize("version", ["3.0.0", "3.1.1", "3.2.0", 3.1])
+def test_versions_from_3_0_on_are_read(version: object) -> None:
+    """A version without quotes is a number in YAML, and read all the same."""
+    assert draft_from_openapi({"openapi": version, "paths": {"/a": {"get": {}}}})[1] == []
+    assert draft_from_openapi({"swagger": 2.0, "paths": {"/a": {"get": {}}}})[1] == []
+
+
+def test_references_in_a_circle_end_and_lost_ones_are_told() -> None:
+    """Words are found behind references, however they go round."""
+    document = api(
+        {"/a": {"get": {"responses": {"200": {"$ref": "#/components/responses/R"}}}}},
+        components={
+            "responses": {"R": {"content": {"j": {"schema": {"$ref": "#/components/schemas/A"}}}}},
+            "schemas": {
+                "A": {"properties": {"b": {"$ref": "#/components/schemas/B"}}},
+                "B": {"allOf": [{"$ref": "#/components/schemas/A"}, {"properties": {"iban": {}}}]},
+            },
+        },
+    )
+    assert Trait.PAYMENT in only(document).traits
+    document["components"]["schemas"]["A"] = {"$ref": "#/components/schemas/A"}
+    assert only(document).traits == {Trait.RECORDS}
+    del document["components"]["schemas"]["A"]
+    assert draft_from_openapi(document)[0].left_out != ()
+
+
+def test_a_chain_of_references_doesnt_exhaust_the_stack() -> None:
+    """Ten thousand schemas that refer to the next one are read as far as the limit."""
+    schemas = {f"S{i}": {"properties": {"x": {"$ref": f"#/s/S{i + 1}"}}} for i in range(10_000)}
+    get = {"responses": {"200": {"content": {"j": {"schema": {"$ref": "#/s/S0"}}}}}}
+    assert only(api({"/a": {"get": get}}, s=schemas)).id == "a"
+
+
+def test_schemas_that_all_refer_to_each_other_are_read_once() -> None:
+    """What was found behind a reference is kept, so that the limit isn't used up by going round."""
+    count = 40
+    schemas = {
+        f"S{i}": {"properties": {f"x{j}": {"$ref": f"#/s/S{j}"} for j in range(count)}}
+        for i in range(count)
+    }
+    schemas["S39"]["properties"]["iban"] = {}
+    get = {"responses": {"200": {"content": {"j": {"schema": {"$ref": "#/s/S0"}}}}}}
+    draft, _ = draft_from_openapi(api({"/a": {"get": get}}, s=schemas))
+    assert Trait.PAYMENT in draft.assets[0].traits
+    assert draft.notes == ()
+
+
+def test_a_large_description_is_drafted_in_time() -> None:
+    """5,000 operations with wide schemas take seconds, and what is cut is told."""
+    wide: dict[str, Any] = {
+        "properties": {f"p{i}": {"properties": {f"q{j}": {} for j in range(30)}} for i in range(30)}
+    }
+    paths = {
+        f"/r{i}/{{id}}/x{i}": {
+            "get": {"responses": {"200": {"content": {"j": {"schema": wide}}}}},
+            "post": {},
+        }
+        for i in range(2500)
+    }
+    started = time.perf_counter()
+    draft, faults = draft_from_openapi(api(paths))
+    assert time.perf_counter() - started < 20
+    assert faults == []
+    assert draft.read == ("5000 operations",)
+    assert len(draft.assets) == MAX_ASSETS
+    assert len(draft.routes) == MAX_API_ROUTES
+    assert len(draft.left_out) == 2
+    assert MAX_NODES < 2500 * 931
+    assert draft.notes != ()
+
+
+def test_routes_stand_so_that_none_hides_another() -> None:
+    """A literal stands before a wildcard, a shorter before its rest."""
+    paths = ["/**", "/*", "/a/**", "/a", "/a/*", "/a/b/**", "/*/b"]
+    assert sorted(paths, key=route_order) == [
+        "/a",
+        "/a/b/**",
+        "/a/*",
+        "/a/**",
+        "/*",
+        "/*/b",
+        "/**",
+    ]
+
+
+def test_each_rule_can_be_met() -> None:
+    """No word of the table is one that names are never split into."""
+    for rule in RULES:
+        for word in rule.words:
+            (where, *_) = rule.counts_in
+            assert (rule, (word,)) in list(speaking({where: words_of(word)})), word
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("giftCardCodes", ("giftcard", "code")),
+        ("HTTPAddress", ("http", "address")),
+        ("date-of_birth", ("date", "of", "birth")),
+        ("redirect_uri", ("redirecturi",)),
+        ("", ()),
+        ("ÄÖ", ()),
+    ],
+)
+def test_names_are_taken_apart(name: str, words: tuple[str, ...]) -> None:
+    """Two words that are known as one are one: a gift card is no payment card."""
+    assert words_of(name) == words
+
+
+@given(st.text())
+def test_a_slug_is_a_name(text: str) -> None:
+    """It is empty or made of what a name may be made of."""
+    found = slug(text)
+    assert len(found) <= 50
+    assert found == "" or (found.isascii() and found[0].isalnum() and found == found.lower())
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON)
+def test_no_document_raises(document: Any) -> None:
+    """Arbitrary JSON is drafted from or refused with a fault."""
+    draft, faults = draft_from_openapi(document)
+    assert bool(faults) != bool(draft.assets)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(
+        st.text(max_size=8).map(lambda text: "/" + text),
+        st.dictionaries(st.sampled_from(["get", "post", "parameters", "$ref"]), JSON, max_size=3),
+        max_size=4,
+    ),
+    st.dictionaries(st.sampled_from(["servers", "components", "webhooks", "info"]), JSON),
+)
+def test_no_content_of_a_document_raises(paths: dict[str, Any], more: dict[str, Any]) -> None:
+    """What looks like a description may hold anything."""
+    draft, faults = draft_from_openapi({"openapi": "3.1.0", **more, "paths": paths})
+    assert bool(faults) != bool(draft.assets)
