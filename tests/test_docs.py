@@ -143,7 +143,7 @@ def test_the_example_runs_as_its_page_says(tmp_path: Path) -> None:
 
 def test_demo_output_in_the_readme_is_real() -> None:
     """Each line of the demo that the README shows is one that the demo prints."""
-    block = re.search(r"```text\n(The API as it is.*?)```", README, re.DOTALL)
+    block = re.search(r"```text\n(What to protect first.*?)```", README, re.DOTALL)
     assert block is not None
     shown = [line.strip() for line in block[1].splitlines() if line.strip() not in {"", "..."}]
     done = subprocess.run(
@@ -160,6 +160,24 @@ def test_demo_output_in_the_readme_is_real() -> None:
 
     printed = {timeless(line) for line in done.stdout.splitlines()}
     assert [line for line in shown if timeless(line) not in printed] == []
+    assert len(shown) > 12
+
+
+def test_plan_in_the_readme_is_real() -> None:
+    """Each line of the plan that the README shows is one that its command prints, in this order."""
+    block = re.search(r"```text\n(Today .*?)```", README, re.DOTALL)
+    assert block is not None
+    shown = [line for line in block[1].splitlines() if line not in {"", "..."}]
+    done = subprocess.run(
+        [Path(sys.executable).with_name("watchword"), "-c", "examples/api-key-script.yaml", "plan"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=ROOT,
+    )
+    printed = iter(done.stdout.splitlines())
+    assert [line for line in shown if line not in printed] == []
     assert len(shown) > 12
 
 

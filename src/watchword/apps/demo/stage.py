@@ -52,6 +52,32 @@ apis:
     upstream: http://127.0.0.1:{upstream}
     routes:
       - {{path: /**, mode: {mode}}}
+plan:
+  assets:
+    patient-records:
+      kind: data
+      impact: 5
+      because: Whoever has the key in the app reads every patient's record.
+      lives_in: [backend]
+      routes: [{{api: clinic, path: /v1/patients/**}}]
+    one-users-data:
+      kind: data
+      impact: 2
+      because: One patient's data, read on a phone that somebody else controls.
+      lives_in: [app]
+  scenarios:
+    derive: false
+    add:
+      - asset: patient-records
+        steps: [MT-A02, MT-C06, MT-B03]
+        because: The key is taken out of the package; a script uses it.
+      - asset: patient-records
+        steps: [MT-C07, MT-C06, MT-B03]
+        because: The key is read off the wire; a script uses it.
+      - asset: one-users-data
+        steps: [MT-A09]
+        assumes: [device_control]
+        because: Data is taken out of the running app.
 """
 
 
@@ -97,6 +123,13 @@ class Stage:
         """Write ``watchword.yaml`` with this mode and run it; stops the deployment before."""
         if self._deployment is not None:
             await self._deployment.stop()
+        file = await asyncio.to_thread(self.write, mode)
+        self._settings = await asyncio.to_thread(load_settings, file)
+        self._deployment = Deployment(self._settings, self.clock, self.entropy)
+        await self._deployment.start()
+
+    def write(self, mode: Mode) -> Path:
+        """Write ``watchword.yaml`` with every route in this mode; nothing is started."""
         file = self.directory / "watchword.yaml"
         text = _FILE.format(
             mode=mode.value,
@@ -106,10 +139,8 @@ class Stage:
             digest=SIGNING_DIGEST.hex(),
             **self._ports,
         )
-        await asyncio.to_thread(file.write_text, text, encoding="utf-8")
-        self._settings = await asyncio.to_thread(load_settings, file)
-        self._deployment = Deployment(self._settings, self.clock, self.entropy)
-        await self._deployment.start()
+        file.write_text(text, encoding="utf-8")
+        return file
 
     async def tear_down(self) -> None:
         """Stop everything; nothing stays running."""

@@ -11,10 +11,12 @@ from watchword.apps.demo import attacks, thefts
 from watchword.apps.demo.actors import Handset, PhoneShop, Wire
 from watchword.apps.demo.acts import Act, Outcome
 from watchword.apps.demo.clinic import RECORDS
+from watchword.apps.demo.decisions import Decisions
 from watchword.apps.demo.stage import Stage
 from watchword.apps.operator_client import OperatorClient
 from watchword.vocabulary import Mode
 
+PLAN: Final = "What to protect first: by impact, never by likelihood"
 OPEN: Final = "The API as it is: its key is in every copy of the app"
 MONITOR: Final = "Watchword in front, mode monitor: no request is refused, all is seen"
 ENFORCE: Final = "Mode enforce: the script gets nothing, genuine phones notice nothing"
@@ -49,6 +51,7 @@ class Story:
     def play(self) -> None:
         """Play every chapter; each finished act goes to ``tell``."""
         with self._closing:
+            self._plan()
             self._open_api()
             self._monitor(self._deploy(Mode.MONITOR))
             shop = self._deploy(Mode.ENFORCE)
@@ -80,6 +83,20 @@ class Story:
 
     def _audience(self, api: str = "clinic") -> str:
         return self.stage.settings.apis[api].audience
+
+    def _plan(self) -> None:
+        decisions = Decisions(self.stage.write(Mode.OFF), self.stage.clock)
+
+        def act(what: str, expected: str, got: Outcome) -> None:
+            self._act(PLAN, "team", what, expected, got)
+
+        act("asks what to protect first", "first: PR-B01", decisions.first())
+        got = decisions.after_it(["PR-C03", "PR-A01"])
+        act("looks for pinning, obfuscation", "after it: PR-C03, PR-A01", got)
+        got = decisions.with_likelihood()
+        act("writes down how likely it is", "refused: likelihood", got)
+        got = decisions.claim("PR-B01", "live:shield.enforced_ratio")
+        act("claims that attestation is on", "to verify: PR-B01", got)
 
     def _open_api(self) -> None:
         act = f"reads all {RECORDS} patients with its key"

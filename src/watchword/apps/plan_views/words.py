@@ -142,7 +142,9 @@ def does(item: Item, plan: Plan) -> str:
     if item.closes:
         return f"closes {reached(item.closes, plan)}"
     if item.delays:
-        return f"delays {reached(item.delays, plan)}"
+        # What is closed already isn't delayed: there it is the gathering alone that gets harder.
+        verb = "delays" if item.interim else "cuts the gathering on"
+        return f"{verb} {reached(item.delays, plan)}"
     if item.slows:
         return f"slows {reached(item.slows, plan)}"
     return "cuts no path by itself"
@@ -299,22 +301,31 @@ def _start(item: Item, plan: Plan) -> str:
 
 
 def _done(plan: Plan, after: Mapping[Exposure, int], total: int) -> str:
-    prevent = of_phase(plan, Phase.PREVENT)
     exposed = after[Exposure.OPEN] + after[Exposure.DELAYED]
-    if prevent:
-        work = f"{counted(len(prevent), 'measure')} that prevent the attack take effort {prevent[-1].spent}"
-        if not exposed:
-            return f"The {work}; with them {_all(total)} closed."
-    else:
-        work = f"whole list takes effort {plan.effort}"
+    work = _work(plan)
+    if not exposed:
+        return f"{work}; with that {_all(total)} closed."
     left = [
         f"{after[state]:,} {state.value}"
         for state in (Exposure.OPEN, Exposure.DELAYED)
         if after[state]
     ]
-    if not left:
-        return f"The {work}; with it {_all(total)} closed."
-    return f"The {work}; once all is done, {' and '.join(left)} of {counted(total, 'asset')} would be left."
+    said = f"{work}; of {counted(total, 'asset')} that leaves {' and '.join(left)}."
+    if plan.unclosable:
+        said += f" Nothing in the catalogue closes {counted(len(plan.unclosable), 'path')}."
+    return said
+
+
+def _work(plan: Plan) -> str:
+    """Return the effort of prevention, or of the whole list where it prevents nothing."""
+    prevent = of_phase(plan, Phase.PREVENT)
+    if not prevent:
+        return f"The whole list takes effort {plan.effort}"
+    effort = prevent[-1].spent
+    if len(prevent) == 1:
+        return f"The one measure that prevents the attack takes effort {effort}"
+    few = {2: "two", 3: "three", 4: "four", 5: "five"}.get(len(prevent), f"{len(prevent):,}")
+    return f"The {few} measures that prevent the attack take effort {effort}"
 
 
 def shortfall(found: Shortfall, plan: Plan) -> str:

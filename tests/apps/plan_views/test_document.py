@@ -1,0 +1,58 @@
+"""The JSON document of a plan: all that scripts read, in plain types."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.apps.plan_views.form import faults
+from tests.apps.plan_views.seed import crowded_plan, seed_plan, troubled_plan
+
+from watchword.apps.plan_views.document import document
+from watchword.plan.outcome import Plan
+
+FORM: dict[str, Any] = json.loads(
+    (Path(__file__).parents[3] / "docs" / "plan.schema.json").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("plan", [seed_plan(), troubled_plan(), crowded_plan(60)])
+def test_the_document_has_the_form_of_its_schema(plan: Plan) -> None:
+    """Every member is there, and none that docs/plan.schema.json doesn't tell."""
+    assert list(faults(json.loads(json.dumps(document(plan))), FORM, FORM)) == []
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda found: found["items"][0].pop("why"),
+        lambda found: found["items"][0].update(likelihood="high"),
+        lambda found: found["paths"][0].update(impact=6),
+        lambda found: found["exposure"][0].update(now="ajar"),
+        lambda found: found["items"][0].update(effort=True),
+    ],
+)
+def test_the_schema_tells_a_wrong_document(bend: Callable[[dict[str, Any]], object]) -> None:
+    """A member that is missing, foreign or of another type is a fault."""
+    found = document(seed_plan())
+    bend(found)
+    assert len(list(faults(found, FORM, FORM))) == 1
+
+
+def test_scripts_find_what_the_issue_promises() -> None:
+    """Items, paths and exposure stand at the top; each item says what, when, what for and why."""
+    found = document(seed_plan())
+    first = found["items"][0]
+    assert first["protection"] == "PR-B01"
+    assert first["phase"] == "prevent"
+    assert first["closes"] == [each["id"] for each in found["paths"][:2]]
+    assert first["effort"] == 6
+    assert first["why"]
+    assert [row["asset"] for row in found["exposure"]] == ["backend-records", "one-user-live-data"]
+    assert [each["spent"] for each in found["tallies"]["items"]][:3] == [6, 9, 12]
+
+
+def test_the_document_is_the_same_each_time() -> None:
+    """Sets are sorted: the same plan gives the same bytes."""
+    assert json.dumps(document(seed_plan())) == json.dumps(document(seed_plan()))

@@ -1,0 +1,232 @@
+"""The HTML report: self-contained, bounded, and made of text alone where strangers wrote it."""
+
+import re
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.apps.plan_views.seed import crowded_plan, renamed, seed_plan, troubled_plan
+
+from watchword.apps.plan_views.html import MAX_ROWS, report
+from watchword.apps.plan_views.lanes import MAX_LANES, lanes
+from watchword.plan.outcome import Exposure, Plan
+
+VOID = {"meta", "br"}
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '" onmouseover="alert(1)',
+    "'><img src=x onerror=alert(1)>",
+    "</style><b>",
+    "</title>]]>",
+    "{{ 7 * 7 }}",
+    "&lt;b&gt;",
+    "a\u202eb\x00c",
+)
+
+
+class Page(HTMLParser):
+    """Read a page as a browser would: its tags, its attributes, its text, and that all is closed."""
+
+    def __init__(self) -> None:
+        """Start with nothing read."""
+        super().__init__(convert_charrefs=True)
+        self.tags: Counter[str] = Counter()
+        self.attributes: set[str] = set()
+        self.values: list[str] = []
+        self.text: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Count a tag and keep its attributes."""
+        self.tags[tag] += 1
+        self.attributes |= {name for name, _ in attrs}
+        self.values += [value or "" for _, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close the tag that was opened last."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Keep text."""
+        self.text.append(data)
+
+
+def read(text: str) -> Page:
+    """Return a page as read."""
+    page = Page()
+    page.feed(text)
+    page.close()
+    assert page.open == []
+    return page
+
+
+def poisoned(plan: Plan, name: str) -> Plan:
+    """Return a plan in which a stranger wrote ``name`` wherever he can."""
+    plan = renamed(plan, "backend-records", name)
+    state, item, claim = plan.assets[0], plan.items[0], plan.claims[0]
+    catalogue = {
+        key: replace(each, name=name, about=name, names={name: (name,)})
+        for key, each in plan.catalogue.techniques.items()
+    }
+    protection = replace(item.protection, name=name, about=name, does_not=(name,), evidence=(name,))
+    return replace(
+        plan,
+        catalogue=replace(plan.catalogue, techniques=catalogue),
+        assets=(
+            replace(state, asset=replace(state.asset, because=name, routes=(name,))),
+            *plan.assets[1:],
+        ),
+        items=(
+            replace(item, protection=protection, why=name, ties=((name,),), together=(name,)),
+            *plan.items[1:],
+        ),
+        claims=(replace(claim, protection=name, target=name, source=name, why=name, key=name),),
+        proven=(replace(plan.proven[0], source=name),),
+        paths=tuple(replace(each, closers=(name,)) for each in plan.paths),
+        cut=(name,),
+    )
+
+
+def test_it_needs_nothing_from_elsewhere() -> None:
+    """No script, link, image or frame, no address in an attribute, no import; a policy says so too."""
+    text = report(seed_plan())
+    page = read(text)
+    assert not page.tags.keys() & {
+        "script",
+        "link",
+        "img",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+        "form",
+    }
+    assert not page.attributes & {"src", "href", "xlink:href", "srcset", "style", "action"}
+    assert not [each for each in page.attributes if each.startswith("on")]
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+    addresses = set(re.findall(r"https?://[^\"\s<]*", text))
+    assert addresses == {"http://www.w3.org/2000/svg"}
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in page.values
+
+
+def test_a_manager_reads_the_first_measure_before_anything_else() -> None:
+    """The verdict names attestation; the prevent phase stands above the pictures and the list."""
+    said = " ".join(read(report(seed_plan())).text)
+    assert (
+        said.index("PR-B01") < said.index("What can be lost") < said.index("What it doesn't stop")
+    )
+
+
+def test_state_is_told_in_words_wherever_it_has_a_colour() -> None:
+    """Every badge, pill and asset of the pictures holds its state as text."""
+    text = report(troubled_plan())
+    for exposure in Exposure:
+        badges = re.findall(rf'class="badge-text {exposure.value}"[^>]*>([^<]*)<', text)
+        assert set(badges) <= {exposure.value.upper()}
+        pills = re.findall(rf'class="pill {exposure.value}">([^<]*)<', text)
+        assert pills
+        assert all(exposure.value in each for each in pills)
+
+
+def test_cuts_are_drawn_where_they_cut() -> None:
+    """Afterwards the script at the API is cut by attestation on both paths; today nothing is cut."""
+    plan = seed_plan()
+    now, after = lanes(plan, after=False), lanes(plan, after=True)
+    assert not any(stop.cut_by for lane in now.lanes for stop in lane.stops)
+    assert [lane.stops[-1].cut_by for lane in after.lanes] == [
+        ("PR-B01",),
+        ("PR-B01",),
+        ("PR-A05",),
+    ]
+    text = report(plan)
+    today, then = text.split('id="now-title"')[1].split('id="after-title"')
+    assert 'class="bar exploit"' not in today
+    assert then.count('class="bar exploit"') == 3
+
+
+def test_every_picture_has_a_title_and_is_told_in_words() -> None:
+    """Who doesn't see a picture hears what it shows."""
+    text = report(seed_plan())
+    for name in ("now", "after", "curve-wide", "curve-narrow"):
+        assert f'aria-labelledby="{name}-title {name}-desc"' in text
+    told = re.findall(r'<desc id="after-desc">([^<]*)</desc>', text)
+    assert "cut by PR-B01" in told[0]
+
+
+def test_ids_are_there_once() -> None:
+    """Two pictures on a page don't share an id."""
+    ids = re.findall(r'\bid="([^"]*)"', report(seed_plan()))
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_stay_text(name: str) -> None:
+    """A name that looks like markup changes no tag and no attribute, in the page or in a picture."""
+    plain, page = (read(report(poisoned(seed_plan(), each))) for each in ("plain", name))
+    assert page.tags - Counter(tspan=page.tags["tspan"]) == plain.tags - Counter(
+        tspan=plain.tags["tspan"]
+    )
+    assert page.attributes == plain.attributes
+    assert "\x00" not in "".join(page.text)
+    assert "\u202e" not in "".join(page.text)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(str.strip))
+def test_any_text_stays_text(name: str) -> None:
+    """The same of arbitrary text: exactly the tags of a plain name, everything closed."""
+    plain, page = (read(report(poisoned(seed_plan(), each))) for each in ("plain", name))
+    lines = {"tspan"}
+    assert {key: count for key, count in page.tags.items() if key not in lines} == {
+        key: count for key, count in plain.tags.items() if key not in lines
+    }
+    assert page.attributes == plain.attributes
+
+
+def test_the_seed_is_small_and_5000_paths_are_bounded() -> None:
+    """The report of the example stays far below its limit; a large one is cut and says so."""
+    assert len(report(seed_plan()).encode()) < 300_000
+    plan = crowded_plan(5000)
+    text = report(plan)
+    assert len(text.encode()) < 600_000
+    assert text.count('<tr><th scope="row">asset-') == MAX_ROWS + len(plan.assets)
+    assert f"{5000 - MAX_ROWS:,} more paths aren't shown" in text
+
+
+def test_many_paths_are_drawn_as_few_and_the_others_are_counted() -> None:
+    """No more lanes than can be taken in; drawn, meant and left out make all of them."""
+    plan = crowded_plan(5000)
+    drawn = lanes(plan, after=False)
+    assert len(drawn.lanes) <= MAX_LANES
+    assert sum(1 + lane.more for lane in drawn.lanes) + drawn.left_out == 5000
+    assert drawn.lanes[0].asset.asset.impact == 5
+    assert f"{drawn.left_out:,} paths aren't drawn" in report(plan)
+
+
+def test_a_path_that_turns_back_is_drawn_too() -> None:
+    """From backend back to app goes one row down, so that no line runs through a step."""
+    plan = seed_plan()
+    path = replace(plan.paths[0].path, steps=("MT-B03", "MT-A02", "MT-A09", "MT-C06", "MT-B03"))
+    turned = replace(plan, paths=(replace(plan.paths[0], path=path),))
+    heights = [
+        int(each) for each in re.findall(r'viewBox="0 0 1240 (\d+)"', report(turned) + report(plan))
+    ]
+    assert heights[0] > 300
+    assert read(report(turned)).open == []
+
+
+def test_empty_plans_are_reports_too() -> None:
+    """No assets, no paths, no items: a page that says so."""
+    plan = seed_plan()
+    empty = replace(
+        plan, assets=(), paths=(), items=(), exposure=(), claims=(), proven=(), unclosable=()
+    )
+    said = " ".join(read(report(empty)).text)
+    assert "There is no asset to protect" in said
+    assert "There is no path to any asset" in said
