@@ -175,6 +175,7 @@ def test_plan_in_the_readme_is_real() -> None:
         timeout=60,
         check=True,
         cwd=ROOT,
+        env={**os.environ, "COLUMNS": "110"},  # noqa: TID251 - a wide terminal.
     )
     printed = iter(done.stdout.splitlines())
     assert [line for line in shown if line not in printed] == []

@@ -64,7 +64,13 @@ def test_every_command_has_help_example_and_json(name: str) -> None:
     """Each command says what it does, shows an example, and prints JSON for scripts."""
     command: click.Command = importlib.import_module(COMMANDS[name][0]).command
     assert command.help
-    leaves = list(command.commands.values()) if isinstance(command, click.Group) else [command]
+    leaves = [command]
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        found = [command.get_command(context, name) for name in command.list_commands(context)]
+        leaves = [leaf for leaf in found if leaf is not None]
+        assert len(leaves) == len(found) > 0
+        leaves += [command] if command.invoke_without_command else []
     for leaf in leaves:
         assert leaf.help
         assert "xample" in (leaf.epilog or "") + (leaf.help or "") + (command.epilog or "")

@@ -53,6 +53,7 @@ CATALOGUE = Catalogue(
         for each in (
             protection("PR-A01", Component.APP, "scan:static.obfuscation"),
             protection("PR-B01", Component.BACKEND, "live:shield.enforced_ratio", "live:drill"),
+            protection("PR-B03", Component.CHANNEL, "live:signatures", "scan:static.signing"),
             protection("PR-B05", Component.BACKEND, "review:rotation", reviewable=True),
             protection("PR-C01", Component.CHANNEL, "scan:static.pinning"),
         )
@@ -61,6 +62,7 @@ CATALOGUE = Catalogue(
 KEYS = {
     "PR-A01": "scan:static.obfuscation",
     "PR-B01": "live:shield.enforced_ratio",
+    "PR-B03": "live:signatures",
     "PR-B05": "review:rotation",
     "PR-C01": "scan:static.pinning",
 }
@@ -279,6 +281,15 @@ def test_a_scan_of_the_app_shows_what_the_channel_has() -> None:
     assert "PR-C01" not in weigh(vouch(pinned)).proven["both"]
     at_app = seen("PR-B01", target="app:phone", build=BUILD)
     assert "PR-B01" not in weigh(vouch(at_app)).proven["records"]
+
+
+def test_an_app_that_plays_along_proves_no_server() -> None:
+    """What the server enforces is seen at the server; that the app lacks it is bad news all the same."""
+    signs = seen("PR-B03", key="scan:static.signing", target="app:phone", build=BUILD)
+    assert standing(vouch(signs)).state is State.CLAIMED
+    assert standing(vouch(replace(signs, state=State.BROKEN))).state is State.BROKEN
+    found = weigh(vouch(signs, seen("PR-B03")))
+    assert "PR-B03" in found.proven["records"]
 
 
 def test_no_asset_nothing_everywhere() -> None:

@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from watchword.observations import MAX_REVIEW, Claim, Observation, Review, State, Vouched
-from watchword.plan.interface import Asset, Catalogue, Component, Protection
+from watchword.plan.interface import Asset, Catalogue, Component, EnforcedAt, Protection
 from watchword.plan.outcome import Evidence, Standing
 from watchword.vocabulary import Environment
 
@@ -25,6 +25,8 @@ _PLACES: Final = {Component.APP: "app:", Component.CHANNEL: "api:", Component.BA
 
 _OF_A_PACKAGE: Final = ("scan:static.", "scan:dynamic.", "scan:sbom.")
 """What a key begins with that is looked at in a built app."""
+
+_LIVE: Final = "live:"
 
 _RANK: Final = {
     State.BROKEN: 5,
@@ -176,6 +178,8 @@ def _judge_good_news(
         why = f"{observer} says so without having seen it work."
         return _Judged(seen, State.CLAIMED, _Bearing.NONE, why)
     fault = _fault_of_review(seen, protection) if seen.state is State.REVIEWED else ""
+    if not fault and _shows_one_end(seen, protection):
+        fault = "It shows what the app does, not that the server refuses who doesn't."
     if fault:
         return _Judged(seen, State.CLAIMED, _Bearing.NONE, fault)
     if elsewhen:
@@ -239,6 +243,20 @@ def _fault_of_review(seen: Observation, protection: Protection) -> str:
     if review.expires - seen.at > MAX_REVIEW:
         return f"Its review is to count for more than {MAX_REVIEW.days} days."
     return ""
+
+
+def _shows_one_end(seen: Observation, protection: Protection) -> bool:
+    """Tell whether an app was looked at for what the server has to enforce.
+
+    An app that signs its requests proves nothing while the server takes unsigned ones.  Where the running server can be seen
+    (a ``live:`` key), only that counts; what nothing but the package shows is seen there.
+    """
+    return (
+        protection.enforced_at is EnforcedAt.SERVER
+        and seen.state is State.PROVEN
+        and seen.key.startswith(_OF_A_PACKAGE)
+        and any(key.startswith(_LIVE) for key in protection.evidence)
+    )
 
 
 def same_person(one: str, other: str) -> bool:

@@ -146,7 +146,7 @@ class Item:
     :param place: counted from 1.
     :param level: the impact level that its phase serves; in the hardening phase the highest it touches.
     :param closes: paths that it newly cuts at an exploitation step, all before it being done.
-    :param delays: paths that it newly cuts where intelligence is gathered, and nothing closes by then.
+    :param delays: paths that it newly cuts where intelligence is gathered; something may close them already.
     :param slows: paths on which it makes a step harder without cutting it, or cuts once more.
     :param cuts: the steps that it acts on in this model.
     :param interim: delays what nothing in this plan closes; never counts as closing.

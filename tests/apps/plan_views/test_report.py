@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.apps.plan_views.seed import crowded_plan, renamed, seed_plan, troubled_plan
 
-from watchword.apps.plan_views.html import MAX_ROWS, report
+from watchword.apps.plan_views import words
+from watchword.apps.plan_views.html import MAX_CARDS, MAX_ROWS, report
 from watchword.apps.plan_views.lanes import MAX_LANES, lanes
 from watchword.plan.outcome import Exposure, Plan
 
@@ -106,7 +107,8 @@ def test_it_needs_nothing_from_elsewhere() -> None:
         "base",
         "form",
     }
-    assert not page.attributes & {"src", "href", "xlink:href", "srcset", "style", "action"}
+    assert not page.attributes & {"src", "xlink:href", "srcset", "style", "action"}
+    assert not re.search(r'href="(?!#)', text)
     assert not [each for each in page.attributes if each.startswith("on")]
     assert "@import" not in text
     assert not re.search(r"url\((?!#)", text)
@@ -219,6 +221,26 @@ def test_a_path_that_turns_back_is_drawn_too() -> None:
     ]
     assert heights[0] > 300
     assert read(report(turned)).open == []
+
+
+def test_the_top_holds_five_measures_and_counts_the_others() -> None:
+    """Who reads for two minutes isn't given eleven cards; the list below has them all."""
+    plan = seed_plan()
+    many = tuple(replace(plan.items[0], place=place) for place in range(1, 9))
+    text = report(replace(plan, items=many))
+    assert text.count('class="card"') == MAX_CARDS
+    assert "3 more measures" in text
+    assert text.count('<details class="item"') == 8
+
+
+def test_a_reason_that_says_what_it_does_isnt_said_twice() -> None:
+    """What an item does is left out where its reason begins with it."""
+    plan = seed_plan()
+    does = words.sentence(words.does(plan.items[0], plan))
+    told = replace(plan, items=(replace(plan.items[0], why=f"{does} And more."),))
+    (card,) = re.findall(r'<li class="card">.*?</li>', report(told), re.DOTALL)
+    assert card.count(does) == 1
+    assert "And more." in card
 
 
 def test_empty_plans_are_reports_too() -> None:

@@ -17,6 +17,9 @@ from watchword.plan.outcome import PathState, Phase, Plan
 MAX_ROWS: Final = 500
 """Most rows of a table; ``--json`` has them all, and so does no reader's patience."""
 
+MAX_CARDS: Final = 5
+"""Most measures at the top, where a manager reads for two minutes; the list has them all."""
+
 MAX_NAMED: Final = 12
 """Most paths that are named for one item."""
 
@@ -62,6 +65,7 @@ def report(plan: Plan) -> str:
             paths=plan.paths[:MAX_ROWS],
             assets=plan.assets[:MAX_ROWS],
             cutters=_cutters,
+            max_cards=MAX_CARDS,
             max_named=MAX_NAMED,
             max_rows=MAX_ROWS,
         )

@@ -240,7 +240,7 @@ def _node(spot: _Spot) -> Markup:
                 spot.stop.name,
                 spot.x + 9,
                 top + 35,
-                columns=29,
+                columns=26,
                 most=3,
                 class_="node-name",
                 step=14,

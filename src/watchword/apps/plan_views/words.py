@@ -150,6 +150,11 @@ def does(item: Item, plan: Plan) -> str:
     return "cuts no path by itself"
 
 
+def told_by_why(item: Item, plan: Plan) -> bool:
+    """Tell whether the reason of an item begins with what it does, which needn't be said twice."""
+    return item.why.casefold().startswith(does(item, plan).casefold())
+
+
 def marks(item: Item) -> list[str]:
     """Return what sets an item apart, each as a short phrase."""
     found = []
@@ -281,7 +286,8 @@ def _today(now: Mapping[Exposure, int], total: int, worst: int) -> str:
         return f"Today {_all(total)} closed: every way in is cut where the damage is done."
     for state in (Exposure.OPEN, Exposure.DELAYED):
         if now[state] == total:
-            return f"Today {_all(total)} {state.value}, up to impact {worst}."
+            level = f"impact {worst}" if total == 1 else f"up to impact {worst}"
+            return f"Today {_all(total)} {state.value}, {level}."
     exposed = now[Exposure.OPEN] + now[Exposure.DELAYED]
     parts = [f"{now[Exposure.OPEN]:,} open"] if now[Exposure.OPEN] else []
     if now[Exposure.DELAYED]:
