@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.attestation import forge
 
-from fuzz import proofs, seeds, signed
+from fuzz import planning, proofs, seeds, signed
 from watchword.adapters.revocation.status_list import StatusList, read_status_list
 from watchword.apps.evidence.claims_document import app_from_document, claims_from_document
 from watchword.apps.settings.policies import read_policy
@@ -235,5 +235,11 @@ TARGETS: Mapping[str, Target] = {
     "dpop": Target(proofs.read_dpop, proofs.dpop_proofs),
     "gate_bundle": Target(signed.read_bundle, signed.bundles),
     "signed_verdict": Target(signed.read_verdict, signed.verdicts, 1024),
+    "plan_section": Target(planning.read_plan, planning.plans, 2048),
+    "own_catalogue": Target(planning.read_own_catalogue, planning.own_catalogues, 2048),
+    "observations": Target(planning.read_observed, planning.observed, 2048),
+    "openapi_draft": Target(planning.draft_openapi, planning.openapi, 2048),
+    "otm_draft": Target(planning.draft_otm, planning.otm, 2048),
+    "stored_plan": Target(planning.read_stored, planning.stored_plans),
 }
 """The targets by name; the name is also that of the folder with the corpus."""

@@ -162,7 +162,7 @@ def by_trying(
                 for path in found.paths
                 if found.assets[path.asset].impact == level
                 and any(known.techniques[step].stage is stage for step in path.steps)
-                and _strongest(known, path, stage, there.get(path.asset, frozenset()) | bought) < 2
+                and strongest(known, path, stage, there.get(path.asset, frozenset()) | bought) < 2
             ]
             best = _best(known, todo, stage, bought | everywhere)
             if todo:
@@ -184,7 +184,7 @@ def _best(
             chosen = set(names)
             if any(not set(known.protections[each].depends_on) <= chosen | have for each in chosen):
                 continue
-            cuts = [_strongest(known, path, stage, chosen) for path in todo]
+            cuts = [strongest(known, path, stage, chosen) for path in todo]
             missed = sum(cut < 2 for cut in cuts)
             effort = sum(known.protections[each].effort for each in chosen)
             strength = sum(cut for cut in cuts if cut >= 2)
@@ -192,7 +192,7 @@ def _best(
     return min(tried, key=lambda each: each[0])[1]
 
 
-def _strongest(known: Catalogue, path: AttackPath, stage: Stage, names: Iterable[str]) -> int:
+def strongest(known: Catalogue, path: AttackPath, stage: Stage, names: Iterable[str]) -> int:
     """Return how strongly a set cuts a path at one stage."""
     return max(
         (

@@ -1,9 +1,9 @@
 """Say what follows if one item is left out: solved again without it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from watchword.plan.compiled import Compiled
-from watchword.plan.cover import Row, cover, cover_within
+from watchword.plan.cover import Row, bits, cover, cover_within, strength
 from watchword.plan.ledger import Ledger
 from watchword.plan.outcome import Phase, Skipped
 from watchword.plan.patience import Patience
@@ -35,7 +35,8 @@ def skip(
     """Return what stays open without an item, what would do in its place, and what would do as well.
 
     :param paths: indexes of the paths that the item acts on.
-    :returns: the answer, and the sets that tie with the item: as much cut, as strongly, for as much effort.
+    :returns: the answer, and the sets that tie with the item: as much cut, as strongly, for as much
+        effort, with everything else of its phase as it is.
     """
     model = ledger.compiled
     banned = _with_dependents(model, bit)
@@ -47,26 +48,60 @@ def skip(
         other = cover_within(
             stretch.rows, model.costs, available=available, have=stretch.have, budget=stretch.left
         )
-    instead = model.names(other.mask & ~stretch.chosen.mask)
-    does_as_much = _cut(stretch.rows, other.mask) >= _cut(stretch.rows, stretch.chosen.mask)
-    extra = other.cost - stretch.chosen.cost if does_as_much else 0
-    tie = does_as_much and extra == 0 and other.strength == stretch.chosen.strength
+    instead: tuple[str, ...] = ()
+    extra = 0
+    ties: set[int] = set()
+    rows = [row for row in stretch.rows if row.closers & model.available]
+    if _cut(rows, other.mask) >= _cut(rows, stretch.chosen.mask):
+        instead = model.names(other.mask & ~stretch.chosen.mask)
+        extra = other.cost - stretch.chosen.cost
+        if extra == 0:
+            ties = _ties(model, stretch, rows, banned, other.mask)
     stays_open = tuple(
         index
         for index in paths
         if (mask := _what_cuts(ledger, stretch.phase, index)) & 1 << bit
-        and not mask & ~banned & (model.available | ledger.proven(index))
+        and not mask & (model.available & ~banned | ledger.proven(index))
     )
     answer = Skipped(ledger.ids(stays_open), instead, extra)
-    return answer, ((instead,) if tie and instead else ())
+    return answer, tuple(sorted(model.names(each) for each in ties))
+
+
+def _swaps(model: Compiled, stretch: Stretch, banned: int) -> Iterator[int]:
+    """Yield the answer with each single other protection, and what that needs, in an item's place."""
+    rest = stretch.chosen.mask & ~banned
+    for each in bits(model.available & ~stretch.have & ~banned & ~rest):
+        yield rest | model.costs.closure(1 << each) & ~stretch.have
+
+
+def _ties(
+    model: Compiled, stretch: Stretch, rows: Sequence[Row], banned: int, found: int
+) -> set[int]:
+    """Return what can stand in an item's place, all else of the answer being kept.
+
+    Tried are the answer that was found without it, and each single other protection.
+    """
+    chosen = stretch.chosen
+    rest = chosen.mask & ~banned
+    return {
+        other & ~rest
+        for other in (found, *_swaps(model, stretch, banned))
+        if not rest & ~other
+        and model.costs.of(other) == chosen.cost
+        and strength(rows, other) == chosen.strength
+        and _cut(rows, other) == _cut(rows, chosen.mask)
+    }
 
 
 def _what_cuts(ledger: Ledger, phase: Phase, index: int) -> int:
     return ledger.closers(index) if phase is Phase.PREVENT else ledger.delayers(index)
 
 
-def _cut(rows: Sequence[Row], mask: int) -> int:
-    return sum(row.weight for row in rows if row.closers & mask)
+def _cut(rows: Sequence[Row], mask: int) -> tuple[int, int]:
+    """Return how many assets a set cuts altogether, and how many paths."""
+    missed = {row.group for row in rows if not row.closers & mask}
+    groups = {row.group for row in rows}
+    return len(groups - missed), sum(row.weight for row in rows if row.closers & mask)
 
 
 def _with_dependents(model: Compiled, bit: int) -> int:

@@ -112,7 +112,7 @@ def compile_model(
     """Compile a model.
 
     :param proven: by asset, what counts there.
-    :param without: protections that are taken to be neither there nor to be had.
+    :param without: protections that are taken to be neither there nor to be had, with all that need them.
     :param change: other strengths, by (bit of the protection, technique), for what stands in the catalogue already.
     """
     ids = tuple(sorted(catalogue.protections))

@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 _CHUNK: Final = 12
 """Ids that are compared in one solve: their weights are powers of two, and must stay exact."""
 
+SECONDS: Final = 5.0
+"""Longest for one solve; what isn't proven best by then is said to be not exact."""
+
 _TOLERANCE: Final = 1e-4
 """How far a solver's number may lie from the whole number that it stands for."""
 
@@ -97,13 +100,20 @@ def minimal_rows(masks: Iterable[int]) -> list[int]:
 
 
 def cover(
-    rows: Sequence[Row], costs: Costs, *, available: int, have: int, refine: bool = True
+    rows: Sequence[Row],
+    costs: Costs,
+    *,
+    available: int,
+    have: int,
+    refine: bool = True,
+    seconds: float = SECONDS,
 ) -> Chosen:
     """Return the cheapest set that cuts every row which can be cut at all.
 
     :param available: what may be chosen.
     :param have: what is there already: it costs nothing, and cuts nothing that still is a row.
     :param refine: break ties by strength and by ids; without it any cheapest set will do.
+    :param seconds: longest for each solve; what is found by then cuts every row, but may not be the cheapest.
     """
     allowed = obtainable(available, have, costs)
     left = minimal_rows(row.closers & allowed for row in rows if row.closers & allowed)
@@ -118,7 +128,7 @@ def cover(
     for mask in left:
         columns |= mask
     columns = costs.closure(columns) & ~(have | forced)
-    mip = _Programme(columns, costs)
+    mip = _Programme(columns, costs, seconds)
     for mask in left:
         mip.require(mask)
     best = mip.minimise({bit: costs.effort[bit] for bit in bits(columns)})
@@ -129,7 +139,13 @@ def cover(
 
 
 def cover_within(
-    rows: Sequence[Row], costs: Costs, *, available: int, have: int, budget: int
+    rows: Sequence[Row],
+    costs: Costs,
+    *,
+    available: int,
+    have: int,
+    budget: int,
+    seconds: float = SECONDS,
 ) -> Chosen:
     """Return the set within a budget that cuts most: assets altogether, then paths, then at least effort.
 
@@ -143,7 +159,7 @@ def cover_within(
     for row in cuttable:
         columns |= row.closers & allowed
     columns = costs.closure(columns) & ~have
-    mip = _Programme(columns, costs)
+    mip = _Programme(columns, costs, seconds)
     mip.hold({bit: costs.effort[bit] for bit in bits(columns)}, most=budget)
     done: dict[int, int] = {}
     groups: dict[int, list[int]] = {}
@@ -194,6 +210,7 @@ class _Programme:
 
     columns: int
     costs: Costs
+    seconds: float
     exact: bool = True
     _places: dict[int, int] = field(default_factory=dict)
     _rows: list[tuple[Mapping[int, int], float, float]] = field(default_factory=list)
@@ -268,9 +285,9 @@ class _Programme:
         # The solver and numpy take longer to load than most plans to solve, and small plans need neither.
         from watchword.plan.highs import solve  # noqa: PLC0415
 
-        answer, optimal = solve(objective, rows)
+        answer, optimal = solve(objective, rows, self.seconds)
         if answer is None:
-            raise SolverError("no solution where there must be one")
+            answer = self._unsolved()
         self._answer = [round(value) for value in answer]
         if any(
             abs(value - whole) > _TOLERANCE
@@ -281,11 +298,32 @@ class _Programme:
         self.exact = self.exact and optimal
         return self.mask
 
+    def _unsolved(self) -> list[float]:
+        """Return an answer where the solver had no time to find any: the last one, everything, or nothing.
+
+        The last one keeps every bound, since those were set by it; new columns may always be 0.
+        """
+        width = len(self._places)
+        last = [*self._answer, *[0] * (width - len(self._answer))]
+        most = self.columns.bit_count()
+        everything = [1] * most + [0] * (width - most)
+        for answer in (last, everything, [0] * width):
+            self._answer = answer
+            if self._broken() is None:
+                return [float(value) for value in answer]
+        raise SolverError("no solution where there must be one")
+
     def _check(self) -> None:
         """Hold the rounded answer to every row, in whole numbers."""
+        if self._broken() is not None:
+            raise SolverError("a solution that breaks a row")
+
+    def _broken(self) -> Mapping[int, int] | None:
+        """Return the first row that the answer breaks."""
         for row, low, high in self._rows:
             if not low <= self.value(row) <= high:
-                raise SolverError("a solution that breaks a row")
+                return row
+        return None
 
 
 def _infinite() -> float:

@@ -6,41 +6,72 @@ whatever closes the shorter at an exploitation step closes the longer too.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import product
 from typing import Final
 
-from watchword.plan.interface import Asset, Catalogue, Intelligence, Stage, Technique
+from watchword.plan.cover import bits
+from watchword.plan.interface import Asset, Catalogue, Intelligence, Stage
 
-MAX_WAYS: Final = 400
-"""Most ways to one technique that are kept: a catalogue of one's own can make them explode."""
+MAX_WAYS: Final = 128
+"""Most ways to one kind of intelligence that are kept, the shortest first: a catalogue of one's own can make
+them explode.  The shipped one has 30 at most."""
 
-_Steps = frozenset[str]
+MAX_PATHS_TO_ASSET: Final = 2_000
+"""Most paths to one asset, the shortest first."""
 
 
-def minimal(sets: Iterable[_Steps]) -> list[_Steps]:
-    """Return the sets that hold no other one, in a fixed order."""
-    found: list[_Steps] = []
-    for each in sorted(set(sets), key=lambda steps: (len(steps), sorted(steps))):
-        if not any(smaller <= each for smaller in found):
-            found.append(each)
-    return found
+def minimal(sets: Iterable[int], most: int) -> tuple[list[int], bool]:
+    """Return the sets of bits that hold no other one, the smallest first, in a fixed order.
+
+    :param most: how many at most.
+    :returns: them, and whether there may be more.
+    """
+    found: list[int] = []
+    # Whatever holds a set holds its smallest bit, so that few have to be compared.
+    by_first: dict[int, list[int]] = {}
+    for each in sorted(set(sets), key=lambda mask: (mask.bit_count(), mask)):
+        if any(
+            smaller & each == smaller for bit in bits(each) for smaller in by_first.get(bit, ())
+        ):
+            continue
+        if len(found) == most:
+            return found, True
+        found.append(each)
+        if each:
+            by_first.setdefault(next(bits(each)), []).append(each)
+        else:
+            return found, False
+    return found, False
 
 
 class Derivation:
-    """Find the ways to techniques of one catalogue; what was found once is kept."""
+    """Find the ways to techniques of one catalogue; a way is the bits of its steps, in the order of their ids."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        """Look up who gives what."""
-        self._catalogue = catalogue
-        self._ways: dict[str, list[_Steps]] = {}
-        self.crowded: set[str] = set()
-        self._givers: dict[Intelligence, list[Technique]] = {
-            each: [t for t in catalogue.techniques.values() if each in t.gives]
-            for each in Intelligence
-        }
+        """Find the ways to each kind of intelligence, round by round.
 
-    def paths(self, asset: Asset) -> list[tuple[str, ...]]:
-        """Return the steps of every path to an asset, each in order, sorted."""
+        In the first round those that need nothing, then those that need what earlier rounds give.  A shortest way comes by
+        each kind once, so that there are no more rounds than kinds.
+        """
+        self._catalogue = catalogue
+        self._ids = tuple(sorted(catalogue.techniques))
+        self._bit = {each: 1 << bit for bit, each in enumerate(self._ids)}
+        self._to: dict[Intelligence, list[int]] = {each: [] for each in Intelligence}
+        self._known: dict[tuple[Intelligence, ...], list[int]] = {}
+        self._crowded: set[Intelligence] = set()
+        for _ in Intelligence:
+            found = {each: self._givers(each) for each in Intelligence}
+            self._known.clear()
+            if found == self._to:
+                break
+            self._to = found
+
+    @property
+    def crowded(self) -> tuple[str, ...]:
+        """Return the kinds of intelligence to which only some of the ways were looked at."""
+        return tuple(sorted(self._crowded))
+
+    def paths(self, asset: Asset) -> tuple[list[tuple[str, ...]], bool]:
+        """Return the steps of the paths to an asset, each in order, sorted; and whether these are all."""
         ends = [
             technique
             for technique in self._catalogue.techniques.values()
@@ -49,48 +80,49 @@ class Derivation:
             and technique.component in asset.lives_in
         ]
         # Two techniques that reach the same asset by one another make one way, not two.
-        sets = minimal(way | {end.id} for end in ends for way in self.ways(end))
+        sets, more = minimal(
+            (way | self._bit[end.id] for end in ends for way in self._ways(end.needs)),
+            MAX_PATHS_TO_ASSET,
+        )
         last = {end.id for end in ends}
-        return sorted(self.ordered(steps, last) for steps in sets)
+        return sorted(self._ordered(steps, last) for steps in sets), not more
 
-    def ways(self, technique: Technique) -> list[_Steps]:
-        """Return the sets of steps that make a technique possible, itself not among them."""
-        if technique.id not in self._ways:
-            self._ways[technique.id] = self._search(technique, frozenset())
-        return self._ways[technique.id]
+    def _givers(self, kind: Intelligence) -> list[int]:
+        """Return the ways to a kind of intelligence, by whoever gives it."""
+        givers = [each for each in self._catalogue.techniques.values() if kind in each.gives]
+        ways, more = minimal(
+            (way | self._bit[giver.id] for giver in givers for way in self._ways(giver.needs)),
+            MAX_WAYS,
+        )
+        if more:
+            self._crowded.add(kind)
+        return ways
 
-    def _search(self, technique: Technique, sought: frozenset[Intelligence]) -> list[_Steps]:
-        """Return the ways to a technique in which nobody needs what is ``sought`` already.
+    def _ways(self, needs: Iterable[Intelligence]) -> list[int]:
+        """Return the ways to have all of some kinds of intelligence."""
+        wanted = tuple(sorted(needs))
+        if not wanted:
+            return [0]
+        if wanted not in self._known:
+            *others, last = wanted
+            ways, more = minimal(
+                (one | other for one in self._ways(others) for other in self._to[last]), MAX_WAYS
+            )
+            if more:
+                self._crowded.update(wanted)
+            self._known[wanted] = ways
+        return self._known[wanted]
 
-        Whoever gives what he needs himself is no way to it: it was there before him.
-        """
-        alternatives: list[list[_Steps]] = []
-        for need in sorted(technique.needs):
-            found: list[_Steps] = []
-            now_sought = sought | {need}
-            for giver in self._givers[need]:
-                if giver is technique or giver.needs & now_sought:
-                    continue
-                found += [way | {giver.id} for way in self._search(giver, now_sought)]
-            alternatives.append(self._bounded(technique, minimal(found)))
-        combined = (frozenset[str]().union(*parts) for parts in product(*alternatives))
-        return self._bounded(technique, minimal(combined))
-
-    def _bounded(self, technique: Technique, ways: list[_Steps]) -> list[_Steps]:
-        if len(ways) > MAX_WAYS:
-            self.crowded.add(technique.id)
-        return ways[:MAX_WAYS]
-
-    def ordered(self, steps: _Steps, ends: set[str]) -> tuple[str, ...]:
+    def _ordered(self, steps: int, ends: set[str]) -> tuple[str, ...]:
         """Return steps in an order in which each finds what it needs: reconnaissance first, the end last."""
         waiting = sorted(
-            (self._catalogue.techniques[each] for each in steps),
+            (self._catalogue.techniques[self._ids[bit]] for bit in bits(steps)),
             key=lambda t: (t.stage is Stage.EXPLOIT, t.id in ends, t.id),
         )
         given: set[Intelligence] = set()
         order: list[str] = []
         while waiting:
-            ready = next((t for t in waiting if t.needs <= given), waiting[0])
+            ready = next(each for each in waiting if each.needs <= given)
             waiting.remove(ready)
             given |= ready.gives
             order.append(ready.id)

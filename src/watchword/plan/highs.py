@@ -11,17 +11,17 @@ import numpy as np
 
 _FEASIBLE: Final = highspy.SolutionStatus.kSolutionStatusFeasible
 
-SECONDS: Final = 5.0
-"""Longest for one programme; what isn't proven best by then is said to be not exact."""
-
 
 def solve(
-    objective: Sequence[float], rows: Sequence[tuple[list[tuple[int, int]], float, float]]
+    objective: Sequence[float],
+    rows: Sequence[tuple[list[tuple[int, int]], float, float]],
+    seconds: float,
 ) -> tuple[list[float] | None, bool]:
     """Minimise an objective over columns that are 0 or 1.
 
     :param rows: (coefficients by column, least, most).
-    :returns: the columns' values (None where there is no solution), and whether they are proven best.
+    :param seconds: longest that it may take.
+    :returns: the columns' values (None where none were found in time), and whether they are proven best.
     """
     model = highspy.HighsLp()
     count = len(objective)
@@ -40,6 +40,7 @@ def solve(
     model.a_matrix_.index_ = np.array([column for column, _ in flat], dtype=np.int32)
     model.a_matrix_.value_ = np.array([weight for _, weight in flat], dtype=np.double)
     solver = _Silent()
+    solver.setOptionValue("time_limit", seconds)
     solver.passModel(model)
     solver.run()
     status = solver.getModelStatus()
@@ -65,6 +66,5 @@ _OPTIONS: Final[dict[str, bool | int | float]] = {
     "random_seed": 0,
     "mip_rel_gap": 0.0,
     "mip_abs_gap": 0.5,
-    "time_limit": SECONDS,
 }
 """All objectives are whole numbers, so that a gap below 1 is none."""

@@ -1,7 +1,7 @@
 """Work the list down: what each item closes and delays, given all before it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from watchword.observations import State
@@ -78,8 +78,13 @@ def _item(
     act = ledger.acts(entry.bit)
     closes, delays = _newly(ledger, entry.bit, act, done)
     moved = set(closes) | set(delays)
-    slows = tuple(index for index in act.paths if index not in moved)
-    interim = any(final[index] is not Exposure.CLOSED for index in delays)
+    slows = tuple(
+        index
+        for index in act.paths
+        if index not in moved and not ledger.proven(index) >> entry.bit & 1
+    )
+    # What closes something isn't for the time being, whatever else it delays.
+    interim = not closes and any(final[index] is not Exposure.CLOSED for index in delays)
     skipped, ties = work.skips.get(entry.bit, _NOT_SOLVED if entry.stretch else _NOTHING)
     needed_for = tuple(
         name
@@ -108,7 +113,15 @@ def _item(
         evidence=standings,
         spent=spent,
         exposure=ledger.tallies(done | 1 << entry.bit),
-        why=_why(work, entry, act, closes, delays, interim=interim, needed_for=needed_for),
+        why=_why(
+            work,
+            entry,
+            replace(act, paths=slows),
+            closes,
+            delays,
+            interim=interim,
+            needed_for=needed_for,
+        ),
     )
 
 
@@ -147,8 +160,9 @@ def _together(ledger: Ledger, entry: _Entry, closes: tuple[int, ...]) -> Iterato
     compiled = ledger.compiled
     rows = [row for row in entry.stretch.rows if compiled.assets[row.group] in assets]
     for bit in sorted(entry.stretch.order):
+        # What is cut by two others stays cut when one of them is missing.
         if bit != entry.bit and any(
-            row.closers >> bit & 1 and not row.closers >> entry.bit & 1 for row in rows
+            row.closers & entry.stretch.chosen.mask == 1 << bit for row in rows
         ):
             yield compiled.ids[bit]
 
@@ -168,6 +182,6 @@ def _why(
         return why_prevents(ledger, catalogue, act, closes)
     if delays:
         return why_gathers(ledger, catalogue, act, delays, interim=interim)
-    if not act.cuts or entry.phase is not Phase.HARDENING:
+    if not act.paths or entry.phase is not Phase.HARDENING:
         return why_needed(needed_for)
     return why_hardens(ledger, catalogue, act)

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from watchword.plan.compiled import Compiled
 from watchword.plan.cover import bits
 from watchword.plan.interface import CUT_THRESHOLD, IMPACT_LEVELS, AttackPath, Catalogue, Model
 from watchword.plan.outcome import Cut, Exposure, Tally
+
+_WORST_FIRST: Final = (Exposure.OPEN, Exposure.DELAYED, Exposure.CLOSED)
+_NO_PATH: Final = Exposure.UNREACHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,13 @@ class Ledger:
         return Act(cuts, tuple(paths))
 
     def touched(self) -> dict[int, tuple[int, int]]:
-        """Return by protection the highest impact it acts for, and on how many paths."""
+        """Return by protection the highest impact it acts for, and on how many paths.
+
+        What is proven for an asset has nothing left to do on the paths to it.
+        """
         found: dict[int, tuple[int, int]] = {}
         for bit in range(len(self.compiled.ids)):
-            paths = self.acts(bit).paths
+            paths = [index for index in self.acts(bit).paths if not self.proven(index) >> bit & 1]
             if paths:
                 found[bit] = (max(self.impact(index) for index in paths), len(paths))
         return found
@@ -73,10 +80,7 @@ class Ledger:
         for asset, name in enumerate(self.compiled.assets):
             ways = self.compiled.ways[asset]
             states = {self._stands(asset, place, bought) for place in range(len(ways))}
-            found[name] = next(
-                (state for state in (Exposure.OPEN, Exposure.DELAYED) if state in states),
-                Exposure.CLOSED,
-            )
+            found[name] = next((state for state in _WORST_FIRST if state in states), _NO_PATH)
         return found
 
     def tallies(self, bought: int) -> tuple[Tally, ...]:
@@ -91,6 +95,7 @@ class Ledger:
                 counts[level][Exposure.OPEN],
                 counts[level][Exposure.DELAYED],
                 counts[level][Exposure.CLOSED],
+                counts[level][Exposure.UNREACHED],
             )
             for level in IMPACT_LEVELS
             if level in counts

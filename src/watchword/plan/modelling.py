@@ -48,12 +48,15 @@ def build_model(
     paths: list[AttackPath] = []
     struck: list[Struck] = []
     planned: list[str] = []
+    crowded: list[str] = []
     waiting = sorted(assets.values(), key=lambda asset: (-asset.impact, asset.id))
     known: dict[tuple[object, object], list[tuple[str, ...]]] = {}
     for asset in waiting:
         traits = (asset.traits, asset.lives_in)
         if scenarios.derive and traits not in known:
-            known[traits] = derivation.paths(asset)
+            known[traits], whole = derivation.paths(asset)
+            if not whole:
+                crowded.append(asset.id)
         found = [AttackPath(asset.id, steps) for steps in known.get(traits, ())]
         kept, gone = strikes.sift(path for path in found if path.id not in by_id)
         if len(paths) + len(kept) > MAX_PATHS - len(by_id) and planned:
@@ -72,7 +75,7 @@ def build_model(
         return None, faults
     notes = [
         *_left_out(waiting, left_out),
-        *_crowded(derivation),
+        *_crowded([*derivation.crowded, *crowded]),
         *_unreached(planned, paths),
     ]
     return (
@@ -205,10 +208,10 @@ def _left_out(waiting: list[Asset], left_out: list[Asset]) -> Iterator[str]:
         )
 
 
-def _crowded(derivation: Derivation) -> Iterator[str]:
-    if derivation.crowded:
-        names = ", ".join(sorted(derivation.crowded))
-        yield f"only some of the ways to {names} were looked at: there are too many"
+def _crowded(names: list[str]) -> Iterator[str]:
+    if names:
+        listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        yield f"only the shortest of the ways to {listed} were looked at: there are too many"
 
 
 def _unreached(planned: list[str], paths: list[AttackPath]) -> Iterator[str]:

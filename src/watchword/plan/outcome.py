@@ -13,12 +13,14 @@ class Exposure(StrEnum):
     """Say how a path or an asset stands.
 
     ``closed``: every path is cut at an exploitation step.  ``delayed``: some path is cut only where
-    intelligence is gathered.  ``open``: some path isn't cut at all.
+    intelligence is gathered.  ``open``: some path isn't cut at all.  ``unreached``: an asset without a path, since all
+    of them were struck; nothing protects it, somebody said that nobody comes that way.
     """
 
     OPEN = "open"
     DELAYED = "delayed"
     CLOSED = "closed"
+    UNREACHED = "unreached"
 
 
 class Phase(StrEnum):
@@ -99,6 +101,14 @@ class Skipped:
     solved: bool = True
 
 
+class Estimate(StrEnum):
+    """Name the inputs that are estimates: a change of one may move an item."""
+
+    IMPACT = "impact"
+    EFFORT = "effort"
+    STRENGTH = "strength"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """Hold one change of an input that moves an item from its place.
@@ -106,11 +116,18 @@ class Change:
     :param what: in words: ``impact of records from 5 to 3``.
     :param place: where the item stands then, None where it isn't in the plan any more.
     :param size: in steps: one level of impact, one of strength, one class of effort.
+    :param estimate: what is changed, :param subject: of which asset or protection,
+        :param technique: against what, for a strength; :param before: its value, :param after: the other one.
     """
 
     what: str
     place: int | None
     size: int
+    estimate: Estimate | None = None
+    subject: str = ""
+    technique: str = ""
+    before: int = 0
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +154,7 @@ class Tally:
     open: int
     delayed: int
     closed: int
+    unreached: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +262,8 @@ class Plan:
     :param proven: protections that count somewhere, with what that rests on.
     :param unclosable: paths that no protection of the catalogue closes.
     :param effort: of all items.
+    :param added: what is taken for proven without being so (``--what-if +ID``); :param removed: what is taken to be out of
+        reach (``-ID``), with all that needs it.  Where either holds anything, this is no plan but a question.
     :param cut: what was left out to stay within limits of size or time, in words.
     """
 
@@ -261,4 +281,6 @@ class Plan:
     budget: int | None
     effort: int
     made_at: datetime
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()

@@ -32,7 +32,8 @@ class Question:
 
     :param budget: most effort, None for no limit.
     :param added: protections that are taken to be proven (``--what-if +ID``).
-    :param removed: protections that are taken to be neither there nor to be had (``-ID``).
+    :param removed: protections that are taken to be neither there nor to be had (``-ID``), and with
+        them whatever needs them, even if it is proven or ``added``.
     """
 
     budget: int | None = None
@@ -54,14 +55,15 @@ def make_plan(
     :param patience: bounds how long the answer is shaken; the answer itself is always whole.
     """
     question = question or Question()
+    removed = _with_dependents(catalogue, question.removed)
     proven = {
-        asset: (evidence.proven.get(asset, frozenset()) | question.added) - question.removed
+        asset: (evidence.proven.get(asset, frozenset()) | question.added) - removed
         for asset in model.assets
     }
 
     def compiled_with(change: Mapping[tuple[int, str], int]) -> Compiled:
         return compile_model(
-            catalogue, model.assets, model.paths, proven, without=question.removed, change=change
+            catalogue, model.assets, model.paths, proven, without=removed, change=change
         )
 
     compiled = compiled_with({})
@@ -92,8 +94,22 @@ def make_plan(
         budget=question.budget,
         effort=sum(item.effort for item in items),
         made_at=now,
+        added=tuple(sorted(question.added)),
+        removed=tuple(sorted(removed)),
         cut=_notes(model, found, shaken, without),
     )
+
+
+def _with_dependents(catalogue: Catalogue, names: frozenset[str]) -> frozenset[str]:
+    """Return protections with all that can't be there without them: a proof of those falls with them."""
+    found = names
+    while more := frozenset(
+        each.id
+        for each in catalogue.protections.values()
+        if each.id not in found and not found.isdisjoint(each.depends_on)
+    ):
+        found |= more
+    return found
 
 
 def _path_states(ledger: Ledger, done: int) -> tuple[PathState, ...]:

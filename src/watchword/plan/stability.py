@@ -11,7 +11,7 @@ from typing import Final
 from watchword.plan.compiled import Compiled
 from watchword.plan.cover import Chosen, Costs, bits
 from watchword.plan.interface import IMPACT_LEVELS, Catalogue, Effort
-from watchword.plan.outcome import Change, Phase, Stability
+from watchword.plan.outcome import Change, Estimate, Phase, Stability
 from watchword.plan.patience import Patience
 from watchword.plan.phases import Schedule, schedule
 
@@ -116,6 +116,33 @@ def _uniform(number: int) -> Iterator[float]:
         block += 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """Hold one change, and what makes the changed model."""
+
+    make: Callable[[], Compiled]
+    estimate: Estimate
+    subject: str
+    technique: str
+    before: int
+    after: int
+
+    def change(self, place: int | None, size: int) -> Change:
+        """Return the change with where it moves an item."""
+        against = f" on {self.technique}" if self.technique else ""
+        what = f"{self.estimate} of {self.subject}{against} from {self.before} to {self.after}"
+        return Change(
+            what,
+            place,
+            size,
+            self.estimate,
+            self.subject,
+            self.technique,
+            self.before,
+            self.after,
+        )
+
+
 class _Search:
     """Try single changes from the smallest on, until each item has moved or all are tried."""
 
@@ -138,51 +165,52 @@ class _Search:
         """Return the smallest change by item, and whether everything was tried that had to be."""
         found: dict[int, Change] = {}
         for size in _SIZES:
-            for what, changed in self._changes(size):
+            for trial in self._trials(size):
                 if len(found) == len(self._places):
                     return found, True
                 if patience.is_over(1.0):
                     return found, False
-                order = schedule(changed(), kept=self._kept).order
+                order = schedule(trial.make(), kept=self._kept).order
                 now = {bit: place for place, bit in enumerate(order, 1)}
                 for bit, place in self._places.items():
                     if bit not in found and now.get(bit) != place:
-                        found[bit] = Change(what, now.get(bit), size)
+                        found[bit] = trial.change(now.get(bit), size)
         return found, True
 
-    def _changes(self, size: int) -> Iterator[tuple[str, Callable[[], Compiled]]]:
-        """Yield every change of a size, as words and as what makes the changed model."""
+    def _trials(self, size: int) -> Iterator["_Trial"]:
+        """Yield every change of a size."""
         yield from self._impacts(size)
         yield from self._efforts(size)
         yield from self._strengths(size)
 
-    def _impacts(self, size: int) -> Iterator[tuple[str, Callable[[], Compiled]]]:
+    def _impacts(self, size: int) -> Iterator["_Trial"]:
         model = self._compiled
         for asset, impact in enumerate(model.impacts):
             for to in (impact - size, impact + size):
                 if to in IMPACT_LEVELS:
-                    what = f"impact of {model.assets[asset]} from {impact} to {to}"
-                    yield what, _bound(model.with_impact, asset, to)
+                    make = _bound(model.with_impact, asset, to)
+                    yield _Trial(make, Estimate.IMPACT, model.assets[asset], "", impact, to)
 
-    def _efforts(self, size: int) -> Iterator[tuple[str, Callable[[], Compiled]]]:
+    def _efforts(self, size: int) -> Iterator["_Trial"]:
         model = self._compiled
         for bit in self._acting():
             effort = model.costs.effort[bit]
             for to in _other_efforts(effort, size):
-                what = f"effort of {model.ids[bit]} from {effort} to {to}"
-                yield what, _bound(model.with_effort, bit, to)
+                make = _bound(model.with_effort, bit, to)
+                yield _Trial(make, Estimate.EFFORT, model.ids[bit], "", effort, to)
 
-    def _strengths(self, size: int) -> Iterator[tuple[str, Callable[[], Compiled]]]:
+    def _strengths(self, size: int) -> Iterator["_Trial"]:
         model = self._compiled
-        for bit in bits(model.available):
-            cuts = self._catalogue.protections[model.ids[bit]].cuts
+        # That of what is proven is an estimate too.
+        for bit in bits(model.available | model.everywhere):
+            name = model.ids[bit]
+            cuts = self._catalogue.protections[name].cuts
             for technique in sorted(self._steps & cuts.keys()):
                 strength = cuts[technique]
                 for to in (strength - size, strength + size):
                     if strength > 0 and 0 <= to <= _MAX_STRENGTH:
-                        name = model.ids[bit]
-                        what = f"strength of {name} on {technique} from {strength} to {to}"
-                        yield what, _bound(self._recompile, {(bit, technique): to})
+                        make = _bound(self._recompile, {(bit, technique): to})
+                        yield _Trial(make, Estimate.STRENGTH, name, technique, strength, to)
 
     def _acting(self) -> list[int]:
         """Return what can cut something: no other effort moves the order of the two phases."""

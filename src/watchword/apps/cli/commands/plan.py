@@ -187,5 +187,6 @@ def _write_report(file: Path, plan: "Plan") -> None:
 def _exposed(plan: "Plan", worst: str) -> bool:
     from watchword.plan.outcome import Exposure
 
-    bad = {Exposure.OPEN} if worst == "open" else {Exposure.OPEN, Exposure.DELAYED}
-    return any(asset.now in bad for asset in plan.assets)
+    if worst == "open":
+        return any(asset.now is Exposure.OPEN for asset in plan.assets)
+    return any(asset.now is not Exposure.CLOSED for asset in plan.assets)

@@ -1,0 +1,290 @@
+"""Fuzz what a plan is made of: the plan section, an own catalogue, observations, drafts, a stored plan."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
+
+from watchword.apps.observations import read_lines, sign, unsigned
+from watchword.apps.observations.signing import OBSERVATION_TYPE
+from watchword.apps.plan_files.drafting import draft_plan
+from watchword.apps.plan_views import stored
+from watchword.apps.plan_views.document import document
+from watchword.apps.settings.document import parse_document
+from watchword.apps.settings.plans import load_plan
+from watchword.encoding import base64url
+from watchword.observations import Observation, Review, State
+from watchword.plan.catalogue.reading import load_catalogue, merge
+from watchword.plan.interface import Catalogue
+from watchword.plan.outcome import Evidence
+from watchword.plan.service import make_plan
+from watchword.reasons import WatchwordError
+from watchword.tokens import strict_jws
+from watchword.tokens.signing_key import SigningKey
+from watchword.vocabulary import Environment
+
+_AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+_PLAN = """\
+version: 1
+apis:
+  clinic: {upstream: "http://127.0.0.1:9", audience: clinic, routes: []}
+plan:
+  max_age: 30d
+  budget: 12
+  assets:
+    records:
+      kind: data
+      impact: 5
+      because: all at once
+      lives_in: [app, channel]
+      routes: [{api: clinic, path: /v1/**}]
+      traits: [records]
+      quantities: {users: 7, money: 9 EUR, downtime: 4h}
+  scenarios:
+    strike: [{asset: records, technique: MT-A03, because: no}]
+    add: [{asset: records, steps: [MT-B03], assumes: [api_key, protocol], because: seen}]
+    pin: [{asset: records, steps: [MT-A02, MT-C06, MT-B03], because: told}]
+"""
+_SMALL = """\
+version: 1
+plan:
+  assets:
+    a: {kind: service, impact: 1, because: so, lives_in: [backend], traits: [availability]}
+"""
+_LIKELY = "version: 1\nplan: {assets: {a: {likelihood: 5}}}\n"
+
+_OWN = """\
+techniques:
+  MT-X01:
+    name: guess
+    about: It is guessed.
+    component: backend
+    stage: exploit
+    needs: [endpoints]
+    harms: [records]
+    names: {maswe: [a-b]}
+protections:
+  PR-X01:
+    name: lock
+    about: It is locked.
+    component: app
+    enforced_at: client
+    kind: prevent
+    effort: L
+    cuts: {MT-X01: 3}
+    does_not: [Open itself.]
+    evidence: [scan:static.lock]
+    depends_on: [PR-A08]
+  PR-B01: {effort: 2, cuts: {MT-B03: 0}}
+"""
+
+_OPENAPI = {
+    "openapi": "3.1.0",
+    "info": {"title": "Clinic API"},
+    "servers": [{"url": "https://api.example.org/v1"}],
+    "paths": {
+        "/users/{id}/records": {
+            "get": {
+                "operationId": "records",
+                "responses": {
+                    "200": {
+                        "content": {
+                            "application/json": {"schema": {"$ref": "#/components/schemas/R"}}
+                        }
+                    }
+                },
+            },
+            "parameters": [{"name": "id", "in": "path"}],
+        },
+        "/pay": {"post": {"tags": ["payment"], "summary": "pays", "security": []}},
+    },
+    "components": {
+        "schemas": {
+            "R": {
+                "properties": {
+                    "email": {"type": "string"},
+                    "next": {"$ref": "#/components/schemas/R"},
+                }
+            }
+        }
+    },
+}
+_SWAGGER = (
+    "swagger: '2.0'\nbasePath: /v2\npaths:\n  /login: &l {post: {summary: log in}}\n  /again: *l\n"
+)
+
+_OTM = {
+    "otmVersion": "0.2.0",
+    "project": {"name": "Shop", "id": "shop"},
+    "assets": [
+        {
+            "name": "Cards",
+            "id": "c",
+            "risk": {"confidentiality": 100, "integrity": 10, "availability": 0},
+        }
+    ],
+    "trustZones": [{"id": "z", "name": "Internet", "risk": {"trustRating": 1}}],
+    "components": [
+        {
+            "id": "app",
+            "name": "Mobile app",
+            "type": "mobile-client",
+            "parent": {"trustZone": "z"},
+            "assets": {"stored": ["c"]},
+            "threats": [{"threat": "t", "state": "exposed"}],
+        },
+        {"id": "api", "name": "API", "type": "web-service", "parent": {"component": "app"}},
+    ],
+    "dataflows": [
+        {"id": "f", "name": "call", "source": "app", "destination": "api", "assets": ["c"]}
+    ],
+    "threats": [
+        {
+            "id": "t",
+            "name": "Reverse engineering",
+            "categories": ["Spoofing"],
+            "risk": {"likelihood": 1, "impact": 2},
+        }
+    ],
+}
+
+
+def read_plan(data: bytes) -> None:
+    """Read a file with a plan section; what is told of it must have words."""
+    _told(lambda: load_plan(_written(data)))
+
+
+def read_own_catalogue(data: bytes) -> None:
+    """Merge a catalogue of one's own into ours."""
+    try:
+        found = parse_document(Path("own.yaml"), data)
+    except WatchwordError as error:
+        str(error)
+        return
+    if not isinstance(found.data, dict):
+        return
+    catalogue, faults = merge(_catalogue(), found.data)
+    assert faults or catalogue.techniques.keys() >= _catalogue().techniques.keys()
+
+
+def read_observed(data: bytes) -> None:
+    """Read lines of observations as they came, and the same bytes as what a known observer has signed."""
+    keys = {"ci": _observer().public}
+    read_lines(data, keys)
+    signed = strict_jws.assemble(data, OBSERVATION_TYPE, _observer())
+    found = read_lines(signed.encode() + b"\n", keys)
+    assert len(found.vouched) + len(found.claims) + len(found.faults) == 1
+
+
+def draft_openapi(data: bytes) -> None:
+    """Draft from an API description."""
+    _told(lambda: draft_plan(_written(data), None))
+
+
+def draft_otm(data: bytes) -> None:
+    """Draft from a threat model."""
+    _told(lambda: draft_plan(None, _written(data)))
+
+
+def read_stored(data: bytes) -> None:
+    """Read a plan that was stored as JSON."""
+    with suppress(stored.PlanDocumentError):
+        stored.read(stored.parse(data))
+
+
+def plans() -> Iterator[bytes]:
+    """Yield files with a plan section."""
+    yield _PLAN.encode()
+    yield _SMALL.encode()
+    yield _LIKELY.encode()
+
+
+def own_catalogues() -> Iterator[bytes]:
+    """Yield a catalogue of one's own."""
+    yield _OWN.encode()
+
+
+def observed() -> Iterator[bytes]:
+    """Yield what observations say, with and without a signature."""
+    plain = Observation(
+        protection="PR-B01",
+        key="live:shield.enforced_ratio",
+        state=State.PROVEN,
+        at=_AT,
+        target="api:clinic",
+        source="drill",
+        environment=Environment.PROD,
+    )
+    review = Review("Ada", "Bob", "ef" * 32, _AT.replace(month=12))
+    reviewed = replace(plain, state=State.REVIEWED, build="ab" * 32, review=review, detail="one")
+    for each in (plain, reviewed):
+        whole = sign(each, _observer())
+        yield unsigned(each).encode()
+        yield whole.encode()
+        yield base64url.decode(whole.split(".")[1])
+
+
+def openapi() -> Iterator[bytes]:
+    """Yield API descriptions."""
+    yield json.dumps(_OPENAPI, separators=(",", ":")).encode()
+    yield _SWAGGER.encode()
+
+
+def otm() -> Iterator[bytes]:
+    """Yield a threat model."""
+    yield json.dumps(_OTM, separators=(",", ":")).encode()
+
+
+def stored_plans() -> Iterator[bytes]:
+    """Yield a small plan as JSON."""
+    settings = load_plan(_written(_SMALL.encode()))
+    nothing = Evidence({}, {})
+    plan = make_plan(settings.model, settings.catalogue, nothing, _AT, None, _Hasty())
+    found = document(plan)
+    # The whole of it would fill the corpus: two entries of each list say as much.
+    short = {key: value[:2] if isinstance(value, list) else value for key, value in found.items()}
+    yield json.dumps(short, separators=(",", ":")).encode()
+
+
+class _Hasty:
+    """Have no time to shake anything."""
+
+    def is_over(self, share: float) -> bool:
+        """Say that the time is gone."""
+        return share >= 0
+
+
+def _told(read: Callable[[], object]) -> None:
+    try:
+        read()
+    except WatchwordError as error:
+        str(error)
+
+
+@cache
+def _catalogue() -> Catalogue:
+    return load_catalogue()
+
+
+@cache
+def _observer() -> SigningKey:
+    return SigningKey(derive_private_key(7, SECP256R1()))
+
+
+@cache
+def _folder() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="watchword-fuzz-")
+
+
+def _written(data: bytes) -> Path:
+    """Write an input where a reader of files finds it."""
+    file = Path(_folder().name) / "input.yaml"
+    file.write_bytes(data)
+    return file

@@ -1,0 +1,327 @@
+"""``watchword plan``: its forms, questions and exit codes, and what it says of bad input."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from watchword.apps.cli.main import cli
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SEED = EXAMPLES / "api-key-script.yaml"
+TIE = EXAMPLES / "cases" / "tmobile-2023.yaml"
+PLAN = """\
+version: 1
+apis:
+  clinic: {upstream: "http://127.0.0.1:9000", audience: clinic, routes: []}
+plan:
+  observers:
+    ci: {key: ci.jwk}
+  assets:
+    records:
+      kind: data
+      impact: 5
+      because: all of it would be out
+      routes: [{api: clinic, path: /v1/**}]
+      traits: [records]
+  scenarios:
+    derive: false
+    add:
+      - {asset: records, steps: [MT-C06, MT-B08], because: ids are counted up}
+"""
+BOLA = ("PR-B07", "--target", "api:clinic", "--key", "scan:api.bola_test", "--source", "test")
+
+
+def run(*arguments: str | Path, file: Path = SEED) -> Result:
+    """Run ``watchword plan`` in this process."""
+    return CliRunner().invoke(cli, ["-c", str(file), "plan", *map(str, arguments)])
+
+
+def process(
+    *arguments: str | Path, file: Path = SEED, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``watchword plan`` in a process of its own."""
+    code = "from watchword.apps.cli.entry import run; run()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "-c", str(file), "plan", *map(str, arguments)],
+        env={**os.environ, **environment},  # noqa: TID251 - the process needs a path.
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def as_json(*arguments: str | Path, file: Path = SEED) -> dict[str, Any]:
+    """Return the plan as JSON."""
+    done = run("--json", *arguments, file=file)
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def order(plan: dict[str, Any]) -> list[str]:
+    """Return the ids of the list."""
+    return [each["protection"] for each in plan["items"]]
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Path:
+    """Set up a file with one asset that one protection closes, and the key of an observer."""
+    file = tmp_path / "watchword.yaml"
+    file.write_text(PLAN, encoding="utf-8")
+    assert observe(file, "keygen", "-o", tmp_path / "ci.pem").exit_code == 0
+    return file
+
+
+def observe(file: Path, *arguments: str | Path) -> Result:
+    """Run ``watchword observe``."""
+    return CliRunner().invoke(cli, ["-c", str(file), "observe", *map(str, arguments)])
+
+
+def test_without_options_it_is_for_people() -> None:
+    """The first measure by name and id before all others, and only some of the last phase; all of it with --all."""
+    done = run()
+    assert done.exit_code == 0
+    assert done.stderr == ""
+    assert done.stdout.index("PR-B01") < done.stdout.index("PR-A05") < done.stdout.index("PR-C05")
+    assert "PR-B06" not in done.stdout
+    assert "PR-B06" in run("--all").stdout
+
+
+def test_details_and_one_item_say_more() -> None:
+    """What the list leaves out stands there: the limits of a measure, and what follows without it."""
+    plain, detailed, one = (
+        run(*each).stdout for each in ((), ("--details",), ("--item", "PR-B01"))
+    )
+    limit = as_json()["items"][0]["does_not"][0].split(",")[0]
+    flat = [" ".join(text.split()) for text in (plain, detailed, one)]
+    assert [limit in text for text in flat] == [False, True, True]
+    assert "PR-C05" not in flat[2]
+
+
+def test_json_is_one_document_with_what_is_promised() -> None:
+    """Items, paths and exposure; each item with protection, phase, closes, effort and why."""
+    done = process("--json")
+    assert done.returncode == 0
+    plan = json.loads(done.stdout)
+    assert {"items", "paths", "exposure"} <= plan.keys()
+    for item in plan["items"]:
+        assert {"protection", "phase", "closes", "effort", "why"} <= item.keys()
+        assert item["why"]
+    known = {path["id"] for path in plan["paths"]}
+    assert {path for item in plan["items"] for path in item["closes"]} == known
+
+
+def test_nothing_else_comes_out_and_hashes_do_not_show() -> None:
+    """Neither a solver's banner nor an order that hangs on the interpreter's hashes, in any form."""
+    for form in ("--json", "--markdown"):
+        told = []
+        for seed in ("0", "4711"):
+            done = process(form, file=TIE, PYTHONHASHSEED=seed)
+            assert (done.returncode, done.stderr) == (0, "")
+            told.append(_undated(done.stdout))
+        assert told[0] == told[1]
+        assert told[0].startswith("{" if form == "--json" else "#")
+
+
+def _undated(text: str) -> str:
+    """Return a plan without the lines and members that say when it was made."""
+    if text.startswith("{"):
+        return json.dumps({**json.loads(text), "made_at": ""})
+    return "\n".join(
+        line for line in text.splitlines() if "2026-" not in line and "UTC" not in line
+    )
+
+
+def test_other_forms() -> None:
+    """Markdown begins with a heading, CycloneDX says that it is it."""
+    assert run("--markdown").stdout.startswith("# ")
+    bill = json.loads(run("--cyclonedx").stdout)
+    assert bill["specFormat"] == "CycloneDX"
+    assert bill["serialNumber"] != json.loads(run("--cyclonedx").stdout)["serialNumber"]
+
+
+def test_html_is_written_beside_other_forms(tmp_path: Path) -> None:
+    """A file, and a line about it on stderr: what stands on stdout stays what was asked for."""
+    file = tmp_path / "plan.html"
+    done = run("--html", file)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert str(file) in done.stderr
+    text = file.read_text(encoding="utf-8")
+    assert text.lower().startswith("<!doctype html>")
+    assert "PR-B01" in text
+    again = run("--html", file, "--json")
+    assert order(json.loads(again.stdout))[0] == "PR-B01"
+
+
+@pytest.mark.parametrize(("place", "code"), [("missing/plan.html", 3), (".", 2)])
+def test_html_that_cannot_be_written_is_told(tmp_path: Path, place: str, code: int) -> None:
+    """The place and why, no trace."""
+    done = process("--html", tmp_path / place)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / place) in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_budget_bounds_the_list() -> None:
+    """No more effort than that; the phase that it doesn't reach is told with what it takes. Zero buys nothing."""
+    plan = as_json("--budget", "5")
+    assert plan["effort"] <= 5
+    assert plan["budget"] == 5
+    assert plan["shortfalls"][0]["cheapest"] == ["PR-B01"]
+    # Nothing that delays without closing comes without the word for it.
+    for item in plan["items"]:
+        if item["delays"] and not item["closes"]:
+            assert item["interim"]
+    assert as_json("--budget", "0")["items"] == []
+    assert run("--budget", "-1").exit_code == 2
+
+
+def test_what_if_asks_for_another_world() -> None:
+    """Proven: it isn't to be done any more. Out of reach: neither it nor what needs it."""
+    with_it = as_json("--what-if", "+PR-B01")
+    assert order(with_it)[0] == "PR-A05"
+    assert with_it["exposure"][0]["now"] == "closed"
+    without = as_json("--what-if", "-PR-B01")
+    assert not {"PR-B01", "PR-B04"} & set(order(without))
+    assert {each["asset"]: each["after"] for each in without["exposure"]} == {
+        "backend-records": "delayed",
+        "one-user-live-data": "closed",
+    }
+    both = as_json("--what-if", "+PR-B01", "--what-if", "+PR-A05")
+    assert {each["now"] for each in both["exposure"]} == {"closed"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--what-if", "PR-B01"], "PR-B01"),
+        (["--what-if", ""], "''"),
+        (["--what-if", "+"], "''"),
+        (["--what-if", "+PR-B011"], "PR-B01"),
+        (["--what-if", "+PR-B01", "--what-if", "-PR-B01"], "PR-B01"),
+        (["--item", "PR-B99"], "PR-B01"),
+        (["--json", "--markdown"], "--markdown"),
+        (["--json", "--item", "PR-B01"], "--item"),
+        (["--cyclonedx", "--json"], "--json"),
+        (["--budget", "many"], "many"),
+        (["--fail-on", "closed"], "open"),
+    ],
+)
+def test_wrong_usage_is_told(arguments: list[str], says: str) -> None:
+    """Exit 2, a word on what was got or what is known, and nothing on stdout."""
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert says in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("known", "limit", "code"),
+    [
+        ((), "open", 1),
+        ((), "delayed", 1),
+        (("+PR-C05",), "open", 1),
+        (("+PR-C05", "+PR-A05"), "open", 0),
+        (("+PR-C05", "+PR-A05"), "delayed", 1),
+        (("+PR-B01", "+PR-A05"), "delayed", 0),
+    ],
+)
+def test_a_pipeline_can_fail_on_exposure(known: tuple[str, ...], limit: str, code: int) -> None:
+    """By how the assets stand now, not once the plan is done; the plan is printed all the same."""
+    what_if = [part for each in known for part in ("--what-if", each)]
+    done = run("--json", "--fail-on", limit, *what_if)
+    assert done.exit_code == code
+    assert json.loads(done.stdout)["items"]
+
+
+def test_faults_come_with_their_lines_and_no_trace(tmp_path: Path) -> None:
+    """All at once: the line, what was got, what is expected."""
+    file = tmp_path / "watchword.yaml"
+    text = PLAN.replace("  observers:\n    ci: {key: ci.jwk}\n", "")
+    file.write_text(text.replace("MT-B08", "MT-B008").replace("impact: 5", "impact: 6"), "utf-8")
+    done = process(file=file)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert f"{file}:8" in done.stderr
+    file.write_text(text.replace("MT-B08", "MT-B008"), "utf-8")
+    done = process(file=file)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{file}:15" in done.stderr
+    assert "'MT-B008'" in done.stderr
+    assert "MT-B08?" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "version: 1\n", "version: 1\nplan: {assets: {}}\n", "- 1\n"])
+def test_a_file_without_a_plan_is_told(tmp_path: Path, text: str) -> None:
+    """Nothing to plan for is a fault, never a plan that says all is well."""
+    file = tmp_path / "watchword.yaml"
+    file.write_text(text, "utf-8")
+    done = process("--json", file=file)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert str(file) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert process(file=tmp_path / "none.yaml").returncode == 2
+
+
+@pytest.mark.parametrize("place", ["assets.records", "scenarios", ""])
+def test_likelihood_is_refused_wherever_it_stands(tmp_path: Path, place: str) -> None:
+    """With its line and the reason: the order is by impact alone."""
+    file = tmp_path / "watchword.yaml"
+    lines = PLAN.replace("  observers:\n    ci: {key: ci.jwk}\n", "").splitlines()
+    before = {
+        "assets.records": "      kind: data",
+        "scenarios": "    derive: false",
+        "": "  assets:",
+    }
+    at = lines.index(before[place])
+    indent = len(lines[at]) - len(lines[at].lstrip())
+    lines.insert(at, " " * indent + "likelihood: 5")
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    done = process(file=file)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{file}:{at + 1}" in done.stderr
+    assert "impact" in done.stderr
+
+
+def test_only_what_is_vouched_for_closes(deployment: Path) -> None:
+    """A claim is a task to verify and closes nothing; a proof closes; a later failure opens again."""
+    assert as_json(file=deployment)["exposure"][0]["now"] == "open"
+    assert observe(deployment, "record", *BOLA).exit_code == 0
+    claimed = as_json(file=deployment)
+    assert claimed["exposure"][0]["now"] == "open"
+    assert claimed["items"][0]["action"] == "verify"
+    assert [each["protection"] for each in claimed["claims"]] == ["PR-B07"]
+    key = deployment.with_name("ci.pem")
+    assert observe(deployment, "record", *BOLA, "--sign", key).exit_code == 0
+    proof = as_json(file=deployment)
+    assert proof["exposure"][0]["now"] == "closed"
+    assert "PR-B07" not in order(proof)
+    assert run("--fail-on", "open", file=deployment).exit_code == 0
+    assert observe(deployment, "record", *BOLA, "--state", "broken").exit_code == 0
+    again = as_json(file=deployment)
+    assert again["exposure"][0]["now"] == "open"
+    assert (order(again)[0], again["items"][0]["action"]) == ("PR-B07", "repair")
+    assert run("--fail-on", "open", file=deployment).exit_code == 1
+
+
+def test_lines_that_cannot_be_read_cost_no_plan(deployment: Path) -> None:
+    """The plan stands on stdout, a note with the line on stderr."""
+    observe(deployment, "record", *BOLA, "--sign", deployment.with_name("ci.pem"))
+    file = deployment.parent / ".watchword" / "observations.jsonl"
+    good = file.read_bytes()
+    file.write_bytes(b"\xff\xfe garbage\n" + good + b'{"protection": "PR-B07"\n[]\n')
+    done = run("--json", file=deployment)
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["exposure"][0]["now"] == "closed"
+    notes = done.stderr.splitlines()
+    assert len(notes) == 3
+    assert all(line.startswith("note: ") for line in notes)
+    assert ["1" in notes[0], "3" in notes[1], "4" in notes[2]] == [True] * 3
+    assert "\x1b" not in done.stderr

@@ -1,0 +1,107 @@
+"""Show that the examples give the orders that the method gives, through the command line."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from watchword.apps.cli.main import cli
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SEED = "api-key-script"
+ORDERS = {
+    SEED: (["PR-B01", "PR-A05"], ["PR-C05"]),
+    "cases/mhealth-2021": (["PR-B01", "PR-B07", "PR-B05"], ["PR-B04"]),
+    "cases/optus-2022": (["PR-B07"], ["PR-B16"]),
+    "cases/tmobile-2023": (["PR-B01"], ["PR-B16"]),
+    "cases/dunkin-2015": (["PR-B19", "PR-B13"], ["PR-C05"]),
+    "cases/peloton-2021": (["PR-B09", "PR-B07"], ["PR-C05"]),
+}
+
+
+@cache
+def plan_of(name: str) -> Mapping[str, Any]:
+    """Return the plan of an example as JSON."""
+    file = EXAMPLES / f"{name}.yaml"
+    done = CliRunner().invoke(cli, ["-c", str(file), "plan", "--json"])
+    assert done.exit_code == 0, done.output
+    found: Mapping[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def order(plan: Mapping[str, Any], phase: str | None = None) -> list[str]:
+    """Return the ids of the list, of one phase or of all."""
+    return [each["protection"] for each in plan["items"] if phase in {None, each["phase"]}]
+
+
+def item(plan: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return one entry of the list."""
+    found: Mapping[str, Any] = next(each for each in plan["items"] if each["protection"] == name)
+    return found
+
+
+def test_every_example_with_a_plan_is_here() -> None:
+    """A case that is added gets its order here."""
+    files = {path.stem for path in EXAMPLES.glob("*.yaml")}
+    files |= {f"cases/{path.stem}" for path in (EXAMPLES / "cases").glob("*.yaml")}
+    assert files == {*ORDERS, "coat-and-car"}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_the_orders_are_those_of_the_method(name: str) -> None:
+    """What prevents, in order, then what secures against gathering; all is closed at the end, for the least effort."""
+    prevent, gathering = ORDERS[name]
+    plan = plan_of(name)
+    assert order(plan, "prevent") == prevent
+    assert order(plan, "gathering") == gathering
+    assert order(plan)[: len(prevent)] == prevent
+    assert {each["after"] for each in plan["exposure"]} == {"closed"}
+    assert {each["now"] for each in plan["exposure"]} == {"open"}
+    assert plan["cut"] == []
+    assert plan["unclosable"] == []
+
+
+def test_the_case_that_the_method_starts_from() -> None:
+    """Attestation at the API is first, whatever is shaken; pinning and obfuscation are in the list, after it."""
+    plan = plan_of(SEED)
+    places = {each["protection"]: each["place"] for each in plan["items"]}
+    first = item(plan, "PR-B01")
+    assert places["PR-B01"] == 1
+    assert first["stability"]["first"] == first["stability"]["draws"] == 200
+    for later in ("PR-C03", "PR-A01", "PR-A02"):
+        assert places[later] > max(each["place"] for each in plan["items"] if each["closes"])
+        assert item(plan, later)["phase"] == "hardening"
+
+
+def test_the_car_comes_before_the_coat() -> None:
+    """Whatever closes paths to the worse loss stands before all that closes paths to the lesser."""
+    plan = plan_of("coat-and-car")
+    closers = [each for each in plan["items"] if each["closes"]]
+    served = [{path.split(":")[0] for path in each["closes"]} for each in closers]
+    assert served[0] == {"record-store"}
+    cars = [place for place, assets in enumerate(served) if "record-store" in assets]
+    coats = [place for place, assets in enumerate(served) if assets == {"one-session"}]
+    assert coats
+    assert max(cars) < min(coats)
+
+
+@pytest.mark.parametrize("name", ["cases/optus-2022", "cases/peloton-2021"])
+def test_where_no_script_did_it_attestation_is_not_first(name: str) -> None:
+    """The genuine app, or no app at all, got the data: a proof of the app changes nothing, and closes nothing."""
+    assert "PR-B01" not in order(plan_of(name), "prevent")
+    assert "PR-B01" not in order(plan_of(name), "gathering")
+
+
+def test_ties_and_pairs_are_told() -> None:
+    """T-Mobile's two are worth the same; of mHealth's two neither closes the records alone; Dunkin' has a cheaper set."""
+    assert item(plan_of("cases/tmobile-2023"), "PR-B01")["ties"] == [["PR-B18"]]
+    assert item(plan_of("cases/mhealth-2021"), "PR-B01")["together"] == ["PR-B07"]
+    assert item(plan_of("cases/mhealth-2021"), "PR-B07")["together"] == ["PR-B01"]
+    cheaper = plan_of("cases/dunkin-2015")["cheaper"]
+    assert (cheaper["effort"], cheaper["phases_effort"]) == (6, 9)
+    others = {*ORDERS, "coat-and-car"} - {"cases/dunkin-2015"}
+    assert all(plan_of(each)["cheaper"] is None for each in others)

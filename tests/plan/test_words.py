@@ -1,0 +1,73 @@
+"""Show that the sentences of a plan name what is so: how many, which steps, and whether it slows or cuts once more."""
+
+import re
+
+from tests.plan.building import NOTHING, NOW, asset, catalogue, model, protection, technique
+
+from watchword.plan.outcome import Phase, Plan
+from watchword.plan.service import make_plan
+
+
+class NoPatience:
+    """Have no time at all."""
+
+    def is_over(self, share: float) -> bool:
+        """Say that the time is gone."""
+        return share >= 0
+
+
+KNOWN = catalogue(
+    technique("MT-R01", "recon"),
+    *(technique(f"MT-X{n:02}", "exploit") for n in range(6)),
+    protection("PR-A01", {"MT-R01": 2}, effort=3),
+    protection("PR-A02", {"MT-R01": 1}, effort=1),
+    protection("PR-A03", {"MT-R01": 2}, effort=6),
+    protection("PR-B01", {f"MT-X{n:02}": 2 + n % 2 for n in range(6)} | {"MT-R01": 1}),
+)
+
+
+def planned() -> Plan:
+    """Return a plan over six assets, one of them with two paths."""
+    assets = [asset(f"a{n}", 5) for n in range(6)]
+    paths = [(f"a{n}", ["MT-R01", f"MT-X{n:02}"]) for n in range(6)]
+    return make_plan(
+        model(assets, [*paths, ("a0", ["MT-X01"])]), KNOWN, NOTHING, NOW, None, NoPatience()
+    )
+
+
+def test_what_is_named_is_what_it_does() -> None:
+    """Some assets and steps by name, the rest counted, so that the numbers add up to what it closes."""
+    first = planned().items[0]
+    assert first.protection.id == "PR-B01"
+    counted = re.findall(r"\d+ paths?\b", first.why)
+    assert counted == ["2 paths", "1 path", "1 path"]
+    named = set(re.findall(r"MT-\w+", first.why))
+    assert len(named) == 3
+    # It slows a step of reconnaissance too, but that isn't where it closes.
+    assert named < {each.technique for each in first.cuts} - {"MT-R01"}
+    assert len(re.findall(r"\b3\b", first.why)) == 2
+
+
+def test_slowing_and_standing_behind_are_told_apart() -> None:
+    """What never cuts slows; what would cut by itself stands behind something that does."""
+    hard = {
+        each.protection.id: each.why for each in planned().items if each.phase is Phase.HARDENING
+    }
+    assert hard.keys() == {"PR-A02", "PR-A03"}
+    assert hard["PR-A02"].split()[0] != hard["PR-A03"].split()[0]
+    assert hard["PR-A02"].startswith("Slows")
+
+
+def test_what_only_others_need_says_for_whom() -> None:
+    """A measure that cuts nothing by itself names what can't be had without it."""
+    known = catalogue(
+        technique("MT-X01", "exploit"),
+        protection("PR-A08", {}),
+        protection("PR-B03", {"MT-X01": 3}, depends_on=["PR-A08"]),
+    )
+    plan = make_plan(
+        model([asset("one", 1)], [("one", ["MT-X01"])]), known, NOTHING, NOW, None, NoPatience()
+    )
+    assert [each.protection.id for each in plan.items] == ["PR-A08", "PR-B03"]
+    assert "PR-B03" in plan.items[0].why
+    assert plan.items[0].needed_for == ("PR-B03",)
