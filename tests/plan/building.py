@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import combinations
 
+from watchword.plan.cover import Costs, Row
 from watchword.plan.interface import (
     Asset,
     AssetKind,
@@ -203,3 +204,51 @@ def strongest(known: Catalogue, path: AttackPath, stage: Stage, names: Iterable[
         ),
         default=0,
     )
+
+
+def some_cover(seed: int) -> tuple[list[Row], Costs, int]:
+    """Return contested rows, the costs of what cuts them, and what is there already.
+
+    Few rows have a single closer, so that reductions decide little; some rows can't be cut at all.
+    """
+    draw = random.Random(seed)
+    count = draw.randint(4, 9)
+    costs = Costs(
+        [draw.choice((1, 3, 6)) for _ in range(count)],
+        [1 << draw.randrange(n) if n and draw.random() < 0.15 else 0 for n in range(count)],
+    )
+    have = sum(1 << bit for bit in range(count) if draw.random() < 0.1)
+    rows = []
+    for _ in range(draw.randint(2, 12)):
+        others = [bit for bit in range(count) if not have >> bit & 1]
+        most = min(4, len(others))
+        closers = sum(1 << bit for bit in draw.sample(others, k=draw.randint(min(2, most), most)))
+        if draw.random() < 0.05:
+            closers = 0
+        rows.append(
+            Row(closers, closers & draw.getrandbits(count), draw.randint(1, 9), draw.randrange(3))
+        )
+    return rows, costs, have
+
+
+def cover_by_trying(rows: Sequence[Row], costs: Costs, available: int, have: int) -> int:
+    """Return the cheapest set that cuts what can be cut; the strongest of those, with the smallest ids."""
+    count = len(costs.effort)
+    sets = [
+        mask
+        for mask in range(1 << count)
+        if not mask & ~available and not costs.closure(mask) & ~(mask | have)
+    ]
+    everything = 0
+    for mask in sets:
+        everything |= mask
+    todo = [row for row in rows if row.closers & everything]
+
+    def worth(mask: int) -> tuple[int, int, list[int]]:
+        chosen = [bit for bit in range(count) if mask >> bit & 1]
+        strength = sum(
+            (3 if row.strong & mask else 2) * row.weight for row in todo if row.closers & mask
+        )
+        return sum(costs.effort[bit] for bit in chosen), -strength, chosen
+
+    return min((mask for mask in sets if all(mask & row.closers for row in todo)), key=worth)

@@ -278,7 +278,7 @@ def test_each_path_stands_as_its_steps_say(seed: int) -> None:
                 if entry.impact == tally.level
             ]
             counted = [states.count(each) for each in Exposure]
-            assert counted == [tally.open, tally.delayed, tally.closed]
+            assert counted == [tally.open, tally.delayed, tally.closed, tally.unreached]
         done = after
     for state in given.plan.paths:
         assert state.now is stands(state.path, frozenset())

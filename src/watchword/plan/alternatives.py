@@ -42,7 +42,12 @@ def skip(
     banned = _with_dependents(model, bit)
     available = model.available & ~stretch.have & ~banned
     if stretch.whole is None:
-        other = cover(stretch.rows, model.costs, available=available, have=stretch.have)
+        other = cover(
+            stretch.rows, model.costs, available=available, have=stretch.have, refine=False
+        )
+        # Strength and ids tell ties apart, and there is none where it costs more.
+        if other.cost <= stretch.chosen.cost:
+            other = cover(stretch.rows, model.costs, available=available, have=stretch.have)
     else:
         assert stretch.left is not None
         other = cover_within(
@@ -51,12 +56,13 @@ def skip(
     instead: tuple[str, ...] = ()
     extra = 0
     ties: set[int] = set()
-    rows = [row for row in stretch.rows if row.closers & model.available]
-    if _cut(rows, other.mask) >= _cut(rows, stretch.chosen.mask):
+    rows = stretch.rows
+    reach = model.available
+    if _cut(rows, other.mask, reach) >= _cut(rows, stretch.chosen.mask, reach):
         instead = model.names(other.mask & ~stretch.chosen.mask)
         extra = other.cost - stretch.chosen.cost
         if extra == 0:
-            ties = _ties(model, stretch, rows, banned, other.mask)
+            ties = _ties(model, stretch, banned, other.mask)
     stays_open = tuple(
         index
         for index in paths
@@ -74,22 +80,21 @@ def _swaps(model: Compiled, stretch: Stretch, banned: int) -> Iterator[int]:
         yield rest | model.costs.closure(1 << each) & ~stretch.have
 
 
-def _ties(
-    model: Compiled, stretch: Stretch, rows: Sequence[Row], banned: int, found: int
-) -> set[int]:
+def _ties(model: Compiled, stretch: Stretch, banned: int, found: int) -> set[int]:
     """Return what can stand in an item's place, all else of the answer being kept.
 
     Tried are the answer that was found without it, and each single other protection.
     """
-    chosen = stretch.chosen
+    chosen, rows = stretch.chosen, stretch.rows
     rest = chosen.mask & ~banned
+    reach = model.available
     return {
         other & ~rest
         for other in (found, *_swaps(model, stretch, banned))
         if not rest & ~other
         and model.costs.of(other) == chosen.cost
         and strength(rows, other) == chosen.strength
-        and _cut(rows, other) == _cut(rows, chosen.mask)
+        and _cut(rows, other, reach) == _cut(rows, chosen.mask, reach)
     }
 
 
@@ -97,11 +102,13 @@ def _what_cuts(ledger: Ledger, phase: Phase, index: int) -> int:
     return ledger.closers(index) if phase is Phase.PREVENT else ledger.delayers(index)
 
 
-def _cut(rows: Sequence[Row], mask: int) -> tuple[int, int]:
-    """Return how many assets a set cuts altogether, and how many paths."""
-    missed = {row.group for row in rows if not row.closers & mask}
+def _cut(rows: Sequence[Row], mask: int, available: int) -> tuple[int, int, int]:
+    """Return how many assets a set closes, how many as far as anything does, and how many paths."""
+    open_rows = [row for row in rows if not row.closers & mask]
     groups = {row.group for row in rows}
-    return len(groups - missed), sum(row.weight for row in rows if row.closers & mask)
+    closed = groups - {row.group for row in open_rows}
+    nearly = groups - {row.group for row in open_rows if row.closers & available}
+    return len(closed), len(nearly), sum(row.weight for row in rows if row.closers & mask)
 
 
 def _with_dependents(model: Compiled, bit: int) -> int:

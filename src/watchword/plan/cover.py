@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 _CHUNK: Final = 12
 """Ids that are compared in one solve: their weights are powers of two, and must stay exact."""
 
+FEW: Final = 8
+"""Up to so many columns every set is tried, which is over before the solver and numpy are loaded."""
+
 SECONDS: Final = 5.0
 """Longest for one solve; what isn't proven best by then is said to be not exact."""
 
@@ -107,6 +110,7 @@ def cover(
     have: int,
     refine: bool = True,
     seconds: float = SECONDS,
+    few: int = FEW,
 ) -> Chosen:
     """Return the cheapest set that cuts every row which can be cut at all.
 
@@ -114,6 +118,7 @@ def cover(
     :param have: what is there already: it costs nothing, and cuts nothing that still is a row.
     :param refine: break ties by strength and by ids; without it any cheapest set will do.
     :param seconds: longest for each solve; what is found by then cuts every row, but may not be the cheapest.
+    :param few: up to so many columns every set is tried, beyond it HiGHS decides.
     """
     allowed = obtainable(available, have, costs)
     left = minimal_rows(row.closers & allowed for row in rows if row.closers & allowed)
@@ -128,6 +133,9 @@ def cover(
     for mask in left:
         columns |= mask
     columns = costs.closure(columns) & ~(have | forced)
+    if columns.bit_count() <= few:
+        mask = forced | _by_trying(left, rows, costs, columns, forced)
+        return Chosen(mask, costs.of(mask), strength(rows, mask))
     mip = _Programme(columns, costs, seconds)
     for mask in left:
         mip.require(mask)
@@ -147,7 +155,10 @@ def cover_within(
     budget: int,
     seconds: float = SECONDS,
 ) -> Chosen:
-    """Return the set within a budget that cuts most: assets altogether, then paths, then at least effort.
+    """Return the set within a budget that cuts most.
+
+    Assets closed altogether come first, then assets closed as far as anything closes them, then paths, then
+    least effort.
 
     For budgets that don't reach for all; see :func:`cover` for the rest.
     """
@@ -167,8 +178,11 @@ def cover_within(
         column = mip.indicator(row.closers & allowed)
         done[column] = row.weight
         groups.setdefault(row.group, []).append(column)
-    whole = [mip.all_of(members) for members in groups.values()]
-    for goal in (dict.fromkeys(whole, 1), done):
+    # An asset with a path that nothing cuts can't be closed, whatever is bought for its other paths.
+    never = {row.group for row in rows if not row.closers & allowed}
+    whole = {group: mip.all_of(members) for group, members in groups.items()}
+    closed = [column for group, column in whole.items() if group not in never]
+    for goal in (dict.fromkeys(closed, 1), dict.fromkeys(whole.values(), 1), done):
         mip.maximise(goal)
         mip.hold(goal, least=mip.value(goal))
     mask = mip.minimise({bit: costs.effort[bit] for bit in bits(columns)})
@@ -180,6 +194,29 @@ def cover_within(
 def strength(rows: Iterable[Row], mask: int) -> int:
     """Return how strongly a set cuts: 2 or 3 for each path of each row that it cuts."""
     return sum((3 if row.strong & mask else 2) * row.weight for row in rows if row.closers & mask)
+
+
+def _by_trying(
+    left: Sequence[int], rows: Sequence[Row], costs: Costs, columns: int, forced: int
+) -> int:
+    """Return the cheapest set of a few columns that cuts every row, ties broken as everywhere."""
+    order = list(bits(columns))
+    needs = [(1 << bit, costs.needs[bit] & columns) for bit in order if costs.needs[bit] & columns]
+    best: tuple[int, int] | None = None
+    found = 0
+    # The smallest ids are the highest digits: counting down, of equal sets the one with the smallest ids comes first.
+    for number in range((1 << len(order)) - 1, 0, -1):
+        mask = sum(1 << bit for place, bit in enumerate(reversed(order)) if number >> place & 1)
+        if not all(mask & row for row in left):
+            continue
+        if any(mask & bit and needed & ~mask for bit, needed in needs):
+            continue
+        cost = costs.of(mask)
+        if best is None or cost <= best[0]:
+            key = (cost, -strength(rows, forced | mask))
+            if best is None or key < best:
+                best, found = key, mask
+    return found
 
 
 def _refined(mip: "_Programme", rows: Sequence[Row], costs: Costs, forced: int) -> int:
@@ -195,6 +232,8 @@ def _refined(mip: "_Programme", rows: Sequence[Row], costs: Costs, forced: int) 
         goal = {mip.indicator(mask): weight for mask, weight in sorted(strong.items())}
         mip.maximise(goal)
         mip.hold(goal, least=mip.value(goal))
+    if mip.alone():
+        return mip.mask
     order = list(bits(mip.columns))
     for start in range(0, len(order), _CHUNK):
         chunk = order[start : start + _CHUNK]
@@ -268,6 +307,25 @@ class _Programme:
         """Solve for the most of a goal; return the protections that are taken."""
         return self._solve(goal, -1)
 
+    def alone(self) -> bool:
+        """Tell whether no other set of protections meets every row: then no tie is left to be broken."""
+        taken = self.mask
+        goal = {bit: 1 if taken >> bit & 1 else -1 for bit in bits(self.columns)}
+        # The solver and numpy take longer to load than most plans to solve, and small plans need neither.
+        from watchword.plan.highs import solve  # noqa: PLC0415
+
+        rows = [*self._rows, (goal, -_infinite(), taken.bit_count() - 1)]
+        answer, certain = solve([0.0] * len(self._places), self._placed(rows), self.seconds)
+        return answer is None and certain
+
+    def _placed(
+        self, rows: Iterable[tuple[Mapping[int, int], float, float]]
+    ) -> list[tuple[list[tuple[int, int]], float, float]]:
+        return [
+            ([(self._places[column], weight) for column, weight in row.items()], low, high)
+            for row, low, high in rows
+        ]
+
     def _column(self) -> int:
         column = self._next
         self._next += 1
@@ -278,16 +336,12 @@ class _Programme:
         objective = [0.0] * len(self._places)
         for column, weight in goal.items():
             objective[self._places[column]] = float(sign * weight)
-        rows = [
-            ([(self._places[column], weight) for column, weight in row.items()], low, high)
-            for row, low, high in self._rows
-        ]
-        # The solver and numpy take longer to load than most plans to solve, and small plans need neither.
-        from watchword.plan.highs import solve  # noqa: PLC0415
+        from watchword.plan.highs import solve  # noqa: PLC0415 - see alone.
 
-        answer, optimal = solve(objective, rows, self.seconds)
+        answer, optimal = solve(objective, self._placed(self._rows), self.seconds)
         if answer is None:
-            answer = self._unsolved()
+            # There is a solution, whatever the solver says: see tests/plan/test_highs.py.
+            answer, optimal = self._unsolved(), False
         self._answer = [round(value) for value in answer]
         if any(
             abs(value - whole) > _TOLERANCE

@@ -21,7 +21,8 @@ def solve(
 
     :param rows: (coefficients by column, least, most).
     :param seconds: longest that it may take.
-    :returns: the columns' values (None where none were found in time), and whether they are proven best.
+    :returns: the columns' values (None where none were found in time), and whether they are proven best;
+        where there are none, whether it is proven that there can't be.
     """
     model = highspy.HighsLp()
     count = len(objective)
@@ -45,7 +46,7 @@ def solve(
     solver.run()
     status = solver.getModelStatus()
     if solver.getInfo().primal_solution_status != _FEASIBLE:
-        return None, False
+        return None, status == highspy.HighsModelStatus.kInfeasible
     values = list(solver.getSolution().col_value)
     return values, status == highspy.HighsModelStatus.kOptimal
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from watchword.observations import State
 from watchword.plan.alternatives import skips
 from watchword.plan.compiled import Compiled, compile_model
-from watchword.plan.cover import Row, cover
+from watchword.plan.cover import Chosen, Row, cover
 from watchword.plan.interface import Catalogue, Model
 from watchword.plan.itemising import Worklist, work_down
 from watchword.plan.ledger import Ledger
@@ -24,6 +25,9 @@ from watchword.plan.outcome import (
 from watchword.plan.patience import Endless, Patience
 from watchword.plan.phases import Schedule, hardening, schedule
 from watchword.plan.stability import Shaken, shake
+
+_CHEAPER_SECONDS: Final = 2.0
+"""Longest for each solve of what is only told beside the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ def make_plan(
     steps = frozenset(step for path in model.paths for step in path.steps)
     patience = patience or Endless()
     without = skips(ledger, found, patience)
+    cheaper, compared = (None, True) if question.budget is not None else _cheaper(compiled, found)
     shaken = shake(compiled, whole, catalogue, steps, compiled_with, patience)
     left = None if question.budget is None else question.budget - compiled.costs.of(found.bought)
     hard = hardening(compiled, ledger.touched(), found.bought, left)
@@ -90,13 +95,13 @@ def make_plan(
         proven=_standing(evidence, frozenset({State.PROVEN, State.REVIEWED})),
         unclosable=_unclosable(ledger),
         shortfalls=_shortfalls(compiled, found),
-        cheaper=None if question.budget is not None else _cheaper(compiled, found),
+        cheaper=cheaper,
         budget=question.budget,
         effort=sum(item.effort for item in items),
         made_at=now,
         added=tuple(sorted(question.added)),
         removed=tuple(sorted(removed)),
-        cut=_notes(model, found, shaken, without),
+        cut=_notes(model, found, shaken, without, compared=compared),
     )
 
 
@@ -174,15 +179,33 @@ def _shortfalls(compiled: Compiled, found: Schedule) -> tuple[Shortfall, ...]:
     )
 
 
-def _cheaper(compiled: Compiled, found: Schedule) -> Cheaper | None:
-    """Return the cheapest set for all levels at once, where going level by level costs more."""
+def _cheaper(compiled: Compiled, found: Schedule) -> tuple[Cheaper | None, bool]:
+    """Return the cheapest set for all levels at once, where going level by level costs more.
+
+    :returns: the set, None where there is none; and whether that was solved to the end.
+    """
     prevent = [stretch for stretch in found.stretches if stretch.phase is Phase.PREVENT]
+    if len(prevent) < 2:
+        return None, True
     rows = [row for asset in range(len(compiled.assets)) for row in _open_rows(compiled, asset)]
     cost = sum(stretch.chosen.cost for stretch in prevent)
-    best = cover(rows, compiled.costs, available=compiled.available, have=compiled.everywhere)
-    if best.cost >= cost or not best.exact:
-        return None
-    return Cheaper(compiled.names(best.mask), best.cost, cost)
+
+    def best(*, refine: bool) -> Chosen:
+        return cover(
+            rows,
+            compiled.costs,
+            available=compiled.available,
+            have=compiled.everywhere,
+            refine=refine,
+            seconds=_CHEAPER_SECONDS,
+        )
+
+    # Ties are only worth breaking where the set is shown.
+    quick = best(refine=False)
+    if not quick.exact or quick.cost >= cost:
+        return None, quick.exact
+    chosen = best(refine=True)
+    return Cheaper(compiled.names(chosen.mask), chosen.cost, cost), True
 
 
 def _open_rows(compiled: Compiled, asset: int) -> Sequence[Row]:
@@ -193,7 +216,9 @@ def _open_rows(compiled: Compiled, asset: int) -> Sequence[Row]:
     ]
 
 
-def _notes(model: Model, found: Schedule, shaken: Shaken, without: Sized) -> tuple[str, ...]:
+def _notes(
+    model: Model, found: Schedule, shaken: Shaken, without: Sized, *, compared: bool
+) -> tuple[str, ...]:
     """Say what was left out to stay within limits of size and time."""
     notes = [*model.cut, *shaken.notes]
     if not found.exact:
@@ -201,4 +226,6 @@ def _notes(model: Model, found: Schedule, shaken: Shaken, without: Sized) -> tup
     if unsolved := len(found.order) - len(without):
         items = f"{unsolved} item{'' if unsolved == 1 else 's'}"
         notes.append(f"what would follow without {items} wasn't solved: the time was over")
+    if not compared:
+        notes.append("whether one set for all levels costs less wasn't solved: the time was over")
     return tuple(notes)
