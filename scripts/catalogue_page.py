@@ -4,17 +4,26 @@ An entry is changed in src/watchword/plan/catalogue/, where ``watchword plan cat
 """
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 
-from watchword.plan.catalogue.reading import load_catalogue
+from watchword.plan.catalogue.members import MAX_ITEMS, MAX_NAME, MAX_STRENGTH, MAX_TEXT
+from watchword.plan.catalogue.reading import MAX_ENTRIES, load_catalogue
+from watchword.plan.catalogue.references import PROTECTION_NAMES, TECHNIQUE_NAMES
 from watchword.plan.interface import (
     CLIENT_STRENGTH,
     CUT_THRESHOLD,
+    MAX_EFFORT,
     Catalogue,
     Component,
     Effort,
+    EnforcedAt,
+    Intelligence,
     Protection,
+    ProtectionKind,
+    Stage,
     Technique,
+    Trait,
 )
 
 TARGET = Path(__file__).parents[1] / "docs" / "catalogue.md"
@@ -41,10 +50,10 @@ prints an entry. This page is made by `scripts/catalogue_page.py` from the files
 - **Proven by**: keys of the observations that can show it works. *Review* stands where a person's review counts too.
 - Strengths, efforts and stages are estimates; nothing here says how often anything happens.
 
-## Your own entries
+## An entry of your own
 
-A file of your own, named under `plan: catalogue:` in `watchword.yaml` or by `--own`, adds entries and changes single
-members of ours. `cuts` changes the techniques that it names; strength 0 takes a cut away.
+A file of your own, named under `plan: catalogue:` in `watchword.yaml`, adds entries and changes single members of ours.
+`watchword plan catalogue` shows them too; `--own FILE` takes another file.
 
 ```yaml
 techniques:
@@ -53,7 +62,10 @@ techniques:
     about: The companion on the watch keeps the last records without a lock.
     component: app
     stage: exploit
+    needs: [device_control]
+    gives: [session_token]
     harms: [live-data]
+    names: {{owasp-mobile: ["M9:2024"]}}
 protections:
   PR-B07: {{effort: M}}          # Our framework does most of it.
   PR-X01:
@@ -63,12 +75,47 @@ protections:
     enforced_at: client
     kind: prevent
     effort: S
+    depends_on: [PR-A08]
     cuts: {{MT-X01: 2}}
     does_not: [Whoever wears the unlocked watch reads it.]
     evidence: [scan:static.watch_lock]
+    reviewable: true
+    names: {{masvs: [MASVS-AUTH-2]}}
 ```
 
-Ids are `MT-` or `PR-`, a letter and two or three digits. A `likelihood` is a fault: the plan ranks by impact alone.
+The file has two keys, `techniques` and `protections`, each with entries by id: `MT-` or `PR-`, a capital letter and two or three
+digits, such as `MT-X01`. Under a new id all members marked with • are needed. Under one of ours only what you write
+changes: a list takes the place of ours, while `cuts` changes the techniques that it names, and strength 0 takes a cut away.
+There are at most {entries} techniques and {entries} protections, ours included. A `likelihood` is a fault: the plan ranks by
+impact alone.
+
+| member of a technique | | what it takes |
+| --- | --- | --- |
+| `name` | • | text of at most {name} characters |
+| `about` | • | text of at most {text} characters: how it is done |
+| `component` | • | {component} |
+| `stage` | • | {stage} |
+| `needs` | | list of intelligence, all of which he must have: {intelligence} |
+| `gives` | | list of intelligence, of the same words |
+| `harms` | | list of traits, at least one where the stage is `exploit`, none where it is `recon`: {trait} |
+| `names` | | ids elsewhere, a list by catalogue: {technique_names} |
+
+| member of a protection | | what it takes |
+| --- | --- | --- |
+| `name` | • | text of at most {name} characters |
+| `about` | • | text of at most {text} characters: what it is |
+| `component` | • | {component} |
+| `enforced_at` | • | where it acts: {enforced_at}; what acts at the `client` alone counts as {client} at most |
+| `kind` | • | {kind} |
+| `effort` | • | {efforts}, or a whole number from 1 to {max_effort} |
+| `depends_on` | | list of ids of protections that must be there first, in no circle |
+| `cuts` | • | strength, 0 to {strength}, by id of a technique |
+| `does_not` | • | list of texts, at least one: what it doesn't stop |
+| `evidence` | • | list of keys, at least one, of the observations that can prove it, such as `scan:static.watch_lock` |
+| `reviewable` | | `true` where a person's review counts too; left out, `false` |
+| `names` | | ids elsewhere, a list by catalogue: {protection_names} |
+
+A list has at most {items} entries.
 
 ## Ids of other catalogues
 
@@ -91,6 +138,21 @@ def page() -> str:
         protections=len(catalogue.protections),
         threshold=CUT_THRESHOLD,
         client=CLIENT_STRENGTH,
+        entries=MAX_ENTRIES,
+        name=MAX_NAME,
+        text=MAX_TEXT,
+        items=MAX_ITEMS,
+        strength=MAX_STRENGTH,
+        max_effort=MAX_EFFORT,
+        efforts=", ".join(f"`{each.name}`" for each in Effort),
+        component=_words(Component),
+        stage=_words(Stage),
+        intelligence=_words(Intelligence),
+        trait=_words(Trait),
+        enforced_at=_words(EnforcedAt),
+        kind=_words(ProtectionKind),
+        technique_names=_codes(sorted(TECHNIQUE_NAMES)),
+        protection_names=_codes(sorted(PROTECTION_NAMES)),
         **{each.name: each.value for each in Effort},
     )
     lines = [introduction]
@@ -165,6 +227,11 @@ def _strengths(cuts: list[tuple[int, str, bool]]) -> str:
     """Return cuts, the strongest first."""
     ordered = sorted(cuts, key=lambda cut: (-cut[0], cut[1]))
     return "; ".join(f"{strength}{'*' * lowered} {link}" for strength, link, lowered in ordered)
+
+
+def _words(words: type[StrEnum]) -> str:
+    """Return every word that a member takes."""
+    return _codes([word.value for word in words])
 
 
 def _codes(words: Iterator[str] | list[str] | tuple[str, ...]) -> str:

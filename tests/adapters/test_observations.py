@@ -1,6 +1,7 @@
 """The file of observations only grows, whoever else writes and whoever is killed."""
 
 import fcntl
+import json
 import os
 import resource
 import signal
@@ -10,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.observations import (
@@ -17,10 +20,12 @@ from watchword.adapters.observations import (
     MAX_LINES,
     ObservationsFile,
     ObservationsFileError,
+    ObserverKeyError,
     read_observer_key,
     write_observer_key,
 )
 from watchword.tokens.es256 import is_signed_by
+from watchword.tokens.jwk import jwk_from_public_key
 
 APPENDER = """
 import sys
@@ -187,3 +192,22 @@ def test_a_key_that_is_none_or_that_others_read_is_refused(tmp_path: Path) -> No
     file.chmod(0o640)
     with pytest.raises(PrivateFileError, match="0640"):
         read_observer_key(file)
+
+
+def test_a_public_key_is_told_from_a_private_one(tmp_path: Path) -> None:
+    """As JWK or as PEM, whoever may read it; a private JWK is no public key."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    jwk = jwk_from_public_key(private.public_key())
+    pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    for data, told in (
+        (json.dumps(jwk).encode(), True),
+        (pem, True),
+        (json.dumps({**jwk, "d": "AAAA"}).encode(), False),
+        (b"[]", False),
+    ):
+        file = tmp_path / "key"
+        file.write_bytes(data)
+        file.chmod(0o644)
+        with pytest.raises(ObserverKeyError) as refused:
+            read_observer_key(file)
+        assert ("public key" in str(refused.value)) is told

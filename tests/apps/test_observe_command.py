@@ -1,7 +1,9 @@
 """``watchword observe``: make a key, record, list, export."""
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -92,7 +94,9 @@ def test_an_edit_of_the_policy_makes_a_proof_stale(deployment: Deployment) -> No
     assert deployment.recorded(*SHIELD, "--source", "x", "--sign", deployment.key)["stands"] == (
         "proven"
     )
-    deployment.config.write_text(PLAN.replace("routes: []}", "routes: [1]}"), encoding="utf-8")
+    deployment.config.write_text(
+        PLAN.replace("audience: clinic", "audience: other"), encoding="utf-8"
+    )
     assert [each["stands"] for each in deployment.listed()] == ["stale"]
 
 
@@ -256,3 +260,131 @@ def observation_of(told: dict[str, Any]) -> Observation:
     """Return the observation in what ``record --json`` printed."""
     beside = {"verified", "observer", "stands", "why"}
     return from_json({name: value for name, value in told.items() if name not in beside})
+
+
+def run_real(
+    directory: Path, *arguments: str, before: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run the installed command in a shell of its own, after some line of that shell."""
+    command = shlex.join([str(Path(sys.executable).parent / "watchword"), *arguments])
+    return subprocess.run(
+        ["sh", "-c", f"{before}\n{command}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=directory,
+    )
+
+
+def planned(directory: Path) -> dict[str, str]:
+    """Return what the plan's items are and what is to be done about each, in order."""
+    done = run_real(directory, "plan", "--json")
+    assert done.returncode == 0, done.stderr
+    return {item["protection"]: item["action"] for item in json.loads(done.stdout)["items"]}
+
+
+def test_a_shield_that_only_watches_closes_nothing(tmp_path: Path) -> None:
+    """From init to the plan: proven it's gone, in monitor it's back to be repaired, enforced and seen it's gone."""
+    record = ("observe", "record", *SHIELD, "--source", "drill", "--sign", "ci.pem", "--json")
+
+    def recorded() -> str:
+        stands: str = json.loads(run_real(tmp_path, *record).stdout)["stands"]
+        return stands
+
+    assert run_real(tmp_path, "init").returncode == 0
+    assert run_real(tmp_path, "observe", "keygen", "-o", "ci.pem").returncode == 0
+    file = tmp_path / "watchword.yaml"
+    text = file.read_text(encoding="utf-8")
+    enforced = text.replace("plan:\n", "plan:\n  observers: {ci: {key: ci.jwk}}\n", 1)
+    watching = enforced.replace("        mode: enforce", "        mode: monitor", 1)
+    assert len({text, enforced, watching}) == 3
+    file.write_text(enforced, encoding="utf-8")
+    first = planned(tmp_path)
+    assert next(iter(first.items())) == ("PR-B01", "introduce")
+    file.write_text(watching, encoding="utf-8")
+    # Without any observation the mode changes nothing.
+    assert planned(tmp_path) == first
+    file.write_text(enforced, encoding="utf-8")
+    assert recorded() == "proven"
+    assert "PR-B01" not in planned(tmp_path)
+    file.write_text(watching, encoding="utf-8")
+    assert next(iter(planned(tmp_path).items())) == ("PR-B01", "repair")
+    # To look again while nothing is refused doesn't help.
+    assert recorded() == "broken"
+    assert next(iter(planned(tmp_path).items())) == ("PR-B01", "repair")
+    file.write_text(enforced.replace("lifetime: 5m", "lifetime: 6m"), encoding="utf-8")
+    assert recorded() == "proven"
+    assert "PR-B01" not in planned(tmp_path)
+
+
+def test_what_the_file_system_refuses_ends_with_three(deployment: Deployment) -> None:
+    """A full disk isn't wrong usage: neither a key nor a statement is left in part."""
+    full = "ulimit -f 0"
+    made = run_real(deployment.directory, "observe", "keygen", "-o", "b.pem", before=full)
+    assert made.returncode == 3, made.stderr
+    assert not (deployment.directory / "b.pem").exists()
+    record = ("observe", "record", *SHIELD, "--source", "x")
+    done = run_real(deployment.directory, *record, before=full)
+    assert done.returncode == 3, done.stderr
+    assert deployment.file.read_bytes() == b""
+    # What another name would make good stays wrong usage.
+    again = run_real(deployment.directory, "observe", "keygen", "-o", "nowhere/b.pem")
+    assert again.returncode == 2, again.stderr
+    garbage = run_real(deployment.directory, *record, "--sign", "watchword.yaml")
+    assert garbage.returncode == 2, garbage.stderr
+
+
+def test_what_permissions_refuse_ends_with_three(deployment: Deployment) -> None:
+    """A directory that can't be written, and files that can't be read."""
+    record = ("observe", "record", *SHIELD, "--source", "x")
+    deployment.key.chmod(0)
+    if os.access(deployment.key, os.R_OK):
+        pytest.skip("this user may read and write everything")
+    signed = run_real(deployment.directory, *record, "--sign", "ci.pem")
+    review = [*REVIEW, "--state", "reviewed", "--reviewer", "Ada", "--author", "Bob"]
+    reviewed = run_real(deployment.directory, "observe", "record", *review, "--artifact", "ci.pem")
+    deployment.directory.chmod(0o500)
+    try:
+        made = run_real(deployment.directory, "observe", "keygen", "-o", "b.pem")
+        done = run_real(deployment.directory, *record)
+    finally:
+        deployment.directory.chmod(0o700)
+    deployment.file.parent.mkdir(exist_ok=True)
+    deployment.file.touch(0)
+    unread = run_real(deployment.directory, "plan")
+    codes = [each.returncode for each in (signed, reviewed, made, done, unread)]
+    assert codes == [3, 3, 3, 3, 3]
+
+
+def test_unsigned_bad_news_comes_with_no_warning_of_a_claim(deployment: Deployment) -> None:
+    """It stands, so that there's nothing to warn of; of another world it is a claim, signed or not."""
+    bad = deployment.run("record", *SHIELD, "--source", "x", "--state", "broken")
+    good = deployment.run("record", *SHIELD, "--source", "x")
+    assert good.stderr.startswith("warning: ")
+    assert bad.stderr.startswith("note: ")
+    assert "claim" not in bad.stderr
+
+
+def test_a_review_outlives_a_change_of_the_policy(deployment: Deployment) -> None:
+    """It is of its artifact, so that it names no policy."""
+    artifact = deployment.directory / "orders.py"
+    artifact.write_bytes(b"abc")
+    by = ["--reviewer", "Ada", "--author", "Bob", "--artifact", str(artifact)]
+    told = deployment.recorded(*REVIEW, "--state", "reviewed", "--sign", deployment.key, *by)
+    assert "generation" not in told
+    deployment.config.write_text(PLAN.replace("audience: clinic", "audience: b"), encoding="utf-8")
+    assert [each["stands"] for each in deployment.listed()] == ["reviewed"]
+
+
+def test_the_public_key_is_told_from_the_private_one(deployment: Deployment) -> None:
+    """To sign with it is refused before its mode is looked at; nothing is recorded."""
+    public = deployment.key.with_suffix(".jwk")
+    public.chmod(0o644)
+    done = run_real(
+        deployment.directory, "observe", "record", *SHIELD, "--source", "x", "--sign", str(public)
+    )
+    assert done.returncode == 2
+    assert "public key" in done.stderr
+    assert "0644" not in done.stderr
+    assert not deployment.file.exists()

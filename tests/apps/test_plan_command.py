@@ -34,6 +34,14 @@ plan:
     add:
       - {asset: records, steps: [MT-C06, MT-B08], because: ids are counted up}
 """
+STRUCK = """\
+version: 1
+plan:
+  assets:
+    records: {kind: data, impact: 5, because: all of it would be out, lives_in: [backend], traits: [records]}
+  scenarios:
+    strike: [{asset: records, because: it is switched off}]
+"""
 BOLA = ("PR-B07", "--target", "api:clinic", "--key", "scan:api.bola_test", "--source", "test")
 
 
@@ -207,10 +215,18 @@ def test_what_if_asks_for_another_world() -> None:
         (["--what-if", "+PR-B011"], "PR-B01"),
         (["--what-if", "+PR-B01", "--what-if", "-PR-B01"], "PR-B01"),
         (["--item", "PR-B99"], "PR-B01"),
+        (["--item", "pr-b1"], "PR-B01?"),
+        (["--item", "PR-A08"], "watchword plan catalogue PR-A08"),
+        (["--item", "mt-b03"], "watchword plan catalogue MT-B03"),
+        (["--what-if", "+MT-B03"], "watchword plan catalogue MT-B03"),
+        (["--what-if", "-PR-B1"], "PR-B01?"),
+        (["--what-if", "+PR-B01", "--what-if", "-pr-b01"], "PR-B01"),
         (["--json", "--markdown"], "--markdown"),
         (["--json", "--item", "PR-B01"], "--item"),
         (["--cyclonedx", "--json"], "--json"),
-        (["--budget", "many"], "many"),
+        (["--budget", "many"], "'many', expected a whole number"),
+        (["--budget", "10001"], "10000"),
+        (["--budget", "1.5"], "whole number"),
         (["--fail-on", "closed"], "open"),
     ],
 )
@@ -220,6 +236,69 @@ def test_wrong_usage_is_told(arguments: list[str], says: str) -> None:
     assert done.exit_code == 2
     assert says in done.stderr
     assert done.stdout == ""
+
+
+def test_ids_are_taken_in_any_case_and_the_long_list_stays_away() -> None:
+    """The item is that of the id; whoever mistypes one gets a hint, not every id that there is."""
+    assert run("--item", "pr-b01").stdout == run("--item", "PR-B01").stdout != ""
+    assert as_json("--what-if", "+pr-b01")["what_if"] == {"added": ["PR-B01"], "removed": []}
+    for wrong in ("PR-B99", "nonsense", "MT-B03"):
+        told = run("--item", wrong).stderr
+        assert sum(each in told for each in order(as_json())) <= 1
+
+
+def test_an_asset_whose_paths_are_all_struck_is_not_closed(tmp_path: Path) -> None:
+    """Nothing protects it: --fail-on delayed fails, --fail-on open doesn't, and the help says so."""
+    file = tmp_path / "watchword.yaml"
+    file.write_text(STRUCK, encoding="utf-8")
+    plan = as_json(file=file)
+    assert {each["now"] for each in plan["exposure"]} == {"unreached"}
+    assert run("--fail-on", "open", file=file).exit_code == 0
+    assert run("--fail-on", "delayed", file=file).exit_code == 1
+    told = " ".join(run("--help").stdout.split())
+    assert "all its paths are struck" in told
+    assert "3: the report can't be written" in told
+
+
+def test_impacts_that_are_still_guesses_are_named_once(tmp_path: Path) -> None:
+    """One note on stderr; stdout is what it was."""
+    file = tmp_path / "watchword.yaml"
+    file.write_text(STRUCK.replace("all of it would be out", "TODO say why"), encoding="utf-8")
+    done = run("--json", file=file)
+    assert json.loads(done.stdout)["items"] == []
+    (note,) = done.stderr.splitlines()
+    assert note.startswith("note: 1 ")
+    assert note.endswith(": records")
+    asset = "    a{}: {{kind: service, impact: 1, because: todo, lives_in: [backend], traits: [availability]}}\n"
+    many = "".join(asset.format(i) for i in range(20))
+    file.write_text(f"version: 1\nplan:\n  assets:\n{many}", encoding="utf-8")
+    told = " ".join(run("--json", file=file).stderr.split())
+    assert told.startswith("note: 20 ")
+    assert "a11 and 8 more" in told
+    assert "a12" not in told
+    file.write_text(STRUCK, encoding="utf-8")
+    assert run("--json", file=file).stderr == ""
+
+
+def test_a_report_that_does_not_fit_leaves_yesterdays(tmp_path: Path) -> None:
+    """Exit code 3 with the path, and the old report whole."""
+    file = tmp_path / "plan.html"
+    file.write_text("yesterday", encoding="utf-8")
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
+        "from watchword.apps.cli.entry import run; run()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-c", str(SEED), "plan", "--html", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert str(file) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert file.read_text(encoding="utf-8") == "yesterday"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from watchword.apps.cli.main import COMMANDS
@@ -20,6 +20,7 @@ from watchword.apps.cli.plan.init import command
 from watchword.apps.plan_files.descriptions import MAX_BYTES, _parsed, read_description
 from watchword.apps.plan_files.draft_text import quoted, render
 from watchword.apps.plan_files.drafting import draft_plan
+from watchword.apps.settings import load_settings
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.plans import PlanSettings, load_plan
@@ -42,6 +43,7 @@ from watchword.plan.interface import AssetKind, Component, Trait
 from watchword.vocabulary import Level, Mode, Proof
 
 FILES = Path(__file__).parent / "plan_files"
+BANK = FILES / "bank.openapi.yaml"
 CLINIC = FILES / "clinic.openapi.yaml"
 SHOP = FILES / "shop.swagger.json"
 PLATFORM = FILES / "platform.otm.json"
@@ -96,7 +98,7 @@ def test_a_shops_swagger_file_does_too(tmp_path: Path) -> None:
     plan = load_plan(file)
     assert plan.assets["checkout"].traits >= {Trait.PAYMENT, Trait.STORED_VALUE}
     assert plan.assets["gift-cards"].traits == {Trait.STORED_VALUE}
-    assert plan.assets["products"].traits == {Trait.INVENTORY}
+    assert plan.assets["products"].traits == {Trait.INVENTORY, Trait.RECORDS}
     assert plan.assets["products"].routes == ("store /api/v2/products/**",)
 
 
@@ -139,6 +141,58 @@ def test_copied_into_watchword_yaml_it_loads_there(tmp_path: Path) -> None:
     whole["plan"] = parse_document(Path("x"), drafted.text.encode()).data["plan"]
     plan = loaded(tmp_path / "watchword.yaml", yaml.safe_dump(whole))
     assert plan.assets["patients"].places == {"api:clinic", "app:clinic-ios", "app:clinic-android"}
+
+
+def test_a_banks_description_meets_the_classic_attack(tmp_path: Path) -> None:
+    """Accounts, transfers and cards can be asked for by id, by a script, at scale; whoever does it first opens an account."""
+    file = tmp_path / "plan.yaml"
+    assert init("--openapi", BANK, "-o", file).exit_code == 0
+    plan = load_plan(file)
+    for name in ("accounts", "transfers", "cards"):
+        ends = {path.steps[-1] for path in plan.model.paths if path.asset == name}
+        assert {"MT-B03", "MT-B04", "MT-B08", "MT-B09", "MT-B10"} <= ends, name
+        assert Component.APP in plan.assets[name].lives_in
+    assert not any("MT-B07" in path.steps for path in plan.model.paths)
+    assert plan.assets["admin"].lives_in == {Component.BACKEND}
+    assert Trait.RECORDS not in plan.assets["auth"].traits
+
+
+def test_check_wants_what_the_page_says_and_no_more(tmp_path: Path) -> None:
+    """A drafted file with routes lacks three sections and the apps, and says so itself."""
+    file = tmp_path / "plan.yaml"
+    assert init("--openapi", BANK, "-o", file).exit_code == 0
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(file)
+    lacking = {fault.path for fault in caught.value.faults}
+    assert lacking == {"apps", "environment", "service", "apis.bank.apps[0]"}
+    comments = " ".join(
+        line.removeprefix("# ") for line in file.read_text("utf-8").splitlines() if line[:1] == "#"
+    )
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    for text in (comments, page):
+        assert "watchword check" in text
+        assert all(f"`{word}`" in text for word in ("apps", "environment", "service"))
+        assert "your-app" in text
+
+
+def test_a_full_disk_leaves_no_file_in_the_way(tmp_path: Path) -> None:
+    """Exit code 3 and the file's name; the next try finds nothing there."""
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100));"
+        "from watchword.apps.cli.entry import run; run()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "plan", "init", "-o", "new.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "new.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_both_sources_at_once_make_one_plan(tmp_path: Path) -> None:
@@ -279,6 +333,7 @@ PLAIN = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(PLAIN)
+@example({"<<": None})
 def test_yaml_and_json_give_the_same(value: Any) -> None:
     """What PyYAML writes comes back as what JSON would hold."""
     text = yaml.safe_dump({"v": value}, allow_unicode=False, default_style='"')

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.apps.plan_views.seed import crowded_plan, renamed, seed_plan, troubled_plan
+from tests.apps.plan_views.seed import (
+    crowded_plan,
+    renamed,
+    seed_plan,
+    struck_plan,
+    troubled_plan,
+)
 
 from watchword.apps.plan_views.html import report
 from watchword.plan.outcome import Plan
@@ -96,8 +102,14 @@ def long_winded() -> Plan:
 
 @pytest.mark.parametrize(
     "plan",
-    [seed_plan(), troubled_plan(), crowded_plan(600), long_winded()],
-    ids=["seed", "troubled", "crowded", "long"],
+    [
+        seed_plan(),
+        troubled_plan(),
+        crowded_plan(600),
+        long_winded(),
+        replace(struck_plan(), added=("PR-B01",), removed=tuple(f"PR-X{n:02}" for n in range(40))),
+    ],
+    ids=["seed", "troubled", "crowded", "long", "struck"],
 )
 def test_no_page_is_wider_than_its_window(plan: Plan, tmp_path: Path) -> None:
     """At four widths, with every item opened, nothing sticks out; and the style is really applied."""

@@ -617,3 +617,37 @@ def test_check_of_a_misspelt_key_beside_a_plan_speaks_of_that_key(tmp_path: Path
     """It doesn't ask for a service that nobody wanted."""
     done = check(write(tmp_path, PLAN + "enviroment: lab\n"), "--json")
     assert [fault["path"] for fault in json.loads(done.output)["faults"]] == ["enviroment"]
+
+
+def test_apps_and_what_is_unenforced_come_with_the_plan(tmp_path: Path) -> None:
+    """The template enforces; with its one route watching the API is named, and why."""
+    plan = load(tmp_path, TEMPLATE)
+    assert plan.apps == {"clinic-ios", "clinic-android"}
+    assert plan.unenforced == {}
+    watching = load(tmp_path, TEMPLATE.replace("mode: enforce\n", "mode: monitor\n"))
+    assert "/**" in watching.unenforced["clinic"]
+    assert load(tmp_path, PLAN).apps == frozenset()
+
+
+def test_a_file_that_is_missing_names_both_ways_to_one(tmp_path: Path) -> None:
+    """A whole file, or one for the plan alone."""
+    (_, _, expected) = faults_of(tmp_path / "none.yaml")[""]
+    assert "`watchword init`" in expected
+    assert "`watchword plan init`" in expected
+
+
+@pytest.mark.parametrize("name", ["Records", "datei-ä", "-records", "a_b", "x" * 64])
+def test_a_name_that_is_none_is_told_in_words(tmp_path: Path, name: str) -> None:
+    """No pattern is shown to a person."""
+    faults = faults_of(write(tmp_path, PLAN.replace("backend-records", name)))
+    ((_, _, expected),) = faults.values()
+    assert "^" not in expected
+    assert "63" in expected
+
+
+@pytest.mark.parametrize("text", ["plan:\n\tassets: {}\n", "plan:\n  a: 1\n b: 2\n", "a: b: c\n"])
+def test_what_is_no_yaml_comes_with_a_hint(tmp_path: Path, text: str) -> None:
+    """The parser's words alone help nobody: indentation and tabs are named."""
+    ((_, _, expected),) = faults_of(write(tmp_path, text)).values()
+    assert "indented" in expected
+    assert "tabs" in expected

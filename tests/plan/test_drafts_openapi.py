@@ -74,6 +74,26 @@ def only(document: dict[str, Any]) -> DraftAsset:
         ("/pictures", "get", reading("url"), {Trait.RECORDS}, DRAFT_IMPACT),
         ("/search", "post", asking(), {Trait.AVAILABILITY}, DRAFT_IMPACT),
         ("/config", "get", reading("mapApiKey"), {Trait.THIRD_PARTY_KEY}, DRAFT_IMPACT),
+        (
+            "/funds",
+            "get",
+            reading("iban"),
+            {Trait.PAYMENT, Trait.RECORDS},
+            SENSITIVE_IMPACT,
+        ),
+        (
+            "/funds",
+            "get",
+            reading("currentBalance"),
+            {Trait.STORED_VALUE, Trait.RECORDS},
+            DRAFT_IMPACT,
+        ),
+        ("/funds", "get", reading("accountNumber"), {Trait.RECORDS}, DRAFT_IMPACT),
+        ("/funds", "post", asking("iban"), {Trait.PAYMENT}, SENSITIVE_IMPACT),
+        ("/wallets/{id}", "get", {}, {Trait.STORED_VALUE, Trait.RECORDS}, DRAFT_IMPACT),
+        ("/wallets/{id}", "post", {}, {Trait.STORED_VALUE}, DRAFT_IMPACT),
+        ("/wallets.{format}", "get", {}, {Trait.STORED_VALUE}, DRAFT_IMPACT),
+        ("/wallets/{apiVersion}", "get", {}, {Trait.STORED_VALUE}, DRAFT_IMPACT),
         ("/things", "get", {}, {Trait.RECORDS}, DRAFT_IMPACT),
         ("/things", "delete", {}, {Trait.AVAILABILITY}, DRAFT_IMPACT),
     ],
@@ -154,6 +174,32 @@ def test_a_use_case_is_what_only_writes() -> None:
     sent = only(api({"/checkout": {"post": {}}}))
     assert sent.kind is AssetKind.USE_CASE
     assert Component.APP not in sent.lives_in
+
+
+@pytest.mark.parametrize(
+    ("paths", "base", "is_for_staff"),
+    [
+        (["/admin/users"], "", True),
+        (["/v1/internal/messages", "/v1/internal/wallets"], "", True),
+        (["/Ops/report"], "", True),
+        (["/users"], "/admin/v1", True),
+        (["/users", "/users/admin"], "", False),
+        (["/administration"], "", False),
+        (["/operations"], "", False),
+    ],
+)
+def test_what_is_for_staff_lives_in_the_backend_alone(
+    paths: list[str], base: str, is_for_staff: bool
+) -> None:
+    """Where all paths of an asset are for staff; such an asset has no trait that nobody could reach there."""
+    document = api({path: {"get": {}} for path in paths}, servers=[{"url": f"https://x{base}"}])
+    asset = draft_from_openapi(document)[0].assets[0]
+    assert (asset.lives_in == {Component.BACKEND}) == is_for_staff
+    if is_for_staff:
+        assert asset.traits
+        assert not asset.traits & {Trait.LIVE_DATA, Trait.APP_LOGIC}
+    else:
+        assert Component.APP in asset.lives_in
 
 
 def test_a_probe_is_no_asset_unless_it_is_all_there_is() -> None:

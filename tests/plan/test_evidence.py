@@ -142,6 +142,7 @@ def standing(
 
 
 LAB = replace(HERE, environment=Environment.LAB)
+LAX = replace(HERE, unenforced={"clinic": "route /v1/** is in mode monitor"})
 
 
 @pytest.mark.parametrize(
@@ -173,6 +174,20 @@ LAB = replace(HERE, environment=Environment.LAB)
         (seen(state=State.BROKEN, environment=Environment.LAB), HERE, State.CLAIMED),
         (reviewed(), HERE, State.REVIEWED),
         (reviewed("PR-B01"), HERE, State.CLAIMED),
+        # A review is of its artifact; only where it names a policy or a build it is bound to that.
+        (replace(reviewed(), generation=None), HERE, State.REVIEWED),
+        (replace(reviewed(), generation=OTHER), HERE, State.STALE),
+        (replace(reviewed(), target="app:phone", generation=None), HERE, State.REVIEWED),
+        (replace(reviewed(), target="app:phone", generation=None, build=OTHER), HERE, State.STALE),
+        # By the file the route refuses nothing, whatever was seen.
+        (seen(), LAX, State.BROKEN),
+        (seen(generation=OTHER), LAX, State.BROKEN),
+        (seen(at=NOW - 40 * DAY), LAX, State.BROKEN),
+        (seen(state=State.ABSENT), LAX, State.ABSENT),
+        (seen(state=State.CLAIMED), LAX, State.CLAIMED),
+        (seen(environment=Environment.LAB), LAX, State.CLAIMED),
+        (seen(key="live:drill"), LAX, State.PROVEN),
+        (seen(target="api:billing"), LAX, State.PROVEN),
         (replace(reviewed(), review=None), HERE, State.CLAIMED),
         (reviewed(author=" a D a"), HERE, State.CLAIMED),
         (reviewed(expires=NOW), HERE, State.STALE),
@@ -207,6 +222,24 @@ def test_without_a_signature_only_bad_news_is_believed(
     found = weigh([], claim(observation))
     assert [each.state for each in found.standings[observation.protection]] == [state]
     assert not any(found.proven.values())
+
+
+def test_an_api_that_enforces_nothing_is_told_by_its_route() -> None:
+    """A vouched proof of the shield is broken and says by what; without any statement nothing stands."""
+    told = standing(vouch(seen()), where=LAX)
+    assert LAX.unenforced["clinic"] in told.why
+    assert not any(weigh(vouch(seen()), where=LAX).proven.values())
+    assert standing([], claim(seen()), LAX).state is State.CLAIMED
+    assert weigh([], where=LAX).standings == {}
+
+
+def test_what_is_stale_by_policy_says_what_to_do() -> None:
+    """Another build and another policy are told apart, each with the current one's absence."""
+    policy = standing(vouch(seen(generation=OTHER)))
+    build = standing(vouch(seen("PR-A01", build=OTHER)))
+    assert OTHER[:8] in policy.why
+    assert OTHER[:8] in build.why
+    assert policy.why != build.why
 
 
 EARLY, LATE = NOW - 3 * DAY, NOW - 2 * DAY
@@ -260,6 +293,32 @@ def test_a_proof_counts_for_an_asset_only_at_all_of_its_places() -> None:
     assert two.everywhere == {"PR-B01"}
     spoilt = weigh(vouch(seen(), seen(target="api:billing", state=State.BROKEN)))
     assert {name for name, found in spoilt.proven.items() if found} == {"records"}
+
+
+@pytest.mark.parametrize("places", [(), ("app:phone",)])
+def test_what_names_no_api_needs_a_proof_at_each(places: tuple[str, ...]) -> None:
+    """Nobody says where it lives, so that one API that wasn't looked at is enough to take it."""
+    where = replace(HERE, generations={"clinic": POLICY, "billing": OTHER})
+    assets = {"it": asset("it", *places)}
+    one, both = [seen()], [seen(), seen(target="api:billing", generation=OTHER)]
+    assert judge(vouch(*one), [], CATALOGUE, assets, where).proven["it"] == frozenset()
+    assert judge(vouch(*both), [], CATALOGUE, assets, where).proven["it"] == {"PR-B01"}
+    spoilt = [*both, seen(target="api:gone", state=State.BROKEN)]
+    assert judge(vouch(*spoilt), [], CATALOGUE, assets, where).proven["it"] == frozenset()
+    # Where the file knows no API at all, any that was looked at does.
+    nothing = replace(HERE, generations={})
+    assert judge(vouch(*one), [], CATALOGUE, assets, nothing).proven["it"] == {"PR-B01"}
+
+
+def test_what_names_no_app_needs_a_proof_at_each() -> None:
+    """Apps are known by their section or by their build; a scan of the package needs all of them too."""
+    where = replace(HERE, apps=frozenset({"tablet"}))
+    for name in ("PR-A01", "PR-C01"):
+        one = seen(name, target="app:phone", build=BUILD, generation=None)
+        other = replace(one, target="app:tablet", build=None)
+        assert name not in weigh(vouch(one), where=where).proven["nowhere"]
+        assert name not in weigh(vouch(other), where=where).proven["nowhere"]
+        assert name in weigh(vouch(one, other), where=where).proven["nowhere"]
 
 
 def test_places_are_matched_by_component() -> None:

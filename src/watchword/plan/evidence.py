@@ -7,26 +7,23 @@ nothing of the kind: an unsigned ``broken`` is believed, since nobody gains by i
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
 from watchword.observations import MAX_REVIEW, Claim, Observation, Review, State, Vouched
-from watchword.plan.interface import Asset, Catalogue, Component, EnforcedAt, Protection
+from watchword.plan.interface import Asset, Catalogue, EnforcedAt, Protection
 from watchword.plan.outcome import Evidence, Standing
+from watchword.plan.reliance import NEGATIVE, OF_A_PACKAGE, proven_by_asset
 from watchword.vocabulary import Environment
 
 CLOCK_LEEWAY: Final = timedelta(minutes=5)
 """How far an observer's clock may run ahead of ours."""
 
-_NEGATIVE: Final = frozenset({State.ABSENT, State.BROKEN})
-_PLACES: Final = {Component.APP: "app:", Component.CHANNEL: "api:", Component.BACKEND: "api:"}
-
-_OF_A_PACKAGE: Final = ("scan:static.", "scan:dynamic.", "scan:sbom.")
-"""What a key begins with that is looked at in a built app."""
-
 _LIVE: Final = "live:"
+_OF_THE_SHIELD: Final = "live:shield."
+"""What a key begins with that says how the API's own shield enforces."""
 
 _RANK: Final = {
     State.BROKEN: 5,
@@ -47,7 +44,10 @@ class Circumstances:
     :param max_age: longest that a proof counts; a review counts until it expires.
     :param environment: that the plan is made for.
     :param builds: SHA-256 in hex of the current build, by name of the app; an app that isn't there isn't bound to one.
-    :param generations: SHA-256 in hex of the policy in force, by name of the API; may lack one.
+    :param generations: SHA-256 in hex of the policy in force, by name of the API: all APIs that are known.
+    :param apps: names of the apps that are known; those of ``builds`` are too.
+    :param unenforced: by API, one line on why its shield refuses nothing there, such as ``route /v1/** is in mode
+        monitor``; nobody can have seen it enforce.
     """
 
     now: datetime
@@ -55,6 +55,14 @@ class Circumstances:
     environment: Environment
     builds: Mapping[str, str]
     generations: Mapping[str, str]
+    apps: frozenset[str] = frozenset()
+    unenforced: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Return all places that are known, as targets name them."""
+        apps = {f"app:{name}" for name in (*self.apps, *self.builds)}
+        return frozenset(apps | {f"api:{name}" for name in self.generations})
 
 
 class _Bearing(IntEnum):
@@ -123,7 +131,7 @@ def judge(
         decides = max(candidates, key=lambda each: (_RANK[each.state], *each.order))
         standings[protection].append(_standing(decides, circumstances.now))
     frozen = {protection: tuple(each) for protection, each in standings.items()}
-    proven = _proven(frozen, catalogue, assets)
+    proven = proven_by_asset(frozen, catalogue, assets, circumstances.places)
     everywhere = frozenset.intersection(*proven.values()) if proven else frozenset()
     return Evidence(standings=frozen, proven=proven, everywhere=everywhere)
 
@@ -156,7 +164,7 @@ def _judge(
     if beside:
         return _Judged(seen, State.CLAIMED, _Bearing.NONE, beside)
     elsewhen = _of_another_time(seen, circumstances)
-    if seen.state in _NEGATIVE:
+    if seen.state in NEGATIVE:
         bearing = _Bearing.PAST if elsewhen and _names_what_it_saw(seen) else _Bearing.PRESENT
         return _Judged(seen, seen.state, bearing, _bad_news(seen, observer))
     return _judge_good_news(seen, observer, unvouched, protection, elsewhen, circumstances)
@@ -182,6 +190,9 @@ def _judge_good_news(
         fault = "It shows what the app does, not that the server refuses who doesn't."
     if fault:
         return _Judged(seen, State.CLAIMED, _Bearing.NONE, fault)
+    if lax := _lax(seen, circumstances):
+        # Whatever was seen and when: what runs now lets everything pass.
+        return _Judged(seen, State.BROKEN, _Bearing.PRESENT, lax)
     if elsewhen:
         return _Judged(seen, State.STALE, _Bearing.PAST, elsewhen)
     over = _over(seen, circumstances)
@@ -212,18 +223,38 @@ def _beside_the_point(
 def _of_another_time(seen: Observation, circumstances: Circumstances) -> str:
     """Say of which other build or policy a statement is; empty where it is of the current one."""
     kind, _, name = seen.target.partition(":")
-    if kind == "app" and name in circumstances.builds and seen.build != circumstances.builds[name]:
-        return _other(seen.build, "build")
-    current = circumstances.generations.get(name)
-    if kind == "api" and current is not None and seen.generation != current:
-        return _other(seen.generation, "policy")
+    if kind == "app":
+        return _differs(seen, seen.build, circumstances.builds.get(name), "build", _REBUILT)
+    if kind == "api":
+        current = circumstances.generations.get(name)
+        return _differs(seen, seen.generation, current, "policy", _REWRITTEN)
     return ""
 
 
-def _other(got: str | None, what: str) -> str:
+_REBUILT: Final = "the file names another build since"
+_REWRITTEN: Final = "the API's section or the policy changed since"
+
+
+def _differs(seen: Observation, got: str | None, current: str | None, what: str, since: str) -> str:
+    if current is None or got == current:
+        return ""
     if got is None:
-        return f"It doesn't say of which {what} it is."
-    return f"It is of {what} {got[:8]}, which isn't the current one."
+        # A review is of the artifact whose digest it holds, and until it expires.
+        if seen.state is State.REVIEWED:
+            return ""
+        return f"It doesn't say of which {what} it is: look again and record."
+    return (
+        f"It is of {what} {got[:8]}, which isn't the current one: {since}; look again and record."
+    )
+
+
+def _lax(seen: Observation, circumstances: Circumstances) -> str:
+    """Say why an API enforces nothing whatever somebody saw; empty where nothing speaks against it."""
+    kind, _, name = seen.target.partition(":")
+    why = circumstances.unenforced.get(name) if kind == "api" else None
+    if why is None or not seen.key.startswith(_OF_THE_SHIELD):
+        return ""
+    return f"It has no effect: by watchword.yaml {why}."
 
 
 def _names_what_it_saw(seen: Observation) -> bool:
@@ -254,7 +285,7 @@ def _shows_one_end(seen: Observation, protection: Protection) -> bool:
     return (
         protection.enforced_at is EnforcedAt.SERVER
         and seen.state is State.PROVEN
-        and seen.key.startswith(_OF_A_PACKAGE)
+        and seen.key.startswith(OF_A_PACKAGE)
         and any(key.startswith(_LIVE) for key in protection.evidence)
     )
 
@@ -300,14 +331,14 @@ def _standing_one(statements: Iterable[_Judged]) -> _Judged:
     bearing = min(each.bearing for each in statements)
     candidates = [each for each in statements if each.bearing is bearing]
     bad = max(
-        (each for each in candidates if each.state in _NEGATIVE),
+        (each for each in candidates if each.state in NEGATIVE),
         key=lambda each: each.order,
         default=None,
     )
     later = [
         each
         for each in candidates
-        if each.state not in _NEGATIVE and (bad is None or each.at > bad.at)
+        if each.state not in NEGATIVE and (bad is None or each.at > bad.at)
     ]
     if not later:
         assert bad is not None  # What isn't later than bad news is beside some.
@@ -328,52 +359,3 @@ def _standing(judged: _Judged, now: datetime) -> Standing:
         source=seen.source,
         why=judged.why,
     )
-
-
-def _proven(
-    standings: Mapping[str, Sequence[Standing]],
-    catalogue: Catalogue,
-    assets: Mapping[str, Asset],
-) -> dict[str, frozenset[str]]:
-    """Return by asset what may be relied on there."""
-    found = [
-        _Spread(
-            protection=catalogue.protections[protection],
-            counts=frozenset(each.target for each in some if each.state.counts),
-            bad=frozenset(each.target for each in some if each.state in _NEGATIVE),
-        )
-        for protection, some in standings.items()
-    ]
-    by_places: dict[frozenset[str], frozenset[str]] = {}
-    for asset in assets.values():
-        if asset.places not in by_places:
-            by_places[asset.places] = frozenset(
-                each.protection.id for each in found if each.covers(asset.places)
-            )
-    return {name: by_places[asset.places] for name, asset in assets.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Spread:
-    """Hold at which targets a protection counts, and at which it is bad."""
-
-    protection: Protection
-    counts: frozenset[str]
-    bad: frozenset[str]
-
-    def covers(self, places: frozenset[str]) -> bool:
-        """Tell whether it may be relied on for what lives at these places.
-
-        It must count at all that its component acts at, and be bad at none of them all.  What a scan of the package
-        shows of the channel or the backend (pinning, a key that is gone) is seen at the apps:
-        counting at all of those does as well.  Where no place is named, any target does if none is bad.
-        """
-        own = _PLACES[self.protection.component]
-        concerned = frozenset(place for place in places if place.startswith(own))
-        if not concerned:
-            return bool(self.counts) and not self.bad
-        if self.bad & places:
-            return False
-        apps = frozenset(place for place in places if place.startswith("app:"))
-        in_package = any(key.startswith(_OF_A_PACKAGE) for key in self.protection.evidence)
-        return concerned <= self.counts or (in_package and bool(apps) and apps <= self.counts)

@@ -1,9 +1,9 @@
 """Build the model: the paths that are derived, less what the user strikes, with what he adds and pins."""
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from watchword.plan.catalogue.naming import nearest_id
 from watchword.plan.derivation import Derivation, unmet
 from watchword.plan.interface import (
     Asset,
@@ -189,9 +189,9 @@ def _path_faults(
 def _nearest(name: str, known: Iterable[str]) -> str:
     """Say which names are known, the nearest first."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = nearest_id(name, names)
     listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    return f"{near[0]}? Known: {listed}" if near else f"one of {listed}"
+    return f"{near}? Known: {listed}" if near else f"one of {listed}"
 
 
 def _reached_by_nothing(asset: Asset) -> str:

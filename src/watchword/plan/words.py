@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 
 from watchword.plan.interface import Catalogue, Stage
 from watchword.plan.ledger import Act, Ledger, by_asset
-from watchword.plan.outcome import Phase
 
 _MAX_NAMED = 3
 """Assets and steps that a sentence names; the rest is counted."""
@@ -42,15 +41,6 @@ def why_hardens(ledger: Ledger, catalogue: Catalogue, act: Act) -> str:
 def why_needed(names: Iterable[str]) -> str:
     """Say that an item is there for others."""
     return f"Cuts nothing here by itself: {_listed(names)} can't be had without it."
-
-
-def phase_words(phase: Phase) -> str:
-    """Return a phase as a heading."""
-    return {
-        Phase.PREVENT: "First: prevent the attack",
-        Phase.GATHERING: "Then: make it hard to gather intelligence",
-        Phase.HARDENING: "Last: harden (slows, or stands behind; closes nothing)",
-    }[phase]
 
 
 def _paths(ledger: Ledger, indexes: tuple[int, ...]) -> str:

@@ -19,6 +19,7 @@ from watchword.plan.interface import (
     ProtectionKind,
     Quantities,
     Stage,
+    Struck,
     Technique,
     Trait,
 )
@@ -470,6 +471,34 @@ def crowded_plan(count: int, tail: Sequence[str] = ("MT-C06", "MT-B03")) -> Plan
         ),
         items=tuple(replace(each, closes=every, exposure=done) for each in plan.items),
         exposure=tallies((level, 8, 0, 0) for level in range(5, 0, -1)),
+    )
+
+
+def struck_plan() -> Plan:
+    """Return the seed's plan with both ways to the records struck: nothing is left that leads there."""
+    plan = seed_plan()
+    reasons = {KEY_PATH: "no key is in the package", WIRE_PATH: "the key is never sent"}
+    kept = tuple(each for each in plan.paths if each.path == LIVE_PATH)
+    exposures = (((5, 0, 0, 0, 1), (2, 1, 0, 0)), ((5, 0, 0, 0, 1), (2, 0, 0, 1)))
+    hook = replace(
+        plan.items[1], place=1, spent=3, exposure=tuple(Tally(*row) for row in exposures[1])
+    )
+    return replace(
+        plan,
+        model=replace(
+            plan.model,
+            paths=(LIVE_PATH,),
+            struck=tuple(Struck(path, why) for path, why in reasons.items()),
+            cut=("nothing reaches backend-records any more: all its paths are struck",),
+        ),
+        items=(hook,),
+        paths=kept,
+        assets=(
+            AssetState(RECORDS, Exposure.UNREACHED, Exposure.UNREACHED, 0),
+            AssetState(LIVE, Exposure.OPEN, Exposure.CLOSED, 1),
+        ),
+        exposure=tuple(Tally(*row) for row in exposures[0]),
+        effort=3,
     )
 
 

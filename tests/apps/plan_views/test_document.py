@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.apps.plan_views.form import faults
-from tests.apps.plan_views.seed import crowded_plan, seed_plan, troubled_plan
+from tests.apps.plan_views.seed import crowded_plan, seed_plan, struck_plan, troubled_plan
 
 from watchword.apps.plan_views.document import document
 from watchword.plan.outcome import Plan
@@ -17,7 +18,16 @@ FORM: dict[str, Any] = json.loads(
 )
 
 
-@pytest.mark.parametrize("plan", [seed_plan(), troubled_plan(), crowded_plan(60)])
+@pytest.mark.parametrize(
+    "plan",
+    [
+        seed_plan(),
+        troubled_plan(),
+        struck_plan(),
+        replace(seed_plan(), added=("PR-B01",), removed=("PR-A05",)),
+        crowded_plan(60),
+    ],
+)
 def test_the_document_has_the_form_of_its_schema(plan: Plan) -> None:
     """Every member is there, and none that docs/plan.schema.json doesn't tell."""
     assert list(faults(json.loads(json.dumps(document(plan))), FORM, FORM)) == []

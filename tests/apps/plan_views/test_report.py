@@ -8,12 +8,20 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.apps.plan_views.seed import crowded_plan, renamed, seed_plan, troubled_plan
+from tests.apps.plan_views.seed import (
+    KEY_PATH,
+    crowded_plan,
+    renamed,
+    seed_plan,
+    struck_plan,
+    troubled_plan,
+)
 
 from watchword.apps.plan_views import words
 from watchword.apps.plan_views.html import MAX_CARDS, MAX_ROWS, report
 from watchword.apps.plan_views.lanes import MAX_LANES, lanes
-from watchword.plan.outcome import Exposure, Plan
+from watchword.plan.interface import AttackPath, Struck
+from watchword.plan.outcome import Exposure, PathState, Plan
 
 VOID = {"meta", "br"}
 HOSTILE = (
@@ -89,6 +97,11 @@ def poisoned(plan: Plan, name: str) -> Plan:
         claims=(replace(claim, protection=name, target=name, source=name, why=name, key=name),),
         proven=(replace(plan.proven[0], source=name),),
         paths=tuple(replace(each, closers=(name,)) for each in plan.paths),
+        model=replace(
+            plan.model, cut=(name,), struck=(Struck(replace(KEY_PATH, asset=name), name),)
+        ),
+        added=(name,),
+        removed=(name,),
         cut=(name,),
     )
 
@@ -127,13 +140,14 @@ def test_a_manager_reads_the_first_measure_before_anything_else() -> None:
 
 def test_state_is_told_in_words_wherever_it_has_a_colour() -> None:
     """Every badge, pill and asset of the pictures holds its state as text."""
-    text = report(troubled_plan())
+    plan, struck = troubled_plan(), struck_plan()
+    text = report(replace(plan, assets=(*plan.assets, *struck.assets))) + report(struck)
     for exposure in Exposure:
         badges = re.findall(rf'class="badge-text {exposure.value}"[^>]*>([^<]*)<', text)
         assert set(badges) <= {exposure.value.upper()}
         pills = re.findall(rf'class="pill {exposure.value}">([^<]*)<', text)
         assert pills
-        assert all(exposure.value in each for each in pills)
+        assert all(words.EXPOSURES[exposure] in each for each in pills)
 
 
 def test_cuts_are_drawn_where_they_cut() -> None:
@@ -209,6 +223,59 @@ def test_many_paths_are_drawn_as_few_and_the_others_are_counted() -> None:
     assert sum(1 + lane.more for lane in drawn.lanes) + drawn.left_out == 5000
     assert drawn.lanes[0].asset.asset.impact == 5
     assert f"{drawn.left_out:,} paths aren't drawn" in report(plan)
+
+
+def test_no_asset_is_crowded_out_of_the_picture_by_another() -> None:
+    """One asset with twenty ways leaves room for the only way to another, however little it weighs."""
+    plan = seed_plan()
+    ways = [
+        replace(plan.paths[0], path=replace(KEY_PATH, steps=("MT-A02", *["MT-B03"] * number)))
+        for number in range(1, 21)
+    ]
+    many = replace(plan, paths=(*ways, plan.paths[2]))
+    drawn = lanes(many, after=False)
+    assert len(drawn.lanes) == MAX_LANES
+    assert [lane.asset.asset.id for lane in drawn.lanes[-2:]] == [
+        "backend-records",
+        "one-user-live-data",
+    ]
+    first = [lane.asset.asset.impact for lane in lanes(crowded_plan(5000), after=False).lanes]
+    assert len(first) == MAX_LANES
+    assert first == sorted(first, reverse=True)
+
+
+def test_assets_share_the_picture_and_what_stays_open_is_in_it() -> None:
+    """Two assets with many ways have as many lanes each; of equal ways that which stays open is drawn."""
+    plan = seed_plan()
+
+    def ways(asset: str) -> list[PathState]:
+        return [
+            replace(plan.paths[0], path=AttackPath(asset, ("MT-A02", *["MT-B03"] * number)))
+            for number in range(1, 21)
+        ]
+
+    first, last = ways("backend-records"), ways("one-user-live-data")
+    last[-1] = replace(last[-1], after=Exposure.OPEN)
+    drawn = lanes(replace(plan, paths=(*first, *last)), after=True)
+    assert Counter(lane.asset.asset.id for lane in drawn.lanes) == {
+        "backend-records": MAX_LANES // 2,
+        "one-user-live-data": MAX_LANES // 2,
+    }
+    assert Exposure.OPEN in {lane.exposure for lane in drawn.lanes}
+
+
+def test_the_colours_of_the_lines_are_explained() -> None:
+    """Beside the pictures stands which line is open, delayed or closed."""
+    text = report(seed_plan())
+    for state in ("open", "delayed", "closed"):
+        assert f'<span class="sample way-{state}"></span>{state}' in text
+
+
+def test_cards_name_what_they_need_instead_of_ids() -> None:
+    """What goes only together is told by name, where there is room for it."""
+    plan = seed_plan()
+    told = replace(plan, items=(replace(plan.items[0], together=("PR-A06",)),))
+    assert "Only together with Tamper detection (PR-A06)." in report(told)
 
 
 def test_a_path_that_turns_back_is_drawn_too() -> None:

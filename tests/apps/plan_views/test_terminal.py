@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.apps.plan_views.seed import renamed, seed_plan, troubled_plan
 
-from watchword.apps.plan_views import words
+from watchword.apps.plan_views import notes, words
 from watchword.apps.plan_views.terminal import SHORT, item_lines, lines
+from watchword.apps.plan_views.verdict import verdict
+from watchword.plan.interface import Struck
 from watchword.plan.outcome import Action, AssetState, Exposure, Phase, Plan
 
 
@@ -63,9 +65,9 @@ def test_what_is_wrong_with_a_plan_is_said() -> None:
     plan = troubled_plan()
     text = " ".join(" ".join(shown(plan)).split())
     for said in (
-        "PR-C03: claimed",
+        "PR-C03 at app:clinic-android, 3 days ago: somebody says so",
         "MT-A15 Malware reads the screen",
-        words.shortfall(plan.shortfalls[0], plan),
+        notes.shortfalls(plan)[0],
         "1,200 paths of more than 8 steps",
         "stability was tried 40 times",
         "interim",
@@ -113,7 +115,7 @@ def test_a_plan_with_nothing_to_do_says_so() -> None:
     exposed = shown(plan)
     held = replace(plan, assets=tuple(replace(each, now=Exposure.CLOSED) for each in plan.assets))
     assert shown(held) != exposed
-    assert words.verdict(replace(plan, assets=())) != words.verdict(plan)
+    assert verdict(replace(plan, assets=())) != verdict(plan)
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=40))
@@ -125,6 +127,9 @@ def test_nothing_that_a_terminal_obeys_gets_through(name: str) -> None:
         plan,
         assets=(replace(state, asset=replace(state.asset, because=name)), *plan.assets[1:]),
         claims=(replace(plan.claims[0], source=name, why=name),),
+        proven=(replace(plan.proven[0], source=name, why=name),),
+        model=replace(plan.model, cut=(name,), struck=(Struck(plan.paths[0].path, name),)),
+        added=(name,),
         cut=(name,),
     )
     for line in shown(plan, details=True, everything=True):

@@ -22,10 +22,10 @@ protections:
 """
 
 
-def catalogue(*arguments: str | Path) -> Result:
+def catalogue(*arguments: str | Path, config: Path = Path("nowhere.yaml")) -> Result:
     """Run the command; an error of ours is left in the result."""
     given = [str(argument) for argument in arguments]
-    return CliRunner().invoke(command, given, obj=Path("watchword.yaml"))
+    return CliRunner().invoke(command, given, obj=config)
 
 
 def objects(result: Result) -> list[dict[str, object]]:
@@ -70,11 +70,15 @@ def test_a_protection_is_told_with_what_it_does_not_stop(key: str) -> None:
     assert told["cuts"] == protection.cuts
 
 
-def test_an_unknown_id_is_wrong_usage() -> None:
-    """The nearest is named."""
-    result = catalogue("PRB01")
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [("PRB01", "PR-B01"), ("MT-B3", "MT-B03"), ("mt-b003", "MT-B03"), ("pr_c2", "PR-C02")],
+)
+def test_an_unknown_id_is_wrong_usage(given: str, named: str) -> None:
+    """The nearest is named: that of the same number before one that looks alike."""
+    result = catalogue(given)
     assert result.exit_code == EXIT_USAGE
-    assert "PR-B01" in result.stderr
+    assert f" {named}?" in result.stderr
 
 
 def test_own_entries_stand_among_the_others(tmp_path: Path) -> None:
@@ -85,6 +89,41 @@ def test_own_entries_stand_among_the_others(tmp_path: Path) -> None:
     (changed,) = objects(catalogue("PR-B01", "--own", own, "--json"))
     assert changed["effort"] == 9
     assert "MT-C05" not in str(changed["cuts"])
+
+
+def test_the_own_file_that_the_configuration_names_is_read(tmp_path: Path) -> None:
+    """Seen from that file, and said on stderr; another one that is named by --own comes before it."""
+    config, other = tmp_path / "deploy" / "watchword.yaml", tmp_path / "other.yaml"
+    config.parent.mkdir()
+    (config.parent / "own.yaml").write_text(OWN, encoding="utf-8")
+    other.write_text("protections: {PR-B01: {effort: 8}}\n", encoding="utf-8")
+    config.write_text("version: 1\nplan: {catalogue: own.yaml}\n", encoding="utf-8")
+    named = catalogue("PR-B01", "--json", config=config)
+    assert objects(named)[0]["effort"] == 9
+    assert "own.yaml" in named.stderr
+    assert objects(catalogue("PR-B01", "--json", "--own", other, config=config))[0]["effort"] == 8
+    assert objects(catalogue("MT-X01", "--json", config=config))[0]["name"] == "Read the watch"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "version: 1\n", "- 1\n", "plan: [x]\n", "plan: {catalogue: 3}\n"]
+)
+def test_a_configuration_without_one_changes_nothing(tmp_path: Path, text: str) -> None:
+    """Its faults are for other commands."""
+    config = tmp_path / "watchword.yaml"
+    config.write_text(text, encoding="utf-8")
+    found = catalogue("PR-B01", "--json", config=config)
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert objects(found)[0]["effort"] == CATALOGUE.protections["PR-B01"].effort
+
+
+def test_a_configured_file_that_is_missing_is_told(tmp_path: Path) -> None:
+    """Rather than a catalogue without what the plan counts on."""
+    config = tmp_path / "watchword.yaml"
+    config.write_text("plan: {catalogue: own.yaml}\n", encoding="utf-8")
+    error = catalogue(config=config).exception
+    assert isinstance(error, ConfigurationError)
+    assert error.file.name == "own.yaml"
 
 
 def test_faults_of_an_own_file_come_with_their_lines(

@@ -1,13 +1,15 @@
 """Hold docs/catalogue.md to the entries that the package ships."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
+import pytest
 import yaml
 from scripts.catalogue_page import page
 
 from watchword.plan.catalogue.reading import load_catalogue, merge
-from watchword.plan.interface import CUT_THRESHOLD
+from watchword.plan.interface import CUT_THRESHOLD, Protection, Technique
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
@@ -35,6 +37,25 @@ def test_the_example_of_own_entries_is_good() -> None:
     assert faults == []
     assert merged.protections["PR-B07"].effort == 3
     assert merged.protections["PR-X01"].cuts == {"MT-X01": 2}
+    assert "MT-X01" in merged.techniques
+
+
+@pytest.mark.parametrize(("part", "kind"), [("technique", Technique), ("protection", Protection)])
+def test_the_page_tells_every_member_of_an_own_entry(part: str, kind: type) -> None:
+    """Each member has its row and stands in the example, and what is marked is what a new entry can't lack."""
+    (table,) = re.findall(rf"\| member of a {part} \|.*\n\|[- |]+\n((?:\|.*\n)+)", TEXT)
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \|( •)? \|", table, re.MULTILINE))
+    assert rows.keys() == {each.name for each in fields(kind)} - {"id", "clamped"}
+    block = re.search(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    assert block is not None
+    example = yaml.safe_load(block[1])
+    (entry,) = [each for key, each in example[f"{part}s"].items() if "X" in key]
+    assert list(rows) == list(entry)
+    for member, mark in rows.items():
+        less = {key: value for key, value in entry.items() if key != member}
+        own = {**example, f"{part}s": {f"{'MT' if part == 'technique' else 'PR'}-X01": less}}
+        lacks = [where for fault in merge(CATALOGUE, own)[1] if (where := fault.where)[2:] == ()]
+        assert bool(lacks) == bool(mark), member
 
 
 def test_the_notice_of_attack_stands_there() -> None:

@@ -6,13 +6,18 @@ from watchword.adapters.observations.file import (
     ObservationsFile,
     ObservationsFileError,
 )
-from watchword.adapters.observations.observer_key import read_observer_key, write_observer_key
+from watchword.adapters.observations.observer_key import (
+    ObserverKeyError,
+    read_observer_key,
+    write_observer_key,
+)
 
 __all__ = [
     "MAX_FILE_BYTES",
     "MAX_LINES",
     "ObservationsFile",
     "ObservationsFileError",
+    "ObserverKeyError",
     "read_observer_key",
     "write_observer_key",
 ]

@@ -1,5 +1,6 @@
 """Print for people and for scripts: errors, JSON lines, and the exit codes that go with them."""
 
+import errno
 import json
 import os
 import sys
@@ -13,6 +14,24 @@ from watchword.reasons import RefusedError, UnavailableError, WatchwordError
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 3
+
+_OF_THE_SYSTEM: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOLCK,
+        errno.ESTALE,
+        errno.ETXTBSY,
+    }
+)
+"""What no other option or file of the user's makes good: the file system, or who may use it."""
 
 NAMES_LIKE_OPTIONS: Final = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 """Settings of a command that takes an id: one in 64 begins with a dash and isn't an option.
@@ -68,14 +87,14 @@ def fail(error: Exception) -> int:
 def _explained(error: Exception) -> tuple[str, int]:
     """Return what to say of an error, and the exit code."""
     from watchword.adapters.anchors import AnchorsError
-    from watchword.adapters.observations import ObservationsFileError
+    from watchword.adapters.observations import ObservationsFileError, ObserverKeyError
     from watchword.adapters.revocation import StatusListError
     from watchword.apps.evidence.files import EvidenceFileError
     from watchword.apps.plan_files.upstream import CatalogueFileError
     from watchword.apps.settings import ConfigurationError
 
     if isinstance(error, ConfigurationError):
-        return error.render(), EXIT_USAGE
+        return error.render(), EXIT_UNAVAILABLE if _by_the_system(error) else EXIT_USAGE
     if isinstance(error, RefusedError):
         refusals = "\n".join(f"refused: {refusal}" for refusal in error.refusals)
         return refusals, EXIT_REFUSED
@@ -87,11 +106,12 @@ def _explained(error: Exception) -> tuple[str, int]:
         | CatalogueFileError
         | EvidenceFileError
         | ObservationsFileError
+        | ObserverKeyError
         | StatusListError,
     ):
-        return f"error: {error}", EXIT_USAGE
+        return f"error: {error}", EXIT_UNAVAILABLE if _by_the_system(error) else EXIT_USAGE
     if isinstance(error, WatchwordError):
-        return f"error: {error}", EXIT_REFUSED
+        return f"error: {error}", EXIT_UNAVAILABLE if _by_the_system(error) else EXIT_REFUSED
     if isinstance(error, OSError):
         where = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
         return f"error: {where}", EXIT_UNAVAILABLE
@@ -100,3 +120,17 @@ def _explained(error: Exception) -> tuple[str, int]:
         "run again with WATCHWORD_DEBUG=1 for the trace, and please report it."
     )
     return fault, EXIT_REFUSED
+
+
+def refused_by_the_system(error: OSError) -> bool:
+    """Tell whether the file system or its permissions refused, whatever the user named."""
+    return error.errno in _OF_THE_SYSTEM
+
+
+def _by_the_system(error: BaseException) -> bool:
+    """Tell whether an error of ours puts into words what the file system refused."""
+    # `from None` hides the error that was caught from people; it still hangs on ours.
+    cause: BaseException | None = error
+    while isinstance(cause, WatchwordError):
+        cause = cause.__context__
+    return isinstance(cause, OSError) and refused_by_the_system(cause)

@@ -45,6 +45,8 @@ def compose(
 ) -> Observation:
     """Return the observation, made now, of the policy that is in force by the file.
 
+    A review isn't bound to the policy: it is of its artifact, whatever mode a route is in.
+
     :raises ObservationError: with the option that is wrong, what was got and what was expected.
     """
     protection = catalogue.protections.get(statement.protection)
@@ -52,6 +54,8 @@ def compose(
         _refuse("PROTECTION", statement.protection, catalogue.protections)
     if statement.key not in protection.evidence:
         _refuse("--key", statement.key, protection.evidence)
+    # Asked for a review too: its target may be misspelt as any.
+    generation = _generation(statement.target, circumstances)
     observation = Observation(
         protection=protection.id,
         key=statement.key,
@@ -62,7 +66,7 @@ def compose(
         environment=statement.environment,
         loopback=statement.loopback,
         build=statement.build,
-        generation=_generation(statement.target, circumstances),
+        generation=None if statement.state is State.REVIEWED else generation,
         detail=statement.detail,
         review=_review(statement, protection, circumstances.now),
     )

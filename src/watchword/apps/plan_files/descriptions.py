@@ -110,6 +110,8 @@ class _Open:
 
 
 _NO_KEY: Final = object()
+_MERGE: Final = object()
+"""The merge key; in quotes ``<<`` is a name like any other."""
 
 
 class _Builder:
@@ -130,7 +132,8 @@ class _Builder:
             if isinstance(event, yaml.DocumentEndEvent):
                 break
             if isinstance(event, yaml.ScalarEvent):
-                self._anchored(event.anchor, _scalar(event), 1, line)
+                merges = self._awaits_key() and _merges(event)
+                self._anchored(event.anchor, _MERGE if merges else _scalar(event), 1, line)
             elif isinstance(event, yaml.AliasEvent):
                 self._alias(event.anchor or "", line)
             elif isinstance(event, yaml.MappingStartEvent):
@@ -140,6 +143,11 @@ class _Builder:
             elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
                 self._end(line)
         return self._root
+
+    def _awaits_key(self) -> bool:
+        """Tell whether what comes next is a key of a mapping."""
+        around = self._stack[-1] if self._stack else None
+        return around is not None and around.key is _NO_KEY and isinstance(around.value, dict)
 
     def _begin(self, value: dict[str, Any] | list[Any], anchor: str | None, line: int) -> None:
         if len(self._stack) >= MAX_DEPTH:
@@ -184,7 +192,7 @@ class _Builder:
             around.key = value if isinstance(value, Hashable) else str(value)
         else:
             key, around.key = around.key, _NO_KEY
-            if key == "<<":
+            if key is _MERGE:
                 around.merges.append(value)
             else:
                 around.value[_key_text(key)] = value
@@ -195,6 +203,11 @@ def _key_text(key: Any) -> str:
     if isinstance(key, bool) or key is None:
         return json.dumps(key)
     return str(key)
+
+
+def _merges(event: Any) -> bool:
+    plain = event.implicit[0] and not event.style and event.anchor is None
+    return bool(plain) and event.value == "<<"
 
 
 def _scalar(event: Any) -> Any:

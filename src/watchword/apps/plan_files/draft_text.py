@@ -151,6 +151,11 @@ def _api(draft: Draft, api: str) -> Iterator[str]:
         "decides; what matches none is refused. They start in mode monitor, which counts and lets "
         "pass; docs/rollout.md says how to go on to enforce."
     )
+    yield from _comment(
+        "`watchword plan` reads this file as it is. `watchword check` and `watchword up` will still want "
+        "what a draft can't know: `environment`, `service`, and under `apps` each app that is named in "
+        "place of your-app; `watchword init` writes a watchword.yaml with all of it."
+    )
     yield "apis:"
     yield f"  {quoted(api)}:"
     yield f"    audience: https://{api}.example   # TODO: the name that tokens for it carry"

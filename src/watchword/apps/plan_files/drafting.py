@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from watchword.apps.output_files import write_new_file
 from watchword.apps.plan_files.descriptions import read_description
 from watchword.apps.plan_files.draft_text import STARTER, render
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
@@ -58,11 +59,10 @@ def write_new(file: Path, text: str) -> None:
     """Write a file that isn't there yet.
 
     :raises ConfigurationError: when it is; nothing is overwritten.
-    :raises OSError: when it can't be written.
+    :raises OSError: when it can't be written; nothing is left behind, so that the next try isn't in its own way.
     """
     try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text)
+        write_new_file(file, text)
     except FileExistsError:
         fault = Fault("", None, "a file that is there already", "a new file: -o FILE, or -o -")
         raise ConfigurationError(file, [fault]) from None

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from watchword.apps.settings.document import read_document
-from watchword.apps.settings.faults import ConfigurationError, Fault, join
+from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
+from watchword.apps.settings.likelihood import likelihoods
 from watchword.plan.catalogue.reading import load_catalogue, merge
 from watchword.plan.interface import Catalogue
 
@@ -15,16 +16,43 @@ def read_catalogue(own: Path | None = None) -> Catalogue:
     """
     if own is None:
         return load_catalogue()
-    document = read_document(own)
-    faults = list(document.faults)
-    catalogue = load_catalogue()
-    # An empty file is a fault already, and so is what couldn't be read in a part of it.
-    if document.data is not None:
-        catalogue, more = merge(catalogue, document.data)
-        faults += [
-            Fault(join(fault.where), document.line(fault.where), fault.got, fault.expected)
-            for fault in more
-        ]
+    catalogue, faults = with_own(load_catalogue(), own)
     if faults:
         raise ConfigurationError(own, faults)
     return catalogue
+
+
+def with_own(base: Catalogue, own: Path) -> tuple[Catalogue, list[Fault]]:
+    """Return a catalogue with a user's file merged in, and everything that is wrong with that file.
+
+    :returns: ``base`` itself where there are faults.
+    :raises ConfigurationError: when the file can't be read, or isn't YAML at all.
+    """
+    document = read_document(own)
+    faults = [*document.faults, *likelihoods(document, document.data, ())]
+    if not isinstance(document.data, dict):
+        if not faults:
+            faults.append(Fault("", document.line(()), shown(document.data), "a mapping"))
+        return base, faults
+    catalogue, found = merge(base, document.data)
+    told = {fault.path for fault in faults}
+    wrong = [
+        Fault(join(each.where), document.line(each.where), each.got, each.expected)
+        for each in found
+    ]
+    return catalogue, faults + [fault for fault in wrong if fault.path not in told]
+
+
+def configured_catalogue(file: Path) -> Path | None:
+    """Return the file that ``plan: catalogue:`` of a configuration names, None where none is named.
+
+    Other faults of that file are for `watchword check` and `watchword plan`.
+
+    :raises ConfigurationError: when the configuration is there and isn't YAML at all.
+    """
+    if not file.is_file():
+        return None
+    data = read_document(file).data
+    plan = data.get("plan") if isinstance(data, dict) else None
+    named = plan.get("catalogue") if isinstance(plan, dict) else None
+    return file.resolve().parent / named if isinstance(named, str) and named else None

@@ -88,24 +88,18 @@ def _stretches(plan: Plan, level: int, now: Tally, end: int) -> Iterator[_Stretc
 
 def _bars(stretch: _Stretch, top: float, scale: float, name: str) -> Iterator[Markup]:
     tally = stretch.tally
-    counts = (
-        (Exposure.OPEN, tally.open),
-        (Exposure.DELAYED, tally.delayed),
-        (Exposure.CLOSED, tally.closed),
-    )
+    counts = words.counts(tally)
     total = sum(count for _, count in counts)
     x, width = _LEFT + stretch.start * scale, (stretch.end - stretch.start) * scale
     y = top + _STRIP
     for exposure, count in counts:
         height = _STRIP * count / total
         y -= height
-        if not count:
-            continue
         fill = f"url(#{name}-delayed)" if exposure is Exposure.DELAYED else None
         yield element(
             "rect", x=x, y=y, width=width, height=height, fill=fill, class_=f"bar-{exposure.value}"
         )
-        said = f"{count:,} {exposure.value}"
+        said = words.assets_that_are(exposure, count)
         if height >= 15 and width > 8 * len(said) + 8:
             middle, base = x + width / 2, y + height / 2 + 4.5
             if exposure is Exposure.DELAYED:

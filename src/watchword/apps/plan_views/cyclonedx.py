@@ -5,11 +5,15 @@ development branch as of July 2026 (threat, control, blueprint).  Its risk model
 it was still changing; impacts stand as properties of the assets.  No likelihood is stated.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from watchword import __version__
+from watchword.apps.plan_views.notes import struck
+from watchword.apps.plan_views.verdict import what_if
+from watchword.apps.plan_views.words import counted
 from watchword.observations import State
 from watchword.plan.interface import (
     AssetKind,
@@ -45,7 +49,10 @@ _CATEGORIES: Final[Mapping[ProtectionKind, str]] = {
 }
 _STATUSES: Final[Mapping[Action, str | dict[str, str]]] = {
     Action.INTRODUCE: "recommended",
-    Action.VERIFY: {"name": "claimed", "description": "Somebody says so; nothing proves it."},
+    Action.VERIFY: {
+        "name": "claimed",
+        "description": "It was said or seen in a way that doesn't count; nothing proves it.",
+    },
     Action.RENEW: {"name": "stale", "description": "Its proof is out of date."},
     Action.REPAIR: {"name": "broken", "description": "It is there without effect."},
 }
@@ -69,10 +76,19 @@ def cyclonedx(plan: Plan, serial: str, timestamp: datetime) -> dict[str, Any]:
                 "components": [{"type": "application", "name": "watchword", "version": __version__}]
             },
             "properties": _properties(
-                {"effort": plan.effort, "budget": plan.budget, "made-at": plan.made_at.isoformat()}
+                {
+                    "effort": plan.effort,
+                    "budget": plan.budget,
+                    "made-at": plan.made_at.isoformat(),
+                    "what-if": what_if(plan),
+                    "what-if-added": ", ".join(plan.added),
+                    "what-if-removed": ", ".join(plan.removed),
+                    "struck-paths": len(plan.model.struck) or None,
+                    "model-cut": "; ".join(plan.model.cut),
+                }
             ),
         },
-        "blueprints": [_blueprint(plan)],
+        "blueprints": [_blueprint(plan, _reasons(plan))],
         "threats": {
             "threats": _threats(plan, known),
             "attackPaths": [_path(each, plan, known) for each in plan.paths],
@@ -96,7 +112,16 @@ def _properties(values: Mapping[str, object]) -> list[dict[str, str]]:
     ]
 
 
-def _blueprint(plan: Plan) -> dict[str, Any]:
+def _reasons(plan: Plan) -> dict[str, str]:
+    """Return by asset why paths to it were struck: how many for each reason."""
+    found: dict[str, list[str]] = {}
+    for each in struck(plan):
+        for asset, count in Counter(path.asset for path in each.paths).items():
+            found.setdefault(asset, []).append(f"{counted(count, 'path')}: {each.because}")
+    return {asset: "; ".join(said) for asset, said in found.items()}
+
+
+def _blueprint(plan: Plan, reasons: Mapping[str, str]) -> dict[str, Any]:
     return {
         "bom-ref": "platform",
         "name": "Mobile platform",
@@ -111,11 +136,11 @@ def _blueprint(plan: Plan) -> dict[str, Any]:
             }
             for part, about in _PARTS.items()
         ],
-        "assets": [_asset(each) for each in plan.assets],
+        "assets": [_asset(each, reasons.get(each.asset.id)) for each in plan.assets],
     }
 
 
-def _asset(state: AssetState) -> dict[str, Any]:
+def _asset(state: AssetState, struck_for: str | None) -> dict[str, Any]:
     asset, quantities = state.asset, state.asset.quantities
     found: dict[str, Any] = {
         "bom-ref": f"asset:{asset.id}",
@@ -130,6 +155,7 @@ def _asset(state: AssetState) -> dict[str, Any]:
             "impact": asset.impact,
             "exposure-now": state.now.value,
             "exposure-after": state.after.value,
+            "struck": struck_for,
             "lives-in": ", ".join(sorted(each.value for each in asset.lives_in)),
             "traits": ", ".join(sorted(each.value for each in asset.traits)),
             "users": quantities.users,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from watchword.apps.plan_views import words
 from watchword.apps.plan_views.stored import StoredItem, StoredPlan, StoredStanding, read
+from watchword.plan.outcome import Exposure
 
 MAX_SHOWN: Final = 10
 """How many paths and assets are named for people; the dictionary has them all."""
@@ -21,6 +22,7 @@ class Subject(StrEnum):
     PATH = "path"
     EVIDENCE = "evidence"
     BUDGET = "budget"
+    WHAT_IF = "what-if"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Entry:
 class Differences:
     """Hold how two plans differ.
 
-    :param causes: changes of what a plan is made from: evidence, impacts, efforts, the budget.
+    :param causes: changes of what a plan is made from: what was asked, evidence, impacts, efforts, the budget.
     :param items: changes of an item's phase, level, action, or of what it closes.
     :param exposure: changes of how assets and paths stand.
     """
@@ -128,7 +130,7 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differences:
 
 def compare_stored(old: StoredPlan, new: StoredPlan) -> Differences:
     """Return how two plans differ that were read already."""
-    causes = (*_budget(old, new), *_evidence(old, new), *_inputs(old, new))
+    causes = (*_what_if(old, new), *_budget(old, new), *_evidence(old, new), *_inputs(old, new))
     common = [each for each in _in_order(old) if each in new.items]
     return Differences(
         causes=causes,
@@ -157,6 +159,14 @@ def compare_stored(old: StoredPlan, new: StoredPlan) -> Differences:
 
 def _in_order(plan: StoredPlan) -> list[str]:
     return sorted(plan.items, key=lambda name: (plan.items[name].place, name))
+
+
+def _what_if(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
+    """Yield what only one of both takes for proven, or for out of reach."""
+    for field in ("added", "removed"):
+        before, after = frozenset(getattr(old, field)), frozenset(getattr(new, field))
+        for name in sorted(before ^ after):
+            yield Change(Subject.WHAT_IF, name, field, name in before, name in after)
 
 
 def _budget(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
@@ -265,12 +275,17 @@ def _concerns(change: Change, item: StoredItem) -> bool:
     """Tell whether a cause is about this item: its evidence, its effort, an asset that it works for."""
     if change.subject is Subject.ASSET:
         return change.id in item.assets
-    return change.subject in {Subject.EVIDENCE, Subject.ITEM} and change.id == item.protection
+    about = {Subject.EVIDENCE, Subject.ITEM, Subject.WHAT_IF}
+    return change.subject in about and change.id == item.protection
 
 
 def _cause(change: Change) -> str:
     if change.subject is Subject.BUDGET:
         return f"budget {_arrow(change)}"
+    if change.subject is Subject.WHAT_IF:
+        taken = "proven" if change.field == "added" else "out of reach"
+        which = "only the second" if change.after else "only the first"
+        return f"what if: {which} takes {change.id} to be {taken}"
     if change.subject is Subject.EVIDENCE:
         at = f" at {change.at}" if change.at else ""
         return f"evidence of {change.id}{at} {_arrow(change)}"
@@ -303,7 +318,8 @@ def _named(kind: str, names: Sequence[str]) -> Iterator[str]:
 def _standing(changes: Iterable[Change], subject: Subject) -> Iterator[str]:
     found = [each for each in changes if each.subject is subject]
     for each in found[:MAX_SHOWN]:
-        yield f"{subject.value} {each.id}: {each.field} {_arrow(each)}"
+        before, after = (words.EXPOSURES[Exposure(str(name))] for name in (each.before, each.after))
+        yield f"{subject.value} {each.id}: {each.field} {before} -> {after}"
     if len(found) > MAX_SHOWN:
         yield f"{len(found) - MAX_SHOWN:,} more changes of {subject.value}s"
 

@@ -25,6 +25,7 @@ def document(plan: Plan) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "made_at": _time(plan.made_at),
+        "what_if": {"added": list(plan.added), "removed": list(plan.removed)},
         "budget": plan.budget,
         "effort": plan.effort,
         "items": [_item(each) for each in plan.items],
@@ -104,6 +105,7 @@ def _skipped(found: Skipped) -> dict[str, Any]:
         "stays_open": list(found.stays_open),
         "instead": list(found.instead),
         "extra_effort": found.extra_effort,
+        "solved": found.solved,
     }
 
 
@@ -182,7 +184,13 @@ def _asset(state: AssetState) -> dict[str, Any]:
 
 def _tallies(tallies: Iterable[Tally]) -> list[dict[str, int]]:
     return [
-        {"level": each.level, "open": each.open, "delayed": each.delayed, "closed": each.closed}
+        {
+            "level": each.level,
+            "open": each.open,
+            "delayed": each.delayed,
+            "closed": each.closed,
+            "unreached": each.unreached,
+        }
         for each in tallies
     ]
 

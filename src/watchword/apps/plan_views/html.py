@@ -7,12 +7,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from watchword.apps.cli.paragraphs import printable
-from watchword.apps.plan_views import words
+from watchword.apps.plan_views import notes, words
 from watchword.apps.plan_views.curve import curve
 from watchword.apps.plan_views.lanes import lanes
 from watchword.apps.plan_views.picture import picture
+from watchword.apps.plan_views.verdict import (
+    EXPOSED,
+    asked,
+    catalogue,
+    left_out,
+    nothing,
+    verdict,
+    what_if,
+)
 from watchword.plan.interface import Technique
-from watchword.plan.outcome import PathState, Phase, Plan
+from watchword.plan.outcome import Exposure, PathState, Phase, Plan
 
 MAX_ROWS: Final = 500
 """Most rows of a table; ``--json`` has them all, and so does no reader's patience."""
@@ -23,6 +32,7 @@ MAX_CARDS: Final = 5
 MAX_NAMED: Final = 12
 """Most paths that are named for one item."""
 
+_AFTER: Final = "Once the plan is done"
 _CATALOGUES: Final[Mapping[str, str]] = {
     "maswe": "MASWE",
     "attack-mobile": "ATT&CK Mobile",
@@ -36,30 +46,40 @@ _CATALOGUES: Final[Mapping[str, str]] = {
 def report(plan: Plan) -> str:
     """Return the report: a manager reads its top, an engineer works from the rest."""
     now, after = lanes(plan, after=False), lanes(plan, after=True)
-    paths = {each.path.id: each for each in plan.paths}
+    today = "In that case" if asked(plan) else "Today"
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
             plan=plan,
             words=words,
+            notes=notes,
+            today=today,
+            what_if=what_if(plan),
+            sentences=verdict(plan),
+            left_out=list(left_out(plan)),
+            nothing=nothing(plan),
+            in_catalogue=catalogue(plan),
+            meanings=_meanings(plan),
+            exposed=any(each.now in EXPOSED for each in plan.assets),
+            unreached=[each for each in plan.assets if each.now is Exposure.UNREACHED],
             phases=[(phase, words.of_phase(plan, phase)) for phase in Phase],
             firsts=words.of_phase(plan, Phase.PREVENT),
             levels=words.levels(plan),
             pictures=[
-                ("now", "Today", now, picture(now, name="now", title="The paths today")),
+                ("now", today, now, picture(now, name="now", title=f"The paths: {today}")),
                 (
                     "after",
-                    "Once the plan is done",
+                    _AFTER,
                     after,
-                    picture(after, name="after", title="The paths once the plan is done"),
+                    picture(after, name="after", title=f"The paths: {_AFTER}"),
                 ),
             ],
             curves=[
                 ("wide", curve(plan, width=1180, name="curve-wide")),
                 ("narrow", curve(plan, width=350, name="curve-narrow")),
             ],
-            unclosable=[paths[each] for each in plan.unclosable[:MAX_ROWS] if each in paths],
+            unclosable=_unclosable(plan),
             techniques=_techniques(plan),
             catalogues=_catalogues,
             paths=plan.paths[:MAX_ROWS],
@@ -88,6 +108,19 @@ def _shown(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
         return printable(words.flat(value))
     return value
+
+
+def _unclosable(plan: Plan) -> list[PathState]:
+    paths = {each.path.id: each for each in plan.paths}
+    return [paths[each] for each in plan.unclosable[:MAX_ROWS] if each in paths]
+
+
+def _meanings(plan: Plan) -> dict[Exposure, str]:
+    """Return what the words of exposure mean; that of struck assets only where there are some."""
+    found = dict(words.MEANINGS)
+    if all(each.now is not Exposure.UNREACHED for each in plan.assets):
+        del found[Exposure.UNREACHED]
+    return found
 
 
 def _techniques(plan: Plan) -> list[Technique]:

@@ -1,5 +1,6 @@
 """Choose what of a plan's paths is drawn: one lane a path, or one for many that end alike."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -51,18 +52,27 @@ class Drawn:
 
 
 def lanes(plan: Plan, *, after: bool) -> Drawn:
-    """Return the lanes now, or once the plan is done; the worst assets first, the same in both."""
+    """Return the lanes now, or once the plan is done; the worst assets first, the same in both.
+
+    Each asset has its worst path before any has a second one, and so on, as far as there is room.
+    """
     assets = {each.asset.id: each for each in plan.assets}
     known = [each for each in plan.paths if each.path.asset in assets]
-    known.sort(key=lambda each: (-each.impact, _place(each.now), each.path.asset, each.path.id))
+    known.sort(key=_worst_first)
     groups = _together(known, plan) if len(known) > MAX_LANES else [[each] for each in known]
     groups.sort(key=lambda found: -found[0].impact)
-    drawn = _gathered(groups)[:MAX_LANES]
+    drawn = _gathered(_chosen(groups))
     shown = sum(len(each) for each in drawn)
     return Drawn(
         tuple(_lane(each, assets[each[0].path.asset], plan, after=after) for each in drawn),
         len(plan.paths) - shown,
     )
+
+
+def _worst_first(state: PathState) -> tuple[int, int, int, str, str]:
+    """Order paths: the worst impact first, then what is worse now, then what stays worse."""
+    path = state.path
+    return -state.impact, _place(state.now), _place(state.after), path.asset, path.id
 
 
 def _place(exposure: Exposure) -> int:
@@ -85,6 +95,17 @@ def _ending(state: PathState, plan: Plan) -> tuple[str, ...]:
         if technique is not None and technique.stage is Stage.EXPLOIT:
             return steps[number:]
     return steps[-1:]
+
+
+def _chosen(groups: Sequence[list[PathState]]) -> list[list[PathState]]:
+    """Return as many groups as there is room for, in their order: the first of each asset, then the second."""
+    taken: Counter[str] = Counter()
+    turns: list[tuple[int, int]] = []
+    for number, each in enumerate(groups):
+        asset = each[0].path.asset
+        turns.append((taken[asset], number))
+        taken[asset] += 1
+    return [groups[number] for number in sorted(number for _, number in sorted(turns)[:MAX_LANES])]
 
 
 def _gathered(groups: Sequence[list[PathState]]) -> list[list[PathState]]:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from watchword.apps.cli.paragraphs import printable
-from watchword.apps.plan_views import words
+from watchword.apps.plan_views import notes, words
+from watchword.apps.plan_views.verdict import left_out, verdict, what_if
 from watchword.plan.outcome import Item, PathState, Phase, Plan
 
 MAX_PATHS: Final = 200
@@ -40,9 +41,14 @@ def markdown(plan: Plan) -> str:
 
 
 def _lines(plan: Plan) -> Iterator[str]:
+    if what_if(plan):
+        yield f"**{escaped(what_if(plan))}**"
+        yield ""
     yield "# Protection plan"
     yield ""
-    yield from _paragraph(" ".join(words.verdict(plan)))
+    yield from _paragraph(" ".join(verdict(plan)))
+    for each in left_out(plan):
+        yield from _paragraph(each)
     rows = words.levels(plan)
     if rows:
         yield from _table(
@@ -88,20 +94,25 @@ def _phase(phase: Phase, items: Sequence[Item], plan: Plan) -> Iterator[str]:
 
 
 def _notes(plan: Plan) -> Iterator[str]:
-    claims = [f"{code(each.protection)}: {escaped(words.standing(each))}" for each in plan.claims]
+    yield from _bullets(notes.PROVEN, _placed(notes.proven(plan)))
+    yield from _bullets(notes.CLAIMS, _placed(notes.claims(plan)))
+    struck = [escaped(notes.struck_line(each, plan)) for each in notes.struck(plan)]
+    yield from _bullets(notes.STRUCK, struck)
     states = {each.path.id: each for each in plan.paths}
     unclosable = [
         f"{code(each.path.asset)}: {_steps(each)}"
-        for each in (states[name] for name in plan.unclosable[:MAX_PATHS] if name in states)
+        for each in (states[name] for name in plan.unclosable if name in states)
     ]
-    yield from _bullets("Verify: claimed, so they don't count yet", claims)
-    yield from _bullets("Nothing in the catalogue closes", unclosable)
-    budget = [escaped(words.shortfall(each, plan)) for each in plan.shortfalls]
-    yield from _bullets("The budget", budget)
+    yield from _bullets(notes.unclosable_heading(plan), unclosable)
+    yield from _bullets("The budget", [escaped(each) for each in notes.shortfalls(plan)])
     if plan.cheaper is not None:
-        yield from _bullets("Cheaper in all", [escaped(words.cheaper(plan.cheaper, plan))])
-    left = [escaped(each) for each in words.cuts_left(plan)]
+        yield from _bullets("Cheaper in all", [escaped(notes.cheaper(plan.cheaper, plan))])
+    left = [escaped(each) for each in notes.limits(plan)]
     yield from _bullets("Left out to stay within limits", left)
+
+
+def _placed(found: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{code(name)} {escaped(at)}" for name, at in found]
 
 
 def _bullets(heading: str, entries: Sequence[str]) -> Iterator[str]:
@@ -109,8 +120,10 @@ def _bullets(heading: str, entries: Sequence[str]) -> Iterator[str]:
         return
     yield f"## {heading}"
     yield ""
-    for entry in entries:
+    for entry in entries[:MAX_PATHS]:
         yield f"- {entry}"
+    if len(entries) > MAX_PATHS:
+        yield f"- and {len(entries) - MAX_PATHS:,} more: `watchword plan --json` has them all"
     yield ""
 
 
@@ -123,8 +136,8 @@ def _assets(plan: Plan) -> Iterator[str]:
             (
                 code(each.asset.id),
                 str(each.asset.impact),
-                each.now.value,
-                each.after.value,
+                words.EXPOSURES[each.now],
+                words.EXPOSURES[each.after],
                 f"{each.paths:,}",
                 escaped(each.asset.because),
             )
@@ -143,8 +156,8 @@ def _paths(plan: Plan) -> Iterator[str]:
             (
                 code(each.path.asset),
                 _steps(each),
-                each.now.value,
-                each.after.value,
+                words.EXPOSURES[each.now],
+                words.EXPOSURES[each.after],
                 _cutters(each),
             )
             for each in plan.paths[:MAX_PATHS]

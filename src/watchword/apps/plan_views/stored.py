@@ -55,6 +55,7 @@ class StoredPlan:
 
     :param items: by protection; ``assets`` and ``paths`` by id.
     :param evidence: state by (protection, target, key).
+    :param added: what was taken for proven in a what-if; :param removed: what was taken away.
     """
 
     items: Mapping[str, StoredItem]
@@ -62,6 +63,8 @@ class StoredPlan:
     paths: Mapping[str, StoredStanding]
     evidence: Mapping[tuple[str, str, str], State]
     budget: int | None
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 def parse(data: bytes) -> dict[str, Any]:
@@ -85,12 +88,19 @@ def read(document: Mapping[str, Any]) -> StoredPlan:
         _refuse("schema", schema, repr(SCHEMA))
     budget = document.get("budget")
     items = [_item(each) for each in _objects(document, "items")]
+    # Plans that were stored before there was a what-if have none.
+    asked = document.get("what_if", {"added": [], "removed": []})
+    if not isinstance(asked, dict):
+        _refuse("what_if", asked, "an object")
+    what_if = _Field("what_if.", asked)
     return StoredPlan(
         items=_by_name("items", {}, [(each.protection, each) for each in items]),
         assets=_standings(document, "exposure", "asset"),
         paths=_standings(document, "paths", "id"),
         evidence=_evidence(document),
         budget=None if budget is None else _Field("", document).whole("budget", 0, 10**6),
+        added=what_if.texts("added"),
+        removed=what_if.texts("removed"),
     )
 
 

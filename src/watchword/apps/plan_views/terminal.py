@@ -6,8 +6,9 @@ from typing import Final
 import click
 
 from watchword.apps.cli.paragraphs import hanging, printable, wrapped
-from watchword.apps.plan_views import words
-from watchword.plan.outcome import Exposure, Item, PathState, Phase, Plan, Standing
+from watchword.apps.plan_views import notes, words
+from watchword.apps.plan_views.verdict import left_out, nothing, verdict, what_if
+from watchword.plan.outcome import Item, PathState, Phase, Plan
 
 SHORT: Final = 5
 """How many measures of the hardening phase, claims and paths are shown unless all are asked for."""
@@ -32,9 +33,9 @@ def lines(plan: Plan, *, details: bool = False, everything: bool = False) -> Ite
             shown = items[:most] if phase is Phase.HARDENING else items
             yield from _items(shown, plan, details=details)
             yield from _more(len(items) - len(shown))
-    if not plan.items:
+    if not plan.items and nothing(plan) not in verdict(plan):
         yield ""
-        yield from hanging(f"  {_nothing(plan)}")
+        yield from hanging(f"  {nothing(plan)}")
     yield from _notes(plan, most)
 
 
@@ -42,12 +43,20 @@ def item_lines(plan: Plan, protection: str) -> Iterator[str]:
     """Yield all that is known of one protection; nothing where it isn't in the list."""
     for item in plan.items:
         if item.protection.id == protection:
+            yield from _asked(plan)
             yield click.style(words.HEADINGS[item.phase], bold=True)
             yield from _items([item], plan, details=True)
 
 
+def _asked(plan: Plan) -> Iterator[str]:
+    """Yield what was asked, where it isn't simply for a plan."""
+    for line in wrapped(what_if(plan)) if what_if(plan) else ():
+        yield click.style(line, bold=True)
+
+
 def _header(plan: Plan) -> Iterator[str]:
-    for sentence in words.verdict(plan):
+    yield from _asked(plan)
+    for sentence in (*verdict(plan), *left_out(plan)):
         yield from wrapped(sentence)
     rows = words.levels(plan)
     if rows:
@@ -80,7 +89,7 @@ def _details(item: Item, plan: Plan) -> Iterator[str]:
         ("skipped", words.skipped(item, plan)),
         *(("doesn't", each) for each in item.protection.does_not),
         *(("evidence", words.standing(each)) for each in item.evidence),
-        ("stable", words.stability(item.stability, item.place)),
+        ("stable", words.stability(item)),
         ("spent", f"effort {item.spent} up to here: {words.tallies(item.exposure)}"),
     ):
         yield from wrapped(words.flat(text), first=f"{'':<{_DEEPER}}{label:<9}", indent=_DEEPER + 9)
@@ -91,20 +100,17 @@ def _cut(technique: str, strength: int, plan: Plan) -> str:
     return f"{technique} {named}: {words.STRENGTHS[max(0, min(strength, 3))]} ({strength} of 3)"
 
 
-def _nothing(plan: Plan) -> str:
-    if all(each.now is Exposure.CLOSED for each in plan.assets):
-        return "Nothing to do: what is proven today closes every path."
-    return "No measure of the catalogue helps here."
-
-
 def _notes(plan: Plan, most: int) -> Iterator[str]:
-    """Yield what stands beside the list: what to verify, what stays, and what was left out."""
-    yield from _block("Verify: claimed, so they don't count yet", _claims(plan.claims), most)
-    yield from _block("Nothing in the catalogue closes", _unclosable(plan), most)
-    yield from _block("The budget", [words.shortfall(each, plan) for each in plan.shortfalls])
+    """Yield what stands beside the list: what is proven, what to verify, what stays, what was left out."""
+    yield from _block(notes.PROVEN, [f"{name} {at}" for name, at in notes.proven(plan)], most)
+    yield from _block(notes.CLAIMS, [f"{name} {at}" for name, at in notes.claims(plan)], most)
+    struck = [notes.struck_line(each, plan) for each in notes.struck(plan)]
+    yield from _block(notes.STRUCK, struck, most)
+    yield from _block(notes.unclosable_heading(plan), _unclosable(plan), most)
+    yield from _block("The budget", notes.shortfalls(plan))
     if plan.cheaper is not None:
-        yield from _block("Cheaper in all", [words.cheaper(plan.cheaper, plan)])
-    yield from _block("Left out to stay within limits", words.cuts_left(plan))
+        yield from _block("Cheaper in all", [notes.cheaper(plan.cheaper, plan)])
+    yield from _block("Left out to stay within limits", notes.limits(plan))
 
 
 def _block(heading: str, entries: Sequence[str], most: int = 1_000_000) -> Iterator[str]:
@@ -120,10 +126,6 @@ def _block(heading: str, entries: Sequence[str], most: int = 1_000_000) -> Itera
 def _more(number: int) -> Iterator[str]:
     if number > 0:
         yield f"    and {number:,} more: --all"
-
-
-def _claims(claims: Iterable[Standing]) -> list[str]:
-    return [f"{each.protection}: {words.standing(each)}" for each in claims]
 
 
 def _unclosable(plan: Plan) -> list[str]:

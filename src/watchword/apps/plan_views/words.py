@@ -4,18 +4,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from watchword.plan.interface import Effort
+from watchword.plan.interface import CUT_THRESHOLD, Effort
 from watchword.plan.outcome import (
     Action,
     Change,
-    Cheaper,
     Exposure,
     Item,
     Phase,
     Plan,
-    Shortfall,
     Skipped,
-    Stability,
     Standing,
     Tally,
 )
@@ -23,7 +20,7 @@ from watchword.plan.outcome import (
 HEADINGS: Final[Mapping[Phase, str]] = {
     Phase.PREVENT: "First: prevent the attack itself",
     Phase.GATHERING: "Then: make gathering intelligence harder",
-    Phase.HARDENING: "Last: harden, which slows without closing",
+    Phase.HARDENING: "Last: harden, which slows or stands behind, and closes nothing new",
 }
 
 PHASES: Final[Mapping[Phase, str]] = {
@@ -34,15 +31,23 @@ PHASES: Final[Mapping[Phase, str]] = {
 
 ACTIONS: Final[Mapping[Action, str]] = {
     Action.INTRODUCE: "introduce",
-    Action.VERIFY: "verify: it is claimed, nothing proves it",
+    Action.VERIFY: "verify: what is known of it doesn't count yet",
     Action.RENEW: "renew: its proof is out of date",
     Action.REPAIR: "repair: it is there without effect",
+}
+
+EXPOSURES: Final[Mapping[Exposure, str]] = {
+    Exposure.OPEN: "open",
+    Exposure.DELAYED: "delayed",
+    Exposure.CLOSED: "closed",
+    Exposure.UNREACHED: "no path left (struck)",
 }
 
 MEANINGS: Final[Mapping[Exposure, str]] = {
     Exposure.OPEN: "some way in isn't cut at all",
     Exposure.DELAYED: "some way in is cut only where intelligence is gathered",
     Exposure.CLOSED: "every way in is cut where the damage is done",
+    Exposure.UNREACHED: "somebody struck every way in; nothing protects it",
 }
 
 STRENGTHS: Final = ("doesn't touch it", "slows it", "stops common tools", "blocks it")
@@ -146,8 +151,16 @@ def does(item: Item, plan: Plan) -> str:
         verb = "delays" if item.interim else "cuts the gathering on"
         return f"{verb} {reached(item.delays, plan)}"
     if item.slows:
-        return f"slows {reached(item.slows, plan)}"
+        behind = _behind(item)
+        verb = "stands behind what cuts" if behind else "slows"
+        return f"{verb} {reached(behind or item.slows, plan)}"
     return "cuts no path by itself"
+
+
+def _behind(item: Item) -> list[str]:
+    """Return the paths that an item cuts once more: it is strong enough, and something did before it."""
+    strong = {path for cut in item.cuts if cut.strength >= CUT_THRESHOLD for path in cut.paths}
+    return [path for path in item.slows if path in strong]
 
 
 def told_by_why(item: Item, plan: Plan) -> bool:
@@ -155,28 +168,39 @@ def told_by_why(item: Item, plan: Plan) -> bool:
     return item.why.casefold().startswith(does(item, plan).casefold())
 
 
-def marks(item: Item) -> list[str]:
-    """Return what sets an item apart, each as a short phrase."""
+def marks(item: Item, plan: Plan | None = None) -> list[str]:
+    """Return what sets an item apart, each as a short phrase.
+
+    :param plan: given where there is room for names; else protections stand by their ids.
+    """
+
+    def shown(protection: str) -> str:
+        return protection if plan is None else named(plan, protection)
+
+    def each(protections: Iterable[str]) -> str:
+        return listed([shown(name) for name in protections], _MANY)
+
     found = []
     if item.action is not Action.INTRODUCE:
         found.append(ACTIONS[item.action])
     if item.interim:
         found.append("interim: delays, doesn't close")
     if item.ties:
-        found.append(f"a tie with {listed([' + '.join(tie) for tie in item.ties], _MANY)}")
+        ties = [" + ".join(shown(name) for name in tie) for tie in item.ties]
+        found.append(f"a tie with {listed(ties, _MANY)}")
     if item.together:
-        found.append(f"only together with {listed(item.together, _MANY)}")
+        found.append(f"only together with {each(item.together)}")
     if item.needed_for:
-        found.append(f"needed for {listed(item.needed_for, _MANY)}")
+        found.append(f"needed for {each(item.needed_for)}")
     return found
 
 
 def skipped(item: Item, plan: Plan) -> str:
     """Return what follows if an item is left out."""
     found: Skipped = item.skipped
+    if not found.solved:
+        return "There was no time to solve it again without it."
     said = []
-    if found.stays_open:
-        said.append(f"{reached(found.stays_open, plan)} would stay, and nothing else closes that.")
     if found.instead:
         more = (
             "at the same effort"
@@ -185,30 +209,44 @@ def skipped(item: Item, plan: Plan) -> str:
         )
         names = listed([named(plan, each) for each in found.instead], _MANY)
         said.append(f"{names} would do it instead, {more}.")
-    if not said:
-        said.append("Nothing else would open or close.")
-    return " ".join(said)
+    if found.stays_open:
+        cuts = "cuts the gathering on" if item.phase is Phase.GATHERING else "closes"
+        said.append(f"Nothing else {cuts} {reached(found.stays_open, plan)}.")
+    if said:
+        return " ".join(said)
+    if item.phase is Phase.HARDENING:
+        return "Nothing would open: it closes nothing by itself."
+    if plan.budget is not None:
+        return "Within the budget nothing does as much in its place."
+    return "The rest of the list does as much without it."
 
 
-def stability(found: Stability | None, place: int) -> str:
+def stability(item: Item) -> str:
     """Return how firmly an item stands, in words."""
+    found = item.stability
     if found is None:
-        return "Not tried."
-    if not found.draws:
-        return "Not tried: there was no time for it."
-    said = [
-        f"Impacts and efforts were shaken {counted(found.draws, 'time')}:",
-        f"it kept its phase in {found.kept:,} and came first in {found.first:,}.",
-    ]
+        return (
+            "Not tried: in hardening nothing hangs on its place."
+            if item.phase is Phase.HARDENING
+            else "Not tried: it stands here only because of the budget."
+        )
+    said = ["Not shaken: there was no time for it."]
+    if found.draws:
+        said = [
+            f"Impacts and efforts were shaken {counted(found.draws, 'time')}:",
+            f"it kept its phase in {found.kept:,} and came first in {found.first:,}.",
+        ]
     if found.smallest is not None:
-        said.append(change(found.smallest, place))
+        said.append(change(found.smallest, item.place))
     return " ".join(said)
 
 
 def change(found: Change, place: int) -> str:
     """Return the smallest change that moves an item, in words."""
     where = (
-        "it isn't in the plan any more" if found.place is None else f"it is number {found.place}"
+        "it is no longer needed to close or delay anything"
+        if found.place is None
+        else f"it is number {found.place}"
     )
     return (
         f"The smallest change that moves it from number {place}: {flat(found.what)}, then {where}."
@@ -230,15 +268,32 @@ def standing(found: Standing) -> str:
     return f"{said}: {flat(found.why)}" if found.why else said
 
 
+def counts(found: Tally) -> list[tuple[Exposure, int]]:
+    """Return how many assets of one level stand how, without what is none."""
+    every = (
+        (Exposure.OPEN, found.open),
+        (Exposure.DELAYED, found.delayed),
+        (Exposure.CLOSED, found.closed),
+        (Exposure.UNREACHED, found.unreached),
+    )
+    return [(exposure, number) for exposure, number in every if number]
+
+
+def assets_that_are(exposure: Exposure, number: int) -> str:
+    """Return a number of assets with how they stand: ``2 open``."""
+    joint = "with " if exposure is Exposure.UNREACHED else ""
+    return f"{number:,} {joint}{EXPOSURES[exposure]}"
+
+
 def tally(found: Tally) -> str:
     """Return how the assets of one level stand, without what is none."""
-    counts = (("open", found.open), ("delayed", found.delayed), ("closed", found.closed))
-    return ", ".join(f"{number:,} {word}" for word, number in counts if number) or "none"
+    said = [assets_that_are(exposure, number) for exposure, number in counts(found)]
+    return ", ".join(said) or "none"
 
 
 def tallies(found: Iterable[Tally]) -> str:
     """Return how the assets of every level stand, the levels without any left out."""
-    rows = [each for each in found if each.open + each.delayed + each.closed]
+    rows = [each for each in found if counts(each)]
     return "; ".join(f"impact {each.level}: {tally(each)}" for each in rows) or "no assets"
 
 
@@ -251,107 +306,9 @@ def levels(plan: Plan) -> list[tuple[int, Tally, Tally]]:
     """Return (level, now, after) of every impact level that has assets, the worst first."""
     after = {each.level: each for each in final(plan)}
     rows = [(each.level, each, after.get(each.level, each)) for each in plan.exposure]
-    return sorted(
-        (row for row in rows if row[1].open + row[1].delayed + row[1].closed),
-        key=lambda row: -row[0],
-    )
+    return sorted((row for row in rows if counts(row[1])), key=lambda row: -row[0])
 
 
 def of_phase(plan: Plan, phase: Phase) -> list[Item]:
     """Return the items of one phase, in order."""
     return [item for item in plan.items if item.phase is phase]
-
-
-def verdict(plan: Plan) -> list[str]:
-    """Return the two or three sentences that a manager reads."""
-    total = len(plan.assets)
-    if not total:
-        return ["There is no asset to protect in this model."]
-    now = Counter(each.now for each in plan.assets)
-    after = Counter(each.after for each in plan.assets)
-    worst = max(
-        (each.asset.impact for each in plan.assets if each.now is not Exposure.CLOSED), default=0
-    )
-    said = [_today(now, total, worst)]
-    if plan.items:
-        said.append(_start(plan.items[0], plan))
-        said.append(_done(plan, after, total))
-    elif worst:
-        said.append("Nothing in the catalogue, or in the budget, would change that.")
-    return said
-
-
-def _today(now: Mapping[Exposure, int], total: int, worst: int) -> str:
-    if now[Exposure.CLOSED] == total:
-        return f"Today {_all(total)} closed: every way in is cut where the damage is done."
-    for state in (Exposure.OPEN, Exposure.DELAYED):
-        if now[state] == total:
-            level = f"impact {worst}" if total == 1 else f"up to impact {worst}"
-            return f"Today {_all(total)} {state.value}, {level}."
-    exposed = now[Exposure.OPEN] + now[Exposure.DELAYED]
-    parts = [f"{now[Exposure.OPEN]:,} open"] if now[Exposure.OPEN] else []
-    if now[Exposure.DELAYED]:
-        parts.append(f"{now[Exposure.DELAYED]:,} only delayed")
-    verb = "is" if exposed == 1 else "are"
-    of = f"{exposed:,} of {counted(total, 'asset')}"
-    return f"Today {of} {verb} exposed, up to impact {worst}: {', '.join(parts)}."
-
-
-def _all(total: int) -> str:
-    few = {1: "the only asset is", 2: "both assets are"}
-    return few.get(total, f"all {total:,} assets are")
-
-
-def _start(item: Item, plan: Plan) -> str:
-    return f"Start with {item.protection.name} ({item.protection.id}): it {does(item, plan)}."
-
-
-def _done(plan: Plan, after: Mapping[Exposure, int], total: int) -> str:
-    exposed = after[Exposure.OPEN] + after[Exposure.DELAYED]
-    work = _work(plan)
-    if not exposed:
-        return f"{work}; with that {_all(total)} closed."
-    left = [
-        f"{after[state]:,} {state.value}"
-        for state in (Exposure.OPEN, Exposure.DELAYED)
-        if after[state]
-    ]
-    said = f"{work}; of {counted(total, 'asset')} that leaves {' and '.join(left)}."
-    if plan.unclosable:
-        said += f" Nothing in the catalogue closes {counted(len(plan.unclosable), 'path')}."
-    return said
-
-
-def _work(plan: Plan) -> str:
-    """Return the effort of prevention, or of the whole list where it prevents nothing."""
-    prevent = of_phase(plan, Phase.PREVENT)
-    if not prevent:
-        return f"The whole list takes effort {plan.effort}"
-    effort = prevent[-1].spent
-    if len(prevent) == 1:
-        return f"The one measure that prevents the attack takes effort {effort}"
-    few = {2: "two", 3: "three", 4: "four", 5: "five"}.get(len(prevent), f"{len(prevent):,}")
-    return f"The {few} measures that prevent the attack take effort {effort}"
-
-
-def shortfall(found: Shortfall, plan: Plan) -> str:
-    """Return in words what a budget doesn't reach."""
-    names = listed([named(plan, each) for each in found.cheapest], _MANY)
-    return (
-        f"The budget doesn't complete {PHASES[found.phase]} at impact {found.level}: "
-        f"effort {found.left} is left, the cheapest set needs {found.needs}: {names}."
-    )
-
-
-def cheaper(found: Cheaper, plan: Plan) -> str:
-    """Return in words which set would close as much for less."""
-    names = listed([named(plan, each) for each in found.protections], _MANY * 2)
-    return (
-        f"{names} would close as much for effort {found.effort} in all, not {found.phases_effort}. "
-        "The list costs more since it serves the worst impact first."
-    )
-
-
-def cuts_left(plan: Plan) -> tuple[str, ...]:
-    """Return all that was left out to stay within limits."""
-    return (*plan.model.cut, *(each for each in plan.cut if each not in plan.model.cut))

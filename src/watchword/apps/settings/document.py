@@ -28,6 +28,11 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 12
 """Most levels of nesting; the format has five."""
 
+_EXPECTED: Final = (
+    "valid YAML; keys of one section begin in one column, indented by spaces and never by tabs, "
+    "and text with ': ' or ' #' in it stands in quotes"
+)
+
 _TEXT: Final = "tag:yaml.org,2002:str"
 
 Path_ = tuple[str | int, ...]
@@ -69,16 +74,17 @@ class Document:
         return self.lines.get((), None)
 
 
-def read_document(file: Path) -> Document:
+def read_document(file: Path, missing: str = "a file; `watchword init` writes one") -> Document:
     """Read a file.
 
+    :param missing: what is expected where there is no file: what to do then.
     :raises ConfigurationError: when it can't be read, or isn't YAML at all.
     """
     try:
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        fault = Fault("", None, "no such file", "a file; `watchword init` writes one")
+        fault = Fault("", None, "no such file", missing)
         raise ConfigurationError(file, [fault]) from None
     except OSError as error:
         fault = Fault("", None, error.strerror or "an unreadable file", "a readable file")
@@ -128,10 +134,10 @@ def _parsed(file: Path, raw: bytes) -> Document:
         mark = error.problem_mark
         line = mark.line + 1 if mark else None
         raise ConfigurationError(
-            file, [Fault("", line, error.problem or "invalid YAML", "valid YAML")]
+            file, [Fault("", line, error.problem or "invalid YAML", _EXPECTED)]
         ) from None
     except (yaml.YAMLError, RecursionError, ValueError):
-        raise ConfigurationError(file, [Fault("", None, "invalid YAML", "valid YAML")]) from None
+        raise ConfigurationError(file, [Fault("", None, "invalid YAML", _EXPECTED)]) from None
     if node is None:
         document.faults.append(Fault("", None, "an empty file", "a mapping"))
         return document

@@ -11,8 +11,10 @@ from typing import Any, Final, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from pydantic import ValidationError
 
+from watchword.apps.plan_files.own_catalogue import with_own
 from watchword.apps.settings.consistency import Inconsistency
 from watchword.apps.settings.document import Document, read_document
+from watchword.apps.settings.enforcement import unenforced
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.generation import generation_of
 from watchword.apps.settings.likelihood import likelihoods
@@ -22,7 +24,7 @@ from watchword.apps.settings.translation import translated, unknown_key
 from watchword.apps.settings.written import WrittenFile
 from watchword.apps.settings.written_plan import WrittenAsset, WrittenObserver, WrittenPlan
 from watchword.apps.settings.written_types import Written, seconds
-from watchword.plan.catalogue.reading import load_catalogue, merge
+from watchword.plan.catalogue.reading import load_catalogue
 from watchword.plan.interface import Asset, Catalogue, Model, Scenarios
 from watchword.plan.modelling import build_model
 from watchword.vocabulary import Environment
@@ -31,6 +33,10 @@ FOR_THE_PLAN_ALONE: Final = frozenset({"version", "environment", "plan"})
 """Keys of a file that is written for `watchword plan` and starts nothing."""
 
 _Entry = TypeVar("_Entry", bound=Written)
+
+_MISSING: Final = (
+    "a file; `watchword init` writes one, and `watchword plan init` one for the plan alone"
+)
 
 _STATE: Final = ".watchword"
 _OBSERVATIONS: Final = "observations.jsonl"
@@ -48,6 +54,8 @@ class PlanSettings:
     :param max_age: how old a proof still counts.
     :param builds: SHA-256 in lower-case hex of the current build, by app.
     :param generations: policy generation by API, see :func:`generation_of`.
+    :param apps: names of the apps of the file.
+    :param unenforced: by API, why it doesn't refuse what the plan counts on, see :func:`unenforced`.
     :param budget: units of effort, None for no limit.
     """
 
@@ -62,6 +70,8 @@ class PlanSettings:
     max_age: timedelta
     builds: Mapping[str, str]
     generations: Mapping[str, str]
+    apps: frozenset[str]
+    unenforced: Mapping[str, str]
     budget: int | None
 
 
@@ -73,7 +83,7 @@ def load_plan(file: Path) -> PlanSettings:
     :raises ConfigurationError: with every fault at once; faults in a catalogue of the user's own
         come with that file, once this one has none.
     """
-    document = read_document(file)
+    document = read_document(file, missing=_MISSING)
     data: dict[str, Any] = document.data if isinstance(document.data, dict) else {}
     faults = [fault for fault in document.faults if _concerns_plan(fault)]
     faults += _head_faults(document)
@@ -146,6 +156,8 @@ def _whole(
         max_age=timedelta(seconds=seconds(written.max_age)),
         builds={app: each.replace(":", "").lower() for app, each in written.builds.items()},
         generations=_generations(data),
+        apps=frozenset(apps) if isinstance(apps := data.get("apps"), dict) else frozenset(),
+        unenforced=unenforced(data, written.assets.values()),
         budget=written.budget,
     )
 
@@ -262,16 +274,7 @@ def _merged(base: Catalogue, own: Path) -> tuple[Catalogue, list[Fault]]:
 
     :raises ConfigurationError: when that file isn't YAML at all.
     """
-    document = read_document(own)
-    faults = [*document.faults, *likelihoods(document, document.data, ())]
-    if not isinstance(document.data, dict):
-        if not faults:
-            faults.append(Fault("", document.line(()), shown(document.data), "a mapping"))
-        return base, faults
-    catalogue, found = merge(base, document.data)
-    told = {fault.path for fault in faults}
-    wrong = _located(document, ((each.where, each.got, each.expected) for each in found))
-    return catalogue, faults + [fault for fault in wrong if fault.path not in told]
+    return with_own(base, own)
 
 
 def _observations(base: Path, data: Mapping[str, Any], written: WrittenPlan) -> Path:

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from watchword.apps.settings.document import Document, Path_
 from watchword.apps.settings.faults import Fault, join, shown
 from watchword.apps.settings.written import WrittenFile
-from watchword.apps.settings.written_types import Written
+from watchword.apps.settings.written_types import IN_WORDS, Written
 
 _UNION_TAGS = {"ios", "android"}
 
@@ -60,7 +60,8 @@ def _fault(document: Document, details: ErrorDetails, location: _Location) -> Fa
     elif kind in {"greater_than_equal", "less_than_equal"}:
         expected = _bounds(location)
     elif kind == "string_pattern_mismatch":
-        expected = f"text that fits {context.get('pattern')}"
+        pattern = str(context.get("pattern"))
+        expected = IN_WORDS.get(pattern, f"text that fits {pattern}")
     elif kind == "expected":
         # An address may hold a password, and faults stand in logs too.
         got, expected = re.sub(r"//[^/]*@", "//...@", got), str(context.get("expected"))

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -16,6 +16,11 @@ _URL = re.compile(r"(https?://[^/?#]+)(?:[/?][!-\"$-~]{0,300})?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 MAX_PORT = 65535
+
+IN_WORDS: Final = {
+    _NAME: "lower-case letters a to z, digits and dashes, at most 63, and no dash first",
+}
+"""What a pattern asks for, by the pattern, where a person has to meet it."""
 
 
 def _expected(text: str) -> PydanticCustomError:

@@ -1,11 +1,11 @@
 """Read members of catalogue entries, shipped and users' own alike, and collect what is wrong with them."""
 
-import difflib
 import re
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
+from watchword.plan.catalogue.naming import nearest_id
 from watchword.plan.catalogue.references import NAME_PATTERNS
 from watchword.plan.interface import MAX_EFFORT, Effort, ModelFault
 
@@ -56,14 +56,12 @@ class MemberReader:
         :param what: names all that are known where they're too many to list: ``a technique's id``.
         """
         self._hints += 1
-        close: list[str] = []
-        if self._hints <= _MAX_HINTS:
-            close = difflib.get_close_matches(word[:_MAX_SHOWN], known, n=1)
+        close = nearest_id(word, known) if self._hints <= _MAX_HINTS else None
         listed = len(known) <= _MAX_LISTED
-        every = ("one of " * (not close)) + ", ".join(sorted(known)) if listed else what
+        every = ("" if close else "one of ") + ", ".join(sorted(known)) if listed else what
         if not close:
             return every
-        return f"{close[0]!r}? Known: {every}" if listed else f"{close[0]!r}? Expected {every}"
+        return f"{close!r}? Known: {every}" if listed else f"{close!r}? Expected {every}"
 
     def mapping(self, value: object, where: Where) -> Mapping[str, Any] | None:
         """Read a mapping with text keys; other keys are faults and left out."""

@@ -26,7 +26,9 @@ from watchword.plan.drafts.paths import (
     REST,
     Segments,
     base_segments,
+    is_for_staff,
     is_probe,
+    names_object,
     pattern,
     pattern_segments,
     resource,
@@ -45,17 +47,22 @@ _MAX_ANSWERS: Final = 20
 _METHODS: Final = ("get", "head", "options", "post", "put", "patch", "delete", "trace", "query")
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
 _OPENAPI: Final = re.compile(r"3\.[0-2](?:\.[0-9]+)?(?:-.*)?")
+_IN_THE_APP: Final = frozenset({Trait.LIVE_DATA, Trait.APP_LOGIC})
 _SERVICES: Final = frozenset({Trait.AVAILABILITY, Trait.INTERNAL_NETWORK, Trait.THIRD_PARTY_KEY})
 
 
 @dataclass(frozen=True, slots=True)
 class _Operation:
-    """Hold one operation with the words of its names."""
+    """Hold one operation with the words of its names.
+
+    :param by_id: its path names one object among many.
+    """
 
     method: str
     path: str
     segments: Segments
     words: Mapping[Where, frozenset[str]]
+    by_id: bool = False
 
 
 @dataclass(slots=True)
@@ -159,7 +166,8 @@ def _operations(
                 remarks.leave_out(f"operations beyond the first {MAX_OPERATIONS}")
                 continue
             words = _words(str(path), item, item[method], schemas)
-            yield _Operation(method.upper(), one_line(str(path)), segments, words)
+            shown = one_line(str(path))
+            yield _Operation(method.upper(), shown, segments, words, names_object(str(path)))
 
 
 def _words(
@@ -277,12 +285,21 @@ def _asset(name: str, group: _Group, base: Segments) -> DraftAsset:
             impact = SENSITIVE_IMPACT
         shown = ", ".join(found[:6]) + (", ..." if len(found) > 6 else "")
         notes.append(f"{', '.join(sorted(rule.traits))}: because of {shown}")
+    by_id = next((each for each in group.operations if _reads_by_id(each)), None)
+    if by_id is not None and Trait.RECORDS not in traits:
+        # Whoever may read one object by its id may try the next one's.
+        traits.add(Trait.RECORDS)
+        notes.append(f"records: because {by_id.method} {by_id.path} reads one of many")
+    for_staff = all(is_for_staff((*base, *each.segments)) for each in group.operations)
+    if for_staff and traits & _IN_THE_APP:
+        traits -= _IN_THE_APP
+        traits |= {Trait.RECORDS} if reads else set()
+        notes.append("for staff: nothing of it is in the app, so not live-data or app-logic")
     if not traits:
         traits.add(Trait.RECORDS if reads else Trait.AVAILABILITY)
         notes.append("no word says what it is: a mere guess")
-    lives_in = {Component.CHANNEL, Component.BACKEND}
-    if reads or traits & {Trait.LIVE_DATA, Trait.ACCOUNT, Trait.APP_LOGIC}:
-        lives_in.add(Component.APP)
+    if for_staff:
+        notes.append("for staff by its path: it lives in the backend alone")
     first = min(group.operations, key=lambda each: each.method not in _READS)
     patterns = _patterns(group, base)
     if len(patterns) > MAX_ASSET_ROUTES:
@@ -293,11 +310,25 @@ def _asset(name: str, group: _Group, base: Segments) -> DraftAsset:
         impact=impact,
         because="TODO: say what its loss would do to the business "
         f"(drafted from {first.method} {first.path})",
-        lives_in=frozenset(lives_in),
+        lives_in=_lives_in(traits, reads=reads, for_staff=for_staff),
         traits=frozenset(traits),
         routes=tuple(patterns[:MAX_ASSET_ROUTES]),
         notes=tuple(notes),
     )
+
+
+def _reads_by_id(operation: _Operation) -> bool:
+    return operation.by_id and operation.method in _READS
+
+
+def _lives_in(traits: set[Trait], *, reads: bool, for_staff: bool) -> frozenset[Component]:
+    """Return where an asset can be taken; what is for staff isn't in the app, nor on its users' networks."""
+    if for_staff:
+        return frozenset({Component.BACKEND})
+    outside = {Component.CHANNEL, Component.BACKEND}
+    if reads or traits & {Trait.ACCOUNT, *_IN_THE_APP}:
+        outside.add(Component.APP)
+    return frozenset(outside)
 
 
 def _kind(traits: set[Trait], *, reads: bool) -> AssetKind:

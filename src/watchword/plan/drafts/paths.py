@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from watchword.plan.drafts.wording import words_of
+
 MAX_PATTERN: Final = 120
 """Most characters of a drafted pattern."""
 
@@ -16,6 +18,11 @@ _MEANINGLESS: Final = re.compile(
 )
 _ORIGIN: Final = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.*-]*:)?//[^/?#]*")
 _OWN: Final = frozenset({"me", "my", "self", "current"})
+_STAFF: Final = frozenset({"admin", "internal", "ops"})
+_PARAMETER: Final = re.compile(r"/\{([^{}/]*)\}(?=/|$)")
+_NO_OBJECTS: Final = frozenset({"version", "lang", "language", "locale", "format"})
+"""Parameters that name no object among many."""
+
 _PROBES: Final = frozenset(
     [
         "health",
@@ -120,6 +127,17 @@ def is_probe(segments: Segments, methods: Iterable[str]) -> bool:
         and segments[indexes[0]].lower() in _PROBES
         and set(methods) <= {"GET", "HEAD", "OPTIONS"}
     )
+
+
+def is_for_staff(segments: Segments) -> bool:
+    """Tell whether a path is one for administrators or operators, whom the app doesn't serve."""
+    return any(segment.lower() in _STAFF for segment in segments)
+
+
+def names_object(path: str) -> bool:
+    """Tell whether a described path names one object among many: a whole segment is a parameter."""
+    names = _PARAMETER.findall(path[: 8 * MAX_PATTERN])
+    return any((words_of(name) or ("",))[-1] not in _NO_OBJECTS for name in names)
 
 
 def route_order(path: str) -> tuple[tuple[int, str], ...]:

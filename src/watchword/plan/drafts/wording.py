@@ -134,6 +134,11 @@ RULES: Final = (
         "passport ssn nationalid identity taxid driverlicence driverlicense biometric",
         sensitive=True,
     ),
+    _rule(
+        [Trait.RECORDS],
+        "response",
+        "accountnumber balance bankaccount card creditcard debitcard iban salary sortcode transaction",
+    ),
     _rule([Trait.LIVE_DATA], "path", "me my self profile message chat inbox"),
     _rule(
         [Trait.ACCOUNT],

@@ -1,6 +1,6 @@
 """Show what to protect first; each subcommand is one file under ``cli/plan`` and a line here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -8,6 +8,7 @@ import click
 
 from watchword.apps.cli.console import EXIT_REFUSED, print_json
 from watchword.apps.cli.lazy import LazyGroup
+from watchword.apps.cli.plan import asking
 
 if TYPE_CHECKING:
     from watchword.apps.settings.plans import PlanSettings
@@ -22,6 +23,8 @@ SUBCOMMANDS = {
 
 PATIENCE_SECONDS: Final = 8.0
 """How long the order is shaken at most; the order itself is always whole."""
+
+_MAX_NAMED: Final = 12
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -40,7 +43,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--details", is_flag=True, help="Say of each item why, what else, and how firmly.")
 @click.option("--item", metavar="ID", help="Show one item in full.")
 @click.option("--all", "everything", is_flag=True, help="Show the long lists whole.")
-@click.option("--budget", type=click.IntRange(0, 10_000), metavar="N", help="Most effort.")
+@click.option(
+    "--budget", callback=asking.budget, metavar="N", help="Most effort, in units of the catalogue."
+)
 @click.option(
     "--what-if",
     "what_if",
@@ -51,7 +56,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--fail-on",
     type=click.Choice(["open", "delayed"]),
-    help="Exit with 1 while an asset is open (or, with delayed, not closed).",
+    help="Exit with 1 while an asset is open; with delayed, while one isn't closed, be it that all its paths are struck.",
 )
 @click.pass_context
 def command(
@@ -74,7 +79,8 @@ def command(
     The order is by impact, never by likelihood: first what prevents the attack, then what makes it hard to
     gather intelligence, last what hardens.  A protection counts only while an observation proves it.
 
-    Exit code 0: here is the plan.  1: --fail-on holds.  2: wrong usage, or faults in the file.
+    Exit code 0: here is the plan.  1: --fail-on holds.  2: wrong usage, or faults in the file.  3: the
+    report can't be written.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -85,10 +91,10 @@ def command(
     from watchword.apps.settings.plans import load_plan
 
     settings = load_plan(ctx.obj)
-    question = _question(settings, budget, what_if)
-    plan = _made(settings, question)
-    if item is not None and item not in {each.protection.id for each in plan.items}:
-        raise click.BadParameter(_not_in_plan(item, plan), param_hint="--item")
+    plan = _made(settings, asking.question(settings, budget, what_if))
+    if item is not None:
+        listed = [each.protection.id for each in plan.items]
+        item = asking.item_of(item, listed, plan.catalogue)
     if html is not None:
         _write_report(html, plan)
     if as_json:
@@ -107,38 +113,6 @@ def command(
         ctx.exit(EXIT_REFUSED)
 
 
-def _question(settings: "PlanSettings", budget: int | None, what_if: tuple[str, ...]) -> "Question":
-    """Return what is asked for, or say which protection nobody knows."""
-    from watchword.plan.service import Question
-
-    chosen: Mapping[str, set[str]] = {"+": set(), "-": set()}
-    for text in what_if:
-        sign, name = text[:1], text[1:]
-        if sign not in chosen:
-            raise click.BadParameter(f"got {text!r}, expected +ID or -ID", param_hint="--what-if")
-        if name not in settings.catalogue.protections:
-            raise click.BadParameter(_unknown(name, settings), param_hint="--what-if")
-        chosen[sign].add(name)
-    if both := sorted(chosen["+"] & chosen["-"]):
-        got = f"got +{both[0]} and -{both[0]}, expected one of both"
-        raise click.BadParameter(got, param_hint="--what-if")
-    limit = settings.budget if budget is None else budget
-    return Question(limit, frozenset(chosen["+"]), frozenset(chosen["-"]))
-
-
-def _unknown(name: str, settings: "PlanSettings") -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, settings.catalogue.protections, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"got {name!r}, which isn't in the catalogue{hint} (watchword plan catalogue)"
-
-
-def _not_in_plan(name: str, plan: "Plan") -> str:
-    listed = ", ".join(each.protection.id for each in plan.items) or "none: the list is empty"
-    return f"got {name!r}, which isn't in this plan; expected one of {listed}"
-
-
 def _made(settings: "PlanSettings", question: "Question") -> "Plan":
     """Make the plan; whoever waits at a terminal sees that something goes on."""
     from rich.console import Console
@@ -152,7 +126,28 @@ def _made(settings: "PlanSettings", question: "Question") -> "Plan":
         plan, reading = plan_of(settings, question, now, TimeLimit(PATIENCE_SECONDS))
     for line in troubles(reading, settings.observations.name):
         click.echo(f"note: {line}", err=True)
+    _tell_guesses(settings)
     return plan
+
+
+def _tell_guesses(settings: "PlanSettings") -> None:
+    """Say on stderr which impacts nobody has thought about yet: the order rests on them."""
+    from watchword.apps.cli.paragraphs import wrapped
+
+    names = [
+        name for name, asset in settings.assets.items() if asset.because.upper().startswith("TODO")
+    ]
+    if not names:
+        return
+    listed = ", ".join(names[:_MAX_NAMED])
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    what = (
+        "1 impact is still a guess"
+        if len(names) == 1
+        else f"{len(names)} impacts are still guesses"
+    )
+    for line in wrapped(f"note: {what} (because begins with TODO): {listed}{more}"):
+        click.echo(line, err=True)
 
 
 def _show(plan: "Plan", *, details: bool, everything: bool, item: str | None) -> None:
@@ -178,9 +173,10 @@ def _bill(plan: "Plan") -> object:
 
 
 def _write_report(file: Path, plan: "Plan") -> None:
+    from watchword.apps.output_files import replace_file
     from watchword.apps.plan_views.html import report
 
-    file.write_text(report(plan), encoding="utf-8")
+    replace_file(file, report(plan))
     click.echo(f"Wrote {file}", err=True)
 
 
@@ -189,4 +185,5 @@ def _exposed(plan: "Plan", worst: str) -> bool:
 
     if worst == "open":
         return any(asset.now is Exposure.OPEN for asset in plan.assets)
+    # An asset that nobody reaches counts too: nothing protects it, somebody only struck its paths.
     return any(asset.now is not Exposure.CLOSED for asset in plan.assets)

@@ -6,7 +6,8 @@ import click
 
 from watchword.apps.cli.console import print_json
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+# What may not be read is told when it is read: that is no wrong usage.
+_FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
 
 
 @click.command(epilog="Example: watchword observe keygen -o ci.pem")
@@ -34,8 +35,15 @@ def command(config: Path, /, output: Path, public: Path | None, *, as_json: bool
         raise click.BadParameter(f"{public} is there already, expected a new file")
     key = write_observer_key(output)
     jwk = jwk_from_public_key(key.public)
-    with public.open("xb") as file:
-        file.write(strict_json.dumps(jwk) + b"\n")
+    try:
+        with public.open("xb") as file:
+            file.write(strict_json.dumps(jwk) + b"\n")
+    except OSError as error:
+        # Half a pair is of no use, and would stand in the way of the next try.
+        output.unlink(missing_ok=True)
+        if not isinstance(error, FileExistsError):
+            public.unlink(missing_ok=True)
+        raise
     if as_json:
         print_json({"kid": key.kid, "private": str(output), "public": str(public), "jwk": jwk})
         return

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchword.apps.cli.console import encodable, print_json
+from watchword.apps.cli.console import encodable, print_json, refused_by_the_system
 from watchword.apps.cli.paragraphs import printable
 
 if TYPE_CHECKING:
     from watchword.apps.observations.composing import Statement
     from watchword.apps.settings.plans import PlanSettings
     from watchword.observations import Observation
+    from watchword.plan.outcome import Standing
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+# What may not be read is told when it is read: that is no wrong usage.
+_FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
 _STATES = ("proven", "reviewed", "claimed", "absent", "broken")
 
 
@@ -76,17 +78,17 @@ def command(ctx: click.Context, /, sign: Path | None, *, as_json: bool, **option
         print_json(told.members)
     else:
         _show(told)
-    if told.warning:
-        click.echo(printable(f"warning: {told.warning}"), err=True)
+    if told.note:
+        click.echo(printable(told.note), err=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Hold what was recorded, for scripts, and the line that warns, empty where none does."""
+    """Hold what was recorded, for scripts, and a line on its signature, empty where none is due."""
 
     members: dict[str, Any]
     file: Path
-    warning: str
+    note: str
 
 
 def _stated(settings: "PlanSettings", options: dict[str, Any]) -> "Statement":
@@ -146,6 +148,8 @@ def _digest_of(file: Path, option: str) -> str:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and refused_by_the_system(error):
+            raise
         got = f"{file}: {getattr(error, 'strerror', None) or error}"
         raise ObservationError(option, got, "a file that can be read") from None
 
@@ -164,14 +168,6 @@ def _record(
     ObservationsFile(settings.observations).append(line)
     standing = standing_of(settings, found, now)
     assert standing is not None  # The protection was found in the catalogue.
-    warning = ""
-    if not isinstance(found, Vouched):
-        why = (
-            "sign it with --sign and an observer's key"
-            if key is None
-            else f"no observer under plan.observers has the public key of {key}"
-        )
-        warning = f"recorded as a claim: {why}"
     members = {
         **to_json(observation),
         "verified": isinstance(found, Vouched),
@@ -179,7 +175,20 @@ def _record(
         "stands": standing.state.value,
         "why": standing.why,
     }
-    return _Told(members, settings.observations, warning)
+    note = "" if isinstance(found, Vouched) else _unvouched(standing, key)
+    return _Told(members, settings.observations, note)
+
+
+def _unvouched(standing: "Standing", key: Path | None) -> str:
+    """Say what it means that no observer vouches for a statement, and what to do about it."""
+    from watchword.plan.reliance import NEGATIVE
+
+    unknown = f"no observer under plan.observers has the public key of {key}"
+    if standing.state in NEGATIVE:
+        why = "it is unsigned" if key is None else unknown
+        return f"note: {why}, and it is believed all the same: bad news only takes trust away"
+    why = "sign it with --sign and an observer's key" if key is None else unknown
+    return f"warning: recorded as a claim: {why}"
 
 
 def _show(told: _Told) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from watchword.apps.cli.console import EXIT_REFUSED, print_json
-from watchword.apps.cli.paragraphs import hanging, show
+from watchword.apps.cli.paragraphs import hanging, printable, show
 
 if TYPE_CHECKING:
     from watchword.apps.plan_files.upstream import Upstream
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "--own",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Add the techniques: and protections: of a YAML file of your own.",
+    help="Add the techniques: and protections: of this YAML file; left out, of the one that plan: catalogue: names.",
 )
 @click.option("--check", is_flag=True, help="Hold the ids against the files named.")
 @click.option(
@@ -54,7 +54,7 @@ def command(
     Exit code 0: shown, or every id checked is known.  1: some aren't.  2: wrong usage, or a file has
     faults.
     """
-    from watchword.apps.plan_files.own_catalogue import read_catalogue
+    from watchword.apps.plan_files.own_catalogue import configured_catalogue, read_catalogue
 
     if check is not bool(stix or maswe):
         raise click.UsageError(
@@ -62,6 +62,9 @@ def command(
         )
     if check and entry:
         raise click.UsageError("--check looks at the whole catalogue, so that it takes no ID")
+    config: Path = ctx.obj or Path("watchword.yaml")
+    if own is None and (own := configured_catalogue(config)) is not None:
+        click.echo(printable(f"note: with the entries of {own}, which {config} names"), err=True)
     catalogue = read_catalogue(own)
     if check:
         from watchword.apps.plan_files.upstream import read_upstream
@@ -76,21 +79,20 @@ def command(
 
 
 def _find(catalogue: "Catalogue", entry: str) -> "Technique | Protection":
-    """Return the entry of an id, in whatever case it's written.
+    """Return the entry of an id, in whatever case it is written.
 
     :raises click.BadParameter: when there is none.
     """
-    key = entry.upper()
-    found = catalogue.techniques.get(key) or catalogue.protections.get(key)
-    if found is None:
-        import difflib
+    from watchword.plan.catalogue.naming import nearest_id, same_id
 
-        known = [*catalogue.techniques, *catalogue.protections]
-        close = difflib.get_close_matches(key[:60], known, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
+    known = [*catalogue.techniques, *catalogue.protections]
+    key = same_id(entry, known)
+    if key is None:
+        near = nearest_id(entry, known)
+        hint = f"did you mean {near}? " if near else ""
         message = f"got {entry[:60]!r}, expected an id; {hint}Without ID all are listed."
         raise click.BadParameter(message, param_hint="ID")
-    return found
+    return catalogue.techniques.get(key) or catalogue.protections[key]
 
 
 def _show(catalogue: "Catalogue", found: "Technique | Protection", *, as_json: bool) -> None:

@@ -1,0 +1,125 @@
+"""Say what stands beside the list: what is proven, struck, to be verified, beyond the budget or left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from watchword.apps.plan_views.verdict import catalogue
+from watchword.apps.plan_views.words import (
+    PHASES,
+    age,
+    flat,
+    listed,
+    named,
+    reached,
+)
+from watchword.observations import State
+from watchword.plan.interface import AttackPath
+from watchword.plan.outcome import Cheaper, Plan, Shortfall, Standing
+
+STRUCK: Final = "Struck, and why"
+PROVEN: Final = "Counts as proven"
+CLAIMS: Final = "To verify: said or seen, but it doesn't count yet"
+
+_MANY: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StruckGroup:
+    """Hold all paths that were struck for one reason."""
+
+    because: str
+    paths: tuple[AttackPath, ...]
+
+
+def struck(plan: Plan) -> list[StruckGroup]:
+    """Return what was struck by reason, the reason of the most paths first."""
+    groups: dict[str, list[AttackPath]] = {}
+    for each in plan.model.struck:
+        groups.setdefault(flat(each.because), []).append(each.path)
+    found = [StruckGroup(because, tuple(paths)) for because, paths in groups.items()]
+    return sorted(found, key=lambda each: (-len(each.paths), each.because))
+
+
+def struck_line(group: StruckGroup, plan: Plan) -> str:
+    """Return one reason with how many paths it took, and of which assets."""
+    return f"{reached([each.id for each in group.paths], plan)}: {group.because}"
+
+
+def unclosable_heading(plan: Plan) -> str:
+    """Return what stands above the paths that nothing closes."""
+    return f"Nothing {catalogue(plan)} closes"
+
+
+def proven(plan: Plan) -> list[tuple[str, str]]:
+    """Return (protection, where and since when) of what counts; several keys of one target are one.
+
+    What a what-if takes away doesn't count.
+    """
+    newest: dict[tuple[str, str], Standing] = {}
+    for each in plan.proven:
+        place = (each.protection, each.target)
+        if each.protection in plan.removed:
+            continue
+        if place not in newest or _age(each) < _age(newest[place]):
+            newest[place] = each
+    return [(each.protection, placed(each)) for each in newest.values()]
+
+
+def claims(plan: Plan) -> list[tuple[str, str]]:
+    """Return (protection, why it doesn't count) of what was said or seen and counts for nothing."""
+    found = [(each.protection, placed(each)) for each in plan.claims]
+    return list(dict.fromkeys(found))
+
+
+def placed(found: Standing) -> str:
+    """Return where something was seen, when, and what that is worth: its ``why`` says more than its state."""
+    parts = [f"at {flat(found.target)}"] if found.target else []
+    if found.age is not None:
+        parts.append(age(found.age))
+    if found.state is State.REVIEWED:
+        parts.append("reviewed")
+    why = flat(found.why or found.source or found.state.value)
+    return f"{', '.join(parts)}: {why}" if parts else why
+
+
+def _age(found: Standing) -> float:
+    return float("inf") if found.age is None else found.age
+
+
+def shortfalls(plan: Plan) -> list[str]:
+    """Return in words what a budget doesn't reach, one line a phase."""
+    lines = []
+    for phase, name in PHASES.items():
+        rows: dict[tuple[int, int, tuple[str, ...]], list[Shortfall]] = {}
+        for each in plan.shortfalls:
+            if each.phase is phase:
+                rows.setdefault((each.left, each.needs, each.cheapest), []).append(each)
+        if rows:
+            said = [_short(found, plan) for found in rows.values()]
+            lines.append(f"The budget doesn't complete {name} {'; nor '.join(said)}.")
+    return lines
+
+
+def _short(found: Sequence[Shortfall], plan: Plan) -> str:
+    first = found[0]
+    levels = listed([str(each.level) for each in found])
+    names = listed([named(plan, each) for each in first.cheapest], _MANY)
+    return (
+        f"at impact {levels}: effort {first.left} is left for it, "
+        f"the cheapest set needs {first.needs}: {names}"
+    )
+
+
+def cheaper(found: Cheaper, plan: Plan) -> str:
+    """Return in words which set would close as much for less."""
+    names = listed([named(plan, each) for each in found.protections], _MANY * 2)
+    return (
+        f"{names} would close as much for effort {found.effort} in all, not {found.phases_effort}. "
+        "The list costs more since it serves the worst impact first."
+    )
+
+
+def limits(plan: Plan) -> tuple[str, ...]:
+    """Return what of the reasoning was left out for want of time; what of the model, the verdict says."""
+    return tuple(each for each in plan.cut if each not in plan.model.cut)

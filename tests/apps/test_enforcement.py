@@ -1,0 +1,177 @@
+"""Which APIs, by the file itself, don't refuse what the plan counts on being refused."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from watchword.apps.settings.enforcement import unenforced
+from watchword.apps.settings.written_plan import WrittenAsset
+from watchword.gate.interface import Route
+from watchword.gate.routes import compile_routes, find_route
+from watchword.vocabulary import Level, Mode, Proof
+
+
+def asset(*patterns: str, api: str = "clinic") -> WrittenAsset:
+    """Return an asset that names these routes."""
+    routes = [{"api": api, "path": pattern} for pattern in patterns]
+    return WrittenAsset.model_validate(
+        {"kind": "data", "impact": 5, "because": "x", "lives_in": ["backend"], "routes": routes}
+    )
+
+
+def route(path: Any, mode: Any = "enforce", *methods: str) -> dict[str, Any]:
+    """Return a route as it is written."""
+    return {"path": path, "mode": mode} | ({"methods": list(methods)} if methods else {})
+
+
+def found(routes: Any, *assets: WrittenAsset) -> str | None:
+    """Return why an API with these routes is unenforced, None where it isn't."""
+    data = {"apis": {"clinic": {"routes": routes}, "other": {"routes": [route("/**")]}}}
+    told = unenforced(data, assets)
+    assert set(told) <= {"clinic"}
+    return told.get("clinic")
+
+
+RECORDS = asset("/v1/records/**")
+ALL = route("/**")
+
+
+@pytest.mark.parametrize(
+    ("routes", "named"),
+    [
+        ([route("/**", "monitor")], "/**"),
+        ([route("/**", "canary")], "canary"),
+        ([route("/**", "off")], "off"),
+        ([route("/**", "monitr")], "monitr"),
+        # Before the one that covers all of it, whatever part of it they take.
+        ([route("/v1/records/*", "monitor"), ALL], "/v1/records/*"),
+        ([route("/*/records/7", "off"), ALL], "/*/records/7"),
+        ([route("/v1/**", "off", "GET"), ALL], "/v1/**"),
+        # A route for some methods leaves the others to what comes after it.
+        ([route("/v1/**", "enforce", "GET"), route("/**", "monitor")], "/**"),
+        # What nobody can read isn't known to refuse.
+        (None, ""),
+        ([1, ALL], "routes[0]"),
+        ([route(7), ALL], "routes[0]"),
+        ([route("no-slash"), ALL], "routes[0]"),
+        ([ALL | {"mode": 3}], "routes[0]"),
+    ],
+)
+def test_a_route_that_lets_pass_what_an_asset_needs_refused(routes: Any, named: str) -> None:
+    """The first such route is named, with its mode."""
+    why = found(routes, RECORDS)
+    assert why
+    assert named in why
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        [route("/health", "off"), ALL],
+        [route("/v1/bookings/**", "monitor"), ALL],
+        [route("/v1", "off"), ALL],
+        [{"path": "/**"}],
+        [route("/v1/records/**"), route("/**", "monitor")],
+        # What no route matches is refused.
+        [],
+        [route("/v2/**", "monitor")],
+    ],
+)
+def test_routes_beside_the_asset_or_behind_what_covers_it_do_no_harm(routes: Any) -> None:
+    """They don't let pass what was named."""
+    assert found(routes, RECORDS) is None
+
+
+def test_each_asset_at_the_api_counts() -> None:
+    """One route of one asset is enough; assets at another API say nothing of this one."""
+    routes = [route("/v1/bookings/**", "monitor"), ALL]
+    assert found(routes, RECORDS, asset("/v1/records/**", "/v1/bookings/7"))
+    assert found(routes, RECORDS, asset("/v1/bookings/7", api="other")) is None
+
+
+@pytest.mark.parametrize(
+    ("routes", "enforced"),
+    [
+        ([ALL], True),
+        ([route("/health", "off"), ALL], True),
+        ([route("/x", "monitor"), ALL], False),
+        ([route("/x", "canary"), ALL], False),
+        ([route("/health", "off")], False),
+        ([], False),
+        ([1], False),
+        ("x", False),
+    ],
+)
+def test_an_api_that_no_asset_names_a_route_of(routes: Any, enforced: bool) -> None:
+    """Every route counts there: none watches only, and one enforces."""
+    assert (found(routes) is None) is enforced
+
+
+def test_what_names_no_route_may_be_behind_any() -> None:
+    """Beside an asset that names its routes stands one of the backend that names none: all routes count."""
+    routes = [route("/v1/records/**"), route("/v1/**", "monitor"), ALL]
+    assert found(routes, RECORDS) is None
+    somewhere = asset()
+    assert found(routes, RECORDS, somewhere) == "route /v1/** is in mode monitor"
+    in_the_app = somewhere.model_copy(update={"lives_in": ["app"]})
+    assert found(routes, RECORDS, in_the_app) is None
+
+
+def test_a_file_without_apis_has_none_that_is_unenforced() -> None:
+    """What isn't there, or is anything else, is passed over."""
+    assert unenforced({}, [RECORDS]) == {}
+    assert unenforced({"apis": [1]}, [RECORDS]) == {}
+    assert unenforced({"apis": {"clinic": 1}}, [RECORDS]) == {}
+
+
+GARBAGE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["path", "mode", "methods"]) | st.text(), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.lists(GARBAGE, max_size=3) | GARBAGE)
+def test_garbage_is_never_more_than_unenforced(routes: Any) -> None:
+    """Whatever stands under routes, the answer is a line or none."""
+    for why in (found(routes, RECORDS), found(routes)):
+        assert why is None or why
+
+
+SEGMENTS = st.sampled_from(["a", "b", "*"])
+PATTERNS = st.tuples(st.lists(SEGMENTS, max_size=3), st.booleans()).map(
+    lambda drawn: "/" + "/".join([*drawn[0], *(["**"] if drawn[1] else [])])
+)
+ROUTES = st.lists(
+    st.tuples(PATTERNS, st.sampled_from(Mode), st.sampled_from([(), ("GET",), ("PUT",)])),
+    max_size=5,
+)
+PATHS = [path for length in range(5) for path in product(("a", "b", "c"), repeat=length)]
+
+
+@settings(max_examples=300)
+@given(table=ROUTES, pattern=PATTERNS)
+def test_nothing_slips_through(table: Any, pattern: str) -> None:
+    """What isn't told as unenforced: by the gate's own table no request of the asset comes to a lax route."""
+    if found([route(path, mode.value, *methods) for path, mode, methods in table], asset(pattern)):
+        return
+    compiled = compile_routes(
+        [
+            Route("", path, frozenset(methods), Level.HARDWARE, Proof.BEARER, mode)
+            for path, mode, methods in table
+        ]
+    )
+    (wanted,) = compile_routes(
+        [Route("", pattern, frozenset(), Level.HARDWARE, Proof.BEARER, Mode.ENFORCE)]
+    )
+    for path in PATHS:
+        if wanted.matches("GET", path):
+            for method in ("GET", "PUT", "POST"):
+                taken = find_route(compiled, method, path)
+                assert taken is None or taken.mode is Mode.ENFORCE
