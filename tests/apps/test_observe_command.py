@@ -267,8 +267,10 @@ def run_real(
 ) -> subprocess.CompletedProcess[str]:
     """Run the installed command in a shell of its own, after some line of that shell."""
     command = shlex.join([str(Path(sys.executable).parent / "watchword"), *arguments])
+    # Root is refused nothing: without these two rights it is asked like everybody.
+    rights = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
     return subprocess.run(
-        ["sh", "-c", f"{before}\n{command}"],
+        [*(rights if os.geteuid() == 0 else []), "sh", "-c", f"{before}\n{command}"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -339,8 +341,6 @@ def test_what_permissions_refuse_ends_with_three(deployment: Deployment) -> None
     """A directory that can't be written, and files that can't be read."""
     record = ("observe", "record", *SHIELD, "--source", "x")
     deployment.key.chmod(0)
-    if os.access(deployment.key, os.R_OK):
-        pytest.skip("this user may read and write everything")
     signed = run_real(deployment.directory, *record, "--sign", "ci.pem")
     review = [*REVIEW, "--state", "reviewed", "--reviewer", "Ada", "--author", "Bob"]
     reviewed = run_real(deployment.directory, "observe", "record", *review, "--artifact", "ci.pem")

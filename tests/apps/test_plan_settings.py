@@ -379,6 +379,8 @@ PEM = (
         (_bent(x=5), "P-256"),
         (_bent(crv={"P-256": 1}), "curve"),
     ],
+    # The keys are fresh in each process, and its names must be the same in all.
+    ids=["empty", "html", "list", "long", "rsa", "p384", "off-curve", "number", "mapping"],
 )
 def test_observer_key_that_is_none_is_a_fault(tmp_path: Path, content: str, word: str) -> None:
     """What is wrong with it stands there, and what was expected."""
