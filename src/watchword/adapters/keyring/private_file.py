@@ -67,7 +67,7 @@ def write_private(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(handle)
         new.replace(path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         with suppress(OSError):
             new.unlink()
@@ -118,7 +118,7 @@ def locked_directory(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make a rename durable: the directory entry is data of the directory."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

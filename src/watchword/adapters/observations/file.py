@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from watchword.adapters.keyring.private_file import sync_directory
 from watchword.reasons import WatchwordError
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
@@ -82,7 +83,7 @@ class ObservationsFile:
             fcntl.flock(handle, fcntl.LOCK_EX)
             self._append(handle, line.encode() + _NEWLINE)
             if new:
-                _sync_directory(self.path.parent)
+                sync_directory(self.path.parent)
         except OSError as error:
             raise self._failure("written", error) from None
         finally:
@@ -129,12 +130,3 @@ def _lines(handle: int) -> int:
         found += block.count(_NEWLINE)
         place += len(block)
     return found
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a new file's name durable: it is data of the directory."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
