@@ -41,12 +41,19 @@ class Upstream(BaseHTTPRequestHandler):
         """Stay quiet."""
 
 
+_GIVEN: set[int] = set()
+"""Ports that a test of this process got: one that was free a moment ago may come again."""
+
+
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that was free a moment ago, and that nobody else in this process got."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,7 +117,7 @@ class Stage:
         server = HttpServer(self.clinic)
         await server.start()
         self._stack.push_async_callback(server.stop)
-        self._ports = {name: _free_port() for name in ("service", "clinic", "billing")}
+        self._ports = _free_ports(["service", "clinic", "billing"])
         self._ports["upstream"] = server.port
 
     async def deploy(self, mode: Mode) -> None:
@@ -150,8 +151,12 @@ class Stage:
         await self._stack.aclose()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports(names: Sequence[str]) -> dict[str, int]:
+    """Return a free port for each name; all are held until the last is found, so that no two are one."""
+    with ExitStack() as probes:
+        found: dict[str, int] = {}
+        for name in names:
+            probe = probes.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            found[name] = probe.getsockname()[1]
+        return found
