@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -653,3 +654,14 @@ def test_what_is_no_yaml_comes_with_a_hint(tmp_path: Path, text: str) -> None:
     ((_, _, expected),) = faults_of(write(tmp_path, text)).values()
     assert "indented" in expected
     assert "tabs" in expected
+
+
+def test_an_api_without_a_section_proves_nothing(tmp_path: Path) -> None:
+    """Its generation is no observation's; a tag that makes no plain value is a fault, not an error of ours."""
+    plan = "plan: {assets: {a: {kind: data, impact: 3, because: x, lives_in: [backend]}}}\n"
+    file = tmp_path / "watchword.yaml"
+    file.write_text(f"version: 1\n{plan}apis:\n  clinic:\n", encoding="utf-8")
+    assert load_plan(file).generations == {"clinic": "unreadable"}
+    file.write_text(f"version: 1\n{plan}apis: {{c: {{x: !!timestamp 2026-01-01}}}}\n")
+    with suppress(ConfigurationError):
+        assert load_plan(file).generations["c"]

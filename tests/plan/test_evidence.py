@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from watchword.observations import Claim, Observation, Review, State, Vouched
@@ -351,6 +351,13 @@ def test_an_app_that_plays_along_proves_no_server() -> None:
     assert "PR-B03" in found.proven["records"]
 
 
+def test_what_runs_at_an_api_is_seen_at_no_app() -> None:
+    """There nobody would ask for the API's mode and policy: it is a claim, and closes nothing."""
+    at_app = seen("PR-B03", target="app:phone", build=BUILD)
+    assert standing(vouch(at_app)).state is State.CLAIMED
+    assert "PR-B03" not in weigh(vouch(at_app)).proven["records"]
+
+
 def test_no_asset_nothing_everywhere() -> None:
     """Without assets nothing is said to be proven for all of them."""
     found = judge(vouch(seen()), [], CATALOGUE, {}, HERE)
@@ -418,6 +425,8 @@ def test_a_newer_proof_never_takes_anything_away(
     vouched: list[Vouched], claims: list[Claim], where: Circumstances, name: str, target: str
 ) -> None:
     """One more proof that counts leaves all that was proven, and is proven itself unless another key is bad."""
+    # What runs at an API is seen at no app.
+    assume(not (KEYS[name].startswith("live:") and target == "app:phone"))
     before = weigh(vouched, claims, where)
     proof = seen(name, at=NOW + timedelta(minutes=1), target=target)
     if target == "app:phone":

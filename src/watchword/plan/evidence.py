@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from watchword.observations import MAX_REVIEW, Claim, Observation, Review, State, Vouched
-from watchword.plan.interface import Asset, Catalogue, EnforcedAt, Protection
+from watchword.plan.interface import Asset, Catalogue, Component, EnforcedAt, Protection
 from watchword.plan.outcome import Evidence, Standing
 from watchword.plan.reliance import NEGATIVE, OF_A_PACKAGE, proven_by_asset
 from watchword.vocabulary import Environment
@@ -207,6 +207,10 @@ def _beside_the_point(
     """Say why a statement, good or bad, says nothing about what is planned for; empty where it does."""
     if seen.key not in protection.evidence:
         return f"{seen.key} says nothing about {protection.id}."
+    elsewhere = protection.component is not Component.APP and seen.target.startswith("app:")
+    if elsewhere and seen.key.startswith(_LIVE):
+        # There neither the API's mode nor its policy would be asked for.
+        return f"{seen.key} is seen at an API, not at an app."
     if seen.at > circumstances.now + CLOCK_LEEWAY:
         return "It is dated in the future."
     if circumstances.environment is Environment.PROD:

@@ -169,11 +169,15 @@ def _plain(
     if node.tag == _TEXT:
         return node.value
     try:
-        return loader.construct_object(node)
+        value = loader.construct_object(node)
+        # An explicit tag makes a date or bytes, which nothing here reads.
+        if value is None or isinstance(value, str | int | float):
+            return value
     except (yaml.YAMLError, ValueError):
-        got = f"the tag or value {node.tag}"
-        document.faults.append(Fault(join(path), line, got, "a plain value"))
-        return None
+        pass
+    got = f"the tag or value {node.tag}"
+    document.faults.append(Fault(join(path), line, got, "a plain value"))
+    return None
 
 
 def _mapping(

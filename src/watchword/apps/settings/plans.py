@@ -38,6 +38,9 @@ _MISSING: Final = (
     "a file; `watchword init` writes one, and `watchword plan init` one for the plan alone"
 )
 
+_UNREADABLE: Final = "unreadable"
+"""Generation of an API whose section is none: no observation's, so that no proof of it counts."""
+
 _STATE: Final = ".watchword"
 _OBSERVATIONS: Final = "observations.jsonl"
 
@@ -293,4 +296,7 @@ def _generations(data: Mapping[str, Any]) -> dict[str, str]:
     apis = data.get("apis")
     if not isinstance(apis, dict):
         return {}
-    return {name: generation_of(name, data) for name, api in apis.items() if isinstance(api, dict)}
+    return {
+        name: generation_of(name, data) if isinstance(api, dict) else _UNREADABLE
+        for name, api in apis.items()
+    }
