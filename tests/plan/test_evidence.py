@@ -358,6 +358,17 @@ def test_what_runs_at_an_api_is_seen_at_no_app() -> None:
     assert "PR-B03" not in weigh(vouch(at_app)).proven["records"]
 
 
+def test_what_leans_on_something_broken_does_not_hold() -> None:
+    """Keys that only attested apps get are worth nothing while attestation is known to be broken."""
+    leaning = replace(CATALOGUE.protections["PR-B03"], depends_on=("PR-B01",))
+    known = Catalogue({}, {**CATALOGUE.protections, "PR-B03": leaning})
+    held = judge(vouch(seen("PR-B03"), seen()), [], known, ASSETS, HERE)
+    assert held.proven["records"] == {"PR-B01", "PR-B03"}
+    broken = seen(state=State.BROKEN)
+    fallen = judge(vouch(seen("PR-B03"), broken), [], known, ASSETS, HERE)
+    assert fallen.proven["records"] == frozenset()
+
+
 def test_no_asset_nothing_everywhere() -> None:
     """Without assets nothing is said to be proven for all of them."""
     found = judge(vouch(seen()), [], CATALOGUE, {}, HERE)

@@ -1,6 +1,6 @@
 """Say for which assets a protection may be relied on, from where it counts and where it is bad."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,10 +38,26 @@ def proven_by_asset(
     by_places: dict[frozenset[str], frozenset[str]] = {}
     for asset in assets.values():
         if asset.places not in by_places:
-            by_places[asset.places] = frozenset(
-                each.protection.id for each in found if each.covers(asset.places, known)
-            )
+            covered = {each.protection.id for each in found if each.covers(asset.places, known)}
+            ruined = {
+                each.protection.id
+                for each in found
+                if each.bad & asset.places or (each.bad and not asset.places)
+            }
+            by_places[asset.places] = frozenset(covered - _leaning_on(ruined, catalogue))
     return {name: by_places[asset.places] for name, asset in assets.items()}
+
+
+def _leaning_on(ruined: Collection[str], catalogue: Catalogue) -> set[str]:
+    """Return what can't hold without some protections that are known not to, whatever was seen of it."""
+    found = set(ruined)
+    while more := {
+        each.id
+        for each in catalogue.protections.values()
+        if each.id not in found and not found.isdisjoint(each.depends_on)
+    }:
+        found |= more
+    return found - set(ruined)
 
 
 @dataclass(frozen=True, slots=True)
