@@ -22,10 +22,11 @@ from watchword.apps.cli.commands.check import command
 from watchword.apps.cli.console import EXIT_USAGE
 from watchword.apps.settings import ConfigurationError, document, load_settings, written_plan
 from watchword.apps.settings.generation import generation_of
-from watchword.apps.settings.likelihood import EXPECTED, NAMES
+from watchword.apps.settings.likelihood import EXPECTED
 from watchword.apps.settings.plans import PlanSettings, load_plan
 from watchword.apps.settings.template import TEMPLATE
 from watchword.plan import modelling
+from watchword.plan.catalogue.members import LIKELIHOOD_WORDS
 from watchword.plan.interface import (
     AssetKind,
     Component,
@@ -315,7 +316,7 @@ def test_what_is_no_plan_is_told(tmp_path: Path, text: str, path: str) -> None:
     assert all(got and expected for _, got, expected in faults.values())
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.parametrize("name", sorted(LIKELIHOOD_WORDS))
 @pytest.mark.parametrize(
     "place",
     [

@@ -161,6 +161,17 @@ class Catalogue:
     techniques: Mapping[str, Technique]
     protections: Mapping[str, Protection]
 
+    def with_dependents(self, names: frozenset[str]) -> frozenset[str]:
+        """Return protections with all that can't hold without them, directly or through others."""
+        found = names
+        while more := frozenset(
+            each.id
+            for each in self.protections.values()
+            if each.id not in found and not found.isdisjoint(each.depends_on)
+        ):
+            found |= more
+        return found
+
 
 class AssetKind(StrEnum):
     """Name what can be lost."""

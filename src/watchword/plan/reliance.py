@@ -1,6 +1,6 @@
 """Say for which assets a protection may be relied on, from where it counts and where it is bad."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,25 +39,14 @@ def proven_by_asset(
     for asset in assets.values():
         if asset.places not in by_places:
             covered = {each.protection.id for each in found if each.covers(asset.places, known)}
-            ruined = {
+            ruined = frozenset(
                 each.protection.id
                 for each in found
                 if each.bad & asset.places or (each.bad and not asset.places)
-            }
-            by_places[asset.places] = frozenset(covered - _leaning_on(ruined, catalogue))
+            )
+            leaning = catalogue.with_dependents(ruined) - ruined
+            by_places[asset.places] = frozenset(covered - leaning)
     return {name: by_places[asset.places] for name, asset in assets.items()}
-
-
-def _leaning_on(ruined: Collection[str], catalogue: Catalogue) -> set[str]:
-    """Return what can't hold without some protections that are known not to, whatever was seen of it."""
-    found = set(ruined)
-    while more := {
-        each.id
-        for each in catalogue.protections.values()
-        if each.id not in found and not found.isdisjoint(each.depends_on)
-    }:
-        found |= more
-    return found - set(ruined)
 
 
 @dataclass(frozen=True, slots=True)

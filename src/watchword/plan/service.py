@@ -59,7 +59,8 @@ def make_plan(
     :param patience: bounds how long the answer is shaken; the answer itself is always whole.
     """
     question = question or Question()
-    removed = _with_dependents(catalogue, question.removed)
+    # A proof of what needs them falls with them.
+    removed = catalogue.with_dependents(question.removed)
     proven = {
         asset: (evidence.proven.get(asset, frozenset()) | question.added) - removed
         for asset in model.assets
@@ -103,18 +104,6 @@ def make_plan(
         removed=tuple(sorted(removed)),
         cut=_notes(model, found, shaken, without, compared=compared),
     )
-
-
-def _with_dependents(catalogue: Catalogue, names: frozenset[str]) -> frozenset[str]:
-    """Return protections with all that can't be there without them: a proof of those falls with them."""
-    found = names
-    while more := frozenset(
-        each.id
-        for each in catalogue.protections.values()
-        if each.id not in found and not found.isdisjoint(each.depends_on)
-    ):
-        found |= more
-    return found
 
 
 def _path_states(ledger: Ledger, done: int) -> tuple[PathState, ...]:

@@ -5,9 +5,7 @@ from typing import Any, Final
 
 from watchword.apps.settings.document import Document, Path_
 from watchword.apps.settings.faults import Fault, join
-
-NAMES: Final = frozenset({"likelihood", "probability", "frequency", "odds", "chance", "likely"})
-"""Keys under which other tools keep a guess."""
+from watchword.plan.catalogue.members import LIKELIHOOD_WORDS
 
 EXPECTED: Final = (
     "no such field: the plan ranks by impact alone (a coat is stolen more often than a car, and "
@@ -24,7 +22,7 @@ def likelihoods(document: Document, data: Any, path: Path_) -> Iterator[Fault]:
     if isinstance(data, dict):
         for key, value in data.items():
             here = (*path, key)
-            if key.lower() in NAMES:
+            if key.lower() in LIKELIHOOD_WORDS:
                 yield Fault(join(here), document.line(here), f"the key {key}", EXPECTED)
             yield from likelihoods(document, value, here)
     elif isinstance(data, list):
