@@ -179,11 +179,12 @@ class Instance:
     :param seal_jwk: public JWK to which secrets are sealed.
     :param audiences: the API audiences it may ask tokens for.
     :param counter: highest App Attest counter seen; 0 where the format has none.
-    :param test: True for an instance of the lab, which is worth nothing outside of it.
+    :param test: True for one that no vendor vouched for: the lab's (worth nothing outside of it), or by operator code.
     :param attested_at: when the vendor last vouched for it; a renewal by its key alone doesn't count.
     :param serials: serials in hex of the certificates that vouched for it, for later revocations.
     :param device_key: SHA-256 shared by all instances of one device; None where that can't be told.
     :param risk_metric: Apple's count of attestations of the device in 30 days, once it is known.
+    :param expires_at: when a test instance that came by an operator's code ends; None for all others.
     """
 
     id: str
@@ -206,6 +207,7 @@ class Instance:
     serials: tuple[str, ...] = ()
     device_key: bytes | None = None
     risk_metric: int | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,7 @@ class Reason(Enum):
 
     EVIDENCE_SIGNATURE = ("evidence.signature", _C.TRUST, _P.EVIDENCE_REFUSED)
     EVIDENCE_AGE = ("evidence.age", _C.TIME, _P.EVIDENCE_REFUSED)
+    EVIDENCE_OPERATOR_CODE = ("evidence.operator_code", _C.TRUST, _P.EVIDENCE_REFUSED)
 
     # Android key attestation.
     ANDROID_KEY_DESCRIPTION_MISSING = (
@@ -229,6 +230,7 @@ class Reason(Enum):
         _P.INSTANCE_UNKNOWN,
     )
     INSTANCE_TEST = ("instance.test", _C.POLICY, _P.INSTANCE_REFUSED)
+    INSTANCE_EXPIRED = ("instance.expired", _C.TIME, _P.INSTANCE_REFUSED)
 
     # Tokens at the gate (protocol, section 4).
     TOKEN_MISSING = ("token.missing", _C.CONTENT, _P.TOKEN_REQUIRED)

@@ -54,6 +54,7 @@ def instance(name: str = "one") -> Instance:
         serials=("c3", "1", "b2"),
         device_key=bytes(32),
         risk_metric=2,
+        expires_at=NOW + timedelta(days=30),
     )
 
 
@@ -441,7 +442,14 @@ def first_version(path: Path, rows: int = 3) -> list[Instance]:
         )
     connection.close()
     return [
-        replace(each, attested_at=each.enrolled_at, serials=(), device_key=None, risk_metric=None)
+        replace(
+            each,
+            attested_at=each.enrolled_at,
+            serials=(),
+            device_key=None,
+            risk_metric=None,
+            expires_at=None,
+        )
         for each in made
     ]
 

@@ -11,6 +11,7 @@ from watchword.client.device import Device
 from watchword.client.errors import (
     ChallengeRefusedError,
     ClientError,
+    CodeSpentError,
     EvidenceRefusedError,
     InstanceRefusedError,
     InstanceUnknownError,
@@ -19,12 +20,14 @@ from watchword.client.errors import (
     ServiceUnavailableError,
     UnreadableAnswerError,
 )
+from watchword.client.invited import TestInstanceDevice
 from watchword.client.proofs import content_digest
 
 __all__ = [
     "TOKEN_HEADER",
     "ChallengeRefusedError",
     "ClientError",
+    "CodeSpentError",
     "Device",
     "EvidenceRefusedError",
     "InstanceRefusedError",
@@ -34,6 +37,7 @@ __all__ = [
     "Proofs",
     "ServiceRefusedError",
     "ServiceUnavailableError",
+    "TestInstanceDevice",
     "UnreadableAnswerError",
     "WatchwordAuth",
     "WatchwordClient",

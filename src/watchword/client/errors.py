@@ -4,6 +4,7 @@
 
     ClientError
     +-- ServiceUnavailableError    no answer, or "later": the same call may succeed later
+    +-- CodeSpentError             a test instance that would have to enrol again, and has no code
     +-- UnreadableAnswerError      an answer that isn't the service's (a captive portal, a wrong URL)
     +-- ServiceRefusedError        the service said no, and why
         +-- ChallengeRefusedError      also a fresh challenge was refused
@@ -59,6 +60,16 @@ class ServiceUnavailableError(ClientError):
 
 class UnreadableAnswerError(ClientError):
     """Report an answer that doesn't follow the protocol; nothing was concluded from it."""
+
+
+class CodeSpentError(ClientError):
+    """Report that a test instance can't enrol again: each operator code enrols one, once."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this test instance has no operator code left to enrol with: "
+            "`watchword instances invite` makes another"
+        )
 
 
 class ServiceRefusedError(ClientError):

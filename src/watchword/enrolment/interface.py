@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from watchword.attestation.interface import AppRegistration
 from watchword.enrolment.appraisals import Appraisal
+from watchword.enrolment.operator_codes import OperatorCode
 from watchword.ports import DeviceLimit, Instance
 from watchword.vocabulary import Environment, Level, Purpose
 
@@ -111,6 +112,8 @@ class AppraisedEvidence:
     :param receipt: a vendor's receipt to keep, and when to ask for a newer one; None where there is none.
     :param appraisal: how this came about, to be recorded with the instance that it enrols.
     :param counted: how many instances of the device the verdict depends on; None where it depends on none.
+    :param code: the operator's code that stood in the place of evidence, to be used up with the enrolment;
+        None for all evidence of devices.
     """
 
     format: str
@@ -125,6 +128,7 @@ class AppraisedEvidence:
     receipt_due_at: datetime | None = None
     appraisal: Appraisal | None = None
     counted: "CountedDevice | None" = field(default=None, compare=False, repr=False)
+    code: OperatorCode | None = None
 
 
 @dataclass(frozen=True, slots=True)

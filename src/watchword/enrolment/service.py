@@ -11,6 +11,7 @@ last, because a token of an enrolment that was never committed could not be revo
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from watchword.attestation.interface import AppRegistration
 from watchword.encoding import base64url
@@ -27,7 +28,10 @@ from watchword.enrolment.interface import (
     RenewalRequest,
     Statement,
 )
+from watchword.enrolment.operator_code_evidence import OperatorCodeVerifier
+from watchword.enrolment.operator_codes import OperatorCode, OperatorCodeStore
 from watchword.enrolment.rejudgement import Rejudgement
+from watchword.enrolment.requirements import require_alive, require_proof_key, require_same
 from watchword.enrolment.statement import read_statement
 from watchword.enrolment.subjects import pairwise_subject
 from watchword.ports import (
@@ -84,14 +88,17 @@ class Enrolment:
         entropy: Entropy,
         appraisals: AppraisalLog | None = None,
         rejudgement: Rejudgement | None = None,
+        codes: OperatorCodeStore | None = None,
     ) -> None:
         """Keep the ports; nothing is called yet.
 
+        :param codes: who knows the codes that enrol test instances; None lets nobody in without evidence.
         :param rejudgement: who revokes instances of revoked certificates; None leaves that out.
         :param appraisals: where appraisals are recorded with what became of them; None records nothing.
         """
         self._policy = policy
-        self._verifier = verifier
+        self._verifier = verifier if codes is None else OperatorCodeVerifier(verifier, codes)
+        self._codes = codes
         self._store = store
         self._keys = keys
         self._entropy = entropy
@@ -155,8 +162,12 @@ class Enrolment:
             instance = self._instance(statement, app, appraised, now)
             tokens = self._issue(instance, statement, now)
             receipt = _receipt(instance, appraised)
-            audit = _audit("instance.enrolled", instance, now)
-            overtaken = await self._store.enrol(use, instance, audit, receipt, limit)
+            audit = _audit("instance.enrolled", instance, now, appraised.code)
+            if appraised.code is None:
+                overtaken = await self._store.enrol(use, instance, audit, receipt, limit)
+            else:
+                assert self._codes is not None  # Nobody else hands out codes.
+                await self._codes.enrol_by_code(appraised.code.id, use, instance, audit)
             if overtaken is not None:
                 return overtaken
             if self._rejudgement is not None:
@@ -175,8 +186,8 @@ class Enrolment:
         """Return fresh tokens for an instance that proves to hold the key it enrolled with.
 
         1. and 2. as for :meth:`enrol`, with a challenge and a statement made for renewal.
-        3. The instance exists, isn't revoked, belongs to this environment, is of the statement's
-           app, asks for no audience and no keys that it didn't enrol with (other keys are another
+        3. The instance exists, isn't revoked, hasn't ended, belongs to this environment, is of the
+           statement's app, asks for no audience and no keys that it didn't enrol with (other keys are another
            enrolment).
         4. The evidence verifies under the attested key; policy judges anew what it states.
         5. The level still reaches the deployment's minimum, which may have been raised.
@@ -189,15 +200,8 @@ class Enrolment:
         instance = await self._store.find(request.instance_id)
         if instance is None:
             raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
-        if instance.revoked_at is not None:
-            raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked")
-        if instance.test and self._policy.environment is not Environment.LAB:
-            # A simulated vendor vouched for it, in a lab that kept its instances here: anybody
-            # with the lab's files has its key.
-            raise RefusedError.because(
-                Reason.INSTANCE_TEST, "got an instance of the lab, expected a real device's"
-            )
-        _require_same(instance, statement)
+        require_alive(instance, self._policy.environment, now)
+        require_same(instance, statement)
         renewal = await self._verifier.appraise_renewal(
             request.evidence, statement, instance, app, now
         )
@@ -237,7 +241,8 @@ class Enrolment:
                 Reason.STATEMENT_AUDIENCE,
                 f"expected audiences out of: {', '.join(sorted(open_to_it)) or 'none'}",
             )
-        _require_proof_key(statement, self._verifier.states_proof_key(request.evidence, app))
+        is_stated = self._verifier.states_proof_key(request.evidence, app)
+        require_proof_key(statement, is_stated=is_stated)
         use = challenge.check(
             statement.challenge,
             app=app.id,
@@ -269,10 +274,11 @@ class Enrolment:
             enrolled_at=now,
             renewed_at=now,
             counter=appraised.counter,
-            attested_at=now,
+            attested_at=now if appraised.code is None else None,
             serials=appraised.serials,
             device_key=appraised.device_key,
-            test=self._policy.environment is Environment.LAB,
+            test=self._policy.environment is Environment.LAB or appraised.code is not None,
+            expires_at=None if appraised.code is None else _end(appraised.code, now),
         )
 
     def _app(self, name: str) -> AppRegistration:
@@ -303,6 +309,10 @@ class Enrolment:
         """
         signer = self._keys.signer()
         issued_at = int(now.timestamp())
+        lifetime = self._policy.token_lifetime
+        if instance.expires_at is not None:
+            # No token outlives its instance; at least a second is left, since the end is a whole one.
+            lifetime = min(lifetime, int(instance.expires_at.timestamp()) - issued_at)
         name = thumbprint(instance.proof_jwk)
         tokens = []
         for audience in statement.audiences:
@@ -312,7 +322,7 @@ class Enrolment:
                 audience=audience,
                 subject=pairwise_subject(instance.id, audience, self._keys.pairwise),
                 issued_at=issued_at,
-                expires_at=issued_at + self._policy.token_lifetime,
+                expires_at=issued_at + lifetime,
                 token_id=self._random_id(),
                 environment=self._policy.environment,
                 app_id=instance.app,
@@ -332,24 +342,11 @@ class Enrolment:
             )
             sealed = seal(key, instance.seal_jwk, statement.binding, claims.session_id)
             token = issue(claims, signer)
-            tokens.append(IssuedToken(audience, token, self._policy.token_lifetime, sealed))
+            tokens.append(IssuedToken(audience, token, lifetime, sealed))
         return tuple(tokens)
 
     def _random_id(self) -> str:
         return base64url.encode(self._entropy.token_bytes(_ID_BYTES))
-
-
-def _require_proof_key(statement: Statement, is_stated: bool) -> None:
-    """Refuse a proof key where the attested key is the proof key, and its absence elsewhere.
-
-    See docs/adr/0002: on Android the attestation challenge is fixed before the key exists.
-    """
-    if not is_stated and statement.proof_jwk is not None:
-        raise RefusedError.because(
-            Reason.STATEMENT_KEY, "expected no proof_jwk: the attested key is the proof key"
-        )
-    if is_stated and statement.proof_jwk is None:
-        raise RefusedError.because(Reason.STATEMENT_KEY, "expected a proof_jwk")
 
 
 def _receipt(instance: Instance, appraised: AppraisedEvidence) -> StoredReceipt | None:
@@ -358,25 +355,23 @@ def _receipt(instance: Instance, appraised: AppraisedEvidence) -> StoredReceipt 
     return StoredReceipt(instance.id, instance.app, appraised.receipt, appraised.receipt_due_at)
 
 
-def _require_same(instance: Instance, statement: Statement) -> None:
-    """Refuse a renewal that wants something else than what the instance enrolled with."""
-    if statement.app != instance.app:
-        raise RefusedError.because(Reason.INSTANCE_APP, f"expected app {instance.app}")
-    if not set(instance.audiences).issuperset(statement.audiences):
-        raise RefusedError.because(
-            Reason.STATEMENT_AUDIENCE, "expected audiences that the instance enrolled for"
-        )
-    if statement.proof_jwk is not None and dict(statement.proof_jwk) != dict(instance.proof_jwk):
-        raise RefusedError.because(Reason.STATEMENT_KEY, "expected the enrolled proof_jwk")
-    if dict(statement.seal_jwk) != dict(instance.seal_jwk):
-        raise RefusedError.because(Reason.STATEMENT_KEY, "expected the enrolled seal_jwk")
+def _end(code: OperatorCode, now: datetime) -> datetime:
+    """Return when the instance of a code ends, as the whole second that its last token can name."""
+    return (now + code.instance_for).replace(microsecond=0)
 
 
-def _audit(action: str, instance: Instance, now: datetime) -> AuditEntry:
-    detail = {
+def _audit(
+    action: str, instance: Instance, now: datetime, code: OperatorCode | None = None
+) -> AuditEntry:
+    detail: dict[str, Any] = {
         "app": instance.app,
         "app_version": instance.app_version,
         "format": instance.format,
         "level": instance.level.value,
     }
+    if instance.expires_at is not None:
+        detail |= {"test": True, "expires_at": instance.expires_at.isoformat()}
+    if code is not None:
+        # No policy saw it and no record of an appraisal is kept: there was nothing to appraise.
+        detail |= {"code": code.id, "appraised": False, "because": code.because}
     return AuditEntry(now, "instance", action, instance.id, detail)

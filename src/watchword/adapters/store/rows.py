@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from watchword.enrolment.operator_codes import OperatorCode
 from watchword.ports import AuditEntry, Instance, StoredReceipt
 from watchword.vocabulary import Level
 
@@ -13,7 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INSTANCE_COLUMNS: Final = (
     "id, app, app_version, platform, format, level, attested_key, proof_jwk, seal_jwk, audiences, "
     "enrolled_at, renewed_at, counter, revoked_at, revoked_because, test, attested_at, device_key, "
-    "risk_metric"
+    "risk_metric, expires_at"
 )
 """Columns in the order of :func:`instance_row`."""
 
@@ -22,6 +23,12 @@ INSTANCE_SELECTION: Final = (
     "FROM instance_certificates WHERE instance_id = instances.id ORDER BY position))"
 )
 """Columns and the serials of an instance, in the order of :func:`instance_from_row`."""
+
+OPERATOR_CODE_COLUMNS: Final = (
+    "id, digest, app, level, instance_for, made_at, made_by, because, expires_at, used_at, "
+    "instance_id, revoked_at"
+)
+"""Columns in the order of :func:`operator_code_row`."""
 
 RECEIPT_COLUMNS: Final = "instance_id, app, receipt, due_at, failures"
 """Columns in the order of :func:`receipt_row`."""
@@ -67,6 +74,7 @@ def instance_row(instance: Instance) -> tuple[Any, ...]:
         _microseconds_or_none(instance.attested_at),
         instance.device_key,
         instance.risk_metric,
+        _microseconds_or_none(instance.expires_at),
     )
 
 
@@ -92,7 +100,8 @@ def instance_from_row(row: tuple[Any, ...]) -> Instance:
         attested_at=_instant_or_none(row[16]),
         device_key=row[17],
         risk_metric=row[18],
-        serials=tuple(json.loads(row[19])),
+        expires_at=_instant_or_none(row[19]),
+        serials=tuple(json.loads(row[20])),
     )
 
 
@@ -126,3 +135,39 @@ def audit_row(entry: AuditEntry) -> tuple[Any, ...]:
 def audit_from_row(row: tuple[Any, ...]) -> AuditEntry:
     """Return the entry behind the values of :func:`audit_row`."""
     return AuditEntry(instant(row[0]), row[1], row[2], row[3], json.loads(row[4]))
+
+
+def operator_code_row(code: OperatorCode) -> tuple[Any, ...]:
+    """Return the values for :data:`OPERATOR_CODE_COLUMNS`; the life of the instance in microseconds."""
+    return (
+        code.id,
+        code.digest,
+        code.app,
+        code.level.value,
+        code.instance_for // timedelta(microseconds=1),
+        microseconds(code.made_at),
+        code.made_by,
+        code.because,
+        microseconds(code.expires_at),
+        _microseconds_or_none(code.used_at),
+        code.instance_id,
+        _microseconds_or_none(code.revoked_at),
+    )
+
+
+def operator_code_from_row(row: tuple[Any, ...]) -> OperatorCode:
+    """Return the code behind the values of :data:`OPERATOR_CODE_COLUMNS`."""
+    return OperatorCode(
+        id=row[0],
+        digest=row[1],
+        app=row[2],
+        level=Level(row[3]),
+        instance_for=timedelta(microseconds=row[4]),
+        made_at=instant(row[5]),
+        made_by=row[6],
+        because=row[7],
+        expires_at=instant(row[8]),
+        used_at=_instant_or_none(row[9]),
+        instance_id=row[10],
+        revoked_at=_instant_or_none(row[11]),
+    )

@@ -72,7 +72,27 @@ CREATE INDEX receipts_by_due ON receipts (app, due_at);
 # Instances of the first schema keep no serials: a certificate that is revoked later finds them
 # when they enrol again.
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND)
+_THIRD = """
+ALTER TABLE instances ADD COLUMN expires_at INTEGER;
+CREATE TABLE operator_codes (
+    id TEXT PRIMARY KEY,
+    digest BLOB NOT NULL,
+    app TEXT NOT NULL,
+    level TEXT NOT NULL,
+    instance_for INTEGER NOT NULL,
+    made_at INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    because TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at INTEGER,
+    instance_id TEXT,
+    revoked_at INTEGER
+) STRICT;
+CREATE INDEX operator_codes_by_age ON operator_codes (made_at);
+"""
+# Of a code only its digest is here: whoever reads a backup can't enrol with it.
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD)
 """Statements that lead from one version to the next, oldest first."""
 
 

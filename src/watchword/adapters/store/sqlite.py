@@ -13,6 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from watchword.adapters.store.database import SqliteDatabase
+from watchword.adapters.store.operator_codes import (
+    insert_code,
+    select_code,
+    select_codes,
+    use_code,
+    withdraw_code,
+)
 from watchword.adapters.store.rows import (
     INSTANCE_COLUMNS,
     INSTANCE_SELECTION,
@@ -26,6 +33,7 @@ from watchword.adapters.store.rows import (
     receipt_from_row,
     receipt_row,
 )
+from watchword.enrolment.operator_codes import OperatorCode
 from watchword.ports import (
     AuditEntry,
     ChallengeUse,
@@ -41,7 +49,10 @@ RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
 
 
 class SqliteStore:
-    """Implement :class:`watchword.ports.InstanceStore` on one file (mode 0600)."""
+    """Implement :class:`watchword.ports.InstanceStore` on one file (mode 0600).
+
+    And :class:`watchword.enrolment.operator_codes.OperatorCodeStore`, in the same transactions.
+    """
 
     def __init__(
         self,
@@ -69,21 +80,7 @@ class SqliteStore:
                 if count > limit.most:
                     return count
             _use_challenge(connection, use)
-            row = instance_row(instance)
-            added = connection.execute(
-                f"INSERT INTO instances ({INSTANCE_COLUMNS}) VALUES ({_marks(len(row))}) "  # noqa: S608
-                "ON CONFLICT DO NOTHING",
-                row,
-            )
-            if added.rowcount != 1:
-                raise RefusedError.because(
-                    Reason.INSTANCE_EXISTS, "expected a key that isn't enrolled yet"
-                )
-            connection.executemany(
-                "INSERT INTO instance_certificates (instance_id, position, serial) "
-                "VALUES (?, ?, ?)",
-                certificate_rows(instance),
-            )
+            _add_instance(connection, instance)
             if receipt is not None:
                 values = receipt_row(receipt)
                 connection.execute(
@@ -92,6 +89,46 @@ class SqliteStore:
                 )
             _add_audit(connection, audit)
             return None
+
+        return await self._database.write(work)
+
+    async def enrol_by_code(
+        self, code_id: str, use: ChallengeUse, instance: Instance, audit: AuditEntry
+    ) -> None:
+        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.enrol_by_code`."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            use_code(connection, code_id, instance.id, instance.enrolled_at)
+            _use_challenge(connection, use)
+            _add_instance(connection, instance)
+            _add_audit(connection, audit)
+
+        await self._database.write(work)
+
+    async def add_code(self, code: OperatorCode, audit: AuditEntry) -> None:
+        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.add_code`."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            insert_code(connection, code)
+            _add_audit(connection, audit)
+
+        await self._database.write(work)
+
+    async def find_code(self, code_id: str) -> OperatorCode | None:
+        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.find_code`."""
+        return await self._database.read(lambda connection: select_code(connection, code_id))
+
+    async def list_codes(self, limit: int) -> Sequence[OperatorCode]:
+        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.list_codes`."""
+        return await self._database.read(lambda connection: select_codes(connection, limit))
+
+    async def cancel_code(self, code_id: str, audit: AuditEntry) -> OperatorCode | None:
+        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.cancel_code`."""
+
+        def work(connection: sqlite3.Connection) -> OperatorCode | None:
+            if withdraw_code(connection, code_id, audit.at):
+                _add_audit(connection, audit)
+            return select_code(connection, code_id)
 
         return await self._database.write(work)
 
@@ -286,6 +323,22 @@ def _use_challenge(connection: sqlite3.Connection, use: ChallengeUse) -> None:
     )
     if used.rowcount != 1:
         raise RefusedError.because(Reason.CHALLENGE_USED, "expected one that wasn't used before")
+
+
+def _add_instance(connection: sqlite3.Connection, instance: Instance) -> None:
+    """Insert an instance and its certificates, unless its id or its key is enrolled."""
+    row = instance_row(instance)
+    added = connection.execute(
+        f"INSERT INTO instances ({INSTANCE_COLUMNS}) VALUES ({_marks(len(row))}) "  # noqa: S608
+        "ON CONFLICT DO NOTHING",
+        row,
+    )
+    if added.rowcount != 1:
+        raise RefusedError.because(Reason.INSTANCE_EXISTS, "expected a key that isn't enrolled yet")
+    connection.executemany(
+        "INSERT INTO instance_certificates (instance_id, position, serial) VALUES (?, ?, ?)",
+        certificate_rows(instance),
+    )
 
 
 def _count_enrolled(connection: sqlite3.Connection, device_key: bytes, since: datetime) -> int:

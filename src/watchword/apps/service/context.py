@@ -4,21 +4,29 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.vendors import NO_VENDORS, VendorWork
+from watchword.enrolment.invitations import Invitations
+from watchword.enrolment.operator_codes import OperatorCodeStore
 from watchword.enrolment.service import Enrolment
 from watchword.gate.references import NONCE_BYTES, seal
 from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
 from watchword.reasons import Refusal
 
 
+class ServiceStore(InstanceStore, OperatorCodeStore, Protocol):
+    """Keep instances and the codes that enrol some of them, in the same transactions."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceContext:
     """Hold the parts that endpoints call, all made elsewhere.
 
+    :param invitations: makes the codes of test instances.
     :param vendors: what is asked of vendors beside the requests.
     :param records: what is kept of verifications, None where nothing is.
     :param answers: how often each route answered with each status, since the start.
@@ -28,6 +36,7 @@ class ServiceContext:
     """
 
     enrolment: Enrolment
+    invitations: Invitations
     store: InstanceStore
     keyring: FileKeyRing
     publisher: GatePublisher

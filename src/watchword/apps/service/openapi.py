@@ -67,7 +67,11 @@ _SCHEMAS: Final[Mapping[str, _Schema]] = {
         {
             "statement": _base64url("The statement's bytes (protocol, section 1)."),
             "evidence": {
-                "oneOf": [_reference("AppAttestAttestation"), _reference("AndroidKeyChain")]
+                "oneOf": [
+                    _reference("AppAttestAttestation"),
+                    _reference("AndroidKeyChain"),
+                    _reference("OperatorCode"),
+                ]
             },
         }
     ),
@@ -88,12 +92,25 @@ _SCHEMAS: Final[Mapping[str, _Schema]] = {
             },
         }
     ),
+    "OperatorCode": _object(
+        {
+            "format": _constant("operator_code"),
+            "code": _text("A one-time code of the operator's, for a test instance.", 48),
+            "key_signature": _base64url(
+                "ECDSA-SHA256 (DER) by the proof key (protocol, section 3)."
+            ),
+        }
+    ),
     "TokenRequest": _object(
         {
             "instance": _text("The instance's id.", 64),
             "statement": _base64url("The statement's bytes, with purpose renew."),
             "evidence": {
-                "oneOf": [_reference("AppAttestAssertion"), _reference("AndroidKeySignature")]
+                "oneOf": [
+                    _reference("AppAttestAssertion"),
+                    _reference("AndroidKeySignature"),
+                    _reference("OperatorCodeSignature"),
+                ]
             },
         }
     ),
@@ -109,6 +126,12 @@ _SCHEMAS: Final[Mapping[str, _Schema]] = {
             "signature": _base64url(
                 "ECDSA-SHA256 (DER) by the attested key (protocol, section 1)."
             ),
+        }
+    ),
+    "OperatorCodeSignature": _object(
+        {
+            "format": _constant("operator_code"),
+            "signature": _base64url("ECDSA-SHA256 (DER) by the proof key (protocol, section 1)."),
         }
     ),
     "Tokens": _object(

@@ -14,7 +14,7 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.evidence.recording import Recorder
 from watchword.apps.service.application import Application
-from watchword.apps.service.context import ServiceContext
+from watchword.apps.service.context import ServiceContext, ServiceStore
 from watchword.apps.service.gates.delivery import GateDelivery
 from watchword.apps.service.operator.routes import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES
@@ -22,11 +22,12 @@ from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.upkeep import Chore, Upkeep, carry_out
 from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
+from watchword.enrolment.invitations import Invitations
 from watchword.enrolment.receipts import ReceiptRefresh
 from watchword.enrolment.rejudgement import Rejudgement
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.gate.interface import GatePolicy
-from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
+from watchword.ports import Clock, Entropy, RecordLog
 from watchword.reasons import Reason, UnavailableError
 from watchword.vocabulary import Environment
 
@@ -159,7 +160,7 @@ def build_service(
     *,
     policy: EnrolmentPolicy,
     verifier: EvidenceVerifier,
-    store: InstanceStore,
+    store: ServiceStore,
     keyring: FileKeyRing,
     refusal_log: MemoryRefusalLog,
     gates: Path,
@@ -187,10 +188,12 @@ def build_service(
         entropy=entropy,
         rejudgement=vendors.rejudgement,
         appraisals=recorder,
+        codes=store,
     )
     reveal = policy.environment is Environment.LAB
     context = ServiceContext(
         enrolment=enrolment,
+        invitations=Invitations(policy, store, entropy),
         store=store,
         keyring=keyring,
         publisher=GatePublisher(

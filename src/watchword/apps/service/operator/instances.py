@@ -30,7 +30,7 @@ _log = structlog.get_logger()
 async def list_instances(context: ServiceContext, request: Request) -> Response:
     """Return the newest instances: of the app, and before the instance, that the query names."""
     instances = await context.store.list_instances(
-        _limit(request.query), request.query.get("app"), request.query.get("before")
+        read_limit(request.query), request.query.get("app"), request.query.get("before")
     )
     return json_response(200, {"instances": [_shown(context, each) for each in instances]})
 
@@ -52,7 +52,7 @@ async def revoke_instance(context: ServiceContext, request: Request) -> Response
 
 async def list_audit(context: ServiceContext, request: Request) -> Response:
     """Return the newest audit entries."""
-    entries = await context.store.audit_entries(_limit(request.query))
+    entries = await context.store.audit_entries(read_limit(request.query))
     return json_response(
         200,
         {
@@ -70,7 +70,11 @@ async def list_audit(context: ServiceContext, request: Request) -> Response:
     )
 
 
-def _limit(query: Mapping[str, str]) -> int:
+def read_limit(query: Mapping[str, str]) -> int:
+    """Return how many entries a listing may have, 100 where the query doesn't say.
+
+    :raises MalformedError: ``request.malformed``.
+    """
     text = query.get("limit", "100")
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= MAX_LISTED:
         raise MalformedError.because(
@@ -82,7 +86,7 @@ def _limit(query: Mapping[str, str]) -> int:
 def _shown(context: ServiceContext, instance: Instance) -> dict[str, Any]:
     """Return what an operator sees; ``subjects`` are the names that the APIs know it by."""
     key = context.keyring.ring.pairwise_key
-    revoked, attested = instance.revoked_at, instance.attested_at
+    revoked, attested, ends = instance.revoked_at, instance.attested_at, instance.expires_at
     return {
         "instance": instance.id,
         "app": instance.app,
@@ -98,5 +102,7 @@ def _shown(context: ServiceContext, instance: Instance) -> dict[str, Any]:
         "revoked_at": None if revoked is None else revoked.isoformat(),
         "revoked_because": instance.revoked_because,
         "test": instance.test,
+        "expires_at": None if ends is None else ends.isoformat(),
+        "expired": ends is not None and context.clock.now() >= ends,
         "subjects": {each: pairwise_subject(instance.id, each, key) for each in instance.audiences},
     }

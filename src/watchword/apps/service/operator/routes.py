@@ -7,6 +7,7 @@ from watchword.apps.service.operator.instances import (
     list_instances,
     revoke_instance,
 )
+from watchword.apps.service.operator.invitations import cancel_code, create_code, list_codes
 from watchword.apps.service.operator.keys import list_keys, retire_key, rotate_keys
 from watchword.apps.service.operator.refusals import explain, list_refusals, show_metrics
 from watchword.apps.service.routing import Route
@@ -14,6 +15,9 @@ from watchword.apps.service.routing import Route
 OPERATOR_ROUTES: Final = (
     Route("GET", "/v1/instances", list_instances),
     Route("POST", "/v1/instances/{id}/revoke", revoke_instance, takes_json=True),
+    Route("POST", "/v1/test-codes", create_code, takes_json=True),
+    Route("GET", "/v1/test-codes", list_codes),
+    Route("POST", "/v1/test-codes/{id}/revoke", cancel_code),
     Route("GET", "/v1/audit", list_audit),
     Route("GET", "/v1/refusals", list_refusals),
     Route("GET", "/metrics", show_metrics),
