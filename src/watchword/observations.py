@@ -5,7 +5,8 @@ knows is a :class:`Vouched` one; anything else is a :class:`Claim`, whatever it 
 same :class:`Observation`, but they are two types, so that no code can take one for the other.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -70,6 +71,8 @@ class Observation:
     :param build: SHA-256 in hex of the app build that was looked at, None where there is none.
     :param generation: SHA-256 in hex of the policy that was in force, None where there is none.
     :param detail: one line for people.
+    :param measured: by technique of the catalogue, how many ways to carry it out were stopped, of how many that
+        were tried; empty where nobody tried.
     """
 
     protection: str
@@ -84,6 +87,7 @@ class Observation:
     generation: str | None = None
     detail: str = ""
     review: Review | None = None
+    measured: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -388,3 +388,18 @@ def test_the_public_key_is_told_from_the_private_one(deployment: Deployment) -> 
     assert "public key" in done.stderr
     assert "0644" not in done.stderr
     assert not deployment.file.exists()
+
+
+@pytest.mark.parametrize("name", ["no\nerror: forged", "\x1b[2Jno", "\u202eno"])
+def test_a_name_of_a_key_forges_no_line(deployment: Deployment, name: str) -> None:
+    """What isn't there, or is no key, is told in one line, whatever its name holds."""
+    at = [*SHIELD, "--source", "x", "--sign", str(deployment.directory / name)]
+    missing = run_real(deployment.directory, "observe", "record", *at)
+    assert missing.returncode == 2
+    (deployment.directory / name).write_text("no key", encoding="utf-8")
+    (deployment.directory / name).chmod(0o600)
+    wrong = run_real(deployment.directory, "observe", "record", *at)
+    assert wrong.returncode == 2
+    for done in (missing, wrong):
+        assert len(done.stderr.splitlines()) == 1
+        assert done.stderr.rstrip("\n").isprintable()

@@ -42,6 +42,7 @@ plan:
   scenarios:
     strike: [{asset: records, because: it is switched off}]
 """
+YESTERDAY = '<!doctype html>\n<meta name="generator" content="Watchword">'
 BOLA = ("PR-B07", "--target", "api:clinic", "--key", "scan:api.bola_test", "--source", "test")
 
 
@@ -283,7 +284,7 @@ def test_impacts_that_are_still_guesses_are_named_once(tmp_path: Path) -> None:
 def test_a_report_that_does_not_fit_leaves_yesterdays(tmp_path: Path) -> None:
     """Exit code 3 with the path, and the old report whole."""
     file = tmp_path / "plan.html"
-    file.write_text("yesterday", encoding="utf-8")
+    file.write_text(YESTERDAY, encoding="utf-8")
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
         "from watchword.apps.cli.entry import run; run()"
@@ -297,7 +298,7 @@ def test_a_report_that_does_not_fit_leaves_yesterdays(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert str(file) in done.stderr
     assert "Traceback" not in done.stderr
-    assert file.read_text(encoding="utf-8") == "yesterday"
+    assert file.read_text(encoding="utf-8") == YESTERDAY
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -399,8 +400,98 @@ def test_lines_that_cannot_be_read_cost_no_plan(deployment: Path) -> None:
     done = run("--json", file=deployment)
     assert done.exit_code == 0
     assert json.loads(done.stdout)["exposure"][0]["now"] == "closed"
+    assert json.loads(done.stdout)["unreadable"] == 3
     notes = done.stderr.splitlines()
     assert len(notes) == 3
     assert all(line.startswith("note: ") for line in notes)
     assert ["1" in notes[0], "3" in notes[1], "4" in notes[2]] == [True] * 3
     assert "\x1b" not in done.stderr
+
+
+def test_a_pipeline_can_fail_on_lines_that_cannot_be_read(deployment: Path) -> None:
+    """They may hold bad news; asked for by name, beside another condition or alone."""
+    observe(deployment, "record", *BOLA, "--sign", deployment.with_name("ci.pem"))
+    file = deployment.parent / ".watchword" / "observations.jsonl"
+    both = ("--fail-on", "open", "--fail-on", "unreadable")
+    assert run(*both, file=deployment).exit_code == 0
+    file.write_bytes(file.read_bytes() + b"[]\n")
+    assert run("--fail-on", "open", file=deployment).exit_code == 0
+    assert run("--fail-on", "unreadable", file=deployment).exit_code == 1
+    assert run(*both, file=deployment).exit_code == 1
+    assert run(*both[:2], "--what-if", "-PR-B07", file=deployment).exit_code == 1
+
+
+def test_thousands_of_bad_lines_are_a_few_notes(deployment: Path) -> None:
+    """The first five by number, the others counted, and where all of them are told."""
+    file = deployment.parent / ".watchword" / "observations.jsonl"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"[]\n" * 3000)
+    done = run("--json", file=deployment)
+    notes = done.stderr.splitlines()
+    assert len(notes) == 6
+    assert [f"jsonl:{at}:" in note for at, note in enumerate(notes[:5], 1)] == [True] * 5
+    assert "2,995 more" in notes[5]
+    assert "watchword observe list" in notes[5]
+    assert json.loads(done.stdout)["unreadable"] == 3000
+
+
+@pytest.mark.parametrize("name", ["watchword.yaml", "ci.pem", ".watchword/observations.jsonl"])
+def test_a_report_is_never_written_over_something_else(deployment: Path, name: str) -> None:
+    """A slip in a name costs neither the file, nor a key, nor what was observed; the error says what to do."""
+    observe(deployment, "record", *BOLA)
+    file = deployment.parent / name
+    before = file.read_bytes()
+    done = process("--html", file, file=deployment)
+    assert done.returncode == 2
+    assert str(file) in "".join(done.stderr.split("\n"))
+    assert "name another" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert file.read_bytes() == before
+
+
+def test_a_report_waits_for_no_pipe(tmp_path: Path) -> None:
+    """Nobody may ever read from it."""
+    pipe = tmp_path / "a\npipe"
+    os.mkfifo(pipe)
+    done = process("--html", pipe)
+    assert done.returncode == 2
+    assert "a\\npipe" in done.stderr
+    assert pipe.is_fifo()
+
+
+def test_a_report_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    """One of another plan too; and of a file that was made empty for it."""
+    file = tmp_path / "plan.html"
+    file.touch()
+    assert run("--html", file).exit_code == 0
+    first = file.read_text(encoding="utf-8")
+    assert run("--html", file, file=TIE).exit_code == 0
+    assert file.read_text(encoding="utf-8") != first
+
+
+def test_a_plan_for_the_lab_says_so(tmp_path: Path) -> None:
+    """In every form, by the environment of the file."""
+    file = tmp_path / "watchword.yaml"
+    file.write_text(SEED.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    text = file.read_text(encoding="utf-8").replace(
+        "version: 1\n", "version: 1\nenvironment: lab\n"
+    )
+    assert "Environment lab" not in run(file=file).stdout
+    file.write_text(text.replace("environment: prod\n", ""), encoding="utf-8")
+    for form in ((), ("--markdown",), ("--item", "PR-B01")):
+        assert "Environment lab" in run(*form, file=file).stdout
+    assert json.loads(run("--json", file=file).stdout)["environment"] == "lab"
+
+
+def test_an_own_catalogue_that_moves_where_something_is_enforced_is_told(tmp_path: Path) -> None:
+    """Nobody has to read the file beside the plan to know it."""
+    file = tmp_path / "watchword.yaml"
+    text = SEED.read_text(encoding="utf-8")
+    assert "\nplan:\n" in text
+    file.write_text(text.replace("\nplan:\n", "\nplan:\n  catalogue: own.yaml\n"), encoding="utf-8")
+    own = tmp_path / "own.yaml"
+    own.write_text("protections: {PR-A05: {enforced_at: server}}\n", encoding="utf-8")
+    found = as_json(file=file)["changed"]
+    assert [each["id"] for each in found] == ["PR-A05"]
+    assert "enforced_at" in found[0]["members"]
+    assert "enforced_at" in run(file=file).stdout

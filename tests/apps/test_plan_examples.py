@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SEED = "api-key-script"
 ORDERS = {
     SEED: (["PR-B01", "PR-A05"], ["PR-C05"]),
+    "clinic": (["PR-B01", "PR-A05"], ["PR-C05"]),
     "cases/mhealth-2021": (["PR-B01", "PR-B07", "PR-B05"], ["PR-B04"]),
     "cases/optus-2022": (["PR-B07"], ["PR-B16"]),
     "cases/tmobile-2023": (["PR-B01"], ["PR-B16"]),

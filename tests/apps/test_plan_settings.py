@@ -461,7 +461,7 @@ def test_faults_of_an_own_catalogue_name_that_file(tmp_path: Path, text: str, li
 
 
 def test_generation_is_bound_to_what_protects_an_api() -> None:
-    """Route modes and policy change it; order of keys, other APIs and other sections don't."""
+    """Route modes, policy and environment change it; order of keys, other APIs and other sections don't."""
     route = {"path": "/**", "mode": "enforce"}
     data: dict[str, Any] = {
         "version": 1,
@@ -478,13 +478,82 @@ def test_generation_is_bound_to_what_protects_an_api() -> None:
         "policy": "strict",
     }
     assert generation_of("a", turned) == first
-    assert first == "a873887a3973d262d4a104b40e0b7d9d26b4df7221c7f309e6edc0eac3f7835c"
+    assert first == "204b311b534a916cd93658525ac529ff72501ad295439c46429c0ec2a57af251"
     weaker = {**data, "apis": {"a": {"audience": "x", "routes": [{**route, "mode": "monitor"}]}}}
     assert generation_of("a", weaker) != first
     assert generation_of("a", {**data, "policy": "balanced"}) != first
     assert generation_of("b", data) != first
+    assert generation_of("a", {**data, "environment": "lab"}) != first
+    assert generation_of("a", {**data, "environment": "prod"}) == first
     with pytest.raises(KeyError):
         generation_of("c", data)
+
+
+ADMITTING: dict[str, Any] = {
+    "version": 1,
+    "environment": "prod",
+    "apps": {
+        "phone": {
+            "platform": "android",
+            "package": "com.example.phone",
+            "signing_digests": ["ab" * 32, "cd" * 32],
+            "minimum_version": 7,
+            "play_integrity": {"decryption_key": "play.key"},
+        },
+        "tablet": {"platform": "ios", "team_id": "ABCDE12345", "bundle_id": "com.example"},
+        "other": {"platform": "ios", "team_id": "ABCDE12345", "bundle_id": "com.other"},
+    },
+    "apis": {"a": {"audience": "x", "apps": ["phone", "tablet"], "routes": [{"path": "/**"}]}},
+}
+
+
+def changed_app(name: str, **members: Any) -> dict[str, Any]:
+    """Return the file with members of one app's section changed."""
+    apps = ADMITTING["apps"]
+    return {**ADMITTING, "apps": {**apps, name: {**apps[name], **members}}}
+
+
+@pytest.mark.parametrize(
+    "weaker",
+    [
+        changed_app("phone", signing_digests=["ab" * 32, "cd" * 32, "ef" * 32]),
+        changed_app("phone", signing_digests=["ab" * 32]),
+        changed_app("phone", minimum_version=6),
+        changed_app("phone", play_integrity={"decryption_key": "other.key"}),
+        changed_app("phone", package="com.example.phony"),
+        changed_app("tablet", app_attest="development"),
+        {**ADMITTING, "apps": {}},
+        {key: value for key, value in ADMITTING.items() if key != "apps"},
+        {**ADMITTING, "environment": "lab"},
+    ],
+)
+def test_generation_covers_the_apps_that_an_api_lets_in(weaker: dict[str, Any]) -> None:
+    """Who may sign the app, how old it may be and how it is attested decide who gets in: proofs end with them."""
+    assert generation_of("a", weaker) != generation_of("a", ADMITTING)
+
+
+def test_generation_stands_while_nothing_changes_who_is_let_in() -> None:
+    """Not an app that may not call, nor the order of apps, keys and certificates, nor how a digest is spelt."""
+    first = generation_of("a", ADMITTING)
+    assert generation_of("a", changed_app("other", bundle_id="com.changed")) == first
+    api = {**ADMITTING["apis"]["a"], "apps": ["tablet", "phone"]}
+    assert generation_of("a", {**ADMITTING, "apis": {"a": api}}) == first
+    spelt = ["CD" * 32, ":".join(["AB"] * 32)]
+    assert generation_of("a", changed_app("phone", signing_digests=spelt)) == first
+    phone = dict(reversed(ADMITTING["apps"]["phone"].items()))
+    apps = {"tablet": ADMITTING["apps"]["tablet"], "phone": phone}
+    assert generation_of("a", {**ADMITTING, "apps": apps}) == first
+    one_less = {**ADMITTING["apis"]["a"], "apps": ["phone"]}
+    assert generation_of("a", {**ADMITTING, "apis": {"a": one_less}}) != first
+
+
+@pytest.mark.parametrize("apps", [None, 7, "phone", [7, None, ["phone"]], [{"a": 1}, "none-such"]])
+@pytest.mark.parametrize("sections", [None, 7, ["phone"], {"phone": 7}])
+def test_a_generation_of_what_is_malformed_is_one_all_the_same(apps: Any, sections: Any) -> None:
+    """Faults in these sections are told by `watchword check`; here they cost no trace."""
+    data = {"apps": sections, "apis": {"a": {"apps": apps}}}
+    assert re.fullmatch(r"[0-9a-f]{64}", generation_of("a", data))
+    assert generation_of("a", data) != generation_of("a", {**data, "apis": {"a": {}}})
 
 
 def test_words_of_the_file_are_those_of_the_planner() -> None:

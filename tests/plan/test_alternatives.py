@@ -197,7 +197,7 @@ def test_a_tie_can_be_put_in_place_and_nothing_changes(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_stays_open_is_what_nothing_else_reaches(seed: int) -> None:
-    """Neither what can be had nor what is proven cuts it there; and what nothing closes is told as that."""
+    """Neither what can be had nor what is proven cuts it there; what the rest of the list closes is told apart."""
     given = case(seed)
     everything = frozenset(given.known.protections) - given.removed
     for path, state in zip(given.found.paths, given.plan.paths, strict=True):
@@ -209,12 +209,20 @@ def test_what_stays_open_is_what_nothing_else_reaches(seed: int) -> None:
         for item in stretch.items:
             name = item.protection.id
             others = everything - given.dependents({name})
-            assert set(item.skipped.stays_open) == {
-                path.id
+            alone = [
+                path
                 for path in given.found.paths
                 if given.cut([path], stage, {name})[0]
                 and not given.cut([path], stage, others | given.there[path.asset])[0]
+            ]
+            rest = {each.protection.id for each in given.plan.items} - given.dependents({name})
+            closed = {
+                path.id
+                for path in alone
+                if given.cut([path], Stage.EXPLOIT, rest | given.there[path.asset])[0]
             }
+            assert set(item.skipped.stays_open) == {path.id for path in alone} - closed
+            assert set(item.skipped.uncut) == closed
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -263,6 +271,9 @@ def test_each_path_stands_as_its_steps_say(seed: int) -> None:
         final = {path.id: stands(path, everything) for path in given.found.paths}
         unclosed = any(final[path] is not Exposure.CLOSED for path in item.delays)
         assert item.interim is (unclosed and not item.closes)
+        assert set(item.unclosed) == {
+            path for path in item.delays if item.interim and final[path] is not Exposure.CLOSED
+        }
         for path in item.slows:
             assert name not in given.there[path.split(":")[0]]
         if item.phase is Phase.HARDENING and not item.needed_for:

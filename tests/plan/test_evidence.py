@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from watchword.observations import Claim, Observation, Review, State, Vouched
-from watchword.plan.evidence import Circumstances, claims_of, judge
+from watchword.plan.evidence import Circumstances, claims_of, judge, same_person
 from watchword.plan.interface import (
     Asset,
     AssetKind,
@@ -95,15 +95,16 @@ HERE = Circumstances(NOW, 30 * DAY, Environment.PROD, {"phone": BUILD}, {"clinic
 def seen(name: str = "PR-B01", **changes: Any) -> Observation:
     """Return an observation that counts as it is, changed as given."""
     target = changes.get("target", "app:phone" if name == "PR-A01" else "api:clinic")
+    key = changes.get("key", KEYS[name])
     written = {
         "protection": name,
-        "key": KEYS[name],
+        "key": key,
         "state": State.PROVEN,
         "at": NOW - DAY,
         "target": target,
         "source": "drill 1.0",
         "environment": Environment.PROD,
-        "build": BUILD if target.startswith("app:") else None,
+        "build": BUILD if target.startswith("app:") or key.startswith("scan:static.") else None,
         "generation": POLICY if target == "api:clinic" else None,
     }
     return Observation(**{**written, **changes})
@@ -222,6 +223,59 @@ def test_without_a_signature_only_bad_news_is_believed(
     found = weigh([], claim(observation))
     assert [each.state for each in found.standings[observation.protection]] == [state]
     assert not any(found.proven.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, State.PROVEN),
+        ({"build": OTHER}, State.STALE),
+        ({"build": None}, State.STALE),
+        # Of an old build: it says nothing of the current one, whatever policy stands beside it.
+        ({"build": OTHER, "state": State.ABSENT}, State.ABSENT),
+    ],
+)
+def test_a_scan_of_a_package_that_was_recorded_at_an_api_is_of_a_build_too(
+    changes: dict[str, Any], state: State
+) -> None:
+    """The file names another build since: the scan is stale there as it is at the app."""
+    assert standing(vouch(seen("PR-C01", **changes))).state is state
+
+
+def test_bad_news_of_an_old_build_at_an_api_hides_no_newer_proof() -> None:
+    """And what names no build may be of the current one."""
+    proof = seen("PR-C01", at=NOW - 2 * DAY)
+    bad = seen("PR-C01", state=State.BROKEN, build=OTHER)
+    assert weigh(vouch(proof, bad)).standings["PR-C01"][0].state is State.PROVEN
+    unnamed = replace(bad, build=None, generation=None)
+    assert weigh(vouch(proof, unnamed)).standings["PR-C01"][0].state is State.BROKEN
+
+
+def test_a_scan_at_an_api_is_bound_to_no_build_where_none_is_named() -> None:
+    """Nor is what was seen at the running API: it has no build."""
+    somewhere = replace(HERE, builds={})
+    assert standing(vouch(seen("PR-C01", build=OTHER)), where=somewhere).state is State.PROVEN
+    assert standing(vouch(seen(build=OTHER))).state is State.PROVEN
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Ada Lovelace", "ada  LOVELACE", True),
+        ("\uff21da", "Ada", True),
+        ("Ada", "A\u200bd\u00ada", True),
+        ("Ren\u00e9e", "Rene\u0301e", True),
+        ("ﬁona", "FIONA", True),
+        ("Straße", "STRASSE", True),
+        ("\u1fb3", "\u0391\u0399", True),
+        ("Ada", "Ida", False),
+        ("Renée", "Renee", False),
+    ],
+)
+def test_a_name_that_looks_the_same_is_the_same(one: str, other: str, same: bool) -> None:
+    """Wide letters, ligatures, composed or not, and what can't be seen make nobody somebody else."""
+    assert same_person(one, other) is same
+    assert same_person(other, one) is same
 
 
 def test_an_api_that_enforces_nothing_is_told_by_its_route() -> None:

@@ -21,6 +21,7 @@ from watchword.observations import State
 from watchword.plan.interface import AttackPath, Catalogue, Model
 from watchword.plan.outcome import Action, Evidence, Exposure, Phase, Plan, Standing
 from watchword.plan.service import Question, make_plan
+from watchword.vocabulary import Environment
 
 SEEDS = st.integers(0, 100_000)
 
@@ -107,10 +108,54 @@ def test_an_item_says_what_it_does_and_what_follows_without_it() -> None:
     assert pinning.phase is Phase.GATHERING
     assert pinning.delays == first.closes
     assert not pinning.interim
-    assert pinning.skipped.stays_open == ("records:MT-C07>MT-B03",)
+    # The shield closes it by then: without pinning it stays closed, and its gathering gets easier.
+    assert pinning.skipped.stays_open == ()
+    assert pinning.skipped.uncut == ("records:MT-C07>MT-B03",)
     last = plan.items[-1]
     assert (last.protection.id, last.phase) == ("PR-A01", Phase.HARDENING)
     assert (last.closes, last.delays, last.slows) == ((), (), ("records:MT-A02>MT-B03",))
+
+
+HALF = catalogue(
+    technique("MT-R01", "recon"),
+    technique("MT-X01", "exploit"),
+    technique("MT-X02", "exploit"),
+    protection("PR-A01", {"MT-R01": 2}, effort=1),
+    protection("PR-B01", {"MT-X01": 2}, effort=1),
+    protection("PR-B02", {"MT-X02": 2}, effort=50),
+)
+HALF_MODEL = model(
+    [asset("cheap", 5), asset("dear", 4)],
+    [("cheap", ["MT-R01", "MT-X01"]), ("dear", ["MT-R01", "MT-X02"])],
+)
+
+
+def test_what_is_closed_neither_stays_open_nor_is_held_for_the_time_being() -> None:
+    """A budget closes one of two paths; what gathers on both is interim for the other alone."""
+    plan = plan_of(HALF_MODEL, HALF, question=Question(budget=2))
+    assert order(plan) == ["PR-B01", "PR-A01"]
+    held = plan.items[1]
+    cheap, dear = "cheap:MT-R01>MT-X01", "dear:MT-R01>MT-X02"
+    assert held.delays == (cheap, dear)
+    assert held.interim
+    assert held.unclosed == (dear,)
+    assert held.skipped.stays_open == (dear,)
+    assert held.skipped.uncut == (cheap,)
+    # What the sentence says of the time being names the open path's asset, and not the closed one's.
+    assert "cheap" not in held.why.partition("Interim")[2]
+    assert "dear" in held.why.partition("Interim")[2]
+    whole = plan_of(HALF_MODEL, HALF)
+    gathering = next(each for each in whole.items if each.protection.id == "PR-A01")
+    assert not gathering.interim
+    assert (gathering.unclosed, gathering.skipped.stays_open) == ((), ())
+    assert gathering.skipped.uncut == (cheap, dear)
+
+
+def test_a_plan_holds_for_the_world_that_its_evidence_was_judged_for() -> None:
+    """So that every view can say it."""
+    assert plan_of(TOY_MODEL, TOY).environment is Environment.PROD
+    lab = replace(NOTHING, environment=Environment.LAB)
+    assert plan_of(TOY_MODEL, TOY, lab).environment is Environment.LAB
 
 
 def test_a_tie_is_shown_as_a_tie() -> None:

@@ -1,5 +1,7 @@
 """Write files that a user asked for, whole or not at all: a full disk leaves what was there.
 
+What isn't ours is never written over.
+
 They are for others to read too, so that they get the mode that the user's umask gives; what holds secrets is
 written by :mod:`watchword.adapters.keyring.private_file`.
 """
@@ -7,28 +9,77 @@ written by :mod:`watchword.adapters.keyring.private_file`.
 import errno
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+from watchword.reasons import WatchwordError
+
+_KINDS: Final[tuple[tuple[Callable[[int], bool], str], ...]] = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+_EXPECTED: Final = (
+    "a new file, an empty one or an earlier output of the same kind, which is written over; "
+    "name another file, or remove this one first"
+)
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Put a text in the place of whatever the file held.
+_LOOKED_AT: Final = 4096
+"""Bytes from the start of a file in which its mark must stand."""
 
-    A link stays one, and what it leads to is replaced, with its mode.  What is no regular file, such as a pipe, is written
-    into: nothing can be put in its place.
 
-    :param text: written as UTF-8.
-    :raises OSError: naming the file, when it can't be written; it is then as it was.
+class OutputFileError(WatchwordError):
+    """Report a file that a user named and that is never written over: what it is, and what to do."""
+
+
+def replace_file(path: Path, text: str, mark: str) -> None:
+    """Put a text in the place of what was written earlier, or where nothing is yet.
+
+    Written over is only what is empty or has the mark near its start: a slip in a name must not cost a key or the file
+    that everything hangs on.  A link stays one, and what it leads to is replaced, with its mode.
+
+    :param text: written as UTF-8; has the mark near its start too, so that the next one can take its place.
+    :param mark: what tells an output of this kind.
+    :raises OutputFileError: naming the file, when something else is there: another file, a pipe, a device.
+    :raises OSError: naming the file, when it can't be read or written; it is then as it was.
+    :raises ValueError: when the text hasn't got the mark, which is a fault of ours.
     """
-    data = text.encode("utf-8")
+    data, wanted = text.encode("utf-8"), mark.encode("utf-8")
+    if not wanted or wanted not in data[:_LOOKED_AT]:
+        raise ValueError("a text without its mark could never be replaced")
     try:
-        mode = _mode(path)
-        if mode is not None and not stat.S_ISREG(mode):
-            path.write_bytes(data)
-            return
-        _replace(Path(os.path.realpath(path)), data, mode)
+        _replace(Path(os.path.realpath(path)), data, _mode_of_ours(path, wanted))
     except OSError as error:
         raise _named(error, path) from None
+
+
+def _mode_of_ours(path: Path, mark: bytes) -> int | None:
+    """Return the mode of what may be written over, None where nothing is there.
+
+    :raises OutputFileError: when it may not.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_it, name in _KINDS if is_it(mode)), "no regular file")
+        raise OutputFileError(f"{path}: got {kind}, expected {_EXPECTED}")
+    # Between the two looks a pipe may come to stand there, and opening one waits for whoever writes to it.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        start = file.read(_LOOKED_AT)
+    if start and mark not in start:
+        raise OutputFileError(
+            f"{path}: got a file that isn't an earlier output of this kind, expected {_EXPECTED}"
+        )
+    return mode
 
 
 def write_new_file(path: Path, text: str) -> None:
@@ -73,14 +124,6 @@ def _write(path: Path, data: bytes) -> None:
         with suppress(OSError):
             path.unlink()
         raise
-
-
-def _mode(path: Path) -> int | None:
-    """Return the type and mode of what a path leads to, None where nothing is there."""
-    try:
-        return path.stat().st_mode
-    except FileNotFoundError:
-        return None
 
 
 def _named(error: OSError, path: Path) -> OSError:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from watchword.plan.compiled import Compiled
 from watchword.plan.cover import Row, bits, cover, cover_within, strength
 from watchword.plan.ledger import Ledger
-from watchword.plan.outcome import Phase, Skipped
+from watchword.plan.outcome import Exposure, Phase, Skipped
 from watchword.plan.patience import Patience
 from watchword.plan.phases import Schedule, Stretch
 
@@ -14,9 +14,11 @@ _SHARE = 0.4
 
 
 def skips(
-    ledger: Ledger, found: Schedule, patience: Patience
+    ledger: Ledger, found: Schedule, done: int, patience: Patience
 ) -> dict[int, tuple[Skipped, tuple[tuple[str, ...], ...]]]:
     """Return what follows without each item of the two phases, as far as the time reaches.
+
+    :param done: bits of the whole list.
 
     Of phases that the solver couldn't prove to be the best nothing is said: a comparison with them means nothing.
     """
@@ -25,16 +27,17 @@ def skips(
         for bit in stretch.order:
             if not stretch.chosen.exact or patience.is_over(_SHARE):
                 continue
-            answers[bit] = skip(ledger, stretch, bit, ledger.acts(bit).paths)
+            answers[bit] = skip(ledger, stretch, bit, ledger.acts(bit).paths, done)
     return answers
 
 
 def skip(
-    ledger: Ledger, stretch: Stretch, bit: int, paths: Sequence[int]
+    ledger: Ledger, stretch: Stretch, bit: int, paths: Sequence[int], done: int
 ) -> tuple[Skipped, tuple[tuple[str, ...], ...]]:
     """Return what stays open without an item, what would do in its place, and what would do as well.
 
     :param paths: indexes of the paths that the item acts on.
+    :param done: bits of the whole list, by which a path may be closed all the same.
     :returns: the answer, and the sets that tie with the item: as much cut, as strongly, for as much
         effort, with everything else of its phase as it is.
     """
@@ -63,13 +66,17 @@ def skip(
         extra = other.cost - stretch.chosen.cost
         if extra == 0:
             ties = _ties(model, stretch, banned, other.mask)
-    stays_open = tuple(
+    alone = [
         index
         for index in paths
         if (mask := _what_cuts(ledger, stretch.phase, index)) & 1 << bit
         and not mask & (model.available & ~banned | ledger.proven(index))
-    )
-    answer = Skipped(ledger.ids(stays_open), instead, extra)
+    ]
+    # What the rest of the list closes doesn't stay open for want of what makes gathering harder.
+    closed = {index for index in alone if ledger.exposure(index, done & ~banned) is Exposure.CLOSED}
+    stays_open = ledger.ids(tuple(index for index in alone if index not in closed))
+    uncut = ledger.ids(tuple(index for index in alone if index in closed))
+    answer = Skipped(stays_open, instead, extra, uncut=uncut)
     return answer, tuple(sorted(model.names(each) for each in ties))
 
 

@@ -5,6 +5,7 @@ protection, the right world, build and policy, and a proof that isn't too old.  
 nothing of the kind: an unsigned ``broken`` is believed, since nobody gains by it but the defender.
 """
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Final
 
 from watchword.observations import MAX_REVIEW, Claim, Observation, Review, State, Vouched
 from watchword.plan.interface import Asset, Catalogue, Component, EnforcedAt, Protection
+from watchword.plan.measuring import least
+from watchword.plan.news import bad_news, days, good_news
 from watchword.plan.outcome import Evidence, Standing
 from watchword.plan.reliance import NEGATIVE, OF_A_PACKAGE, proven_by_asset
 from watchword.vocabulary import Environment
@@ -24,6 +27,9 @@ CLOCK_LEEWAY: Final = timedelta(minutes=5)
 _LIVE: Final = "live:"
 _OF_THE_SHIELD: Final = "live:shield."
 """What a key begins with that says how the API's own shield enforces."""
+
+_UNSEEN: Final = frozenset({"Cc", "Cf"})
+"""Categories of characters that don't show: somebody could review himself under a name that looks the same."""
 
 _RANK: Final = {
     State.BROKEN: 5,
@@ -129,11 +135,11 @@ def judge(
     standings: dict[str, list[Standing]] = defaultdict(list)
     for (protection, _), candidates in sorted(by_target.items()):
         decides = max(candidates, key=lambda each: (_RANK[each.state], *each.order))
-        standings[protection].append(_standing(decides, circumstances.now))
+        standings[protection].append(_standing(decides, candidates, circumstances.now))
     frozen = {protection: tuple(each) for protection, each in standings.items()}
     proven = proven_by_asset(frozen, catalogue, assets, circumstances.places)
     everywhere = frozenset.intersection(*proven.values()) if proven else frozenset()
-    return Evidence(standings=frozen, proven=proven, everywhere=everywhere)
+    return Evidence(frozen, proven, everywhere, circumstances.environment)
 
 
 def claims_of(evidence: Evidence, catalogue: Catalogue) -> tuple[Standing, ...]:
@@ -166,7 +172,7 @@ def _judge(
     elsewhen = _of_another_time(seen, circumstances)
     if seen.state in NEGATIVE:
         bearing = _Bearing.PAST if elsewhen and _names_what_it_saw(seen) else _Bearing.PRESENT
-        return _Judged(seen, seen.state, bearing, _bad_news(seen, observer))
+        return _Judged(seen, seen.state, bearing, bad_news(seen, observer))
     return _judge_good_news(seen, observer, unvouched, protection, elsewhen, circumstances)
 
 
@@ -198,7 +204,7 @@ def _judge_good_news(
     over = _over(seen, circumstances)
     if over:
         return _Judged(seen, State.STALE, _Bearing.PRESENT, over)
-    return _Judged(seen, seen.state, _Bearing.PRESENT, _good_news(seen, observer))
+    return _Judged(seen, seen.state, _Bearing.PRESENT, good_news(seen, observer))
 
 
 def _beside_the_point(
@@ -231,8 +237,20 @@ def _of_another_time(seen: Observation, circumstances: Circumstances) -> str:
         return _differs(seen, seen.build, circumstances.builds.get(name), "build", _REBUILT)
     if kind == "api":
         current = circumstances.generations.get(name)
-        return _differs(seen, seen.generation, current, "policy", _REWRITTEN)
+        differs = _differs(seen, seen.generation, current, "policy", _REWRITTEN)
+        return differs or _of_another_build(seen, circumstances)
     return ""
+
+
+def _of_another_build(seen: Observation, circumstances: Circumstances) -> str:
+    """Say of which other build a scan of a package is that was recorded at an API; empty where nothing speaks against it.
+
+    Which app was scanned it doesn't say there, so that the build of any app will do.
+    """
+    builds = set(circumstances.builds.values())
+    if not builds or seen.build in builds or not seen.key.startswith(OF_A_PACKAGE):
+        return ""
+    return _differs(seen, seen.build, "", "build", _REBUILT)
 
 
 _REBUILT: Final = "the file names another build since"
@@ -263,7 +281,12 @@ def _lax(seen: Observation, circumstances: Circumstances) -> str:
 
 def _names_what_it_saw(seen: Observation) -> bool:
     """Tell whether bad news names a build or policy: what names none may be of the current one."""
-    return (seen.build if seen.target.startswith("app:") else seen.generation) is not None
+    if seen.target.startswith("app:"):
+        return seen.build is not None
+    # At an API a scan of a package is of a policy and of a build.
+    return seen.generation is not None or (
+        seen.build is not None and seen.key.startswith(OF_A_PACKAGE)
+    )
 
 
 def _fault_of_review(seen: Observation, protection: Protection) -> str:
@@ -295,8 +318,20 @@ def _shows_one_end(seen: Observation, protection: Protection) -> bool:
 
 
 def same_person(one: str, other: str) -> bool:
-    """Tell whether two names are one, whatever their case and spaces."""
-    return "".join(one.split()).casefold() == "".join(other.split()).casefold()
+    """Tell whether two names are one, whatever their case, their spaces and how their letters are encoded.
+
+    Letters that only look alike (full-width, ligatures, composed or not) are one by NFKC; what can't be seen (joiners,
+    marks of direction) is left out.  A letter of another alphabet stays another one.
+    """
+    return _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    """Return a name for comparison; folding may undo the normal form, so that it is made again."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(
+        char for char in folded if not char.isspace() and unicodedata.category(char) not in _UNSEEN
+    )
 
 
 def _over(seen: Observation, circumstances: Circumstances) -> str:
@@ -308,26 +343,8 @@ def _over(seen: Observation, circumstances: Circumstances) -> str:
         return f"The review expired on {review.expires:%Y-%m-%d}." if over else ""
     age = circumstances.now - seen.at
     if age > circumstances.max_age:
-        return f"It was seen {_days(age)} ago; a proof counts for {_days(circumstances.max_age)}."
+        return f"It was seen {days(age)} ago; a proof counts for {days(circumstances.max_age)}."
     return ""
-
-
-def _days(span: timedelta) -> str:
-    hours = max(0, int(span.total_seconds())) // 3600
-    return f"{hours} h" if hours < 48 else f"{hours // 24} days"
-
-
-def _good_news(seen: Observation, observer: str) -> str:
-    if seen.review is not None and seen.state is State.REVIEWED:
-        until = f"{seen.review.expires:%Y-%m-%d}"
-        return f"{seen.review.reviewer} reviewed it, {observer} vouches for that until {until}."
-    return f"{observer} saw it work."
-
-
-def _bad_news(seen: Observation, observer: str | None) -> str:
-    who = observer or "Somebody"
-    found = "isn't there" if seen.state is State.ABSENT else "has no effect"
-    return f"{who} saw that it {found}."
 
 
 def _standing_one(statements: Iterable[_Judged]) -> _Judged:
@@ -351,8 +368,10 @@ def _standing_one(statements: Iterable[_Judged]) -> _Judged:
     return max(later, key=lambda each: (each.state.counts, *each.order))
 
 
-def _standing(judged: _Judged, now: datetime) -> Standing:
+def _standing(judged: _Judged, candidates: Iterable[_Judged], now: datetime) -> Standing:
+    """Return how a protection stands at a target; what was measured counts by every key that counts."""
     seen = judged.observation
+    counting = candidates if judged.state.counts else ()
     return Standing(
         protection=seen.protection,
         state=judged.state,
@@ -362,4 +381,5 @@ def _standing(judged: _Judged, now: datetime) -> Standing:
         age=max(0, int((now - seen.at).total_seconds())),
         source=seen.source,
         why=judged.why,
+        measured=least(each.observation.measured for each in counting if each.state.counts),
     )

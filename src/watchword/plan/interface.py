@@ -156,10 +156,14 @@ class Protection:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Hold all techniques and protections by id, in the order of their ids."""
+    """Hold all techniques and protections by id, in the order of their ids.
+
+    :param changed: by id of each entry that was there and that a user's own file made another: the members that differ.
+    """
 
     techniques: Mapping[str, Technique]
     protections: Mapping[str, Protection]
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_dependents(self, names: frozenset[str]) -> frozenset[str]:
         """Return protections with all that can't hold without them, directly or through others."""

@@ -83,8 +83,7 @@ def _item(
         for index in act.paths
         if index not in moved and not ledger.proven(index) >> entry.bit & 1
     )
-    # What closes something isn't for the time being, whatever else it delays.
-    interim = not closes and any(final[index] is not Exposure.CLOSED for index in delays)
+    unclosed = () if closes else _unclosed(delays, final)
     skipped, ties = work.skips.get(entry.bit, _NOT_SOLVED if entry.stretch else _NOTHING)
     needed_for = tuple(
         name
@@ -104,7 +103,7 @@ def _item(
         slows=ledger.ids(slows),
         cuts=ledger.named(act.cuts),
         assets=tuple(sorted({ledger.path(index).asset for index in act.paths})),
-        interim=interim,
+        interim=bool(unclosed),
         ties=ties,
         together=tuple(_together(ledger, entry, closes)),
         needed_for=needed_for,
@@ -119,10 +118,16 @@ def _item(
             replace(act, paths=slows),
             closes,
             delays,
-            interim=interim,
+            unclosed=unclosed,
             needed_for=needed_for,
         ),
+        unclosed=ledger.ids(unclosed),
     )
+
+
+def _unclosed(delays: tuple[int, ...], final: list[Exposure]) -> tuple[int, ...]:
+    """Return what is delayed for the time being; what closes something isn't interim, whatever else it delays."""
+    return tuple(index for index in delays if final[index] is not Exposure.CLOSED)
 
 
 def _newly(
@@ -174,14 +179,14 @@ def _why(
     closes: tuple[int, ...],
     delays: tuple[int, ...],
     *,
-    interim: bool,
+    unclosed: tuple[int, ...],
     needed_for: tuple[str, ...],
 ) -> str:
     ledger, catalogue = work.ledger, work.catalogue
     if closes:
         return why_prevents(ledger, catalogue, act, closes)
     if delays:
-        return why_gathers(ledger, catalogue, act, delays, interim=interim)
+        return why_gathers(ledger, catalogue, act, delays, unclosed)
     if not act.paths or entry.phase is not Phase.HARDENING:
         return why_needed(needed_for)
     return why_hardens(ledger, catalogue, act)

@@ -1,12 +1,13 @@
 """Define what a plan says: ordered items with their reasons, exposure now and afterwards."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from watchword.observations import State
 from watchword.plan.interface import Asset, AttackPath, Catalogue, Model, Protection
+from watchword.vocabulary import Environment
 
 
 class Exposure(StrEnum):
@@ -50,6 +51,8 @@ class Standing:
     :param target: ``api:NAME`` or ``app:NAME``; empty where nothing was observed.
     :param age: seconds since it was seen, None where nothing was observed.
     :param why: one line: why it counts, or why it doesn't.
+    :param measured: where it counts, by technique how many ways to carry it out were stopped, of how many that
+        were tried.
     """
 
     protection: str
@@ -60,6 +63,7 @@ class Standing:
     age: int | None = None
     source: str = ""
     why: str = ""
+    measured: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,32 @@ class Evidence:
     :param standings: by protection, sorted by target.
     :param proven: by asset; what counts there.
     :param everywhere: what counts for every asset of the model.
+    :param environment: the world that it was judged for.
     """
 
     standings: Mapping[str, tuple[Standing, ...]]
     proven: Mapping[str, frozenset[str]]
     everywhere: frozenset[str] = frozenset()
+    environment: Environment = Environment.PROD
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Hold how strongly one protection was seen to act on one technique, beside what was estimated.
+
+    :param stopped: ways to carry the technique out that it stopped, of the ``tried`` that ran.
+    :param estimate: the strength that the catalogue states.
+    :param strength: the one that the plan takes, see :mod:`watchword.plan.measuring`.
+    :param target: where that was measured; of several the one where it came out least.
+    """
+
+    protection: str
+    technique: str
+    stopped: int
+    tried: int
+    estimate: int
+    strength: int
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +114,19 @@ class Cut:
 class Skipped:
     """Hold what follows if an item is left out, solved again without it.
 
-    :param stays_open: paths that nothing else closes.
+    :param stays_open: paths that nothing else closes; of an item that makes gathering harder, those that nothing else
+        delays and nothing in the plan closes.
     :param instead: what would do it in its place; empty where nothing does.
     :param extra_effort: of that, beyond the item's own; may be 0, which is a tie.
     :param solved: False where there was no time to solve it again; the rest says nothing then.
+    :param uncut: paths that stay closed, on which nothing else cuts where intelligence is gathered.
     """
 
     stays_open: tuple[str, ...]
     instead: tuple[str, ...]
     extra_effort: int
     solved: bool = True
+    uncut: tuple[str, ...] = ()
 
 
 class Estimate(StrEnum):
@@ -174,6 +202,7 @@ class Item:
     :param spent: effort of the list up to and with this item.
     :param exposure: the assets by exposure once the list up to and with this item is done.
     :param why: one or two sentences for people.
+    :param unclosed: of the paths that it delays, those that nothing in this plan closes, where it is interim.
     """
 
     place: int
@@ -197,6 +226,7 @@ class Item:
     spent: int
     exposure: tuple[Tally, ...]
     why: str
+    unclosed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +295,10 @@ class Plan:
     :param added: what is taken for proven without being so (``--what-if +ID``); :param removed: what is taken to be out of
         reach (``-ID``), with all that needs it.  Where either holds anything, this is no plan but a question.
     :param cut: what was left out to stay within limits of size or time, in words.
+    :param environment: the world that it holds for: what was seen in the lab counts in a plan for the lab alone.
+    :param unreadable: lines of observations that couldn't be read: what they said, good or bad, isn't in it.
+    :param measures: where a measured strength stands in place of an estimate, by protection and technique; the
+        ``catalogue`` of the plan has the measured one.
     """
 
     model: Model
@@ -284,3 +318,6 @@ class Plan:
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
+    environment: Environment = Environment.PROD
+    unreadable: int = 0
+    measures: tuple[Measure, ...] = ()

@@ -12,6 +12,7 @@ from watchword.plan.cover import Chosen, Row, cover
 from watchword.plan.interface import Catalogue, Model
 from watchword.plan.itemising import Worklist, work_down
 from watchword.plan.ledger import Ledger
+from watchword.plan.measuring import measured
 from watchword.plan.outcome import (
     AssetState,
     Cheaper,
@@ -53,18 +54,16 @@ def make_plan(
     question: Question | None = None,
     patience: Patience | None = None,
 ) -> Plan:
-    """Return the plan for a model.
+    """Return the plan for a model, by measured strengths where there are some.
 
     :param now: is told in the answer; ages are in ``evidence`` already.
     :param patience: bounds how long the answer is shaken; the answer itself is always whole.
     """
     question = question or Question()
+    catalogue, measures = measured(catalogue, evidence.standings)
     # A proof of what needs them falls with them.
     removed = catalogue.with_dependents(question.removed)
-    proven = {
-        asset: (evidence.proven.get(asset, frozenset()) | question.added) - removed
-        for asset in model.assets
-    }
+    proven = _proven(model, evidence, question.added, removed)
 
     def compiled_with(change: Mapping[tuple[int, str], int]) -> Compiled:
         return compile_model(
@@ -78,13 +77,13 @@ def make_plan(
     found = whole if question.budget is None else schedule(compiled, budget=question.budget)
     steps = frozenset(step for path in model.paths for step in path.steps)
     patience = patience or Endless()
-    without = skips(ledger, found, patience)
-    cheaper, compared = (None, True) if question.budget is not None else _cheaper(compiled, found)
-    shaken = shake(compiled, whole, catalogue, steps, compiled_with, patience)
     left = None if question.budget is None else question.budget - compiled.costs.of(found.bought)
     hard = hardening(compiled, ledger.touched(), found.bought, left)
-    items = work_down(Worklist(ledger, catalogue, evidence, found, hard, shaken, without))
     done = found.bought | sum(1 << bit for bit, _ in hard)
+    without = skips(ledger, found, done, patience)
+    cheaper, compared = (None, True) if question.budget is not None else _cheaper(compiled, found)
+    shaken = shake(compiled, whole, catalogue, steps, compiled_with, patience)
+    items = work_down(Worklist(ledger, catalogue, evidence, found, hard, shaken, without))
     return Plan(
         model=model,
         catalogue=catalogue,
@@ -103,7 +102,18 @@ def make_plan(
         added=tuple(sorted(question.added)),
         removed=tuple(sorted(removed)),
         cut=_notes(model, found, shaken, without, compared=compared),
+        environment=evidence.environment,
+        measures=measures,
     )
+
+
+def _proven(
+    model: Model, evidence: Evidence, added: frozenset[str], removed: frozenset[str]
+) -> dict[str, frozenset[str]]:
+    """Return by asset what counts there, or is taken to."""
+    return {
+        asset: (evidence.proven.get(asset, frozenset()) | added) - removed for asset in model.assets
+    }
 
 
 def _path_states(ledger: Ledger, done: int) -> tuple[PathState, ...]:

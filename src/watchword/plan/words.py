@@ -16,15 +16,22 @@ def why_prevents(ledger: Ledger, catalogue: Catalogue, act: Act, closes: tuple[i
 
 
 def why_gathers(
-    ledger: Ledger, catalogue: Catalogue, act: Act, delays: tuple[int, ...], *, interim: bool
+    ledger: Ledger,
+    catalogue: Catalogue,
+    act: Act,
+    delays: tuple[int, ...],
+    unclosed: tuple[int, ...],
 ) -> str:
-    """Say what an item delays, and what that is worth."""
+    """Say what an item delays, and what that is worth.
+
+    :param unclosed: of ``delays``, the paths that nothing in the plan closes.
+    """
     steps = _steps(catalogue, act, Stage.RECON, delays)
-    worth = (
-        "Interim: it delays what nothing in this plan closes."
-        if interim
-        else "What it delays is closed by then; this makes attackers work longer for the next hole."
-    )
+    worth = "What it delays is closed by then; this makes attackers work longer for the next hole."
+    if unclosed:
+        which = "" if len(unclosed) == len(delays) else f" on {_paths(ledger, unclosed)}"
+        rest = "" if not which else "; the rest is closed by then"
+        worth = f"Interim{which}: it delays what nothing in this plan closes{rest}."
     return f"Makes gathering intelligence harder on {_paths(ledger, delays)}: {steps}. {worth}"
 
 

@@ -416,6 +416,7 @@ def troubled_plan() -> Plan:
         interim=True,
         slows=(),
         delays=BOTH,
+        unclosed=BOTH,
         spent=3,
         exposure=tallies(((5, 0, 1, 0), (2, 1, 0, 0))),
     )

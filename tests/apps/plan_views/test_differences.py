@@ -13,12 +13,24 @@ from hypothesis import strategies as st
 from tests.apps.plan_views.seed import crowded_plan, seed_plan, troubled_plan
 
 from watchword.apps.cli.plan.diff import command
-from watchword.apps.plan_views.differences import Subject, compare
+from watchword.apps.plan_views.causes import Subject
+from watchword.apps.plan_views.differences import compare
 from watchword.apps.plan_views.document import document
 from watchword.apps.plan_views.stored import MAX_BYTES, PlanDocumentError, parse, read
 
 SEED = document(seed_plan())
 TROUBLED = document(troubled_plan())
+
+
+MEASURE = {
+    "protection": "PR-B01",
+    "technique": "MT-B03",
+    "stopped": 2,
+    "tried": 6,
+    "estimate": 3,
+    "strength": 1,
+    "target": "api:clinic",
+}
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -109,6 +121,8 @@ def test_evidence_that_fails_is_the_reason_of_the_item_that_comes_back() -> None
     assert (cause.id, cause.before, cause.after) == ("PR-B01", "proven", "broken")
     assert len(added.because) == 1
     assert "broken" in added.because[0]
+    # It is the same observation: what it is worth now is said, in the words of its standing.
+    assert proven["why"] in cause.why
 
 
 def test_changed_impact_effort_and_budget_are_causes() -> None:
@@ -125,6 +139,21 @@ def test_changed_impact_effort_and_budget_are_causes() -> None:
         (Subject.ITEM, 3, 6),
         (Subject.BUDGET, None, 10),
     }
+
+
+def test_a_measured_strength_is_a_cause_with_its_numbers() -> None:
+    """What was measured anew, otherwise, or no more is told; as much as was estimated is no change."""
+    lower = changed(lambda found: found["measured"].append(MEASURE))
+    for pair, numbers in (((SEED, lower), (3, 1)), ((lower, SEED), (1, 3))):
+        (cause,) = compare(*pair).causes
+        assert (cause.subject, cause.id) == (Subject.STRENGTH, "PR-B01")
+        assert (cause.before, cause.after) == numbers
+    elsewhere = {**MEASURE, "technique": "MT-B12"}
+    assert not compare(SEED, changed(lambda found: found["measured"].append(elsewhere))).any
+    same = {**MEASURE, "stopped": 6, "strength": 3}
+    assert not compare(SEED, changed(lambda found: found["measured"].append(same))).any
+    old = changed(lambda found: found.pop("measured"))
+    assert not compare(old, lower).any
 
 
 def test_exposure_phase_and_closed_paths_are_compared() -> None:
@@ -165,6 +194,10 @@ def test_exposure_phase_and_closed_paths_are_compared() -> None:
         ("claims[0].state", lambda found: found["claims"][0].update(state="sure")),
         ("items[3].evidence[0].key", lambda found: found["items"][3]["evidence"][0].pop("key")),
         ("budget", lambda found: found.update(budget="much")),
+        ("made_at", lambda found: found.update(made_at="2026-11-25T12:00:00")),
+        ("made_at", lambda found: found.update(made_at="0001-01-01T00:00:00+12:00")),
+        ("claims[0].at", lambda found: found["claims"][0].update(at=7)),
+        ("measured[0].tried", lambda found: found["measured"].append(MEASURE | {"tried": 0})),
     ],
 )
 def test_a_malformed_document_is_a_fault_with_its_place(

@@ -11,11 +11,20 @@ from tests.apps.plan_views.form import faults
 from tests.apps.plan_views.seed import crowded_plan, seed_plan, struck_plan, troubled_plan
 
 from watchword.apps.plan_views.document import document
-from watchword.plan.outcome import Plan
+from watchword.apps.plan_views.html import report
+from watchword.apps.plan_views.markdown import markdown
+from watchword.apps.plan_views.terminal import item_lines
+from watchword.plan.outcome import Measure, Plan
 
 FORM: dict[str, Any] = json.loads(
     (Path(__file__).parents[3] / "docs" / "plan.schema.json").read_text(encoding="utf-8")
 )
+
+
+def measured_plan() -> Plan:
+    """Return the seed's plan, in which an attack on the shield was tried."""
+    measure = Measure("PR-B01", "MT-B03", 41, 55, 3, 2, "api:clinic")
+    return replace(seed_plan(), measures=(measure,))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +35,7 @@ FORM: dict[str, Any] = json.loads(
         struck_plan(),
         replace(seed_plan(), added=("PR-B01",), removed=("PR-A05",)),
         crowded_plan(60),
+        measured_plan(),
     ],
 )
 def test_the_document_has_the_form_of_its_schema(plan: Plan) -> None:
@@ -66,3 +76,33 @@ def test_scripts_find_what_the_issue_promises() -> None:
 def test_the_document_is_the_same_each_time() -> None:
     """Sets are sorted: the same plan gives the same bytes."""
     assert json.dumps(document(seed_plan())) == json.dumps(document(seed_plan()))
+
+
+def test_what_was_measured_stands_beside_the_estimate() -> None:
+    """At the cut that it concerns, and by itself, since what is proven isn't in the list; other cuts have none."""
+    found = document(measured_plan())
+    first, second = found["items"][:2]
+    assert [each["measured"] for each in first["cuts"]] == [
+        {"stopped": 41, "tried": 55, "estimate": 3}
+    ]
+    assert [each["measured"] for each in second["cuts"]] == [None]
+    (measure,) = found["measured"]
+    assert (measure["protection"], measure["technique"]) == ("PR-B01", "MT-B03")
+    assert (measure["strength"], measure["target"]) == (2, "api:clinic")
+
+
+@pytest.mark.parametrize(
+    "view", [markdown, report, lambda plan: "\n".join(item_lines(plan, "PR-B01"))]
+)
+def test_every_view_shows_measured_numbers_with_the_estimate(view: Callable[[Plan], str]) -> None:
+    """Reader and script get the same three numbers; without a measure there are none."""
+    shown = " ".join(view(measured_plan()).replace("\\", "").split())
+    assert "measured 41 of 55 variants; estimate 3" in shown
+    assert "measured" not in view(seed_plan())
+
+
+def test_a_measure_of_what_this_model_lacks_is_left_to_the_json() -> None:
+    """People read what the plan hangs on; scripts get all."""
+    plan = replace(measured_plan(), measures=(Measure("PR-B01", "MT-B12", 1, 2, 2, 2, "api:x"),))
+    assert "measured" not in markdown(plan)
+    assert len(document(plan)["measured"]) == 1

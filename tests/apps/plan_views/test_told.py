@@ -23,17 +23,18 @@ from tests.apps.plan_views.seed import (
     troubled_plan,
 )
 from tests.plan.building import NOTHING
-from tests.plan.test_service import TOY, TOY_MODEL
+from tests.plan.test_service import HALF, HALF_MODEL, TOY, TOY_MODEL
 from tests.plan.test_stability import NoPatience
 
 from watchword.apps.plan_views import notes, words
+from watchword.apps.plan_views.causes import Subject
 from watchword.apps.plan_views.cyclonedx import cyclonedx
-from watchword.apps.plan_views.differences import Subject, compare
+from watchword.apps.plan_views.differences import compare
 from watchword.apps.plan_views.document import document
 from watchword.apps.plan_views.html import report
 from watchword.apps.plan_views.markdown import markdown
 from watchword.apps.plan_views.terminal import SHORT, item_lines, lines
-from watchword.apps.plan_views.verdict import nothing, verdict, what_if
+from watchword.apps.plan_views.verdict import nothing, verdict, what_if, world
 from watchword.observations import State
 from watchword.plan.interface import Struck
 from watchword.plan.outcome import (
@@ -47,7 +48,8 @@ from watchword.plan.outcome import (
     Stability,
     Tally,
 )
-from watchword.plan.service import make_plan
+from watchword.plan.service import Question, make_plan
+from watchword.vocabulary import Environment
 
 STRUCK_WORD = words.EXPOSURES[Exposure.UNREACHED]
 
@@ -378,3 +380,102 @@ def test_the_curve_has_struck_assets_apart() -> None:
     assert 'class="bar-unreached"' in text
     assert f"1 with {STRUCK_WORD}" in text.split('id="curve-wide-desc"')[1]
     assert 'class="bar-unreached"' not in report(seed_plan())
+
+
+def in_lab(plan: Plan) -> Plan:
+    """Return the same plan, made for the lab."""
+    return replace(plan, environment=Environment.LAB)
+
+
+@VIEWS
+def test_a_plan_for_the_lab_is_marked(view: View) -> None:
+    """Above everything else, and one for production isn't."""
+    said = world(in_lab(seed_plan()))
+    assert "lab" in said
+    assert "production" in said
+    found = view(in_lab(seed_plan()))
+    assert found.count(said) == 1
+    assert found.index(said) < found.index(verdict(seed_plan())[0])
+    assert world(seed_plan()) == ""
+    assert said not in view(seed_plan())
+
+
+def test_a_plan_for_the_lab_is_marked_for_machines_too() -> None:
+    """In the document, in CycloneDX, with one item alone, in the title of the page."""
+    plan = in_lab(seed_plan())
+    assert document(plan)["environment"] == "lab"
+    assert document(seed_plan())["environment"] == "prod"
+    properties = cyclonedx(plan, "urn:uuid:x", NOW)["metadata"]["properties"]
+    assert {"name": "watchword:environment", "value": "lab"} in properties
+    assert world(plan) in joined(click.unstyle(line) for line in item_lines(plan, "PR-B01"))
+    title = report(plan).partition("<title>")[2].partition("</title>")[0]
+    assert "lab" in title
+    assert "lab" not in report(seed_plan()).partition("<title>")[2].partition("</title>")[0]
+
+
+def test_another_world_is_a_difference_and_an_old_document_says_none() -> None:
+    """A plan for the lab isn't the same as one for production, even where all else is."""
+    prod, lab = document(seed_plan()), document(in_lab(seed_plan()))
+    found = compare(prod, lab)
+    assert [(each.subject, each.before, each.after) for each in found.causes] == [
+        (Subject.ENVIRONMENT, "prod", "lab")
+    ]
+    assert any("prod -> lab" in line for line in found.lines())
+    for member in ("environment", "changed", "unreadable"):
+        prod.pop(member)
+    assert not compare(prod, lab).any
+
+
+def with_own_catalogue(plan: Plan) -> Plan:
+    """Return the same plan, with a catalogue of the user's own that changes two shipped entries."""
+    changed = {"MT-B03": ("about",), "PR-B01": ("enforced_at", "cuts")}
+    return replace(plan, catalogue=replace(plan.catalogue, changed=changed))
+
+
+@VIEWS
+def test_what_an_own_catalogue_changes_is_told(view: View) -> None:
+    """Each entry with its members: where something is enforced decides what it is worth."""
+    found = view(with_own_catalogue(seed_plan()))
+    where = found.index(notes.CHANGED)
+    assert "enforced_at and cuts" in found[where:]
+    assert "PR-B01" in found[where:]
+    assert "MT-B03" in found[where:]
+    assert notes.CHANGED not in view(seed_plan())
+
+
+def test_what_an_own_catalogue_changes_is_told_to_machines() -> None:
+    """By entry and member; and it is a cause where two plans differ in it."""
+    plan = with_own_catalogue(seed_plan())
+    assert {"id": "PR-B01", "members": ["enforced_at", "cuts"]} in document(plan)["changed"]
+    properties = cyclonedx(plan, "urn:uuid:x", NOW)["metadata"]["properties"]
+    assert {"name": "watchword:catalogue-changed", "value": "MT-B03, PR-B01"} in properties
+    causes = compare(document(seed_plan()), document(plan)).causes
+    assert {(each.subject, each.id, each.field) for each in causes} == {
+        (Subject.CATALOGUE, "MT-B03", "about"),
+        (Subject.CATALOGUE, "PR-B01", "enforced_at"),
+        (Subject.CATALOGUE, "PR-B01", "cuts"),
+    }
+
+
+@VIEWS
+def test_lines_that_cannot_be_read_are_told_under_the_verdict(view: View) -> None:
+    """What they said may be bad news."""
+    found = view(replace(seed_plan(), unreadable=1234))
+    where = found.index("1,234 lines of the observations")
+    assert where < found.index("PR-C05")
+    assert "of the observations can" not in view(seed_plan())
+    assert "1 line of the observations" in view(replace(seed_plan(), unreadable=1))
+    assert document(replace(seed_plan(), unreadable=3))["unreadable"] == 3
+
+
+def test_what_is_closed_is_not_said_to_be_delayed() -> None:
+    """A budget closes one of two paths: what gathers on both delays the other alone."""
+    plan = make_plan(HALF_MODEL, HALF, NOTHING, NOW, Question(budget=2))
+    held = plan.items[1]
+    done = words.does(held, plan)
+    assert "delays 1 path to dear" in done
+    assert "gathering on 1 path to cheap" in done
+    without = words.skipped(held, plan)
+    assert without.count("dear") == without.count("cheap") == 1
+    assert document(plan)["items"][1]["unclosed"] == ["dear:MT-R01>MT-X02"]
+    assert document(plan)["items"][1]["skipped"]["uncut"] == ["cheap:MT-R01>MT-X01"]

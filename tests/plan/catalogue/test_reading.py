@@ -97,6 +97,29 @@ def test_a_check_that_moves_to_the_server_gets_its_stated_strength_back() -> Non
     assert (lowered.cuts["MT-B03"], lowered.clamped) == (2, ("MT-A11", "MT-B03"))
 
 
+def test_what_a_file_changes_of_what_is_shipped_is_known() -> None:
+    """By entry and member, strengths that follow too; what is new, or written as it is shipped, is no change."""
+    shipped = load_catalogue()
+    first, other = shipped.protections["PR-B01"], shipped.protections["PR-A05"]
+    attack = shipped.techniques["MT-B03"]
+    found = good(
+        {
+            "techniques": {"MT-B03": {"name": "Script it"}, **technique()["techniques"]},
+            "protections": {
+                "PR-B01": {"enforced_at": "client", "effort": first.effort},
+                "PR-A05": {"effort": other.effort, "name": other.name},
+                **protection()["protections"],
+            },
+        }
+    )
+    assert attack.name != "Script it"
+    assert dict(found.changed) == {"MT-B03": ("name",), "PR-B01": ("enforced_at", "cuts")}
+    assert shipped.changed == {}
+    again, faults = merge(found, {"protections": {"PR-B01": {"effort": 99}}})
+    assert not faults
+    assert set(again.changed["PR-B01"]) == {"enforced_at", "cuts", "effort"}
+
+
 def test_folded_text_becomes_one_paragraph() -> None:
     """A block of YAML is read as a paragraph."""
     merged = good(technique(about="First line\n  and second.\n"))

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from watchword.apps.cli.paragraphs import printable_lines
+from watchword.apps.cli.paragraphs import printable, printable_lines
 from watchword.reasons import RefusedError, UnavailableError, WatchwordError
 
 EXIT_REFUSED: Final = 1
@@ -87,34 +87,48 @@ def fail(error: Exception) -> int:
 def _explained(error: Exception) -> tuple[str, int]:
     """Return what to say of an error, and the exit code."""
     from watchword.adapters.anchors import AnchorsError
+    from watchword.adapters.drill_wire import AddressError, DrillKeyError
     from watchword.adapters.observations import ObservationsFileError, ObserverKeyError
     from watchword.adapters.revocation import StatusListError
+    from watchword.apps.drill.course import CourseError
+    from watchword.apps.drill.invited_instance import InstanceFileError
     from watchword.apps.evidence.files import EvidenceFileError
     from watchword.apps.plan_files.upstream import CatalogueFileError
     from watchword.apps.settings import ConfigurationError
+    from watchword.drill.consent import ConsentError
+    from watchword.drill.wire import TargetLostError
 
     if isinstance(error, ConfigurationError):
         return error.render(), EXIT_UNAVAILABLE if _by_the_system(error) else EXIT_USAGE
     if isinstance(error, RefusedError):
         refusals = "\n".join(f"refused: {refusal}" for refusal in error.refusals)
         return refusals, EXIT_REFUSED
+    if isinstance(error, TargetLostError):
+        return f"not available: {error}", EXIT_UNAVAILABLE
     if isinstance(error, UnavailableError):
         return f"not available: {error.detail} ({error.reason.code})", EXIT_UNAVAILABLE
     if isinstance(
         error,
-        AnchorsError
+        AddressError
+        | AnchorsError
         | CatalogueFileError
+        | ConsentError
+        | CourseError
+        | DrillKeyError
         | EvidenceFileError
+        | InstanceFileError
         | ObservationsFileError
         | ObserverKeyError
         | StatusListError,
     ):
-        return f"error: {error}", EXIT_UNAVAILABLE if _by_the_system(error) else EXIT_USAGE
+        # One line; a newline in it is one of a file's name, and would forge a line of ours.
+        told = f"error: {printable(str(error))}"
+        return told, EXIT_UNAVAILABLE if _by_the_system(error) else EXIT_USAGE
     if isinstance(error, WatchwordError):
         return f"error: {error}", EXIT_UNAVAILABLE if _by_the_system(error) else EXIT_REFUSED
     if isinstance(error, OSError):
         where = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
-        return f"error: {where}", EXIT_UNAVAILABLE
+        return f"error: {printable(where)}", EXIT_UNAVAILABLE
     fault = (
         f"internal error: {type(error).__name__}. This is a fault in Watchword; "
         "run again with WATCHWORD_DEBUG=1 for the trace, and please report it."

@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import posixpath
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -18,9 +19,12 @@ RECORDS = 40
 _ENTRIES = ("/v1/records/", "/v1/payments/")
 """Where an app writes: JSON behind the kind and a number."""
 
+USERS = {"ada": "correct horse battery staple"}
+"""Who can sign in, and with what."""
+
 
 class ClinicApi:
-    """Answer ``/health``, ``/v1/patients/N`` and what is written, as a backend that trusts its API key.
+    """Answer ``/health``, patients, sign-ins and what is written, as a backend that trusts its API key.
 
     :ivar written: the bodies that were accepted, in order.
     """
@@ -36,7 +40,7 @@ class ClinicApi:
         if scope["type"] != "http":
             return
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
-        path: str = scope["path"]
+        path = _resolved(scope["path"])
         number = path.removeprefix("/v1/patients/")
         status: int
         body: dict[str, Any]
@@ -51,6 +55,10 @@ class ClinicApi:
         elif path.startswith(_ENTRIES) and scope["method"] == "POST":
             self.written.append(await _body(receive))
             status, body = 200, {"written": len(self.written[-1])}
+        elif path == "/v1/login" and scope["method"] == "POST":
+            status, body = _signed_in(await _body(receive))
+        elif path == "/v1/headers":
+            status, body = 200, {name: value.decode("latin-1") for name, value in headers.items()}
         else:
             status, body = 404, {"error": "no such record"}
         raw = json.dumps(body).encode()
@@ -65,6 +73,23 @@ class ClinicApi:
             }
         )
         await send({"type": "http.response.body", "body": raw})
+
+
+def _resolved(path: str) -> str:
+    """Return the path that is served: as many a backend does, this one takes `..`, `//`, `;` and backslashes in its stride."""
+    segments = (each.partition(";")[0] for each in path.replace("\\", "/").split("/"))
+    return posixpath.normpath("/" + "/".join(segments).lstrip("/"))
+
+
+def _signed_in(body: bytes) -> tuple[int, dict[str, Any]]:
+    """Answer a sign-in as many an API does: whoever asks often enough learns a password."""
+    try:
+        asked = json.loads(body)
+        known = USERS.get(asked["name"], "")
+        good = hmac.compare_digest(known.encode(), str(asked["password"]).encode()) and bool(known)
+    except (ValueError, TypeError, KeyError):
+        return 400, {"error": "expected name and password"}
+    return (200, {"session": "opened"}) if good else (401, {"error": "name or password is wrong"})
 
 
 async def _body(receive: Receive) -> bytes:

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from watchword.adapters.clock import TimeLimit
-from watchword.adapters.observations import ObservationsFile
+from watchword.adapters.observations import ObservationsFile, read_observer_key
 from watchword.apps.demo.acts import Outcome
-from watchword.apps.observations import unsigned
+from watchword.apps.demo.stage import API, OBSERVER_KEY
+from watchword.apps.drill.recording import observations_of
+from watchword.apps.observations import sign, unsigned
 from watchword.apps.planning import plan_of
 from watchword.apps.settings import ConfigurationError
 from watchword.apps.settings.plans import load_plan
+from watchword.drill.outcome import Report
 from watchword.observations import Observation, State
 from watchword.plan.outcome import Action, Plan
 from watchword.plan.service import Question
@@ -43,16 +46,32 @@ class Decisions:
             key=key,
             state=State.PROVEN,
             at=self._clock.now(),
-            target="api:clinic",
+            target=f"api:{API}",
             source="somebody",
             environment=settings.environment,
-            generation=settings.generations["clinic"],
+            generation=settings.generations[API],
         )
         ObservationsFile(settings.observations).append(unsigned(seen))
         item = self._plan().items[0]
         if item.protection.id != protection:
             return Outcome("not first any more", item.protection.id)
         return Outcome("to verify" if item.action is Action.VERIFY else "ignored", protection)
+
+    def record(self, report: Report) -> None:
+        """Record what a drill found, signed by the observer that the file names."""
+        settings = load_plan(self._file)
+        key = read_observer_key(self._file.with_name(OBSERVER_KEY))
+        found = observations_of(
+            report, self._clock.now(), build=None, generation=settings.generations[API]
+        )
+        for each in found:
+            ObservationsFile(settings.observations).append(sign(each, key))
+
+    def state_of(self, asset: str) -> Outcome:
+        """Return how an asset stands now."""
+        plan = self._plan()
+        (found,) = [each for each in plan.assets if each.asset.id == asset]
+        return Outcome("is", found.now.value)
 
     def with_likelihood(self) -> Outcome:
         """Write how likely an attack is into the file; return what the plan says, and take it out again."""

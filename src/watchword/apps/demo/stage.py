@@ -8,17 +8,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from watchword.adapters.http_server import HttpServer
-from watchword.apps.demo.clinic import ClinicApi
+from watchword.adapters.observations import write_observer_key
+from watchword.apps.demo.clinic import API_KEY, ClinicApi
 from watchword.apps.demo.clock import MovableClock
 from watchword.apps.deployment import Deployment
 from watchword.apps.settings import Settings, load_settings
 from watchword.apps.wiring import system_ports
+from watchword.encoding import strict_json
 from watchword.ports import Entropy
+from watchword.tokens.jwk import jwk_from_public_key
 from watchword.vocabulary import Mode
 
 APP_VERSION = 120
 TEAM_ID, BUNDLE_ID, PACKAGE = "ABCDE12345", "com.example.clinic", "com.example.clinic"
 SIGNING_DIGEST = bytes(range(32))
+
+API = "clinic"
+"""The API that is protected, attacked and planned for."""
+
+OBSERVER_KEY = "observer.pem"
+"""File of the key that signs what a drill finds; the plan knows its public part."""
 
 _FILE = """\
 version: 1
@@ -41,11 +50,12 @@ apis:
     apps: [clinic-ios, clinic-android]
     listen: 127.0.0.1:{clinic}
     upstream: http://127.0.0.1:{upstream}
+    rate: {{requests: 300, per: 1m}}
     routes:
       - {{path: /health, mode: off}}
       - {{path: /v1/records/**, level: hardware, proof: session, mode: {mode}}}
       - {{path: /v1/payments/**, level: hardware, proof: device, mode: {mode}}}
-      - {{path: /**, level: hardware, mode: {mode}}}
+      - {{path: /**, level: hardware, mode: {mode}, minimum_versions: {{clinic-android: '100'}}}}
   billing:
     audience: https://billing.clinic.example
     apps: [clinic-ios, clinic-android]
@@ -53,7 +63,21 @@ apis:
     upstream: http://127.0.0.1:{upstream}
     routes:
       - {{path: /**, mode: {mode}}}
+drill:
+  clinic:
+    headers: {{x-api-key: {key}}}
+    requests:
+      - {{path: /v1/patients/7}}
+      - {{method: POST, path: /v1/records/7, body: '{{"sum": 40, "to": "DE89"}}'}}
+      - {{method: POST, path: /v1/payments/7, body: '{{"sum": 40, "to": "DE89"}}'}}
+      - {{path: /v1/headers, echo: true}}
+      - method: POST
+        path: /v1/login
+        body: '{{"name": "{{name}}", "password": "{{password}}"}}'
+        login: true
 plan:
+  observers:
+    drill: {{key: observer.jwk}}
   assets:
     patient-records:
       kind: data
@@ -119,6 +143,7 @@ class Stage:
         self._stack.push_async_callback(server.stop)
         self._ports = _free_ports(["service", "clinic", "billing"])
         self._ports["upstream"] = server.port
+        await asyncio.to_thread(self._make_observer)
 
     async def deploy(self, mode: Mode) -> None:
         """Write ``watchword.yaml`` with this mode and run it; stops the deployment before."""
@@ -138,10 +163,17 @@ class Stage:
             bundle=BUNDLE_ID,
             package=PACKAGE,
             digest=SIGNING_DIGEST.hex(),
+            key=API_KEY,
             **self._ports,
         )
         file.write_text(text, encoding="utf-8")
         return file
+
+    def _make_observer(self) -> None:
+        """Make the key of who may prove something."""
+        key = write_observer_key(self.directory / OBSERVER_KEY)
+        public = strict_json.dumps(dict(jwk_from_public_key(key.public)))
+        (self.directory / OBSERVER_KEY).with_suffix(".jwk").write_bytes(public)
 
     async def tear_down(self) -> None:
         """Stop everything; nothing stays running."""

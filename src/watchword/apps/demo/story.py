@@ -12,14 +12,17 @@ from watchword.apps.demo.actors import Handset, PhoneShop, Wire
 from watchword.apps.demo.acts import Act, Outcome
 from watchword.apps.demo.clinic import RECORDS
 from watchword.apps.demo.decisions import Decisions
+from watchword.apps.demo.drills import drilled
 from watchword.apps.demo.stage import Stage
 from watchword.apps.operator_client import OperatorClient
+from watchword.drill.outcome import Report, Verdict
 from watchword.vocabulary import Mode
 
 PLAN: Final = "What to protect first: by impact, never by likelihood"
 OPEN: Final = "The API as it is: its key is in every copy of the app"
 MONITOR: Final = "Watchword in front, mode monitor: no request is refused, all is seen"
 ENFORCE: Final = "Mode enforce: the script gets nothing, genuine phones notice nothing"
+PROVE: Final = "Attack it yourself: only what holds is proven, and counts in the plan"
 PHONES: Final = "Phones that can't be trusted"
 REPLAY: Final = "What was recorded can't be used again"
 THEFT: Final = "A stolen token, on routes that ask for a proof: session or device"
@@ -32,6 +35,7 @@ _BAD_PHONES: Final = (
     ("wrong-app-iphone", "policy.app_id"),
 )
 _SERVED: Final = "served 200"
+_RECORDS: Final = "patient-records"
 _PAY: Final = "/v1/payments/7"
 _PAYMENT: Final = b'{"sum": 40, "to": "DE89"}'
 _BENT_PAYMENT: Final = b'{"sum": 99, "to": "AT61"}'
@@ -54,12 +58,14 @@ class Story:
             self._plan()
             self._open_api()
             self._monitor(self._deploy(Mode.MONITOR))
+            watched = drilled(self.stage)
             shop = self._deploy(Mode.ENFORCE)
             iphone, android = shop.get("genuine-iphone"), shop.get("genuine-android")
             self._enforce(shop.wire, iphone, android)
             self._bad_phones(shop)
             self._replays(shop.wire, iphone)
             self._theft(shop.wire, android)
+            self._prove(watched)
             self._endings(shop.wire, iphone, android)
 
     def _act(self, chapter: str, actor: str, act: str, expected: str, got: Outcome) -> None:
@@ -155,6 +161,7 @@ class Story:
 
     def _theft(self, wire: Wire, phone: Handset) -> None:
         audience, records, pay = self._audience(), self._url("/v1/records/7"), self._url(_PAY)
+        before = len(self.stage.clinic.written)
         thief = thefts.Forger(self.stage.clock, self.stage.entropy)
 
         def act(actor: str, what: str, expected: str, got: Outcome) -> None:
@@ -179,8 +186,34 @@ class Story:
         got = wire.send(thief.by_session_key(pay, stolen, _PAYMENT))
         what = "pays, has stolen its session key"
         act("token thief", what, "refused 401: proof.algorithm", got)
-        got = Outcome(f"served {len(self.stage.clinic.written)} of 8")
+        got = Outcome(f"served {len(self.stage.clinic.written) - before} of 8")
         act("clinic API", "counts what reached it", "served 2 of 8", got)
+
+    def _prove(self, watched: Report) -> None:
+        decisions = Decisions(self.stage.settings.path, self.stage.clock)
+
+        def act(actor: str, what: str, expected: str, got: Outcome) -> None:
+            self._act(PROVE, actor, what, expected, got)
+
+        ran = len(watched.results) - watched.count(Verdict.NOT_RUN)
+        got = Outcome(f"served {watched.count(Verdict.OPEN)} of {ran}")
+        act("drill", "all attacks, in mode monitor", f"served {ran} of {ran}", got)
+        report = drilled(self.stage)
+        got = Outcome(f"served {report.count(Verdict.OPEN)} of {ran}")
+        act("drill", "all attacks, in mode enforce", f"served 0 of {ran}", got)
+        served, sent = report.genuine.served, report.genuine.sent
+        act(
+            "genuine phones",
+            "use the API meanwhile",
+            "served 60 of 60",
+            Outcome(f"served {served} of {sent}"),
+        )
+        decisions.record(report)
+        act("team", "asks for the plan again", "is: closed", decisions.state_of(_RECORDS))
+        self.stage.write(Mode.MONITOR)
+        act("team", "puts the routes back to monitor", "first: PR-B01", decisions.first())
+        act("team", "looks at the patients' records", "is: open", decisions.state_of(_RECORDS))
+        self.stage.write(Mode.ENFORCE)
 
     def _endings(self, wire: Wire, iphone: Handset, android: Handset) -> None:
         service = self.stage.settings.service.issuer

@@ -17,6 +17,12 @@ MAX_SOURCE: Final = 200
 MAX_DETAIL: Final = 1000
 """Most characters of the line for people."""
 
+MAX_MEASURED: Final = 100
+"""Most techniques that one observation measures."""
+
+MAX_TRIED: Final = 10_000
+"""Most ways to carry out a technique that one observation counts."""
+
 TARGET: Final = re.compile(r"(?:api|app):[a-z0-9][a-z0-9-]{0,62}")
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -26,8 +32,10 @@ _TIME: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,6}))?Z"
 )
 
+_PAIR: Final = 2
+
 _NEEDED: Final = {"protection", "key", "state", "at", "target", "source", "environment"}
-_MEMBERS: Final = _NEEDED | {"loopback", "build", "generation", "detail", "review"}
+_MEMBERS: Final = _NEEDED | {"loopback", "build", "generation", "detail", "review", "measured"}
 _OF_A_REVIEW: Final = {"reviewer", "author", "artifact", "expires"}
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -59,6 +67,8 @@ def to_json(observation: Observation) -> dict[str, Any]:
     for name in ("build", "generation", "detail"):
         if value := getattr(observation, name):
             members[name] = value
+    if observation.measured:
+        members["measured"] = {name: list(pair) for name, pair in observation.measured.items()}
     if observation.review is not None:
         members["review"] = {
             "reviewer": observation.review.reviewer,
@@ -99,6 +109,7 @@ def from_json(members: Mapping[str, Any]) -> Observation:
         generation=_digest(members, "generation"),
         detail=line_of_text(members.get("detail", ""), "detail", MAX_DETAIL, least=0),
         review=None if review is None else _review(review),
+        measured=_measured(members.get("measured", {})),
     )
 
 
@@ -118,6 +129,24 @@ def line_of_text(value: Any, where: str, most: int, *, least: int = 1) -> str:
     if not least <= len(value) <= most or not value.isprintable() or len(value.strip()) < least:
         raise ObservationError(where, f"{len(value)} characters: {shown(value)}", expected)
     return value
+
+
+def _measured(value: Any) -> dict[str, tuple[int, int]]:
+    """Return what was measured by technique: at most :data:`MAX_MEASURED`, each stopped of tried."""
+    expected = f"at most {MAX_MEASURED} techniques, each [stopped, tried]"
+    if not isinstance(value, dict) or len(value) > MAX_MEASURED:
+        _refuse("measured", value, expected)
+    found = {}
+    for name, pair in value.items():
+        _matching(_ID, name, "measured", "ids such as MT-B03")
+        numbers = pair if isinstance(pair, list) else []
+        if len(numbers) != _PAIR or any(type(each) is not int for each in numbers):
+            _refuse(f"measured.{name}", pair, expected)
+        stopped, tried = numbers
+        if not 0 <= stopped <= tried <= MAX_TRIED or not tried:
+            _refuse(f"measured.{name}", pair, "at least one tried, and no more stopped than tried")
+        found[name] = (stopped, tried)
+    return found
 
 
 def _review(value: Any) -> Review:

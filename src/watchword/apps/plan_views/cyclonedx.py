@@ -77,6 +77,9 @@ def cyclonedx(plan: Plan, serial: str, timestamp: datetime) -> dict[str, Any]:
             },
             "properties": _properties(
                 {
+                    "environment": plan.environment.value,
+                    "unreadable-observations": plan.unreadable or None,
+                    "catalogue-changed": ", ".join(plan.catalogue.changed),
                     "effort": plan.effort,
                     "budget": plan.budget,
                     "made-at": plan.made_at.isoformat(),

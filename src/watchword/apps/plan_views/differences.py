@@ -3,42 +3,23 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from enum import StrEnum
 from typing import Any, Final
 
 from watchword.apps.plan_views import words
+from watchword.apps.plan_views.causes import (
+    Change,
+    Subject,
+    arrow,
+    cause_in_words,
+    causes_of,
+    concerns,
+    in_words,
+)
 from watchword.apps.plan_views.stored import StoredItem, StoredPlan, StoredStanding, read
 from watchword.plan.outcome import Exposure
 
 MAX_SHOWN: Final = 10
 """How many paths and assets are named for people; the dictionary has them all."""
-
-
-class Subject(StrEnum):
-    """Say what a change is one of."""
-
-    ITEM = "item"
-    ASSET = "asset"
-    PATH = "path"
-    EVIDENCE = "evidence"
-    BUDGET = "budget"
-    WHAT_IF = "what-if"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Hold one field that differs; None stands where it wasn't there.
-
-    :param id: of the item, asset or path; of evidence the protection.
-    :param at: of evidence, the target and the key; else empty.
-    """
-
-    subject: Subject
-    id: str
-    field: str
-    before: str | int | bool | None
-    after: str | int | bool | None
-    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +43,8 @@ class Entry:
 class Differences:
     """Hold how two plans differ.
 
-    :param causes: changes of what a plan is made from: what was asked, evidence, impacts, efforts, the budget.
+    :param causes: changes of what a plan is made from: the environment, what was asked, the user's own catalogue,
+        evidence, impacts, efforts, the budget.
     :param items: changes of an item's phase, level, action, or of what it closes.
     :param exposure: changes of how assets and paths stand.
     """
@@ -95,13 +77,13 @@ class Differences:
         if not self.any:
             yield "The plans are the same."
             return
-        yield from _section("Changed beneath them", [_cause(each) for each in self.causes])
+        yield from _section("Changed beneath them", [cause_in_words(each) for each in self.causes])
         shifted = [each for each in self.moved if not each.overtakes]
         entries = [
             *(_entry("new", each) for each in self.added),
             *(_entry("gone", each) for each in self.gone),
             *(_entry("moved", each) for each in self.moved if each.overtakes),
-            *(f"{each.id}: {each.field} {_arrow(each)}" for each in self.items),
+            *(f"{each.id}: {each.field} {arrow(each)}" for each in self.items),
         ]
         if shifted:
             number = words.counted(len(shifted), "other")
@@ -130,7 +112,7 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differences:
 
 def compare_stored(old: StoredPlan, new: StoredPlan) -> Differences:
     """Return how two plans differ that were read already."""
-    causes = (*_what_if(old, new), *_budget(old, new), *_evidence(old, new), *_inputs(old, new))
+    causes = tuple(causes_of(old, new))
     common = [each for each in _in_order(old) if each in new.items]
     return Differences(
         causes=causes,
@@ -159,46 +141,6 @@ def compare_stored(old: StoredPlan, new: StoredPlan) -> Differences:
 
 def _in_order(plan: StoredPlan) -> list[str]:
     return sorted(plan.items, key=lambda name: (plan.items[name].place, name))
-
-
-def _what_if(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
-    """Yield what only one of both takes for proven, or for out of reach."""
-    for field in ("added", "removed"):
-        before, after = frozenset(getattr(old, field)), frozenset(getattr(new, field))
-        for name in sorted(before ^ after):
-            yield Change(Subject.WHAT_IF, name, field, name in before, name in after)
-
-
-def _budget(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
-    if old.budget != new.budget:
-        yield Change(Subject.BUDGET, "budget", "budget", old.budget, new.budget)
-
-
-def _evidence(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
-    for key in sorted(old.evidence.keys() | new.evidence.keys()):
-        states = old.evidence.get(key), new.evidence.get(key)
-        if states[0] is not states[1]:
-            protection, target, looked_at = key
-            yield Change(
-                Subject.EVIDENCE,
-                protection,
-                "state",
-                None if states[0] is None else states[0].value,
-                None if states[1] is None else states[1].value,
-                f"{target} {looked_at}".strip(),
-            )
-
-
-def _inputs(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
-    """Yield changed impacts and efforts."""
-    for name in sorted(old.assets.keys() & new.assets.keys()):
-        impacts = old.assets[name].impact, new.assets[name].impact
-        if impacts[0] != impacts[1]:
-            yield Change(Subject.ASSET, name, "impact", *impacts)
-    for name in sorted(old.items.keys() & new.items.keys()):
-        efforts = old.items[name].effort, new.items[name].effort
-        if efforts[0] != efforts[1]:
-            yield Change(Subject.ITEM, name, "effort", *efforts)
 
 
 def _items(common: Iterable[str], old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
@@ -267,34 +209,8 @@ def _stands(
     *,
     overtakes: bool = False,
 ) -> Entry:
-    because = tuple(_cause(each) for each in causes if _concerns(each, item))
+    because = tuple(in_words(each) for each in causes if concerns(each, item))
     return Entry(item.protection, item.name, before, after, overtakes, because)
-
-
-def _concerns(change: Change, item: StoredItem) -> bool:
-    """Tell whether a cause is about this item: its evidence, its effort, an asset that it works for."""
-    if change.subject is Subject.ASSET:
-        return change.id in item.assets
-    about = {Subject.EVIDENCE, Subject.ITEM, Subject.WHAT_IF}
-    return change.subject in about and change.id == item.protection
-
-
-def _cause(change: Change) -> str:
-    if change.subject is Subject.BUDGET:
-        return f"budget {_arrow(change)}"
-    if change.subject is Subject.WHAT_IF:
-        taken = "proven" if change.field == "added" else "out of reach"
-        which = "only the second" if change.after else "only the first"
-        return f"what if: {which} takes {change.id} to be {taken}"
-    if change.subject is Subject.EVIDENCE:
-        at = f" at {change.at}" if change.at else ""
-        return f"evidence of {change.id}{at} {_arrow(change)}"
-    return f"{change.field} of {change.id} {_arrow(change)}"
-
-
-def _arrow(change: Change) -> str:
-    before, after = ("none" if each is None else each for each in (change.before, change.after))
-    return f"{before} -> {after}"
 
 
 def _entry(kind: str, entry: Entry) -> str:

@@ -1,6 +1,7 @@
 """Write a plan as a JSON document: everything that it says, in plain types and in a fixed order."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ from watchword.plan.interface import AttackPath, Catalogue
 from watchword.plan.outcome import (
     AssetState,
     Item,
+    Measure,
     PathState,
     Plan,
     Skipped,
@@ -25,10 +27,16 @@ def document(plan: Plan) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "made_at": _time(plan.made_at),
+        "environment": plan.environment.value,
+        "unreadable": plan.unreadable,
+        "changed": [
+            {"id": name, "members": list(members)}
+            for name, members in plan.catalogue.changed.items()
+        ],
         "what_if": {"added": list(plan.added), "removed": list(plan.removed)},
         "budget": plan.budget,
         "effort": plan.effort,
-        "items": [_item(each) for each in plan.items],
+        "items": [_item(each, plan) for each in plan.items],
         "paths": [_path(each, plan.catalogue) for each in plan.paths],
         "exposure": [_asset(each) for each in plan.assets],
         "tallies": {
@@ -45,6 +53,7 @@ def document(plan: Plan) -> dict[str, Any]:
         },
         "claims": [_standing(each) for each in plan.claims],
         "proven": [_standing(each) for each in plan.proven],
+        "measured": [asdict(each) for each in plan.measures],
         "unclosable": list(plan.unclosable),
         "shortfalls": [
             {
@@ -68,7 +77,10 @@ def document(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _item(item: Item) -> dict[str, Any]:
+def _item(item: Item, plan: Plan) -> dict[str, Any]:
+    measures = {
+        each.technique: each for each in plan.measures if each.protection == item.protection.id
+    }
     return {
         "place": item.place,
         "protection": item.protection.id,
@@ -81,12 +93,18 @@ def _item(item: Item) -> dict[str, Any]:
         "spent": item.spent,
         "action": item.action.value,
         "interim": item.interim,
+        "unclosed": list(item.unclosed),
         "why": item.why,
         "closes": list(item.closes),
         "delays": list(item.delays),
         "slows": list(item.slows),
         "cuts": [
-            {"technique": each.technique, "strength": each.strength, "paths": list(each.paths)}
+            {
+                "technique": each.technique,
+                "strength": each.strength,
+                "measured": _share(measures.get(each.technique)),
+                "paths": list(each.paths),
+            }
             for each in item.cuts
         ],
         "assets": list(item.assets),
@@ -100,12 +118,19 @@ def _item(item: Item) -> dict[str, Any]:
     }
 
 
+def _share(found: Measure | None) -> dict[str, int] | None:
+    if found is None:
+        return None
+    return {"stopped": found.stopped, "tried": found.tried, "estimate": found.estimate}
+
+
 def _skipped(found: Skipped) -> dict[str, Any]:
     return {
         "stays_open": list(found.stays_open),
         "instead": list(found.instead),
         "extra_effort": found.extra_effort,
         "solved": found.solved,
+        "uncut": list(found.uncut),
     }
 
 

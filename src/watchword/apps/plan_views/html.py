@@ -19,6 +19,7 @@ from watchword.apps.plan_views.verdict import (
     nothing,
     verdict,
     what_if,
+    world,
 )
 from watchword.plan.interface import Technique
 from watchword.plan.outcome import Exposure, PathState, Phase, Plan
@@ -43,6 +44,10 @@ _CATALOGUES: Final[Mapping[str, str]] = {
 }
 
 
+MARK: Final = '<meta name="generator" content="Watchword">'
+"""Stands in the head of every report, by which an earlier one is known when it is to be written over."""
+
+
 def report(plan: Plan) -> str:
     """Return the report: a manager reads its top, an engineer works from the rest."""
     now, after = lanes(plan, after=False), lanes(plan, after=True)
@@ -56,6 +61,7 @@ def report(plan: Plan) -> str:
             notes=notes,
             today=today,
             what_if=what_if(plan),
+            world=world(plan),
             sentences=verdict(plan),
             left_out=list(left_out(plan)),
             nothing=nothing(plan),
@@ -80,6 +86,7 @@ def report(plan: Plan) -> str:
                 ("narrow", curve(plan, width=350, name="curve-narrow")),
             ],
             unclosable=_unclosable(plan),
+            mark=Markup(MARK),  # noqa: S704 - it is ours, and a constant.
             techniques=_techniques(plan),
             catalogues=_catalogues,
             paths=plan.paths[:MAX_ROWS],

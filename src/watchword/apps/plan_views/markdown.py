@@ -6,7 +6,7 @@ from typing import Final
 
 from watchword.apps.cli.paragraphs import printable
 from watchword.apps.plan_views import notes, words
-from watchword.apps.plan_views.verdict import left_out, verdict, what_if
+from watchword.apps.plan_views.verdict import left_out, verdict, what_if, world
 from watchword.plan.outcome import Item, PathState, Phase, Plan
 
 MAX_PATHS: Final = 200
@@ -41,9 +41,10 @@ def markdown(plan: Plan) -> str:
 
 
 def _lines(plan: Plan) -> Iterator[str]:
-    if what_if(plan):
-        yield f"**{escaped(what_if(plan))}**"
-        yield ""
+    for said in (world(plan), what_if(plan)):
+        if said:
+            yield f"**{escaped(said)}**"
+            yield ""
     yield "# Protection plan"
     yield ""
     yield from _paragraph(" ".join(verdict(plan)))
@@ -95,7 +96,9 @@ def _phase(phase: Phase, items: Sequence[Item], plan: Plan) -> Iterator[str]:
 
 def _notes(plan: Plan) -> Iterator[str]:
     yield from _bullets(notes.PROVEN, _placed(notes.proven(plan)))
+    yield from _bullets(notes.MEASURED, _placed(notes.measured(plan)))
     yield from _bullets(notes.CLAIMS, _placed(notes.claims(plan)))
+    yield from _bullets(notes.CHANGED, _placed(notes.changed(plan)))
     struck = [escaped(notes.struck_line(each, plan)) for each in notes.struck(plan)]
     yield from _bullets(notes.STRUCK, struck)
     states = {each.path.id: each for each in plan.paths}

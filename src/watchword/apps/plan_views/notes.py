@@ -7,11 +7,14 @@ from typing import Final
 from watchword.apps.plan_views.verdict import catalogue
 from watchword.apps.plan_views.words import (
     PHASES,
+    STRENGTHS,
     age,
     flat,
     listed,
     named,
     reached,
+    strength,
+    technique_name,
 )
 from watchword.observations import State
 from watchword.plan.interface import AttackPath
@@ -20,6 +23,9 @@ from watchword.plan.outcome import Cheaper, Plan, Shortfall, Standing
 STRUCK: Final = "Struck, and why"
 PROVEN: Final = "Counts as proven"
 CLAIMS: Final = "To verify: said or seen, but it doesn't count yet"
+CHANGED: Final = "Not as shipped: what a catalogue of your own changes"
+
+MEASURED: Final = "Measured by attacking, in place of the catalogue's estimate"
 
 _MANY: Final = 3
 
@@ -70,6 +76,35 @@ def claims(plan: Plan) -> list[tuple[str, str]]:
     """Return (protection, why it doesn't count) of what was said or seen and counts for nothing."""
     found = [(each.protection, placed(each)) for each in plan.claims]
     return list(dict.fromkeys(found))
+
+
+def changed(plan: Plan) -> list[tuple[str, str]]:
+    """Return (id, name and which members) of each shipped entry that the user's own catalogue changes."""
+    known = plan.catalogue
+    entries = {
+        **{key: each.name for key, each in known.techniques.items()},
+        **{key: each.name for key, each in known.protections.items()},
+    }
+    return [
+        (key, f"{entries.get(key, key)}: {listed(members)}")
+        for key, members in known.changed.items()
+    ]
+
+
+def measured(plan: Plan) -> list[tuple[str, str]]:
+    """Return (protection, what it was seen to do) for each technique of the model; the JSON has the others too."""
+    steps = {step for path in plan.model.paths for step in path.steps}
+    return [
+        (
+            each.protection,
+            (
+                f"on {each.technique} {technique_name(plan, each.technique)}, at {each.target}: "
+                f"{STRENGTHS[each.strength]}, {strength(each)}"
+            ),
+        )
+        for each in plan.measures
+        if each.technique in steps and each.protection not in plan.removed
+    ]
 
 
 def placed(found: Standing) -> str:

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
 
 from watchword.apps.plan_views.document import SCHEMA
 from watchword.encoding import strict_json
 from watchword.observations import State
+from watchword.plan.catalogue.members import MAX_STRENGTH
 from watchword.plan.interface import MAX_EFFORT
 from watchword.plan.outcome import Action, Exposure, Phase
 from watchword.reasons import MalformedError, WatchwordError
+from watchword.vocabulary import Environment
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Most bytes of a plan in a file: one of 5,000 paths has about 8 MiB."""
@@ -50,21 +53,53 @@ class StoredStanding:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredEvidence:
+    """Hold what one standing of a stored plan rests on.
+
+    :param at: when it was seen, None where nobody saw it.
+    """
+
+    state: State
+    at: datetime | None
+    source: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMeasure:
+    """Hold a measured strength of a stored plan."""
+
+    stopped: int
+    tried: int
+    estimate: int
+    strength: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredPlan:
     """Hold what of a stored plan is compared.
 
     :param items: by protection; ``assets`` and ``paths`` by id.
-    :param evidence: state by (protection, target, key).
+    :param evidence: by (protection, target, key).
+    :param made_at: when it was made.
+    :param environment: that it was made for, None where it was stored before plans said so.
+    :param changed: (id, member) of what the user's own catalogue changed, None where it was stored before plans said so.
     :param added: what was taken for proven in a what-if; :param removed: what was taken away.
+    :param measured: by (protection, technique), None where it was stored before plans said so.
     """
 
     items: Mapping[str, StoredItem]
     assets: Mapping[str, StoredStanding]
     paths: Mapping[str, StoredStanding]
-    evidence: Mapping[tuple[str, str, str], State]
+    evidence: Mapping[tuple[str, str, str], StoredEvidence]
     budget: int | None
+    made_at: datetime
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    environment: Environment | None = None
+    changed: frozenset[tuple[str, str]] | None = None
+    measured: Mapping[tuple[str, str], StoredMeasure] | None = None
 
 
 def parse(data: bytes) -> dict[str, Any]:
@@ -99,9 +134,36 @@ def read(document: Mapping[str, Any]) -> StoredPlan:
         paths=_standings(document, "paths", "id"),
         evidence=_evidence(document),
         budget=None if budget is None else _Field("", document).whole("budget", 0, 10**6),
+        made_at=_Field("", document).time("made_at"),
         added=what_if.texts("added"),
         removed=what_if.texts("removed"),
+        environment=_Field("", document).one_of("environment", Environment)
+        if "environment" in document
+        else None,
+        changed=_changed(document) if "changed" in document else None,
+        measured=_measured(document) if "measured" in document else None,
     )
+
+
+def _changed(document: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    return frozenset(
+        (each.text("id"), member)
+        for each in _objects(document, "changed")
+        for member in each.texts("members")
+    )
+
+
+def _measured(document: Mapping[str, Any]) -> dict[tuple[str, str], StoredMeasure]:
+    return {
+        (each.text("protection"), each.text("technique")): StoredMeasure(
+            each.whole("stopped", 0, 10**6),
+            each.whole("tried", 1, 10**6),
+            each.whole("estimate", 0, MAX_STRENGTH),
+            each.whole("strength", 0, MAX_STRENGTH),
+            each.text("target"),
+        )
+        for each in _objects(document, "measured")
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +186,16 @@ class _Field:
         if isinstance(found, int) and not isinstance(found, bool) and least <= found <= most:
             return found
         return self._refuse(name, f"a whole number from {least} to {most}")
+
+    def time(self, name: str) -> datetime:
+        """Return a time in UTC."""
+        try:
+            found = datetime.fromisoformat(self.text(name))
+            if found.tzinfo is not None:
+                return found.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass  # Refused below, as what names no offset is.
+        return self._refuse(name, "a time with its offset")
 
     def texts(self, name: str) -> tuple[str, ...]:
         found = self.members.get(name)
@@ -194,14 +266,17 @@ def _by_name(
     return found
 
 
-def _evidence(document: Mapping[str, Any]) -> dict[tuple[str, str, str], State]:
-    """Return the state of all evidence that the document names anywhere."""
+def _evidence(document: Mapping[str, Any]) -> dict[tuple[str, str, str], StoredEvidence]:
+    """Return all evidence that the document names anywhere."""
     fields = [*_objects(document, "claims"), *_objects(document, "proven")]
     for number, item in enumerate(_objects(document, "items")):
         fields.extend(_objects(item.members, "evidence", f"items[{number}]."))
     return {
-        (each.text("protection"), each.text("target"), each.text("key")): each.one_of(
-            "state", State
+        (each.text("protection"), each.text("target"), each.text("key")): StoredEvidence(
+            each.one_of("state", State),
+            None if each.members.get("at") is None else each.time("at"),
+            each.text("source"),
+            each.text("why"),
         )
         for each in fields
     }

@@ -7,8 +7,8 @@ import click
 
 from watchword.apps.cli.paragraphs import hanging, printable, wrapped
 from watchword.apps.plan_views import notes, words
-from watchword.apps.plan_views.verdict import left_out, nothing, verdict, what_if
-from watchword.plan.outcome import Item, PathState, Phase, Plan
+from watchword.apps.plan_views.verdict import left_out, nothing, verdict, what_if, world
+from watchword.plan.outcome import Cut, Item, PathState, Phase, Plan
 
 SHORT: Final = 5
 """How many measures of the hardening phase, claims and paths are shown unless all are asked for."""
@@ -49,9 +49,10 @@ def item_lines(plan: Plan, protection: str) -> Iterator[str]:
 
 
 def _asked(plan: Plan) -> Iterator[str]:
-    """Yield what was asked, where it isn't simply for a plan."""
-    for line in wrapped(what_if(plan)) if what_if(plan) else ():
-        yield click.style(line, bold=True)
+    """Yield of which world it is and what was asked, where it isn't simply a plan for production."""
+    for said in (world(plan), what_if(plan)):
+        for line in wrapped(said) if said else ():
+            yield click.style(line, bold=True)
 
 
 def _header(plan: Plan) -> Iterator[str]:
@@ -85,7 +86,7 @@ def _details(item: Item, plan: Plan) -> Iterator[str]:
     """Yield what stands behind an item, each under its label."""
     for label, text in (
         ("why", item.why),
-        *(("cuts", _cut(each.technique, each.strength, plan)) for each in item.cuts),
+        *(("cuts", _cut(item, each, plan)) for each in item.cuts),
         ("skipped", words.skipped(item, plan)),
         *(("doesn't", each) for each in item.protection.does_not),
         *(("evidence", words.standing(each)) for each in item.evidence),
@@ -95,15 +96,18 @@ def _details(item: Item, plan: Plan) -> Iterator[str]:
         yield from wrapped(words.flat(text), first=f"{'':<{_DEEPER}}{label:<9}", indent=_DEEPER + 9)
 
 
-def _cut(technique: str, strength: int, plan: Plan) -> str:
-    named = words.technique_name(plan, technique)
-    return f"{technique} {named}: {words.STRENGTHS[max(0, min(strength, 3))]} ({strength} of 3)"
+def _cut(item: Item, cut: Cut, plan: Plan) -> str:
+    named = words.technique_name(plan, cut.technique)
+    return f"{cut.technique} {named}: {words.cut(item, cut, plan)}"
 
 
 def _notes(plan: Plan, most: int) -> Iterator[str]:
     """Yield what stands beside the list: what is proven, what to verify, what stays, what was left out."""
     yield from _block(notes.PROVEN, [f"{name} {at}" for name, at in notes.proven(plan)], most)
+    measured = [f"{name} {what}" for name, what in notes.measured(plan)]
+    yield from _block(notes.MEASURED, measured, most)
     yield from _block(notes.CLAIMS, [f"{name} {at}" for name, at in notes.claims(plan)], most)
+    yield from _block(notes.CHANGED, [f"{name} {what}" for name, what in notes.changed(plan)], most)
     struck = [notes.struck_line(each, plan) for each in notes.struck(plan)]
     yield from _block(notes.STRUCK, struck, most)
     yield from _block(notes.unclosable_heading(plan), _unclosable(plan), most)

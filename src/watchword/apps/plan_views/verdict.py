@@ -15,6 +15,7 @@ from watchword.apps.plan_views.words import (
     technique_name,
 )
 from watchword.plan.outcome import Exposure, Item, Phase, Plan
+from watchword.vocabulary import Environment
 
 EXPOSED: Final = (Exposure.OPEN, Exposure.DELAYED)
 
@@ -42,6 +43,13 @@ def what_if(plan: Plan) -> str:
     if plan.removed:
         parts.append(f"{listed(plan.removed)} couldn't be had")
     return f"What if {listed(parts)}:" if parts else ""
+
+
+def world(plan: Plan) -> str:
+    """Return what stands above every view of a plan that isn't for production; empty where it is."""
+    if plan.environment is Environment.PROD:
+        return ""
+    return f"Environment {plan.environment.value}: this plan says nothing of production."
 
 
 def verdict(plan: Plan) -> list[str]:
@@ -182,7 +190,13 @@ def _work(plan: Plan) -> str:
 
 
 def left_out(plan: Plan) -> Iterator[str]:
-    """Yield what isn't planned for at all, which belongs right under the verdict."""
+    """Yield what isn't in the plan at all, which belongs right under the verdict."""
+    if plan.unreadable:
+        lines = counted(plan.unreadable, "line")
+        can, they, say = (
+            ("can't", "it", "says") if plan.unreadable == 1 else ("can't", "they", "say")
+        )
+        yield f"{lines} of the observations {can} be read: what {they} {say}, good or bad, isn't in this plan."
     notes = plan.model.cut
     for each in notes[:_MOST_NOTES]:
         yield sentence(flat(each).rstrip("."))

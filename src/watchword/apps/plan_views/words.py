@@ -8,8 +8,10 @@ from watchword.plan.interface import CUT_THRESHOLD, Effort
 from watchword.plan.outcome import (
     Action,
     Change,
+    Cut,
     Exposure,
     Item,
+    Measure,
     Phase,
     Plan,
     Skipped,
@@ -111,6 +113,21 @@ def technique_name(plan: Plan, technique: str) -> str:
     return technique if found is None else found.name
 
 
+def cut(item: Item, found: Cut, plan: Plan) -> str:
+    """Return what a cut is worth in words, and what was measured of it in place of the estimate."""
+    what = STRENGTHS[max(0, min(found.strength, 3))]
+    for each in plan.measures:
+        if (each.protection, each.technique) == (item.protection.id, found.technique):
+            return f"{what}, {strength(each)}"
+    return f"{what} ({found.strength} of 3)"
+
+
+def strength(found: Measure) -> str:
+    """Return a measured strength with the estimate beside it."""
+    of = f"{found.stopped:,} of {counted(found.tried, 'variant')}"
+    return f"strength {found.strength} (measured {of}; estimate {found.estimate})"
+
+
 def impacts(plan: Plan) -> dict[str, int]:
     """Return each asset's impact."""
     return {state.asset.id: state.asset.impact for state in plan.assets}
@@ -148,8 +165,12 @@ def does(item: Item, plan: Plan) -> str:
         return f"closes {reached(item.closes, plan)}"
     if item.delays:
         # What is closed already isn't delayed: there it is the gathering alone that gets harder.
-        verb = "delays" if item.interim else "cuts the gathering on"
-        return f"{verb} {reached(item.delays, plan)}"
+        unclosed = set(item.unclosed)
+        closed = [each for each in item.delays if each not in unclosed]
+        said = [f"delays {reached(item.unclosed, plan)}"] if item.unclosed else []
+        if closed:
+            said.append(f"cuts the gathering on {reached(closed, plan)}")
+        return ", and ".join(said)
     if item.slows:
         behind = _behind(item)
         verb = "stands behind what cuts" if behind else "slows"
@@ -210,8 +231,10 @@ def skipped(item: Item, plan: Plan) -> str:
         names = listed([named(plan, each) for each in found.instead], _MANY)
         said.append(f"{names} would do it instead, {more}.")
     if found.stays_open:
-        cuts = "cuts the gathering on" if item.phase is Phase.GATHERING else "closes"
-        said.append(f"Nothing else {cuts} {reached(found.stays_open, plan)}.")
+        does_it = "delays" if item.phase is Phase.GATHERING else "closes"
+        said.append(f"Nothing else {does_it} {reached(found.stays_open, plan)}.")
+    if found.uncut:
+        said.append(f"Nothing else cuts the gathering on {reached(found.uncut, plan)}.")
     if said:
         return " ".join(said)
     if item.phase is Phase.HARDENING:

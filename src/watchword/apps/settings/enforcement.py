@@ -10,9 +10,6 @@ from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route
 from watchword.vocabulary import Level, Mode, Proof
 
 _EVERYTHING: Final = "/**"
-_SERVED: Final = frozenset({"channel", "backend"})
-"""Where an asset lives that an API serves."""
-
 _SOME: Final = frozenset({"SOME"})
 """Stands for methods that are named: such a route leaves some requests to the routes behind it."""
 
@@ -21,8 +18,8 @@ def unenforced(data: Mapping[str, Any], assets: Iterable[WrittenAsset]) -> dict[
     """Return why an API doesn't enforce what the plan counts on, by its name; those that do are left out.
 
     Where assets name routes at an API, every route there counts that can match something of theirs, up to the
-    first that covers it whole: all of these must be in mode ``enforce``.  Where none does, or some asset of the backend
-    names no route at all and may be behind any, no route may be in ``monitor`` or ``canary``, and one must be in ``enforce``.
+    first that covers it whole: all of these must be in mode ``enforce``.  Where none does, or some asset
+    names no route at all and may hang on any, no route may be in ``monitor`` or ``canary``, and one must be in ``enforce``.
 
     What can't be read is taken for unenforced: nobody can say that it refuses anything.
 
@@ -34,7 +31,7 @@ def unenforced(data: Mapping[str, Any], assets: Iterable[WrittenAsset]) -> dict[
     named: dict[str, dict[str, None]] = {}
     anywhere = False
     for asset in assets:
-        anywhere |= not asset.routes and not _SERVED.isdisjoint(asset.lives_in)
+        anywhere |= not asset.routes
         for route in asset.routes:
             named.setdefault(route.api, {})[route.path] = None
     found = {}

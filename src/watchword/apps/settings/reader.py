@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from watchword.apps.settings.consistency import Readable, inconsistencies
 from watchword.apps.settings.document import read_document
+from watchword.apps.settings.drill_forms import drill_settings, unknown_apis
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
 from watchword.apps.settings.likelihood import likelihoods
 from watchword.apps.settings.places import misplaced
@@ -72,6 +73,7 @@ def load_settings(file: Path) -> Settings:
     between = list(found_in_policy)
     if written is not None:
         between += misplaced(file, written)
+        between += unknown_apis(written.drill, written.apis)
         if policy is not None:
             between += unreachable(policy, written.apis)
     faults += [
@@ -151,6 +153,7 @@ def _validated(file: Path, written: WrittenFile, policy: Policy) -> Settings:
         else RecordSettings(seconds(written.records.keep), written.records.max_megabytes * 10**6),
         policy=policy,
         gates=None if written.gates is None else _gates(base, written.gates),
+        drill={name: drill_settings(base, each) for name, each in written.drill.items()},
     )
 
 

@@ -187,6 +187,33 @@ class GatesSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DrillRequest:
+    """Hold a request that the API serves to the genuine app."""
+
+    method: str
+    target: str
+    body: bytes = field(default=b"", repr=False)
+    content_type: str = "application/json"
+    echo: bool = False
+    login: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DrillSettings:
+    """Hold how one API is attacked; origins are None where the file's other sections say them.
+
+    :param headers: by name, what every copy of the app sends.
+    """
+
+    target: str | None = None
+    service: str | None = None
+    upstream: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers_file: Path | None = None
+    requests: tuple[DrillRequest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Hold the whole file.
 
@@ -197,6 +224,7 @@ class Settings:
     :param records: None where nothing is recorded.
     :param policy: what evidence must fulfil for each level.
     :param gates: None where only gates of this machine get bundles.
+    :param drill: by API, how it is attacked where the file says it.
     """
 
     path: Path
@@ -213,3 +241,4 @@ class Settings:
     records: RecordSettings | None = None
     policy: Policy = BALANCED
     gates: GatesSettings | None = None
+    drill: Mapping[str, DrillSettings] = field(default_factory=dict)

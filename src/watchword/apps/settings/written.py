@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from watchword.apps.settings.written_apis import WrittenApi
+from watchword.apps.settings.written_drill import WrittenDrill
 from watchword.apps.settings.written_plan import WrittenPlan
 from watchword.apps.settings.written_types import (
     Digest,
@@ -183,5 +184,8 @@ class WrittenFile(Written):
     plan: Annotated[
         WrittenPlan | None, Field(description="what `watchword plan` ranks protections for")
     ] = None
+    drill: Annotated[
+        dict[Name, WrittenDrill], Field(description="by API: how `watchword drill` attacks it")
+    ] = {}
     apps: Annotated[dict[Name, WrittenApp], Field(min_length=1)]
     apis: Annotated[dict[Name, WrittenApi], Field(min_length=1)]

@@ -6,7 +6,7 @@ Both go one way: the shipped files are read as what a user might have written be
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib import resources
@@ -114,6 +114,7 @@ class _Merger:
 
     def __init__(self, base: Catalogue) -> None:
         """Begin with what there is."""
+        self.base = base
         self.reader = MemberReader()
         self.techniques = dict(base.techniques)
         self.protections = dict(base.protections)
@@ -140,7 +141,24 @@ class _Merger:
         return Catalogue(
             {key: self.techniques[key] for key in sorted(self.techniques)},
             {key: self.protections[key] for key in sorted(self.protections)},
+            self._changed(),
         )
+
+    def _changed(self) -> dict[str, tuple[str, ...]]:
+        """Return by id which members of what was there are others now, by the base's own count and this one's."""
+        pairs: list[tuple[str, Technique | Protection, Technique | Protection]] = [
+            *((key, old, self.techniques[key]) for key, old in self.base.techniques.items()),
+            *((key, old, self.protections[key]) for key, old in self.base.protections.items()),
+        ]
+        found = dict(self.base.changed)
+        for key, old, new in pairs:
+            # What is lowered follows from strengths and from where it is enforced.
+            members = [each.name for each in fields(old) if each.name != "clamped"]
+            differ = {name for name in members if getattr(old, name) != getattr(new, name)}
+            if differ:
+                differ.update(found.get(key, ()))
+                found[key] = tuple(name for name in members if name in differ)
+        return {key: found[key] for key in sorted(found)}
 
     def _entries(
         self, parts: Mapping[str, Any], part: str, prefix: str, known: set[str]

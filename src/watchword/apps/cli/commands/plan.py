@@ -1,6 +1,7 @@
 """Show what to protect first; each subcommand is one file under ``cli/plan`` and a line here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +10,7 @@ import click
 from watchword.apps.cli.console import EXIT_REFUSED, print_json
 from watchword.apps.cli.lazy import LazyGroup
 from watchword.apps.cli.plan import asking
+from watchword.apps.cli.plan.since import Since, since
 
 if TYPE_CHECKING:
     from watchword.apps.settings.plans import PlanSettings
@@ -25,6 +27,9 @@ PATIENCE_SECONDS: Final = 8.0
 """How long the order is shaken at most; the order itself is always whole."""
 
 _MAX_NAMED: Final = 12
+
+_MAX_TROUBLES: Final = 5
+"""Most lines of the observations that are told one by one; a file may hold thousands."""
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -55,8 +60,19 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option(
     "--fail-on",
-    type=click.Choice(["open", "delayed"]),
-    help="Exit with 1 while an asset is open; with delayed, while one isn't closed, be it that all its paths are struck.",
+    multiple=True,
+    type=click.Choice(["open", "delayed", "unreadable", "worse"]),
+    help="Exit with 1 while an asset is open; with delayed, while one isn't closed, be it that all its paths are struck; "
+    "with unreadable, while a line of the observations can't be read; with worse, where an asset stands worse than in "
+    "the plan of --since. May be given several times.",
+)
+@click.option(
+    "--since",
+    "earlier",
+    type=_FILE,
+    callback=since,
+    metavar="FILE",
+    help="Say what changed since an earlier plan, what --json printed then, and why.",
 )
 @click.pass_context
 def command(
@@ -72,7 +88,8 @@ def command(
     everything: bool,
     budget: int | None,
     what_if: tuple[str, ...],
-    fail_on: str | None,
+    fail_on: tuple[str, ...],
+    earlier: Since | None,
 ) -> None:
     """Say what to protect first, from the plan section of the file.
 
@@ -84,10 +101,8 @@ def command(
     """
     if ctx.invoked_subcommand is not None:
         return
-    if as_json + markdown + cyclonedx + (item is not None) > 1:
-        raise click.UsageError(
-            "got several forms, expected one of --json, --markdown, --cyclonedx, --item"
-        )
+    forms = {"--json": as_json, "--markdown": markdown, "--cyclonedx": cyclonedx, "--item": item}
+    _refuse_together(forms, earlier, fail_on, details=details)
     from watchword.apps.settings.plans import load_plan
 
     settings = load_plan(ctx.obj)
@@ -97,7 +112,9 @@ def command(
         item = asking.item_of(item, listed, plan.catalogue)
     if html is not None:
         _write_report(html, plan)
-    if as_json:
+    if earlier is not None:
+        earlier.show(plan, as_json=as_json, everything=everything)
+    elif as_json:
         from watchword.apps.plan_views.document import document
 
         print_json(document(plan))
@@ -111,7 +128,7 @@ def command(
         _show(plan, details=details, everything=everything, item=item)
     # Of an asset that wasn't planned for nobody knows how it stands.
     unplanned = len(settings.assets) > len(plan.assets)
-    if fail_on is not None and (unplanned or _exposed(plan, fail_on)):
+    if any(_holds(plan, each, earlier, unplanned=unplanned) for each in fail_on):
         ctx.exit(EXIT_REFUSED)
 
 
@@ -126,10 +143,21 @@ def _made(settings: "PlanSettings", question: "Question") -> "Plan":
     with Console(stderr=True).status(f"Planning for {len(settings.model.paths)} paths"):
         now = SystemClock().now()
         plan, reading = plan_of(settings, question, now, TimeLimit(PATIENCE_SECONDS))
-    for line in troubles(reading, settings.observations.name):
-        click.echo(f"note: {line}", err=True)
+    _tell_troubles(list(troubles(reading, settings.observations.name)))
     _tell_guesses(settings)
-    return plan
+    # Between reading and planning nobody needs the number; every view has to say it.
+    return replace(plan, unreadable=len(reading.faults))
+
+
+def _tell_troubles(lines: list[str]) -> None:
+    """Say on stderr which lines of the observations can't be read."""
+    from watchword.apps.cli.paragraphs import printable
+
+    for line in lines[:_MAX_TROUBLES]:
+        click.echo(f"note: {printable(line)}", err=True)
+    if len(lines) > _MAX_TROUBLES:
+        more = f"{len(lines) - _MAX_TROUBLES:,} more lines like these"
+        click.echo(f"note: and {more}; `watchword observe list` names each", err=True)
 
 
 def _tell_guesses(settings: "PlanSettings") -> None:
@@ -175,17 +203,47 @@ def _bill(plan: "Plan") -> object:
 
 
 def _write_report(file: Path, plan: "Plan") -> None:
-    from watchword.apps.output_files import replace_file
-    from watchword.apps.plan_views.html import report
+    from watchword.apps.cli.paragraphs import printable
+    from watchword.apps.output_files import OutputFileError, replace_file
+    from watchword.apps.plan_views.html import MARK, report
 
-    replace_file(file, report(plan))
-    click.echo(f"Wrote {file}", err=True)
+    try:
+        replace_file(file, report(plan), MARK)
+    except OutputFileError as error:
+        raise click.BadParameter(printable(str(error)), param_hint="--html") from None
+    click.echo(printable(f"Wrote {file}"), err=True)
 
 
-def _exposed(plan: "Plan", worst: str) -> bool:
+def _refuse_together(
+    forms: Mapping[str, object], earlier: Since | None, fail_on: tuple[str, ...], *, details: bool
+) -> None:
+    """Refuse what doesn't go together; an earlier plan is compared in words or as JSON."""
+    given = [name for name, asked in forms.items() if asked]
+    if len(given) > 1:
+        raise click.UsageError(f"got several forms, expected one of {', '.join(forms)}")
+    if earlier is None:
+        if "worse" in fail_on:
+            raise click.UsageError("got --fail-on worse, expected --since FILE with it")
+        return
+    others = [each for each in given if each != "--json"] + ["--details"] * details
+    if others:
+        raise click.UsageError(f"got --since with {others[0]}, expected it alone or with --json")
+
+
+def _holds(plan: "Plan", condition: str, earlier: Since | None, *, unplanned: bool) -> bool:
+    """Tell whether a condition of ``--fail-on`` holds.
+
+    :param unplanned: some asset of the file isn't in the plan.
+    """
     from watchword.plan.outcome import Exposure
 
-    if worst == "open":
+    if condition == "unreadable":
+        return plan.unreadable > 0
+    if unplanned:
+        return True
+    if condition == "worse":
+        return earlier is not None and earlier.is_worse(plan)
+    if condition == "open":
         return any(asset.now is Exposure.OPEN for asset in plan.assets)
     # An asset that nobody reaches counts too: nothing protects it, somebody only struck its paths.
     return any(asset.now is not Exposure.CLOSED for asset in plan.assets)

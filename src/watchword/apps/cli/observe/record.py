@@ -116,7 +116,7 @@ def _stated(settings: "PlanSettings", options: dict[str, Any]) -> "Statement":
         "environment": Environment(options["environment"] or settings.environment),
         "expires": lasts,
         "artifact": None if artifact is None else _digest_of(artifact, "--artifact"),
-        "build": None if build is None else _digest(build),
+        "build": None if build is None else digest_of_build(build),
     }
     return Statement(**{**options, **read})
 
@@ -128,8 +128,11 @@ def _composed(settings: "PlanSettings", statement: "Statement", now: datetime) -
     return compose(statement, settings.catalogue, circumstances_of(settings, now))
 
 
-def _digest(text: str) -> str:
-    """Return a digest that was written in hex, or that of the file named."""
+def digest_of_build(text: str) -> str:
+    """Return a digest that was written in hex, or that of the file named.
+
+    :raises ObservationError: when there is no such file, or it can't be read.
+    """
     from watchword.apps.observations.document import DIGEST
 
     written = text.replace(":", "").lower()

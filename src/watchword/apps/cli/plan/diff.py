@@ -34,7 +34,7 @@ def command(ctx: click.Context, *, old: Path, new: Path, as_json: bool) -> None:
     from watchword.apps.plan_views.stored import PlanDocumentError
 
     try:
-        plans = _read(old), _read(new)
+        plans = read_file(old), read_file(new)
     except PlanDocumentError as error:
         click.echo(printable(f"error: {error}"), err=True)
         ctx.exit(EXIT_USAGE)
@@ -47,7 +47,7 @@ def command(ctx: click.Context, *, old: Path, new: Path, as_json: bool) -> None:
     ctx.exit(EXIT_REFUSED if found.any else 0)
 
 
-def _read(path: Path) -> "StoredPlan":
+def read_file(path: Path) -> "StoredPlan":
     """Return the plan in a file.
 
     :raises PlanDocumentError: naming the file.

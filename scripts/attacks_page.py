@@ -1,0 +1,84 @@
+"""Write docs/attacks.md from the attacks and the catalogue: what each sends, and which technique has one.
+
+An attack is changed in its file under src/watchword/drill/attacks/, where ``watchword drill attacks`` finds it too.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from watchword.drill.coverage import NEEDS
+from watchword.drill.interface import Attack
+from watchword.drill.needs import NEEDED
+from watchword.drill.registry import ATTACKS
+from watchword.plan.catalogue.reading import load_catalogue
+
+TARGET = Path(__file__).parents[1] / "docs" / "attacks.md"
+INTRODUCTION = """\
+# Attacks of the drill
+
+What `watchword drill` sends: {attacks} attacks in {variants} variants. `watchword drill attacks ID` prints one. This page is made by
+`scripts/attacks_page.py` from the files under `src/watchword/drill/attacks/`.
+
+Every variant ends in a request to the API that the genuine app could make and the attacker must not. It is **stopped** when that request was
+refused for the reason that it was made for, while the genuine app is served the same one; **open** when it was served; **unsure** when it was
+refused for another reason, which proves nothing of this check.
+"""
+COVERAGE = """\
+## Which technique has an attack
+
+All {techniques} techniques of the [catalogue](catalogue.md). {executed} of them are executed from here, in whole or by what they send to the API; the others
+say what they would need.
+
+| technique | | attacks, or what it needs |
+| --- | --- | --- |
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    variants = sum(len(each.variants) for each in ATTACKS.values())
+    parts = [INTRODUCTION.format(attacks=len(ATTACKS), variants=variants)]
+    parts += ["\n".join(_coverage())]
+    parts += ["\n".join(_attack(each)) for each in ATTACKS.values()]
+    return "\n".join(parts) + "\n"
+
+
+def _coverage() -> Iterator[str]:
+    techniques = load_catalogue().techniques
+    executed = {name for attack in ATTACKS.values() for name in attack.techniques}
+    yield COVERAGE.format(techniques=len(techniques), executed=len(executed)).rstrip()
+    for name, technique in techniques.items():
+        attacks = [each.id for each in ATTACKS.values() if name in each.techniques]
+        told = ", ".join(f"[{each}](#{each})" for each in attacks)
+        yield f"| {name} | {technique.name} | {told or _lacking(name)} |"
+    yield ""
+
+
+def _lacking(technique: str) -> str:
+    return f"Can't be run from here, needs {NEEDS[technique]}."
+
+
+def _attack(attack: Attack) -> Iterator[str]:
+    yield f"## {attack.id}"
+    yield ""
+    yield f"{attack.title}."
+    yield ""
+    yield f"- Technique: {', '.join(attack.techniques)}"
+    tested = ", ".join(f"{name} (`{key}`)" for name, key in attack.protections.items())
+    yield f"- Tests: {tested or 'none by itself'}"
+    needs = "; ".join(NEEDED[need] for need in attack.needs)
+    yield f"- Needs: {needs or 'nothing but the API'}"
+    yield f"- Sent: {attack.sends}"
+    yield f"- Must happen: {attack.must}"
+    yield f"- Can't tell: {attack.blind}"
+    yield ""
+    yield "| variant | must be refused for |"
+    yield "| --- | --- |"
+    for variant in attack.variants:
+        reasons = ", ".join(f"`{code}`" for code in sorted(each.code for each in variant.expected))
+        yield f"| {variant.name} | {reasons or 'any reason'} |"
+    yield ""
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page(), encoding="utf-8")

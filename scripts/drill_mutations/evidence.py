@@ -1,0 +1,305 @@
+"""Take out checks of the service: challenge, statement, evidence, policy and renewal."""
+
+from scripts.drill_mutations.mutation import Mutation
+
+_NEVER = "if False:"
+_ALWAYS = "if True:"
+
+_CHALLENGE = (
+    Mutation(
+        check="challenge use",
+        file="adapters/store/sqlite.py",
+        before="if used.rowcount != 1:",
+        after=_NEVER,
+        red=("renewal-replayed", "enrolment-race"),
+    ),
+    Mutation(
+        check="challenge code",
+        file="enrolment/challenge.py",
+        before="if not hmac.compare_digest(code, _mac(body, app, purpose, issuer, key)):",
+        after=_NEVER,
+        red=("challenge-forged",),
+    ),
+    Mutation(
+        check="challenge purpose",
+        file="enrolment/challenge.py",
+        before="app.encode(), purpose.value.encode())",
+        after="app.encode())",
+        red=("challenge-forged",),
+    ),
+    Mutation(
+        check="challenge app",
+        file="enrolment/challenge.py",
+        before="app.encode(), purpose.value.encode())",
+        after="purpose.value.encode())",
+        red=("challenge-forged",),
+    ),
+    Mutation(
+        check="challenge expiry",
+        file="enrolment/challenge.py",
+        before="if age >= 0:",
+        after=_NEVER,
+        red=("challenge-forged",),
+    ),
+)
+
+_STATEMENT = (
+    Mutation(
+        check="statement issuer",
+        file="enrolment/service.py",
+        before="if statement.issuer != self._policy.issuer:",
+        after=_NEVER,
+        red=("statement-bent",),
+    ),
+    Mutation(
+        check="statement purpose",
+        file="enrolment/service.py",
+        before="if statement.purpose is not purpose:",
+        after=_NEVER,
+        red=("statement-bent",),
+    ),
+    Mutation(
+        check="audiences open to the app",
+        file="enrolment/service.py",
+        before="if not open_to_it.issuperset(statement.audiences):",
+        after=_NEVER,
+        red=("statement-bent",),
+    ),
+)
+
+_ANDROID = (
+    Mutation(
+        check="binding of Android evidence",
+        file="attestation/formats/android_key.py",
+        before="if hmac.compare_digest(challenge, binding):",
+        after=_ALWAYS,
+        red=("evidence-replayed", "key-swapped"),
+    ),
+    Mutation(
+        check="chain signatures",
+        file="attestation/chains.py",
+        before="if signatures and not child.is_signed_by(issuer.spki):",
+        after=_NEVER,
+        red=("chain-forged", "app-attest-forged"),
+    ),
+    Mutation(
+        check="chain anchor",
+        file="attestation/chains.py",
+        before="included=False)\n    return None",
+        after="included=False)\n    return Anchored(anchors[0], included=True)",
+        red=("chain-forged", "app-attest-forged"),
+    ),
+    # Each backs the other up: whoever signs with an attested key breaks both rules.
+    Mutation(
+        check="who may issue: CA marks and place of the KeyDescription",
+        file="attestation/formats/android_key.py",
+        before="""\
+        attest_key, misplaced = android_chain.judge_placement(chain, description)
+        factory = android_chain.is_factory_provisioned(chain, anchored)
+        shape = Shape(chain, anchored, factory, attest_key)
+        authorities = android_chain.judge_authorities(shape)
+""",
+        after="""\
+        attest_key, misplaced = False, ()
+        factory = android_chain.is_factory_provisioned(chain, anchored)
+        shape = Shape(chain, anchored, factory, attest_key)
+        authorities = Judgement()
+""",
+        red=("chain-forged",),
+    ),
+    Mutation(
+        check="dates of remotely provisioned keys",
+        file="attestation/android_chain.py",
+        before="return Judgement(leniencies=(LENIENT_EXPIRED,))\n    return Judgement(refusals)",
+        after="return Judgement(leniencies=(LENIENT_EXPIRED,))\n    return Judgement()",
+        red=("chain-forged",),
+    ),
+    Mutation(
+        check="revocation list",
+        file="attestation/chains.py",
+        before="if entry is not None:",
+        after=_NEVER,
+        red=("phone-revoked-key",),
+    ),
+)
+
+_APPLE = (
+    Mutation(
+        check="App Attest nonce",
+        file="attestation/formats/app_attest.py",
+        before="if hmac.compare_digest(nonce, hashlib.sha256(read.raw + binding).digest()):",
+        after=_ALWAYS,
+        red=("evidence-replayed", "key-swapped", "app-attest-forged"),
+    ),
+    Mutation(
+        check="App Attest rpId",
+        file="attestation/formats/app_attest.py",
+        before="""\
+        and hmac.compare_digest(
+            data.rp_id_hash, hashlib.sha256(app.identity.app_id.encode()).digest()
+        )
+""",
+        after="",
+        red=("phone-other-app",),
+    ),
+    Mutation(
+        check="App Attest key id",
+        file="attestation/formats/app_attest.py",
+        before="""\
+        if not hmac.compare_digest(hashlib.sha256(point).digest(), key_id):
+            own.append(
+                Refusal(Reason.APP_ATTEST_KEY_ID, "the key id isn't the hash of the leaf's key")
+            )
+        if not hmac.compare_digest(credential.credential_id, key_id):
+            named.append(Refusal(Reason.APP_ATTEST_KEY_ID, "the credential id isn't the key id"))
+""",
+        after="",
+        red=("app-attest-forged",),
+    ),
+    Mutation(
+        check="App Attest environment",
+        file="attestation/formats/app_attest.py",
+        before="if aaguid in [environment.value for environment in environments]",
+        after="if True",
+        red=("phone-other-app",),
+    ),
+    Mutation(
+        check="App Attest counter at renewal",
+        file="adapters/store/sqlite.py",
+        before="if counter is not None and counter <= instance.counter:",
+        after=_NEVER,
+        red=("phone-cloned",),
+    ),
+    Mutation(
+        check="receipt of this key",
+        file="attestation/attested_receipt.py",
+        before="if not receipt.is_for_key(leaf.der, leaf.spki):",
+        after=_NEVER,
+        red=("phone-receipt",),
+    ),
+    Mutation(
+        check="receipt signature",
+        file="attestation/receipts.py",
+        before="if over is None:",
+        after=_NEVER,
+        red=("phone-receipt",),
+    ),
+)
+
+_POLICY = (
+    Mutation(
+        check="boot state",
+        file="policy/rules/verified_boot.py",
+        before="elif boot.state is not BootState.VERIFIED:",
+        after="elif False:",
+        red=("phone-rooted",),
+    ),
+    Mutation(
+        check="self-signed boot",
+        file="policy/rules/verified_boot.py",
+        before="refusals += self._self_signed(boot)",
+        after="pass",
+        red=("phone-rooted",),
+    ),
+    Mutation(
+        check="key origin",
+        file="policy/rules/key_origin.py",
+        before="if claims.key_generated:",
+        after=_ALWAYS,
+        red=("phone-rooted",),
+    ),
+    Mutation(
+        check="key purpose",
+        file="policy/rules/key_purpose.py",
+        before="if claims.key_signs:",
+        after=_ALWAYS,
+        red=("phone-rooted",),
+    ),
+    Mutation(
+        check="attest key of the app",
+        file="policy/rules/attest_key.py",
+        before="if self.allowed or not claims.attest_key:",
+        after=_ALWAYS,
+        red=("chain-forged",),
+    ),
+    Mutation(
+        check="signing digest",
+        file="policy/rules/app_identity.py",
+        before="if not digests or not digests <= identity.signing_digests:",
+        after=_NEVER,
+        red=("phone-repackaged",),
+    ),
+    Mutation(
+        check="suspended keys",
+        file="policy/rules/suspension.py",
+        before="if self.allowed or claims.revocation is None or not claims.revocation.suspended:",
+        after=_ALWAYS,
+        red=("phone-revoked-key",),
+    ),
+    Mutation(
+        check="patch level from the future",
+        file="policy/rules/patch_level.py",
+        before='elif age < -_MONTHS_AHEAD and (most is not None or part == "system"):',
+        after="elif False:",
+        red=("phone-false-patch",),
+    ),
+    Mutation(
+        check="lowest app version at enrolment",
+        file="policy/rules/minimum_app_version.py",
+        before="if stated is not None and is_at_least(stated, minimum):",
+        after=_ALWAYS,
+        red=("phone-old-app",),
+    ),
+)
+
+_RENEWAL = (
+    Mutation(
+        check="renewal signature on Android",
+        file="attestation/formats/android_key.py",
+        before="elif not is_p256_signature(public_key, evidence.signature, RENEWAL_PREFIX + statement):",
+        after="elif False:",
+        red=("renewal-stolen",),
+    ),
+    Mutation(
+        check="renewal signature on iOS",
+        file="attestation/formats/app_attest.py",
+        before="""\
+    elif not is_p256_signature(
+        public_key, signature, hashlib.sha256(raw + client_data_hash).digest()
+    ):
+""",
+        after="    elif False:\n",
+        red=("renewal-stolen",),
+    ),
+    Mutation(
+        check="proof key of a renewal",
+        file="enrolment/requirements.py",
+        before="if statement.proof_jwk is not None and dict(statement.proof_jwk) != dict(instance.proof_jwk):",
+        after=_NEVER,
+        red=("renewal-stolen",),
+    ),
+    Mutation(
+        check="seal key of a renewal",
+        file="enrolment/requirements.py",
+        before="if dict(statement.seal_jwk) != dict(instance.seal_jwk):",
+        after=_NEVER,
+        red=("renewal-stolen",),
+    ),
+    Mutation(
+        check="audiences of a renewal",
+        file="enrolment/requirements.py",
+        before="if not set(instance.audiences).issuperset(statement.audiences):",
+        after=_NEVER,
+        red=("renewal-stolen",),
+    ),
+    Mutation(
+        check="key enrolled once",
+        file="adapters/store/sqlite.py",
+        before="if added.rowcount != 1:",
+        after=_NEVER,
+        red=("revoked-instance-renews",),
+    ),
+)
+
+MUTATIONS = (*_CHALLENGE, *_STATEMENT, *_ANDROID, *_APPLE, *_POLICY, *_RENEWAL)
+"""One row for each check; what no attack can show by itself, since another check stands behind it, isn't here."""

@@ -1,0 +1,21 @@
+"""Define a mutation: one check that is taken out of a copy of the source."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """Hold one check, and the edit that removes it.
+
+    :param check: what is removed, in a few words.
+    :param file: path below ``src/watchword``.
+    :param before: text that stands there exactly once.
+    :param after: what takes its place.
+    :param red: ids of attacks that must then be served, at least one of them.
+    """
+
+    check: str
+    file: str
+    before: str
+    after: str
+    red: tuple[str, ...]

@@ -1,0 +1,37 @@
+"""Drill the demo's deployment by whatever source is on the path, and print each attack's verdict as JSON."""
+
+import asyncio
+import json
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from watchword.apps.demo.drills import drilled
+from watchword.apps.demo.stage import Stage
+from watchword.drill.outcome import Report
+from watchword.vocabulary import Mode
+
+
+async def main() -> None:
+    """Run the drill once, in mode ``enforce``."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    with tempfile.TemporaryDirectory(prefix="watchword-drill-") as directory:
+        stage = Stage.in_directory(Path(directory))
+        try:
+            await stage.set_up()
+            await stage.deploy(Mode.ENFORCE)
+            report: Report = await asyncio.to_thread(drilled, stage)
+        finally:
+            await stage.tear_down()
+    verdicts = {each.attack.id: each.verdict.value for each in report.results}
+    json.dump(
+        {"verdicts": verdicts, "genuine": [report.genuine.served, report.genuine.sent]}, sys.stdout
+    )
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

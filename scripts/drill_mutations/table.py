@@ -1,0 +1,5 @@
+"""List all mutations, in the order of the page."""
+
+from scripts.drill_mutations import around, evidence, proofs, tokens
+
+MUTATIONS = (*tokens.MUTATIONS, *proofs.MUTATIONS, *around.MUTATIONS, *evidence.MUTATIONS)

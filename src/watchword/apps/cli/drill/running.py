@@ -1,0 +1,193 @@
+"""Carry out ``watchword drill``: say what will be done, do it, show and record what came of it."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from watchword.apps.cli.console import EXIT_REFUSED, print_json
+from watchword.apps.cli.paragraphs import printable
+
+if TYPE_CHECKING:
+    from watchword.apps.drill.conducting import Prepared
+    from watchword.apps.settings import ApiSettings, Settings
+    from watchword.drill.outcome import Report
+
+INTERRUPTED: Final = 130
+
+
+def run(config: Path, options: dict[str, Any]) -> int:
+    """Run the drill that the options describe; return the exit code."""
+    from watchword.adapters.clock import SystemClock
+    from watchword.adapters.entropy import SystemEntropy
+    from watchword.apps.drill.conducting import Orders, prepared
+    from watchword.apps.drill.course import api_of
+    from watchword.apps.logs import silence_logs
+    from watchword.apps.settings import load_settings
+
+    silence_logs()
+    settings = load_settings(config)
+    api = api_of(settings, options["api"])
+    signer = _observer(options["sign"])
+    build = _build(options["build"])
+    orders = Orders(
+        target=options["target"],
+        only=options["only"],
+        without=options["without"],
+        key=options["key"],
+        named=options["address"],
+        ca=options["ca"],
+        rate=options["rate"],
+        instance=options["instance"],
+    )
+    run_by = prepared(settings, api, orders, SystemClock(), SystemEntropy())
+    report = _run(settings, api, run_by, options)
+    _write(report, options, config)
+    recorded = _record(config, report, signer, build)
+    if options["as_json"]:
+        from watchword.apps.drill_views.document import document
+
+        print_json({**document(report), "recorded": recorded})
+    return _code(report, options["fail_on"])
+
+
+def _run(
+    settings: "Settings", api: "ApiSettings", run_by: "Prepared", options: dict[str, Any]
+) -> "Report":
+    from rich.console import Console
+
+    from watchword.adapters.clock import SystemClock
+    from watchword.adapters.entropy import SystemEntropy
+    from watchword.apps.drill.arena import open_stage
+    from watchword.apps.drill.running import Course, run_drill
+    from watchword.apps.drill_views.announcement import Announcement
+    from watchword.apps.drill_views.live import LiveView
+
+    # What is read by machines goes to stdout alone; people see the run either way.
+    console = Console(highlight=False, stderr=options["as_json"])
+    view = LiveView(console, len(run_by.attacks))
+    clock = SystemClock()
+    course = Course(run_by.attacks, options["genuine"])
+    with open_stage(settings, api, run_by.reach, clock, SystemEntropy()) as stage:
+        view.open(
+            Announcement(
+                target=run_by.url,
+                loopback=run_by.reach.loopback,
+                facts=stage.arena.facts,
+                attacks=run_by.attacks,
+                samples=stage.arena.samples,
+                genuine=options["genuine"],
+                rate=run_by.reach.rate,
+                left_out=run_by.left_out,
+            )
+        )
+        if not run_by.reach.loopback:
+            _ask(run_by.url, yes=options["yes"])
+        with view.running():
+            report = run_drill(
+                stage,
+                course,
+                run_by.url,
+                loopback=run_by.reach.loopback,
+                now=clock.now,
+                told=view.show,
+            )
+    view.close(report)
+    return report
+
+
+def _ask(url: str, *, yes: bool) -> None:
+    """Ask before anything is sent to another machine.
+
+    :raises click.UsageError: where nobody can answer.
+    :raises click.Abort: where somebody says no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody is there to be asked; say --yes to attack another machine")
+    click.confirm(printable(f"Attack {url}?"), abort=True, err=True)
+
+
+def _observer(key: Path | None) -> Any:
+    """Read the observer's key before anything is sent: a run whose results are lost is a run too many."""
+    if key is None:
+        return None
+    from watchword.adapters.observations import read_observer_key
+
+    return read_observer_key(key)
+
+
+def _build(text: str | None) -> str | None:
+    """Return the digest of the app's build, before anything is sent.
+
+    :raises click.UsageError: when it is neither a digest nor a file that can be read.
+    """
+    if text is None:
+        return None
+    from watchword.apps.cli.observe.record import digest_of_build
+    from watchword.apps.observations import ObservationError
+
+    try:
+        return digest_of_build(text)
+    except ObservationError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _write(report: "Report", options: dict[str, Any], config: Path) -> None:
+    from watchword.apps.drill_views import html, junit, sarif
+    from watchword.apps.drill_views.words import json_text
+    from watchword.apps.output_files import replace_file
+
+    if options["junit"] is not None:
+        replace_file(options["junit"], junit.junit(report), junit.MARK)
+    if options["sarif"] is not None:
+        document = sarif.sarif(report, file=None if config.is_absolute() else config)
+        replace_file(options["sarif"], json_text(document), sarif.MARK)
+    if options["html"] is not None:
+        replace_file(options["html"], html.page(report), html.MARK)
+
+
+def _record(config: Path, report: "Report", signer: Any, build: str | None) -> int:
+    """Append what was found to the plan's observations, signed; return how many there are."""
+    from watchword.adapters.clock import SystemClock
+    from watchword.adapters.observations import ObservationsFile
+    from watchword.apps.drill.recording import observations_of
+    from watchword.apps.observations import Observers, sign, verify
+    from watchword.apps.settings.plans import load_plan
+    from watchword.observations import Vouched
+
+    if signer is None:
+        click.echo("Nothing is recorded: --sign KEY records it for the plan.", err=True)
+        return 0
+    plan = load_plan(config)
+    found = observations_of(
+        report,
+        SystemClock().now(),
+        build=build,
+        generation=plan.generations.get(report.facts.api or ""),
+    )
+    lines = [sign(each, signer) for each in found]
+    file = ObservationsFile(plan.observations)
+    for line in lines:
+        file.append(line)
+    observers = Observers.of(plan.observers)
+    if lines and not isinstance(verify(lines[0], observers), Vouched):
+        click.echo(
+            "warning: no observer under plan.observers has this key; what is good counts as a claim",
+            err=True,
+        )
+    click.echo(printable(f"Recorded {len(lines)} observations in {plan.observations}."), err=True)
+    return len(lines)
+
+
+def _code(report: "Report", conditions: tuple[str, ...]) -> int:
+    from watchword.apps.drill_views.failing import failed
+
+    reasons = failed(report, conditions)
+    for reason in reasons:
+        click.echo(printable(f"failed: {reason}"), err=True)
+    if report.interrupted:
+        return INTERRUPTED
+    return EXIT_REFUSED if reasons else 0

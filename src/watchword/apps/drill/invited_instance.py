@@ -1,0 +1,128 @@
+"""Keep the test instance of a deployment in a file, and bring it to a drill as its genuine side."""
+
+import secrets  # noqa: TID251 - jitter of a client that enrols once.
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from watchword.adapters.keyring.private_file import read_private, write_private
+from watchword.apps.settings import ApiSettings, Settings
+from watchword.client import TestInstanceDevice, WatchwordClient
+from watchword.drill.interface import Held, Phone
+from watchword.drill.needs import MissingError, Need
+from watchword.encoding import strict_json
+from watchword.ports import Clock
+from watchword.reasons import MalformedError, WatchwordError
+from watchword.vocabulary import Platform
+
+KIND: Final = "test-instance"
+
+_VERSION: Final = 1
+_MAX_BYTES: Final = 16 * 1024
+_MEMBERS: Final = {"v", "app", "platform", "instance", "device"}
+
+
+class InstanceFileError(WatchwordError):
+    """Report a file that holds no test instance, and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvitedInstance:
+    """Hold an enrolled test instance.
+
+    :param app: its app's name under ``apps``.
+    :param device: as :meth:`watchword.client.TestInstanceDevice.export` gives it.
+    """
+
+    app: str
+    platform: Platform
+    instance: str = field(repr=False)
+    device: Mapping[str, Any] = field(repr=False)
+
+    def held(self) -> Held:
+        """Return it as attacks hold instances, without tokens: it has to be renewed first."""
+        device = TestInstanceDevice.from_export(self.device)
+        phone = Phone(KIND, self.app, self.platform, device)
+        return Held(phone, self.instance, tokens={}, statement=b"", body={})
+
+
+def enrolled(
+    settings: Settings, api: ApiSettings, app: str, code: str, service: str, clock: Clock
+) -> InvitedInstance:
+    """Enrol a test instance by an operator's code.
+
+    :param service: where the service is.
+    :raises ServiceRefusedError: when the code isn't good, or not for this app.
+    :raises ServiceUnavailableError: when the service doesn't answer.
+    """
+    device = TestInstanceDevice(code)
+    client = WatchwordClient(
+        service,
+        app,
+        device,
+        [api.audience],
+        clock=clock.timestamp,
+        jitter=lambda: secrets.randbelow(1000) / 1000,
+        issuer=settings.service.issuer,
+    )
+    with client:
+        client.enrol()
+        assert client.instance is not None
+        return InvitedInstance(app, settings.apps[app].platform, client.instance, device.export())
+
+
+def write_instance(path: Path, instance: InvitedInstance) -> None:
+    """Write it into a file of mode 0600: who has the file is this instance until that ends."""
+    members = {
+        "v": _VERSION,
+        "app": instance.app,
+        "platform": instance.platform.value,
+        "instance": instance.instance,
+        "device": dict(instance.device),
+    }
+    write_private(path, strict_json.dumps(members))
+
+
+def read_instance(path: Path) -> InvitedInstance:
+    """Read it back.
+
+    :raises InstanceFileError: when it isn't one, or can be read by others.
+    """
+    data = read_private(path, _MAX_BYTES)
+    if data is None:
+        _refuse(path, "there is no such file")
+    try:
+        members = strict_json.loads(data, _MAX_BYTES)
+        if set(members) != _MEMBERS or members["v"] != _VERSION:
+            _refuse(path, "it isn't one of this version")
+        found = InvitedInstance(
+            str(members["app"]),
+            Platform(members["platform"]),
+            str(members["instance"]),
+            members["device"],
+        )
+        TestInstanceDevice.from_export(found.device)
+    except (MalformedError, ValueError):
+        # Its text isn't quoted: it holds keys.
+        _refuse(path, "it doesn't hold a test instance")
+    return found
+
+
+class NoPhones:
+    """Implement :class:`watchword.drill.interface.Phones` where there is one test instance and nothing else."""
+
+    def genuine(self, platform: Platform | None = None) -> Phone:
+        """Refuse: its code is spent, so that attacks share the one that is enrolled."""
+        del platform
+        raise MissingError(Need.GENUINE, "this attack needs one of its own")
+
+    def of_kind(self, kind: str) -> Phone:
+        """Refuse: a service outside of the lab believes no simulated phone."""
+        raise MissingError(Need.PHONES, kind)
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    raise InstanceFileError(
+        f"{path}: {why}, expected a test instance; make one: watchword drill enrol -o {path}"
+    )

@@ -1,0 +1,128 @@
+"""Bring to a drill what only a lab on this machine has: simulated phones, and the deployment's own keys."""
+
+import itertools
+from collections.abc import Mapping
+
+from watchword.adapters.keyring.file import FileKeyRing
+from watchword.apps.operator_client import OperatorClient
+from watchword.apps.settings import ApiSettings, Settings
+from watchword.attestation.interface import AppleApp, AppRegistration
+from watchword.drill.interface import Phone
+from watchword.drill.needs import MissingError, Need
+from watchword.lab import (
+    PHONES,
+    InstalledAndroidApp,
+    InstalledApp,
+    InstalledIosApp,
+    LabAuthorities,
+    PhoneSetup,
+)
+from watchword.ports import Clock, Entropy, Signer
+from watchword.tokens.proofs.interface import GateSecret
+from watchword.vocabulary import Platform
+
+_GENUINE = {Platform.ANDROID: "genuine-android", Platform.IOS: "genuine-iphone"}
+
+
+class LabPhones:
+    """Implement :class:`watchword.drill.interface.Phones` by the lab's."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        api: ApiSettings,
+        authorities: LabAuthorities,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        """Prepare; a phone is made when it's asked for."""
+        self._apps = {name: settings.apps[name] for name in api.apps}
+        self._routes = api.routes
+        self._authorities = authorities
+        self._clock = clock
+        self._entropy = entropy
+        self._numbers = itertools.count()
+
+    def genuine(self, platform: Platform | None = None) -> Phone:
+        """See :meth:`watchword.drill.interface.Phones.genuine`."""
+        wanted = list(_GENUINE) if platform is None else [platform]
+        for each in wanted:
+            if self._app(each) is not None:
+                return self.of_kind(_GENUINE[each])
+        raise MissingError(Need.GENUINE, f"no app of the API is for {wanted[0].value}")
+
+    def of_kind(self, kind: str) -> Phone:
+        """See :meth:`watchword.drill.interface.Phones.of_kind`."""
+        model = PHONES[kind]
+        app = self._app(model.platform)
+        if app is None:
+            raise MissingError(Need.PHONES, f"no app of the API is for {model.platform.value}")
+        # A phone's keys follow from its name: each is one that nobody has seen.
+        name = f"drill-{kind}-{next(self._numbers)}-{self._entropy.token_bytes(8).hex()}"
+        setup = PhoneSetup(authorities=self._authorities, clock=self._clock, name=name)
+        return Phone(kind, app.id, model.platform, model.build(self._installed(app), setup))
+
+    def _app(self, platform: Platform) -> AppRegistration | None:
+        return next((app for app in self._apps.values() if app.platform is platform), None)
+
+    def _installed(self, app: AppRegistration) -> InstalledApp:
+        """Return an app as it stands on a phone, in the lowest version that every route lets in."""
+        asked = [route.minimum_versions.get(app.id, "1") for route in self._routes]
+        version = max([app.minimum_version or "1", *asked], key=_numbers)
+        if isinstance(app.identity, AppleApp):
+            return InstalledIosApp(
+                app.identity.team_id, app.identity.bundle_id, version, app.identity.environment
+            )
+        digests = tuple(sorted(app.identity.signing_digests))
+        return InstalledAndroidApp(app.identity.package, digests, _numbers(version)[0])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+class LentKeys:
+    """Implement :class:`watchword.drill.interface.Keys` by the key ring of this machine's service."""
+
+    def __init__(self, ring: FileKeyRing) -> None:
+        """Lend the keys of an open ring."""
+        self._ring = ring
+
+    def token_signer(self) -> Signer:
+        """See :meth:`watchword.drill.interface.Keys.token_signer`."""
+        return self._ring.signer()
+
+    def bundle_signer(self) -> Signer:
+        """See :meth:`watchword.drill.interface.Keys.bundle_signer`."""
+        return self._ring.bundle_signer()
+
+    def gate_secret(self, audience: str) -> GateSecret:
+        """See :meth:`watchword.drill.interface.Keys.gate_secret`."""
+        return self._ring.gate_secret(audience)
+
+    def challenge_key(self) -> bytes:
+        """See :meth:`watchword.drill.interface.Keys.challenge_key`."""
+        return self._ring.ring.challenge_key
+
+
+class SocketOperator:
+    """Implement :class:`watchword.drill.interface.Operator` over the operator's socket."""
+
+    def __init__(self, client: OperatorClient, because: str) -> None:
+        """Act in the operator's name.
+
+        :param because: stands in the audit trail beside what is done.
+        """
+        self._client = client
+        self._because = because
+
+    def revoke(self, instance: str) -> None:
+        """See :meth:`watchword.drill.interface.Operator.revoke`."""
+        self._client.post(f"/v1/instances/{instance}/revoke", {"because": self._because})
+
+    def counted(self) -> Mapping[str, int]:
+        """See :meth:`watchword.drill.interface.Operator.counted`."""
+        found: dict[str, int] = {}
+        for row in self._client.get("/v1/refusals")["counts"]:
+            found[row["reason"]] = found.get(row["reason"], 0) + row["count"]
+        return found

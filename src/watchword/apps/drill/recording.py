@@ -1,0 +1,49 @@
+"""Turn what a run found into observations: dated, signed, bound to target, build and policy."""
+
+from datetime import datetime
+
+from watchword import __version__
+from watchword.drill.outcome import Finding, Report
+from watchword.observations import Observation, State
+
+_MAX_DETAIL = 1000
+
+
+def observations_of(
+    report: Report, at: datetime, *, build: str | None, generation: str | None
+) -> tuple[Observation, ...]:
+    """Return an observation for each protection that the run says something of.
+
+    :param at: when it was seen: the end of the run.
+    :param build: SHA-256 in hex of the app's build that the genuine instance runs, None if that isn't known.
+    :param generation: of the policy that was in force at the API.
+    """
+    return tuple(
+        _observation(report, finding, finding.state, at, build, generation)
+        for finding in report.findings
+        if finding.state is not None
+    )
+
+
+def _observation(
+    report: Report,
+    finding: Finding,
+    state: State,
+    at: datetime,
+    build: str | None,
+    generation: str | None,
+) -> Observation:
+    return Observation(
+        protection=finding.protection,
+        key=finding.key,
+        state=state,
+        at=at,
+        target=f"api:{report.facts.api}",
+        source=f"watchword drill {__version__}",
+        environment=report.facts.environment,
+        loopback=report.loopback,
+        build=build,
+        generation=generation,
+        detail=f"{report.target}: {finding.why}"[:_MAX_DETAIL],
+        measured=finding.strengths,
+    )

@@ -1,0 +1,250 @@
+"""Run attacks side by side, with the genuine app served in between, and put the report together."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from watchword.apps.drill.arena import Stage
+from watchword.drill.findings import findings_of
+from watchword.drill.interface import Arena, Attack, Sample, Variant
+from watchword.drill.judging import Controls, described, is_of_the_api, judged, worst
+from watchword.drill.needs import MissingError, Need
+from watchword.drill.outcome import (
+    AttackResult,
+    Control,
+    Genuine,
+    Report,
+    VariantResult,
+    Verdict,
+)
+from watchword.drill.registry import ATTACKS
+from watchword.drill.requests import genuine_call
+from watchword.drill.wire import Answer, Part, TargetLostError
+from watchword.reasons import WatchwordError
+
+AT_ONCE: Final = 4
+"""Attacks that run side by side: enough to hide waiting, too few to be a load."""
+
+_FAULTS_SHOWN: Final = 5
+
+Told = Callable[[AttackResult], None]
+"""Is told of each attack as it ends, from the thread that started the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Say what is run.
+
+    :param attacks: in this order.
+    :param genuine: how many genuine requests are sent beside them.
+    """
+
+    attacks: Sequence[Attack] = tuple(ATTACKS.values())
+    genuine: int = 60
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Count genuine requests; several threads add to it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    sent: int = 0
+    served: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, sample: Sample, answer: Answer) -> None:
+        with self.lock:
+            self.sent += 1
+            if is_of_the_api(answer):
+                self.served += 1
+            elif len(self.faults) < _FAULTS_SHOWN:
+                self.faults.append(f"{sample.name}: {described(answer)}")
+
+    def as_genuine(self) -> Genuine:
+        return Genuine(self.sent, self.served, tuple(self.faults))
+
+
+def run_drill(
+    stage: Stage,
+    course: Course,
+    target: str,
+    *,
+    loopback: bool,
+    now: Callable[[], datetime],
+    told: Told = lambda _: None,
+) -> Report:
+    """Run a course and return its report; one that is interrupted holds what had ended by then.
+
+    :raises TargetLostError: when the deployment stops answering.
+    """
+    began, started = stage.arena.now(), now()
+    before = _counted(stage.arena)
+    results: list[AttackResult] = []
+    tally = _Tally()
+    controls = _controls(stage)
+    interrupted = False
+    try:
+        for result in _results(stage, course, controls, tally):
+            results.append(result)
+            told(result)
+    except KeyboardInterrupt:
+        stage.stop.set()
+        interrupted = True
+    order = {attack.id: index for index, attack in enumerate(course.attacks)}
+    results.sort(key=lambda each: order[each.attack.id])
+    results = _with_counts(results, before, _counted(stage.arena))
+    return Report(
+        facts=stage.arena.facts,
+        target=target,
+        loopback=loopback,
+        started=started,
+        seconds=stage.arena.now() - began,
+        controls=[
+            Control(each.name, controls.serves(each), described(controls.answers[each.name]))
+            for each in stage.arena.samples
+            if each.name in controls.answers
+        ],
+        results=results,
+        findings=findings_of(results, ATTACKS.values(), complete=not interrupted),
+        genuine=tally.as_genuine(),
+        requests=stage.wire.total,
+        interrupted=interrupted,
+    )
+
+
+def _controls(stage: Stage) -> Controls:
+    """Ask for every sample as the genuine app does; without a service, as a script does."""
+    arena = stage.arena
+    answers: dict[str, Answer] = {}
+    for sample in arena.samples:
+        if sample.login:
+            continue
+        try:
+            call = genuine_call(arena, sample, arena.genuine())
+        except MissingError:
+            call = sample.call()
+        answers[sample.name] = arena.wire.send(call)
+    return Controls(answers)
+
+
+def _results(
+    stage: Stage, course: Course, controls: Controls, tally: _Tally
+) -> Iterator[AttackResult]:
+    """Yield results as attacks end: side by side first, then one by one those that need quiet."""
+    together = [each for each in course.attacks if not each.alone]
+    alone = [each for each in course.attacks if each.alone]
+    # Leaving the pool waits for what runs; the stop event, once set, ends that at its next request.
+    with ThreadPoolExecutor(AT_ONCE) as pool, _stopping(stage):
+        genuine = pool.submit(_serve_genuine, stage, course.genuine, tally)
+        running: list[Future[AttackResult]] = [
+            pool.submit(_attacked, stage, each, controls) for each in together
+        ]
+        for done in as_completed(running):
+            yield done.result()
+        genuine.result()
+        for attack in alone:
+            yield pool.submit(_attacked, stage, attack, controls).result()
+
+
+@contextmanager
+def _stopping(stage: Stage) -> Iterator[None]:
+    """Stop what runs when anything goes wrong, an interruption among it."""
+    try:
+        yield
+    except BaseException:
+        stage.stop.set()
+        raise
+
+
+def _serve_genuine(stage: Stage, count: int, tally: _Tally) -> None:
+    """Send genuine requests, over all samples in turn."""
+    arena = stage.arena
+    samples = [each for each in arena.samples if not each.login]
+    if stage.crowd is None or not samples:
+        return
+    for number in range(count):
+        sample = samples[number % len(samples)]
+        try:
+            held = stage.crowd()
+        except MissingError:
+            return
+        tally.add(sample, arena.wire.send(genuine_call(arena, sample, held)))
+
+
+def _attacked(stage: Stage, attack: Attack, controls: Controls) -> AttackResult:
+    began = stage.arena.now()
+    missing = _missing(stage.arena, attack)
+    variants = tuple(
+        _not_run(variant, missing) if missing is not None else _varied(stage, variant, controls)
+        for variant in attack.variants
+    )
+    verdict = worst([each.verdict for each in variants])
+    return AttackResult(attack, verdict, variants, stage.arena.now() - began)
+
+
+def _varied(stage: Stage, variant: Variant, controls: Controls) -> VariantResult:
+    before = stage.wire.sent
+    try:
+        attempts = variant.run(stage.arena)
+    except MissingError as error:
+        return _not_run(variant, error)
+    except TargetLostError:
+        raise
+    except WatchwordError as error:
+        # An answer that nobody could read, such as one of a captive portal: it proves nothing.
+        sent = stage.wire.sent - before
+        return VariantResult(variant.name, Verdict.UNSURE, str(error), sent=sent)
+    return judged(variant, attempts, controls, stage.wire.sent - before)
+
+
+def _missing(arena: Arena, attack: Attack) -> MissingError | None:
+    """Return the first thing that an attack needs and isn't there, as far as that can be told before."""
+    here = {
+        Need.SERVICE: _has(arena, Part.SERVICE),
+        Need.UPSTREAM: _has(arena, Part.UPSTREAM),
+        Need.GENUINE: arena.shared is not None,
+        Need.KEYS: arena.keys is not None,
+        Need.OPERATOR: arena.operator is not None,
+        Need.ECHO: any(each.echo for each in arena.samples),
+        Need.LOGIN: any(each.login for each in arena.samples),
+        Need.OFF_ROUTE: bool(arena.facts.off),
+        Need.RATE: arena.facts.rate is not None,
+    }
+    return next((MissingError(need) for need in attack.needs if not here.get(need, True)), None)
+
+
+def _has(arena: Arena, part: Part) -> bool:
+    try:
+        arena.wire.scheme(part)
+    except MissingError:
+        return False
+    return True
+
+
+def _not_run(variant: Variant, error: MissingError) -> VariantResult:
+    return VariantResult(variant.name, Verdict.NOT_RUN, str(error), need=error.need)
+
+
+def _with_counts(
+    results: Sequence[AttackResult],
+    before: Mapping[str, int] | None,
+    after: Mapping[str, int] | None,
+) -> list[AttackResult]:
+    """Say of each attack how often its reasons were counted in the run, whoever caused them."""
+    if before is None or after is None:
+        return list(results)
+    grown = {code: count - before.get(code, 0) for code, count in after.items()}
+
+    def counted(attack: Attack) -> int:
+        expected = {reason.code for variant in attack.variants for reason in variant.expected}
+        return sum(grown.get(code, 0) for code in expected)
+
+    return [replace(each, counted=counted(each.attack)) for each in results]
+
+
+def _counted(arena: Arena) -> Mapping[str, int] | None:
+    return None if arena.operator is None else arena.operator.counted()

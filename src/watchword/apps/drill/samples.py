@@ -1,0 +1,67 @@
+"""Choose the requests of a drill: those that the file names, else one made from each route."""
+
+from collections.abc import Iterator
+
+from watchword.apps.settings import ApiSettings
+from watchword.apps.settings.validated import DrillRequest, DrillSettings
+from watchword.drill.interface import Sample
+from watchword.drill.wire import Headers
+from watchword.gate.interface import Route
+from watchword.gate.paths import read_path
+from watchword.gate.routes import compile_routes, find_route
+from watchword.reasons import Refusal
+from watchword.vocabulary import Level, Mode, Proof
+
+_MADE_UP = "1"
+"""What stands for a free segment of a route: an id that may be nobody's, which the API answers with its own error."""
+
+
+def samples_of(api: ApiSettings, drill: DrillSettings) -> tuple[Sample, ...]:
+    """Return the sample requests of an API, in the order of the file."""
+    table = compile_routes(api.routes)
+    headers = tuple(drill.headers.items())
+    found = []
+    for request in drill.requests or tuple(_made_up(api.routes)):
+        segments = read_path(request.target.partition("?")[0].encode("latin-1"))
+        route = (
+            None if isinstance(segments, Refusal) else find_route(table, request.method, segments)
+        )
+        found.append(_sample(request, route, headers))
+    return tuple(found)
+
+
+def off_targets(api: ApiSettings) -> tuple[str, ...]:
+    """Return a target under each route in mode ``off``."""
+    return tuple(_target(route.pattern) for route in api.routes if route.mode is Mode.OFF)
+
+
+def _made_up(routes: tuple[Route, ...]) -> Iterator[DrillRequest]:
+    """Yield a request for each route that is armed, or for each if none is."""
+    armed = [route for route in routes if route.mode is not Mode.OFF] or list(routes)
+    for route in armed:
+        method = "GET" if not route.methods or "GET" in route.methods else min(route.methods)
+        body = b"{}" if method in {"POST", "PUT", "PATCH"} else b""
+        yield DrillRequest(method, _target(route.pattern), body)
+
+
+def _target(pattern: str) -> str:
+    """Return a path that a pattern matches."""
+    segments = [_MADE_UP if part in {"*", "**"} else part for part in pattern.split("/")[1:]]
+    return "/" + "/".join(segments)
+
+
+def _sample(request: DrillRequest, route: Route | None, headers: Headers) -> Sample:
+    more: Headers = (("Content-Type", request.content_type),) if request.body else ()
+    return Sample(
+        method=request.method,
+        target=request.target,
+        route=None if route is None else route.name,
+        proof=Proof.BEARER if route is None else route.proof,
+        level=Level.HARDWARE if route is None else route.level,
+        mode=Mode.ENFORCE if route is None else route.mode,
+        headers=headers + more,
+        body=request.body,
+        echo=request.echo,
+        login=request.login,
+        minimum_versions={} if route is None else dict(route.minimum_versions),
+    )

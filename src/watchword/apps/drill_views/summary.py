@@ -1,0 +1,92 @@
+"""Sum a drill up in a terminal: how it ended, what it proves, and what it couldn't try."""
+
+from typing import Final
+
+from rich.text import Text
+
+from watchword.apps.drill_views import words
+from watchword.apps.drill_views.page import Page
+from watchword.drill.outcome import Report, Verdict
+from watchword.observations import State
+
+STYLES: Final = {
+    Verdict.STOPPED: "bold green",
+    Verdict.OPEN: "bold red",
+    Verdict.UNSURE: "bold yellow",
+    Verdict.NOT_RUN: "dim",
+}
+"""How each verdict's word is coloured; the word says it where there are no colours."""
+
+_STATES: Final = {State.PROVEN: "green", State.BROKEN: "red", State.ABSENT: "red"}
+_INDENT: Final = 2
+_AT: Final = 12
+_FINDING_AT: Final = 24
+
+
+def summarise(page: Page, report: Report) -> None:
+    """Print it, a block each."""
+    _ending(page, report)
+    _findings(page, report)
+    _counters(page, report)
+    _missing(page, report)
+    page.line()
+
+
+def _ending(page: Page, report: Report) -> None:
+    page.heading("Result")
+    if report.interrupted:
+        text = "what didn't run isn't in this report, and nothing is proven by it"
+        page.entry("interrupted", text, indent=_INDENT, at=_AT + 3, style="bold yellow")
+    line = Text("  ")
+    for number, (verdict, count) in enumerate(words.verdict_counts(report)):
+        line.append("   " if number else "")
+        style = STYLES[verdict] if count else "dim"
+        line.append(f"{count} {words.VERDICTS[verdict]}", style=style)
+    page.line(line)
+    spent = f"{words.counted(report.requests, 'request')} in {report.seconds:.1f} s"
+    genuine = words.genuine(report)
+    page.entry("", f"Genuine app: {genuine}. {spent}.", indent=0, at=_INDENT)
+    for fault in report.genuine.faults:
+        page.entry("", f"not served: {fault}", indent=0, at=_INDENT + 2)
+    for control in report.controls:
+        if not control.served:
+            said = f"{control.sample} isn't served to the genuine app ({control.got}): "
+            page.entry("", said + "a refusal of it says nothing", indent=0, at=_INDENT + 2)
+
+
+def _findings(page: Page, report: Report) -> None:
+    if not report.findings:
+        return
+    page.heading("What this run says of each protection")
+    for each in report.findings:
+        label = f"{each.protection:<8}{words.state_of(each)}"
+        style = "" if each.state is None else _STATES.get(each.state, "")
+        page.entry(label, each.why, indent=_INDENT, at=_FINDING_AT, style=style)
+        strengths = [
+            f"{technique} {stopped}/{ran}" for technique, (stopped, ran) in each.strengths.items()
+        ]
+        if strengths:
+            text = f"stopped by it, of what it had to stop and what got past: {words.listed(strengths)}"
+            page.entry("", text, indent=0, at=_FINDING_AT, text_style="dim")
+
+
+def _counters(page: Page, report: Report) -> None:
+    """Print which open attacks the gate counted all the same, as it does in mode ``monitor``."""
+    seen, unseen = words.seen_by_counters(report.results)
+    if not seen and not unseen:
+        return
+    page.heading("Open, but did the gate's counters see it?")
+    if seen:
+        page.names("counted", seen, indent=_INDENT, at=_AT)
+    if unseen:
+        page.names("unseen", unseen, indent=_INDENT, at=_AT)
+
+
+def _missing(page: Page, report: Report) -> None:
+    missing = words.missing(report.results)
+    if not missing:
+        return
+    page.heading("Not run here")
+    for need, names in missing.items():
+        page.entry("", words.needed(need), indent=0, at=_INDENT)
+        page.names("", names, indent=0, at=_INDENT + 2)

@@ -1,0 +1,137 @@
+"""Say what a drill found in words that every view shares, and make strangers' text safe to show."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from watchword.apps.cli.paragraphs import printable
+from watchword.drill.interface import Attack
+from watchword.drill.judging import worst
+from watchword.drill.needs import NEEDED, Need
+from watchword.drill.outcome import AttackResult, Finding, Report, VariantResult, Verdict
+
+MAX_TEXT: Final = 500
+"""Most characters of one text that are shown; the server under attack may send as many as it likes."""
+
+VERDICTS: Final[Mapping[Verdict, str]] = {
+    Verdict.STOPPED: "STOPPED",
+    Verdict.OPEN: "OPEN",
+    Verdict.UNSURE: "UNSURE",
+    Verdict.NOT_RUN: "not run",
+}
+
+WORST_FIRST: Final = (Verdict.OPEN, Verdict.UNSURE, Verdict.STOPPED, Verdict.NOT_RUN)
+
+
+def shown(text: str) -> str:
+    """Return text on one line without what a terminal obeys, what turns other text around, or what XML can't hold."""
+    safe = printable(" ".join(text[:MAX_TEXT].split()))
+    if len(text) <= MAX_TEXT and len(safe) <= MAX_TEXT:
+        return safe
+    return f"{safe[: MAX_TEXT - 3]}..."
+
+
+def json_text(value: Any) -> str:
+    """Return a document as it is put into a file: in ASCII, for people to read too."""
+    return json.dumps(value, indent=2) + "\n"
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number with its word: ``1 attack``, ``2 attacks``."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def listed(names: Sequence[str], most: int = 1_000) -> str:
+    """Return names one after the other, and how many more there are."""
+    said = ", ".join(names[:most])
+    return said if len(names) <= most else f"{said} and {len(names) - most:,} more"
+
+
+def api_of(report: Report) -> str:
+    """Return what was attacked by its name in the file, else by its URL."""
+    return shown(report.target) if report.facts.api is None else f"api:{shown(report.facts.api)}"
+
+
+def tally(result: AttackResult) -> str:
+    """Return how many variants were stopped, of how many that were run: ``3/4 stopped``."""
+    if result.verdict is Verdict.NOT_RUN:
+        return ""
+    tried = sum(each.verdict is not Verdict.NOT_RUN for each in result.variants)
+    return f"{result.stopped}/{tried} stopped"
+
+
+def worst_variant(result: AttackResult) -> VariantResult | None:
+    """Return the first variant that ended as its attack did; None for an attack without any."""
+    wanted = worst([each.verdict for each in result.variants])
+    return next((each for each in result.variants if each.verdict is wanted), None)
+
+
+def outcome(variant: VariantResult) -> str:
+    """Return what came back, and what had to: ``served 200, expected token.missing``."""
+    got = shown(variant.got)
+    return f"{got}, expected {shown(variant.expected)}" if variant.expected else got
+
+
+def verdict_counts(report: Report) -> list[tuple[Verdict, int]]:
+    """Return how many attacks ended how, the worst first."""
+    return [(verdict, report.count(verdict)) for verdict in WORST_FIRST]
+
+
+def genuine(report: Report) -> str:
+    """Return how the genuine app fared."""
+    found = report.genuine
+    if not found.sent:
+        return "no request was sent for it"
+    return f"served {found.served:,} of {found.sent:,}"
+
+
+def state_of(finding: Finding) -> str:
+    """Return what a run says of a protection, in a word."""
+    return "says nothing" if finding.state is None else finding.state.value
+
+
+def needed(need: Need | None) -> str:
+    """Return what was missing."""
+    return "needs something else" if need is None else f"needs {NEEDED[need]}"
+
+
+def missing(results: Iterable[AttackResult]) -> dict[Need | None, list[str]]:
+    """Return by what was missing what wasn't run: an attack by its id, some of its variants as ``id (variant)``."""
+    found: dict[Need | None, list[str]] = defaultdict(list)
+    for result in results:
+        needs: dict[Need | None, list[str]] = defaultdict(list)
+        for each in result.variants:
+            if each.verdict is Verdict.NOT_RUN:
+                needs[each.need].append(each.name)
+        for need, names in needs.items():
+            whole = len(names) == len(result.variants)
+            found[need].append(
+                result.attack.id if whole else f"{result.attack.id} ({listed(names)})"
+            )
+    order = list(Need)
+    return dict(
+        sorted(found.items(), key=lambda one: len(order) if one[0] is None else order.index(one[0]))
+    )
+
+
+def ids(attacks: Iterable[Attack]) -> list[str]:
+    """Return the ids of attacks, in order."""
+    return [each.id for each in attacks]
+
+
+def seen_by_counters(results: Iterable[AttackResult]) -> tuple[list[str], list[str]]:
+    """Return of the open attacks those whose reasons were counted in the run, and those whose weren't.
+
+    In mode ``monitor`` a gate serves and counts: an attack is open there, and yet seen.  Where nobody can see the
+    counters, both are empty.
+    """
+    served = [
+        (each.attack.id, each.counted)
+        for each in results
+        if each.verdict is Verdict.OPEN and each.counted is not None
+    ]
+    return (
+        [f"{name} ({count:,})" for name, count in served if count],
+        [name for name, count in served if not count],
+    )

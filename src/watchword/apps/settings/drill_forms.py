@@ -1,0 +1,45 @@
+"""Turn the ``drill`` section as written into what a drill is set up from."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from watchword.apps.settings.consistency import Inconsistency
+from watchword.apps.settings.validated import DrillRequest, DrillSettings
+from watchword.apps.settings.written_drill import WrittenDrill
+
+
+def drill_settings(base: Path, written: WrittenDrill) -> DrillSettings:
+    """Return the settings of one API's drill.
+
+    :param base: directory of the file.
+    """
+    return DrillSettings(
+        target=written.target,
+        service=written.service,
+        upstream=written.upstream,
+        headers=dict(written.headers),
+        headers_file=None
+        if written.headers_file is None
+        else (base / written.headers_file).resolve(),
+        requests=tuple(
+            DrillRequest(
+                method=each.method,
+                target=each.path,
+                body=(each.body or "").encode(),
+                content_type=each.content_type,
+                echo=each.echo,
+                login=each.login,
+            )
+            for each in written.requests
+        ),
+    )
+
+
+def unknown_apis(
+    written: Mapping[str, WrittenDrill], apis: Mapping[str, object]
+) -> Iterator[Inconsistency]:
+    """Yield each drill of an API that there isn't."""
+    known = ", ".join(apis)
+    for name in written:
+        if name not in apis:
+            yield ("drill", name), repr(name), f"an API of this file: {known}"

@@ -1,0 +1,78 @@
+"""Dress requests so that a gate and the API behind it may read them differently; tell whether it changed anything."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from watchword.drill.interface import Arena, Attempt, Sample
+from watchword.drill.judging import is_of_the_api
+from watchword.drill.needs import MissingError, Need
+from watchword.drill.requests import credential_of, with_token
+from watchword.drill.wire import Call
+from watchword.vocabulary import Mode, Proof
+
+RESULT_NAMES = ("Watchword-Instance", "Watchword-Level", "Watchword-App", "Watchword-Verdict")
+"""Headers by which a gate tells the API who is there (protocol, section 7)."""
+
+
+MAX_ARMED: Final = 8
+"""Most samples that are sent in every disguise."""
+
+_FIRST_ERROR: Final = 400
+
+
+def strictest(arena: Arena) -> Sample:
+    """Return a sample that asks for a proof, one that asks for a token alone where none does."""
+    return arena.sample(Proof.SESSION, Proof.DEVICE, Proof.BEARER)
+
+
+def with_stolen_token(arena: Arena, sample: Sample, call: Call) -> Call:
+    """Return the call as a thief sends it who has the token and not the key: it opens routes that ask for no proof.
+
+    Where the sample itself asks for none, or there is no genuine instance to steal from, he has nothing.
+    """
+    if sample.proof is Proof.BEARER:
+        return call
+    try:
+        held = arena.genuine()
+    except MissingError:
+        return call
+    return with_token(call, credential_of(held, arena.facts.audience).token)
+
+
+def echo_sample(arena: Arena) -> Sample:
+    """Return a sample whose answer repeats the headers that the API saw.
+
+    :raises MissingError: when there is none.
+    """
+    for sample in arena.samples:
+        if sample.echo and not sample.login:
+            return sample
+    raise MissingError(Need.ECHO)
+
+
+def armed(arena: Arena) -> Iterator[Sample]:
+    """Yield a sample of each route and method, those that sign in and those that are open to all aside.
+
+    Rules are the route's, so that one is enough; of more than :data:`MAX_ARMED` routes the first are tried.
+    """
+    found: dict[tuple[str | None, str], Sample] = {}
+    for sample in arena.samples:
+        if not sample.login and sample.mode is not Mode.OFF:
+            found.setdefault((sample.route, sample.method), sample)
+    yield from list(found.values())[:MAX_ARMED]
+
+
+def if_it_matters(arena: Arena, sample: Sample, plain: Call, dressed: Call) -> list[Attempt]:
+    """Send a request plain, dressed up and plain again; return the dressed one, nothing where dressing changed nothing.
+
+    What anybody may ask for is served plain.  It is a way in only where the dress makes the API serve something else; an
+    answer that changes by itself is told from that by its status alone.
+    """
+    before, after, again = (arena.wire.send(each) for each in (plain, dressed, plain))
+    if not is_of_the_api(after):
+        return [Attempt(sample, after)]
+    steady = len(before.body) == len(again.body)
+    same = before.status == after.status and not (steady and len(after.body) != len(before.body))
+    if same or after.status >= _FIRST_ERROR:
+        return []
+    return [Attempt(sample, after, served=(1, 1))]

@@ -1,0 +1,1 @@
+"""Hold the attacks, one file each; ``watchword.drill.registry`` lists them."""

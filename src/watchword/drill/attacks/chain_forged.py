@@ -1,0 +1,115 @@
+"""Forge Android's certificate chain: by keys of one's own, by a phone's own key, or by editing a genuine one."""
+
+from collections.abc import Sequence
+
+from watchword.client.statement import binding_of
+from watchword.drill.bent_evidence import (
+    Bend,
+    bent_variant,
+    chain_of,
+    last_bit_flipped,
+    phone_variant,
+    reissued,
+    with_chain,
+)
+from watchword.drill.enrolling import challenge, send_enrolment, statement_of
+from watchword.drill.exploiting import exploited
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.needs import MissingError, Need
+from watchword.reasons import Reason
+
+_GENUINE = "genuine-android"
+
+_UNLOCKED = b"\x04\x20" + bytes(32) + b"\x01\x01\x00\x0a\x01\x02"
+"""How the root of trust of an unlocked phone begins: no boot key, not locked, unverified."""
+
+_LOCKED = b"\x04\x20" + bytes(32) + b"\x01\x01\xff\x0a\x01\x00"
+
+
+def _own_root(arena: Arena) -> Bend:
+    """Issue the whole chain anew, in the vendor's names, under a root of one's own."""
+
+    def bend(evidence: dict[str, object]) -> dict[str, object]:
+        chain = chain_of(evidence)
+        return with_chain(evidence, reissued(arena, chain, len(chain)))
+
+    return bend
+
+
+def _own_issuer(arena: Arena) -> Bend:
+    """Issue the leaf and the key above it anew, under the vendor's own authorities."""
+    return lambda evidence: with_chain(evidence, reissued(arena, chain_of(evidence), 2))
+
+
+def _flipped(arena: Arena) -> Bend:  # noqa: ARG001 - all bends are made of an arena.
+    """Change one bit of the leaf's signature."""
+
+    def bend(evidence: dict[str, object]) -> dict[str, object]:
+        leaf, *above = chain_of(evidence)
+        return with_chain(evidence, [last_bit_flipped(leaf), *above])
+
+    return bend
+
+
+def _edited(arena: Arena) -> Bend:  # noqa: ARG001 - all bends are made of an arena.
+    """Write "locked" and "verified" over what an unlocked phone's hardware stated."""
+
+    def bend(evidence: dict[str, object]) -> dict[str, object]:
+        leaf, *above = chain_of(evidence)
+        if _UNLOCKED not in leaf:
+            raise MissingError(Need.PHONES, "an unlocked phone that states it in the usual way")
+        return with_chain(evidence, [leaf.replace(_UNLOCKED, _LOCKED), *above])
+
+    return bend
+
+
+def _spliced(arena: Arena) -> Sequence[Attempt]:
+    """Put the leaf of a phone whose key was revoked under the authorities of another one."""
+    bad, good = arena.phone("revoked-android"), arena.phone(_GENUINE)
+    bad.device.create_keys()
+    good.device.create_keys()
+    statement = statement_of(arena, bad, challenge(arena, bad.app))
+    evidence = dict(bad.device.attest(binding_of(statement)))
+    above = chain_of(good.device.attest(binding_of(statement)))[1:]
+    spliced = with_chain(evidence, [chain_of(evidence)[0], *above])
+    return [exploited(arena, send_enrolment(arena, bad, statement, spliced))]
+
+
+_MISPLACED = (Reason.ANDROID_KEY_DESCRIPTION_MISPLACED, Reason.ATTESTATION_CHAIN_NOT_CA)
+_SIGNATURE = Reason.ATTESTATION_CHAIN_SIGNATURE
+
+ATTACK = Attack(
+    id="chain-forged",
+    title="Forge a key attestation",
+    techniques=("MT-B03",),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.SERVICE, Need.PHONES),
+    sends="Android chains under keys of the attacker's, by attested keys that sign further certificates, edited, spliced, and past their dates.",
+    must="The service refuses each for the link, the mark or the date that is wrong, and the API serves nothing.",
+    blind="A chain by a vendor's key that leaked can't be told from a genuine one until that key is revoked.",
+    variants=(
+        bent_variant("own-root", _GENUINE, _own_root, Reason.ATTESTATION_ANCHOR_UNKNOWN),
+        bent_variant("own-issuer", _GENUINE, _own_issuer, _SIGNATURE),
+        bent_variant("signature-bit", _GENUINE, _flipped, _SIGNATURE),
+        bent_variant("unlocked-edited", "unlocked-android", _edited, _SIGNATURE),
+        Variant("spliced", _spliced, frozenset({_SIGNATURE, Reason.ATTESTATION_CHAIN_NAME})),
+        phone_variant("by-attested-key", "forged-extension-android", *_MISPLACED),
+        phone_variant("by-attested-key-of-two", "forged-by-attest-key-android", *_MISPLACED),
+        phone_variant(
+            "description-above",
+            "moved-extension-android",
+            Reason.ANDROID_KEY_DESCRIPTION_MISSING,
+            *_MISPLACED,
+        ),
+        phone_variant(
+            "foreign-attest-key",
+            "foreign-attest-key-android",
+            Reason.ANDROID_ATTEST_KEY,
+            Reason.ATTESTATION_CHAIN_NOT_CA,
+        ),
+        phone_variant("own-attest-key", "attest-key-android", Reason.POLICY_ATTEST_KEY),
+        phone_variant(
+            "past-its-dates", "expired-rkp-android", Reason.ATTESTATION_CERTIFICATE_EXPIRED
+        ),
+    ),
+)

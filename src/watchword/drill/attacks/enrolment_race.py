@@ -1,0 +1,53 @@
+"""Send one caught enrolment, and one caught renewal, several times at one moment."""
+
+from collections.abc import Sequence
+
+from watchword.drill.bent_evidence import (
+    GENUINE,
+    TOGETHER,
+    enrolled,
+    enrolment_body,
+    renewal_body,
+    sent_at_once,
+)
+from watchword.drill.enrolling import ENROL, RENEW
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.needs import Need
+from watchword.reasons import Reason
+from watchword.vocabulary import Platform
+
+
+def _enrols(platform: Platform) -> Run:
+    def run(arena: Arena) -> Sequence[Attempt]:
+        phone = arena.phone(GENUINE[platform])
+        return sent_at_once(arena, ENROL, [enrolment_body(arena, phone)] * TOGETHER, phone)
+
+    return run
+
+
+def _renews(platform: Platform) -> Run:
+    def run(arena: Arena) -> Sequence[Attempt]:
+        held = enrolled(arena, GENUINE[platform])
+        return sent_at_once(arena, RENEW, [renewal_body(arena, held)] * TOGETHER, held.phone)
+
+    return run
+
+
+_EXPECTED = frozenset({Reason.CHALLENGE_USED})
+
+ATTACK = Attack(
+    id="enrolment-race",
+    title="Race a caught enrolment against itself",
+    techniques=("MT-C05",),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.SERVICE, Need.PHONES),
+    sends="A genuine enrolment, and a genuine renewal, eight times over eight connections at one moment.",
+    must="Exactly one of the eight is granted; what the others ask of the API is refused.",
+    blind="Of several services that share no store, each would grant one.",
+    variants=(
+        Variant("android-enrolment", _enrols(Platform.ANDROID), _EXPECTED),
+        Variant("iphone-enrolment", _enrols(Platform.IOS), _EXPECTED),
+        Variant("android-renewal", _renews(Platform.ANDROID), _EXPECTED),
+        Variant("iphone-renewal", _renews(Platform.IOS), _EXPECTED),
+    ),
+)

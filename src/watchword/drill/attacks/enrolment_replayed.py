@@ -1,0 +1,37 @@
+"""Send a caught enrolment once more, to get tokens out of it."""
+
+from collections.abc import Sequence
+
+from watchword.drill.bent_evidence import GENUINE, enrolled
+from watchword.drill.enrolling import ENROL, again
+from watchword.drill.exploiting import exploited
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.needs import Need
+from watchword.reasons import Reason
+from watchword.vocabulary import Platform
+
+
+def _replayed(platform: Platform) -> Run:
+    def run(arena: Arena) -> Sequence[Attempt]:
+        held = enrolled(arena, GENUINE[platform])
+        return [exploited(arena, again(arena, ENROL, held.body, held.phone))]
+
+    return run
+
+
+_EXPECTED = frozenset({Reason.CHALLENGE_USED})
+
+ATTACK = Attack(
+    id="enrolment-replayed",
+    title="Send a caught enrolment again",
+    techniques=("MT-C05",),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.SERVICE, Need.PHONES),
+    sends="An enrolment of a genuine phone, statement and evidence as they went out, once more.",
+    must="The service refuses it: its challenge was used.",
+    blind="It doesn't tell how long a used challenge is remembered.",
+    variants=(
+        Variant("android", _replayed(Platform.ANDROID), _EXPECTED),
+        Variant("iphone", _replayed(Platform.IOS), _EXPECTED),
+    ),
+)

@@ -1,0 +1,57 @@
+"""Put recorded evidence under a new statement with a fresh challenge."""
+
+from collections.abc import Sequence
+
+from watchword.client.statement import binding_of
+from watchword.drill.bent_evidence import GENUINE, enrolled
+from watchword.drill.enrolling import challenge, send_enrolment, statement_of
+from watchword.drill.exploiting import exploited
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.needs import Need
+from watchword.reasons import Reason
+from watchword.vocabulary import Platform
+
+_ELSEWHERE = "https://elsewhere.example"
+
+
+def _recorded(platform: Platform) -> Run:
+    def run(arena: Arena) -> Sequence[Attempt]:
+        held = enrolled(arena, GENUINE[platform])
+        statement = statement_of(arena, held.phone, challenge(arena, held.phone.app))
+        evidence = held.body["evidence"]
+        return [exploited(arena, send_enrolment(arena, held.phone, statement, evidence))]
+
+    return run
+
+
+def _from_elsewhere(platform: Platform) -> Run:
+    def run(arena: Arena) -> Sequence[Attempt]:
+        phone = arena.phone(GENUINE[platform])
+        phone.device.create_keys()
+        asked = challenge(arena, phone.app)
+        given_away = statement_of(arena, phone, asked, iss=_ELSEWHERE)
+        evidence = dict(phone.device.attest(binding_of(given_away)))
+        statement = statement_of(arena, phone, asked)
+        return [exploited(arena, send_enrolment(arena, phone, statement, evidence))]
+
+    return run
+
+
+_EXPECTED = frozenset({Reason.ATTESTATION_BINDING})
+
+ATTACK = Attack(
+    id="evidence-replayed",
+    title="Use recorded evidence for a new statement",
+    techniques=("MT-C05", "MT-B03"),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.SERVICE, Need.PHONES),
+    sends="Genuine evidence beside a fresh statement: recorded at an enrolment, and made for a service elsewhere.",
+    must="The service refuses each: the evidence isn't bound to this statement.",
+    blind="Whoever has a genuine phone in his hand gets evidence for any statement that the app makes.",
+    variants=(
+        Variant("android-recorded", _recorded(Platform.ANDROID), _EXPECTED),
+        Variant("iphone-recorded", _recorded(Platform.IOS), _EXPECTED),
+        Variant("android-from-elsewhere", _from_elsewhere(Platform.ANDROID), _EXPECTED),
+        Variant("iphone-from-elsewhere", _from_elsewhere(Platform.IOS), _EXPECTED),
+    ),
+)

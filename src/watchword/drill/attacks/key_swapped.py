@@ -1,0 +1,46 @@
+"""Keep a genuine enrolment from arriving and put keys of one's own into its statement."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from watchword.drill.bent_evidence import GENUINE, enrolment_body
+from watchword.drill.enrolling import send_enrolment
+from watchword.drill.exploiting import exploited
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.needs import Need
+from watchword.encoding import base64url, strict_json
+from watchword.reasons import Reason
+from watchword.vocabulary import Platform
+
+
+def _swapped(platform: Platform, *members: Literal["proof_jwk", "seal_jwk"]) -> Run:
+    def run(arena: Arena) -> Sequence[Attempt]:
+        caught = enrolment_body(arena, arena.phone(GENUINE[platform]))
+        thief = arena.phone(GENUINE[platform])
+        thief.device.create_keys()
+        own = {"proof_jwk": thief.device.proof_jwk, "seal_jwk": thief.device.seal_jwk}
+        raw = base64url.decode(caught["statement"])
+        said = strict_json.loads(raw, len(raw))
+        statement = strict_json.dumps({**said, **{name: own[name] for name in members}})
+        return [exploited(arena, send_enrolment(arena, thief, statement, caught["evidence"]))]
+
+    return run
+
+
+_EXPECTED = frozenset({Reason.ATTESTATION_BINDING})
+
+ATTACK = Attack(
+    id="key-swapped",
+    title="Put one's own keys into a caught enrolment",
+    techniques=("MT-C04", "MT-B03"),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.SERVICE, Need.PHONES),
+    sends="A genuine enrolment that was caught on its way, with the attacker's proof key or seal key in the statement.",
+    must="The service refuses it: the evidence is bound to the statement that the app made.",
+    blind="It doesn't tell whether the connection of your app can be listened to.",
+    variants=(
+        Variant("android-seal-key", _swapped(Platform.ANDROID, "seal_jwk"), _EXPECTED),
+        Variant("iphone-seal-key", _swapped(Platform.IOS, "seal_jwk"), _EXPECTED),
+        Variant("iphone-both-keys", _swapped(Platform.IOS, "proof_jwk", "seal_jwk"), _EXPECTED),
+    ),
+)

@@ -1,0 +1,80 @@
+"""Ask for a change of protocol, on an open route or a guarded one, to get a connection that nobody looks into."""
+
+from collections.abc import Sequence
+
+from watchword.drill.around import armed
+from watchword.drill.interface import Arena, Attack, Attempt, Sample, Variant
+from watchword.drill.wire import Call, Headers, Part
+from watchword.encoding import base64url
+from watchword.reasons import Reason
+
+_SWITCHED = 101
+
+# RFC 7540 section 3.2 (taken out again by RFC 9113); the settings are SETTINGS_MAX_CONCURRENT_STREAMS = 100.
+_H2C: Headers = (
+    ("Connection", "Upgrade, HTTP2-Settings"),
+    ("Upgrade", "h2c"),
+    ("HTTP2-Settings", "AAMAAABk"),
+)
+
+
+def _dressed(call: Call, more: Headers) -> Call:
+    return Call(call.part, call.method, call.target, call.headers + more, call.body)
+
+
+def _h2c(arena: Arena) -> Sequence[Attempt]:
+    """Ask for HTTP/2 in the clear: a server that grants it serves all that follows, unseen by the gate."""
+    attempts = [
+        Attempt(sample, arena.wire.send(_dressed(sample.call(), _H2C))) for sample in armed(arena)
+    ]
+    return attempts + _from_off(arena, _H2C)
+
+
+def _websocket(arena: Arena) -> Sequence[Attempt]:
+    """Shake hands for a WebSocket on guarded paths, whole and by half (RFC 6455 section 4.1)."""
+    key = base64url.encode(arena.random(16)).replace("-", "a").replace("_", "b") + "=="
+    half: Headers = (
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", key),
+    )
+    whole: Headers = (("Connection", "Upgrade"), *half)
+    attempts = []
+    for sample in armed(arena):
+        if sample.method == "GET":
+            attempts += [_shaken(arena, sample, more) for more in (half, whole)]
+    return attempts + _from_off(arena, whole)
+
+
+def _shaken(arena: Arena, sample: Sample, more: Headers) -> Attempt:
+    answer = arena.wire.send(_dressed(sample.call(), more))
+    if answer.status == _SWITCHED:
+        return Attempt(sample, answer, served=(1, 1))
+    return Attempt(sample, answer)
+
+
+def _from_off(arena: Arena, more: Headers) -> list[Attempt]:
+    """Ask on routes that are open to all; the plain answer there is everybody's, the change of protocol isn't."""
+    sample = arena.sample()
+    found = []
+    for target in arena.facts.off[:4]:
+        answer = arena.wire.send(Call(Part.GATE, "GET", target, sample.headers + more))
+        if answer.status == _SWITCHED:
+            found.append(Attempt(sample, answer, served=(1, 1)))
+    return found
+
+
+_REFUSED = frozenset({Reason.TOKEN_MISSING, Reason.GATE_PROTOCOL})
+
+ATTACK = Attack(
+    id="off-route-hop",
+    title="Have the connection's protocol changed to get past the gate",
+    techniques=("MT-B01", "MT-B03"),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(),
+    sends="Samples without a token and open routes, with an upgrade to HTTP/2 in the clear or to a WebSocket, by half and whole.",
+    must="A guarded path is refused as without the upgrade, and on an open one nobody changes the protocol.",
+    blind="It stops at the handshake: what could be sent over a connection that was changed isn't tried. "
+    "An API that serves WebSockets on an open route on purpose is told as open.",
+    variants=(Variant("h2c", _h2c, _REFUSED), Variant("websocket", _websocket, _REFUSED)),
+)

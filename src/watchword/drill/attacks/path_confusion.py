@@ -1,0 +1,146 @@
+"""Reach a guarded path under a name that the gate may read otherwise than the API does."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from watchword.drill.around import strictest, with_stolen_token
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Sample, Variant
+from watchword.drill.judging import is_of_the_api
+from watchword.drill.needs import MissingError, Need
+from watchword.drill.wire import Answer, Part
+from watchword.reasons import Reason
+
+_HEX_BYTES = 8
+
+Names = Callable[[Arena, str], list[str]]
+"""Return other names of a path."""
+
+
+def _asked(arena: Arena, name: str) -> Answer:
+    """Ask by a name, with what a thief of the token has: enough for the laxer route, not for the path's own."""
+    sample = strictest(arena)
+    _, mark, query = sample.target.partition("?")
+    call = replace(sample.call(), target=name + mark + query)
+    return arena.wire.send(with_stolen_token(arena, sample, call))
+
+
+def _by(names: Names) -> Run:
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample = strictest(arena)
+        path = _path(sample)
+        return [Attempt(sample, _asked(arena, name)) for name in names(arena, path)]
+
+    return run
+
+
+def _path(sample: Sample) -> str:
+    path = sample.target.partition("?")[0]
+    if not path.strip("/"):
+        raise MissingError(Need.SAMPLE, "one whose path has a name")
+    return path
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Return the path's first segment and the rest, each with its slash."""
+    first, slash, rest = path[1:].partition("/")
+    return f"/{first}", slash + rest
+
+
+def _dots(arena: Arena, path: str) -> list[str]:
+    first, rest = _split(path)
+    begun, _, last = path.rpartition("/")
+    names = [f"{first}/.{rest}", f"{first}/x/..{rest}", f"/.{path}", f"{begun}/./{last}"]
+    names += [f"{first}/%2e{rest}", f"{first}/x/%2e%2e{rest}", f"{first}/x/.%2E{rest}"]
+    return names + [f"{off}/..{path}" for off in arena.facts.off[:2]]
+
+
+def _slashes(arena: Arena, path: str) -> list[str]:
+    first, rest = _split(path)
+    begun, _, last = path.rpartition("/")
+    names = [f"/{path}", f"//x/..{path}", f"/\\{path[1:]}", f"/%5c{path[1:]}"]
+    if len(rest) > 1:
+        names += [f"{first}/{rest}", f"{begun}//{last}"]
+        names += [f"{first}\\{rest[1:]}", f"{first}%5c{rest[1:]}", f"{begun}%5C{last}"]
+    return names + [f"{off}//..{path}" for off in arena.facts.off[:1]]
+
+
+def _encoded(_arena: Arena, path: str) -> list[str]:
+    first, rest = _split(path)
+    begun, _, last = path.rpartition("/")
+    # A server that decodes twice, and one that takes overlong UTF-8 (RFC 3629 section 10), make slashes of the last.
+    names = [f"/%2f{path[1:]}", f"/x%2f..{path}", f"/%252f{path[1:]}", f"/%c0%af{path[1:]}"]
+    if len(rest) > 1:
+        names += [f"{first}%2f{rest[1:]}", f"{begun}%2F{last}", "/" + path[1:].replace("/", "%2f")]
+        names += [f"{first}%252f{rest[1:]}", f"{begun}%c0%af{last}"]
+    return names
+
+
+def _parameters(arena: Arena, path: str) -> list[str]:
+    first, rest = _split(path)
+    names = [f"{first};jsessionid=1{rest}", f"{first};{rest}", f"{path};.css", f"{first}%3b{rest}"]
+    return names + [f"{off};/..{path}" for off in arena.facts.off[:1]]
+
+
+def _cut(arena: Arena, path: str) -> list[str]:
+    names = [f"{path}%00", f"{path}%00.png", f"{path}%0a", f"{path}%23", f"{path}%3f"]
+    return names + [f"{off}%00{path}" for off in arena.facts.off[:1]]
+
+
+def _same(arena: Arena, path: str) -> list[str]:
+    """Return names that mean this very path to every server, so that its own rule must hold."""
+    origin = f"{arena.wire.scheme(Part.GATE)}://other.example"
+    names = [f"{path.rstrip('/')}/", origin + path]
+    # The first sign of each segment by its code, in turn: unreserved ones mean the same (RFC 3986 section 6.2.2.2).
+    for at, sign in enumerate(path):
+        if path[at - 1] == "/" and sign.isalnum():
+            names.append(f"{path[:at]}%{ord(sign):02x}{path[at + 1 :]}")
+    return names
+
+
+def _fragment(_arena: Arena, path: str) -> list[str]:
+    """Return the path with a fragment, which a server drops, refuses or takes for a part of the path."""
+    return [f"{path}#", f"{path}#/x"]
+
+
+def _other_case(arena: Arena) -> Sequence[Attempt]:
+    """Write it in upper case: many an API takes it for the same path, and the gate doesn't."""
+    sample = strictest(arena)
+    path = _path(sample)
+    nonsense = _asked(arena, f"/{arena.random(_HEX_BYTES).hex()}{path}")
+    attempts = []
+    for name in (path.upper(), path.title()):
+        if name == path:
+            continue
+        answer = _asked(arena, name)
+        # What the API answers to any path that it hasn't is no sign that it knows this one.
+        known = is_of_the_api(answer) and answer.status != nonsense.status
+        attempts.append(Attempt(sample, answer, served=(int(known), 1)))
+    return attempts or [Attempt(sample, _asked(arena, path))]
+
+
+_AMBIGUOUS = frozenset({Reason.REQUEST_PATH_AMBIGUOUS})
+_GUARDED = frozenset({Reason.TOKEN_MISSING, Reason.PROOF_MISSING})
+# A gate may know the other writing of a path as the same, as none, or not at all.
+_SAME = _GUARDED | _AMBIGUOUS | {Reason.GATE_ROUTE_UNKNOWN}
+
+ATTACK = Attack(
+    id="path-confusion",
+    title="Reach a guarded path under another name",
+    techniques=("MT-B01", "MT-B03"),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(),
+    sends="The path that asks for most, written so that a gate and the API may read it in two ways, with a genuine token and without the "
+    "proof that the path asks for; without a token where it asks for none.",
+    must="A name that can be read in two ways is refused. One that can't falls under the rule of its path.",
+    blind="It tries the readings of common servers, on one path. An API with names of its own for a path needs a rule for each.",
+    variants=(
+        Variant("dots", _by(_dots), _AMBIGUOUS),
+        Variant("slashes", _by(_slashes), _AMBIGUOUS),
+        Variant("encoded-slash", _by(_encoded), _AMBIGUOUS),
+        Variant("path-parameters", _by(_parameters), _AMBIGUOUS),
+        Variant("cut-off", _by(_cut), _AMBIGUOUS),
+        Variant("fragment", _by(_fragment), _AMBIGUOUS | _GUARDED),
+        Variant("same-path", _by(_same), _SAME),
+        Variant("other-case", _other_case),
+    ),
+)

@@ -1,0 +1,18 @@
+"""Enrol with a phone that states security patches of a time to come."""
+
+from watchword.drill.bent_evidence import phone_variant
+from watchword.drill.interface import Attack
+from watchword.drill.needs import Need
+from watchword.reasons import Reason
+
+ATTACK = Attack(
+    id="phone-false-patch",
+    title="Enrol with a made-up patch level",
+    techniques=("MT-A04",),
+    protections={"PR-B02": "live:attest.verdict_mix"},
+    needs=(Need.SERVICE, Need.PHONES),
+    sends="Attestation by a phone whose system claims a security patch of next year.",
+    must="The service refuses it: no system has patches that nobody has written.",
+    blind="How old patches may be is for your policy to say; one that names no age takes phones with old ones.",
+    variants=(phone_variant("next-year", "future-patch-android", Reason.POLICY_PATCH_LEVEL),),
+)

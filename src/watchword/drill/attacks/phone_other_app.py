@@ -1,0 +1,40 @@
+"""Enrol with genuine phones on which an app runs that isn't the registered one."""
+
+from collections.abc import Sequence
+
+from watchword.drill.bent_evidence import GENUINE, environment_of, phone_variant
+from watchword.drill.enrolling import enrol
+from watchword.drill.exploiting import exploited
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.needs import MissingError, Need
+from watchword.reasons import Reason
+from watchword.vocabulary import Platform
+
+
+def _development(arena: Arena) -> Sequence[Attempt]:
+    """Enrol with a build for Apple's development environment, unless that is the registered one."""
+    phone, registered = arena.phone("development-iphone"), arena.phone(GENUINE[Platform.IOS])
+    own, expected = (
+        environment_of(dict(each.device.attest(bytes(32)))) for each in (phone, registered)
+    )
+    if own == expected:
+        raise MissingError(Need.PHONES, "the app is registered for the development environment")
+    return [exploited(arena, enrol(arena, phone))]
+
+
+ATTACK = Attack(
+    id="phone-other-app",
+    title="Enrol with another app",
+    techniques=("MT-B03",),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.SERVICE, Need.PHONES),
+    sends="Genuine evidence of another developer's app, of an app that Android couldn't name, and of a development build.",
+    must="The service refuses each: the evidence names another app than the registered one.",
+    blind="It doesn't tell what else shares your signing certificate or your team.",
+    variants=(
+        phone_variant("android-copycat", "wrong-app-android", Reason.POLICY_APP_ID),
+        phone_variant("android-unnamed", "unknown-app-android", Reason.POLICY_APP_ID),
+        phone_variant("iphone-copycat", "wrong-app-iphone", Reason.POLICY_APP_ID),
+        Variant("iphone-development", _development, frozenset({Reason.APP_ATTEST_ENVIRONMENT})),
+    ),
+)

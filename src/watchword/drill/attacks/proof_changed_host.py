@@ -1,0 +1,58 @@
+"""Pass on a proof that the app made for somebody else's host."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from watchword.drill.bent_proofs import sent, victim
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.needs import Need
+from watchword.drill.requests import covered_by, proved
+from watchword.reasons import Reason
+from watchword.vocabulary import Proof
+
+
+def _other_name(_authority: str) -> str:
+    """Return a host that was made to look like the API (RFC 2606 section 2)."""
+    return "api.phish.example"
+
+
+def _other_port(authority: str) -> str:
+    """Return the same host with another port, where another program listens."""
+    name = authority.rpartition(":")[0] if authority[-1:].isdigit() else ""
+    return f"{name or authority}:9"
+
+
+def _made_for(proof: Proof, other: Callable[[str], str]) -> Run:
+    """Send the sample to the API with a proof that was made for another authority.
+
+    The host that is sent stays the API's own: a front that many share would take another one elsewhere.
+    """
+
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample, credential = victim(arena, proof)
+        call = sample.call()
+        covered = covered_by(arena, call)
+        covered = replace(covered, authority=other(covered.authority))
+        return sent(arena, sample, proved(arena, call, credential, proof, covered=covered))
+
+    return run
+
+
+_EXPECTED = frozenset({Reason.PROOF_SIGNATURE})
+
+ATTACK = Attack(
+    id="proof-changed-host",
+    title="Pass on a proof that was made for another host",
+    techniques=("MT-C04",),
+    protections={"PR-B03": "live:shield.signature_enforced"},
+    needs=(Need.GENUINE, Need.SESSION_ROUTE, Need.DEVICE_ROUTE),
+    sends="A sample request with a proof by the right key that was made for another name, and for another port.",
+    must="Each is refused: a proof counts for the host that the app meant to speak to.",
+    blind="It sends no other Host than the target's own, since that could reach somebody else.",
+    variants=(
+        Variant("session-other-name", _made_for(Proof.SESSION, _other_name), _EXPECTED),
+        Variant("session-other-port", _made_for(Proof.SESSION, _other_port), _EXPECTED),
+        Variant("device-other-name", _made_for(Proof.DEVICE, _other_name), _EXPECTED),
+        Variant("device-other-port", _made_for(Proof.DEVICE, _other_port), _EXPECTED),
+    ),
+)

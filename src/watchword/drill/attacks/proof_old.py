@@ -1,0 +1,87 @@
+"""Make proofs beyond their time, ahead of it, without a time, and with a nonce that is none."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from watchword.drill.bent_proofs import own_hand, parts_of, quoted, sent, victim, with_digest
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.needs import Need
+from watchword.drill.requests import fresh
+from watchword.reasons import Reason
+from watchword.vocabulary import Proof
+
+_LIFE: Final = 60
+"""Seconds that a proof is good for (protocol, section 5)."""
+
+_MARGIN: Final = 10
+"""Seconds beyond the window, so that a slow answer tells the same."""
+
+_SHORT_NONCE: Final = 8
+
+
+def _made(proof: Proof, *, late: bool) -> Run:
+    """Sign the time itself wrongly, beyond what clocks may differ."""
+
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample, credential = victim(arena, proof)
+        beyond = arena.facts.leeway + _MARGIN
+        freshness = fresh(arena, offset=-(_LIFE + beyond) if late else beyond)
+        call = with_digest(arena, sample.call())
+        parts = parts_of(arena, call, credential, proof, freshness=freshness)
+        return sent(arena, sample, parts.on(call, own_hand(credential, proof)))
+
+    return run
+
+
+def _without(proof: Proof, parameter: str) -> Run:
+    """Leave a parameter out of what is signed and sent."""
+
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample, credential = victim(arena, proof)
+        call = with_digest(arena, sample.call())
+        parts = parts_of(arena, call, credential, proof).with_parameter(parameter, None)
+        return sent(arena, sample, parts.on(call, own_hand(credential, proof)))
+
+    return run
+
+
+def _short(proof: Proof) -> Run:
+    """Sign a nonce so short that others would meet it by chance."""
+
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample, credential = victim(arena, proof)
+        call = with_digest(arena, sample.call())
+        nonce = fresh(arena).own[:_SHORT_NONCE]
+        parts = parts_of(arena, call, credential, proof).with_parameter("nonce", quoted(nonce))
+        return sent(arena, sample, parts.on(call, own_hand(credential, proof)))
+
+    return run
+
+
+_EXPIRED = frozenset({Reason.PROOF_EXPIRED})
+_EARLY = frozenset({Reason.PROOF_EARLY})
+_MALFORMED = frozenset({Reason.PROOF_MALFORMED})
+
+ATTACK = Attack(
+    id="proof-old",
+    title="Use a proof outside of its time",
+    techniques=("MT-C05",),
+    protections={"PR-B03": "live:shield.signature_enforced"},
+    needs=(Need.GENUINE, Need.SESSION_ROUTE, Need.DEVICE_ROUTE),
+    sends="Proofs by the right key that were made too long ago, that claim to be of the future, that say no time or no "
+    "nonce, or a nonce of eight characters.",
+    must="Each is refused: a proof counts for a minute, and what can't be told from a replay doesn't count.",
+    blind="It tells nothing of how well the gate's own clock goes.",
+    variants=(
+        Variant("session-old", _made(Proof.SESSION, late=True), _EXPIRED),
+        Variant("device-old", _made(Proof.DEVICE, late=True), _EXPIRED),
+        Variant("session-future", _made(Proof.SESSION, late=False), _EARLY),
+        Variant("device-future", _made(Proof.DEVICE, late=False), _EARLY),
+        Variant("session-no-time", _without(Proof.SESSION, "created"), _MALFORMED),
+        Variant("device-no-time", _without(Proof.DEVICE, "created"), _MALFORMED),
+        Variant("session-no-nonce", _without(Proof.SESSION, "nonce"), _MALFORMED),
+        Variant("device-no-nonce", _without(Proof.DEVICE, "nonce"), _MALFORMED),
+        Variant("session-short-nonce", _short(Proof.SESSION), _MALFORMED),
+        Variant("device-short-nonce", _short(Proof.DEVICE), _MALFORMED),
+    ),
+)

@@ -1,0 +1,128 @@
+"""Send a caught request once more: byte for byte, dressed otherwise, later, at one moment, with its nonce alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from watchword.client.proofs import Freshness
+from watchword.drill.bent_proofs import (
+    INPUT_HEADER,
+    LABEL,
+    SIGNATURE_HEADER,
+    own_hand,
+    parts_of,
+    sent,
+    victim,
+    with_digest,
+)
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.judging import is_of_the_api
+from watchword.drill.needs import Need
+from watchword.drill.requests import fresh, proved
+from watchword.drill.wire import Call
+from watchword.reasons import Reason
+from watchword.vocabulary import Proof
+
+TOGETHER = 8
+"""Copies that are sent at one moment; exactly one may be served."""
+
+_LATER_SECONDS: Final = 0.6
+"""Well within the life of a proof, and most often in another second than it was made."""
+
+
+def _again(proof: Proof, dress: Callable[[Call], Call] = lambda call: call) -> Run:
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample, credential = victim(arena, proof)
+        call = proved(arena, sample.call(), credential, proof)
+        arena.wire.send(call)
+        return [Attempt(sample, arena.wire.send(dress(call)))]
+
+    return run
+
+
+def _reordered(call: Call) -> Call:
+    """Turn the headers round, and write their names in capitals."""
+    return replace(
+        call, headers=tuple((name.upper(), value) for name, value in reversed(call.headers))
+    )
+
+
+def _other_case(call: Call) -> Call:
+    """Write the label in capitals, which the proof doesn't cover."""
+    for name in (INPUT_HEADER, SIGNATURE_HEADER):
+        value = call.header(name) or ""
+        call = call.with_header(name, LABEL.upper() + value.removeprefix(LABEL))
+    return call
+
+
+def _later(proof: Proof) -> Run:
+    """Send it again a moment later, while it would still count."""
+
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample, credential = victim(arena, proof)
+        call = proved(arena, sample.call(), credential, proof)
+        arena.wire.send(call)
+        arena.wait(_LATER_SECONDS)
+        return sent(arena, sample, call)
+
+    return run
+
+
+def _nonce_again(proof: Proof) -> Run:
+    """Have another request signed with a nonce that was used, and another time."""
+
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample, credential = victim(arena, proof)
+        first = fresh(arena)
+        calls = []
+        for freshness in (first, Freshness(first.created - 1, first.own)):
+            call = with_digest(arena, sample.call())
+            parts = parts_of(arena, call, credential, proof, freshness=freshness)
+            calls.append(parts.on(call, own_hand(credential, proof)))
+        arena.wire.send(calls[0])
+        return sent(arena, sample, calls[1])
+
+    return run
+
+
+def _together(proof: Proof) -> Run:
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample, credential = victim(arena, proof)
+        call = proved(arena, sample.call(), credential, proof)
+        answers = arena.wire.send_together([call] * TOGETHER)
+        refused = [each for each in answers if not is_of_the_api(each)]
+        served = len(answers) - len(refused)
+        # The first of them is genuine: only what is served beside it is the thief's.
+        return [Attempt(sample, (refused or answers)[0], served=(max(0, served - 1), TOGETHER - 1))]
+
+    return run
+
+
+_EXPECTED = frozenset({Reason.PROOF_REPLAYED})
+_LABELLED = _EXPECTED | {Reason.PROOF_MALFORMED}
+
+ATTACK = Attack(
+    id="proof-replayed",
+    title="Send a caught request again",
+    techniques=("MT-C05",),
+    protections={"PR-B03": "live:shield.signature_enforced"},
+    needs=(Need.GENUINE, Need.SESSION_ROUTE, Need.DEVICE_ROUTE),
+    sends="A genuine request with its token and proof, once more: as it is, with its headers turned round, under the label "
+    "in capitals, a moment later, eight times at one moment; and a second request with the nonce of the first.",
+    must="Exactly one is served.",
+    blind="Where gates don't share what they saw, it tells only of the gate that it reaches.",
+    variants=(
+        Variant("session-again", _again(Proof.SESSION), _EXPECTED),
+        Variant("device-again", _again(Proof.DEVICE), _EXPECTED),
+        Variant("session-reordered", _again(Proof.SESSION, _reordered), _EXPECTED),
+        Variant("device-reordered", _again(Proof.DEVICE, _reordered), _EXPECTED),
+        Variant("session-other-case", _again(Proof.SESSION, _other_case), _LABELLED),
+        Variant("device-other-case", _again(Proof.DEVICE, _other_case), _LABELLED),
+        Variant("session-later", _later(Proof.SESSION), _EXPECTED),
+        Variant("device-later", _later(Proof.DEVICE), _EXPECTED),
+        Variant("session-nonce-again", _nonce_again(Proof.SESSION), _EXPECTED),
+        Variant("device-nonce-again", _nonce_again(Proof.DEVICE), _EXPECTED),
+        Variant("session-together", _together(Proof.SESSION), _EXPECTED),
+        Variant("device-together", _together(Proof.DEVICE), _EXPECTED),
+    ),
+)

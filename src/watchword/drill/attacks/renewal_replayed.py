@@ -1,0 +1,35 @@
+"""Send a caught renewal once more, to get tokens out of it."""
+
+from collections.abc import Sequence
+
+from watchword.drill.enrolling import RENEW, again, enrol_genuine, renew
+from watchword.drill.exploiting import exploited
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.needs import Need
+from watchword.reasons import Reason
+from watchword.vocabulary import Platform
+
+
+def _replayed(platform: Platform) -> Run:
+    def run(arena: Arena) -> Sequence[Attempt]:
+        held = enrol_genuine(arena, platform)
+        caught = renew(arena, held)
+        return [exploited(arena, again(arena, RENEW, caught.body, held.phone))]
+
+    return run
+
+
+ATTACK = Attack(
+    id="renewal-replayed",
+    title="Send a caught renewal again",
+    techniques=("MT-C05",),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.SERVICE, Need.GENUINE),
+    sends="A renewal of a genuine instance, statement and evidence as they went out, once more.",
+    must="The service refuses it: its challenge was used.",
+    blind="It doesn't tell how long a used challenge is remembered.",
+    variants=(
+        Variant("android", _replayed(Platform.ANDROID), frozenset({Reason.CHALLENGE_USED})),
+        Variant("iphone", _replayed(Platform.IOS), frozenset({Reason.CHALLENGE_USED})),
+    ),
+)

@@ -1,0 +1,35 @@
+"""Scrape through a genuine phone: what it may ask for isn't refused, but how often."""
+
+from collections.abc import Sequence
+
+from watchword.drill.interface import Arena, Attack, Attempt, Held, Variant
+from watchword.drill.judging import is_of_the_api
+from watchword.drill.needs import Need
+from watchword.drill.requests import genuine_call
+from watchword.drill.volume import disguised, past_the_limit
+from watchword.drill.wire import Call
+from watchword.reasons import Reason
+from watchword.vocabulary import Proof
+
+
+def _past(arena: Arena) -> Sequence[Attempt]:
+    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+
+    def call(held: Held, number: int) -> Call:
+        return disguised(genuine_call(arena, sample, held), number)
+
+    return [past_the_limit(arena, sample, call, lambda _: is_of_the_api)]
+
+
+ATTACK = Attack(
+    id="scraping-with-instance",
+    title="Scrape through a genuine phone",
+    techniques=("MT-B04", "MT-B08", "MT-B11"),
+    protections={"PR-B11": "live:gateway.limits"},
+    needs=(Need.SERVICE, Need.GENUINE, Need.RATE),
+    sends="Genuine requests of one instance, more than its limit, from addresses that change; its tokens are renewed on the way.",
+    must="No more is served than the limit and what it lets flow in meanwhile.",
+    blind="It stays at one instance: many phones have many limits. Gates that don't share their counts have one each, and it may not reach all.",
+    variants=(Variant("through-a-renewal", _past, frozenset({Reason.GATE_RATE})),),
+    alone=True,
+)

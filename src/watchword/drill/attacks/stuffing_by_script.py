@@ -1,0 +1,52 @@
+"""Try passwords by a script, on one account and on many."""
+
+from collections.abc import Sequence
+
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.needs import MissingError, Need
+from watchword.drill.sign_ins import guess, login_sample, made_up_name, reached, wrong_password
+from watchword.drill.volume import Counts, disguised, each_of, tallied
+from watchword.reasons import Reason
+
+TRIES = 30
+"""Passwords that are tried."""
+
+
+def _tried(*, accounts: int) -> Run:
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample = login_sample(arena)
+        names = [made_up_name(arena) for _ in range(accounts)]
+        calls = (
+            disguised(guess(arena, sample, names[number % accounts]).call(), number)
+            for number in range(TRIES)
+        )
+        # A sign-in that fails is no measure of what the genuine app is served: another sample is.
+        return [tallied(arena.sample(), each_of(arena, calls), _reaches(arena))]
+
+    return run
+
+
+def _reaches(arena: Arena) -> Counts:
+    try:
+        held = arena.genuine()
+    except MissingError:
+        return reached(None)
+    return reached(wrong_password(arena, held))
+
+
+_EXPECTED = frozenset({Reason.TOKEN_MISSING})
+
+ATTACK = Attack(
+    id="stuffing-by-script",
+    title="Try passwords by script",
+    techniques=("MT-B05", "MT-B06"),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.LOGIN,),
+    sends=f"{TRIES} sign-ins without a token, on one account and on {TRIES}, all of them made up, each with another wrong password.",
+    must="None reaches the API, so that it never says whether a password is right.",
+    blind="It doesn't tell what the API does about wrong passwords that reach it: no account of a real person is tried.",
+    variants=(
+        Variant("one-account", _tried(accounts=1), _EXPECTED),
+        Variant("many-accounts", _tried(accounts=TRIES), _EXPECTED),
+    ),
+)

@@ -1,0 +1,35 @@
+"""Try passwords through a genuine phone: only its limit bounds it."""
+
+from collections.abc import Sequence
+
+from watchword.drill.interface import Arena, Attack, Attempt, Held, Variant
+from watchword.drill.needs import Need
+from watchword.drill.requests import genuine_call
+from watchword.drill.sign_ins import guess, login_sample, made_up_name, reached_from
+from watchword.drill.volume import disguised, past_the_limit
+from watchword.drill.wire import Call
+from watchword.reasons import Reason
+
+
+def _past(arena: Arena) -> Sequence[Attempt]:
+    sample = login_sample(arena)
+
+    def call(held: Held, number: int) -> Call:
+        wrong = guess(arena, sample, made_up_name(arena))
+        return disguised(genuine_call(arena, wrong, held), number)
+
+    return [past_the_limit(arena, arena.sample(), call, reached_from(arena))]
+
+
+ATTACK = Attack(
+    id="stuffing-with-instance",
+    title="Try passwords through a genuine phone",
+    techniques=("MT-B05", "MT-B06"),
+    protections={"PR-B11": "live:gateway.limits"},
+    needs=(Need.SERVICE, Need.GENUINE, Need.RATE, Need.LOGIN),
+    sends="Sign-ins of one instance on accounts that are made up, more than its limit; its tokens are renewed on the way.",
+    must="No more reaches the API than the limit and what it lets flow in meanwhile.",
+    blind="Whatever stays below the limit passes: it isn't one for sign-ins. The API must slow these down itself, and count by account.",
+    variants=(Variant("through-a-renewal", _past, frozenset({Reason.GATE_RATE})),),
+    alone=True,
+)

@@ -1,0 +1,38 @@
+"""Use a token before its time: one that was made ahead, to be used when nobody watches."""
+
+from typing import Any
+
+from watchword.drill.bent_tokens import minting
+from watchword.drill.interface import Arena, Attack, Variant
+from watchword.drill.needs import Need
+from watchword.reasons import Reason
+
+_AHEAD = 30
+"""Seconds beyond the leeway."""
+
+
+def _issued_ahead(arena: Arena) -> dict[str, Any]:
+    at = int(arena.now()) + arena.facts.leeway + _AHEAD
+    return {"iat": at, "exp": at + arena.facts.token_lifetime}
+
+
+def _valid_ahead(arena: Arena) -> dict[str, Any]:
+    return {"nbf": int(arena.now()) + arena.facts.leeway + _AHEAD}
+
+
+_EXPECTED = frozenset({Reason.TOKEN_EARLY})
+
+ATTACK = Attack(
+    id="token-early",
+    title="Use a token before its time",
+    techniques=("MT-B20",),
+    protections={"PR-B12": "live:tokens.ttl"},
+    needs=(Need.KEYS,),
+    sends="Tokens of the service's own signature that are issued, or valid, only later.",
+    must="Each is refused until its time has come, the leeway of the clocks counted in.",
+    blind="It can't see whether the gate's clock is right.",
+    variants=(
+        Variant("issued-ahead", minting(_issued_ahead), _EXPECTED),
+        Variant("valid-ahead", minting(_valid_ahead), _EXPECTED),
+    ),
+)

@@ -1,0 +1,56 @@
+"""Use a token that doesn't end, or not soon: what a service would sign that somebody tricked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from watchword.drill.bent_tokens import minting, minting_each
+from watchword.drill.interface import Arena, Attack, Variant
+from watchword.drill.needs import Need
+from watchword.reasons import Reason
+from watchword.tokens.interface import MAX_LIFETIME_SECONDS
+
+_YEAR = 365 * 86_400
+
+
+def _lasting(seconds: int) -> Any:
+    def changes(arena: Arena) -> dict[str, Any]:
+        at = int(arena.now()) - 1
+        return {"iat": at, "exp": at + seconds}
+
+    return changes
+
+
+def _without_end(_arena: Arena) -> dict[str, Any]:
+    return {"exp": None}
+
+
+def _without_begin(_arena: Arena) -> dict[str, Any]:
+    return {"iat": None}
+
+
+def _other_numbers(arena: Arena) -> list[Mapping[str, Any]]:
+    """Say the end in milliseconds, as text, as a fraction, as yes, as more than any clock will show."""
+    end = int(arena.now()) + arena.facts.token_lifetime
+    return [{"exp": each} for each in (end * 1000, str(end), end + 0.5, True, 2**53)]
+
+
+_EXPECTED = frozenset({Reason.TOKEN_MALFORMED})
+
+ATTACK = Attack(
+    id="token-eternal",
+    title="Use a token that doesn't end",
+    techniques=("MT-B20",),
+    protections={"PR-B12": "live:tokens.ttl"},
+    needs=(Need.KEYS,),
+    sends="Tokens of the service's own signature that live for a year, for a second longer than any may, without an end or a "
+    "beginning, or with an end that isn't a whole number of seconds.",
+    must="Each is refused, valid as its signature is.",
+    blind="Gates take any life up to an hour: they don't know how long this service's tokens live.",
+    variants=(
+        Variant("a-year", minting(_lasting(_YEAR)), _EXPECTED),
+        Variant("a-second-too-long", minting(_lasting(MAX_LIFETIME_SECONDS + 1)), _EXPECTED),
+        Variant("without-end", minting(_without_end), _EXPECTED),
+        Variant("without-begin", minting(_without_begin), _EXPECTED),
+        Variant("other-numbers", minting_each(_other_numbers), _EXPECTED),
+    ),
+)

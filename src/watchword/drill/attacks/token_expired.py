@@ -1,0 +1,57 @@
+"""Use a token after its end."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from watchword.drill.bent_tokens import asked, minting
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.needs import Need
+from watchword.drill.tokens import minted, new_attacker
+from watchword.reasons import Reason
+
+_DAY = 86_400
+_SHORTLY = 2
+_LEAST_LEFT = 0.4
+"""Seconds that a token has to be used in before it ends."""
+
+
+def _ended(ago: int) -> Callable[[Arena], dict[str, Any]]:
+    """Return the claims of a token that ended so many seconds ago, the leeway not counted."""
+
+    def changes(arena: Arena) -> dict[str, Any]:
+        end = int(arena.now()) - arena.facts.leeway - ago
+        return {"iat": end - arena.facts.token_lifetime, "exp": end}
+
+    return changes
+
+
+def _remembered(arena: Arena) -> Sequence[Attempt]:
+    """Use a token in its last second, wait for its end and use it again: a gate may have it in mind."""
+    now = arena.now()
+    last = int(now) + (1 if int(now) + 1 - now >= _LEAST_LEFT else 2)
+    end = last - arena.facts.leeway
+    credential = minted(arena, new_attacker(arena), iat=end - arena.facts.token_lifetime, exp=end)
+    asked(arena, credential)
+    arena.wait(max(0.0, last - arena.now()) + 0.05)
+    return [asked(arena, credential)]
+
+
+_EXPECTED = frozenset({Reason.TOKEN_EXPIRED})
+
+ATTACK = Attack(
+    id="token-expired",
+    title="Use a token after its end",
+    techniques=("MT-B20",),
+    protections={"PR-B12": "live:tokens.ttl"},
+    needs=(Need.KEYS,),
+    sends="Tokens of the service's own signature whose time is over: since a moment, since a day, and since the request before.",
+    must="Each is refused once its end and the leeway of the clocks are past.",
+    blind="It doesn't wait for the end of a genuine token, and can't see whether the gate's clock is right.",
+    variants=(
+        Variant("just-now", minting(_ended(_SHORTLY)), _EXPECTED),
+        Variant("a-day-ago", minting(_ended(_DAY)), _EXPECTED),
+        Variant("since-the-last-request", _remembered, _EXPECTED),
+    ),
+    # A revocation of another attack's would empty the gate's memory in between.
+    alone=True,
+)

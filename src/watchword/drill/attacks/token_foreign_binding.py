@@ -1,0 +1,87 @@
+"""Use a token that is bound to one user's session beside the session of another."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from watchword.drill.bent_tokens import asked
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Sample, Variant
+from watchword.drill.needs import MissingError, Need
+from watchword.drill.requests import Credential
+from watchword.drill.tokens import digest_of, minted, new_attacker
+from watchword.encoding import base64url
+from watchword.reasons import Reason
+from watchword.vocabulary import Proof
+
+
+def _bound_sample(arena: Arena) -> tuple[Sample, str]:
+    """Return a sample, and the value in it that tokens are bound to.
+
+    :raises MissingError: where the API binds its tokens to no header, or the sample has none.
+    """
+    name = arena.facts.binding_header
+    if name is None:
+        raise MissingError(Need.BINDING)
+    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    value = sample.call().header(name)
+    if value is None:
+        raise MissingError(Need.BINDING, name)
+    return sample, value
+
+
+def _bound_to(value: str | None) -> Run:
+    """Return a variant whose token is bound to another value than the request has, or to none."""
+
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample, _ = _bound_sample(arena)
+        bnd = None if value is None else digest_of(value)
+        return [asked(arena, minted(arena, new_attacker(arena), bnd=bnd), sample)]
+
+    return run
+
+
+def _value_itself(arena: Arena) -> Sequence[Attempt]:
+    """State the value in place of its digest, for a comparison that takes either."""
+    sample, value = _bound_sample(arena)
+    return [asked(arena, minted(arena, new_attacker(arena), bnd=value), sample)]
+
+
+def _two_values(arena: Arena) -> Sequence[Attempt]:
+    """Send the bound value and another one, of which the API may read either."""
+    sample, value = _bound_sample(arena)
+    credential = _rightly_bound(arena, value)
+    other = (str(arena.facts.binding_header), base64url.encode(arena.random(16)))
+    return [asked(arena, credential, replace(sample, headers=(*sample.headers, other)))]
+
+
+def _no_value(arena: Arena) -> Sequence[Attempt]:
+    """Leave the header out."""
+    sample, value = _bound_sample(arena)
+    name = str(arena.facts.binding_header).lower()
+    kept = tuple(each for each in sample.headers if each[0].lower() != name)
+    return [asked(arena, _rightly_bound(arena, value), replace(sample, headers=kept))]
+
+
+def _rightly_bound(arena: Arena, value: str) -> Credential:
+    return minted(arena, new_attacker(arena), bnd=digest_of(value))
+
+
+_EXPECTED = frozenset({Reason.TOKEN_BINDING})
+
+ATTACK = Attack(
+    id="token-foreign-binding",
+    title="Use a token beside another user's session",
+    techniques=("MT-B20",),
+    protections={"PR-B15": "live:tokens.bound_ratio"},
+    needs=(Need.KEYS,),
+    sends="Tokens of the service's own signature that are bound to another value of the header, to none, or to the right one "
+    "while the request has two values or none.",
+    must="Each is refused: the token is good for the session that it was issued in.",
+    blind="It runs only where the API names a header that tokens are bound to, and a sample request carries it.",
+    variants=(
+        Variant("another-session", _bound_to("another session"), _EXPECTED),
+        Variant("not-bound", _bound_to(None), _EXPECTED),
+        Variant("value-itself", _value_itself, _EXPECTED),
+        Variant("two-values", _two_values, _EXPECTED | {Reason.REQUEST_HEADER_DUPLICATED}),
+        Variant("no-value", _no_value, _EXPECTED),
+    ),
+)

@@ -1,0 +1,124 @@
+"""Send as a token what isn't one, or is one in a spelling that only a careless reader takes."""
+
+from collections.abc import Callable, Sequence
+
+from watchword.drill.bent_tokens import asked, bent, compact, genuine_credential, parts_of
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.needs import Need
+from watchword.drill.requests import Credential
+from watchword.drill.tokens import (
+    claims_of,
+    header_of,
+    new_attacker,
+    session_key_for,
+)
+from watchword.encoding import strict_json
+from watchword.reasons import Reason
+
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_PAYLOAD_BYTES = 1450
+"""Of claims that make a token longer than gates take, while no part of it is too long by itself."""
+
+
+def _bent(change: Callable[[str], str]) -> Run:
+    """Return a variant that sends the genuine token in another form."""
+
+    def run(arena: Arena) -> Sequence[Attempt]:
+        return [bent(arena, change(genuine_credential(arena).token))]
+
+    return run
+
+
+def _no_token(_token: str) -> str:
+    return "let-me-in"
+
+
+def _two_segments(token: str) -> str:
+    return token.rpartition(".")[0]
+
+
+def _in_the_clear(token: str) -> str:
+    """Send the claims as JSON, which a reader may take that looks for a brace first."""
+    return strict_json.dumps(parts_of(token)[1]).decode("ascii")
+
+
+def _padded(token: str) -> str:
+    """Pad the signature's base64, which leaves what is signed as it was."""
+    return token + "=" * (-len(token.rpartition(".")[2]) % 4)
+
+
+def _spare_bits(token: str) -> str:
+    """Set the last spare bit: another text for the same bytes, and so new to whoever remembers texts."""
+    return token[:-1] + _ALPHABET[_ALPHABET.index(token[-1]) | 1]
+
+
+def _signed(
+    header: Callable[[str], bytes], claims: Callable[[bytes], bytes] = lambda raw: raw
+) -> Run:
+    """Return a variant with a genuine signature over a header and claims of any bytes.
+
+    :param header: makes the header of the key's id.
+    :param claims: changes the bytes of claims that would be accepted.
+    """
+
+    def run(arena: Arena) -> Sequence[Attempt]:
+        attacker = new_attacker(arena)
+        signer = arena.borrowed().token_signer()
+        right = claims_of(arena, attacker)
+        token = compact(header(signer.kid), claims(strict_json.dumps(right)), signer)
+        key = session_key_for(arena, attacker, right)
+        return [asked(arena, Credential(token, attacker.own, attacker.sign, key))]
+
+    return run
+
+
+def _oversized(raw: bytes) -> bytes:
+    """Add a claim that nobody asked for."""
+    return raw[:-1] + b',"pad":"' + b"a" * (_PAYLOAD_BYTES - len(raw)) + b'"}'
+
+
+def _header(**changes: object) -> Callable[[str], bytes]:
+    return lambda kid: strict_json.dumps(header_of(kid, **changes))
+
+
+def _twice_in_header(kid: str) -> bytes:
+    return b'{"alg":"none",' + strict_json.dumps(header_of(kid))[1:]
+
+
+def _twice_in_claims(raw: bytes) -> bytes:
+    return b'{"sub":"somebody","lvl":"none",' + raw[1:]
+
+
+def _other_type(arena: Arena) -> Sequence[Attempt]:
+    """Give a token out as something else that is signed: a plain JWT, a gate bundle, a proof."""
+    types = ("JWT", "watchword-gate+jwt", "dpop+jwt", "WATCHWORD+JWT")
+    return [attempt for typ in types for attempt in _signed(_header(typ=typ))(arena)]
+
+
+_EXPECTED = frozenset({Reason.TOKEN_MALFORMED})
+_BASE64_ONLY = frozenset({Reason.TOKEN_MALFORMED, Reason.REQUEST_MALFORMED})
+
+ATTACK = Attack(
+    id="token-garbage",
+    title="Send something for a token that isn't one",
+    techniques=("MT-B03",),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.GENUINE,),
+    sends="Free text, claims in the clear, genuine tokens cut short or spelled in a second way, and tokens of a genuine "
+    "signature that are too long, name a key twice, are of another type or ask for extensions.",
+    must="Each is refused before anything that it says is believed.",
+    blind="A few forms are tried, not all that a fuzzer would find.",
+    variants=(
+        Variant("free-text", _bent(_no_token), _EXPECTED),
+        Variant("two-segments", _bent(_two_segments), _EXPECTED),
+        Variant("json-in-the-clear", _bent(_in_the_clear), _BASE64_ONLY),
+        Variant("padding", _bent(_padded), _EXPECTED),
+        Variant("spare-bits", _bent(_spare_bits), _EXPECTED),
+        Variant("oversized", _signed(_header(), _oversized), _EXPECTED),
+        Variant("key-twice-in-claims", _signed(_header(), _twice_in_claims), _EXPECTED),
+        Variant("key-twice-in-header", _signed(_twice_in_header), _EXPECTED),
+        Variant("other-type", _other_type, _EXPECTED),
+        Variant("no-type", _signed(_header(typ=None)), _EXPECTED),
+        Variant("unknown-extension", _signed(_header(crit=["wonder"], wonder=1)), _EXPECTED),
+    ),
+)

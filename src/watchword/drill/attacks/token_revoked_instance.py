@@ -1,0 +1,54 @@
+"""Go on with the tokens of an instance that the operator has revoked."""
+
+from collections.abc import Sequence
+
+from watchword.drill.enrolling import enrol_genuine
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.judging import is_of_the_api
+from watchword.drill.needs import Need
+from watchword.drill.requests import genuine_call
+from watchword.reasons import Reason
+from watchword.vocabulary import Proof
+
+WITHIN_SECONDS = 1.0
+"""How soon every gate must know of it."""
+
+_PAUSE_SECONDS = 0.05
+
+
+def _used_on(*proofs: Proof) -> Run:
+    """Return a variant whose token the gate has just met, so that it may have it in mind."""
+
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample = arena.sample(*proofs)
+        operator = arena.operating()
+        held = enrol_genuine(arena)
+        arena.wire.send(genuine_call(arena, sample, held))
+        operator.revoke(held.instance)
+        deadline = arena.now() + WITHIN_SECONDS
+        answer = arena.wire.send(genuine_call(arena, sample, held))
+        while is_of_the_api(answer) and arena.now() < deadline:
+            arena.wait(_PAUSE_SECONDS)
+            answer = arena.wire.send(genuine_call(arena, sample, held))
+        return [Attempt(sample, answer)]
+
+    return run
+
+
+_EXPECTED = frozenset({Reason.TOKEN_INSTANCE_REVOKED})
+
+ATTACK = Attack(
+    id="token-revoked-instance",
+    title="Go on after being revoked",
+    techniques=("MT-B20",),
+    protections={"PR-B25": "live:policy.push_seconds"},
+    needs=(Need.GENUINE, Need.OPERATOR),
+    sends="Requests of an instance that was enrolled for this, used, and revoked by the operator, over and over for a second.",
+    must="The gate refuses it within a second.",
+    blind="It tells of the gate that it reaches, not of others; no key of the service is withdrawn, since that would end "
+    "everybody's tokens.",
+    variants=(
+        Variant("bearer", _used_on(Proof.BEARER), _EXPECTED),
+        Variant("with-proof", _used_on(Proof.SESSION, Proof.DEVICE), _EXPECTED),
+    ),
+)

@@ -1,0 +1,72 @@
+"""Send a token that nobody signed (RFC 8725 section 2.1)."""
+
+from collections.abc import Sequence
+
+from watchword.drill.bent_tokens import (
+    asked,
+    bent,
+    claims_like_genuine,
+    genuine_credential,
+)
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.needs import Need
+from watchword.drill.requests import Credential
+from watchword.drill.tokens import assembled, header_of, new_attacker, published_kid
+from watchword.encoding import base64url
+from watchword.reasons import Reason
+
+_SIGNATURE_BYTES = 64
+
+
+def _unsigned(*algorithms: str | None, signature: int = 0) -> Run:
+    """Return a variant whose header names each of these algorithms, and whose claims are forged.
+
+    :param signature: bytes of chance that stand where a signature would.
+    """
+
+    def run(arena: Arena) -> Sequence[Attempt]:
+        kid = published_kid(genuine_credential(arena).token)
+        attempts = []
+        for algorithm in algorithms:
+            attacker = new_attacker(arena)
+            header = header_of(kid, alg=algorithm)
+            token = assembled(header, claims_like_genuine(arena, attacker))
+            token += base64url.encode(arena.random(signature))
+            attempts.append(asked(arena, Credential(token, attacker.own, attacker.sign)))
+        return attempts
+
+    return run
+
+
+def _stripped(arena: Arena) -> Sequence[Attempt]:
+    """Take the signature off a genuine token, and leave the dot."""
+    return [bent(arena, genuine_credential(arena).token.rpartition(".")[0] + ".")]
+
+
+_EXPECTED = frozenset({Reason.TOKEN_MALFORMED})
+_EITHER = frozenset({Reason.TOKEN_MALFORMED, Reason.TOKEN_SIGNATURE})
+
+ATTACK = Attack(
+    id="token-unsigned",
+    title="Send a token without a signature",
+    techniques=("MT-B03",),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.GENUINE,),
+    sends="Forged claims under the algorithm none in four spellings, under no algorithm, with nothing or with chance for a "
+    "signature, and a genuine token whose signature is cut off.",
+    must="Each is refused, whatever algorithm the token names.",
+    blind="More than one check stands in its way, so that it says nothing of a single one of them.",
+    variants=(
+        Variant("none", _unsigned("none"), _EXPECTED),
+        Variant("none-in-capitals", _unsigned("None", "NONE", "nOnE"), _EXPECTED),
+        Variant("no-algorithm", _unsigned("", None), _EXPECTED),
+        Variant("none-with-chance", _unsigned("none", signature=_SIGNATURE_BYTES), _EXPECTED),
+        Variant("nothing-signed", _unsigned("ES256"), _EITHER),
+        Variant(
+            "chance-signed",
+            _unsigned("ES256", signature=_SIGNATURE_BYTES),
+            frozenset({Reason.TOKEN_SIGNATURE}),
+        ),
+        Variant("cut-off", _stripped, _EITHER),
+    ),
+)

@@ -1,0 +1,37 @@
+"""Use a token of the other world: what a lab issues, where simulated phones are believed, in production."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from watchword.drill.bent_tokens import minting, minting_each
+from watchword.drill.interface import Arena, Attack, Variant
+from watchword.drill.needs import Need
+from watchword.reasons import Reason
+from watchword.vocabulary import Environment
+
+
+def _other(arena: Arena) -> dict[str, Any]:
+    (other,) = set(Environment) - {arena.facts.environment}
+    return {"env": other.value}
+
+
+def _unclear(arena: Arena) -> list[Mapping[str, Any]]:
+    """Leave it out, or name it in a way that only a generous reader takes."""
+    own = arena.facts.environment.value
+    return [{"env": each} for each in (None, "", own.upper(), f"{own} ", [own], "*")]
+
+
+ATTACK = Attack(
+    id="token-wrong-environment",
+    title="Use a token of the lab in production, or the other way round",
+    techniques=("MT-B03",),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.KEYS,),
+    sends="Tokens of the service's own signature for the other environment, for none, and for one that doesn't exist.",
+    must="Each is refused, even where lab and production were given the same keys.",
+    blind="Keys are lent in a lab alone, so that a drill of production can't send it.",
+    variants=(
+        Variant("other", minting(_other), frozenset({Reason.TOKEN_ENVIRONMENT})),
+        Variant("unclear", minting_each(_unclear), frozenset({Reason.TOKEN_MALFORMED})),
+    ),
+)

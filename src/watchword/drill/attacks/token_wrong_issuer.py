@@ -1,0 +1,43 @@
+"""Use a token of another service that was given the same keys."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from watchword.drill.bent_tokens import minting, minting_each
+from watchword.drill.interface import Arena, Attack, Variant
+from watchword.drill.needs import Need
+from watchword.reasons import Reason
+
+
+def _foreign(_arena: Arena) -> dict[str, Any]:
+    return {"iss": "https://attest.attacker.example"}
+
+
+def _alike(arena: Arena) -> list[Mapping[str, Any]]:
+    """Name what a prefix, a suffix or a comparison without case takes for the service."""
+    own = arena.facts.issuer
+    names = (f"{own}/", f"{own}@attacker.example", f"{own}#", own.upper(), own[:-1])
+    return [{"iss": each} for each in names if each != own]
+
+
+def _unclear(arena: Arena) -> list[Mapping[str, Any]]:
+    return [{"iss": each} for each in (None, "", [arena.facts.issuer])]
+
+
+_EXPECTED = frozenset({Reason.TOKEN_ISSUER})
+
+ATTACK = Attack(
+    id="token-wrong-issuer",
+    title="Use a token of another service",
+    techniques=("MT-B03",),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.KEYS,),
+    sends="Tokens of a signature that holds, in the name of another service, of names that look like this one's, and of nobody.",
+    must="Each is refused: the issuer is compared as a whole.",
+    blind="It says nothing of how the keys of two services are kept apart.",
+    variants=(
+        Variant("foreign", minting(_foreign), _EXPECTED),
+        Variant("alike", minting_each(_alike), _EXPECTED),
+        Variant("unclear", minting_each(_unclear), frozenset({Reason.TOKEN_MALFORMED})),
+    ),
+)

@@ -1,0 +1,88 @@
+"""Say what a run proves, protection by protection."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from watchword.drill.interface import Attack
+from watchword.drill.outcome import AttackResult, Finding, Verdict
+from watchword.observations import State
+
+
+def findings_of(
+    results: Sequence[AttackResult], attacks: Iterable[Attack], *, complete: bool
+) -> tuple[Finding, ...]:
+    """Return what the results say of each protection that an attack tests.
+
+    Proven: every attack on it that could be run here was stopped, and at least one ran.  Bad news needs one attack that
+    was served: ``broken`` where others were stopped, ``absent`` where none was.
+
+    :param attacks: all that there are; a run of a choice of them proves nothing.
+    :param complete: whether the run came to its end.
+    """
+    by_protection: dict[tuple[str, str], list[AttackResult]] = defaultdict(list)
+    for result in results:
+        for protection, key in result.attack.protections.items():
+            by_protection[protection, key].append(result)
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for attack in attacks:
+        for protection in attack.protections:
+            wanted[protection].add(attack.id)
+    return tuple(
+        _finding(protection, key, some, wanted[protection], _strengths(some, results), complete)
+        for (protection, key), some in sorted(by_protection.items())
+    )
+
+
+def _finding(
+    protection: str,
+    key: str,
+    results: Sequence[AttackResult],
+    wanted: set[str],
+    strengths: Mapping[str, tuple[int, int]],
+    complete: bool,
+) -> Finding:
+    def ids(verdict: Verdict) -> list[str]:
+        return [each.attack.id for each in results if each.verdict is verdict]
+
+    served, stopped, unsure = (
+        ids(each) for each in (Verdict.OPEN, Verdict.STOPPED, Verdict.UNSURE)
+    )
+    if served:
+        state = State.BROKEN if stopped or any(each.stopped for each in results) else State.ABSENT
+        return Finding(protection, key, state, f"served: {_listed(served)}", strengths)
+    if unsure:
+        return Finding(protection, key, None, f"not sure of: {_listed(unsure)}", strengths)
+    left_out = sorted(wanted - {each.attack.id for each in results})
+    if left_out or not complete:
+        why = f"not tried: {_listed(left_out)}" if left_out else "the run was interrupted"
+        return Finding(protection, key, None, why, strengths)
+    if not stopped:
+        return Finding(protection, key, None, f"not run here: {_listed(sorted(wanted))}", strengths)
+    missing = ids(Verdict.NOT_RUN)
+    also = f"; not run here: {_listed(missing)}" if missing else ""
+    variants = sum(each.stopped for each in results)
+    why = f"{variants} variants of {len(stopped)} attacks stopped{also}"
+    return Finding(protection, key, State.PROVEN, why, strengths)
+
+
+def _strengths(
+    own: Sequence[AttackResult], results: Sequence[AttackResult]
+) -> Mapping[str, tuple[int, int]]:
+    """Return by technique how many variants this protection stopped, of those that it had to and those that got past all.
+
+    What another protection had to stop counts against this one only where it was served: it got past this one too.
+    """
+    mine = {each.attack.id for each in own}
+    found: dict[str, tuple[int, int]] = {}
+    for technique in sorted({name for each in own for name in each.attack.techniques}):
+        some = [each for each in results if technique in each.attack.techniques]
+        stopped = sum(each.stopped for each in some if each.attack.id in mine)
+        served = sum(each.ran - each.stopped for each in some)
+        if stopped + served:
+            found[technique] = (stopped, stopped + served)
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

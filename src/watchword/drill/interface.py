@@ -1,0 +1,289 @@
+"""Define the drill: a deployment under attack, the ports that reach it, and what an attack is.
+
+An attack is a set of variants.  Each variant ends in a request to the API that the genuine app could make and the attacker
+must not, so that there is one question to all of them: was it served?
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from watchword.client.device import Device
+from watchword.client.session import HeldToken
+from watchword.drill.needs import MissingError, Need
+from watchword.drill.wire import Answer, Call, Headers, Part, Wire
+from watchword.ports import Signer
+from watchword.reasons import Reason
+from watchword.tokens.proofs.interface import GateSecret
+from watchword.vocabulary import Environment, Level, Mode, Platform, Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """Hold something that enrols: a simulated phone, or a test instance.
+
+    :param kind: for people, such as ``genuine-iphone``.
+    :param app: its app's name under ``apps``.
+    """
+
+    kind: str
+    app: str
+    platform: Platform
+    device: Device
+
+
+class Phones(Protocol):
+    """Hand out phones that nobody has seen before."""
+
+    def genuine(self, platform: Platform | None = None) -> Phone:
+        """Return a genuine phone, or a test instance where the service believes no lab.
+
+        :raises MissingError: when there is none, or none of this platform.
+        """
+
+    def of_kind(self, kind: str) -> Phone:
+        """Return a phone of a kind of the lab.
+
+        :raises MissingError: where the service believes no lab, or no app is for its platform.
+        """
+
+
+class Keys(Protocol):
+    """Borrow the deployment's own keys: for what only a key that leaked, or a colleague, could send."""
+
+    def token_signer(self) -> Signer:
+        """Return the key that signs tokens at this moment."""
+
+    def bundle_signer(self) -> Signer:
+        """Return the key that signs gate bundles, and must be good for nothing else."""
+
+    def gate_secret(self, audience: str) -> GateSecret:
+        """Return the audience's secret at this moment."""
+
+    def challenge_key(self) -> bytes:
+        """Return the key of challenges."""
+
+
+class Operator(Protocol):
+    """Do and see what the operator of the deployment can."""
+
+    def revoke(self, instance: str) -> None:
+        """Revoke an instance."""
+
+    def counted(self) -> Mapping[str, int]:
+        """Return how often each reason was counted since the start, by its code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Hold a request that the API serves to the genuine app.
+
+    :param headers: what every copy of the app sends, the key in it among them.
+    :param route: name of the route that it falls under, None where no gate stands before the API.
+    :param minimum_versions: by app, the lowest version that the route lets in.
+    """
+
+    method: str
+    target: str
+    route: str | None
+    proof: Proof
+    level: Level
+    mode: Mode
+    headers: Headers = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+    echo: bool = False
+    login: bool = False
+    minimum_versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Return it as people write it."""
+        return f"{self.method} {self.target.partition('?')[0]}"
+
+    def call(self, part: Part = Part.GATE) -> Call:
+        """Return the request as a script sends it: with what is in the app, and without a token."""
+        return Call(part, self.method, self.target, self.headers, self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Hold what the file says of the API under attack.
+
+    :param api: its name, None for an API that no ``watchword.yaml`` knows.
+    :param audiences: by app, all that this app may ask tokens for; ``audience`` is this API's.
+    :param token_lifetime: seconds.
+    :param leeway: seconds that clocks may differ.
+    :param off: targets of routes in mode ``off``.
+    :param rate: requests of one instance in so many seconds, None for no limit.
+    """
+
+    api: str | None
+    issuer: str
+    audience: str
+    audiences: Mapping[str, frozenset[str]]
+    environment: Environment
+    token_lifetime: int
+    leeway: int = 30
+    off: tuple[str, ...] = ()
+    rate: tuple[int, int] | None = None
+    binding_header: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Hold an enrolled instance, and what was said to enrol it.
+
+    :param statement: the statement of the enrolment, as sent.
+    :param body: the request's members, as sent: what an interceptor holds.
+    """
+
+    phone: Phone
+    instance: str
+    tokens: Mapping[str, HeldToken] = field(repr=False)
+    statement: bytes = field(repr=False)
+    body: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Hold how one attempt ended.
+
+    :param sample: what was asked for; the genuine app is served it.
+    :param answer: the API's, or the gate's in front of it: was it served?
+    :param stops: refusals that were met on the way there, at the service.
+    :param served: of how many requests how many were served, where it is a matter of volume.
+    :param leaked: what the API was told that only the gate may tell it, empty where nothing was.
+    """
+
+    sample: Sample
+    answer: Answer
+    stops: tuple[Answer, ...] = ()
+    served: tuple[int, int] | None = None
+    leaked: str = ""
+
+
+Run = Callable[["Arena"], Sequence[Attempt]]
+"""Carry out a variant; raises :class:`MissingError` where it can't be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Hold one way to carry out an attack.
+
+    :param name: unique in its attack, in lower case with hyphens.
+    :param expected: for which of these reasons it must be refused, at the gate or on the way there; a refusal for
+        another reason proves nothing of this check.  Empty where any refusal will do.
+    """
+
+    name: str
+    run: Run
+    expected: frozenset[Reason] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """Hold one attack; its file, id, page and tests have one name.
+
+    :param id: lower case with hyphens.
+    :param title: a line in the imperative, as techniques have.
+    :param techniques: of the catalogue, that it is an execution of.
+    :param protections: by id of the protection that must stop it, the key of evidence that this is.
+    :param sends: what is sent, in words.
+    :param must: what must happen.
+    :param blind: what it can't tell.
+    :param exploits: whether it takes or changes something by itself; otherwise it learns or prepares.
+    :param alone: whether nothing else may run beside it: it looks at rates or counters.
+    """
+
+    id: str
+    title: str
+    techniques: tuple[str, ...]
+    protections: Mapping[str, str]
+    needs: tuple[Need, ...]
+    sends: str
+    must: str
+    blind: str
+    variants: tuple[Variant, ...]
+    exploits: bool = True
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """Hold all that attacks work with; each run has one, and attacks run side by side in it.
+
+    :param samples: requests that the API serves, in the order of the file.
+    :param now: returns seconds since 1970.
+    :param random: returns so many bytes that nobody can guess.
+    :param wait: waits so many seconds, or ends the run if it was stopped.
+    :param shared: returns the genuine instance that attacks may use and must not spoil; enrols it once.
+    """
+
+    facts: Facts
+    samples: tuple[Sample, ...]
+    wire: Wire
+    now: Callable[[], float]
+    random: Callable[[int], bytes]
+    wait: Callable[[float], None]
+    phones: Phones | None = None
+    keys: Keys | None = None
+    operator: Operator | None = None
+    shared: Callable[[], Held] | None = None
+
+    def sample(self, *proofs: Proof, body: bool | None = None) -> Sample:
+        """Return a sample that asks for the first of these proofs for which there is one; any, if none is named.
+
+        One that signs in isn't among them.
+
+        :param body: whether it must have a body, or must not; None for either.
+        :raises MissingError: when there is none.
+        """
+        fitting = [
+            each
+            for each in self.samples
+            if not each.login and (body is None or body == bool(each.body))
+        ]
+        for proof in proofs or (None,):
+            for each in fitting:
+                if proof is None or each.proof is proof:
+                    return each
+        if body:
+            raise MissingError(Need.BODY_ROUTE)
+        if proofs and proofs[0] is Proof.DEVICE:
+            raise MissingError(Need.DEVICE_ROUTE)
+        if proofs and proofs[0] is Proof.SESSION:
+            raise MissingError(Need.SESSION_ROUTE)
+        raise MissingError(Need.SAMPLE)
+
+    def genuine(self) -> Held:
+        """Return the genuine instance of this run.
+
+        :raises MissingError: when there is none.
+        """
+        if self.shared is None:
+            raise MissingError(Need.GENUINE)
+        return self.shared()
+
+    def new_genuine(self, platform: Platform | None = None) -> Phone:
+        """Return a genuine phone of an attack's own; raises as :meth:`genuine` does."""
+        if self.phones is None:
+            raise MissingError(Need.GENUINE)
+        return self.phones.genuine(platform)
+
+    def phone(self, kind: str) -> Phone:
+        """Return a phone of a kind of the lab; raises as :meth:`genuine` does."""
+        if self.phones is None:
+            raise MissingError(Need.PHONES)
+        return self.phones.of_kind(kind)
+
+    def borrowed(self) -> Keys:
+        """Return the deployment's keys; raises as :meth:`genuine` does."""
+        if self.keys is None:
+            raise MissingError(Need.KEYS)
+        return self.keys
+
+    def operating(self) -> Operator:
+        """Return the operator's hand; raises as :meth:`genuine` does."""
+        if self.operator is None:
+            raise MissingError(Need.OPERATOR)
+        return self.operator

@@ -1,0 +1,135 @@
+"""Judge attempts: whether one was served, and if not, whether it was refused for what it was made for."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from watchword.drill.interface import Attempt, Sample, Variant
+from watchword.drill.outcome import VariantResult, Verdict
+from watchword.drill.wire import Answer
+from watchword.reasons import Reason
+
+_FIRST_ERROR: Final = 400
+_ALWAYS_OURS: Final = frozenset({401, 403})
+_BUSY: Final = frozenset({0, 429, 500, 502, 503, 504})
+_WORST_FIRST: Final = (Verdict.OPEN, Verdict.UNSURE, Verdict.NOT_RUN, Verdict.STOPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """Know how the API answers the genuine app, by sample.
+
+    :param answers: to the genuine app's own requests; a sample that isn't there wasn't asked for.
+    """
+
+    answers: Mapping[str, Answer]
+
+    def serves(self, sample: Sample) -> bool:
+        """Tell whether the genuine app gets an answer of the API's own."""
+        answer = self.answers.get(sample.name)
+        return answer is not None and is_of_the_api(answer)
+
+    def is_served(self, sample: Sample, answer: Answer) -> bool:
+        """Tell whether an answer is the API's own, and so the request got through.
+
+        An error of the API (a record that isn't there) is an answer of its own; one of a gate without Watchword's
+        problem documents is told by the genuine app's answer to the same request.
+        """
+        if not is_of_the_api(answer):
+            return False
+        if answer.status < _FIRST_ERROR:
+            return True
+        control = self.answers.get(sample.name)
+        return control is not None and control.status == answer.status
+
+
+def is_of_the_api(answer: Answer) -> bool:
+    """Tell whether an answer can be the API's: none of Watchword's refusals, and none of a server that can't answer."""
+    if answer.public_class is not None or answer.status in _BUSY:
+        return False
+    return answer.status not in _ALWAYS_OURS
+
+
+def judged(
+    variant: Variant, attempts: Sequence[Attempt], controls: Controls, sent: int
+) -> VariantResult:
+    """Return how a variant ended: as badly as its worst attempt."""
+    each = [_one(variant, attempt, controls) for attempt in attempts]
+    verdict, got, reasons = min(each, key=lambda one: _WORST_FIRST.index(one[0]))
+    return VariantResult(
+        name=variant.name,
+        verdict=verdict,
+        got=got,
+        expected="" if verdict is Verdict.STOPPED else _wanted(variant.expected),
+        reasons=reasons,
+        sent=sent,
+    )
+
+
+def worst(verdicts: Collection[Verdict]) -> Verdict:
+    """Return the verdict of an attack: what didn't run takes nothing from what did."""
+    ran = [each for each in verdicts if each is not Verdict.NOT_RUN]
+    if not ran:
+        return Verdict.NOT_RUN
+    return min(ran, key=_WORST_FIRST.index)
+
+
+def described(answer: Answer) -> str:
+    """Return an answer for people."""
+    if answer.status == 0:
+        return "closed without an answer"
+    told = [each.code for each in answer.reasons[:1]] or [answer.public_class or ""]
+    return f"{answer.status} {told[0]}".rstrip()
+
+
+def _one(
+    variant: Variant, attempt: Attempt, controls: Controls
+) -> tuple[Verdict, str, tuple[str, ...]]:
+    reasons = tuple(
+        dict.fromkeys(
+            code for answer in (*attempt.stops, attempt.answer) for code in _codes(answer)
+        )
+    )
+    if attempt.leaked:
+        return Verdict.OPEN, attempt.leaked, reasons
+    if attempt.served is not None:
+        served, of = attempt.served
+        got = f"served {served} of {of}"
+        if served:
+            return Verdict.OPEN, got, reasons
+        return _refused(variant, attempt, controls, f"{got}: {described(attempt.answer)}", reasons)
+    if controls.is_served(attempt.sample, attempt.answer):
+        return Verdict.OPEN, f"served {attempt.answer.status}", reasons
+    got = ", then ".join(described(each) for each in (*attempt.stops, attempt.answer))
+    return _refused(variant, attempt, controls, got, reasons)
+
+
+def _refused(
+    variant: Variant, attempt: Attempt, controls: Controls, got: str, reasons: tuple[str, ...]
+) -> tuple[Verdict, str, tuple[str, ...]]:
+    if not controls.serves(attempt.sample):
+        return Verdict.UNSURE, f"{got}; the genuine app isn't served either", reasons
+    answers = (*attempt.stops, attempt.answer)
+    if variant.expected and not any(_fits(answer, variant.expected) for answer in answers):
+        return Verdict.UNSURE, got, reasons
+    return Verdict.STOPPED, got, reasons
+
+
+def _fits(answer: Answer, expected: frozenset[Reason]) -> bool:
+    """Tell whether a refusal is one for these reasons, as far as the answer tells."""
+    if answer.reasons:
+        return bool(expected.intersection(answer.reasons))
+    told = answer.public_class
+    if told is not None:
+        return told in {reason.public.slug for reason in expected}
+    # A server in front that words its own refusals tells the status alone.
+    return answer.status in {reason.public.status for reason in expected}
+
+
+def _codes(answer: Answer) -> tuple[str, ...]:
+    told = answer.public_class
+    return tuple(each.code for each in answer.reasons) or (() if told is None else (told,))
+
+
+def _wanted(expected: frozenset[Reason]) -> str:
+    return " or ".join(sorted(reason.code for reason in expected))

@@ -1,0 +1,134 @@
+"""Send many requests, few enough to do no harm, and count those that reached the API."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from watchword.drill.enrolling import enrol_genuine, renew
+from watchword.drill.interface import Arena, Attempt, Held, Sample
+from watchword.drill.judging import is_of_the_api
+from watchword.drill.needs import MissingError, Need
+from watchword.drill.wire import Answer, Call
+
+MAX_REQUESTS: Final = 380
+"""Most requests of one attack to the API: enough to tell a limit from none, too few to be a load."""
+
+TOGETHER: Final = 8
+"""Requests that are sent at one moment, where a limit that counts late would let several through."""
+
+_MARGIN: Final = 20
+_TOO_SLOW: Final = "requests went out too slowly to go past it"
+_FIRST_BROKEN: Final = 500
+
+Counts = Callable[[Answer], bool]
+"""Tell whether an answer says that the request reached the API."""
+
+
+def tallied(sample: Sample, answers: Sequence[Answer], counts: Counts = is_of_the_api) -> Attempt:
+    """Return how many of the answers were the API's; a refusal that is a breakdown stands for all.
+
+    :param sample: one that the genuine app is served.
+    """
+    refused = [each for each in answers if not counts(each)]
+    broken = [each for each in refused if each.status == 0 or each.status >= _FIRST_BROKEN]
+    shown = (broken or refused or answers)[0]
+    return Attempt(sample, shown, served=(len(answers) - len(refused), len(answers)))
+
+
+def numbered_sample(arena: Arena) -> Sample:
+    """Return a sample that reads the record of a number.
+
+    :raises MissingError: when there is none.
+    """
+    for sample in arena.samples:
+        last = sample.target.partition("?")[0].rpartition("/")[2]
+        if sample.method == "GET" and last.isdigit() and not sample.login:
+            return sample
+    raise MissingError(Need.SAMPLE, "a GET whose path ends in a number")
+
+
+def at_number(target: str, number: int) -> str:
+    """Return a target with another number at the end of its path."""
+    path, mark, query = target.partition("?")
+    return f"{path.rpartition('/')[0]}/{number}{mark}{query}"
+
+
+def disguised(call: Call, number: int) -> Call:
+    """Return the call as if somebody else sent it from elsewhere: all of this is free text."""
+    agents = ("okhttp/4.12.0", "CFNetwork/1568.200.51 Darwin/24.1.0", "Dart/3.5 (dart:io)")
+    # 198.51.100.0/24 and 203.0.113.0/24 are for documentation (RFC 5737): nobody's.
+    address = f"{'198.51.100' if number % 2 else '203.0.113'}.{number % 254 + 1}"
+    call = call.with_header("User-Agent", agents[number % len(agents)])
+    for name in ("X-Forwarded-For", "X-Real-IP", "True-Client-IP"):
+        call = call.with_header(name, address)
+    return call
+
+
+def past_the_limit(
+    arena: Arena,
+    sample: Sample,
+    call: Callable[[Held, int], Call],
+    counts: Callable[[Held], Counts],
+) -> Attempt:
+    """Send more requests of one genuine instance than its limit allows, and count what was clearly too much.
+
+    Halfway the instance is renewed, since a new token must bring no new limit; about where the limit is met several go
+    out at one moment.
+
+    :param sample: one that the genuine app is served.
+    :param call: returns the request of a number.
+    :param counts: returns what tells whether an answer is the API's; it may send a request itself.
+    :raises MissingError: where there is no limit, or none that so few requests exceed.
+    """
+    requests, seconds = _limit(arena)
+    total = min(MAX_REQUESTS, 2 * requests + _MARGIN)
+    held = enrol_genuine(arena)
+    reaches = counts(held)
+    began = arena.now()
+    half = min(total, requests) // 2
+    answers = [arena.wire.send(call(held, number)) for number in range(half)]
+    if allowed_in((requests, seconds), (arena.now() - began) * total / max(1, half)) >= total:
+        raise MissingError(Need.RATE, _TOO_SLOW)  # Known by now: the rest would take as long.
+    held = renew(arena, held).held or held
+    border = max(half, requests - TOGETHER)
+    answers += [arena.wire.send(call(held, number)) for number in range(half, border)]
+    for first in range(border, total, TOGETHER):
+        numbers = range(first, min(first + TOGETHER, total))
+        answers += arena.wire.send_together([call(held, number) for number in numbers])
+    return excess(sample, answers, reaches, allowed_in((requests, seconds), arena.now() - began))
+
+
+def allowed_in(rate: tuple[int, int], elapsed: float) -> int:
+    """Return how many requests of one instance a limit lets pass in so many seconds, generously.
+
+    A full bucket, what flows in meanwhile, and a twentieth for what nobody measures: clocks, and how long answers took.
+    """
+    requests, seconds = rate
+    return requests + math.ceil(max(0.0, elapsed) * requests / seconds) + max(2, requests // 20)
+
+
+def excess(sample: Sample, answers: Sequence[Answer], counts: Counts, allowed: int) -> Attempt:
+    """Return how many of the answers were served beyond what is allowed, of how many that went out beyond it.
+
+    :raises MissingError: when not more went out than is allowed: a limit would have been met by none.
+    """
+    if allowed >= len(answers):
+        raise MissingError(Need.RATE, _TOO_SLOW)
+    attempt = tallied(sample, answers, counts)
+    served, of = attempt.served or (0, 0)
+    return replace(attempt, served=(max(0, served - allowed), of - allowed))
+
+
+def each_of(arena: Arena, calls: Iterable[Call]) -> list[Answer]:
+    """Send requests one after the other."""
+    return [arena.wire.send(each) for each in calls]
+
+
+def _limit(arena: Arena) -> tuple[int, int]:
+    if arena.facts.rate is None:
+        raise MissingError(Need.RATE)
+    requests, seconds = arena.facts.rate
+    if requests + requests // 20 + _MARGIN > MAX_REQUESTS:
+        raise MissingError(Need.RATE, f"one that {MAX_REQUESTS} requests exceed, got {requests}")
+    return requests, seconds

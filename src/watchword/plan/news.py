@@ -1,0 +1,26 @@
+"""Say in a line what a statement is worth, good or bad."""
+
+from datetime import timedelta
+
+from watchword.observations import Observation, State
+
+
+def good_news(seen: Observation, observer: str) -> str:
+    """Say why a statement counts."""
+    if seen.review is not None and seen.state is State.REVIEWED:
+        until = f"{seen.review.expires:%Y-%m-%d}"
+        return f"{seen.review.reviewer} reviewed it, {observer} vouches for that until {until}."
+    return f"{observer} saw it work."
+
+
+def bad_news(seen: Observation, observer: str | None) -> str:
+    """Say what a statement says against a protection; ``observer`` is None where nobody vouches for it."""
+    who = observer or "Somebody"
+    found = "isn't there" if seen.state is State.ABSENT else "has no effect"
+    return f"{who} saw that it {found}."
+
+
+def days(span: timedelta) -> str:
+    """Return a span in days; below two of them in hours."""
+    hours = max(0, int(span.total_seconds())) // 3600
+    return f"{hours} h" if hours < 48 else f"{hours // 24} days"

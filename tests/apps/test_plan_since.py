@@ -1,0 +1,191 @@
+"""``watchword plan --since``: what changed since an earlier plan, and what made it so."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.apps.plan_views.seed import seed_plan
+
+from watchword.apps.cli.main import cli
+from watchword.apps.plan_views.document import document
+from watchword.apps.plan_views.since import worse
+from watchword.apps.plan_views.stored import read
+from watchword.plan.outcome import Exposure
+
+PLAN = """\
+version: 1
+apis:
+  clinic: {upstream: "http://127.0.0.1:9000", audience: clinic, routes: []}
+plan:
+  observers:
+    ci: {key: ci.jwk}
+  assets:
+    records:
+      kind: data
+      impact: 5
+      because: all of it would be out
+      routes: [{api: clinic, path: /v1/**}]
+      traits: [records]
+  scenarios:
+    derive: false
+    add:
+      - {asset: records, steps: [MT-C06, MT-B08], because: ids are counted up}
+"""
+BOLA = ("PR-B07", "--target", "api:clinic", "--key", "scan:api.bola_test", "--source", "night run")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Set up a file with one asset that one protection closes, and the key of an observer."""
+    file = tmp_path / "watchword.yaml"
+    file.write_text(PLAN, encoding="utf-8")
+    assert run(file, "observe", "keygen", "-o", tmp_path / "ci.pem").exit_code == 0
+    return file
+
+
+def run(file: Path, *arguments: str | Path) -> Result:
+    """Run a command on a file."""
+    return CliRunner().invoke(cli, ["-c", str(file), *map(str, arguments)])
+
+
+def kept(file: Path) -> Path:
+    """Keep the plan of now, and return where."""
+    done = run(file, "plan", "--json")
+    assert done.exit_code == 0, done.output
+    place = file.with_name("before.json")
+    place.write_text(done.stdout, encoding="utf-8")
+    return place
+
+
+def proven(file: Path) -> None:
+    """Record a proof of what closes the records."""
+    assert run(file, "observe", "record", *BOLA, "--sign", file.with_name("ci.pem")).exit_code == 0
+
+
+def differences(file: Path, before: Path) -> dict[str, Any]:
+    """Return what changed since as scripts read it."""
+    found: dict[str, Any] = json.loads(run(file, "plan", "--since", before, "--json").stdout)
+    return found
+
+
+def test_nothing_changed_is_said_beside_the_order(file: Path) -> None:
+    """Exit 0, the list, and that the plans are the same."""
+    before = kept(file)
+    done = run(file, "plan", "--since", before, "--fail-on", "worse")
+    assert done.exit_code == 0
+    assert "PR-B07" in done.stdout
+    assert "The plans are the same." in done.stdout
+    found = differences(file, before)
+    assert (found["different"], found["worse"]) == (False, [])
+    assert found["since"] == json.loads(before.read_text(encoding="utf-8"))["made_at"]
+
+
+def test_a_new_observation_is_named_with_its_source(file: Path) -> None:
+    """Who saw what, both when something is proven and when it fails; only the second is worse."""
+    before = kept(file)
+    proven(file)
+    assert run(file, "plan", "--since", before, "--fail-on", "worse").exit_code == 0
+    (cause,) = differences(file, before)["causes"]
+    assert (cause["before"], cause["after"]) == (None, "proven")
+    assert "night run" in cause["why"]
+    closed = kept(file)
+    assert run(file, "observe", "record", *BOLA, "--state", "broken").exit_code == 0
+    done = run(file, "plan", "--since", closed, "--fail-on", "worse")
+    assert done.exit_code == 1
+    assert "PR-B07" in done.stdout
+    assert "back at the top" in " ".join(done.stdout.split())
+    found = differences(file, closed)
+    assert found["worse"] == ["records"]
+    (cause,) = found["causes"]
+    assert (cause["before"], cause["after"]) == ("proven", "broken")
+    assert "night run" in cause["why"]
+
+
+def test_an_edit_is_told_from_an_observation(file: Path) -> None:
+    """The API's section is another: the proof is of a policy that isn't in force any more, and nobody saw anything new."""
+    proven(file)
+    closed = kept(file)
+    file.write_text(PLAN.replace("audience: clinic,", "audience: clinics,"), encoding="utf-8")
+    done = run(file, "plan", "--since", closed, "--fail-on", "worse")
+    assert done.exit_code == 1
+    (cause,) = differences(file, closed)["causes"]
+    assert (cause["before"], cause["after"]) == ("proven", "stale")
+    assert "policy" in cause["why"]
+    assert "night run" not in cause["why"]
+
+
+def test_a_changed_impact_is_a_cause_and_isnt_worse(file: Path) -> None:
+    """What got worse is how an asset stands, not what it is worth."""
+    before = kept(file)
+    file.write_text(PLAN.replace("impact: 5", "impact: 4"), encoding="utf-8")
+    assert run(file, "plan", "--since", before, "--fail-on", "worse").exit_code == 0
+    (cause,) = differences(file, before)["causes"]
+    assert (cause["subject"], cause["before"], cause["after"]) == ("asset", 5, 4)
+
+
+def test_it_stands_beside_other_conditions_and_a_report(file: Path, tmp_path: Path) -> None:
+    """An asset that stayed open isn't worse, and is open; the report is written all the same."""
+    before = kept(file)
+    since = ("plan", "--since", before, "--html", tmp_path / "plan.html")
+    assert run(file, *since, "--fail-on", "worse", "--fail-on", "open").exit_code == 1
+    assert (tmp_path / "plan.html").is_file()
+    assert "PR-B07" in run(file, "plan", "--since", before).stdout
+
+
+def test_a_plan_of_an_older_version_is_compared(file: Path) -> None:
+    """What it didn't say yet is no difference."""
+    before = kept(file)
+    old = json.loads(before.read_text(encoding="utf-8"))
+    for name in ("measured", "environment", "changed", "what_if"):
+        del old[name]
+    before.write_text(json.dumps(old), encoding="utf-8")
+    assert differences(file, before)["different"] is False
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--fail-on", "worse"],
+        ["--since", "BEFORE", "--markdown"],
+        ["--since", "BEFORE", "--cyclonedx"],
+        ["--since", "BEFORE", "--item", "PR-B07"],
+        ["--since", "BEFORE", "--details"],
+        ["--since", "nowhere.json"],
+        ["--since", "watchword.yaml"],
+        ["--since", "."],
+    ],
+)
+def test_wrong_usage_is_told(file: Path, arguments: list[str]) -> None:
+    """Exit 2, nothing on stdout, and the option is named."""
+    before = kept(file)
+    places = {"BEFORE": before, ".": file.parent, "watchword.yaml": file}
+    done = run(file, "plan", *(places.get(each, each) for each in arguments))
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert arguments[0] in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_worse_goes_by_how_an_asset_stands() -> None:
+    """From closed over struck and delayed to open each step is worse, and none the other way round."""
+    order = (Exposure.CLOSED, Exposure.UNREACHED, Exposure.DELAYED, Exposure.OPEN)
+
+    def standing(exposure: Exposure) -> Any:
+        found = document(seed_plan())
+        found["exposure"][0]["now"] = exposure.value
+        return read(found)
+
+    for better, worst in pairwise(order):
+        assert worse(standing(better), standing(worst)) == ("backend-records",)
+        assert worse(standing(worst), standing(better)) == ()
+        assert worse(standing(worst), standing(worst)) == ()
+
+
+def test_an_asset_that_is_new_or_gone_isnt_worse() -> None:
+    """There's nothing to compare it with; `--fail-on open` asks how it stands."""
+    whole, less = document(seed_plan()), document(seed_plan())
+    less["exposure"].pop()
+    assert worse(read(less), read(whole)) == worse(read(whole), read(less)) == ()
