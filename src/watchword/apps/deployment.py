@@ -9,6 +9,7 @@ from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.authz.verdicts import VerdictSigned
+from watchword.apps.consent_served import Application, ConsentServed
 from watchword.apps.gates import open_gate
 from watchword.apps.key_files import require_key_files
 from watchword.apps.middleware import WatchwordMiddleware
@@ -62,12 +63,21 @@ class Deployment:
 
     async def _serve_service(self, stack: AsyncExitStack, service: Service) -> None:
         where = self.settings.service
-        public = HttpServer(service.public_app, host=where.listen.host, port=where.listen.port)
+        public = HttpServer(
+            self._agreeing(service.public_app), host=where.listen.host, port=where.listen.port
+        )
         operator = HttpServer(service.operator_app, uds=where.operator_socket)
         for server in (public, operator):
             await server.start()
             stack.push_async_callback(server.stop)
         _log.info("service ready", listen=public.address, operator=operator.address)
+
+    def _agreeing(self, app: Application) -> Application:
+        """Return the service's application, with the consent to be drilled where the file names one."""
+        for drill in self.settings.drill.values():
+            if drill.service_consent is not None:
+                return ConsentServed(app, drill.service_consent)
+        return app
 
     async def _serve_gates(self, stack: AsyncExitStack, service: Service) -> None:
         """Hand bundles to gates of other machines, where there are any."""
@@ -141,7 +151,11 @@ class Deployment:
             clock=self.clock,
             entropy=self.entropy,
         )
-        server = HttpServer(guarded, host=api.listen.host, port=api.listen.port, websockets=True)
+        drill = self.settings.drill.get(api.name)
+        agreeing: Application = guarded
+        if drill is not None and drill.consent is not None:
+            agreeing = ConsentServed(guarded, drill.consent)
+        server = HttpServer(agreeing, host=api.listen.host, port=api.listen.port, websockets=True)
         await server.start()
         stack.push_async_callback(server.stop)
         _log.info("proxy ready", api=api.name, listen=server.address, upstream=api.upstream)

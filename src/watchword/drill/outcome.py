@@ -79,11 +79,15 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Genuine:
-    """Hold how genuine requests fared beside the attacks."""
+    """Hold how genuine requests fared beside the attacks.
+
+    :param missing: why there is no genuine instance, empty where there is one.
+    """
 
     sent: int = 0
     served: int = 0
     faults: tuple[str, ...] = ()
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

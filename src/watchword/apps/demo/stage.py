@@ -136,6 +136,10 @@ class Stage:
         """Return the URL of the API itself, without any protection."""
         return f"http://127.0.0.1:{self._ports['upstream']}"
 
+    def port(self, name: str) -> int:
+        """Return the port of ``service``, ``clinic``, ``billing`` or ``upstream``."""
+        return self._ports[name]
+
     async def set_up(self) -> None:
         """Start the sample API; no deployment yet."""
         server = HttpServer(self.clinic)

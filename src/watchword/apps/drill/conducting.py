@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from watchword.adapters.drill_wire import read_drill_key
+from watchword.adapters.drill_wire import Resolver, read_drill_key, system_resolver
 from watchword.apps.drill.arena import Reach
 from watchword.apps.drill.consenting import Agreement, RunSigner, permitted
 from watchword.apps.drill.course import attacks_of, urls_of
@@ -54,9 +54,16 @@ class Prepared:
 
 
 def prepared(
-    settings: Settings, api: ApiSettings, orders: Orders, clock: Clock, entropy: Entropy
+    settings: Settings,
+    api: ApiSettings,
+    orders: Orders,
+    clock: Clock,
+    entropy: Entropy,
+    resolver: Resolver = system_resolver,
 ) -> Prepared:
     """Return what may be run, by everybody's leave; nothing is attacked yet.
+
+    :param resolver: finds the addresses of a name.
 
     :raises CourseError: when an order can't be followed.
     :raises ConsentError: when a target's owner doesn't agree.
@@ -75,6 +82,7 @@ def prepared(
         named=orders.named,
         rate=orders.rate,
         ca=orders.ca,
+        resolver=resolver,
     )
     reach = Reach(
         agreement.origins,

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from watchword.adapters.keyring.private_file import read_private, write_private
-from watchword.apps.settings import ApiSettings, Settings
+from watchword.apps.settings import Settings
 from watchword.client import TestInstanceDevice, WatchwordClient
+from watchword.client.session import HeldToken
 from watchword.drill.interface import Held, Phone
 from watchword.drill.needs import MissingError, Need
 from watchword.encoding import strict_json
@@ -20,7 +21,7 @@ KIND: Final = "test-instance"
 
 _VERSION: Final = 1
 _MAX_BYTES: Final = 16 * 1024
-_MEMBERS: Final = {"v", "app", "platform", "instance", "device"}
+_MEMBERS: Final = {"v", "app", "platform", "instance", "audiences", "device"}
 
 
 class InstanceFileError(WatchwordError):
@@ -32,36 +33,40 @@ class InvitedInstance:
     """Hold an enrolled test instance.
 
     :param app: its app's name under ``apps``.
+    :param audiences: those that it enrolled for, and may renew tokens for.
     :param device: as :meth:`watchword.client.TestInstanceDevice.export` gives it.
     """
 
     app: str
     platform: Platform
     instance: str = field(repr=False)
+    audiences: tuple[str, ...]
     device: Mapping[str, Any] = field(repr=False)
 
     def held(self) -> Held:
-        """Return it as attacks hold instances, without tokens: it has to be renewed first."""
+        """Return it as attacks hold instances, with tokens that ended long ago: it has to be renewed first."""
         device = TestInstanceDevice.from_export(self.device)
         phone = Phone(KIND, self.app, self.platform, device)
-        return Held(phone, self.instance, tokens={}, statement=b"", body={})
+        ended = {audience: HeldToken("", 0.0, 0.0) for audience in self.audiences}
+        return Held(phone, self.instance, tokens=ended, statement=b"", body={})
 
 
 def enrolled(
-    settings: Settings, api: ApiSettings, app: str, code: str, service: str, clock: Clock
+    settings: Settings, app: str, code: str, service: str, clock: Clock
 ) -> InvitedInstance:
-    """Enrol a test instance by an operator's code.
+    """Enrol a test instance by an operator's code, for all APIs of its app.
 
     :param service: where the service is.
     :raises ServiceRefusedError: when the code isn't good, or not for this app.
     :raises ServiceUnavailableError: when the service doesn't answer.
     """
     device = TestInstanceDevice(code)
+    audiences = tuple(api.audience for api in settings.apis.values() if app in api.apps)
     client = WatchwordClient(
         service,
         app,
         device,
-        [api.audience],
+        audiences,
         clock=clock.timestamp,
         jitter=lambda: secrets.randbelow(1000) / 1000,
         issuer=settings.service.issuer,
@@ -69,7 +74,8 @@ def enrolled(
     with client:
         client.enrol()
         assert client.instance is not None
-        return InvitedInstance(app, settings.apps[app].platform, client.instance, device.export())
+        platform = settings.apps[app].platform
+        return InvitedInstance(app, platform, client.instance, audiences, device.export())
 
 
 def write_instance(path: Path, instance: InvitedInstance) -> None:
@@ -79,6 +85,7 @@ def write_instance(path: Path, instance: InvitedInstance) -> None:
         "app": instance.app,
         "platform": instance.platform.value,
         "instance": instance.instance,
+        "audiences": list(instance.audiences),
         "device": dict(instance.device),
     }
     write_private(path, strict_json.dumps(members))
@@ -100,10 +107,11 @@ def read_instance(path: Path) -> InvitedInstance:
             str(members["app"]),
             Platform(members["platform"]),
             str(members["instance"]),
+            tuple(str(each) for each in members["audiences"]),
             members["device"],
         )
         TestInstanceDevice.from_export(found.device)
-    except (MalformedError, ValueError):
+    except (MalformedError, ValueError, TypeError):
         # Its text isn't quoted: it holds keys.
         _refuse(path, "it doesn't hold a test instance")
     return found

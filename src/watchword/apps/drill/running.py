@@ -55,6 +55,7 @@ class _Tally:
     sent: int = 0
     served: int = 0
     faults: list[str] = field(default_factory=list)
+    missing: str = ""
 
     def add(self, sample: Sample, answer: Answer) -> None:
         with self.lock:
@@ -65,7 +66,7 @@ class _Tally:
                 self.faults.append(f"{sample.name}: {described(answer)}")
 
     def as_genuine(self) -> Genuine:
-        return Genuine(self.sent, self.served, tuple(self.faults))
+        return Genuine(self.sent, self.served, tuple(self.faults), self.missing)
 
 
 def run_drill(
@@ -85,7 +86,7 @@ def run_drill(
     before = _counted(stage.arena)
     results: list[AttackResult] = []
     tally = _Tally()
-    controls = _controls(stage)
+    controls = _controls(stage, tally)
     interrupted = False
     try:
         for result in _results(stage, course, controls, tally):
@@ -116,7 +117,7 @@ def run_drill(
     )
 
 
-def _controls(stage: Stage) -> Controls:
+def _controls(stage: Stage, tally: _Tally) -> Controls:
     """Ask for every sample as the genuine app does; without a service, as a script does."""
     arena = stage.arena
     answers: dict[str, Answer] = {}
@@ -125,7 +126,8 @@ def _controls(stage: Stage) -> Controls:
             continue
         try:
             call = genuine_call(arena, sample, arena.genuine())
-        except MissingError:
+        except MissingError as error:
+            tally.missing = str(error)
             call = sample.call()
         answers[sample.name] = arena.wire.send(call)
     return Controls(answers)

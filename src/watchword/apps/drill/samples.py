@@ -1,7 +1,11 @@
 """Choose the requests of a drill: those that the file names, else one made from each route."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
+from watchword.apps.drill.course import CourseError
 from watchword.apps.settings import ApiSettings
 from watchword.apps.settings.validated import DrillRequest, DrillSettings
 from watchword.drill.interface import Sample
@@ -12,14 +16,21 @@ from watchword.gate.routes import compile_routes, find_route
 from watchword.reasons import Refusal
 from watchword.vocabulary import Level, Mode, Proof
 
-_MADE_UP = "1"
+_MAX_FILE: Final = 64 * 1024
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
+_VALUE: Final = re.compile(r"[ -~]{0,2000}")
+
+_MADE_UP: Final = "1"
 """What stands for a free segment of a route: an id that may be nobody's, which the API answers with its own error."""
 
 
 def samples_of(api: ApiSettings, drill: DrillSettings) -> tuple[Sample, ...]:
-    """Return the sample requests of an API, in the order of the file."""
+    """Return the sample requests of an API, in the order of the file.
+
+    :raises CourseError: when the file with more headers can't be read, with its line.
+    """
     table = compile_routes(api.routes)
-    headers = tuple(drill.headers.items())
+    headers = tuple(drill.headers.items()) + _headers_of(drill.headers_file)
     found = []
     for request in drill.requests or tuple(_made_up(api.routes)):
         segments = read_path(request.target.partition("?")[0].encode("latin-1"))
@@ -33,6 +44,30 @@ def samples_of(api: ApiSettings, drill: DrillSettings) -> tuple[Sample, ...]:
 def off_targets(api: ApiSettings) -> tuple[str, ...]:
     """Return a target under each route in mode ``off``."""
     return tuple(_target(route.pattern) for route in api.routes if route.mode is Mode.OFF)
+
+
+def _headers_of(file: Path | None) -> Headers:
+    """Read a file of headers, a line each; empty lines and such as begin with ``#`` say nothing."""
+    if file is None:
+        return ()
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_MAX_FILE + 1)
+    except OSError as error:
+        raise CourseError(f"{file}: {error.strerror}, expected a file of headers") from None
+    if len(data) > _MAX_FILE:
+        raise CourseError(f"{file}: got more than {_MAX_FILE} bytes of headers")
+    found = []
+    for number, raw in enumerate(data.decode("latin-1").splitlines(), 1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        name, colon, value = line.partition(":")
+        # The line isn't quoted: it may hold a key.
+        if not colon or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value.strip()):
+            raise CourseError(f"{file}: line {number} is no header, expected name: value")
+        found.append((name, value.strip()))
+    return tuple(found)
 
 
 def _made_up(routes: tuple[Route, ...]) -> Iterator[DrillRequest]:

@@ -40,6 +40,7 @@ def document(report: Report) -> dict[str, Any]:
             "sent": report.genuine.sent,
             "served": report.genuine.served,
             "faults": [shown(each) for each in report.genuine.faults],
+            "missing": shown(report.genuine.missing),
         },
         "attacks": [_attack(each) for each in report.results],
         "findings": [_finding(each) for each in report.findings],

@@ -82,7 +82,8 @@ def genuine(report: Report) -> str:
     """Return how the genuine app fared."""
     found = report.genuine
     if not found.sent:
-        return "no request was sent for it"
+        why = f": {shown(found.missing)}" if found.missing else ""
+        return f"no request was sent for it{why}"
     return f"served {found.served:,} of {found.sent:,}"
 
 

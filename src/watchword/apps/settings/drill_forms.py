@@ -13,14 +13,18 @@ def drill_settings(base: Path, written: WrittenDrill) -> DrillSettings:
 
     :param base: directory of the file.
     """
+
+    def place(file: str | None) -> Path | None:
+        return None if file is None else (base / file).resolve()
+
     return DrillSettings(
         target=written.target,
         service=written.service,
         upstream=written.upstream,
         headers=dict(written.headers),
-        headers_file=None
-        if written.headers_file is None
-        else (base / written.headers_file).resolve(),
+        headers_file=place(written.headers_file),
+        consent=place(written.consent),
+        service_consent=place(written.service_consent),
         requests=tuple(
             DrillRequest(
                 method=each.method,

@@ -203,6 +203,7 @@ class DrillSettings:
     """Hold how one API is attacked; origins are None where the file's other sections say them.
 
     :param headers: by name, what every copy of the app sends.
+    :param consent: the file that the API's proxy serves as its consent, ``service_consent`` that of the service.
     """
 
     target: str | None = None
@@ -211,6 +212,8 @@ class DrillSettings:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers_file: Path | None = None
     requests: tuple[DrillRequest, ...] = ()
+    consent: Path | None = None
+    service_consent: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

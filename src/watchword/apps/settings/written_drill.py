@@ -42,6 +42,13 @@ class WrittenDrill(Written):
         Origin | None,
         Field(description="the API itself, behind the gate; left out: nobody goes around it"),
     ] = None
+    consent: Annotated[
+        FilePath | None,
+        Field(description="the consent that the API's proxy serves at its well-known path"),
+    ] = None
+    service_consent: Annotated[
+        FilePath | None, Field(description="the same for the service, an origin of its own")
+    ] = None
     headers: Annotated[
         dict[_HeaderName, _HeaderValue],
         Field(max_length=20, description="what every copy of the app sends, such as its key"),

@@ -55,7 +55,7 @@ def command(
             "got no code on standard input; make one: watchword instances invite"
         )
     where = service or urls_of(settings, chosen, None)[Part.SERVICE]
-    instance = enrolled(settings, chosen, app, code, where, SystemClock())
+    instance = enrolled(settings, app, code, where, SystemClock())
     write_instance(output, instance)
     if as_json:
         print_json({"instance": instance.instance, "app": app, "file": output})
