@@ -216,6 +216,18 @@ def test_an_override_counts_only_where_it_changes_what_is_served() -> None:
     assert found([api(200), MISSING, api(200)]) == [None]
 
 
+def test_an_api_that_repeats_its_headers_is_no_way_in() -> None:
+    """Whatever header is added is in its answer: that shows nothing."""
+
+    def repeating(call: Call) -> Answer:
+        return Answer(200, (), str([call.target, *call.headers]).encode())
+
+    within = arena(Simulated(repeating))
+    plain = Call(Part.GATE, "GET", "/health", (("X-Api-Key", "k"),))
+    dressed = plain.with_header("X-Original-URL", "/v1/patients/7")
+    assert if_it_matters(within, SAMPLE, plain, dressed) == []
+
+
 def test_a_changed_protocol_on_an_open_route_is_a_way_in_and_its_plain_answer_is_not() -> None:
     """The answer of an open route is everybody's."""
 

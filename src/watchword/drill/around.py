@@ -14,6 +14,9 @@ RESULT_NAMES = ("Watchword-Instance", "Watchword-Level", "Watchword-App", "Watch
 """Headers by which a gate tells the API who is there (protocol, section 7)."""
 
 
+MAX_NAME: Final = 64
+"""Most characters of a header's name that is made up."""
+
 MAX_ARMED: Final = 8
 """Most samples that are sent in every disguise."""
 
@@ -62,12 +65,21 @@ def armed(arena: Arena) -> Iterator[Sample]:
     yield from list(found.values())[:MAX_ARMED]
 
 
+def _in_another_dress(plain: Call, dressed: Call) -> Call:
+    """Return the plain call with the headers that the other has beyond it, by names of the same length without a meaning."""
+    added = [pair for pair in dressed.headers if pair not in plain.headers]
+    renamed = tuple((("X-" + "n" * MAX_NAME)[: len(name)], value) for name, value in added)
+    return Call(plain.part, plain.method, plain.target, plain.headers + renamed, plain.body)
+
+
 def if_it_matters(arena: Arena, sample: Sample, plain: Call, dressed: Call) -> list[Attempt]:
     """Send a request plain, dressed up and plain again; return the dressed one, nothing where dressing changed nothing.
 
     What anybody may ask for is served plain.  It is a way in only where the dress makes the API serve something else; an
-    answer that changes by itself is told from that by its status alone.
+    answer that changes by itself is told from that by its status alone.  An API that repeats its headers answers every
+    header otherwise: the plain request has those of the dress too, under names that nobody reads.
     """
+    plain = _in_another_dress(plain, dressed)
     before, after, again = (arena.wire.send(each) for each in (plain, dressed, plain))
     if not is_of_the_api(after):
         return [Attempt(sample, after)]

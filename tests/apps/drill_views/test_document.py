@@ -24,7 +24,8 @@ def test_everything_of_the_report_is_in_it() -> None:
     assert found["facts"]["rate"] == {"requests": 100, "seconds": 60}
     assert found["counts"]["open"] == found["counts"]["unsure"] == found["counts"]["not-run"] == 1
     assert found["controls"][1] == {"sample": "POST /v1/records/7", "served": False, "got": "502"}
-    assert found["genuine"] == {"sent": 60, "served": 58, "faults": ["POST /v1/records/7: 502"]}
+    faults = ["POST /v1/records/7: 502"]
+    assert found["genuine"] == {"sent": 60, "served": 58, "faults": faults, "missing": ""}
     assert [each["state"] for each in found["findings"]] == ["broken", None]
     assert found["findings"][0]["strengths"] == {"MT-B03": "2/3"}
     first = found["attacks"][0]
