@@ -96,7 +96,8 @@ class Phone:
             "aud": AUDIENCE,
             "sub": b64url(secrets.token_bytes(16)),
             "iat": now,
-            "exp": now + 300,
+            # Long enough for a run of the whole suite: phones enrol when their module is imported.
+            "exp": now + 1800,
             "jti": b64url(secrets.token_bytes(16)),
             "env": "prod",
             "app": {"id": "shop", "ver": "1.2.3"},
