@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test check fmt bench bench-attestation bench-gate bench-plan mutants fuzz lock clean
+.PHONY: help demo test check fmt bench bench-attestation bench-drill bench-gate bench-plan mutants fuzz lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -43,6 +43,9 @@ bench-gate: .venv/.dev-ready  ## Measure what the check costs a request, in Envo
 
 bench-plan: .venv/.dev-ready  ## Measure the planner: a large model on one core, the example, pytm beside it.
 	$(PY)/python -m benchmarks.bench_plan
+
+bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, beside as many plain requests.
+	$(PY)/python -m benchmarks.bench_drill
 
 mutants: .venv/.dev-ready  ## Bend recorded evidence in 100,000 ways and more: none may be accepted.
 	$(PY)/python -m scripts.mutants

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.attestation import forge
 
-from fuzz import planning, proofs, seeds, signed
+from fuzz import drill, planning, proofs, seeds, signed
 from watchword.adapters.revocation.status_list import StatusList, read_status_list
 from watchword.apps.evidence.claims_document import app_from_document, claims_from_document
 from watchword.apps.settings.policies import read_policy
@@ -241,5 +241,10 @@ TARGETS: Mapping[str, Target] = {
     "openapi_draft": Target(planning.draft_openapi, planning.openapi, 2048),
     "otm_draft": Target(planning.draft_otm, planning.otm, 2048),
     "stored_plan": Target(planning.read_stored, planning.stored_plans),
+    "drill_consent": Target(drill.read_agreed, drill.consents, 2048),
+    "drill_target": Target(drill.read_target, drill.targets, 320),
+    "drill_answer": Target(drill.read_answer, drill.answers, 2048),
+    "drill_headers": Target(drill.read_headers, drill.headers, 1024),
+    "drill_instance": Target(drill.read_invited, drill.invited, 1024),
 }
 """The targets by name; the name is also that of the folder with the corpus."""

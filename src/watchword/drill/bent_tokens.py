@@ -15,6 +15,8 @@ from watchword.reasons import MalformedError
 from watchword.vocabulary import Proof
 
 JWKS: Final = "/.well-known/jwks.json"
+
+_MEMBERS: Final = frozenset({"kty", "crv", "x", "y"})
 """Where the service publishes the keys of its tokens."""
 
 _MAX_BYTES: Final = 4096
@@ -113,10 +115,10 @@ def published_key(arena: Arena, kid: str) -> Mapping[str, str]:
     """
     answer = arena.wire.send(Call(Part.SERVICE, "GET", JWKS))
     try:
-        keys = strict_json.loads(answer.body, MAX_ANSWER_BYTES).get("keys", [])
+        keys = strict_json.loads(answer.body, MAX_ANSWER_BYTES).get("keys")
     except MalformedError:
-        keys = []
-    for key in keys:
-        if key.get("kid") == kid:
-            return {name: str(key[name]) for name in ("kty", "crv", "x", "y")}
+        keys = None
+    for key in keys if isinstance(keys, list) else []:
+        if isinstance(key, dict) and key.get("kid") == kid and key.keys() >= _MEMBERS:
+            return {name: str(key[name]) for name in sorted(_MEMBERS)}
     raise MissingError(Need.SERVICE, f"it publishes no key {kid}")

@@ -182,7 +182,9 @@ def _concluded(
         except ValueError:
             return None  # It was sealed to somebody else, who was listened to.
 
-    audiences = [str(each.get("aud", "")) for each in members.get("tokens", [])]
+    given = members.get("tokens")
+    listed = given if isinstance(given, list) else []
+    audiences = [str(each["aud"]) for each in listed if isinstance(each, dict) and "aud" in each]
     session = Session.from_answer(
         members, audiences, arena.now(), renew_share=1.0, open_sealed=open_sealed
     )

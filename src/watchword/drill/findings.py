@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from watchword.drill.interface import Attack
 from watchword.drill.outcome import AttackResult, Finding, Verdict
@@ -9,7 +10,11 @@ from watchword.observations import State
 
 
 def findings_of(
-    results: Sequence[AttackResult], attacks: Iterable[Attack], *, complete: bool
+    results: Sequence[AttackResult],
+    attacks: Iterable[Attack],
+    *,
+    complete: bool,
+    unserved: Sequence[str] = (),
 ) -> tuple[Finding, ...]:
     """Return what the results say of each protection that an attack tests.
 
@@ -18,6 +23,7 @@ def findings_of(
 
     :param attacks: all that there are; a run of a choice of them proves nothing.
     :param complete: whether the run came to its end.
+    :param unserved: what the genuine app wasn't served beside the attacks or after them: who refuses everybody protects nobody.
     """
     by_protection: dict[tuple[str, str], list[AttackResult]] = defaultdict(list)
     for result in results:
@@ -27,9 +33,15 @@ def findings_of(
     for attack in attacks:
         for protection in attack.protections:
             wanted[protection].add(attack.id)
-    return tuple(
+    found = (
         _finding(protection, key, some, wanted[protection], _strengths(some, results), complete)
         for (protection, key), some in sorted(by_protection.items())
+    )
+    if not unserved:
+        return tuple(found)
+    why = f"the genuine app wasn't served throughout: {'; '.join(unserved[:2])}"
+    return tuple(
+        replace(each, state=None, why=why) if each.state is State.PROVEN else each for each in found
     )
 
 

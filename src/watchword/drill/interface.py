@@ -230,19 +230,24 @@ class Arena:
     operator: Operator | None = None
     shared: Callable[[], Held] | None = None
 
+    @property
+    def guarded(self) -> tuple[Sample, ...]:
+        """Return the samples that a gate stands before: none that signs in, and none that is open to all.
+
+        What the file opens to all says nothing of a check, so that such are returned only where there is nothing else.
+        """
+        asked = tuple(each for each in self.samples if not each.login)
+        return tuple(each for each in asked if each.mode is not Mode.OFF) or asked
+
     def sample(self, *proofs: Proof, body: bool | None = None) -> Sample:
         """Return a sample that asks for the first of these proofs for which there is one; any, if none is named.
 
-        One that signs in isn't among them.
+        Only those of :attr:`guarded` are taken.
 
         :param body: whether it must have a body, or must not; None for either.
         :raises MissingError: when there is none.
         """
-        fitting = [
-            each
-            for each in self.samples
-            if not each.login and (body is None or body == bool(each.body))
-        ]
+        fitting = [each for each in self.guarded if body is None or body == bool(each.body)]
         for proof in proofs or (None,):
             for each in fitting:
                 if proof is None or each.proof is proof:

@@ -110,6 +110,9 @@ def _refused(
     if not controls.serves(attempt.sample):
         return Verdict.UNSURE, f"{got}; the genuine app isn't served either", reasons
     answers = (*attempt.stops, attempt.answer)
+    if not variant.expected and attempt.answer.status in _BUSY - {0}:
+        # Any refusal will do, but a breakdown is none: whoever answers 500 had the request.
+        return Verdict.UNSURE, got, reasons
     if variant.expected and not any(_fits(answer, variant.expected) for answer in answers):
         return Verdict.UNSURE, got, reasons
     return Verdict.STOPPED, got, reasons

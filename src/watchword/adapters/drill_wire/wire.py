@@ -137,8 +137,7 @@ class HttpWire:
         streams: list[Stream] = []
         try:
             for call, origin in zip(calls, origins, strict=True):
-                limit = Limit(self._seconds, self._stop)
-                streams.append(self._opened(call, origin, limit))
+                streams.append(self._opened(call, origin, Limit(self._seconds, self._stop)))
         except BaseException:
             for stream in streams:
                 stream.close()
@@ -163,10 +162,11 @@ class HttpWire:
     def _exchanged(self, call: Call, origin: Origin, stream: Stream | None) -> Answer:
         """Send one request over this connection, or a new one, and keep it if it can be used again."""
         try:
-            head = request_head(call, origin, self._signed(call))
             limit = Limit(self._seconds, self._stop)
             if stream is None:
                 stream = self._opened(call, origin, limit)
+            # Only now: while a slow target was connected to, its consent may have ended.
+            head = request_head(call, origin, self._signed(call))
             outcome = exchange(stream, call, head, limit, MAX_ANSWER_BYTES)
         except BaseException:
             if stream is not None:
@@ -179,10 +179,11 @@ class HttpWire:
         return outcome.answer
 
     def _opened(self, call: Call, origin: Origin, limit: Limit) -> Stream:
-        """Return a new connection.
+        """Return a new connection, if what is to be sent over it may be sent: a handshake has bytes too.
 
         :raises TargetLostError: when nobody answers there, or with another's certificate.
         """
+        self._signed(call)
         try:
             tls = self._tls if origin.scheme == "https" else None
             return open_stream(origin, tls, limit)

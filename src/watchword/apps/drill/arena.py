@@ -128,7 +128,7 @@ def open_stage(
         stack.callback(wire.close)
         phones, keys = _lab_side(settings, api, reach, clock, entropy)
         service = Part.SERVICE in reach.origins
-        uses = None if keys is None else _USES
+        uses = None if keys is None else _uses(api)
         shared = SharedInstance(lambda: arena, uses, first=reach.invited)
         crowd = SharedInstance(lambda: arena, uses)
         arena = Arena(
@@ -146,6 +146,11 @@ def open_stage(
         # A test instance is one; beside a lab there are as many phones as one likes.
         others = shared if keys is None else crowd
         yield Stage(arena, wire, stop, others.get if arena.shared else None)
+
+
+def _uses(api: ApiSettings) -> int:
+    """Return after how many uses another phone takes over: well before the limit per instance, which is for attacks to meet."""
+    return _USES if api.rate is None else max(1, min(_USES, api.rate.requests // 4))
 
 
 def facts_of(settings: Settings, api: ApiSettings) -> Facts:

@@ -7,10 +7,10 @@ from pathlib import Path
 from watchword.adapters.drill_wire import Resolver, read_drill_key, system_resolver
 from watchword.apps.drill.arena import Reach
 from watchword.apps.drill.consenting import Agreement, RunSigner, permitted
-from watchword.apps.drill.course import attacks_of, urls_of
+from watchword.apps.drill.course import CourseError, attacks_of, urls_of
 from watchword.apps.drill.invited_instance import read_instance
 from watchword.apps.settings import ApiSettings, Settings
-from watchword.drill.interface import Attack
+from watchword.drill.interface import Attack, Held
 from watchword.drill.wire import Part
 from watchword.encoding import base64url
 from watchword.ports import Clock, Entropy
@@ -52,6 +52,13 @@ class Prepared:
     attacks: tuple[Attack, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def on_this_machine(self) -> bool:
+        """Tell whether any part is reached on this machine, by whatever name: that proves nothing of what stands elsewhere."""
+        return self.reach.loopback or any(
+            origin.is_loopback for origin in self.reach.origins.values()
+        )
+
 
 def prepared(
     settings: Settings,
@@ -73,7 +80,7 @@ def prepared(
     attacks = attacks_of(orders.only, orders.without)
     urls = urls_of(settings, api, orders.target)
     key = None if orders.key is None else read_drill_key(orders.key)
-    invited = None if orders.instance is None else read_instance(orders.instance).held()
+    invited = None if orders.instance is None else _invited(orders.instance, api)
     agreement = permitted(
         urls,
         key=key,
@@ -109,3 +116,17 @@ def prepared(
     }
     chosen = tuple(each for each in attacks if each.id not in left_out)
     return Prepared(urls[Part.GATE], reach, agreement, chosen, left_out)
+
+
+def _invited(file: Path, api: ApiSettings) -> Held:
+    """Return the test instance in a file, which must be one of this API.
+
+    :raises CourseError: when it is of another app, or wasn't enrolled for this API.
+    """
+    found = read_instance(file)
+    if found.app not in api.apps or api.audience not in found.audiences:
+        raise CourseError(
+            f"{file}: got an instance that isn't for API {api.name}, expected one of "
+            f"{', '.join(api.apps)} for {api.audience}; enrol another: watchword drill enrol"
+        )
+    return found.held()

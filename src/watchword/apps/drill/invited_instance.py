@@ -1,12 +1,16 @@
 """Keep the test instance of a deployment in a file, and bring it to a drill as its genuine side."""
 
+import os
 import secrets  # noqa: TID251 - jitter of a client that enrols once.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from watchword.adapters.drill_wire import parse_target
+from watchword.adapters.drill_wire.addresses import is_loopback
 from watchword.adapters.keyring.private_file import read_private, write_private
+from watchword.apps.drill.course import CourseError
 from watchword.apps.settings import Settings
 from watchword.client import TestInstanceDevice, WatchwordClient
 from watchword.client.session import HeldToken
@@ -57,9 +61,16 @@ def enrolled(
     """Enrol a test instance by an operator's code, for all APIs of its app.
 
     :param service: where the service is.
+    :raises AddressError: when the service has no such address.
+    :raises CourseError: when it isn't reached over TLS, nor on this machine.
     :raises ServiceRefusedError: when the code isn't good, or not for this app.
     :raises ServiceUnavailableError: when the service doesn't answer.
     """
+    target = parse_target(service)
+    if target.scheme == "http" and target.host != "localhost" and not is_loopback(target.host):
+        raise CourseError(
+            f"{target.text}: got a service without TLS, expected https: the code would be read on the way"
+        )
     device = TestInstanceDevice(code)
     audiences = tuple(api.audience for api in settings.apis.values() if app in api.apps)
     client = WatchwordClient(
@@ -76,6 +87,19 @@ def enrolled(
         assert client.instance is not None
         platform = settings.apps[app].platform
         return InvitedInstance(app, platform, client.instance, audiences, device.export())
+
+
+def reserve(path: Path) -> None:
+    """Make an empty file of mode 0600 where nothing is yet, a link to nowhere included.
+
+    :raises InstanceFileError: when something is there, or the disk refuses.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise InstanceFileError(
+            f"{path}: {error.strerror}, expected a place for a new file; name another with -o"
+        ) from None
 
 
 def write_instance(path: Path, instance: InvitedInstance) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from watchword.apps.drill.arena import Stage
+from watchword.drill.consent import ConsentError
 from watchword.drill.findings import findings_of
 from watchword.drill.interface import Arena, Attack, Sample, Variant
 from watchword.drill.judging import Controls, described, is_of_the_api, judged, worst
@@ -30,6 +31,7 @@ AT_ONCE: Final = 4
 """Attacks that run side by side: enough to hide waiting, too few to be a load."""
 
 _FAULTS_SHOWN: Final = 5
+_LIMITED: Final = 429
 
 Told = Callable[[AttackResult], None]
 """Is told of each attack as it ends, from the thread that started the run."""
@@ -54,6 +56,7 @@ class _Tally:
     lock: threading.Lock = field(default_factory=threading.Lock)
     sent: int = 0
     served: int = 0
+    broken: int = 0
     faults: list[str] = field(default_factory=list)
     missing: str = ""
 
@@ -62,7 +65,9 @@ class _Tally:
             self.sent += 1
             if is_of_the_api(answer):
                 self.served += 1
-            elif len(self.faults) < _FAULTS_SHOWN:
+                return
+            self.broken += answer.status != _LIMITED
+            if len(self.faults) < _FAULTS_SHOWN:
                 self.faults.append(f"{sample.name}: {described(answer)}")
 
     def as_genuine(self) -> Genuine:
@@ -80,6 +85,10 @@ def run_drill(
 ) -> Report:
     """Run a course and return its report; one that is interrupted holds what had ended by then.
 
+    A consent that ends interrupts it too.  What the genuine app is served at the start it has to be served at the end: a gate
+    that broke down on the way refuses everybody, and proves nothing.
+
+    :raises ConsentError: when the consent ended before the first attack.
     :raises TargetLostError: when the deployment stops answering.
     """
     began, started = stage.arena.now(), now()
@@ -92,9 +101,11 @@ def run_drill(
         for result in _results(stage, course, controls, tally):
             results.append(result)
             told(result)
-    except KeyboardInterrupt:
+        unserved = _unserved(stage, controls, tally)
+    except (KeyboardInterrupt, ConsentError):
         stage.stop.set()
         interrupted = True
+        unserved = ()
     order = {attack.id: index for index, attack in enumerate(course.attacks)}
     results.sort(key=lambda each: order[each.attack.id])
     results = _with_counts(results, before, _counted(stage.arena))
@@ -110,7 +121,9 @@ def run_drill(
             if each.name in controls.answers
         ],
         results=results,
-        findings=findings_of(results, ATTACKS.values(), complete=not interrupted),
+        findings=findings_of(
+            results, ATTACKS.values(), complete=not interrupted, unserved=unserved
+        ),
         genuine=tally.as_genuine(),
         requests=stage.wire.total,
         interrupted=interrupted,
@@ -131,6 +144,24 @@ def _controls(stage: Stage, tally: _Tally) -> Controls:
             call = sample.call()
         answers[sample.name] = arena.wire.send(call)
     return Controls(answers)
+
+
+def _unserved(stage: Stage, controls: Controls, tally: _Tally) -> Sequence[str]:
+    """Return what the genuine app isn't served any more, or wasn't beside the attacks; empty where all is well."""
+    if tally.missing:
+        return ()  # There is nobody to be served, and no refusal counted in the first place.
+    found = list(tally.faults) if tally.broken else []
+    at_the_end = _controls(stage, _Tally())
+    found += [
+        f"{each.name}: {described(at_the_end.answers[each.name])}"
+        for each in stage.arena.samples
+        if each.name in at_the_end.answers
+        and controls.serves(each)
+        and not at_the_end.serves(each)
+        # A limit that the drill itself met is no breakdown.
+        and at_the_end.answers[each.name].status != _LIMITED
+    ]
+    return found
 
 
 def _results(
@@ -194,12 +225,14 @@ def _varied(stage: Stage, variant: Variant, controls: Controls) -> VariantResult
         attempts = variant.run(stage.arena)
     except MissingError as error:
         return _not_run(variant, error)
-    except TargetLostError:
+    except (ConsentError, TargetLostError):
         raise
     except WatchwordError as error:
         # An answer that nobody could read, such as one of a captive portal: it proves nothing.
         sent = stage.wire.sent - before
         return VariantResult(variant.name, Verdict.UNSURE, str(error), sent=sent)
+    if not attempts:
+        return _not_run(variant, MissingError(Need.SAMPLE, "one that it fits"))
     return judged(variant, attempts, controls, stage.wire.sent - before)
 
 

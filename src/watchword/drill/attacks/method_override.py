@@ -93,6 +93,8 @@ def _plain(arena: Arena) -> Attempt:
 
 
 _MISSING = frozenset({Reason.TOKEN_MISSING})
+# The other method may fall under no route at all, and what is unknown is closed.
+_CLOSED = _MISSING | {Reason.GATE_ROUTE_UNKNOWN}
 
 ATTACK = Attack(
     id="method-override",
@@ -106,9 +108,9 @@ ATTACK = Attack(
     blind="An answer to OPTIONS without a body passes as a browser's preflight. Where the other method is open to all, "
     "an override that changes nothing in the answer isn't seen.",
     variants=(
-        Variant("override-header", _by_header, _MISSING),
-        Variant("override-query", _by_query, _MISSING),
-        Variant("head", _head, _MISSING),
+        Variant("override-header", _by_header, _CLOSED),
+        Variant("override-query", _by_query, _CLOSED),
+        Variant("head", _head, _CLOSED),
         Variant("options", _options),
         Variant("lower-case", _proved_as("lower"), frozenset({Reason.REQUEST_MALFORMED})),
         Variant(

@@ -29,8 +29,7 @@ def _downgraded(arena: Arena) -> Sequence[Attempt]:
     # A gate may know a lowest version on some routes, so that each is asked for.
     return [
         Attempt(sample, arena.wire.send(genuine_call(arena, sample, old.held)))
-        for sample in arena.samples
-        if not sample.login
+        for sample in arena.guarded
     ]
 
 

@@ -15,7 +15,7 @@ def _above(arena: Arena, level: Level) -> Sequence[Sample]:
 
     :raises MissingError: where none does.
     """
-    found = [each for each in arena.samples if each.level.rank > level.rank and not each.login]
+    found = [each for each in arena.guarded if each.level.rank > level.rank]
     if not found:
         raise MissingError(Need.SAMPLE, f"none asks for more than {level.value}")
     return found

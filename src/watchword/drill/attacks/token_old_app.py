@@ -16,8 +16,7 @@ def _ruled(arena: Arena) -> Iterator[tuple[Sample, str, str]]:
     """
     found = [
         (sample, app, lowest)
-        for sample in arena.samples
-        if not sample.login
+        for sample in arena.guarded
         for app, lowest in sample.minimum_versions.items()
         if any(each.isdigit() and int(each) for each in lowest.split("."))
     ]

@@ -1,11 +1,15 @@
 """Enrol a test instance by an operator's code."""
 
+import re
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
 from watchword.apps.cli.console import print_json
+
+_CODE: Final = re.compile(r"[!-~]{1,200}")
 
 
 @click.command(epilog="Example: watchword drill enrol --app clinic-ios -o instance.json < code.txt")
@@ -39,7 +43,7 @@ def command(
     """
     from watchword.adapters.clock import SystemClock
     from watchword.apps.drill.course import api_of, urls_of
-    from watchword.apps.drill.invited_instance import enrolled, write_instance
+    from watchword.apps.drill.invited_instance import enrolled, reserve, write_instance
     from watchword.apps.settings import load_settings
     from watchword.drill.wire import Part
 
@@ -47,16 +51,21 @@ def command(
     chosen = api_of(settings, api)
     if app not in chosen.apps:
         raise click.UsageError(f"--app: got {app!r}, expected one of: {', '.join(chosen.apps)}")
-    if output.exists():
-        raise click.UsageError(f"{output} is there already; name another file with -o")
-    code = sys.stdin.readline(256).strip()
-    if not code:
+    code = "" if sys.stdin is None else sys.stdin.readline(256).strip()
+    if _CODE.fullmatch(code) is None:
+        # It isn't quoted: a slip at its end leaves the rest as good as it was.
         raise click.UsageError(
             "got no code on standard input; make one: watchword instances invite"
         )
     where = service or urls_of(settings, chosen, None)[Part.SERVICE]
-    instance = enrolled(settings, app, code, where, SystemClock())
-    write_instance(output, instance)
+    # First the file, then the code: once that is spent it can't be used for another try.
+    reserve(output)
+    try:
+        instance = enrolled(settings, app, code, where, SystemClock())
+        write_instance(output, instance)
+    except BaseException:
+        output.unlink(missing_ok=True)
+        raise
     if as_json:
         print_json({"instance": instance.instance, "app": app, "file": output})
     else:

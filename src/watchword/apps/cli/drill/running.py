@@ -1,17 +1,20 @@
 """Carry out ``watchword drill``: say what will be done, do it, show and record what came of it."""
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, print_json
+from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
 from watchword.apps.cli.paragraphs import printable
+from watchword.reasons import WatchwordError
 
 if TYPE_CHECKING:
     from watchword.apps.drill.conducting import Prepared
     from watchword.apps.settings import ApiSettings, Settings
+    from watchword.apps.settings.plans import PlanSettings
     from watchword.drill.outcome import Report
 
 INTERRUPTED: Final = 130
@@ -31,6 +34,7 @@ def run(config: Path, options: dict[str, Any]) -> int:
     api = api_of(settings, options["api"])
     signer = _observer(options["sign"])
     build = _build(options["build"])
+    plan = _plan(config, signer)
     orders = Orders(
         target=options["target"],
         only=options["only"],
@@ -43,13 +47,34 @@ def run(config: Path, options: dict[str, Any]) -> int:
     )
     run_by = prepared(settings, api, orders, SystemClock(), SystemEntropy())
     report = _run(settings, api, run_by, options)
-    _write(report, options, config)
-    recorded = _record(config, report, signer, build)
+    _tell_of_the_end(run_by, report)
+    recorded: list[int] = []
+    kept = [lambda: recorded.append(_record(plan, report, signer, build))]
+    faults = list(_faults_of([*kept, *_reports(report, options, config)]))
     if options["as_json"]:
         from watchword.apps.drill_views.document import document
 
-        print_json({**document(report), "recorded": recorded})
-    return _code(report, options["fail_on"])
+        print_json({**document(report), "recorded": sum(recorded)})
+    code = _code(report, options["fail_on"])
+    return EXIT_UNAVAILABLE if faults and not report.interrupted else code
+
+
+def _faults_of(steps: list[Callable[[], None]]) -> Iterator[Exception]:
+    """Carry out all of what keeps a run's results, and tell of each step that fails: one full disk must not cost the rest."""
+    for step in steps:
+        try:
+            step()
+        except (OSError, WatchwordError) as error:
+            fail(error)
+            yield error
+
+
+def _tell_of_the_end(run_by: "Prepared", report: "Report") -> None:
+    from watchword.adapters.clock import SystemClock
+
+    ends = run_by.agreement.expires
+    if report.interrupted and ends is not None and ends <= SystemClock().now():
+        click.echo("The consent ended while the drill ran: nothing more was sent.", err=True)
 
 
 def _run(
@@ -89,7 +114,7 @@ def _run(
                 stage,
                 course,
                 run_by.url,
-                loopback=run_by.reach.loopback,
+                loopback=run_by.on_this_machine,
                 now=clock.now,
                 told=view.show,
             )
@@ -105,7 +130,7 @@ def _ask(url: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("nobody is there to be asked; say --yes to attack another machine")
     click.confirm(printable(f"Attack {url}?"), abort=True, err=True)
 
@@ -135,33 +160,44 @@ def _build(text: str | None) -> str | None:
         raise click.UsageError(str(error)) from None
 
 
-def _write(report: "Report", options: dict[str, Any], config: Path) -> None:
+def _plan(config: Path, signer: Any) -> "PlanSettings | None":
+    """Read the plan before anything is sent: what is recorded is bound to the policy that the run began with."""
+    from watchword.apps.settings.plans import load_plan
+
+    return None if signer is None else load_plan(config)
+
+
+def _reports(report: "Report", options: dict[str, Any], config: Path) -> list[Callable[[], None]]:
+    """Return what writes each report that was asked for."""
     from watchword.apps.drill_views import html, junit, sarif
     from watchword.apps.drill_views.words import json_text
     from watchword.apps.output_files import replace_file
 
-    if options["junit"] is not None:
-        replace_file(options["junit"], junit.junit(report), junit.MARK)
-    if options["sarif"] is not None:
-        document = sarif.sarif(report, file=None if config.is_absolute() else config)
-        replace_file(options["sarif"], json_text(document), sarif.MARK)
-    if options["html"] is not None:
-        replace_file(options["html"], html.page(report), html.MARK)
+    file = None if config.is_absolute() else config
+    made: dict[str, tuple[Callable[[], str], str]] = {
+        "junit": (lambda: junit.junit(report), junit.MARK),
+        "sarif": (lambda: json_text(sarif.sarif(report, file=file)), sarif.MARK),
+        "html": (lambda: html.page(report), html.MARK),
+    }
+
+    def written(name: str) -> Callable[[], None]:
+        text, mark = made[name]
+        return lambda: replace_file(options[name], text(), mark)
+
+    return [written(name) for name in made if options[name] is not None]
 
 
-def _record(config: Path, report: "Report", signer: Any, build: str | None) -> int:
+def _record(plan: "PlanSettings | None", report: "Report", signer: Any, build: str | None) -> int:
     """Append what was found to the plan's observations, signed; return how many there are."""
     from watchword.adapters.clock import SystemClock
     from watchword.adapters.observations import ObservationsFile
     from watchword.apps.drill.recording import observations_of
     from watchword.apps.observations import Observers, sign, verify
-    from watchword.apps.settings.plans import load_plan
     from watchword.observations import Vouched
 
-    if signer is None:
+    if plan is None:
         click.echo("Nothing is recorded: --sign KEY records it for the plan.", err=True)
         return 0
-    plan = load_plan(config)
     found = observations_of(
         report,
         SystemClock().now(),

@@ -1,0 +1,77 @@
+"""Hold attacks to samples that a gate stands before, and to what clocks and methods excuse."""
+
+from dataclasses import replace
+
+import pytest
+from tests.drill.answers import SAMPLE, api, refusal
+from tests.drill.test_around_and_volume import MISSING, Simulated, arena, closed, verdict
+from tests.drill.test_findings import FIRST, SECOND, STOPPED, result
+
+from watchword.drill.attacks import method_override, script_with_key
+from watchword.drill.findings import findings_of
+from watchword.drill.interface import Attempt, Variant
+from watchword.drill.judging import Controls, judged
+from watchword.drill.outcome import Verdict
+from watchword.drill.volume import numbered_sample
+from watchword.drill.wire import Answer, Call
+from watchword.observations import State
+from watchword.reasons import Reason
+from watchword.vocabulary import Mode, Proof
+
+OPEN = replace(SAMPLE, target="/health/1", route="clinic[1]", mode=Mode.OFF)
+LOGIN = replace(SAMPLE, method="POST", target="/v1/login", login=True)
+
+
+def gate(call: Call) -> Answer:
+    """Refuse whatever has no token, but on the route that is open to all."""
+    return api(200) if call.path == OPEN.target else MISSING
+
+
+def test_what_the_file_opens_to_all_isn_t_taken_for_guarded() -> None:
+    """A sample under an off route stands first; it'd be served whatever is sent, by a gate that checks everything."""
+    within = arena(Simulated(gate), OPEN, LOGIN, SAMPLE)
+    assert within.guarded == (SAMPLE,)
+    assert within.sample(Proof.BEARER) is SAMPLE
+    assert numbered_sample(within) is SAMPLE
+    for variant in script_with_key.ATTACK.variants:
+        assert verdict(script_with_key.ATTACK, variant.name, within) is not Verdict.OPEN
+
+
+def test_where_everything_is_open_to_all_it_is_told_as_open() -> None:
+    """An API without any gate has no other samples."""
+    within = arena(Simulated(gate), OPEN, LOGIN)
+    assert within.guarded == (OPEN,)
+    assert verdict(script_with_key.ATTACK, "key-alone", within) is Verdict.OPEN
+
+
+@pytest.mark.parametrize("name", ["override-header", "override-query", "head"])
+def test_a_method_that_no_route_knows_is_closed(name: str) -> None:
+    """Routes may name their methods: then the other one is refused for having none."""
+
+    def named(call: Call) -> Answer:
+        return closed(call) if call.method == "GET" else refusal(Reason.GATE_ROUTE_UNKNOWN)
+
+    within = arena(Simulated(named))
+    assert verdict(method_override.ATTACK, name, within) is Verdict.STOPPED
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_breakdown_is_no_refusal_where_any_would_do(status: int) -> None:
+    """Whoever answers 500 had the request; who isn't there at all can't be called."""
+    controls = Controls({SAMPLE.name: api(200)})
+    anyhow = Variant("any", lambda _: [])
+    for answer, ended in ((api(status), Verdict.UNSURE), (Answer(0), Verdict.STOPPED)):
+        assert judged(anyhow, [Attempt(SAMPLE, answer)], controls, 1).verdict is ended
+
+
+def test_who_refuses_everybody_proves_nothing() -> None:
+    """The genuine app is served at first, and then isn't any more; what was served to an attack stays bad news."""
+    results = [result(FIRST, STOPPED, STOPPED), result(SECOND, STOPPED, STOPPED)]
+    served = [results[0], result(SECOND, Verdict.OPEN, STOPPED)]
+    for some, unserved, state in (
+        (results, (), State.PROVEN),
+        (results, ("GET /v1/patients/7: 401 token-refused",), None),
+        (served, ("GET /v1/patients/7: 401 token-refused",), State.BROKEN),
+    ):
+        (found,) = findings_of(some, (FIRST, SECOND), complete=True, unserved=unserved)
+        assert found.state is state
