@@ -1,0 +1,46 @@
+"""Tell the app's own classes from libraries that everybody uses."""
+
+from collections.abc import Iterator
+
+from watchword.scan.app import App
+
+LIBRARIES = (
+    "android.",
+    "androidx.",
+    "com.android.",
+    "com.google.",
+    "com.facebook.",
+    "com.squareup.",
+    "com.fasterxml.",
+    "io.grpc.",
+    "io.netty.",
+    "io.reactivex.",
+    "java.",
+    "javax.",
+    "kotlin.",
+    "kotlinx.",
+    "okhttp3.",
+    "okio.",
+    "org.apache.",
+    "org.bouncycastle.",
+    "org.intellij.",
+    "org.jetbrains.",
+    "org.json.",
+    "org.slf4j.",
+    "org.xmlpull.",
+    "retrofit2.",
+    "rx.",
+    "scala.",
+)
+"""Prefixes of classes that are somebody else's: their constants and traps aren't the app's secrets."""
+
+
+def own_classes(app: App) -> Iterator[str]:
+    """Yield the classes that are the app's own, in order."""
+    if app.code is not None:
+        yield from (cls for cls in app.code.classes if is_own(cls))
+
+
+def is_own(cls: str) -> bool:
+    """Tell whether a class is the app's own, as far as its name tells."""
+    return not cls.startswith(LIBRARIES)

@@ -1,0 +1,1 @@
+"""Hold the rules, one file each; ``watchword.scan.registry`` lists them."""
