@@ -105,3 +105,14 @@ def test_a_proof_never_stands_beside_an_attack_that_was_served(
         assert found.state in {State.BROKEN, State.ABSENT}
     for stopped, tried in found.strengths.values():
         assert 0 <= stopped <= tried
+
+
+def test_what_a_run_cannot_prove_it_does_not_and_bad_news_stays() -> None:
+    """Keys in software that are asked for their hardware, say."""
+    results = (result(FIRST, STOPPED, STOPPED), result(SECOND, STOPPED, STOPPED))
+    why = {"PR-B01": "not by this"}
+    (found,) = findings_of(results, (FIRST, SECOND), complete=True, unprovable=why)
+    assert (found.state, found.why) == (None, "not by this")
+    served = (result(FIRST, OPEN, OPEN), result(SECOND, STOPPED, STOPPED))
+    (found,) = findings_of(served, (FIRST, SECOND), complete=True, unprovable=why)
+    assert found.state is State.BROKEN

@@ -1,5 +1,7 @@
 """Hold attacks to samples that a gate stands before, and to what clocks and methods excuse."""
 
+import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,16 +9,19 @@ from tests.drill.answers import SAMPLE, api, refusal
 from tests.drill.test_around_and_volume import MISSING, Simulated, arena, closed, verdict
 from tests.drill.test_findings import FIRST, SECOND, STOPPED, result
 
-from watchword.drill.attacks import method_override, script_with_key
+from watchword.client import TestInstanceDevice
+from watchword.client.own_token import OwnToken
+from watchword.client.session import HeldToken
+from watchword.drill.attacks import method_override, proof_old, script_with_key
 from watchword.drill.findings import findings_of
-from watchword.drill.interface import Attempt, Variant
+from watchword.drill.interface import Attempt, Held, Phone, Variant
 from watchword.drill.judging import Controls, judged
 from watchword.drill.outcome import Verdict
 from watchword.drill.volume import numbered_sample
-from watchword.drill.wire import Answer, Call
+from watchword.drill.wire import UNKNOWN_CLASS, Answer, Call
 from watchword.observations import State
-from watchword.reasons import Reason
-from watchword.vocabulary import Mode, Proof
+from watchword.reasons import PROBLEM_TYPE, Reason
+from watchword.vocabulary import Mode, Platform, Proof
 
 OPEN = replace(SAMPLE, target="/health/1", route="clinic[1]", mode=Mode.OFF)
 LOGIN = replace(SAMPLE, method="POST", target="/v1/login", login=True)
@@ -75,3 +80,35 @@ def test_who_refuses_everybody_proves_nothing() -> None:
     ):
         (found,) = findings_of(some, (FIRST, SECOND), complete=True, unserved=unserved)
         assert found.state is state
+
+
+@pytest.mark.parametrize(("name", "window"), [("session-old", -60), ("session-future", 0)])
+def test_a_gate_whose_clock_is_off_by_what_is_allowed_refuses_still(name: str, window: int) -> None:
+    """It is 30 s off and overlooks 30 s more: what an attack sends must be beyond both, or a good gate would serve it."""
+    wire = Simulated(closed)
+    within = arena(wire, replace(SAMPLE, proof=Proof.SESSION))
+    own = OwnToken("session", {}, "thumbprint")
+    token = HeldToken("token", 2e9, 2e9, session_key=bytes(32), own=own)
+    phone = Phone("test-instance", "ios", Platform.IOS, TestInstanceDevice("a-code"))
+    held = Held(phone, "instance", {within.facts.audience: token}, b"", {})
+    within = replace(within, shared=lambda: held)
+    next(each for each in proof_old.ATTACK.variants if each.name == name).run(within)
+    found = re.search("created=([0-9]+)", wire.sent[-1].header("signature-input") or "")
+    assert found is not None
+    off = int(found[1]) - within.now()
+    assert off < window - 60 if window else off > 60
+
+
+def test_a_class_that_there_is_none_of_comes_into_no_report() -> None:
+    """A target repeats what it was sent as the type of its refusal: a report would hold the key and the token."""
+    document = json.dumps({"type": f"{PROBLEM_TYPE}the-key-of-the-app"}).encode()
+    answer = Answer(401, (("content-type", "application/problem+json"),), document)
+    assert answer.public_class == UNKNOWN_CLASS
+    expected = Variant("old", lambda _: [], frozenset({Reason.TOKEN_EXPIRED}))
+    controls = Controls({SAMPLE.name: api(200)})
+    found = judged(expected, [Attempt(SAMPLE, answer)], controls, 1)
+    assert found.verdict is Verdict.UNSURE
+    assert "key" not in found.got + "".join(found.reasons)
+    assert (
+        refusal(Reason.TOKEN_EXPIRED, told=False).public_class == Reason.TOKEN_EXPIRED.public.slug
+    )

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import structlog
 
-from watchword.drill.consent import MAX_BYTES, PATH
+from watchword.drill.consent import MAX_BYTES, PATH, ConsentError, read_consent
 
 Application = Callable[..., Awaitable[None]]
 
@@ -49,11 +49,16 @@ class ConsentServed:
     def _read(self) -> bytes | None:
         """Return the document, None where there is none that anybody could use."""
         try:
+            # A pipe would hold up everybody who asks, and a slip in its name must not hand out a key.
+            if not self._file.is_file():
+                return None
             with self._file.open("rb") as stream:
                 body = stream.read(MAX_BYTES + 1)
-        except FileNotFoundError:
-            return None
+            read_consent(body)
         except OSError as error:
             _log.warning("consent can't be read", file=str(self._file), cause=error.strerror)
             return None
-        return body if len(body) <= MAX_BYTES else None
+        except ConsentError:
+            _log.warning("what is named as a consent isn't one", file=str(self._file))
+            return None
+        return body

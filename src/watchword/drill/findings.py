@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from watchword.drill.interface import Attack
 from watchword.drill.outcome import AttackResult, Finding, Verdict
@@ -15,6 +16,7 @@ def findings_of(
     *,
     complete: bool,
     unserved: Sequence[str] = (),
+    unprovable: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
     """Return what the results say of each protection that an attack tests.
 
@@ -23,6 +25,7 @@ def findings_of(
 
     :param attacks: all that there are; a run of a choice of them proves nothing.
     :param complete: whether the run came to its end.
+    :param unprovable: by protection, why this run can't prove it, whatever it stopped.
     :param unserved: what the genuine app wasn't served beside the attacks or after them: who refuses everybody protects nobody.
     """
     by_protection: dict[tuple[str, str], list[AttackResult]] = defaultdict(list)
@@ -36,6 +39,12 @@ def findings_of(
     found = (
         _finding(protection, key, some, wanted[protection], _strengths(some, results), complete)
         for (protection, key), some in sorted(by_protection.items())
+    )
+    found = (
+        replace(each, state=None, why=unprovable[each.protection])
+        if each.state is State.PROVEN and each.protection in unprovable
+        else each
+        for each in found
     )
     if not unserved:
         return tuple(found)
@@ -73,7 +82,7 @@ def _finding(
     missing = ids(Verdict.NOT_RUN)
     also = f"; not run here: {_listed(missing)}" if missing else ""
     variants = sum(each.stopped for each in results)
-    why = f"{variants} variants of {len(stopped)} attacks stopped{also}"
+    why = f"{_counted(variants, 'variant')} of {_counted(len(stopped), 'attack')} stopped{also}"
     return Finding(protection, key, State.PROVEN, why, strengths)
 
 
@@ -93,6 +102,10 @@ def _strengths(
         if stopped + served:
             found[technique] = (stopped, stopped + served)
     return found
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _listed(names: Sequence[str]) -> str:

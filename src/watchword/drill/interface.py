@@ -115,6 +115,7 @@ class Facts:
     :param leeway: seconds that clocks may differ.
     :param off: targets of routes in mode ``off``.
     :param rate: requests of one instance in so many seconds, None for no limit.
+    :param lowest_versions: by app, the lowest version that enrols; an app that takes any isn't in it.
     """
 
     api: str | None
@@ -127,6 +128,7 @@ class Facts:
     off: tuple[str, ...] = ()
     rate: tuple[int, int] | None = None
     binding_header: str | None = None
+    lowest_versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

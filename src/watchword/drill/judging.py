@@ -10,6 +10,7 @@ from watchword.drill.wire import Answer
 from watchword.reasons import Reason
 
 _FIRST_ERROR: Final = 400
+_TOO_MANY: Final = 429
 _ALWAYS_OURS: Final = frozenset({401, 403})
 _BUSY: Final = frozenset({0, 429, 500, 502, 503, 504})
 _WORST_FIRST: Final = (Verdict.OPEN, Verdict.UNSURE, Verdict.NOT_RUN, Verdict.STOPPED)
@@ -125,8 +126,10 @@ def _fits(answer: Answer, expected: frozenset[Reason]) -> bool:
     told = answer.public_class
     if told is not None:
         return told in {reason.public.slug for reason in expected}
-    # A server in front that words its own refusals tells the status alone.
-    return answer.status in {reason.public.status for reason in expected}
+    # A server in front that words its own refusals tells the status alone.  That of a limit is anybody's: of a firewall, for one.
+    return answer.status != _TOO_MANY and answer.status in {
+        reason.public.status for reason in expected
+    }
 
 
 def _codes(answer: Answer) -> tuple[str, ...]:

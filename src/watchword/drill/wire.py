@@ -17,7 +17,11 @@ from watchword.reasons import (
 MAX_ANSWER_BYTES: Final = 256 * 1024
 """Most bytes of an answer that are read; an attack needs no more to know that it was served."""
 
+UNKNOWN_CLASS: Final = "unknown-class"
+"""Stands for a public class that isn't Watchword's."""
+
 _FIRST_ERROR: Final = 400
+_CLASSES: Final = frozenset(reason.public.slug for reason in Reason)
 
 Headers = tuple[tuple[str, str], ...]
 """Names and values as they are sent, in order."""
@@ -106,9 +110,16 @@ class Answer:
 
     @property
     def public_class(self) -> str | None:
-        """Return what a stranger is told, such as ``token-refused``; None where nothing is refused by Watchword."""
+        """Return what a stranger is told, such as ``token-refused``; None where nothing is refused by Watchword.
+
+        It goes into reports, so that a class that there isn't is none of the answer's words: a target that repeats what it was
+        sent would put tokens and keys there.
+        """
         document = self.problem
-        return None if document is None else str(document["type"]).removeprefix(PROBLEM_TYPE)
+        if document is None:
+            return None
+        told = str(document["type"]).removeprefix(PROBLEM_TYPE)
+        return told if told in _CLASSES else UNKNOWN_CLASS
 
     @property
     def reasons(self) -> tuple[Reason, ...]:

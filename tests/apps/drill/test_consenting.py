@@ -395,15 +395,16 @@ def test_trick_a_request_that_names_another_host(owner: Owner) -> None:
 
 def test_trick_a_run_that_outlasts_its_consent(owner: Owner) -> None:
     """20. At the consent's end nothing more is sent, in the middle of a run."""
-    now = NOW.timestamp()
-    times = iter([now, SOON.timestamp() - 1, SOON.timestamp(), SOON.timestamp() + 1])
+    times = [NOW.timestamp()]
     agreement = asked(owner)
-    signer = RunSigner(agreement, KEY, "run-0001", lambda: next(times))
+    signer = RunSigner(agreement, KEY, "run-0001", lambda: times[-1])
     wire = HttpWire(agreement.origins, rate=None, signed=signer)
     wire.send(GET)
+    times.append(SOON.timestamp() - 1)
     wire.send(GET)
     seen = len(owner.target.heads)
-    for _ in range(2):
+    for after in (0, 1):
+        times.append(SOON.timestamp() + after)
         with pytest.raises(ConsentError) as caught:
             wire.send(GET)
         assert caught.value.fault is ConsentFault.EXPIRED

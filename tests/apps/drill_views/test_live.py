@@ -126,7 +126,7 @@ def test_a_row_tells_the_worst_and_what_is_missing(width: int) -> None:
     stopped = len(names) - 3
     assert f"{stopped}/{len(names) - 1} stopped" in said
     assert f"{names[0]}: served 200, expected token.missing" in said
-    assert f"not run: {names[-1]} needs {NEEDED[Need.OPERATOR]}" in said
+    assert f"not run: {names[-1]} (needs {NEEDED[Need.OPERATOR]})" in said
 
 
 @pytest.mark.parametrize("width", range(60, 121, 5))
@@ -180,6 +180,25 @@ def test_the_summary_has_all_that_the_run_says() -> None:
         f"needs {NEEDED[Need.OPERATOR]} {seed.FIRST.id} ({seed.FIRST.variants[-1].name})",
     ):
         assert part in said
+
+
+def test_the_summary_names_protections_where_their_names_are_known() -> None:
+    """Each beside its id and state; one whose name nobody knows stands there by its id."""
+    terminal = console(100)
+    LiveView(terminal, 1).close(seed.mixed(), {"PR-B01": "Attestation checked"})
+    said = plain(written(terminal))
+    assert "PR-B01 broken Attestation checked served: one" in said
+    assert "PR-B03 says nothing not sure of: two" in said
+
+
+def test_the_summary_counts_variants_where_the_row_names_them() -> None:
+    """Many variants of an attack that weren't run are named once, at the attack, and not again at the end."""
+    names = [each.name for each in seed.FIRST.variants]
+    left = [seed.variant(name, Verdict.NOT_RUN) for name in ("one", "two", "three")]
+    ends = seed.result(seed.FIRST, Verdict.STOPPED, seed.variant(names[0], Verdict.STOPPED), *left)
+    row, _, summary = plain(played(seed.report(ends), console(100))).partition(" Result ")
+    assert f"not run: one, two, three (needs {NEEDED[Need.KEYS]})" in row
+    assert f"{seed.FIRST.id} (3 variants)" in summary
 
 
 def test_counters_are_told_of_open_attacks_alone() -> None:

@@ -95,6 +95,7 @@ def _explained(error: Exception) -> tuple[str, int]:
     from watchword.apps.evidence.files import EvidenceFileError
     from watchword.apps.plan_files.upstream import CatalogueFileError
     from watchword.apps.settings import ConfigurationError
+    from watchword.client import ServiceUnavailableError
     from watchword.drill.consent import ConsentError
     from watchword.drill.wire import TargetLostError
 
@@ -103,7 +104,7 @@ def _explained(error: Exception) -> tuple[str, int]:
     if isinstance(error, RefusedError):
         refusals = "\n".join(f"refused: {refusal}" for refusal in error.refusals)
         return refusals, EXIT_REFUSED
-    if isinstance(error, TargetLostError):
+    if isinstance(error, TargetLostError | ServiceUnavailableError):
         return f"not available: {error}", EXIT_UNAVAILABLE
     if isinstance(error, UnavailableError):
         return f"not available: {error.detail} ({error.reason.code})", EXIT_UNAVAILABLE

@@ -107,6 +107,7 @@ class SharedInstance:
 class Stage:
     """Hold an open arena and what is asked of it from the outside.
 
+    :ivar invited: the genuine side is a test instance.
     :ivar crowd: returns a genuine instance beside the one that attacks share; None where there is none.
     """
 
@@ -114,6 +115,7 @@ class Stage:
     wire: HttpWire
     stop: threading.Event
     crowd: Callable[[], Held] | None
+    invited: bool = False
 
 
 @contextmanager
@@ -145,7 +147,13 @@ def open_stage(
         )
         # A test instance is one; beside a lab there are as many phones as one likes.
         others = shared if keys is None else crowd
-        yield Stage(arena, wire, stop, others.get if arena.shared else None)
+        yield Stage(
+            arena,
+            wire,
+            stop,
+            others.get if arena.shared else None,
+            invited=isinstance(phones, NoPhones),
+        )
 
 
 def _uses(api: ApiSettings) -> int:
@@ -170,6 +178,11 @@ def facts_of(settings: Settings, api: ApiSettings) -> Facts:
         off=off_targets(api),
         rate=None if rate is None else (rate.requests, rate.seconds),
         binding_header=api.binding_header,
+        lowest_versions={
+            app: lowest
+            for app in api.apps
+            if (lowest := settings.apps[app].minimum_version) is not None
+        },
     )
 
 

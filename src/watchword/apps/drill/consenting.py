@@ -97,7 +97,7 @@ def permitted(
     permissions: dict[Part, Permission] = {}
     for part, origin in strangers.items():
         if origin.text not in documents:
-            documents[origin.text] = fetch_consent(origin, ca=ca)
+            documents[origin.text] = _fetched(origin, part, ca)
         consent = _read(origin, documents[origin.text])
         permissions[part] = allowed(consent, origin.text, key.kid, part, now)
         refuse_unlisted(permissions[part], attacks or ())
@@ -165,6 +165,19 @@ class RunSigner:
                 value = sign_run(self._key, run=self._run, origin=origin.text, now=now)
                 made = self._signed[origin.text] = (now, ((RUN_HEADER, value),))
         return made[1]
+
+
+def _fetched(origin: Origin, part: Part, ca: Path | None) -> bytes:
+    """Return the document that an origin serves, or say which command makes the one that is missing."""
+    try:
+        return fetch_consent(origin, ca=ca)
+    except ConsentError as error:
+        if part is Part.GATE:
+            raise
+        more = f"this origin is the {part}: add --part {part}"
+        raise ConsentError(
+            error.fault, f"{origin.text}{PATH}", str(error), "a consent", more
+        ) from None
 
 
 def _once(resolver: Resolver) -> Resolver:

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+import httpx
+
 from watchword.adapters.drill_wire import parse_target
 from watchword.adapters.drill_wire.addresses import is_loopback
+from watchword.adapters.drill_wire.stream import tls_context
 from watchword.adapters.keyring.private_file import read_private, write_private
 from watchword.apps.drill.course import CourseError
 from watchword.apps.settings import Settings
@@ -56,11 +59,17 @@ class InvitedInstance:
 
 
 def enrolled(
-    settings: Settings, app: str, code: str, service: str, clock: Clock
+    settings: Settings,
+    app: str,
+    code: str,
+    service: str,
+    clock: Clock,
+    ca: Path | None = None,
 ) -> InvitedInstance:
     """Enrol a test instance by an operator's code, for all APIs of its app.
 
     :param service: where the service is.
+    :param ca: file of the certificates that are believed instead of the public authorities'.
     :raises AddressError: when the service has no such address.
     :raises CourseError: when it isn't reached over TLS, nor on this machine.
     :raises ServiceRefusedError: when the code isn't good, or not for this app.
@@ -81,6 +90,7 @@ def enrolled(
         clock=clock.timestamp,
         jitter=lambda: secrets.randbelow(1000) / 1000,
         issuer=settings.service.issuer,
+        transport=None if ca is None else httpx.HTTPTransport(verify=tls_context(ca)),
     )
     with client:
         client.enrol()

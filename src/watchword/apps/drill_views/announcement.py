@@ -8,6 +8,7 @@ from typing import Final
 from watchword.apps.drill_views.page import Page
 from watchword.apps.drill_views.words import counted, ids
 from watchword.drill.interface import Attack, Facts, Sample
+from watchword.vocabulary import Mode
 
 _INDENT: Final = 2
 _AT: Final = 12
@@ -49,7 +50,7 @@ def announce(page: Page, found: Announcement) -> None:
     entry("target", f"{found.target} ({where})")
     entry("", f"{name}, environment {found.facts.environment.value}")
     entry("requests", _requests(found))
-    page.names("asks for", [each.name for each in found.samples], indent=_INDENT, at=_AT)
+    page.names("asks for", [_asked(each) for each in found.samples], indent=_INDENT, at=_AT)
     entry("attacks", f"{counted(len(found.attacks), 'attack')}:")
     page.names("", ids(found.attacks), indent=_INDENT, at=_AT)
     by_why: dict[str, list[str]] = defaultdict(list)
@@ -62,6 +63,13 @@ def announce(page: Page, found: Announcement) -> None:
         label = ""
     entry("stop it", "with Ctrl-C; what ended by then is still reported")
     page.line()
+
+
+def _asked(sample: Sample) -> str:
+    """Return a sample's name, and its route's mode where that refuses nobody, or not everybody."""
+    if sample.route is None or sample.mode is Mode.ENFORCE:
+        return sample.name
+    return f"{sample.name} (mode {sample.mode.value})"
 
 
 def _requests(found: Announcement) -> str:

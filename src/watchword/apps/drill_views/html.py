@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,8 +13,6 @@ from watchword.drill.outcome import AttackResult, Finding, Report, Verdict
 MARK: Final = '<meta name="generator" content="Watchword drill">'
 """Stands in the head of every page, by which an earlier one is known when it is to be written over."""
 
-_NONE: Final[Mapping[str, str]] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True)
 class _Group:
@@ -26,7 +23,7 @@ class _Group:
     results: tuple[AttackResult, ...]
 
 
-def page(report: Report, names: Mapping[str, str] = _NONE) -> str:
+def page(report: Report, names: Mapping[str, str] = words.NO_NAMES) -> str:
     """Return the page: how the run ended on top, then the attacks by the protection that must stop them.
 
     :param names: of protections, by id, where they are known.

@@ -1,6 +1,6 @@
 """Show a drill in a terminal while it runs: what it will do, each attack as it ends, and what came of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -88,9 +88,12 @@ class LiveView:
         if self._progress is not None:
             self._progress.update(self._task, completed=len(self._ended), description=self._now())
 
-    def close(self, report: Report) -> None:
-        """Print the summary."""
-        summarise(self._page, report)
+    def close(self, report: Report, names: Mapping[str, str] = words.NO_NAMES) -> None:
+        """Print the summary.
+
+        :param names: of protections, by id, where they are known.
+        """
+        summarise(self._page, report, names)
 
     def _takes_turns(self, attacks: Sequence[Attack]) -> None:
         """Note the order in which attacks begin: those that need quiet last."""
@@ -143,6 +146,6 @@ def _details(result: AttackResult) -> Iterator[str]:
         yield f"{cut(found.name, _MAX_ID)}: {said}"
     if result.verdict is Verdict.NOT_RUN:
         return
-    for need, names in words.missing([result]).items():
+    for need, names in words.missing([result], most=len(result.variants)).items():
         _, _, some = names[0].partition(" ")
-        yield f"not run: {some[1:-1]} {words.needed(need)}"
+        yield f"not run: {some[1:-1]} ({words.needed(need)})"

@@ -1,5 +1,6 @@
 """Sum a drill up in a terminal: how it ended, what it proves, and what it couldn't try."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from rich.text import Text
@@ -23,10 +24,13 @@ _AT: Final = 12
 _FINDING_AT: Final = 24
 
 
-def summarise(page: Page, report: Report) -> None:
-    """Print it, a block each."""
+def summarise(page: Page, report: Report, names: Mapping[str, str] = words.NO_NAMES) -> None:
+    """Print it, a block each.
+
+    :param names: of protections, by id, where they are known.
+    """
     _ending(page, report)
-    _findings(page, report)
+    _findings(page, report, names)
     _counters(page, report)
     _missing(page, report)
     page.line()
@@ -54,19 +58,21 @@ def _ending(page: Page, report: Report) -> None:
             page.entry("", said + "a refusal of it says nothing", indent=0, at=_INDENT + 2)
 
 
-def _findings(page: Page, report: Report) -> None:
+def _findings(page: Page, report: Report, names: Mapping[str, str]) -> None:
     if not report.findings:
         return
     page.heading("What this run says of each protection")
     for each in report.findings:
         label = f"{each.protection:<8}{words.state_of(each)}"
         style = "" if each.state is None else _STATES.get(each.state, "")
-        page.entry(label, each.why, indent=_INDENT, at=_FINDING_AT, style=style)
+        for text in filter(None, (names.get(each.protection), each.why)):
+            page.entry(label, text, indent=_INDENT, at=_FINDING_AT, style=style)
+            label = ""
         strengths = [
             f"{technique} {stopped}/{ran}" for technique, (stopped, ran) in each.strengths.items()
         ]
         if strengths:
-            text = f"stopped by it, of what it had to stop and what got past: {words.listed(strengths)}"
+            text = f"of each technique's variants it stopped: {words.listed(strengths)}"
             page.entry("", text, indent=0, at=_FINDING_AT, text_style="dim")
 
 

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from watchword.apps.cli.paragraphs import printable
@@ -13,6 +14,12 @@ from watchword.drill.outcome import AttackResult, Finding, Report, VariantResult
 
 MAX_TEXT: Final = 500
 """Most characters of one text that are shown; the server under attack may send as many as it likes."""
+
+NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
+"""Stands for the names of protections where nobody knows them."""
+
+FEW: Final = 2
+"""Most variants of one attack that a summary names: each attack's own place has them all."""
 
 VERDICTS: Final[Mapping[Verdict, str]] = {
     Verdict.STOPPED: "STOPPED",
@@ -97,8 +104,11 @@ def needed(need: Need | None) -> str:
     return "needs something else" if need is None else f"needs {NEEDED[need]}"
 
 
-def missing(results: Iterable[AttackResult]) -> dict[Need | None, list[str]]:
-    """Return by what was missing what wasn't run: an attack by its id, some of its variants as ``id (variant)``."""
+def missing(results: Iterable[AttackResult], most: int = FEW) -> dict[Need | None, list[str]]:
+    """Return by what was missing what wasn't run: an attack by its id, some of its variants as ``id (variant)``.
+
+    :param most: of an attack's variants that are named; of more it is only said how many they are.
+    """
     found: dict[Need | None, list[str]] = defaultdict(list)
     for result in results:
         needs: dict[Need | None, list[str]] = defaultdict(list)
@@ -107,9 +117,8 @@ def missing(results: Iterable[AttackResult]) -> dict[Need | None, list[str]]:
                 needs[each.need].append(each.name)
         for need, names in needs.items():
             whole = len(names) == len(result.variants)
-            found[need].append(
-                result.attack.id if whole else f"{result.attack.id} ({listed(names)})"
-            )
+            some = listed(names) if len(names) <= most else counted(len(names), "variant")
+            found[need].append(result.attack.id if whole else f"{result.attack.id} ({some})")
     order = list(Need)
     return dict(
         sorted(found.items(), key=lambda one: len(order) if one[0] is None else order.index(one[0]))

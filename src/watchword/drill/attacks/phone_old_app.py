@@ -2,28 +2,23 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.bent_evidence import GENUINE, granted
 from watchword.drill.enrolling import enrol
 from watchword.drill.exploiting import exploited
 from watchword.drill.interface import Arena, Attack, Attempt, Variant
 from watchword.drill.needs import MissingError, Need
 from watchword.drill.requests import genuine_call
-from watchword.encoding import base64url, strict_json
 from watchword.reasons import Reason
-from watchword.vocabulary import Platform
-
-_FIRST = "1"
-"""The version on the lab's phones where the app names no lowest one."""
 
 
 def _downgraded(arena: Arena) -> Sequence[Attempt]:
     """Enrol the version right below the lowest one that is accepted."""
-    genuine = granted(enrol(arena, arena.phone(GENUINE[Platform.ANDROID])))
-    _, claims, _ = genuine.tokens[arena.facts.audience].token.split(".")
-    version = strict_json.loads(base64url.decode(claims), len(claims))["app"].get("ver")
-    if version == _FIRST:
-        raise MissingError(Need.VERSION_RULE)
-    old = enrol(arena, arena.phone("downgraded-android"))
+    phone = arena.phone("downgraded-android")
+    lowest = arena.facts.lowest_versions.get(phone.app)
+    # A phone has the lowest version that every route takes: where a route asks for more, one below still may enrol.
+    asked = {each.minimum_versions.get(phone.app, lowest) for each in arena.samples}
+    if lowest is None or asked - {lowest}:
+        raise MissingError(Need.VERSION_RULE, "of the app, and none higher on a route")
+    old = enrol(arena, phone)
     if old.held is None:
         return [exploited(arena, old)]
     # A gate may know a lowest version on some routes, so that each is asked for.

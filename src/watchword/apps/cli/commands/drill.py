@@ -17,8 +17,27 @@ SUBCOMMANDS = {
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
+class _Drill(LazyGroup):
+    """Say what is meant by a word that is no subcommand: most often the file that ``--json`` doesn't take."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the subcommand.
+
+        :raises click.UsageError: when there is none of that name.
+        """
+        if args[0] not in SUBCOMMANDS:
+            raise click.UsageError(
+                f"got {args[0]!r}, expected options, or one of: {', '.join(SUBCOMMANDS)}. "
+                "--json takes no file: watchword drill --json > drill.json",
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=_Drill,
     registry=SUBCOMMANDS,
     invoke_without_command=True,
     short_help="Attack your own deployment, and prove what holds.",
@@ -27,7 +46,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--api", metavar="NAME", help="Which API, where the file has several.")
 @click.option("--target", metavar="URL", help="Its gate, if not where the file says.")
 @click.option(
-    "--only", multiple=True, metavar="ID", help="Run this attack, or those on a technique."
+    "--only",
+    multiple=True,
+    metavar="ID",
+    help="Run this attack, or those of a technique or on a protection; may be given several times.",
 )
 @click.option("--without", multiple=True, metavar="ID", help="Leave these attacks out.")
 @click.option(
@@ -38,14 +60,24 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Genuine requests that are sent beside the attacks.",
 )
 @click.option("--key", type=_FILE, help="The drill's key, for a target that isn't this machine.")
-@click.option("--address", multiple=True, metavar="IP", help="A private address that is meant.")
+@click.option(
+    "--address",
+    multiple=True,
+    metavar="IP",
+    help="An address that isn't on the internet, and is meant: https://10.0.0.7 needs --address 10.0.0.7.",
+)
 @click.option("--ca", type=_FILE, help="PEM of the authority that signed the target's certificate.")
 @click.option("--rate", type=click.FloatRange(0.1, 50), help="Most requests a second.")
 @click.option("--instance", type=_FILE, help="The test instance, from `watchword drill enrol`.")
 @click.option("--sign", type=_FILE, help="Record what is found, signed by this observer's key.")
 @click.option("--build", metavar="FILE|SHA-256", help="The build of the app that is genuine here.")
 @click.option("--yes", is_flag=True, help="Don't ask before attacking another machine.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the report as one JSON document on standard output.",
+)
 @click.option("--junit", type=_FILE, metavar="FILE", help="Write the report as JUnit XML.")
 @click.option("--sarif", type=_FILE, metavar="FILE", help="Write the report as SARIF 2.1.0.")
 @click.option("--html", type=_FILE, metavar="FILE", help="Write a report that needs no network.")
@@ -54,14 +86,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     multiple=True,
     type=click.Choice(["open", "unsure", "not-run", "genuine", "nothing"]),
     help="Exit with 1 where an attack was served; where one is unsure; where one didn't run; where the genuine app "
-    "wasn't always served; where nothing was stopped. May be given several times.",
+    "wasn't always served; where no attack ran. May be given several times.",
 )
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Attack your own deployment with the scripts that the plan worries about.
 
     This machine may be attacked freely: start `watchword up` first.  Any other target must consent:
-    see `watchword drill consent`.  Nothing destructive is sent; what will be is printed before.
+    see `watchword drill consent --help`.  Nothing destructive is sent; what will be is printed before.
 
     An attack is stopped when every variant of it was refused for the reason that it was made for, while the genuine
     app is served.  With --sign, what that proves is recorded, and the next plan counts it.

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 @click.argument("attack", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def command(*, attack: str | None, as_json: bool) -> None:
-    """List the attacks of the drill, or show one: what is sent, what must happen, what it can't tell."""
+    """List the attacks of the drill, or show one: what is sent, what must happen, what it can't tell.
+
+    ATTACK is an attack's id.  The id of a technique or of a protection lists the attacks of it, or on it.
+    """
     from watchword.apps.drill.course import attacks_of
 
     chosen = attacks_of([attack] if attack else [], [])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # What may not be read is told when it is read: that is no wrong usage.
 _FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
 _PARTS = ("gate", "service", "upstream")
+_KEYS = {"gate": "consent", "service": "service_consent"}
 
 
 @click.command(
@@ -79,6 +80,12 @@ def command(*, key: Path, as_json: bool, **options: Any) -> None:
     click.echo(document.decode(), nl=False)
     # On stderr, since the document is sent into a file.
     click.echo(f"Serve it at {consent.origin}{PATH} as application/json.", err=True)
+    keys = [key for part, key in _KEYS.items() if part in consent.parts]
+    if keys:
+        click.echo(
+            f"Or put it into a file that watchword.yaml names, under drill: API: {' and '.join(keys)}.",
+            err=True,
+        )
 
 
 def _composed(jwk: dict[str, str], options: dict[str, Any]) -> "Consent":

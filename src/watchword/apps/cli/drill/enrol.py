@@ -24,6 +24,11 @@ _CODE: Final = re.compile(r"[!-~]{1,200}")
     show_default=True,
     help="Where its keys are kept, mode 0600.",
 )
+@click.option(
+    "--ca",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="PEM of the authority that signed the service's certificate.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was enrolled as JSON.")
 @click.pass_context
 def command(
@@ -34,6 +39,7 @@ def command(
     app: str,
     service: str | None,
     output: Path,
+    ca: Path | None,
     as_json: bool,
 ) -> None:
     """Enrol a test instance by the code of `watchword instances invite`, read from standard input.
@@ -61,7 +67,7 @@ def command(
     # First the file, then the code: once that is spent it can't be used for another try.
     reserve(output)
     try:
-        instance = enrolled(settings, app, code, where, SystemClock())
+        instance = enrolled(settings, app, code, where, SystemClock(), ca)
         write_instance(output, instance)
     except BaseException:
         output.unlink(missing_ok=True)

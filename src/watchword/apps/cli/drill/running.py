@@ -12,6 +12,8 @@ from watchword.apps.cli.paragraphs import printable
 from watchword.reasons import WatchwordError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from watchword.apps.drill.conducting import Prepared
     from watchword.apps.settings import ApiSettings, Settings
     from watchword.apps.settings.plans import PlanSettings
@@ -28,6 +30,7 @@ def run(config: Path, options: dict[str, Any]) -> int:
     from watchword.apps.drill.course import api_of
     from watchword.apps.logs import silence_logs
     from watchword.apps.settings import load_settings
+    from watchword.drill.wire import TargetLostError
 
     silence_logs()
     settings = load_settings(config)
@@ -46,7 +49,12 @@ def run(config: Path, options: dict[str, Any]) -> int:
         instance=options["instance"],
     )
     run_by = prepared(settings, api, orders, SystemClock(), SystemEntropy())
-    report = _run(settings, api, run_by, options)
+    try:
+        report = _run(settings, api, run_by, options)
+    except TargetLostError as error:
+        if not run_by.reach.loopback:
+            raise
+        raise TargetLostError(f"{error}; start it first: watchword up") from None
     _tell_of_the_end(run_by, report)
     recorded: list[int] = []
     kept = [lambda: recorded.append(_record(plan, report, signer, build))]
@@ -118,8 +126,15 @@ def _run(
                 now=clock.now,
                 told=view.show,
             )
-    view.close(report)
+    view.close(report, _names())
     return report
+
+
+def _names() -> "Mapping[str, str]":
+    """Return the names of the catalogue's protections by their ids, which nobody knows by heart."""
+    from watchword.plan.catalogue.reading import load_catalogue
+
+    return {name: each.name for name, each in load_catalogue().protections.items()}
 
 
 def _ask(url: str, *, yes: bool) -> None:
@@ -177,7 +192,7 @@ def _reports(report: "Report", options: dict[str, Any], config: Path) -> list[Ca
     made: dict[str, tuple[Callable[[], str], str]] = {
         "junit": (lambda: junit.junit(report), junit.MARK),
         "sarif": (lambda: json_text(sarif.sarif(report, file=file)), sarif.MARK),
-        "html": (lambda: html.page(report), html.MARK),
+        "html": (lambda: html.page(report, _names()), html.MARK),
     }
 
     def written(name: str) -> Callable[[], None]:
