@@ -74,7 +74,7 @@ class Location:
 
     def __str__(self) -> str:
         """Render as people read it."""
-        code = f"{self.cls}.{self.member}" if self.member else self.cls
+        code = ".".join(part for part in (self.cls, self.member) if part)
         where = f"{self.file}:{self.line}" if self.line else self.file
         return " ".join(part for part in (where, code) if part)
 

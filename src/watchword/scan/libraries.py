@@ -37,10 +37,21 @@ LIBRARIES = (
 
 def own_classes(app: App) -> Iterator[str]:
     """Yield the classes that are the app's own, in order."""
+    package = package_of(app)
     if app.code is not None:
-        yield from (cls for cls in app.code.classes if is_own(cls))
+        yield from (cls for cls in app.code.classes if is_own(cls, package))
 
 
-def is_own(cls: str) -> bool:
-    """Tell whether a class is the app's own, as far as its name tells."""
+def package_of(app: App) -> str:
+    """Return the app's own package, empty where nothing states one."""
+    return "" if app.manifest is None else app.manifest.package
+
+
+def is_own(cls: str, package: str = "") -> bool:
+    """Tell whether a class is the app's own, as far as its name tells.
+
+    :param package: the app's, which wins: an app may be called as the system's libraries are.
+    """
+    if package and cls.startswith(f"{package}."):
+        return True
     return not cls.startswith(LIBRARIES)

@@ -1,0 +1,141 @@
+"""Read native libraries and executables: ELF of Android, Mach-O of iOS.
+
+The headers are read here with bounds of our own.  A library for it was looked at: it wants a file as a list of numbers, eight bytes
+for each one, and is native code itself, which strangers' files shouldn't reach.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from watchword.adapters.app_package.native_elf import ElfError, is_elf, read_elf
+from watchword.scan.app import Native, Part
+from watchword.scan.archive.interface import Archive, MissingEntryError
+from watchword.scan.ios.macho import MachOError, Slice, is_macho, slices, symbols
+from watchword.scan.ios.places import may_be_image
+from watchword.scan.notes import Notes
+from watchword.scan.texts.places import is_snapshot
+from watchword.scan.texts.runs import Budget, ascii_runs
+
+MOST_FILES: Final = 1000
+"""How many libraries of an app are read."""
+
+MOST_STRINGS: Final = 600_000
+MOST_CHARACTERS: Final = 48 * 1024 * 1024
+"""How many strings are kept of one app, and of how many characters; each is counted once for the whole app."""
+
+_LIBRARY: Final = re.compile(r"\.so(?:\.\d+)*$")
+_CANARY: Final = frozenset({"__stack_chk_fail", "___stack_chk_fail", "__stack_chk_guard"})
+
+
+def read_natives(archive: Archive, notes: Notes) -> tuple[Native, ...]:
+    """Return the app's libraries and executables by name, one for each architecture that a file holds.
+
+    Strings of what Flutter compiled are left to the reader of texts: they're the app's code, not a library's.
+    """
+    reader = _Reader(archive, notes)
+    names = sorted(
+        entry.name
+        for entry in archive.entries
+        if _LIBRARY.search(entry.name) is not None or may_be_image(entry.name)
+    )
+    for name in names[MOST_FILES:]:
+        notes.gap(Part.NATIVE, name, f"more than {MOST_FILES} libraries")
+        notes.seen(Part.NATIVE, 0, 1, "libraries")
+    return tuple(native for name in names[:MOST_FILES] for native in reader.read(name))
+
+
+class _Reader:
+    """Read one file after another; strings that several hold are kept once."""
+
+    def __init__(self, archive: Archive, notes: Notes) -> None:
+        self._archive = archive
+        self._notes = notes
+        self._budget = Budget(MOST_STRINGS, MOST_CHARACTERS)
+        self._shared: dict[str, str] = {}
+
+    def read(self, name: str) -> list[Native]:
+        try:
+            data = self._archive.read(name)
+        except MissingEntryError as error:
+            self._notes.gap(Part.NATIVE, name, error.why)
+            self._notes.seen(Part.NATIVE, 0, 1, "libraries")
+            return []
+        if _LIBRARY.search(name) is None and not is_macho(data[:8]):
+            return []  # A file without an ending in an app's folder, such as a licence.
+        try:
+            found = self._elf(name, data) if is_elf(data[:4]) else self._macho(name, data)
+        except (ElfError, MachOError) as error:
+            form = "elf" if is_elf(data[:4]) else "mach-o" if is_macho(data[:8]) else "unknown"
+            why = "neither ELF nor Mach-O" if form == "unknown" else str(error)
+            self._notes.gap(Part.NATIVE, name, why)
+            self._notes.seen(Part.NATIVE, 0, 1, "libraries")
+            strings = self._strings(name, data, [range(len(data))])
+            return [Native(file=name, form=form, architecture="unknown", strings=strings)]
+        whole = not any(native.encrypted for native in found)
+        self._notes.seen(Part.NATIVE, whole, 1, "libraries")
+        return found
+
+    def _elf(self, name: str, data: bytes) -> list[Native]:
+        elf = read_elf(data)
+        if elf.cut:
+            self._notes.gap(Part.NATIVE, name, "more symbols than are read of one library")
+        return [
+            Native(
+                file=name,
+                form="elf",
+                architecture=elf.architecture,
+                strings=self._strings(name, data, [range(len(data))]),
+                symbols=elf.symbols,
+                pie=elf.pie,
+                canary=not _CANARY.isdisjoint(elf.symbols),
+                relro=elf.relro,
+                executable_stack=elf.executable_stack,
+                stripped=elf.stripped,
+            )
+        ]
+
+    def _macho(self, name: str, data: bytes) -> list[Native]:
+        return [self._slice(name, data, image) for image in slices(data)]
+
+    def _slice(self, name: str, data: bytes, image: Slice) -> Native:
+        hidden = image.encrypted or range(0)
+        if hidden:
+            self._notes.gap(
+                Part.NATIVE, name, f"the store encrypted its code ({image.architecture})"
+            )
+            plain = [range(image.start, hidden.start), range(hidden.stop, image.end)]
+        else:
+            plain = [range(image.start, image.end)]
+        found = symbols(data, image)
+        if found.cut:
+            self._notes.gap(Part.NATIVE, name, "more symbols than are read of one library")
+        return Native(
+            file=name,
+            form="mach-o",
+            architecture=image.architecture,
+            strings=self._strings(name, data, plain),
+            symbols=found.names,
+            pie=image.pie,
+            canary=not _CANARY.isdisjoint(found.names),
+            executable_stack=image.executable_stack,
+            stripped=not found.local,
+            encrypted=None if image.encrypted is None else bool(image.encrypted),
+        )
+
+    def _strings(self, name: str, data: bytes, where: Iterable[range]) -> tuple[str, ...]:
+        """Return the printable runs in these ranges, each once, in the order of the file."""
+        if is_snapshot(name):
+            return ()
+        found: dict[str, None] = {}
+        for one in where:
+            for run in ascii_runs(data, self._budget, one.start, one.stop):
+                kept = self._shared.get(run)
+                if kept is None:
+                    if not self._budget.takes(run):
+                        break
+                    kept = self._shared[run] = run
+                found[kept] = None
+        if self._budget.spent:
+            self._notes.gap(Part.NATIVE, name, "more strings in this app than are read")
+        return tuple(found)

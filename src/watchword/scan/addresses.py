@@ -1,0 +1,230 @@
+"""Find the hosts, URLs and API paths that an app names, and tell its own from those of libraries and of standards."""
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib import resources
+
+from watchword.scan.app import App
+from watchword.scan.interface import Location
+from watchword.scan.secrets.corpus import Group, Origin, groups_of, is_own_class, places_of
+from watchword.scan.secrets.prefilter import Joined
+
+_LISTS = tomllib.loads(
+    resources.files("watchword.scan").joinpath("addresses.toml").read_text("utf-8")
+)
+_TOP, _REVERSED = frozenset(_LISTS["top"]), frozenset(_LISTS["reversed"])
+_STANDARDS, _FILES = tuple(_LISTS["standards"]), tuple(_LISTS["files"])
+_SUFFIXES = tuple(_LISTS["suffixes"])
+_SERVICES = dict(_LISTS["services"])
+
+MOST = 20_000
+"""How many addresses of one app are told; a list of hosts, such as a blocker's, has more."""
+
+_REST = re.compile(
+    r"(?:[^\s/@\"'<>]{1,100}@)?([\w.-]{1,253}|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[^\s\"'<>\\^`|]{0,2000})?",
+    re.ASCII,
+)
+_SCHEMES = ("https", "http", "wss", "ws")
+_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,15}", re.ASCII)
+_PATH = re.compile(
+    r"/?(?:(?:api|rest|v\d{1,2}|graphql|oauth2?|rpc)(?=/|$|\?))(?:/[\w{}.:~%@-]+)*/?(?:\?[\w={}&%.-]*)?",
+    re.ASCII | re.IGNORECASE,
+)
+_ROOTED = re.compile(r"/[A-Za-z][\w{}.:~-]*(?:/[\w{}.:~-]+)*/?", re.ASCII)
+_NAMESPACE = re.compile(r"^(?:schemas?|ns|xmlns|www\.w3)\.")
+_INTERNAL = re.compile(
+    r"(?:^|[.-])(?:dev|devel|development|stage|staging|stg|test|testing|qa|uat|preprod|sandbox|internal|intranet|corp|lan|local|beta)\d{0,2}(?=[.-]|$)"
+)
+
+
+class Reach(StrEnum):
+    """Say where a host is."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    LOOPBACK = "loopback"
+    STANDARD = "standard"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Hold one address as the app names it.
+
+    :param scheme: ``https``, ``http``, ``wss``, ``ws``, or empty for a bare host.
+    :param path: empty for none; without its query, which may hold a secret.
+    :param own: whether the app's own code or its resources name it, not only a library.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+    own: bool
+    places: tuple[Location, ...] = field(default=(), compare=False)
+
+
+def addresses_of(app: App) -> tuple[Address, ...]:
+    """Return all URLs and bare hosts, each once, in a stable order; the last app's are remembered for the next rule."""
+    for known, found in _remembered:
+        if known is app:
+            return found
+    merged: dict[Address, tuple[Location, ...]] = {}
+    for group in groups_of(app):
+        for address in _in_group(app, group):
+            if len(merged) >= MOST:
+                break
+            merged[address] = tuple(dict.fromkeys((*merged.get(address, ()), *address.places)))
+    found = tuple(
+        Address(each.scheme, each.host, each.port, each.path, each.own, places)
+        for each, places in sorted(merged.items(), key=lambda item: _order(item[0]))
+    )
+    _remembered[:] = [(app, found)]
+    return found
+
+
+_remembered: list[tuple[App, tuple[Address, ...]]] = []
+
+
+def hosts_of(app: App) -> tuple[str, ...]:
+    """Return the public and internal hosts that an app itself names, sorted; those of standards and the phone's own are left out."""
+    hosts = {
+        each.host
+        for each in addresses_of(app)
+        if each.own and reach_of(each.host) in {Reach.PUBLIC, Reach.PRIVATE}
+    }
+    return tuple(sorted(hosts))
+
+
+def paths_of(app: App) -> tuple[str, ...]:
+    """Return the API paths that an app itself names, sorted, each beginning with a slash and without its query."""
+    return tuple(sorted(path_places(app)))
+
+
+def path_places(app: App) -> dict[str, tuple[Location, ...]]:
+    """Return by API path where the app names it."""
+    found: dict[str, tuple[Location, ...]] = {}
+    for each in addresses_of(app):
+        if each.own and each.path.strip("/") and reach_of(each.host) is not Reach.STANDARD:
+            found.setdefault(each.path, each.places)
+    if app.code is None:
+        return found
+    for text in app.code.strings:
+        path = _path(text)
+        if path is None:
+            continue
+        users = app.code.users(text)
+        own = any(is_own_class(app, by.cls) for by in users)
+        # Annotations of HTTP clients hold paths that no method loads: those are told by their form alone.
+        if own or (not users and _PATH.fullmatch(text)):
+            found.setdefault(path, places_of(app, text))
+    return found
+
+
+def reach_of(host: str) -> Reach:
+    """Tell where a host is, by its name or number alone."""
+    bare = host.strip("[]")
+    try:
+        number = ipaddress.ip_address(bare)
+    except ValueError:
+        number = None
+    if number is not None:
+        if number.is_loopback or bare in {"0.0.0.0", "10.0.2.2", "10.0.3.2"}:  # noqa: S104
+            return Reach.LOOPBACK
+        return Reach.PRIVATE if number.is_private else Reach.PUBLIC
+    if bare == "localhost" or bare.endswith(".localhost"):
+        return Reach.LOOPBACK
+    if any(bare == known or bare.endswith(f".{known}") for known in _STANDARDS):
+        return Reach.STANDARD
+    if _NAMESPACE.match(bare) or "." not in bare:
+        return Reach.STANDARD
+    return Reach.PRIVATE if _INTERNAL.search(bare) else Reach.PUBLIC
+
+
+def service_of(host: str) -> str | None:
+    """Return whose API that wants a key a host is; None for one that isn't known."""
+    while host:
+        if host in _SERVICES:
+            return str(_SERVICES[host])
+        # Names that begin with a dot stand for all below them.
+        host = host[1:].partition(".")[2] and "." + host[1:].partition(".")[2]
+    return None
+
+
+def _order(address: Address) -> tuple[str, str, str, int, bool]:
+    return (address.host, address.scheme, address.path, address.port or 0, address.own)
+
+
+def _in_group(app: App, group: Group) -> Iterator[Address]:
+    joined = Joined(group.texts)
+    for scheme, match in _urls(joined.text):
+        index = joined.index(match.start())
+        host = match[1].lower().rstrip(".")
+        if not _plausible(host):
+            continue
+        own, places = _whose(app, group, index)
+        port = int(match[2][1:]) if match[2] else None
+        path = (match[3] or "").partition("?")[0].partition("#")[0].rstrip(".,;)")
+        yield Address(scheme, host, port, path, own, places)
+    if group.origin in {Origin.TEXT, Origin.NATIVE}:
+        return
+    texts = [each.value for each in group.named] if group.named else group.texts
+    for index, text in enumerate(texts):
+        if "." in text and 6 <= len(text) <= 253 and _is_host(text):
+            own, places = _whose(app, group, index)
+            yield Address("", text, None, "", own, places)
+
+
+def _urls(text: str) -> Iterator[tuple[str, re.Match[str]]]:
+    """Yield schemes and what stands behind ``://``: a search for that alone is ten times as fast as one for the schemes."""
+    at = text.find("://")
+    while at >= 0:
+        before = text[max(0, at - 5) : at].lower()
+        scheme = next((each for each in _SCHEMES if before.endswith(each)), None)
+        match = _REST.match(text, at + 3) if scheme is not None else None
+        if scheme is not None and match is not None:
+            yield scheme, match
+        at = text.find("://", at + 3)
+
+
+def _whose(app: App, group: Group, index: int) -> tuple[bool, tuple[Location, ...]]:
+    if group.origin is not Origin.STRING:
+        return group.origin is not Origin.NATIVE, (group.places[index],)
+    users = app.code.users(group.texts[index]) if app.code is not None else ()
+    return any(is_own_class(app, by.cls) for by in users), places_of(app, group.texts[index])
+
+
+def _plausible(host: str) -> bool:
+    """Tell whether what stands behind ``://`` is a host, and no remainder of a format."""
+    return (
+        host == "localhost" or host.startswith("[") or bool(re.search(r"[a-z0-9]\.[a-z0-9]", host))
+    )
+
+
+def _is_host(text: str) -> bool:
+    """Tell whether a text by itself is a host: names of packages look the same the other way round."""
+    if text[0].isdigit():
+        try:
+            return ipaddress.ip_address(text).is_private and text.count(".") == 3
+        except ValueError:
+            pass
+    first, _, _ = text.partition(".")
+    last = text.rpartition(".")[2]
+    return last in _TOP and first not in _REVERSED and _HOST.fullmatch(text) is not None
+
+
+def _path(text: str) -> str | None:
+    """Return the API path that a text is, with its slash and without its query."""
+    if not 4 <= len(text) <= 200 or "//" in text:
+        return None
+    if not _PATH.fullmatch(text) and not _ROOTED.fullmatch(text):
+        return None
+    path = "/" + text.partition("?")[0].strip("/")
+    if path.endswith(_SUFFIXES):
+        return None
+    if any(path == root or path.startswith(f"{root}/") for root in _FILES):
+        return None
+    return path if path.count("/") > 1 or _ROOTED.fullmatch(text) else None

@@ -1,0 +1,1 @@
+"""Read what Android's packages state: manifest, resources, network security config, signatures."""

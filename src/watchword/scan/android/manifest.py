@@ -1,0 +1,175 @@
+"""Read the manifest as the system takes it (``PackageParser`` and its successors in Android's sources)."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from watchword.scan.android import attributes
+from watchword.scan.android.elements import AndroidFormatError, Element, Kind
+from watchword.scan.android.links import MOST_LINKS, read_filter
+from watchword.scan.android.resources import Reader
+from watchword.scan.app import Component, IntentFilter, Manifest
+
+MOST_COMPONENTS: Final = 20_000
+MOST_LINKS_IN_ALL: Final = 20_000
+"""How many components and links are listed; the largest apps have some thousands."""
+
+PREVIEW: Final = 10_000
+"""What the system takes the code name of an unreleased version for (``CUR_DEVELOPMENT``)."""
+
+_KINDS: Final = ("activity", "activity-alias", "service", "receiver", "provider")
+_NEEDS_ACTION: Final = frozenset({"activity", "activity-alias", "receiver"})
+"""Components for which the system leaves out a filter without an action."""
+
+_PERMISSIONS: Final = ("uses-permission", "uses-permission-sdk-23", "uses-permission-sdk-m")
+_EXPORT_STATED_FROM: Final = 31
+_PROVIDERS_CLOSED_FROM: Final = 17
+
+
+def read_manifest(root: Element, read: Reader) -> Manifest:
+    """Return what a manifest states, references resolved.
+
+    :raises AndroidFormatError: if it isn't a manifest.
+    """
+    if root.name != "manifest":
+        raise AndroidFormatError("its outermost element isn't <manifest>")
+    minimum = target = None
+    for element in root.named("uses-sdk"):  # The last one counts.
+        minimum = _version(element, attributes.MIN_SDK_VERSION, read)
+        target = _version(element, attributes.TARGET_SDK_VERSION, read)
+    application = next(root.named("application"), Element("application"))
+    package = read.text(root, "package") or ""
+    return Manifest(
+        package=package,
+        version_name=read.text(root, attributes.VERSION_NAME),
+        version_code=_version_code(root, read),
+        min_sdk=minimum,
+        target_sdk=minimum if target is None else target,
+        debuggable=read.flag(application, attributes.DEBUGGABLE),
+        allow_backup=read.flag(application, attributes.ALLOW_BACKUP),
+        cleartext=read.flag(application, attributes.USES_CLEARTEXT_TRAFFIC),
+        network_config=_file(application, attributes.NETWORK_SECURITY_CONFIG, read),
+        test_only=read.flag(application, attributes.TEST_ONLY),
+        permissions=tuple(_permissions(root, read)),
+        components=_Components(package, target or minimum or 1, application, read).found(),
+        backup_rules=_file(application, attributes.DATA_EXTRACTION_RULES, read)
+        or _file(application, attributes.FULL_BACKUP_CONTENT, read),
+    )
+
+
+def _version(element: Element, key: int, read: Reader) -> int | None:
+    """Return a version of the system; a code name stands for one that wasn't released."""
+    number = read.number(element, key)
+    return PREVIEW if number is None and read.text(element, key) else number
+
+
+def _version_code(root: Element, read: Reader) -> str | None:
+    """Return both halves of the code as one number (``PackageInfo.getLongVersionCode``), in decimal."""
+    low = read.number(root, attributes.VERSION_CODE)
+    high = read.number(root, attributes.VERSION_CODE_MAJOR)
+    if low is None and high is None:
+        return None
+    return str(((high or 0) & 0xFFFFFFFF) << 32 | ((low or 0) & 0xFFFFFFFF))
+
+
+def _file(element: Element, key: int, read: Reader) -> str | None:
+    """Return the file that an attribute refers to; None for a flag in its place, or if it isn't stated."""
+    stated = element.attributes.get(key)
+    found = read.value(element, key)
+    if found is not None:
+        return found.text or None if found.kind is Kind.STRING else None
+    # A reference that leads nowhere is stated all the same: whoever asks for the file has to see that it's missing.
+    return (
+        f"@{stated.text or hex(stated.number)}"
+        if stated is not None and stated.kind is Kind.REFERENCE
+        else None
+    )
+
+
+def _permissions(root: Element, read: Reader) -> Iterator[str]:
+    names = (read.text(each, attributes.NAME) for each in root.named(*_PERMISSIONS))
+    yield from dict.fromkeys(name for name in names if name)
+
+
+class _Components:
+    """Read the components of an application."""
+
+    def __init__(self, package: str, target: int, application: Element, read: Reader) -> None:
+        self._package = package
+        self._target = target
+        self._application = application
+        self._read = read
+        self._default = read.text(application, attributes.PERMISSION) or None
+        self._permissions: dict[str, str | None] = {}
+        self._links = MOST_LINKS_IN_ALL
+
+    def found(self) -> tuple[Component, ...]:
+        """Return them in the manifest's order."""
+        return tuple(self._all())
+
+    def _all(self) -> Iterator[Component]:
+        for count, element in enumerate(self._application.named(*_KINDS)):
+            if count >= MOST_COMPONENTS:
+                self._read.gap(f"more than {MOST_COMPONENTS} components")
+                return
+            name = self._class_name(self._read.text(element, attributes.NAME))
+            if name is None:
+                self._read.gap(f"a component without a name ({element.name})")
+                continue
+            yield self._component(element, name)
+
+    def _component(self, element: Element, name: str) -> Component:
+        filters = tuple(self._filters(element))
+        stated = self._read.flag(element, attributes.EXPORTED)
+        if element.name == "provider":
+            implied = self._target < _PROVIDERS_CLOSED_FROM
+            permission = self._provider_permission(element)
+        else:
+            # From targetSdk 31 the system refuses to install what leaves it to the filter.
+            implied = bool(filters) and self._target < _EXPORT_STATED_FROM
+            permission = self._permission(element, name)
+        return Component(
+            kind=element.name,
+            name=name,
+            exported=implied if stated is None else stated,
+            stated=stated is not None,
+            permission=permission,
+            filters=filters,
+        )
+
+    def _filters(self, element: Element) -> Iterator[IntentFilter]:
+        for each in element.named("intent-filter"):
+            found = read_filter(each, self._read, min(self._links, MOST_LINKS))
+            self._links -= len(found.data)
+            if found.actions or element.name not in _NEEDS_ACTION:
+                yield found
+
+    def _permission(self, element: Element, name: str) -> str | None:
+        """Return its own permission, or what it inherits: an alias its target's, others the application's."""
+        if element.name == "activity-alias":
+            target = self._class_name(self._read.text(element, attributes.TARGET_ACTIVITY))
+            inherited = self._permissions.get(target or "", self._default)
+        else:
+            inherited = self._default
+        stated = self._read.text(element, attributes.PERMISSION)
+        permission = inherited if stated is None else stated or None
+        if element.name == "activity":
+            self._permissions[name] = permission
+        return permission
+
+    def _provider_permission(self, element: Element) -> str | None:
+        """Return what a caller needs at least: None if either reading or writing needs nothing."""
+        both = self._read.text(element, attributes.PERMISSION)
+        general = self._default if both is None else both or None
+        read = self._read.text(element, attributes.READ_PERMISSION)
+        write = self._read.text(element, attributes.WRITE_PERMISSION)
+        to_read = general if read is None else read or None
+        to_write = general if write is None else write or None
+        return to_read if to_write else None
+
+    def _class_name(self, name: str | None) -> str | None:
+        """Return the full name of a class (``buildClassName``)."""
+        if not name:
+            return None
+        if name.startswith("."):
+            return f"{self._package}{name}"
+        return name if "." in name else f"{self._package}.{name}"

@@ -1,0 +1,1 @@
+"""Read Dalvik executables: bytes in, answers of the protocol ``Code`` out."""

@@ -1,0 +1,57 @@
+"""Collect what readers of a package saw of it and what they missed."""
+
+from collections import Counter
+
+from watchword.scan.app import Coverage, Gap, Part, Seen
+
+MOST_GAPS = 200
+"""How many gaps of one part are told one by one: a broken archive has a hundred thousand, and nobody reads on."""
+
+
+class Notes:
+    """Collect gaps and counts while a package is read; one for all its readers."""
+
+    def __init__(self) -> None:
+        """Start with nothing seen and nothing missed."""
+        self._gaps: dict[Gap, None] = {}
+        self._of_part: Counter[Part] = Counter()
+        self._left_out: Counter[Part] = Counter()
+        self._seen: dict[tuple[Part, str], tuple[int, int]] = {}
+
+    def gap(self, part: Part, where: str, why: str) -> None:
+        """Note what wasn't seen; the same gap counts once, and those beyond :data:`MOST_GAPS` of a part are only counted.
+
+        :param where: the entry, empty for the whole part.
+        :param why: for people; no secret.
+        """
+        found = Gap(part, where, why)
+        if found in self._gaps:
+            return
+        if self._of_part[part] >= MOST_GAPS:
+            self._left_out[part] += 1
+            return
+        self._of_part[part] += 1
+        self._gaps[found] = None
+
+    def seen(self, part: Part, read: int, defined: int, unit: str) -> None:
+        """Note how much of a part was read; several notes of one part and unit are added up.
+
+        :param unit: plural, such as ``classes``, ``entries``, ``libraries``.
+        """
+        before = self._seen.get((part, unit), (0, 0))
+        self._seen[part, unit] = (before[0] + read, before[1] + defined)
+
+    def missed(self, where: str) -> bool:
+        """Tell whether a gap of this entry was noted."""
+        return any(gap.where == where for gap in self._gaps)
+
+    def coverage(self) -> Coverage:
+        """Return what was noted so far, in the order in which it was first noted."""
+        seen = tuple(
+            Seen(part, read, defined, unit) for (part, unit), (read, defined) in self._seen.items()
+        )
+        more = tuple(
+            Gap(part, "", f"{count} more gaps of this part aren't listed")
+            for part, count in self._left_out.items()
+        )
+        return Coverage(seen, (*self._gaps, *more))

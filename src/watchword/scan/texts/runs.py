@@ -1,0 +1,120 @@
+"""Take printable runs out of binary data, and cut text into lines that patterns can be matched on."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+LEAST_RUN: Final = 6
+"""How many printable characters in a row count as a string."""
+
+LEAST_TERMINATED: Final = 4
+"""How many count where a zero stands before and behind them: names such as ``frida`` are that short, machine code isn't like it."""
+
+LONGEST_LINE: Final = 4096
+"""How long a line may be, in characters; minified scripts are one line of megabytes."""
+
+MOST_RUNS: Final = 6_000_000
+"""How many printable runs of an app are looked at: some seconds' worth of bytes that were made to hold many."""
+
+_OVERLAP: Final = 256
+_RUN: Final = re.compile(rb"[\x20-\x7e]{4,}")
+_WIDE_RUN: Final = re.compile(rb"(?:[\x20-\x7e]\x00){6,}")
+_LINE_END: Final = re.compile(r"\r\n|\n|\r")
+
+
+class Budget:
+    """Hold how much may still be kept and looked at, so that no input fills the memory or takes for ever.
+
+    :param spent: whether something was left out.
+    """
+
+    def __init__(self, strings: int, characters: int, runs: int = MOST_RUNS) -> None:
+        """Start with all of it.
+
+        :param runs: how many printable runs may be looked at, those too that are too short to keep.
+        """
+        self._strings = strings
+        self._characters = characters
+        self._runs = runs
+        self.spent = False
+
+    def takes(self, text: str) -> bool:
+        """Tell whether a string still fits, and count it; once one didn't, none does."""
+        # Python keeps a text with one character beyond ASCII in up to four bytes each.
+        size = len(text) if text.isascii() else 4 * len(text)
+        if self.spent or self._strings < 1 or self._characters < size:
+            self.spent = True
+            return False
+        self._strings -= 1
+        self._characters -= size
+        return True
+
+    def looks(self) -> bool:
+        """Tell whether another run may be looked at, and count it."""
+        self._runs -= 1
+        if self._runs < 0:
+            self.spent = True
+        return not self.spent
+
+
+def ascii_runs(
+    data: bytes, budget: Budget, start: int = 0, end: int | None = None
+) -> Iterator[str]:
+    """Yield runs of printable ASCII characters, in pieces of :data:`LONGEST_LINE`, until the budget is spent."""
+    for found in _RUN.finditer(data, start, len(data) if end is None else end):
+        if not budget.looks():
+            return
+        first, after = found.span()
+        if after - first < LEAST_RUN and any((*data[first - 1 : first], *data[after : after + 1])):
+            continue
+        run = found.group().decode("ascii")
+        # Nearly all are short, and there are hundreds of thousands: a generator for each would double the time.
+        if after - first <= LONGEST_LINE:
+            yield run
+        else:
+            yield from pieces(run)
+
+
+def wide_runs(data: bytes, budget: Budget) -> Iterator[str]:
+    """Yield runs of printable ASCII characters in UTF-16, as .NET keeps them, until the budget is spent."""
+    for found in _WIDE_RUN.finditer(data):
+        if not budget.looks():
+            return
+        yield from pieces(found.group()[::2].decode("ascii"))
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """Yield the lines of a text, long ones in pieces.  Up to the first long one, they're numbered as in the file."""
+    at = 0
+    for found in _LINE_END.finditer(text):
+        yield from pieces(text[at : found.start()])
+        at = found.end()
+    yield from pieces(text[at:])
+
+
+def pieces(line: str) -> Iterator[str]:
+    """Yield a line in pieces of at most :data:`LONGEST_LINE` characters.
+
+    It's cut after a separator where there is one in the last quarter.  Where there is none, pieces overlap, so that
+    nothing of up to 256 characters is seen only in halves.
+    """
+    at = 0
+    while len(line) - at > LONGEST_LINE:
+        end = at + LONGEST_LINE
+        cut = max(line.rfind(mark, end - LONGEST_LINE // 4, end) for mark in ";,} ")
+        if cut >= 0:
+            yield line[at : cut + 1]
+            at = cut + 1
+        else:
+            yield line[at:end]
+            at = end - _OVERLAP
+    yield line[at:]
+
+
+def decoded(data: bytes) -> str | None:
+    """Return data as text: UTF-8, or UTF-16 where its mark stands in front; None for what looks binary."""
+    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        return data.decode("utf-16", "replace")
+    if b"\0" in data[:1024]:
+        return None
+    return data.decode("utf-8-sig", "replace")

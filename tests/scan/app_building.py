@@ -1,0 +1,107 @@
+"""Build whole Android packages: a manifest, a config, code and a signature that signs nothing."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.scan.android.building import (
+    File,
+    Ref,
+    Tag,
+    Type,
+    axml,
+    signers,
+    table,
+    with_signing_block,
+)
+from tests.scan.archive.building import built
+from tests.scan.dex.assembler import ClassCode, MethodCode, assemble, call, const_string
+
+from watchword.scan.android import attributes as of
+
+PACKAGE = "com.example.clinic"
+PINS = (
+    "7HIpactkIAq2Y49orFOOQKurWxmmSFZhBCoQYcRhJ3Y=",
+    "YLh1dUR9y6Kja30RrAn7JKnbQG/uEtLMkBgFF2Fuihg=",
+)
+CONFIG = "res/xml/network.xml"
+
+_MAIN = "Lcom/example/clinic/MainActivity;"
+_STRING = "Ljava/lang/String;"
+_V2 = 0x7109871A
+_AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def apk(*, strings: Sequence[str] = (), pins: Sequence[str] = ()) -> bytes:
+    """Return a package of one activity.
+
+    :param strings: that its code uses.
+    :param pins: of ``api.example.com``, in its network security config; none for no pinning.
+    """
+    entries = {
+        "AndroidManifest.xml": axml(_manifest()),
+        "classes.dex": _code(strings),
+        "resources.arsc": table([Type("xml", {"network": File(CONFIG)})]),
+        CONFIG: axml(_config(pins)),
+    }
+    return with_signing_block(built(entries), [(_V2, signers([_certificate()]))])
+
+
+def _manifest() -> Tag:
+    launcher = Tag(
+        "intent-filter",
+        children=[
+            Tag("action", {of.NAME: "android.intent.action.MAIN"}),
+            Tag("category", {of.NAME: "android.intent.category.LAUNCHER"}),
+        ],
+    )
+    activity = Tag("activity", {of.NAME: f"{PACKAGE}.MainActivity", of.EXPORTED: True}, [launcher])
+    application: dict[int | str, Value] = {
+        of.ALLOW_BACKUP: False,
+        of.NETWORK_SECURITY_CONFIG: Ref(0x7F010000),
+    }
+    children = [
+        Tag("uses-sdk", {of.MIN_SDK_VERSION: 28, of.TARGET_SDK_VERSION: 35}),
+        Tag("application", application, [activity]),
+    ]
+    return Tag("manifest", {"package": PACKAGE, of.VERSION_NAME: "1.0"}, children)
+
+
+def _config(pins: Sequence[str]) -> Tag:
+    domain = Tag("domain", {"includeSubdomains": "false"}, text="api.example.com")
+    children = [domain]
+    if pins:
+        children.append(
+            Tag("pin-set", children=[Tag("pin", {"digest": "SHA-256"}, text=pin) for pin in pins])
+        )
+    return Tag("network-security-config", children=[Tag("domain-config", children=children)])
+
+
+def _code(strings: Sequence[str]) -> bytes:
+    body: list[object] = []
+    for each in ("https://api.example.com/v1/patients", *strings):
+        body += const_string(0, each)
+        body += call(0x71, "Lcom/example/clinic/Api;", "send", f"({_STRING})V", 0)
+    send = MethodCode("send", f"({_STRING})V", [0x0E])
+    return assemble(
+        ClassCode(
+            _MAIN,
+            [MethodCode("onCreate", "()V", [*body, 0x0E])],
+            superclass="Landroid/app/Activity;",
+        ),
+        ClassCode("Lcom/example/clinic/Api;", [send]),
+    )
+
+
+@cache
+def _certificate() -> bytes:
+    key = ec.derive_private_key(7, ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "clinic")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+    builder = builder.public_key(key.public_key()).not_valid_before(_AT)
+    made = builder.not_valid_after(_AT + timedelta(days=9125)).sign(key, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.DER)
