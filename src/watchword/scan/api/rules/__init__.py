@@ -1,0 +1,1 @@
+"""Hold the rules over descriptions of APIs, one in each file."""

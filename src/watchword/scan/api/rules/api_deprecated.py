@@ -1,0 +1,28 @@
+"""See which operations are meant to go, and are there still."""
+
+from collections.abc import Iterator
+
+from watchword.scan.api.description import Aspect
+from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.interface import Finding, Severity
+
+
+def _see(look: ApiLook) -> Iterator[Finding]:
+    for each in look.operations:
+        if each.deprecated:
+            severity = Severity.HIGH if each.access.anonymous else Severity.LOW
+            title = f"{each.name} is deprecated and still described."
+            yield look.exposed(each.name, title, severity, at=[each])
+
+
+RULE = ApiRule(
+    id="api-deprecated",
+    title="Deprecated operations",
+    techniques=("MT-B02",),
+    protections={"PR-B16": "scan:api.shadow_endpoints"},
+    todo="Set a date at which it ends, watch who still calls it, and refuse it after.",
+    blind="Whether the API still answers isn't tried.",
+    aspects=(Aspect.ACCESS,),
+    see=_see,
+    nothing="No operation is marked as deprecated.",
+)

@@ -1,0 +1,37 @@
+"""See where passwords, codes and vouchers may be tried, and nothing says that tries are counted."""
+
+from collections.abc import Iterator
+
+from watchword.scan.api.description import Aspect
+from watchword.scan.api.purpose import signs_in, tries_codes
+from watchword.scan.api.rule import ApiLook, ApiRule
+from watchword.scan.interface import Confidence, Finding, Severity
+
+
+def _see(look: ApiLook) -> Iterator[Finding]:
+    for each in look.operations:
+        enters, codes = signs_in(each), tries_codes(each)
+        if not enters and not codes:
+            continue
+        what = "passwords or codes" if enters else "vouchers"
+        if each.limits_told:
+            title = f"{each.name} takes {what}, and says that tries are limited."
+            yield look.told(each.name, title, at=[each], confidence=Confidence.LIKELY)
+        else:
+            title = f"{each.name} takes {what}, and nothing says that tries are limited."
+            yield look.exposed(
+                each.name, title, Severity.HIGH, at=[each], confidence=Confidence.POSSIBLE
+            )
+
+
+RULE = ApiRule(
+    id="api-unlimited-guessing",
+    title="Guessing without a limit",
+    techniques=("MT-B05", "MT-B06", "MT-B07", "MT-B15"),
+    protections={},
+    todo="Count tries by account, device and app instance, slow and lock, and say so in the description (429, Retry-After).",
+    blind="A limit that the description doesn't tell isn't seen, and one that it tells isn't tried.",
+    aspects=(Aspect.ACCESS, Aspect.REQUESTS),
+    see=_see,
+    nothing="No operation that takes passwords, codes or vouchers is described without a limit.",
+)

@@ -1,0 +1,202 @@
+"""Set aside findings that a team knows: those of a baseline, and those that somebody answers for until a date."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+from watchword.reasons import WatchwordError
+from watchword.scan.interface import Finding, Severity
+from watchword.scan.outcome import Report, bad, fingerprint
+
+VERSION: Final = 1
+KIND: Final = "watchword-scan-baseline"
+MARK: Final = f'"kind": "{KIND}"'
+"""Stands in every baseline as it is written to a file, by which an earlier one is known."""
+
+MAX_ENTRIES: Final = 100_000
+"""Most fingerprints of a baseline, and most suppressions."""
+
+MAX_TEXT: Final = 1_000
+"""Most characters of one member of a suppression."""
+
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{32}")
+_NEEDED: Final = ("rule", "subject", "owner", "reason", "expires")
+
+
+class BaselineError(WatchwordError):
+    """Report a baseline or suppressions that aren't of their form: where, what was got, what was expected."""
+
+    def __init__(self, where: str, got: str, expected: str) -> None:
+        """Keep the place for the file's name to be put before it."""
+        self.where = where
+        super().__init__(f"{where}: got {got}, expected {expected}")
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """Hold that somebody answers for a finding until the end of a day.
+
+    :param subject: exactly as the report writes it.
+    """
+
+    rule: str
+    subject: str
+    owner: str
+    reason: str
+    expires: date
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Hold the findings of a report by whether they count.
+
+    :param counting: what ``--fail-on`` looks at; ``new`` are those that no baseline knows.
+    :param known: set aside by the baseline.
+    :param suppressed: set aside by somebody.
+    :param expired: suppressions that are over: their findings count again.
+    :param unknown: suppressions that suit no finding.
+    """
+
+    counting: tuple[Finding, ...]
+    known: tuple[Finding, ...] = ()
+    suppressed: tuple[tuple[Finding, Suppression], ...] = ()
+    expired: tuple[Suppression, ...] = ()
+    unknown: tuple[Suppression, ...] = ()
+
+
+def sort(
+    report: Report,
+    baseline: Mapping[str, Severity] | None,
+    suppressions: Sequence[Suppression],
+    today: date,
+) -> Sorted:
+    """Tell the findings that count from those that are set aside.
+
+    Only what is to act on can be set aside: that something wasn't seen can't be answered for.
+
+    :param baseline: severity by fingerprint; a finding that is more severe now counts again.  None for no baseline.
+    """
+    by_key = {(each.rule, each.subject): each for each in suppressions}
+    counting: list[Finding] = []
+    known: list[Finding] = []
+    suppressed: list[tuple[Finding, Suppression]] = []
+    met: set[tuple[str, str]] = set()
+    for each in report.all_findings:
+        key = (each.rule, each.subject)
+        by = by_key.get(key) if bad(each) else None
+        if by is not None:
+            met.add(key)
+        before = None if baseline is None else baseline.get(fingerprint(each))
+        if by is not None and by.expires >= today:
+            suppressed.append((each, by))
+        elif bad(each) and before is not None and each.severity.rank <= before.rank:
+            known.append(each)
+        else:
+            counting.append(each)
+    return Sorted(
+        tuple(counting),
+        tuple(known),
+        tuple(suppressed),
+        expired=tuple(each for key, each in by_key.items() if key in met and each.expires < today),
+        unknown=tuple(each for key, each in by_key.items() if key not in met),
+    )
+
+
+def to_baseline(reports: Iterable[Report]) -> dict[str, Any]:
+    """Return the document that sets aside what these reports found."""
+    found: dict[str, dict[str, str]] = {}
+    for report in reports:
+        for each in report.all_findings:
+            if bad(each):
+                entry = {
+                    "rule": each.rule,
+                    "subject": each.subject,
+                    "severity": each.severity.value,
+                }
+                earlier = found.setdefault(fingerprint(each), entry)
+                if each.severity.rank > Severity(earlier["severity"]).rank:
+                    found[fingerprint(each)] = entry
+    ordered = sorted(found.items(), key=lambda one: (one[1]["rule"], one[1]["subject"]))
+    return {
+        "v": VERSION,
+        "kind": KIND,
+        "findings": [{"fingerprint": key, **entry} for key, entry in ordered],
+    }
+
+
+def from_baseline(document: object) -> dict[str, Severity]:
+    """Return severities by fingerprint.
+
+    :raises BaselineError: where the document isn't one that :func:`to_baseline` makes.
+    """
+    if not isinstance(document, Mapping) or document.get("kind") != KIND:
+        raise BaselineError("kind", "another document", KIND)
+    if type(document.get("v")) is not int or document["v"] != VERSION:
+        raise BaselineError("v", ascii(document.get("v"))[:40], str(VERSION))
+    found: dict[str, Severity] = {}
+    for number, each in enumerate(_listed(document.get("findings"), "findings")):
+        where = f"findings[{number}]"
+        if not isinstance(each, Mapping):
+            raise BaselineError(where, type(each).__name__, "an object")
+        key, severity = each.get("fingerprint"), each.get("severity")
+        if not isinstance(key, str) or not _FINGERPRINT.fullmatch(key):
+            raise BaselineError(f"{where}.fingerprint", "something else", "32 digits in hex")
+        if not isinstance(severity, str) or severity not in set(Severity):
+            expected = ", ".join(Severity)
+            raise BaselineError(f"{where}.severity", ascii(severity)[:40], f"one of {expected}")
+        found[key] = Severity(severity)
+    return found
+
+
+def from_suppressions(document: object, rules: Iterable[str] = ()) -> tuple[Suppression, ...]:
+    """Return the suppressions of a list, each with rule, subject, owner, reason and expires.
+
+    :param rules: ids that are known; empty for any.
+    :raises BaselineError: naming the entry that isn't of this form, or that stands there twice.
+    """
+    known = sorted(rules)
+    found: dict[tuple[str, str], Suppression] = {}
+    for number, each in enumerate(_listed(document, "the file")):
+        one = _suppression(each, f"[{number}]")
+        if known and one.rule not in known:
+            near = difflib.get_close_matches(one.rule, known, n=1)
+            expected = f"{near[0]}?" if near else "a rule; `watchword scan rules` lists them"
+            raise BaselineError(f"[{number}].rule", ascii(one.rule)[:60], expected)
+        if (one.rule, one.subject) in found:
+            raise BaselineError(f"[{number}]", "a rule and subject again", "each once")
+        found[one.rule, one.subject] = one
+    return tuple(found.values())
+
+
+def _suppression(entry: object, where: str) -> Suppression:
+    if not isinstance(entry, Mapping):
+        raise BaselineError(where, type(entry).__name__, f"an object with {', '.join(_NEEDED)}")
+    for name in entry:
+        if name not in _NEEDED:
+            raise BaselineError(where, ascii(name)[:60], f"only {', '.join(_NEEDED)}")
+    texts: dict[str, str] = {}
+    for name in _NEEDED:
+        value = entry.get(name)
+        if name == "expires" and isinstance(value, date):
+            value = value.isoformat()[:10]
+        if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
+            got = "nothing" if value is None else "no text, or too much"
+            raise BaselineError(f"{where}.{name}", got, f"text of 1 to {MAX_TEXT} characters")
+        texts[name] = value
+    try:
+        ends = date.fromisoformat(texts["expires"])
+    except ValueError:
+        got = ascii(texts["expires"])[:40]
+        raise BaselineError(f"{where}.expires", got, "a day such as 2027-03-31") from None
+    return Suppression(texts["rule"], texts["subject"], texts["owner"], texts["reason"], ends)
+
+
+def _listed(value: object, where: str) -> Sequence[object]:
+    if not isinstance(value, list):
+        raise BaselineError(where, type(value).__name__, "a list")
+    if len(value) > MAX_ENTRIES:
+        raise BaselineError(where, f"{len(value)} entries", f"at most {MAX_ENTRIES}")
+    return value

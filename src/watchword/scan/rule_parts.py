@@ -1,0 +1,334 @@
+"""Share what every rule over an Android app needs: what it saw, what of it is the app's own, and how to say so."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from watchword.scan.app import App, Code, Component, DomainConfig, Manifest, Method, Part, Use
+from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
+from watchword.scan.libraries import is_own, package_of
+from watchword.scan.sdks import is_sdk
+from watchword.vocabulary import Platform
+
+MAX_LOCATIONS: Final = 20
+"""How many places one finding names; the title says how many there are."""
+
+SHORT: Final = 2
+"""Up to how many characters a name has that a shrinker gave."""
+
+_HOPS: Final = 3
+"""Over how many calls a renamed method is followed back to code that is surely the app's."""
+
+_MAX_GAPS: Final = 3
+"""How many gaps the text of what was seen names one by one."""
+
+_CODE_IN_BUNDLES: Final = frozenset({"react-native", "hermes", "flutter"})
+"""Kinds of text parts that hold code of the app: JavaScript or Dart."""
+
+_LAUNCHER: Final = "android.intent.category.LAUNCHER"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Hold one look of a rule at an app, and make its findings.
+
+    :param parts: of the package that the rule needs; a gap in one of them turns "absent" into "not seen".
+    """
+
+    rule: str
+    app: App
+    parts: tuple[Part, ...]
+
+    @property
+    def code(self) -> Code:
+        """Return the app's code; only for rules that need :attr:`Part.DEX`."""
+        assert self.app.code is not None
+        return self.app.code
+
+    @property
+    def manifest(self) -> Manifest:
+        """Return the manifest; only for rules that need :attr:`Part.MANIFEST`."""
+        assert self.app.manifest is not None
+        return self.app.manifest
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether nothing that the rule needs was missed."""
+        return not self._gaps()
+
+    @property
+    def seen(self) -> str:
+        """Return what a verdict rests on: ``2,412 of 2,412 classes in 3 DEX files``, and what wasn't seen."""
+        text = "; ".join(filter(None, (self._seen_of(part) for part in self.parts)))
+        gaps = self._gaps()
+        if not gaps:
+            return text
+        more = f" and {len(gaps) - _MAX_GAPS} more" if len(gaps) > _MAX_GAPS else ""
+        return f"{text}; not seen: {', '.join(gaps[:_MAX_GAPS])}{more}"
+
+    def own(self, cls: str) -> bool:
+        """Tell whether a class is the app's own: under its package, or under no known library's."""
+        package = package_of(self.app)
+        under = bool(package) and cls.startswith(f"{package}.")
+        return is_own(cls, package) and (under or not is_sdk(cls))
+
+    def unsure(self, by: Method) -> bool:
+        """Tell whether a method counts as own only since it was renamed, and nothing that is surely own calls it.
+
+        It may as well be a library's: shrinkers rename libraries too, and some of these look for root or read certificates.
+        """
+        if not self._renamed(by.cls):
+            return False
+        seen, edge = {(by.cls, by.name)}, [(by.cls, by.name)]
+        for _ in range(_HOPS):
+            callers = {use.by for each in edge for use in self.code.calls(*each)}
+            if any(self.own(each.cls) and not self._renamed(each.cls) for each in callers):
+                return False
+            edge = sorted({(each.cls, each.name) for each in callers} - seen)
+            seen.update(edge)
+        return True
+
+    def of_the_app(self, found: Iterable[Method]) -> tuple[tuple[Method, ...], bool]:
+        """Return those methods that are surely the app's, each once, and whether there were others."""
+        methods = tuple(dict.fromkeys(found))
+        sure = tuple(by for by in methods if not self.unsure(by))
+        return sure, len(sure) < len(methods)
+
+    def own_classes(self) -> Iterator[str]:
+        """Yield the app's own classes, in order."""
+        return (cls for cls in self.code.classes if self.own(cls))
+
+    def calls(self, cls: str, *names: str) -> tuple[Use, ...]:
+        """Return who of the app's own calls these methods of a class; any of its methods if none is named."""
+        uses = (
+            [use for name in names for use in self.code.calls(cls, name)]
+            if names
+            else self.code.calls(cls)
+        )
+        return tuple(use for use in uses if self.own(use.by.cls))
+
+    def users(self, *strings: str) -> tuple[Method, ...]:
+        """Return which of the app's own methods load one of these strings."""
+        found = (by for string in strings for by in self.code.users(string))
+        return tuple(dict.fromkeys(by for by in found if self.own(by.cls)))
+
+    def exposed(
+        self,
+        subject: str,
+        title: str,
+        severity: Severity,
+        *,
+        at: Iterable[Location] = (),
+        confidence: Confidence = Confidence.CERTAIN,
+    ) -> Finding:
+        """Say that an attacker gets something."""
+        return self._finding(Verdict.EXPOSED, severity, confidence, subject, title, at)
+
+    def protected(
+        self,
+        subject: str,
+        title: str,
+        *,
+        at: Iterable[Location] = (),
+        confidence: Confidence = Confidence.LIKELY,
+    ) -> Finding:
+        """Say that a protection is there."""
+        return self._finding(Verdict.PROTECTED, Severity.INFO, confidence, subject, title, at)
+
+    def told(
+        self,
+        subject: str,
+        title: str,
+        severity: Severity = Severity.INFO,
+        *,
+        at: Iterable[Location] = (),
+        confidence: Confidence = Confidence.LIKELY,
+    ) -> Finding:
+        """State a fact that is neither good nor bad."""
+        return self._finding(Verdict.TOLD, severity, confidence, subject, title, at)
+
+    def absent(self, subject: str, title: str, severity: Severity) -> Finding:
+        """Say that a protection isn't there, or that it wasn't seen if anything was missed."""
+        if not self.whole:
+            return self.not_seen(subject, "It wasn't found in what was seen, which isn't all.")
+        return self._finding(Verdict.ABSENT, severity, Confidence.LIKELY, subject, title, ())
+
+    def clean(
+        self, subject: str, title: str, *, confidence: Confidence = Confidence.LIKELY
+    ) -> Finding:
+        """Say that nothing bad is there, or that it wasn't seen if anything was missed."""
+        if not self.whole:
+            return self.not_seen(subject, "Nothing was found in what was seen, which isn't all.")
+        return self.protected(subject, title, confidence=confidence)
+
+    def not_seen(self, subject: str, title: str) -> Finding:
+        """Say that it couldn't be looked for."""
+        return self._finding(
+            Verdict.NOT_SEEN, Severity.INFO, Confidence.CERTAIN, subject, title, ()
+        )
+
+    def missing(self) -> dict[Part, str]:
+        """Return which of the needed parts weren't read at all, with a line for people."""
+        app = self.app
+        lines = {
+            Part.MANIFEST: "The manifest couldn't be read." if app.manifest is None else "",
+            Part.DEX: "There is no code that could be read." if app.code is None else "",
+            Part.SIGNING: "The signature couldn't be read." if app.signing is None else "",
+        }
+        return {part: lines[part] for part in self.parts if lines.get(part)}
+
+    def _renamed(self, cls: str) -> bool:
+        """Tell whether a class lies in a package as shrinkers name them, and isn't what the manifest names."""
+        manifest = self.app.manifest
+        if manifest is not None:
+            outer = cls.partition("$")[0]
+            if cls.startswith(f"{manifest.package}.") or any(
+                each.name == outer for each in manifest.components
+            ):
+                return False
+        return all(len(each) <= SHORT for each in cls.split(".")[:-1])
+
+    def _finding(
+        self,
+        verdict: Verdict,
+        severity: Severity,
+        confidence: Confidence,
+        subject: str,
+        title: str,
+        at: Iterable[Location],
+    ) -> Finding:
+        places = tuple(sorted(set(at)))[:MAX_LOCATIONS]
+        return Finding(self.rule, verdict, severity, confidence, subject, title, places, self.seen)
+
+    def _seen_of(self, part: Part) -> str:
+        each = [
+            f"{seen.read:,} of {seen.defined:,} {seen.unit}"
+            for seen in self.app.coverage.seen
+            if seen.part is part
+        ]
+        if part is Part.DEX:
+            files = sum(entry.name.endswith(".dex") for entry in self.app.entries)
+            total = f"{files} DEX file{'' if files == 1 else 's'}"
+            return f"{' and '.join(each)} in {total}" if each else total
+        if part is Part.NATIVE and not self.app.natives and not each:
+            return ""
+        return " and ".join(each) if each else f"the {part.value.replace('-', ' ')}"
+
+    def _gaps(self) -> list[str]:
+        gaps = [
+            f"{gap.where or gap.part.value} ({gap.why})"
+            for gap in self.app.coverage.gaps_of(*self.parts)
+        ]
+        if Part.DEX in self.parts and self.app.manifest is None and self.app.code is not None:
+            # The app may live under a library's prefix, and all of its code be taken for a library's.
+            gaps.append("the app's name (without the manifest its own code isn't surely known)")
+        if Part.DEX in self.parts and self.app.manifest is not None and self.app.code is not None:
+            # A packer's stub: the code that the manifest starts is unpacked only on the phone.
+            starts = [each.name for each in self.app.manifest.components if launches(each)]
+            if starts and not set(starts) & set(self.app.code.classes):
+                gaps.append(f"{starts[0]} (the manifest starts it, the code doesn't hold it)")
+        if Part.DEX in self.parts and Part.BUNDLE not in self.parts:
+            # What such an app does it does there; its strings are matched elsewhere, its code isn't read.
+            gaps += [
+                f"{text.file} (the app's code is in it, in another form)"
+                for text in self.app.texts
+                if text.kind in _CODE_IN_BUNDLES
+            ]
+        return gaps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AndroidRule:
+    """Hold a rule over Android apps; of apps of other platforms it says nothing.
+
+    :param parts: of the package that it asks.
+    :param optional: which of them it can do without: it sees the rest, and says itself what it didn't see.
+    :param see: what looks; called only if all of the parts are there.
+    """
+
+    id: str
+    title: str
+    techniques: tuple[str, ...]
+    protections: Mapping[str, str]
+    todo: str
+    blind: str
+    parts: tuple[Part, ...]
+    see: Callable[[Look], Iterable[Finding]]
+    optional: tuple[Part, ...] = ()
+
+    def look(self, app: App) -> Iterable[Finding]:
+        """Yield what it sees; ``not-seen`` where a part that it needs couldn't be read."""
+        if app.platform is not Platform.ANDROID:
+            return
+        look = Look(self.id, app, self.parts)
+        for part, line in look.missing().items():
+            if part not in self.optional:
+                yield look.not_seen(self.id, line)
+                return
+        yield from self.see(look)
+
+
+def launches(component: Component) -> bool:
+    """Tell whether a component is what the home screen starts, by its own class (an alias names none)."""
+    return component.kind == "activity" and is_launcher(component)
+
+
+def is_launcher(component: Component) -> bool:
+    """Tell whether the home screen shows a component."""
+    return any(_LAUNCHER in each.categories for each in component.filters)
+
+
+def places(found: Iterable[Use | Method]) -> tuple[Location, ...]:
+    """Return where methods, or uses by methods, are: each once, in order."""
+    methods = (each.by if isinstance(each, Use) else each for each in found)
+    return tuple(dict.fromkeys(Location(cls=method.cls, member=method.name) for method in methods))
+
+
+def constants(
+    code: Code, by: Method, cls: str, name: str
+) -> Iterator[tuple[str | int | None, ...]]:
+    """Yield the constant arguments of each call of a method by another, None for what isn't constant."""
+    for callee, arguments in code.arguments(by):
+        if callee.name == name and callee.cls == cls:
+            yield arguments
+
+
+def last_constants(look: Look, cls: str, name: str) -> Iterator[tuple[Use, str | int | None]]:
+    """Yield each own use of a method with its last argument, where that is a constant."""
+    done: set[Method] = set()
+    for use in look.calls(cls, name):
+        if use.by in done:
+            continue
+        done.add(use.by)
+        for arguments in constants(look.code, use.by, cls, name):
+            yield use, arguments[-1] if arguments else None
+
+
+def starting(texts: Sequence[str], prefix: str) -> Sequence[str]:
+    """Return those of sorted texts that begin so."""
+    start = bisect_left(texts, prefix)
+    return texts[start : bisect_left(texts, f"{prefix}\U0010ffff", start)]
+
+
+def hosts_of(domain: DomainConfig, *, below: bool = False) -> str:
+    """Return the hosts that a network security config speaks of; with ``below``, that it goes for subdomains too."""
+    named = sorted(
+        f"{name} and all below" if below and under else name for name, under in domain.domains
+    )
+    return ", ".join(named) or "every host"
+
+
+def short(cls: str) -> str:
+    """Return a class's name without its package."""
+    return cls.rpartition(".")[2]
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Return a count with its noun: ``1 class``, ``2,412 classes``."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def classes_of(found: Sequence[Use | Method]) -> int:
+    """Return in how many classes methods, or uses by methods, are."""
+    return len({(each.by if isinstance(each, Use) else each).cls for each in found})

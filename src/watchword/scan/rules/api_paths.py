@@ -1,0 +1,32 @@
+"""See which paths of APIs the app names: what a script would try first."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from watchword.scan.addresses import path_places
+from watchword.scan.app import App, Part
+from watchword.scan.interface import Confidence, Finding
+from watchword.scan.rule_parts import Look
+
+
+@dataclass(frozen=True, slots=True)
+class ApiPaths:
+    """Look for paths in URLs, in code and in annotations of HTTP clients."""
+
+    id: str = "api-paths"
+    title: str = "API paths that the app names"
+    techniques: tuple[str, ...] = ("MT-A01", "MT-A03")
+    protections: Mapping[str, str] = field(default_factory=dict)
+    todo: str = "Put each path under a route of the gate, and into the API description."
+    blind: str = "Paths that are put together at run time aren't seen; some that are told are pages or names of files, not of an API."
+
+    def look(self, app: App) -> Iterable[Finding]:
+        """Yield a finding for each path."""
+        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE))
+        for path, at in sorted(path_places(app).items()):
+            yield look.told(
+                path, f"The app names the path {path}.", at=at, confidence=Confidence.POSSIBLE
+            )
+
+
+RULE = ApiPaths()

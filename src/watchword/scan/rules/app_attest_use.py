@@ -1,0 +1,124 @@
+"""Tell by what an app lets its backend check that it's genuine: App Attest, Play Integrity, key attestation, Watchword."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from watchword.scan.app import Part
+from watchword.scan.interface import Confidence, Finding, Location, Severity
+from watchword.scan.ios.rule import PlatformRule
+from watchword.scan.rule_parts import Look, places
+from watchword.vocabulary import Platform
+
+_ENTITLEMENT: Final = "com.apple.developer.devicecheck.appattest-environment"
+_SYMBOLS: Final[Mapping[str, tuple[str, str]]] = {
+    "_OBJC_CLASS_$_DCAppAttestService": ("app-attest", "App Attest"),
+    "_OBJC_CLASS_$_DCDevice": ("device-check", "DeviceCheck"),
+}
+_INTEGRITY: Final = "com.google.android.play.core.integrity."
+_INTEGRITY_SERVICE: Final = "com.google.android.play.core.integrityservice.BIND_INTEGRITY_SERVICE"
+_CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
+    "play-integrity": (
+        f"{_INTEGRITY}IntegrityManagerFactory",
+        f"{_INTEGRITY}IntegrityManager",
+        f"{_INTEGRITY}StandardIntegrityManager",
+    ),
+    "safetynet": (
+        "com.google.android.gms.safetynet.SafetyNet",
+        "com.google.android.gms.safetynet.SafetyNetClient",
+    ),
+}
+_THEMSELVES: Final = {
+    "play-integrity": "com.google.android.play.core.",
+    "safetynet": "com.google.android.gms.",
+}
+_TITLES: Final = {
+    "play-integrity": "The code uses Play Integrity.",
+    "safetynet": "The code uses SafetyNet, which Google has ended: its answers vouch for nothing.",
+}
+_BUILDER: Final = "android.security.keystore.KeyGenParameterSpec$Builder"
+_HEADERS: Final = frozenset({"watchword-token", "watchword-nonce"})
+"""The headers of Watchword's protocol: a client can't do without the first."""
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    seers = _of_ios(look) if look.app.platform is Platform.IOS else _of_android(look)
+    found = [*seers, *_watchword(look)]
+    yield from found
+    if found:
+        return
+    unread = look.app.platform is Platform.ANDROID and look.app.code is None
+    unsigned = look.app.ios is not None and look.app.ios.entitlements is None
+    title = "Nothing in the app lets its backend check that it's genuine."
+    if unread or unsigned:
+        yield look.not_seen("attestation", "Code or signature couldn't be read.")
+    else:
+        yield look.absent("attestation", title, Severity.INFO)
+
+
+def _of_ios(look: Look) -> Iterator[Finding]:
+    ios = look.app.ios
+    environment = (ios.entitlements or {}).get(_ENTITLEMENT) if ios is not None else None
+    if isinstance(environment, str):
+        title = (
+            f"The signature entitles the app to App Attest, in its {environment[:20]} environment."
+        )
+        yield look.told("app-attest-entitlement", title, confidence=Confidence.CERTAIN)
+    for symbol, (subject, name) in _SYMBOLS.items():
+        at = [Location(file=one.file) for one in look.app.natives if symbol in one.symbols]
+        if at:
+            yield look.told(subject, f"The code uses {name}.", at=at)
+
+
+def _of_android(look: Look) -> Iterator[Finding]:
+    if look.app.code is None:
+        return
+    code = look.code
+    for subject, classes in _CLASSES.items():
+        # A library that is in the app and that nobody outside of it calls attests nothing.
+        itself = _THEMSELVES[subject]
+        calls = [use for cls in classes for use in code.calls(cls)]
+        uses = [use for use in calls if not use.by.cls.startswith(itself)]
+        if uses:
+            yield look.told(subject, _TITLES[subject], at=places(uses))
+        elif subject == "play-integrity" and code.users(_INTEGRITY_SERVICE):
+            # Its classes are renamed, the name of the service that they ask can't be.
+            at = places(code.users(_INTEGRITY_SERVICE))
+            yield look.told(subject, _TITLES[subject], at=at)
+    challenged = code.calls(_BUILDER, "setAttestationChallenge")
+    if challenged:
+        title = "The code has keys of its own attested by the phone's hardware."
+        yield look.told("key-attestation", title, at=places(challenged))
+
+
+def _watchword(look: Look) -> Iterator[Finding]:
+    at: list[Location] = []
+    if look.app.code is not None:
+        headers = [text for text in look.app.code.strings if text.lower() in _HEADERS]
+        at.extend(places([by for text in headers for by in look.app.code.users(text)]))
+        at.extend([Location()] if headers and not at else [])
+    at.extend(
+        Location(file=native.file)
+        for native in look.app.natives
+        if any(text.lower() in _HEADERS for text in native.strings)
+    )
+    for text in look.app.texts:
+        for number, line in enumerate(text.lines, 1):
+            lower = line.lower()
+            if any(header in lower for header in _HEADERS):
+                at.append(Location(file=text.file, line=number))
+                break
+    if at:
+        yield look.told("watchword", "The app speaks Watchword's protocol.", at=at)
+
+
+RULE = PlatformRule(
+    id="app-attest-use",
+    title="Attestation in use",
+    techniques=("MT-B03",),
+    protections={},
+    todo="Have the backend check on every request that it comes from the genuine app, and not only when the app starts.",
+    blind="It sees that an interface is named or called. Whether the backend asks for the answer and checks it is the drill's question.",
+    parts=(Part.DEX, Part.NATIVE, Part.ENTITLEMENTS, Part.BUNDLE),
+    see=_see,
+    platforms=(Platform.ANDROID, Platform.IOS),
+)

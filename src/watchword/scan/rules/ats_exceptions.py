@@ -1,0 +1,143 @@
+"""See for which hosts App Transport Security lets an iOS app speak without TLS, or with weak TLS."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from watchword.scan.app import Part
+from watchword.scan.interface import Confidence, Finding, Severity
+from watchword.scan.ios.plists import is_set, mapping_of
+from watchword.scan.ios.rule import (
+    MOST_NAMES,
+    PlatformRule,
+    ios_of,
+    plist_place,
+    system_of,
+    too_many,
+)
+from watchword.scan.rule_parts import Look
+
+_INSECURE: Final = (
+    "NSExceptionAllowsInsecureHTTPLoads",
+    "NSThirdPartyExceptionAllowsInsecureHTTPLoads",
+    "NSTemporaryExceptionAllowsInsecureHTTPLoads",
+)
+_SECRECY: Final = (
+    "NSExceptionRequiresForwardSecrecy",
+    "NSThirdPartyExceptionRequiresForwardSecrecy",
+    "NSTemporaryExceptionRequiresForwardSecrecy",
+)
+_LOWEST: Final = (
+    "NSExceptionMinimumTLSVersion",
+    "NSThirdPartyExceptionMinimumTLSVersion",
+    "NSTemporaryExceptionMinimumTLSVersion",
+)
+_WEAK: Final = frozenset({"tlsv1.0", "tlsv1.1", "tlsv1", "sslv3"})
+_OVERRIDES: Final = (
+    "NSAllowsArbitraryLoadsInWebContent",
+    "NSAllowsArbitraryLoadsForMedia",
+    "NSAllowsLocalNetworking",
+)
+_PARTIAL: Final = {
+    "NSAllowsArbitraryLoadsInWebContent": "pages in web views",
+    "NSAllowsArbitraryLoadsForMedia": "media",
+}
+_LOCAL: Final = re.compile(r"localhost|127\.[\d.]+|[\w-]+|.*\.local", re.IGNORECASE)
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    info = ios_of(look).info
+    settings = mapping_of(info.get("NSAppTransportSecurity"))
+    domains = mapping_of(settings.get("NSExceptionDomains"))
+    open_for = [
+        *_without(look, info),
+        *_everywhere(look, settings),
+        *(
+            one
+            for name in sorted(domains)[:MOST_NAMES]
+            for one in _of_domain(look, name, domains[name])
+        ),
+    ]
+    yield from open_for
+    for name in sorted(domains)[:MOST_NAMES]:
+        yield from _weak_tls(look, name, domains[name])
+    more = list(too_many(look, domains))
+    yield from more
+    if is_set(settings.get("NSAllowsLocalNetworking")):
+        title = "Cleartext is permitted to hosts of the local network."
+        yield look.told("local", title, at=(plist_place(look),), confidence=Confidence.CERTAIN)
+    if not open_for and not more:
+        title = (
+            "App Transport Security refuses cleartext to every host outside of the local network."
+        )
+        yield look.clean("ats", title, confidence=Confidence.CERTAIN)
+
+
+def _without(look: Look, info: Mapping[str, object]) -> Iterator[Finding]:
+    """Yield a finding if the build is too old for App Transport Security to be applied to it."""
+    name = info.get("DTSDKName")
+    found = re.match(r"iphoneos(\d{1,3})", name) if isinstance(name, str) else None
+    if found and int(found[1]) < 9:
+        title = f"The app is built against iOS {found[1]}: App Transport Security isn't applied."
+        yield look.exposed("sdk", title, Severity.MEDIUM, at=(plist_place(look),))
+
+
+def _everywhere(look: Look, settings: Mapping[str, object]) -> Iterator[Finding]:
+    at = (plist_place(look),)
+    if is_set(settings.get("NSAllowsArbitraryLoads")):
+        # From iOS 10 on, the narrower keys take the place of the wide one as soon as they stand there.
+        narrower = [key for key in _OVERRIDES if key in settings]
+        if not narrower:
+            title = "Cleartext is permitted to every host that has no entry of its own (NSAllowsArbitraryLoads)."
+            yield look.exposed("every-host", title, Severity.MEDIUM, at=at)
+        elif (system_of(ios_of(look).minimum_os) or 0) < 10:
+            title = f"On iOS 9 cleartext is permitted to every host; {narrower[0]} narrows it from iOS 10 on."
+            yield look.exposed("every-host", title, Severity.MEDIUM, at=at)
+    for key, what in _PARTIAL.items():
+        if is_set(settings.get(key)):
+            title = f"Cleartext is permitted for {what} from every host ({key})."
+            yield look.exposed(key, title, Severity.LOW, at=at)
+
+
+def _of_domain(look: Look, name: str, value: object) -> Iterator[Finding]:
+    settings = mapping_of(value)
+    key = next((key for key in _INSECURE if is_set(settings.get(key))), None)
+    if key is None:
+        return
+    if _LOCAL.fullmatch(name):
+        return  # It names the phone itself or a host without a domain; nobody on the way to a server.
+    where = f"*.{name}" if is_set(settings.get("NSIncludesSubdomains")) else name
+    title = f"Cleartext is permitted to {where} ({key})."
+    yield look.exposed(name, title, Severity.MEDIUM, at=(plist_place(look),))
+
+
+def _weak_tls(look: Look, name: str, value: object) -> Iterator[Finding]:
+    """Yield what is weaker than the system's own choice; it's encrypted all the same."""
+    settings = mapping_of(value)
+    at = (plist_place(look),)
+    for key in _LOWEST:
+        lowest = settings.get(key)
+        if isinstance(lowest, str) and lowest.lower() in _WEAK:
+            title = f"{name} may be spoken to with {lowest[:7]}; the system asks for TLS 1.2."
+            yield look.told(
+                f"tls:{name}", title, Severity.LOW, at=at, confidence=Confidence.CERTAIN
+            )
+    for key in _SECRECY:
+        if key in settings and not is_set(settings[key]):
+            title = f"{name} may be spoken to without forward secrecy."
+            yield look.told(
+                f"secrecy:{name}", title, Severity.LOW, at=at, confidence=Confidence.CERTAIN
+            )
+
+
+RULE = PlatformRule(
+    id="ats-exceptions",
+    title="Exceptions from App Transport Security",
+    techniques=("MT-C03", "MT-C04", "MT-C07"),
+    protections={"PR-C01": "scan:static.cleartext"},
+    todo="Take NSAllowsArbitraryLoads and the exceptions of domains out of NSAppTransportSecurity, and serve by TLS 1.2 or later.",
+    blind="It's a setting: whether the app speaks http at all isn't seen here. Sockets and libraries below URLSession aren't "
+    "bound by it, and phones before iOS 9 don't know it.",
+    parts=(Part.PLIST,),
+    see=_see,
+)

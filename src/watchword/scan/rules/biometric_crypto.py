@@ -1,0 +1,103 @@
+"""See whether fingerprint or face release a key, or only answer yes."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from watchword.scan.app import Method, Part
+from watchword.scan.interface import Finding, Severity
+from watchword.scan.rule_parts import AndroidRule, Look, places
+
+_WRAPPER: Final = "androidx.biometric.BiometricPrompt"
+_PROMPT: Final = "android.hardware.biometrics.BiometricPrompt"
+_OLD: Final = (
+    "android.hardware.fingerprint.FingerprintManager",
+    "androidx.core.hardware.fingerprint.FingerprintManagerCompat",
+    "android.support.v4.hardware.fingerprint.FingerprintManagerCompat",
+)
+_PARAMETER: Final = re.compile(r"\[*(?:L[^;]+;|.)")
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    asks = [*_asks(look)]
+    unsure = [by for by, _ in asks if look.unsure(by)]
+    found = [each for each in asks if each[0] not in unsure]
+    for by, callee in found:
+        yield _of(look, by, callee)
+    if found:
+        return
+    if unsure:
+        title = "Only classes that were renamed ask for a fingerprint or face; whether by a key isn't seen."
+        yield look.not_seen("biometrics", title)
+    else:
+        yield look.absent(
+            "biometrics", "The app's own code asks for no fingerprint or face.", Severity.INFO
+        )
+
+
+def _asks(look: Look) -> Iterator[tuple[Method, Method]]:
+    """Yield which method asks by which."""
+    for cls in (_PROMPT, *_OLD):
+        for by in dict.fromkeys(use.by for use in look.calls(cls, "authenticate")):
+            for callee in dict.fromkeys(look.code.calls_of(by)):
+                if callee.cls == cls and callee.name == "authenticate":
+                    yield by, callee
+    for by in dict.fromkeys(use.by for use in look.calls(_WRAPPER)):
+        for callee in dict.fromkeys(look.code.calls_of(by)):
+            if callee.cls == _WRAPPER and _authenticates(callee):
+                yield by, callee
+
+
+def _authenticates(callee: Method) -> bool:
+    """Tell ``authenticate`` by its parameters, since a shrinker renames it: what to show, and perhaps a key."""
+    nested = f"L{_WRAPPER.replace('.', '/')}$"
+    parameters = _parameters(callee.descriptor)
+    return (
+        callee.name != "<init>"
+        and callee.descriptor.endswith(")V")
+        and 1 <= len(parameters) <= 2
+        and all(each.startswith(nested) for each in parameters)
+    )
+
+
+def _of(look: Look, by: Method, callee: Method) -> Finding:
+    at = places([by])
+    if callee.cls == _WRAPPER:
+        keyed = len(_parameters(callee.descriptor)) == 2
+    else:
+        keyed = "CryptoObject" in callee.descriptor
+    if not keyed or _by_null(look, by, callee):
+        title = f"{by} asks for a fingerprint or face that releases no key: a faked yes is enough."
+        return look.exposed(str(by), title, Severity.MEDIUM, at=at)
+    title = f"{by} asks for a fingerprint or face that releases a key."
+    return look.protected(str(by), title, at=at)
+
+
+def _by_null(look: Look, by: Method, callee: Method) -> bool:
+    """Tell whether null stands where the key would, each time: first of the parameters, in the wrapper second."""
+    types = _parameters(callee.descriptor)
+    index = 1 if callee.cls == _WRAPPER else 0
+    keys = [
+        # Readers may list the object itself first.
+        arguments[len(arguments) - len(types) + index]
+        for each, arguments in look.code.arguments(by)
+        if each == callee and len(arguments) >= len(types)
+    ]
+    return bool(keys) and all(key == 0 for key in keys)
+
+
+def _parameters(descriptor: str) -> list[str]:
+    """Return the types of a descriptor's parameters."""
+    return _PARAMETER.findall(descriptor[1 : descriptor.rindex(")")])
+
+
+RULE = AndroidRule(
+    id="biometric-crypto",
+    title="Biometrics that release a key",
+    techniques=("MT-A13",),
+    protections={"PR-A09": "scan:static.biometric_crypto"},
+    todo="Hand BiometricPrompt.authenticate a CryptoObject, and use what it unlocks.",
+    blind="It doesn't tell whether the key that is released is used for anything, nor see a library's prompt that was renamed.",
+    parts=(Part.DEX,),
+    see=_see,
+)

@@ -1,0 +1,83 @@
+"""See which addresses without TLS the app names."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from watchword.scan.addresses import Address, Reach, addresses_of, reach_of
+from watchword.scan.app import App, Part
+from watchword.scan.interface import Confidence, Finding, Location, Severity
+from watchword.scan.rule_parts import Look, places
+
+_SCHEMES = {"http": "https", "ws": "wss"}
+
+
+@dataclass(frozen=True, slots=True)
+class CleartextUrls:
+    """Look for ``http://`` and ``ws://``, whole and as a begin that code puts addresses together from."""
+
+    id: str = "cleartext-urls"
+    title: str = "Addresses without TLS"
+    techniques: tuple[str, ...] = ("MT-C03", "MT-C04", "MT-C07")
+    protections: Mapping[str, str] = field(
+        default_factory=lambda: {"PR-C01": "scan:static.cleartext"}
+    )
+    todo: str = "Name the host with https, and refuse cleartext in the network security config or by App Transport Security."
+    blind: str = (
+        "It can't tell whether an address is ever asked, or whether the system's configuration refuses it. Names of XML schemas look"
+        " like addresses: those it knows are left out."
+    )
+
+    def look(self, app: App) -> Iterable[Finding]:
+        """Yield a finding for each host that is named without TLS and not with it too."""
+        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE))
+        count = 0
+        for finding in (*_hosts(look), *_begins(look)):
+            count += 1
+            yield finding
+        if not count and app.platform.value == "android" and app.code is None:
+            yield look.not_seen("urls", "There is no code that could be read.")
+
+
+def _hosts(look: Look) -> Iterator[Finding]:
+    found = addresses_of(look.app)
+    also = {(each.scheme, each.host, each.path) for each in found}
+    by_host: dict[str, list[Address]] = {}
+    for each in found:
+        tls = _SCHEMES.get(each.scheme)
+        # Standards and the phone itself need no TLS; who names both asks with TLS first.
+        if tls is None or not each.own or (tls, each.host, each.path) in also:
+            continue
+        if reach_of(each.host) in {Reach.PUBLIC, Reach.PRIVATE}:
+            by_host.setdefault(each.host, []).append(each)
+    for host, addresses in by_host.items():
+        calls = any(each.path.strip("/") for each in addresses)
+        yield look.exposed(
+            host,
+            f"The app names {host} without TLS: whoever is on the way reads and changes what passes.",
+            Severity.MEDIUM if calls else Severity.LOW,
+            at=[place for each in addresses for place in each.places],
+            confidence=Confidence.LIKELY,
+        )
+
+
+def _begins(look: Look) -> Iterator[Finding]:
+    """Tell of code that puts an address together from ``http://`` and a host that it gets elsewhere."""
+    if look.app.code is None:
+        return
+    for begin in ("http://", "ws://"):
+        users: dict[str, list[Location]] = {}
+        for by in look.users(begin):
+            # Code that loads both only compares or completes what was typed.
+            if begin.replace("://", "s://") not in look.code.strings_of(by):
+                users.setdefault(by.cls, []).extend(places([by]))
+        for cls, at in users.items():
+            yield look.exposed(
+                f"{begin}:{cls}",
+                f"{cls} puts an address without TLS together, from {begin} and what it's given.",
+                Severity.MEDIUM,
+                at=at,
+                confidence=Confidence.POSSIBLE,
+            )
+
+
+RULE = CleartextUrls()

@@ -1,0 +1,31 @@
+"""See whether the build may be debugged by anybody."""
+
+from collections.abc import Iterator
+
+from watchword.scan.app import Part
+from watchword.scan.interface import Confidence, Finding, Location, Severity
+from watchword.scan.rule_parts import AndroidRule, Look
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    if look.manifest.debuggable:
+        yield look.exposed(
+            "debuggable",
+            "The build is debuggable: with a cable its data is read and its code stepped through, without root.",
+            Severity.MEDIUM,
+            at=(Location(file="AndroidManifest.xml"),),
+        )
+    else:
+        yield look.clean("debuggable", "The build isn't debuggable.", confidence=Confidence.CERTAIN)
+
+
+RULE = AndroidRule(
+    id="debuggable",
+    title="Debuggable build",
+    techniques=("MT-A08", "MT-A10"),
+    protections={"PR-A06": "scan:static.debuggable"},
+    todo="Ship the release build: leave android:debuggable out, and let the build set it.",
+    blind="Whoever changes the app sets the flag himself; whether the app would notice is integrity-checks' question.",
+    parts=(Part.MANIFEST,),
+    see=_see,
+)

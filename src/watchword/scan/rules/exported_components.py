@@ -1,0 +1,64 @@
+"""See which components of the app every other app on the phone may start, call or ask."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from watchword.scan.app import Component, Part
+from watchword.scan.interface import Confidence, Finding, Location, Severity
+from watchword.scan.rule_parts import AndroidRule, Look, is_launcher, short
+
+_AT: Final = "AndroidManifest.xml"
+_BROWSABLE: Final = "android.intent.category.BROWSABLE"
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    opened = False
+    for component in look.manifest.components:
+        if not component.exported or component.permission or is_launcher(component):
+            continue
+        at = (Location(file=_AT, cls=component.name),)
+        if not look.own(component.name):
+            title = f"A library's {component.kind} is open to every app: {short(component.name)}."
+            yield look.told(component.name, title, Severity.LOW, at=at)
+        elif _for_links(component):
+            title = (
+                f"The {component.kind} {short(component.name)} is open for links (see deep-links)."
+            )
+            yield look.told(component.name, title, Severity.LOW, at=at)
+        else:
+            opened = True
+            yield look.exposed(component.name, _title(component), Severity.MEDIUM, at=at)
+    if not opened:
+        yield look.clean(
+            "exported",
+            "No component of the app's own is open to other apps without a permission, but its entrance and its links.",
+            confidence=Confidence.CERTAIN,
+        )
+
+
+def _for_links(component: Component) -> bool:
+    return component.kind.startswith("activity") and any(
+        _BROWSABLE in each.categories for each in component.filters
+    )
+
+
+def _title(component: Component) -> str:
+    does = {
+        "provider": "answers every app that asks for its data",
+        "receiver": "takes messages of every app",
+        "service": "works for every app that calls",
+    }.get(component.kind, "is started by every app that wants to")
+    how = "" if component.stated else "; android:exported isn't stated, the system implies it"
+    return f"The {component.kind} {short(component.name)} {does}{how}."
+
+
+RULE = AndroidRule(
+    id="exported-components",
+    title="Components open to other apps",
+    techniques=("MT-A19",),
+    protections={"PR-A11": "scan:static.exported"},
+    todo="State android:exported as false, or ask for a permission of protection level signature.",
+    blind="It takes a permission at its word: one of level normal is granted to everybody. Receivers that code registers aren't seen.",
+    parts=(Part.MANIFEST,),
+    see=_see,
+)

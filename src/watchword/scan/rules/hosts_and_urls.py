@@ -1,0 +1,44 @@
+"""See which hosts the app names, and which of them outsiders weren't meant to know."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from watchword.scan.addresses import Reach, addresses_of, reach_of
+from watchword.scan.app import App, Part
+from watchword.scan.interface import Confidence, Finding, Location, Severity
+from watchword.scan.rule_parts import Look
+
+
+@dataclass(frozen=True, slots=True)
+class HostsAndUrls:
+    """Look for URLs and bare hosts in code, resources and files."""
+
+    id: str = "hosts-and-urls"
+    title: str = "Hosts that the app names"
+    techniques: tuple[str, ...] = ("MT-A01", "MT-A03")
+    protections: Mapping[str, str] = field(default_factory=dict)
+    todo: str = "Take hosts of test and of the internal network out of release builds. Check that each public one expects anybody."
+    blind: str = "Hosts that are put together at run time or come from a server aren't seen. Internal ones are told by their names and numbers."
+
+    def look(self, app: App) -> Iterable[Finding]:
+        """Yield a finding for each host that the app itself names."""
+        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE))
+        hosts: dict[str, list[Location]] = {}
+        for each in addresses_of(app):
+            if each.own:
+                hosts.setdefault(each.host, []).extend(each.places)
+        for host, places in hosts.items():
+            reach = reach_of(host)
+            if reach is Reach.PRIVATE:
+                yield look.exposed(
+                    host,
+                    f"The app names a host of an internal network or of tests: {host}.",
+                    Severity.LOW,
+                    at=places,
+                    confidence=Confidence.LIKELY,
+                )
+            elif reach is Reach.PUBLIC:
+                yield look.told(host, f"The app names {host}.", at=places)
+
+
+RULE = HostsAndUrls()

@@ -1,0 +1,96 @@
+"""See whether the app checks that it's unchanged: its signature, its files, who installed it."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from watchword.scan.app import Method, Part
+from watchword.scan.interface import Confidence, Finding, Severity
+from watchword.scan.rule_parts import AndroidRule, Look, constants, places, starting
+
+_PACKAGES: Final = "android.content.pm.PackageManager"
+_GET_SIGNATURES: Final = 0x40
+_GET_SIGNING_CERTIFICATES: Final = 0x8000000
+_INSTALLERS: Final = ("getInstallerPackageName", "getInstallSourceInfo")
+_DIGEST: Final = re.compile(
+    r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|(?:[0-9A-Fa-f]{2}:){19,31}[0-9A-Fa-f]{2}|[A-Za-z0-9+/]{27}=|[A-Za-z0-9+/]{43}="
+)
+"""What a certificate's digest looks like in code."""
+
+_CRC: Final = (("java.util.zip.ZipEntry", "getCrc"), ("java.util.zip.CRC32", "getValue"))
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    readers = [*_readers(look)]
+    unsure = [by for by in readers if look.unsure(by) and not _knows_itself(look, by)]
+    found = [_signature(look, by) for by in readers if by not in unsure]
+    sums, others = look.of_the_app(_sums(look))
+    found += [
+        look.protected(f"sums:{by}", f"{by} compares sums of the app's own files.", at=places([by]))
+        for by in sums
+    ]
+    yield from found
+    uses = look.calls(_PACKAGES, *_INSTALLERS)
+    if uses:
+        title = "The app asks who installed it; whoever changes it changes the answer."
+        yield look.told("installer", title, at=places(uses))
+    if found:
+        return
+    if unsure or others:
+        title = "Only renamed code reads certificates or sums; whether it's the app's or a library's isn't seen."
+        yield look.not_seen("integrity", title)
+    else:
+        yield look.absent(
+            "integrity", "The app checks neither its signature nor its files.", Severity.LOW
+        )
+
+
+def _readers(look: Look) -> Iterator[Method]:
+    """Yield the methods that read the signing certificate of a package."""
+    for by in dict.fromkeys(use.by for use in look.calls(_PACKAGES, "getPackageInfo")):
+        for arguments in constants(look.code, by, _PACKAGES, "getPackageInfo"):
+            flags = arguments[-1] if arguments else None
+            if isinstance(flags, int) and flags & (_GET_SIGNATURES | _GET_SIGNING_CERTIFICATES):
+                yield by
+                break
+    yield from dict.fromkeys(use.by for use in look.calls(_PACKAGES, "hasSigningCertificate"))
+
+
+def _knows_itself(look: Look, by: Method) -> bool:
+    """Tell whether a method asks for the app's own name and knows a digest to compare with."""
+    asks = any(each.name == "getPackageName" for each in look.code.calls_of(by))
+    return asks and any(map(_DIGEST.fullmatch, look.code.strings_of(by)))
+
+
+def _signature(look: Look, by: Method) -> Finding:
+    own = any(each.name == "getPackageName" for each in look.code.calls_of(by)) or (
+        look.app.manifest is not None and look.app.manifest.package in look.code.strings_of(by)
+    )
+    whose = "the app's own" if own else "a package's"
+    sure = Confidence.LIKELY if own else Confidence.POSSIBLE
+    title = f"{by} reads {whose} signing certificate."
+    return look.protected(f"signature:{by}", title, at=places([by]), confidence=sure)
+
+
+def _sums(look: Look) -> Iterator[Method]:
+    """Yield the methods that read sums, in classes that name files of code."""
+    files = [
+        *starting(look.code.strings, "lib/"),
+        *(text for text in look.code.strings if text.endswith(".dex")),
+    ]
+    readers = {by.cls for by in look.users(*files)}
+    for cls, name in _CRC:
+        yield from (use.by for use in look.calls(cls, name) if use.by.cls in readers)
+
+
+RULE = AndroidRule(
+    id="integrity-checks",
+    title="The app's checks of itself",
+    techniques=("MT-A11", "MT-A12"),
+    protections={"PR-A03": "scan:static.integrity_checks"},
+    todo="Have the server check the app by attestation; a check inside the app is taken out with the rest.",
+    blind="It doesn't tell whose signature is read, nor whether anything follows. Checks in native code aren't seen, but for what the "
+    "code before them does.",
+    parts=(Part.DEX,),
+    see=_see,
+)

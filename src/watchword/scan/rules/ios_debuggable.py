@@ -1,0 +1,34 @@
+"""See whether a debugger may be attached to an iOS build."""
+
+from collections.abc import Iterator
+
+from watchword.scan.app import Part
+from watchword.scan.interface import Confidence, Finding, Severity
+from watchword.scan.ios.plists import is_set
+from watchword.scan.ios.rule import PlatformRule, ios_of
+from watchword.scan.rule_parts import Look
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    entitlements = ios_of(look).entitlements
+    if entitlements is None:
+        title = "The executable's entitlements couldn't be read, or it isn't signed."
+        yield look.not_seen("get-task-allow", title)
+    elif is_set(entitlements.get("get-task-allow")):
+        title = "A debugger may be attached to the build (get-task-allow): its code is stepped through, without a jailbreak."
+        yield look.exposed("get-task-allow", title, Severity.MEDIUM)
+    else:
+        title = "The build lets no debugger be attached."
+        yield look.clean("get-task-allow", title, confidence=Confidence.CERTAIN)
+
+
+RULE = PlatformRule(
+    id="ios-debuggable",
+    title="Debuggable build of iOS",
+    techniques=("MT-A08", "MT-A10"),
+    protections={"PR-A06": "scan:static.debuggable"},
+    todo="Ship the build that is signed for distribution: it has no get-task-allow.",
+    blind="Whoever signs the app again grants it himself; whether the app would notice is another question.",
+    parts=(Part.ENTITLEMENTS,),
+    see=_see,
+)

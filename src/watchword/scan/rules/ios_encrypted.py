@@ -1,0 +1,35 @@
+"""Tell whether the store encrypted an iOS app's code, so that nothing of it could be read."""
+
+from collections.abc import Iterator
+
+from watchword.scan.app import Part
+from watchword.scan.interface import Confidence, Finding
+from watchword.scan.ios.rule import PlatformRule
+from watchword.scan.rule_parts import Look
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    images: dict[str, list[bool]] = {}
+    for native in look.app.natives:
+        images.setdefault(native.file, []).append(bool(native.encrypted))
+    for name in sorted(name for name, encrypted in images.items() if any(encrypted)):
+        yield look.not_seen(name, f"{name} is encrypted by the store: its code wasn't seen.")
+    if any(any(encrypted) for encrypted in images.values()):
+        return
+    if look.whole and images:
+        title = "No code is encrypted: the package is as it was built, before the store."
+        yield look.told("code", title, confidence=Confidence.CERTAIN)
+    else:
+        yield look.not_seen("code", "Whether the code is encrypted couldn't be read everywhere.")
+
+
+RULE = PlatformRule(
+    id="ios-encrypted",
+    title="Code that the store encrypted",
+    techniques=("MT-A01",),
+    protections={},
+    todo="Scan the build that goes to the store, not the one that comes from it.",
+    blind="Encryption by the store keeps nobody from reading: on a phone that he controls, the code lies open in memory.",
+    parts=(Part.NATIVE,),
+    see=_see,
+)

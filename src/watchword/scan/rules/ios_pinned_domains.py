@@ -1,0 +1,132 @@
+"""See whether an iOS app pins its servers' keys in Info.plist, or works with certificates in its code."""
+
+import binascii
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from watchword.scan.app import Part
+from watchword.scan.interface import Confidence, Finding, Location, Severity
+from watchword.scan.ios.plists import is_set, items_of, mapping_of
+from watchword.scan.ios.rule import (
+    MOST_NAMES,
+    PlatformRule,
+    ios_of,
+    plist_place,
+    system_of,
+    too_many,
+)
+from watchword.scan.rule_parts import Look, counted
+
+_LISTS: Final = ("NSPinnedLeafIdentities", "NSPinnedCAIdentities")
+_LIBRARIES: Final = {
+    "_OBJC_CLASS_$_TrustKit": "TrustKit",
+    "_OBJC_CLASS_$_TSKPinningValidator": "TrustKit",
+    "_OBJC_CLASS_$_AFSecurityPolicy": "AFNetworking",
+}
+_TRUST: Final = (
+    "_SecTrustCopyKey",
+    "_SecTrustCopyPublicKey",
+    "_SecTrustGetCertificateAtIndex",
+    "_SecTrustCopyCertificateChain",
+    "_SecTrustSetAnchorCertificates",
+)
+_CERTIFICATES: Final = (".cer", ".der", ".crt")
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    found = [*_by_system(look), *_by_trustkit(look)]
+    yield from found
+    if any(one.verdict == "protected" for one in found):
+        return
+    signs = list(_signs(look))
+    if signs:
+        title = "No pins in Info.plist, but its code works with certificates and may pin: "
+        yield look.not_seen("pinning", title + ", ".join(dict.fromkeys(signs)) + ".")
+    else:
+        title = "No pins: any authority that a phone trusts vouches for the API."
+        yield look.absent("pinning", title, Severity.MEDIUM)
+
+
+def _by_system(look: Look) -> Iterator[Finding]:
+    ios = ios_of(look)
+    settings = mapping_of(ios.info.get("NSAppTransportSecurity"))
+    domains = mapping_of(settings.get("NSPinnedDomains"))
+    for name in sorted(domains)[:MOST_NAMES]:
+        settings = mapping_of(domains[name])
+        pins = [
+            mapping_of(one).get("SPKI-SHA256-BASE64")
+            for key in _LISTS
+            for one in items_of(settings.get(key))
+        ]
+        below = is_set(settings.get("NSIncludesSubdomains"))
+        yield from _of_domain(look, name, pins, below=below, how="in Info.plist")
+    yield from too_many(look, domains)
+    system = system_of(ios.minimum_os)
+    if domains and (system is None or system < 14):
+        title = "Phones before iOS 14 ignore pins in Info.plist, and the app runs on them."
+        yield look.told("before-14", title, Severity.LOW, at=(plist_place(look),))
+
+
+def _by_trustkit(look: Look) -> Iterator[Finding]:
+    settings = mapping_of(ios_of(look).info.get("TSKConfiguration"))
+    domains = mapping_of(settings.get("TSKPinnedDomains"))
+    for name in sorted(domains)[:MOST_NAMES]:
+        one = mapping_of(domains[name])
+        if "TSKEnforcePinning" in one and not is_set(one["TSKEnforcePinning"]):
+            title = f"{name}: TrustKit only reports what doesn't match its pins."
+            yield look.told(f"report:{name}", title, Severity.LOW, at=(plist_place(look),))
+            continue
+        below = is_set(one.get("TSKIncludeSubdomains"))
+        pins = items_of(one.get("TSKPublicKeyHashes"))
+        yield from _of_domain(look, name, pins, below=below, how="for TrustKit")
+
+
+def _of_domain(
+    look: Look, name: str, pins: Sequence[object], *, below: bool, how: str
+) -> Iterator[Finding]:
+    """Yield what a domain's pins do; TrustKit wants a backup, and Apple doesn't."""
+    at = (plist_place(look),)
+    where = f"*.{name}" if below else name
+    good = {pin for pin in pins if isinstance(pin, str) and _is_pin(pin)}
+    if len(good) < len(set(map(str, pins))) or not pins:
+        title = f"{where} has an entry among the pins that is no SHA-256 of a key."
+        yield look.told(f"broken:{name}", title, Severity.LOW, at=at)
+    if not good:
+        return
+    title = f"{where}: {counted(len(good), 'pin', 'pins')} {how}."
+    yield look.protected(name, title, at=at, confidence=Confidence.CERTAIN)
+    if len(good) == 1:
+        title = f"{where} has no backup pin: a change of the server's key locks every user out."
+        yield look.told(f"backup:{name}", title, Severity.LOW, at=at)
+
+
+def _is_pin(text: str) -> bool:
+    try:
+        return len(binascii.a2b_base64(text, strict_mode=True)) == 32
+    except ValueError:
+        return False
+
+
+def _signs(look: Look) -> Iterator[str]:
+    """Yield what code that pins by itself would have."""
+    for native in look.app.natives:
+        yield from (name for symbol, name in _LIBRARIES.items() if symbol in native.symbols)
+        yield from (symbol[1:] for symbol in _TRUST if symbol in native.symbols)
+    yield from (
+        str(Location(file=one.name))
+        for one in look.app.entries
+        if one.name.lower().endswith(_CERTIFICATES)
+    )
+
+
+RULE = PlatformRule(
+    id="ios-pinned-domains",
+    title="Pinned server keys of an iOS app",
+    techniques=("MT-C01", "MT-C03", "MT-C06", "MT-C07"),
+    protections={"PR-C03": "scan:static.pinning"},
+    todo="Pin the API's keys under NSPinnedDomains with at least one backup, or by a list that can be replaced without a release.",
+    blind="It doesn't compare pins with a server. Code that pins is told by the functions that it needs, not by what it does with them; "
+    "sockets below URLSession aren't bound by Info.plist.",
+    parts=(Part.PLIST, Part.NATIVE),
+    see=_see,
+)

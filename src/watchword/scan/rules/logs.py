@@ -1,0 +1,40 @@
+"""See whether the app's own code writes logs that are meant for developers."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from watchword.scan.app import Part
+from watchword.scan.interface import Confidence, Finding, Severity
+from watchword.scan.rule_parts import AndroidRule, Look, classes_of, counted, places
+
+_LOG: Final = "android.util.Log"
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    found = (*look.calls(_LOG, "d", "v"), *look.calls("java.io.PrintStream", "println"))
+    if not found:
+        yield look.clean("logs", "The app's own code writes no debug logs.")
+        return
+    calls = counted(len(found), "call", "calls")
+    classes = counted(classes_of(found), "class", "classes")
+    # A release that strips such calls strips those of its libraries too.
+    unsure = all(look.unsure(use.by) for use in found)
+    yield look.exposed(
+        "logs",
+        f"Debug logs are written: {calls} in {classes}.",
+        Severity.LOW,
+        at=places(found),
+        confidence=Confidence.POSSIBLE if unsure else Confidence.CERTAIN,
+    )
+
+
+RULE = AndroidRule(
+    id="logs",
+    title="Debug logs in the release",
+    techniques=("MT-A23", "MT-A03"),
+    protections={"PR-A13": "scan:static.logs"},
+    todo="Have the release build strip Log.d and Log.v (R8: -assumenosideeffects), and never log a token.",
+    blind="It doesn't tell what is logged, nor see a logger of another name; warnings and errors don't count.",
+    parts=(Part.DEX,),
+    see=_see,
+)

@@ -1,0 +1,156 @@
+"""See whether the app pins its servers' keys, in its config or in its code, and where."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from watchword.scan.app import Method, Part, Use
+from watchword.scan.interface import Confidence, Finding, Location, Severity
+from watchword.scan.rule_parts import (
+    AndroidRule,
+    Look,
+    constants,
+    counted,
+    hosts_of,
+    places,
+    starting,
+)
+
+_BUILDERS: Final = (
+    ("okhttp3.CertificatePinner", "okhttp3.OkHttpClient$Builder"),
+    ("com.squareup.okhttp.CertificatePinner", "com.squareup.okhttp.OkHttpClient"),
+)
+_TRUSTKIT: Final = "com.datatheorem.android.trustkit.TrustKit"
+_PIN: Final = re.compile(r"sha(?:256/[A-Za-z0-9+/_-]{43}=?|1/[A-Za-z0-9+/_-]{27}=?)")
+_MANAGERS: Final = ("javax.net.ssl.X509TrustManager", "javax.net.ssl.X509ExtendedTrustManager")
+_READS_KEY: Final = frozenset({"getPublicKey", "getEncoded"})
+_COMPARES: Final = frozenset({"equals", "isEqual", "contains", "equalsIgnoreCase", "areEqual"})
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    found = [*_configured(look)]
+    if look.app.code is None:
+        yield from found
+        if not found:
+            yield look.not_seen("pinning", "No pin in the config, and there is no code to read.")
+        return
+    found += [*_okhttp(look), *_trustkit(look), *_by_hand(look), *_own_authority(look)]
+    yield from found
+    if not found:
+        yield look.absent(
+            "pinning",
+            "No pins: any authority that a phone trusts vouches for the API.",
+            Severity.MEDIUM,
+        )
+        yield from _user_authorities(look)
+
+
+def _configured(look: Look) -> Iterator[Finding]:
+    config = look.app.network
+    if config is None:
+        return
+    bases = () if config.base is None else (config.base,)
+    for domain in (*bases, *config.domains):
+        if domain.pin_set is None or not domain.pin_set.pins:
+            continue
+        pins, ends = domain.pin_set.pins, domain.pin_set.expiration
+        until = f"until {ends}; after that nothing is pinned" if ends else "without an end"
+        at = (Location(file=config.file),)
+        name = hosts_of(domain)
+        title = f"{hosts_of(domain, below=True)}: {counted(len(set(pins)), 'pin', 'pins')} in the config, {until}."
+        yield look.protected(name, title, at=at, confidence=Confidence.CERTAIN)
+        if len(set(pins)) == 1:
+            title = f"{name} has no backup pin: a change of the server's key locks every user out."
+            yield look.told(f"backup:{name}", title, Severity.LOW, at=at)
+
+
+def _okhttp(look: Look) -> Iterator[Finding]:
+    named = False
+    for pinner, client in _BUILDERS:
+        uses = look.calls(f"{pinner}$Builder", "add")
+        # Pins that are made and handed to no client pin nothing, as far as one sees.
+        handed = bool(look.calls(client, "certificatePinner", "setCertificatePinner"))
+        for by in dict.fromkeys(use.by for use in uses):
+            named = True
+            hosts, pins = _arguments(look, by, f"{pinner}$Builder")
+            of = f" for {', '.join(hosts)}" if hosts else ""
+            how = "" if handed else "; no client is seen that takes them"
+            title = f"{by} pins by OkHttp{of}, {counted(pins, 'pin', 'pins')} in its code{how}."
+            sure = Confidence.CERTAIN if handed else Confidence.POSSIBLE
+            yield look.protected(str(by), title, at=places([by]), confidence=sure)
+    if not named:
+        for by in look.users(*_pins(look)):
+            title = f"{by} holds pins as OkHttp writes them; its library is renamed or another one."
+            yield look.protected(str(by), title, at=places([by]), confidence=Confidence.LIKELY)
+
+
+def _pins(look: Look) -> Iterator[str]:
+    for prefix in ("sha1/", "sha256/"):
+        yield from filter(_PIN.fullmatch, starting(look.code.strings, prefix))
+
+
+def _arguments(look: Look, by: Method, builder: str) -> tuple[list[str], int]:
+    """Return the hosts that are pinned as far as they are constant, and how many pins the method holds."""
+    hosts: set[str] = set()
+    for arguments in constants(look.code, by, builder, "add"):
+        texts = [each for each in arguments if isinstance(each, str)]
+        hosts.update(each for each in texts[:1] if not _PIN.fullmatch(each))
+    pins = {each for each in look.code.strings_of(by) if _PIN.fullmatch(each)}
+    return sorted(hosts), len(pins)
+
+
+def _trustkit(look: Look) -> Iterator[Finding]:
+    uses: tuple[Use, ...] = look.calls(_TRUSTKIT, "initializeWithNetworkSecurityConfiguration")
+    if uses:
+        title = "TrustKit enforces the pins of the network security config."
+        yield look.protected("trustkit", title, at=places(uses))
+
+
+def _by_hand(look: Look) -> Iterator[Finding]:
+    """Yield a finding for each trust manager of the app's own that compares the server's key with something."""
+    for cls in sorted({cls for each in _MANAGERS for cls in look.code.implementers(each)}):
+        for method in look.code.methods(cls):
+            if method.name != "checkServerTrusted" or not look.own(cls):
+                continue
+            called = {each.name for each in look.code.calls_of(method)}
+            if called & _READS_KEY and called & _COMPARES and "throw" in look.code.body(method):
+                title = f"{cls} compares the server's key with one that it knows."
+                yield look.protected(cls, title, at=places([method]))
+
+
+def _own_authority(look: Look) -> Iterator[Finding]:
+    """Yield a finding where code trusts only certificates that lie in the package."""
+    for use in look.calls("javax.net.ssl.TrustManagerFactory", "init"):
+        called = {(each.cls, each.name) for each in look.code.calls_of(use.by)}
+        if {
+            ("java.security.cert.CertificateFactory", "generateCertificate"),
+            ("java.security.KeyStore", "setCertificateEntry"),
+        } <= called:
+            title = f"{use.by} trusts only certificates that the app brings along."
+            yield look.protected(str(use.by), title, at=places([use]))
+
+
+def _user_authorities(look: Look) -> Iterator[Finding]:
+    config = look.app.network
+    if config is None:
+        return
+    bases = () if config.base is None else (config.base,)
+    for each in (*bases, *config.domains):
+        if each.user_anchors:
+            title = f"{hosts_of(each)}: authorities that the phone's owner installs are trusted, so that he reads his traffic."
+            at = (Location(file=config.file),)
+            yield look.exposed(f"user:{hosts_of(each)}", title, Severity.MEDIUM, at=at)
+
+
+RULE = AndroidRule(
+    id="pinning",
+    title="Pinned server keys",
+    techniques=("MT-C01", "MT-C03", "MT-C06", "MT-C07"),
+    protections={"PR-C03": "scan:static.pinning"},
+    todo="Pin the API's keys with a backup and an end, by a list that can be replaced without a release.",
+    blind="It knows no clock, so that an end that has passed is told as a date; it doesn't compare pins with a server. A verifier of "
+    "host names isn't pinning and doesn't count. Pinning in native code, a bundle or a renamed library of another form isn't seen.",
+    parts=(Part.NETWORK_CONFIG, Part.DEX),
+    optional=(Part.DEX,),
+    see=_see,
+)

@@ -1,0 +1,91 @@
+"""See which secrets anybody finds who searches the package."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from watchword.scan.app import App, Part
+from watchword.scan.interface import Confidence, Finding, Location, Secret, Severity, Verdict
+from watchword.scan.rule_parts import Look
+from watchword.scan.secrets.detection import Hit, detect
+from watchword.scan.secrets.kinds import severity_of, subject_of
+from watchword.scan.secrets.passwords import PASSWORD
+from watchword.scan.secrets.patterns import GENERIC
+from watchword.vocabulary import Platform
+
+_PARTS = {
+    Platform.ANDROID: (Part.DEX, Part.RESOURCES, Part.NATIVE, Part.ASSETS, Part.BUNDLE),
+    Platform.IOS: (Part.PLIST, Part.NATIVE, Part.ASSETS, Part.BUNDLE),
+}
+_KEY_STORES = (".p12", ".pfx", ".jks", ".keystore", ".bks")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretInApp:
+    """Look for keys, tokens and passwords by their form, their structure and their name."""
+
+    id: str = "secret-in-app"
+    title: str = "Secrets in the package"
+    techniques: tuple[str, ...] = ("MT-A02", "MT-B18")
+    protections: Mapping[str, str] = field(
+        default_factory=lambda: {"PR-B04": "scan:static.secret_found"}
+    )
+    todo: str = (
+        "Revoke the secret: whoever has the app has it. Move the call that needs it behind your backend, or hand the secret out"
+        " at run time to attested instances."
+    )
+    blind: str = (
+        "It can't tell whether a secret still works: nobody is asked. Secrets that the app puts together or decrypts at run time"
+        " aren't seen."
+    )
+
+    def look(self, app: App) -> Iterable[Finding]:
+        """Yield a finding for each secret; without any, whether that says something."""
+        look = Look(self.id, app, _PARTS[app.platform])
+        count = 0
+        for hit in detect(app):
+            if not hit.public:
+                count += 1
+                yield _exposed(look, hit)
+        yield from _key_stores(look)
+        if app.platform is Platform.ANDROID and app.code is None:
+            yield look.not_seen("secrets", "There is no code that could be read.")
+        elif not count:
+            yield look.clean("secrets", "No secret was found in the package.")
+
+
+def _exposed(look: Look, hit: Hit) -> Finding:
+    named = f", under the name {hit.name}" if hit.name and hit.name not in hit.secret else ""
+    holds = "; its structure holds" if hit.verified else ""
+    finding = look.exposed(
+        subject_of(hit.kind, hit.secret),
+        f"A secret of the kind {hit.kind} is in the package{named}{holds}.",
+        severity_of(hit.kind, hit.secret),
+        at=hit.places,
+        confidence=_confidence(hit),
+    )
+    return replace(finding, secret=Secret(hit.kind, hit.secret, hit.verified))
+
+
+def _confidence(hit: Hit) -> Confidence:
+    if hit.verified:
+        return Confidence.CERTAIN
+    return Confidence.POSSIBLE if hit.kind in {GENERIC, PASSWORD} else Confidence.LIKELY
+
+
+def _key_stores(look: Look) -> Iterator[Finding]:
+    """Tell of key stores as files: with a password in the code, as most have it, the key inside is anybody's."""
+    for entry in look.app.entries:
+        if entry.name.lower().endswith(_KEY_STORES) and not entry.name.startswith("META-INF/"):
+            yield Finding(
+                look.rule,
+                Verdict.TOLD,
+                Severity.LOW,
+                Confidence.POSSIBLE,
+                f"key-store:{entry.name}",
+                "A key store is in the package: if it holds a private key, its password is in the app too.",
+                (Location(entry.name),),
+                look.seen,
+            )
+
+
+RULE = SecretInApp()

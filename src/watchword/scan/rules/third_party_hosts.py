@@ -1,0 +1,58 @@
+"""See which services of third parties the app calls by itself, past its own backend."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from watchword.scan.addresses import addresses_of, service_of
+from watchword.scan.app import App, Part
+from watchword.scan.interface import Confidence, Finding, Location, Severity
+from watchword.scan.rule_parts import Look
+
+
+@dataclass(frozen=True, slots=True)
+class ThirdPartyHosts:
+    """Look for APIs of third parties that want a key, named by the app's own code."""
+
+    id: str = "third-party-hosts"
+    title: str = "Third parties that the app calls by itself"
+    techniques: tuple[str, ...] = ("MT-A02", "MT-B18")
+    protections: Mapping[str, str] = field(
+        default_factory=lambda: {"PR-B06": "scan:static.third_party_hosts"}
+    )
+    todo: str = "Call the service from your own backend, which keeps the key, and let only attested instances ask for it."
+    blind: str = (
+        "It knows some dozens of services by their hosts. Calls of a service's own SDK, which has its host inside, aren't told; nor is"
+        " whether a key that works is in the package."
+    )
+
+    def look(self, app: App) -> Iterable[Finding]:
+        """Yield a finding for each service that is called; without any, whether that says something."""
+        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE))
+        found: dict[str, tuple[str, list[Location]]] = {}
+        named = False
+        for each in addresses_of(app):
+            named = named or each.own
+            service = service_of(each.host)
+            if each.own and service:
+                found.setdefault(each.host, (service, []))[1].extend(each.places)
+        for host, (service, places) in found.items():
+            yield look.exposed(
+                host,
+                f"The app calls {service} by itself, at {host}: it has to carry what that asks for.",
+                Severity.MEDIUM,
+                at=places,
+                confidence=Confidence.LIKELY,
+            )
+        if not found and named:
+            yield look.clean(
+                "third-parties",
+                "Of the services known here, the app names none.",
+                confidence=Confidence.POSSIBLE,
+            )
+        elif not found:
+            yield look.not_seen(
+                "third-parties", "The app names no host at all, so it says nothing."
+            )
+
+
+RULE = ThirdPartyHosts()

@@ -1,0 +1,34 @@
+"""Tell which well-known libraries are in the build."""
+
+from collections.abc import Iterator
+
+from watchword.scan.app import Part
+from watchword.scan.interface import Finding, Location
+from watchword.scan.rule_parts import AndroidRule, Look, counted, starting
+from watchword.scan.sdks import SDKS
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    classes = look.code.classes
+    found = False
+    for prefix, name in SDKS.items():
+        count = len(starting(classes, prefix))
+        if count:
+            found = True
+            title = f"{name}: {counted(count, 'class', 'classes')}."
+            yield look.told(prefix.rstrip("."), title, at=(Location(cls=prefix.rstrip(".")),))
+    if not found:
+        title = "None of the libraries that are known here."
+        yield look.told("sdks", title) if look.whole else look.not_seen("sdks", title)
+
+
+RULE = AndroidRule(
+    id="third-party-sdks",
+    title="Libraries in the build",
+    techniques=("MT-A21",),
+    protections={},
+    todo="Know what each of them sends and where to; take out what isn't used.",
+    blind="It knows libraries by the names of their packages: renamed ones aren't seen, nor are versions.",
+    parts=(Part.DEX,),
+    see=_see,
+)

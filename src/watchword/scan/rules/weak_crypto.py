@@ -1,0 +1,154 @@
+"""See whether the app's own code uses cryptography that no longer protects."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from watchword.scan.app import Method, Part
+from watchword.scan.interface import Confidence, Finding, Severity
+from watchword.scan.rule_parts import AndroidRule, Look, constants, places, short
+
+_CIPHER: Final = "javax.crypto.Cipher"
+_BLOCK: Final = frozenset({"AES", "AES_128", "AES_256", "CAMELLIA", "SEED", "ARIA"})
+_BROKEN: Final = {
+    "DES": "DES, whose keys can be tried out",
+    "DESEDE": "3DES, whose blocks are too short",
+    "TRIPLEDES": "3DES, whose blocks are too short",
+    "RC2": "RC2, which is broken",
+    "RC4": "RC4, which is broken",
+    "ARC4": "RC4, which is broken",
+    "ARCFOUR": "RC4, which is broken",
+    "BLOWFISH": "Blowfish, whose blocks are too short",
+}
+_WEAK_HASHES: Final = frozenset({"MD2", "MD4", "MD5", "SHA1", "SHA-1", "SHA"})
+_OF_PASSWORDS: Final = re.compile(r"pass(?:word|wd|phrase)|credential|login", re.IGNORECASE)
+_OF_PINS: Final = re.compile(r"(?:^|_|[a-z])P(?:IN|in)(?![a-z])|(?:^|_)(?:pin|pwd)(?![a-z])")
+_IV: Final = "javax.crypto.spec.IvParameterSpec"
+_FRESH: Final = frozenset(
+    {
+        "nextBytes",
+        "generateSeed",
+        "getIV",
+        "arraycopy",
+        "copyOfRange",
+        "copyOf",
+        "decode",
+        "get",
+        "read",
+        "generateIv",
+    }
+)
+"""What fills an IV with something that isn't the same each time."""
+_KEYS: Final = ("javax.crypto.spec.SecretKeySpec", _IV, "javax.crypto.spec.GCMParameterSpec")
+_RANDOM: Final = ("java.util.Random", "java.lang.Math", "kotlin.random.Random")
+
+
+def _see(look: Look) -> Iterator[Finding]:
+    found = [*_ciphers(look), *_vectors(look), *_randoms(look)]
+    hashes = [*_hashes(look)]
+    yield from found
+    yield from hashes
+    if not found and not any(each.severity is not Severity.LOW for each in hashes):
+        yield look.clean("crypto", "The app's own code names no cipher that is broken.")
+
+
+def _ciphers(look: Look) -> Iterator[Finding]:
+    for by, name in _named(look, _CIPHER):
+        title = _weakness(name)
+        if title:
+            yield look.exposed(
+                f"{name}:{by.cls}", f"{by} uses {title}.", Severity.MEDIUM, at=places([by])
+            )
+
+
+def _named(look: Look, cls: str) -> Iterator[tuple[Method, str]]:
+    """Yield what the app's own methods ask ``getInstance`` of a class for; a name from elsewhere by the class's strings."""
+    for by in dict.fromkeys(use.by for use in look.calls(cls, "getInstance")):
+        names = [
+            next((each for each in arguments if isinstance(each, str)), None)
+            for arguments in constants(look.code, by, cls, "getInstance")
+        ]
+        known = {name for name in names if name}
+        if None in names:
+            known.update(
+                value.value
+                for value in look.code.static_fields
+                if value.cls == by.cls and _weakness(value.value)
+            )
+        for name in sorted(known):
+            yield by, name
+
+
+def _weakness(name: str) -> str:
+    algorithm, _, rest = name.upper().partition("/")
+    mode = rest.partition("/")[0]
+    if algorithm in _BROKEN:
+        return f"{_BROKEN[algorithm]} ({name})"
+    if algorithm in _BLOCK and mode in {"", "ECB", "NONE"}:
+        return f"a block cipher in mode ECB, which shows what is equal ({name})"
+    return ""
+
+
+def _hashes(look: Look) -> Iterator[Finding]:
+    for by, name in _named(look, "java.security.MessageDigest"):
+        if name.upper() not in _WEAK_HASHES:
+            continue
+        around = (short(by.cls), by.name, *look.code.strings_of(by))
+        if any(_OF_PASSWORDS.search(each) or _OF_PINS.search(each) for each in around):
+            title = f"{by} hashes by {name}, around passwords."
+            yield look.exposed(
+                f"{name}:{by.cls}",
+                title,
+                Severity.MEDIUM,
+                at=places([by]),
+                confidence=Confidence.POSSIBLE,
+            )
+        else:
+            title = f"{by} hashes by {name}: enough for a name in a cache, not for a password or a signature."
+            yield look.told(f"{name}:{by.cls}", title, Severity.LOW, at=places([by]))
+
+
+def _vectors(look: Look) -> Iterator[Finding]:
+    for by in dict.fromkeys(use.by for use in look.calls(_IV, "<init>")):
+        body = look.code.body(by)
+        called = {each.name for each in look.code.calls_of(by)}
+        from_text = "getBytes" in called and bool(look.code.strings_of(by))
+        from_array = "fill-array-data" in body or any(each.startswith("new-array") for each in body)
+        if (from_text or from_array) and not called & _FRESH:
+            title = f"{by} encrypts with an IV that looks the same each time."
+            yield look.exposed(
+                f"iv:{by.cls}",
+                title,
+                Severity.MEDIUM,
+                at=places([by]),
+                confidence=Confidence.POSSIBLE,
+            )
+
+
+def _randoms(look: Look) -> Iterator[Finding]:
+    makers = {use.by.cls for cls in _KEYS for use in look.calls(cls, "<init>")}
+    for cls in _RANDOM:
+        names = ("random",) if cls == "java.lang.Math" else ("nextBytes", "nextInt", "nextLong")
+        for by in dict.fromkeys(use.by for use in look.calls(cls, *names)):
+            if by.cls in makers:
+                title = f"{by} takes its random numbers from {cls}, which can be foretold, in a class that makes keys."
+                yield look.exposed(
+                    f"random:{by.cls}",
+                    title,
+                    Severity.MEDIUM,
+                    at=places([by]),
+                    confidence=Confidence.LIKELY,
+                )
+
+
+RULE = AndroidRule(
+    id="weak-crypto",
+    title="Cryptography that no longer protects",
+    techniques=("MT-A10",),
+    protections={},
+    todo="Encrypt by AES/GCM/NoPadding with a key of the Android key store and leave the IV to the cipher; keep passwords on the "
+    "server, by Argon2 or scrypt.",
+    blind="It sees names that stand in the code. What is encrypted or hashed, and whether it matters, it can't tell.",
+    parts=(Part.DEX,),
+    see=_see,
+)

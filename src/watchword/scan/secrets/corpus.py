@@ -1,0 +1,220 @@
+"""Rebuild from an app the texts that secrets are looked for in, with their names: bytecode has no ``name = "value"``."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import pairwise
+
+from watchword.scan.app import App, Code, Method
+from watchword.scan.interface import Location
+from watchword.scan.libraries import is_own
+from watchword.scan.secrets.prefilter import Joined, places_of_words
+
+MOST_METHODS = 4_000
+"""How many methods are asked for the constants that they hand over; beyond that an app is read without them."""
+
+SHORTEST = 6
+"""How many characters a string has that can hold a secret or a host."""
+
+LONGEST_NAME = 60
+"""How many characters the name of a secret has at most, as code writes it."""
+
+MOST_USERS = 8
+"""How many places of one string are told."""
+
+_NAME_WORDS = (
+    "api",
+    "key",
+    "token",
+    "secret",
+    "passw",
+    "pwd",
+    "auth",
+    "access",
+    "cred",
+    "bearer",
+    "private",
+    "signature",
+)
+_NAME = re.compile(rf"(?i)[\w. -]{{0,40}}(?:{'|'.join(_NAME_WORDS)})[\w. -]{{0,30}}")
+_RANDOM = re.compile(
+    r"^(?=[^0-9\n]*[0-9])(?=[^A-Za-z\n]*[A-Za-z])(?:[A-Za-z]{5,7} )?[\w+/=.~-]{16,200}$",
+    re.ASCII | re.MULTILINE,
+)
+# The rule set takes "author" for a person, and with it the header that carries most tokens.
+_HEADERS = {"authorization": "auth header", "proxy-authorization": "proxy auth header"}
+_SCHEME = re.compile(r"(?i)^(?:bearer|token|basic|apikey|key)[ =]+")
+_KEY = re.compile(r"^\s*<key>([\w. -]{1,80})</key>\s*$")
+_TEXT = re.compile(r"^\s*<string>([^<]{1,4000})</string>\s*$")
+
+
+class Origin(StrEnum):
+    """Name where a text is from."""
+
+    STRING = "string"
+    FIELD = "field"
+    ARGUMENT = "argument"
+    RESOURCE = "resource"
+    NATIVE = "native"
+    TEXT = "text"
+    PLIST = "plist"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Hold a value and its name, as source code would have them.
+
+    :param context: what stands before the name, such as a class; a vendor is often named there.
+    """
+
+    name: str
+    value: str = field(repr=False)
+    place: Location
+    context: str = ""
+
+    @property
+    def line(self) -> str:
+        """Return it as a line of source code."""
+        return f'{self.context}{self.name} = "{self.value}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Hold texts of one origin; ``named`` beside them where they have names.
+
+    :param places: by text, where all of a text is in one place.
+    """
+
+    origin: Origin
+    texts: Sequence[str] = field(repr=False)
+    places: Sequence[Location] = ()
+    named: Sequence[Named] = field(default=(), repr=False)
+
+
+def is_own_class(app: App, cls: str) -> bool:
+    """Tell whether a class is the app's own: by its name, or since it lies in the app's package (``com.android.…`` too)."""
+    package = app.manifest.package if app.manifest is not None else ""
+    return is_own(cls) or ("." in package and cls.startswith(f"{package}."))
+
+
+_remembered: list[tuple[App, tuple[Group, ...]]] = []
+
+
+def groups_of(app: App) -> tuple[Group, ...]:
+    """Return all texts of an app, in a stable order; the last app's are remembered for the next rule."""
+    for known, groups in _remembered:
+        if known is app:
+            return groups
+    found = tuple(_groups(app))
+    _remembered[:] = [(app, found)]
+    return found
+
+
+def _groups(app: App) -> Iterator[Group]:
+    if app.resources:
+        yield _named_group(
+            Origin.RESOURCE,
+            [
+                Named(each.name, each.value, Location(f"string/{each.name}"))
+                for each in app.resources
+            ],
+        )
+    if app.code is not None:
+        yield _named_group(Origin.FIELD, list(_fields(app, app.code)))
+        yield _named_group(Origin.ARGUMENT, list(_arguments(app, app.code)))
+        yield Group(Origin.STRING, [text for text in app.code.strings if _worth_reading(text)])
+    for native in app.natives:
+        yield Group(Origin.NATIVE, native.strings, [Location(native.file)] * len(native.strings))
+    for text in app.texts:
+        yield Group(Origin.TEXT, ["\n".join(text.lines)], [Location(text.file)])
+        pairs = list(_plist_pairs(text.file, text.lines))
+        if pairs:
+            yield _named_group(Origin.PLIST, pairs)
+    if app.ios is not None:
+        yield _named_group(Origin.PLIST, list(_flat(app.ios.info)))
+
+
+def places_of(app: App, string: str) -> tuple[Location, ...]:
+    """Return where code loads a string; its own classes first."""
+    if app.code is None:
+        return ()
+    users = sorted(app.code.users(string), key=lambda by: not is_own_class(app, by.cls))
+    return tuple(Location("", by.cls, by.name) for by in users[:MOST_USERS])
+
+
+def _named_group(origin: Origin, named: Sequence[Named]) -> Group:
+    return Group(origin, [each.line for each in named], [each.place for each in named], named)
+
+
+def _fields(app: App, code: Code) -> Iterator[Named]:
+    for each in code.static_fields:
+        if is_own_class(app, each.cls):
+            simple = each.cls.rpartition(".")[2].rpartition("$")[2]
+            yield Named(each.name, each.value, Location("", each.cls, each.name), f"{simple}.")
+
+
+def _arguments(app: App, code: Code) -> Iterator[Named]:
+    """Yield pairs that code hands to one call: ``put("api_key", "...")``, ``header("Authorization", "Bearer ...")``."""
+    for by in _handing(app, code):
+        place = Location("", by.cls, by.name)
+        for callee, given in code.arguments(by):
+            texts = [text for text in given if isinstance(text, str)]
+            for name, value in pairwise(texts):
+                if _NAME.fullmatch(name):
+                    yield Named(_HEADERS.get(name.lower(), name), _SCHEME.sub("", value), place)
+            if len(texts) == 1 and _NAME.fullmatch(callee.name):
+                yield Named(callee.name, _SCHEME.sub("", texts[0]), place)
+
+
+def _handing(app: App, code: Code) -> Sequence[Method]:
+    """Return own methods that load a string which looks like the name of a secret, or like its value."""
+    found: dict[Method, None] = {}
+    for string in _telling(code.strings):
+        if len(found) >= MOST_METHODS:
+            break
+        found.update((by, None) for by in code.users(string) if is_own_class(app, by.cls))
+    return sorted(found, key=lambda by: (by.cls, by.name, by.descriptor))
+
+
+def _telling(strings: Sequence[str]) -> Iterator[str]:
+    """Yield strings that look like the name of a secret, or like its value: one search over all of them, not one for each."""
+    names = Joined([text for text in strings if len(text) <= LONGEST_NAME])
+    seen = -1
+    for at in places_of_words(names, _NAME_WORDS):
+        index = names.index(at)
+        if index != seen:
+            seen = index
+            begin, end = names.bounds(index)
+            text = names.text[begin:end]
+            if _NAME.fullmatch(text):
+                yield text
+    everything = Joined(strings)
+    for match in _RANDOM.finditer(everything.text):
+        yield match[0]
+
+
+def _worth_reading(text: str) -> bool:
+    """Tell whether a string can hold anything: half of a DEX file's are short, or names of types."""
+    if len(text) < SHORTEST or (text[-1] == ";" and text[0] in "L["):
+        return False
+    # D8 leaves the checksums of all classes in one string of a megabyte.
+    return not text.startswith("~~")
+
+
+def _plist_pairs(file: str, lines: Sequence[str]) -> Iterator[Named]:
+    """Yield the pairs of a property list in XML, where key and value stand in two lines."""
+    if not file.endswith((".plist", ".xml")):
+        return
+    for number, (first, second) in enumerate(pairwise(lines), start=2):
+        key, value = _KEY.match(first), _TEXT.match(second)
+        if key and value:
+            yield Named(key[1], value[1], Location(file, line=number))
+
+
+def _flat(info: Mapping[str, object], depth: int = 0) -> Iterator[Named]:
+    for key, value in info.items():
+        if isinstance(value, str):
+            yield Named(str(key), value, Location("Info.plist", member=str(key)))
+        elif isinstance(value, Mapping) and depth < 8:
+            yield from _flat(value, depth + 1)

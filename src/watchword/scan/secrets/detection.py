@@ -1,0 +1,214 @@
+"""Find the secrets of an app: keywords, patterns, noise, structure, and each secret once."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from watchword.scan.app import App
+from watchword.scan.interface import Location
+from watchword.scan.secrets import noise, structure
+from watchword.scan.secrets.corpus import (
+    Group,
+    Named,
+    Origin,
+    groups_of,
+    is_own_class,
+    places_of,
+)
+from watchword.scan.secrets.kinds import is_public
+from watchword.scan.secrets.passwords import PASSWORD, passwords_of
+from watchword.scan.secrets.patterns import GENERIC, Pattern, packaged
+from watchword.scan.secrets.prefilter import Joined, candidates, unkeyed
+
+LONG = 4_096
+"""How many characters of a text are searched as a whole; of a longer one only what stands around keywords."""
+
+MOST_HITS = 2_000
+"""How many secrets one app is told to hold; more than that are no secrets."""
+
+_BEFORE, _AFTER, _KEY_AFTER = 128, 4_000, 26_000
+_NAMED_AFTER = 512
+# A value that has only its name to show for it has a digit; code around names seldom has.
+_ASSIGNED = re.compile(
+    r"[\w. \t-]{0,60}[\s'\"\\]{0,5}(?:=|>|:|\|\||,)[\s'\"=\\`:>]{0,6}(?=[A-Za-z_+/=.%~-]{0,80}[0-9])[\w+/=.%:~-]{8}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Hold a secret and where it is.
+
+    :param name: that it has in code or resources, empty for none.
+    :param verified: its structure holds.
+    :param public: it's made to be in apps.
+    """
+
+    kind: str
+    secret: str = field(repr=False)
+    name: str
+    places: tuple[Location, ...]
+    verified: bool
+    public: bool
+
+
+_remembered: list[tuple[App, tuple[Hit, ...]]] = []
+
+
+def detect(app: App) -> tuple[Hit, ...]:
+    """Return all secrets of an app, each once, in a stable order; the last app's are remembered for the next rule."""
+    for known, hits in _remembered:
+        if known is app:
+            return hits
+    found = tuple(_merged(hit for group in groups_of(app) for hit in _hits(app, group)))
+    _remembered[:] = [(app, found)]
+    return found
+
+
+def _hits(app: App, group: Group) -> Iterator[Hit]:
+    if not group.texts:
+        return
+    joined = Joined(group.texts)
+    for pattern, match in _matches(joined, group):
+        index = joined.index(match.start())
+        hit = _judged(app, group, pattern, match, index)
+        if hit is not None:
+            yield replace(hit, places=_placed(app, group, joined, match, index))
+    for named, value in passwords_of(group.named):
+        yield Hit(PASSWORD, value, named.name, (named.place,), verified=False, public=False)
+
+
+def _matches(joined: Joined, group: Group) -> Iterator[tuple[Pattern, re.Match[str]]]:
+    """Yield what patterns match near their keywords."""
+    done: dict[tuple[str, int], int] = {}
+    for pattern, at in _candidates(joined, group):
+        index = joined.index(at)
+        begin, end = joined.bounds(index)
+        searched = done.get((pattern.kind, index), 0)
+        if end - begin > LONG:
+            reach = _reach(pattern)
+            # Half of a stretch behind a keyword is room enough: so nothing is searched more than twice.
+            if at + reach // 2 < searched:
+                continue
+            if pattern.named and not _ASSIGNED.match(joined.text, at, min(end, at + reach)):
+                continue
+            begin, end = max(begin, at - min(reach, _BEFORE)), min(end, at + reach)
+        elif searched:
+            continue
+        done[pattern.kind, index] = end
+        cut = end < joined.bounds(index)[1]
+        for match in pattern.finder().finditer(joined.text, begin, end):
+            # What ends where the search ends may be the begin of something longer.
+            if not (cut and match.end() == end):
+                yield pattern, match
+    for pattern in unkeyed():
+        for match in pattern.finder().finditer(joined.text):
+            yield pattern, match
+
+
+def _reach(pattern: Pattern) -> int:
+    """Return how far behind its keyword a secret of a kind may go on, twice."""
+    if pattern.named:
+        return _NAMED_AFTER
+    return _KEY_AFTER if pattern.kind.startswith("private-key") else _AFTER
+
+
+def _candidates(joined: Joined, group: Group) -> Iterator[tuple[Pattern, int]]:
+    yield from candidates(joined, generic=False)
+    for pattern, at in candidates(joined, generic=True):
+        if group.named and not _in_name(joined, group, at):
+            continue
+        # Most strings that hold "key" hold nothing else; only a value behind it is worth the regular expression.
+        if _ASSIGNED.match(joined.text, at, at + _NAMED_AFTER):
+            yield pattern, at
+
+
+def _in_name(joined: Joined, group: Group, at: int) -> bool:
+    """Tell whether a keyword stands in the name of a value, not in the class around it and not in the value."""
+    index = joined.index(at)
+    begin = joined.bounds(index)[0] + len(group.named[index].context)
+    return begin <= at < begin + len(group.named[index].name)
+
+
+def _judged(
+    app: App, group: Group, pattern: Pattern, match: re.Match[str], index: int
+) -> Hit | None:
+    """Return what was matched, unless it's noise or its structure is broken."""
+    secret = pattern.secret_of(match)
+    named = group.named[index] if group.named else None
+    if pattern.named and not _named_value(secret, named, match[0]):
+        return None
+    holds = structure.holds(pattern.kind, secret)
+    if holds is False:
+        return None
+    # A structure that holds is no accident, but any word stands in a long enough key by accident.
+    if not _sure(pattern, holds=holds) and noise.is_noise(pattern, packaged(), secret, match[0]):
+        return None
+    if not holds and group.origin is Origin.STRING and _elsewhere(app, group.texts[index]):
+        return None
+    kind = pattern.kind
+    if kind == "private-key" and "service_account" in group.texts[index]:
+        kind = "gcp-service-account"
+    return Hit(
+        kind,
+        secret,
+        named.name if named is not None else "",
+        (),
+        verified=bool(holds),
+        public=is_public(pattern, secret),
+    )
+
+
+def _sure(pattern: Pattern, *, holds: bool | None) -> bool:
+    """Tell whether a structure was checked that nothing has by accident: an AWS account stands in any letters."""
+    return bool(holds) and not pattern.kind.startswith("aws-")
+
+
+def _named_value(secret: str, named: Named | None, match: str) -> bool:
+    """Tell whether a value can be a secret that has nothing but its name to show for it."""
+    name = match.partition(secret)[0]
+    if named is not None:
+        if secret != named.value:
+            return False
+        name = named.name
+    return any(char.isdigit() for char in secret) and not noise.is_identifier(secret, name)
+
+
+def _elsewhere(app: App, text: str) -> bool:
+    """Tell whether only libraries load a string: their constants aren't the app's secrets."""
+    users = app.code.users(text) if app.code is not None else ()
+    return bool(users) and not any(is_own_class(app, by.cls) for by in users)
+
+
+def _placed(
+    app: App, group: Group, joined: Joined, match: re.Match[str], index: int
+) -> tuple[Location, ...]:
+    if group.origin is Origin.STRING:
+        return places_of(app, group.texts[index])
+    place = group.places[index]
+    if group.origin is Origin.TEXT:
+        start = joined.bounds(index)[0]
+        return (replace(place, line=joined.text.count("\n", start, match.start()) + 1),)
+    return (place,)
+
+
+def _merged(hits: Iterable[Hit]) -> Iterator[Hit]:
+    """Yield each secret once, as the most exact kind that matched it, with all its places."""
+    by_secret: dict[str, Hit] = {}
+    for hit in hits:
+        known = by_secret.get(hit.secret)
+        if known is None:
+            if len(by_secret) < MOST_HITS:
+                by_secret[hit.secret] = hit
+            continue
+        better = max(known, hit, key=_exactness)
+        places = tuple(dict.fromkeys((*known.places, *hit.places)))
+        by_secret[hit.secret] = replace(better, name=known.name or hit.name, places=places)
+    whole = "\0".join(by_secret)
+    for hit in sorted(by_secret.values(), key=lambda each: (each.kind, each.secret)):
+        # A part of a longer secret is the same secret once more.
+        if whole.count(hit.secret) == 1:
+            yield hit
+
+
+def _exactness(hit: Hit) -> tuple[bool, bool, bool]:
+    return hit.verified, hit.kind not in {GENERIC, PASSWORD}, hit.kind != PASSWORD

@@ -1,0 +1,91 @@
+"""Tell what isn't a secret although it looks like one: placeholders, identifiers, constants of standards."""
+
+import hashlib
+import math
+import re
+from collections import Counter
+
+from watchword.scan.secrets.patterns import Pattern, PatternSet
+
+_IDENTIFIERS = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # A UUID names, it doesn't open.
+    r"|sha(?:1|256|384|512)[/=:-].*"  # Pins and digests.
+    r"|(?:0x)?[0-9]+(?:\.[0-9]+)*"  # Numbers, versions, OIDs.
+    r"|[a-z][\w-]*(?:\.[a-z_$][\w$-]*)+"  # Classes, packages, hosts.
+    r"|[a-z]+://.*|/.*|\.{1,2}/.*|(?:[\w-]+/)+[\w-]+\.[a-z]{2,5}"  # Addresses and paths.
+    r"|[a-z]{1,20}(?:[_.-](?:[a-z]{1,20}[0-9]{0,3}|[0-9]{1,4}))*"  # Names of things.
+    r"|[A-Z]{1,20}(?:_(?:[A-Z]{1,20}[0-9]{0,3}|[0-9]{1,4}))*"
+    r"|(?:[A-Za-z][a-z]+)(?:[A-Z][a-z]+)*[0-9]{0,2}",
+    re.ASCII,
+)
+_DIGEST_NAME = re.compile(
+    r"(?i)(?:sha|md5|hash|digest|finger|checksum|crc|etag|cert|signature|pin|uuid|guid|version|build|commit)"
+)
+_DIGEST = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56,64}|[0-9a-fA-F]{96,128}")
+_PUBLIC_NAME = re.compile(r"(?i)pub(?:lic)?[_-]?key|site[_-]?key|rsa[_-]?pub|sign(?:ing)?[_-]?cert")
+
+_CONSTANTS = frozenset(
+    {
+        "cdcd3351c7d146c0",
+        # SHA-256, first 16 characters, of what stands in standards and in libraries of everybody, in lower case without separators.
+        "01ec6ec69188ba65",
+        "07e23ede2756aa3f",
+        "08284a572cc0a281",
+        "160bd86728338461",
+        "172ad68e91f67f22",
+        "22d81d40e931bec6",
+        "2ef2503d964e9668",
+        "3717c240875cb81b",
+        "3bbf994391228ab5",
+        "3eb1bd439947eb76",
+        "4f3d637e5236d931",
+        "5bbf785c9dcf7868",
+        "74e7e5bb9d22d6db",
+        "7b66ff8e21bee524",
+        "81d788b60e20baf0",
+        "84cb29b2c78b393c",
+        "89af5d4faf5d4b21",
+        "8cacc8c53867b9f1",
+        "8cd3046264c9ea41",
+        "9f9f5111f7b27a78",
+        "be7c68b9bbe2da4b",
+        "c6f82c413d229c7d",
+        "cd372fb85148700f",
+        "e2dd43e624d85925",
+        "f215faf9d88b7f0a",
+        "f227f5f941090edc",
+        "f8b7ad71b41db8fe",
+        "fd49d739cbd7e9ef",
+        "ff593c15426cb880",
+    }
+)
+
+
+def entropy(text: str) -> float:
+    """Return Shannon's entropy in bits per character; 0 for an empty text."""
+    total = len(text)
+    return -sum(n / total * math.log2(n / total) for n in Counter(text).values()) if text else 0.0
+
+
+def is_noise(pattern: Pattern, everywhere: PatternSet, secret: str, match: str) -> bool:
+    """Tell whether what a pattern matched is too regular for it or on one of the lists."""
+    if entropy(secret) < pattern.entropy:
+        return True
+    if is_constant(secret):
+        return True
+    return any(allowed.holds(secret, match) for allowed in (*pattern.allowed, *everywhere.allowed))
+
+
+def is_identifier(value: str, name: str = "") -> bool:
+    """Tell whether a value that only its name makes suspicious is a name, a number, an address or a digest itself."""
+    if _IDENTIFIERS.fullmatch(value) or _IDENTIFIERS.fullmatch(value.lower()):
+        return True
+    if _PUBLIC_NAME.search(name):
+        return True
+    return bool(_DIGEST_NAME.search(name)) and bool(_DIGEST.fullmatch(value))
+
+
+def is_constant(value: str) -> bool:
+    """Tell whether a value is a constant of a published standard, known by its hash."""
+    bare = re.sub(r"[\s:_-]", "", value).lower()
+    return hashlib.sha256(bare.encode()).hexdigest()[:16] in _CONSTANTS

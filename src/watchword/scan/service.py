@@ -1,0 +1,118 @@
+"""Run the rules over an app, each for itself: one that fails or comes too late is told, and ends nothing."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from watchword.scan.app import App
+from watchword.scan.interface import Confidence, Finding, Rule, Severity, Verdict
+from watchword.scan.outcome import (
+    Report,
+    RuleFacts,
+    facts_of,
+    ordered,
+    package_of,
+    standings_of,
+)
+
+MOST: Final = 2_000
+"""Findings of one rule that are kept; nobody reads more, and an app could be made to give any number."""
+
+_SHORTEST: Final = 4
+"""Characters from which on a secret is looked for in a title: shorter ones stand in any."""
+
+
+def _without_end() -> float:
+    return float("inf")
+
+
+def scan(
+    app: App,
+    rules: Sequence[Rule],
+    *,
+    left: Callable[[], float] = _without_end,
+    told: Callable[[str], None] = lambda _: None,
+    api: tuple[Iterable[Finding], Sequence[RuleFacts]] = ((), ()),
+) -> Report:
+    """Return what the rules see in an app.
+
+    :param left: returns the seconds that are left; a rule that would begin later is told as ``not-seen``.
+    :param told: is called with each rule's id before it looks.
+    :param api: findings on the API's description in the order in which they are told, and the facts of their rules.
+    """
+    found: list[Finding] = []
+    for rule in rules:
+        told(rule.id)
+        found += _looked(rule, app, left)
+    findings, more = api
+    facts = {each.id: each for each in (*map(facts_of, rules), *more)}
+    package = package_of(app)
+    return Report(
+        package=package,
+        findings=ordered(found),
+        rules=tuple(facts[name] for name in sorted(facts)),
+        coverage=app.coverage,
+        standings=standings_of(
+            rules, found, app.coverage, app.disagreements, named=bool(package.id)
+        ),
+        disagreements=app.disagreements,
+        api=_once(map(_guarded, findings)),
+    )
+
+
+def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings in their order, of each rule and subject the first."""
+    found: dict[tuple[str, str], Finding] = {}
+    for each in findings:
+        found.setdefault((each.rule, each.subject), each)
+    return tuple(found.values())
+
+
+def _looked(rule: Rule, app: App, left: Callable[[], float]) -> list[Finding]:
+    if left() <= 0:
+        return [_not_seen(rule, "time", "The time was over before this rule looked.")]
+    found: list[Finding] = []
+    try:
+        for each in _capped(rule, app):
+            found.append(_guarded(each))  # noqa: PERF401 - what came before a fault is kept.
+    except Exception as error:  # noqa: BLE001 - whatever a strange app does to one rule must not cost the others.
+        # The text of the error may hold anything of the app's, a secret too: its kind is enough.
+        title = f"The rule {rule.id} failed ({type(error).__name__}), so that it saw nothing."
+        # What it gave before stays: bad news is news.  What is good may have lacked the rest.
+        kept = [each for each in found if each.verdict is Verdict.EXPOSED]
+        return [*kept, _not_seen(rule, "fault", title)]
+    return found
+
+
+def _capped(rule: Rule, app: App) -> Iterator[Finding]:
+    for number, each in enumerate(rule.look(app)):
+        if number >= MOST:
+            yield _not_seen(
+                rule, "more", f"More than {MOST:,} findings of this rule; the rest isn't listed."
+            )
+            return
+        yield each
+
+
+def _not_seen(rule: Rule, subject: str, title: str) -> Finding:
+    return Finding(
+        rule.id, Verdict.NOT_SEEN, Severity.INFO, Confidence.CERTAIN, f"scan:{subject}", title
+    )
+
+
+def _guarded(finding: Finding) -> Finding:
+    """Return a finding whose title and subject don't hold its secret, whatever the rule did, and can be written."""
+    title, subject = finding.title, finding.subject
+    secret = finding.secret
+    if secret is not None and len(secret.value) >= _SHORTEST:
+        title = title.replace(secret.value, secret.redacted)
+        subject = subject.replace(secret.value, secret.kind)
+    # Strings of DEX may hold halves of pairs, which nobody can name in a suppression nor read back.
+    title, subject = _writable(title), _writable(subject)
+    if (title, subject) == (finding.title, finding.subject):
+        return finding
+    return replace(finding, title=title, subject=subject)
+
+
+def _writable(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,57 @@
+"""Tests of the rule on signatures."""
+
+from dataclasses import replace
+
+import pytest
+from tests.scan.simulated import simulated, verdicts
+
+from watchword.scan.app import Certificate, Container, Signing
+from watchword.scan.interface import Verdict
+from watchword.scan.rules.signing_scheme import RULE
+
+CERT = Certificate("ab" * 32, "CN=Shop", "RSA", 2048, "sha256", None)
+TEST_KEY = "a40da80a59d170caa950cf15c18c454d47a39b26989d8b640ecd745ba71bf5dc"
+
+
+def _found(*schemes: str, cert: Certificate = CERT) -> dict[str, Verdict]:
+    return verdicts(RULE, simulated(signing=Signing(schemes, (cert,))))
+
+
+@pytest.mark.parametrize(
+    ("schemes", "expected"),
+    [
+        (("v1",), {"v1-only": Verdict.EXPOSED}),
+        ((), {"unsigned": Verdict.EXPOSED}),
+        (("v2",), {"signing": Verdict.PROTECTED}),
+        (("v1", "v2"), {"signing": Verdict.PROTECTED}),
+        (("v1", "v2", "v3", "v3.1"), {"signing": Verdict.PROTECTED}),
+    ],
+)
+def test_schemes(schemes: tuple[str, ...], expected: dict[str, Verdict]) -> None:
+    """Scheme v1 alone is exposed, beside a newer one it isn't."""
+    assert _found(*schemes) == expected
+
+
+@pytest.mark.parametrize(
+    ("cert", "expected"),
+    [
+        (replace(CERT, bits=1024), {"weak-key": Verdict.EXPOSED}),
+        (replace(CERT, key="EC", bits=256), {"signing": Verdict.PROTECTED}),
+        (
+            replace(CERT, subject="C=US, O=Android, CN=Android Debug"),
+            {"debug-key": Verdict.EXPOSED},
+        ),
+        (replace(CERT, sha256=TEST_KEY.upper()), {"public-key": Verdict.EXPOSED}),
+        (replace(CERT, signature_hash="md5"), {"weak-hash": Verdict.TOLD}),
+    ],
+    ids=["short", "ec", "debug", "test-key", "md5"],
+)
+def test_certificates(cert: Certificate, expected: dict[str, Verdict]) -> None:
+    """Short keys, debug keys and keys that everybody has are exposed; a weak hash is told."""
+    assert _found("v2", cert=cert).items() >= expected.items()
+
+
+def test_bundle() -> None:
+    """A bundle's v1 signature is the uploader's: the store signs what phones get."""
+    app = simulated(signing=Signing(("v1",), (CERT,)), container=Container.AAB)
+    assert verdicts(RULE, app) == {"signing": Verdict.PROTECTED}

@@ -1,0 +1,81 @@
+"""Two builds compared: what came, went and changed, and which protections were lost."""
+
+from dataclasses import replace
+
+from watchword.observations import State
+from watchword.scan.app import Coverage
+from watchword.scan.differences import compare
+from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
+from watchword.scan.outcome import Package, Report, RuleFacts, Standing
+
+PACKAGE = Package("shop.apk", "apk", "android", "00" * 32, 1, "com.example.shop", "1.0")
+RULE = RuleFacts("webview", "Views", (), {}, "", "")
+
+
+def finding(
+    subject: str, verdict: Verdict = Verdict.EXPOSED, severity: Severity = Severity.MEDIUM
+) -> Finding:
+    """Return a finding."""
+    return Finding("webview", verdict, severity, Confidence.LIKELY, subject, "A title.")
+
+
+def report(*findings: Finding, state: State | None = State.PROVEN) -> Report:
+    """Return a report of these findings, with one protection."""
+    standing = Standing("PR-C03", "scan:static.pinning", state, "Why.", ("pinning",))
+    return Report(PACKAGE, findings, (RULE,), Coverage(), (standing,))
+
+
+def test_a_build_is_no_different_from_itself() -> None:
+    """Nor is it worse."""
+    one = report(finding("a"))
+    found = compare(one, replace(one, seconds=9.0))
+    assert not found.any
+    assert not found.worse
+
+
+def test_what_came_and_went_is_told() -> None:
+    """A finding more makes a build worse, one less doesn't."""
+    found = compare(report(finding("a")), report(finding("b")))
+    assert [each.subject for each in found.new] == ["b"]
+    assert [each.subject for each in found.gone] == ["a"]
+    assert found.worse
+    assert not compare(report(finding("a")), report()).worse
+
+
+def test_what_isnt_seen_any_more_isnt_gone() -> None:
+    """The rule saw less than before: nobody knows."""
+    unseen = finding("time", Verdict.NOT_SEEN, Severity.INFO)
+    found = compare(report(finding("a")), report(unseen))
+    assert found.gone == ()
+    assert [each.subject for each in found.unseen] == ["a"]
+    assert found.worse
+
+
+def test_what_no_rule_looked_for_isnt_gone() -> None:
+    """Another version of the tool may have lost the rule."""
+    found = compare(report(finding("a")), replace(report(), rules=()))
+    assert [each.subject for each in found.unseen] == ["a"]
+
+
+def test_a_change_for_the_worse_is_one() -> None:
+    """By severity, or from protected to exposed; not by where the code stands."""
+    low, high = finding("a", severity=Severity.LOW), finding("a", severity=Severity.HIGH)
+    assert compare(report(low), report(high)).worse
+    assert not compare(report(high), report(low)).worse
+    there = finding("a", Verdict.PROTECTED, Severity.INFO)
+    (change,) = compare(report(there), report(low)).changed
+    assert change.worse
+    moved = replace(low, locations=(Location(cls="a.b.C"),))
+    assert not compare(report(low), report(moved)).any
+
+
+def test_a_protection_that_isnt_proven_any_more_is_lost() -> None:
+    """Also where the new build only wasn't seen."""
+    for state in (State.ABSENT, State.BROKEN, None):
+        found = compare(report(), report(state=state))
+        assert [(each.protection, each.new) for each in found.lost] == [("PR-C03", state)]
+        assert found.worse
+    assert compare(report(), replace(report(), standings=())).worse
+    (gained,) = compare(report(state=None), report()).gained
+    assert gained.new is State.PROVEN
+    assert not compare(report(state=None), report(state=State.ABSENT)).any
