@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "watchword.apps.cli.commands.conformance",
         "Hold a gate to the conformance corpus.",
     ),
+    "scan": ("watchword.apps.cli.commands.scan", "Read your built app as an attacker would."),
     "drill": ("watchword.apps.cli.commands.drill", "Attack your own deployment, prove what holds."),
     "observe": ("watchword.apps.cli.commands.observe", "Record what proves protections."),
     "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),

@@ -1,0 +1,1 @@
+"""Hold the subcommands of ``watchword scan``, and what carries it out."""

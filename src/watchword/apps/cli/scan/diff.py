@@ -1,0 +1,134 @@
+"""Say how the scan of one build differs from that of another."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from watchword.apps.cli.console import EXIT_REFUSED, print_json
+from watchword.apps.cli.paragraphs import show
+
+if TYPE_CHECKING:
+    from watchword.scan.differences import Differences, Turn
+    from watchword.scan.outcome import Report
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(
+    epilog="Example: watchword scan diff scan-of-1.0.json scan-of-1.1.json",
+    short_help="Say how the build NEW differs from the build OLD.",
+)
+@click.argument("old", type=_FILE)
+@click.argument("new", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def command(ctx: click.Context, *, old: Path, new: Path, as_json: bool) -> None:
+    """Say how the build NEW differs from the build OLD: files that `watchword scan --json` wrote, of one app each.
+
+    Findings that came, went or changed, and protections that were lost.  What is gone where the new build wasn't seen counts as not
+    seen.
+
+    Exit code 0: the new build is no worse.  1: it is worse.  2: a file is no report.
+    """
+    from watchword.scan.differences import compare
+
+    before, now = _one(old), _one(new)
+    if before.package.platform != now.package.platform or before.package.id != now.package.id:
+        told = f"note: these are two apps: {before.package.id!r} and {now.package.id!r}"
+        click.echo(ascii(told)[1:-1], err=True)
+    found = compare(before, now)
+    if as_json:
+        print_json(_members(found))
+    else:
+        show(_lines(found))
+    ctx.exit(EXIT_REFUSED if found.worse else 0)
+
+
+def _one(path: Path) -> "Report":
+    from watchword.apps.cli.scan.given import reports_of
+
+    reports = reports_of(path)
+    if len(reports) != 1:
+        raise click.UsageError(f"{path}: got {len(reports)} apps, expected one")
+    return reports[0]
+
+
+def _members(found: "Differences") -> dict[str, Any]:
+    from watchword.apps.scan_views.words import shown
+    from watchword.scan.outcome import fingerprint
+
+    def one(finding: Any) -> dict[str, str]:
+        return {
+            "fingerprint": fingerprint(finding),
+            "rule": finding.rule,
+            "subject": finding.subject,
+            "verdict": finding.verdict.value,
+            "severity": finding.severity.value,
+            "title": shown(finding.title),
+        }
+
+    return {
+        "worse": found.worse,
+        "new": [one(each) for each in found.new],
+        "gone": [one(each) for each in found.gone],
+        "not_seen": [one(each) for each in found.unseen],
+        "changed": [
+            {"old": one(each.old), "new": one(each.new), "worse": each.worse}
+            for each in found.changed
+        ],
+        "lost": [_turn(each) for each in found.lost],
+        "gained": [_turn(each) for each in found.gained],
+    }
+
+
+def _turn(turn: "Turn") -> dict[str, Any]:
+    from watchword.apps.scan_views.words import shown
+
+    return {
+        "protection": turn.protection,
+        "key": turn.key,
+        "old": turn.old,
+        "new": turn.new,
+        "why": shown(turn.why),
+    }
+
+
+def _lines(found: "Differences") -> Iterator[str]:
+    from watchword.apps.cli.paragraphs import wrapped
+    from watchword.apps.scan_views.words import counted, shown, state_of
+
+    if not found.any:
+        yield "No difference."
+        return
+    for name, turns in (("Protections lost", found.lost), ("Protections gained", found.gained)):
+        if turns:
+            yield click.style(name, bold=True)
+        for turn in turns:
+            told = f"{turn.protection} {turn.key}: {state_of(turn.old)} -> {state_of(turn.new)}. {shown(turn.why)}"
+            yield from wrapped(told, first="  - ", indent=4)
+    groups = (
+        ("New", found.new),
+        ("Gone", found.gone),
+        ("Found in the old build, not seen in the new one", found.unseen),
+    )
+    for name, findings in groups:
+        if findings:
+            yield click.style(name, bold=True)
+        facts = [each for each in findings if each.verdict == "told" and each.severity == "info"]
+        for each in findings:
+            if each in facts:
+                continue
+            told = f"{each.severity.value} {each.verdict.value}, {each.rule}: {shown(each.title)}"
+            yield from wrapped(told, first="  - ", indent=4)
+        if facts:
+            yield f"  - {counted(len(facts), 'fact')} in --json"
+    if found.changed:
+        yield click.style("Changed", bold=True)
+    for change in found.changed:
+        old, new = change.old, change.new
+        was, now = (f"{each.severity.value} {each.verdict.value}" for each in (old, new))
+        said = f"{was} -> {now}" if was != now else now
+        told = f"{said}, {new.rule}: {shown(new.title)}"
+        yield from wrapped(told, first="  - ", indent=4)

@@ -1,0 +1,104 @@
+"""Record what a build proves: observations for the plan, dated, signed, bound to the build's digest."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from watchword import __version__
+from watchword.apps.cli.paragraphs import printable
+from watchword.observations import Observation
+
+if TYPE_CHECKING:
+    from watchword.apps.settings.plans import PlanSettings
+    from watchword.scan.outcome import Report
+    from watchword.vocabulary import Environment
+
+_MAX_DETAIL = 1000
+
+
+class Recorder:
+    """Hold an observer's key and the plan; both are read before a scan, whose results would be lost else."""
+
+    def __init__(self, config: Path, key: Path, app: str) -> None:
+        """Read them.
+
+        :raises click.UsageError: for an app that the file doesn't name.
+        """
+        from watchword.adapters.observations import read_observer_key
+        from watchword.apps.settings.plans import load_plan
+
+        self._signer: Any = read_observer_key(key)
+        self._plan: PlanSettings = load_plan(config)
+        self._app = app
+        if app not in self._plan.apps:
+            known = ", ".join(sorted(self._plan.apps)) or "none"
+            raise click.UsageError(f"--app: got {app!r}, expected an app of {config}: {known}")
+
+    def record(self, report: "Report", at: datetime) -> int:
+        """Append an observation for each protection that the build says something of; return how many.
+
+        :raises OSError: when they can't be written.
+        """
+        from watchword.adapters.observations import ObservationsFile
+        from watchword.apps.observations import Observers, sign, verify
+        from watchword.observations import Vouched
+
+        found = observations_of(report, at, self._app, self._plan.environment)
+        lines = [sign(each, self._signer) for each in found]
+        file = ObservationsFile(self._plan.observations)
+        for line in lines:
+            file.append(line)
+        observers = Observers.of(self._plan.observers)
+        if lines and not isinstance(verify(lines[0], observers), Vouched):
+            click.echo(
+                "warning: no observer under plan.observers has this key; what is good counts as a claim",
+                err=True,
+            )
+        told = (
+            f"Recorded {len(lines)} observations of app:{self._app} in {self._plan.observations}."
+        )
+        click.echo(printable(told), err=True)
+        self._warn_of_another_build(report)
+        return len(lines)
+
+    def _warn_of_another_build(self, report: "Report") -> None:
+        expected = self._plan.builds.get(self._app)
+        if expected is not None and expected != report.package.digest:
+            told = (
+                f"warning: the plan's build of {self._app} is {expected[:12]}..., this one is "
+                f"{report.package.digest[:12]}...: it proves nothing until the file names it"
+            )
+            click.echo(told, err=True)
+
+
+def observations_of(
+    report: "Report", at: datetime, app: str, environment: "Environment"
+) -> tuple[Observation, ...]:
+    """Return an observation for each standing that has a state; what wasn't seen gives none.
+
+    :param at: when it was seen, aware.
+    """
+    return tuple(_observations(report, at, app, environment))
+
+
+def _observations(
+    report: "Report", at: datetime, app: str, environment: "Environment"
+) -> Iterator[Observation]:
+    for each in report.standings:
+        if each.state is not None:
+            yield Observation(
+                protection=each.protection,
+                key=each.key,
+                state=each.state,
+                at=at,
+                target=f"app:{app}",
+                source=f"watchword scan {__version__}",
+                environment=environment,
+                build=report.package.digest,
+                detail=printable(" ".join(f"{', '.join(each.rules)}: {each.why}".split()))[
+                    :_MAX_DETAIL
+                ],
+            )

@@ -1,0 +1,225 @@
+"""Carry out ``watchword scan``: read each app, show what was seen, keep it where that was asked for."""
+
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
+from watchword.apps.cli.paragraphs import printable, printable_lines, show
+from watchword.apps.cli.scan.given import (
+    baseline_of,
+    code_of,
+    seconds_of,
+    suppressions_of,
+)
+from watchword.apps.cli.scan.pacing import GRACE, OverTimeError, Pace, interrupted_after
+from watchword.reasons import WatchwordError
+
+if TYPE_CHECKING:
+    from watchword.apps.cli.scan.api_reading import Described
+    from watchword.apps.cli.scan.recording import Recorder
+    from watchword.apps.scan_views.words import Scanned
+    from watchword.scan.baseline import Suppression
+    from watchword.scan.interface import Severity
+    from watchword.scan.outcome import Report
+
+
+@dataclass(frozen=True, slots=True)
+class _Orders:
+    """Hold what was read before any app is."""
+
+    seconds: float
+    baseline: "dict[str, Severity] | None"
+    suppressions: "tuple[Suppression, ...]"
+    described: "Described | None"
+    recorder: "Recorder | None"
+    today: date
+    reveal: bool
+
+
+def run(config: Path, apps: Sequence[Path], options: dict[str, Any]) -> int:
+    """Scan the apps as the options say; return the exit code.
+
+    :raises click.UsageError: for options that don't fit, or files beside the app that aren't of their form.
+    """
+    from watchword.adapters.clock import SystemClock
+
+    now = SystemClock().now()
+    _check(apps, options)
+    orders = _orders(config, options, now)
+    scans: list[Scanned] = []
+    codes = [0]
+    for path in apps:
+        try:
+            scanned = _scanned(path, orders)
+        except (OSError, WatchwordError) as error:
+            click.echo(printable_lines(f"error: {error}"), err=True)
+            codes.append(EXIT_UNAVAILABLE if isinstance(error, OverTimeError) else code_of(error))
+            continue
+        if not options["as_json"]:
+            _show(scanned, first=not scans, reveal=orders.reveal)
+        scans.append(scanned)
+    if options["as_json"]:
+        from watchword.apps.scan_views.document import document
+
+        print_json(document(scans, reveal=orders.reveal))
+    codes.append(_keep(scans, orders, options, now))
+    failing = _failing(scans, options["fail_on"])
+    return max(codes) or failing
+
+
+def _check(apps: Sequence[Path], options: dict[str, Any]) -> None:
+    if not apps:
+        raise click.UsageError("got no file, expected a built app: an APK, AAB, XAPK or IPA")
+    one_app = "got several apps, expected one"
+    if options["sign"] is not None and options["app"] is None:
+        raise click.UsageError(
+            "--sign: got no --app, expected the name of the app in watchword.yaml"
+        )
+    if options["app"] is not None and options["sign"] is None:
+        raise click.UsageError("--app: got no --sign, expected an observer's key")
+    if options["sign"] is not None and len(apps) > 1:
+        raise click.UsageError(f"--sign: {one_app}: observations are of one build")
+    if options["cyclonedx"] is not None and len(apps) > 1:
+        raise click.UsageError(f"--cyclonedx: {one_app}: a bill of materials is of one build")
+    if "new" in options["fail_on"] and options["baseline"] is None:
+        raise click.UsageError("--fail-on new: got no --baseline, expected what is known")
+
+
+def _orders(config: Path, options: dict[str, Any], now: datetime) -> _Orders:
+    from watchword.scan.registry import RULES
+
+    recorder = None
+    if options["sign"] is not None:
+        from watchword.apps.cli.scan.recording import Recorder
+
+        recorder = Recorder(config, options["sign"], options["app"])
+    described = None
+    known = [each.id for each in RULES]
+    if options["api"] is not None:
+        from watchword.apps.cli.scan.api_reading import described_by
+
+        described = described_by(options["api"])
+        known += described.rule_ids
+    return _Orders(
+        seconds=seconds_of(options["timeout"]),
+        baseline=baseline_of(options["baseline"]),
+        suppressions=suppressions_of(options["suppress"], known),
+        described=described,
+        recorder=recorder,
+        today=now.date(),
+        reveal=options["reveal"],
+    )
+
+
+def _scanned(path: Path, orders: _Orders) -> "Scanned":
+    from watchword.apps.scan_views.words import Scanned
+    from watchword.scan.baseline import sort
+
+    report = _report(path, orders)
+    found = sort(report, orders.baseline, orders.suppressions, orders.today)
+    return Scanned(report, found)
+
+
+def _report(path: Path, orders: _Orders) -> "Report":
+    """Open an app and run the rules.
+
+    :raises WatchwordError: when it isn't a package, or can't be read, or takes far too long.
+    """
+    from watchword.adapters.app_package.opening import open_app
+    from watchword.adapters.app_package.stopwatch import monotonic
+    from watchword.scan.archive.interface import Limits
+    from watchword.scan.registry import RULES
+    from watchword.scan.service import scan
+
+    def tell(line: str) -> None:
+        click.echo(printable(f"{path.name}: {line}"), err=True)
+
+    pace = Pace(orders.seconds, monotonic, tell)
+    with interrupted_after(orders.seconds + GRACE):
+        app = open_app(path, Limits(), pace.left)
+        described = orders.described
+        api = ((), ()) if described is None else described.findings(app)
+    # A rule that hangs is interrupted, and those behind it find that there is no time left.
+    try:
+        with interrupted_after(pace.left() + GRACE):
+            report = scan(app, RULES, left=pace.left, told=pace.looks, api=api)
+    except OverTimeError:
+        report = scan(app, RULES, left=lambda: 0.0, api=api)
+    return replace(report, seconds=pace.taken)
+
+
+def _show(scanned: "Scanned", *, first: bool, reveal: bool) -> None:
+    from watchword.apps.scan_views import terminal
+
+    if not first:
+        click.echo()
+    show(_encodable(line) for line in terminal.lines(scanned, reveal=reveal))
+
+
+def _encodable(line: str) -> str:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return line.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _keep(
+    scans: "Sequence[Scanned]", orders: _Orders, options: dict[str, Any], now: datetime
+) -> int:
+    """Write what was asked for, and record: each that fails is told, and doesn't cost the rest."""
+    steps: list[Callable[[], object]] = []
+    if scans:
+        steps = _reports(scans, options, now)
+        if orders.recorder is not None:
+            recorder = orders.recorder
+            steps.append(lambda: recorder.record(scans[0].report, now))
+    code = 0
+    for step in steps:
+        try:
+            step()
+        except (OSError, WatchwordError) as error:
+            fail(error)
+            code = EXIT_UNAVAILABLE
+    return code
+
+
+def _reports(
+    scans: "Sequence[Scanned]", options: dict[str, Any], now: datetime
+) -> list[Callable[[], object]]:
+    from watchword.adapters.entropy import SystemEntropy
+    from watchword.apps.output_files import replace_file
+    from watchword.apps.scan_views import cyclonedx, html, junit, sarif
+    from watchword.apps.scan_views.words import json_text
+
+    serial = f"urn:uuid:{uuid.UUID(bytes=SystemEntropy().token_bytes(16), version=4)}"
+    made: dict[str, tuple[Callable[[], str], str]] = {
+        "sarif": (lambda: json_text(sarif.sarif(scans)), sarif.MARK),
+        "junit": (lambda: junit.junit(scans, now), junit.MARK),
+        "html": (lambda: html.page(scans, now), html.MARK),
+        "cyclonedx": (
+            lambda: json_text(cyclonedx.cyclonedx(scans[0], serial, now)),
+            cyclonedx.MARK,
+        ),
+    }
+
+    def written(name: str) -> Callable[[], object]:
+        text, mark = made[name]
+        return lambda: replace_file(options[name], text(), mark)
+
+    return [written(name) for name in made if options[name] is not None]
+
+
+def _failing(scans: "Sequence[Scanned]", conditions: Sequence[str]) -> int:
+    from watchword.scan.failing import failed
+
+    code = 0
+    for each in scans:
+        for reason in failed(each.report, each.found, conditions):
+            click.echo(printable(f"failed: {each.report.package.name}: {reason}"), err=True)
+            code = EXIT_REFUSED
+    return code

@@ -1,0 +1,1 @@
+"""Write a scan for people and for machines: terminal, JSON, SARIF, JUnit, HTML, CycloneDX."""

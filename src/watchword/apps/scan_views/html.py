@@ -1,0 +1,76 @@
+"""Write scans as one HTML file that needs nothing else: no script, no style, font or picture from elsewhere."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from watchword.apps.scan_views import words
+from watchword.apps.scan_views.words import Scanned
+from watchword.scan.interface import Severity, Verdict
+from watchword.scan.outcome import bad
+
+MARK: Final = '<meta name="generator" content="Watchword scan">'
+"""Stands in the head of every page, by which an earlier one is known when it is to be written over."""
+
+MOST: Final = 200
+"""Most findings of one severity that a page shows; the JSON document has all."""
+
+
+def page(scans: Sequence[Scanned], at: datetime) -> str:
+    """Return the page: how each scan ended and how much was seen on top, then its findings by what they open.
+
+    Secrets are redacted: a page is passed on.
+
+    :param at: when it was scanned, aware.
+    """
+    return (
+        Environment(
+            loader=PackageLoader("watchword.apps.scan_views", "."),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=_shown,
+        )
+        .get_template("report.html.j2")
+        .render(
+            scans=[_prepared(each) for each in scans],
+            words=words,
+            at=at,
+            mark=Markup(MARK),  # noqa: S704 - it is ours, and a constant.
+            most=MOST,
+        )
+    )
+
+
+def _prepared(each: Scanned) -> dict[str, Any]:
+    acted = each.acted()
+    every = each.report.all_findings
+    return {
+        "report": each.report,
+        "found": each.found,
+        "heading": words.heading(each),
+        "counts": words.severities(acted),
+        "gaps": words.gaps_of(each.report),
+        "groups": [
+            (severity, [one for one in acted if one.severity is severity])
+            for severity in Severity
+            if any(one.severity is severity for one in acted)
+        ],
+        "told": [
+            one
+            for one in every
+            if one.verdict is Verdict.TOLD or (one.verdict is Verdict.EXPOSED and not bad(one))
+        ],
+        "protected": [one for one in every if one.verdict is Verdict.PROTECTED],
+    }
+
+
+def _shown(value: Any) -> Any:
+    """Return what is put into the page: text on one line, without what turns or hides other text."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return words.shown(value)
+    return value

@@ -1,0 +1,153 @@
+"""Say what a scan found in words that every view shares; the app's own text is made safe to show."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from watchword.apps.cli.paragraphs import printable
+from watchword.scan.app import Coverage, Seen
+from watchword.scan.baseline import Sorted
+from watchword.scan.interface import Finding, Severity, Verdict
+from watchword.scan.outcome import Report, bad
+
+MAX_TEXT: Final = 500
+"""Most characters of one text that are shown; an app may name its classes as long as it likes."""
+
+FEW: Final = 5
+"""Most places, gaps or names that a line for people lists."""
+
+OPENS: Final[Mapping[Severity, str]] = {
+    Severity.CRITICAL: "Opens data or accounts of many",
+    Severity.HIGH: "Opens a step that attacks on the API begin with",
+    Severity.MEDIUM: "Opens one user's data, on his phone",
+    Severity.LOW: "Makes reading or changing the app easier",
+    Severity.INFO: "Opens nothing by itself",
+}
+
+VERDICTS: Final[Mapping[Verdict, str]] = {
+    Verdict.EXPOSED: "EXPOSED",
+    Verdict.ABSENT: "ABSENT",
+    Verdict.NOT_SEEN: "not seen",
+    Verdict.TOLD: "told",
+    Verdict.PROTECTED: "protected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Hold a report together with which of its findings count."""
+
+    report: Report
+    found: Sorted
+
+    @classmethod
+    def bare(cls, report: Report) -> "Scanned":
+        """Return a report of which all findings count."""
+        return cls(report, Sorted(report.all_findings))
+
+    def status(self, finding: Finding) -> str:
+        """Return ``counts``, ``known`` (to the baseline) or ``suppressed``."""
+        if finding in self.found.known:
+            return "known"
+        if any(finding is each or finding == each for each, _ in self.found.suppressed):
+            return "suppressed"
+        return "counts"
+
+    def acted(self) -> list[Finding]:
+        """Return the findings to act on that count, the worst first."""
+        return [each for each in self.found.counting if bad(each)]
+
+
+def shown(text: str) -> str:
+    """Return text on one line without what a terminal obeys, what turns other text around, or what XML can't hold."""
+    safe = printable(" ".join(text[:MAX_TEXT].split()))
+    if len(text) <= MAX_TEXT and len(safe) <= MAX_TEXT:
+        return safe
+    return f"{safe[: MAX_TEXT - 3]}..."
+
+
+def json_text(value: Any) -> str:
+    """Return a document as it is put into a file: in ASCII, for people to read too."""
+    return json.dumps(value, indent=2) + "\n"
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number with its word: ``1 finding``, ``2 findings``."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def listed(names: Iterable[str], most: int = FEW) -> str:
+    """Return names one after the other, and how many more there are."""
+    every = list(names)
+    said = ", ".join(every[:most])
+    return said if len(every) <= most else f"{said} and {len(every) - most:,} more"
+
+
+def secret_of(finding: Finding, *, reveal: bool = False) -> str:
+    """Return what may be shown of a finding's secret; empty without one."""
+    if finding.secret is None:
+        return ""
+    return shown(finding.secret.value if reveal else finding.secret.redacted)
+
+
+def places(finding: Finding, most: int = FEW) -> str:
+    """Return where it is."""
+    return listed([shown(str(each)) for each in finding.locations if str(each)], most)
+
+
+def read_of(coverage: Coverage) -> str:
+    """Return how much was read: ``2,412 of 2,412 classes; native libraries: 3``."""
+    return "; ".join(_seen(each) for each in coverage.seen) or "nothing"
+
+
+def _seen(seen: Seen) -> str:
+    return f"{seen.read:,} of {seen.defined:,} {shown(seen.unit)}"
+
+
+def gaps_of(report: Report) -> list[str]:
+    """Return what wasn't seen of the package, a line each: gaps, and where its readers disagree."""
+    gaps = [
+        f"{shown(gap.where) or gap.part.value} ({shown(gap.why)})" for gap in report.coverage.gaps
+    ]
+    odd = [
+        f"{shown(each.entry) or 'the archive'} (two readers disagree: {shown(each.what)})"
+        for each in report.disagreements
+    ]
+    return gaps + odd
+
+
+def coverage(report: Report, most: int = FEW) -> str:
+    """Return the line that stands with every report: what was read, and what wasn't."""
+    gaps = gaps_of(report)
+    rules = dict.fromkeys(shown(each.rule) for each in report.not_seen)
+    if gaps:
+        unseen = f"not seen: {listed(gaps, most)}"
+    elif rules:
+        unseen = f"not enough was seen for {listed(rules, most)}"
+    else:
+        unseen = "nothing was missed"
+    return f"Read {read_of(report.coverage)}; native libraries: {report.package.natives}; {unseen}."
+
+
+def heading(each: Scanned) -> str:
+    """Return how a scan ended, in a line."""
+    acted = each.acted()
+    if acted:
+        counts = severities(acted)
+        said = ", ".join(f"{count} {severity.value}" for severity, count in counts)
+        return f"{counted(len(acted), 'finding')} to act on: {said}"
+    if each.report.partial:
+        return "Nothing to act on in what was seen, which isn't all"
+    return "Nothing to act on"
+
+
+def severities(findings: Iterable[Finding]) -> list[tuple[Severity, int]]:
+    """Return how many there are of each severity, the worst first."""
+    every = [each.severity for each in findings]
+    return [(severity, every.count(severity)) for severity in Severity if severity in every]
+
+
+def state_of(state: object) -> str:
+    """Return how a protection stands, in a word or two."""
+    return "says nothing" if state is None else str(state)
