@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.attestation import forge
 
-from fuzz import drill, planning, proofs, seeds, signed
+from fuzz import drill, planning, proofs, scan, scan_seeds, seeds, signed
 from watchword.adapters.revocation.status_list import StatusList, read_status_list
 from watchword.apps.evidence.claims_document import app_from_document, claims_from_document
 from watchword.apps.settings.policies import read_policy
@@ -246,5 +246,18 @@ TARGETS: Mapping[str, Target] = {
     "drill_answer": Target(drill.read_answer, drill.answers, 2048),
     "drill_headers": Target(drill.read_headers, drill.headers, 1024),
     "drill_instance": Target(drill.read_invited, drill.invited, 1024),
+    "scan_archive": Target(scan.read_archive, scan_seeds.archives),
+    "scan_xml": Target(scan.read_xml, scan_seeds.documents),
+    "scan_resources": Target(scan.read_resources, scan_seeds.tables),
+    "scan_signatures": Target(scan.read_signatures, scan_seeds.signed),
+    "scan_dex": Target(scan.read_dex, scan_seeds.dexes),
+    "scan_native": Target(scan.read_native, scan_seeds.natives),
+    "scan_plist": Target(scan.read_plists, scan_seeds.plists),
+    "scan_hermes": Target(scan.read_hermes, scan_seeds.bundles, 1024),
+    "scan_texts": Target(scan.read_text, scan_seeds.texts, 1024),
+    "scan_secrets": Target(scan.read_secrets, scan_seeds.secrets, 1024),
+    "scan_api": Target(scan.read_api, scan_seeds.descriptions),
+    "scan_reports": Target(scan.read_stored, scan_seeds.reports, 2048),
+    "scan_suppressions": Target(scan.read_suppressions, scan_seeds.suppressions, 1024),
 }
 """The targets by name; the name is also that of the folder with the corpus."""

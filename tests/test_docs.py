@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.apps.test_scan_command import dead_token
+from tests.scan.app_building import apk
 
 from watchword.apps.cli.main import COMMANDS
 
@@ -178,6 +180,33 @@ def test_plan_in_the_readme_is_real() -> None:
         env={**os.environ, "COLUMNS": "110"},  # noqa: TID251 - a wide terminal.
     )
     printed = iter(done.stdout.splitlines())
+    assert [line for line in shown if line not in printed] == []
+    assert len(shown) > 12
+
+
+def test_scan_in_the_readme_is_real(tmp_path: Path) -> None:
+    """Each line of the scan that the README shows is one that its command prints, in this order."""
+    block = re.search(r"```text\n(app-release\.apk\n.*?)```", README, re.DOTALL)
+    assert block is not None
+    (tmp_path / "app-release.apk").write_bytes(apk(strings=[dead_token()]))
+    (command,) = re.findall(r"^    \.venv/bin/watchword (scan .*)$", README, re.MULTILINE)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("watchword"), *command.split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "COLUMNS": "110"},  # noqa: TID251 - a wide terminal.
+    )
+    assert done.returncode == 1
+
+    def timeless(text: str) -> list[str]:
+        return re.sub(r"\d+\.\d s\.", "N s.", text).splitlines()
+
+    shown = [line for line in timeless(block[1]) if line not in {"", "..."}]
+    printed = iter(timeless(done.stdout))
     assert [line for line in shown if line not in printed] == []
     assert len(shown) > 12
 

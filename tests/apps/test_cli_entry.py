@@ -43,6 +43,24 @@ def test_help_needs_no_command_to_be_imported() -> None:
     assert "demo" in done.stdout
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(
+    ("command", "code"), [(["schema"], 0), (["--help"], 0), (["scan", "missing.apk"], 2)]
+)
+def test_a_closed_output_is_no_fault(command: list[str], code: int, closed: str) -> None:
+    """A service manager may start us without one: the exit code stands, and nothing is said of faults in Watchword."""
+    start = "from watchword.apps.cli.entry import run; run()"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", start, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert "internal error" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("command", [["schema"], ["--help"], ["policy", "--help"]])
 def test_reader_that_goes_away_is_no_failure(command: list[str]) -> None:
     """``watchword schema | head -1`` ends well, and without a word."""

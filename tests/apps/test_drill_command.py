@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-import yaml
 from tests.apps.test_up import WATCHWORD, configuration, running, upstream, watchword
 
 ROOT = Path(__file__).parents[2]
@@ -227,38 +225,3 @@ def test_a_test_instance_is_enrolled_once_by_its_code(tmp_path: Path) -> None:
         again = enrol(tmp_path / "second.json")
         assert again.returncode == 1
         assert not (tmp_path / "second.json").exists()
-
-
-def test_the_recipe_for_ci_runs_as_it_stands(tmp_path: Path) -> None:
-    """The lines of docs/ci.md pass for what is enforced, and fail for what only watches."""
-    page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
-    (workflow,) = [
-        block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "jobs:" in block
-    ]
-    steps = yaml.safe_load(workflow)["jobs"]["drill"]["steps"]
-    (script,) = [step["run"] for step in steps if "watchword drill" in step.get("run", "")]
-    outcomes = {}
-    for mode, replace in (("enforce", {}), ("monitor", MONITORED)):
-        place = tmp_path / mode
-        place.mkdir()
-        with upstream() as port:
-            configuration(place, port, **OBSERVED, **replace)
-            # The API of this test runs already.
-            done = subprocess.run(
-                [
-                    "bash",
-                    "-c",
-                    f"watchword() {{ {sys.executable} -c '{WATCHWORD[2]}' \"$@\"; }}\n{script}".replace(
-                        "./start-your-api &", ""
-                    ).replace("watchword plan --fail-on open", "watchword plan > plan.txt"),
-                ],
-                cwd=place,
-                capture_output=True,
-                text=True,
-                timeout=120,
-                check=False,
-            )
-        outcomes[mode] = done.returncode
-        assert (place / "drill.xml").exists(), done.stderr
-        assert (place / "drill.sarif").exists()
-    assert outcomes == {"enforce": 0, "monitor": 1}

@@ -695,11 +695,12 @@ def test_check_of_a_misspelt_key_beside_a_plan_speaks_of_that_key(tmp_path: Path
 def test_apps_and_what_is_unenforced_come_with_the_plan(tmp_path: Path) -> None:
     """The template enforces; with its one route watching the API is named, and why."""
     plan = load(tmp_path, TEMPLATE)
-    assert plan.apps == {"clinic-ios", "clinic-android"}
+    assert plan.apps["clinic-android"] == ("android", "com.example.clinic")
+    assert set(plan.apps) == {"clinic-ios", "clinic-android"}
     assert plan.unenforced == {}
     watching = load(tmp_path, TEMPLATE.replace("mode: enforce\n", "mode: monitor\n"))
     assert "/**" in watching.unenforced["clinic"]
-    assert load(tmp_path, PLAN).apps == frozenset()
+    assert load(tmp_path, PLAN).apps == {}
 
 
 def test_a_file_that_is_missing_names_both_ways_to_one(tmp_path: Path) -> None:

@@ -190,7 +190,8 @@ def test_two_builds_are_compared(tmp_path: Path) -> None:
     assert scan("diff", new, old).returncode == 0
     same = scan("diff", old, old)
     assert (same.returncode, same.stdout) == (0, "No difference.\n")
-    assert scan("diff", old, tmp_path / "a.ipa").returncode == 2
+    new.write_text("{}", encoding="utf-8")
+    assert scan("diff", old, new).returncode == 2
 
 
 def test_several_apps_are_scanned_and_one_that_is_none_is_told(tmp_path: Path) -> None:
@@ -286,6 +287,12 @@ def test_the_api_is_checked_beside_the_app(tmp_path: Path) -> None:
     assert "GET /v1/users/{id}" in scan(app, "--api", file).stdout
     file.write_text("[1]", encoding="utf-8")
     assert scan(app, "--api", file).returncode == 2
+    # Reading a description is bounded by the time too.
+    many = "".join(f"  /a{number}: {{get: {{}}}}\n" for number in range(60_000))
+    file.write_text(f"openapi: 3.0.0\npaths:\n{many}", encoding="utf-8")
+    late = scan(app, "--api", file, "--timeout", "1ms")
+    assert late.returncode == 3
+    assert "got no end in time" in late.stderr
 
 
 def test_what_a_build_proves_is_recorded_and_counts(tmp_path: Path) -> None:
@@ -294,7 +301,7 @@ def test_what_a_build_proves_is_recorded_and_counts(tmp_path: Path) -> None:
     config = configuration(tmp_path, free_port(), **observed)
     key = tmp_path / "ci.pem"
     assert watchword(config, "observe", "keygen", "-o", str(key)).returncode == 0
-    app = package(tmp_path / "shop.ipa")
+    app = package(tmp_path / "clinic.ipa", CFBundleIdentifier="com.example.clinic")
 
     def signed(name: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -309,6 +316,13 @@ def test_what_a_build_proves_is_recorded_and_counts(tmp_path: Path) -> None:
         )
 
     assert signed("nobody").returncode == 2
+    other = signed("clinic-android")
+    assert other.returncode == 2
+    assert "got an app for ios, expected one for android" in other.stderr
+    package(tmp_path / "shop.ipa").replace(app)
+    assert signed("clinic-ios").returncode == 2
+    package(app, CFBundleIdentifier="com.example.clinic")
+    assert watchword(config, "observe", "list", "--json").stdout == ""
     done = signed("clinic-ios")
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
@@ -328,7 +342,8 @@ def test_what_a_build_proves_is_recorded_and_counts(tmp_path: Path) -> None:
 def test_rules_are_listed_and_shown() -> None:
     """With what each can't tell."""
     every = json.loads(scan("rules", "--json").stdout)
-    assert {"pinning", "secret-in-app"} <= {each["id"] for each in every}
+    assert {"pinning", "secret-in-app", "api-key-only"} <= {each["id"] for each in every}
+    assert "can't tell" in scan("rules", "api-key-only").stdout
     shown = scan("rules", "pinning")
     assert "scan:static.pinning" in shown.stdout
     assert "can't tell" in shown.stdout

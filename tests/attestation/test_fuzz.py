@@ -9,7 +9,7 @@ from fuzz.replay import SLOW, SlowInputError, bend, judge, replay
 from fuzz.targets import TARGETS
 
 BENT = 2000
-MAX_CORPORA_BYTES = 200 * 1024
+MAX_CORPORA_BYTES = 256 * 1024
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.scan.android.building import (
     File,
+    Given,
     Ref,
     Tag,
     Type,
@@ -36,17 +37,20 @@ _V2 = 0x7109871A
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def apk(*, strings: Sequence[str] = (), pins: Sequence[str] = ()) -> bytes:
+def apk(
+    *, strings: Sequence[str] = (), pins: Sequence[str] = (), config: bytes | None = None
+) -> bytes:
     """Return a package of one activity.
 
     :param strings: that its code uses.
     :param pins: of ``api.example.com``, in its network security config; none for no pinning.
+    :param config: binary XML of another network security config.
     """
     entries = {
         "AndroidManifest.xml": axml(_manifest()),
         "classes.dex": _code(strings),
         "resources.arsc": table([Type("xml", {"network": File(CONFIG)})]),
-        CONFIG: axml(_config(pins)),
+        CONFIG: axml(_config(pins)) if config is None else config,
     }
     return with_signing_block(built(entries), [(_V2, signers([_certificate()]))])
 
@@ -60,12 +64,13 @@ def _manifest() -> Tag:
         ],
     )
     activity = Tag("activity", {of.NAME: f"{PACKAGE}.MainActivity", of.EXPORTED: True}, [launcher])
-    application: dict[int | str, Value] = {
+    application: dict[int | str, Given] = {
         of.ALLOW_BACKUP: False,
         of.NETWORK_SECURITY_CONFIG: Ref(0x7F010000),
     }
     children = [
         Tag("uses-sdk", {of.MIN_SDK_VERSION: 28, of.TARGET_SDK_VERSION: 35}),
+        Tag("uses-permission", {of.NAME: "android.permission.INTERNET"}),
         Tag("application", application, [activity]),
     ]
     return Tag("manifest", {"package": PACKAGE, of.VERSION_NAME: "1.0"}, children)

@@ -25,11 +25,15 @@ ARM64, ARM = 0x0100000C, 12
 _EXTERNAL, _LOCAL, _SOURCE = 0x01, 0x0E, 0x64
 
 
-def superblob(entitlements: bytes | None, *, magic: int = 0xFADE7171) -> bytes:
-    """Return a code signature with a code directory that is empty, and entitlements if there are any."""
+def superblob(
+    entitlements: bytes | None, *, magic: int = 0xFADE7171, der: bytes | None = None
+) -> bytes:
+    """Return a code signature with a code directory that is empty, and entitlements in the forms in which there are any."""
     blobs = [(0, 0xFADE0C02, b"")]
     if entitlements is not None:
         blobs.append((5, magic, entitlements))
+    if der is not None:
+        blobs.append((7, 0xFADE7172, der))
     at = 12 + 8 * len(blobs)
     index = content = b""
     for slot, kind, payload in blobs:
@@ -38,10 +42,36 @@ def superblob(entitlements: bytes | None, *, magic: int = 0xFADE7171) -> bytes:
     return struct.pack(">III", 0xFADE0CC0, at + len(content), len(blobs)) + index + content
 
 
+def in_der(entitlements: Mapping[str, object]) -> bytes:
+    """Return entitlements in DER, as signatures hold them since iOS 15."""
+    return _tlv(0x70, _tlv(2, b"\x01") + _valued(entitlements))
+
+
+def _valued(value: object) -> bytes:
+    if isinstance(value, bool):
+        return _tlv(1, b"\xff" if value else b"\0")
+    if isinstance(value, int):
+        return _tlv(2, value.to_bytes(4, "big"))
+    if isinstance(value, Mapping):
+        pairs = (_tlv(0x30, _valued(key) + _valued(each)) for key, each in value.items())
+        return _tlv(0xB0, b"".join(pairs))
+    if isinstance(value, list):
+        return _tlv(0x30, b"".join(map(_valued, value)))
+    return _tlv(12, str(value).encode())
+
+
+def _tlv(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    return (
+        bytes([tag, *([length] if length < 128 else [0x82, *length.to_bytes(2, "big")])]) + content
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """Describe one architecture's image.
 
+    :param der: entitlements in DER.
     :param encryption: its system, 0 for none; None for no such load command.
     :param debugging: names that only a debugger is told: paths of sources.
     :param text: what lies in the range that may be encrypted.
@@ -52,6 +82,7 @@ class Image:
     pie: bool = True
     kind: int = 2
     entitlements: Mapping[str, object] | None = None
+    der: bytes | None = None
     signed: bool = True
     encryption: int | None = 0
     imports: tuple[str, ...] = ("___stack_chk_fail",)
@@ -81,7 +112,7 @@ class Image:
         names_at = table_at + len(table)
         blob_at = names_at + len(names)
         granted = None if self.entitlements is None else plistlib.dumps(dict(self.entitlements))
-        blob = superblob(granted) if self.signed else b""
+        blob = superblob(granted, der=self.der) if self.signed else b""
         count = len(self.imports) + len(self.locals) + len(self.debugging)
         commands = struct.pack("<6I", 2, 24, table_at, count, names_at, len(names))
         if self.encryption is not None:

@@ -160,7 +160,7 @@ def launcher(name: str = MAIN) -> Component:
 
 
 def manifest(*components: Component) -> Manifest:
-    """Return a manifest that states nothing but a release for Android 14; change it by ``replace``."""
+    """Return a manifest that states nothing but the network and a release for Android 14; change it by ``replace``."""
     return Manifest(
         package=PACKAGE,
         version_name="1.0",
@@ -172,7 +172,7 @@ def manifest(*components: Component) -> Manifest:
         cleartext=None,
         network_config=None,
         test_only=None,
-        permissions=(),
+        permissions=("android.permission.INTERNET",),
         components=(launcher(), *components),
     )
 

@@ -54,15 +54,24 @@ def test_a_finding_that_gets_worse_counts_again() -> None:
     assert len(sort(milder, known, (), TODAY).known) == 1
 
 
-def test_that_something_wasnt_seen_is_in_no_baseline() -> None:
-    """Nor can anybody answer for it."""
+def test_what_a_rule_cant_decide_is_known_as_that_alone() -> None:
+    """Once it's exposed it counts; and where it was exposed before, that nobody can tell any more counts too."""
     unseen = report(finding("a", Verdict.NOT_SEEN, Severity.INFO))
-    document = to_baseline([unseen])
-    assert document["findings"] == []
-    known = {fingerprint(unseen.findings[0]): Severity.CRITICAL}
-    found = sort(unseen, known, [suppression()], TODAY)
-    assert found.counting == unseen.findings
-    assert found.unknown == (suppression(),)
+    known = from_baseline(to_baseline([unseen]))
+    assert sort(unseen, known, (), TODAY).known == unseen.findings
+    exposed = report(finding("a", severity=Severity.LOW))
+    assert sort(exposed, known, (), TODAY).counting == exposed.findings
+    before = {fingerprint(unseen.findings[0]): Severity.CRITICAL}
+    assert sort(unseen, before, (), TODAY).counting == unseen.findings
+
+
+def test_somebody_can_answer_for_what_a_rule_cant_decide() -> None:
+    """Until his day is over."""
+    unseen = report(finding("a", Verdict.NOT_SEEN, Severity.INFO))
+    found = sort(unseen, None, [suppression()], TODAY)
+    assert not failed(unseen, found, ["not-seen"])
+    late = sort(unseen, None, [suppression(expires="2026-11-24")], TODAY)
+    assert failed(unseen, late, ["not-seen"])
 
 
 def test_a_suppression_counts_until_the_end_of_its_day() -> None:
@@ -166,14 +175,15 @@ def test_a_severity_holds_for_it_and_for_worse_ones(condition: str, fails: bool)
 
 
 def test_not_seen_holds_wherever_anything_wasnt_seen() -> None:
-    """By a rule, or by a reader; setting findings aside changes nothing about it."""
+    """By a rule, or by a reader; setting findings aside changes nothing about a part that nobody read."""
     whole = report(finding("a"))
     assert not failed(whole, Sorted(whole.findings), ["not-seen"])
     gap = replace(whole, coverage=Coverage(gaps=(Gap(Part.DEX, "x", "y"),)))
     unseen = report(finding("a", Verdict.NOT_SEEN, Severity.INFO))
-    for each in (gap, unseen):
-        assert failed(each, Sorted(()), ["not-seen"])
-        assert not failed(each, Sorted(()), ["critical"])
+    assert failed(gap, Sorted(()), ["not-seen"])
+    assert failed(unseen, Sorted(unseen.findings), ["not-seen"])
+    assert not failed(unseen, Sorted(()), ["not-seen"])
+    assert not failed(gap, Sorted(()), ["critical"])
 
 
 def test_what_is_info_never_fails() -> None:

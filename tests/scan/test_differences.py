@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from watchword.observations import State
-from watchword.scan.app import Coverage
+from watchword.scan.app import Coverage, Disagreement, Gap, Part
 from watchword.scan.differences import compare
 from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
 from watchword.scan.outcome import Package, Report, RuleFacts, Standing
@@ -49,6 +49,25 @@ def test_what_isnt_seen_any_more_isnt_gone() -> None:
     assert found.gone == ()
     assert [each.subject for each in found.unseen] == ["a"]
     assert found.worse
+
+
+def test_what_is_gone_where_less_was_read_than_before_isnt() -> None:
+    """A part of the package that couldn't be read, or two readers that disagree; what was missed before too excuses nothing."""
+    gap = Coverage((), (Gap(Part.DEX, "classes2.dex", "damaged"),))
+    for missed in (
+        replace(report(), coverage=gap),
+        replace(report(), disagreements=(Disagreement("classes.dex", "two sizes"),)),
+    ):
+        found = compare(report(finding("a")), missed)
+        assert [each.subject for each in found.unseen] == ["a"]
+        assert found.worse
+        assert compare(replace(missed, findings=(finding("a"),)), missed).gone
+
+
+def test_another_number_of_an_anonymous_class_is_no_change() -> None:
+    """Compilers number them anew in each build."""
+    old, new = (replace(finding("a"), title=f"com.Api${number} trusts all.") for number in (1, 2))
+    assert not compare(report(old), report(new)).any
 
 
 def test_what_no_rule_looked_for_isnt_gone() -> None:

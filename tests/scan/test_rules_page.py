@@ -16,7 +16,8 @@ from watchword.scan.registry import RULES
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = load_catalogue()
-EVERY = pytest.mark.parametrize("rule", [*RULES, *API_RULES], ids=lambda rule: rule.id)
+ALL: list[Telling] = [*RULES, *API_RULES]
+EVERY = pytest.mark.parametrize("rule", ALL, ids=lambda rule: rule.id)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_every_file_is_in_its_registry_under_its_own_name(
 
 def test_ids_are_told_apart() -> None:
     """Rules over apps and over APIs share one page, and one list of suppressions."""
-    ids = [each.id for each in (*RULES, *API_RULES)]
+    ids = [each.id for each in ALL]
     assert len(set(ids)) == len(ids)
     assert [each.id for each in RULES] == sorted(each.id for each in RULES)
 

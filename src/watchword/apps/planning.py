@@ -36,6 +36,6 @@ def circumstances_of(settings: PlanSettings, now: datetime) -> Circumstances:
         environment=settings.environment,
         builds=settings.builds,
         generations=settings.generations,
-        apps=settings.apps,
+        apps=frozenset(settings.apps),
         unenforced=settings.unenforced,
     )

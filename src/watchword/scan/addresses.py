@@ -3,7 +3,7 @@
 import ipaddress
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import resources
@@ -11,6 +11,7 @@ from importlib import resources
 from watchword.scan.app import App
 from watchword.scan.interface import Location
 from watchword.scan.secrets.corpus import Group, Origin, groups_of, is_own_class, places_of
+from watchword.scan.secrets.detection import detect
 from watchword.scan.secrets.prefilter import Joined
 
 _LISTS = tomllib.loads(
@@ -20,6 +21,7 @@ _TOP, _REVERSED = frozenset(_LISTS["top"]), frozenset(_LISTS["reversed"])
 _STANDARDS, _FILES = tuple(_LISTS["standards"]), tuple(_LISTS["files"])
 _SUFFIXES = tuple(_LISTS["suffixes"])
 _SERVICES = dict(_LISTS["services"])
+_SITES = tuple(_LISTS["sites"])
 
 MOST = 20_000
 """How many addresses of one app are told; a list of hosts, such as a blocker's, has more."""
@@ -105,10 +107,15 @@ def paths_of(app: App) -> tuple[str, ...]:
 
 
 def path_places(app: App) -> dict[str, tuple[Location, ...]]:
-    """Return by API path where the app names it."""
+    """Return by API path where the app names it; a path that is a secret, such as a webhook's, is told as one and not here."""
     found: dict[str, tuple[Location, ...]] = {}
+    secrets = [hit.secret.lower() for hit in detect(app)]
+    joined, whole = "\0".join(secrets), frozenset(secrets)
     for each in addresses_of(app):
-        if each.own and each.path.strip("/") and reach_of(each.host) is not Reach.STANDARD:
+        if not each.own or not each.path.strip("/") or _elsewhere(each.host):
+            continue
+        lower = each.path.lower()
+        if f"{each.host}{lower}" not in joined and whole.isdisjoint(lower.split("/")):
             found.setdefault(each.path, each.places)
     if app.code is None:
         return found
@@ -124,6 +131,15 @@ def path_places(app: App) -> dict[str, tuple[Location, ...]]:
     return found
 
 
+def _elsewhere(host: str) -> bool:
+    """Tell whether a host is one of others, so that what lies below it is no path of the app's own API."""
+    return reach_of(host) is Reach.STANDARD or _below(host, _SITES) or service_of(host) is not None
+
+
+def _below(host: str, domains: Sequence[str]) -> bool:
+    return any(host == known or host.endswith(f".{known}") for known in domains)
+
+
 def reach_of(host: str) -> Reach:
     """Tell where a host is, by its name or number alone."""
     bare = host.strip("[]")
@@ -137,7 +153,7 @@ def reach_of(host: str) -> Reach:
         return Reach.PRIVATE if number.is_private else Reach.PUBLIC
     if bare == "localhost" or bare.endswith(".localhost"):
         return Reach.LOOPBACK
-    if any(bare == known or bare.endswith(f".{known}") for known in _STANDARDS):
+    if _below(bare, _STANDARDS):
         return Reach.STANDARD
     if _NAMESPACE.match(bare) or "." not in bare:
         return Reach.STANDARD

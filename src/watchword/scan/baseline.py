@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any, Final
 
 from watchword.reasons import WatchwordError
-from watchword.scan.interface import Finding, Severity
+from watchword.scan.interface import Finding, Severity, Verdict
 from watchword.scan.outcome import Report, bad, fingerprint
 
 VERSION: Final = 1
@@ -58,6 +58,7 @@ class Sorted:
     :param suppressed: set aside by somebody.
     :param expired: suppressions that are over: their findings count again.
     :param unknown: suppressions that suit no finding.
+    :param baselined: severity by fingerprint of what the baseline knows; None without one.
     """
 
     counting: tuple[Finding, ...]
@@ -65,6 +66,7 @@ class Sorted:
     suppressed: tuple[tuple[Finding, Suppression], ...] = ()
     expired: tuple[Suppression, ...] = ()
     unknown: tuple[Suppression, ...] = ()
+    baselined: Mapping[str, Severity] | None = None
 
 
 def sort(
@@ -75,9 +77,10 @@ def sort(
 ) -> Sorted:
     """Tell the findings that count from those that are set aside.
 
-    Only what is to act on can be set aside: that something wasn't seen can't be answered for.
+    What is to act on can be set aside, and that a rule couldn't decide.  Parts that nobody read can't: they are no findings.
 
-    :param baseline: severity by fingerprint; a finding that is more severe now counts again.  None for no baseline.
+    :param baseline: severity by fingerprint; a finding that is more severe now counts again, and so does one that was
+        exposed and can't be decided now.  None for no baseline.
     """
     by_key = {(each.rule, each.subject): each for each in suppressions}
     counting: list[Finding] = []
@@ -86,13 +89,13 @@ def sort(
     met: set[tuple[str, str]] = set()
     for each in report.all_findings:
         key = (each.rule, each.subject)
-        by = by_key.get(key) if bad(each) else None
+        by = by_key.get(key) if _can_be_set_aside(each) else None
         if by is not None:
             met.add(key)
         before = None if baseline is None else baseline.get(fingerprint(each))
         if by is not None and by.expires >= today:
             suppressed.append((each, by))
-        elif bad(each) and before is not None and each.severity.rank <= before.rank:
+        elif before is not None and _knows(before, each):
             known.append(each)
         else:
             counting.append(each)
@@ -102,7 +105,23 @@ def sort(
         tuple(suppressed),
         expired=tuple(each for key, each in by_key.items() if key in met and each.expires < today),
         unknown=tuple(each for key, each in by_key.items() if key not in met),
+        baselined=baseline,
     )
+
+
+def _undecided(finding: Finding) -> bool:
+    return finding.verdict is Verdict.NOT_SEEN
+
+
+def _can_be_set_aside(finding: Finding) -> bool:
+    return bad(finding) or _undecided(finding)
+
+
+def _knows(before: Severity, finding: Finding) -> bool:
+    """Tell whether a baseline's entry is about what is found now; what couldn't be decided stands there as a note."""
+    if _undecided(finding):
+        return before is Severity.INFO
+    return bad(finding) and finding.severity.rank <= before.rank
 
 
 def to_baseline(reports: Iterable[Report]) -> dict[str, Any]:
@@ -110,14 +129,11 @@ def to_baseline(reports: Iterable[Report]) -> dict[str, Any]:
     found: dict[str, dict[str, str]] = {}
     for report in reports:
         for each in report.all_findings:
-            if bad(each):
-                entry = {
-                    "rule": each.rule,
-                    "subject": each.subject,
-                    "severity": each.severity.value,
-                }
+            if _can_be_set_aside(each):
+                severity = Severity.INFO if _undecided(each) else each.severity
+                entry = {"rule": each.rule, "subject": each.subject, "severity": severity.value}
                 earlier = found.setdefault(fingerprint(each), entry)
-                if each.severity.rank > Severity(earlier["severity"]).rank:
+                if severity.rank > Severity(earlier["severity"]).rank:
                     found[fingerprint(each)] = entry
     ordered = sorted(found.items(), key=lambda one: (one[1]["rule"], one[1]["subject"]))
     return {

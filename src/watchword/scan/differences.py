@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from watchword.observations import State
 from watchword.scan.interface import Finding, Verdict
+from watchword.scan.numbering import unnumbered
 from watchword.scan.outcome import Report, Standing, bad, fingerprint, order
 
 _OPEN = frozenset({Verdict.EXPOSED, Verdict.ABSENT, Verdict.NOT_SEEN})
@@ -21,6 +22,11 @@ class Change:
     def worse(self) -> bool:
         """Tell whether the new build is worse off."""
         return order(self.new)[:2] < order(self.old)[:2]
+
+    @property
+    def better(self) -> bool:
+        """Tell whether the new build is better off."""
+        return order(self.new)[:2] > order(self.old)[:2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +77,20 @@ class Differences:
 def compare(old: Report, new: Report) -> Differences:
     """Return how NEW differs from OLD; when they were made and how long that took doesn't count.
 
-    What is gone counts as gone only where its rule saw all that it looks at.
+    What is gone counts as gone only where its rule saw all that it looks at, and nothing of the package was missed that was read before.
     """
     before, now = _by_fingerprint(old), _by_fingerprint(new)
     blind = {each.rule for each in new.not_seen}
     looked = {each.id for each in new.rules}
+    missed = bool(
+        set(new.coverage.gaps) - set(old.coverage.gaps)
+        or set(new.disagreements) - set(old.disagreements)
+    )
     gone = [before[key] for key in before.keys() - now.keys()]
     unseen = {
         fingerprint(each)
         for each in gone
-        if each.verdict in _OPEN and (each.rule in blind or each.rule not in looked)
+        if each.verdict in _OPEN and (missed or each.rule in blind or each.rule not in looked)
     }
     changed = [
         Change(before[key], now[key])
@@ -108,7 +118,7 @@ def _said(finding: Finding) -> tuple[str, str, str, str]:
         finding.verdict.value,
         finding.severity.value,
         finding.confidence.value,
-        finding.title,
+        unnumbered(finding.title),
     )
 
 

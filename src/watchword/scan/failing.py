@@ -4,13 +4,14 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from watchword.scan.baseline import Sorted
-from watchword.scan.interface import Finding, Severity
+from watchword.scan.interface import Finding, Severity, Verdict
 from watchword.scan.outcome import Report, bad
 
 CONDITIONS: Final = ("critical", "high", "medium", "low", "not-seen", "new")
 """What ``--fail-on`` may name.
 
-A severity: a finding as severe or more counts.  ``not-seen``: anything wasn't seen.  ``new``: a finding counts that the baseline
+A severity: a finding as severe or more counts.  ``not-seen``: a part wasn't read, or a rule couldn't decide and nobody set that
+aside.  ``new``: a finding counts that the baseline
 doesn't know, of any severity above info.
 """
 
@@ -36,8 +37,9 @@ def failed(report: Report, found: Sorted, conditions: Collection[str]) -> tuple[
 def _holds(condition: str, report: Report, found: Sorted) -> Iterator[str]:
     acted = [each for each in found.counting if bad(each)]
     if condition == "not-seen":
-        if report.partial:
-            yield _unseen(report)
+        undecided = [each for each in found.counting if each.verdict is Verdict.NOT_SEEN]
+        if undecided or report.coverage.gaps or report.disagreements:
+            yield _unseen(report, undecided)
     elif condition == "new":
         if acted:
             yield f"{_many(acted)} that the baseline doesn't know: {_names(acted)}."
@@ -48,9 +50,9 @@ def _holds(condition: str, report: Report, found: Sorted) -> Iterator[str]:
             yield f"{_many(severe)} of severity {condition} or more: {_names(severe)}."
 
 
-def _unseen(report: Report) -> str:
-    names = [each.rule for each in report.not_seen]
-    names += [each.where or each.part.value for each in report.coverage.gaps]
+def _unseen(report: Report, undecided: list[Finding]) -> str:
+    names = [each.where or each.part.value for each in report.coverage.gaps]
+    names += [each.rule for each in undecided]
     if report.disagreements:
         names.append("two readers of the archive disagree")
     return f"Not all was seen: {_cut(list(dict.fromkeys(names)))}."

@@ -14,6 +14,7 @@ class Notes:
     def __init__(self) -> None:
         """Start with nothing seen and nothing missed."""
         self._gaps: dict[Gap, None] = {}
+        self._missed: set[str] = set()
         self._of_part: Counter[Part] = Counter()
         self._left_out: Counter[Part] = Counter()
         self._seen: dict[tuple[Part, str], tuple[int, int]] = {}
@@ -25,6 +26,7 @@ class Notes:
         :param why: for people; no secret.
         """
         found = Gap(part, where, why)
+        self._missed.add(where)
         if found in self._gaps:
             return
         if self._of_part[part] >= MOST_GAPS:
@@ -42,8 +44,8 @@ class Notes:
         self._seen[part, unit] = (before[0] + read, before[1] + defined)
 
     def missed(self, where: str) -> bool:
-        """Tell whether a gap of this entry was noted."""
-        return any(gap.where == where for gap in self._gaps)
+        """Tell whether a gap of this entry was noted, or counted."""
+        return where in self._missed
 
     def coverage(self) -> Coverage:
         """Return what was noted so far, in the order in which it was first noted."""

@@ -27,6 +27,7 @@ _CODE_IN_BUNDLES: Final = frozenset({"react-native", "hermes", "flutter"})
 """Kinds of text parts that hold code of the app: JavaScript or Dart."""
 
 _LAUNCHER: Final = "android.intent.category.LAUNCHER"
+_INTERNET: Final = "android.permission.INTERNET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,12 @@ class Look:
         """Return the manifest; only for rules that need :attr:`Part.MANIFEST`."""
         assert self.app.manifest is not None
         return self.app.manifest
+
+    @property
+    def offline(self) -> bool:
+        """Tell whether the app asks for no permission to use the network: what it would protect there isn't spoken."""
+        manifest = self.app.manifest
+        return manifest is not None and _INTERNET not in manifest.permissions
 
     @property
     def whole(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Final
 
 from watchword.scan.app import App
 from watchword.scan.interface import Confidence, Finding, Rule, Severity, Verdict
+from watchword.scan.numbering import renumbered
 from watchword.scan.outcome import (
     Report,
     RuleFacts,
@@ -14,6 +15,7 @@ from watchword.scan.outcome import (
     package_of,
     standings_of,
 )
+from watchword.scan.redaction import Redaction
 
 MOST: Final = 2_000
 """Findings of one rule that are kept; nobody reads more, and an app could be made to give any number."""
@@ -45,18 +47,21 @@ def scan(
         told(rule.id)
         found += _looked(rule, app, left)
     findings, more = api
+    of_api = [_guarded(each) for each in findings]
     facts = {each.id: each for each in (*map(facts_of, rules), *more)}
     package = package_of(app)
+    # What one rule takes for a secret, others may have met in a path, a host or a name.
+    hidden = Redaction.of((*found, *of_api))
+    found = renumbered([hidden.finding(each) for each in found])
+    coverage, odd = hidden.coverage(app.coverage), hidden.disagreements(app.disagreements)
     return Report(
         package=package,
         findings=ordered(found),
         rules=tuple(facts[name] for name in sorted(facts)),
-        coverage=app.coverage,
-        standings=standings_of(
-            rules, found, app.coverage, app.disagreements, named=bool(package.id)
-        ),
-        disagreements=app.disagreements,
-        api=_once(map(_guarded, findings)),
+        coverage=coverage,
+        standings=standings_of(rules, found, coverage, odd, named=bool(package.id)),
+        disagreements=odd,
+        api=_once(map(hidden.finding, of_api)),
     )
 
 
@@ -78,6 +83,8 @@ def _looked(rule: Rule, app: App, left: Callable[[], float]) -> list[Finding]:
     except Exception as error:  # noqa: BLE001 - whatever a strange app does to one rule must not cost the others.
         # The text of the error may hold anything of the app's, a secret too: its kind is enough.
         title = f"The rule {rule.id} failed ({type(error).__name__}), so that it saw nothing."
+        if left() <= 0:
+            title = "The time was over while this rule looked."
         # What it gave before stays: bad news is news.  What is good may have lacked the rest.
         kept = [each for each in found if each.verdict is Verdict.EXPOSED]
         return [*kept, _not_seen(rule, "fault", title)]

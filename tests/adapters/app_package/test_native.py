@@ -1,10 +1,12 @@
 """Native code of both platforms: hardening, names, strings, and what is a gap."""
 
 import contextlib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import lief
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,9 +175,7 @@ APPS = Path(__file__).parents[4] / "shared" / "apps"
 )
 def test_another_reader_says_the_same(name: str) -> None:
     """On real apps names, PIE, canary, RELRO and encryption are those that LIEF reads."""
-    lief = pytest.importorskip("lief")
-    import zipfile  # noqa: PLC0415
-
+    reader: Any = lief
     with zipfile.ZipFile(APPS / name) as archive:
         files = {one: archive.read(one) for one in archive.namelist()}
     found, _ = _read(files)
@@ -186,14 +186,14 @@ def test_another_reader_says_the_same(name: str) -> None:
     for file, builds in by_file.items():
         if builds[0].form == "elf":
             (build,) = builds
-            theirs = lief.ELF.parse(list(files[file]))
+            theirs = reader.ELF.parse(list(files[file]))
             assert build.symbols == {each.name for each in theirs.dynamic_symbols} - {""}
             assert build.executable_stack is (not theirs.has_nx)
             assert build.stripped is (not len(theirs.symtab_symbols))
             segments = {str(each.type).rpartition(".")[2] for each in theirs.segments}
             assert (build.relro != "none") is ("GNU_RELRO" in segments)
         else:
-            images = lief.MachO.parse(list(files[file]))
+            images = reader.MachO.parse(list(files[file]))
             for build, image in zip(builds, images, strict=True):
                 assert build.pie is image.is_pie
                 assert build.encrypted is bool(image.encryption_info.crypt_id)

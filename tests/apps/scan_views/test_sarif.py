@@ -1,128 +1,22 @@
-"""The SARIF log of a scan: its form, and what a viewer makes of it."""
+"""The SARIF log of a scan: what the standard and viewers ask for, and what a viewer makes of it."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 from hypothesis import given
 from tests.apps.drill_views.strange import is_harmless, texts
-from tests.apps.plan_views.form import faults
+from tests.apps.sarif_schema import faults
 from tests.apps.scan_views import seed
 
-from watchword.apps.scan_views.sarif import MARK, sarif
+from watchword.apps.scan_views.sarif import MARK, MOST, sarif
 from watchword.apps.scan_views.words import Scanned, json_text
-from watchword.scan.interface import Verdict
+from watchword.scan.baseline import sort
+from watchword.scan.interface import Severity, Verdict
 from watchword.scan.outcome import bad, fingerprint
-
-
-def _object(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": list(required),
-        "properties": {**required, **(optional or {})},
-    }
-
-
-def _array(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-_STRING = {"type": "string", "minLength": 1}
-_INDEX = {"type": "integer", "minimum": 0}
-_BAG = {"type": "object"}
-_TEXT = _object({"text": _STRING})
-_DIGEST = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
-_RULE = _object(
-    {
-        "id": _STRING,
-        "name": _STRING,
-        "shortDescription": _TEXT,
-        "fullDescription": _TEXT,
-        "help": _object({"text": _STRING, "markdown": _STRING}),
-        "properties": _BAG,
-    }
-)
-_LOCATION = _object(
-    {
-        "physicalLocation": _object(
-            {
-                "artifactLocation": _object({"uri": _STRING}),
-                "region": _object({"startLine": {"type": "integer", "minimum": 1}}),
-            }
-        )
-    },
-    {
-        "logicalLocations": _array(
-            _object({"name": _STRING, "fullyQualifiedName": _STRING, "kind": _STRING})
-        )
-    },
-)
-_RESULT = _object(
-    {
-        "ruleId": _STRING,
-        "ruleIndex": _INDEX,
-        "kind": {"type": "string", "enum": ["fail", "informational"]},
-        "level": {"type": "string", "enum": ["none", "note", "warning", "error"]},
-        "message": _TEXT,
-        "locations": _array(_LOCATION),
-        "fingerprints": _object({"watchwordScan/v1": _DIGEST}),
-        "partialFingerprints": _object({"primaryLocationLineHash": _DIGEST}),
-        "properties": _BAG,
-        "suppressions": _array(
-            _object(
-                {
-                    "kind": {"type": "string", "enum": ["external"]},
-                    "status": {"type": "string", "enum": ["accepted"]},
-                    "justification": _STRING,
-                }
-            )
-        ),
-    }
-)
-_NOTE = _object(
-    {"level": {"type": "string", "enum": ["warning"]}, "message": _TEXT},
-    {"associatedRule": _object({"id": _STRING, "index": _INDEX})},
-)
-FORM = _object(
-    {
-        "$schema": _STRING,
-        "version": {"const": "2.1.0"},
-        "runs": _array(
-            _object(
-                {
-                    "tool": _object(
-                        {
-                            "driver": _object(
-                                {"name": _STRING, "version": _STRING, "rules": _array(_RULE)}
-                            )
-                        }
-                    ),
-                    "automationDetails": _object({"id": _STRING}),
-                    "invocations": _array(
-                        _object(
-                            {"executionSuccessful": {"type": "boolean"}},
-                            {"toolExecutionNotifications": _array(_NOTE)},
-                        )
-                    ),
-                    "artifacts": _array(
-                        _object(
-                            {
-                                "location": _object({"uri": _STRING}),
-                                "length": _INDEX,
-                                "hashes": _object({"sha-256": _STRING}),
-                            }
-                        )
-                    ),
-                    "columnKind": {"type": "string", "enum": ["unicodeCodePoints"]},
-                    "results": _array(_RESULT),
-                    "properties": _BAG,
-                }
-            )
-        ),
-    }
-)
-"""The part of the schema of SARIF 2.1.0 that a scan uses, and nothing besides."""
 
 
 def run_of(scanned: Scanned) -> Any:
@@ -131,35 +25,68 @@ def run_of(scanned: Scanned) -> Any:
 
 
 @pytest.mark.parametrize("scans", [[seed.clean()], [seed.mixed()], [seed.mixed(), seed.clean()]])
-def test_it_has_the_form_of_the_standard(scans: list[Scanned]) -> None:
-    """Every member is one of SARIF 2.1.0, of its type and where it belongs."""
+def test_it_passes_the_schema_of_the_standard(scans: list[Scanned]) -> None:
+    """And what code scanning on GitHub asks for besides."""
     log = sarif(scans)
-    assert list(faults(log, FORM, FORM)) == []
+    assert faults(log) == []
     assert len(log["runs"]) == len(scans)
 
 
-@pytest.mark.parametrize("member", ["ruleId", "message", "fingerprints", "suppressions"])
-def test_the_check_of_the_form_sees_faults(member: str) -> None:
-    """It isn't blind: a member that is missing is seen."""
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda run: run["results"][0].pop("message"),
+        lambda run: run["results"][0].update(level="severe"),
+        lambda run: run["results"][0].update(unknown=1),
+        lambda run: run["results"][0].update(ruleIndex=1),
+        lambda run: run["results"][0]["locations"][0]["physicalLocation"][
+            "artifactLocation"
+        ].update(uri="/builds/shop.apk"),
+        lambda run: run["results"][0].update(locations=[]),
+        lambda run: run["tool"]["driver"].pop("name"),
+        lambda run: run["tool"]["driver"]["rules"][0].pop("help"),
+        lambda run: run["tool"]["driver"]["rules"][0]["properties"].update(tags=["security"] * 21),
+        lambda run: run["artifacts"][0]["location"].update(uri="a b"),
+    ],
+)
+def test_the_check_of_the_form_sees_faults(bend: Callable[[Any], object]) -> None:
+    """It isn't blind, neither where the schema speaks nor where GitHub does."""
     log = sarif([seed.mixed()])
-    del log["runs"][0]["results"][0][member]
-    assert list(faults(log, FORM, FORM))
+    bend(log["runs"][0])
+    assert faults(log)
 
 
 def test_what_is_to_act_on_is_a_result_at_its_rule() -> None:
-    """Those of the API's description too; what is protected is none."""
+    """Those of the API's description too; what is protected or only told is none: each would be an alert."""
     scanned = seed.mixed()
     run = run_of(scanned)
-    failing = [each for each in run["results"] if each["kind"] == "fail"]
     acted = [each for each in scanned.report.all_findings if bad(each)]
-    assert [each["fingerprints"]["watchwordScan/v1"] for each in failing] == [
+    assert [each["fingerprints"]["watchwordScan/v1"] for each in run["results"]] == [
         fingerprint(each) for each in acted
     ]
     rules = run["tool"]["driver"]["rules"]
     assert all(rules[each["ruleIndex"]]["id"] == each["ruleId"] for each in run["results"])
     verdicts = {each["properties"]["verdict"] for each in run["results"]}
-    assert Verdict.PROTECTED not in verdicts
-    assert all(each["level"] == "none" for each in run["results"] if each["kind"] != "fail")
+    assert verdicts == {Verdict.EXPOSED, Verdict.ABSENT}
+
+
+def test_a_rule_has_the_severity_of_its_worst_finding() -> None:
+    """GitHub takes it from the rule; one that found nothing here has none."""
+    rules = run_of(seed.mixed())["tool"]["driver"]["rules"]
+    scores = {each["id"]: each["properties"].get("security-severity") for each in rules}
+    assert float(scores["secret-in-app"]) > 9
+    assert 7 <= float(scores["api-plain-http"]) < 9
+    assert 0 < float(scores["pinning"]) < 4
+    assert scores["third-party-sdks"] is None
+
+
+def test_a_rule_is_related_to_techniques_of_the_catalogue() -> None:
+    """By their ids, as taxa of the run."""
+    run = run_of(seed.mixed())
+    taxa = run["taxonomies"][0]["taxa"]
+    for rule in run["tool"]["driver"]["rules"]:
+        (relation,) = rule["relationships"]
+        assert taxa[relation["target"]["index"]]["id"] == "MT-A02"
 
 
 def test_what_somebody_answers_for_is_suppressed_with_his_reason() -> None:
@@ -168,6 +95,55 @@ def test_what_somebody_answers_for_is_suppressed_with_his_reason() -> None:
     by = {each["properties"]["subject"]: each["suppressions"] for each in results}
     assert "Ada" in by["answered"][0]["justification"]
     assert [name for name, each in by.items() if each] == ["answered"]
+
+
+def test_what_a_baseline_knows_is_unchanged() -> None:
+    """The rest is new; one that is worse now was updated; without a baseline nothing is said."""
+    scanned = seed.mixed()
+    states = {
+        each["properties"]["subject"]: each["baselineState"] for each in run_of(scanned)["results"]
+    }
+    assert states.pop("known") == "unchanged"
+    assert set(states.values()) == {"new"}
+    known = next(each for each in scanned.report.all_findings if each.subject == "known")
+    lower = sort(scanned.report, {fingerprint(known): Severity.LOW}, (), seed.AT.date())
+    results = run_of(Scanned(scanned.report, lower))["results"]
+    assert [each["baselineState"] for each in results].count("updated") == 1
+    bare = run_of(Scanned.bare(scanned.report))["results"]
+    assert not [each for each in bare if "baselineState" in each]
+
+
+def test_places_are_in_the_repository() -> None:
+    """The app as it was given, the API's description for its own; of what lies elsewhere only the name is told."""
+    scanned = seed.mixed()
+    inside = replace(
+        scanned, path=PurePosixPath("out/my app.apk"), api_file=PurePosixPath("api/v1.yaml")
+    )
+    places = {
+        each["ruleId"]: each["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        for each in run_of(inside)["results"]
+    }
+    assert places["api-plain-http"] == "api/v1.yaml"
+    assert places["pinning"] == "out/my%20app.apk"
+    for path in ("/builds/secret/app.apk", "../app.apk"):
+        log = json.dumps(run_of(replace(scanned, path=PurePosixPath(path))))
+        assert "builds" not in log
+        assert '"uri": "app.apk"' in log
+
+
+def test_the_worst_are_kept_where_there_are_too_many() -> None:
+    """And the log says how many it lacks."""
+    many = tuple(
+        seed.finding(Verdict.EXPOSED, severity, f"{severity}-{number}")
+        for severity in (Severity.HIGH, Severity.LOW)
+        for number in range(MOST - 100)
+    )
+    log = sarif([Scanned.bare(replace(seed.clean().report, findings=many))])
+    (run,) = log["runs"]
+    assert len(run["results"]) == MOST
+    assert sum(each["level"] == "error" for each in run["results"]) == MOST - 100
+    notes = run["invocations"][0]["toolExecutionNotifications"]
+    assert "4,800 findings more" in notes[0]["message"]["text"]
 
 
 def test_what_wasnt_seen_is_told_by_the_run() -> None:
@@ -180,7 +156,9 @@ def test_what_wasnt_seen_is_told_by_the_run() -> None:
 @given(texts)
 def test_strangers_text_does_no_harm(text: str) -> None:
     """No controls, and no link in a message, whatever classes are called."""
-    run = run_of(seed.strange(text))
+    log = sarif([seed.strange(text)])
+    assert faults(log) == []
+    (run,) = log["runs"]
     for each in run["results"]:
         message = each["message"]["text"]
         assert is_harmless(message)

@@ -5,18 +5,23 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import click
 import pytest
 from hypothesis import given
+from junitparser import Error, Failure, JUnitXml
+from tests.apps import bom_schema
 from tests.apps.drill_views.strange import is_harmless, texts
 from tests.apps.drill_views.test_junit import faults
 from tests.apps.scan_views import seed
 
 from watchword.apps.scan_views import cyclonedx, html, junit, terminal
 from watchword.apps.scan_views.words import OPENS, Scanned, json_text
-from watchword.scan.interface import Severity, Verdict
+from watchword.scan.baseline import sort
+from watchword.scan.interface import Location, Severity, Verdict
+from watchword.scan.outcome import fingerprint, ordered
 
 SERIAL = "urn:uuid:00000000-0000-4000-8000-000000000000"
 
@@ -117,16 +122,45 @@ def test_junit_has_the_form_that_servers_read(scans: list[Scanned]) -> None:
     assert list(faults(ET.fromstring(junit.junit(scans, seed.AT)))) == []
 
 
-def test_a_case_ends_as_its_finding_did() -> None:
-    """To act on: failure; not seen: error; set aside: skipped; the rest is fine."""
+def test_junit_is_read_by_a_parser_of_others() -> None:
+    """By its classes a suite of each app has a case for each rule that looked, and the counts are right."""
+    read = JUnitXml.fromstring(junit.junit([seed.mixed(), seed.clean()], seed.AT))
+    mixed, clean = list(read)
+    assert (mixed.name, len(list(clean))) == ("com.example.shop", 1)
+    rules = {each.rule for each in seed.mixed().report.all_findings}
+    assert {case.name for case in mixed} == rules | {"coverage"}
+    ended = [type(end) for case in mixed for end in case.result]
+    assert (mixed.failures, mixed.errors) == (ended.count(Failure), ended.count(Error)) == (3, 2)
+    assert (mixed.skipped, clean.failures, clean.errors) == (0, 0, 0)
+
+
+def test_a_rule_ends_as_its_findings_did() -> None:
+    """To act on: failure, worst first; not seen: error; the rest is fine."""
     root = ET.fromstring(cases(seed.mixed()))
     ends = {case.get("name"): [end.tag for end in case] for case in root.iter("testcase")}
-    assert ends["github-pat:1"] == ["failure"]
-    assert ends["known"] == ends["answered"] == ["skipped"]
-    assert ends["webview"] == ["error"]
-    assert ends["fine"] == ends["okhttp3"] == []
-    gaps = [name for name, end in ends.items() if "classes2.dex" in str(name) and end == ["error"]]
-    assert len(gaps) == 1
+    assert ends["secret-in-app"] == ends["pinning"] == ends["api-plain-http"] == ["failure"]
+    assert ends["webview"] == ends["coverage"] == ["error"]
+    assert ends["debuggable"] == ends["third-party-sdks"] == []
+    told = next(root.iter("failure"))
+    assert told.get("type") == "high"
+    secrets = next(each for each in root.iter("failure") if each.get("type") == "critical")
+    assert secrets.get("message") == "1 finding (1 critical): A token is there."
+    assert secrets.text is not None
+    assert "at classes.dex:3 com.example.shop.Main.run" in secrets.text
+    assert "Do: Do it." in secrets.text
+    assert "suppressed, medium EXPOSED: Ada answers for it." in secrets.text
+
+
+def test_a_rule_of_which_all_was_set_aside_is_skipped() -> None:
+    """Nothing of it counts, and a server shows that it isn't fine either."""
+    whole = seed.mixed().report
+    aside = [each for each in whole.findings if each.subject in {"known", "okhttp3"}]
+    report = replace(whole, findings=tuple(aside), api=())
+    known = {fingerprint(each): each.severity for each in aside}
+    found = sort(report, known, (), seed.AT.date())
+    root = ET.fromstring(cases(Scanned(report, found)))
+    (end,) = (case for case in root.iter("testcase") if case.get("name") == "secret-in-app")
+    assert [each.tag for each in end] == ["skipped"]
 
 
 class _Page(HTMLParser):
@@ -166,6 +200,76 @@ def test_a_page_has_its_mark_and_what_a_terminal_says() -> None:
     assert "Not all was seen" in text
     assert "A token is there." in text
     assert "Not all was seen" not in page(seed.clean())
+
+
+@pytest.mark.parametrize("scanned", [seed.mixed(), seed.clean()])
+def test_a_bill_of_materials_passes_the_schema_of_its_makers(scanned: Scanned) -> None:
+    """Strictly, and its references lead somewhere."""
+    assert bom_schema.faults(json.loads(bill(scanned))) == []
+
+
+@given(texts)
+def test_a_bill_of_materials_passes_the_schema_whatever_an_app_is_called(text: str) -> None:
+    """A strange name is no reason for others to refuse it."""
+    assert bom_schema.faults(json.loads(bill(seed.strange(text)))) == []
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda found: found["components"][0].pop("type"),
+        lambda found: found["components"][0].update(unknown=1),
+        lambda found: found["vulnerabilities"][0]["ratings"][0].update(severity="severe"),
+        lambda found: found["vulnerabilities"][0]["affects"][0].update(ref="nowhere"),
+        lambda found: found["metadata"]["component"]["hashes"][0].update(content="00"),
+        lambda found: found["components"].append(found["components"][0]),
+        lambda found: found.update(serialNumber="1"),
+    ],
+)
+def test_the_check_of_a_bill_sees_faults(bend: Callable[[dict[str, Any]], object]) -> None:
+    """It isn't blind."""
+    found = json.loads(bill(seed.mixed()))
+    bend(found)
+    assert bom_schema.faults(found)
+
+
+def test_a_bill_of_materials_has_native_libraries_and_hosts() -> None:
+    """The former by the files that they stand in, the latter as services."""
+    at = tuple(Location(f"lib/{name}/libfoo.so") for name in ("arm64-v8a", "x86"))
+    native = replace(
+        seed.finding(Verdict.TOLD, Severity.INFO, "libfoo.so", name="native-hardening"),
+        locations=at,
+    )
+    host = seed.finding(Verdict.TOLD, Severity.INFO, "api.example.net", name="hosts-and-urls")
+    report = replace(seed.clean().report, findings=ordered([native, host]))
+    document = json.loads(bill(Scanned.bare(report)))
+    assert bom_schema.faults(document) == []
+    (library,) = document["components"]
+    assert library["name"] == "libfoo.so"
+    assert [each["location"] for each in library["evidence"]["occurrences"]] == [
+        each.file for each in at
+    ]
+    assert [each["name"] for each in document["services"]] == ["api.example.net"]
+
+
+def test_a_page_begins_with_what_to_do() -> None:
+    """A row for each rule, the worst first, before any finding in full; what is set aside asks for nothing."""
+    text = page(seed.mixed())
+    first, _, rest = text.partition("What to do, the worst first")
+    table, _, _ = rest.partition("</table>")
+    assert "A token is there." not in first
+    assert table.index("A token is there.") < table.index("Anybody reads it.")
+    assert table.index("Anybody reads it.") < table.index("No pins.")
+    assert "Ada answers for it." not in table
+    assert "What to do" not in page(seed.clean())
+
+
+def test_a_first_screen_says_how_it_ended_and_what_to_do() -> None:
+    """Within 24 lines: the counts, what wasn't seen, the worst first."""
+    first = " ".join(" ".join(printed(seed.mixed()).split("\n")[:24]).split())
+    assert "3 findings to act on: 1 critical, 1 high, 1 low." in first
+    assert "not seen: classes2.dex (damaged)" in first
+    assert "1. critical secret-in-app: A token is there. Do: Do it." in first
 
 
 def test_a_bill_of_materials_is_of_the_app_and_its_libraries() -> None:

@@ -192,13 +192,11 @@ def test_values_that_thousands_of_configurations_lack_are_given_up() -> None:
     assert time.perf_counter() - began < SECONDS
 
 
-def test_a_bundles_table_of_too_many_entries_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundles_table_of_too_many_entries_is_damage() -> None:
     """Shows that entries beyond the limit are told as not read."""
     types = [Type("string", {"a": "1", "b": "2"})]
-    monkeypatch.setattr("watchword.scan.android.bundle.MOST_ENTRIES", 4)
-    assert not BundleTable(bundle_table(types)).damage
-    monkeypatch.setattr("watchword.scan.android.bundle.MOST_ENTRIES", 3)
-    assert BundleTable(bundle_table(types)).damage
+    assert not BundleTable(bundle_table(types), most=4).damage
+    assert BundleTable(bundle_table(types), most=3).damage
 
 
 def test_a_theme_attribute_is_no_reference() -> None:
@@ -221,10 +219,9 @@ def test_a_large_entry_is_read_once_for_all_who_refer_to_it() -> None:
     assert time.perf_counter() - began < SECONDS
 
 
-def test_more_strings_than_are_kept_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_strings_than_are_kept_is_a_gap() -> None:
     """Shows that strings beyond the limit are told as not seen."""
-    monkeypatch.setattr("watchword.scan.android.resources.MOST_STRINGS", 2)
     notes = Notes()
     types = [Type("string", {"a": "1", "b": "2", "c": "3"})]
-    assert len(Resources([BinaryTable(table(types))], notes).strings()) == 2
+    assert len(Resources([BinaryTable(table(types))], notes).strings(most=2)) == 2
     assert [gap.part for gap in notes.coverage().gaps] == [Part.RESOURCES]

@@ -1,6 +1,5 @@
 """Test the reading of descriptions: versions, references, bounds, and whatever else people write."""
 
-import time
 from typing import Any
 
 import pytest
@@ -175,9 +174,7 @@ def test_a_document_that_holds_itself_comes_to_an_end() -> None:
     schema["items"] = schema
     document = described({"/a": {"get": answer({"x": schema})}})
     document["self"] = document
-    started = time.perf_counter()
     assert verdicts(document, FIELDS) == {Verdict.NOT_SEEN}
-    assert time.perf_counter() - started < 20
 
 
 def test_deep_schemas_are_cut_and_that_is_said() -> None:
@@ -190,7 +187,7 @@ def test_deep_schemas_are_cut_and_that_is_said() -> None:
 
 
 def test_a_huge_description_is_cut_and_that_is_said() -> None:
-    """Of 10,500 operations 10,000 are read, within seconds."""
+    """Of 10,500 operations 10,000 are read."""
     shared = {
         "schemas": {
             f"S{i}": {"properties": {"next": {"$ref": f"#/components/schemas/S{(i + 1) % 50}"}}}
@@ -199,9 +196,7 @@ def test_a_huge_description_is_cut_and_that_is_said() -> None:
     }
     paths = {f"/a{index}": {"get": referring("#/components/schemas/S0")} for index in range(10_500)}
     document = described(paths, components=shared)
-    started = time.perf_counter()
     said = look_at(document, "a.yaml")
-    assert time.perf_counter() - started < 30
     assert Verdict.NOT_SEEN in {f.verdict for f in said if f.rule == "api-deprecated"}
     assert "10,000 of 10,500 operations" in said[0].seen
 

@@ -39,9 +39,25 @@ def test_where_it_failed_what_it_calls_missing_is_only_told() -> None:
     """Without its engine it lists every protection as missing, which means nothing."""
     report = read({**REPORT, "errors": [{"message": "semgrep isn't there"}]})
     found = {each.rule: each for each in report.findings}
-    assert found["mobsfscan:android_pinning"].verdict is Verdict.TOLD
+    assert found["mobsfscan:android_pinning"].verdict is Verdict.NOT_SEEN
     assert bad(found["mobsfscan:weak_hash"])
     assert any("semgrep" in each.why for each in report.coverage.gaps)
+
+
+@pytest.mark.parametrize("errors", ["no semgrep", {"message": "no semgrep"}, [{"x": 1}], 1, True])
+def test_errors_of_any_form_are_errors(errors: object) -> None:
+    """A form that nobody knows isn't taken for success."""
+    report = read({**REPORT, "errors": errors})
+    found = {each.rule: each for each in report.findings}
+    assert found["mobsfscan:android_pinning"].verdict is Verdict.NOT_SEEN
+    assert [each.where for each in report.coverage.gaps].count("mobsfscan") == 1
+
+
+def test_a_report_that_is_silent_on_errors_proves_nothing() -> None:
+    """It may be of a version that doesn't tell."""
+    silent = {name: each for name, each in REPORT.items() if name != "errors"}
+    found = {each.rule: each for each in read(silent).findings}
+    assert found["mobsfscan:android_pinning"].verdict is Verdict.NOT_SEEN
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"results": {}}, {"errors": []}])

@@ -11,7 +11,7 @@ from tests.scan.ios_building import ARM, ARM64, Image, fat, superblob
 
 from watchword.scan.ios.macho import MachOError, is_macho, slices, symbols
 from watchword.scan.ios.plists import PlistError
-from watchword.scan.ios.signature import entitlements
+from watchword.scan.ios.signature import EntitlementsError, entitlements
 
 
 @pytest.mark.parametrize("cpu", [ARM, ARM64], ids=["arm", "arm64"])
@@ -129,5 +129,5 @@ def test_bent_bytes_raise_nothing_foreign(sound: bytes, data: st.DataObject) -> 
         for image in slices(cut):
             symbols(cut, image)
             entitlements(cut, image)
-    except (MachOError, PlistError):
+    except (MachOError, PlistError, EntitlementsError):
         pass

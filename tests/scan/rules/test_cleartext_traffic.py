@@ -63,6 +63,26 @@ def test_config(
     assert verdicts(RULE, app) == expected
 
 
+def test_app_without_the_network() -> None:
+    """What asks for no permission to use the network speaks no cleartext, whatever is permitted."""
+    app = _app(cleartext=True, target=34)
+    assert app.manifest is not None
+    offline = replace(app, manifest=replace(app.manifest, permissions=()))
+    assert verdicts(RULE, offline) == {"offline": Verdict.TOLD}
+
+
+@pytest.mark.parametrize(
+    ("cleartext", "least", "told"), [(None, 21, True), (None, 28, False), (False, 21, False)]
+)
+def test_since_when_it_is_refused(cleartext: bool | None, least: int, told: bool) -> None:
+    """The default of newer systems says nothing of older ones, which the app lets in too."""
+    app = _app(cleartext=cleartext, target=34)
+    assert app.manifest is not None
+    (found,) = RULE.look(replace(app, manifest=replace(app.manifest, min_sdk=least)))
+    assert found.verdict is PROTECTED
+    assert ("Android 9" in found.title) is told
+
+
 def test_config_that_was_not_read() -> None:
     """A config that is named and wasn't read may permit anything."""
     stated = replace(manifest(), network_config="res/xml/net.xml")

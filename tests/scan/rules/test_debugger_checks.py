@@ -36,6 +36,19 @@ def test_flags(mnemonics: tuple[str, ...], descriptor: str, tests: bool) -> None
     assert verdicts(RULE, simulated(Class(MAIN, (body,)))) == (RUN if tests else ABSENT)
 
 
+@pytest.mark.parametrize(("ends", "tests"), [("finish", True), ("getPackageName", False)])
+def test_flags_in_an_activity(ends: str, tests: bool) -> None:
+    """An activity asks itself for its flags, and ends where it was made debuggable."""
+    asked = Call(MAIN, "getApplicationInfo")
+    body = Body(
+        "run",
+        (asked, Call(MAIN, ends)),
+        mnemonics=("iget", "and-int/lit8", "if-eqz", "invoke-virtual", "return-void"),
+        descriptor="()V",
+    )
+    assert verdicts(RULE, simulated(Class(MAIN, (body,)))) == (RUN if tests else ABSENT)
+
+
 def test_traces() -> None:
     """The tracer's line of /proc counts where it's loaded or in native code, and so does ptrace."""
     assert verdicts(RULE, running(strings=("TracerPid:",))) == {MAIN: Verdict.PROTECTED}

@@ -11,6 +11,7 @@ from watchword.scan.addresses import Reach, hosts_of, paths_of, reach_of
 from watchword.scan.app import App, Part, Resource, TextPart
 from watchword.scan.interface import Finding, Severity, Verdict
 from watchword.scan.rules import api_paths, cleartext_urls, hosts_and_urls, third_party_hosts
+from watchword.scan.secrets.detection import detect
 
 
 def subjects(found: Iterable[Finding], *verdicts: Verdict) -> set[str]:
@@ -78,6 +79,14 @@ def test_hosts_in_resources_and_files_count() -> None:
     assert paths_of(app) == ("/v2/x",)
 
 
+def test_a_path_that_is_a_secret_is_not_told_as_a_path() -> None:
+    """Whoever reads the report by default must not read a webhook's secret in it."""
+    secret = "aDYTJeD5CrGwKlizBuOtjeV9lMf-Ybh6QmjXHxxpaUcWbJ0aejaVQAdKVEKnUP7lnP7x"
+    app = naming(f"https://discord.com/api/webhooks/105938396398143809/{secret}")
+    assert detect(app)
+    assert paths_of(app) == ()
+
+
 def test_cleartext_is_exposed_by_host() -> None:
     """An address without TLS is medium with a path, low without; one that is named with TLS too is none."""
     app = naming(
@@ -113,7 +122,45 @@ def test_third_parties_are_exposed_and_otherwise_it_depends() -> None:
     cut = without(own, Part.DEX)
     assert [each.verdict for each in third_party_hosts.RULE.look(cut)] == [Verdict.NOT_SEEN]
     none = third_party_hosts.RULE.look(simulated())
+    assert [each.verdict for each in none] == [Verdict.TOLD]
+    none = third_party_hosts.RULE.look(without(simulated(), Part.DEX))
     assert [each.verdict for each in none] == [Verdict.NOT_SEEN]
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "verdict"),
+    [
+        ("firebase_database_url", (), Verdict.TOLD),
+        ("firebase_database_url", ("com.google.firebase.database.Registrar",), Verdict.EXPOSED),
+        ("database", (), Verdict.EXPOSED),
+    ],
+)
+def test_an_address_that_only_a_tool_wrote_is_asked_by_nobody(
+    name: str, classes: tuple[str, ...], verdict: Verdict
+) -> None:
+    """Google's set-up tool writes it into each app of a project, whether the app brings what asks there or not."""
+    resources = (Resource(name, "https://shop-1.firebaseio.com"),)
+    app = simulated(*map(Class, classes), resources=resources)
+    found = {each.subject: each.verdict for each in third_party_hosts.RULE.look(app)}
+    assert found["shop-1.firebaseio.com"] is verdict
+
+
+def test_paths_below_other_peoples_hosts_are_not_the_apis() -> None:
+    """A link to a repository and the address of a crash reporter aren't paths of the app's own API."""
+    app = naming(
+        "https://github.com/shop/app",
+        "https://reports.crashlytics.com/v1/a",
+        "https://shop.io/v1/a",
+    )
+    assert paths_of(app) == ("/v1/a",)
+    assert "github.com" in hosts_of(app)
+
+
+def test_the_id_of_a_sign_in_client_is_no_host() -> None:
+    """It only looks like one."""
+    assert hosts_of(naming("https://1-a.apps.googleusercontent.com", "https://shop.io")) == (
+        "shop.io",
+    )
 
 
 def test_paths_are_told_and_files_are_not() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.scan.simulated import Body, Call, Class, running, simulated, verdicts
+from tests.scan.simulated import PACKAGE, Body, Call, Class, running, simulated, verdicts
 
 from watchword.scan.interface import Confidence, Verdict
 from watchword.scan.rules.logs import RULE
@@ -40,3 +40,13 @@ def test_renamed_code() -> None:
     """Logs that only renamed code writes may be a library's: exposed, and less sure."""
     (found,) = RULE.look(running(DEBUG, by="a.b.c"))
     assert found.confidence is Confidence.POSSIBLE
+    assert "may be a library's" in found.title
+
+
+def test_renamed_code_beside_the_apps_own() -> None:
+    """Where the app's own code logs, what may be a library's isn't counted with it."""
+    bodies = (Body("run", (DEBUG,)),)
+    (found,) = RULE.look(simulated(Class(f"{PACKAGE}.Log", bodies), Class("a.b.c", bodies)))
+    assert found.confidence is Confidence.CERTAIN
+    assert "1 call in 1 class." in found.title
+    assert [place.cls for place in found.locations] == [f"{PACKAGE}.Log"]

@@ -129,6 +129,23 @@ def test_config_without_code() -> None:
 
 
 def test_severity_of_absence() -> None:
-    """What absence opens is one's own traffic: medium."""
-    (found,) = RULE.look(running())
+    """What absence opens is one's own traffic: medium; nothing where there is no traffic."""
+    app = running()
+    (found,) = RULE.look(app)
     assert found.severity is Severity.MEDIUM
+    assert app.manifest is not None
+    (found,) = RULE.look(replace(app, manifest=replace(app.manifest, permissions=())))
+    assert (found.verdict, found.severity) == (Verdict.ABSENT, Severity.INFO)
+
+
+def test_owners_authorities_beside_pins() -> None:
+    """Pins hold against them, so that they open less: they are told all the same."""
+    base = DomainConfig((), cleartext=None, user_anchors=True, pin_set=None)
+    pinned = running(ADD, HAND, strings=(PIN,))
+    found = {
+        each.subject: each
+        for each in RULE.look(replace(pinned, network=NetworkConfig("net.xml", base, ())))
+    }
+    assert found["user:every host"].verdict is Verdict.EXPOSED
+    assert found["user:every host"].severity is Severity.LOW
+    assert found[f"{MAIN}.run"].verdict is Verdict.PROTECTED

@@ -1,8 +1,10 @@
 """Tests of the rule on signed requests."""
 
+from dataclasses import replace
+
 from tests.scan.simulated import MAIN, Call, running, verdicts
 
-from watchword.scan.interface import Confidence, Verdict
+from watchword.scan.interface import Confidence, Severity, Verdict
 from watchword.scan.rules.request_signing import RULE
 
 ABSENT = {"requests": Verdict.ABSENT}
@@ -29,3 +31,11 @@ def test_others() -> None:
     assert verdicts(RULE, running(MAC, strings=("X-Signature",))) == ABSENT
     assert verdicts(RULE, running(HEADER, MAC, strings=("Authorization",))) == ABSENT
     assert verdicts(RULE, running(HEADER, strings=("your signature, please",))) == ABSENT
+
+
+def test_app_without_the_network() -> None:
+    """What sends nothing signs nothing: absent, and nothing to act on."""
+    app = running()
+    assert app.manifest is not None
+    (found,) = RULE.look(replace(app, manifest=replace(app.manifest, permissions=())))
+    assert (found.verdict, found.severity) == (Verdict.ABSENT, Severity.INFO)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.scan.simulated import simulated, verdicts
 
-from watchword.scan.app import Certificate, Container, Signing
+from watchword.scan.app import Certificate, Container, Coverage, Gap, Part, Signing
 from watchword.scan.interface import Verdict
 from watchword.scan.rules.signing_scheme import RULE
 
@@ -55,3 +55,16 @@ def test_bundle() -> None:
     """A bundle's v1 signature is the uploader's: the store signs what phones get."""
     app = simulated(signing=Signing(("v1",), (CERT,)), container=Container.AAB)
     assert verdicts(RULE, app) == {"signing": Verdict.PROTECTED}
+
+
+def test_bundle_without_a_signature() -> None:
+    """Of a bundle that nobody signed yet, nothing is said about the key."""
+    app = simulated(signing=Signing((), ()), container=Container.AAB)
+    assert verdicts(RULE, app) == {"signing": Verdict.NOT_SEEN}
+
+
+def test_no_signature_in_half_a_package() -> None:
+    """Where the end of the package is missing, so may be its signature: nothing is said of it."""
+    app = simulated(signing=Signing((), ()))
+    cut = replace(app, coverage=Coverage(gaps=(Gap(Part.ARCHIVE, "", "damaged"),)))
+    assert verdicts(RULE, cut) == {"unsigned": Verdict.NOT_SEEN}

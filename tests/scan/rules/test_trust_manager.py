@@ -72,6 +72,14 @@ def test_verifier(calls: tuple[Call, ...], mnemonics: tuple[str, ...], accepts: 
     assert verdicts(RULE, _verifier(*calls, mnemonics=mnemonics)) == expected
 
 
+@pytest.mark.parametrize("name", ["equals", "equalsIgnoreCase", "endsWith", "contains"])
+def test_verifier_that_compares(name: str) -> None:
+    """A verifier that returns what a comparison with a constant says looks, though it never branches."""
+    compares = Call("java.lang.String", name)
+    body = ("const-string", "invoke-virtual", "move-result", "return")
+    assert verdicts(RULE, _verifier(compares, mnemonics=body)) == CLEAN
+
+
 def test_verifier_of_a_lambda() -> None:
     """A lambda's class hands on to a method that gives one answer."""
     inner = Body("lambda$0", mnemonics=("const/4", "return"), descriptor="()Z")

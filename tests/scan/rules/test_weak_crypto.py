@@ -88,3 +88,12 @@ def test_random_numbers_for_keys() -> None:
         f"random:{MAIN}": Verdict.EXPOSED
     }
     assert verdicts(RULE, simulated(Class(MAIN, (draw,)), Class(f"{PACKAGE}.K", (make,)))) == CLEAN
+
+
+def test_name_that_a_caller_hands_over() -> None:
+    """A method that takes the algorithm as an argument uses what its callers name."""
+    hashing = Body("hash", (Call("java.security.MessageDigest", "getInstance", (None,)),))
+    call = Call(f"{PACKAGE}.Crypto", "hash", ("MD5",))
+    caller = Class(MAIN, (Body("savePassword", (call,), ("MD5",)),))
+    app = simulated(Class(f"{PACKAGE}.Crypto", (hashing,)), caller)
+    assert verdicts(RULE, app) == {f"MD5:{MAIN}": Verdict.EXPOSED}

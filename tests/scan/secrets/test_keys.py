@@ -54,6 +54,14 @@ def test_a_static_field_is_found() -> None:
     assert only(opened(fields={"K": KEY})).value == KEY
 
 
+def test_a_placeholder_that_no_cipher_takes_is_no_key() -> None:
+    """Where only the name of a field speaks for a key, its value must look like one that somebody made."""
+    fields = {"SECRET_KEY": "1234567890abcdef1234567890abcdef"}
+    assert not key_uses(simulated(Class(f"{PACKAGE}.BuildConfig", fields=fields)))
+    (use,) = key_uses(simulated(Class(f"{PACKAGE}.BuildConfig", fields={"SECRET_KEY": HEX})))
+    assert use.way is Way.NAME
+
+
 def test_a_caller_that_decodes_the_key_is_found() -> None:
     """The key is decoded by another method and handed over: one step across classes."""
     caller = Body(

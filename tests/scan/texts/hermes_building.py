@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from watchword.scan.texts.hermes import MAGIC
 
 
-def bytecode(strings: Sequence[str], *, functions: int = 2, kinds: int = 1) -> bytes:
+def bytecode(
+    strings: Sequence[str], *, functions: int = 2, kinds: int = 1, version: int = 84
+) -> bytes:
     """Return a file whose table names these strings; long ones by the overflow, others than Latin ones in UTF-16."""
     small, overflow, storage = b"", b"", b""
     for text in strings:
@@ -19,6 +21,6 @@ def bytecode(strings: Sequence[str], *, functions: int = 2, kinds: int = 1) -> b
             overflow += struct.pack("<II", len(storage), len(text))
         storage += raw
     counts = (functions, kinds, 1, len(strings), len(overflow) // 8, len(storage), 0)
-    head = MAGIC + struct.pack("<I20xII7I", 84, 0, 0, *counts)
+    head = MAGIC + struct.pack("<I20xII7I", version, 0, 0, *counts)
     tables = bytes(16 * functions + 4 * kinds + 4)
     return head.ljust(128, b"\0") + tables + small + overflow + storage

@@ -1,7 +1,7 @@
 """Bundles and assets as text: which entries, of which kind, and what is a gap."""
 
 import plistlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from tests.scan.ios_building import FOLDER, Image, archive_of
@@ -9,15 +9,18 @@ from tests.scan.texts.hermes_building import bytecode
 
 from watchword.scan.app import Coverage, Part, TextPart
 from watchword.scan.notes import Notes
-from watchword.scan.texts import reader
-from watchword.scan.texts.reader import read_texts
+from watchword.scan.texts.reader import Bounds, read_texts
 
 JS = b'var api="https://api.example.test";'
 
 
-def _read(files: Mapping[str, bytes]) -> tuple[dict[str, TextPart], Coverage]:
+def _read(
+    files: Mapping[str, bytes],
+    bounds: Bounds = Bounds(),  # noqa: B008 - it is frozen.
+    over: Callable[[], bool] = lambda: False,
+) -> tuple[dict[str, TextPart], Coverage]:
     notes = Notes()
-    found = read_texts(archive_of(files, notes), notes)
+    found = read_texts(archive_of(files, notes), notes, over, bounds)
     return {one.file: one for one in found}, notes.coverage()
 
 
@@ -112,17 +115,16 @@ def test_a_second_architecture_adds_what_is_new() -> None:
     assert found["lib/x86_64/libapp.so"].lines == ("only-x86",)
 
 
-def test_a_large_asset_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_asset_is_cut() -> None:
     """Of a large asset the first part is read, and the rest is a gap."""
-    monkeypatch.setattr(reader, "MOST_OF_ASSET", 10)
-    found, coverage = _read({"assets/a.txt": b"0123456789rest"})
+    found, coverage = _read({"assets/a.txt": b"0123456789rest"}, Bounds(asset=10))
     assert found["assets/a.txt"].lines == ("0123456789",)
     assert [gap.where for gap in coverage.gaps] == ["assets/a.txt"]
 
 
-def test_all_text_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_text_is_bounded() -> None:
     """More text than is kept of an app is a gap, not a full memory."""
-    monkeypatch.setattr(reader, "MOST_CHARACTERS", 10)
-    found, coverage = _read({"assets/a.txt": b"12345\n67890\nabc", "assets/b.txt": b"more"})
+    files = {"assets/a.txt": b"12345\n67890\nabc", "assets/b.txt": b"more"}
+    found, coverage = _read(files, Bounds(characters=10))
     assert found["assets/a.txt"].lines == ("12345", "67890")
     assert {gap.where for gap in coverage.gaps} == {"assets/a.txt", "assets/b.txt"}

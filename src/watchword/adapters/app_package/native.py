@@ -5,7 +5,7 @@ for each one, and is native code itself, which strangers' files shouldn't reach.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from watchword.adapters.app_package.native_elf import ElfError, is_elf, read_elf
@@ -28,12 +28,16 @@ _LIBRARY: Final = re.compile(r"\.so(?:\.\d+)*$")
 _CANARY: Final = frozenset({"__stack_chk_fail", "___stack_chk_fail", "__stack_chk_guard"})
 
 
-def read_natives(archive: Archive, notes: Notes) -> tuple[Native, ...]:
+def read_natives(
+    archive: Archive, notes: Notes, over: Callable[[], bool] = lambda: False
+) -> tuple[Native, ...]:
     """Return the app's libraries and executables by name, one for each architecture that a file holds.
 
     Strings of what Flutter compiled are left to the reader of texts: they're the app's code, not a library's.
+
+    :param over: tells whether the time is over; what isn't read by then is a gap.
     """
-    reader = _Reader(archive, notes)
+    reader = _Reader(archive, notes, over)
     names = sorted(
         entry.name
         for entry in archive.entries
@@ -48,10 +52,10 @@ def read_natives(archive: Archive, notes: Notes) -> tuple[Native, ...]:
 class _Reader:
     """Read one file after another; strings that several hold are kept once."""
 
-    def __init__(self, archive: Archive, notes: Notes) -> None:
+    def __init__(self, archive: Archive, notes: Notes, over: Callable[[], bool]) -> None:
         self._archive = archive
         self._notes = notes
-        self._budget = Budget(MOST_STRINGS, MOST_CHARACTERS)
+        self._budget = Budget(MOST_STRINGS, MOST_CHARACTERS, over=over)
         self._shared: dict[str, str] = {}
 
     def read(self, name: str) -> list[Native]:
@@ -137,5 +141,7 @@ class _Reader:
                     kept = self._shared[run] = run
                 found[kept] = None
         if self._budget.spent:
-            self._notes.gap(Part.NATIVE, name, "more strings in this app than are read")
+            self._notes.gap(
+                Part.NATIVE, name, "more strings in this app than are read, or the time was over"
+            )
         return tuple(found)

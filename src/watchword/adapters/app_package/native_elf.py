@@ -81,7 +81,8 @@ def read_elf(data: bytes) -> Elf:
         raise ElfError("not an ELF file")
     try:
         return _read(data)
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:
+        # Offsets of 64 bits may be larger than any that Python takes.
         raise ElfError("an ELF file that ends too early") from error
 
 

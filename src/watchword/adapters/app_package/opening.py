@@ -9,7 +9,12 @@ from watchword.adapters.app_package.container import (
     looks_like,
 )
 from watchword.adapters.app_package.dex_entries import read_dexes
-from watchword.adapters.app_package.mapped_file import MappedFile, PackageError, mapped
+from watchword.adapters.app_package.mapped_file import (
+    MOST_COPIED,
+    MappedFile,
+    PackageError,
+    mapped,
+)
 from watchword.adapters.app_package.parts import read_parts
 from watchword.scan.app import App, Container, Part
 from watchword.scan.archive.interface import Limits, inner_name
@@ -30,14 +35,23 @@ _PARTS = (
 )
 
 
-def open_app(path: Path, limits: Limits, deadline: Callable[[], float]) -> App:
+def open_app(
+    path: Path, limits: Limits, deadline: Callable[[], float], copied: int = MOST_COPIED
+) -> App:
     """Read a package from disk; nothing is extracted, nothing of it is run.
 
     :param deadline: returns the seconds that are left; once there are none, what wasn't read yet becomes gaps.
+    :param copied: bytes up to which the file is copied into memory instead of mapped.
     :raises PackageError: if it isn't a package that anything can be read of.
     """
-    with mapped(path, limits.file_size) as file:
-        return _Opening(file, limits, Pace(deadline, file.release)).app()
+    with mapped(path, limits.file_size, copied) as file:
+
+        def left() -> float:
+            # Whoever asks for the time is about to look at more of the file.
+            file.check()
+            return deadline()
+
+        return _Opening(file, limits, Pace(left, file.release)).app()
 
 
 class _Opening:

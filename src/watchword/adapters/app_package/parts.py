@@ -76,6 +76,9 @@ def read_parts(
     def call(reader: PartReader, *arguments: object) -> Any:
         return _call(reader, arguments, notes, pace)
 
+    def over() -> bool:
+        return pace.over
+
     ios = android = code = None
     if container is Container.IPA:
         ios = call(IOS, archive, notes)
@@ -90,8 +93,8 @@ def read_parts(
         signing=getattr(android, "signing", None),
         resources=tuple(getattr(android, "resources", ())),
         code=code,
-        natives=call(NATIVES, archive, notes) or (),
-        texts=call(TEXTS, archive, notes) or (),
+        natives=call(NATIVES, archive, notes, over) or (),
+        texts=call(TEXTS, archive, notes, over) or (),
         ios=ios,
     )
 

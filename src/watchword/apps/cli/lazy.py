@@ -20,7 +20,9 @@ class ReaderGoneError(Exception):
 def _telling_who_is_gone() -> Iterator[None]:
     try:
         yield
-        sys.stdout.flush()
+        # Python has no standard output where the process was started with a closed one (``>&-``): nothing to flush.
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         raise ReaderGoneError from None
 

@@ -8,14 +8,12 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 from typing import Any, Final
-from urllib.parse import quote
 
-from watchword import __version__
+from watchword.apps import sarif_parts
 from watchword.apps.drill_views.words import api_of, needed, outcome, shown
+from watchword.apps.sarif_parts import message
 from watchword.drill.interface import Attack
 from watchword.drill.outcome import AttackResult, Report, VariantResult, Verdict
-
-SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 MARK: Final = '"name": "watchword drill"'
 """Stands near the start of every log as it is written to a file, by which an earlier one is known."""
@@ -36,52 +34,37 @@ def sarif(
         code shows results beside it, and some show none without a file.
     :param docs: absolute URL of the page of attacks, if it is published: a help URI must be absolute (3.49.12).
     """
-    return {
-        "$schema": SCHEMA,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "watchword drill",
-                        "version": __version__,
-                        "rules": [_rule(each.attack, docs) for each in report.results],
-                    }
-                },
-                "automationDetails": {"id": f"watchword-drill/{api_of(report)}/"},
-                "invocations": [_invocation(report)],
-                "columnKind": "unicodeCodePoints",
-                "results": list(_results(report, file)),
-                "properties": {
-                    "target": shown(report.target),
-                    "loopback": report.loopback,
-                    "environment": report.facts.environment.value,
-                    "requests": report.requests,
-                    "genuine": {"sent": report.genuine.sent, "served": report.genuine.served},
-                },
-            }
-        ],
+    run = {
+        "tool": sarif_parts.driver(
+            "watchword drill", [_rule(each.attack, docs) for each in report.results]
+        ),
+        "automationDetails": {"id": f"watchword-drill/{api_of(report)}/"},
+        "invocations": [_invocation(report)],
+        "columnKind": "unicodeCodePoints",
+        "results": list(_results(report, file)),
+        "properties": {
+            "target": shown(report.target),
+            "loopback": report.loopback,
+            "environment": report.facts.environment.value,
+            "requests": report.requests,
+            "genuine": {"sent": report.genuine.sent, "served": report.genuine.served},
+        },
     }
+    return sarif_parts.log([run])
 
 
 def _rule(attack: Attack, docs: str | None) -> dict[str, Any]:
     parts = (("Sends", attack.sends), ("Must", attack.must), ("Can't tell", attack.blind))
     page = f"{PAGE if docs is None else docs}#{attack.id}"
-    plain = "\n".join(f"{name}: {text}" for name, text in parts)
-    marked = "\n\n".join(f"**{name}**: {text}" for name, text in parts)
-    rule: dict[str, Any] = {
-        "id": attack.id,
-        "name": "".join(part.capitalize() for part in attack.id.split("-")),
-        "shortDescription": {"text": _message(attack.title)},
-        "fullDescription": {"text": _message(attack.must)},
-        "help": {"text": f"{plain}\nSee {page}", "markdown": f"{marked}\n\nSee `{page}`"},
-        "defaultConfiguration": {"level": _LEVELS[Verdict.OPEN]},
-        "properties": {
-            "tags": ["security", *attack.techniques, *sorted(attack.protections)],
-            "techniques": list(attack.techniques),
-            "protections": dict(sorted(attack.protections.items())),
-        },
-    }
+    rule = sarif_parts.rule(
+        attack.id,
+        (attack.title, attack.must),
+        parts,
+        page,
+        techniques=attack.techniques,
+        protections=attack.protections,
+    )
+    rule["defaultConfiguration"] = {"level": _LEVELS[Verdict.OPEN]}
     return rule if docs is None else {**rule, "helpUri": page}
 
 
@@ -105,18 +88,16 @@ def _result(
     if file is not None:
         # The file as a whole is meant; viewers of code ask for a line all the same.
         location["physicalLocation"] = {
-            "artifactLocation": {"uri": _uri(file)},
+            "artifactLocation": {"uri": sarif_parts.uri(file)},
             "region": {"startLine": 1},
         }
     return {
         "ruleId": attack.id,
         "ruleIndex": index,
         "level": _LEVELS[variant.verdict],
-        "message": {"text": _message(f"{attack.title} ({variant.name}): {outcome(variant)}")},
+        "message": {"text": message(f"{attack.title} ({variant.name}): {outcome(variant)}")},
         "locations": [location],
-        "fingerprints": {_FINGERPRINT: finger},
-        # GitHub takes two results of one rule on one line for the same unless this differs.
-        "partialFingerprints": {"primaryLocationLineHash": finger},
+        **sarif_parts.fingerprints(_FINGERPRINT, finger),
         "properties": {
             "verdict": variant.verdict.value,
             "variant": variant.name,
@@ -155,22 +136,9 @@ def _note(index: int, result: AttackResult) -> dict[str, Any]:
     names = ", ".join(each.name for each in missing)
     return {
         "level": "note",
-        "message": {"text": _message(f"Not run: {result.attack.id} ({names}): {'; '.join(whys)}")},
+        "message": {"text": message(f"Not run: {result.attack.id} ({names}): {'; '.join(whys)}")},
         "associatedRule": {"id": result.attack.id, "index": index},
     }
-
-
-def _message(text: str) -> str:
-    """Return text that stands for itself in a message: braces are placeholders there (3.11.5), brackets links (3.11.6).
-
-    An answer of a stranger's must not put a link into a page that people trust.
-    """
-    doubled = text.replace("{", "{{").replace("}", "}}")
-    return doubled.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
-
-
-def _uri(file: PurePath) -> str:
-    return file.as_uri() if file.is_absolute() else quote(file.as_posix())
 
 
 def _time(moment: datetime) -> str:

@@ -1,7 +1,8 @@
 """Write a scan as a CycloneDX 1.6 bill of materials: the app, what is in it, and what it exposes.
 
-Components are the libraries that are known by their packages.  It is no inventory of all, which is said there (``compositions``:
-``incomplete``).  Ratings say what a finding opens; no likelihood is stated.
+Components are the libraries that are known by their packages, and the native ones by their files; services are the hosts that the app
+names.  It is no inventory of all, which is said there (``compositions``: ``incomplete``).  Ratings say what a finding opens, and nothing
+of how often anybody uses it.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ MARK: Final = '"bomFormat": "CycloneDX"'
 """Stands near the start of every document, by which an earlier one is known."""
 
 _SDK_RULE: Final = "third-party-sdks"
+_NATIVE_RULE: Final = "native-hardening"
+_HOST_RULE: Final = "hosts-and-urls"
 _STATES: Final = {"counts": "exploitable", "known": "in_triage", "suppressed": "in_triage"}
 
 
@@ -41,7 +44,8 @@ def cyclonedx(each: Scanned, serial: str, timestamp: datetime) -> dict[str, Any]
             },
             "component": _app(report),
         },
-        "components": _components(report),
+        "components": [*_components(report), *_natives(report)],
+        "services": _services(report),
         "compositions": [{"aggregate": "incomplete", "assemblies": ["app"]}],
         "vulnerabilities": [_exposure(each, one) for one in report.all_findings if bad(one)],
     }
@@ -53,7 +57,7 @@ def _app(report: Report) -> dict[str, Any]:
         "bom-ref": "app",
         "type": "application",
         "name": shown(package.id or package.name),
-        "hashes": [{"alg": "SHA-256", "content": package.digest}],
+        "hashes": [{"alg": "SHA-256", "content": package.digest}] if package.digest else [],
         "properties": [
             *_properties("file", [package.name]),
             *_properties("container", [package.container]),
@@ -90,6 +94,40 @@ def _components(report: Report) -> list[dict[str, Any]]:
         }
         for each in report.findings
         if each.rule == _SDK_RULE and each.locations
+    ]
+
+
+def _natives(report: Report) -> list[dict[str, Any]]:
+    """Return the native libraries, each with the files that it stands in: one for each kind of processor."""
+    return [
+        {
+            "bom-ref": f"native:{fingerprint(each)}",
+            "type": "library",
+            "name": shown(each.subject),
+            "description": shown(each.title),
+            "evidence": {
+                "occurrences": [
+                    {"location": place}
+                    for place in dict.fromkeys(shown(one.file) for one in each.locations)
+                ]
+            },
+        }
+        for each in report.findings
+        if each.rule == _NATIVE_RULE and any(one.file for one in each.locations)
+    ]
+
+
+def _services(report: Report) -> list[dict[str, Any]]:
+    """Return the hosts that the app names; by which scheme and path isn't told, so that none is an endpoint."""
+    return [
+        {
+            "bom-ref": f"host:{fingerprint(each)}",
+            "name": shown(each.subject),
+            "x-trust-boundary": True,
+            "description": shown(each.title),
+        }
+        for each in report.findings
+        if each.rule == _HOST_RULE and each.locations
     ]
 
 

@@ -15,18 +15,22 @@ VERSION: Final = 1
 KIND: Final = "watchword-scan"
 
 
-def document(scans: Sequence[Scanned], *, reveal: bool = False) -> dict[str, Any]:
+def document(
+    scans: Sequence[Scanned], *, reveal: bool = False, errors: Sequence[tuple[str, str]] = ()
+) -> dict[str, Any]:
     """Return the reports as JSON.
 
     Text of the app's is made printable, and cut where it is very long; but for subjects, by which suppressions name findings.
 
     :param reveal: whether secrets stand there whole.
+    :param errors: the files that couldn't be scanned, and why.
     """
     return {
         "v": VERSION,
         "kind": KIND,
         "tool": {"name": "watchword", "version": __version__},
         "scans": [_scan(each, reveal=reveal) for each in scans],
+        "errors": [{"file": shown(file), "error": shown(why)} for file, why in errors],
     }
 
 

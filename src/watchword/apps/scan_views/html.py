@@ -2,21 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from watchword.apps.scan_views import words
 from watchword.apps.scan_views.words import Scanned
-from watchword.scan.interface import Severity, Verdict
+from watchword.scan.interface import Verdict
 from watchword.scan.outcome import bad
 
 MARK: Final = '<meta name="generator" content="Watchword scan">'
 """Stands in the head of every page, by which an earlier one is known when it is to be written over."""
 
-MOST: Final = 200
-"""Most findings of one severity that a page shows; the JSON document has all."""
+MOST: Final = 100
+"""Most findings of one rule and severity that a page shows; the JSON document has all."""
+
+INLINE: Final = 3
+"""Places of a finding that stand beside it; more are opened by hand."""
 
 
 def page(scans: Sequence[Scanned], at: datetime) -> str:
@@ -26,46 +30,49 @@ def page(scans: Sequence[Scanned], at: datetime) -> str:
 
     :param at: when it was scanned, aware.
     """
-    return (
-        Environment(
-            loader=PackageLoader("watchword.apps.scan_views", "."),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=_shown,
-        )
-        .get_template("report.html.j2")
-        .render(
-            scans=[_prepared(each) for each in scans],
-            words=words,
-            at=at,
-            mark=Markup(MARK),  # noqa: S704 - it is ours, and a constant.
-            most=MOST,
-        )
+    return _template().render(
+        scans=[_prepared(each) for each in scans],
+        words=words,
+        at=at,
+        mark=Markup(MARK),  # noqa: S704 - it is ours, and a constant.
+        most=MOST,
+        inline=INLINE,
     )
+
+
+@cache
+def _template() -> Template:
+    return Environment(
+        loader=PackageLoader("watchword.apps.scan_views", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    ).get_template("report.html.j2")
 
 
 def _prepared(each: Scanned) -> dict[str, Any]:
     acted = each.acted()
     every = each.report.all_findings
+    told = [
+        one
+        for one in every
+        if one.verdict is Verdict.TOLD or (one.verdict is Verdict.EXPOSED and not bad(one))
+    ]
     return {
         "report": each.report,
         "found": each.found,
         "heading": words.heading(each),
         "counts": words.severities(acted),
+        "steps": words.steps(each),
         "gaps": words.gaps_of(each.report),
         "groups": [
-            (severity, [one for one in acted if one.severity is severity])
-            for severity in Severity
-            if any(one.severity is severity for one in acted)
+            (severity, words.by_rule(one for one in acted if one.severity is severity))
+            for severity, _ in words.severities(acted)
         ],
-        "told": [
-            one
-            for one in every
-            if one.verdict is Verdict.TOLD or (one.verdict is Verdict.EXPOSED and not bad(one))
-        ],
-        "protected": [one for one in every if one.verdict is Verdict.PROTECTED],
+        "told": words.by_rule(told),
+        "protected": words.by_rule(one for one in every if one.verdict is Verdict.PROTECTED),
     }
 
 

@@ -1,94 +1,167 @@
-"""Write scans as JUnit XML: a suite for each rule of each app, a case for each of its findings.
+"""Write scans as JUnit XML: a suite for each app, a case for each rule that looked, and one for how much was read.
 
-Elements and attributes are those that the schemas of Ant and of Jenkins both allow, as with the drill.
+A case for each rule keeps the same names from build to build, so that a server shows when one began to fail.  Elements and attributes are
+those that the schemas of Ant and of Jenkins both allow, as with the drill.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from watchword import __version__
-from watchword.apps.scan_views.words import Scanned, coverage, gaps_of, places, secret_of, shown
+from watchword.apps.scan_views.words import (
+    VERDICTS,
+    Scanned,
+    by_rule,
+    counted,
+    coverage,
+    gaps_of,
+    places,
+    secret_of,
+    severities,
+    shown,
+)
 from watchword.scan.interface import Finding, Verdict
 from watchword.scan.outcome import bad
 
 MARK: Final = "<!-- watchword scan -->"
 """Stands in the second line of every file, by which an earlier one is known."""
 
+MOST: Final = 50
+"""Findings of one rule that its case lists; the JSON document has all."""
+
 _PACKAGE: Final = "watchword.scan"
 
-_Case = tuple[str, str | None, str, str]
-"""A case: its name, the element that says how it ended (None: well), the kind of that, and what is said of it."""
+
+class _Case(NamedTuple):
+    """Hold a case.
+
+    :param element: says how it ended; None: well.
+    :param kind: of that end.
+    :param told: a line for lists of failures.
+    :param lines: all that is to say.
+    """
+
+    name: str
+    element: str | None
+    kind: str
+    told: str
+    lines: tuple[str, ...]
 
 
 def junit(scans: Sequence[Scanned], at: datetime) -> str:
     """Return the XML document; secrets are redacted.
 
-    What is to act on is a failure, what wasn't seen an error, what is set aside skipped.  A rule without a finding, being for
-    another platform, has no suite.
+    A rule with something to act on fails; one that saw not enough is an error; one of which everything was set aside is skipped.  A rule
+    without a finding, being for another platform, has no case.
 
     :param at: when it was scanned, aware.
     """
     root = Element("testsuites")
     for each in scans:
-        rules = list(dict.fromkeys(one.rule for one in each.report.all_findings))
-        for rule in sorted(rules):
-            mine = [one for one in each.report.all_findings if one.rule == rule]
-            _suite(root, each, at, rule, [_case(each, one) for one in mine])
-        unseen: list[_Case] = [
-            (gap, "error", "not-seen", f"Not seen: {gap}") for gap in gaps_of(each.report)
+        cases = [
+            _case(each, *mine)
+            for mine in sorted(by_rule(each.report.all_findings), key=lambda one: one[0])
         ]
-        read: _Case = ("read", None, "", coverage(each.report))
-        _suite(root, each, at, "coverage", [read, *unseen])
+        _suite(root, each, at, [*cases, _coverage(each)])
     indent(root)
     written = tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{MARK}\n{written}\n'
 
 
-def _case(each: Scanned, finding: Finding) -> _Case:
-    name = shown(finding.subject) or finding.rule
-    told = ". ".join(filter(None, (shown(finding.title), secret_of(finding), places(finding))))
-    if finding.verdict is Verdict.NOT_SEEN:
-        return name, "error", "not-seen", told
-    if not bad(finding):
-        return name, None, "", told
-    if each.status(finding) != "counts":
-        return name, "skipped", each.status(finding), told
-    return name, "failure", finding.severity.value, told
+def _case(each: Scanned, rule: str, findings: Sequence[Finding]) -> _Case:
+    acted = [one for one in findings if bad(one) and each.status(one) == "counts"]
+    unseen = [one for one in findings if one.verdict is Verdict.NOT_SEEN]
+    aside = [one for one in findings if bad(one) and each.status(one) != "counts"]
+    facts = each.report.rule(rule)
+    todo = [] if facts is None else [f"Do: {facts.todo}"]
+    if acted:
+        counts = ", ".join(f"{count} {severity.value}" for severity, count in severities(acted))
+        told = f"{counted(len(acted), 'finding')} ({counts}): {shown(acted[0].title)}"
+        lines = (*_lines(each, [*acted, *unseen, *aside]), *todo)
+        return _Case(rule, "failure", acted[0].severity.value, told, lines)
+    if unseen:
+        told = f"Not seen: {shown(unseen[0].title)}"
+        return _Case(rule, "error", "not-seen", told, _lines(each, [*unseen, *aside]))
+    if aside:
+        told = f"{counted(len(aside), 'finding')} set aside"
+        return _Case(rule, "skipped", each.status(aside[0]), told, _lines(each, aside))
+    return _Case(rule, None, "", "", _lines(each, findings))
 
 
-def _suite(root: Element, each: Scanned, at: datetime, name: str, cases: list[_Case]) -> None:
+def _lines(each: Scanned, findings: Sequence[Finding]) -> tuple[str, ...]:
+    lines = [_line(each, one) for one in findings[:MOST]]
+    more = len(findings) - MOST
+    return (*lines, f"{more:,} more; the JSON document has them all") if more > 0 else (*lines,)
+
+
+def _line(each: Scanned, finding: Finding) -> str:
+    word = VERDICTS[finding.verdict]
+    if bad(finding):
+        word = f"{finding.severity.value} {word}"
+        if each.status(finding) != "counts":
+            word = f"{each.status(finding)}, {word}"
+    where = f"at {places(finding)}" if finding.locations else ""
+    said = (shown(finding.title), secret_of(finding), where)
+    return f"{word}: {' '.join(filter(None, said))}"
+
+
+def _coverage(each: Scanned) -> _Case:
+    """Return the case that says how much was read: an error where anything of the package wasn't."""
+    gaps = gaps_of(each.report)
+    read = coverage(each.report)
+    if not gaps:
+        return _Case("coverage", None, "", "", (read,))
+    return _Case("coverage", "error", "not-seen", read, tuple(f"Not seen: {gap}" for gap in gaps))
+
+
+def _suite(root: Element, each: Scanned, at: datetime, cases: Sequence[_Case]) -> None:
     package = each.report.package
-    ended = [element for _, element, _, _ in cases]
+    name = shown(package.id or package.name)
+    ended = [case.element for case in cases]
     suite = SubElement(
         root,
         "testsuite",
         {
             "id": str(len(root)),
-            "name": shown(name),
+            "name": name,
             "package": _PACKAGE,
-            "hostname": shown(package.id or package.name),
+            "hostname": name,
             # Ant's schema takes no zone; it is UTC.
             "timestamp": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
             "tests": str(len(cases)),
             "failures": str(ended.count("failure")),
             "errors": str(ended.count("error")),
             "skipped": str(ended.count("skipped")),
-            "time": "0.000",
+            "time": f"{each.report.seconds:.3f}",
         },
     )
     properties = SubElement(suite, "properties")
-    for key, value in (("sha256", package.digest), ("watchword", __version__)):
+    facts = (
+        ("file", shown(package.name)),
+        ("sha256", package.digest),
+        ("coverage", coverage(each.report)),
+        ("watchword", __version__),
+    )
+    for key, value in facts:
         SubElement(properties, "property", {"name": key, "value": value})
-    lines = []
-    for case, element, kind, said in cases:
-        attributes = {"name": case, "classname": f"{_PACKAGE}.{shown(name)}", "time": "0.000"}
-        entry = SubElement(suite, "testcase", attributes)
-        if element is None:
-            lines.append(said)
-            continue
-        told = SubElement(entry, element, {"type": kind, "message": said})
-        told.text = said
-    SubElement(suite, "system-out").text = "\n".join(lines)
+    fine = [_ended(suite, name, case) for case in cases]
+    SubElement(suite, "system-out").text = "\n".join(line for lines in fine for line in lines)
     SubElement(suite, "system-err")
+
+
+def _ended(suite: Element, app: str, case: _Case) -> Iterable[str]:
+    """Write a case; return the lines of one that ended well, which the suite prints."""
+    # What one rule took isn't measured; the suite says what all took.
+    attributes = {
+        "name": shown(case.name),
+        "classname": f"{_PACKAGE}.{app}",
+        "time": "0.000",
+    }
+    entry = SubElement(suite, "testcase", attributes)
+    if case.element is None:
+        return [f"{shown(case.name)}: {line}" for line in case.lines]
+    told = SubElement(entry, case.element, {"type": case.kind, "message": case.told})
+    told.text = "\n".join(case.lines)
+    return []

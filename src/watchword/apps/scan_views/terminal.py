@@ -11,6 +11,7 @@ from watchword.apps.scan_views.words import (
     OPENS,
     VERDICTS,
     Scanned,
+    by_rule,
     counted,
     coverage,
     heading,
@@ -19,6 +20,7 @@ from watchword.apps.scan_views.words import (
     secret_of,
     shown,
     state_of,
+    steps,
 )
 from watchword.observations import State
 from watchword.scan.interface import Finding, Severity, Verdict
@@ -27,7 +29,11 @@ from watchword.scan.outcome import Report, bad, fingerprint
 MOST: Final = 20
 """Most findings of one rule and severity that are printed; the JSON document has all."""
 
+FIRST: Final = 3
+"""Rules whose steps stand at the top; all stand below."""
+
 _AT: Final = 4
+_STEP_AT: Final = 14
 _TABLE_AT: Final = 22
 _API_AT: Final = 13
 _COLOURS: Final = {
@@ -46,7 +52,7 @@ def lines(each: Scanned, *, reveal: bool = False) -> Iterator[str]:
     :param reveal: whether secrets stand there whole.
     """
     report = each.report
-    yield from _head(report)
+    yield from _head(each)
     of_api = {fingerprint(one) for one in report.api}
     acted = [one for one in each.acted() if fingerprint(one) not in of_api]
     for severity, found in groupby(acted, key=lambda one: one.severity):
@@ -63,21 +69,35 @@ def lines(each: Scanned, *, reveal: bool = False) -> Iterator[str]:
     yield from wrapped(f"{heading(each)}. {report.seconds:.1f} s.")
 
 
-def _head(report: Report) -> Iterator[str]:
+def _head(each: Scanned) -> Iterator[str]:
+    """Yield what a first screen must say: which app, how it ended, how much was seen, what to do first."""
+    report = each.report
     package = report.package
     named = " ".join(filter(None, (shown(package.id), shown(package.version))))
-    facts = f"{package.container}, {package.size:,} bytes, SHA-256 {package.digest}"
+    # A report of another scanner knows neither size nor digest.
+    size = f"{package.size:,} bytes" if package.size else ""
+    digest = f"SHA-256 {package.digest}" if package.digest else ""
+    facts = ", ".join(filter(None, (shown(package.container), size, digest)))
     for line in wrapped(shown(package.name)):
         yield click.style(line, bold=True)
     yield from wrapped(f"{named}: {facts}" if named else facts, indent=2)
     yield from wrapped(coverage(report), indent=2)
+    yield ""
+    yield from (click.style(line, bold=True) for line in wrapped(f"{heading(each)}."))
+    todo = steps(each)
+    for number, step in enumerate(todo[:FIRST], 1):
+        word = click.style(step.severity.value, fg=_COLOURS[step.severity])
+        more = f" ({step.count})" if step.count > 1 else ""
+        do = f" Do: {step.todo}" if step.todo else ""
+        said = f"{step.rule}{more}: {shown(step.said)}{do}"
+        yield from wrapped(said, first=f"  {number}. {word}", indent=_STEP_AT)
+    if len(todo) > FIRST:
+        yield from wrapped(f"{counted(len(todo) - FIRST, 'more rule')} below.", indent=_STEP_AT)
 
 
 def _by_rule(report: Report, findings: Sequence[Finding], *, reveal: bool) -> Iterator[str]:
     """Yield findings of one severity by rule, with what to do about each rule's once."""
-    rules = list(dict.fromkeys(each.rule for each in findings))
-    for name in rules:
-        mine = [each for each in findings if each.rule == name]
+    for name, mine in by_rule(findings):
         facts = report.rule(name)
         title = f"{name}: {facts.title}" if facts is not None else name
         yield from wrapped(title, first=click.style("  - "), indent=_AT)
@@ -120,6 +140,10 @@ def _api(each: Scanned) -> Iterator[str]:
             yield from wrapped(
                 f"{one.rule}: {shown(one.title)}", first=f"    {word} ", indent=_API_AT
             )
+    for name, _ in by_rule(found):
+        facts = each.report.rule(name)
+        if facts is not None:
+            yield from wrapped(f"{name}: {facts.todo}", first="  do:", indent=_AT + 2)
 
 
 def _facts(each: Scanned, *, reveal: bool) -> Iterator[str]:
@@ -142,7 +166,8 @@ def _facts(each: Scanned, *, reveal: bool) -> Iterator[str]:
     more = len(rest) - len(worth[:MOST])
     if more:
         names = listed(dict.fromkeys(one.rule for one in rest if one not in worth[:MOST]))
-        yield from wrapped(f"{counted(more, 'more fact')} in --json: {names}.", indent=2)
+        word = "more fact" if worth else "fact"
+        yield from wrapped(f"{counted(more, word)} in --json: {names}.", indent=2)
 
 
 def _standings(report: Report) -> Iterator[str]:

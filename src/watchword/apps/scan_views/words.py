@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Final
 
 from watchword.apps.cli.paragraphs import printable
@@ -36,10 +37,21 @@ VERDICTS: Final[Mapping[Verdict, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """Hold a report together with which of its findings count."""
+    """Hold a report together with which of its findings count.
+
+    :param path: of the app as it was given; None where only its name is known.
+    :param api_file: the API's description as it was given.
+    """
 
     report: Report
     found: Sorted
+    path: PurePath | None = None
+    api_file: PurePath | None = None
+
+    @property
+    def file(self) -> PurePath:
+        """Return where the app is, as it was given."""
+        return self.path if self.path is not None else PurePath(self.report.package.name)
 
     @classmethod
     def bare(cls, report: Report) -> "Scanned":
@@ -57,6 +69,40 @@ class Scanned:
     def acted(self) -> list[Finding]:
         """Return the findings to act on that count, the worst first."""
         return [each for each in self.found.counting if bad(each)]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Hold what to do about the findings of one rule that count.
+
+    :param said: what the worst of them says.
+    :param todo: empty where the rule isn't known.
+    """
+
+    severity: Severity
+    rule: str
+    title: str
+    said: str
+    count: int
+    todo: str
+
+
+def steps(each: Scanned) -> list[Step]:
+    """Return what to do, a step for each rule, the one with the worst finding first."""
+    found = []
+    for rule, mine in by_rule(each.acted()):
+        facts = each.report.rule(rule)
+        title, todo = (rule, "") if facts is None else (facts.title, facts.todo)
+        found.append(Step(mine[0].severity, rule, title, mine[0].title, len(mine), todo))
+    return found
+
+
+def by_rule(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
+    """Return findings by rule, rules in the order of their first ones."""
+    found: dict[str, list[Finding]] = {}
+    for each in findings:
+        found.setdefault(each.rule, []).append(each)
+    return list(found.items())
 
 
 def shown(text: str) -> str:

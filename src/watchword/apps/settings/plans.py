@@ -57,7 +57,7 @@ class PlanSettings:
     :param max_age: how old a proof still counts.
     :param builds: SHA-256 in lower-case hex of the current build, by app.
     :param generations: policy generation by API, see :func:`generation_of`.
-    :param apps: names of the apps of the file.
+    :param apps: by name of the apps of the file, their platform and their package or bundle id, empty where it isn't stated.
     :param unenforced: by API, why it doesn't refuse what the plan counts on, see :func:`unenforced`.
     :param budget: units of effort, None for no limit.
     """
@@ -73,7 +73,7 @@ class PlanSettings:
     max_age: timedelta
     builds: Mapping[str, str]
     generations: Mapping[str, str]
-    apps: frozenset[str]
+    apps: Mapping[str, tuple[str, str]]
     unenforced: Mapping[str, str]
     budget: int | None
 
@@ -159,10 +159,23 @@ def _whole(
         max_age=timedelta(seconds=seconds(written.max_age)),
         builds={app: each.replace(":", "").lower() for app, each in written.builds.items()},
         generations=_generations(data),
-        apps=frozenset(apps) if isinstance(apps := data.get("apps"), dict) else frozenset(),
+        apps=_apps(data.get("apps")),
         unenforced=unenforced(data, written.assets.values()),
         budget=written.budget,
     )
+
+
+def _apps(section: object) -> dict[str, tuple[str, str]]:
+    """Return platform and id by app, of a section that nobody has checked: what isn't text is empty."""
+    if not isinstance(section, dict):
+        return {}
+    found = {}
+    for name, each in section.items():
+        stated = each if isinstance(each, dict) else {}
+        parts = (stated.get("platform"), stated.get("package", stated.get("bundle_id")))
+        platform, identity = (part if isinstance(part, str) else "" for part in parts)
+        found[name] = (platform, identity)
+    return found
 
 
 def _concerns_plan(fault: Fault) -> bool:

@@ -123,13 +123,16 @@ class _Entries:
 class BundleTable:
     """Give the resources of a module's ``resources.pb``; what is damaged in it is left out and told."""
 
-    def __init__(self, data: bytes) -> None:
-        """Find its types; entries are read when they're asked for."""
+    def __init__(self, data: bytes, most: int = MOST_ENTRIES) -> None:
+        """Find its types; entries are read when they're asked for.
+
+        :param most: packages, types and entries that are read.
+        """
         self._damage: dict[str, None] = {}
         self._types: dict[tuple[int, int], _Entries] = {}
         self._indexes: dict[tuple[int, int], dict[int, Message]] = {}
         self._names: dict[str, dict[str, Message]] = {}
-        self._left = MOST_ENTRIES
+        self._most = self._left = most
         try:
             for package in self._counted(Message(data).messages(2)):
                 identity = package.message(1)
@@ -177,7 +180,7 @@ class BundleTable:
         for message in messages:
             self._left -= 1
             if self._left < 0:
-                raise AndroidFormatError(f"more than {MOST_ENTRIES} resources")
+                raise AndroidFormatError(f"more than {self._most} resources")
             yield message
 
     def _by_id(self, resource: int) -> Message | None:

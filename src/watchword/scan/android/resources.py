@@ -61,8 +61,11 @@ class Resources:
                 return found
         return None
 
-    def strings(self) -> tuple[Resource, ...]:
-        """Return the strings with their names in the order of the tables, each pair once; also the texts of lists."""
+    def strings(self, most: int = MOST_STRINGS) -> tuple[Resource, ...]:
+        """Return the strings with their names in the order of the tables, each pair once; also the texts of lists.
+
+        :param most: strings that are kept.
+        """
         found: dict[tuple[str, str], None] = {}
         left = MOST_CHARACTERS
         texts = chain.from_iterable(table.texts() for table in self._tables)
@@ -72,7 +75,7 @@ class Resources:
             new = bool(text) and (name, text) not in found
             if new:
                 left -= len(name) + len(text)
-            if left < 0 or looked_at >= MOST_TEXTS or (new and len(found) >= MOST_STRINGS):
+            if left < 0 or looked_at >= MOST_TEXTS or (new and len(found) >= most):
                 self._notes.gap(Part.RESOURCES, "", "more strings than are read of one app")
                 break
             if new:

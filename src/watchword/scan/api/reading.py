@@ -89,7 +89,7 @@ class _Reader:
         self._fields = Fields(source)
 
     def operations(self) -> Iterator[Operation]:
-        """Yield the operations, in the order of the description."""
+        """Yield the operations, in the order of the description; those of paths beyond the bound are counted."""
         for key, given in self.source.document["paths"].items():
             path = plain(key)
             if path.startswith("x-"):
@@ -102,13 +102,17 @@ class _Reader:
                 self.source.miss(Aspect.OPERATIONS, path, "a path that is too long")
                 continue
             self.servers.add(item.get("servers"), path)
+            if self.total >= MAX_OPERATIONS:
+                # Counted and no more: a description of half a million would take longer than the whole scan may.
+                self.total += sum(method in item for method in _METHODS)
+                continue
             for method, operation in self._methods(item, path):
                 self.total += 1
-                if self.total > MAX_OPERATIONS:
-                    why = f"operations beyond {MAX_OPERATIONS:,}"
-                    self.source.miss(Aspect.OPERATIONS, "the rest", why)
-                    continue
                 yield self._operation(method, path, item, operation)
+
+        if self.total > MAX_OPERATIONS:
+            why = f"operations beyond {MAX_OPERATIONS:,}"
+            self.source.miss(Aspect.OPERATIONS, "the rest", why)
 
     def _item(self, given: Any) -> Any:
         """Return the item of a path; what stands beside a reference counts too."""

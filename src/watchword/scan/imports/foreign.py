@@ -44,21 +44,26 @@ class Foreign:
         subject: str = "",
         places: Iterable[Location] = (),
         good: bool = False,
+        unseen: bool = False,
         secret: str | None = None,
     ) -> None:
         """Take a finding over; what is good for the app is only told, since nobody saw it here.
 
         :param subject: what tells it from the rule's others; the rule itself by default.
+        :param unseen: whether the other scanner may not have looked at all.
         """
         if len(self.findings) >= MOST:
             return
         name = f"{self.source}:{rule[:MAX_TEXT] or 'unnamed'}"
         self.titles.setdefault(name, title[:MAX_TEXT])
-        told = good or severity is Severity.INFO
+        told = good or unseen or severity is Severity.INFO
+        verdict = Verdict.TOLD if told else Verdict.EXPOSED
+        if unseen:
+            title = f"{self.source} may not have looked, and says: {title}"
         self.findings.append(
             Finding(
                 name,
-                Verdict.TOLD if told else Verdict.EXPOSED,
+                Verdict.NOT_SEEN if unseen else verdict,
                 Severity.INFO if told else severity,
                 Confidence.POSSIBLE,
                 (subject or rule)[:MAX_TEXT],

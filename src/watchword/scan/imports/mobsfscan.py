@@ -1,5 +1,6 @@
 """Read the JSON report of mobsfscan, which scans sources."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from watchword.scan.imports.foreign import Foreign, ImportedReportError, entries, members, text
@@ -23,8 +24,8 @@ def is_mobsfscan(document: object) -> bool:
 def read(document: object) -> Report:
     """Return the report.
 
-    Where mobsfscan lists errors, it may have matched nothing at all and yet list every protection as missing: what names
-    no file is then only told, and the errors are gaps.
+    Where mobsfscan lists errors, such as that there is no semgrep, it may have matched nothing at all and yet list every protection as
+    missing: what names no file is then told as not seen, and the errors are gaps.
 
     :raises ImportedReportError: when it isn't one of mobsfscan's.
     """
@@ -32,16 +33,27 @@ def read(document: object) -> Report:
         raise ImportedReportError("got another document, expected a JSON report of mobsfscan")
     given = members(document)
     found = Foreign("mobsfscan")
-    errors = entries(given.get("errors"))
+    errors = _errors(given)
     for each in errors:
-        found.missed("mobsfscan", _said(each))
+        found.missed("mobsfscan", each)
     for rule, each in members(given["results"]).items():
         about = members(members(each).get("metadata"))
         severity = _SEVERITIES.get(text(about.get("severity")).upper(), Severity.INFO)
         places = [*filter(None, map(_place, entries(members(each).get("files"))))]
         title = text(about.get("description")) or rule
-        found.add(rule, severity, title, places=places, good=bool(errors) and not places)
+        unseen = bool(errors) and not places
+        found.add(rule, severity, title, places=places, unseen=unseen)
     return found.report(Package("sources", "imported", "", "", 0))
+
+
+def _errors(given: Mapping[str, Any]) -> list[str]:
+    """Return what went wrong, a line each; a form that nobody knows, or none at all, isn't taken for success."""
+    if "errors" not in given:
+        return ["whether anything went wrong isn't told"]
+    errors = given["errors"]
+    if errors is None or errors in ([], {}, ""):
+        return []
+    return [_said(each) for each in (errors if isinstance(errors, list) else [errors])]
 
 
 def _place(given: Any) -> Location | None:
@@ -55,4 +67,5 @@ def _place(given: Any) -> Location | None:
 def _said(error: Any) -> str:
     """Return what an error says; its form differs by version."""
     one = members(error)
-    return text(error) or text(one.get("message")) or text(one.get("type")) or "an error"
+    words = (text(one.get(name)) for name in ("message", "long_msg", "short_msg", "type"))
+    return text(error) or next(filter(None, words), "an error")

@@ -8,7 +8,7 @@ from watchword.scan.archive.interface import Archive, MissingEntryError
 from watchword.scan.ios.macho import MachOError, slices
 from watchword.scan.ios.places import app_folders
 from watchword.scan.ios.plists import PlistError, read_plist
-from watchword.scan.ios.signature import entitlements
+from watchword.scan.ios.signature import EntitlementsError, entitlements
 from watchword.scan.notes import Notes
 
 _PROFILE: Final = "embedded.mobileprovision"
@@ -102,7 +102,7 @@ def _entitlements(
             notes.gap(Part.ENTITLEMENTS, executable, "the executable isn't signed")
     except MissingEntryError as error:
         notes.gap(Part.ENTITLEMENTS, executable, error.why)
-    except (MachOError, PlistError) as error:
+    except (MachOError, PlistError, EntitlementsError) as error:
         notes.gap(Part.ENTITLEMENTS, executable, str(error))
     notes.seen(Part.ENTITLEMENTS, found is not None, 1, "signatures")
     return found

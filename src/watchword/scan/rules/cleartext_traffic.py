@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Part
-from watchword.scan.interface import Confidence, Finding, Location, Severity
+from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
 from watchword.scan.rule_parts import AndroidRule, Look, hosts_of
 
 _REFUSES_FROM: Final = 28
@@ -15,10 +15,23 @@ _MANIFEST: Final = Location(file="AndroidManifest.xml")
 
 def _see(look: Look) -> Iterator[Finding]:
     permits = list(_permitted(look))
+    if look.offline and any(each.verdict is Verdict.EXPOSED for each in permits):
+        title = "The app asks for no permission to use the network, so that it speaks no cleartext by itself."
+        yield look.told("offline", title, at=(_MANIFEST,))
+        return
     yield from permits
     if not permits:
-        what = "The app is built so that cleartext is refused."
+        what = f"The app is built so that cleartext is refused{_since(look)}."
         yield look.clean("cleartext", what, confidence=Confidence.CERTAIN)
+
+
+def _since(look: Look) -> str:
+    """Return from which Android on, where only the system's default refuses and older ones are let in too."""
+    manifest, config = look.manifest, look.app.network
+    stated = manifest.cleartext if config is None or config.base is None else config.base.cleartext
+    if stated is not None or (manifest.min_sdk or 1) >= _REFUSES_FROM:
+        return ""
+    return f", by Android 9 and later (minSdk is {manifest.min_sdk or 1}; older ones permit what nobody states)"
 
 
 def _permitted(look: Look) -> Iterator[Finding]:
@@ -61,7 +74,7 @@ RULE = AndroidRule(
     protections={"PR-C01": "scan:static.cleartext"},
     todo="Set android:usesCleartextTraffic to false, and permit no cleartext in the network security config.",
     blind="It tells what is permitted, not what is spoken (see cleartext-urls). A library with sockets of its own asks nobody, and "
-    "phones before Android 6 know no such flag.",
+    "phones before Android 6 know no such flag. An app that asks for no INTERNET permission may still get it by a shared user id.",
     parts=(Part.MANIFEST, Part.NETWORK_CONFIG),
     see=_see,
 )

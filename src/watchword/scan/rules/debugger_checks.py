@@ -15,6 +15,7 @@ _CONTEXTS: Final = (
     "android.app.Activity",
     "android.content.ContextWrapper",
 )
+_ENDS: Final = frozenset({"exit", "finish", "finishAffinity", "finishAndRemoveTask", "killProcess"})
 _MARKS: Final = Marks(
     strong=frozenset({"TracerPid", "TracerPid:", "ro.debuggable", "init.svc.adbd"}),
     native=re.compile(r"TracerPid"),
@@ -53,13 +54,19 @@ def _see(look: Look) -> Iterator[Finding]:
 
 def _flagged(look: Look) -> Iterator[Method]:
     """Yield the methods that test a bit of the app's own flags: by all looks, that it was made debuggable."""
-    for cls in _CONTEXTS:
+    # Compilers name the class that asks where it's a context itself: com.example.MainActivity.getApplicationInfo().
+    for cls in (*_CONTEXTS, *look.own_classes()):
         for use in look.calls(cls, "getApplicationInfo"):
             body = look.code.body(use.by)
-            if any(each.startswith("and-int") for each in body) and use.by.descriptor.endswith(
-                ")Z"
-            ):
+            if any(each.startswith("and-int") for each in body) and _acts(look, use.by):
                 yield use.by
+
+
+def _acts(look: Look, by: Method) -> bool:
+    """Tell whether a method answers yes or no, or ends the app."""
+    if by.descriptor.endswith(")Z") or "throw" in look.code.body(by):
+        return True
+    return any(each.name in _ENDS for each in look.code.calls_of(by))
 
 
 RULE = AndroidRule(

@@ -18,7 +18,7 @@ _SEVERITIES: Final = {
 _WAYS: Final = {
     Way.HANDED: "reaches {into}",
     Way.FIELD: "is set in the class that feeds {into}",
-    Way.CALLER: "is handed to the method that feeds {into}",
+    Way.CALLER: "is handed to the method that feeds {into}, as its key or as what the key opens",
     Way.RESOURCE: "is read from a string resource and reaches {into}",
     Way.OWN_CIPHER: "serves a home-made cipher (exclusive or of two texts)",
     Way.NATIVE: "is handed as bytes to native code, {into}",
@@ -47,9 +47,11 @@ def _exposed(look: Look, use: KeyUse) -> Finding:
     way = _WAYS[use.way].format(into=use.into.rpartition(".")[2])
     where = f"{use.place.cls}.{use.place.member}"
     subject = f"{kind}:{where}" if use.value is None else subject_of(kind, use.value)
+    # Which of two constants that one method takes is the key isn't followed.
+    noun = "text" if use.way is Way.CALLER else _NOUNS[use.role]
     finding = look.exposed(
         subject,
-        f"A constant {_NOUNS[use.role]} {way}: every copy of the app has it.",
+        f"A constant {noun} {way}: every copy of the app has it.",
         _SEVERITIES[use.role],
         at=(use.place,),
         confidence=use.confidence,

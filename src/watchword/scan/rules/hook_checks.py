@@ -32,6 +32,7 @@ _MARKS: Final = Marks(
             "io.va.exposed",
             "org.meowcat.edxposed.manager",
             "LSPosed",
+            "org.lsposed.manager",
             "/data/local/tmp/frida-server",
             "libfrida",
             "libfrida-gadget",

@@ -15,16 +15,18 @@ def _see(look: Look) -> Iterator[Finding]:
     if not found:
         yield look.clean("logs", "The app's own code writes no debug logs.")
         return
-    calls = counted(len(found), "call", "calls")
-    classes = counted(classes_of(found), "class", "classes")
-    # A release that strips such calls strips those of its libraries too.
-    unsure = all(look.unsure(use.by) for use in found)
+    # A release that strips such calls strips those of its libraries too; but only the app's own count where there are any.
+    sure = tuple(use for use in found if not look.unsure(use.by))
+    told = sure or found
+    calls = counted(len(told), "call", "calls")
+    classes = counted(classes_of(told), "class", "classes")
+    whose = "" if sure else " of renamed code, which may be a library's"
     yield look.exposed(
         "logs",
-        f"Debug logs are written: {calls} in {classes}.",
+        f"Debug logs are written: {calls} in {classes}{whose}.",
         Severity.LOW,
-        at=places(found),
-        confidence=Confidence.POSSIBLE if unsure else Confidence.CERTAIN,
+        at=places(told),
+        confidence=Confidence.CERTAIN if sure else Confidence.POSSIBLE,
     )
 
 

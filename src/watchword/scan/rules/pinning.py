@@ -36,13 +36,13 @@ def _see(look: Look) -> Iterator[Finding]:
         return
     found += [*_okhttp(look), *_trustkit(look), *_by_hand(look), *_own_authority(look)]
     yield from found
-    if not found:
-        yield look.absent(
-            "pinning",
-            "No pins: any authority that a phone trusts vouches for the API.",
-            Severity.MEDIUM,
-        )
-        yield from _user_authorities(look)
+    if not found and look.offline:
+        title = "No pins; the app asks for no permission to use the network, so that there is nothing to pin."
+        yield look.absent("pinning", title, Severity.INFO)
+    elif not found:
+        title = "No pins: any authority that a phone trusts vouches for the API."
+        yield look.absent("pinning", title, Severity.MEDIUM)
+    yield from _user_authorities(look, pinned=bool(found))
 
 
 def _configured(look: Look) -> Iterator[Finding]:
@@ -130,16 +130,19 @@ def _own_authority(look: Look) -> Iterator[Finding]:
             yield look.protected(str(use.by), title, at=places([use]))
 
 
-def _user_authorities(look: Look) -> Iterator[Finding]:
+def _user_authorities(look: Look, *, pinned: bool) -> Iterator[Finding]:
+    """Yield a finding for each config that trusts the owner's authorities; pins hold against these, where there are any."""
     config = look.app.network
     if config is None:
         return
     bases = () if config.base is None else (config.base,)
     for each in (*bases, *config.domains):
         if each.user_anchors:
-            title = f"{hosts_of(each)}: authorities that the phone's owner installs are trusted, so that he reads his traffic."
+            where = " wherever nothing is pinned" if pinned else ""
+            title = f"{hosts_of(each)}: authorities that the phone's owner installs are trusted, so that he reads his traffic{where}."
             at = (Location(file=config.file),)
-            yield look.exposed(f"user:{hosts_of(each)}", title, Severity.MEDIUM, at=at)
+            severity = Severity.LOW if pinned else Severity.MEDIUM
+            yield look.exposed(f"user:{hosts_of(each)}", title, severity, at=at)
 
 
 RULE = AndroidRule(

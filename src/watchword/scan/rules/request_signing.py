@@ -41,7 +41,12 @@ def _see(look: Look) -> Iterator[Finding]:
         title = f"{by} sends a header that is called a signature."
         sure = Confidence.LIKELY if by.cls in signing else Confidence.POSSIBLE
         yield look.protected(str(by), title, at=places([by]), confidence=sure)
-    if not found:
+    if not found and look.offline:
+        title = (
+            "The app's own code signs no requests, nor does it ask for the permission to send any."
+        )
+        yield look.absent("requests", title, Severity.INFO)
+    elif not found:
         title = "The app's own code signs no requests, as far as headers tell: what was captured is sent again."
         yield look.absent("requests", title, Severity.MEDIUM)
 

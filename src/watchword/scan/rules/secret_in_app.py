@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from watchword.scan.app import App, Part
 from watchword.scan.interface import Confidence, Finding, Location, Secret, Severity, Verdict
 from watchword.scan.rule_parts import Look
-from watchword.scan.secrets.detection import Hit, detect
+from watchword.scan.secrets.detection import MOST_HITS, Hit, detect
 from watchword.scan.secrets.kinds import severity_of, subject_of
 from watchword.scan.secrets.passwords import PASSWORD
 from watchword.scan.secrets.patterns import GENERIC
@@ -42,10 +42,15 @@ class SecretInApp:
         """Yield a finding for each secret; without any, whether that says something."""
         look = Look(self.id, app, _PARTS[app.platform])
         count = 0
-        for hit in detect(app):
+        hits = detect(app)
+        for hit in hits:
             if not hit.public:
                 count += 1
                 yield _exposed(look, hit)
+        if len(hits) >= MOST_HITS:
+            yield look.not_seen(
+                "more-secrets", f"Secrets beyond the first {MOST_HITS:,} aren't told."
+            )
         yield from _key_stores(look)
         if app.platform is Platform.ANDROID and app.code is None:
             yield look.not_seen("secrets", "There is no code that could be read.")

@@ -21,6 +21,10 @@ _PUBLIC_KEYS: Final = frozenset(
 def _see(look: Look) -> Iterator[Finding]:
     signing = look.app.signing
     assert signing is not None
+    if look.app.container is Container.AAB and not signing.certificates:
+        title = "The bundle isn't signed: the key that it will be signed with isn't seen."
+        yield look.not_seen("signing", title)
+        return
     found = list(_of_schemes(look, signing))
     for each in signing.certificates:
         found.extend(_of_certificate(look, each))
@@ -39,7 +43,11 @@ def _of_schemes(look: Look, signing: Signing) -> Iterator[Finding]:
         # The store signs what it makes of a bundle; the bundle's own signature only says who uploads.
         return
     schemes = set(signing.schemes)
-    if not schemes:
+    if not schemes and look.app.coverage.gaps_of(Part.SIGNING):
+        yield look.not_seen(
+            "unsigned", "No signature was found, and not all of the package was read."
+        )
+    elif not schemes:
         yield look.exposed("unsigned", "The package isn't signed.", Severity.MEDIUM)
     elif schemes == {"v1"}:
         title = (

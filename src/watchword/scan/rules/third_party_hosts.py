@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from watchword.scan.addresses import addresses_of, service_of
+from watchword.scan.addresses import Address, addresses_of, service_of
 from watchword.scan.app import App, Part
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import Look
+from watchword.scan.rule_parts import Look, starting
+
+_WRITTEN: Final = "string/firebase_database_url"
+_DATABASE: Final = "com.google.firebase.database."
+"""Google's set-up tool writes the database's address into each app of a project; only this library asks there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,7 @@ class ThirdPartyHosts:
     todo: str = "Call the service from your own backend, which keeps the key, and let only attested instances ask for it."
     blind: str = (
         "It knows some dozens of services by their hosts. Calls of a service's own SDK, which has its host inside, aren't told; nor is"
-        " whether a key that works is in the package."
+        " whether a key that works is in the package, or whether rules at the service let nobody else in."
     )
 
     def look(self, app: App) -> Iterable[Finding]:
@@ -33,7 +38,10 @@ class ThirdPartyHosts:
         for each in addresses_of(app):
             named = named or each.own
             service = service_of(each.host)
-            if each.own and service:
+            if each.own and service and _only_written(app, each):
+                title = f"{each.host} stands where Google's set-up tool writes it; the library that asks there isn't in the app."
+                yield look.told(each.host, title, at=each.places)
+            elif each.own and service:
                 found.setdefault(each.host, (service, []))[1].extend(each.places)
         for host, (service, places) in found.items():
             yield look.exposed(
@@ -46,13 +54,24 @@ class ThirdPartyHosts:
         if not found and named:
             yield look.clean(
                 "third-parties",
-                "Of the services known here, the app names none.",
+                "Of the services known here, the app calls none by itself, as far as names tell.",
                 confidence=Confidence.POSSIBLE,
             )
         elif not found:
-            yield look.not_seen(
-                "third-parties", "The app names no host at all, so it says nothing."
+            title = "The app names no host at all, so it says nothing."
+            # That is a gap only where something was missed.
+            yield (
+                look.told("third-parties", title)
+                if look.whole
+                else look.not_seen("third-parties", title)
             )
+
+
+def _only_written(app: App, address: Address) -> bool:
+    """Tell whether an address stands only where a tool wrote it, and nothing that asks there is in the app."""
+    if {str(place) for place in address.places} != {_WRITTEN} or app.code is None:
+        return False
+    return not starting(app.code.classes, _DATABASE)
 
 
 RULE = ThirdPartyHosts()

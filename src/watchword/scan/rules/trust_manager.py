@@ -33,6 +33,11 @@ _HARMLESS: Final = (
 )
 """Classes that refuse nothing: a check that calls only these checks nothing."""
 
+_COMPARES: Final = frozenset(
+    {"contains", "endsWith", "equals", "equalsIgnoreCase", "matches", "regionMatches", "startsWith"}
+)
+"""Methods of strings whose answer a verifier may return as it is."""
+
 
 def _see(look: Look) -> Iterator[Finding]:
     found = [*_managers(look), *_verifiers(look), *_allow_all(look), *_web_views(look)]
@@ -83,6 +88,8 @@ def _same_answer(look: Look, method: Method) -> bool:
     """Tell whether a method answers without a look; a lambda's class hands on to one that does, or doesn't."""
     body = look.code.body(method)
     if not body or "throw" in body or any(each.startswith("if-") for each in body):
+        return False
+    if any(each.name in _COMPARES for each in look.code.calls_of(method)):
         return False
     calls = [each for each in look.code.calls_of(method) if each.cls not in _HARMLESS]
     if method.descriptor.endswith(")V"):

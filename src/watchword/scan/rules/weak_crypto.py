@@ -62,7 +62,7 @@ def _ciphers(look: Look) -> Iterator[Finding]:
 
 
 def _named(look: Look, cls: str) -> Iterator[tuple[Method, str]]:
-    """Yield what the app's own methods ask ``getInstance`` of a class for; a name from elsewhere by the class's strings."""
+    """Yield what the app's own methods ask ``getInstance`` of a class for; a name from elsewhere by the class's strings or by its callers."""
     for by in dict.fromkeys(use.by for use in look.calls(cls, "getInstance")):
         names = [
             next((each for each in arguments if isinstance(each, str)), None)
@@ -77,6 +77,19 @@ def _named(look: Look, cls: str) -> Iterator[tuple[Method, str]]:
             )
         for name in sorted(known):
             yield by, name
+
+        if None in names:
+            yield from _handed(look, by)
+
+
+def _handed(look: Look, by: Method) -> Iterator[tuple[Method, str]]:
+    """Yield what the app's own code hands to a method that takes the name as an argument, each with who does."""
+    found: dict[tuple[Method, str], None] = {}
+    for use in look.calls(by.cls, by.name):
+        for callee, arguments in look.code.arguments(use.by):
+            if callee == by:
+                found.update({(use.by, each): None for each in arguments if isinstance(each, str)})
+    yield from found
 
 
 def _weakness(name: str) -> str:

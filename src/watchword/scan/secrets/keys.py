@@ -164,7 +164,10 @@ class _Search:
 
     def _natives_and_names(self) -> Iterator[KeyUse]:
         for each in self._code.static_fields:
-            if self._own(each.cls) and _KEY_NAME.fullmatch(each.name) and _is_key(each.value):
+            if not self._own(each.cls) or not _KEY_NAME.fullmatch(each.name):
+                continue
+            # Where nothing but a name says so, a placeholder is what it looks like.
+            if _is_key(each.value) and not noise.is_placeholder(each.value):
                 place = Location("", each.cls, each.name)
                 yield KeyUse("key", Way.NAME, each.value, place, each.name, Confidence.POSSIBLE)
         for cls in self._code.classes:

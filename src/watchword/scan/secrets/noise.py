@@ -5,7 +5,7 @@ import math
 import re
 from collections import Counter
 
-from watchword.scan.secrets.patterns import Pattern, PatternSet
+from watchword.scan.secrets.patterns import Pattern, PatternSet, packaged
 
 _IDENTIFIERS = re.compile(
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # A UUID names, it doesn't open.
@@ -83,6 +83,11 @@ def is_identifier(value: str, name: str = "") -> bool:
     if _PUBLIC_NAME.search(name):
         return True
     return bool(_DIGEST_NAME.search(name)) and bool(_DIGEST.fullmatch(value))
+
+
+def is_placeholder(value: str) -> bool:
+    """Tell whether a value stands for one that somebody was to put there."""
+    return any(allowed.holds(value, value) for allowed in packaged().allowed)
 
 
 def is_constant(value: str) -> bool:

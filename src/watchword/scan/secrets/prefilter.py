@@ -4,10 +4,17 @@ import bisect
 import functools
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from typing import Final
 
 import ahocorasick_rs
 
 from watchword.scan.secrets.patterns import GENERIC, Pattern, packaged
+
+WINDOW: Final = 1024 * 1024
+"""How many characters are searched at once."""
+
+LONGEST_WORD: Final = 64
+"""How many characters a keyword has at most; windows overlap by as many."""
 
 
 class Joined:
@@ -59,7 +66,7 @@ def candidates(joined: Joined, *, generic: bool) -> Iterator[tuple[Pattern, int]
         every tenth string.
     """
     automaton, patterns = _automaton(generic=generic)
-    for keyword, at, _ in automaton.find_matches_as_indexes(joined.lowered, overlapping=True):
+    for keyword, at in _hits(automaton, joined.lowered):
         for pattern in patterns[keyword]:
             yield pattern, at
 
@@ -72,8 +79,17 @@ def unkeyed() -> tuple[Pattern, ...]:
 
 def places_of_words(joined: Joined, words: tuple[str, ...]) -> Iterator[int]:
     """Yield the places of words, given in lower case, in order."""
-    for _, at, _ in _words(words).find_matches_as_indexes(joined.lowered, overlapping=True):
+    for _, at in _hits(_words(words), joined.lowered):
         yield at
+
+
+def _hits(automaton: ahocorasick_rs.AhoCorasick, text: str) -> Iterator[tuple[int, int]]:
+    """Yield which words stand where, window by window: a list of all places of a word may need ten times the text."""
+    for start in range(0, len(text), WINDOW):
+        window = text[start : start + WINDOW + LONGEST_WORD]
+        for word, at, _ in automaton.find_matches_as_indexes(window, overlapping=True):
+            if at < WINDOW:
+                yield word, start + at
 
 
 @functools.cache

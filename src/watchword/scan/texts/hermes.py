@@ -1,7 +1,8 @@
 """Read the string table of Hermes bytecode, into which React Native compiles its scripts.
 
 Strings lie in it without anything between them: without the table, one runs into the next.
-Source: ``BytecodeFileFormat.h`` and ``StringTableEntry.h`` of Hermes; versions 74 to 96 were looked at.
+Source: ``BytecodeFileFormat.h`` and ``StringTableEntry.h`` of Hermes, by which versions 74 to 96 lay out alike what is read here; only
+bytecode of version 84 was tried.  Later versions have shorter headers of functions, earlier ones differ too: those aren't read.
 """
 
 import struct
@@ -11,6 +12,10 @@ from typing import Final
 from watchword.reasons import WatchwordError
 
 MAGIC: Final = (0x1F1903C103BC1FC6).to_bytes(8, "little")
+VERSIONS: Final = range(74, 97)
+"""The versions whose table of strings is read."""
+
+_VERSION: Final = struct.Struct("<8xI")
 _COUNTS: Final = struct.Struct("<7I")
 _COUNTS_AT: Final = 40  # After magic, version, SHA-1, length of the file, and the global function.
 _HEADER: Final = 128
@@ -33,6 +38,9 @@ def strings(data: bytes) -> Iterator[str]:
     :raises HermesError: before the first one, if the table doesn't hold together.
     """
     try:
+        (version,) = _VERSION.unpack_from(data)
+        if version not in VERSIONS:
+            raise HermesError(f"Hermes bytecode of version {version}, which isn't known")
         functions, kinds, identifiers, count, overflowing, size, _ = _COUNTS.unpack_from(
             data, _COUNTS_AT
         )

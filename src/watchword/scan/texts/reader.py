@@ -1,6 +1,7 @@
 """Read the bundles of cross-platform frameworks, and assets, as text."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -19,7 +20,7 @@ MOST_CHARACTERS: Final = 64 * 1024 * 1024
 
 MOST_OF_ASSET: Final = 8 * 1024 * 1024
 MOST_OF_BUNDLE: Final = 48 * 1024 * 1024
-"""How many bytes of one asset and of one script are read."""
+"""How many bytes of one asset and of one script are read; of an asset that is no text, as many as of a script."""
 
 _COMPRESSED: Final = (b"XALZ", b"XALS")
 
@@ -32,12 +33,32 @@ class _Text(NamedTuple):
     unseen: str = ""
 
 
-def read_texts(archive: Archive, notes: Notes) -> tuple[TextPart, ...]:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Hold how much is read and kept of one app.
+
+    :param asset: bytes of one asset; ``bundle`` of one script.
+    """
+
+    lines: int = MOST_LINES
+    characters: int = MOST_CHARACTERS
+    asset: int = MOST_OF_ASSET
+    bundle: int = MOST_OF_BUNDLE
+
+
+def read_texts(
+    archive: Archive,
+    notes: Notes,
+    over: Callable[[], bool] = lambda: False,
+    bounds: Bounds = Bounds(),
+) -> tuple[TextPart, ...]:
     """Return what can be read as text, by name: scripts, snapshots, assemblies, assets.
 
     A snapshot is in a package once for each architecture: of the later ones only what the first didn't have is kept.
+
+    :param over: tells whether the time is over; what isn't read by then is a gap.
     """
-    reader = _Reader(archive, notes)
+    reader = _Reader(archive, notes, over, bounds)
     found = []
     for entry in sorted(archive.entries, key=lambda entry: entry.name):
         kind = kind_of(entry.name)
@@ -49,10 +70,13 @@ def read_texts(archive: Archive, notes: Notes) -> tuple[TextPart, ...]:
 class _Reader:
     """Read one entry after another under one budget."""
 
-    def __init__(self, archive: Archive, notes: Notes) -> None:
+    def __init__(
+        self, archive: Archive, notes: Notes, over: Callable[[], bool], bounds: Bounds
+    ) -> None:
         self._archive = archive
         self._notes = notes
-        self._budget = Budget(MOST_LINES, MOST_CHARACTERS)
+        self._bounds = bounds
+        self._budget = Budget(bounds.lines, bounds.characters, over=over)
         self._snapshots: dict[str, None] = {}
 
     def read(self, name: str, kind: Kind) -> TextPart | None:
@@ -65,13 +89,17 @@ class _Reader:
         except MissingEntryError as error:
             self._notes.gap(part, name, error.why)
         else:
-            text = _READERS[kind](data, self._budget)
+            text = _READERS[kind](data, self._budget, self._bounds)
+            # What needs more than its text holds it itself.
+            del data
             form = text.kind
             lines = self._kept(text.lines, kind)
             if text.unseen:
                 self._notes.gap(part, name, text.unseen)
             if self._budget.spent:
-                self._notes.gap(part, name, "more text in this app than is read of one")
+                self._notes.gap(
+                    part, name, "more text in this app than is read of one, or the time was over"
+                )
         self._notes.seen(part, lines is not None, 1, unit)
         return TextPart(name, form, tuple(lines)) if lines else None
 
@@ -88,10 +116,10 @@ class _Reader:
         return kept
 
 
-def _script(data: bytes, budget: Budget) -> _Text:
+def _script(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
     """Read a script of React Native: bytecode by its table, or text."""
     if not hermes.is_hermes(data):
-        return _web(data, budget, "react-native")
+        return _web(data, budget, bounds, "react-native")
     try:
         strings = hermes.strings(data)
         first = next(strings, "")
@@ -104,13 +132,13 @@ def _script(data: bytes, budget: Budget) -> _Text:
     )
 
 
-def _web(data: bytes, budget: Budget, kind: str) -> _Text:
-    text = decoded(data[:MOST_OF_BUNDLE])
+def _web(data: bytes, budget: Budget, bounds: Bounds, kind: str = "cordova") -> _Text:
+    text = decoded(data[: bounds.bundle])
     if text is None:
         return _Text(
             kind, ascii_runs(data, budget), "binary: only runs of printable characters were read"
         )
-    return _Text(kind, lines_of(text), _cut(data, MOST_OF_BUNDLE))
+    return _Text(kind, lines_of(text), _cut(data, bounds.bundle))
 
 
 def _cut(data: bytes, most: int) -> str:
@@ -118,7 +146,7 @@ def _cut(data: bytes, most: int) -> str:
     return f"of {len(data)} bytes the first {most} were read" if len(data) > most else ""
 
 
-def _snapshot(data: bytes, budget: Budget) -> _Text:
+def _snapshot(data: bytes, budget: Budget, _: Bounds) -> _Text:
     """Read what Flutter compiled; on iOS the store encrypts it as any code."""
     try:
         images = slices(data) if is_macho(data[:8]) else ()
@@ -137,7 +165,7 @@ def _start(where: range) -> int:
     return where.start
 
 
-def _unity(data: bytes, budget: Budget) -> _Text:
+def _unity(data: bytes, budget: Budget, _: Bounds) -> _Text:
     """Read the metadata of IL2CPP: its strings lie in it, unless it's encrypted."""
     plain = data.startswith(b"\xaf\x1b\xb1\xfa")
     return _Text(
@@ -145,7 +173,7 @@ def _unity(data: bytes, budget: Budget) -> _Text:
     )
 
 
-def _dotnet(data: bytes, budget: Budget) -> _Text:
+def _dotnet(data: bytes, budget: Budget, _: Bounds) -> _Text:
     """Read assemblies of .NET: strings of the code are UTF-16, names are ASCII."""
     packed = any(mark in data for mark in _COMPRESSED)
     return _Text(
@@ -155,7 +183,7 @@ def _dotnet(data: bytes, budget: Budget) -> _Text:
     )
 
 
-def _asset(data: bytes, budget: Budget) -> _Text:
+def _asset(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
     binary = data.startswith(b"bplist")
     if binary or b"<plist" in data[:1024]:
         try:
@@ -163,11 +191,13 @@ def _asset(data: bytes, budget: Budget) -> _Text:
         except PlistError as error:
             if binary:
                 return _Text("asset", ascii_runs(data, budget), str(error))
-    text = decoded(data[:MOST_OF_ASSET])
+    text = decoded(data[: bounds.asset])
     if text is None:
         # Android compiles XML to a form of its own, and names of binary files end in anything: no text was promised.
-        return _Text("asset", chain(ascii_runs(data, budget), wide_runs(data, budget)))
-    return _Text("asset", lines_of(text), _cut(data, MOST_OF_ASSET))
+        most = bounds.bundle
+        runs = chain(ascii_runs(data, budget, 0, most), wide_runs(data, budget, most))
+        return _Text("asset", runs, _cut(data, most))
+    return _Text("asset", lines_of(text), _cut(data, bounds.asset))
 
 
 def _flat(info: Mapping[str, object]) -> Iterator[str]:
@@ -183,11 +213,11 @@ def _flat(info: Mapping[str, object]) -> Iterator[str]:
             yield from lines_of(f"{name} = {value}")
 
 
-_READERS: Final[Mapping[Kind, Callable[[bytes, Budget], _Text]]] = {
+_READERS: Final[Mapping[Kind, Callable[[bytes, Budget, Bounds], _Text]]] = {
     Kind.SCRIPT: _script,
     Kind.SNAPSHOT: _snapshot,
     Kind.UNITY: _unity,
     Kind.DOTNET: _dotnet,
-    Kind.CORDOVA: lambda data, budget: _web(data, budget, "cordova"),
+    Kind.CORDOVA: _web,
     Kind.ASSET: _asset,
 }

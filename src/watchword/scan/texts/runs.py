@@ -1,7 +1,7 @@
 """Take printable runs out of binary data, and cut text into lines that patterns can be matched on."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 LEAST_RUN: Final = 6
@@ -16,9 +16,14 @@ LONGEST_LINE: Final = 4096
 MOST_RUNS: Final = 6_000_000
 """How many printable runs of an app are looked at: some seconds' worth of bytes that were made to hold many."""
 
+WINDOW: Final = 1024 * 1024
+"""How many bytes are searched before the time is looked at again."""
+
 _OVERLAP: Final = 256
 _RUN: Final = re.compile(rb"[\x20-\x7e]{4,}")
-_WIDE_RUN: Final = re.compile(rb"(?:[\x20-\x7e]\x00){6,}")
+# The first pair by itself lets the search skip what can't be one, four times as fast as a group would be.
+_WIDE_RUN: Final = re.compile(rb"[\x20-\x7e]\x00(?:[\x20-\x7e]\x00){5,}")
+_PRINTABLE: Final = bytes(range(0x20, 0x7F))
 _LINE_END: Final = re.compile(r"\r\n|\n|\r")
 
 
@@ -28,11 +33,19 @@ class Budget:
     :param spent: whether something was left out.
     """
 
-    def __init__(self, strings: int, characters: int, runs: int = MOST_RUNS) -> None:
+    def __init__(
+        self,
+        strings: int,
+        characters: int,
+        runs: int = MOST_RUNS,
+        over: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Start with all of it.
 
         :param runs: how many printable runs may be looked at, those too that are too short to keep.
+        :param over: tells whether the time for the whole package is over.
         """
+        self._over = over
         self._strings = strings
         self._characters = characters
         self._runs = runs
@@ -49,6 +62,11 @@ class Budget:
         self._characters -= size
         return True
 
+    def goes_on(self) -> bool:
+        """Tell whether more may be looked at: there is time, and something is left."""
+        self.spent = self.spent or self._over()
+        return not self.spent
+
     def looks(self) -> bool:
         """Tell whether another run may be looked at, and count it."""
         self._runs -= 1
@@ -61,7 +79,8 @@ def ascii_runs(
     data: bytes, budget: Budget, start: int = 0, end: int | None = None
 ) -> Iterator[str]:
     """Yield runs of printable ASCII characters, in pieces of :data:`LONGEST_LINE`, until the budget is spent."""
-    for found in _RUN.finditer(data, start, len(data) if end is None else end):
+    runs = _found(_RUN, _PRINTABLE, data, budget, (start, _end(data, end)))
+    for found in runs:
         if not budget.looks():
             return
         first, after = found.span()
@@ -75,9 +94,38 @@ def ascii_runs(
             yield from pieces(run)
 
 
-def wide_runs(data: bytes, budget: Budget) -> Iterator[str]:
+def _end(data: bytes, end: int | None) -> int:
+    return len(data) if end is None else min(end, len(data))
+
+
+def _found(
+    pattern: re.Pattern[bytes],
+    inside: bytes,
+    data: bytes,
+    budget: Budget,
+    bounds: tuple[int, int],
+) -> Iterator[re.Match[bytes]]:
+    """Yield what a pattern finds, window by window, as long as the budget goes on.
+
+    :param inside: bytes that a run may hold: a window ends behind another byte, where there is one near its end.
+    """
+    at, end = bounds
+    while at < end and budget.goes_on():
+        stop = min(at + WINDOW, end)
+        after = stop
+        if stop < end:
+            tail = data[stop - LONGEST_LINE : stop]
+            cut = len(tail.rstrip(inside))
+            stop = after = stop - LONGEST_LINE + cut if cut else stop
+            # A run without end is cut as long lines are: pieces overlap.
+            after -= 0 if cut else 2 * _OVERLAP
+        yield from pattern.finditer(data, at, stop)
+        at = after
+
+
+def wide_runs(data: bytes, budget: Budget, end: int | None = None) -> Iterator[str]:
     """Yield runs of printable ASCII characters in UTF-16, as .NET keeps them, until the budget is spent."""
-    for found in _WIDE_RUN.finditer(data):
+    for found in _found(_WIDE_RUN, _PRINTABLE + b"\0", data, budget, (0, _end(data, end))):
         if not budget.looks():
             return
         yield from pieces(found.group()[::2].decode("ascii"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Described:
     """Hold a description as it was read from its file, plain values and nothing else."""
 
-    name: str
+    path: Path
     document: dict[str, Any]
 
     @property
@@ -36,7 +36,7 @@ class Described:
         from watchword.scan.outcome import facts_of
 
         hosts, paths = frozenset(hosts_of(app)), frozenset(paths_of(app))
-        found = look_at(self.document, self.name, hosts, paths)
+        found = look_at(self.document, self.path.name, hosts, paths)
         return found, [facts_of(each) for each in RULES]
 
 
@@ -54,4 +54,4 @@ def described_by(path: Path) -> Described:
         raise click.UsageError(error.render()) from None
     if not isinstance(document, dict):
         raise click.UsageError(f"{path}: got no mapping, expected an OpenAPI or Swagger document")
-    return Described(path.name, document)
+    return Described(path, document)

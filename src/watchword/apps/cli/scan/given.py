@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MAX_SUPPRESSIONS: Final = 4 * 1024 * 1024
 """Most bytes of a file of suppressions."""
 
+_START: Final = 64
+"""Bytes by which a report is told from an app."""
+
 _MILLISECONDS: Final = re.compile(r"([1-9][0-9]{0,6})ms", re.ASCII)
 
 
@@ -115,6 +118,15 @@ def reports_of(path: Path) -> "tuple[Report, ...]":
         return read(data_of(path, MAX_BYTES))
     except ScanDocumentError as error:
         raise click.UsageError(f"{path}: {error}") from None
+
+
+def is_json(path: Path) -> bool:
+    """Tell whether a file begins as a JSON object does, which no package can."""
+    if path.is_symlink() or not path.is_file():
+        # Whoever opens packages says what he thinks of it.
+        return False
+    with path.open("rb") as file:
+        return file.read(_START).lstrip().startswith(b"{")
 
 
 def code_of(error: Exception) -> int:

@@ -10,6 +10,7 @@ import click
 from watchword import __version__
 from watchword.apps.cli.paragraphs import printable
 from watchword.observations import Observation
+from watchword.reasons import WatchwordError
 
 if TYPE_CHECKING:
     from watchword.apps.settings.plans import PlanSettings
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from watchword.vocabulary import Environment
 
 _MAX_DETAIL = 1000
+
+
+class AnotherAppError(WatchwordError):
+    """Report a build that isn't the app's that it was said to be."""
 
 
 class Recorder:
@@ -41,7 +46,9 @@ class Recorder:
         """Append an observation for each protection that the build says something of; return how many.
 
         :raises OSError: when they can't be written.
+        :raises AnotherAppError: for a build that isn't this app's.
         """
+        self._refuse_another_app(report)
         from watchword.adapters.observations import ObservationsFile
         from watchword.apps.observations import Observers, sign, verify
         from watchword.observations import Vouched
@@ -63,6 +70,20 @@ class Recorder:
         click.echo(printable(told), err=True)
         self._warn_of_another_build(report)
         return len(lines)
+
+    def _refuse_another_app(self, report: "Report") -> None:
+        """Refuse what would prove something of an app that wasn't looked at."""
+        platform, identity = self._plan.apps[self._app]
+        got = report.package
+        if platform and platform != got.platform:
+            raise AnotherAppError(
+                f"--app: got an app for {got.platform}, expected one for {platform}, as {self._app} is; "
+                "nothing was recorded"
+            )
+        if identity and got.id and identity != got.id:
+            raise AnotherAppError(
+                f"--app: got {ascii(got.id)[1:-1]}, expected {identity}, as {self._app} is; nothing was recorded"
+            )
 
     def _warn_of_another_build(self, report: "Report") -> None:
         expected = self._plan.builds.get(self._app)

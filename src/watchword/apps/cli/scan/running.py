@@ -3,14 +3,14 @@
 import sys
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
+from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, EXIT_USAGE, fail, print_json
 from watchword.apps.cli.paragraphs import printable, printable_lines, show
 from watchword.apps.cli.scan.given import (
     baseline_of,
@@ -18,7 +18,8 @@ from watchword.apps.cli.scan.given import (
     seconds_of,
     suppressions_of,
 )
-from watchword.apps.cli.scan.pacing import GRACE, OverTimeError, Pace, interrupted_after
+from watchword.apps.cli.scan.pacing import GRACE, OverTimeError, interrupted_after
+from watchword.apps.cli.scan.reading import report_of
 from watchword.reasons import WatchwordError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from watchword.apps.scan_views.words import Scanned
     from watchword.scan.baseline import Suppression
     from watchword.scan.interface import Severity
-    from watchword.scan.outcome import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,20 @@ def run(config: Path, apps: Sequence[Path], options: dict[str, Any]) -> int:
 
     now = SystemClock().now()
     _check(apps, options)
-    orders = _orders(config, options, now)
+    try:
+        orders = _orders(config, options, now)
+    except OverTimeError as error:
+        click.echo(printable_lines(f"error: {options['api']}: {error}"), err=True)
+        return EXIT_UNAVAILABLE
     scans: list[Scanned] = []
     codes = [0]
+    errors: list[tuple[str, str]] = []
     for path in apps:
         try:
             scanned = _scanned(path, orders)
         except (OSError, WatchwordError) as error:
             click.echo(printable_lines(f"error: {error}"), err=True)
+            errors.append((str(path), str(error)))
             codes.append(EXIT_UNAVAILABLE if isinstance(error, OverTimeError) else code_of(error))
             continue
         if not options["as_json"]:
@@ -68,7 +74,7 @@ def run(config: Path, apps: Sequence[Path], options: dict[str, Any]) -> int:
     if options["as_json"]:
         from watchword.apps.scan_views.document import document
 
-        print_json(document(scans, reveal=orders.reveal))
+        print_json(document(scans, reveal=orders.reveal, errors=errors))
     codes.append(_keep(scans, orders, options, now))
     failing = _failing(scans, options["fail_on"])
     return max(codes) or failing
@@ -101,14 +107,16 @@ def _orders(config: Path, options: dict[str, Any], now: datetime) -> _Orders:
 
         recorder = Recorder(config, options["sign"], options["app"])
     described = None
+    seconds = seconds_of(options["timeout"])
     known = [each.id for each in RULES]
     if options["api"] is not None:
         from watchword.apps.cli.scan.api_reading import described_by
 
-        described = described_by(options["api"])
+        with interrupted_after(seconds + GRACE):
+            described = described_by(options["api"])
         known += described.rule_ids
     return _Orders(
-        seconds=seconds_of(options["timeout"]),
+        seconds=seconds,
         baseline=baseline_of(options["baseline"]),
         suppressions=suppressions_of(options["suppress"], known),
         described=described,
@@ -122,37 +130,10 @@ def _scanned(path: Path, orders: _Orders) -> "Scanned":
     from watchword.apps.scan_views.words import Scanned
     from watchword.scan.baseline import sort
 
-    report = _report(path, orders)
+    report = report_of(path, orders.seconds, orders.described)
     found = sort(report, orders.baseline, orders.suppressions, orders.today)
-    return Scanned(report, found)
-
-
-def _report(path: Path, orders: _Orders) -> "Report":
-    """Open an app and run the rules.
-
-    :raises WatchwordError: when it isn't a package, or can't be read, or takes far too long.
-    """
-    from watchword.adapters.app_package.opening import open_app
-    from watchword.adapters.app_package.stopwatch import monotonic
-    from watchword.scan.archive.interface import Limits
-    from watchword.scan.registry import RULES
-    from watchword.scan.service import scan
-
-    def tell(line: str) -> None:
-        click.echo(printable(f"{path.name}: {line}"), err=True)
-
-    pace = Pace(orders.seconds, monotonic, tell)
-    with interrupted_after(orders.seconds + GRACE):
-        app = open_app(path, Limits(), pace.left)
-        described = orders.described
-        api = ((), ()) if described is None else described.findings(app)
-    # A rule that hangs is interrupted, and those behind it find that there is no time left.
-    try:
-        with interrupted_after(pace.left() + GRACE):
-            report = scan(app, RULES, left=pace.left, told=pace.looks, api=api)
-    except OverTimeError:
-        report = scan(app, RULES, left=lambda: 0.0, api=api)
-    return replace(report, seconds=pace.taken)
+    described = orders.described
+    return Scanned(report, found, path, None if described is None else described.path)
 
 
 def _show(scanned: "Scanned", *, first: bool, reveal: bool) -> None:
@@ -172,6 +153,8 @@ def _keep(
     scans: "Sequence[Scanned]", orders: _Orders, options: dict[str, Any], now: datetime
 ) -> int:
     """Write what was asked for, and record: each that fails is told, and doesn't cost the rest."""
+    from watchword.apps.cli.scan.recording import AnotherAppError
+
     steps: list[Callable[[], object]] = []
     if scans:
         steps = _reports(scans, options, now)
@@ -184,7 +167,7 @@ def _keep(
             step()
         except (OSError, WatchwordError) as error:
             fail(error)
-            code = EXIT_UNAVAILABLE
+            code = max(code, EXIT_USAGE if isinstance(error, AnotherAppError) else EXIT_UNAVAILABLE)
     return code
 
 

@@ -1,0 +1,123 @@
+"""Write docs/scan-rules.md from the rules of the scan: what each looks for, what it is evidence of, what it can't tell.
+
+A rule is changed in its file under src/watchword/scan/rules/ or src/watchword/scan/api/rules/, where
+``watchword scan rules`` and the reports find it too.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from watchword.plan.catalogue.reading import load_catalogue
+from watchword.scan.api.registry import RULES as API_RULES
+from watchword.scan.outcome import Telling
+from watchword.scan.registry import RULES
+from watchword.scan.rule_parts import AndroidRule
+from watchword.vocabulary import Platform
+
+TARGET: Final = Path(__file__).parents[1] / "docs" / "scan-rules.md"
+INTRODUCTION: Final = """\
+# Rules of the scan
+
+What `watchword scan` looks for: {app} rules over built apps, and {api} over the description of an API (`--api`). `watchword scan rules ID`
+prints one. This page is made by `scripts/scan_rules_page.py` from the files under `src/watchword/scan/rules/` and
+`src/watchword/scan/api/rules/`. What a verdict and a severity mean stands in [scan.md](scan.md), techniques and protections in the
+[catalogue](catalogue.md). A rule's section has its id for an anchor: `#secret-in-app`.
+"""
+EVIDENCE: Final = """\
+## Which protection a build says something of
+
+By these keys the scan records [observations](observations.md) (`--sign`), and by no others. Of several rules on one key each must hold: the worst
+decides.
+
+| protection | | key | rules |
+| --- | --- | --- | --- |
+"""
+OF_APPS: Final = """\
+## Over built apps
+
+| rule | looks for | in apps of |
+| --- | --- | --- |
+"""
+OF_APIS: Final = """\
+## Over the description of an API
+
+These say nothing of a build: a description is what somebody wrote, and nothing of it is recorded. They are listed in the order in which a
+report tells them.
+
+| rule | looks for |
+| --- | --- |
+"""
+_PLATFORMS: Final = {Platform.ANDROID: "Android", Platform.IOS: "iOS"}
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [INTRODUCTION.format(app=len(RULES), api=len(API_RULES)), "\n".join(_evidence())]
+    parts.append("\n".join(_listed(OF_APPS, RULES, _platforms)))
+    parts += ["\n".join(_rule(each, "rules", _platforms(each))) for each in RULES]
+    parts.append("\n".join(_listed(OF_APIS, API_RULES, None)))
+    parts += ["\n".join(_rule(each, "api.rules", "")) for each in API_RULES]
+    return "\n".join(parts)
+
+
+def _evidence() -> Iterator[str]:
+    yield EVIDENCE.rstrip()
+    protections = load_catalogue().protections
+    pairs = sorted({pair for each in RULES for pair in each.protections.items()})
+    for name, key in pairs:
+        giving = [each.id for each in RULES if each.protections.get(name) == key]
+        told = ", ".join(f"[{each}](#{each})" for each in giving)
+        yield f"| {_linked(name)} | {protections[name].name} | `{key}` | {told} |"
+    yield ""
+
+
+def _listed(
+    head: str, rules: Sequence[Telling], platforms: Callable[[Telling], str] | None
+) -> Iterator[str]:
+    yield head.rstrip()
+    for each in rules:
+        of = f" {platforms(each)} |" if platforms else ""
+        yield f"| [{each.id}](#{each.id}) | {each.title} |{of}"
+    yield ""
+
+
+def _rule(rule: Telling, package: str, platforms: str) -> Iterator[str]:
+    """Yield a rule's section; what it sees is the first line of its file, in the third person."""
+    catalogue = load_catalogue()
+    file = sys.modules[f"watchword.scan.{package}.{rule.id.replace('-', '_')}"]
+    verb, _, rest = (file.__doc__ or "").strip().partition(" ")
+    yield f"### {rule.id}"
+    yield ""
+    yield f"{rule.title}. {verb}s {rest}"
+    yield ""
+    if platforms:
+        yield f"- In apps of: {platforms}"
+    names = [f"{_linked(each)} {catalogue.techniques[each].name}" for each in rule.techniques]
+    yield f"- Good for: {', '.join(names) or 'no technique by itself'}"
+    named = {
+        f"{_linked(name)} {catalogue.protections[name].name}": key
+        for name, key in rule.protections.items()
+    }
+    if platforms:
+        told = ", ".join(f"{name} (`{key}`)" for name, key in named.items())
+        yield f"- Evidence of: {told or 'nothing'}"
+    elif named:
+        yield f"- Stopped by: {', '.join(named)}"
+    yield f"- What to do: {rule.todo}"
+    yield f"- Can't tell: {rule.blind}"
+    yield ""
+
+
+def _linked(name: str) -> str:
+    return f"[{name}](catalogue.md#{name.lower()})"
+
+
+def _platforms(rule: Telling) -> str:
+    platforms = (Platform.ANDROID,) if isinstance(rule, AndroidRule) else tuple(Platform)
+    return ", ".join(_PLATFORMS[each] for each in sorted(getattr(rule, "platforms", platforms)))
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page(), encoding="utf-8")

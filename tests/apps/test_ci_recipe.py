@@ -1,0 +1,139 @@
+"""Show that the recipe of docs/ci.md runs as it stands: scan, drill and plan, on a good build and on bad ones."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.apps.test_drill_command import MONITORED, OBSERVED
+from tests.apps.test_scan_command import dead_token
+from tests.apps.test_up import WATCHWORD, configuration, upstream, watchword
+from tests.scan.app_building import PINS, apk
+
+PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
+FILES = ("scan.xml", "scan.sarif", "drill.xml", "drill.sarif")
+
+
+def steps() -> list[dict[str, Any]]:
+    """Return the steps of the workflow that run a command of ours or need one to have run."""
+    (workflow,) = [
+        block for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "jobs:" in block
+    ]
+    (job,) = yaml.safe_load(workflow)["jobs"].values()
+    return [each for each in job["steps"] if "name" in each and "run" in each]
+
+
+@dataclass
+class Run:
+    """Hold how each step ended, by the first word of its name, and where."""
+
+    place: Path
+    codes: dict[str, int]
+    told: str
+
+    @property
+    def failures(self) -> list[str]:
+        """Return why something failed, as it was told."""
+        return [line for line in self.told.splitlines() if line.startswith(("failed: ", "error: "))]
+
+
+def run(place: Path, *, built: bytes, last: str = "Ask", **replace: str) -> Run:
+    """Run the steps one after the other, as GitHub does: each in a shell of its own, in one folder.
+
+    :param last: the first word of the step behind which nothing is run.
+    """
+    with upstream() as port:
+        file = configuration(place, port, **OBSERVED, **replace)
+        (place / "build").write_bytes(built)
+        known(place)
+        codes, told, failed = {}, [], False
+        for step in steps():
+            # The app of this test is built already, its API runs.
+            script = step["run"].replace("./build-your-app", "cp build app.apk")
+            script = script.replace("./start-your-api &", "")
+            # The plan that `init` writes has a path which nothing closes.
+            script = script.replace("plan --fail-on open", "plan --json > plan.json")
+            if failed and "cancelled()" not in step.get("if", ""):
+                continue
+            ours = f"watchword() {{ {sys.executable} -c '{WATCHWORD[2]}' \"$@\"; }}"
+            done = subprocess.run(
+                ["bash", "-e", "-c", f"{ours}\n{script}"],
+                cwd=file.parent,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert "Traceback" not in done.stdout + done.stderr
+            codes[step["name"].split()[0]] = done.returncode
+            told.append(done.stdout + done.stderr)
+            failed = failed or done.returncode != 0
+            if last in codes:
+                break
+    return Run(place, codes, "\n".join(told))
+
+
+def known(place: Path) -> None:
+    """Write the baseline as the page says: of the app as it was when the team began to look."""
+    (place / "first.apk").write_bytes(apk(pins=PINS))
+    scanned = watchword(place / "none.yaml", "scan", str(place / "first.apk"), "--json")
+    assert scanned.returncode == 0, scanned.stderr
+    (place / "scan.json").write_text(scanned.stdout, encoding="utf-8")
+    kept = watchword(
+        *(place / "none.yaml", "scan", "baseline", str(place / "scan.json")),
+        *("-o", str(place / "scan-known.json")),
+    )
+    assert kept.returncode == 0, kept.stderr
+
+
+def test_a_clean_build_behind_an_enforcing_gate_passes(tmp_path: Path) -> None:
+    """Every step, every file, and the plan counts what both saw."""
+    done = run(tmp_path, built=apk(pins=PINS))
+    assert set(done.codes.values()) == {0}, done.failures
+    assert list(done.codes) == ["Make", "Build", "See", "Attack", "Ask"]
+    assert [name for name in FILES if not (tmp_path / name).exists()] == []
+    proven = {each["key"] for each in observed(tmp_path) if each["stands"] == "proven"}
+    assert "scan:static.pinning" in proven
+    assert any(key.startswith("live:shield.") for key in proven)
+    items = json.loads((tmp_path / "plan.json").read_text("utf-8"))["items"]
+    assert "PR-B01" not in {each["protection"] for each in items}
+
+
+def observed(place: Path) -> list[dict[str, Any]]:
+    """Return the observations of a place, and what each is worth."""
+    listed = watchword(place / "watchword.yaml", "observe", "list", "--json")
+    assert listed.returncode == 0, listed.stderr
+    return [json.loads(line) for line in listed.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("built", "said"),
+    [
+        (apk(pins=PINS, strings=[dead_token()]), "secret-in-app"),
+        (apk(), "pinning"),
+        (apk(pins=PINS)[:1000], "Not all was seen"),
+    ],
+    ids=["a-secret", "pins-lost", "cut-short"],
+)
+def test_a_build_that_gives_something_away_fails(tmp_path: Path, built: bytes, said: str) -> None:
+    """By the scan, which says what."""
+    done = run(tmp_path, built=built, last="See")
+    assert done.codes == {"Make": 0, "Build": 0, "See": 1}, done.failures
+    assert any(said in line for line in done.failures if line.startswith("failed: app.apk"))
+
+
+def test_one_run_tells_of_the_build_and_of_the_gate(tmp_path: Path) -> None:
+    """A secret in the one, the other only watches: both fail, the plan is asked all the same, and no file holds the secret."""
+    built = apk(pins=PINS, strings=[dead_token()])
+    done = run(tmp_path, built=built, **MONITORED)
+    assert done.codes == {"Make": 0, "Build": 0, "See": 1, "Attack": 1, "Ask": 0}, done.failures
+    assert [name for name in FILES if dead_token() in (tmp_path / name).read_text("utf-8")] == []
+    assert dead_token() not in done.told
+    items = json.loads((tmp_path / "plan.json").read_text("utf-8"))["items"]
+    assert items[0]["protection"] == "PR-B01"
+    assert "PR-B04" in {each["protection"] for each in items}
