@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test check fmt bench bench-attestation bench-drill bench-gate bench-plan mutants fuzz lock clean
+.PHONY: help demo test check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-plan bench-scan mutants fuzz lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -12,8 +12,13 @@ help:  ## Show this list.
 .venv/.runtime-ready: requirements/runtime.txt pyproject.toml
 	@scripts/setup runtime
 
-.venv/.dev-ready: requirements/dev.txt pyproject.toml
+.venv/.dev-ready: requirements/dev.txt requirements/mitmproxy.txt pyproject.toml
 	@scripts/setup dev
+
+.venv/.peers-scan-ready: requirements/peers-scan.txt .venv/.dev-ready
+	@python3 -m venv .venv/peers-scan
+	@.venv/peers-scan/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
 
 demo: .venv/.runtime-ready  ## Show the main job: the genuine app gets through, the script does not.
 	@$(PY)/watchword demo
@@ -32,11 +37,14 @@ fmt: .venv/.dev-ready  ## Format the code and mend what can be mended.
 	$(PY)/ruff format .
 	$(PY)/ruff check --fix .
 
-bench: .venv/.dev-ready  ## Measure against the floors; writes benchmarks/results/*.json.
+bench: .venv/.dev-ready .venv/.peers-scan-ready  ## Measure against the floors; writes benchmarks/results/*.json.
 	$(PY)/python -m benchmarks
 
 bench-attestation: .venv/.dev-ready  ## Measure verification alone, against other verifiers and the floors.
 	$(PY)/python -m benchmarks.bench_attestation
+
+bench-channel: .venv/.dev-ready  ## Measure what a pin check adds to a handshake, and how a pin set is verified.
+	$(PY)/python -m benchmarks.bench_channel
 
 bench-gate: .venv/.dev-ready  ## Measure what the check costs a request, in Envoy, on uvicorn and in process.
 	$(PY)/python -m benchmarks.bench_gate
@@ -46,6 +54,9 @@ bench-plan: .venv/.dev-ready  ## Measure the planner: a large model on one core,
 
 bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, beside as many plain requests.
 	$(PY)/python -m benchmarks.bench_drill
+
+bench-scan: .venv/.dev-ready .venv/.peers-scan-ready  ## Measure the scan: what it finds in apps of a new seed, how fast, APKiD and androguard beside it.
+	$(PY)/python -m benchmarks.bench_scan
 
 mutants: .venv/.dev-ready  ## Bend recorded evidence in 100,000 ways and more: none may be accepted.
 	$(PY)/python -m scripts.mutants

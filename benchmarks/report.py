@@ -17,7 +17,7 @@ class Row:
     :param peer: the value of what it is compared with, or the floor; None where there is none.
     :param goal: the bound that is set, None where there is none.
     :param goal_on: whether the goal is an upper bound of ``ours``, one of the ``ratio``, or a lower bound of
-        how many times ``faster`` ours is, which stands in place of the ratio then.
+        how many times ``faster`` ours is, which stands in place of the ratio then, or a lower bound of ``ours``: ``least``.
     """
 
     measure: str
@@ -30,6 +30,11 @@ class Row:
     def at_most(cls, measure: str, ours: float, peer: float | None, goal: float) -> "Row":
         """Make a row whose own value is bounded."""
         return cls(measure, ours, peer, goal)
+
+    @classmethod
+    def at_least(cls, measure: str, ours: float, goal: float) -> "Row":
+        """Make a row whose own value is bounded from below."""
+        return cls(measure, ours, None, goal, "least")
 
     @classmethod
     def at_most_times(cls, measure: str, ours: float, peer: float, goal: float) -> "Row":
@@ -51,10 +56,10 @@ class Row:
     @property
     def holds(self) -> bool | None:
         """Tell whether the goal is met, None where there is no goal."""
-        value = self.ours if self.goal_on == "ours" else self.ratio
+        value = self.ours if self.goal_on in {"ours", "least"} else self.ratio
         if self.goal is None or value is None:
             return None
-        return value >= self.goal if self.goal_on == "faster" else value <= self.goal
+        return value >= self.goal if self.goal_on in {"faster", "least"} else value <= self.goal
 
 
 def write_report(name: str, rows: Sequence[Row]) -> bool:

@@ -578,9 +578,9 @@ def test_ten_thousand_assets_are_read_in_seconds(tmp_path: Path) -> None:
     rows = [f"    asset-{index:05}:{asset.format(index % 5 + 1)}" for index in range(10_000)]
     head = "version: 1\napis: {clinic: {apps: [a]}}\nplan:\n  assets:\n"
     file = write(tmp_path, head + "".join(rows))
-    began = time.perf_counter()
+    began = time.process_time()
     plan = load_plan(file)
-    assert time.perf_counter() - began < 8  # A second on a machine with nothing else to do.
+    assert time.process_time() - began < 8  # A second on a machine with nothing else to do.
     assert len(plan.assets) == 10_000
     many = "".join(f"    a-{index}: {{}}\n" for index in range(20_001))
     faults = faults_of(write(tmp_path, head + many))

@@ -110,6 +110,10 @@ class SimulatedCode:
         """Return a class's methods."""
         return [method for method, _ in self._bodies() if method.cls == cls]
 
+    def without_code(self, cls: str) -> Sequence[Method]:
+        """Return the methods of a class of which no code is described."""
+        return tuple(method for method in self.methods(cls) if not self.body(method))
+
     def refers_to(self, cls: str) -> bool:
         """Tell whether it is defined or called."""
         return cls in self._classes or bool(self.calls(cls))

@@ -164,6 +164,9 @@ class Code(Protocol):
     def methods(self, cls: str) -> Sequence[Method]:
         """Return the methods that a class defines."""
 
+    def without_code(self, cls: str) -> Sequence[Method]:
+        """Return those methods of a class that have no code here: native and abstract ones, and those that couldn't be read."""
+
     def refers_to(self, cls: str) -> bool:
         """Tell whether the code names a class, defined here or not."""
 

@@ -233,7 +233,7 @@ class Look:
         if Part.DEX in self.parts and self.app.manifest is not None and self.app.code is not None:
             # A packer's stub: the code that the manifest starts is unpacked only on the phone.
             starts = [each.name for each in self.app.manifest.components if launches(each)]
-            if starts and not set(starts) & set(self.app.code.classes):
+            if starts and not any(_in_order(self.app.code.classes, start) for start in starts):
                 gaps.append(f"{starts[0]} (the manifest starts it, the code doesn't hold it)")
         if Part.DEX in self.parts and Part.BUNDLE not in self.parts:
             # What such an app does it does there; its strings are matched elsewhere, its code isn't read.
@@ -243,6 +243,12 @@ class Look:
                 if text.kind in _CODE_IN_BUNDLES
             ]
         return gaps
+
+
+def _in_order(names: Sequence[str], name: str) -> bool:
+    """Tell whether a name is among sorted ones."""
+    at = bisect_left(names, name)
+    return at < len(names) and names[at] == name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

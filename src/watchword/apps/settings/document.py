@@ -4,10 +4,7 @@ Duplicate keys, aliases (a few lines can expand to gigabytes) and tags are fault
 a person who reads the file must see what the program sees.
 """
 
-import gc
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +17,7 @@ try:
 except ImportError:
     from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]
 
+from watchword.apps.collector import collector_at_rest
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -100,24 +98,8 @@ def parse_document(file: Path, raw: bytes) -> Document:
 
     :raises ConfigurationError: when it isn't YAML at all.
     """
-    with _collector_at_rest():
+    with collector_at_rest():
         return _parsed(file, raw)
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Keep the collector of cycles from running.
-
-    A document is many small objects and no cycle; to look through all of them again and again took
-    three quarters of the time for 10,000 assets.
-    """
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
 
 
 def _parsed(file: Path, raw: bytes) -> Document:

@@ -10,6 +10,16 @@ def unsigned(data: bytes, at: int) -> tuple[int, int]:
 
     :raises Damaged: when it has more than five bytes or the file ends in it.
     """
+    try:
+        # Nearly all numbers of a file have one or two bytes.
+        first = data[at]
+        if first < 0x80:
+            return first, at + 1
+        second = data[at + 1]
+        if second < 0x80:
+            return first & 0x7F | second << 7, at + 2
+    except IndexError:
+        raise Damaged("a number of variable length has no end") from None
     value = 0
     for place, byte in enumerate(data[at : at + _LONGEST]):
         value |= (byte & 0x7F) << (7 * place)

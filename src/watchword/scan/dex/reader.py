@@ -1,5 +1,6 @@
 """Read all DEX files of an app as one, and answer the questions of the protocol ``Code``."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -42,8 +43,8 @@ class _Part:
     def __init__(self, data: bytes, header: Header, budget: Budget, trouble: Trouble) -> None:
         self.tables = Tables(data, header, budget, trouble)
         self.classes: dict[str, ClassDef] = {}
-        self.callers: dict[int, list[int]] = {}
-        self.loaders: dict[int, list[int]] = {}
+        self.callers: defaultdict[int, list[int]] = defaultdict(list)
+        self.loaders: defaultdict[int, list[int]] = defaultdict(list)
         self.whole = 0
         self._header = header
 
@@ -76,12 +77,11 @@ class _Part:
             opcode = each[0]
             index = each[2] | each[3] << 8
             if opcode == CONST_STRING:
-                loaders.setdefault(index, []).append(method)
+                loaders[index].append(method)
             elif opcode == CONST_STRING_JUMBO:
-                index |= each[4] << 16 | each[5] << 24
-                loaders.setdefault(index, []).append(method)
+                loaders[index | each[4] << 16 | each[5] << 24].append(method)
             else:
-                callers.setdefault(index, []).append(method)
+                callers[index].append(method)
         return True
 
     @cached_property
@@ -186,6 +186,13 @@ class DexCode:
         if part is None:
             return ()
         return tuple(part.tables.method(index) for index, _ in part.classes[cls].methods)
+
+    def without_code(self, cls: str) -> Sequence[Method]:
+        """Return the methods of a class that have no code here."""
+        part = self._home.get(cls)
+        if part is None:
+            return ()
+        return tuple(part.tables.method(index) for index, at in part.classes[cls].methods if not at)
 
     def refers_to(self, cls: str) -> bool:
         """Tell whether the code names a class."""

@@ -11,6 +11,7 @@ def read_strings(
 ) -> list[str]:
     """Return the strings at these offsets, an empty one for each that couldn't be read."""
     found: list[str] = []
+    left = budget.left
     for at in offsets:
         try:
             # Strings of less than 128 units have one byte of length, and that's nearly all of them.
@@ -19,16 +20,20 @@ def read_strings(
             trouble("strings lie outside the file")
             found.append("")
             continue
-        end = data.find(b"\0", start, start + budget.left)
-        if not budget.spend((end if end >= 0 else min(len(data), start + budget.left)) - start):
+        end = data.find(b"\0", start, start + left)
+        taken = (end if end >= 0 else min(len(data), start + left)) - start
+        if taken > left:
             trouble("strings have no end or overlap")
             found.extend([""] * (len(offsets) - len(found)))
             break
+        left -= taken
         if end < 0:
             trouble("strings have no end or overlap")
             found.append("")
             continue
-        found.append(decode(data[start:end]))
+        raw = data[start:end]
+        found.append(raw.decode("ascii") if raw.isascii() else decode(raw))
+    budget.spend(budget.left - left)
     return found
 
 

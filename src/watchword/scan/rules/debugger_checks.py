@@ -19,6 +19,7 @@ _ENDS: Final = frozenset({"exit", "finish", "finishAffinity", "finishAndRemoveTa
 _MARKS: Final = Marks(
     strong=frozenset({"TracerPid", "TracerPid:", "ro.debuggable", "init.svc.adbd"}),
     native=re.compile(r"TracerPid"),
+    hints=("tracerpid",),
 )
 
 

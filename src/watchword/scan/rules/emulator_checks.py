@@ -63,6 +63,7 @@ _MARKS: Final = Marks(
     native=re.compile(
         r"/dev/qemu_pipe|/dev/socket/qemud|ro\.kernel\.qemu|genymotion|goldfish", re.IGNORECASE
     ),
+    hints=("qemu", "genymotion", "goldfish"),
 )
 
 

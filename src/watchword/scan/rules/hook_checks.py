@@ -52,6 +52,7 @@ _MARKS: Final = Marks(
         }
     ),
     native=re.compile(r"frida|xposed|gum-js-loop|com\.saurik\.substrate|linjector", re.IGNORECASE),
+    hints=("frida", "xposed", "gum-js-loop", "com.saurik.substrate", "linjector"),
 )
 
 

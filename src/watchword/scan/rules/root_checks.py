@@ -90,6 +90,7 @@ _MARKS: Final = Marks(
         }
     ),
     native=re.compile(r"/su$|/su\b(?![./\w])|superuser\.apk|magisk|supersu", re.IGNORECASE),
+    hints=("/su", "superuser.apk", "magisk", "supersu"),
 )
 _NAMED: Final = ("com.scottyab.rootbeer.RootBeer", "com.scottyab.rootbeer.RootBeerNative")
 

@@ -173,8 +173,8 @@ class _Search:
         for cls in self._code.classes:
             if not self._own(cls):
                 continue
-            for native in self._code.methods(cls):
-                if "[B" in native.descriptor and not self._code.body(native):
+            for native in self._code.without_code(cls):
+                if "[B" in native.descriptor:
                     yield from self._to_native(native)
 
     def _to_native(self, native: Method) -> Iterator[KeyUse]:

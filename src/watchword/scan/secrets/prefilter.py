@@ -17,6 +17,10 @@ LONGEST_WORD: Final = 64
 """How many characters a keyword has at most; windows overlap by as many."""
 
 
+_AT_ONCE: Final = 256
+"""How many texts are lowered at once."""
+
+
 class Joined:
     """Hold many texts as one, and tell which of them a place lies in."""
 
@@ -28,8 +32,9 @@ class Joined:
     @functools.cached_property
     def lowered(self) -> str:
         """Return it in lower case, each character in its place."""
-        # One by one: Python lowers ASCII at once, and a few texts of other characters would slow down all.
-        return "\n".join([_lower(text) for text in self._texts])
+        # Some at a time: Python lowers ASCII at once, and a few texts of other characters would slow down all.
+        parts = (self._texts[at : at + _AT_ONCE] for at in range(0, len(self._texts), _AT_ONCE))
+        return "\n".join([_all_lower(part) for part in parts])
 
     def index(self, at: int) -> int:
         """Return which text a place lies in."""
@@ -38,6 +43,11 @@ class Joined:
     def bounds(self, index: int) -> tuple[int, int]:
         """Return begin and end of a text."""
         return self._starts[index], self._starts[index + 1] - 1
+
+
+def _all_lower(texts: Sequence[str]) -> str:
+    joined = "\n".join(texts)
+    return joined.lower() if joined.isascii() else "\n".join([_lower(text) for text in texts])
 
 
 def _lower(text: str) -> str:

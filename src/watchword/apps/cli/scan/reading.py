@@ -9,6 +9,7 @@ import click
 from watchword.apps.cli.paragraphs import printable
 from watchword.apps.cli.scan.given import is_json, reports_of
 from watchword.apps.cli.scan.pacing import GRACE, OverTimeError, Pace, interrupted_after
+from watchword.apps.collector import collector_at_rest
 
 if TYPE_CHECKING:
     from watchword.apps.cli.scan.api_reading import Described
@@ -32,15 +33,16 @@ def report_of(path: Path, seconds: float, described: "Described | None" = None) 
         click.echo(printable(f"{path.name}: {line}"), err=True)
 
     pace = Pace(seconds, monotonic, tell)
-    with interrupted_after(seconds + GRACE):
-        app = open_app(path, Limits(), pace.left)
-        api = ((), ()) if described is None else described.findings(app)
-    # A rule that hangs is interrupted, and those behind it find that there is no time left.
-    try:
-        with interrupted_after(pace.left() + GRACE):
-            report = scan(app, RULES, left=pace.left, told=pace.looks, api=api)
-    except OverTimeError:
-        report = scan(app, RULES, left=lambda: 0.0, api=api)
+    with collector_at_rest():
+        with interrupted_after(seconds + GRACE):
+            app = open_app(path, Limits(), pace.left)
+            api = ((), ()) if described is None else described.findings(app)
+        # A rule that hangs is interrupted, and those behind it find that there is no time left.
+        try:
+            with interrupted_after(pace.left() + GRACE):
+                report = scan(app, RULES, left=pace.left, told=pace.looks, api=api)
+        except OverTimeError:
+            report = scan(app, RULES, left=lambda: 0.0, api=api)
     return replace(report, seconds=pace.taken)
 
 
