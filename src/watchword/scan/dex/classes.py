@@ -92,16 +92,19 @@ def _read_data(found: ClassDef, tables: Tables, budget: Budget) -> list[int]:
     if not budget.spend(2 * sum(counts[:2]) + 3 * sum(counts[2:])):
         raise Damaged("more members than the file could hold")
     static: list[int] = []
+    # An index that isn't in the table ends the class as any other damage does.
+    owners = tables.owners_of_fields
     for kind in range(2):
         index = 0
         for _ in range(counts[kind]):
             step, at = unsigned(data, at) if data[at] > 0x7F else (data[at], at + 1)
             _, at = unsigned(data, at) if data[at] > 0x7F else (0, at + 1)
             index += step
-            if tables.owner_of_field(index) != found.index:
+            if owners[index] != found.index:
                 raise Damaged("a field of another class")
             if kind == 0:
                 static.append(index)
+    owners = tables.owners
     for kind in range(2, 4):
         index = 0
         for nth in range(counts[kind]):
@@ -109,7 +112,7 @@ def _read_data(found: ClassDef, tables: Tables, budget: Budget) -> list[int]:
             _, at = unsigned(data, at) if data[at] > 0x7F else (0, at + 1)
             code, at = unsigned(data, at) if data[at] > 0x7F else (data[at], at + 1)
             index += step
-            if tables.owner(index) != found.index or (step == 0 and nth):
+            if owners[index] != found.index or (step == 0 and nth):
                 raise Damaged("a method of another class, or twice the same")
             found.methods.append((index, code))
     return static

@@ -2,30 +2,32 @@
 
 from watchword.scan.dex.bounds import Damaged
 
-_LONGEST = 5
-
 
 def unsigned(data: bytes, at: int) -> tuple[int, int]:
     """Return the number at ``at`` and where the next item begins.
 
     :raises Damaged: when it has more than five bytes or the file ends in it.
     """
+    # Written out: most numbers have one byte, places of code have three or four, and a file has a hundred thousand.
     try:
-        # Nearly all numbers of a file have one or two bytes.
         first = data[at]
         if first < 0x80:
             return first, at + 1
-        second = data[at + 1]
-        if second < 0x80:
-            return first & 0x7F | second << 7, at + 2
+        value = first & 0x7F | data[at + 1] << 7
+        if value < 0x4000:
+            return value, at + 2
+        value = value & 0x3FFF | data[at + 2] << 14
+        if value < 0x20_0000:
+            return value, at + 3
+        value = value & 0x1F_FFFF | data[at + 3] << 21
+        if value < 0x1000_0000:
+            return value, at + 4
+        last = data[at + 4]
     except IndexError:
         raise Damaged("a number of variable length has no end") from None
-    value = 0
-    for place, byte in enumerate(data[at : at + _LONGEST]):
-        value |= (byte & 0x7F) << (7 * place)
-        if byte < 0x80:
-            return value & 0xFFFFFFFF, at + place + 1
-    raise Damaged("a number of variable length has no end")
+    if last > 0x7F:
+        raise Damaged("a number of variable length has no end")
+    return (value & 0xFFF_FFFF | last << 28) & 0xFFFF_FFFF, at + 5
 
 
 def signed(data: bytes, at: int) -> tuple[int, int]:

@@ -68,6 +68,9 @@ class Tables:
         # Four numbers of 16 bits a row: class, type or prototype, and the name in two halves.
         self._fields = numbers("H", column(data, header.fields, 8, MOST_IDS, budget, trouble))
         self._methods = numbers("H", column(data, header.methods, 8, MOST_IDS, budget, trouble))
+        # By member the type index of its class.
+        self.owners_of_fields = self._fields[0::4]
+        self.owners = self._methods[0::4]
         self._parameters: dict[int, tuple[str, ...]] = {}
 
     def string(self, index: int) -> str:
@@ -88,11 +91,7 @@ class Tables:
 
     def owner(self, method: int) -> int:
         """Return the type index of a method's class, -1 for a method that isn't in the table."""
-        return self._methods[4 * method] if 4 * method < len(self._methods) else -1
-
-    def owner_of_field(self, field: int) -> int:
-        """Return the type index of a field's class, -1 for a field that isn't in the table."""
-        return self._fields[4 * field] if 4 * field < len(self._fields) else -1
+        return self.owners[method] if method < len(self.owners) else -1
 
     def method_name(self, method: int) -> str:
         """Return a method's name, an empty one where there is none."""

@@ -12,7 +12,7 @@ _ADDRESS: Final = re.compile(r"https?://\w.*|/[a-z][\w-]*(?:/[\w{}.-]+)+", re.DO
 _SCRAMBLED: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9+/_-]{12,}={0,2}", re.DOTALL)
 """What looks like base64 or hex."""
 
-_CONTROL: Final = re.compile(r"[^\x09-\x0d\x20-\U0010ffff]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 _HEAD: Final = 120
 """How many characters of a string are looked at: it may be long, and made to take long."""

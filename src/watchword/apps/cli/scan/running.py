@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,27 +175,44 @@ def _keep(
 def _reports(
     scans: "Sequence[Scanned]", options: dict[str, Any], now: datetime
 ) -> list[Callable[[], object]]:
+    """Return what writes the files that were asked for; a view is imported when it is."""
+    makers = {"sarif": _sarif, "junit": _junit, "html": _html, "cyclonedx": _cyclonedx}
+
+    def written(name: str) -> None:
+        from watchword.apps.output_files import replace_file
+
+        text, mark = makers[name](scans, now)
+        replace_file(options[name], text, mark)
+
+    return [partial(written, name) for name in makers if options[name] is not None]
+
+
+def _sarif(scans: "Sequence[Scanned]", _: datetime) -> tuple[str, str]:
+    from watchword.apps.scan_views import sarif
+    from watchword.apps.scan_views.words import json_text
+
+    return json_text(sarif.sarif(scans)), sarif.MARK
+
+
+def _junit(scans: "Sequence[Scanned]", now: datetime) -> tuple[str, str]:
+    from watchword.apps.scan_views import junit
+
+    return junit.junit(scans, now), junit.MARK
+
+
+def _html(scans: "Sequence[Scanned]", now: datetime) -> tuple[str, str]:
+    from watchword.apps.scan_views import html
+
+    return html.page(scans, now), html.MARK
+
+
+def _cyclonedx(scans: "Sequence[Scanned]", now: datetime) -> tuple[str, str]:
     from watchword.adapters.entropy import SystemEntropy
-    from watchword.apps.output_files import replace_file
-    from watchword.apps.scan_views import cyclonedx, html, junit, sarif
+    from watchword.apps.scan_views import cyclonedx
     from watchword.apps.scan_views.words import json_text
 
     serial = f"urn:uuid:{uuid.UUID(bytes=SystemEntropy().token_bytes(16), version=4)}"
-    made: dict[str, tuple[Callable[[], str], str]] = {
-        "sarif": (lambda: json_text(sarif.sarif(scans)), sarif.MARK),
-        "junit": (lambda: junit.junit(scans, now), junit.MARK),
-        "html": (lambda: html.page(scans, now), html.MARK),
-        "cyclonedx": (
-            lambda: json_text(cyclonedx.cyclonedx(scans[0], serial, now)),
-            cyclonedx.MARK,
-        ),
-    }
-
-    def written(name: str) -> Callable[[], object]:
-        text, mark = made[name]
-        return lambda: replace_file(options[name], text(), mark)
-
-    return [written(name) for name in made if options[name] is not None]
+    return json_text(cyclonedx.cyclonedx(scans[0], serial, now)), cyclonedx.MARK
 
 
 def _failing(scans: "Sequence[Scanned]", conditions: Sequence[str]) -> int:
