@@ -17,6 +17,9 @@ MOST_METHODS = 4_000
 SHORTEST = 6
 """How many characters a string has that can hold a secret or a host."""
 
+SHORTEST_RANDOM = 16
+"""How many characters a value has that tells itself by its looks."""
+
 LONGEST_NAME = 60
 """How many characters the name of a secret has at most, as code writes it."""
 
@@ -39,7 +42,7 @@ _NAME_WORDS = (
 )
 _NAME = re.compile(rf"(?i)[\w. -]{{0,40}}(?:{'|'.join(_NAME_WORDS)})[\w. -]{{0,30}}")
 _RANDOM = re.compile(
-    r"^(?=[^0-9\n]*[0-9])(?=[^A-Za-z\n]*[A-Za-z])(?:[A-Za-z]{5,7} )?[\w+/=.~-]{16,200}$",
+    r"^(?=[^0-9\n]*[0-9])(?=[^A-Za-z\n]*[A-Za-z])(?:[A-Za-z]{5,7} )?[\w+/=.~-]{16,200}$",  # SHORTEST_RANDOM
     re.ASCII | re.MULTILINE,
 )
 # The rule set takes "author" for a person, and with it the header that carries most tokens.
@@ -179,7 +182,9 @@ def _handing(app: App, code: Code) -> Sequence[Method]:
 
 def _telling(strings: Sequence[str]) -> Iterator[str]:
     """Yield strings that look like the name of a secret, or like its value: one search over all of them, not one for each."""
-    names = Joined([text for text in strings if len(text) <= LONGEST_NAME])
+    # Half of a DEX file's strings are names of types, which end in a semicolon; neither pattern takes one.
+    others = [text for text in strings if not text.endswith(";")]
+    names = Joined([text for text in others if len(text) <= LONGEST_NAME])
     seen = -1
     for at in places_of_words(names, _NAME_WORDS):
         index = names.index(at)
@@ -189,8 +194,8 @@ def _telling(strings: Sequence[str]) -> Iterator[str]:
             text = names.text[begin:end]
             if _NAME.fullmatch(text):
                 yield text
-    everything = Joined(strings)
-    for match in _RANDOM.finditer(everything.text):
+    long = Joined([text for text in others if len(text) >= SHORTEST_RANDOM])
+    for match in _RANDOM.finditer(long.text):
         yield match[0]
 
 
