@@ -1,9 +1,8 @@
 """Define why something was refused: the one enumeration that code, tests, docs and metrics share.
 
-A :class:`Reason` is dotted, machine-readable and never reused for another meaning.  Each has a
-category (who can act on it), a public class (all that a stranger is told) and a heading in
-``docs/reasons.md``.  The HTTP status hangs on the public class, so that two reasons of one
-class can't be told apart by their status.
+A :class:`Reason` is dotted, machine-readable and never reused for another meaning.  Each has a category (who can
+act on it), a public class (all that a stranger is told) and a heading in ``docs/reasons.md``.  The HTTP status
+hangs on the public class, so that two reasons of one class can't be told apart by their status.
 
 The error tree::
 
@@ -59,6 +58,7 @@ class PublicClass(Enum):
     ROUTE_REFUSED = ("route-refused", 403, "This route isn't open")
     CHALLENGE_REFUSED = ("challenge-refused", 409, "The challenge was refused; ask for a new one")
     EVIDENCE_REFUSED = ("evidence-refused", 403, "The evidence was refused")
+    PINS_REFUSED = ("pins-refused", 409, "The pins were refused")
     INSTANCE_REFUSED = ("instance-refused", 403, "The instance was refused")
     INSTANCE_UNKNOWN = ("instance-unknown", 403, "The instance isn't known here; enrol again")
     UNAVAILABLE = ("unavailable", 503, "Temporarily unavailable")
@@ -141,7 +141,6 @@ class Reason(Enum):
     ATTESTATION_ANCHOR_SOFTWARE = ("attestation.anchor_software", _C.TRUST, _P.EVIDENCE_REFUSED)
     ATTESTATION_REVOKED = ("attestation.revoked", _C.TRUST, _P.EVIDENCE_REFUSED)
     ATTESTATION_KEY_UNSUPPORTED = ("attestation.key_unsupported", _C.CONTENT, _P.EVIDENCE_REFUSED)
-
     EVIDENCE_SIGNATURE = ("evidence.signature", _C.TRUST, _P.EVIDENCE_REFUSED)
     EVIDENCE_AGE = ("evidence.age", _C.TIME, _P.EVIDENCE_REFUSED)
     EVIDENCE_OPERATOR_CODE = ("evidence.operator_code", _C.TRUST, _P.EVIDENCE_REFUSED)
@@ -165,11 +164,7 @@ class Reason(Enum):
     APP_ATTEST_COUNTER = ("app_attest.counter", _C.CONTENT, _P.EVIDENCE_REFUSED)
     APP_ATTEST_ENVIRONMENT = ("app_attest.environment", _C.CONTENT, _P.EVIDENCE_REFUSED)
     APP_ATTEST_RECEIPT = ("app_attest.receipt", _C.CONTENT, _P.EVIDENCE_REFUSED)
-    APP_ATTEST_RECEIPT_SIGNATURE = (
-        "app_attest.receipt_signature",
-        _C.TRUST,
-        _P.EVIDENCE_REFUSED,
-    )
+    APP_ATTEST_RECEIPT_SIGNATURE = ("app_attest.receipt_signature", _C.TRUST, _P.EVIDENCE_REFUSED)
     APP_ATTEST_RECEIPT_AGE = ("app_attest.receipt_age", _C.TIME, _P.EVIDENCE_REFUSED)
     APP_ATTEST_SIGNATURE = ("app_attest.signature", _C.TRUST, _P.EVIDENCE_REFUSED)
 
@@ -197,11 +192,7 @@ class Reason(Enum):
     POLICY_PROVISIONING = ("policy.provisioning", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_ATTEST_KEY = ("policy.attest_key", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_SUSPENDED = ("policy.suspended", _C.POLICY, _P.EVIDENCE_REFUSED)
-    POLICY_REVOCATION_UNKNOWN = (
-        "policy.revocation_unknown",
-        _C.UNAVAILABLE,
-        _P.UNAVAILABLE,
-    )
+    POLICY_REVOCATION_UNKNOWN = ("policy.revocation_unknown", _C.UNAVAILABLE, _P.UNAVAILABLE)
     POLICY_RECEIPT = ("policy.receipt", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_RISK_METRIC = ("policy.risk_metric", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_DEVICE_VELOCITY = ("policy.device_velocity", _C.POLICY, _P.EVIDENCE_REFUSED)
@@ -224,11 +215,7 @@ class Reason(Enum):
     INSTANCE_APP = ("instance.app", _C.CONTENT, _P.INSTANCE_REFUSED)
     INSTANCE_COUNTER = ("instance.counter", _C.CONTENT, _P.INSTANCE_REFUSED)
     INSTANCE_WITHDRAWN = ("instance.withdrawn", _C.TRUST, _P.INSTANCE_REFUSED)
-    INSTANCE_ATTESTATION_STALE = (
-        "instance.attestation_stale",
-        _C.TIME,
-        _P.INSTANCE_UNKNOWN,
-    )
+    INSTANCE_ATTESTATION_STALE = ("instance.attestation_stale", _C.TIME, _P.INSTANCE_UNKNOWN)
     INSTANCE_TEST = ("instance.test", _C.POLICY, _P.INSTANCE_REFUSED)
     INSTANCE_EXPIRED = ("instance.expired", _C.TIME, _P.INSTANCE_REFUSED)
 
@@ -244,7 +231,6 @@ class Reason(Enum):
     TOKEN_EXPIRED = ("token.expired", _C.TIME, _P.TOKEN_REFUSED)
     TOKEN_EARLY = ("token.early", _C.TIME, _P.TOKEN_REFUSED)
     TOKEN_INSTANCE_REVOKED = ("token.instance_revoked", _C.POLICY, _P.TOKEN_REFUSED)
-
     TOKEN_BINDING = ("token.binding", _C.CONTENT, _P.TOKEN_REFUSED)
 
     # Proofs of possession (protocol, section 5).
@@ -287,6 +273,35 @@ class Reason(Enum):
     VERDICT_AUDIENCE = ("verdict.audience", _C.CONTENT, _P.ROUTE_REFUSED)
     VERDICT_TARGET = ("verdict.target", _C.CONTENT, _P.ROUTE_REFUSED)
     VERDICT_TIME = ("verdict.time", _C.TIME, _P.ROUTE_REFUSED)
+
+    # Pins: what is read of them, what an installed app takes, and what may be published.
+    PINS_PIN_MALFORMED = ("pins.pin_malformed", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    PINS_HOST_MALFORMED = ("pins.host_malformed", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    PINS_SET_MALFORMED = ("pins.set_malformed", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    PINS_SET_KEY = ("pins.set_key", _C.TRUST, _P.PINS_REFUSED)
+    PINS_SET_SIGNATURE = ("pins.set_signature", _C.TRUST, _P.PINS_REFUSED)
+    PINS_SET_APP = ("pins.set_app", _C.CONTENT, _P.PINS_REFUSED)
+    PINS_SET_OLD = ("pins.set_old", _C.TIME, _P.PINS_REFUSED)
+    PINS_SET_DIFFERS = ("pins.set_differs", _C.TRUST, _P.PINS_REFUSED)
+    PINS_SET_EXPIRED = ("pins.set_expired", _C.TIME, _P.PINS_REFUSED)
+    PINS_SET_EARLY = ("pins.set_early", _C.TIME, _P.PINS_REFUSED)
+    PINS_SET_LIFETIME = ("pins.set_lifetime", _C.TIME, _P.PINS_REFUSED)
+    PINS_ROOTS_MALFORMED = ("pins.roots_malformed", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    PINS_ROOTS_THRESHOLD = ("pins.roots_threshold", _C.TRUST, _P.PINS_REFUSED)
+    PINS_ROOTS_VERSION = ("pins.roots_version", _C.CONTENT, _P.PINS_REFUSED)
+    PINS_ROOTS_BEHIND = ("pins.roots_behind", _C.TIME, _P.PINS_REFUSED)
+    PINS_ROOTS_EXPIRED = ("pins.roots_expired", _C.TIME, _P.PINS_REFUSED)
+    PINS_MISMATCH = ("pins.mismatch", _C.TRUST, _P.PINS_REFUSED)
+    PINS_CLOSED = ("pins.closed", _C.TIME, _P.PINS_REFUSED)
+    PINS_PUBLISH_LOCKOUT = ("pins.publish_lockout", _C.POLICY, _P.PINS_REFUSED)
+    PINS_PUBLISH_FLEET = ("pins.publish_fleet", _C.POLICY, _P.PINS_REFUSED)
+    PINS_PUBLISH_BACKUP = ("pins.publish_backup", _C.POLICY, _P.PINS_REFUSED)
+    PINS_PUBLISH_UNSEEN = ("pins.publish_unseen", _C.POLICY, _P.PINS_REFUSED)
+    PINS_PUBLISH_CERTIFICATE = ("pins.publish_certificate", _C.POLICY, _P.PINS_REFUSED)
+    PINS_PUBLISH_UNTRIED = ("pins.publish_untried", _C.POLICY, _P.PINS_REFUSED)
+    PINS_PUBLISH_WEAKER = ("pins.publish_weaker", _C.POLICY, _P.PINS_REFUSED)
+    PINS_PUBLISH_REPORTS = ("pins.publish_reports", _C.POLICY, _P.PINS_REFUSED)
+    PINS_REPORT_MALFORMED = ("pins.report_malformed", _C.MALFORMED, _P.REQUEST_MALFORMED)
 
     # The service.
     KEY_UNKNOWN = ("key.unknown", _C.CONTENT, _P.NOT_FOUND)

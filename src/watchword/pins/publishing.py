@@ -1,0 +1,398 @@
+"""Say what speaks against publishing a pin set, before an app has seen it.
+
+A set that locks out apps can't be called back: they won't reach what would mend it, or only hours later.  So everything that can be known
+beforehand is asked here: what servers show now, what the app versions in use were built with, what was published before.
+
+Each objection says whether it can be forced.  Forcing needs a sentence of why, and gives a :class:`Permit` that the caller writes
+down.  What no app would take (a version that doesn't grow, an unauthorised key) can't be forced: it would help nobody.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from watchword.pins.hosts import reports_to_itself
+from watchword.pins.installed import (
+    DAY,
+    MAX_LIFETIME,
+    MAX_SKEW,
+    floor_of,
+    is_withdrawn,
+    judge,
+    matches,
+)
+from watchword.pins.interface import (
+    AfterExpiry,
+    Builtin,
+    HostPins,
+    Installed,
+    PinMode,
+    PinRole,
+    PinSet,
+    RootList,
+)
+from watchword.pins.sets import payload_of
+from watchword.reasons import MalformedError, Reason, Refusal, RefusedError
+
+MAX_WHY: Final = 500
+"""Most characters of the sentence that says why something was forced."""
+
+_OWN: Final = (PinRole.CURRENT, PinRole.NEXT, PinRole.BACKUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Hold what a server showed at one place.
+
+    :param chain: pins of the verified chain, the leaf first; of the chain as sent where it doesn't hold.
+    :param not_after: when the leaf ends, seconds since 1970.
+    :param fault: why the chain doesn't hold for this host, None where it does.
+    """
+
+    chain: tuple[bytes, ...]
+    not_after: float
+    fault: str | None = None
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Hold what was seen of a host, at every place that answered."""
+
+    shown: tuple[Shown, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """State what speaks against publishing.
+
+    :param host: that it is about, empty for the set as a whole.
+    :param forceable: whether an operator may publish all the same.
+    :param blocks: False for a notice: it is shown, and nothing has to be forced.
+    """
+
+    reason: Reason
+    host: str
+    text: str
+    forceable: bool = True
+    blocks: bool = True
+
+    def __str__(self) -> str:
+        """Render as ``code: host: text``."""
+        return ": ".join(part for part in (self.reason.code, self.host, self.text) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Say how long hosts are only reported before they may be enforced, and since when each is.
+
+    :param report_first: seconds.
+    :param since: by host, since when its pins have been published in any mode; seconds since 1970.
+    """
+
+    report_first: float
+    since: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Hold that a set may be published, and what was overridden for it: the step that is written down.
+
+    :param forced: the objections that were in the way; empty where nothing had to be forced.
+    :param why: the operator's sentence; None where nothing had to be forced.
+    """
+
+    app: str
+    version: int
+    forced: tuple[Objection, ...] = ()
+    why: str | None = None
+
+
+def objections(
+    draft: PinSet,
+    previous: PinSet | None,
+    live: Mapping[str, Observed | None],
+    fleet: Sequence[Builtin],
+    roots: RootList,
+    now: float,
+    *,
+    tried: Tried,
+) -> tuple[Objection, ...]:
+    """Return everything that speaks against publishing a draft; those that can't be forced come first.
+
+    :param draft: its ``key`` is the id of the key that is to sign it.
+    :param previous: the published set, None before the first.
+    :param live: by host, what it shows now; a host of the draft that isn't in it counts as unseen.  Names below a
+        host that includes them may stand in it too.
+    :param fleet: what the app versions that are still supported were built with.
+    :param roots: the newest root list.
+    """
+    try:
+        payload_of(draft)
+    except MalformedError as error:
+        return (Objection(error.reason, "", error.detail, forceable=False),)
+    found = [
+        *_about_the_set(draft, previous, roots, now),
+        *_about_servers(draft, live, now),
+        *_about_backups(draft, live),
+        *_about_the_fleet(draft, live, fleet, roots, now),
+        *_untried(draft, previous, tried, now),
+        *_weaker(draft, previous),
+    ]
+    return tuple(sorted(found, key=lambda each: (each.forceable, not each.blocks)))
+
+
+def permit(draft: PinSet, against: Sequence[Objection], why: str | None) -> Permit:
+    """Return that a draft may be published.
+
+    :param against: what :func:`objections` found.
+    :param why: the operator's sentence for forcing, None for not forcing.
+    :raises RefusedError: with each objection that is in the way; also for a sentence that is none.
+    """
+    blocking = [each for each in against if each.blocks]
+    final = [each for each in blocking if not each.forceable]
+    said = (why or "").strip()
+    if final or (blocking and not said):
+        raise RefusedError([_refusal(each) for each in final or blocking])
+    if not blocking:
+        return Permit(draft.app, draft.version)
+    if len(said) > MAX_WHY or not said.isprintable():
+        detail = f"expected a printable sentence of at most {MAX_WHY} characters as reason"
+        raise RefusedError([*map(_refusal, blocking), Refusal(blocking[0].reason, detail)])
+    return Permit(draft.app, draft.version, tuple(blocking), said)
+
+
+def refuses(installed: Installed, host: str, chain: Sequence[bytes], now: float) -> bool:
+    """Tell whether an app refuses a server for its key; a host that was closed on purpose isn't meant."""
+    found = judge(installed, host, chain, now)
+    return not found.passes and found.mismatch
+
+
+def shipped_refuses(builtin: Builtin, host: str, chain: Sequence[bytes], now: float) -> str | None:
+    """Return when an app version refuses a server: now, by what it shipped with, or once its set has expired; None for never."""
+    first = builtin.first
+    if first is not None:
+        shipped = Installed(builtin, builtin.roots, first, first.version)
+        if refuses(shipped, host, chain, now):
+            return "refuses the key that it shows until it has fetched a set"
+        if refuses(shipped, host, chain, max(now, first.hard_expiry)):
+            return "refuses the authority that it shows once its set has expired"
+    authorities = builtin.authorities.get(host)
+    if authorities and not authorities & set(chain[1:]):
+        return "refuses the authority that it shows once its set has expired"
+    return None
+
+
+def _refusal(objection: Objection) -> Refusal:
+    detail = f"{objection.host}: {objection.text}" if objection.host else objection.text
+    return Refusal(objection.reason, detail)
+
+
+def _about_the_set(
+    draft: PinSet, previous: PinSet | None, roots: RootList, now: float
+) -> Iterator[Objection]:
+    """Find what would make every app refuse it; nothing of it can be forced but the notice."""
+
+    def final(reason: Reason, text: str) -> Objection:
+        return Objection(reason, "", text, forceable=False)
+
+    floor = max(roots.floors.get(draft.app, 1), previous.version + 1 if previous else 1)
+    if draft.version < floor:
+        yield final(Reason.PINS_SET_OLD, f"got version {draft.version}, expected {floor} or more")
+    if draft.key not in roots.pin_keys:
+        yield final(
+            Reason.PINS_SET_KEY, f"root list {roots.version} doesn't name the key that signs"
+        )
+    if draft.root_version > roots.version:
+        yield final(
+            Reason.PINS_ROOTS_BEHIND,
+            f"got root list {draft.root_version}, expected at most {roots.version}",
+        )
+    if now >= roots.expires:
+        yield final(Reason.PINS_ROOTS_EXPIRED, f"root list {roots.version}")
+    elif roots.expires < draft.hard_expiry:
+        text = f"root list {roots.version} expires before the set: sign a newer list in time"
+        yield Objection(Reason.PINS_ROOTS_EXPIRED, "", text, blocks=False)
+    if draft.soft_expiry <= now:
+        yield final(Reason.PINS_SET_EXPIRED, "got an expiry in the past")
+    if draft.issued_at > now + MAX_SKEW:
+        yield final(Reason.PINS_SET_EARLY, "got a time of issue in the future")
+    if draft.hard_expiry - draft.issued_at > MAX_LIFETIME:
+        days = (draft.hard_expiry - draft.issued_at) // DAY
+        yield final(
+            Reason.PINS_SET_LIFETIME, f"got {days} days, expected at most {MAX_LIFETIME // DAY}"
+        )
+    if reports_to_itself(draft):
+        yield final(Reason.PINS_PUBLISH_REPORTS, f"got {draft.reports}")
+
+
+def _about_servers(
+    draft: PinSet, live: Mapping[str, Observed | None], now: float
+) -> Iterator[Objection]:
+    """Hold what servers show against the draft: a mismatch locks apps out the moment they take it."""
+    seen = {host: found for host, found in live.items() if found is not None and found.shown}
+    for entry in draft.hosts:
+        if entry.host not in seen:
+            yield Objection(
+                Reason.PINS_PUBLISH_UNSEEN,
+                entry.host,
+                "got no answer from it, expected to see its key",
+                blocks=entry.mode is PinMode.ENFORCE,
+            )
+    for host, found in seen.items():
+        pinned = draft.entry(host)
+        if pinned is not None:
+            for shown in found.shown:
+                yield from _about_place(host, pinned, shown, draft.soft_expiry, now)
+
+
+def _about_place(
+    host: str, entry: HostPins, shown: Shown, soft_expiry: int, now: float
+) -> Iterator[Objection]:
+    at = f"at {shown.place} " if shown.place else ""
+    if not matches(entry, shown.chain):
+        yield Objection(
+            Reason.PINS_PUBLISH_LOCKOUT,
+            host,
+            f"the key that it shows {at}now is none of its pins",
+            blocks=entry.mode is PinMode.ENFORCE,
+        )
+    if shown.fault is not None:
+        yield Objection(Reason.PINS_PUBLISH_CERTIFICATE, host, f"{at}{shown.fault}")
+    elif shown.not_after <= now:
+        yield Objection(Reason.PINS_PUBLISH_CERTIFICATE, host, f"its certificate {at}has expired")
+    elif shown.not_after < soft_expiry:
+        text = f"its certificate {at}ends before the set's soft expiry: renew it with the same key"
+        yield Objection(Reason.PINS_PUBLISH_CERTIFICATE, host, text, blocks=False)
+
+
+def _about_backups(draft: PinSet, live: Mapping[str, Observed | None]) -> Iterator[Objection]:
+    """Find hosts that the loss of one key would lock out.
+
+    A backup that some server shows, or that is current elsewhere, is lost together with that server.  Pins of authorities are
+    a way out too, if there's more than one of them or an own key beside.
+    """
+    in_use = {
+        shown.chain[0]
+        for found in live.values()
+        if found is not None
+        for shown in found.shown
+        if shown.chain
+    }
+    in_use |= {pin.spki for entry in draft.hosts for pin in entry.of(PinRole.CURRENT)}
+    for entry in draft.hosts:
+        authorities, own = entry.of(PinRole.CA), entry.of(*_OWN)
+        spare = [pin for pin in entry.of(PinRole.NEXT, PinRole.BACKUP) if pin.spki not in in_use]
+        if spare or len(authorities) > 1 or (authorities and own):
+            continue
+        text = "got one authority, expected two or more, or an own key beside"
+        if not authorities:
+            text = "got no next or backup key that isn't in use already"
+        yield Objection(Reason.PINS_PUBLISH_BACKUP, entry.host, text)
+
+
+def _about_the_fleet(
+    draft: PinSet,
+    live: Mapping[str, Observed | None],
+    fleet: Sequence[Builtin],
+    roots: RootList,
+    now: float,
+) -> Iterator[Objection]:
+    for builtin in fleet:
+        if builtin.app != draft.app:
+            continue
+        why = _cannot_take(builtin, draft, roots)
+        if why is not None:
+            yield Objection(Reason.PINS_PUBLISH_FLEET, "", f"version {builtin.app_version}: {why}")
+        for host, found in live.items():
+            for shown in found.shown if found is not None else ():
+                text = _locked_out(builtin, draft, roots, (host, shown.chain), now)
+                if text is not None:
+                    text = f"version {builtin.app_version} {text}"
+                    yield Objection(Reason.PINS_PUBLISH_FLEET, host, text)
+        yield from _no_common_key(builtin, draft, now)
+
+
+def _cannot_take(builtin: Builtin, draft: PinSet, roots: RootList) -> str | None:
+    """Return why an app version won't take the draft, once it walked to the newest root list."""
+    known = builtin.roots
+    if known.version > roots.version or (known.version == roots.version and known != roots):
+        return "was built with a root list that isn't one of these"
+    if draft.version < floor_of(builtin, roots):
+        return f"takes no set below {floor_of(builtin, roots)}, got {draft.version}"
+    first = builtin.first
+    if first is not None and not is_withdrawn(first, roots) and draft.version <= first.version:
+        return f"shipped with set {first.version}, got {draft.version}"
+    return None
+
+
+def _locked_out(
+    builtin: Builtin,
+    draft: PinSet,
+    roots: RootList,
+    at: tuple[str, tuple[bytes, ...]],
+    now: float,
+) -> str | None:
+    """Return when an app version refuses a server for what it shows now: before it took the draft, or after either expired."""
+    host, chain = at
+    text = shipped_refuses(builtin, host, chain, now)
+    if text is not None:
+        return text
+    taken = Installed(builtin, roots, draft, draft.version)
+    if draft.entry(host) is not None and refuses(taken, host, chain, draft.hard_expiry):
+        return "refuses the authority that it shows now once this set has expired"
+    return None
+
+
+def _no_common_key(builtin: Builtin, draft: PinSet, now: float) -> Iterator[Objection]:
+    """Find hosts where a build and the draft have no key in common: no server could please both."""
+    first = builtin.first
+    if first is None or now >= first.hard_expiry or is_withdrawn(first, builtin.roots):
+        return
+    for entry in first.hosts:
+        drafted = draft.entry(entry.host)
+        if entry.mode is PinMode.REPORT or drafted is None or drafted.mode is PinMode.REPORT:
+            continue
+        if not {pin.spki for pin in entry.pins} & {pin.spki for pin in drafted.pins}:
+            text = f"version {builtin.app_version} shipped with other pins than these, none of them in common"
+            yield Objection(Reason.PINS_PUBLISH_FLEET, entry.host, text)
+
+
+def _untried(
+    draft: PinSet, previous: PinSet | None, tried: Tried, now: float
+) -> Iterator[Objection]:
+    """Find hosts that would be enforced before apps had the time to report on them."""
+    for entry in draft.hosts:
+        before = previous.entry(entry.host) if previous is not None else None
+        if entry.mode is PinMode.REPORT:
+            continue
+        if before is not None and before.mode is PinMode.ENFORCE:
+            if entry.include_subdomains and not before.include_subdomains:
+                yield Objection(
+                    Reason.PINS_PUBLISH_UNTRIED, entry.host, "names below it weren't reported on"
+                )
+            continue
+        waited = now - tried.since.get(entry.host, now) if before is not None else 0
+        if waited < tried.report_first:
+            yield Objection(
+                Reason.PINS_PUBLISH_UNTRIED,
+                entry.host,
+                f"was reported on for {waited / DAY:.1f} days, expected {tried.report_first / DAY:.1f}",
+            )
+
+
+def _weaker(draft: PinSet, previous: PinSet | None) -> Iterator[Objection]:
+    """Tell where the draft protects less than what is published; nothing has to be forced for it."""
+    for before in previous.hosts if previous is not None else ():
+        entry = draft.entry(before.host)
+        if entry is None:
+            text = "isn't pinned any more"
+        elif before.mode is PinMode.ENFORCE and entry.mode is PinMode.REPORT:
+            text = "is only reported from now on"
+        elif before.after_expiry is AfterExpiry.CLOSED and entry.after_expiry is AfterExpiry.OPEN:
+            text = "opens after expiry from now on"
+        elif before.include_subdomains and not entry.include_subdomains:
+            text = "doesn't stand for the names below it any more"
+        else:
+            continue
+        yield Objection(Reason.PINS_PUBLISH_WEAKER, before.host, text, blocks=False)
