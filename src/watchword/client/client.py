@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from watchword.client.channel_refusals import ChannelRefusedError
 from watchword.client.device import Device
 from watchword.client.errors import (
     ChallengeRefusedError,
@@ -26,6 +27,7 @@ from watchword.client.exchange import MAX_ATTEMPTS, Exchange, Patience
 from watchword.client.session import HeldToken, Session
 from watchword.client.statement import binding_of, bound_to, build_statement
 from watchword.encoding import base64url, length_prefixed
+from watchword.pins.sets import MAX_VERSION
 from watchword.vocabulary import Purpose
 
 RENEW_FROM: Final = 0.6
@@ -61,6 +63,7 @@ class WatchwordClient:
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         issuer: str | None = None,
         transport: httpx.BaseTransport | None = None,
+        hear_pins: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Prepare a client; nothing is sent yet.
 
@@ -72,6 +75,8 @@ class WatchwordClient:
         :param entropy: returns so many bytes that nobody can guess; nonces are made of them.
         :param issuer: the service's ``issuer`` where it isn't ``service_url``.
         :param transport: an httpx transport, for tests.
+        :param hear_pins: is told which version of the app's pins the service has now, as it stands beside tokens; must return at
+            once, for example :meth:`watchword.client.pinning.PinUpdater.hear`.
         :raises ValueError: on a URL without TLS, or without audiences.
         """
         url = httpx.URL(service_url)
@@ -86,6 +91,7 @@ class WatchwordClient:
         self._clock = clock
         self._jitter = jitter
         self._entropy = entropy
+        self._hear_pins = hear_pins
         self._bnd: str | None = None
         self._http = httpx.Client(
             base_url=service_url,
@@ -289,7 +295,7 @@ class WatchwordClient:
             return
         try:
             self._renew(attempts=1)
-        except (ServiceUnavailableError, UnreadableAnswerError):
+        except (ServiceUnavailableError, UnreadableAnswerError, ChannelRefusedError):
             if self._session is None:  # The instance was unknown, and enrolling failed.
                 raise
             self._session = self._session.postponed(now, POSTPONED_SHARE)
@@ -353,6 +359,10 @@ class WatchwordClient:
             open_sealed=partial(self._open_sealed, binding_of(statement)),
             bnd=bnd,
         )
+        pins = answer.get("pins")
+        # It only says when to look: whatever else stands there isn't worth losing tokens for.
+        if isinstance(pins, int) and not isinstance(pins, bool) and 0 < pins <= MAX_VERSION:
+            self._hear_pins(pins)
 
     def _open_sealed(self, binding: bytes, session_id: str, sealed: bytes) -> bytes | None:
         """Return a session key; None where the device can't open it (protocol, section 5)."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import httpx
 
+from watchword.client.channel_refusals import refusal_of
 from watchword.client.errors import (
     Problem,
     ServiceUnavailableError,
@@ -79,6 +80,7 @@ class Exchange:
             pause than :data:`MAX_PAUSE`.
         :raises ServiceRefusedError: with the service's problem document.
         :raises UnreadableAnswerError: on an answer that isn't the service's.
+        :raises ChannelRefusedError: when its host is pinned and the connection isn't used; trying again is of no use.
         """
         content = strict_json.dumps(body)
         attempt = 0
@@ -98,6 +100,9 @@ class Exchange:
             with self._http.stream("POST", path, content=content) as response:
                 return _sort(response, _read_capped(response))
         except httpx.HTTPError as error:
+            refused = refusal_of(error)
+            if refused is not None:
+                raise refused from None
             # The error's text may hold the URL, never what was sent.
             raise _LaterError(f"{type(error).__name__}: {error}") from None
 

@@ -1,0 +1,142 @@
+"""Report connections that pins speak against: bounded, without secrets, and never over what is reported.
+
+Somebody on the way can keep reports back; that is why they go to another host.  The server that was reached can't count
+them: in TLS 1.3 a client that refuses looks like one that went away.
+"""
+
+import queue
+import threading
+from collections import OrderedDict
+from typing import Final, Protocol
+
+import httpx
+
+from watchword.client.pinning.keeper import Seen
+from watchword.pins.hosts import reports_to_itself
+from watchword.pins.reports import report_of, write_report
+
+MAX_WAITING: Final = 16
+"""Reports that wait to be sent; more are dropped."""
+
+MAX_AN_HOUR: Final = 12
+"""Reports that are sent in an hour; more are dropped."""
+
+MAX_REMEMBERED: Final = 256
+"""Different reports that are remembered, so that none is told twice."""
+
+REPEAT_SECONDS: Final = 24 * 3600.0
+"""After how long the same is told again."""
+
+_HOUR: Final = 3600.0
+_TIMEOUT: Final = httpx.Timeout(5.0)
+
+
+class Postman(Protocol):
+    """Carry a report."""
+
+    def post(self, url: str, body: bytes) -> None:
+        """Send JSON to a URL; never raises."""
+
+
+class HttpPostman:
+    """Implement :class:`Postman` over a connection that isn't pinned, with no cookie, token or redirect."""
+
+    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
+        """Prepare; nothing is sent yet."""
+        self._http = httpx.Client(timeout=_TIMEOUT, transport=transport)
+
+    def post(self, url: str, body: bytes) -> None:
+        """See :meth:`Postman.post`."""
+        headers = {"content-type": "application/json"}
+        try:
+            # The answer says nothing that is needed, and may be endless.
+            with self._http.stream("POST", url, content=body, headers=headers):
+                pass
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return
+        finally:
+            self._http.cookies.clear()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+
+class Reporter:
+    """Take what a :class:`PinKeeper` tells, and send it from a thread of its own; safe to use from many threads."""
+
+    def __init__(self, postman: Postman) -> None:
+        """Prepare; the thread starts with the first report."""
+        self._postman = postman
+        self._waiting: queue.Queue[tuple[str, bytes] | None] = queue.Queue(MAX_WAITING)
+        self._lock = threading.Lock()
+        self._told: OrderedDict[tuple[object, ...], float] = OrderedDict()
+        self._sent: list[float] = []
+        self._thread: threading.Thread | None = None
+        self.dropped = 0
+
+    def tell(self, seen: Seen) -> None:
+        """Take a connection; returns at once, and never raises."""
+        url = url_of(seen)
+        if url is None or not self._is_allowed(seen):
+            return
+        with self._lock:
+            try:
+                self._waiting.put_nowait((url, written(seen)))
+            except queue.Full:
+                self.dropped += 1
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="pin-reports", daemon=True)
+                self._thread.start()
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Send what waits, for at most so many seconds."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        try:
+            self._waiting.put(None, timeout=seconds)
+        except queue.Full:
+            return
+        thread.join(seconds)
+
+    def _is_allowed(self, seen: Seen) -> bool:
+        """Tell whether this wasn't told lately, and not too much else."""
+        judgement = seen.judgement
+        what = (seen.host, judgement.version, judgement.basis, judgement.mismatch, seen.chain[:1])
+        with self._lock:
+            last = self._told.get(what)
+            if last is not None and 0 <= seen.at - last < REPEAT_SECONDS:
+                return False
+            self._sent = [at for at in self._sent if 0 <= seen.at - at < _HOUR]
+            if len(self._sent) >= MAX_AN_HOUR:
+                self.dropped += 1
+                return False
+            self._sent.append(seen.at)
+            self._told[what] = seen.at
+            self._told.move_to_end(what)
+            if len(self._told) > MAX_REMEMBERED:
+                self._told.popitem(last=False)
+            return True
+
+    def _run(self) -> None:
+        while (each := self._waiting.get()) is not None:
+            self._postman.post(*each)
+
+
+def url_of(seen: Seen) -> str | None:
+    """Return where a connection is reported: nowhere, if that were a pinned host."""
+    pin_set = seen.installed.set
+    if pin_set is None or pin_set.reports is None or reports_to_itself(pin_set):
+        return None
+    return pin_set.reports
+
+
+def written(seen: Seen) -> bytes:
+    """Return a report as it is sent: hashes of public keys and versions, nothing of the request, the user or the device."""
+    app = seen.installed.builtin
+    return write_report(
+        report_of(app.app, app.app_version, seen.host, seen.chain, seen.judgement, seen.at)
+    )
