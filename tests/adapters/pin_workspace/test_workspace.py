@@ -1,5 +1,6 @@
 """Show what a workspace keeps, and what it refuses."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -124,3 +125,20 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     second.communicate(b"x")
     with workspace.locked():
         assert first.returncode == second.returncode == 9
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "directory"])
+def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
+    """A pipe in a file's place would hang the service, and a device never ends: both are told, at once."""
+    workspace = made(tmp_path)
+    workspace.add_roots(1, b"list")
+    file = workspace.directory / "roots" / "1.json"
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    else:
+        file.mkdir()
+    with pytest.raises(WorkspaceError, match=r"1\.json: got something else|1\.json: can't be read"):
+        workspace.read_roots(1)

@@ -88,11 +88,14 @@ def _explained(error: Exception) -> tuple[str, int]:
     """Return what to say of an error, and the exit code."""
     from watchword.adapters.anchors import AnchorsError
     from watchword.adapters.drill_wire import AddressError, DrillKeyError
+    from watchword.adapters.live_chain import AuthoritiesFileError, LiveChainError
     from watchword.adapters.observations import ObservationsFileError, ObserverKeyError
+    from watchword.adapters.pin_workspace import WorkspaceError
     from watchword.adapters.revocation import StatusListError
     from watchword.apps.drill.course import CourseError
     from watchword.apps.drill.invited_instance import InstanceFileError
     from watchword.apps.evidence.files import EvidenceFileError
+    from watchword.apps.pins.faults import PinsError
     from watchword.apps.plan_files.upstream import CatalogueFileError
     from watchword.apps.settings import ConfigurationError
     from watchword.client import ServiceUnavailableError
@@ -104,7 +107,7 @@ def _explained(error: Exception) -> tuple[str, int]:
     if isinstance(error, RefusedError):
         refusals = "\n".join(f"refused: {refusal}" for refusal in error.refusals)
         return refusals, EXIT_REFUSED
-    if isinstance(error, TargetLostError | ServiceUnavailableError):
+    if isinstance(error, LiveChainError | TargetLostError | ServiceUnavailableError):
         return f"not available: {error}", EXIT_UNAVAILABLE
     if isinstance(error, UnavailableError):
         return f"not available: {error.detail} ({error.reason.code})", EXIT_UNAVAILABLE
@@ -112,6 +115,7 @@ def _explained(error: Exception) -> tuple[str, int]:
         error,
         AddressError
         | AnchorsError
+        | AuthoritiesFileError
         | CatalogueFileError
         | ConsentError
         | CourseError
@@ -120,7 +124,9 @@ def _explained(error: Exception) -> tuple[str, int]:
         | InstanceFileError
         | ObservationsFileError
         | ObserverKeyError
-        | StatusListError,
+        | PinsError
+        | StatusListError
+        | WorkspaceError,
     ):
         # One line; a newline in it is one of a file's name, and would forge a line of ours.
         told = f"error: {printable(str(error))}"

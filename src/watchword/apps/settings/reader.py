@@ -11,6 +11,7 @@ from watchword.apps.settings.document import read_document
 from watchword.apps.settings.drill_forms import drill_settings, unknown_apis
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
 from watchword.apps.settings.likelihood import likelihoods
+from watchword.apps.settings.pins_forms import between_pins, pins_settings
 from watchword.apps.settings.places import misplaced
 from watchword.apps.settings.policies import read_policy, unreachable
 from watchword.apps.settings.translation import translated
@@ -74,6 +75,8 @@ def load_settings(file: Path) -> Settings:
     if written is not None:
         between += misplaced(file, written)
         between += unknown_apis(written.drill, written.apis)
+        if written.pins is not None:
+            between += between_pins(written.pins, written.apps)
         if policy is not None:
             between += unreachable(policy, written.apis)
     faults += [
@@ -154,6 +157,7 @@ def _validated(file: Path, written: WrittenFile, policy: Policy) -> Settings:
         policy=policy,
         gates=None if written.gates is None else _gates(base, written.gates),
         drill={name: drill_settings(base, each) for name, each in written.drill.items()},
+        pins=None if written.pins is None else pins_settings(base, written.pins),
     )
 
 

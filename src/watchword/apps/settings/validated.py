@@ -1,13 +1,14 @@
 """Hold the configuration after it was found to be whole: domain types, resolved paths."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from watchword.attestation.interface import AppRegistration
 from watchword.gate.interface import Rate, Route
+from watchword.pins.interface import AfterExpiry, PinMode
 from watchword.policy.interface import Policy
 from watchword.policy.presets import BALANCED
 from watchword.vocabulary import Environment, ReplayMode
@@ -75,6 +76,11 @@ class ServiceSettings:
     def status_list(self) -> Path:
         """Return the path of the copy of the vendor's status list."""
         return self.state_dir / "status-list.json"
+
+    @property
+    def pins(self) -> Path:
+        """Return the directory of the pins that were handed out, below which the service never goes."""
+        return self.state_dir / "pins"
 
     @property
     def records(self) -> Path:
@@ -217,6 +223,60 @@ class DrillSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PinnedHostSettings:
+    """Hold for which apps a host is pinned, and how firmly."""
+
+    apps: tuple[str, ...]
+    mode: PinMode
+    include_subdomains: bool
+    after_expiry: AfterExpiry
+
+
+@dataclass(frozen=True, slots=True)
+class PinsSettings:
+    """Hold how pin sets are made; durations in seconds.
+
+    :param directory: of the workspace, absolute; it may not be there yet.
+    :param reports: where apps report mismatches, None for nowhere.
+    :param report_first: how long a host is ``report`` before ``enforce`` may be published.
+    :param hosts: by name.
+    """
+
+    directory: Path
+    reports: str | None
+    soft_expiry: int
+    hard_expiry: int
+    report_first: int
+    hosts: Mapping[str, PinnedHostSettings]
+
+    def hosts_of(self, app: str) -> tuple[str, ...]:
+        """Return the hosts that an app pins, in the order of the file."""
+        return tuple(name for name, each in self.hosts.items() if app in each.apps)
+
+    def looked_at(self, apps: Iterable[str], named: Iterable[str]) -> tuple[str, ...]:
+        """Return the hosts of some apps, and those of these names that a host which includes its subdomains stands for too."""
+        hosts = dict.fromkeys(host for app in apps for host in self.hosts_of(app))
+        wide = tuple(f".{host}" for host in hosts if self.hosts[host].include_subdomains)
+        return (*hosts, *(each for each in named if each not in hosts and each.endswith(wide)))
+
+    def standing_for(self, name: str) -> str:
+        """Return the host by whose keys a name is pinned: itself, or the nearest above it which includes it."""
+        above = name
+        while above not in self.hosts or not (
+            above == name or self.hosts[above].include_subdomains
+        ):
+            if "." not in above:
+                return name
+            above = above.partition(".")[2]
+        return above
+
+    @property
+    def apps(self) -> tuple[str, ...]:
+        """Return the apps that pin anything, each once."""
+        return tuple(dict.fromkeys(app for each in self.hosts.values() for app in each.apps))
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Hold the whole file.
 
@@ -228,6 +288,7 @@ class Settings:
     :param policy: what evidence must fulfil for each level.
     :param gates: None where only gates of this machine get bundles.
     :param drill: by API, how it is attacked where the file says it.
+    :param pins: None where no host is pinned.
     """
 
     path: Path
@@ -245,3 +306,4 @@ class Settings:
     policy: Policy = BALANCED
     gates: GatesSettings | None = None
     drill: Mapping[str, DrillSettings] = field(default_factory=dict)
+    pins: PinsSettings | None = None

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from watchword.apps.settings.written_apis import WrittenApi
 from watchword.apps.settings.written_drill import WrittenDrill
+from watchword.apps.settings.written_pins import WrittenPins
 from watchword.apps.settings.written_plan import WrittenPlan
 from watchword.apps.settings.written_types import (
     Digest,
@@ -187,5 +188,8 @@ class WrittenFile(Written):
     drill: Annotated[
         dict[Name, WrittenDrill], Field(description="by API: how `watchword drill` attacks it")
     ] = {}
+    pins: Annotated[
+        WrittenPins | None, Field(description="which hosts the apps pin; see `watchword pins`")
+    ] = None
     apps: Annotated[dict[Name, WrittenApp], Field(min_length=1)]
     apis: Annotated[dict[Name, WrittenApi], Field(min_length=1)]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from watchword.apps.settings import Settings
     from watchword.apps.settings.checking import Checked
     from watchword.apps.settings.plans import PlanSettings
+    from watchword.apps.settings.validated import PinsSettings
 
 
 @click.command(epilog="Example: watchword -c staging.yaml check --json")
@@ -105,11 +106,26 @@ def _show(settings: "Settings") -> None:
             methods = ",".join(sorted(route.methods)) or "any method"
             needs = "" if route.mode.value == "off" else f", level {route.level.value}"
             click.echo(f"    {route.mode.value:<8} {route.pattern} ({methods}{needs})")
+    if settings.pins is not None:
+        click.echo(f"  pins         {_pinned(settings.pins)}")
     for name in _unreached(settings):
         click.echo(
             f"  note         {name} takes Play Integrity, and every route wants level hardware: "
             "such phones enrol and are served nothing"
         )
+
+
+def _pinned(pins: "PinsSettings") -> str:
+    """Say what is pinned how firmly, and where the keys stand."""
+    from watchword.pins.interface import PinMode
+
+    count, apps = len(pins.hosts), ", ".join(pins.apps)
+    enforced = sum(each.mode is PinMode.ENFORCE for each in pins.hosts.values())
+    said = f"{count} host{'' if count == 1 else 's'}, {enforced} of them enforced, for {apps}"
+    if not pins.hosts:
+        said = "no host yet"
+    there = "keys in" if pins.directory.is_dir() else "run `watchword pins init`: nothing is at"
+    return f"{said}; {there} {pins.directory}"
 
 
 def _unreached(settings: "Settings") -> Iterator[str]:

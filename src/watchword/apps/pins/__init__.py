@@ -1,0 +1,1 @@
+"""Manage pins through their whole life: draft, check against what is live, rehearse, publish, rotate, watch."""

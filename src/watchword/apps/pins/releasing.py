@@ -1,0 +1,50 @@
+"""Write what a version of an app ships with, and remember it."""
+
+from pathlib import Path
+
+from watchword.apps.pins.bench import open_bench
+from watchword.apps.pins.builtin_files import read_builtin_file
+from watchword.apps.pins.steps import step
+from watchword.pins.builtins import builtin_document
+
+
+def release(
+    config: Path, app: str, version: str, now: float, actor: str
+) -> tuple[bytes, Path, int | None]:
+    """Write the file for a version of an app; return it, where it is kept, and the version of the set in it.
+
+    A set that the newest root list's keys didn't sign isn't shipped: the app couldn't read it.
+
+    :raises PinsError, WorkspaceError: when it can't be, or is there already.
+    """
+    bench = open_bench(config)
+    app = bench.app_named(app)
+    workspace = bench.workspace
+    with workspace.locked():
+        published = bench.published(app)
+        if published is not None and published.key not in bench.roots.pin_keys:
+            published = None
+        first = None if published is None else workspace.read_set(app, published.version)
+        data = builtin_document(
+            app, version, workspace.read_roots(bench.roots.version), first, published
+        )
+        read_builtin_file(f"{app}-{version}", data)
+        path = workspace.builtin_file(app, version)
+        detail = {"app_version": version, "roots": bench.roots.version}
+        if not path.exists():
+            workspace.log.append(step(now, actor, "release", app, detail=detail))
+        workspace.add_builtin(app, version, data)
+    return data, path, None if published is None else published.version
+
+
+def withdraw_release(config: Path, app: str, version: str, now: float, actor: str) -> None:
+    """Forget a version of an app.
+
+    :raises WorkspaceError: when there is no such version.
+    """
+    workspace = open_bench(config).workspace
+    with workspace.locked():
+        # Written down first, like every step: from then on sets are published that this version may not live with.
+        if workspace.builtin_file(app, version).exists():
+            workspace.log.append(step(now, actor, "withdraw", app, detail={"app_version": version}))
+        workspace.drop_builtin(app, version)
