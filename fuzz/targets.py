@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.attestation import forge
 
-from fuzz import drill, planning, proofs, scan, scan_seeds, seeds, signed
+from fuzz import drill, pins, planning, proofs, scan, scan_seeds, seeds, signed
 from watchword.adapters.revocation.status_list import StatusList, read_status_list
 from watchword.apps.evidence.claims_document import app_from_document, claims_from_document
 from watchword.apps.settings.policies import read_policy
@@ -259,5 +259,13 @@ TARGETS: Mapping[str, Target] = {
     "scan_api": Target(scan.read_api, scan_seeds.descriptions),
     "scan_reports": Target(scan.read_stored, scan_seeds.reports, 2048),
     "scan_suppressions": Target(scan.read_suppressions, scan_seeds.suppressions, 1024),
+    "pin_set": Target(pins.read_sets, pins.sets, 1024),
+    "pin_roots": Target(pins.read_lists, pins.lists, 1024),
+    "pin_text": Target(pins.read_text, pins.texts, 128),
+    "pin_file": Target(pins.read_file, pins.files, 1024),
+    "pin_report": Target(pins.read_report, pins.reports, 2048),
+    "pin_host": Target(pins.read_name, pins.names, 320),
+    "pin_builtin": Target(pins.read_shipped, pins.shipped, 2048),
+    "pin_keys": Target(pins.read_pinned, pins.pinned, 512),
 }
 """The targets by name; the name is also that of the folder with the corpus."""

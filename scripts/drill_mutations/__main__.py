@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.drill_mutations.mutation import Mutation
+from scripts.drill_mutations.mutation import Mutation, Place
 from scripts.drill_mutations.table import MUTATIONS
 
 from watchword.drill.outcome import Verdict
@@ -26,11 +26,16 @@ TARGET = ROOT / "docs" / "drill-mutations.md"
 TIMEOUT_SECONDS = 180
 AT_ONCE = 2
 
+_MODULES = {
+    Place.DEMO: "scripts.drill_mutations.one",
+    Place.CHANNEL: "scripts.drill_mutations.pins",
+}
+
 INTRODUCTION = """\
 # What the drill notices
 
-Each line is a run of all attacks against the demo's deployment with one check taken out of a copy of the source. An attack is
-red when the API served it. This page is made by `python -m scripts.drill_mutations`, which fails where a missing check turns no
+Each line is a run of all attacks against the demo's deployment with one check taken out of a copy of the source; for those of pins, of the
+attacks on pins against a deployment that publishes some. An attack is red when the API served it. This page is made by `python -m scripts.drill_mutations`, which fails where a missing check turns no
 attack red; a bounded part of it runs in the test suite.
 
 With every check in place, nothing is red: {attacks} attacks, and the genuine app was served {served} of {sent} times.
@@ -72,10 +77,10 @@ def mutated(mutation: Mutation, directory: Path) -> Path:
     return copy
 
 
-def drill(source: Path) -> Run:
-    """Drill the demo's deployment by this source, in a process of its own."""
+def drill(source: Path, place: Place = Place.DEMO) -> Run:
+    """Drill a deployment by this source, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.drill_mutations.one"],
+        [sys.executable, "-m", _MODULES[place]],
         cwd=ROOT,
         env={"PYTHONPATH": str(source), "PATH": "/usr/bin:/bin"},
         capture_output=True,
@@ -92,7 +97,7 @@ def drill(source: Path) -> Run:
 def run_mutation(mutation: Mutation) -> Run:
     """Return what a drill finds without one check."""
     with tempfile.TemporaryDirectory(prefix="watchword-mutation-") as directory:
-        return drill(mutated(mutation, Path(directory)))
+        return drill(mutated(mutation, Path(directory)), mutation.place)
 
 
 def line(mutation: Mutation, run: Run) -> str:
@@ -108,8 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     named = parser.parse_args(arguments).check
     chosen = [each for each in MUTATIONS if not named or each.check in named]
     baseline = drill(SOURCE)
-    if baseline.red:
-        print(f"with every check in place these are red: {', '.join(baseline.red)}")
+    red = [*baseline.red, *drill(SOURCE, Place.CHANNEL).red]
+    if red:
+        print(f"with every check in place these are red: {', '.join(red)}")
         return 1
     lines, missed = [], []
     with ThreadPoolExecutor(AT_ONCE) as pool:

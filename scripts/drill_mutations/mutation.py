@@ -1,6 +1,14 @@
 """Define a mutation: one check that is taken out of a copy of the source."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Place(StrEnum):
+    """Say what is drilled: the demo's deployment, or one of the tests that publishes pins, without a socket."""
+
+    DEMO = "demo"
+    CHANNEL = "channel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +27,4 @@ class Mutation:
     before: str
     after: str
     red: tuple[str, ...]
+    place: Place = Place.DEMO

@@ -1,5 +1,11 @@
 """List all mutations, in the order of the page."""
 
-from scripts.drill_mutations import around, evidence, proofs, tokens
+from scripts.drill_mutations import around, channel, evidence, proofs, tokens
 
-MUTATIONS = (*tokens.MUTATIONS, *proofs.MUTATIONS, *around.MUTATIONS, *evidence.MUTATIONS)
+MUTATIONS = (
+    *tokens.MUTATIONS,
+    *proofs.MUTATIONS,
+    *around.MUTATIONS,
+    *evidence.MUTATIONS,
+    *channel.MUTATIONS,
+)

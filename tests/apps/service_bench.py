@@ -21,6 +21,7 @@ from tests.enrolment.simulators import (
 
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.adapters.store import SqliteStore
 from watchword.apps.service.service import Service, build_service
@@ -85,6 +86,7 @@ def service_bench(
     verifier: EvidenceVerifier | None = None,
     max_pages: int | None = None,
     vendors: Callable[[SqliteStore, MovableClock], VendorWork] | None = None,
+    pins: PinPublication | None = None,
 ) -> ServiceBench:
     """Build a service on a state directory; the caller closes the store.
 
@@ -110,6 +112,7 @@ def service_bench(
         gate_policies=GATE_POLICIES,
         clock=clock,
         entropy=entropy,
+        pins=pins,
         vendors=NO_VENDORS if vendors is None else vendors(store, clock),
     )
     return ServiceBench(service, store, keyring, log, clock, directory)

@@ -82,6 +82,19 @@ def test_good_file_says_what_it_comes_to(file: Path) -> None:
     assert "note" not in done.output
 
 
+def test_what_is_pinned_is_told(file: Path) -> None:
+    """How many hosts, how many of them enforced, for whom, and that keys are nowhere yet."""
+    assert "pins" not in check(file).output
+    pins = "{api.bank.example: {apps: [bank-ios], mode: enforce}, cdn.bank.example: {apps: [bank-ios, bank-android]}}"
+    file.write_text(f"{FILE}pins: {{hosts: {pins}}}\n", encoding="utf-8")
+    told = "pins         2 hosts, 1 of them enforced, for bank-ios, bank-android; run `watchword pins init`"
+    assert told in check(file).output
+    (file.parent / "pins").mkdir()
+    assert f"bank-android; keys in {file.parent / 'pins'}" in check(file).output
+    file.write_text(f"{FILE}pins: {{}}\n", encoding="utf-8")
+    assert "pins         no host yet" in check(file).output
+
+
 @pytest.mark.parametrize(
     ("name", "path"),
     [

@@ -577,7 +577,9 @@ def test_description_is_true(bench: ServiceBench) -> None:
         }
 
     seen = bench.run(answers)
-    assert len(seen) == len(PUBLIC_ROUTES)
+    # Those of pins are held to it in test_service_pins.py, where there are any.
+    routes = [each for each in PUBLIC_ROUTES if not each.path.startswith("/v1/pins/")]
+    assert len(seen) == len(routes)
     for (path, method), answer in seen.items():
         responses = DOCUMENT["paths"][path][method]["responses"]
         content = responses[str(answer.status_code)]["content"]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from scripts.drill_mutations.__main__ import SOURCE, TARGET, drill, run_mutation
-from scripts.drill_mutations.mutation import Mutation
+from scripts.drill_mutations.mutation import Mutation, Place
 from scripts.drill_mutations.table import MUTATIONS
 
 from watchword.drill.registry import ATTACKS
@@ -14,6 +14,7 @@ RUN_HERE = (
     "result headers of the client removed",
     "session proof: the MAC",
     "challenge use",
+    "pins: the signature of a set",
 )
 """One of each kind; `python -m scripts.drill_mutations` runs all of them, in some minutes."""
 
@@ -39,9 +40,10 @@ def test_the_page_has_a_line_for_each_and_none_without_an_attack() -> None:
     assert [check for check, _, red in lines if "none" in red] == []
 
 
-def test_with_every_check_in_place_nothing_is_red() -> None:
+@pytest.mark.parametrize("place", Place)
+def test_with_every_check_in_place_nothing_is_red(place: Place) -> None:
     """Else a red attack would say nothing of the check that was taken out."""
-    run = drill(SOURCE)
+    run = drill(SOURCE, place)
     assert run.red == []
     assert run.genuine[0] == run.genuine[1] > 0
 

@@ -23,6 +23,7 @@ from watchword.adapters.keyring.private_file import (
     private_directory,
     read_private,
 )
+from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.adapters.revocation import (
@@ -199,6 +200,13 @@ def recorder_of(settings: Settings) -> Recorder | None:
     return Recorder(RecordDirectory(directory, timedelta(seconds=ways.keep), ways.max_bytes))
 
 
+def pins_of(settings: Settings) -> PinPublication | None:
+    """Return who follows published pins, None where no host is pinned."""
+    if settings.pins is None:
+        return None
+    return PinPublication(settings.pins.directory, settings.service.pins, settings.pins.apps)
+
+
 def enrolment_policy(settings: Settings) -> EnrolmentPolicy:
     """Return what enrolment knows from the file."""
     return EnrolmentPolicy(
@@ -265,6 +273,7 @@ def service_of(
         clock=clock,
         entropy=entropy,
         recorder=recorder,
+        pins=pins_of(settings),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock), play_fetcher=play_fetcher
         ),

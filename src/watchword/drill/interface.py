@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from watchword.client.device import Device
 from watchword.client.session import HeldToken
+from watchword.drill.channel import Channel
 from watchword.drill.needs import MissingError, Need
 from watchword.drill.wire import Answer, Call, Headers, Part, Wire
 from watchword.ports import Signer
@@ -219,6 +220,7 @@ class Arena:
     :param random: returns so many bytes that nobody can guess.
     :param wait: waits so many seconds, or ends the run if it was stopped.
     :param shared: returns the genuine instance that attacks may use and must not spoil; enrols it once.
+    :param channel: sends over weakened connections.
     """
 
     facts: Facts
@@ -231,6 +233,7 @@ class Arena:
     keys: Keys | None = None
     operator: Operator | None = None
     shared: Callable[[], Held] | None = None
+    channel: Channel | None = None
 
     @property
     def guarded(self) -> tuple[Sample, ...]:

@@ -27,6 +27,9 @@ class Need(StrEnum):
     RATE = "rate"
     VERSION_RULE = "version-rule"
     BINDING = "binding"
+    TLS = "tls"
+    WEAK_TLS = "weak-tls"
+    PINS = "pins"
 
 
 NEEDED: Final[Mapping[Need, str]] = {
@@ -47,6 +50,9 @@ NEEDED: Final[Mapping[Need, str]] = {
     Need.RATE: "a rate limit per instance on the API",
     Need.VERSION_RULE: "a lowest app version on the app or the route",
     Need.BINDING: "a header that the API binds tokens to, in its sample requests",
+    Need.TLS: "an API that is reached over https",
+    Need.WEAK_TLS: "a TLS library on this machine that can still be made so weak",
+    Need.PINS: "a root list and a pin set that the service publishes for an app (`watchword pins publish`)",
 }
 """What each need is, for people."""
 

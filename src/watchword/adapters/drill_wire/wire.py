@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,8 @@ from watchword.adapters.drill_wire.stream import (
     open_stream,
     tls_context,
 )
+from watchword.adapters.drill_wire.weak import weak_context
+from watchword.drill.channel import Weakness
 from watchword.drill.consent import MAX_RATE
 from watchword.drill.needs import MissingError, Need
 from watchword.drill.wire import MAX_ANSWER_BYTES, Answer, Call, Headers, Part, TargetLostError
@@ -152,6 +155,31 @@ class HttpWire:
 
         with ThreadPoolExecutor(len(calls)) as pool:
             return list(pool.map(one, calls, origins, streams))
+
+    def send_weakly(self, call: Call, weakness: Weakness) -> Answer:
+        """See :meth:`watchword.drill.channel.Channel.send_weakly`; bounded, signed and refused as :meth:`send`."""
+        origin = self._origin(call.part)
+        if origin.scheme != "https":
+            raise MissingError(Need.TLS)
+        request_head(call, origin, ())
+        tls = None if weakness is Weakness.CLEARTEXT else weak_context(weakness, self._ca)
+        self._take_turns(1)
+        self._signed(call)
+        limit = Limit(self._seconds, self._stop)
+        # The same address and port, and the same Host: the scheme says only whether there is TLS.
+        over = replace(origin, scheme="http") if tls is None else origin
+        try:
+            stream = open_stream(over, tls, limit)
+        except (ssl.SSLError, ConnectionResetError, OutOfTimeError):
+            return Answer(0)  # It was refused, in one of the ways in which servers do.
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise TargetLostError(f"{call.part} at {origin.text}: got {why}") from None
+        try:
+            head = request_head(call, origin, self._signed(call))
+            return exchange(stream, call, head, limit, MAX_ANSWER_BYTES).answer
+        finally:
+            stream.close()
 
     def _origin(self, part: Part) -> Origin:
         origin = self._origins.get(part)

@@ -144,6 +144,7 @@ def open_stage(
             keys=keys if service else None,
             operator=_operator(stack, settings) if service and reach.loopback else None,
             shared=shared.get if service and phones else None,
+            channel=wire,
         )
         # A test instance is one; beside a lab there are as many phones as one likes.
         others = shared if keys is None else crowd

@@ -268,6 +268,7 @@ def _missing(arena: Arena, attack: Attack) -> MissingError | None:
         Need.LOGIN: any(each.login for each in arena.samples),
         Need.OFF_ROUTE: bool(arena.facts.off),
         Need.RATE: arena.facts.rate is not None,
+        Need.TLS: arena.channel is not None and arena.wire.scheme(Part.GATE) == "https",
     }
     return next((MissingError(need) for need in attack.needs if not here.get(need, True)), None)
 

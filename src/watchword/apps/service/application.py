@@ -83,10 +83,13 @@ class Application:
             headers = _headers(scope)
             route, parameters = find_route(self.routes, scope["method"], _segments(scope))
             where = self._prefix + route.label
-            members = await self._members(headers, receive) if route.takes_json else {}
+            body = (
+                await self._body(headers, receive) if route.takes_json or route.takes_body else b""
+            )
+            members = strict_json.loads(body, MAX_BODY_BYTES) if route.takes_json else {}
             # Only a listener of ours puts a state there; nothing of it comes out of the request.
             peer = tuple(scope.get("state", {}).get(PEER_STATE, ()))
-            request = Request(parameters, _query(scope), members, headers, peer)
+            request = Request(parameters, _query(scope), members, headers, peer, body)
             response = await route.endpoint(self._context, request)
         except Exception as error:  # noqa: BLE001 - the last handler: no trace leaves the service.
             response = self._refuse(error, where)
@@ -100,9 +103,9 @@ class Application:
             self._noted[event] = now
             _log.error(event, **details)
 
-    async def _members(self, headers: Mapping[bytes, bytes], receive: Receive) -> Mapping[str, Any]:
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         _require_json(headers)
-        return strict_json.loads(await self._bodies.read(headers, receive), MAX_BODY_BYTES)
+        return await self._bodies.read(headers, receive)
 
     def _refuse(self, error: Exception, where: str) -> Response:
         """Turn an error into an answer; count and sample it."""

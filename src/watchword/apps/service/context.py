@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.vendors import NO_VENDORS, VendorWork
@@ -14,6 +15,7 @@ from watchword.enrolment.invitations import Invitations
 from watchword.enrolment.operator_codes import OperatorCodeStore
 from watchword.enrolment.service import Enrolment
 from watchword.gate.references import NONCE_BYTES, seal
+from watchword.pins.delivery import PublishedPins
 from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
 from watchword.reasons import Refusal
 
@@ -29,6 +31,7 @@ class ServiceContext:
     :param invitations: makes the codes of test instances.
     :param vendors: what is asked of vendors beside the requests.
     :param records: what is kept of verifications, None where nothing is.
+    :param pins: what is published of pins; ``pin_reports`` counts what apps report of them.
     :param answers: how often each route answered with each status, since the start.
     :param gate_faults: by API, what keeps the gate in this process from following its bundle, None
         for nothing; only the APIs whose gate is here.
@@ -43,6 +46,8 @@ class ServiceContext:
     refusal_log: MemoryRefusalLog
     clock: Clock
     entropy: Entropy
+    pins: PublishedPins
+    pin_reports: MemoryPinReports
     vendors: VendorWork = NO_VENDORS
     records: RecordLog | None = None
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)

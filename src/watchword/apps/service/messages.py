@@ -15,6 +15,7 @@ class Request:
     :param parameters: what stood in the place of ``{name}`` in the route's path.
     :param query: single-valued; an argument that occurs twice was refused.
     :param members: the JSON object of the body; empty where the route takes none.
+    :param body: the body as it came; empty where the route takes none.
     :param headers: names in lower case.
     :param peer: the names in the caller's certificate, where the listener asks for one.
     """
@@ -24,6 +25,7 @@ class Request:
     members: Mapping[str, Any]
     headers: Mapping[bytes, bytes]
     peer: tuple[str, ...] = ()
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from watchword import __version__
+from watchword.pins.delivery import ROOTS_MEDIA_TYPE, SET_MEDIA_TYPE
 
 _Schema = Mapping[str, Any]
 
@@ -38,6 +39,21 @@ def _reference(name: str) -> _Schema:
 
 def _json(schema: _Schema) -> Mapping[str, Any]:
     return {"application/json": {"schema": schema}}
+
+
+def _signed(media_type: str, schema: str) -> Mapping[str, Any]:
+    found = {
+        "description": "As it was signed.",
+        "content": {media_type: {"schema": _reference(schema)}},
+    }
+    return {"200": found, "default": {"$ref": "#/components/responses/Refusal"}}
+
+
+def _in_path(*names: str) -> list[_Schema]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in names
+    ]
 
 
 def _body(schema: str) -> Mapping[str, Any]:
@@ -152,8 +168,64 @@ _SCHEMAS: Final[Mapping[str, _Schema]] = {
                     }
                 ),
             },
+            "pins": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "Version of the app's newest pin set, where one is published.",
+            },
+        },
+        optional=("pins",),
+    ),
+    "PinSet": _text("A compact JWS of type watchword-pins+jwt (protocol, section 9)."),
+    "PinRoots": _object(
+        {
+            "payload": _base64url("What the list says (protocol, section 9)."),
+            "signatures": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "protected": _base64url("Header: alg, kid, typ."),
+                        "signature": _base64url("ES256."),
+                    }
+                ),
+            },
         }
     ),
+    "PinReport": {
+        "oneOf": [_reference("OwnPinReport"), _reference("TrustKitPinReport")],
+        "description": "At most 32 KiB.",
+    },
+    "OwnPinReport": _object(
+        {
+            "app": _text("The app's id in watchword.yaml.", 128),
+            "app_version": _text("The app's version.", 128),
+            "host": _text("The host that was to be reached.", 253),
+            "set": {"type": "integer", "minimum": 0, "description": "Version of the pin set."},
+            "basis": {
+                "type": "string",
+                "enum": ["pins", "builtin-authorities", "platform", "unpinned"],
+            },
+            "mismatch": {"type": "boolean", "description": "No pin matched."},
+            "refused": {"type": "boolean", "description": "The connection wasn't used."},
+            "chain": {
+                "type": "array",
+                "maxItems": 12,
+                "items": _base64url("A pin of the chain that was seen, the leaf's first."),
+            },
+            "at": {"type": "integer", "minimum": 0, "description": "Seconds since 1970."},
+        }
+    ),
+    "TrustKitPinReport": {
+        "type": "object",
+        "description": "What TrustKit sends to a TSKReportUri; of its members these are read.",
+        "required": [
+            "app-bundle-id",
+            "app-version",
+            "hostname",
+            "validated-certificate-chain",
+            "validation-result",
+        ],
+    },
     "KeySet": _object(
         {
             "keys": {
@@ -172,7 +244,7 @@ _SCHEMAS: Final[Mapping[str, _Schema]] = {
             }
         }
     ),
-    "Health": _object({"status": _constant("ok")}),
+    "Health": _object({"status": _constant("ok"), "pins": _constant("fault")}, optional=("pins",)),
     "Description": {"type": "object", "description": "This document."},
     "Problem": _object(
         {
@@ -228,6 +300,34 @@ DOCUMENT: Final[Mapping[str, Any]] = {
                 "TokenRequest",
             )
         },
+        "/v1/pins/{app}": {
+            "get": {
+                **_operation(
+                    "Read an app's newest pin set",
+                    {
+                        **_signed(SET_MEDIA_TYPE, "PinSet"),
+                        "304": {"description": "If-None-Match has its ETag."},
+                    },
+                ),
+                "parameters": _in_path("app"),
+            }
+        },
+        "/v1/pins/{app}/roots/{version}": {
+            "get": {
+                **_operation("Read a root list of pins", _signed(ROOTS_MEDIA_TYPE, "PinRoots")),
+                "parameters": _in_path("app", "version"),
+            }
+        },
+        "/v1/pins/reports": {
+            "post": _operation(
+                "Report a connection that pins speak against",
+                {
+                    "204": {"description": "It was read; whether it counts isn't told."},
+                    "default": {"$ref": "#/components/responses/Refusal"},
+                },
+                "PinReport",
+            )
+        },
         "/.well-known/jwks.json": {
             "get": _operation("Read the token keys", _answers(200, "A JWK Set.", "KeySet"))
         },
@@ -237,9 +337,7 @@ DOCUMENT: Final[Mapping[str, Any]] = {
                     "Read the key that signs verdicts for an API",
                     _answers(200, "A JWK Set.", "KeySet"),
                 ),
-                "parameters": [
-                    {"name": "api", "in": "path", "required": True, "schema": {"type": "string"}}
-                ],
+                "parameters": _in_path("api"),
             }
         },
         "/healthz": {

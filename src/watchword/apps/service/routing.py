@@ -26,12 +26,14 @@ class Route:
 
     :param path: literal segments, or ``{name}`` for one segment of an id's characters.
     :param takes_json: the body is a JSON object; otherwise a body is left unread.
+    :param takes_body: the body is JSON that the endpoint reads by itself.
     """
 
     method: str
     path: str
     endpoint: Endpoint
     takes_json: bool = False
+    takes_body: bool = False
 
     @property
     def label(self) -> str:

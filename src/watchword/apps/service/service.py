@@ -11,6 +11,8 @@ from typing import Final
 import structlog
 
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.pin_reports import MemoryPinReports
+from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.evidence.recording import Recorder
 from watchword.apps.service.application import Application
@@ -21,12 +23,14 @@ from watchword.apps.service.public import PUBLIC_ROUTES
 from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.upkeep import Chore, Upkeep, carry_out
 from watchword.apps.service.vendors import NO_VENDORS, VendorWork
+from watchword.attestation.interface import AppleApp
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
 from watchword.enrolment.invitations import Invitations
 from watchword.enrolment.receipts import ReceiptRefresh
 from watchword.enrolment.rejudgement import Rejudgement
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.gate.interface import GatePolicy
+from watchword.pins.delivery import NothingPublished
 from watchword.ports import Clock, Entropy, RecordLog
 from watchword.reasons import Reason, UnavailableError
 from watchword.vocabulary import Environment
@@ -36,6 +40,9 @@ TICK_SECONDS: Final = 1.0
 
 FORGET_SECONDS: Final = 60.0
 """How often used challenges that expired are forgotten."""
+
+PIN_SECONDS: Final = 0.5
+"""How often published pins are looked at: a set is handed out within a second of its publication."""
 
 RECEIPT_SECONDS: Final = 5.0
 """How often receipts are looked for that are due."""
@@ -63,6 +70,7 @@ class Service:
         :raises WatchwordError: when it can't be published; the service must not start then.
         """
         await self.context.publisher.publish(self.context.clock.now())
+        await _follow_pins(self.context)
         await self._first_list()
         self.upkeep.start()
 
@@ -113,6 +121,11 @@ async def _forget(context: ServiceContext) -> None:
     await context.store.forget_expired(context.clock.now() - FORGET_MARGIN)
 
 
+async def _follow_pins(context: ServiceContext) -> None:
+    if isinstance(context.pins, PinPublication):
+        await asyncio.to_thread(context.pins.refresh, context.clock.timestamp())
+
+
 async def _forget_records(records: RecordLog, now: Callable[[], datetime]) -> None:
     records.forget_expired(now())
 
@@ -122,6 +135,8 @@ def _chores(context: ServiceContext) -> Iterator[Chore]:
     now = context.clock.now
     yield Chore("upkeep", TICK_SECONDS, lambda: _tick(context))
     yield Chore("forgetting", FORGET_SECONDS, lambda: _forget(context))
+    if isinstance(context.pins, PinPublication):
+        yield Chore("pins", PIN_SECONDS, lambda: _follow_pins(context))
     if context.records is not None:
         yield Chore(
             "forgetting records", FORGET_SECONDS, partial(_forget_records, context.records, now)
@@ -156,6 +171,16 @@ async def _refresh_receipts(receipts: ReceiptRefresh, app: str, clock: Clock) ->
         raise UnavailableError(Reason.VENDOR_UNAVAILABLE, trouble)
 
 
+def _vendor_names(policy: EnrolmentPolicy) -> Mapping[str, Sequence[str]]:
+    """Return by bundle id or package the names of the apps that have it: one of each platform may have the same."""
+    names: dict[str, list[str]] = {}
+    for name, app in policy.apps.items():
+        identity = app.identity
+        vendors = identity.bundle_id if isinstance(identity, AppleApp) else identity.package
+        names.setdefault(vendors, []).append(name)
+    return names
+
+
 def build_service(
     *,
     policy: EnrolmentPolicy,
@@ -169,6 +194,7 @@ def build_service(
     entropy: Entropy,
     vendors: VendorWork = NO_VENDORS,
     recorder: Recorder | None = None,
+    pins: PinPublication | None = None,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
@@ -176,6 +202,7 @@ def build_service(
     :param gate_policies: what the gate of each API keeps.
     :param vendors: what is asked of Apple and Google beside the requests.
     :param recorder: keeps what verifications were made of; None keeps nothing.
+    :param pins: follows what is published of pins; None where no host is pinned.
     """
     ring = keyring.ring
     enrolment = Enrolment(
@@ -191,6 +218,7 @@ def build_service(
         codes=store,
     )
     reveal = policy.environment is Environment.LAB
+    published = NothingPublished() if pins is None else pins
     context = ServiceContext(
         enrolment=enrolment,
         invitations=Invitations(policy, store, entropy),
@@ -202,6 +230,8 @@ def build_service(
         refusal_log=refusal_log,
         clock=clock,
         entropy=entropy,
+        pins=published,
+        pin_reports=MemoryPinReports(published, clock, _vendor_names(policy)),
         vendors=vendors,
         records=None if recorder is None else recorder.log,
     )

@@ -36,7 +36,7 @@ async def create_instance(context: ServiceContext, request: Request) -> Response
     )
     instance = enrolled.instance
     _log.info("enrolled", instance=instance.id, app=instance.app, attested=instance.level.value)
-    return json_response(201, _document(enrolled))
+    return json_response(201, _document(context, enrolled))
 
 
 async def create_tokens(context: ServiceContext, request: Request) -> Response:
@@ -47,9 +47,8 @@ async def create_tokens(context: ServiceContext, request: Request) -> Response:
         _statement(request.members),
         _evidence(request.members),
     )
-    return json_response(
-        200, _document(await context.enrolment.renew(renewal, context.clock.now()))
-    )
+    renewed = await context.enrolment.renew(renewal, context.clock.now())
+    return json_response(200, _document(context, renewed))
 
 
 def _statement(members: Mapping[str, Any]) -> bytes:
@@ -64,8 +63,11 @@ def _evidence(members: Mapping[str, Any]) -> Mapping[str, Any]:
     return evidence
 
 
-def _document(enrolled: Enrolled) -> dict[str, Any]:
-    return {
+def _document(context: ServiceContext, enrolled: Enrolled) -> dict[str, Any]:
+    published = context.pins.newest(enrolled.instance.app)
+    # A hint of when to look, and nothing that is believed: the set itself is signed.
+    pins = {} if published is None else {"pins": published.pin_set.version}
+    return pins | {
         "instance": enrolled.instance.id,
         "level": enrolled.instance.level.value,
         "tokens": [

@@ -68,6 +68,7 @@ async def show_metrics(context: ServiceContext, _request: Request) -> Response:
         Metric,
         exposition,
     )
+    from watchword.apps.service.operator.pin_metrics import pin_metrics  # noqa: PLC0415
     from watchword.apps.service.operator.vendors import vendor_metrics  # noqa: PLC0415
 
     refusals = Metric(
@@ -96,6 +97,6 @@ async def show_metrics(context: ServiceContext, _request: Request) -> Response:
     )
     return Response(
         200,
-        exposition([answers, refusals, faults, *vendor_metrics(context)]),
+        exposition([answers, refusals, faults, *vendor_metrics(context), *pin_metrics(context)]),
         ((b"content-type", MEDIA_TYPE),),
     )

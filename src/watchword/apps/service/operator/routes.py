@@ -9,6 +9,7 @@ from watchword.apps.service.operator.instances import (
 )
 from watchword.apps.service.operator.invitations import cancel_code, create_code, list_codes
 from watchword.apps.service.operator.keys import list_keys, retire_key, rotate_keys
+from watchword.apps.service.operator.pins import list_pin_reports, list_pins
 from watchword.apps.service.operator.refusals import explain, list_refusals, show_metrics
 from watchword.apps.service.routing import Route
 
@@ -20,6 +21,8 @@ OPERATOR_ROUTES: Final = (
     Route("POST", "/v1/test-codes/{id}/revoke", cancel_code),
     Route("GET", "/v1/audit", list_audit),
     Route("GET", "/v1/refusals", list_refusals),
+    Route("GET", "/v1/pins", list_pins),
+    Route("GET", "/v1/pins/reports", list_pin_reports),
     Route("GET", "/metrics", show_metrics),
     Route("POST", "/v1/explain", explain, takes_json=True),
     Route("GET", "/v1/keys", list_keys),

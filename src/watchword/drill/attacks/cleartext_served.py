@@ -1,0 +1,26 @@
+"""Ask without TLS where TLS is spoken."""
+
+from collections.abc import Sequence
+
+from watchword.drill.channel import Weakness
+from watchword.drill.channel_attempts import weakly
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.needs import Need
+
+
+def _cleartext(arena: Arena) -> Sequence[Attempt]:
+    return weakly(arena, Weakness.CLEARTEXT)
+
+
+ATTACK = Attack(
+    id="cleartext-served",
+    title="Ask the API in cleartext",
+    techniques=("MT-C03", "MT-C07"),
+    protections={"PR-C01": "live:tls.grade"},
+    needs=(Need.TLS,),
+    sends="The genuine app's request to each route, without TLS, to the port at which TLS is spoken.",
+    must="No route is served.",
+    blind="Other ports aren't asked, port 80 among them: nobody agreed to that. Whether the app itself speaks cleartext is seen by a scan of it.",
+    variants=(Variant("without-tls", _cleartext),),
+    exploits=False,  # Whoever reads on the way learns.
+)

@@ -1,0 +1,82 @@
+"""Hand the app a root list of one's own, and a pin set that it vouches for."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from watchword.drill.channel_attempts import Delivered, delivered, handed
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.needs import Need
+from watchword.drill.tokens import new_key
+from watchword.pins.interface import PinSet
+from watchword.pins.roots import sign_roots, unsigned
+from watchword.pins.sets import sign_set
+from watchword.tokens.signing_key import SigningKey
+
+_YEAR = 365 * 86_400
+
+
+def _forged(arena: Arena, each: Delivered, version: int) -> Sequence[Attempt]:
+    root, pin = new_key(arena), new_key(arena)
+    now = int(arena.now())
+    listed = unsigned(
+        version=version,
+        expires=now + _YEAR,
+        keys=[root.public],
+        threshold=1,
+        pin_keys=[pin.public],
+        floors=each.installed.roots.floors,
+    )
+    data = sign_roots(listed, [root])
+    return handed(arena, each.installed, (data,), _set_of(each, pin, now))
+
+
+def _set_of(each: Delivered, pin: SigningKey, now: int) -> bytes:
+    """Return a set that pins nothing, of a version that is newer than any."""
+    held = each.installed.set
+    empty = PinSet(each.app, 1, now, now + 1, now + _YEAR, 1, (), pin.kid)
+    if held is not None:
+        empty = replace(empty, version=held.version + 1)
+    return sign_set(empty, pin)
+
+
+def _next(arena: Arena) -> Sequence[Attempt]:
+    return [
+        attempt
+        for each in delivered(arena)
+        for attempt in _forged(arena, each, each.installed.roots.version + 1)
+    ]
+
+
+def _same(arena: Arena) -> Sequence[Attempt]:
+    return [
+        attempt
+        for each in delivered(arena)
+        for attempt in _forged(arena, each, each.installed.roots.version)
+    ]
+
+
+def _far(arena: Arena) -> Sequence[Attempt]:
+    return [
+        attempt
+        for each in delivered(arena)
+        for attempt in _forged(arena, each, each.installed.roots.version + 1000)
+    ]
+
+
+ATTACK = Attack(
+    id="pin-roots-forged",
+    title="Hand the app root keys of one's own",
+    techniques=("MT-C03", "MT-C04"),
+    protections={"PR-C03": "live:pins.expiry_days"},
+    needs=(Need.SERVICE, Need.GENUINE),
+    sends="To an installation that holds what the service hands out: a root list that its own keys alone signed, as the next version, the present one and a far one, with a "
+    "set that it vouches for; then what pins-intercepted sends.",
+    must="The list is refused, since no key of the one before signed it, and the genuine set goes on to enforce.",
+    blind="The first root list is taken from the service here, while an app has it in its package: who replaces it there has replaced the app.",
+    variants=(
+        Variant("next-version", _next),
+        Variant("present-version", _same),
+        Variant("far-version", _far),
+    ),
+    exploits=False,  # Whoever reads on the way learns.
+)

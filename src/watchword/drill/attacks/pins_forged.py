@@ -1,0 +1,117 @@
+"""Hand the app a pin set that isn't the operator's, or isn't of today."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from watchword.drill.channel_attempts import Delivered, delivered, handed
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.needs import MissingError, Need
+from watchword.drill.tokens import new_key
+from watchword.encoding import base64url
+from watchword.pins.interface import PinMode, PinSet
+from watchword.pins.sets import payload_of, sign_set
+
+_SEGMENTS = 3
+
+
+def _handed(arena: Arena, forged: Callable[[Arena, Delivered, PinSet], bytes]) -> Sequence[Attempt]:
+    attempts: list[Attempt] = []
+    for each in delivered(arena):
+        if each.installed.set is not None:
+            data = forged(arena, each, each.installed.set)
+            attempts += handed(arena, each.installed, (), data)
+    if not attempts:
+        raise MissingError(Need.PINS, "one that a new installation takes")
+    return attempts
+
+
+def _emptied(held: PinSet) -> PinSet:
+    """Return the next set, which pins nothing."""
+    return replace(held, version=held.version + 1, hosts=())
+
+
+def _signed_by_a_stranger(arena: Arena, _: Delivered, held: PinSet) -> bytes:
+    return sign_set(_emptied(held), new_key(arena))
+
+
+def _foreign(arena: Arena) -> Sequence[Attempt]:
+    return _handed(arena, _signed_by_a_stranger)
+
+
+def _under_the_id(arena: Arena, each: Delivered, held: PinSet) -> bytes:
+    """Keep the genuine header, which names the genuine key."""
+    header = (each.signed or b"").split(b".")[0]
+    _, payload, signature = _signed_by_a_stranger(arena, each, held).split(b".")
+    return b".".join((header, payload, signature))
+
+
+def _known_id(arena: Arena) -> Sequence[Attempt]:
+    return _handed(arena, _under_the_id)
+
+
+def _with_payload(each: Delivered, payload: bytes) -> bytes:
+    """Keep the genuine header and signature."""
+    segments = (each.signed or b"..").split(b".")
+    return b".".join((segments[0], base64url.encode(payload).encode(), segments[_SEGMENTS - 1]))
+
+
+def _report_only(_: Arena, each: Delivered, held: PinSet) -> bytes:
+    hosts = tuple(replace(host, mode=PinMode.REPORT) for host in held.hosts)
+    return _with_payload(each, payload_of(replace(held, version=held.version + 1, hosts=hosts)))
+
+
+def _mode(arena: Arena) -> Sequence[Attempt]:
+    return _handed(arena, _report_only)
+
+
+def _prolonged(_: Arena, each: Delivered, held: PinSet) -> bytes:
+    return _with_payload(each, payload_of(replace(held, version=held.version + 1, hosts=())))
+
+
+def _emptied_set(arena: Arena) -> Sequence[Attempt]:
+    return _handed(arena, _prolonged)
+
+
+def _unsigned(arena: Arena) -> Sequence[Attempt]:
+    def forged(_: Arena, __: Delivered, held: PinSet) -> bytes:
+        header = base64url.encode(b'{"alg":"none","typ":"watchword-pins+jwt"}')
+        return f"{header}.{base64url.encode(payload_of(_emptied(held)))}.".encode()
+
+    return _handed(arena, forged)
+
+
+def _rolled_back(arena: Arena) -> Sequence[Attempt]:
+    """Hand today's set to an installation that has seen tomorrow's."""
+    attempts: list[Attempt] = []
+    for each in delivered(arena):
+        held = each.installed.set
+        if held is not None:
+            later = replace(held, version=held.version + 1)
+            ahead = replace(each.installed, set=later, seen=later.version)
+            attempts += handed(arena, ahead, (), each.signed)
+    if not attempts:
+        raise MissingError(Need.PINS, "one that a new installation takes")
+    return attempts
+
+
+ATTACK = Attack(
+    id="pins-forged",
+    title="Hand the app pins that are forged, or of yesterday",
+    techniques=("MT-C01", "MT-C03", "MT-C04"),
+    protections={"PR-C03": "live:pins.expiry_days"},
+    needs=(Need.SERVICE, Need.GENUINE),
+    sends="To an installation that holds what the service hands out: sets by another key, under the genuine key's name, with their mode or their hosts "
+    "changed, unsigned, or older than one that was seen; then what pins-intercepted sends.",
+    must="Each is refused, and the genuine set goes on to enforce.",
+    blind="It shows what the reference client takes under the deployment's own root list; another client is shown by the published vectors. "
+    "A pin key that was stolen isn't tried: a new root list withdraws it.",
+    variants=(
+        Variant("by-a-strangers-key", _foreign),
+        Variant("under-the-genuine-keys-name", _known_id),
+        Variant("mode-changed", _mode),
+        Variant("hosts-taken-out", _emptied_set),
+        Variant("unsigned", _unsigned),
+        Variant("rolled-back", _rolled_back),
+    ),
+    exploits=False,  # Whoever reads on the way learns.
+)

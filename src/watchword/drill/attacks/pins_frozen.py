@@ -1,0 +1,40 @@
+"""Keep newer pins from the app until those that it has count no more, and sit in between then."""
+
+from collections.abc import Sequence
+
+from watchword.drill.channel_attempts import delivered, intercepted
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.needs import Need
+
+_DAY = 86_400
+
+
+def _after(arena: Arena, days: int) -> Sequence[Attempt]:
+    return [
+        attempt
+        for each in delivered(arena)
+        for attempt in intercepted(arena, each.installed, days * _DAY)
+    ]
+
+
+def _a_day(arena: Arena) -> Sequence[Attempt]:
+    return _after(arena, 1)
+
+
+def _a_week(arena: Arena) -> Sequence[Attempt]:
+    return _after(arena, 7)
+
+
+ATTACK = Attack(
+    id="pins-frozen",
+    title="Keep newer pins back until the old ones expire",
+    techniques=("MT-C01", "MT-C03", "MT-C07"),
+    protections={"PR-C03": "live:pins.expiry_days"},
+    needs=(Need.SERVICE, Need.GENUINE),
+    sends="What pins-intercepted sends, by the clock of a day and of a week from now, with nothing newer in between.",
+    must="The set that the service hands out now still enforces then: somebody publishes well before it expires.",
+    blind="Who keeps updates back for longer than that gets past any pins that expire, as he must: that pins never lock genuine users out is worth more. "
+    "Secrets are withheld then.",
+    variants=(Variant("a-day", _a_day), Variant("a-week", _a_week)),
+    exploits=False,  # Whoever reads on the way learns.
+)

@@ -1,0 +1,27 @@
+"""Sit between the app and the API, with a certificate that the phone trusts."""
+
+from collections.abc import Sequence
+
+from watchword.drill.channel_attempts import delivered, intercepted
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.needs import Need
+
+
+def _now(arena: Arena) -> Sequence[Attempt]:
+    return [attempt for each in delivered(arena) for attempt in intercepted(arena, each.installed)]
+
+
+ATTACK = Attack(
+    id="pins-intercepted",
+    title="Read a pinning app's traffic under an authority that the phone trusts",
+    techniques=("MT-C01", "MT-C03", "MT-C06", "MT-C07"),
+    protections={"PR-C03": "live:pins.expiry_days"},
+    needs=(Need.SERVICE, Need.GENUINE),
+    sends="A chain of the interceptor's own keys for each pinned host, to an installation that holds what the service hands out now; the request, "
+    "where the installation would send it.",
+    must="The set is there, a new installation takes it, and it enforces: the connection isn't used.",
+    blind="The installation is the reference client's judgement. That your app asks it is seen by intercepting the app (docs/pinning-client.md); "
+    "what ships inside of the app isn't known here.",
+    variants=(Variant("own-authority", _now),),
+    exploits=False,  # Whoever reads on the way learns.
+)

@@ -1,0 +1,30 @@
+"""Ask over versions of TLS that are forbidden."""
+
+from collections.abc import Sequence
+
+from watchword.drill.channel import Weakness
+from watchword.drill.channel_attempts import weakly
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.needs import Need
+
+
+def _tls_1_0(arena: Arena) -> Sequence[Attempt]:
+    return weakly(arena, Weakness.TLS_1_0)
+
+
+def _tls_1_1(arena: Arena) -> Sequence[Attempt]:
+    return weakly(arena, Weakness.TLS_1_1)
+
+
+ATTACK = Attack(
+    id="tls-old-version",
+    title="Ask the API over an old version of TLS",
+    techniques=("MT-C03", "MT-C04"),
+    protections={"PR-C01": "live:tls.grade"},
+    needs=(Need.TLS,),
+    sends="The genuine app's request to each route, over a connection for which nothing newer is offered than TLS 1.0 or 1.1.",
+    must="The handshake fails (RFC 8996).",
+    blind="SSL 3 can't be offered by this machine's library, nor can what it was built without.",
+    variants=(Variant("tls-1-0", _tls_1_0), Variant("tls-1-1", _tls_1_1)),
+    exploits=False,  # Whoever reads on the way learns.
+)
