@@ -259,7 +259,7 @@ class History:
         floors = dict(self.roots.floors)
         if self.published and set(self.roots.pin_keys) - set(kept):
             last = max(each.version for each in self.published)
-            floors[APP] = max(floors.get(APP, 1), last + 1)
+            floors[APP] = max(floors.get(APP, 1), last)
         self.pin_keys.add(new)
         self.lists.append(_roots(self.roots.version + 1, [*kept, new], floors))
         self.steps.append(f"root list {self.roots.version}: {[*kept, new]}, {floors}")

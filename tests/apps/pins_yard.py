@@ -96,11 +96,11 @@ class Yard:
         data = first_list(keys, [pin_key], 2, int(self.now + expires))
         self.accept(sign_roots(data, self.root_keys[:2]))
 
-    def accept(self, data: bytes) -> None:
+    def accept(self, data: bytes, *, why: str | None = None) -> None:
         """Bring a root list into the workspace."""
         file = self.directory / "roots.json"
         file.write_bytes(data)
-        accept(self.config, file, self.now, "alice@test")
+        accept(self.config, file, self.now, "alice@test", why)
 
     def next_roots(self, changes: Changes, *, expires: float = 365 * DAY) -> bytes:
         """Return the next list, signed by two keys."""

@@ -12,6 +12,7 @@ from tests.apps.pins_yard import APP, DAY, Yard, yard
 from watchword.adapters.live_chain import Place
 from watchword.adapters.pin_workspace import WorkspaceError, read_public_key, write_key
 from watchword.adapters.pin_workspace import new_key as new_signing_key
+from watchword.apps.pins.accepting import accept
 from watchword.apps.pins.beginning import new_pin_key
 from watchword.apps.pins.bench import read_lists
 from watchword.apps.pins.checking import check
@@ -246,7 +247,7 @@ def test_after_the_loss_of_the_pin_key(tmp_path: Path) -> None:
         new_pin_key(made.workspace, made.now, "alice@test")
         new = read_public_key(made.workspace.public_key)
         changes = Changes(add_pin_keys=[new], remove_pin_keys=[old], floors={APP: first + 1})
-        made.accept(made.next_roots(changes))
+        made.accept(made.next_roots(changes), why="pin key stolen")
         published = made.bench().published(APP)
         assert published is not None
         assert published.version == first
@@ -316,3 +317,42 @@ def test_the_log_tells_where_it_was_looked(tmp_path: Path) -> None:
         assert detail["resolve"] == [f"{HOST}=127.0.0.1:{made.running.port}"]
         assert detail["cafile"] == str(tmp_path / "ca.pem")
         assert detail["report_first"] == 7 * DAY
+
+
+def test_nothing_stale_is_shipped(tmp_path: Path) -> None:
+    """A version that ships with an expired set is unpinned, or closed, from its first start on; by an expired list it takes no other."""
+    with yard(tmp_path, expires=30 * DAY) as made:
+        made.publish()
+        with pytest.raises(NotNowError, match=r"soft expiry.*watchword pins publish"):
+            release(made.config, APP, "4.1.0", made.now + 15 * DAY, "alice@test")
+        with pytest.raises(NotNowError, match="root list 1 has expired"):
+            release(made.config, APP, "4.1.0", made.now + 31 * DAY, "alice@test")
+        assert made.workspace.builtins() == ()
+        made.publish(after=15 * DAY)
+        release(made.config, APP, "4.1.0", made.now + 16 * DAY, "alice@test")
+
+
+def test_a_list_that_names_another_key_than_ours_withdraws_nothing(tmp_path: Path) -> None:
+    """The wrong file at `root rotate` would withdraw every set, with nothing to be published in its place; there is no way back."""
+    with yard(tmp_path) as made:
+        made.publish()
+        old = tuple(made.bench().roots.pin_keys)
+        stranger = new_signing_key().verification_key()
+        wrong = made.next_roots(Changes(add_pin_keys=[stranger], remove_pin_keys=old))
+        with pytest.raises(NotNowError, match="doesn't name the key of this workspace"):
+            made.accept(wrong)
+        assert made.workspace.root_versions() == (1,)
+        file = tmp_path / "roots.json"
+        accept(made.config, file, made.now, "alice@test", "the workspace moves tomorrow")
+        assert made.workspace.root_versions() == (1, 2)
+        (forced,) = made.workspace.log.read()[-1].detail["forced"]
+        assert "withdraws version" in forced
+
+
+def test_a_list_that_only_adds_a_key_or_renews_is_brought_in(tmp_path: Path) -> None:
+    """What is published goes on to count, whatever key is in the workspace by now."""
+    with yard(tmp_path) as made:
+        made.publish()
+        new_pin_key(made.workspace, made.now, "alice@test")
+        made.accept(made.next_roots(Changes()))
+        assert made.workspace.root_versions() == (1, 2)

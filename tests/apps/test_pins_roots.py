@@ -11,7 +11,7 @@ from tests.apps.pins_yard import APP, DAY, Yard, yard
 from watchword.adapters.pin_workspace import new_key as new_signing_key
 from watchword.apps.pins.root_lists import Changes
 from watchword.apps.settings.template import TEMPLATE
-from watchword.pins.roots import sign_roots, unsigned
+from watchword.pins.roots import add_signature, read_unverified, sign_roots, unsigned
 
 
 @pytest.fixture
@@ -72,6 +72,10 @@ def test_a_holder_leaves_and_another_comes(shell: Shell, tmp_path: Path) -> None
     shell("root", "sign", second, "--key", "dave.pem", "--previous", first)
     done = shell("root", "sign", second, "--key", "roots/root-2.pem", "--previous", first)
     assert "Signed. Take it" in done.out
+    # Who signs sees what he answers for, and not just what the list says.
+    marked = [line.split()[0] for line in done.out.splitlines() if line.endswith("NEW")]
+    assert marked == [shell("root", "show", second, "--json").json["keys"][-1]["kid"]]
+    assert f"gone       {gone}" in done.out
     shell("root", "rotate", second, "--key", "roots/root-2.pem", "--key", "dave.pem")
     skipped = shell("root", "accept", "roots/roots-3.json", code=2)
     assert "got list 3, expected 2" in skipped.err
@@ -213,10 +217,10 @@ def test_a_list_that_opens_a_rollback_is_not_brought_in(
         version = published.draft.version
         file = tmp_path / "next.json"
         shell = Shell(made.config, monkeypatch, capsys)
-        for floors in ({}, {APP: version}):
+        for floors in ({}, {APP: version - 1}):
             file.write_bytes(_without_first_pin_key(made, **floors))
             told = " ".join(shell("root", "accept", file, code=1).err.split())
-            assert f"expected {version + 1}" in told
+            assert f"expected {version}" in told
             assert "watchword pins root rotate" in told
         assert "go together" in shell("root", "accept", file, "--force", code=2).err
         assert (
@@ -243,12 +247,12 @@ def test_floors_follow_what_the_workspace_published(
         first = tmp_path / "first.json"
         first.write_bytes(made.workspace.read_roots(1))
         hint = shell("init", "--new-pin-key").out
-        assert f"--floor {APP}={version + 1}" in hint
+        assert f"--floor {APP}={version} " in f"{hint} ".replace("\n", " ")
         rotate = ("root", "rotate", first, "--only-pin-key", made.workspace.public_key)
-        lower = shell(*rotate, "--floor", f"{APP}={version}", "-o", tmp_path / "no.json", code=2)
-        assert f"expected {version + 1}" in lower.err
+        low = ("--floor", f"{APP}={version - 1}", "-o", tmp_path / "no.json")
+        assert f"expected {version}" in shell(*rotate, *low, code=2).err
         made_here = shell(*rotate, "-o", tmp_path / "here.json", "--json").json
-        assert made_here["floors"] == {APP: version + 1}
+        assert made_here["floors"] == {APP: version}
         away = tmp_path / "away"
         away.mkdir()
         offline = Shell(away / "watchword.yaml", monkeypatch, capsys)
@@ -259,3 +263,36 @@ def test_floors_follow_what_the_workspace_published(
         ).json
         assert named["floors"] == {APP: version + 9}
         assert not (tmp_path / "no.json").exists()
+
+
+def _signed(file: Path, made: Yard) -> Path:
+    data = file.read_bytes()
+    for key in made.root_keys[:2]:
+        data = add_signature(data.strip(), key)
+    file.write_bytes(data)
+    return file
+
+
+def test_a_pin_key_is_exchanged_without_withdrawing_a_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named beside the old one, it publishes, and only then the old one goes; the other way round needs a reason."""
+    with yard(tmp_path) as made:
+        made.publish()
+        shell = Shell(made.config, monkeypatch, capsys)
+        first, second, third, rash = (tmp_path / f"{name}.json" for name in ("1", "2", "3", "rash"))
+        first.write_bytes(made.workspace.read_roots(1))
+        shell("init", "--new-pin-key")
+        new = made.workspace.public_key
+        shell("root", "rotate", first, "--only-pin-key", new, "-o", rash)
+        told = " ".join(shell("root", "accept", _signed(rash, made), code=1).err.split())
+        assert "the newest one" in told
+        assert "publish, and take the old one out then" in told
+        shell("root", "rotate", first, "--add-pin-key", new, "-o", second)
+        shell("root", "accept", _signed(second, made))
+        made.publish(after=60)
+        (old,) = read_unverified(first.read_bytes()).pin_keys
+        shell("root", "rotate", second, "--remove-pin-key", old, "-o", third)
+        shell("root", "accept", _signed(third, made))
+        assert made.workspace.root_versions() == (1, 2, 3)
+        assert shell("log", "--forced", "--json").out == ""

@@ -105,7 +105,8 @@ def test_who_has_it_gets_304(bench: ServiceBench, form: str) -> None:
     tag = get(bench, PATH).headers["etag"]
     answer = get(bench, PATH, **{"if-none-match": form.format(tag)})
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
-    assert "content-type" not in answer.headers
+    # A length of 0 would be one of the whole set, to a cache that takes it over.
+    assert not {"content-type", "content-length"} & set(answer.headers)
 
 
 @pytest.mark.parametrize("form", ['""', '"1"', "nonsense", '"' + "0" * 32 + '"', "\xff"])

@@ -340,6 +340,6 @@ def test_root_list_that_takes_a_pin_key_out_raises_the_floors() -> None:
 
     assert told(pin_keys=("pin1", "pin2", "pin3")) == 0
     assert told(pin_keys=("pin2",)) == 2
-    assert told(pin_keys=("pin2",), app=6) == 1
-    assert told(pin_keys=("pin2",), app=5, other=3) == 1
-    assert told(pin_keys=("pin2",), app=6, other=3) == 0
+    assert told(pin_keys=("pin2",), app=5) == 1
+    assert told(pin_keys=("pin2",), app=4, other=2) == 1
+    assert told(pin_keys=("pin2",), app=5, other=2) == 0

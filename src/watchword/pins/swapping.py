@@ -33,7 +33,7 @@ def list_objections(
 ) -> tuple[Objection, ...]:
     """Return what speaks against a root list: a pin key that is taken out without its floors.
 
-    Apps that hold a set by that key forget which versions they have seen.  Unless the floor is above all that was published, an
+    Apps that hold a set by that key forget which versions they have seen.  Unless the floor is the highest version that was published, an
     attacker can give them an older set that another key signed: a rollback that the list itself has opened.
 
     :param published: by app, the highest version that was published.
@@ -44,10 +44,10 @@ def list_objections(
         Objection(
             Reason.PINS_SET_OLD,
             "",
-            f"{app}: a pin key is taken out; got a floor of {found.floors.get(app, 1)}, expected {version + 1}",
+            f"{app}: a pin key is taken out; got a floor of {found.floors.get(app, 1)}, expected {version}",
         )
         for app, version in published.items()
-        if found.floors.get(app, 1) <= version
+        if found.floors.get(app, 1) < version
     )
 
 

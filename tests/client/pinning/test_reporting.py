@@ -18,16 +18,18 @@ URL = "https://reports.example.net/v1/pins/reports"
 class Box:
     """Take reports; with a gate that is shut, none before it's opened."""
 
-    def __init__(self, *, shut: bool = False) -> None:
+    def __init__(self, *, shut: bool = False, takes: bool = True) -> None:
         self.got: list[tuple[str, bytes]] = []
+        self.takes = takes
         self.gate = threading.Event()
         if not shut:
             self.gate.set()
 
-    def post(self, url: str, body: bytes) -> None:
+    def post(self, url: str, body: bytes) -> bool:
         """Take one."""
         self.gate.wait(10)
         self.got.append((url, body))
+        return self.takes
 
 
 class Watch:
@@ -162,3 +164,26 @@ def test_a_report_tells_by_which_set_it_was_judged() -> None:
     reporter.close()
     told = [(url, parse_report(body, MEDIA_TYPE).set_version) for url, body in box.got]
     assert told == [(URL, 1), ("https://other.example.net/", 9)]
+
+
+def test_what_was_kept_back_is_told_again() -> None:
+    """Somebody on the way who lets no report through silences one, not the day; and an hour has its bound all the same."""
+    box = Box(takes=False)
+    keeper, reporter, _ = reporting(box)
+    for _ in range(2 * MAX_AN_HOUR):
+        keeper.judge(HOST, (spki("M"),))
+        reporter.close()
+    assert len(box.got) == MAX_AN_HOUR
+
+
+def test_the_postman_says_whether_it_was_taken() -> None:
+    """An answer that isn't 2xx, and none, are no delivery."""
+    answers = iter([httpx.Response(204), httpx.Response(503), httpx.Response(302)])
+    postman = HttpPostman(httpx.MockTransport(lambda _: next(answers)))
+    assert [postman.post(URL, b"{}") for _ in range(3)] == [True, False, False]
+    broken = HttpPostman(httpx.MockTransport(_refuse))
+    assert broken.post(URL, b"{}") is False
+
+
+def _refuse(_: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused")

@@ -281,6 +281,9 @@ def test_what_could_not_be_kept_is_kept_later(tmp_path: Path) -> None:
     phone = Phone(service, FilePinStore(tmp_path / "gone" / "pins.json"))
     updater = phone.started()
     updater.update()
+    assert not updater.is_due()
+    updater.hear(3)
+    assert updater.is_due()
     (tmp_path / "gone").mkdir()
     update = updater.update()
     assert update is not None

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from watchword.apps.pins.bench import open_bench, read_lists
+from watchword.adapters.pin_workspace import WorkspaceError, read_public_key
+from watchword.apps.pins.bench import Bench, open_bench, read_lists
 from watchword.apps.pins.faults import NotNowError, PinsError
 from watchword.apps.pins.online import published_in
 from watchword.apps.pins.root_lists import read_list
 from watchword.apps.pins.steps import step
+from watchword.pins.installed import is_withdrawn
 from watchword.pins.interface import RootList
 from watchword.pins.publishing import MAX_WHY
 from watchword.pins.roots import read_roots
@@ -23,7 +25,8 @@ def accept(
 
     :param why: the sentence that forces, None for not forcing.
     :raises PinsError: when it is no list, one that is here already, or not the next one.
-    :raises NotNowError: when it isn't wholly signed, has expired, or takes a pin key out without raising floors.
+    :raises NotNowError: when it isn't wholly signed, has expired, takes a pin key out without raising floors, or withdraws the newest
+        set of an app: until it has another one, it gets no secrets, and nothing from a closed host.
     """
     bench = open_bench(config)
     data, found = read_list(file)
@@ -54,6 +57,13 @@ def accept(
                 f"{file}: {'; '.join(against)}. Apps would take older sets by the other pin keys again. Make the list anew, "
                 f'with --floor: watchword pins root rotate. If it must be: watchword pins root accept {file} --force --reason "why"'
             )
+        withdrawn, todo = _withdrawn(roots, bench)
+        if withdrawn and why is None:
+            raise NotNowError(
+                f"{file}: {'; '.join(withdrawn)}. Apps would get no secrets, and nothing from a closed host, until they have another set. "
+                f'{todo} If the key was stolen: watchword pins root accept {file} --force --reason "why", and publish at once'
+            )
+        against += withdrawn
         if against:
             detail["forced"] = against
         done = step(
@@ -76,6 +86,29 @@ def _low_floors(
     if previous is None:
         return []
     return [each.text for each in list_objections(roots, previous, published)]
+
+
+def _withdrawn(roots: RootList, bench: Bench) -> tuple[list[str], str]:
+    """Return which newest sets a list withdraws, and what to do instead."""
+    workspace = bench.workspace
+    try:
+        ours = read_public_key(workspace.public_key).kid
+    except WorkspaceError:
+        ours = ""
+    newest = (bench.published(app) for app in workspace.apps())
+    found = [
+        f"it withdraws version {each.version} of {each.app}, the newest one"
+        for each in newest
+        if each is not None and is_withdrawn(each, roots)
+    ]
+    if ours in roots.pin_keys:
+        todo = (
+            "Name the new pin key beside the old one first, publish, and take the old one out then."
+        )
+    else:
+        name = workspace.public_key.name
+        todo = f"It doesn't name the key of this workspace either: make it anew, with --add-pin-key {name}."
+    return found, todo
 
 
 def _sentence(why: str | None) -> str:

@@ -68,8 +68,8 @@ def next_list(
 ) -> bytes:
     """Return the list after another one, unsigned.
 
-    Where it takes a pin key out, the floor of each app is raised above all that was published: older sets by the other keys would
-    count again otherwise.
+    Where it takes a pin key out, the floor of each app is raised to the highest version that was published: older sets by the other
+    keys would count again otherwise.
 
     :param published: by app, the highest version that was published; None where nobody knows here.
     :raises PinsError: when it can't be one, or should raise floors and doesn't.
@@ -138,10 +138,20 @@ def described(
                     "version": previous.version,
                     "threshold": previous.threshold,
                     "signed": len(signers_of(data, previous.keys)),
-                }
+                },
+                "new": _only_in(roots, previous),
+                "gone": _only_in(previous, roots),
             }
         ),
     }
+
+
+def _only_in(one: RootList, other: RootList) -> list[str]:
+    """Return the ids of the keys of either kind that one list has and another hasn't: whoever signs it answers for these."""
+    return [
+        *(kid for kid in one.keys if kid not in other.keys),
+        *(kid for kid in one.pin_keys if kid not in other.pin_keys),
+    ]
 
 
 def require_offline(directory: Path, online: Collection[Path]) -> None:
@@ -204,10 +214,10 @@ def _raised(
     if published is None and not asked:
         raise PinsError(
             "a pin key is taken out, and there is no workspace here that says what was published; got no --floor, expected one for "
-            "each app: --floor APP=VERSION, above its newest set, which `watchword pins show` says where the workspace is (1 if it has none)"
+            "each app: --floor APP=VERSION, that of its newest set, which `watchword pins show` says where the workspace is (1 if it has none)"
         )
     least = {
-        app: max(version + 1, last.floors.get(app, 1)) for app, version in (published or {}).items()
+        app: max(version, last.floors.get(app, 1)) for app, version in (published or {}).items()
     }
     return {**least, **asked}
 

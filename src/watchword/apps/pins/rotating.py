@@ -65,7 +65,7 @@ def _one_key(look: Look) -> bytes:
     if look.troubles or not look.sights:
         raise NotNowError(
             f"{look.host}: not every place answered: {'; '.join(look.troubles) or 'none'}; a rotation needs the live key seen "
-            "everywhere"
+            f"everywhere. Where this machine can't get there (IPv6), name all that it can: --resolve {look.host}=ADDRESS"
         )
     bad = next((each for each in look.sights if each.fault is not None), None)
     if bad is not None:

@@ -39,6 +39,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
 
 _UNMATCHED = "unmatched"
+_WITHOUT_CONTENT = frozenset({204, 304})
 _log = structlog.get_logger()
 
 
@@ -185,7 +186,10 @@ def _require_json(headers: Mapping[bytes, bytes]) -> None:
 
 async def _send(response: Response, send: Send) -> None:
     headers = list(response.headers)
-    if not any(name == b"content-length" for name, _ in headers):
+    # An answer without content has none (RFC 9110 section 8.6): on a 304 a length of 0 would be that of the whole.
+    if response.status not in _WITHOUT_CONTENT and not any(
+        name == b"content-length" for name, _ in headers
+    ):
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

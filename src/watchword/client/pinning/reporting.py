@@ -7,7 +7,7 @@ them: in TLS 1.3 a client that refuses looks like one that went away.
 import queue
 import threading
 from collections import OrderedDict
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import httpx
 
@@ -27,6 +27,9 @@ MAX_REMEMBERED: Final = 256
 REPEAT_SECONDS: Final = 24 * 3600.0
 """After how long the same is told again."""
 
+_What: TypeAlias = tuple[object, ...]
+"""What tells a report from others."""
+
 _HOUR: Final = 3600.0
 _TIMEOUT: Final = httpx.Timeout(5.0)
 
@@ -34,8 +37,8 @@ _TIMEOUT: Final = httpx.Timeout(5.0)
 class Postman(Protocol):
     """Carry a report."""
 
-    def post(self, url: str, body: bytes) -> None:
-        """Send JSON to a URL; never raises."""
+    def post(self, url: str, body: bytes) -> bool:
+        """Send JSON to a URL; tell whether it was taken (a status of 2xx), and never raise."""
 
 
 class HttpPostman:
@@ -45,15 +48,15 @@ class HttpPostman:
         """Prepare; nothing is sent yet."""
         self._http = httpx.Client(timeout=_TIMEOUT, transport=transport)
 
-    def post(self, url: str, body: bytes) -> None:
+    def post(self, url: str, body: bytes) -> bool:
         """See :meth:`Postman.post`."""
         headers = {"content-type": "application/json"}
         try:
-            # The answer says nothing that is needed, and may be endless.
-            with self._http.stream("POST", url, content=body, headers=headers):
-                pass
+            # What the answer holds isn't needed, and may be endless.
+            with self._http.stream("POST", url, content=body, headers=headers) as answer:
+                return answer.is_success
         except (httpx.HTTPError, httpx.InvalidURL):
-            return
+            return False
         finally:
             self._http.cookies.clear()
 
@@ -68,9 +71,9 @@ class Reporter:
     def __init__(self, postman: Postman) -> None:
         """Prepare; the thread starts with the first report."""
         self._postman = postman
-        self._waiting: queue.Queue[tuple[str, bytes] | None] = queue.Queue(MAX_WAITING)
+        self._waiting: queue.Queue[tuple[_What, str, bytes] | None] = queue.Queue(MAX_WAITING)
         self._lock = threading.Lock()
-        self._told: OrderedDict[tuple[object, ...], float] = OrderedDict()
+        self._told: OrderedDict[_What, float] = OrderedDict()
         self._sent: list[float] = []
         self._thread: threading.Thread | None = None
         self.dropped = 0
@@ -78,17 +81,24 @@ class Reporter:
     def tell(self, seen: Seen) -> None:
         """Take a connection; returns at once, and never raises."""
         url = url_of(seen)
-        if url is None or not self._is_allowed(seen):
+        judgement = seen.judgement
+        what = (seen.host, judgement.version, judgement.basis, judgement.mismatch, seen.chain[:1])
+        if url is None or not self._is_allowed(what, seen.at):
             return
         with self._lock:
             try:
-                self._waiting.put_nowait((url, written(seen)))
-            except queue.Full:
+                self._waiting.put_nowait((what, url, written(seen)))
+                self._start()
+            except (queue.Full, RuntimeError):
+                # The queue is full, or the process can't start a thread: a connection isn't held up for it.
                 self.dropped += 1
-                return
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="pin-reports", daemon=True)
-                self._thread.start()
+                self._told.pop(what, None)
+
+    def _start(self) -> None:
+        # A thread doesn't come along into a child process; there another one is started.
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="pin-reports", daemon=True)
+            self._thread.start()
 
     def close(self, seconds: float = 5.0) -> None:
         """Send what waits, for at most so many seconds."""
@@ -102,20 +112,18 @@ class Reporter:
             return
         thread.join(seconds)
 
-    def _is_allowed(self, seen: Seen) -> bool:
+    def _is_allowed(self, what: _What, at: float) -> bool:
         """Tell whether this wasn't told lately, and not too much else."""
-        judgement = seen.judgement
-        what = (seen.host, judgement.version, judgement.basis, judgement.mismatch, seen.chain[:1])
         with self._lock:
             last = self._told.get(what)
-            if last is not None and 0 <= seen.at - last < REPEAT_SECONDS:
+            if last is not None and 0 <= at - last < REPEAT_SECONDS:
                 return False
-            self._sent = [at for at in self._sent if 0 <= seen.at - at < _HOUR]
+            self._sent = [each for each in self._sent if 0 <= at - each < _HOUR]
             if len(self._sent) >= MAX_AN_HOUR:
                 self.dropped += 1
                 return False
-            self._sent.append(seen.at)
-            self._told[what] = seen.at
+            self._sent.append(at)
+            self._told[what] = at
             self._told.move_to_end(what)
             if len(self._told) > MAX_REMEMBERED:
                 self._told.popitem(last=False)
@@ -123,7 +131,11 @@ class Reporter:
 
     def _run(self) -> None:
         while (each := self._waiting.get()) is not None:
-            self._postman.post(*each)
+            what, url, report = each
+            if not self._postman.post(url, report):
+                # Whoever keeps it back doesn't silence the next one of its kind; the bound by the hour holds.
+                with self._lock:
+                    self._told.pop(what, None)
 
 
 def url_of(seen: Seen) -> str | None:

@@ -130,12 +130,13 @@ class PinUpdater:
         except RefusedError as error:
             fault, reason = str(error), error.reason
         self.keeper.replace(installed)
+        # By what the service did alone: a disk that is full for good must not keep the app from hearing of new pins.
+        self._plan(failed=bool(fault))
         self._unkept = self._unkept or installed != before
         if self._unkept:
             # Also where the rest was refused or didn't come: what a list has withdrawn must not come back with a restart.
             unkept = self._keep(installed)
             fault = fault or unkept
-        self._plan(failed=bool(fault))
         return Update(installed != before, fault, reason)
 
     def _plan(self, *, failed: bool) -> None:

@@ -83,5 +83,5 @@ def _rotation(workspace: "PinWorkspace") -> str:
     from watchword.apps.pins.online import published_in
 
     published = published_in(workspace)
-    floors = "".join(f" --floor {app}={version + 1}" for app, version in published.items())
+    floors = "".join(f" --floor {app}={version}" for app, version in published.items())
     return f"watchword pins root rotate roots-N.json --only-pin-key {workspace.public_key.name}{floors}"

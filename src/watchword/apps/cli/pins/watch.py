@@ -11,7 +11,6 @@ from watchword.apps.cli.pins.options import CA, FILE, RESOLVE, TIMEOUT
 from watchword.reasons import WatchwordError
 
 if TYPE_CHECKING:
-    from watchword.adapters.metrics.prometheus import Metric
     from watchword.apps.pins.checking import Check, Finding
 
 
@@ -84,6 +83,7 @@ class _Watcher:
     def check(self) -> "Check":
         """Check once: the file and the workspace are read anew, so that edits count."""
         from watchword.adapters.clock import SystemClock
+        from watchword.adapters.metrics.prometheus import exposition
         from watchword.apps.pins.bench import open_bench
         from watchword.apps.pins.checking import check
         from watchword.apps.pins.looking import look_at
@@ -94,16 +94,16 @@ class _Watcher:
         looks = look_at(bench.file.pins.looked_at(apps, self._vantage.named), self._vantage)
         now = SystemClock().timestamp()
         found = check(bench, apps, looks, now, self._within)
+        # Whoever reads a line finds its metrics; and a file that can't be written keeps no line back.
+        self.page = exposition(metrics_of(bench, found, now))
         self._tell(found)
-        self._keep(metrics_of(bench, found, now))
+        self._keep()
         return found
 
-    def _keep(self, metrics: "list[Metric]") -> None:
-        from watchword.adapters.metrics.prometheus import exposition
+    def _keep(self) -> None:
         from watchword.apps.output_files import replace_file
         from watchword.apps.pins.metrics import MARK
 
-        self.page = exposition(metrics)
         if self._options["textfile"] is not None:
             replace_file(self._options["textfile"], self.page.decode(), MARK)
 

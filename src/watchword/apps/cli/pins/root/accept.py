@@ -12,7 +12,7 @@ from watchword.apps.cli.pins.options import FILE
 @click.option(
     "--force",
     is_flag=True,
-    help="Take a list that takes a pin key out and doesn't raise the floors for it.",
+    help="Take a list that takes a pin key out and doesn't raise the floors for it, or names none of this workspace.",
 )
 @click.option("--reason", metavar="TEXT", help="Why, with --force: it stands in the log for good.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the list says as JSON.")

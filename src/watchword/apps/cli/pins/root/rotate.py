@@ -31,7 +31,7 @@ from watchword.apps.cli.pins.options import FILE
     "--floor",
     multiple=True,
     metavar="APP=VERSION",
-    help="Lowest version of an app's sets that still counts. Where a pin key is taken out: above all that the workspace published.",
+    help="Lowest version of an app's sets that still counts. Where a pin key is taken out: the newest that the workspace published.",
 )
 @click.option("--threshold", type=click.IntRange(1, 16), help="As before, if left out.")
 @click.option("--expires", default="365d", show_default=True, metavar="DURATION")

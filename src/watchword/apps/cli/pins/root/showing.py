@@ -40,11 +40,15 @@ def lines_of(said: dict[str, Any]) -> Iterator[str]:
     expired = ", EXPIRED: it authorises no new set" if said["expired"] else ""
     yield f"Root list {said['version']}, expires {said['expires'][:10]}{expired}"
     yield f"  root keys  {said['threshold']} of {len(said['keys'])} sign"
+    new = dict.fromkeys(said.get("new", ()), "  NEW")
     for key in said["keys"]:
-        yield f"    {key['kid']}  {'signed' if key['signed'] else 'has not signed'}"
+        signed = "signed" if key["signed"] else "has not signed"
+        yield f"    {key['kid']}  {signed}{new.get(key['kid'], '')}"
     yield "  pin keys   sign pin sets"
     for kid in said["pin_keys"]:
-        yield f"    {kid}"
+        yield f"    {kid}{new.get(kid, '')}"
+    for kid in said.get("gone", ()):
+        yield f"  gone       {kid}"
     for app, floor in said["floors"].items():
         yield f"  floor      {app}: no set below version {floor} counts"
     yield f"  signatures {said['signed']} of {said['threshold']} of its own keys" + (
