@@ -15,7 +15,7 @@ from watchword.scan.ios.macho import MachOError, Slice, is_macho, slices, symbol
 from watchword.scan.ios.places import may_be_image
 from watchword.scan.notes import Notes
 from watchword.scan.texts.places import is_snapshot
-from watchword.scan.texts.runs import Budget, ascii_runs
+from watchword.scan.texts.runs import Budget, ascii_batches
 
 MOST_FILES: Final = 1000
 """How many libraries of an app are read."""
@@ -132,14 +132,14 @@ class _Reader:
         if is_snapshot(name):
             return ()
         found: dict[str, None] = {}
+        shared = self._shared
         for one in where:
-            for run in ascii_runs(data, self._budget, one.start, one.stop):
-                kept = self._shared.get(run)
-                if kept is None:
-                    if not self._budget.takes(run):
-                        break
-                    kept = self._shared[run] = run
-                found[kept] = None
+            for batch in ascii_batches(data, self._budget, one.start, one.stop):
+                # Libraries for several processors hold the same strings: each is kept once.
+                fresh = [run for run in dict.fromkeys(batch) if run not in shared]
+                del fresh[self._budget.takes_of(fresh) :]
+                shared.update(zip(fresh, fresh, strict=True))
+                found.update((shared[run], None) for run in batch if run in shared)
         if self._budget.spent:
             self._notes.gap(
                 Part.NATIVE, name, "more strings in this app than are read, or the time was over"
