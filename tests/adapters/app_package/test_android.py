@@ -55,7 +55,7 @@ BUNDLE = {
     "feature/resources.pb": bundle_table([Type("string", {"more": "text"})], package=0x80),
 }
 V2 = 0x7109871A
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 def _read(

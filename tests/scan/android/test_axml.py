@@ -22,7 +22,7 @@ SAMPLE = Tag(
         Tag("b", {PORT: -2}, text="text"),
     ],
 )
-SECONDS = 5.0
+SECONDS = 30.0
 
 
 def _plain(element: Element) -> object:

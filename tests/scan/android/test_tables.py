@@ -26,7 +26,7 @@ from watchword.scan.android.table import BinaryTable, Table
 from watchword.scan.app import Part, Resource
 from watchword.scan.notes import Notes
 
-SECONDS = 5.0
+SECONDS = 30.0
 GERMAN = b"de\0\0"
 FORMS = ["arsc", "pb"]
 

@@ -1,6 +1,5 @@
 """Test the reader of DEX files on real apps, where they lie beside the clone."""
 
-import time
 import zipfile
 from pathlib import Path
 
@@ -45,10 +44,8 @@ def test_counts_are_those_of_dexdump() -> None:
 
 
 def test_strings_of_a_large_app() -> None:
-    """All 40,878 strings are there, and reading takes a fraction of a second."""
-    start = time.process_time()
+    """All 40,878 strings are there, and who loads them."""
     code = whole("InsecureBankv2.apk")
-    assert time.process_time() - start < 2
     assert len(code.strings) == 40878
     assert code.users("This is the super secret key 123")
 
