@@ -11,7 +11,7 @@ from typing import Final
 
 from watchword.plan.catalogue.reading import load_catalogue
 from watchword.scan.api.registry import RULES as API_RULES
-from watchword.scan.outcome import Telling
+from watchword.scan.interface import Telling
 from watchword.scan.registry import RULES
 from watchword.scan.rule_parts import AndroidRule
 from watchword.vocabulary import Platform

@@ -11,7 +11,7 @@ import watchword.scan.api.rules
 import watchword.scan.rules
 from watchword.plan.catalogue.reading import load_catalogue
 from watchword.scan.api.registry import RULES as API_RULES
-from watchword.scan.outcome import Telling
+from watchword.scan.interface import Telling
 from watchword.scan.registry import RULES
 
 ROOT = Path(__file__).parents[2]

@@ -10,6 +10,7 @@ from importlib import resources
 
 from watchword.scan.app import App
 from watchword.scan.interface import Location
+from watchword.scan.remembering import remembered
 from watchword.scan.secrets.corpus import Group, Origin, groups_of, is_own_class, places_of
 from watchword.scan.secrets.detection import detect
 from watchword.scan.secrets.prefilter import Joined
@@ -70,26 +71,19 @@ class Address:
     places: tuple[Location, ...] = field(default=(), compare=False)
 
 
+@remembered
 def addresses_of(app: App) -> tuple[Address, ...]:
     """Return all URLs and bare hosts, each once, in a stable order; the last app's are remembered for the next rule."""
-    for known, found in _remembered:
-        if known is app:
-            return found
     merged: dict[Address, tuple[Location, ...]] = {}
     for group in groups_of(app):
         for address in _in_group(app, group):
             if len(merged) >= MOST:
                 break
             merged[address] = tuple(dict.fromkeys((*merged.get(address, ()), *address.places)))
-    found = tuple(
+    return tuple(
         Address(each.scheme, each.host, each.port, each.path, each.own, places)
         for each, places in sorted(merged.items(), key=lambda item: _order(item[0]))
     )
-    _remembered[:] = [(app, found)]
-    return found
-
-
-_remembered: list[tuple[App, tuple[Address, ...]]] = []
 
 
 def hosts_of(app: App) -> tuple[str, ...]:

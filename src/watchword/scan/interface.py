@@ -120,8 +120,8 @@ class Finding:
     secret: Secret | None = None
 
 
-class Rule(Protocol):
-    """Look for one thing in an app."""
+class Telling(Protocol):
+    """Stand for what any rule says of itself, be it over apps or over descriptions of APIs."""
 
     @property
     def id(self) -> str:
@@ -137,7 +137,7 @@ class Rule(Protocol):
 
     @property
     def protections(self) -> Mapping[str, str]:
-        """Return by protection of the catalogue the key of evidence (``scan:static.…``) that this rule gives."""
+        """Return by protection of the catalogue the key of evidence (``scan:static.…``, ``scan:api.…``) that this rule gives."""
 
     @property
     def todo(self) -> str:
@@ -146,6 +146,10 @@ class Rule(Protocol):
     @property
     def blind(self) -> str:
         """Return what it can't tell."""
+
+
+class Rule(Telling, Protocol):
+    """Look for one thing in an app."""
 
     def look(self, app: App) -> Iterable[Finding]:
         """Yield what it sees; at least one finding for each verdict that it can give, such as ``absent`` or ``not-seen``."""

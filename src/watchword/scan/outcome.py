@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 from watchword.observations import State
 from watchword.scan.app import App, Coverage, Disagreement, Part
-from watchword.scan.interface import Confidence, Finding, Location, Rule, Severity, Verdict
+from watchword.scan.interface import Confidence, Finding, Location, Rule, Severity, Telling, Verdict
 
 _DIGITS: Final = 32
 """Hex digits of a fingerprint: 128 bits, so that no two findings meet by chance."""
@@ -119,34 +119,6 @@ def package_of(app: App) -> Package:
     return Package(
         app.name, container, platform, app.digest, app.size, name, version, len(app.natives)
     )
-
-
-class Telling(Protocol):
-    """Stand for what any rule says of itself, be it over apps or over descriptions of APIs."""
-
-    @property
-    def id(self) -> str:
-        """Return its id."""
-
-    @property
-    def title(self) -> str:
-        """Return a line that says what it looks for."""
-
-    @property
-    def techniques(self) -> tuple[str, ...]:
-        """Return the techniques that what it finds is good for."""
-
-    @property
-    def protections(self) -> Mapping[str, str]:
-        """Return the key of evidence by protection."""
-
-    @property
-    def todo(self) -> str:
-        """Return what to do about what it finds."""
-
-    @property
-    def blind(self) -> str:
-        """Return what it can't tell."""
 
 
 def facts_of(rule: Telling) -> RuleFacts:

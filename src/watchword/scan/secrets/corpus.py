@@ -9,6 +9,7 @@ from itertools import pairwise
 from watchword.scan.app import App, Code, Method
 from watchword.scan.interface import Location
 from watchword.scan.libraries import is_own
+from watchword.scan.remembering import remembered
 from watchword.scan.secrets.prefilter import Joined, places_of_words
 
 MOST_METHODS = 4_000
@@ -101,17 +102,10 @@ def is_own_class(app: App, cls: str) -> bool:
     return is_own(cls) or ("." in package and cls.startswith(f"{package}."))
 
 
-_remembered: list[tuple[App, tuple[Group, ...]]] = []
-
-
+@remembered
 def groups_of(app: App) -> tuple[Group, ...]:
     """Return all texts of an app, in a stable order; the last app's are remembered for the next rule."""
-    for known, groups in _remembered:
-        if known is app:
-            return groups
-    found = tuple(_groups(app))
-    _remembered[:] = [(app, found)]
-    return found
+    return tuple(_groups(app))
 
 
 def _groups(app: App) -> Iterator[Group]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from watchword.scan.app import App
 from watchword.scan.interface import Location
+from watchword.scan.remembering import remembered
 from watchword.scan.secrets import noise, structure
 from watchword.scan.secrets.corpus import (
     Group,
@@ -51,17 +52,10 @@ class Hit:
     public: bool
 
 
-_remembered: list[tuple[App, tuple[Hit, ...]]] = []
-
-
+@remembered
 def detect(app: App) -> tuple[Hit, ...]:
     """Return all secrets of an app, each once, in a stable order; the last app's are remembered for the next rule."""
-    for known, hits in _remembered:
-        if known is app:
-            return hits
-    found = tuple(_merged(hit for group in groups_of(app) for hit in _hits(app, group)))
-    _remembered[:] = [(app, found)]
-    return found
+    return tuple(_merged(hit for group in groups_of(app) for hit in _hits(app, group)))
 
 
 def _hits(app: App, group: Group) -> Iterator[Hit]:

@@ -10,7 +10,7 @@ from watchword.apps.cli.console import print_json
 from watchword.apps.cli.paragraphs import printable, show, wrapped
 
 if TYPE_CHECKING:
-    from watchword.scan.outcome import Telling
+    from watchword.scan.interface import Telling
 
 _TEXT_AT: Final = 14
 """The column at which what is said of a rule begins."""
