@@ -85,9 +85,7 @@ def _app(folder: Path, *, code: tuple[int, ...], assets: int, natives: tuple[int
 def _classes(dice: random.Random, words: list[str], part: int, count: int) -> Iterator[SmaliClass]:
     """Yield classes of six methods that load strings and call each other and the platform."""
     for number in range(count):
-        owner = (
-            "com.fixture.large" if number % 3 == 0 else f"org.library{part}.{words[number % 97]}"
-        )
+        owner = "com.fixture.large" if number % 3 == 0 else f"org.vendor{part}.{words[number % 97]}"
         name = f"{owner}.p{part}.C{number}"
         members = []
         for index in range(6):

@@ -1,6 +1,7 @@
 """A scan's time: what is left, who is told, and what doesn't look at the clock."""
 
 import itertools
+import signal
 import time
 
 import pytest
@@ -44,6 +45,7 @@ def test_what_is_done_in_time_is_left_alone() -> None:
     """Nor does an old alarm ring later."""
     with interrupted_after(0.05):
         pass
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     end = time.monotonic() + 0.15  # noqa: TID251 - the test waits.
     while time.monotonic() < end:  # noqa: TID251 - the test waits.
         pass

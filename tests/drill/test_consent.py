@@ -57,7 +57,7 @@ def document(**changes: Any) -> bytes:
     return strict_json.dumps({name: value for name, value in members.items() if value is not None})
 
 
-def broken(data: bytes) -> None:
+def assert_no_consent(data: bytes) -> None:
     """See that this is no consent."""
     with pytest.raises(ConsentError) as caught:
         read_consent(data)
@@ -76,7 +76,7 @@ def test_a_consent_is_read() -> None:
 @pytest.mark.parametrize("name", MEMBERS)
 def test_nothing_is_taken_for_granted(name: str) -> None:
     """A member that is left out has no default that agrees to something."""
-    broken(document(**{name: None}))
+    assert_no_consent(document(**{name: None}))
 
 
 @pytest.mark.parametrize(
@@ -140,23 +140,23 @@ def test_nothing_is_taken_for_granted(name: str) -> None:
 )
 def test_a_document_with_a_fault_agrees_to_nothing(changes: dict[str, Any]) -> None:
     """Other types, spellings, bounds and members are refused as a whole."""
-    broken(document(**changes))
+    assert_no_consent(document(**changes))
 
 
 def test_a_document_is_bounded_and_strict() -> None:
     """Too long, nested, doubled, not an object, not UTF-8: nothing of it counts."""
     good = document()
-    broken(good + b" " * (MAX_BYTES - len(good) + 1))
-    broken(b'{"v":' * 500 + b"1" + b"}" * 500)
-    broken(b"[" * 4000)
-    broken(good[:-1] + b',"origin":"https://evil.example"}')
-    broken(good[:-1] + b',"\\u006frigin":"https://evil.example"}')
-    broken(b"[" + good + b"]")
-    broken(good + good)
-    broken(good.decode().encode("utf-16"))
-    broken(b"\xef\xbb\xbf" + good)
-    broken(good.replace(b"10", b"NaN"))
-    broken(b"")
+    assert_no_consent(good + b" " * (MAX_BYTES - len(good) + 1))
+    assert_no_consent(b'{"v":' * 500 + b"1" + b"}" * 500)
+    assert_no_consent(b"[" * 4000)
+    assert_no_consent(good[:-1] + b',"origin":"https://evil.example"}')
+    assert_no_consent(good[:-1] + b',"\\u006frigin":"https://evil.example"}')
+    assert_no_consent(b"[" + good + b"]")
+    assert_no_consent(good + good)
+    assert_no_consent(good.decode().encode("utf-16"))
+    assert_no_consent(b"\xef\xbb\xbf" + good)
+    assert_no_consent(good.replace(b"10", b"NaN"))
+    assert_no_consent(b"")
     assert read_consent(good + b" " * (MAX_BYTES - len(good))) == GIVEN
 
 
@@ -277,7 +277,7 @@ def test_a_run_names_itself() -> None:
     assert (run.run, run.origin, run.iat, run.exp - run.iat) == ("r" * 22, API, AT, 600)
 
 
-def unsigned(header: str, now: float = AT, **options: Any) -> None:
+def assert_unsigned(header: str, now: float = AT, **options: Any) -> None:
     """See that a header isn't known to be of the drill."""
     with pytest.raises(ConsentError) as caught:
         verify_run(header, JWK, now, **options)
@@ -287,18 +287,18 @@ def unsigned(header: str, now: float = AT, **options: Any) -> None:
 def test_a_run_that_is_not_signed_so() -> None:
     """Another key, another type, changed bytes, another time or origin: a stranger's request."""
     header = sign_run(KEY, run="r" * 22, origin=API, now=AT)
-    unsigned(sign_run(OTHER, run="r" * 22, origin=API, now=AT))
-    unsigned(header, AT + RUN_SECONDS + 61)
-    unsigned(header, AT - 61)
-    unsigned(header, origin="https://other.example")
-    unsigned(header + "x")
-    unsigned(header[:-3] + ("AAA" if header[-3:] != "AAA" else "BBB"))
-    unsigned("")
-    unsigned("a.b.c")
-    unsigned("x" * 100_000)
+    assert_unsigned(sign_run(OTHER, run="r" * 22, origin=API, now=AT))
+    assert_unsigned(header, AT + RUN_SECONDS + 61)
+    assert_unsigned(header, AT - 61)
+    assert_unsigned(header, origin="https://other.example")
+    assert_unsigned(header + "x")
+    assert_unsigned(header[:-3] + ("AAA" if header[-3:] != "AAA" else "BBB"))
+    assert_unsigned("")
+    assert_unsigned("a.b.c")
+    assert_unsigned("x" * 100_000)
     head, _, signature = header.split(".")
     forged = sign_run(OTHER, run="r" * 22, origin=API, now=AT).split(".")[1]
-    unsigned(f"{head}.{forged[:-2]}AA.{signature}")
+    assert_unsigned(f"{head}.{forged[:-2]}AA.{signature}")
     with pytest.raises(MalformedError):
         verify_run(header, {}, AT)
 
@@ -318,7 +318,7 @@ class Named:
 @pytest.mark.parametrize(("name", "key"), [(KEY, OTHER), (OTHER, KEY)], ids=["key", "name"])
 def test_a_key_and_its_name_belong_together(name: SigningKey, key: SigningKey) -> None:
     """The key's name in the header isn't what is verified, and isn't any name either."""
-    unsigned(sign_run(Named(name.kid, key), run="r" * 22, origin=API, now=AT))
+    assert_unsigned(sign_run(Named(name.kid, key), run="r" * 22, origin=API, now=AT))
 
 
 @pytest.mark.parametrize(
@@ -341,15 +341,15 @@ def test_claims_that_the_drill_never_signs(claims: dict[str, Any]) -> None:
     """A leaked key signs what it likes; a signature that holds for longer is refused all the same."""
     good = {"run": "r" * 22, "origin": API, "iat": int(AT), "exp": int(AT) + RUN_SECONDS}
     payload = strict_json.dumps({**good, **claims})
-    unsigned(strict_jws.assemble(payload, RUN_TYPE, KEY))
+    assert_unsigned(strict_jws.assemble(payload, RUN_TYPE, KEY))
     verify_run(strict_jws.assemble(strict_json.dumps(good), RUN_TYPE, KEY), JWK, AT)
-    unsigned(strict_jws.assemble(strict_json.dumps(good), "watchword+jwt", KEY))
+    assert_unsigned(strict_jws.assemble(strict_json.dumps(good), "watchword+jwt", KEY))
 
 
 @given(st.text(max_size=200))
 def test_any_header_is_refused(header: str) -> None:
     """What a stranger writes into a log ends in an error of ours."""
-    unsigned(header)
+    assert_unsigned(header)
 
 
 @pytest.mark.parametrize("run", ["", "short", "a" * 65, "a b c d e f", "run\r\nX: y"])

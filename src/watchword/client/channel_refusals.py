@@ -34,6 +34,7 @@ class ChannelRefusedError(ClientError, ssl.SSLCertVerificationError):
     """
 
     why = "isn't used"
+    library = "watchword"
 
     def __init__(self, host: str, judgement: Judgement | None = None) -> None:
         self.host = host
@@ -42,7 +43,7 @@ class ChannelRefusedError(ClientError, ssl.SSLCertVerificationError):
         text = f"the connection to {host} {self.why}{version}; nothing was sent"
         ssl.SSLCertVerificationError.__init__(self, 1, text)
         # What Python's own errors of this kind carry, and some libraries read.
-        self.library, self.reason = "watchword", type(self).__name__
+        self.reason = type(self).__name__
         self.verify_code, self.verify_message = 0, text
 
 

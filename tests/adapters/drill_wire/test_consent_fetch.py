@@ -21,7 +21,7 @@ def target() -> Iterator[Machine]:
         yield found
 
 
-def unserved(target: Machine, answer: bytes) -> ConsentError:
+def assert_unserved(target: Machine, answer: bytes) -> ConsentError:
     """Return the error of an answer that is no consent."""
     target.answer = answer
     with pytest.raises(ConsentError) as caught:
@@ -53,13 +53,13 @@ def test_a_redirect_is_no_consent(target: Machine, status: str) -> None:
     """An open redirect of the target's mustn't let another host agree for it."""
     with bystander() as other:
         where = f"Location: {other.url}/.well-known/watchword-drill"
-        unserved(target, ok(b"{}", JSON, where, status=f"{status} Elsewhere"))
+        assert_unserved(target, ok(b"{}", JSON, where, status=f"{status} Elsewhere"))
 
 
 @pytest.mark.parametrize("status", ["201", "204", "206", "226", "401", "404", "500"])
 def test_only_a_200_is_a_consent(target: Machine, status: str) -> None:
     """A page of an error, or a part of a document, is none."""
-    unserved(target, ok(b"" if status == "204" else b"{}", JSON, status=f"{status} Other"))
+    assert_unserved(target, ok(b"" if status == "204" else b"{}", JSON, status=f"{status} Other"))
 
 
 @pytest.mark.parametrize(
@@ -76,17 +76,17 @@ def test_only_a_200_is_a_consent(target: Machine, status: str) -> None:
 )
 def test_another_type_is_no_consent(target: Machine, header: str) -> None:
     """What users of a host can put there is served as text, HTML or anything but JSON."""
-    unserved(target, ok(b"{}", header))
+    assert_unserved(target, ok(b"{}", header))
 
 
 def test_a_consent_is_capped(target: Machine) -> None:
     """One byte more than a consent may have is refused, whatever length was named."""
     target.answer = ok(b" " * MAX_BYTES, JSON)
     assert len(fetch_consent(target.origin())) == MAX_BYTES
-    unserved(target, ok(b" " * (MAX_BYTES + 1), JSON))
+    assert_unserved(target, ok(b" " * (MAX_BYTES + 1), JSON))
     chunk = b"2001\r\n" + b" " * 0x2001 + b"\r\n0\r\n\r\n"
     head = f"HTTP/1.1 200 OK\r\n{JSON}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-    unserved(target, head + chunk)
+    assert_unserved(target, head + chunk)
 
 
 def test_half_a_consent_is_none(target: Machine) -> None:
@@ -104,7 +104,7 @@ def test_half_a_consent_is_none(target: Machine) -> None:
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
 def test_a_coding_is_no_consent(target: Machine, coding: str) -> None:
     """Compressed bytes could unfold to any size; none were asked for."""
-    unserved(target, ok(b"{}", JSON, f"Content-Encoding: {coding}"))
+    assert_unserved(target, ok(b"{}", JSON, f"Content-Encoding: {coding}"))
 
 
 def test_a_slow_consent_is_none(target: Machine) -> None:

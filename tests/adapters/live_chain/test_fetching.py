@@ -59,7 +59,7 @@ def sending(data: bytes, *, again: bool = False, hold: float = 0) -> Iterator[in
         over.set()
 
 
-def told(text: str) -> AbstractContextManager[object]:
+def assert_told(text: str) -> AbstractContextManager[object]:
     """Expect that a server shows no chain, and that this is said of it."""
     return pytest.raises(LiveChainError, match=re.escape(text))
 
@@ -139,7 +139,7 @@ def test_a_server_that_never_answers(ca: Path) -> None:
 
 def test_a_server_that_hangs_up_too_late(ca: Path) -> None:
     """Nobody waits for that: the wait had ended before."""
-    with sending(b"", hold=2) as port, told("got no handshake within 0.3 s"):
+    with sending(b"", hold=2) as port, assert_told("got no handshake within 0.3 s"):
         fetch_chain(place(port), trusted(ca), 0.3)
 
 
@@ -148,14 +148,14 @@ def test_a_server_that_sends_a_byte_now_and_then(ca: Path) -> None:
     # The head of a handshake record of 16 kB, whose content never gets whole.
     with (
         sending(b"\x16\x03\x03\x40\x00\x02", again=True) as port,
-        told("got no handshake within 1 s"),
+        assert_told("got no handshake within 1 s"),
     ):
         fetch_chain(place(port), trusted(ca), 1)
 
 
 def test_what_speaks_no_tls(ca: Path) -> None:
     """A plain web server, and one that hangs up."""
-    with sending(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port, told("no TLS handshake: "):
+    with sending(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port, assert_told("no TLS handshake: "):
         fetch_chain(place(port), trusted(ca))
     with sending(b"") as port, pytest.raises(LiveChainError, match="got "):
         fetch_chain(place(port), trusted(ca), 0.5)
