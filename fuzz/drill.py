@@ -43,7 +43,8 @@ from watchword.drill.consent import (
 from watchword.drill.judging import described, is_of_the_api
 from watchword.drill.wire import Call, Headers, Part
 from watchword.encoding import base64url, strict_json
-from watchword.reasons import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, Reason
+from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE
+from watchword.reasons import Reason
 from watchword.tokens import strict_jws
 from watchword.tokens.jwk import jwk_from_public_key, thumbprint
 from watchword.tokens.signing_key import SigningKey

@@ -14,72 +14,10 @@ The error tree::
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, StrEnum
-from typing import Final, Self
+from enum import Enum
+from typing import Self
 
-PROBLEM_TYPE: Final = "urn:watchword:problem:"
-"""Stands before the name of a public class in the type of a problem (RFC 9457 section 3.1.1)."""
-
-PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
-"""The media type of every refusal, whichever mouth words it."""
-
-
-class Category(StrEnum):
-    """Say who can act: the sender of the bytes, the vendor, a clock, the operator, or time itself."""
-
-    MALFORMED = "malformed"
-    CONTENT = "content"
-    TRUST = "trust"
-    TIME = "time"
-    POLICY = "policy"
-    UNAVAILABLE = "unavailable"
-
-
-class PublicClass(Enum):
-    """Name what a refused client is told: (name in the problem type, HTTP status, title).
-
-    Coarse on purpose: an attacker who probes learns the class, the operator reads the reason.
-    """
-
-    REQUEST_MALFORMED = ("request-malformed", 400, "The request can't be read")
-    NOT_FOUND = ("not-found", 404, "There is nothing here")
-    METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This method isn't served here")
-    REQUEST_TIMEOUT = ("request-timeout", 408, "The request took too long to arrive")
-    BODY_TOO_LARGE = ("body-too-large", 413, "The body is too large")
-    MEDIA_TYPE = ("media-type", 415, "This media type isn't accepted")
-    HEADERS_TOO_LARGE = ("headers-too-large", 431, "The header section is too large")
-    TOKEN_REQUIRED = ("token-required", 401, "A Watchword token is required")
-    TOKEN_REFUSED = ("token-refused", 401, "The Watchword token was refused")
-    PROOF_REQUIRED = ("proof-required", 401, "A proof of possession is required for this request")
-    PROOF_REFUSED = ("proof-refused", 401, "The proof of possession was refused")
-    PROOF_NONCE = ("proof-nonce", 401, "The proof needs a nonce of this gate")
-    RATE_LIMITED = ("rate-limited", 429, "Too many requests of this instance")
-    LEVEL_INSUFFICIENT = ("level-insufficient", 403, "The attested level isn't enough here")
-    ROUTE_REFUSED = ("route-refused", 403, "This route isn't open")
-    CHALLENGE_REFUSED = ("challenge-refused", 409, "The challenge was refused; ask for a new one")
-    EVIDENCE_REFUSED = ("evidence-refused", 403, "The evidence was refused")
-    PINS_REFUSED = ("pins-refused", 409, "The pins were refused")
-    INSTANCE_REFUSED = ("instance-refused", 403, "The instance was refused")
-    INSTANCE_UNKNOWN = ("instance-unknown", 403, "The instance isn't known here; enrol again")
-    UNAVAILABLE = ("unavailable", 503, "Temporarily unavailable")
-    UPSTREAM_UNREACHABLE = ("upstream-unreachable", 502, "The API behind the gate didn't answer")
-    INTERNAL = ("internal", 500, "Something went wrong on this side")
-
-    @property
-    def slug(self) -> str:
-        """Return the name used in the problem type."""
-        return self.value[0]
-
-    @property
-    def status(self) -> int:
-        """Return the HTTP status."""
-        return self.value[1]
-
-    @property
-    def title(self) -> str:
-        """Return the short English title."""
-        return self.value[2]
-
+from watchword.public_classes import Category, PublicClass
 
 _C = Category
 _P = PublicClass
@@ -255,6 +193,7 @@ class Reason(Enum):
     GATE_LEVEL = ("gate.level", _C.POLICY, _P.LEVEL_INSUFFICIENT)
     GATE_APP_VERSION = ("gate.app_version", _C.POLICY, _P.LEVEL_INSUFFICIENT)
     GATE_RATE = ("gate.rate", _C.POLICY, _P.RATE_LIMITED)
+    GATE_QUOTA = ("gate.quota", _C.POLICY, _P.RATE_LIMITED)
     GATE_REPLAY_FULL = ("gate.replay_full", _C.UNAVAILABLE, _P.UNAVAILABLE)
     GATE_REPLAY_UNAVAILABLE = ("gate.replay_unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     GATE_OVERLOADED = ("gate.overloaded", _C.UNAVAILABLE, _P.UNAVAILABLE)
@@ -302,6 +241,25 @@ class Reason(Enum):
     PINS_PUBLISH_WEAKER = ("pins.publish_weaker", _C.POLICY, _P.PINS_REFUSED)
     PINS_PUBLISH_REPORTS = ("pins.publish_reports", _C.POLICY, _P.PINS_REFUSED)
     PINS_REPORT_MALFORMED = ("pins.report_malformed", _C.MALFORMED, _P.REQUEST_MALFORMED)
+
+    # Secrets: what an operator does with them, what is lent at the edge, what is handed to instances.
+    SECRET_VALUE = ("secret.value", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    SECRET_UNKNOWN = ("secret.unknown", _C.CONTENT, _P.NOT_FOUND)
+    SECRET_EXISTS = ("secret.exists", _C.CONTENT, _P.SECRET_CONFLICT)
+    SECRET_CONFLICT = ("secret.conflict", _C.TIME, _P.SECRET_CONFLICT)
+    SECRET_REVOKED = ("secret.revoked", _C.POLICY, _P.SECRET_REFUSED)
+    SECRET_NOT_DELIVERED = ("secret.not_delivered", _C.POLICY, _P.SECRET_REFUSED)
+    SECRET_APP = ("secret.app", _C.POLICY, _P.SECRET_REFUSED)
+    SECRET_LEVEL = ("secret.level", _C.POLICY, _P.SECRET_REFUSED)
+    SECRET_PATH = ("secret.path", _C.POLICY, _P.ROUTE_REFUSED)
+    SECRET_PLACEHOLDER = ("secret.placeholder", _C.CONTENT, _P.REQUEST_MALFORMED)
+    SECRET_QUOTA = ("secret.quota", _C.POLICY, _P.RATE_LIMITED)
+    SECRET_SPEND = ("secret.spend", _C.POLICY, _P.RATE_LIMITED)
+    SECRET_USAGE_UNAVAILABLE = ("secret.usage_unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
+    SECRET_UNAVAILABLE = ("secret.unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
+    SECRET_ADDRESS = ("secret.address", _C.UNAVAILABLE, _P.UPSTREAM_UNREACHABLE)
+    SECRET_CANARY = ("secret.canary", _C.TRUST, _P.TOKEN_REFUSED)
+    SECRET_STORE_UNAVAILABLE = ("secret.store_unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
 
     # The service.
     KEY_UNKNOWN = ("key.unknown", _C.CONTENT, _P.NOT_FOUND)

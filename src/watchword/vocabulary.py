@@ -121,6 +121,7 @@ class Purpose(StrEnum):
 
     ENROL = "enrol"
     RENEW = "renew"
+    SECRET = "secret"  # noqa: S105 - a word.
 
 
 class AppAttestEnvironment(Enum):

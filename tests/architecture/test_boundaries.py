@@ -36,7 +36,7 @@ def test_only_settings_read_the_environment() -> None:
 
 
 def test_one_place_turns_refusals_into_problems() -> None:
-    """The media type of problems is written in one module alone: the one that names the refusals."""
+    """The media type of problems is written in one module alone: the one that names what strangers are told."""
     makers = [
         str(module.relative_to(SOURCE))
         for module in MODULES
@@ -45,7 +45,7 @@ def test_one_place_turns_refusals_into_problems() -> None:
         and module.parent.name != "client"
         and module.stem != "openapi"
     ]
-    assert makers == ["reasons.py"]
+    assert makers == ["public_classes.py"]
 
 
 def test_no_test_patches_our_own_modules() -> None:

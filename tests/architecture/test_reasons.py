@@ -7,7 +7,8 @@ import pytest
 from scripts.reasons_page import page
 
 from watchword.apps.reason_texts import text_of
-from watchword.reasons import Category, PublicClass, Reason
+from watchword.public_classes import Category, PublicClass
+from watchword.reasons import Reason
 
 ROOT = Path(__file__).parents[2]
 HEADING = re.compile(r"^### `([a-z0-9_.]+)`$", re.MULTILINE)

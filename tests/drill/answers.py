@@ -4,7 +4,8 @@ import json
 
 from watchword.drill.interface import Sample
 from watchword.drill.wire import Answer
-from watchword.reasons import PROBLEM_TYPE, Reason
+from watchword.public_classes import PROBLEM_TYPE
+from watchword.reasons import Reason
 from watchword.vocabulary import Level, Mode, Proof
 
 SAMPLE = Sample("GET", "/v1/patients/7", "clinic[0]", Proof.BEARER, Level.HARDWARE, Mode.ENFORCE)

@@ -20,7 +20,8 @@ from watchword.drill.outcome import Verdict
 from watchword.drill.volume import numbered_sample
 from watchword.drill.wire import UNKNOWN_CLASS, Answer, Call
 from watchword.observations import State
-from watchword.reasons import PROBLEM_TYPE, Reason
+from watchword.public_classes import PROBLEM_TYPE
+from watchword.reasons import Reason
 from watchword.vocabulary import Mode, Platform, Proof
 
 OPEN = replace(SAMPLE, target="/health/1", route="clinic[1]", mode=Mode.OFF)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from watchword.broker.interface import CanaryWatch, LentValue
 from watchword.gate.interface import GatePolicy, RequestFacts, Route
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Reason, UnavailableError
@@ -84,6 +85,13 @@ class PublishedState:
     secrets: dict[int, GateSecret] = field(default_factory=lambda: {SECRET.epoch: SECRET})
     verdict_signer: Signer = field(default_factory=lambda: VERDICT_SIGNER)
 
+    lendings: dict[str, LentValue] = field(default_factory=dict)
+    canaries: CanaryWatch | None = None
+
+    def lent(self, secret: str) -> LentValue | None:
+        """Return what is added for a secret."""
+        return self.lendings.get(secret)
+
     def find(self, kid: str) -> VerificationKey | None:
         """Return the key with this id."""
         return self.keys.get(kid)
@@ -107,6 +115,15 @@ class SilentState:
 
     @property
     def policy(self) -> GatePolicy:
+        """Refuse to answer."""
+        raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
+
+    def lent(self, secret: str) -> LentValue | None:
+        """Refuse to answer."""
+        raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, f"nothing of {len(secret)} letters")
+
+    @property
+    def canaries(self) -> CanaryWatch | None:
         """Refuse to answer."""
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, "nothing was published")
 

@@ -11,6 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.gate.simulators import NOW, ROUTES, SIGNER, SoftwareSigner, policy
 
+from watchword.broker.interface import (
+    Allowance,
+    CanaryWatch,
+    EdgeRule,
+    LentValue,
+    Place,
+    PlaceKind,
+    SecretValue,
+)
 from watchword.encoding import base64url
 from watchword.gate.bundle import (
     BUNDLE_TYPE,
@@ -22,7 +31,7 @@ from watchword.gate.bundle import (
     signer_to_json,
     to_jws,
 )
-from watchword.gate.interface import Canary, Rate
+from watchword.gate.interface import Canary, Limit, LimitKind, Rate
 from watchword.tokens import strict_jws
 from watchword.tokens.interface import TOKEN_TYPE
 from watchword.tokens.proofs.interface import GateSecret
@@ -41,6 +50,19 @@ CANARY = replace(
     minimum_versions={"clinic-ios": "1.4"},
     methods=frozenset({"GET", "POST"}),
 )
+EDGE = EdgeRule(
+    secret="maps",
+    host="maps.example.net",
+    port=443,
+    patterns=("/geocode/**",),
+    methods=frozenset({"GET"}),
+    place=Place(PlaceKind.HEADER, "x-api-key", "Key ", "wwk-maps"),
+    allowances=(Allowance(86400, calls=100), Allowance(3600, spend=7)),
+    cost=2,
+    ca="-----BEGIN CERTIFICATE-----",
+    seconds=2.5,
+)
+LENT = ROUTES[1].pattern
 BUNDLE = GateBundle(
     generation=10,
     made_at=NOW,
@@ -49,12 +71,19 @@ BUNDLE = GateBundle(
         replay=ReplayMode.AFFINE,
         rate=Rate(5, 60),
         binding_header=b"authorization",
+        limits=(
+            Limit("bookings", LimitKind.QUOTA, 20, 86400, frozenset({LENT}), {"clinic-ios": "3"}),
+            Limit("all", LimitKind.RATE, 5, 1, enforced=False),
+        ),
+        edges={"maps": EDGE},
     ),
     keys=(SIGNER.published(), SoftwareSigner("key-0").published(verify_until=NOW + 0.5)),
     secrets=(GateSecret(1, b"s" * 32), GateSecret(2, b"t" * 32, NOW + 300.0)),
     revoked=frozenset(f"subject-{number}" for number in range(2500)),
     reference_key=bytes(range(32)),
     verdict_key=SigningKey.from_wide_secret(b"verdict" * 10),
+    lent={"maps": LentValue(3, SecretValue("the value of maps"))},
+    canaries=CanaryWatch(b"c" * 32, {b"d" * 32: "old-build"}),
 )
 
 
@@ -175,6 +204,35 @@ def _with(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         ("policy.routes.2.canary.share", 101),
         ("policy.routes.2.canary.budget", 0),
         ("policy.routes.2.canary.more", 1),
+        ("policy.routes.0.secret", 1),
+        ("policy.limits.0.kind", "flood"),
+        ("policy.limits.0.requests", 0),
+        ("policy.limits.0.seconds", 1.5),
+        ("policy.limits.0.routes", [1]),
+        ("policy.limits.0.below", ["a"]),
+        ("policy.limits.0.enforced", 1),
+        ("policy.limits.0.more", 1),
+        ("policy.edges", []),
+        ("policy.edges.maps.host", ""),
+        ("policy.edges.maps.port", 65536),
+        ("policy.edges.maps.patterns", None),
+        ("policy.edges.maps.methods", [""]),
+        ("policy.edges.maps.place.kind", "cookie"),
+        ("policy.edges.maps.place.prefix", None),
+        ("policy.edges.maps.place.placeholder", ""),
+        ("policy.edges.maps.allowances.0.calls", -1),
+        ("policy.edges.maps.cost", True),
+        ("policy.edges.maps.private", 0),
+        ("policy.edges.maps.seconds", 0),
+        ("policy.edges.maps.max_answer", 0),
+        ("lent", []),
+        ("lent.maps.version", 0),
+        ("lent.maps.value", "two\nlines"),
+        ("lent.maps.value", ""),
+        ("canaries", []),
+        ("canaries.key", "AA"),
+        ("canaries.digests", []),
+        ("canaries.headers", ["a", 1]),
     ],
 )
 def test_crooked_members(path: str, value: object) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from watchword.encoding import strict_json
-from watchword.reasons import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, PublicClass, Refusal
+from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, PublicClass
+from watchword.reasons import Refusal
 
 MEDIA_TYPE = PROBLEM_MEDIA_TYPE.encode("ascii")
 

@@ -32,7 +32,7 @@ from watchword.client.proofs import (
     session_proof,
 )
 from watchword.client.session import HeldToken
-from watchword.reasons import PublicClass
+from watchword.public_classes import PublicClass
 from watchword.vocabulary import Proof
 
 TOKEN_HEADER: Final = "Watchword-Token"  # noqa: S105 - the header's name.

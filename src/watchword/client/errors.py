@@ -5,17 +5,21 @@
     ClientError
     +-- ServiceUnavailableError    no answer, or "later": the same call may succeed later
     +-- CodeSpentError             a test instance that would have to enrol again, and has no code
+    +-- SecretUnopenedError        the service sealed a secret, and this device can't open it
+    +-- SecretsClosedError         the app let go of its secrets already
     +-- UnreadableAnswerError      an answer that isn't the service's (a captive portal, a wrong URL)
     +-- ServiceRefusedError        the service said no, and why
         +-- ChallengeRefusedError      also a fresh challenge was refused
         +-- EvidenceRefusedError       final: this phone, app or key doesn't pass
         +-- InstanceRefusedError       final: this instance was revoked
         +-- InstanceUnknownError       the service doesn't know this instance
+        +-- SecretRefusedError         this secret isn't handed out to this instance (any more)
 """
 
 from dataclasses import dataclass
 
-from watchword.reasons import PublicClass, WatchwordError
+from watchword.public_classes import PublicClass
+from watchword.reasons import WatchwordError
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,20 @@ class CodeSpentError(ClientError):
         )
 
 
+class SecretUnopenedError(ClientError):
+    """Report that this device can't open a secret that was sealed to its key; the lease counts all the same."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"this device can't open the secret {name!r}, which was sealed to its key")
+
+
+class SecretsClosedError(ClientError):
+    """Report that secrets were closed before this call or while it waited; nothing was handed to the app."""
+
+    def __init__(self) -> None:
+        super().__init__("the secrets were closed")
+
+
 class ServiceRefusedError(ClientError):
     """Report that the service refused; ``problem`` holds what it said."""
 
@@ -96,11 +114,19 @@ class InstanceUnknownError(ServiceRefusedError):
     """Report that the service has no such instance, for example after it was set up anew."""
 
 
+class SecretRefusedError(ServiceRefusedError):
+    """Report that a secret isn't handed to this instance: unknown, not for this app or level, or revoked.
+
+    Which of them it is only the operator knows, by the problem's ``ref``.
+    """
+
+
 _BY_SLUG: dict[str, type[ServiceRefusedError]] = {
     PublicClass.CHALLENGE_REFUSED.slug: ChallengeRefusedError,
     PublicClass.EVIDENCE_REFUSED.slug: EvidenceRefusedError,
     PublicClass.INSTANCE_REFUSED.slug: InstanceRefusedError,
     PublicClass.INSTANCE_UNKNOWN.slug: InstanceUnknownError,
+    PublicClass.SECRET_REFUSED.slug: SecretRefusedError,
 }
 
 

@@ -6,13 +6,8 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from watchword.encoding import strict_json
-from watchword.reasons import (
-    PROBLEM_MEDIA_TYPE,
-    PROBLEM_TYPE,
-    MalformedError,
-    Reason,
-    WatchwordError,
-)
+from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE
+from watchword.reasons import MalformedError, Reason, WatchwordError
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
 """Most bytes of an answer that are read; an attack needs no more to know that it was served."""

@@ -6,9 +6,10 @@ can replace the file, or stands in for the service, still can't say who is let i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
+from watchword.broker.interface import CanaryWatch, LentValue
 from watchword.encoding import strict_json
 from watchword.gate.bundle_members import content_from_json, content_to_json
 from watchword.gate.interface import GatePolicy
@@ -39,6 +40,8 @@ _VERSION: Final = 1
 _MEMBERS: Final = {"v", "generation", "made_at", "policy", "keys", "secrets", "revoked"} | {
     "reference_key",
     "verdict_key",
+    "lent",
+    "canaries",
 }
 _MAX_NUMBER: Final = 2**53
 
@@ -58,6 +61,8 @@ class GateBundle:
     :param revoked: the audience's names of revoked instances whose tokens may still live.
     :param reference_key: 32 secret bytes under which references of refusals are sealed.
     :param verdict_key: signs verdicts for the API.
+    :param lent: by secret, what is added to calls at the edge now.
+    :param canaries: by what canary keys are recognised, None where none is planted.
     """
 
     generation: int
@@ -68,6 +73,8 @@ class GateBundle:
     revoked: frozenset[str]
     reference_key: bytes
     verdict_key: SigningKey
+    lent: Mapping[str, LentValue] = field(default_factory=dict)
+    canaries: CanaryWatch | None = None
 
     def __repr__(self) -> str:
         """Show how much is held, and no key."""
@@ -94,6 +101,8 @@ def to_jws(bundle: GateBundle, signer: Signer) -> bytes:
                 bundle.revoked,
                 bundle.reference_key,
                 bundle.verdict_key,
+                bundle.lent,
+                bundle.canaries,
             ),
         }
     )

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from watchword.broker.interface import CanaryWatch, EdgeRule, LentValue
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Refusal
 from watchword.tokens.interface import TokenClaims, TokenExpectation
@@ -70,6 +72,36 @@ class Rate:
     seconds: int
 
 
+class LimitKind(StrEnum):
+    """Say how a limit counts.
+
+    ``rate``: refilled evenly, so that a burst is followed by a steady flow.  ``quota``: so many in each window,
+    aligned to 1970 in UTC.
+    """
+
+    RATE = "rate"
+    QUOTA = "quota"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Hold one limit on what an instance may send, beside the API's rate.
+
+    :param routes: names of the routes that count together; empty for all.
+    :param below: by app, the version from which on the limit doesn't hold; an app that isn't named is held to it
+        with every version, and where nothing is named, each app is.
+    :param enforced: whether a request over it is refused, and not merely reported.
+    """
+
+    name: str
+    kind: LimitKind
+    requests: int
+    seconds: int
+    routes: frozenset[str] = frozenset()
+    below: Mapping[str, str] = field(default_factory=dict)
+    enforced: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Hold one row of the route table; the first that matches decides.
@@ -81,6 +113,8 @@ class Route:
     :param max_body: most bytes of a body that a proof covers.
     :param minimum_versions: by app, the lowest version that is let in.
     :param canary: for whom it enforces, exactly where the mode is ``canary``.
+    :param secret: the key that the gate adds, sending the request to that key's origin and not to the API; only
+        in mode ``enforce``, and with a pattern of literal segments and a last ``**`` (the rest is the path there).
     """
 
     name: str
@@ -93,6 +127,7 @@ class Route:
     max_body: int = DEFAULT_MAX_BODY
     minimum_versions: Mapping[str, str] = field(default_factory=dict)
     canary: Canary | None = None
+    secret: str | None = None
 
 
 class ReplayClaim(NamedTuple):
@@ -128,6 +163,16 @@ class Pending(NamedTuple):
     session: bool
 
 
+class Lending(NamedTuple):
+    """Hold where a request goes to which a key is added: to ``rule``'s origin, and not to the API.
+
+    :param path: the raw path there, without the query.
+    """
+
+    rule: EdgeRule
+    path: bytes
+
+
 class Decision(NamedTuple):
     """Hold the one answer to one request.
 
@@ -147,6 +192,8 @@ class Decision(NamedTuple):
     :param bodiless: whether a proof was verified that covers no body: no byte of one may reach the API.
     :param retry_after: seconds after which the instance may try again, where its rate is spent.
     :param nonce: value of ``Watchword-Nonce`` that the answer must carry, whoever gives it.
+    :param lending: set where the request goes to a third party, with a key: never to the API.
+    :param canary: the name of the canary key that the request carried, whatever else was found; None for none.
     """
 
     allow: bool
@@ -160,6 +207,8 @@ class Decision(NamedTuple):
     bodiless: bool = False
     retry_after: int | None = None
     nonce: bytes | None = None
+    lending: Lending | None = None
+    canary: str | None = None
 
 
 class ReplayStore(Protocol):
@@ -206,6 +255,13 @@ class GateState(Protocol):
     def secret(self, epoch: int) -> GateSecret | None:
         """Return the audience's gate secret of an epoch, None if the gate doesn't hold it."""
 
+    def lent(self, secret: str) -> LentValue | None:
+        """Return what is added for a secret now, None while there is nothing to lend."""
+
+    @property
+    def canaries(self) -> CanaryWatch | None:
+        """Return by what canary keys are recognised, None where none is planted."""
+
     @property
     def reference_key(self) -> bytes:
         """Return the 32 bytes under which references of refusals are sealed."""
@@ -222,6 +278,8 @@ class GatePolicy:
     :param rate: how many requests one instance may send; None for no limit.
     :param binding_header: lower-case name of the header whose SHA-256 (base64url) ``bnd`` of the token
         must be; None where tokens aren't bound to one.
+    :param limits: beside ``rate``; a request must fit within each.
+    :param edges: by name of the secret, to what it is lent.
     """
 
     api: str
@@ -230,3 +288,5 @@ class GatePolicy:
     replay: ReplayMode = ReplayMode.LOCAL
     rate: Rate | None = None
     binding_header: bytes | None = None
+    limits: tuple[Limit, ...] = ()
+    edges: Mapping[str, EdgeRule] = field(default_factory=dict)

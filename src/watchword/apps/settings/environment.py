@@ -3,6 +3,7 @@
 ``WATCHWORD_DEBUG``: ``1`` shows stack traces of errors on stderr.
 ``WATCHWORD_LOG``: ``debug``, ``info`` (default), ``warning`` or ``error``.
 ``USER``/``LOGNAME``: the operator's name as claimed, for the audit trail.
+What ``secrets.master_key.env`` names: the master key, which is taken out of the environment.
 """
 
 import os
@@ -25,3 +26,27 @@ def operator_name() -> str:
     """Return who calls, as the environment claims; it is recorded as a claim."""
     environ = os.environ  # noqa: TID251 - the one reader.
     return (environ.get("USER") or environ.get("LOGNAME") or "operator")[:64]
+
+
+def taken(name: str) -> str | None:
+    """Return a secret that came by a variable, and take it out of the environment; None where it isn't set.
+
+    It can be taken once: no child of this process gets it, and neither does whoever reads the process's
+    environment later (``/proc/PID/environ``): unsetting a variable only forgets where the kernel had put it.
+    """
+    text = os.environ.pop(name, None) if _wipe(name) else None  # noqa: TID251 - the one reader.
+    return text or None
+
+
+def _wipe(name: str) -> bool:
+    """Overwrite a value in the C library's environment, and tell whether there was one."""
+    import ctypes  # noqa: PLC0415 - every command imports this module, and hardly one needs it.
+
+    library = ctypes.CDLL(None)
+    library.getenv.restype = ctypes.c_void_p
+    library.getenv.argtypes = [ctypes.c_char_p]
+    place = library.getenv(os.fsencode(name))
+    if not place:
+        return False
+    ctypes.memset(place, 0, len(ctypes.string_at(place)))
+    return True

@@ -15,8 +15,8 @@ def generation_of(api_name: str, data: Mapping[str, Any]) -> str:
     It covers what decides who is let in there, as it is written: the environment, the API's section, the sections of
     the apps that may call it, and the ``policy`` section.  An edit of a route's mode or of such an app's
     signing certificates makes a proof of that API stale, an edit of another API or of an app that may not call it doesn't.
-    Comments, spacing, the order of keys, of the API's apps and of an app's certificates don't count; the order of routes
-    does, as the first match decides.
+    So does an edit of a key under ``secrets`` that its routes add.  Comments, spacing, the order of keys, of the API's
+    apps and of an app's certificates don't count; the order of routes does, as the first match decides.
 
     :param api_name: its name under ``apis``.
     :param data: the plain values of the whole file; what is malformed counts as it is written.
@@ -33,7 +33,22 @@ def generation_of(api_name: str, data: Mapping[str, Any]) -> str:
         "apps": _sections(callers, data.get("apps")),
         "policy": data.get("policy"),
     }
+    lent = _lent(api, data.get("secrets"))
+    if lent:
+        covered["secrets"] = lent
     return hashlib.sha256(_canonical(covered).encode("ascii")).hexdigest()
+
+
+def _lent(api: Any, secrets: Any) -> dict[str, Any]:
+    """Return the sections of the keys that the API's routes add: where a key may go decides who can use it."""
+    keys = secrets.get("keys") if isinstance(secrets, Mapping) else None
+    routes = api.get("routes") if isinstance(api, Mapping) else None
+    named = [
+        route["secret"]
+        for route in (routes if isinstance(routes, list) else ())
+        if isinstance(route, Mapping) and isinstance(route.get("secret"), str)
+    ]
+    return {name: keys.get(name) for name in named} if isinstance(keys, Mapping) else {}
 
 
 def _sections(callers: Any, apps: Any) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from watchword.apps.settings.document import read_document
 from watchword.apps.settings.drill_forms import drill_settings, unknown_apis
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
 from watchword.apps.settings.likelihood import likelihoods
+from watchword.apps.settings.limits_forms import between_limits, limits_of
 from watchword.apps.settings.pins_forms import between_pins, pins_settings
 from watchword.apps.settings.places import misplaced
 from watchword.apps.settings.policies import read_policy, unreachable
+from watchword.apps.settings.secrets_forms import between_secrets, secrets_settings
 from watchword.apps.settings.translation import translated
 from watchword.apps.settings.validated import (
     Address,
@@ -77,6 +79,8 @@ def load_settings(file: Path) -> Settings:
         between += unknown_apis(written.drill, written.apis)
         if written.pins is not None:
             between += between_pins(written.pins, written.apps)
+        between += between_secrets(written.secrets, written.apis, written.apps, written.environment)
+        between += between_limits(written.apis)
         if policy is not None:
             between += unreachable(policy, written.apis)
     faults += [
@@ -158,6 +162,9 @@ def _validated(file: Path, written: WrittenFile, policy: Policy) -> Settings:
         gates=None if written.gates is None else _gates(base, written.gates),
         drill={name: drill_settings(base, each) for name, each in written.drill.items()},
         pins=None if written.pins is None else pins_settings(base, written.pins),
+        secrets=None
+        if written.secrets is None
+        else secrets_settings(base, (base / service.state).resolve(), written.secrets),
     )
 
 
@@ -236,6 +243,7 @@ def _api(base: Path, name: str, api: WrittenApi) -> ApiSettings:
         binding_header=None if api.binding_header is None else api.binding_header.lower(),
         authz=None if api.authz is None else _authz(base, api.authz),
         signed_verdict=api.signed_verdict,
+        limits=limits_of(routes, api.limits),
     )
 
 
@@ -269,4 +277,5 @@ def _route(api: str, index: int, route: WrittenRoute) -> Route:
         canary=None
         if canary is None
         else Canary(canary.share, dict(canary.from_versions), canary.budget),
+        secret=route.secret,
     )

@@ -54,6 +54,18 @@ plan:
       because: what one patient sees on one phone
       lives_in: [app]         # app, channel, backend: where it can be taken
 
+# Keys of third parties that the app needs and must not hold (docs/secrets.md): added by the proxy to calls
+# of attested instances alone, or sealed to an instance for a while (deliver). `watchword secrets add maps`.
+# secrets:
+#   master_key: {{file: master.key}}      # prod: say where; not on the disk of the values
+#   keys:
+#     maps:
+#       edge:
+#         origin: https://maps.example.net
+#         paths: [/geocode/**]
+#         add: {{header: Authorization, prefix: "Bearer "}}
+#         quota: {{calls: 100, per: 1d}}    # of one instance
+
 # Your apps, named as you like. The values are what Apple and Android sign.
 apps:
   clinic-ios:
@@ -97,11 +109,14 @@ apis:
     #   mode    off: no check; monitor: count refusals, let pass; enforce (default): refuse;
     #           canary: enforce for canary: {{share: PERCENT}} of the instances, monitor for the rest
     #   minimum_versions: {{clinic-android: "120"}} lets no earlier version in
+    #   secret  a key of secrets.keys: /maps/geocode goes to its origin as /geocode, the key added
     # How a proof is kept from passing twice: local (once per gate), affine (at its own gate
     # alone), shared (once over all gates; a file on this machine, or store: valkey with url).
     # replay: {{mode: local}}
     # Most requests of one instance:
     # rate: {{requests: 600, per: 1m}}
+    # limits:
+    #   - {{name: few, kind: quota, requests: 20, per: 1d, routes: [/**]}}   # mode: monitor to watch first
     routes:
       - path: /health
         methods: [GET]

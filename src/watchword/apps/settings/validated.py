@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from watchword.apps.settings.validated_secrets import SecretsSettings
 from watchword.attestation.interface import AppRegistration
-from watchword.gate.interface import Rate, Route
+from watchword.gate.interface import Limit, Rate, Route
 from watchword.pins.interface import AfterExpiry, PinMode
 from watchword.policy.interface import Policy
 from watchword.policy.presets import BALANCED
@@ -88,6 +89,16 @@ class ServiceSettings:
         return self.state_dir / "records"
 
     @property
+    def secrets(self) -> Path:
+        """Return the path of the encrypted secrets."""
+        return self.state_dir / "secrets.json"
+
+    @property
+    def canaries(self) -> Path:
+        """Return the path of what planted canary keys are recognised by."""
+        return self.state_dir / "canaries.json"
+
+    @property
     def operator_socket(self) -> Path:
         """Return the path of the operator's socket."""
         return self.state_dir / "operator.sock"
@@ -140,6 +151,7 @@ class ApiSettings:
     binding_header: str | None = None
     authz: AuthzSettings | None = None
     signed_verdict: bool = False
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +301,7 @@ class Settings:
     :param gates: None where only gates of this machine get bundles.
     :param drill: by API, how it is attacked where the file says it.
     :param pins: None where no host is pinned.
+    :param secrets: None where no API key is kept.
     """
 
     path: Path
@@ -307,3 +320,4 @@ class Settings:
     gates: GatesSettings | None = None
     drill: Mapping[str, DrillSettings] = field(default_factory=dict)
     pins: PinsSettings | None = None
+    secrets: SecretsSettings | None = None

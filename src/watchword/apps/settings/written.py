@@ -8,6 +8,7 @@ from watchword.apps.settings.written_apis import WrittenApi
 from watchword.apps.settings.written_drill import WrittenDrill
 from watchword.apps.settings.written_pins import WrittenPins
 from watchword.apps.settings.written_plan import WrittenPlan
+from watchword.apps.settings.written_secrets import WrittenSecrets
 from watchword.apps.settings.written_types import (
     Digest,
     Duration,
@@ -190,6 +191,10 @@ class WrittenFile(Written):
     ] = {}
     pins: Annotated[
         WrittenPins | None, Field(description="which hosts the apps pin; see `watchword pins`")
+    ] = None
+    secrets: Annotated[
+        WrittenSecrets | None,
+        Field(description="API keys that the apps need and don't hold; see `watchword secrets`"),
     ] = None
     apps: Annotated[dict[Name, WrittenApp], Field(min_length=1)]
     apis: Annotated[dict[Name, WrittenApi], Field(min_length=1)]

@@ -18,6 +18,9 @@ from watchword.apps.settings.written_types import (
 MAX_ROUTES = 1000
 """Most routes of one API: each request walks down the table."""
 
+MAX_LIMITS = 20
+"""Most limits of one API: each request is held to each that applies."""
+
 _Version: TypeAlias = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+){0,3}$")]
 
 
@@ -67,6 +70,10 @@ class WrittenRoute(Written):
     minimum_versions: Annotated[
         dict[Name, _Version], Field(description="by app: the lowest version that is let in")
     ] = {}
+    secret: Annotated[
+        Name | None,
+        Field(description="key of secrets.keys that the gate adds; goes to that key's origin"),
+    ] = None
 
 
 class WrittenReplay(Written):
@@ -92,6 +99,28 @@ class WrittenRate(Written):
 
     requests: Annotated[int, Field(ge=1, le=1_000_000)]
     per: Annotated[Duration, within("1s", "1h")] = "1m"
+
+
+class WrittenLimit(Written):
+    """Say how many requests one instance may send on some routes, or with some versions of an app."""
+
+    name: Name
+    kind: Annotated[
+        Literal["rate", "quota"],
+        Field(description="rate: refilled evenly; quota: so many in each window, from 0:00 UTC on"),
+    ] = "rate"
+    requests: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    per: Annotated[Duration, within("1s", "31d")] = "1m"
+    routes: Annotated[
+        list[Pattern] | None,
+        Field(min_length=1, description="paths of routes that count together; left out: all"),
+    ] = None
+    below: Annotated[
+        dict[Name, _Version], Field(description="by app: holds below this version alone")
+    ] = {}
+    mode: Annotated[
+        Literal["monitor", "enforce"], Field(description="monitor: count and report, let pass")
+    ] = "enforce"
 
 
 class WrittenAuthz(Written):
@@ -140,6 +169,9 @@ class WrittenApi(Written):
         WrittenReplay, Field(description="how a proof is kept from passing twice")
     ] = WrittenReplay()
     rate: Annotated[WrittenRate | None, Field(description="most requests of one instance")] = None
+    limits: Annotated[
+        list[WrittenLimit], Field(max_length=MAX_LIMITS, description="more of them, by route")
+    ] = []
     binding_header: Annotated[
         str | None,
         Field(

@@ -6,7 +6,7 @@ from watchword.encoding import strict_json
 from watchword.engines.envoy.names import TOKEN_HEADER, typed
 from watchword.engines.envoy.yaml_text import Commented
 from watchword.gate.interface import Rate
-from watchword.reasons import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, PublicClass
+from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, PublicClass
 
 _REQUEST_ID: Final = "%REQ(X-REQUEST-ID)%"
 
@@ -43,11 +43,21 @@ def local_replies(rate: Rate | None) -> dict[str, object]:
             _cel("response.code_details.startsWith('rbac_access_denied')"),
             PublicClass.TOKEN_REFUSED,
         ),
+        # A quota that is spent says itself when its window ends.
+        _rewrite(
+            _cel("response.code == 429 && 'retry-after' in response.headers"),
+            PublicClass.RATE_LIMITED,
+        ),
         _rewrite(
             _status(429),
             PublicClass.RATE_LIMITED,
             [{"header": {"key": "retry-after", "value": wait}}],
         ),
+        _rewrite(
+            _cel("response.code_details.startsWith('failed_to_inject_credential')"),
+            PublicClass.UNAVAILABLE,
+        ),
+        _rewrite(_cel(_details("upstream_per_try_idle_timeout")), PublicClass.UPSTREAM_UNREACHABLE),
         _rewrite(
             {"response_flag_filter": {"flags": _UPSTREAM_FLAGS}}, PublicClass.UPSTREAM_UNREACHABLE
         ),

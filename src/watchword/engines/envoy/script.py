@@ -12,7 +12,8 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from watchword.reasons import Category, PublicClass, Reason
+from watchword.public_classes import Category, PublicClass
+from watchword.reasons import Reason
 from watchword.tokens.interface import LEEWAY_SECONDS, MAX_LEEWAY_SECONDS
 from watchword.tokens.proofs.interface import PROOF_LIFE_SECONDS
 

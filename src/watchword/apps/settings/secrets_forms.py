@@ -1,0 +1,244 @@
+"""Turn the ``secrets`` section as written into rules, and find faults between its parts and the routes."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from watchword.apps.settings.consistency import Inconsistency
+from watchword.apps.settings.document import Path_
+from watchword.apps.settings.faults import shown
+from watchword.apps.settings.validated_secrets import (
+    EdgeSettings,
+    MasterKeySettings,
+    OpenBaoSettings,
+    SecretsSettings,
+    UsageSettings,
+)
+from watchword.apps.settings.written_apis import WrittenApi, WrittenRoute
+from watchword.apps.settings.written_secrets import (
+    WrittenEdge,
+    WrittenMasterKey,
+    WrittenOpenBao,
+    WrittenSecret,
+    WrittenSecrets,
+)
+from watchword.apps.settings.written_types import seconds
+from watchword.broker.interface import Allowance, DeliveryRule, EdgeRule, Place, PlaceKind
+from watchword.vocabulary import Level
+
+_HTTPS: Final = 443
+_OWN_HEADERS: Final = frozenset(
+    {
+        "host",
+        "connection",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "upgrade",
+        "te",
+        "trailer",
+        "expect",
+        "accept-encoding",
+    }
+)
+"""Headers that say where a request goes and how it is framed: no place for a key."""
+
+
+def secrets_settings(base: Path, state_dir: Path, written: WrittenSecrets) -> SecretsSettings:
+    """Return the settings of the section.
+
+    :param base: directory of the file.
+    :param state_dir: where a master key is made that the file doesn't place.
+    """
+    usage = written.usage
+    return SecretsSettings(
+        master_key=None
+        if written.store == "openbao"
+        else _master_key(base, state_dir, written.master_key),
+        openbao=None if written.openbao is None else _openbao(base, written.openbao),
+        in_openbao=written.store == "openbao",
+        signing=written.signing,
+        usage=UsageSettings(
+            usage.url, None if usage.password is None else (base / usage.password).resolve()
+        ),
+        edges={
+            name: EdgeSettings(
+                _edge(name, secret.edge),
+                None if secret.edge.ca is None else (base / secret.edge.ca).resolve(),
+            )
+            for name, secret in written.keys.items()
+            if secret.edge is not None
+        },
+        deliveries={
+            name: DeliveryRule(
+                name,
+                frozenset(secret.deliver.apps),
+                Level(secret.deliver.level),
+                seconds(secret.deliver.lease),
+            )
+            for name, secret in written.keys.items()
+            if secret.deliver is not None
+        },
+    )
+
+
+def _master_key(base: Path, state_dir: Path, written: WrittenMasterKey | None) -> MasterKeySettings:
+    if written is None:
+        return MasterKeySettings(file=state_dir / "master.key")
+    file = None if written.file is None else (base / written.file).resolve()
+    return MasterKeySettings(file, written.env, written.transit)
+
+
+def _openbao(base: Path, written: WrittenOpenBao) -> OpenBaoSettings:
+    return OpenBaoSettings(
+        url=written.url,
+        token=(base / written.token).resolve(),
+        mount=written.mount,
+        path=written.path,
+        transit=written.transit,
+        ca=None if written.ca is None else (base / written.ca).resolve(),
+        timeout=seconds(written.timeout),
+    )
+
+
+def _edge(name: str, edge: WrittenEdge) -> EdgeRule:
+    parts = urlsplit(edge.origin)
+    assert parts.hostname is not None  # An origin has a host.
+    allowances = []
+    if edge.quota is not None:
+        allowances.append(Allowance(seconds(edge.quota.per), calls=edge.quota.calls))
+    if edge.spend is not None:
+        allowances.append(Allowance(seconds(edge.spend.per), spend=edge.spend.most))
+    return EdgeRule(
+        secret=name,
+        host=parts.hostname.lower().removesuffix("."),
+        port=parts.port or _HTTPS,
+        patterns=tuple(edge.paths),
+        methods=frozenset(edge.methods),
+        place=_place(edge),
+        allowances=tuple(allowances),
+        cost=1 if edge.spend is None else edge.spend.cost,
+        private=edge.private,
+        seconds=float(seconds(edge.timeout)),
+        max_answer=edge.max_answer,
+        headers=frozenset(each.lower() for each in edge.headers),
+    )
+
+
+def _place(edge: WrittenEdge) -> Place:
+    where = edge.add or edge.replace
+    assert where is not None  # The section has exactly one of both.
+    header = where.header is not None
+    name = (where.header or "").lower() if header else where.query or ""
+    kind = PlaceKind.HEADER if header else PlaceKind.QUERY
+    if edge.replace is not None:
+        return Place(kind, name, placeholder=edge.replace.placeholder)
+    return Place(kind, name, edge.add.prefix if edge.add is not None else "")
+
+
+def between_secrets(
+    written: WrittenSecrets | None,
+    apis: Mapping[str, WrittenApi],
+    apps: Collection[str],
+    environment: str,
+) -> Iterator[Inconsistency]:
+    """Yield what is wrong between parts that are each well formed."""
+    if written is not None:
+        yield from _kept(written, environment)
+        for name, secret in written.keys.items():
+            yield from _secret(("secrets", "keys", name), secret, apps, environment)
+    lent = {} if written is None else {n: s for n, s in written.keys.items() if s.edge}
+    for api_name, api in apis.items():
+        for index, route in enumerate(api.routes):
+            if route.secret is not None:
+                yield from _route(("apis", api_name, "routes", index), api, route, lent)
+
+
+def _kept(written: WrittenSecrets, environment: str) -> Iterator[Inconsistency]:
+    """Find a store that isn't whole, or that says two things."""
+    keeper = written.master_key
+    needs = written.store == "openbao" or written.signing or (keeper and keeper.transit)
+    if needs and written.openbao is None:
+        yield ("secrets", "openbao"), "nothing", "where OpenBao is: url and token"
+    if written.openbao is not None and environment == "prod":
+        host = urlsplit(written.openbao.url).hostname
+        if written.openbao.url.startswith("http://") and host not in {
+            "127.0.0.1",
+            "::1",
+            "localhost",
+        }:
+            # The token and every value would cross the network in the clear.
+            where = ("secrets", "openbao", "url")
+            yield where, shown(written.openbao.url), "an https:// URL, or one of this machine's own"
+    if keeper is not None:
+        given = [each for each in ("file", "env", "transit") if getattr(keeper, each) is not None]
+        if len(given) != 1:
+            got = " and ".join(given) or "nothing"
+            yield ("secrets", "master_key"), got, "one of file, env and transit"
+        if written.store == "openbao":
+            yield ("secrets", "master_key"), "master_key", "none: OpenBao encrypts what it keeps"
+    elif written.store == "file" and environment == "prod" and written.keys:
+        # Beside the values, on the same disk, a key protects no backup of it.
+        expected = "where the master key is: {file: PATH}, {env: NAME} or {transit: KEY}"
+        yield ("secrets", "master_key"), "nothing", expected
+    usage = written.usage
+    if (usage.store == "valkey") is not bool(usage.url):
+        got = "url" if usage.url else "no url"
+        yield ("secrets", "usage"), got, "url exactly beside store: valkey"
+
+
+def _secret(
+    path: Path_, secret: WrittenSecret, apps: Collection[str], environment: str
+) -> Iterator[Inconsistency]:
+    edge, deliver = secret.edge, secret.deliver
+    if (edge is None) is (deliver is None):
+        # What is on the device needn't be lent, and what never leaves the server must not be on it.
+        got = "neither edge nor deliver" if edge is None else "edge and deliver"
+        yield path, got, "one of both: edge (added by the gate) or deliver (sealed to the app)"
+    for index, app in enumerate(deliver.apps if deliver is not None else ()):
+        if app not in apps:
+            known = ", ".join(apps)
+            yield (*path, "deliver", "apps", index), shown(app), f"an app of this file: {known}"
+    if edge is not None:
+        yield from _edge_faults((*path, "edge"), edge, environment)
+
+
+def _edge_faults(here: Path_, edge: WrittenEdge, environment: str) -> Iterator[Inconsistency]:
+    """Find a key without one place, in a place that isn't its own, or for an origin that it mustn't reach."""
+    if (edge.add is None) is (edge.replace is None):
+        got = "neither add nor replace" if edge.add is None else "add and replace"
+        yield here, got, "one of both"
+    for member, where in (("add", edge.add), ("replace", edge.replace)):
+        if where is None:
+            continue
+        if (where.header is None) is (where.query is None):
+            got = "neither header nor query" if where.header is None else "header and query"
+            yield (*here, member), got, "one of both"
+        if where.header is not None and where.header.lower() in _OWN_HEADERS:
+            yield (*here, member, "header"), shown(where.header), "a header that is the key's own"
+    if edge.add is not None and edge.add.query is not None and edge.add.prefix:
+        yield (*here, "add", "prefix"), shown(edge.add.prefix), "none: the key stands in the query"
+    if edge.private and environment == "prod":
+        # Through it a request could reach what only this network may.
+        yield (*here, "private"), "true", "false in environment prod"
+    if {"CONNECT", "TRACE"} & set(edge.methods):
+        yield (*here, "methods"), shown(edge.methods), "no CONNECT and no TRACE"
+
+
+def _route(
+    path: Path_, api: WrittenApi, route: WrittenRoute, lent: Mapping[str, WrittenSecret]
+) -> Iterator[Inconsistency]:
+    """Find a route that would lend a key to whoever isn't verified, or that can't be forwarded."""
+    if route.secret not in lent:
+        known = ", ".join(lent) or "none is there yet"
+        yield (*path, "secret"), shown(route.secret), f"a key of secrets.keys with edge: {known}"
+    if route.mode != "enforce":
+        expected = "enforce: a key is lent to verified instances alone; watch your other routes"
+        yield (*path, "mode"), shown(route.mode), expected
+    stem = route.path.removesuffix("/**")
+    if stem == route.path or "*" in stem or not stem:
+        expected = "a path such as /maps/**: what stands for ** is the path at the key's origin"
+        yield (*path, "path"), shown(route.path), expected
+    if api.upstream is None:
+        yield (*path, "secret"), "an API without upstream", "listen and upstream: the proxy adds it"
