@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.attestation import forge
 
-from fuzz import drill, pins, planning, proofs, scan, scan_seeds, seeds, signed
+from fuzz import drill, keys, pins, planning, proofs, scan, scan_seeds, seeds, signed
 from watchword.adapters.revocation.status_list import StatusList, read_status_list
 from watchword.apps.evidence.claims_document import app_from_document, claims_from_document
 from watchword.apps.settings.policies import read_policy
@@ -267,5 +267,8 @@ TARGETS: Mapping[str, Target] = {
     "pin_host": Target(pins.read_name, pins.names, 320),
     "pin_builtin": Target(pins.read_shipped, pins.shipped, 2048),
     "pin_keys": Target(pins.read_pinned, pins.pinned, 512),
+    "secret_file": Target(keys.read_secrets, keys.files, 1024),
+    "canary_file": Target(keys.read_planted, keys.plantings, 1024),
+    "canary_request": Target(keys.look_at, keys.requests, 512),
 }
 """The targets by name; the name is also that of the folder with the corpus."""

@@ -38,22 +38,29 @@ def sealing_info(binding: bytes, session_id: str) -> bytes:
 
 
 def seal(session_key: bytes, seal_jwk: Mapping[str, str], binding: bytes, session_id: str) -> bytes:
+    """Return a sealed session key: 113 bytes for a P-256 seal key, 80 for X25519, where the key has 32.
+
+    :param seal_jwk: as for :func:`seal_with_info`.
+    :raises MalformedError: ``statement.key`` if nothing can be sealed to it.
+    """
+    return seal_with_info(session_key, seal_jwk, sealing_info(binding, session_id))
+
+
+def seal_with_info(plain: bytes, seal_jwk: Mapping[str, str], info: bytes) -> bytes:
     """Return the encapsulated key and the ciphertext, one after the other.
 
-    113 bytes for a P-256 seal key, 80 for X25519, where the session key has 32.
-
     :param seal_jwk: P-256 or X25519 (RFC 8037) public key, as the statement stated it.
+    :param info: binds it to its purpose; it begins with a label that no other purpose has.
     :raises MalformedError: ``statement.key`` if nothing can be sealed to it: a point of low order,
         with which everybody would know the shared secret (RFC 9180 section 7.1.4).
     """
-    info = sealing_info(binding, session_id)
     try:
         if seal_jwk.get("kty") == "OKP":
             key: X25519PublicKey | EllipticCurvePublicKey = X25519PublicKey.from_public_bytes(
                 base64url.decode(seal_jwk["x"])
             )
-            return _X25519.encrypt(session_key, key, info)
-        return _P256.encrypt(session_key, public_key_from_jwk(seal_jwk), info)
+            return _X25519.encrypt(plain, key, info)
+        return _P256.encrypt(plain, public_key_from_jwk(seal_jwk), info)
     except ValueError:
         raise MalformedError.because(
             Reason.STATEMENT_KEY, "got a seal_jwk that nothing can be sealed to"

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ from watchword.reasons import WatchwordError
 
 MAX_FILE_BYTES: Final = 256 * 1024
 """Most bytes that are read; a key ring has about 2 kB."""
+
+_LOCK_PAUSE: Final = 0.01
 
 
 class PrivateFileError(WatchwordError):
@@ -99,12 +102,14 @@ def private_directory(directory: Path) -> None:
 
 
 @contextmanager
-def locked_directory(directory: Path) -> Iterator[None]:
+def locked_directory(directory: Path, patience: float | None = None) -> Iterator[None]:
     """Let one process at a time change the files in a private directory, made where it is missing.
 
     The lock is advisory, on the directory itself, and ends with the process that holds it.
 
-    :raises PrivateFileError: as :func:`private_directory` does, or when it can't be opened.
+    :param patience: seconds after which to give up; None waits as long as it takes.
+    :raises PrivateFileError: as :func:`private_directory` does, or when it can't be opened, or when another
+        process holds the lock for too long.
     """
     private_directory(directory)
     try:
@@ -112,10 +117,28 @@ def locked_directory(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise PrivateFileError(f"{directory}: can't be used: {error.strerror}") from None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        _lock(handle, directory, patience)
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int, directory: Path, patience: float | None) -> None:
+    if patience is None:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        return
+    give_up = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up:
+                raise PrivateFileError(
+                    f"{directory}: another process has held its lock for {patience:g} s"
+                ) from None
+            time.sleep(_LOCK_PAUSE)
+        else:
+            return
 
 
 def sync_directory(directory: Path) -> None:

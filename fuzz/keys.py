@@ -1,0 +1,79 @@
+"""Fuzz secrets: the encrypted file, the file of canaries, and requests in which canaries are looked for."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from fuzz import seeds
+from watchword.adapters.canary_file.file import read_canaries
+from watchword.adapters.secret_store.document import (
+    Document,
+    DocumentError,
+    Entry,
+    Kept,
+    read_document,
+    write_document,
+)
+from watchword.adapters.secret_store.envelope import Sealed, Wrapped
+from watchword.broker.canaries import KINDS, RANDOM_BYTES, digest, make_canary, spot
+from watchword.broker.interface import CanaryWatch
+from watchword.encoding import base64url, strict_json
+from watchword.reasons import RefusedError
+
+_KEY = bytes(range(32))
+_ISSUER = "https://a.example"
+_WRAPPED = Wrapped("k", b"wrapped")
+_CANARIES = {kind: make_canary(kind, b"5" * RANDOM_BYTES).value for kind in KINDS}
+_WATCH = CanaryWatch(_KEY, {digest(_KEY, value): kind for kind, value in _CANARIES.items()})
+
+
+def read_secrets(data: bytes) -> None:
+    """Read the file, check it, and write what it says again: the same bytes."""
+    with suppress(DocumentError):
+        document = read_document(data, _ISSUER).checked(_KEY)
+        assert write_document(document, _KEY) == data
+
+
+def read_planted(data: bytes) -> None:
+    """Read the file of canaries; what isn't one raises what its reader turns into a fault."""
+    with suppress(RefusedError, ValueError, KeyError, TypeError, AttributeError):
+        read_canaries(data)
+
+
+def look_at(data: bytes) -> None:
+    """Look for canaries in two headers and a query; a canary is found, and nothing else."""
+    parts = (*seeds.split(data), b"", b"", b"")
+    fields = [(b"authorization", parts[0]), (b"x-api-key", parts[1])]
+    spot(_WATCH, fields, parts[2])
+
+
+def files() -> Iterator[bytes]:
+    """Yield files with nothing, with a revoked version, and with several values."""
+    sealed = Sealed(_WRAPPED, b"nonce and ciphertext")
+    several = (Entry(1, 5, 9, 7, None), Entry(2, 6, 9, None, sealed), Entry(3, 8, None, None, None))
+    for secrets in (
+        {},
+        {"a": Kept(1, several[:1])},
+        {"a": Kept(1, several[1:]), "b": Kept(7, several)},
+    ):
+        yield write_document(Document(_ISSUER, _WRAPPED, secrets), _KEY)
+
+
+def plantings() -> Iterator[bytes]:
+    """Yield files of no canary and of two."""
+    entry = {
+        "digest": base64url.encode(_KEY),
+        "kind": "aws",
+        "made_at": 5,
+        "note": "n",
+        "headers": ["x-a"],
+        "parameters": [],
+    }
+    for canaries in ({}, {"a": entry, "b": {**entry, "parameters": ["p"]}}):
+        yield strict_json.dumps({"v": 1, "key": base64url.encode(_KEY), "canaries": canaries})
+
+
+def requests() -> Iterator[bytes]:
+    """Yield requests with a canary in each place, and with credentials that are cut."""
+    value = _CANARIES["aws"].encode()
+    yield seeds.join((b"Bearer " + value, b"a," + value, b"key=" + value))
+    yield seeds.join((b"Basic QUtJQTpB", b"", b"%6bey=%41&;=&api_key"))
