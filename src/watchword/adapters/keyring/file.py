@@ -1,25 +1,22 @@
 """Keep the key ring in one file of the state directory, made on the first start."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from watchword.adapters.keyring import gate_epochs
 from watchword.adapters.keyring.gate_epochs import GateEpoch, reference_key, verdict_key
+from watchword.adapters.keyring.held import KeyKeeper
+from watchword.adapters.keyring.held_ring import HeldRingForm
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     locked_directory,
     read_private,
     write_private,
 )
-from watchword.adapters.keyring.ring import (
-    Ring,
-    first_ring,
-    from_bytes,
-    to_bytes,
-    upgraded,
-)
+from watchword.adapters.keyring.ring import FileRingForm, Ring
 from watchword.adapters.keyring.token_keys import (
     KeyState,
     TokenKey,
@@ -34,12 +31,21 @@ from watchword.tokens.proofs.interface import GateSecret
 from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Environment
 
+_T = TypeVar("_T")
+
 
 class FileKeyRing:
     """Give out the keys, rotate and retire them; safe beside other processes on the same file."""
 
     def __init__(
-        self, path: Path, *, environment: Environment, grace: float, now: float, entropy: Entropy
+        self,
+        path: Path,
+        *,
+        environment: Environment,
+        grace: float,
+        now: float,
+        entropy: Entropy,
+        keeper: KeyKeeper | None = None,
     ) -> None:
         """Read the file, or make it with fresh keys if it isn't there.
 
@@ -49,6 +55,8 @@ class FileKeyRing:
             instances, vouched for by nobody, would otherwise be found enrolled in production.
         :param grace: seconds for which a rotated key's tokens are still accepted: the life of a
             token and the gates' leeway.
+        :param keeper: who keeps the private keys; None keeps them in the file.
+        :raises UnavailableError: ``secret.store_unavailable`` when the keeper can't answer now.
         :raises PrivateFileError: when the file is readable by others, not ours, damaged, of the
             other environment, or can't be made.
         """
@@ -56,11 +64,16 @@ class FileKeyRing:
         self._environment = environment
         self._grace = grace
         self._entropy = entropy
+        self._keeper = keeper
+        self._form = FileRingForm() if keeper is None else HeldRingForm(keeper, grace)
+        self._turn = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
         with locked_directory(path.parent):
             data = read_private(path)
             if data is None:
-                write_private(path, to_bytes(first_ring(environment, now, entropy)))
+                write_private(
+                    path, self._form.to_bytes(self._form.first(environment, now, entropy))
+                )
             else:
                 self._upgrade(data, now)
             self._ring = self._load()
@@ -78,11 +91,22 @@ class FileKeyRing:
         """Read the file again if another process changed it; tell whether it did.
 
         :raises PrivateFileError: when it can't be trusted any more; the last keys stay in use.
+        :raises UnavailableError: ``secret.store_unavailable`` when its keeper can't unseal it now; likewise.
         """
         if self._stamp == self._file_stamp():
             return False
-        self._ring = self._load()
+        with self._turn:
+            self._ring = self._load()
         return True
+
+    async def aside(self, work: Callable[[], _T]) -> _T:
+        """Return what work gives that signs by these keys, without holding up the event loop for long.
+
+        Keys in the file sign in some 30 us, right here; a keeper is asked from another thread.
+
+        :raises UnavailableError: ``secret.store_unavailable`` when too much of it waits for the keeper.
+        """
+        return work() if self._keeper is None else await self._keeper.aside(work)
 
     def rotate(self, now: float) -> TokenKey:
         """Let the prepared key take over and prepare a new one; return the active key.
@@ -96,7 +120,7 @@ class FileKeyRing:
         def change(keys: tuple[TokenKey, ...]) -> tuple[TokenKey, ...]:
             kept = pruned(keys, now)
             require_room(kept)
-            return rotated(kept, now, self._grace)
+            return rotated(kept, now, self._grace, self._form.new_token_key)
 
         self._change(change)
         return self.signer()
@@ -108,7 +132,7 @@ class FileKeyRing:
 
         :raises RefusedError: ``key.unknown`` when there is no such key.
         """
-        self._change(lambda keys: withdrawn(pruned(keys, now), kid, now))
+        self._change(lambda keys: withdrawn(pruned(keys, now), kid, now, self._form.new_token_key))
         return self.signer()
 
     def gate_secret(self, audience: str) -> GateSecret:
@@ -170,22 +194,24 @@ class FileKeyRing:
         return self._ring.epoch_in_state(KeyState.ACTIVE)
 
     def _change_ring(self, change: Callable[[Ring], Ring]) -> None:
-        with locked_directory(self._path.parent):
-            write_private(self._path, to_bytes(change(self._load())))
+        # The lock of the file is no lock among threads of this process: a refresh that read before must not
+        # put back, after it, a key that was withdrawn.
+        with locked_directory(self._path.parent), self._turn:
+            write_private(self._path, self._form.to_bytes(change(self._load())))
             self._ring = self._load()
 
     def _upgrade(self, data: bytes, now: float) -> None:
-        ring = upgraded(data, self._path, now, self._entropy)
+        ring = self._form.upgraded(data, self._path, now, self._entropy)
         if ring is not None:
             self._require_environment(ring)
-            write_private(self._path, to_bytes(ring))
+            write_private(self._path, self._form.to_bytes(ring))
 
     def _load(self) -> Ring:
         stamp = self._file_stamp()
         data = read_private(self._path)
         if data is None:
             raise PrivateFileError(f"{self._path}: the key ring is gone; restore it from a backup")
-        ring = from_bytes(data, self._path)
+        ring = self._form.from_bytes(data, self._path)
         self._require_environment(ring)
         self._stamp = stamp
         return ring

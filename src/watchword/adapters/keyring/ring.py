@@ -31,6 +31,9 @@ SECRET_BYTES: Final = 32
 MAX_RING_BYTES: Final = 256 * 1024
 """Most bytes of the file."""
 
+HELD_VERSION: Final = 3
+"""Of a file without private keys (:mod:`watchword.adapters.keyring.held_ring`)."""
+
 _VERSION: Final = 2
 
 
@@ -120,13 +123,17 @@ def from_bytes(data: bytes, path: Path) -> Ring:
                 f"{path}: is from before an update, and was put back; start the service anew, "
                 "so that it is brought up to date"
             )
+        if members["v"] == HELD_VERSION and "sealed" in members:
+            raise PrivateFileError(
+                f"{path}: its private keys are in OpenBao; expected secrets.signing in the configuration"
+            )
         if members["v"] != _VERSION:
             raise PrivateFileError(
                 f"{path}: expected version {_VERSION}; a newer Watchword made it?"
             )
         return _ring(members)
     except (RefusedError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 def upgraded(data: bytes, path: Path, now: float, entropy: Entropy) -> Ring | None:
@@ -148,14 +155,33 @@ def upgraded(data: bytes, path: Path, now: float, entropy: Entropy) -> Ring | No
         }
         return _ring({**members, **new})
     except (RefusedError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
-def _ring(members: Mapping[str, Any]) -> Ring:
-    bundle_key = key_from_json(members["bundle_key"])
-    ring = Ring(
-        Environment(members["environment"]),
-        tuple(key_from_json(entry) for entry in members["token_keys"]),
+def secrets_to_json(ring: Ring) -> dict[str, Any]:
+    """Return all of a ring that is secret but the private keys that sign."""
+    return {
+        "challenge_key": base64url.encode(ring.challenge_key),
+        "pairwise_key": base64url.encode(ring.pairwise_key),
+        "reference_key": base64url.encode(ring.reference_key),
+        "gate_epochs": [epoch_to_json(epoch) for epoch in ring.gate_epochs],
+        "verdict_master": base64url.encode(ring.verdict_master),
+    }
+
+
+def secrets_from_json(
+    environment: Environment,
+    token_keys: tuple[TokenKey, ...],
+    bundle_key: TokenKey,
+    members: Mapping[str, Any],
+) -> Ring:
+    """Return the ring of these keys and of the secrets that :func:`secrets_to_json` wrote.
+
+    :raises ValueError, KeyError, TypeError, RefusedError: when they aren't as they were written.
+    """
+    return Ring(
+        environment,
+        token_keys,
         _secret(members, "challenge_key"),
         _secret(members, "pairwise_key"),
         _secret(members, "reference_key"),
@@ -163,12 +189,30 @@ def _ring(members: Mapping[str, Any]) -> Ring:
         bundle_key,
         _secret(members, "verdict_master"),
     )
+
+
+def _ring(members: Mapping[str, Any]) -> Ring:
+    return checked(
+        secrets_from_json(
+            Environment(members["environment"]),
+            tuple(key_from_json(entry) for entry in members["token_keys"]),
+            key_from_json(members["bundle_key"]),
+            members,
+        )
+    )
+
+
+def checked(ring: Ring) -> Ring:
+    """Return a ring that makes sense.
+
+    :raises ValueError: when keys are missing, or are there twice.
+    """
     for state in (KeyState.ACTIVE, KeyState.PREPARED):
         ring.in_state(state)
         ring.epoch_in_state(state)
     if len({epoch.epoch for epoch in ring.gate_epochs}) != len(ring.gate_epochs):
         raise ValueError("an epoch is there twice")
-    if bundle_key.state is not KeyState.ACTIVE:
+    if ring.bundle_key.state is not KeyState.ACTIVE:
         raise ValueError("the bundle key is always active")
     return ring
 
@@ -177,7 +221,8 @@ def _new_bundle_key(now: float) -> TokenKey:
     return replace(new_key(now), state=KeyState.ACTIVE)
 
 
-def _damaged(path: Path, error: Exception) -> PrivateFileError:
+def damaged(path: Path, error: Exception) -> PrivateFileError:
+    """Return the error for a ring that isn't as it was written."""
     # Only the class is told: the text of some errors quotes what they read, which are keys.
     return PrivateFileError(
         f"{path}: the key ring is damaged ({type(error).__name__}); restore it from a backup"
@@ -189,3 +234,27 @@ def _secret(members: Mapping[str, Any], name: str) -> bytes:
     if len(secret) != SECRET_BYTES:
         raise ValueError("a secret has the wrong length")
     return secret
+
+
+class FileRingForm:
+    """Make, write and read rings whose private keys are in the file itself."""
+
+    def new_token_key(self, now: float) -> TokenKey:
+        """Return a fresh prepared key."""
+        return new_key(now)
+
+    def first(self, environment: Environment, now: float, entropy: Entropy) -> Ring:
+        """See :func:`first_ring`."""
+        return first_ring(environment, now, entropy)
+
+    def to_bytes(self, ring: Ring) -> bytes:
+        """See :func:`to_bytes`."""
+        return to_bytes(ring)
+
+    def from_bytes(self, data: bytes, path: Path) -> Ring:
+        """See :func:`from_bytes`."""
+        return from_bytes(data, path)
+
+    def upgraded(self, data: bytes, path: Path, now: float, entropy: Entropy) -> Ring | None:
+        """See :func:`upgraded`."""
+        return upgraded(data, path, now, entropy)

@@ -5,7 +5,7 @@ A key is *prepared*: published, so that every gate knows it before it signs anyt
 the last of them has expired.  There is always exactly one prepared and one active key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     generate_private_key,
 )
 
+from watchword.adapters.keyring.held import HeldKey
 from watchword.encoding import base64url
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason, RefusedError, UnavailableError
@@ -48,13 +49,14 @@ class TokenKey:
 
     :param kid: the RFC 7638 thumbprint of the public key.
     :param since: seconds since 1970 at which it came into its present state.
+    :param private: the private key, or who signs with it where it is kept elsewhere.
     :param verify_until: seconds since 1970; None while it isn't retired.
     """
 
     kid: str
     state: KeyState
     since: float
-    private: EllipticCurvePrivateKey = field(repr=False)
+    private: EllipticCurvePrivateKey | HeldKey = field(repr=False)
     verify_until: float | None = None
 
     @property
@@ -62,13 +64,23 @@ class TokenKey:
         """Return the public key."""
         return self.private.public_key()
 
+    @property
+    def held(self) -> HeldKey | None:
+        """Return who signs with the private key, None where it is here."""
+        return None if isinstance(self.private, EllipticCurvePrivateKey) else self.private
+
     def verification_key(self) -> VerificationKey:
         """Return the part that gates know."""
         return VerificationKey(self.kid, self.public, self.verify_until)
 
     def sign(self, message: bytes) -> bytes:
-        """See :meth:`watchword.ports.Signer.sign`."""
-        return sign(self.private, message)
+        """See :meth:`watchword.ports.Signer.sign`.
+
+        :raises UnavailableError: ``secret.store_unavailable`` when a key that is kept elsewhere can't sign now.
+        """
+        if isinstance(self.private, EllipticCurvePrivateKey):
+            return sign(self.private, message)
+        return self.private.sign(message)
 
 
 def new_key(now: float) -> TokenKey:
@@ -91,10 +103,16 @@ def find_key(keys: tuple[TokenKey, ...], kid: str) -> TokenKey:
     )
 
 
-def rotated(keys: tuple[TokenKey, ...], now: float, grace: float) -> tuple[TokenKey, ...]:
+def rotated(
+    keys: tuple[TokenKey, ...],
+    now: float,
+    grace: float,
+    make: Callable[[float], TokenKey] = new_key,
+) -> tuple[TokenKey, ...]:
     """Return the keys after the prepared one took over and a new one was prepared.
 
     :param grace: seconds for which tokens of the key that retires are still accepted.
+    :param make: returns a fresh prepared key.
     """
     after = []
     for key in keys:
@@ -104,7 +122,7 @@ def rotated(keys: tuple[TokenKey, ...], now: float, grace: float) -> tuple[Token
             after.append(replace(key, state=KeyState.RETIRED, since=now, verify_until=now + grace))
         elif key.verify_until is None or now < key.verify_until + KEEP_RETIRED_SECONDS:
             after.append(key)
-    return (*after, new_key(now))
+    return (*after, make(now))
 
 
 def pruned(keys: tuple[TokenKey, ...], now: float) -> tuple[TokenKey, ...]:
@@ -133,10 +151,17 @@ def require_room(keys: tuple[TokenKey, ...]) -> None:
         )
 
 
-def withdrawn(keys: tuple[TokenKey, ...], kid: str, now: float) -> tuple[TokenKey, ...]:
+def withdrawn(
+    keys: tuple[TokenKey, ...],
+    kid: str,
+    now: float,
+    make: Callable[[float], TokenKey] = new_key,
+) -> tuple[TokenKey, ...]:
     """Return the keys after one of them lost all trust at once, because it may be stolen.
 
     The prepared key takes over from an active one; a prepared one is replaced.
+
+    :param make: returns a fresh prepared key.
 
     :raises RefusedError: ``request.not_found`` when there is no such key.
     """
@@ -145,14 +170,19 @@ def withdrawn(keys: tuple[TokenKey, ...], kid: str, now: float) -> tuple[TokenKe
     gone = replace(found, state=KeyState.RETIRED, since=now, verify_until=last)
     others = tuple(key for key in keys if key.kid != kid)
     if found.state is KeyState.ACTIVE:
-        return (*rotated(others, now, 0), gone)
+        return (*rotated(others, now, 0, make), gone)
     if found.state is KeyState.PREPARED:
-        return (*others, gone, new_key(now))
+        return (*others, gone, make(now))
     return (*others, gone)
 
 
 def key_to_json(key: TokenKey) -> dict[str, Any]:
-    """Return a key as it stands in the file, private part included."""
+    """Return a key as it stands in the file, private part included.
+
+    :raises ValueError: when the private part is kept elsewhere.
+    """
+    if not isinstance(key.private, EllipticCurvePrivateKey):
+        raise ValueError("got a key that is kept elsewhere, expected a private key")  # noqa: TRY004 - its type is right, its place is not.
     secret = key.private.private_numbers().private_value.to_bytes(_COORDINATE_BYTES, "big")
     return {
         "kid": key.kid,
