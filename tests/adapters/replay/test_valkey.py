@@ -13,7 +13,8 @@ from tests.adapters.loopback import self_signed
 from tests.adapters.replay.servers import Valkey, free_port, valkey
 
 from watchword.adapters.clock import SystemClock
-from watchword.adapters.replay.valkey import DEADLINE_SECONDS, FAILURES, ValkeyReplayStore
+from watchword.adapters.replay.valkey import ValkeyReplayStore
+from watchword.adapters.valkey_link import DEADLINE_SECONDS, FAILURES
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import window
 from watchword.reasons import Reason, UnavailableError

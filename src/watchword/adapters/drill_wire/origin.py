@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 import idna
 
-from watchword.adapters.drill_wire.addresses import is_loopback
+from watchword.adapters.address_kinds import is_loopback
 from watchword.reasons import WatchwordError
 
 _MAX_CHARACTERS: Final = 300

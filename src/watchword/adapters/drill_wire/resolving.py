@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from ipaddress import ip_address
 from typing import Final
 
-from watchword.adapters.drill_wire.addresses import Address, Kind, kind_of
+from watchword.adapters.address_kinds import Address, Kind, kind_of
 from watchword.adapters.drill_wire.origin import (
     AddressError,
     AddressFault,

@@ -4,68 +4,47 @@ Bytes stay what they are: the raw path and query, the body as it streams, compre
 request is sent at most once; what became of one that got no answer is for the client to find out.
 """
 
-import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict
 from urllib.parse import urlsplit
 
 import httpcore
 
 from watchword.apps import problems
+from watchword.apps.middleware.asgi import DECISION
 from watchword.apps.proxy.bodies import BrokenBodyError, RequestBody
+from watchword.apps.proxy.exchange import (
+    FIRST_FINAL_STATUS,
+    IDLE_SECONDS,
+    MAX_CONNECTIONS,
+    MAX_IDLE_CONNECTIONS,
+    UPSTREAM_ERRORS,
+    Receive,
+    Scope,
+    Send,
+    Timeouts,
+    check_protocol,
+    end,
+    start,
+    upstream_failed,
+    while_client_stays,
+)
 from watchword.apps.proxy.headers import has_body, request_fields, response_fields
+from watchword.apps.proxy.lending import Lender
+from watchword.apps.proxy.lent_answer import Ends
+from watchword.gate.interface import Decision
 from watchword.ports import RefusalLog
 from watchword.reasons import Reason, Refusal
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-MAX_CONNECTIONS = 256
-"""Most connections to the API at once; requests beyond wait for one."""
-
-MAX_IDLE_CONNECTIONS = 64
-"""Most connections that are kept open without a request."""
-
-IDLE_SECONDS = 15.0
-"""How long an idle connection is kept: less than common servers do, so that they rarely close
-one in the moment in which a request is sent."""
-
 _LOG_NAME = "proxy"
-
-_FIRST_FINAL_STATUS = 200
-
-_UPSTREAM_ERRORS = (
-    httpcore.TimeoutException,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.UnsupportedProtocol,
-    OSError,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Hold how long the proxy waits, in seconds.
-
-    :param connect: for a connection to the API.
-    :param read: for each next piece of its answer, the first included.
-    :param write: for it to take each piece of the body.
-    :param pool: for a free connection.
-    :param body: for the client to send each next piece of its body.
-    """
-
-    connect: float = 5.0
-    read: float = 60.0
-    write: float = 30.0
-    pool: float = 5.0
-    body: float = 30.0
 
 
 class ProxyApp:
-    """Forward what reaches it to one upstream; to be put behind ``WatchwordMiddleware``."""
+    """Forward what reaches it to one upstream; to be put behind ``WatchwordMiddleware``.
+
+    What the gate allowed for a route that adds a key goes to the ``lender``, and never to the upstream.
+    """
 
     def __init__(
         self,
@@ -75,6 +54,7 @@ class ProxyApp:
         refusal_log: RefusalLog | None = None,
         seal: Callable[[Refusal, str], str | None] | None = None,
         reveal: bool = False,
+        lender: Lender | None = None,
     ) -> None:
         """Prepare to forward; no connection is made yet.
 
@@ -82,6 +62,7 @@ class ProxyApp:
         :param refusal_log: is told of what could not be forwarded.
         :param seal: makes the reference of a refusal and its place; without it there is none.
         :param reveal: put reason codes into answers (lab only).
+        :param lender: forwards where a key is added; whoever made it closes it.  Without one such a request is refused.
         :raises ValueError: when ``upstream`` is something else.
         """
         parts = urlsplit(upstream)
@@ -97,6 +78,7 @@ class ProxyApp:
         self._refusal_log = refusal_log
         self._seal = seal
         self._reveal = reveal
+        self._lender = lender
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl.create_default_context() if parts.scheme == "https" else None,
             max_connections=MAX_CONNECTIONS,
@@ -117,7 +99,11 @@ class ProxyApp:
             return
         if scope["type"] != "http":
             raise NotImplementedError(f"got a scope of type {scope['type']!r}, expected http")
-        refusal = _check_protocol(scope)
+        decision: Decision | None = scope.get(DECISION)
+        if decision is not None and decision.lending is not None:
+            await self._lend(decision, scope, receive, send)
+            return
+        refusal = check_protocol(scope)
         if refusal is not None:
             await self._refuse(refusal, send)
             return
@@ -136,23 +122,28 @@ class ProxyApp:
             content=content,
             extensions=self._extensions,
         )
-        exchange = asyncio.create_task(self._exchange(request, send))
-        watcher = asyncio.create_task(body.until_client_is_gone())
-        try:
-            # A client that left must not leave its work behind for the API to finish.
-            await asyncio.wait({exchange, watcher}, return_when=asyncio.FIRST_COMPLETED)
-            if exchange.done():
-                exchange.result()
-        finally:
-            exchange.cancel()
-            watcher.cancel()
-            await asyncio.gather(exchange, watcher, return_exceptions=True)
+        await while_client_stays(self._exchange(request, send), body)
 
     def _url(self, scope: Scope) -> httpcore.URL:
         """Return where the request goes, with the target's bytes as they came."""
         query = scope["query_string"]
         target = scope["raw_path"] + b"?" + query if query else scope["raw_path"]
         return httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=target)
+
+    async def _lend(self, decision: Decision, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the lender forward; what it refuses is answered as everything else here."""
+        if self._lender is None:
+            refusal = Refusal(Reason.SECRET_UNAVAILABLE, "nobody here adds keys")
+            await self._refuse(refusal, send, decision.route)
+            return
+
+        async def refuse(refusal: Refusal, retry_after: int | None) -> None:
+            await self._refuse(refusal, send, decision.route, retry_after)
+
+        def record(refusal: Refusal) -> None:
+            self._record(refusal, decision.route)
+
+        await self._lender.forward(decision, scope, receive, send, Ends(refuse, record))
 
     async def _exchange(self, request: httpcore.Request, send: Send) -> None:
         """Send the request once; answer with what comes back, or with why nothing did."""
@@ -164,84 +155,49 @@ class ProxyApp:
                 Refusal(Reason.REQUEST_MALFORMED, "got a request that can't be forwarded"), send
             )
             return
-        except _UPSTREAM_ERRORS as error:
-            await self._refuse(_upstream_failed(error), send)
+        except UPSTREAM_ERRORS as error:
+            await self._refuse(upstream_failed(error), send)
             return
         try:
-            if response.status < _FIRST_FINAL_STATUS:
+            if response.status < FIRST_FINAL_STATUS:
                 # Nothing was asked that could be answered by a change of protocol.
                 failure = Refusal(Reason.GATE_UPSTREAM, f"got status {response.status}")
                 await self._refuse(failure, send)
             else:
                 await _stream_back(response, send)
-        except _UPSTREAM_ERRORS as error:
+        except UPSTREAM_ERRORS as error:
             # The head is out.  Returning without the last piece makes the server cut the
             # connection, so that the client can't take the part for the whole.
-            self._record(_upstream_failed(error))
+            self._record(upstream_failed(error))
         finally:
-            await _end(response)
+            await end(response)
 
-    async def _refuse(self, refusal: Refusal, send: Send) -> None:
-        self._record(refusal)
-        ref = None if self._seal is None else self._seal(refusal, _LOG_NAME)
-        problem = problems.render((refusal,), ref=ref, reveal=self._reveal)
-        await send(_start(problem.status, list(problem.headers)))
+    async def _refuse(
+        self,
+        refusal: Refusal,
+        send: Send,
+        where: str = _LOG_NAME,
+        retry_after: int | None = None,
+    ) -> None:
+        self._record(refusal, where)
+        ref = None if self._seal is None else self._seal(refusal, where)
+        problem = problems.render((refusal,), ref=ref, reveal=self._reveal, retry_after=retry_after)
+        await send(start(problem.status, list(problem.headers)))
         await send({"type": "http.response.body", "body": problem.body})
 
-    def _record(self, refusal: Refusal) -> None:
+    def _record(self, refusal: Refusal, where: str = _LOG_NAME) -> None:
         if self._refusal_log is not None:
-            self._refusal_log.record((refusal,), _LOG_NAME)
+            self._refusal_log.record((refusal,), where)
 
 
 async def _stream_back(response: httpcore.Response, send: Send) -> None:
     """Send the answer on, piece by piece; the next one is read when the last one was taken."""
-    await send(_start(response.status, response_fields(response.headers)))
+    await send(start(response.status, response_fields(response.headers)))
     async for chunk in response.aiter_stream():
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _end(response: httpcore.Response) -> None:
-    """Give a connection back for the next request, unless more came over it than the answer.
-
-    What an API sends beyond the end of its answer (a body with a 204, a length that is too small)
-    would be read as the answer to the next request, which is another client's.
-    """
-    try:
-        if _has_leftover(response):
-            # The pool finds it closed and makes a new one.
-            await response.extensions["network_stream"].aclose()
-    finally:
-        await response.aclose()
-
-
-def _has_leftover(response: httpcore.Response) -> bool:
-    """Tell whether bytes were read beyond the answer; httpcore doesn't say so by itself."""
-    try:
-        state = response.stream._stream._connection._h11_state  # type: ignore[union-attr]  # noqa: SLF001
-        return bool(state.trailing_data[0])
-    except AttributeError:
-        return True
-
-
-def _start(status: int, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
-    return {"type": "http.response.start", "status": status, "headers": headers}
-
-
 def _client(scope: Scope) -> str | None:
     client = scope.get("client")
     return str(client[0]) if client else None
-
-
-def _check_protocol(scope: Scope) -> Refusal | None:
-    """Refuse what isn't a request for an answer: tunnels, echoes and changes of protocol."""
-    if scope["method"] in {"CONNECT", "TRACE"}:
-        return Refusal(Reason.GATE_PROTOCOL, f"got {scope['method']}")
-    for name, value in scope["headers"]:
-        if name.lower() == b"upgrade" and b"websocket" in value.lower():
-            return Refusal(Reason.GATE_PROTOCOL, "got a WebSocket handshake")
-    return None
-
-
-def _upstream_failed(error: Exception) -> Refusal:
-    return Refusal(Reason.GATE_UPSTREAM, f"the API didn't answer: {type(error).__name__}")

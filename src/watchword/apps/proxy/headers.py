@@ -38,6 +38,25 @@ _STATED_HERE = frozenset(
     }
 )
 
+_OF_THE_HOST = frozenset(
+    {
+        b"accept-ch",
+        b"alt-svc",
+        b"clear-site-data",
+        b"nel",
+        b"proxy-authenticate",
+        b"public-key-pins",
+        b"refresh",
+        b"report-to",
+        b"reporting-endpoints",
+        b"service-worker-allowed",
+        b"set-cookie",
+        b"set-cookie2",
+        b"strict-transport-security",
+    }
+)
+"""Fields of an answer that hold for a whole host, and so are the API's own to send."""
+
 
 def request_fields(
     received: Iterable[tuple[bytes, bytes]], *, client: str | None, scheme: str
@@ -69,6 +88,19 @@ def response_fields(received: Sequence[tuple[bytes, bytes]]) -> Fields:
     received = [(name.lower(), value) for name, value in received]
     dropped = _HOP_BY_HOP | _named_by_connection(received)
     return [field for field in received if field[0] not in dropped]
+
+
+def lent_response_fields(received: Sequence[tuple[bytes, bytes]]) -> Fields:
+    """Return the fields of a third party's answer that the client gets.
+
+    Those that speak for the host stay behind: the client takes them for the API's.  A cookie would be sent to the API
+    with every later request, or stand in the place of the session's; ``Alt-Svc`` would lead elsewhere.
+    """
+    return [
+        field
+        for field in response_fields(received)
+        if field[0] not in _OF_THE_HOST and not field[0].startswith(b"watchword")
+    ]
 
 
 def has_body(fields: Iterable[tuple[bytes, bytes]]) -> bool:

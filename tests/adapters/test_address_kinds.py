@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.adapters.drill_wire.addresses import Kind, is_loopback, kind_of
+from watchword.adapters.address_kinds import Kind, is_loopback, kind_of
 
 KINDS = {
     "127.0.0.1": Kind.LOOPBACK,

@@ -1,0 +1,218 @@
+"""Count use in one SQLite file, for all processes of one machine.
+
+Of all who race for the last call exactly one gets it, since SQLite lets one write at a time.  A call runs on the caller's
+thread: it takes about 40 us, a hand-over to another thread and back twice that.  It never waits inside of
+SQLite; the slow work (forgetting, carrying the log over to the file, which waits for the disk) is done on a thread of its own.
+"""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+from watchword.adapters.usage import host_file
+from watchword.adapters.usage.counting import (
+    Count,
+    forgotten_at,
+    given_back,
+    lengths,
+    tag_of,
+    taken,
+)
+from watchword.broker.interface import Spent, Use
+
+DEFAULT_CAPACITY: Final = 1_000_000
+"""About how many counts the file has room for: 128 MB."""
+
+DEADLINE_SECONDS: Final = 0.25
+"""How long a call waits for other processes before nobody may call."""
+
+PAUSE_SECONDS: Final = 0.0005
+"""How long a call leaves the event loop to others before it tries again."""
+
+TIDY_SECONDS: Final = 10.0
+TIDY_CALLS: Final = 1000
+"""After how long, or how many calls of this process, the file is tidied."""
+
+_READ: Final = "SELECT window, calls, spend FROM counts WHERE tag = ? AND seconds = ?"
+_WRITE: Final = (
+    "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tag, seconds) DO UPDATE SET "
+    "window = excluded.window, calls = excluded.calls, spend = excluded.spend, forget = excluded.forget"
+)
+_USED: Final = (
+    "INSERT INTO used VALUES (?, ?, ?) ON CONFLICT (secret, version) DO UPDATE SET "
+    "at = max(at, excluded.at)"
+)
+
+_Value = TypeVar("_Value")
+
+
+class HostUsageLedger:
+    """Implement :class:`watchword.broker.interface.UsageLedger` over a private file (mode 0600)."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        capacity: int = DEFAULT_CAPACITY,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the file, or make it if it isn't there.
+
+        :raises UnavailableError: ``secret.usage_unavailable`` when it is damaged, not private, or can't be opened.
+        """
+        self._path = path
+        self._capacity = capacity
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._closed = False
+        self._tidying: Future[None] | None = None
+        self._tidy_at = 0.0
+        self._calls = 0
+        self._now = 0.0
+        self._noted: dict[tuple[str, int], int] = {}
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="watchword-usage")
+        self._connect()
+
+    async def take(self, use: Use, now: float) -> Spent | None:
+        """See :meth:`watchword.broker.interface.UsageLedger.take`; waits at most 0.25 s."""
+        return await self._done(lambda link: self._taken(link, use, now), now)
+
+    async def give_back(self, use: Use, now: float) -> None:
+        """See :meth:`watchword.broker.interface.UsageLedger.give_back`."""
+        tag = tag_of(use.secret, use.who)
+
+        def change(link: sqlite3.Connection) -> None:
+            for seconds in lengths(use):
+                count = given_back(use, seconds, now, _read(link, tag, seconds))
+                if count is not None:
+                    _write(link, tag, seconds, count)
+
+        await self._done(change, now)
+
+    async def versions_used(self, secret: str) -> Mapping[int, int]:
+        """See :meth:`watchword.broker.interface.UsageLedger.versions_used`."""
+        return await self._done(
+            lambda link: dict(
+                link.execute("SELECT version, at FROM used WHERE secret = ?", (secret,)).fetchall()
+            ),
+            self._now,
+        )
+
+    async def aclose(self) -> None:
+        """Wait for the tidying, and let go of the file; nobody may call from then on."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        await asyncio.get_running_loop().run_in_executor(None, self._worker.shutdown)
+        self._connection.close()
+
+    def _taken(self, link: sqlite3.Connection, use: Use, now: float) -> Spent | None:
+        tag = tag_of(use.secret, use.who)
+        found = taken(use, now, lambda seconds: _read(link, tag, seconds))
+        for seconds, count in found.counts.items():
+            _write(link, tag, seconds, count)
+        if found.spent is not None:
+            return found.spent
+        # Once a second is enough to tell who still uses an old version.
+        if self._noted.get((use.secret, use.version)) != int(now):
+            link.execute(_USED, (use.secret, use.version, int(now)))
+            self._noted[use.secret, use.version] = int(now)
+        return None
+
+    async def _done(self, change: Callable[[sqlite3.Connection], _Value], now: float) -> _Value:
+        """Carry out a change as one transaction, once no other process writes."""
+        deadline = self._monotonic() + DEADLINE_SECONDS
+        while True:
+            done = self._attempt(change, now)
+            if done is not None:
+                return done[0]
+            if self._monotonic() >= deadline:
+                raise self._unavailable(f"another process wrote for {DEADLINE_SECONDS} s")
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    def _attempt(
+        self, change: Callable[[sqlite3.Connection], _Value], now: float
+    ) -> tuple[_Value] | None:
+        """Return what a change came to; None while another process writes."""
+        with self._lock:
+            self._now = now
+            try:
+                if self._closed:
+                    raise self._unavailable("it was closed")
+                self._follow()
+                link = self._connection
+                link.execute("BEGIN IMMEDIATE")
+                try:
+                    value = change(link)
+                    link.execute("COMMIT")
+                except BaseException:
+                    self._noted.clear()
+                    if link.in_transaction:
+                        link.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                self._give_up_unless_busy(error)
+                return None
+            except OSError as error:
+                raise self._unavailable(error.strerror or "it can't be read") from None
+            self._calls += 1
+            if self._calls >= TIDY_CALLS or self._monotonic() >= self._tidy_at:
+                self._tidy()
+            return (value,)
+
+    def _give_up_unless_busy(self, error: sqlite3.Error) -> None:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return
+        if code == sqlite3.SQLITE_FULL:
+            self._tidy()
+            raise self._unavailable(f"room for about {self._capacity} counts; or the disk is full")
+        raise self._unavailable(str(error)) from None
+
+    def _connect(self) -> None:
+        self._connection = host_file.connect(self._path, self._capacity)
+        self._identity = host_file.identity(self._path)
+
+    def _follow(self) -> None:
+        """Follow the file where it was replaced: two files would give each instance its quota twice."""
+        try:
+            same = host_file.identity(self._path) == self._identity
+        except FileNotFoundError:
+            same = False
+        if not same:
+            self._connection.close()
+            self._noted.clear()
+            self._connect()
+
+    def _tidy(self) -> None:
+        """Have the thread tidy the file, unless it does so already."""
+        if self._tidying is not None and not self._tidying.done():
+            return
+        self._calls = 0
+        self._tidy_at = self._monotonic() + TIDY_SECONDS
+        self._tidying = self._worker.submit(self._tidy_apart)
+
+    def _tidy_apart(self) -> None:
+        # Whatever fails here shows in the calls, or is done the next time.
+        with suppress(sqlite3.Error, OSError), closing(host_file.connect_again(self._path)) as link:
+            host_file.tidy(link, self._now)
+
+    def _unavailable(self, what: str) -> Exception:
+        return host_file.unavailable(self._path, what)
+
+
+def _read(link: sqlite3.Connection, tag: bytes, seconds: int) -> Count | None:
+    row = link.execute(_READ, (tag, seconds)).fetchone()
+    return None if row is None else Count(*row)
+
+
+def _write(link: sqlite3.Connection, tag: bytes, seconds: int, count: Count) -> None:
+    forget = forgotten_at(seconds, count.window)
+    link.execute(_WRITE, (tag, seconds, count.window, count.calls, count.spend, forget))

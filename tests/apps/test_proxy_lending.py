@@ -1,0 +1,684 @@
+"""Show that the proxy adds a key to the calls that it is lent for, and that the key comes back from nowhere."""
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import pytest
+from tests.apps.asgi_client import call, http_scope
+from tests.apps.raw_http import RawApi, Reader, Writer, exchange, get
+from tests.apps.test_middleware import ListedRefusals, StoppedClock
+from tests.apps.third_party import KEY, NAME, Authority, Front, Names, lending, listening, rule
+from tests.gate.simulators import published, token
+
+from watchword.adapters.usage import MemoryUsageLedger
+from watchword.apps.middleware.asgi import DECISION
+from watchword.apps.proxy import Lender, ProxyApp, Timeouts
+from watchword.broker.interface import (
+    Allowance,
+    LentValue,
+    Place,
+    PlaceKind,
+    SecretValue,
+    Spent,
+    Use,
+)
+from watchword.gate.interface import Decision, Lending
+from watchword.reasons import Reason, UnavailableError
+from watchword.vocabulary import Mode
+
+TOKEN = b"Watchword-Token: " + token().encode()
+OTHER = b"Watchword-Token: " + token(subject="another-instance").encode()
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Make one authority for all tests."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def ask(target: bytes = b"/maps/geocode/x?q=1", *fields: bytes, **others: Any) -> bytes:
+    """Return the request of a genuine instance."""
+    return get(target, TOKEN, *fields, **others)
+
+
+def asked(
+    authority: Authority, request: bytes, answer: Any = ANSWER, *, front: Any = None, **changes: Any
+) -> tuple[bytes, RawApi, list[tuple[Reason, str]]]:
+    """Send one request through the gate to a third party; return answer, third party and refusals."""
+
+    async def main() -> tuple[bytes, RawApi, list[tuple[Reason, str]]]:
+        async with (
+            listening(RawApi(answer), authority.server(NAME)) as api,
+            lending(rule(api.port, authority, **changes), **(front or {})) as gate,
+        ):
+            return await exchange(gate.port, request), api, gate.log.seen
+
+    return asyncio.run(main())
+
+
+def status_of(answer: bytes) -> int:
+    """Return the status of an answer."""
+    return int(answer.split(b" ")[1])
+
+
+def test_the_third_party_gets_the_key_and_nothing_of_the_user(authority: Authority) -> None:
+    """Path and query arrive as they came, under the third party's name, with the gate's key."""
+    request = ask(
+        b"/maps/geocode/a%20b?q=%2F&r=+",
+        b"Authorization: Bearer of-the-user",
+        b"Cookie: session=1",
+        b"User-Agent: Clinic/7 (iPhone14,2)",
+        b"X-Forwarded-For: 198.18.0.1",
+        b"X-Device: 7",
+        b"Accept-Encoding: gzip",
+        b"Accept: application/json",
+    )
+    answer, api, refusals = asked(authority, request)
+    assert answer.endswith(b"\r\n\r\nok")
+    assert api.heads[0].split(b"\r\n")[0] == b"GET /geocode/a%20b?q=%2F&r=+ HTTP/1.1"
+    assert api.fields == [
+        (b"host", f"{NAME}:{api.port}".encode()),
+        (b"accept", b"application/json"),
+        (b"authorization", b"Bearer " + KEY.encode()),
+        (b"accept-encoding", b"identity"),
+        (b"user-agent", b"watchword"),
+        (b"via", b"1.1 watchword"),
+    ]
+    assert refusals == []
+
+
+def test_a_script_gets_no_call(authority: Authority) -> None:
+    """Without a token nothing is sent, and nothing says that there is a third party."""
+    answer, api, refusals = asked(authority, get(b"/maps/geocode/x"))
+    assert status_of(answer) == 401
+    assert api.heads == []
+    assert refusals == [(Reason.TOKEN_MISSING, "/maps/**")]
+
+
+def test_another_path_gets_no_call(authority: Authority) -> None:
+    """The key opens more at the third party than it is lent for."""
+    answer, api, refusals = asked(authority, ask(b"/maps/admin"))
+    assert status_of(answer) == 403
+    assert api.heads == []
+    assert [reason for reason, _ in refusals] == [Reason.SECRET_PATH]
+
+
+def test_a_key_in_the_query(authority: Authority) -> None:
+    """The app's own goes, and no header holds the key."""
+    place = Place(PlaceKind.QUERY, "key")
+    _, api, _ = asked(authority, ask(b"/maps/geocode/x?key=mine&q=1"), place=place)
+    line = api.heads[0].split(b"\r\n")[0]
+    assert line == b"GET /geocode/x?q=1&key=sk-live-4711%2FABCdef%2Bxyz%3D0815 HTTP/1.1"
+    assert KEY.encode() not in api.heads[0]
+
+
+def test_a_placeholder(authority: Authority) -> None:
+    """It is replaced in its place; without it nothing is sent."""
+    place = Place(PlaceKind.HEADER, "x-api-key", placeholder="wwk-maps")
+    _, api, _ = asked(authority, ask(b"/maps/geocode/x", b"X-Api-Key: wwk-maps"), place=place)
+    assert (b"x-api-key", KEY.encode()) in api.fields
+    answer, api, refusals = asked(authority, ask(), place=place)
+    assert status_of(answer) == 400
+    assert api.heads == []
+    assert refusals == [(Reason.SECRET_PLACEHOLDER, "/maps/**")]
+
+
+def test_bodies_arrive(authority: Authority) -> None:
+    """With a length and in chunks, as in the proxy."""
+    body = bytes(range(256)) * 100
+    length = b"Content-Length: %d" % len(body)
+    _, api, _ = asked(authority, ask(b"/maps/geocode", length, method=b"POST", body=body))
+    assert api.bodies == [body]
+    chunks = b"3\r\nabc\r\n0\r\n\r\n"
+    chunked = ask(b"/maps/geocode", b"Transfer-Encoding: chunked", method=b"POST", body=chunks)
+    _, api, _ = asked(authority, chunked)
+    assert api.bodies == [chunks]
+
+
+def test_connections_are_kept(authority: Authority) -> None:
+    """The second call needs no second handshake, and the name isn't asked for again."""
+
+    async def main() -> tuple[int, list[str]]:
+        connections = 0
+
+        async def count(api: RawApi, reader: Reader, writer: Writer) -> None:
+            nonlocal connections
+            connections += 1
+            while True:
+                writer.write(ANSWER)
+                await writer.drain()
+                api.heads.append(await reader.readuntil(b"\r\n\r\n"))
+
+        async with (
+            listening(RawApi(count), authority.server(NAME)) as api,
+            lending(rule(api.port, authority)) as gate,
+        ):
+            for _ in range(3):
+                assert status_of(await exchange(gate.port, ask())) == 200
+            assert len(api.heads) == 3
+            return connections, gate.names.asked
+
+    assert asyncio.run(main()) == (1, [NAME])
+
+
+def test_a_rotation_needs_no_restart(authority: Authority) -> None:
+    """The next request has the new value; a revoked one is lent no more."""
+
+    async def main() -> list[bytes]:
+        async with (
+            listening(RawApi(), authority.server(NAME)) as api,
+            lending(rule(api.port, authority)) as gate,
+        ):
+            await exchange(gate.port, ask())
+            gate.rotate(2, "the-next-value-0815")
+            await exchange(gate.port, ask())
+            assert await gate.ledger.versions_used("maps") == {1: 1795500000, 2: 1795500000}
+            gate.state.lendings.clear()
+            refused = await exchange(gate.port, ask())
+            assert status_of(refused) == 503
+            assert b"retry-after: 5" in refused
+            assert gate.log.seen == [(Reason.SECRET_UNAVAILABLE, "/maps/**")]
+            return api.heads
+
+    first, second = asyncio.run(main())
+    assert b"\r\nauthorization: Bearer " + KEY.encode() + b"\r\n" in first
+    assert b"\r\nauthorization: Bearer the-next-value-0815\r\n" in second
+
+
+def test_the_value_of_now_is_searched_for(authority: Authority) -> None:
+    """After a rotation an echo of the new value is found as the old one was."""
+
+    async def echo(api: RawApi, _reader: Reader, writer: Writer) -> None:
+        writer.write(told(dict(api.fields)[b"authorization"]))
+        await writer.drain()
+
+    async def main() -> list[int]:
+        async with (
+            listening(RawApi(echo), authority.server(NAME)) as api,
+            lending(rule(api.port, authority)) as gate,
+        ):
+            first = await exchange(gate.port, ask())
+            gate.rotate(2, "the-next-value-0815")
+            return [status_of(first), status_of(await exchange(gate.port, ask()))]
+
+    assert asyncio.run(main()) == [502, 502]
+
+
+def test_a_change_of_the_rule_cuts_nobody(authority: Authority) -> None:
+    """A call that runs ends on its connection; the next goes where the new rule says."""
+
+    async def main() -> tuple[bytes, bytes]:
+        go_on = asyncio.Event()
+
+        async def slowly(_api: RawApi, _reader: Reader, writer: Writer) -> None:
+            await go_on.wait()
+            writer.write(ANSWER)
+            await writer.drain()
+
+        tls = authority.server(NAME)
+        async with (
+            listening(RawApi(slowly), tls) as old,
+            listening(RawApi(), tls) as new,
+            lending(rule(old.port, authority)) as gate,
+        ):
+            running = asyncio.create_task(exchange(gate.port, ask()))
+            await old.asked.wait()
+            gate.publish(port=new.port)
+            second = await exchange(gate.port, ask())
+            go_on.set()
+            return await running, second
+
+    first, second = asyncio.run(main())
+    assert status_of(first) == status_of(second) == 200
+
+
+# Quotas.
+
+
+def test_the_hundred_and_first_call(authority: Authority) -> None:
+    """Of a quota of 100 exactly 100 arrive, however many ask at once; another instance has its own."""
+
+    async def main() -> tuple[list[int], bytes, int]:
+        async with (
+            listening(RawApi(), authority.server(NAME)) as api,
+            lending(rule(api.port, authority, allowances=(Allowance(86400, calls=100),))) as gate,
+        ):
+            answers: list[bytes] = []
+            for _ in range(6):
+                answers += await asyncio.gather(*(exchange(gate.port, ask()) for _ in range(20)))
+            refused = [each for each in answers if status_of(each) == 429]
+            assert len(api.heads) == 100
+            other = await exchange(gate.port, get(b"/maps/geocode/x", OTHER))
+            assert set(gate.log.seen) == {(Reason.SECRET_QUOTA, "/maps/**")}
+            return [status_of(each) for each in answers], refused[0], status_of(other)
+
+    statuses, refused, other = asyncio.run(main())
+    assert sorted(statuses) == [200] * 100 + [429] * 20
+    assert other == 200
+    # The window of a day ends at midnight UTC.
+    wait = int(refused.split(b"retry-after: ")[1].split(b"\r\n")[0])
+    assert wait == 86400 - 1795500000 % 86400
+    assert json.loads(refused.partition(b"\r\n\r\n")[2])["type"].endswith("rate-limited")
+
+
+def test_spending(authority: Authority) -> None:
+    """Calls that cost 3 of 7 pass twice."""
+
+    async def main() -> list[int]:
+        edge = {"allowances": (Allowance(60, spend=7),), "cost": 3}
+        async with (
+            listening(RawApi(), authority.server(NAME)) as api,
+            lending(rule(api.port, authority, **edge)) as gate,
+        ):
+            statuses = [status_of(await exchange(gate.port, ask())) for _ in range(3)]
+            assert gate.log.seen == [(Reason.SECRET_SPEND, "/maps/**")]
+            return statuses
+
+    assert asyncio.run(main()) == [200, 200, 429]
+
+
+def test_a_call_that_was_not_sent_costs_nothing(authority: Authority) -> None:
+    """Nobody listens: the quota is what it was.  A call that got no answer was sent, and stays counted."""
+
+    async def main() -> list[int]:
+        edge = rule(1, authority, allowances=(Allowance(60, calls=1),))
+
+        async def hang_up(_api: RawApi, _reader: Reader, _writer: Writer) -> None:
+            """Say nothing."""
+
+        async with (
+            listening(RawApi(hang_up), authority.server(NAME)) as api,
+            lending(edge) as gate,
+        ):
+            statuses = [status_of(await exchange(gate.port, ask())) for _ in range(3)]
+            gate.publish(port=api.port)
+            statuses += [status_of(await exchange(gate.port, ask())) for _ in range(2)]
+            return statuses
+
+    assert asyncio.run(main()) == [502, 502, 502, 502, 429]
+
+
+class BrokenLedger(MemoryUsageLedger):
+    """Be a ledger that can't count."""
+
+    async def take(self, use: Use, now: float) -> Spent | None:
+        """Fail."""
+        raise UnavailableError(Reason.SECRET_USAGE_UNAVAILABLE, f"{use.secret} at {now}")
+
+
+def test_what_can_not_be_counted_is_not_lent(authority: Authority) -> None:
+    """A quota that nobody counts is none."""
+    answer, api, refusals = asked(authority, ask(), front={"ledger": BrokenLedger()})
+    assert status_of(answer) == 503
+    assert api.heads == []
+    assert refusals == [(Reason.SECRET_USAGE_UNAVAILABLE, "/maps/**")]
+
+
+# What never goes anywhere.
+
+
+@pytest.mark.parametrize(
+    "fields", [[b"Upgrade: h2c", b"Connection: Upgrade"], [b"Upgrade: websocket"]]
+)
+def test_changes_of_protocol(authority: Authority, fields: list[bytes]) -> None:
+    """A tunnel with the key in it would be out of sight."""
+    answer, api, refusals = asked(authority, ask(b"/maps/geocode/x", *fields))
+    assert status_of(answer) >= 400
+    assert api.heads == []
+    assert KEY.encode() not in answer
+    assert {reason for reason, _ in refusals} <= {Reason.GATE_PROTOCOL}
+
+
+def lent_decision() -> Decision:
+    """Return a decision of a gate that lends."""
+    return Decision(
+        True, Mode.ENFORCE, "maps", (), None, [], lending=Lending(rule(1), b"/geocode/x")
+    )
+
+
+def test_without_a_lender_nothing_reaches_the_api() -> None:
+    """A proxy that can't add keys refuses, and doesn't ask the API instead."""
+    scope = http_scope("/maps/geocode/x") | {DECISION: lent_decision()}
+    assert call(ProxyApp("http://127.0.0.1:1"), scope).status == 503
+
+
+def test_nobody_unverified_is_lent_a_key() -> None:
+    """Also where a decision would say so: without claims there is no instance to count for."""
+    state = published()
+    state.lendings["maps"] = LentValue(1, SecretValue(KEY))
+    log = ListedRefusals()
+    lender = Lender(state, MemoryUsageLedger(), StoppedClock(), resolver=Names())
+    scope = http_scope("/maps/geocode/x") | {DECISION: lent_decision()}
+    proxy = ProxyApp("http://127.0.0.1:1", lender=lender, refusal_log=log)
+    assert call(proxy, scope).status == 401
+    assert log.seen == [(Reason.TOKEN_MISSING, "maps")]
+
+
+# What a third party may do.
+
+
+@pytest.mark.parametrize("server", ["other name", "other authority", "no tls"])
+def test_who_is_not_the_third_party_gets_no_key(authority: Authority, server: str) -> None:
+    """Another certificate, or none: the connection ends before the request."""
+
+    async def main() -> tuple[bytes, RawApi, list[tuple[Reason, str]]]:
+        tls = authority.server("other.example" if server == "other name" else NAME)
+        if server == "other authority":
+            tls = Authority(authority.directory).server(NAME)
+        async with (
+            listening(RawApi(), None if server == "no tls" else tls) as api,
+            lending(rule(api.port, authority, seconds=1.0)) as gate,
+        ):
+            return await exchange(gate.port, ask()), api, gate.log.seen
+
+    answer, api, refusals = asyncio.run(main())
+    assert status_of(answer) == 502
+    assert api.heads == []
+    assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
+
+
+@pytest.mark.parametrize("status", [b"301", b"302", b"303", b"307", b"308"])
+def test_redirects_are_not_followed(authority: Authority, status: bytes) -> None:
+    """The client sees where it is sent; nobody else is asked, with the key or without."""
+
+    async def main() -> tuple[bytes, RawApi, RawApi]:
+        async with listening(RawApi(), None) as other:
+            head = b"HTTP/1.1 %s See\r\nlocation: http://127.0.0.1:%d/\r\ncontent-length: 0\r\n\r\n"
+            third = RawApi(head % (status, other.port))
+            async with (
+                listening(third, authority.server(NAME)) as api,
+                lending(rule(api.port, authority)) as gate,
+            ):
+                return await exchange(gate.port, ask()), api, other
+
+    answer, api, other = asyncio.run(main())
+    assert status_of(answer) == int(status)
+    assert b"location: http://127.0.0.1:" in answer
+    assert (len(api.heads), other.heads) == (1, [])
+
+
+PERCENT = b"sk-live-4711%2FABCdef%2Bxyz%3D0815"
+BASIC = base64.b64encode(b"user:" + KEY.encode())
+LEAKS = {
+    "plain": KEY.encode(),
+    "percent": PERCENT,
+    "lower": PERCENT.replace(b"%2F", b"%2f").replace(b"%2B", b"%2b").replace(b"%3D", b"%3d"),
+    "twice": PERCENT.replace(b"%", b"%25"),
+    "json": KEY.replace("/", "\\/").encode(),
+    "json of careful writers": KEY.replace("=", "\\u003d").replace("+", "\\u002b").encode(),
+    "base64": base64.b64encode(KEY.encode()),
+    "basic": BASIC,
+    "basic, moved": base64.b64encode(b"me:" + KEY.encode() + b":"),
+    "base64url": base64.urlsafe_b64encode(b"xx" + KEY.encode()),
+    "hex": KEY.encode().hex().encode(),
+}
+
+
+def told(body: bytes, *fields: bytes) -> bytes:
+    """Return an answer with a body."""
+    lines = [b"HTTP/1.1 200 OK", b"content-length: %d" % len(body), *fields, b"", body]
+    return b"\r\n".join(lines)
+
+
+@pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS.keys())
+@pytest.mark.parametrize("where", ["body", "field", "redirect"])
+def test_an_echo_of_the_key_does_not_reach_the_client(
+    authority: Authority, leak: bytes, where: str
+) -> None:
+    """In a body, a header or a redirect, as it is or encoded: a problem, and a count for the operator."""
+    answer = {
+        "body": told(b'{"got": "' + leak + b'"}'),
+        "field": told(b"ok", b"x-echo: a " + leak + b" b"),
+        "redirect": told(b"", b"location: https://login.example/?from=" + leak).replace(
+            b"200 OK", b"302 Found"
+        ),
+    }[where]
+    got, _, refusals = asked(authority, ask(), answer)
+    assert status_of(got) == 502
+    assert leak not in got
+    assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
+
+
+@pytest.mark.parametrize("size", [1, 7, 16])
+@pytest.mark.parametrize("leak", [LEAKS["plain"], LEAKS["json"], LEAKS["basic"]])
+def test_an_echo_in_pieces(authority: Authority, size: int, leak: bytes) -> None:
+    """Cut wherever: not even a part of the key goes on, and the answer doesn't look whole."""
+
+    async def drip(_api: RawApi, _reader: Reader, writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        text = b"something in front of it " + leak + b" and behind"
+        for at in range(0, len(text), size):
+            piece = text[at : at + size]
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+
+    got, _, refusals = asked(authority, ask(), drip)
+    assert leak[8:14] not in got
+    assert not got.endswith(b"0\r\n\r\n")
+    assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
+
+
+def test_what_looks_like_the_beginning_of_the_key_goes_on(authority: Authority) -> None:
+    """Nothing is lost of an answer that doesn't hold it."""
+    body = b"k".join([KEY.encode()[:n] for n in range(len(KEY))])
+    got, _, refusals = asked(authority, ask(), told(body))
+    assert got.endswith(b"\r\n\r\n" + body)
+    assert refusals == []
+
+
+def test_answers_that_can_not_be_searched(authority: Authority) -> None:
+    """Compressed though it was asked not to: refused, since the key could be in it."""
+    got, _, refusals = asked(authority, ask(), told(b"\x1f\x8b\x00", b"content-encoding: gzip"))
+    assert status_of(got) == 502
+    assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
+    got, _, _ = asked(authority, ask(), told(b"ok", b"content-encoding: identity"))
+    assert status_of(got) == 200
+
+
+def test_a_third_party_does_not_speak_for_the_api(authority: Authority) -> None:
+    """Cookies, other services and the gate's own fields stay behind."""
+    fields = [
+        b"Set-Cookie: session=theirs",
+        b'Alt-Svc: h3=":443"',
+        b"Strict-Transport-Security: max-age=1",
+        b'Clear-Site-Data: "*"',
+        b"Watchword-Nonce: theirs",
+        b"X-Hop: 1",
+        b"Connection: x-hop",
+        b'ETag: "a"',
+    ]
+    got, _, _ = asked(authority, ask(), told(b"ok", *fields))
+    head = got.partition(b"\r\n\r\n")[0].lower()
+    assert b'etag: "a"' in head
+    for name in (b"set-cookie", b"alt-svc", b"strict-", b"clear-", b"watchword", b"x-hop"):
+        assert name not in head
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 10000000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
+    ],
+    ids=["announced", "chunked", "until it closes"],
+)
+def test_ten_megabytes(authority: Authority, head: bytes) -> None:
+    """More than `max_answer` ends: at once where it is announced, and cut where it isn't."""
+
+    async def flood(_api: RawApi, _reader: Reader, writer: Writer) -> None:
+        writer.write(head)
+        for _ in range(160):
+            piece = b"x" * 65536
+            writer.write(b"10000\r\n%s\r\n" % piece if b"chunked" in head else piece)
+            await writer.drain()
+        if b"chunked" in head:
+            writer.write(b"0\r\n\r\n")
+        await writer.drain()
+
+    got, _, refusals = asked(authority, ask(), flood, max_answer=1_000_000)
+    assert len(got) < 1_100_000
+    assert not got.endswith(b"0\r\n\r\n")
+    assert (status_of(got) == 502) is (b"length" in head)
+    assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
+
+
+def test_the_head_of_a_large_answer(authority: Authority) -> None:
+    """HEAD has no body that could be too long, whatever it announces."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 10000000\r\n\r\n"
+    got, _, refusals = asked(authority, ask(method=b"HEAD"), head, max_answer=1000)
+    assert status_of(got) == 200
+    assert refusals == []
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nx: 1\r\n\r\n"])
+def test_a_third_party_that_hangs(authority: Authority, said: bytes) -> None:
+    """Before its answer, in its head, or behind: it ends after the rule's time."""
+
+    async def hang(_api: RawApi, reader: Reader, writer: Writer) -> None:
+        writer.write(said)
+        await writer.drain()
+        await reader.read()
+
+    got, _, refusals = asked(authority, ask(), hang, seconds=0.3)
+    assert status_of(got) == 502
+    assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
+
+
+def test_a_head_that_drips(authority: Authority) -> None:
+    """The head as a whole has the rule's time, and not each of its bytes."""
+
+    async def drip(_api: RawApi, _reader: Reader, writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        for number in range(200):
+            writer.write(b"x-%d: 1\r\n" % number)
+            await writer.drain()
+            await asyncio.sleep(0.1)
+
+    got, _, refusals = asked(authority, ask(), drip, seconds=0.5)
+    assert status_of(got) == 502
+    assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
+
+
+def test_a_slow_body_has_its_own_time(authority: Authority) -> None:
+    """The client may take longer for its body than the third party for its answer."""
+
+    async def main() -> bytes:
+        async with (
+            listening(RawApi(), authority.server(NAME)) as api,
+            lending(rule(api.port, authority, seconds=0.5), timeouts=Timeouts(body=5)) as gate,
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+            writer.write(ask(b"/maps/geocode", b"Content-Length: 4", method=b"POST"))
+            for _ in range(4):
+                await asyncio.sleep(0.25)
+                writer.write(b"x")
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+    assert status_of(asyncio.run(main())) == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\npart\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart",
+    ],
+)
+def test_an_answer_that_is_cut_off_does_not_look_whole(authority: Authority, head: bytes) -> None:
+    """A drop in the middle of a body is one for the client too."""
+
+    async def cut(_api: RawApi, _reader: Reader, writer: Writer) -> None:
+        writer.write(head)
+        await writer.drain()
+
+    got, _, refusals = asked(authority, ask(), cut)
+    assert b"part" in got
+    assert not got.endswith(b"0\r\n\r\n")
+    assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nx: " + b"v" * 200_000 + b"\r\n\r\n",
+    ],
+    ids=["nothing", "garbage", "switch", "huge"],
+)
+def test_a_third_party_that_answers_badly(authority: Authority, answer: bytes) -> None:
+    """The client gets a problem, and the third party got the request once."""
+
+    async def say(_api: RawApi, _reader: Reader, writer: Writer) -> None:
+        writer.write(answer)
+        await writer.drain()
+
+    got, api, refusals = asked(authority, ask(), say)
+    assert status_of(got) == 502
+    assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
+    assert len(api.heads) == 1
+
+
+def test_a_client_that_leaves_stops_the_call(authority: Authority) -> None:
+    """Its connection to the third party ends."""
+
+    async def think(_api: RawApi, reader: Reader, _writer: Writer) -> None:
+        await reader.read()
+
+    async def main(front: Front, api: RawApi) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", front.port)
+        writer.write(ask())
+        await api.asked.wait()
+        writer.close()
+        async with asyncio.timeout(5):
+            await api.gone.wait()
+
+    async def run() -> None:
+        async with (
+            listening(RawApi(think), authority.server(NAME)) as api,
+            lending(rule(api.port, authority, seconds=30.0)) as gate,
+        ):
+            await main(gate, api)
+
+    asyncio.run(run())
+
+
+def test_a_file_of_authorities_that_is_none(authority: Authority) -> None:
+    """Nobody is believed then, and the system's authorities don't step in."""
+    got, api, refusals = asked(authority, ask(), ca="no certificate")
+    assert status_of(got) == 503
+    assert api.heads == []
+    assert refusals == [(Reason.SECRET_UNAVAILABLE, "/maps/**")]
+
+
+def test_an_address_as_the_origin(authority: Authority) -> None:
+    """A certificate may name an address, and nobody is asked where it is."""
+
+    async def main() -> tuple[bytes, list[str]]:
+        async with (
+            listening(RawApi(), authority.server("127.0.0.1")) as api,
+            lending(rule(api.port, authority, host="127.0.0.1"), names=Names()) as gate,
+        ):
+            return await exchange(gate.port, ask()), gate.names.asked
+
+    answer, names = asyncio.run(main())
+    assert status_of(answer) == 200
+    assert names == []
+
+
+def test_no_key_in_any_refusal(authority: Authority) -> None:
+    """Neither problem nor log has the key, whatever went wrong."""
+    for answer in (told(KEY.encode()), b"garbage " + KEY.encode() + b"\r\n\r\n"):
+        got, _, refusals = asked(authority, ask(), answer)
+        assert KEY.encode() not in got
+        assert KEY not in repr(refusals)
