@@ -6,10 +6,13 @@ from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 
+from watchword.broker.interface import CanaryWatch
 from watchword.gate.canary import Narrowing, RouteCanary, canaries
-from watchword.gate.interface import GatePolicy, Route
+from watchword.gate.interface import GatePolicy, Lending, Route
+from watchword.gate.lending import LendingRoute, compile_lendings
+from watchword.gate.limits import Limits
 from watchword.gate.paths import read_path
-from watchword.gate.rate import RateLimiter
+from watchword.gate.quotas import QuotaKeeper
 from watchword.gate.routes import CompiledRoute, compile_routes, find_route
 from watchword.gate.versions import is_at_least
 from watchword.reasons import Reason, Refusal
@@ -33,6 +36,7 @@ class Target:
     :param bearer: whether the token alone is enough; ``session`` whether an HMAC is asked for.
     :param enforced: whether a refusal refuses; None where that depends on the instance.
     :param watch: counts whom the route turns away, None in ``monitor``.
+    :param lending: where the request goes with a key added, None where it goes to the API.
     """
 
     route: Route
@@ -44,6 +48,7 @@ class Target:
     watch: RouteCanary | None
     method: bytes
     decoded_path: str
+    lending: Lending | None = None
 
     def enforces(self, claims: TokenClaims | None) -> bool:
         """Tell whether a refusal refuses; in ``canary`` only for verified instances that take part."""
@@ -57,7 +62,8 @@ class CompiledPolicy:
 
     :ivar generation: of the gate's state in which the policy was read.
     :ivar canaries: by route, whom it is enforced for and whom it turned away.
-    :ivar limiter: None where the policy sets no rate.
+    :ivar limits: None where the policy sets none, and no rate.
+    :ivar watch: by what canary keys are recognised, None where none is planted.
     """
 
     def __init__(
@@ -66,11 +72,15 @@ class CompiledPolicy:
         policy: GatePolicy,
         earlier: "CompiledPolicy | None" = None,
         narrowed: Mapping[str, Narrowing] | None = None,
+        *,
+        watch: CanaryWatch | None = None,
+        keeper: QuotaKeeper | None = None,
     ) -> None:
         """Take the table apart.
 
         :param earlier: of the generation before, whose counts go on where they still apply.
         :param narrowed: by route, what a process that ran before had narrowed.
+        :param keeper: keeps the counts of quotas, None where they end with the process.
         :raises ValueError: for a pattern or version that could never match.
         """
         self.generation = generation
@@ -82,31 +92,34 @@ class CompiledPolicy:
         # The lab is on loopback, without TLS.
         self.allow_http = policy.expectation.environment is Environment.LAB
         table = compile_routes(policy.routes)
+        lendings = compile_lendings(policy)
         for route in policy.routes:
             for minimum in route.minimum_versions.values():
                 is_at_least(None, minimum)
         self.canaries = _canaries(policy, earlier, narrowed)
-        self.limiter: RateLimiter | None = None
-        if earlier is not None and earlier.policy.rate == policy.rate:
-            self.limiter = earlier.limiter
-        elif policy.rate is not None:
-            self.limiter = RateLimiter(policy.rate)
+        before = None if earlier is None else earlier.limits
+        self.limits: Limits | None = Limits(policy, before, keeper) or None
+        self.watch = watch
+        self._keeper = keeper
 
         @lru_cache(maxsize=MAX_RESOLVED)
         def resolve(method: str, raw_path: bytes) -> Target | Refusal:
-            return _resolve(self.canaries, table, policy.api, method, raw_path)
+            return _resolve(self.canaries, table, lendings, policy.api, method, raw_path)
 
         self.resolve = resolve
 
-    def renewed(self, generation: int, policy: GatePolicy) -> "CompiledPolicy":
+    def renewed(
+        self, generation: int, policy: GatePolicy, watch: CanaryWatch | None
+    ) -> "CompiledPolicy":
         """Return the policy of another generation; most bring new keys and the same table.
 
         :raises ValueError: as the constructor.
         """
         if policy != self.policy:
-            return CompiledPolicy(generation, policy, self)
+            return CompiledPolicy(generation, policy, self, watch=watch, keeper=self._keeper)
         renewed = copy(self)
         renewed.generation = generation
+        renewed.watch = watch
         return renewed
 
 
@@ -130,6 +143,7 @@ def _canaries(
 def _resolve(
     watches: Mapping[str, RouteCanary],
     table: Sequence[CompiledRoute],
+    lendings: Mapping[str, LendingRoute],
     api: str,
     method: str,
     raw_path: bytes,
@@ -145,6 +159,13 @@ def _resolve(
     route = find_route(table, method, segments)
     if route is None:
         return Refusal(Reason.GATE_ROUTE_UNKNOWN, f"no route of {api} matches the request")
+    lending: Lending | None = None
+    if route.name in lendings:
+        # Whatever the mode: another path at the third party is another thing that the key opens.
+        found = lendings[route.name].resolve(method, raw_path)
+        if isinstance(found, Refusal):
+            return found
+        lending = found
     slash = "/" if segments and raw_path.endswith(b"/") else ""
     return Target(
         route=route,
@@ -156,6 +177,7 @@ def _resolve(
         watch=watches.get(route.name),
         method=method.encode("ascii"),
         decoded_path="/" + "/".join(segments) + slash,
+        lending=lending,
     )
 
 

@@ -3,6 +3,7 @@
 from watchword.gate.compiled import Target
 from watchword.gate.hygiene import MAX_PATH_BYTES
 from watchword.gate.interface import RESULT_HEADERS, Decision, RequestFacts
+from watchword.gate.limits import Overrun
 from watchword.reasons import Reason, Refusal
 from watchword.tokens.interface import TokenClaims
 from watchword.vocabulary import Mode
@@ -34,9 +35,53 @@ def judge(
     )
 
 
-def too_many(wait: float) -> Refusal:
-    """Return the refusal of an instance that must wait, in seconds."""
-    return Refusal(Reason.GATE_RATE, f"got more requests than the rate, the next in {wait:.1f} s")
+def run_over(decision: Decision, overrun: Overrun, *, enforced: bool) -> Decision:
+    """Return the decision on a request that would pass, but for limits that have no room for it.
+
+    :param enforced: whether what is found wrong with it refuses it.
+    """
+    overrun.count(enforced=enforced)
+    refuses = enforced and overrun.refuses
+    return decision._replace(
+        allow=not refuses,
+        refusals=(*decision.refusals, *overrun.refusals),
+        headers=[] if refuses else decision.headers,
+        enforced=refuses,
+        retry_after=overrun.retry_after,
+        lending=None if refuses else decision.lending,
+    )
+
+
+def with_canary(decision: Decision, target: Target, canary: str) -> Decision:
+    """Return the decision on a request that carries a canary key, after all else was decided.
+
+    What is refused already stays the refusal that it is, word for word: a thief is told no more than anybody.
+    """
+    if not decision.allow and decision.pending is None:
+        return decision._replace(canary=canary)
+    refusal = Refusal(Reason.SECRET_CANARY, f"got the canary key {canary!r}")
+    if target.enforces(decision.claims):
+        # Made as the refusal of a token is, without what only a request has that would have passed.
+        return judge(target, (refusal,), decision.claims, [], None)._replace(canary=canary)
+    refusals = (refusal, *decision.refusals)
+    return decision._replace(refusals=refusals, enforced=False, canary=canary)
+
+
+def fail(decision: Decision, refusal: Refusal) -> Decision:
+    """Return a pending decision settled by what was found wrong with the request, as its mode says.
+
+    The API isn't told who is there: whoever sends a stale, copied or broken proof isn't shown to be that
+    instance.
+    """
+    headers = [] if decision.enforced else unvouched(decision.headers)
+    return decision._replace(
+        allow=not decision.enforced,
+        refusals=(*decision.refusals, refusal),
+        headers=headers,
+        pending=None,
+        # Nobody is vouched for, so that no body has to be kept away either.
+        bodiless=False,
+    )
 
 
 def unvouched(fields: Fields) -> Fields:

@@ -70,11 +70,7 @@ class RateLimiter:
             request takes nothing.
         """
         if not self._turn_from <= now < self._turn_at:
-            # Of two threads one turns: the second would let go of what is still in use.
-            ended, mine = self._turn_at, object()
-            if self._turns.setdefault(ended, mine) is mine:
-                self._turn(now)
-                self._turns = {}
+            self._turn_once(now)
         young = self._young
         full_at = young.get(subject)
         if full_at is None:
@@ -93,6 +89,28 @@ class RateLimiter:
         full_at = min(full_at, now + self._seconds)
         young[subject] = full_at
         return full_at + self._cost - self._seconds - now
+
+    def wait(self, subject: str, now: float) -> float:
+        """Return 0.0 where :meth:`take` would take a request now, otherwise what it would return; takes nothing."""
+        if not self._turn_from <= now < self._turn_at:
+            self._turn_once(now)
+        full_at = self._young.get(subject)
+        if full_at is None:
+            own = self._old.get(subject)
+            full_at = now if own is None else own
+            if len(self._young) >= self._half or own is None:
+                full_at = max(full_at, self._spent_in_cell(subject))
+        if full_at + self._cost - now <= self._most:
+            return 0.0
+        # There is no room, so that this takes nothing; it writes down what a clock that went back needs.
+        return self.take(subject, now)
+
+    def _turn_once(self, now: float) -> None:
+        """Turn, but of two threads one only: the second would let go of what is still in use."""
+        ended, mine = self._turn_at, object()
+        if self._turns.setdefault(ended, mine) is mine:
+            self._turn(now)
+            self._turns = {}
 
     def _take_shared(self, subject: str, now: float) -> float:
         """Take one request where there is no room for a bucket of its own."""

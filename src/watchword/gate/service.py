@@ -1,9 +1,10 @@
 """Decide whether a request may go to the API: the one decision function of every engine."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
+from watchword.broker.canaries import spot
 from watchword.gate import hygiene, references
+from watchword.gate.alarms import CanaryAlarms
 from watchword.gate.binding import check_binding
 from watchword.gate.canary import CanaryState, Narrowing
 from watchword.gate.compiled import CompiledPolicy, Target, check_standing
@@ -18,14 +19,17 @@ from watchword.gate.interface import (
 )
 from watchword.gate.judgement import (
     MAX_QUERY_BYTES,
+    fail,
     is_below,
     judge,
     refuse,
+    run_over,
     too_long,
-    too_many,
-    unvouched,
+    with_canary,
 )
+from watchword.gate.limits import LimitTally
 from watchword.gate.proofs import check_epoch, verify_proof
+from watchword.gate.quotas import QuotaKeeper
 from watchword.gate.replay import ImmediateReplayStore
 from watchword.gate.single_use import SingleUse, check_body
 from watchword.gate.verdicts import Verdict, VerdictCache, verdict_of
@@ -59,6 +63,8 @@ class Gate:
         entropy: Entropy | None = None,
         narrowed: Mapping[str, Narrowing] | None = None,
         on_narrowed: Callable[[str, CanaryState], None] | None = None,
+        quotas: QuotaKeeper | None = None,
+        alarms: CanaryAlarms | None = None,
     ) -> None:
         """Compile the policy where it is known already; it may also come later.
 
@@ -67,12 +73,16 @@ class Gate:
             stay closed where what they need is missing.
         :param narrowed: by route, how far an earlier process had narrowed its canary.
         :param on_narrowed: is told the route whose budget was exceeded.
-        :raises ValueError: for a route that could never match.
+        :param quotas: keeps the counts of quotas, None where they end with the process.
+        :param alarms: is told by whoever asks for a decision that names a canary key.
+        :raises ValueError: for a route or a limit that could never match.
         """
         self.state = state
+        self.alarms = alarms
         self._uses = SingleUse(memory, shared, entropy)
         self._narrowed = narrowed
         self._on_narrowed = on_narrowed
+        self._quotas = quotas
         self._compiled: CompiledPolicy | None = None
         self._verdicts = VerdictCache()
         try:
@@ -107,6 +117,11 @@ class Gate:
         kept = {} if self._compiled is None else self._compiled.canaries
         return {name: canary.state(now) for name, canary in kept.items()}
 
+    def limit_tallies(self) -> Mapping[str, LimitTally]:
+        """Return by limit how often it was met since the start; ``rate`` is one of them."""
+        limits = None if self._compiled is None else self._compiled.limits
+        return {} if limits is None else limits.tallies()
+
     def decide(self, facts: RequestFacts, now: float) -> Decision:
         """Return the decision on the head of one request.
 
@@ -122,7 +137,11 @@ class Gate:
         8. The body is the one that the proof covers.
         9. The proof is new: of all copies of it exactly one passes.  Claimed only when the rest
            holds, so that nobody spends a nonce without the key, nor with half of a body.
-        10. The instance's rate.  Last, so that a thief without the key can't spend the victim's.
+        10. The instance's rate and limits: a request has room in each, or counts in none.  Last, so that
+            a thief without the key can't spend the victim's.
+
+        Where canary keys are planted, they are looked for in each request that passes 3, and judged when
+        all of this is done: no answer comes sooner or later for one.
 
         Where 8 and 9 have to be waited for, the decision is ``pending`` and :meth:`conclude` ends it.
 
@@ -151,10 +170,14 @@ class Gate:
             root_path and not is_below(root_path, target.decoded_path)
         ):
             return refuse(_ROUTED_ELSEWHERE)
+        watch = compiled.watch
+        canary = None if watch is None else spot(watch, cleaned.fields, query)
         if target.unchecked:
             route = target.route
-            return Decision(True, route.mode, route.name, (), None, cleaned.fields)  # noqa: FBT003
-        return self._check(facts, cleaned, compiled, target, now)
+            passed = (True, route.mode, route.name, (), None, cleaned.fields)
+            return Decision(*passed, canary=canary)
+        decision = self._check(facts, cleaned, compiled, target, now)
+        return decision if canary is None else with_canary(decision, target, canary)
 
     async def conclude(self, decision: Decision, digest: bytes | None, now: float) -> Decision:
         """Settle what is pending, once the whole body is there; a final decision stays as it is.
@@ -177,20 +200,8 @@ class Gate:
         return self._admit(decision, now)
 
     def fail(self, decision: Decision, refusal: Refusal) -> Decision:
-        """Settle a pending decision by what was found wrong with the request, as its mode says.
-
-        The API isn't told who is there: whoever sends a stale, copied or broken proof isn't shown to
-        be that instance.
-        """
-        headers = [] if decision.enforced else unvouched(decision.headers)
-        return decision._replace(
-            allow=not decision.enforced,
-            refusals=(refusal,),
-            headers=headers,
-            pending=None,
-            # Nobody is vouched for, so that no body has to be kept away either.
-            bodiless=False,
-        )
+        """Settle a pending decision by what was found wrong with the request, as its mode says."""
+        return fail(decision, refusal)
 
     def reference(
         self, refusals: Sequence[Refusal], route: str, now: float, nonce: bytes
@@ -211,10 +222,18 @@ class Gate:
         generation = self.state.generation
         compiled = self._compiled
         if compiled is None:
-            compiled = CompiledPolicy(generation, self.state.policy, None, self._narrowed)
+            compiled = CompiledPolicy(
+                generation,
+                self.state.policy,
+                None,
+                self._narrowed,
+                watch=self.state.canaries,
+                keeper=self._quotas,
+            )
             self._compiled = compiled
         elif compiled.generation != generation:
-            compiled = self._compiled = compiled.renewed(generation, self.state.policy)
+            state = self.state
+            compiled = self._compiled = compiled.renewed(generation, state.policy, state.canaries)
         return compiled
 
     def _check(
@@ -257,17 +276,17 @@ class Gate:
         if target.watch is not None and target.route.name not in verdict.seen:
             verdict.seen.add(target.route.name)
             self._count(target, claims, (), now)
-        route, limiter = target.route, compiled.limiter
-        if pending is None and limiter is not None:
-            wait = limiter.take(claims.subject, now)
-            if wait:
-                late = judge(target, (too_many(wait),), claims, fields, nonce)
-                return late._replace(retry_after=math.ceil(wait))
-        final = pending is None
+        route, limits, final = target.route, compiled.limits, pending is None
         enforced = final or target.enforces(claims)
         outcome = (final, route.mode, route.name, (), claims, fields, pending, enforced)
         # Half the cost of the class's own constructor, for what is made with each request.
-        return tuple.__new__(Decision, (*outcome, bodiless, None, nonce))
+        made = tuple.__new__(Decision, (*outcome, bodiless, None, nonce, target.lending, None))
+        if limits is None or not final:
+            return made
+        overrun = limits.take(route.name, claims, now)
+        return (
+            made if overrun is None else run_over(made, overrun, enforced=target.enforces(claims))
+        )
 
     def _verdict(self, token: bytes | None, compiled: CompiledPolicy, now: float) -> Verdict:
         """Return the verdict on the token (step 5).
@@ -369,16 +388,11 @@ class Gate:
 
     def _admit(self, decision: Decision, now: float) -> Decision:
         """Carry out step 10 on a request that had to wait."""
-        limiter = None if self._compiled is None else self._compiled.limiter
+        limits = None if self._compiled is None else self._compiled.limits
         decision = decision._replace(allow=True, pending=None)
-        if limiter is None or decision.claims is None:
+        if limits is None or decision.claims is None:
             return decision
-        wait = limiter.take(decision.claims.subject, now)
-        if not wait:
+        overrun = limits.take(decision.route, decision.claims, now)
+        if overrun is None:
             return decision
-        return decision._replace(
-            allow=not decision.enforced,
-            refusals=(too_many(wait),),
-            headers=[] if decision.enforced else decision.headers,
-            retry_after=math.ceil(wait),
-        )
+        return run_over(decision, overrun, enforced=decision.enforced)

@@ -11,6 +11,7 @@ from typing import Final
 
 from watchword.adapters.gate_bundle.signer_file import read_signer
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
+from watchword.broker.interface import CanaryWatch, LentValue
 from watchword.gate.bundle import MAX_BUNDLE_BYTES, GateBundle, GateBundleError, from_jws
 from watchword.gate.interface import GatePolicy
 from watchword.ports import Signer, VerificationKey
@@ -99,6 +100,15 @@ class GateBundleFile:
     def secret(self, epoch: int) -> GateSecret | None:
         """Return the gate secret of an epoch, None if the bundle hasn't it."""
         return self._known().secrets.get(epoch)
+
+    def lent(self, secret: str) -> LentValue | None:
+        """Return what is added for a secret now, None while there is nothing to lend."""
+        return self._known().bundle.lent.get(secret)
+
+    @property
+    def canaries(self) -> CanaryWatch | None:
+        """Return by what canary keys are recognised, None where none is planted."""
+        return self._known().bundle.canaries
 
     @property
     def reference_key(self) -> bytes:

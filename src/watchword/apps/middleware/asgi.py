@@ -20,11 +20,13 @@ from watchword.apps.middleware.bodies import (
     without_body,
 )
 from watchword.apps.problems import Problem, render
+from watchword.gate.alarms import Sighting
 from watchword.gate.interface import Decision, RequestFacts
 from watchword.gate.references import NONCE_BYTES
 from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy, RefusalLog
-from watchword.reasons import Category, Reason, Refusal
+from watchword.public_classes import Category
+from watchword.reasons import Reason, Refusal
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -42,6 +44,9 @@ MAX_HELD_BYTES = 256 * 1024 * 1024
 
 NONCE_HEADER = b"watchword-nonce"
 """The answer header that carries a fresh nonce of the gate, in replay mode ``affine``."""
+
+DECISION = "watchword.decision"
+"""Where in its scope a proxy finds the decision on a request to which it is to add a key."""
 
 _Passage = tuple[Scope, Receive, Send]
 
@@ -139,7 +144,11 @@ class WatchwordMiddleware:
                 scope.get("root_path", ""),
             )
             # Half the cost of the class's own constructor.
-            decision = self._gate.decide(tuple.__new__(RequestFacts, seen), now)
+            facts = tuple.__new__(RequestFacts, seen)
+            decision = self._gate.decide(facts, now)
+            if decision.canary is not None and self._gate.alarms is not None:
+                address = str((scope.get("client") or ("",))[0])
+                self._gate.alarms.raised(Sighting(now, facts, decision, self._gate.state, address))
             if decision.pending is not None:
                 return decision
             return self._end(decision, scope, receive, send, now)
@@ -202,7 +211,10 @@ class WatchwordMiddleware:
             receive = self._without_body(decision, receive)
         if decision.nonce is not None:
             send = _with_nonce(send, decision.nonce)
-        return {**scope, "headers": decision.headers}, receive, send
+        passed = {**scope, "headers": decision.headers}
+        if decision.lending is not None:
+            passed[DECISION] = decision
+        return passed, receive, send
 
     def _without_body(self, decision: Decision, receive: Receive) -> Receive:
         def report(refusal: Refusal) -> None:

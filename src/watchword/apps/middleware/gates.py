@@ -5,8 +5,10 @@ from pathlib import Path
 
 import structlog
 
+from watchword.adapters.canary_alarms import CanaryAlarmFile
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import GateBundleFile
+from watchword.adapters.kept_quotas import QuotaFile
 from watchword.adapters.narrowings import NarrowingsFile
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
 from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
@@ -41,6 +43,31 @@ def shared_replay(settings: Settings, api: ApiSettings) -> ReplayStore | None:
         raise ConfigurationError(settings.path, [fault]) from None
 
 
+class KeptOfGates:
+    """Keep what a gate learns beside its bundle: counts of quotas, and who used canary keys.
+
+    Both are for all processes of this machine; the end of a process writes what is left, whoever closes it.
+    """
+
+    def __init__(self, settings: Settings, api: ApiSettings) -> None:
+        """Open the files; they are made by the first count and the first alarm.
+
+        :raises PrivateFileError: when the counts can't be read or trusted.
+        """
+        self.quotas = QuotaFile(settings.service.gates / f"{api.name}.quotas")
+        self.alarms = CanaryAlarmFile(alarms_path(settings))
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.quotas.close()
+        self.alarms.close()
+
+
+def alarms_path(settings: Settings) -> Path:
+    """Return where the gates of this machine keep who used canary keys."""
+    return settings.service.gates / "alarms.sqlite"
+
+
 def gate_of(
     settings: Settings,
     api: ApiSettings,
@@ -49,6 +76,7 @@ def gate_of(
     entropy: Entropy | None = None,
     narrowed: Mapping[str, Narrowing] | None = None,
     on_narrowed: Callable[[str, CanaryState], None] | None = None,
+    kept: KeptOfGates | None = None,
 ) -> Gate:
     """Return the gate of one API; it follows the bundle that the service publishes.
 
@@ -56,6 +84,7 @@ def gate_of(
     :param entropy: the system's generator if None.
     :param narrowed: by route, how far an earlier process had narrowed its canary.
     :param on_narrowed: is told the route whose error budget was exceeded.
+    :param kept: keeps counts and alarms, None where they end with the process.
     """
     where = settings.service
     return Gate(
@@ -65,6 +94,8 @@ def gate_of(
         entropy=entropy or SystemEntropy(),
         narrowed=narrowed,
         on_narrowed=on_narrowed,
+        quotas=None if kept is None else kept.quotas,
+        alarms=None if kept is None else kept.alarms,
     )
 
 
@@ -74,12 +105,14 @@ def kept_gate(
     *,
     shared: ReplayStore | None = None,
     entropy: Entropy | None = None,
+    kept_beside: KeptOfGates | None = None,
 ) -> Gate:
-    """Return the gate of one API, whose narrowed canaries stay narrow over restarts.
+    """Return the gate of one API, which goes on after a restart with what it had learnt.
 
-    They lie beside its bundle, in one file for all processes on this machine.
+    Narrowed canaries, counts of quotas and alarms lie beside its bundle, for all processes on this machine.
 
-    :raises PrivateFileError: when that file can't be read or trusted.
+    :param kept_beside: made here if None; the end of the process writes what is left then.
+    :raises PrivateFileError: when a file of these can't be read or trusted.
     """
     kept = NarrowingsFile(settings.service.gates / f"{api.name}.canary")
 
@@ -105,6 +138,7 @@ def kept_gate(
         entropy=entropy,
         narrowed=kept.load(),
         on_narrowed=narrowed,
+        kept=kept_beside or KeptOfGates(settings, api),
     )
     return gate
 
@@ -116,8 +150,8 @@ def gate_from(file: str | Path, api: str) -> Gate:
     pull`` must fetch its bundles there; until the first one has come, the gate refuses everything.
 
     :raises ConfigurationError: with every fault of the file, or when it has no such API.
-    :raises WatchwordError: when the store that its gates share, or what is kept of its canaries, can't
-        be opened.
+    :raises WatchwordError: when the store that its gates share, or what is kept of its canaries and quotas,
+        can't be opened.
     """
     settings = load_settings(Path(file))
     if api not in settings.apis:
