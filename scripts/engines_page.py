@@ -38,6 +38,7 @@ KINDS = """\
 | cleaned | passes the request with what is ambiguous taken out, where others refuse it |
 | harmless | takes what only the service itself could have made |
 | answer | the same decision, with another status or reason |
+| looser | lets pass what others stop for another cause than token, level or proof, such as a quota that is spent |
 """
 
 

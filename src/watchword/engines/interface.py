@@ -54,13 +54,15 @@ class Divergence(StrEnum):
 
     ``stricter``: it refuses what the gate lets pass.  ``cleaned``: it lets pass, with the offending
     field removed, what the gate refuses.  ``harmless``: it lets pass what only the service itself
-    could have made.  ``answer``: same decision, another answer.
+    could have made.  ``answer``: same decision, another answer.  ``looser``: it lets pass what the gate stops for
+    another cause than token, level or proof, such as a quota that is spent.
     """
 
     STRICTER = "stricter"
     CLEANED = "cleaned"
     HARMLESS = "harmless"
     ANSWER = "answer"
+    LOOSER = "looser"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
@@ -19,7 +20,7 @@ from tests.gate.simulators import CLAIMS, EXPECTATION, SoftwareSigner
 
 from watchword.adapters.clock import SystemClock
 from watchword.engines.envoy.generation import generate
-from watchword.engines.envoy.options import Endpoint, EnvoyOptions
+from watchword.engines.envoy.options import START_OPTIONS, Endpoint, EnvoyOptions
 from watchword.engines.interface import EngineFileKind
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import GatePolicy, Route
@@ -59,7 +60,8 @@ ROUTE_TABLE = (
 
 def bundle_of(routes: Sequence[Route], **changes: Any) -> GateBundle:
     """Return a bundle of these routes; the policy's own fields may stand among the changes."""
-    own = {key: changes.pop(key) for key in ("rate", "replay", "binding_header") if key in changes}
+    of_policy = ("rate", "replay", "binding_header", "limits", "edges")
+    own = {key: changes.pop(key) for key in of_policy if key in changes}
     return replace(
         GateBundle(
             generation=1,
@@ -183,15 +185,16 @@ class Stand:
     options: EnvoyOptions
     api: Api
     process: subprocess.Popen[bytes] = field(repr=False)
+    addresses: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def port(self) -> int:
         """Return where clients come in."""
         return self.options.listen.port
 
-    def publish(self, bundle: GateBundle) -> None:
-        """Write the files of another generation."""
-        write(self.directory, bundle, self.options)
+    def publish(self, bundle: GateBundle, now: float | None = None) -> None:
+        """Write the files of another generation, as of now or of another instant."""
+        write(self.directory, bundle, self.options, self.addresses, now)
 
     def admin(self, path: str) -> bytes:
         """Return what Envoy's admin endpoint says."""
@@ -255,9 +258,16 @@ def read_answer(connection: socket.socket, *, head: bool = False) -> Answer:
         response.close()
 
 
-def write(directory: Path, bundle: GateBundle, options: EnvoyOptions) -> None:
+def write(
+    directory: Path,
+    bundle: GateBundle,
+    options: EnvoyOptions,
+    addresses: Mapping[str, Sequence[str]],
+    now: float | None = None,
+) -> None:
     """Write the files as the control plane does."""
-    for file in generate(bundle, options, SystemClock().timestamp()):
+    moment = SystemClock().timestamp() if now is None else now
+    for file in generate(bundle, options, moment, addresses):
         new = directory / f".{file.name}.new"
         new.write_text(file.content, "utf-8")
         new.chmod(0o600 if file.kind is EngineFileKind.PRIVATE else 0o644)
@@ -294,6 +304,7 @@ def envoy_before_api(
     *,
     concurrency: int = 2,
     then: Callable[[], object] = lambda: None,
+    addresses: Mapping[str, Sequence[str]] = MappingProxyType({}),
     **changes: Any,
 ) -> Iterator[Stand]:
     """Run Envoy in front of a new API until the block ends; ``then`` happens before it starts."""
@@ -308,14 +319,14 @@ def envoy_before_api(
         replay_directory=str(directory),
     )
     options = replace(options, **changes)
-    write(directory, bundle, options)
+    write(directory, bundle, options, addresses)
     then()
     with (directory / "envoy.log").open("wb") as log:
         process = subprocess.Popen(
             [
                 str(ENVOY),
                 *("-c", str(directory / "bootstrap.yaml")),
-                "--use-dynamic-base-id",
+                *START_OPTIONS,
                 *("--concurrency", str(concurrency)),
                 *("--file-flush-interval-msec", "50"),
             ],
@@ -323,7 +334,7 @@ def envoy_before_api(
             stderr=subprocess.STDOUT,
         )
     try:
-        stand = Stand(directory, options, api, process)
+        stand = Stand(directory, options, api, process, addresses)
         _wait_until_ready(stand)
         yield stand
     finally:

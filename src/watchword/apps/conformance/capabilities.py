@@ -17,7 +17,8 @@ class Difference(Described):
 
     ``stricter``: it may refuse these cases.  ``cleaned``: it may let them pass, once, with what is
     ambiguous taken out.  ``harmless``: it may let them pass, since only the service could have made them.
-    ``answer``: it decides the same, and answers with another status or reason.
+    ``answer``: it decides the same, and answers with another status or reason.  ``looser``: it lets pass what is
+    stopped elsewhere for another cause than token, level or proof.
     """
 
     name: Annotated[

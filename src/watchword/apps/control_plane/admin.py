@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 _PATIENCE: Final = 2.0
-_FILTER: Final = r"(lds|cds|rds\.watchword)\.update_(rejected|failure)$|config_fail$"
+_FILTER: Final = r"(lds|cds|rds\.watchword[^.]*)\.update_(rejected|failure)$|config_fail$"
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from watchword.adapters.keyring.private_file import private_directory, write_private
 from watchword.engines.envoy.generation import PRIVATE_PREFIX
+from watchword.engines.envoy.lending import LENT_PREFIX
 from watchword.engines.interface import EngineFile, EngineFileKind
 
 _KEPT_SECRETS = 2
@@ -29,7 +30,9 @@ def write_files(directory: Path, files: Sequence[EngineFile]) -> None:
             new = path.with_name(f".{file.name}.{os.getpid()}.new")
             new.write_bytes(data)
             new.replace(path)
-    _forget_old_secrets(directory, {file.name for file in files})
+    named = {file.name for file in files}
+    _forget_old_secrets(directory, named)
+    _forget_keys(directory, named)
 
 
 def _holds(path: Path, data: bytes) -> bool:
@@ -52,6 +55,14 @@ def _forget_old_secrets(directory: Path, named: Collection[str]) -> None:
     ]
     found.sort(key=lambda path: int(path.name.removeprefix(PRIVATE_PREFIX)))
     for path in found[:-_KEPT_SECRETS]:
+        if path.name not in named:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _forget_keys(directory: Path, named: Collection[str]) -> None:
+    """Remove the files of keys that are lent no more."""
+    for path in directory.glob(f"{LENT_PREFIX}*.yaml"):
         if path.name not in named:
             with suppress(OSError):
                 path.unlink()

@@ -1,12 +1,14 @@
 """Follow the gate bundle, and keep the files of an Envoy as it says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 from watchword.apps.control_plane.admin import rejections
 from watchword.apps.control_plane.files import write_files
-from watchword.engines.envoy.generation import generate, next_change
+from watchword.apps.control_plane.origins import Origins
+from watchword.engines.envoy.generation import generate, next_change, table_of
+from watchword.engines.envoy.lending import LENT_PREFIX, empty_secret_file, lent_rules
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import EngineFile, UnsupportedError
 from watchword.gate.bundle import GateBundle
@@ -18,6 +20,10 @@ LOOK_SECONDS: Final = 0.2
 PROVEN_SECONDS: Final = 2.0
 """After which files that Envoy didn't reject count as good; it takes them in within milliseconds, a
 script that loads slowly within a second."""
+
+
+HELD_SECONDS: Final = 60.0
+"""How far the clock may be set back without another window of a quota; beyond, the window is the clock's."""
 
 
 class BundleSource(Protocol):
@@ -47,16 +53,21 @@ class ControlPlane:
         options: EnvoyOptions,
         now: Callable[[], float],
         tell: Callable[[str], None],
+        origins: Origins | None = None,
     ) -> None:
         """Prepare; nothing is written yet.
 
         :param now: seconds since 1970.
         :param tell: is told each fault once, in one line.
+        :param origins: knows where keys are lent to; without it, routes that lend keys answer 502.
         """
         self.faults = 0
         self._source = source
         self._options = options
         self._now = now
+        self._latest = 0.0
+        self._origins = origins
+        self._addresses: Mapping[str, Sequence[str]] = {}
         self._tell = tell
         self._written: GateBundle | None = None
         self._next_change: float | None = None
@@ -77,26 +88,47 @@ class ControlPlane:
             return False
         if self._source.fault is not None:
             self._fault(f"the last good bundle stays: {self._source.fault}")
-        now = self._now()
+        now = self._instant()
+        addresses = self._resolved(bundle)
         due = self._next_change is not None and now >= self._next_change
-        if bundle == self._written and not due:
+        if bundle == self._written and addresses == self._addresses and not due:
             return False
         if self._files:
             # What was rejected until now is the fault of what is there, not of what comes.
             self.check()
         try:
-            files = generate(bundle, self._options, now)
+            files = generate(bundle, self._options, now, addresses)
             write_files(Path(self._options.directory), files)
         except (UnsupportedError, OSError, WatchwordError) as error:
             self._fault(f"generation {bundle.generation} isn't written: {error}")
             if isinstance(error, UnsupportedError):
-                self._written = bundle  # It won't be better until another one comes.
+                # It won't be better until another one comes.
+                self._written, self._addresses = bundle, addresses
             return False
-        self._written = bundle
+        self._written, self._addresses = bundle, addresses
         self._files, self._written_at = files, now
         self._next_change = next_change(bundle, now)
         self._told.clear()
         return True
+
+    def _instant(self) -> float:
+        """Return the time; a clock that is set back a little doesn't begin the last window of a quota again."""
+        now = self._now()
+        if not self._latest - HELD_SECONDS <= now < self._latest:
+            self._latest = now
+        return self._latest
+
+    def _resolved(self, bundle: GateBundle) -> Mapping[str, Sequence[str]]:
+        """Return by secret the addresses of its origin, as far as they are known."""
+        if self._origins is None or not bundle.policy.edges:
+            return {}
+        try:
+            found = self._origins.look(lent_rules(bundle.policy))
+        except UnsupportedError:
+            return {}  # Told where it is written.
+        for text in self._origins.faults():
+            self._fault(text)
+        return found
 
     def check(self) -> None:
         """Ask Envoy what it rejected since the last time, tell, and put back what it had taken.
@@ -107,7 +139,11 @@ class ControlPlane:
         if found is None:
             return
         known, self._rejected = self._rejected or {}, found
-        rejected = [name for name, count in found.items() if count > known.get(name, 0)]
+        rejected = [
+            name
+            for name, count in found.items()
+            if count > known.get(name, 0) and not self._is_of_another_table(name)
+        ]
         if rejected:
             self._fault(
                 f"Envoy rejected its configuration and keeps the last good one ({rejected[0]})"
@@ -116,16 +152,31 @@ class ControlPlane:
         elif self._now() - self._written_at >= PROVEN_SECONDS:
             self._good = self._files
 
+    def _is_of_another_table(self, name: str) -> bool:
+        """Tell whether a count is of a listener that ends, which takes no table but its own."""
+        table = table_of(self._files)
+        return bool(table) and ".rds." in name and f".rds.{table}." not in name
+
     def _put_back(self) -> None:
         if not self._good:
             return
         try:
-            write_files(Path(self._options.directory), self._good)
+            write_files(Path(self._options.directory), self._without_old_keys())
         except (OSError, WatchwordError) as error:
             self._fault(f"the last good files can't be put back: {error}")
         else:
             self._files = self._good
             self._say("the last good files are in their place again")
+
+    def _without_old_keys(self) -> Sequence[EngineFile]:
+        """Return the last good files, but for keys, which stay what they are now: an old one may be revoked."""
+        current = {file.name: file for file in self._files}
+        return [
+            current.get(file.name) or empty_secret_file(file.name)
+            if file.name.startswith(LENT_PREFIX)
+            else file
+            for file in self._good
+        ]
 
     def _fault(self, text: str) -> None:
         if text not in self._told:

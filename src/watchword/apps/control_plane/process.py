@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from watchword.apps.control_plane.admin import is_running, quit_politely
-from watchword.engines.envoy.options import Endpoint
+from watchword.engines.envoy.options import START_OPTIONS, Endpoint
 from watchword.reasons import WatchwordError
 
 _GRACE_SECONDS: Final = 5.0
@@ -89,10 +89,7 @@ class EnvoyProcess:
         self._arguments = [
             str(binary),
             *("-c", str(bootstrap)),
-            # With hot restart, Envoy asks the kernel to end it with its parent (PR_SET_PDEATHSIG), so
-            # that a control plane that is killed would take it along; and Envoys of one host would
-            # need base ids of their own.
-            "--disable-hot-restart",
+            *START_OPTIONS,
             *("--log-level", "warning"),
             *(["--concurrency", str(workers)] if workers else []),
         ]

@@ -1,8 +1,11 @@
 """Write the whole configuration of one Envoy from the gate bundle of one API."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
+from watchword.broker.interface import EdgeRule
 from watchword.engines.envoy import names, secrets
 from watchword.engines.envoy.filters import (
     authz_filter,
@@ -12,9 +15,17 @@ from watchword.engines.envoy.filters import (
     standing_filter,
     token_filter,
 )
+from watchword.engines.envoy.lending import (
+    injector_filter,
+    lent_rules,
+    secret_file,
+    strip_filter,
+)
+from watchword.engines.envoy.limits import counters, counting_filter, window_end
 from watchword.engines.envoy.listener import FILTER_TYPES, filter_file, listener
 from watchword.engines.envoy.names import typed
-from watchword.engines.envoy.options import EnvoyOptions
+from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
+from watchword.engines.envoy.origins import endpoints_file_name, origin_cluster, origin_endpoints
 from watchword.engines.envoy.page import page
 from watchword.engines.envoy.plan import PlannedRow, Way, plan
 from watchword.engines.envoy.routes import route_configuration
@@ -23,16 +34,21 @@ from watchword.engines.envoy.start import bootstrap, clusters
 from watchword.engines.envoy.yaml_text import render
 from watchword.engines.interface import EngineFile, EngineFileKind, UnsupportedError
 from watchword.gate.bundle import GateBundle
-from watchword.gate.interface import DEFAULT_MAX_BODY
+from watchword.gate.interface import DEFAULT_MAX_BODY, GatePolicy
 from watchword.ports import VerificationKey
 from watchword.vocabulary import Level
 
 BOOTSTRAP: Final = "bootstrap.yaml"
 """The one file that Envoy is started with."""
 
+ROUTES: Final = "routes.yaml"
+"""The file with the route table."""
+
 PRIVATE_PREFIX: Final = "secrets-"
 """Files of this name hold secrets; one for each generation, so that a script that is being loaded finds
 the file that it was made with."""
+
+_TABLE: Final = re.compile(r'name: "(watchword-[0-9a-f]{12})"')
 
 _ABOUT: Final = {
     names.FIELDS: "Fields that decide and are there twice: refused on every route.",
@@ -50,32 +66,43 @@ _ABOUT: Final = {
 }
 
 
-def generate(bundle: GateBundle, options: EnvoyOptions, now: float) -> Sequence[EngineFile]:
+def generate(
+    bundle: GateBundle,
+    options: EnvoyOptions,
+    now: float,
+    addresses: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Sequence[EngineFile]:
     """Return all files, in the order in which they are to be written.
 
-    :param now: seconds since 1970; keys that are retired by then are left out.
+    :param now: seconds since 1970; keys that are retired by then are left out, and quotas count in the windows
+        of this instant.
+    :param addresses: by secret, the checked addresses of its origin, best first.
     :raises UnsupportedError: on what this Envoy can't do exactly as the gate does.
     """
     policy = bundle.policy
     rows = plan(policy, options)
-    used = _filters_used(rows, rated=policy.rate is not None)
+    rules = lent_rules(policy)
+    used = (*_filters_used(rows, rated=policy.rate is not None), *_filters_behind(policy, rules))
     files = []
     if names.PROOF in used:
         files.append(_private(bundle))
+    for rule in rules:
+        files += _origin_files(rule, bundle, addresses)
     for name in used:
         body = _filter(name, bundle, options, rows, now)
         resource = typed(
             "envoy.config.core.v3.TypedExtensionConfig", {"name": name, "typed_config": body}
         )
-        files.append(_resources(filter_file(name), _ABOUT[name], bundle, [resource]))
+        files.append(_resources(filter_file(name), _about(name, policy), bundle, [resource]))
+    servers = [*clusters(options), *(origin_cluster(rule, options) for rule in rules)]
     files += [
         _resources(
-            "routes.yaml",
+            ROUTES,
             "The route table: the first row that matches decides.",
             bundle,
-            [route_configuration(policy, rows)],
+            [route_configuration(policy, rows, used, bundle.lent)],
         ),
-        _resources("clusters.yaml", "The servers that Envoy talks to.", bundle, clusters(options)),
+        _resources("clusters.yaml", "The servers that Envoy talks to.", bundle, servers),
         _resources(
             "listeners.yaml",
             "Where clients come in, and what every request meets.",
@@ -89,12 +116,21 @@ def generate(bundle: GateBundle, options: EnvoyOptions, now: float) -> Sequence[
             render(
                 bootstrap(options, policy.api),
                 f"Envoy in front of {policy.api}, written by Watchword. Start it with:\n"
-                f"envoy -c {options.path(BOOTSTRAP)} --disable-hot-restart",
+                f"envoy -c {options.path(BOOTSTRAP)} {' '.join(START_OPTIONS)}",
             ),
         ),
         EngineFile("README.md", EngineFileKind.PAGE, page(policy, options, rows, used)),
     ]
     return files
+
+
+def table_of(files: Iterable[EngineFile]) -> str:
+    """Return the name of the route table in files, empty where there is none."""
+    for file in files:
+        if file.name == ROUTES:
+            found = _TABLE.search(file.content)
+            return "" if found is None else found[1]
+    return ""
 
 
 def private_name(generation: int) -> str:
@@ -110,9 +146,11 @@ def living_keys(keys: Iterable[VerificationKey], now: float) -> tuple[Verificati
 def next_change(bundle: GateBundle, now: float) -> float | None:
     """Return when the configuration has to be written anew though the bundle stays the same.
 
-    That is when a key retires: Envoy knows no end of a key.
+    That is when a key retires, since Envoy knows no end of a key, and when the window of a quota ends.
     """
     ends = [key.verify_until for key in bundle.keys if key.verify_until is not None]
+    windows = (window_end(each, now) for each in counters(bundle.policy).values())
+    ends += [end for end in windows if end is not None]
     return min((end for end in ends if end > now), default=None)
 
 
@@ -134,6 +172,35 @@ def _filters_used(rows: Sequence[PlannedRow], *, rated: bool) -> tuple[str, ...]
     return tuple(name for name in FILTER_TYPES if used[name])
 
 
+def _filters_behind(policy: GatePolicy, rules: Sequence[EdgeRule]) -> tuple[str, ...]:
+    """Return the filters behind those that judge: what counts, then what lends keys."""
+    lending = (names.STRIP, *(names.lend(rule.secret) for rule in rules)) if rules else ()
+    return (*counters(policy), *lending)
+
+
+def _about(name: str, policy: GatePolicy) -> str:
+    """Return what the file of a filter says of itself."""
+    if name in _ABOUT:
+        return _ABOUT[name]
+    if name == names.STRIP:
+        return "What isn't for a third party; each route that lends a key says what that is."
+    counter = counters(policy).get(name)
+    if counter is not None:
+        return f"{counter.about} A quota begins anew when this file is written for another window."
+    return "A key that is lent. Its value is in a file of its own."
+
+
+def _origin_files(
+    rule: EdgeRule, bundle: GateBundle, addresses: Mapping[str, Sequence[str]]
+) -> tuple[EngineFile, ...]:
+    endpoints = origin_endpoints(rule, addresses.get(rule.secret, ()))
+    about = f"Where {rule.host} is: addresses that were checked."
+    return (
+        secret_file(rule, bundle.lent.get(rule.secret)),
+        _resources(endpoints_file_name(rule.secret), about, bundle, [endpoints]),
+    )
+
+
 def _filter(
     name: str, bundle: GateBundle, options: EnvoyOptions, rows: Sequence[PlannedRow], now: float
 ) -> dict[str, object]:
@@ -150,10 +217,38 @@ def _filter(
     if name == names.AUTHZ:
         largest = max((row.route.max_body for row in rows), default=DEFAULT_MAX_BODY)
         return authz_filter(largest)
-    (level,) = (level for level in Level if names.standing(level) == name)
-    return standing_filter(
-        living_keys(bundle.keys, now), sorted(bundle.revoked), policy.expectation.environment, level
-    )
+    for level in Level:
+        if names.standing(level) == name:
+            return standing_filter(
+                living_keys(bundle.keys, now),
+                sorted(bundle.revoked),
+                policy.expectation.environment,
+                level,
+            )
+    return _filter_behind(name, policy, options, now)
+
+
+def _filter_behind(
+    name: str, policy: GatePolicy, options: EnvoyOptions, now: float
+) -> dict[str, object]:
+    """Return one of :func:`_filters_behind`."""
+    if name == names.STRIP:
+        return strip_filter()
+    counter = counters(policy).get(name)
+    if counter is not None:
+        return counting_filter(counter, now)
+    (rule,) = (rule for rule in lent_rules(policy) if names.lend(rule.secret) == name)
+    return injector_filter(rule, options)
+
+
+def stands_still(bundle: GateBundle) -> Sequence[str]:
+    """Return what stays as it is until the files are written again, in words."""
+    found = ["keys, revoked instances and routes are those of now"]
+    if lent_rules(bundle.policy):
+        found.append("keys are lent to the addresses of now")
+    if any(each.windowed for each in counters(bundle.policy).values()):
+        found.append("a quota that is spent stays spent")
+    return found
 
 
 def _script(bundle: GateBundle, options: EnvoyOptions) -> str:

@@ -27,7 +27,20 @@ FILTER_TYPES: Final = {
     names.PROOF: "envoy.extensions.filters.http.lua.v3.Lua",
     names.AUTHZ: "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
 }
-"""Each filter with its message, in the order in which a request meets them."""
+"""Each filter with its message, in the order in which a request meets them; those of limits and lent keys behind."""
+
+_COUNTING: Final = "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
+_STRIPPING: Final = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+_LENDING: Final = "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector"
+
+
+def filter_type(name: str) -> str:
+    """Return the message of a filter."""
+    if name in FILTER_TYPES:
+        return FILTER_TYPES[name]
+    if name == names.STRIP:
+        return _STRIPPING
+    return _LENDING if name.startswith(names.lend("")) else _COUNTING
 
 
 def discovered(path: str) -> dict[str, object]:
@@ -83,7 +96,7 @@ def _connection_manager(
             **_stating(),
             **_waiting(),
             "rds": {
-                "route_config_name": names.ROUTES,
+                "route_config_name": names.table(filters),
                 "config_source": discovered(options.path("routes.yaml")),
             },
             "http_filters": Commented(
@@ -191,7 +204,7 @@ def _discovered_filter(name: str, options: EnvoyOptions) -> dict[str, object]:
         "disabled": name != names.FIELDS,
         "config_discovery": {
             "config_source": discovered(options.path(filter_file(name))),
-            "type_urls": [f"type.googleapis.com/{FILTER_TYPES[name]}"],
+            "type_urls": [f"type.googleapis.com/{filter_type(name)}"],
         },
     }
 

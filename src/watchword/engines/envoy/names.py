@@ -1,5 +1,8 @@
 """Name what several files of the configuration speak of."""
 
+import hashlib
+import re
+from collections.abc import Sequence
 from typing import Final
 
 from watchword.vocabulary import Level
@@ -9,9 +12,10 @@ TOKEN: Final = "watchword.token"  # noqa: S105 - a filter.
 RATE: Final = "watchword.rate"
 PROOF: Final = "watchword.proof"
 AUTHZ: Final = "watchword.authz"
-"""The filters, in the order in which a request meets them, but for :func:`standing` behind ``token``."""
+STRIP: Final = "watchword.strip"
+"""The filters, in the order in which a request meets them, but for :func:`standing` behind ``token``, and
+:func:`limit` and :func:`quota` in front of ``strip``, :func:`lend` behind it."""
 
-ROUTES: Final = "watchword"
 UPSTREAM: Final = "upstream"
 AUTHZ_CLUSTER: Final = "authz"
 
@@ -32,6 +36,43 @@ FRAMED_HEADER: Final = "watchword-framed"
 def standing(level: Level) -> str:
     """Return the filter that looks at what a valid token isn't enough for, on routes of a level."""
     return f"watchword.standing-{level.value}"
+
+
+def table(filters: Sequence[str]) -> str:
+    """Return the name of the route table that goes with these filters.
+
+    Connections of a listener that was replaced keep its filters.  Under one name they would get routes that switch
+    on filters which they don't have, and a request would pass without them; so they keep their table too.
+    """
+    return f"watchword-{hashlib.sha256(' '.join(filters).encode()).hexdigest()[:12]}"
+
+
+def limit(name: str) -> str:
+    """Return the filter that carries out a limit of the API."""
+    return f"watchword.limit-{name}"
+
+
+def quota(secret: str, at: int) -> str:
+    """Return the filter that counts what an instance uses of a lent key, by the rule's allowance."""
+    return f"watchword.quota-{secret}-{at}"
+
+
+def lend(secret: str) -> str:
+    """Return the filter that adds a key to a request."""
+    return f"watchword.lend-{secret}"
+
+
+def origin(secret: str) -> str:
+    """Return the cluster of the one origin that a key is lent to."""
+    return f"lend-{secret}"
+
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def is_plain(name: str) -> bool:
+    """Tell whether a name of the policy can be part of a file's name."""
+    return _PLAIN.fullmatch(name) is not None
 
 
 def typed(name: str, fields: dict[str, object]) -> dict[str, object]:

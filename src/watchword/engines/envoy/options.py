@@ -7,6 +7,19 @@ DEFAULT_CACHED_TOKENS: Final = 20_000
 """Verified tokens that each worker remembers: with fewer than there are live ones, each request
 costs a signature (2.7 times as much as one that is remembered)."""
 
+DRAIN_SECONDS: Final = 5
+"""How long connections of a listener that was replaced may go on, under its filters and its route table."""
+
+START_OPTIONS: Final = (
+    # With hot restart, Envoy asks the kernel to end it with its parent (PR_SET_PDEATHSIG), so that a control plane that
+    # is killed would take it along; and Envoys of one host would need base ids of their own.
+    "--disable-hot-restart",
+    # By default connections of a replaced listener go on for ten minutes.  So each is told to end with its next answer.
+    *("--drain-strategy", "immediate"),
+    *("--drain-time-s", str(DRAIN_SECONDS)),
+)
+"""With what Envoy is started, beside its file."""
+
 MAX_SOCKET_PATH: Final = 107
 """Most bytes of a Unix socket's path (``sun_path`` on Linux, with its last NUL)."""
 

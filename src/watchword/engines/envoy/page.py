@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from watchword.engines.envoy.options import EnvoyOptions
+from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
 from watchword.engines.envoy.plan import PlannedRow, Way
 from watchword.gate.interface import GatePolicy
 
@@ -24,7 +24,7 @@ def page(
         "Written by Watchword. `watchword gate envoy` keeps the files up to date; changes made by hand",
         "are overwritten. Start Envoy with:",
         "",
-        f"    envoy -c {options.path('bootstrap.yaml')} --disable-hot-restart",
+        f"    envoy -c {options.path('bootstrap.yaml')} {' '.join(START_OPTIONS)}",
         "",
         "| file | what it is |",
         "| --- | --- |",
@@ -33,6 +33,8 @@ def page(
         "| `clusters.yaml` | the API, and Python where it is asked |",
         "| `routes.yaml` | what is ambiguous, then the route table in its order |",
         "| `filter-*.yaml` | one filter each; a change counts for the next request |",
+        "| `endpoints-*.yaml` | where keys are lent to: addresses that were checked |",
+        "| `lent-*.yaml` | mode 0600: a lent key each, overwritten when it is rotated or revoked |",
         "| `secrets-*` | mode 0600: gate secrets and revoked instances for the script in Lua |",
         "",
         f"Filters, in the order in which a request meets them: {', '.join(used) or 'none'}.",
@@ -44,6 +46,8 @@ def page(
         route = row.route
         methods = ", ".join(sorted(row.row.methods)) or "any"
         judged = _BY[row.way]
+        if route.secret is not None:
+            judged += f"; then {route.secret} is lent to {policy.edges[route.secret].host}"
         if row.with_body is None:
             judged += "; bodies are refused"
         elif row.with_body is not row.way:

@@ -102,9 +102,14 @@ def _escaped(byte: int) -> str:
 
 def row_expression(row: CompiledRoute) -> str:
     """Return what matches the readable raw paths of one row of the table."""
-    stem = "".join(
-        "/[^/]+" if segment == ANY_SEGMENT else f"/{_literal(segment)}" for segment in row.segments
-    )
+    stem = stem_expression(row)
     if row.open_ended:
         return f"{stem}(?:/.*)?" if stem else "/.*"
     return f"{stem}/?" if stem else "/"
+
+
+def stem_expression(row: CompiledRoute) -> str:
+    """Return what matches the fixed number of leading segments; empty where there are none."""
+    return "".join(
+        "/[^/]+" if segment == ANY_SEGMENT else f"/{_literal(segment)}" for segment in row.segments
+    )

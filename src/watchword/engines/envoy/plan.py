@@ -8,6 +8,7 @@ more goes over ``/authz``; where there is none, the configuration is refused, ne
 from dataclasses import dataclass
 from enum import StrEnum
 
+from watchword.engines.envoy.limits import holds_for, needs_python
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import UnsupportedError
 from watchword.gate.interface import GatePolicy, Route
@@ -115,6 +116,12 @@ def _needs_python(route: Route, policy: GatePolicy, options: EnvoyOptions) -> tu
             route.dpop and options.authz is None,
             "dpop",
             "Envoy's Lua reads no JWT by itself",
+        ),
+        *(
+            (bool(setting), setting, why)
+            for limit in policy.limits
+            if holds_for(limit, route)
+            for setting, why in (needs_python(limit),)
         ),
     ]
     for needed, setting, why in found:

@@ -1,14 +1,25 @@
 """Write the route table: what is ambiguous first, then the rows in their order, then the refusal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from watchword.engines.envoy import names
+from watchword.engines.envoy.lending import (
+    READABLE_QUERY,
+    allowed_expression,
+    allowed_methods,
+    authority,
+    forwarding,
+    lendings,
+    stripped,
+)
+from watchword.engines.envoy.limits import limits_on
 from watchword.engines.envoy.names import typed
 from watchword.engines.envoy.paths import READABLE_TARGET, row_expression
 from watchword.engines.envoy.plan import PlannedRow, Way
 from watchword.engines.envoy.yaml_text import Commented
 from watchword.gate.interface import GatePolicy
+from watchword.gate.lending import LendingRoute
 from watchword.vocabulary import Level, Mode, Proof
 
 _HOST: Final = r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
@@ -22,13 +33,30 @@ _LARGEST: Final = 2**63 - 1
 Matchers = Sequence[Mapping[str, object]]
 
 
-def route_configuration(policy: GatePolicy, rows: Sequence[PlannedRow]) -> dict[str, object]:
-    """Return the whole table."""
-    routes = [*_ambiguous(), *(route for row in rows for route in _row(row, policy)), *_unknown()]
+def route_configuration(
+    policy: GatePolicy,
+    rows: Sequence[PlannedRow],
+    filters: Sequence[str],
+    lent: Collection[str] = (),
+) -> dict[str, object]:
+    """Return the whole table.
+
+    :param filters: those of the listener.
+    :param lent: the secrets that have a value now.
+    """
+    lendings_of = lendings(policy)
+    routes: list[object] = [*_ambiguous()]
+    for row in rows:
+        lending = lendings_of.get(row.route.name)
+        if lending is None:
+            routes += _row(row, policy)
+        else:
+            routes += _lending_row(row, policy, lending, valued=lending.rule.secret in lent)
+    routes += _unknown()
     return typed(
         "envoy.config.route.v3.RouteConfiguration",
         {
-            "name": names.ROUTES,
+            "name": names.table(filters),
             "request_headers_to_remove": Commented(
                 [
                     names.TOKEN_HEADER,
@@ -117,6 +145,11 @@ def _unknown() -> Iterator[object]:
 
 def _row(row: PlannedRow, policy: GatePolicy) -> Iterator[object]:
     """Yield the routes of one row: those that need Python by their head first."""
+    for position, entry in enumerate(_cases(row, policy)):
+        yield Commented(entry, _heading(row)) if position == 0 else entry
+
+
+def _heading(row: PlannedRow) -> str:
     route = row.route
     heading = (
         f"{route.name}: {', '.join(sorted(row.row.methods)) or 'every method'}; "
@@ -124,6 +157,80 @@ def _row(row: PlannedRow, policy: GatePolicy) -> Iterator[object]:
     )
     if row.because:
         heading += f" Asks Python: {row.because}."
+    return heading
+
+
+def _lending_row(
+    row: PlannedRow, policy: GatePolicy, lending: LendingRoute, *, valued: bool
+) -> Iterator[object]:
+    """Yield the routes of a row that lends a key: what the key is lent for, then the refusal of the rest.
+
+    :param valued: whether the key has a value; while it has none, whoever would be let through gets 503.
+    """
+    rule = lending.rule
+    heading = (
+        f"{_heading(row)} Lends {rule.secret} to {authority(rule)}"
+        f"{'' if valued else ', which has no value now'}."
+    )
+    whole = _match(row)
+    unlisted = {"name": row.route.name, "match": whole, "direct_response": {"status": 403}}
+    methods = allowed_methods(row.row, lending)
+    if not methods:
+        yield Commented(unlisted, heading)
+        return
+    odd = _matches(":path", READABLE_QUERY, invert=True)
+    yield Commented(
+        {
+            "name": row.route.name,
+            "match": {**whole, "headers": [odd, *_conditions(row.row.methods)]},
+            "direct_response": {"status": 400},
+        },
+        heading,
+    )
+    match = {
+        "safe_regex": {"regex": allowed_expression(row.row, lending)},
+        "headers": _conditions(methods),
+    }
+    for entry in _cases(row, policy):
+        listed: dict[str, object] = {**entry, "match": _both(match, entry["match"])}
+        if "route" in entry:
+            _lend(listed, row, lending, valued=valued)
+        yield listed
+    yield Commented(unlisted, "Nothing else of this origin is open.")
+
+
+def _both(narrow: Mapping[str, object], whole: object) -> dict[str, object]:
+    """Return the match of what a key is lent for, with the conditions of one case of its row."""
+    assert isinstance(whole, dict)
+    of_case = [each for each in whole.get("headers", ()) if each["name"] != ":method"]
+    headers = narrow["headers"]
+    assert isinstance(headers, list)
+    return {**narrow, "headers": [*of_case, *headers]}
+
+
+def _lend(
+    entry: dict[str, object], row: PlannedRow, lending: LendingRoute, *, valued: bool
+) -> None:
+    """Make an entry that forwards to the API one that forwards to the key's origin, or answers 503."""
+    del entry["route"]
+    if not valued:
+        # The token is asked for all the same: a stranger learns nothing.
+        entry["direct_response"] = {"status": 503}
+        return
+    entry.pop("request_headers_to_remove", None)
+    entry["route"] = forwarding(row.row, lending.rule)
+    filters = entry["typed_per_filter_config"]
+    assert isinstance(filters, dict)
+    entry["typed_per_filter_config"] = {
+        **filters,
+        names.STRIP: stripped(lending.rule),
+        names.lend(lending.rule.secret): _on(),
+    }
+
+
+def _cases(row: PlannedRow, policy: GatePolicy) -> Iterator[dict[str, object]]:
+    """Yield an entry for each way that requests of a row go."""
+    route = row.route
     cases: list[tuple[Matchers, Way | None]] = []
     if route.mode is Mode.ENFORCE and Way.ASK in (row.way, row.with_body):
         yield from _too_large(row)
@@ -133,12 +240,11 @@ def _row(row: PlannedRow, policy: GatePolicy) -> Iterator[object]:
         cases.append(([_matches("content-length", _NONEMPTY)], row.with_body))
         cases.append(([{"name": names.FRAMED_HEADER, "present_match": True}], row.with_body))
     cases.append(((), row.way))
-    for position, (headers, way) in enumerate(cases):
-        entry = _route(row, headers, way, policy)
-        yield Commented(entry, heading) if position == 0 else entry
+    for headers, way in cases:
+        yield _route(row, headers, way, policy)
 
 
-def _too_large(row: PlannedRow) -> Iterator[object]:
+def _too_large(row: PlannedRow) -> Iterator[dict[str, object]]:
     """Yield what refuses a body by its length where it would be held; it may never come."""
     if row.route.proof is Proof.BEARER:
         return
@@ -151,18 +257,7 @@ def _route(
     row: PlannedRow, headers: Matchers, way: Way | None, policy: GatePolicy | None = None
 ) -> dict[str, object]:
     route = row.route
-    match: dict[str, object] = (
-        {"prefix": "/"}
-        if route.pattern == "/**"
-        else {"safe_regex": {"regex": row_expression(row.row)}}
-    )
-    conditions = [*headers]
-    if row.row.methods:
-        methods = "|".join(sorted(row.row.methods))
-        conditions.append(_matches(":method", methods))
-    if conditions:
-        match["headers"] = conditions
-    entry: dict[str, object] = {"name": route.name, "match": match}
+    entry: dict[str, object] = {"name": route.name, "match": _match(row, headers)}
     if way is None or policy is None:
         return {**entry, "direct_response": {"status": 401}}
     entry["route"] = {"cluster": names.UPSTREAM, "timeout": _ROUTE_TIMEOUT}
@@ -172,6 +267,20 @@ def _route(
     if filters:
         entry["typed_per_filter_config"] = filters
     return entry
+
+
+def _match(row: PlannedRow, headers: Matchers = ()) -> dict[str, object]:
+    match: dict[str, object] = (
+        {"prefix": "/"}
+        if row.route.pattern == "/**"
+        else {"safe_regex": {"regex": row_expression(row.row)}}
+    )
+    conditions = [*headers, *_conditions(row.row.methods)]
+    return {**match, "headers": conditions} if conditions else match
+
+
+def _conditions(methods: Collection[str]) -> list[Mapping[str, object]]:
+    return [_matches(":method", "|".join(sorted(methods)))] if methods else []
 
 
 def _filters(row: PlannedRow, way: Way, policy: GatePolicy) -> dict[str, object]:
@@ -185,6 +294,8 @@ def _filters(row: PlannedRow, way: Way, policy: GatePolicy) -> dict[str, object]
         if policy.rate is not None and route.mode.value == "enforce":
             filters |= _token_filters(Level.NONE)
             filters[names.RATE] = _on()
+        if route.mode is Mode.ENFORCE:
+            filters |= {counter.filter: _on() for counter in limits_on(policy, route)}
         settings: dict[str, object] = (
             {"disable_request_body_buffering": True}
             if route.proof is Proof.BEARER
@@ -205,6 +316,7 @@ def _filters(row: PlannedRow, way: Way, policy: GatePolicy) -> dict[str, object]
     filters |= _token_filters(route.level, "token_with_mark" if marked else "token")
     if policy.rate is not None:
         filters[names.RATE] = _on()
+    filters |= {counter.filter: _on() for counter in limits_on(policy, route)}
     if way is Way.PROOF:
         filters[names.PROOF] = typed(
             "envoy.extensions.filters.http.lua.v3.LuaPerRoute",

@@ -10,7 +10,7 @@ from watchword.engines.envoy.yaml_text import Commented
 
 _ADMIN_MODE = 0o600
 _MAX_EXPRESSION = 1_000_000
-_SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
+SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def bootstrap(options: EnvoyOptions, api: str) -> dict[str, object]:
@@ -80,6 +80,16 @@ def _cluster(name: str, endpoint: Endpoint, *, tls: bool) -> dict[str, object]:
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(endpoint)}}]}],
         },
+        **http_1(),
+    }
+    if tls:
+        cluster["transport_socket"] = _tls(endpoint.host)
+    return typed("envoy.config.cluster.v3.Cluster", cluster)
+
+
+def http_1() -> dict[str, object]:
+    """Return how a server is spoken to: HTTP/1.1, many connections, no retry."""
+    return {
         "circuit_breakers": {
             "thresholds": [
                 {
@@ -104,9 +114,6 @@ def _cluster(name: str, endpoint: Endpoint, *, tls: bool) -> dict[str, object]:
             )
         },
     }
-    if tls:
-        cluster["transport_socket"] = _tls(endpoint.host)
-    return typed("envoy.config.cluster.v3.Cluster", cluster)
 
 
 def _tls(host: str) -> dict[str, object]:
@@ -119,7 +126,7 @@ def _tls(host: str) -> dict[str, object]:
                 "sni": host,
                 "common_tls_context": {
                     "validation_context": {
-                        "trusted_ca": {"filename": _SYSTEM_ROOTS},
+                        "trusted_ca": {"filename": SYSTEM_ROOTS},
                         "match_typed_subject_alt_names": Commented(
                             [{"san_type": san, "matcher": {"exact": host}}],
                             "Without this, any certificate of any host would do.",

@@ -6,7 +6,11 @@ import click
 
 from watchword.apps.cli.console import print_json
 from watchword.apps.cli.gate.options import engine_options
+from watchword.apps.cli.paragraphs import printable_lines
 from watchword.engines.registry import ENGINES
+
+_RESOLVING_PATIENCE = 5.0
+"""Seconds for which the addresses of all origins are waited for."""
 
 
 @click.command(
@@ -22,19 +26,27 @@ def command(
     """Write the complete configuration from the route table and the gate bundle.
 
     What the engine can't do exactly as the gate does is refused, with the reason, and nothing is
-    written.
+    written.  Keys, addresses and windows of quotas are those of now: `watchword gate envoy`
+    follows them.
 
     Exit code 0: written.  1: refused.  2: wrong usage.  3: there is no bundle yet.
     """
     from watchword.adapters.clock import SystemClock
-    from watchword.apps.cli.gate.envoy import following
+    from watchword.apps.cli.gate.envoy import following, new_origins
     from watchword.apps.control_plane.files import write_files
-    from watchword.engines.envoy.generation import BOOTSTRAP, generate
+    from watchword.engines.envoy.generation import BOOTSTRAP, generate, stands_still
+    from watchword.engines.envoy.lending import lent_rules
+    from watchword.engines.envoy.options import START_OPTIONS
 
     source, options = following(config, output, given, required=True)
-    files = generate(source.bundle, options, SystemClock().timestamp())
+    bundle = source.bundle
+    origins = new_origins()
+    addresses = origins.look(lent_rules(bundle.policy), _RESOLVING_PATIENCE)
+    for fault in origins.faults():
+        click.echo(printable_lines(fault), err=True)
+    files = generate(bundle, options, SystemClock().timestamp(), addresses)
     write_files(output, files)
-    start = f"envoy -c {options.path(BOOTSTRAP)} --disable-hot-restart"
+    start = f"envoy -c {options.path(BOOTSTRAP)} {' '.join(START_OPTIONS)}"
     if as_json:
         names = [file.name for file in files]
         print_json({"engine": engine, "directory": output, "files": names, "start": start})
@@ -42,3 +54,5 @@ def command(
     click.echo(f"Wrote {len(files)} files for {engine} into {output}.")
     click.echo(f"  start   {start}")
     click.echo(f"  follow  watchword gate envoy -o {output}")
+    for what in stands_still(bundle):
+        click.echo(f"  until you follow, {what}")

@@ -15,6 +15,7 @@ from watchword.apps.cli.paragraphs import printable_lines
 
 if TYPE_CHECKING:
     from watchword.adapters.gate_bundle import GateBundleFile
+    from watchword.apps.control_plane.origins import Origins
     from watchword.apps.control_plane.process import EnvoyProcess
     from watchword.engines.envoy.options import EnvoyOptions
 
@@ -56,19 +57,18 @@ def command(
 
     binary = find_envoy(envoy) if runs else None
     source, options = following(ctx.obj, output, given)
-    plane = ControlPlane(source, options, SystemClock().timestamp, _tell)
+    plane = ControlPlane(source, options, SystemClock().timestamp, _tell, new_origins())
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     process: EnvoyProcess | None = None
-    looks = 0
+    looks, told = 0, None
     try:
         while not stopped.is_set():
             if plane.step():
-                if as_json:
-                    print_json({"generation": source.generation, "directory": output})
-                else:
-                    click.echo(f"Wrote generation {source.generation} into {output}.")
+                # Addresses that changed and windows that ended are written without a word.
+                if source.generation != told:
+                    told = _tell_written(source.generation, output, as_json=as_json)
                 if binary is not None and process is None:
                     process = _started(binary, options, workers, as_json=as_json)
             if process is not None:
@@ -81,6 +81,21 @@ def command(
         if process is not None:
             process.stop()
     ctx.exit(EXIT_REFUSED if plane.faults else 0)
+
+
+def _tell_written(generation: int, output: Path, *, as_json: bool) -> int:
+    if as_json:
+        print_json({"generation": generation, "directory": output})
+    else:
+        click.echo(f"Wrote generation {generation} into {output}.")
+    return generation
+
+
+def new_origins() -> "Origins":
+    """Return what finds the addresses of the origins that keys are lent to."""
+    from watchword.apps.control_plane.origins import Origins, system_resolver
+
+    return Origins(system_resolver, time.monotonic)  # noqa: TID251 - how old an answer is.
 
 
 def _tell(text: str) -> None:

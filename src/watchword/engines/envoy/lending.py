@@ -1,0 +1,243 @@
+"""Write what lends a key to the calls of a route: its filter, its private file, and what else of a request goes along.
+
+Envoy's credential injector overwrites one header with a text that it follows in a file (SDS).  The value stands in that
+file alone, mode 0600: the admin endpoint shows the text redacted, and of the filter its header and the file's path.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from watchword.broker.interface import EdgeRule, LentValue, PlaceKind
+from watchword.engines.envoy import names
+from watchword.engines.envoy.listener import discovered
+from watchword.engines.envoy.names import typed
+from watchword.engines.envoy.options import EnvoyOptions
+from watchword.engines.envoy.paths import row_expression, stem_expression
+from watchword.engines.envoy.yaml_text import Commented, render
+from watchword.engines.interface import EngineFile, EngineFileKind, UnsupportedError
+from watchword.gate.hygiene import canonical_name
+from watchword.gate.interface import GatePolicy
+from watchword.gate.lending import FORWARDED_FIELDS, LendingRoute, compile_lendings
+from watchword.gate.routes import CompiledRoute
+
+LENT_PREFIX: Final = "lent-"
+"""Private files of this name hold a key each."""
+
+_NOTHING: Final = "nothing-is-lent"
+"""Stands in the file of a key without a value, in place of one that was revoked; its routes answer 503."""
+
+_ID_HEADER: Final = "x-request-id"
+"""Goes along: random, new for each request, and what a refusal's reference is read from at its end."""
+
+_STATED: Final = (
+    # Compressed, a key in an answer couldn't be recognised by whoever reads it.
+    ("accept-encoding", "identity"),
+    # The app's own would tell a third party what phone it is.
+    ("user-agent", "watchword"),
+    ("via", "1.1 watchword"),
+)
+"""What is said in the gate's own name, as by the built-in proxy."""
+
+_OF_THE_HOST: Final = (
+    r"watchword.*|accept-ch|alt-svc|clear-site-data|nel|proxy-authenticate|public-key-pins|refresh|report-to"
+    r"|reporting-endpoints|service-worker-allowed|set-cookie2?|strict-transport-security"
+)
+"""Fields of an answer that hold for a whole host: a client takes them for the API's."""
+
+READABLE_QUERY: Final = r"[^?]*(?:\?[!-\x22$-~]*)?"
+"""Matches a target whose query every server reads alike: visible ASCII without ``#``."""
+
+_HTTPS: Final = 443
+_STREAM_IDLE_SECONDS: Final = 60.0
+
+
+def lendings(policy: GatePolicy) -> Mapping[str, LendingRoute]:
+    """Return by name the routes that lend a key, with their rules.
+
+    :raises UnsupportedError: for one that Envoy can't carry out exactly.
+    """
+    try:
+        found = compile_lendings(policy)
+    except ValueError as error:
+        raise UnsupportedError(policy.api, "secret", str(error), "mend the rule") from None
+    for name, each in found.items():
+        _require_exact(name, each.rule)
+    return found
+
+
+def lent_rules(policy: GatePolicy) -> tuple[EdgeRule, ...]:
+    """Return the rules of the keys that routes lend, each once, by name; raises as :func:`lendings`."""
+    rules = {each.rule.secret: each.rule for each in lendings(policy).values()}
+    return tuple(rules[name] for name in sorted(rules))
+
+
+def _require_exact(route: str, rule: EdgeRule) -> None:
+    here = f"secret {rule.secret}"
+    by_proxy = "serve this API by the built-in proxy"
+    if rule.place.placeholder is not None:
+        why = "Envoy adds a key, and can't put it in the place of a text"
+        raise UnsupportedError(route, f"{here}: replace", why, f"{by_proxy}, or let it be added")
+    if rule.place.kind is not PlaceKind.HEADER:
+        why = "Envoy's admin endpoint would show a key that it adds to a query"
+        raise UnsupportedError(route, f"{here}: query", why, f"{by_proxy}, or name a header")
+    if not names.is_plain(rule.secret):
+        why = "its name can't be one of a file"
+        raise UnsupportedError(route, here, why, "choose another of A-Z a-z 0-9 _ -")
+
+
+def secret_file(rule: EdgeRule, value: LentValue | None) -> EngineFile:
+    """Return the private file of a key: what stands in its header from the moment on in which it is written."""
+    if value is None:
+        return empty_secret_file(secret_file_name(rule.secret))
+    return _secret_file(rule.secret, f"{rule.place.prefix}{value.value.text}", value.version)
+
+
+def empty_secret_file(name: str) -> EngineFile:
+    """Return what takes the place of a key's private file when the key is gone.
+
+    :param name: of the file.
+    """
+    return _secret_file(name.removeprefix(LENT_PREFIX).removesuffix(".yaml"), _NOTHING, 0)
+
+
+def _secret_file(secret: str, text: str, version: int) -> EngineFile:
+    resource = typed(
+        "envoy.extensions.transport_sockets.tls.v3.Secret",
+        {"name": names.lend(secret), "generic_secret": {"secret": {"inline_string": text}}},
+    )
+    document = {"version_info": str(version), "resources": [resource]}
+    about = "A key that is lent. Written by Watchword; nobody else may read it."
+    return EngineFile(secret_file_name(secret), EngineFileKind.PRIVATE, render(document, about))
+
+
+def secret_file_name(secret: str) -> str:
+    """Return the name of a key's private file."""
+    return f"{LENT_PREFIX}{secret}.yaml"
+
+
+def injector_filter(rule: EdgeRule, options: EnvoyOptions) -> dict[str, object]:
+    """Return what adds a key to a request."""
+    return typed(
+        "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
+        {
+            "overwrite": Commented(
+                value=True, comment="Without this, a key of the client's own would go through."
+            ),
+            "allow_request_without_credential": False,
+            "credential": {
+                "name": "envoy.http.injected_credentials.generic",
+                "typed_config": typed(
+                    "envoy.extensions.http.injected_credentials.generic.v3.Generic",
+                    {
+                        "header": rule.place.name,
+                        "credential": {
+                            "name": names.lend(rule.secret),
+                            "sds_config": discovered(options.path(secret_file_name(rule.secret))),
+                        },
+                    },
+                ),
+            },
+        },
+    )
+
+
+def strip_filter() -> dict[str, object]:
+    """Return what takes out of a request what isn't for a third party; each route says what that is."""
+    return typed("envoy.extensions.filters.http.header_mutation.v3.HeaderMutation", {})
+
+
+def stripped(rule: EdgeRule) -> dict[str, object]:
+    """Return that of a request only what may go to a third party stays, and of an answer only what is its to say.
+
+    In the place of the key nothing of the client's stays.
+    """
+    place = canonical_name(rule.place.name.encode("ascii"))
+    named = FORWARDED_FIELDS | {name.encode("ascii") for name in rule.headers}
+    kept = {name.decode("ascii") for name in named if canonical_name(name) != place}
+    others = expression_of_others({*kept, _ID_HEADER})
+    return typed(
+        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
+        {
+            "mutations": {
+                "request_mutations": [
+                    _removed(others),
+                    *(_stated(name, value) for name, value in _STATED if name not in kept),
+                ],
+                "response_mutations": [_removed(_OF_THE_HOST)],
+            }
+        },
+    )
+
+
+def _removed(expression: str) -> dict[str, object]:
+    return {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": expression}}}}
+
+
+def _stated(name: str, value: str) -> dict[str, object]:
+    action = "OVERWRITE_IF_EXISTS_OR_ADD"
+    return {"append": {"header": {"key": name, "value": value}, "append_action": action}}
+
+
+def expression_of_others(kept: Collection[str]) -> str:
+    """Return what matches every name of a field but these; Envoy's own fields (``:path``) it never matches."""
+    return _others(kept, first=True)
+
+
+def _others(rests: Collection[str], *, first: bool = False) -> str:
+    by_character: dict[str, list[str]] = {}
+    for rest in rests:
+        if rest:
+            by_character.setdefault(rest[0], []).append(rest[1:])
+    known = "".join(_code(each) for each in sorted(by_character)) + (":" if first else "")
+    parts = [f"[^{known}].*" if known else ".+"]
+    parts += [f"{_code(each)}{_others(more)}" for each, more in sorted(by_character.items())]
+    either = f"(?:{'|'.join(parts)})"
+    return either if first or "" in rests else f"{either}?"
+
+
+def _code(character: str) -> str:
+    return character if character.isalnum() else f"\\x{ord(character):02x}"
+
+
+def allowed_methods(row: CompiledRoute, lending: LendingRoute) -> frozenset[str]:
+    """Return the methods with which a row lends its key."""
+    lent = lending.table[0].methods  # The rule's, which all of the table have.
+    return lent & row.methods if row.methods else lent
+
+
+def allowed_expression(row: CompiledRoute, lending: LendingRoute) -> str:
+    """Return what matches the paths of a row whose rest, behind the row's segments, the rule names."""
+    rests = [row_expression(pattern) for pattern in lending.table]
+    if any(not pattern.segments for pattern in lending.table):
+        rests.append("")  # Nothing behind the row's segments is the root there.
+    return f"{stem_expression(row)}(?:{'|'.join(rests)})"
+
+
+def forwarding(row: CompiledRoute, rule: EdgeRule) -> dict[str, object]:
+    """Return how a request goes on to the origin: once, under its name, by the rest of the path."""
+    stem = stem_expression(row)
+    # The whole answer may take its time; each wait for a piece of it may not.
+    longest = max(_STREAM_IDLE_SECONDS, rule.seconds + 5)
+    action: dict[str, object] = {
+        "cluster": names.origin(rule.secret),
+        "host_rewrite_literal": authority(rule),
+        "timeout": "0s",
+        "idle_timeout": _duration(longest),
+        "retry_policy": Commented(
+            {"num_retries": 0, "per_try_idle_timeout": _duration(rule.seconds)},
+            "Sent once: a retry would be a second call, and paid for.",
+        ),
+    }
+    if stem:
+        action["regex_rewrite"] = {"pattern": {"regex": f"^{stem}/?"}, "substitution": "/"}
+    return action
+
+
+def authority(rule: EdgeRule) -> str:
+    """Return the origin's Host."""
+    host = f"[{rule.host}]" if ":" in rule.host else rule.host
+    return host if rule.port == _HTTPS else f"{host}:{rule.port}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.3f}s"
