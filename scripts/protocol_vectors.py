@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from watchword.broker.interface import SecretValue
+from watchword.broker.sealing import SecretContext, seal_secret, secret_info
 from watchword.client import proofs
 from watchword.client.own_token import read_own_token
 from watchword.client.statement import binding_of, build_statement
@@ -79,7 +81,7 @@ def key(label: str) -> bytes:
 
 
 def enrolment(kind: str, authorities: LabAuthorities) -> dict[str, Any]:
-    """Return one enrolment and one renewal of a simulated phone."""
+    """Return one enrolment, one renewal and one call for a secret of a simulated phone."""
     model = PHONES[kind]
     app: InstalledIosApp | InstalledAndroidApp = (
         InstalledIosApp(TEAM, BUNDLE, "120")
@@ -106,6 +108,7 @@ def enrolment(kind: str, authorities: LabAuthorities) -> dict[str, Any]:
             challenge=base64url.encode(made),
             proof_jwk=phone.proof_jwk,
             seal_jwk=phone.seal_jwk,
+            secret=SECRET_NAME if purpose is Purpose.SECRET else None,
         )
         evidence = (
             phone.attest(binding_of(statement))
@@ -187,6 +190,66 @@ def resealed() -> dict[str, str]:
         public = {name: value for name, value in private.items() if name != "d"}
         sealed[curve] = base64url.encode(seal(session_key, public, binding, session_id))
     return sealed
+
+
+SECRET_NAME = "push"
+SECRET_VALUE = "wwk-push-0123456789abcdef-\N{LATIN SMALL LETTER E WITH ACUTE}"
+SEALED_SECRETS = {
+    "P-256": (
+        "BBIFkT-BH4XMy9AgsZz3wVBif6SXSNr1Xghd_2iScPyxUFHJoQwgMiAp9Uil6p2qFGEpTBdYWjdT"
+        "0xxEdsGrIr5vSqj7SLMZY4DBpsvjH3AxrwoM4sQW4QnMgzslehN9z3DT7EjCOL1KJWYaJA"
+    ),
+    "X25519": (
+        "L5K92fkYCBHM5Bjc0O2cUQkmD35mWmJsGeKtYjy8gGhz4i48wYD9q44-wOOB_VIWofcP0Q4XvHtY"
+        "YJ5AC9J1wJk3gZCW54ZW45lRmQ"
+    ),
+}
+"""That secret, sealed once, as :data:`SEALED` is; :func:`resealed_secrets` seals it anew."""
+
+
+def secret_context(binding: str) -> SecretContext:
+    """Return what the sealed secrets are bound to.
+
+    :param binding: of the iPhone's statement, in hex.
+    """
+    return SecretContext(
+        binding=bytes.fromhex(binding),
+        app="clinic-ios",
+        name=SECRET_NAME,
+        version=3,
+        lease=base64url.encode(key("lease")[:16]),
+        expires_at=int(NOW.timestamp()) + 3600,
+    )
+
+
+def resealed_secrets() -> dict[str, str]:
+    """Return new sealed secrets, to be put into :data:`SEALED_SECRETS` when the info changes."""
+    iphone = enrolment("genuine-iphone", LabAuthorities.from_seed(key("lab")))
+    context = secret_context(iphone[Purpose.SECRET.value]["binding"])
+    sealed = {}
+    for curve, private in seal_jwks().items():
+        public = {name: value for name, value in private.items() if name != "d"}
+        sealed[curve] = base64url.encode(seal_secret(SecretValue(SECRET_VALUE), public, context))
+    return sealed
+
+
+def secret_vectors(binding: str) -> dict[str, Any]:
+    """Return one delivery: what it is bound to, the info of that, and the sealed value for each kind of seal key."""
+    context = secret_context(binding)
+    return {
+        "value": SECRET_VALUE,
+        "binding": binding,
+        "app": context.app,
+        "name": context.name,
+        "version": context.version,
+        "lease": context.lease,
+        "expires_at": context.expires_at,
+        "info": secret_info(context).hex(),
+        "keys": [
+            {"seal_key": private, "sealed": SEALED_SECRETS[curve]}
+            for curve, private in seal_jwks().items()
+        ],
+    }
 
 
 REQUESTS = (
@@ -280,6 +343,8 @@ def vectors() -> dict[str, Any]:
     authorities = LabAuthorities.from_seed(key("lab"))
     nonce = FixedEntropy("reference").token_bytes(references.NONCE_BYTES)
     refusals = (Refusal(Reason.TOKEN_EXPIRED, "not part of the reference"),)
+    kinds = ("genuine-iphone", "genuine-android")
+    enrolments = [enrolment(kind, authorities) for kind in kinds]
     reference = references.seal(refusals, "clinic[1] /**", NOW.timestamp(), key("reference"), nonce)
     return {
         "now": NOW.isoformat(),
@@ -300,9 +365,7 @@ def vectors() -> dict[str, Any]:
             for anchor in authorities.anchors()
             if anchor.kind == "lab"
         ],
-        "enrolments": [
-            enrolment(kind, authorities) for kind in ("genuine-iphone", "genuine-android")
-        ],
+        "enrolments": enrolments,
         "subject": {
             "instance": "AAAAAAAAAAAAAAAAAAAAAA",
             "audience": AUDIENCE,
@@ -310,6 +373,7 @@ def vectors() -> dict[str, Any]:
         },
         "reference": {"ref": reference, "reasons": ["token.expired"], "route": "clinic[1] /**"},
         "proofs": proof_vectors(),
+        "secret": secret_vectors(enrolments[0][Purpose.SECRET.value]["binding"]),
     }
 
 

@@ -199,6 +199,39 @@ def test_sealed_keys_of_the_vectors_open(row: dict[str, Any]) -> None:
     assert opened.hex() == SESSION_KEY["key"]
 
 
+SECRET: dict[str, Any] = VECTORS["secret"]
+
+
+@pytest.mark.parametrize("row", SECRET["keys"], ids=lambda row: row["seal_key"]["crv"])
+def test_sealed_secrets_of_the_vectors_open(row: dict[str, Any]) -> None:
+    """By another implementation of HPKE, with the info as docs/sealed-delivery.md writes it."""
+    parts = (SECRET["app"], SECRET["name"], str(SECRET["version"]), SECRET["lease"])
+    info = b"watchword/secret/v1\0" + bytes.fromhex(SECRET["binding"])
+    for part in (*parts, str(SECRET["expires_at"])):
+        info += len(part.encode()).to_bytes(4) + part.encode()
+    assert info.hex() == SECRET["info"]
+    sealed = base64url.decode(row["sealed"])
+    kem, size = {
+        "P-256": (KEMId.DHKEM_P256_HKDF_SHA256, 65),
+        "X25519": (KEMId.DHKEM_X25519_HKDF_SHA256, 32),
+    }[row["seal_key"]["crv"]]
+    suite = CipherSuite.new(kem, KDFId.HKDF_SHA256, AEADId.AES128_GCM)
+    key = KEMKey.from_jwk(json.dumps(row["seal_key"]))
+    opened = suite.create_recipient_context(sealed[:size], key, info).open(sealed[size:])
+    assert opened.decode() == SECRET["value"]
+
+
+def test_secret_of_the_vectors_is_the_statements() -> None:
+    """The statement that is bound asks for that secret, for that app; no other statement names one."""
+    for row in ENROLMENTS.values():
+        assert read_statement(base64url.decode(row["renew"]["statement"])).secret is None
+    statement = read_statement(
+        base64url.decode(ENROLMENTS["genuine-iphone"]["secret"]["statement"])
+    )
+    assert statement.binding.hex() == SECRET["binding"]
+    assert (statement.app, statement.secret) == (SECRET["app"], SECRET["name"])
+
+
 @pytest.mark.parametrize(
     "row", PROOFS["requests"], ids=lambda row: f"{row['method']} {row['path']}"
 )

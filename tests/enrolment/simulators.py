@@ -224,7 +224,16 @@ class SimulatedPhone:
 
     def renewal(self, instance_id: str, challenge: bytes, /, **changes: Any) -> RenewalRequest:
         """Return a request to renew, with the next counter where the format has one."""
-        statement = self.statement(Purpose.RENEW, challenge, **changes)
+        return self._proved(instance_id, self.statement(Purpose.RENEW, challenge, **changes))
+
+    def asking(
+        self, instance_id: str, challenge: bytes, secret: str = "push", /, **changes: Any
+    ) -> RenewalRequest:
+        """Return a request for a secret, as :meth:`renewal` does for tokens."""
+        members = {"secret": secret, **changes}
+        return self._proved(instance_id, self.statement(Purpose.SECRET, challenge, **members))
+
+    def _proved(self, instance_id: str, statement: bytes) -> RenewalRequest:
         evidence = self.evidence(statement)
         if not self.is_android:
             self.counter += 1

@@ -169,3 +169,26 @@ def test_no_members_escape_our_errors(changes: dict[str, Any]) -> None:
 def test_no_bytes_escape_our_errors(raw: bytes) -> None:
     """Any bytes are refused in our own words."""
     assert reason_of(raw).code.split(".")[0] in {"statement", "challenge"}
+
+
+def test_name_of_a_secret_is_read_with_its_purpose() -> None:
+    """A statement that asks for a secret names exactly one."""
+    read = read_statement(PHONE.statement(Purpose.SECRET, CHALLENGE, secret="push-key-2"))
+    assert (read.purpose, read.secret) == (Purpose.SECRET, "push-key-2")
+    assert read_statement(statement()).secret is None
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Push", "push_key", "push\n", "p" * 65, "п", 7, None, ["push"], {}, True]
+)
+def test_name_of_a_secret_is_strict(name: object) -> None:
+    """Nothing but one plain name passes; a missing one doesn't either."""
+    raw = PHONE.statement(Purpose.SECRET, CHALLENGE, secret=name)
+    assert reason_of(raw) is Reason.STATEMENT_MALFORMED
+
+
+@pytest.mark.parametrize("purpose", [Purpose.ENROL, Purpose.RENEW])
+def test_other_purposes_name_no_secret(purpose: Purpose) -> None:
+    """What was made for something else isn't read as a wish for a secret."""
+    raw = PHONE.statement(purpose, CHALLENGE, secret="push")
+    assert reason_of(raw) is Reason.STATEMENT_MALFORMED

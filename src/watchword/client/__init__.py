@@ -16,18 +16,23 @@ from watchword.client.errors import (
     InstanceRefusedError,
     InstanceUnknownError,
     Problem,
+    SecretRefusedError,
+    SecretsClosedError,
+    SecretUnopenedError,
     ServiceRefusedError,
     ServiceUnavailableError,
     UnreadableAnswerError,
 )
 from watchword.client.invited import TestInstanceDevice
 from watchword.client.proofs import content_digest
+from watchword.client.secrets import DeliveredSecrets
 
 __all__ = [
     "TOKEN_HEADER",
     "ChallengeRefusedError",
     "ClientError",
     "CodeSpentError",
+    "DeliveredSecrets",
     "Device",
     "EvidenceRefusedError",
     "InstanceRefusedError",
@@ -35,6 +40,9 @@ __all__ = [
     "Problem",
     "ProofChoice",
     "Proofs",
+    "SecretRefusedError",
+    "SecretUnopenedError",
+    "SecretsClosedError",
     "ServiceRefusedError",
     "ServiceUnavailableError",
     "TestInstanceDevice",

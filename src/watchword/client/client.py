@@ -1,7 +1,6 @@
 """Be the app's side of the protocol: enrol, hold tokens, renew them before they expire."""
 
 import contextlib
-import ipaddress
 import secrets  # noqa: TID251 - the default of an argument: a nonce must not depend on the app's care.
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import Any, Final, Self
 import httpx
 
 from watchword.client.channel_refusals import ChannelRefusedError
+from watchword.client.delivery import Delivery, read_delivery
 from watchword.client.device import Device
 from watchword.client.errors import (
     ChallengeRefusedError,
@@ -23,9 +23,10 @@ from watchword.client.errors import (
     ServiceUnavailableError,
     UnreadableAnswerError,
 )
-from watchword.client.exchange import MAX_ATTEMPTS, Exchange, Patience
+from watchword.client.exchange import MAX_ATTEMPTS, Exchange, Patience, is_safe
 from watchword.client.session import HeldToken, Session
-from watchword.client.statement import binding_of, bound_to, build_statement
+from watchword.client.statement import binding_of, bound_to
+from watchword.client.wording import Answered, Wording
 from watchword.encoding import base64url, length_prefixed
 from watchword.pins.sets import MAX_VERSION
 from watchword.vocabulary import Purpose
@@ -80,11 +81,10 @@ class WatchwordClient:
         :raises ValueError: on a URL without TLS, or without audiences.
         """
         url = httpx.URL(service_url)
-        if not _is_safe(url):
+        if not is_safe(url):
             raise ValueError("expected a service URL with https, or with http on loopback")
         if not audiences or len(set(audiences)) != len(audiences):
             raise ValueError("expected at least one audience, each once")
-        self._issuer = service_url if issuer is None else issuer
         self._app = app
         self._device = device
         self._audiences = tuple(audiences)
@@ -103,6 +103,8 @@ class WatchwordClient:
             trust_env=url.scheme == "https",
         )
         self._exchange = Exchange(self._http, Patience(jitter, sleep))
+        issuer = service_url if issuer is None else issuer
+        self._wording = Wording(self._exchange, issuer, app, device, self._audiences)
         self._session: Session | None = None
         self._final: ServiceRefusedError | None = None
         # Held while talking to the service: a second caller waits for the first one's tokens
@@ -220,6 +222,29 @@ class WatchwordClient:
         """
         self._bnd = None if value is None else bound_to(value)
 
+    def fetch_secret(self, name: str, attempts: int = MAX_ATTEMPTS) -> Delivery:
+        """Return a secret that the service hands to this instance for a while; kept nowhere here.
+
+        Apps use :class:`watchword.client.secrets.DeliveredSecrets`, which keeps it for as long as it may.
+        Enrols where there is no instance yet, or where the service doesn't know it any more, once.
+
+        :param attempts: how often each request may be sent.
+        :raises ClientError: see :mod:`watchword.client.errors`.
+        """
+        # One after the other with renewals: App Attest counts what the key signs, and the service
+        # refuses what arrives out of turn.
+        with self._lock:
+            if self._session is None or self._final is not None:
+                self._renew(attempts)
+            try:
+                answered = self._ask_secret(name, attempts)
+            except InstanceUnknownError:
+                self._session = None
+                self.enrol()
+                answered = self._ask_secret(name, attempts)
+        share = RENEW_FROM + RENEW_SPAN * self._jitter()
+        return read_delivery(answered, self._app, name, share, self._device)
+
     def now(self) -> float:
         """Return the device's time, seconds since 1970."""
         return self._clock()
@@ -301,38 +326,26 @@ class WatchwordClient:
             self._session = self._session.postponed(now, POSTPONED_SHARE)
 
     def _enrol_once(self) -> None:
-        challenge, bnd = self._challenge(Purpose.ENROL, MAX_ATTEMPTS), self._bnd
+        challenge, bnd = self._wording.challenge(Purpose.ENROL, MAX_ATTEMPTS), self._bnd
         self._device.create_keys()
-        statement = self._statement(Purpose.ENROL, challenge, bnd)
+        statement = self._wording.statement(Purpose.ENROL, challenge, bnd=bnd)
         body = {"evidence": dict(self._device.attest(binding_of(statement)))}
         self._accept("/v1/attestations", statement, body, MAX_ATTEMPTS, bnd)
 
     def _renew_once(self, instance: str, attempts: int) -> None:
-        challenge, bnd = self._challenge(Purpose.RENEW, attempts), self._bnd
-        statement = self._statement(Purpose.RENEW, challenge, bnd)
+        challenge, bnd = self._wording.challenge(Purpose.RENEW, attempts), self._bnd
+        statement = self._wording.statement(Purpose.RENEW, challenge, bnd=bnd)
         body = {"instance": instance, "evidence": dict(self._device.renew(statement))}
         self._accept("/v1/tokens", statement, body, attempts, bnd)
 
-    def _challenge(self, purpose: Purpose, attempts: int) -> str:
-        answer = self._exchange.post(
-            "/v1/challenges", {"app": self._app, "purpose": purpose.value}, attempts
-        )
-        challenge = answer.get("challenge")
-        if not isinstance(challenge, str) or not challenge:
-            raise UnreadableAnswerError("got a challenge answer without a challenge")
-        return challenge
-
-    def _statement(self, purpose: Purpose, challenge: str, bnd: str | None) -> bytes:
-        return build_statement(
-            purpose=purpose,
-            issuer=self._issuer,
-            audiences=self._audiences,
-            app=self._app,
-            challenge=challenge,
-            proof_jwk=self._device.proof_jwk,
-            seal_jwk=self._device.seal_jwk,
-            bnd=bnd,
-        )
+    def _ask_secret(self, name: str, attempts: int) -> Answered:
+        assert self._session is not None  # The caller enrolled.
+        instance = self._session.instance
+        with self._remembering_final():
+            try:
+                return self._wording.ask_secret(instance, name, self._clock, attempts)
+            except ChallengeRefusedError:
+                return self._wording.ask_secret(instance, name, self._clock, attempts)
 
     def _accept(
         self,
@@ -371,17 +384,3 @@ class WatchwordClient:
             return self._device.open_sealed(info, sealed)
         except ValueError:
             return None
-
-
-def _is_safe(url: httpx.URL) -> bool:
-    """Tell whether evidence and tokens may go to this URL: TLS, or not over any network."""
-    if url.scheme == "https":
-        return bool(url.host)
-    if url.scheme != "http":
-        return False
-    if url.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(url.host).is_loopback
-    except ValueError:
-        return False

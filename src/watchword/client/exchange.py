@@ -4,6 +4,7 @@ What may be repeated is repeated with exponential back-off and full jitter, so t
 that lost the service at one moment don't return at one moment.
 """
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -164,3 +165,17 @@ def _retry_after(response: httpx.Response) -> float | None:
     """Return the seconds in Retry-After; its other form, a date, is taken as not given."""
     text = response.headers.get("retry-after", "").strip()
     return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def is_safe(url: httpx.URL) -> bool:
+    """Tell whether evidence and tokens may go to this URL: TLS, or not over any network."""
+    if url.scheme == "https":
+        return bool(url.host)
+    if url.scheme != "http":
+        return False
+    if url.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(url.host).is_loopback
+    except ValueError:
+        return False

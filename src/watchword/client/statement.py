@@ -18,6 +18,7 @@ def build_statement(
     proof_jwk: Mapping[str, str] | None,
     seal_jwk: Mapping[str, str],
     bnd: str | None = None,
+    secret: str | None = None,
 ) -> bytes:
     """Return the statement's bytes; they are sent and hashed as they are, never written anew.
 
@@ -25,6 +26,7 @@ def build_statement(
     :param proof_jwk: None where the attested key is the proof key (Android): the member is
         absent then.
     :param bnd: what the tokens are to be bound to, see :func:`bound_to`; None leaves it out.
+    :param secret: name of the secret that is asked for, exactly with the purpose ``secret``.
     """
     statement: dict[str, Any] = {
         "v": 1,
@@ -39,6 +41,8 @@ def build_statement(
     statement["seal_jwk"] = dict(seal_jwk)
     if bnd is not None:
         statement["bnd"] = bnd
+    if secret is not None:
+        statement["secret"] = secret
     return strict_json.dumps(statement)
 
 

@@ -25,6 +25,7 @@ class Statement:
     :param binding: SHA-256 of the bytes as received.
     :param proof_jwk: P-256 public key of the instance; None on Android, where the attested key
         itself is the proof key (docs/adr/0002).
+    :param secret: name of the secret that is asked for; None for every other purpose.
     """
 
     purpose: Purpose
@@ -37,6 +38,7 @@ class Statement:
     bnd: str | None
     raw: bytes
     binding: bytes
+    secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class EnrolmentRequest:
 
 @dataclass(frozen=True, slots=True)
 class RenewalRequest:
-    """Hold what a client sent to renew; nothing of it is verified."""
+    """Hold what a client sent to renew, or to be handed a secret; nothing of it is verified."""
 
     instance_id: str
     statement: bytes

@@ -8,10 +8,10 @@ signer that fails must not burn the challenge or leave an instance that got no a
 last, because a token of an enrolment that was never committed could not be revoked.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from watchword.attestation.interface import AppRegistration
 from watchword.encoding import base64url
@@ -30,9 +30,9 @@ from watchword.enrolment.interface import (
 )
 from watchword.enrolment.operator_code_evidence import OperatorCodeVerifier
 from watchword.enrolment.operator_codes import OperatorCode, OperatorCodeStore
+from watchword.enrolment.reception import Reception, require_app
 from watchword.enrolment.rejudgement import Rejudgement
-from watchword.enrolment.requirements import require_alive, require_proof_key, require_same
-from watchword.enrolment.statement import read_statement
+from watchword.enrolment.requirements import require_alive, require_same
 from watchword.enrolment.subjects import pairwise_subject
 from watchword.ports import (
     AuditEntry,
@@ -55,6 +55,13 @@ from watchword.vocabulary import Environment, Level, Purpose
 _ID_BYTES = 16
 """Random bytes of instance, token and session ids: 128 bits, never met twice."""
 
+_Tokens: TypeAlias = tuple[IssuedToken, ...]
+
+
+async def at_once(issue_all: Callable[[], _Tokens]) -> _Tokens:
+    """Sign right here: fit for a signer whose key is in this process."""
+    return issue_all()
+
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentKeys:
@@ -63,12 +70,14 @@ class EnrolmentKeys:
     :param signer: returns the signer of the active token key; asked once for each answer, so that
         a rotation can't come between the key id and the signature.
     :param gate_secret: returns the active gate secret of an audience, from which session keys come.
+    :param aside: signs where that may block: a signer that asks another server must not hold up the event loop.
     """
 
     challenge: bytes
     pairwise: bytes
     signer: Callable[[], Signer]
     gate_secret: Callable[[str], GateSecret]
+    aside: Callable[[Callable[[], _Tokens]], Awaitable[_Tokens]] = at_once
 
     def __repr__(self) -> str:
         """Show nothing: a key in a log is a key lost."""
@@ -98,6 +107,7 @@ class Enrolment:
         """
         self._policy = policy
         self._verifier = verifier if codes is None else OperatorCodeVerifier(verifier, codes)
+        self._reception = Reception(policy, self._verifier, keys.challenge)
         self._codes = codes
         self._store = store
         self._keys = keys
@@ -110,7 +120,7 @@ class Enrolment:
 
         :raises RefusedError: ``statement.app_unknown``.
         """
-        self._app(app)
+        require_app(self._policy, app)
         made = challenge.make(
             app=app,
             purpose=purpose,
@@ -134,9 +144,11 @@ class Enrolment:
         7. No certificate of the evidence was revoked while all this went on.
 
         :raises RefusedError: with the reason of the first step that failed.
-        :raises UnavailableError: when the store can't answer; nothing was stored.
+        :raises UnavailableError: when the store or the signer can't answer; nothing was stored.
         """
-        statement, app, use = self._read(request, Purpose.ENROL, now)
+        statement, app, use = self._reception.receive(
+            request.statement, request.evidence, Purpose.ENROL, now
+        )
         appraised = await self._verifier.appraise(request.evidence, statement, app, now)
         done = await self._store_enrolled(statement, app, use, appraised, now)
         while isinstance(done, int):
@@ -160,7 +172,7 @@ class Enrolment:
         try:
             self._require_level(appraised.level)
             instance = self._instance(statement, app, appraised, now)
-            tokens = self._issue(instance, statement, now)
+            tokens = await self._keys.aside(lambda: self._issue(instance, statement, now))
             receipt = _receipt(instance, appraised)
             audit = _audit("instance.enrolled", instance, now, appraised.code)
             if appraised.code is None:
@@ -194,9 +206,11 @@ class Enrolment:
         6. Challenge, counter, version and audit entry are stored in one transaction.
 
         :raises RefusedError: with the reason of the first step that failed.
-        :raises UnavailableError: when the store can't answer; nothing was stored.
+        :raises UnavailableError: when the store or the signer can't answer; nothing was stored.
         """
-        statement, app, use = self._read(request, Purpose.RENEW, now)
+        statement, app, use = self._reception.receive(
+            request.statement, request.evidence, Purpose.RENEW, now
+        )
         instance = await self._store.find(request.instance_id)
         if instance is None:
             raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
@@ -207,7 +221,7 @@ class Enrolment:
         )
         self._require_level(instance.level)
         stated = replace(instance, app_version=renewal.app_version or instance.app_version)
-        tokens = self._issue(stated, statement, now)
+        tokens = await self._keys.aside(lambda: self._issue(stated, statement, now))
         # The transaction reads the instance again: of a revocation and a renewal at the same
         # time one comes first, and a renewal that comes second is refused there.
         renewed = await self._store.renew(
@@ -219,39 +233,6 @@ class Enrolment:
             now if renewal.vouched_anew else None,
         )
         return Enrolled(renewed, tokens)
-
-    def _read(
-        self, request: EnrolmentRequest | RenewalRequest, purpose: Purpose, now: datetime
-    ) -> tuple[Statement, AppRegistration, ChallengeUse]:
-        """Carry out steps 1 and 2, which cost no signature."""
-        statement = read_statement(request.statement)
-        if statement.purpose is not purpose:
-            raise RefusedError.because(
-                Reason.STATEMENT_PURPOSE,
-                f"got {statement.purpose.value}, expected {purpose.value}",
-            )
-        if statement.issuer != self._policy.issuer:
-            raise RefusedError.because(
-                Reason.STATEMENT_ISSUER, f"expected the issuer {self._policy.issuer}"
-            )
-        app = self._app(statement.app)
-        open_to_it = self._policy.audiences.get(app.id, frozenset())
-        if not open_to_it.issuperset(statement.audiences):
-            raise RefusedError.because(
-                Reason.STATEMENT_AUDIENCE,
-                f"expected audiences out of: {', '.join(sorted(open_to_it)) or 'none'}",
-            )
-        is_stated = self._verifier.states_proof_key(request.evidence, app)
-        require_proof_key(statement, is_stated=is_stated)
-        use = challenge.check(
-            statement.challenge,
-            app=app.id,
-            purpose=purpose,
-            issuer=self._policy.issuer,
-            key=self._keys.challenge,
-            now=now,
-        )
-        return statement, app, use
 
     def _instance(
         self,
@@ -280,15 +261,6 @@ class Enrolment:
             test=self._policy.environment is Environment.LAB or appraised.code is not None,
             expires_at=None if appraised.code is None else _end(appraised.code, now),
         )
-
-    def _app(self, name: str) -> AppRegistration:
-        app = self._policy.apps.get(name)
-        if app is None:
-            raise RefusedError.because(
-                Reason.STATEMENT_APP_UNKNOWN,
-                f"expected one of: {', '.join(sorted(self._policy.apps))}",
-            )
-        return app
 
     def _require_level(self, level: Level) -> None:
         minimum = self._policy.minimum_level

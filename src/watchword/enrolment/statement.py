@@ -1,8 +1,9 @@
 """Read the client statement that evidence is bound to (protocol, section 1)."""
 
 import hashlib
+import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from watchword.encoding import base64url, strict_json
 from watchword.enrolment.challenge import MAX_CHALLENGE_BYTES
@@ -20,8 +21,17 @@ MAX_NAME_CHARACTERS = 256
 MAX_BND_CHARACTERS = 128
 """Most characters of ``bnd``, which goes into every token."""
 
+PURPOSES: Final = ", ".join(purpose.value for purpose in Purpose)
+"""The purposes that there are, for the text of a refusal."""
+
+SECRET_NAME: Final = re.compile(r"[a-z0-9-]{1,64}")
+"""What the name of a secret looks like."""
+
 _REQUIRED = {"v", "purpose", "iss", "aud", "app", "challenge", "seal_jwk"}
 _OPTIONAL = {"proof_jwk", "bnd"}
+_OF_PURPOSE = {Purpose.SECRET: {"secret"}}
+"""Members that a statement has with this purpose, and with no other."""
+
 _X25519_BYTES = 32
 
 
@@ -38,8 +48,11 @@ def read_statement(raw: bytes) -> Statement:
         _refuse(Reason.STATEMENT_MALFORMED, error.detail)
     if type(members.get("v")) is not int or members["v"] != 1:
         _refuse(Reason.STATEMENT_VERSION, "expected the member v with the number 1")
+    required = _REQUIRED
+    if "purpose" in members:
+        required = _REQUIRED | _OF_PURPOSE.get(_purpose(members["purpose"]), set())
     # Names of unknown members are the sender's text; only their number is told.
-    missing, unknown = _REQUIRED - members.keys(), members.keys() - _REQUIRED - _OPTIONAL
+    missing, unknown = required - members.keys(), members.keys() - required - _OPTIONAL
     if missing or unknown:
         _refuse(
             Reason.STATEMENT_MALFORMED,
@@ -59,6 +72,7 @@ def read_statement(raw: bytes) -> Statement:
         bnd=_text(members["bnd"], "bnd", MAX_BND_CHARACTERS) if "bnd" in members else None,
         raw=raw,
         binding=hashlib.sha256(raw).digest(),
+        secret=_secret(members["secret"]) if "secret" in members else None,
     )
 
 
@@ -66,7 +80,13 @@ def _purpose(value: Any) -> Purpose:
     try:
         return Purpose(value)
     except ValueError:
-        _refuse(Reason.STATEMENT_PURPOSE, "expected purpose enrol or renew")
+        _refuse(Reason.STATEMENT_PURPOSE, f"expected one of: {PURPOSES}")
+
+
+def _secret(value: Any) -> str:
+    if not isinstance(value, str) or not SECRET_NAME.fullmatch(value):
+        _refuse(Reason.STATEMENT_MALFORMED, "expected secret of 1 to 64 of a to z, 0 to 9 and -")
+    return value
 
 
 def _text(value: Any, name: str, limit: int) -> str:

@@ -92,7 +92,26 @@ CREATE INDEX operator_codes_by_age ON operator_codes (made_at);
 """
 # Of a code only its digest is here: whoever reads a backup can't enrol with it.
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD)
+_FOURTH = """
+CREATE TABLE leases (
+    instance_id TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
+    app TEXT NOT NULL,
+    app_version TEXT,
+    issued_at INTEGER NOT NULL,
+    delivered_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    deliveries INTEGER NOT NULL,
+    withdrawn_at INTEGER,
+    PRIMARY KEY (instance_id, secret)
+) STRICT;
+CREATE INDEX leases_by_expiry ON leases (expires_at);
+"""
+# What was handed out stays on a phone whose instance is revoked: its lease is marked, and not dropped.
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """Statements that lead from one version to the next, oldest first."""
 
 

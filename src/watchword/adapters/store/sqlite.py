@@ -13,6 +13,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from watchword.adapters.store.database import SqliteDatabase
+from watchword.adapters.store.instances import (
+    advance_instance,
+    consume_challenge,
+    count_enrolled,
+    find_instance,
+    insert_audit,
+    insert_instance,
+    marks,
+    require_instance,
+    revoke_instance,
+    select_instances,
+)
+from watchword.adapters.store.leases import count_leases, drop_leases, keep_lease
 from watchword.adapters.store.operator_codes import (
     insert_code,
     select_code,
@@ -21,18 +34,13 @@ from watchword.adapters.store.operator_codes import (
     withdraw_code,
 )
 from watchword.adapters.store.rows import (
-    INSTANCE_COLUMNS,
-    INSTANCE_SELECTION,
     RECEIPT_COLUMNS,
     audit_from_row,
-    audit_row,
-    certificate_rows,
-    instance_from_row,
-    instance_row,
     microseconds,
     receipt_from_row,
     receipt_row,
 )
+from watchword.enrolment.leases import Lease, LeaseCount
 from watchword.enrolment.operator_codes import OperatorCode
 from watchword.ports import (
     AuditEntry,
@@ -42,7 +50,6 @@ from watchword.ports import (
     RevokedInstance,
     StoredReceipt,
 )
-from watchword.reasons import Reason, RefusedError
 
 RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
 """No receipt is ever planned to be due later than this; what is, was planned by a clock that ran ahead."""
@@ -51,7 +58,8 @@ RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
 class SqliteStore:
     """Implement :class:`watchword.ports.InstanceStore` on one file (mode 0600).
 
-    And :class:`watchword.enrolment.operator_codes.OperatorCodeStore`, in the same transactions.
+    And :class:`watchword.enrolment.operator_codes.OperatorCodeStore` and
+    :class:`watchword.enrolment.leases.LeaseStore`, in the same transactions.
     """
 
     def __init__(
@@ -76,18 +84,18 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> int | None:
             if limit is not None and instance.device_key is not None:
-                count = _count_enrolled(connection, instance.device_key, limit.since)
+                count = count_enrolled(connection, instance.device_key, limit.since)
                 if count > limit.most:
                     return count
-            _use_challenge(connection, use)
-            _add_instance(connection, instance)
+            consume_challenge(connection, use)
+            insert_instance(connection, instance)
             if receipt is not None:
                 values = receipt_row(receipt)
                 connection.execute(
-                    f"INSERT INTO receipts ({RECEIPT_COLUMNS}) VALUES ({_marks(len(values))})",  # noqa: S608
+                    f"INSERT INTO receipts ({RECEIPT_COLUMNS}) VALUES ({marks(len(values))})",  # noqa: S608
                     values,
                 )
-            _add_audit(connection, audit)
+            insert_audit(connection, audit)
             return None
 
         return await self._database.write(work)
@@ -99,9 +107,9 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> None:
             use_code(connection, code_id, instance.id, instance.enrolled_at)
-            _use_challenge(connection, use)
-            _add_instance(connection, instance)
-            _add_audit(connection, audit)
+            consume_challenge(connection, use)
+            insert_instance(connection, instance)
+            insert_audit(connection, audit)
 
         await self._database.write(work)
 
@@ -110,7 +118,7 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> None:
             insert_code(connection, code)
-            _add_audit(connection, audit)
+            insert_audit(connection, audit)
 
         await self._database.write(work)
 
@@ -127,7 +135,7 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> OperatorCode | None:
             if withdraw_code(connection, code_id, audit.at):
-                _add_audit(connection, audit)
+                insert_audit(connection, audit)
             return select_code(connection, code_id)
 
         return await self._database.write(work)
@@ -142,32 +150,50 @@ class SqliteStore:
         attested_at: datetime | None = None,
     ) -> Instance:
         """See :meth:`watchword.ports.InstanceStore.renew`."""
-        attested = None if attested_at is None else microseconds(attested_at)
 
         def work(connection: sqlite3.Connection) -> Instance:
-            _use_challenge(connection, use)
-            instance = _require(connection, instance_id)
-            if instance.revoked_at is not None:
-                raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked")
-            if counter is not None and counter <= instance.counter:
-                raise RefusedError.because(
-                    Reason.INSTANCE_COUNTER, f"got {counter}, expected more than {instance.counter}"
-                )
+            consume_challenge(connection, use)
+            advance_instance(connection, instance_id, counter, app_version, attested_at)
             connection.execute(
-                "UPDATE instances SET counter = coalesce(?, counter), "
-                "app_version = coalesce(?, app_version), attested_at = coalesce(?, attested_at), "
-                "renewed_at = ? WHERE id = ?",
-                (counter, app_version, attested, microseconds(audit.at), instance_id),
+                "UPDATE instances SET renewed_at = ? WHERE id = ?",
+                (microseconds(audit.at), instance_id),
             )
-            _add_audit(connection, audit)
-            return _require(connection, instance_id)
+            insert_audit(connection, audit)
+            return require_instance(connection, instance_id)
 
         return await self._database.write(work)
+
+    async def deliver(
+        self,
+        use: ChallengeUse,
+        lease: Lease,
+        counter: int | None,
+        audit: Callable[[Lease], AuditEntry],
+        attested_at: datetime | None = None,
+    ) -> Lease:
+        """See :meth:`watchword.enrolment.leases.LeaseStore.deliver`."""
+
+        def work(connection: sqlite3.Connection) -> Lease:
+            consume_challenge(connection, use)
+            advance_instance(connection, lease.instance_id, counter, lease.app_version, attested_at)
+            kept = keep_lease(connection, lease)
+            insert_audit(connection, audit(kept))
+            return kept
+
+        return await self._database.write(work)
+
+    async def leases(self, now: datetime, secret: str | None = None) -> Sequence[LeaseCount]:
+        """See :meth:`watchword.enrolment.leases.LeaseStore.leases`."""
+        return await self._database.read(lambda connection: count_leases(connection, now, secret))
+
+    async def forget_leases(self, now: datetime) -> int:
+        """See :meth:`watchword.enrolment.leases.LeaseStore.forget_leases`."""
+        return await self._database.write(lambda connection: drop_leases(connection, now))
 
     async def count_enrolled(self, device_key: bytes, since: datetime) -> int:
         """See :meth:`watchword.ports.InstanceStore.count_enrolled`."""
         return await self._database.read(
-            lambda connection: _count_enrolled(connection, device_key, since)
+            lambda connection: count_enrolled(connection, device_key, since)
         )
 
     async def instances_with_serials(
@@ -176,7 +202,7 @@ class SqliteStore:
         """See :meth:`watchword.ports.InstanceStore.instances_with_serials`."""
         wanted = json.dumps(list(serials))
         return await self._database.read(
-            lambda connection: _instances(
+            lambda connection: select_instances(
                 connection,
                 "WHERE revoked_at IS NULL AND id IN (SELECT instance_id FROM "
                 "instance_certificates WHERE serial IN (SELECT value FROM json_each(?))) LIMIT ?",
@@ -186,7 +212,7 @@ class SqliteStore:
 
     async def find(self, instance_id: str) -> Instance | None:
         """See :meth:`watchword.ports.InstanceStore.find`."""
-        return await self._database.read(lambda connection: _find(connection, instance_id))
+        return await self._database.read(lambda connection: find_instance(connection, instance_id))
 
     async def revoke(
         self, instance_id: str, at: datetime, because: str, audit: AuditEntry
@@ -194,9 +220,9 @@ class SqliteStore:
         """See :meth:`watchword.ports.InstanceStore.revoke`."""
 
         def work(connection: sqlite3.Connection) -> Instance:
-            _require(connection, instance_id)
-            _revoke(connection, instance_id, at, because, audit)
-            return _require(connection, instance_id)
+            require_instance(connection, instance_id)
+            revoke_instance(connection, instance_id, at, because, audit)
+            return require_instance(connection, instance_id)
 
         return await self._database.write(work)
 
@@ -204,7 +230,7 @@ class SqliteStore:
         """See :meth:`watchword.ports.InstanceStore.revoke_all`."""
         return await self._database.write(
             lambda connection: sum(
-                _revoke(connection, audit.subject, at, because, audit) for audit in audits
+                revoke_instance(connection, audit.subject, at, because, audit) for audit in audits
             )
         )
 
@@ -259,7 +285,7 @@ class SqliteStore:
                 (risk_metric, receipt.instance_id),
             )
             if audit is not None:
-                _add_audit(connection, audit)
+                insert_audit(connection, audit)
 
         await self._database.write(work)
 
@@ -272,11 +298,11 @@ class SqliteStore:
             wanted = "? IN (app, '')"
             values: list[str | int] = [app or ""]
             if before is not None:
-                last = _require(connection, before)
+                last = require_instance(connection, before)
                 wanted += " AND (-enrolled_at, id) > (?, ?)"
                 values += [-microseconds(last.enrolled_at), last.id]
             order = "ORDER BY enrolled_at DESC, id LIMIT ?"
-            return _instances(connection, f"WHERE {wanted} {order}", (*values, limit))
+            return select_instances(connection, f"WHERE {wanted} {order}", (*values, limit))
 
         return await self._database.read(work)
 
@@ -294,7 +320,7 @@ class SqliteStore:
 
     async def add_audit(self, entry: AuditEntry) -> None:
         """See :meth:`watchword.ports.InstanceStore.add_audit`."""
-        await self._database.write(lambda connection: _add_audit(connection, entry))
+        await self._database.write(lambda connection: insert_audit(connection, entry))
 
     async def forget_expired(self, now: datetime) -> int:
         """See :meth:`watchword.ports.InstanceStore.forget_expired`."""
@@ -313,83 +339,3 @@ class SqliteStore:
     def close(self) -> None:
         """See :meth:`watchword.ports.InstanceStore.close`; a second time does nothing."""
         self._database.close()
-
-
-def _use_challenge(connection: sqlite3.Connection, use: ChallengeUse) -> None:
-    """Insert the nonce if it is absent: of several that race for it, one finds it absent."""
-    used = connection.execute(
-        "INSERT INTO used_challenges (nonce, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
-        (use.nonce, microseconds(use.expires_at)),
-    )
-    if used.rowcount != 1:
-        raise RefusedError.because(Reason.CHALLENGE_USED, "expected one that wasn't used before")
-
-
-def _add_instance(connection: sqlite3.Connection, instance: Instance) -> None:
-    """Insert an instance and its certificates, unless its id or its key is enrolled."""
-    row = instance_row(instance)
-    added = connection.execute(
-        f"INSERT INTO instances ({INSTANCE_COLUMNS}) VALUES ({_marks(len(row))}) "  # noqa: S608
-        "ON CONFLICT DO NOTHING",
-        row,
-    )
-    if added.rowcount != 1:
-        raise RefusedError.because(Reason.INSTANCE_EXISTS, "expected a key that isn't enrolled yet")
-    connection.executemany(
-        "INSERT INTO instance_certificates (instance_id, position, serial) VALUES (?, ?, ?)",
-        certificate_rows(instance),
-    )
-
-
-def _count_enrolled(connection: sqlite3.Connection, device_key: bytes, since: datetime) -> int:
-    count: int = connection.execute(
-        "SELECT count(*) FROM instances WHERE device_key = ? AND enrolled_at >= ?",
-        (device_key, microseconds(since)),
-    ).fetchone()[0]
-    return count
-
-
-def _revoke(
-    connection: sqlite3.Connection, instance_id: str, at: datetime, because: str, audit: AuditEntry
-) -> bool:
-    """Revoke an instance unless it is; tell whether that changed anything."""
-    revoked = connection.execute(
-        "UPDATE instances SET revoked_at = ?, revoked_because = ? "
-        "WHERE id = ? AND revoked_at IS NULL",
-        (microseconds(at), because, instance_id),
-    )
-    if revoked.rowcount != 1:
-        return False
-    connection.execute("DELETE FROM receipts WHERE instance_id = ?", (instance_id,))
-    _add_audit(connection, audit)
-    return True
-
-
-def _add_audit(connection: sqlite3.Connection, entry: AuditEntry) -> None:
-    connection.execute(
-        "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
-        audit_row(entry),
-    )
-
-
-def _instances(
-    connection: sqlite3.Connection, condition: str, values: tuple[Any, ...]
-) -> list[Instance]:
-    query = f"SELECT {INSTANCE_SELECTION} FROM instances {condition}"  # noqa: S608 - our own text.
-    return [instance_from_row(row) for row in connection.execute(query, values)]
-
-
-def _find(connection: sqlite3.Connection, instance_id: str) -> Instance | None:
-    found = _instances(connection, "WHERE id = ?", (instance_id,))
-    return found[0] if found else None
-
-
-def _require(connection: sqlite3.Connection, instance_id: str) -> Instance:
-    instance = _find(connection, instance_id)
-    if instance is None:
-        raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
-    return instance
-
-
-def _marks(count: int) -> str:
-    return ", ".join("?" * count)

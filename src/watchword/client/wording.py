@@ -1,0 +1,85 @@
+"""Put into words what an instance asks: challenge, statement, and the call for a secret."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from watchword.client.device import Device
+from watchword.client.errors import UnreadableAnswerError
+from watchword.client.exchange import Exchange
+from watchword.client.statement import build_statement
+from watchword.encoding import base64url
+from watchword.vocabulary import Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Hold a statement, when it was sent (seconds since 1970), and what the service answered."""
+
+    statement: bytes = field(repr=False)
+    sent_at: float
+    answer: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Hold what every statement of an instance says of itself."""
+
+    exchange: Exchange
+    issuer: str
+    app: str
+    device: Device
+    audiences: tuple[str, ...]
+
+    def challenge(self, purpose: Purpose, attempts: int) -> str:
+        """Return a challenge of the service's, base64url.
+
+        :raises ClientError: see :meth:`watchword.client.exchange.Exchange.post`.
+        """
+        answer = self.exchange.post(
+            "/v1/challenges", {"app": self.app, "purpose": purpose.value}, attempts
+        )
+        challenge = answer.get("challenge")
+        if not isinstance(challenge, str) or not challenge:
+            raise UnreadableAnswerError("got a challenge answer without a challenge")
+        return challenge
+
+    def statement(
+        self,
+        purpose: Purpose,
+        challenge: str,
+        *,
+        bnd: str | None = None,
+        secret: str | None = None,
+    ) -> bytes:
+        """Return the statement with the device's present keys."""
+        return build_statement(
+            purpose=purpose,
+            issuer=self.issuer,
+            audiences=self.audiences,
+            app=self.app,
+            challenge=challenge,
+            proof_jwk=self.device.proof_jwk,
+            seal_jwk=self.device.seal_jwk,
+            bnd=bnd,
+            secret=secret,
+        )
+
+    def ask_secret(
+        self, instance: str, name: str, clock: Callable[[], float], attempts: int
+    ) -> Answered:
+        """Ask for a secret, with a challenge and evidence of its own.
+
+        The time is taken before the request is sent, so that a lease is never taken for longer than it is.
+
+        :raises ClientError: see :meth:`watchword.client.exchange.Exchange.post`.
+        """
+        challenge = self.challenge(Purpose.SECRET, attempts)
+        statement = self.statement(Purpose.SECRET, challenge, secret=name)
+        body = {
+            "instance": instance,
+            "statement": base64url.encode(statement),
+            "evidence": dict(self.device.renew(statement)),
+        }
+        sent_at = clock()
+        return Answered(statement, sent_at, self.exchange.post("/v1/secrets", body, attempts))

@@ -1,0 +1,237 @@
+"""Hand secrets to instances: statement and evidence in, a secret sealed to the instance out.
+
+Checks run from cheap to expensive, and nothing is written before all of them held.  The secret leaves after
+the lease is durable: whoever holds one is known to, whatever happens to the service in between.
+
+What is handed out can't be taken back, and a phone's owner can read it (docs/sealed-delivery.md): a key that a
+gate can add at the edge doesn't belong here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+
+from watchword.attestation.interface import AppRegistration
+from watchword.broker.interface import DeliveryRule, SecretVersion
+from watchword.broker.sealing import SecretContext, seal_secret
+from watchword.encoding import base64url
+from watchword.enrolment.interface import (
+    EnrolmentPolicy,
+    EvidenceVerifier,
+    RenewalRequest,
+    Statement,
+)
+from watchword.enrolment.leases import Lease, LeaseStore
+from watchword.enrolment.operator_code_evidence import OperatorCodeVerifier
+from watchword.enrolment.operator_codes import OperatorCodeStore
+from watchword.enrolment.reception import Reception
+from watchword.enrolment.requirements import require_alive, require_same
+from watchword.ports import AuditEntry, Entropy, Instance, InstanceStore
+from watchword.reasons import Reason, RefusedError, UnavailableError
+from watchword.vocabulary import Level, Purpose
+
+CHANGED_RETRY_SECONDS: Final = 1
+"""After how long to come again when the secret was changed while it was being handed out."""
+
+_ID_BYTES: Final = 16
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class DeliverableSecrets(Protocol):
+    """Know the secrets; :class:`watchword.broker.keeper.SecretKeeper` does."""
+
+    def deliverable(self, name: str, now: float) -> SecretVersion:
+        """Return the version to hand out.
+
+        :raises RefusedError: ``secret.revoked`` where none counts.
+        :raises UnavailableError: ``secret.unavailable`` where it isn't known.
+        """
+
+
+class DeliveryStore(InstanceStore, LeaseStore, OperatorCodeStore, Protocol):
+    """Keep instances and their leases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Hold the answer to one delivery.
+
+    :param sealed: the secret's value, sealed to the instance (:mod:`watchword.broker.sealing`).
+    :param expires_in: whole seconds that are left of the lease, at least 1.
+    """
+
+    lease: Lease
+    expires_in: int
+    sealed: bytes = field(repr=False)
+
+
+class SecretDelivery:
+    """Carry out the call by which an instance gets a secret."""
+
+    def __init__(
+        self,
+        policy: EnrolmentPolicy,
+        verifier: EvidenceVerifier,
+        store: DeliveryStore,
+        challenge_key: bytes,
+        entropy: Entropy,
+        rules: Mapping[str, DeliveryRule],
+        secrets: DeliverableSecrets | None,
+    ) -> None:
+        """Keep the ports; nothing is called yet.
+
+        :param rules: by name of the secret; what has none is handed to nobody.
+        :param secrets: None where there are none.
+        """
+        self._policy = policy
+        self._rules = rules
+        self._verifier = OperatorCodeVerifier(verifier, store)
+        self._reception = Reception(policy, self._verifier, challenge_key)
+        self._store = store
+        self._secrets = secrets
+        self._entropy = entropy
+
+    async def deliver(self, request: RenewalRequest, now: datetime) -> Delivered:
+        """Return a secret, sealed to the key that the instance enrolled with, after its lease is durable.
+
+        1. The statement is read, was made to get a secret, and is for this issuer, a known app and audiences
+           open to it; its challenge was made here for that, and is fresh.
+        2. The secret is one that is handed out, and to this app.
+        3. The instance exists, isn't revoked, hasn't ended, and is of the statement's app with the same keys.
+        4. Its level reaches the secret's, and the deployment's minimum.
+        5. The evidence verifies under the attested key; policy judges anew what it states, as at a renewal.
+        6. The secret has a version that counts.
+        7. Challenge, counter, lease and audit entry are stored in one transaction.
+        8. That version still counts: of a revocation and a delivery at the same time one comes first.
+
+        :raises RefusedError: with the reason of the first step that failed.  A secret that isn't there, that
+            isn't handed out, and that isn't handed to this app or level are one public class.
+        :raises UnavailableError: when the store or the secrets can't answer; nothing was handed out.
+        """
+        statement, app, use = self._reception.receive(
+            request.statement, request.evidence, Purpose.SECRET, now
+        )
+        rule = self._rule(statement, app)
+        instance = await self._store.find(request.instance_id)
+        if instance is None:
+            raise RefusedError.because(Reason.INSTANCE_UNKNOWN, "expected an enrolled instance")
+        require_alive(instance, self._policy.environment, now)
+        require_same(instance, statement)
+        self._require_level(instance.level, rule)
+        renewal = await self._verifier.appraise_renewal(
+            request.evidence, statement, instance, app, now
+        )
+        version = self._version(rule, now)
+        proposed = self._lease(
+            instance, renewal.app_version or instance.app_version, rule, version, now
+        )
+        # The transaction reads the instance again, as that of a renewal does.
+        lease = await self._store.deliver(
+            use,
+            proposed,
+            renewal.counter,
+            lambda kept: _audit(kept, instance),
+            now if renewal.vouched_anew else None,
+        )
+        if self._version(rule, now).number != version.number:
+            raise UnavailableError(
+                Reason.SECRET_UNAVAILABLE,
+                f"{rule.secret} was changed in these moments",
+                CHANGED_RETRY_SECONDS,
+            )
+        return self._delivered(lease, version, instance, statement, now)
+
+    def _rule(self, statement: Statement, app: AppRegistration) -> DeliveryRule:
+        assert statement.secret is not None  # A statement of this purpose has one.
+        rule = self._rules.get(statement.secret)
+        if rule is None:
+            # Its name is the sender's text, as long as nobody here knows it.
+            raise RefusedError.because(
+                Reason.SECRET_NOT_DELIVERED, "expected the name of a secret that is handed out"
+            )
+        if app.id not in rule.apps:
+            raise RefusedError.because(
+                Reason.SECRET_APP,
+                f"{rule.secret}: got {app.id}, expected one of: {', '.join(sorted(rule.apps))}",
+            )
+        return rule
+
+    def _require_level(self, level: Level, rule: DeliveryRule) -> None:
+        for needed in (rule.level, self._policy.minimum_level):
+            if not level.satisfies(needed):
+                raise RefusedError.because(
+                    Reason.SECRET_LEVEL,
+                    f"{rule.secret}: got {level.value}, expected {needed.value}",
+                )
+
+    def _version(self, rule: DeliveryRule, now: datetime) -> SecretVersion:
+        if self._secrets is None:
+            raise UnavailableError(Reason.SECRET_UNAVAILABLE, "no secrets are kept here")
+        return self._secrets.deliverable(rule.secret, now.timestamp())
+
+    def _lease(
+        self,
+        instance: Instance,
+        app_version: str | None,
+        rule: DeliveryRule,
+        version: SecretVersion,
+        now: datetime,
+    ) -> Lease:
+        """Return the lease of a first delivery; it outlives neither the version nor a test instance.
+
+        Each of the ends is a whole second after ``now``, so that at least one is left.
+        """
+        end = now.replace(microsecond=0) + timedelta(seconds=rule.lease)
+        if version.until is not None:
+            end = min(end, _EPOCH + timedelta(seconds=version.until))
+        if instance.expires_at is not None:
+            end = min(end, instance.expires_at)
+        return Lease(
+            id=base64url.encode(self._entropy.token_bytes(_ID_BYTES)),
+            instance_id=instance.id,
+            secret=rule.secret,
+            version=version.number,
+            app=instance.app,
+            app_version=app_version,
+            issued_at=now,
+            delivered_at=now,
+            expires_at=end,
+        )
+
+    def _delivered(
+        self,
+        lease: Lease,
+        version: SecretVersion,
+        instance: Instance,
+        statement: Statement,
+        now: datetime,
+    ) -> Delivered:
+        assert version.value is not None  # A version that counts has one.
+        context = SecretContext(
+            binding=statement.binding,
+            app=lease.app,
+            name=lease.secret,
+            version=lease.version,
+            lease=lease.id,
+            expires_at=int(lease.expires_at.timestamp()),
+        )
+        sealed = seal_secret(version.value, instance.seal_jwk, context)
+        left = int(lease.expires_at.timestamp()) - int(now.timestamp())
+        return Delivered(lease, left, sealed)
+
+
+def _audit(lease: Lease, instance: Instance) -> AuditEntry:
+    detail: dict[str, Any] = {
+        "secret": lease.secret,
+        "version": lease.version,
+        "lease": lease.id,
+        "delivery": lease.deliveries,
+        "expires_at": lease.expires_at.isoformat(),
+        "app": lease.app,
+        "app_version": lease.app_version,
+        "level": instance.level.value,
+    }
+    if instance.test:
+        detail["test"] = True
+    return AuditEntry(lease.delivered_at, "instance", "secret.delivered", instance.id, detail)
