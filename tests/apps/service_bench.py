@@ -1,7 +1,7 @@
 """Hold a whole service in one process, on a state directory of its own, without a socket."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -24,6 +24,7 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.adapters.store import SqliteStore
+from watchword.apps.service.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.encoding import base64url
@@ -87,6 +88,8 @@ def service_bench(
     max_pages: int | None = None,
     vendors: Callable[[SqliteStore, MovableClock], VendorWork] | None = None,
     pins: PinPublication | None = None,
+    secrets: SecretWork = NO_SECRETS,
+    gate_policies: Sequence[GatePolicy] = GATE_POLICIES,
 ) -> ServiceBench:
     """Build a service on a state directory; the caller closes the store.
 
@@ -109,10 +112,11 @@ def service_bench(
         keyring=keyring,
         refusal_log=log,
         gates=directory / "gates",
-        gate_policies=GATE_POLICIES,
+        gate_policies=gate_policies,
         clock=clock,
         entropy=entropy,
         pins=pins,
+        secrets=secrets,
         vendors=NO_VENDORS if vendors is None else vendors(store, clock),
     )
     return ServiceBench(service, store, keyring, log, clock, directory)

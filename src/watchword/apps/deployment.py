@@ -13,7 +13,7 @@ from watchword.apps.consent_served import Application, ConsentServed
 from watchword.apps.gates import open_gate
 from watchword.apps.key_files import require_key_files
 from watchword.apps.middleware import WatchwordMiddleware
-from watchword.apps.proxy import ProxyApp
+from watchword.apps.proxy import Lender, ProxyApp
 from watchword.apps.service.application import PEER_STATE
 from watchword.apps.service.service import Service
 from watchword.apps.settings import ApiSettings, Settings
@@ -115,8 +115,9 @@ class Deployment:
         gate = open_gate(stack, self.settings, api, self.entropy)
         if isinstance(gate.state, GateBundleFile):
             service.context.gate_faults[api.name] = gate.state.trouble
+        service.context.gate_limits[api.name] = gate.limit_tallies
         if proxied:
-            await self._serve_proxy(stack, api, gate, refusals)
+            await self._serve_proxy(stack, api, gate, service, refusals)
         if api.authz is not None:
             # Imported here alone: most deployments have no other server in front.
             from watchword.apps.authz.serving import serve_authz  # noqa: PLC0415
@@ -132,7 +133,12 @@ class Deployment:
             )
 
     async def _serve_proxy(
-        self, stack: AsyncExitStack, api: ApiSettings, gate: Gate, refusals: MemoryRefusalLog
+        self,
+        stack: AsyncExitStack,
+        api: ApiSettings,
+        gate: Gate,
+        service: Service,
+        refusals: MemoryRefusalLog,
     ) -> None:
         assert api.listen is not None
         assert api.upstream is not None
@@ -142,7 +148,11 @@ class Deployment:
             nonce = self.entropy.token_bytes(NONCE_BYTES)
             return gate.reference((refusal,), where, self.clock.timestamp(), nonce)
 
-        proxy = ProxyApp(api.upstream, refusal_log=refusals, seal=seal, reveal=lab)
+        lender: Lender | None = None
+        if service.context.secrets.usage is not None:
+            lender = Lender(gate.state, service.context.secrets.usage, self.clock)
+            stack.push_async_callback(lender.aclose)
+        proxy = ProxyApp(api.upstream, refusal_log=refusals, seal=seal, reveal=lab, lender=lender)
         stack.push_async_callback(proxy.aclose)
         guarded = WatchwordMiddleware(
             VerdictSigned(proxy, gate.state, self.clock) if api.signed_verdict else proxy,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from watchword.adapters.revocation import StatusListError, load_status_lists
+from watchword.apps.gate_policies import EdgeAuthoritiesError, edge_rule
 from watchword.apps.play import require_play_files
 from watchword.apps.settings import ConfigurationError, Fault, Settings
 from watchword.apps.settings.validated import AuthzSettings, TlsFiles
@@ -44,6 +45,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     for name, api in settings.apis.items():
         if api.authz is not None:
             yield from _authz_files(f"apis.{name}.authz", api.authz)
+    yield from _edge_files(settings)
     # A lab that trusts its own Google alone doesn't read them.
     for name, play in settings.play.items() if settings.trust_vendors else ():
         try:
@@ -51,6 +53,15 @@ def _faults(settings: Settings) -> Iterator[Fault]:
         except WatchwordError as error:
             expected = "what the Play Console gave out, secrets for this user alone (mode 0600)"
             yield Fault(f"apps.{name}.play_integrity", None, str(error), expected)
+
+
+def _edge_files(settings: Settings) -> Iterator[Fault]:
+    for name, edge in ({} if settings.secrets is None else settings.secrets.edges).items():
+        try:
+            edge_rule(edge)
+        except EdgeAuthoritiesError as error:
+            expected = "PEM with the certificates of who signs for the origin"
+            yield Fault(f"secrets.keys.{name}.edge.ca", None, str(error), expected)
 
 
 def _authz_files(path: str, authz: AuthzSettings) -> Iterator[Fault]:

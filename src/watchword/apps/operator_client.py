@@ -30,7 +30,7 @@ class OperatorClient:
             transport=httpx.HTTPTransport(uds=str(self._path.usable)),
             base_url="http://operator",
             timeout=TIMEOUT_SECONDS,
-            headers={OPERATOR_HEADER.decode(): _user()},
+            headers={OPERATOR_HEADER.decode(): claimed_name()},
             trust_env=False,
         )
 
@@ -117,6 +117,6 @@ def _foreign(answer: httpx.Response) -> UnavailableError:
     )
 
 
-def _user() -> str:
+def claimed_name() -> str:
     """Return the name that the person claims, for the audit trail."""
     return re.sub(r"[^A-Za-z0-9._@-]", "_", operator_name())

@@ -37,10 +37,11 @@ from watchword.apps.evidence.recording import Recorder
 from watchword.apps.formats import formats_of
 from watchword.apps.gate_policies import gate_policies
 from watchword.apps.play import lab_play_keys, play_decoders_of, play_keys_of
+from watchword.apps.secret_parts import key_keeper_of, openbao_of, secret_work
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.service.vendors import VendorWork
 from watchword.apps.settings import Settings
-from watchword.apps.settings.validated import ReceiptSettings
+from watchword.apps.settings.validated import ReceiptSettings, ServiceSettings
 from watchword.attestation.interface import AppleApp, PlayKeys, Trust
 from watchword.attestation.issuers import BoundedIssuerCache
 from watchword.enrolment.evidence import RegisteredFormats
@@ -231,23 +232,17 @@ def service_of(
     """
     paths = settings.service
     private_directory(paths.state_dir)
-    if paths.database.exists() and not paths.keyring.exists():
-        # New keys would make strangers of all instances, without a word.
-        raise PrivateFileError(
-            f"{paths.keyring}: is gone while {paths.database.name} is there; restore both from a "
-            f"backup, or remove {paths.database.name} too for a new start"
-        )
-    if paths.keyring.exists() and not paths.database.exists():
-        # Every instance enrols again by itself; a person may have a backup that spares them that.
-        _log.warning(
-            "store is gone", file=str(paths.database), detail="an empty one takes its place"
-        )
+    _require_whole(paths)
+    # Before anything is made: a start that fails for the master key leaves no key ring without a store.
+    policies, bao = gate_policies(settings), openbao_of(settings)
+    secrets = secret_work(settings, entropy, bao)
     keyring = FileKeyRing(
         paths.keyring,
         environment=settings.environment,
         grace=paths.token_lifetime + LEEWAY_SECONDS,
         now=clock.timestamp(),
         entropy=entropy,
+        keeper=key_keeper_of(settings, bao),
     )
     fetcher, play_fetcher = fetcher_of(settings), play_fetcher_of(settings)
     trust = trust_of(settings, entropy, fetcher)
@@ -269,15 +264,34 @@ def service_of(
         keyring=keyring,
         refusal_log=refusal_log,
         gates=paths.gates,
-        gate_policies=gate_policies(settings),
+        gate_policies=policies,
         clock=clock,
         entropy=entropy,
         recorder=recorder,
         pins=pins_of(settings),
+        secrets=secrets,
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock), play_fetcher=play_fetcher
         ),
     )
+
+
+def _require_whole(paths: ServiceSettings) -> None:
+    """Refuse a state directory whose store has lost its keys; tell of one that has lost its store.
+
+    :raises PrivateFileError: when the key ring is gone.
+    """
+    if paths.database.exists() and not paths.keyring.exists():
+        # New keys would make strangers of all instances, without a word.
+        raise PrivateFileError(
+            f"{paths.keyring}: is gone while {paths.database.name} is there; restore both from a "
+            f"backup, or remove {paths.database.name} too for a new start"
+        )
+    if paths.keyring.exists() and not paths.database.exists():
+        # Every instance enrols again by itself; a person may have a backup that spares them that.
+        _log.warning(
+            "store is gone", file=str(paths.database), detail="an empty one takes its place"
+        )
 
 
 def system_ports() -> tuple[SystemClock, SystemEntropy]:

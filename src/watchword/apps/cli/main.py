@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),
     "explain": ("watchword.apps.cli.commands.explain", "Say why a request was refused."),
     "keys": ("watchword.apps.cli.commands.keys", "List and rotate the token keys."),
+    "secrets": ("watchword.apps.cli.commands.secrets", "Keep third parties' keys out of the app."),
     "metrics": ("watchword.apps.cli.commands.metrics", "Show the running service's counters."),
     "schema": ("watchword.apps.cli.commands.schema", "Print the JSON Schema of watchword.yaml."),
 }

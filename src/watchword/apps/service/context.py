@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,37 +10,45 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.service.publisher import GatePublisher
+from watchword.apps.service.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.vendors import NO_VENDORS, VendorWork
+from watchword.enrolment.delivery import SecretDelivery
 from watchword.enrolment.invitations import Invitations
+from watchword.enrolment.leases import LeaseStore
 from watchword.enrolment.operator_codes import OperatorCodeStore
 from watchword.enrolment.service import Enrolment
+from watchword.gate.limits import LimitTally
 from watchword.gate.references import NONCE_BYTES, seal
 from watchword.pins.delivery import PublishedPins
 from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
 from watchword.reasons import Refusal
 
 
-class ServiceStore(InstanceStore, OperatorCodeStore, Protocol):
-    """Keep instances and the codes that enrol some of them, in the same transactions."""
+class ServiceStore(InstanceStore, OperatorCodeStore, LeaseStore, Protocol):
+    """Keep instances, the codes that enrol some of them, and what they hold, in the same transactions."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceContext:
     """Hold the parts that endpoints call, all made elsewhere.
 
+    :param delivery: hands secrets to instances; where none is to be, it refuses.
     :param invitations: makes the codes of test instances.
     :param vendors: what is asked of vendors beside the requests.
+    :param secrets: what is known of secrets; its ``keeper`` is None where the file names none.
     :param records: what is kept of verifications, None where nothing is.
     :param pins: what is published of pins; ``pin_reports`` counts what apps report of them.
     :param answers: how often each route answered with each status, since the start.
     :param gate_faults: by API, what keeps the gate in this process from following its bundle, None
         for nothing; only the APIs whose gate is here.
+    :param gate_limits: by API, how often each of its limits was met at the gate in this process.
     :param rotating: is held by the one rotation that goes on.
     """
 
     enrolment: Enrolment
+    delivery: SecretDelivery
     invitations: Invitations
-    store: InstanceStore
+    store: ServiceStore
     keyring: FileKeyRing
     publisher: GatePublisher
     refusal_log: MemoryRefusalLog
@@ -49,9 +57,11 @@ class ServiceContext:
     pins: PublishedPins
     pin_reports: MemoryPinReports
     vendors: VendorWork = NO_VENDORS
+    secrets: SecretWork = NO_SECRETS
     records: RecordLog | None = None
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     gate_faults: dict[str, Callable[[], str | None]] = field(default_factory=dict)
+    gate_limits: dict[str, Callable[[], Mapping[str, LimitTally]]] = field(default_factory=dict)
     rotating: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def reference(self, refusals: Sequence[Refusal], where: str) -> str:

@@ -10,7 +10,7 @@ from watchword.reasons import MalformedError, Reason
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Hold a request after its headers, path and body were found to be in order.
+    """Hold a request after its headers, path and body were found to be in order; its repr shows no body.
 
     :param parameters: what stood in the place of ``{name}`` in the route's path.
     :param query: single-valued; an argument that occurs twice was refused.
@@ -22,10 +22,10 @@ class Request:
 
     parameters: Mapping[str, str]
     query: Mapping[str, str]
-    members: Mapping[str, Any]
+    members: Mapping[str, Any] = field(repr=False)
     headers: Mapping[bytes, bytes]
     peer: tuple[str, ...] = ()
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,13 +67,30 @@ def _answers(status: int, description: str, schema: str) -> Mapping[str, Any]:
     }
 
 
+def _of_instance(purpose: str) -> _Schema:
+    """Return what an enrolled instance sends: a statement with this purpose, and evidence that renews."""
+    return _object(
+        {
+            "instance": _text("The instance's id.", 64),
+            "statement": _base64url(f"The statement's bytes, with purpose {purpose}."),
+            "evidence": {
+                "oneOf": [
+                    _reference("AppAttestAssertion"),
+                    _reference("AndroidKeySignature"),
+                    _reference("OperatorCodeSignature"),
+                ]
+            },
+        }
+    )
+
+
 _SECONDS: Final = {"type": "integer", "minimum": 1, "description": "Seconds from now."}
 
 _SCHEMAS: Final[Mapping[str, _Schema]] = {
     "ChallengeRequest": _object(
         {
             "app": _text("The app's id in watchword.yaml.", 256),
-            "purpose": {"type": "string", "enum": ["enrol", "renew"]},
+            "purpose": {"type": "string", "enum": ["enrol", "renew", "secret"]},
         }
     ),
     "Challenge": _object(
@@ -117,19 +134,7 @@ _SCHEMAS: Final[Mapping[str, _Schema]] = {
             ),
         }
     ),
-    "TokenRequest": _object(
-        {
-            "instance": _text("The instance's id.", 64),
-            "statement": _base64url("The statement's bytes, with purpose renew."),
-            "evidence": {
-                "oneOf": [
-                    _reference("AppAttestAssertion"),
-                    _reference("AndroidKeySignature"),
-                    _reference("OperatorCodeSignature"),
-                ]
-            },
-        }
-    ),
+    "TokenRequest": _of_instance("renew"),
     "AppAttestAssertion": _object(
         {
             "format": _constant("app-attest"),
@@ -175,6 +180,23 @@ _SCHEMAS: Final[Mapping[str, _Schema]] = {
             },
         },
         optional=("pins",),
+    ),
+    "SecretRequest": _of_instance("secret"),
+    "SealedSecret": _object(
+        {
+            "name": _text("The secret's name, as the statement asked for it.", 64),
+            "version": {"type": "integer", "minimum": 1, "description": "Of the secret."},
+            "lease": _text("Id of the lease; the same while it is continued.", 22),
+            "expires_in": _SECONDS,
+            "expires_at": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "End of the lease, seconds since 1970 on the service's clock.",
+            },
+            "sealed": _base64url(
+                "The value, sealed to the enrolled seal_jwk (protocol, section 10)."
+            ),
+        }
     ),
     "PinSet": _text("A compact JWS of type watchword-pins+jwt (protocol, section 9)."),
     "PinRoots": _object(
@@ -298,6 +320,13 @@ DOCUMENT: Final[Mapping[str, Any]] = {
                 "Renew an instance's tokens",
                 _answers(200, "Fresh tokens.", "Tokens"),
                 "TokenRequest",
+            )
+        },
+        "/v1/secrets": {
+            "post": _operation(
+                "Get a secret for a while",
+                _answers(200, "The secret, sealed to the instance.", "SealedSecret"),
+                "SecretRequest",
             )
         },
         "/v1/pins/{app}": {

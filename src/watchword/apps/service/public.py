@@ -11,12 +11,14 @@ from watchword.apps.service.endpoints.published import (
     show_keys,
     show_verdict_keys,
 )
+from watchword.apps.service.endpoints.secrets import create_lease
 from watchword.apps.service.routing import Route
 
 PUBLIC_ROUTES: Final = (
     Route("POST", "/v1/challenges", create_challenge, takes_json=True),
     Route("POST", "/v1/attestations", create_instance, takes_json=True),
     Route("POST", "/v1/tokens", create_tokens, takes_json=True),
+    Route("POST", "/v1/secrets", create_lease, takes_json=True),
     Route("GET", "/v1/pins/{app}", show_pins),
     Route("GET", "/v1/pins/{app}/roots/{version}", show_root_list),
     Route("POST", "/v1/pins/reports", report_failure, takes_body=True),

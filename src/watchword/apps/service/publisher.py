@@ -6,7 +6,7 @@ generation.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,6 +22,8 @@ from watchword.adapters.keyring.private_file import (
     locked_directory,
     read_private,
 )
+from watchword.apps.service.secrets import NO_SECRETS, SecretWork
+from watchword.broker.interface import CanaryWatch
 from watchword.enrolment.subjects import pairwise_subject
 from watchword.gate.bundle import (
     MAX_BUNDLE_BYTES,
@@ -74,6 +76,7 @@ class GatePublisher:
         policies: Sequence[GatePolicy],
         keyring: FileKeyRing,
         store: InstanceStore,
+        secrets: SecretWork = NO_SECRETS,
     ) -> None:
         """Keep the sources; nothing is written yet.
 
@@ -86,12 +89,20 @@ class GatePublisher:
         self._policies = {policy.api: policy for policy in policies}
         self._keyring = keyring
         self._store = store
+        self._secrets = secrets
+        self._before: Mapping[str, GateBundle] | None = None
+        self._canary_trouble = ""
         self._turn = asyncio.Lock()
         self._generation = 0
         self._last: dict[str, Published] = {}
         self._news = asyncio.Event()
         self._names: dict[str, dict[str, str]] = {}
         self._swept = False
+
+    @property
+    def policies(self) -> Mapping[str, GatePolicy]:
+        """Return by API what its gate keeps."""
+        return self._policies
 
     def audience_of(self, api: str) -> str | None:
         """Return the audience of an API, None if there is no such API."""
@@ -241,9 +252,11 @@ class GatePublisher:
         revoked = self._named(await self._store.recently_revoked(since))
         ring, at = self._keyring.ring, now.timestamp()
         keys = tuple(key.verification_key() for key in ring.token_keys)
+        before = await self._told_before()
+        canaries = self._canaries(before)
         bundles = []
         for policy in self._policies.values():
-            audience = policy.expectation.audience
+            audience, told = policy.expectation.audience, before.get(policy.api)
             bundles.append(
                 GateBundle(
                     generation=0,
@@ -254,9 +267,44 @@ class GatePublisher:
                     revoked=revoked.get(audience, frozenset()),
                     reference_key=self._keyring.reference_key(audience),
                     verdict_key=self._keyring.verdict_signer(audience),
+                    lent=self._secrets.lent(policy.edges, None if told is None else told.lent, at),
+                    canaries=canaries,
                 )
             )
         return bundles
+
+    def _canaries(self, before: Mapping[str, GateBundle]) -> CanaryWatch | None:
+        """Return by what gates recognise canaries; what they were told last while that can't be read."""
+        try:
+            watch, trouble = self._secrets.watch(), ""
+        except WatchwordError as error:
+            # Nothing that is wrong with decoys may keep a revocation from the gates.
+            last = [each.bundle for each in self._last.values()] or list(before.values())
+            watch, trouble = last[0].canaries if last else None, str(error)
+        if trouble != self._canary_trouble:
+            self._canary_trouble = trouble
+            event = "canaries can't be read" if trouble else "canaries can be read again"
+            _log.warning(event, detail=trouble)
+        return watch
+
+    async def _told_before(self) -> Mapping[str, GateBundle]:
+        """Return by API what its gate was told before this process began."""
+        if self._before is None:
+            self._before = await asyncio.to_thread(self._read_all)
+        return self._before
+
+    def _read_all(self) -> dict[str, GateBundle]:
+        paths = {api: self._path(api) for api in self._policies}
+        read = {api: self._read(path, _stamp(path)) for api, path in paths.items()}
+        return {api: each.bundle for api, each in read.items() if each is not None}
+
+    def lent_versions(self, secret: str) -> Mapping[str, tuple[int, int]]:
+        """Return by API which version of a secret its gate was told to lend, and in which generation."""
+        return {
+            api: (each.bundle.lent[secret].version, each.bundle.generation)
+            for api, each in self._last.items()
+            if secret in each.bundle.lent
+        }
 
     def _named(self, revoked: Sequence[RevokedInstance]) -> dict[str, frozenset[str]]:
         """Return by audience the names under which revoked instances are known there."""

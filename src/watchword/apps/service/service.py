@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,11 @@ from watchword.apps.service.gates.delivery import GateDelivery
 from watchword.apps.service.operator.routes import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES
 from watchword.apps.service.publisher import GatePublisher
+from watchword.apps.service.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.upkeep import Chore, Upkeep, carry_out
 from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.attestation.interface import AppleApp
+from watchword.enrolment.delivery import SecretDelivery
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
 from watchword.enrolment.invitations import Invitations
 from watchword.enrolment.receipts import ReceiptRefresh
@@ -62,13 +64,15 @@ class Service:
     operator_app: Application
     context: ServiceContext
     upkeep: Upkeep
-    _first: asyncio.Task[str] | None = None
+    _firsts: list[asyncio.Task[str]] = field(default_factory=list)
 
     async def start(self) -> None:
         """Publish the gates' state and keep it up to date, and whatever else runs beside requests.
 
         :raises WatchwordError: when it can't be published; the service must not start then.
         """
+        # Before gates are told: what they have of secrets stays where the backend doesn't answer.
+        await self._first_secrets()
         await self.context.publisher.publish(self.context.clock.now())
         await _follow_pins(self.context)
         await self._first_list()
@@ -77,9 +81,10 @@ class Service:
     async def stop(self) -> None:
         """End what runs beside the requests; the caller closes the store."""
         await self.upkeep.stop()
-        if self._first is not None:
-            self._first.cancel()
-            await asyncio.wait({self._first})
+        for first in self._firsts:
+            first.cancel()
+            await asyncio.wait({first})
+        await self.context.secrets.aclose()
         vendors = self.context.vendors
         for fetcher in (vendors.fetcher, vendors.play_fetcher):
             if fetcher is not None:
@@ -93,8 +98,26 @@ class Service:
         status_list, now = self.context.vendors.status_list, self.context.clock.now()
         if status_list is not None and not status_list.is_known(now):
             chore = Chore("status list", TICK_SECONDS, lambda: status_list.refresh(now))
-            self._first = asyncio.create_task(carry_out(chore))
-            await asyncio.wait({self._first}, timeout=self.context.vendors.first_list_seconds)
+            await self._give_time(chore, self.context.vendors.first_list_seconds)
+
+    async def _first_secrets(self) -> None:
+        """Give the secrets' backend some time to answer.
+
+        One that is down delays the start by that much, and doesn't stop it: most routes need no secret.
+        """
+        secrets = self.context.secrets
+        if secrets.keeper is not None:
+            chore = Chore("secrets", TICK_SECONDS, lambda: _follow_secrets(self.context))
+            trouble = await self._give_time(chore, secrets.first_read_seconds)
+            if trouble:
+                _log.warning("secrets aren't known", detail=trouble)
+
+    async def _give_time(self, chore: Chore, seconds: float) -> str:
+        """Do one round of a chore and wait for it no longer than this; return what is wrong by then."""
+        first = asyncio.create_task(carry_out(chore))
+        self._firsts.append(first)
+        await asyncio.wait({first}, timeout=seconds)
+        return first.result() if first.done() else f"no answer within {seconds:g} s"
 
     def gates_app(self, clients: Mapping[str, Sequence[str]]) -> Application:
         """Return what gates of other machines ask, for a listener that tells who they are.
@@ -108,17 +131,24 @@ class Service:
         await _tick(self.context)
 
     async def forget(self) -> None:
-        """Forget used challenges that nobody could use any more."""
+        """Forget used challenges that nobody could use any more, and leases that ended."""
         await _forget(self.context)
 
 
 async def _tick(context: ServiceContext) -> None:
-    context.keyring.refresh()
+    # A changed key ring may have to be unsealed by another server.
+    await asyncio.to_thread(context.keyring.refresh)
     await context.publisher.publish(context.clock.now())
 
 
+async def _follow_secrets(context: ServiceContext) -> None:
+    await context.secrets.refresh(context.clock.timestamp())
+
+
 async def _forget(context: ServiceContext) -> None:
-    await context.store.forget_expired(context.clock.now() - FORGET_MARGIN)
+    before = context.clock.now() - FORGET_MARGIN
+    await context.store.forget_expired(before)
+    await context.store.forget_leases(before)
 
 
 async def _follow_pins(context: ServiceContext) -> None:
@@ -137,6 +167,9 @@ def _chores(context: ServiceContext) -> Iterator[Chore]:
     yield Chore("forgetting", FORGET_SECONDS, lambda: _forget(context))
     if isinstance(context.pins, PinPublication):
         yield Chore("pins", PIN_SECONDS, lambda: _follow_pins(context))
+    if context.secrets.keeper is not None:
+        # Apart from the upkeep: a backend that is slow must not hold up a revocation.
+        yield Chore("secrets", TICK_SECONDS, lambda: _follow_secrets(context))
     if context.records is not None:
         yield Chore(
             "forgetting records", FORGET_SECONDS, partial(_forget_records, context.records, now)
@@ -195,6 +228,7 @@ def build_service(
     vendors: VendorWork = NO_VENDORS,
     recorder: Recorder | None = None,
     pins: PinPublication | None = None,
+    secrets: SecretWork = NO_SECRETS,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
@@ -203,29 +237,30 @@ def build_service(
     :param vendors: what is asked of Apple and Google beside the requests.
     :param recorder: keeps what verifications were made of; None keeps nothing.
     :param pins: follows what is published of pins; None where no host is pinned.
+    :param secrets: what is lent at the edge and delivered, and which canaries are planted.
     """
-    ring = keyring.ring
-    enrolment = Enrolment(
-        policy=policy,
-        verifier=verifier,
-        store=store,
-        keys=EnrolmentKeys(
-            ring.challenge_key, ring.pairwise_key, keyring.signer, keyring.gate_secret
-        ),
-        entropy=entropy,
-        rejudgement=vendors.rejudgement,
-        appraisals=recorder,
-        codes=store,
-    )
-    reveal = policy.environment is Environment.LAB
+    enrolment = _enrolment(policy, verifier, store, keyring, entropy, vendors, recorder)
     published = NothingPublished() if pins is None else pins
     context = ServiceContext(
         enrolment=enrolment,
+        delivery=SecretDelivery(
+            policy,
+            verifier,
+            store,
+            keyring.ring.challenge_key,
+            entropy,
+            secrets.deliveries,
+            secrets.keeper,
+        ),
         invitations=Invitations(policy, store, entropy),
         store=store,
         keyring=keyring,
         publisher=GatePublisher(
-            directory=gates, policies=gate_policies, keyring=keyring, store=store
+            directory=gates,
+            policies=gate_policies,
+            keyring=keyring,
+            store=store,
+            secrets=secrets,
         ),
         refusal_log=refusal_log,
         clock=clock,
@@ -233,8 +268,41 @@ def build_service(
         pins=published,
         pin_reports=MemoryPinReports(published, clock, _vendor_names(policy)),
         vendors=vendors,
+        secrets=secrets,
         records=None if recorder is None else recorder.log,
     )
+    return _served(context, reveal=policy.environment is Environment.LAB)
+
+
+def _enrolment(
+    policy: EnrolmentPolicy,
+    verifier: EvidenceVerifier,
+    store: ServiceStore,
+    keyring: FileKeyRing,
+    entropy: Entropy,
+    vendors: VendorWork,
+    recorder: Recorder | None,
+) -> Enrolment:
+    ring = keyring.ring
+    return Enrolment(
+        policy=policy,
+        verifier=verifier,
+        store=store,
+        keys=EnrolmentKeys(
+            ring.challenge_key,
+            ring.pairwise_key,
+            keyring.signer,
+            keyring.gate_secret,
+            keyring.aside,
+        ),
+        entropy=entropy,
+        rejudgement=vendors.rejudgement,
+        appraisals=recorder,
+        codes=store,
+    )
+
+
+def _served(context: ServiceContext, *, reveal: bool) -> Service:
     return Service(
         public_app=Application(PUBLIC_ROUTES, context, reveal=reveal),
         operator_app=Application(OPERATOR_ROUTES, context, reveal=True, operator=True),

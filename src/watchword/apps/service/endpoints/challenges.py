@@ -9,7 +9,7 @@ from watchword.apps.service.messages import (
     text_member,
 )
 from watchword.encoding import base64url
-from watchword.enrolment.statement import MAX_NAME_CHARACTERS
+from watchword.enrolment.statement import MAX_NAME_CHARACTERS, PURPOSES
 from watchword.reasons import MalformedError, Reason
 from watchword.vocabulary import Purpose
 
@@ -22,7 +22,7 @@ async def create_challenge(context: ServiceContext, request: Request) -> Respons
         purpose = Purpose(request.members["purpose"])
     except ValueError:
         raise MalformedError.because(
-            Reason.REQUEST_MALFORMED, "expected purpose enrol or renew"
+            Reason.REQUEST_MALFORMED, f"expected as purpose one of: {PURPOSES}"
         ) from None
     challenge, seconds = context.enrolment.challenge(app, purpose, context.clock.now())
     return json_response(200, {"challenge": base64url.encode(challenge), "expires_in": seconds})

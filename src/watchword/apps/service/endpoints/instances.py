@@ -41,14 +41,21 @@ async def create_instance(context: ServiceContext, request: Request) -> Response
 
 async def create_tokens(context: ServiceContext, request: Request) -> Response:
     """Renew an instance and return fresh tokens."""
-    require_members(request.members, "instance", "statement", "evidence")
-    renewal = RenewalRequest(
-        text_member(request.members, "instance", _MAX_ID_CHARACTERS),
-        _statement(request.members),
-        _evidence(request.members),
-    )
-    renewed = await context.enrolment.renew(renewal, context.clock.now())
+    renewed = await context.enrolment.renew(read_renewal(request.members), context.clock.now())
     return json_response(200, _document(context, renewed))
+
+
+def read_renewal(members: Mapping[str, Any]) -> RenewalRequest:
+    """Return what an enrolled instance sent: its id, a statement and evidence.
+
+    :raises MalformedError: ``request.malformed``, ``encoding.base64url``.
+    """
+    require_members(members, "instance", "statement", "evidence")
+    return RenewalRequest(
+        text_member(members, "instance", _MAX_ID_CHARACTERS),
+        _statement(members),
+        _evidence(members),
+    )
 
 
 def _statement(members: Mapping[str, Any]) -> bytes:

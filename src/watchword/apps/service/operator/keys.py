@@ -11,8 +11,7 @@ from watchword.adapters.keyring.ring import Ring
 from watchword.adapters.keyring.token_keys import KeyState, TokenKey
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response, json_response
-from watchword.apps.service.operator.actor import actor_of
-from watchword.ports import AuditEntry
+from watchword.apps.service.operator.trail import record
 from watchword.reasons import MalformedError, Reason
 
 SETTLED_SECONDS: Final = 1.0
@@ -52,7 +51,7 @@ async def rotate_keys(context: ServiceContext, request: Request) -> Response:
             # Of two rotations in a row the second would sign with a key that gates don't know yet.
             await asyncio.sleep(SETTLED_SECONDS - age)
         subject = _name(_in_state(keyring.ring, purpose, KeyState.ACTIVE))
-        await _audit(context, request, "keys.rotate", subject)
+        await record(context, request, "keys.rotate", subject)
         now = context.clock.now()
         # The key ring waits for a file lock and for the disk, which the event loop must not.
         active = await asyncio.to_thread(_rotate, keyring, purpose, now.timestamp())
@@ -68,7 +67,7 @@ async def retire_key(context: ServiceContext, request: Request) -> Response:
         find_epoch(keyring.ring.gate_epochs, kid)
     else:
         keyring.ring.find(kid)
-    await _audit(context, request, "keys.retire", kid)
+    await record(context, request, "keys.retire", kid)
     now = context.clock.now()
     active = await asyncio.to_thread(_retire, keyring, kid, now.timestamp())
     await context.publisher.publish(now)
@@ -88,13 +87,6 @@ def _retire(keyring: FileKeyRing, kid: str, now: float) -> TokenKey | GateEpoch:
     if kid.startswith(EPOCH):
         return keyring.retire_gate_secret(kid, now)
     return keyring.retire(kid, now)
-
-
-async def _audit(context: ServiceContext, request: Request, action: str, subject: str) -> None:
-    """Write the audit entry before the change: what can't be recorded isn't done."""
-    await context.store.add_audit(
-        AuditEntry(context.clock.now(), actor_of(request), action, subject)
-    )
 
 
 def _name(key: TokenKey | GateEpoch) -> str:

@@ -68,7 +68,9 @@ async def show_metrics(context: ServiceContext, _request: Request) -> Response:
         Metric,
         exposition,
     )
+    from watchword.apps.service.operator.limit_metrics import limit_metrics  # noqa: PLC0415
     from watchword.apps.service.operator.pin_metrics import pin_metrics  # noqa: PLC0415
+    from watchword.apps.service.operator.secret_metrics import secret_metrics  # noqa: PLC0415
     from watchword.apps.service.operator.vendors import vendor_metrics  # noqa: PLC0415
 
     refusals = Metric(
@@ -95,8 +97,14 @@ async def show_metrics(context: ServiceContext, _request: Request) -> Response:
         "1 while the gate in this process can't follow its bundle (its log says why), else 0.",
         {(("api", api),): float(fault() is not None) for api, fault in context.gate_faults.items()},
     )
+    further = (
+        *vendor_metrics(context),
+        *pin_metrics(context),
+        *secret_metrics(context),
+        *limit_metrics(context),
+    )
     return Response(
         200,
-        exposition([answers, refusals, faults, *vendor_metrics(context), *pin_metrics(context)]),
+        exposition([answers, refusals, faults, *further]),
         ((b"content-type", MEDIA_TYPE),),
     )

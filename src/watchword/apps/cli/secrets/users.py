@@ -1,0 +1,30 @@
+"""Say who uses which version of a secret."""
+
+from pathlib import Path
+
+import click
+
+from watchword.adapters.clock import SystemClock
+from watchword.apps.cli.console import print_json
+from watchword.apps.cli.secrets.asking import operator, path_of
+from watchword.apps.cli.secrets.view import use_lines
+
+
+@click.command("who-uses", epilog="Example: watchword secrets who-uses maps")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def command(config: Path, *, name: str, as_json: bool) -> None:
+    """Say who still uses which version: gates, the last call that was made with it, leases of instances.
+
+    An old version of which nothing stands here but its state can be withdrawn at the provider. A gate of
+    another machine fetches what the service tells gates by itself: it is there within a second while it
+    reaches the service.
+    """
+    with operator(config) as service:
+        found = service.get(path_of(name, "users"))
+    if as_json:
+        print_json(found)
+        return
+    for line in use_lines(found, SystemClock().now()):
+        click.echo(line)
