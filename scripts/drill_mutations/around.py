@@ -55,15 +55,15 @@ MUTATIONS = (
     Mutation(
         check="the rate of an instance",
         file="gate/service.py",
-        before="            if wait:\n",
-        after="            if False:\n",
+        before="made if overrun is None else run_over(made, overrun, enforced=target.enforces(claims))",
+        after="made",
         red=("scraping-with-instance", "stuffing-with-instance"),
     ),
     Mutation(
         check="the rate is the instance's, not the token's",
-        file="gate/service.py",
-        before="wait = limiter.take(claims.subject, now)\n            if wait:",
-        after="wait = limiter.take(claims.session_id, now)\n            if wait:",
+        file="gate/limits.py",
+        before="subject = claims.subject",
+        after="subject = claims.session_id",
         red=("scraping-with-instance", "stuffing-with-instance"),
     ),
     Mutation(

@@ -8,7 +8,7 @@ _ALWAYS = "if True:"
 _CHALLENGE = (
     Mutation(
         check="challenge use",
-        file="adapters/store/sqlite.py",
+        file="adapters/store/instances.py",
         before="if used.rowcount != 1:",
         after=_NEVER,
         red=("renewal-replayed", "enrolment-race"),
@@ -46,21 +46,21 @@ _CHALLENGE = (
 _STATEMENT = (
     Mutation(
         check="statement issuer",
-        file="enrolment/service.py",
+        file="enrolment/reception.py",
         before="if statement.issuer != self._policy.issuer:",
         after=_NEVER,
         red=("statement-bent",),
     ),
     Mutation(
         check="statement purpose",
-        file="enrolment/service.py",
+        file="enrolment/reception.py",
         before="if statement.purpose is not purpose:",
         after=_NEVER,
         red=("statement-bent",),
     ),
     Mutation(
         check="audiences open to the app",
-        file="enrolment/service.py",
+        file="enrolment/reception.py",
         before="if not open_to_it.issuperset(statement.audiences):",
         after=_NEVER,
         red=("statement-bent",),
@@ -165,7 +165,7 @@ _APPLE = (
     ),
     Mutation(
         check="App Attest counter at renewal",
-        file="adapters/store/sqlite.py",
+        file="adapters/store/instances.py",
         before="if counter is not None and counter <= instance.counter:",
         after=_NEVER,
         red=("phone-cloned",),
@@ -294,7 +294,7 @@ _RENEWAL = (
     ),
     Mutation(
         check="key enrolled once",
-        file="adapters/store/sqlite.py",
+        file="adapters/store/instances.py",
         before="if added.rowcount != 1:",
         after=_NEVER,
         red=("revoked-instance-renews",),

@@ -5,10 +5,11 @@ from enum import StrEnum
 
 
 class Place(StrEnum):
-    """Say what is drilled: the demo's deployment, or one of the tests that publishes pins, without a socket."""
+    """Say what is drilled: the demo's deployment, one of the tests that publishes pins, without a socket, or one that keeps keys."""
 
     DEMO = "demo"
     CHANNEL = "channel"
+    KEYS = "keys"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """List all mutations, in the order of the page."""
 
-from scripts.drill_mutations import around, channel, evidence, proofs, tokens
+from scripts.drill_mutations import around, channel, evidence, keys, proofs, tokens
 
 MUTATIONS = (
     *tokens.MUTATIONS,
@@ -8,4 +8,5 @@ MUTATIONS = (
     *around.MUTATIONS,
     *evidence.MUTATIONS,
     *channel.MUTATIONS,
+    *keys.MUTATIONS,
 )

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from watchword.broker.interface import DeliveryRule, EdgeRule, LentValue
 from watchword.client.device import Device
 from watchword.client.session import HeldToken
 from watchword.drill.channel import Channel
 from watchword.drill.needs import MissingError, Need
 from watchword.drill.wire import Answer, Call, Headers, Part, Wire
+from watchword.gate.interface import Limit
 from watchword.ports import Signer
 from watchword.reasons import Reason
 from watchword.tokens.proofs.interface import GateSecret
@@ -64,6 +66,30 @@ class Keys(Protocol):
     def challenge_key(self) -> bytes:
         """Return the key of challenges."""
 
+    def lent(self, secret: str) -> LentValue | None:
+        """Return what the API's gate adds for a secret now, None where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSecret:
+    """Hold what the operator sees of a secret: never its value.
+
+    :param made_at: seconds since 1970, of the version that is handed out now; None where none is.
+    :param ended: numbers of the versions that were revoked, or that ended after a rotation.
+    """
+
+    name: str
+    made_at: float | None
+    ended: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """Hold a canary key that was planted for the drill, and is taken out after it."""
+
+    name: str
+    key: str = field(repr=False)
+
 
 class Operator(Protocol):
     """Do and see what the operator of the deployment can."""
@@ -74,6 +100,38 @@ class Operator(Protocol):
     def counted(self) -> Mapping[str, int]:
         """Return how often each reason was counted since the start, by its code."""
 
+    def invite(self, app: str, level: Level) -> str:
+        """Return a one-time code for a test instance of a few minutes.
+
+        :raises MissingError: when the service grants none of this level.
+        """
+
+    def plant(self) -> Canary:
+        """Make a canary key that looks like a third party's; the same one for the whole run, taken out after it.
+
+        :raises MissingError: when the service knows no canaries.
+        """
+
+    def alarms(self, canary: Canary) -> int:
+        """Return how many alarms a canary raised."""
+
+    def secrets(self) -> Sequence[KeptSecret]:
+        """Return the secrets that the service keeps.
+
+        :raises MissingError: when it keeps none.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Lending:
+    """Hold to what the gate lends a key, for a sample that the third party answers and not the API.
+
+    :param mount: segments that the gate drops from the path's beginning: what comes behind is the path there.
+    """
+
+    rule: EdgeRule
+    mount: str
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -82,6 +140,7 @@ class Sample:
     :param headers: what every copy of the app sends, the key in it among them.
     :param route: name of the route that it falls under, None where no gate stands before the API.
     :param minimum_versions: by app, the lowest version that the route lets in.
+    :param lending: None where the API itself answers.
     """
 
     method: str
@@ -95,6 +154,7 @@ class Sample:
     echo: bool = False
     login: bool = False
     minimum_versions: Mapping[str, str] = field(default_factory=dict)
+    lending: Lending | None = None
 
     @property
     def name(self) -> str:
@@ -117,6 +177,8 @@ class Facts:
     :param off: targets of routes in mode ``off``.
     :param rate: requests of one instance in so many seconds, None for no limit.
     :param lowest_versions: by app, the lowest version that enrols; an app that takes any isn't in it.
+    :param limits: on what an instance may send, beside the rate.
+    :param deliveries: by name, to whom a secret is handed.
     """
 
     api: str | None
@@ -130,6 +192,8 @@ class Facts:
     rate: tuple[int, int] | None = None
     binding_header: str | None = None
     lowest_versions: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    deliveries: Mapping[str, DeliveryRule] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +303,11 @@ class Arena:
     def guarded(self) -> tuple[Sample, ...]:
         """Return the samples that a gate stands before: none that signs in, and none that is open to all.
 
-        What the file opens to all says nothing of a check, so that such are returned only where there is nothing else.
+        What the file opens to all says nothing of a check, so that such are returned only where there is nothing else.  Those
+        that a third party answers come last: each call of theirs may cost something.
         """
         asked = tuple(each for each in self.samples if not each.login)
+        asked = tuple(sorted(asked, key=lambda each: each.lending is not None))
         return tuple(each for each in asked if each.mode is not Mode.OFF) or asked
 
     def sample(self, *proofs: Proof, body: bool | None = None) -> Sample:

@@ -30,6 +30,10 @@ class Need(StrEnum):
     TLS = "tls"
     WEAK_TLS = "weak-tls"
     PINS = "pins"
+    LENT_ROUTE = "lent-route"
+    DELIVERY = "delivery"
+    QUOTA = "quota"
+    LIMIT = "limit"
 
 
 NEEDED: Final[Mapping[Need, str]] = {
@@ -53,6 +57,10 @@ NEEDED: Final[Mapping[Need, str]] = {
     Need.TLS: "an API that is reached over https",
     Need.WEAK_TLS: "a TLS library on this machine that can still be made so weak",
     Need.PINS: "a root list and a pin set that the service publishes for an app (`watchword pins publish`)",
+    Need.LENT_ROUTE: "a sample request on a route that lends a key (`secret:`)",
+    Need.DELIVERY: "a secret that is handed to an app of the API (`deliver:`) and has a value",
+    Need.QUOTA: "a quota or a spend cap on a lent key that so few calls exceed",
+    Need.LIMIT: "one of the API's `limits` that a sample falls under and so few requests exceed",
 }
 """What each need is, for people."""
 

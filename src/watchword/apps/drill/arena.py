@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Final
 
 from watchword.adapters.drill_wire import HttpWire, Origin
+from watchword.adapters.gate_bundle.file import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.lab_store import load_or_create
 from watchword.apps.drill.invited_instance import NoPhones
 from watchword.apps.drill.lab_side import LabPhones, LentKeys, SocketOperator
 from watchword.apps.drill.samples import off_targets, samples_of
 from watchword.apps.operator_client import OperatorClient
+from watchword.apps.secret_parts import key_keeper_of, openbao_of
 from watchword.apps.settings import ApiSettings, Settings
 from watchword.apps.settings.validated import DrillSettings
+from watchword.broker.interface import EdgeRule
 from watchword.drill.enrolling import enrol_genuine, renew
 from watchword.drill.interface import Arena, Facts, Held, Keys, Operator, Phones
 from watchword.drill.judging import described
@@ -130,19 +133,19 @@ def open_stage(
         stack.callback(wire.close)
         phones, keys = _lab_side(settings, api, reach, clock, entropy)
         service = Part.SERVICE in reach.origins
-        uses = None if keys is None else _uses(api)
+        uses = None if keys is None else _uses(settings, api)
         shared = SharedInstance(lambda: arena, uses, first=reach.invited)
         crowd = SharedInstance(lambda: arena, uses)
         arena = Arena(
             facts=facts_of(settings, api),
-            samples=samples_of(api, drill),
+            samples=samples_of(api, drill, _edges(settings)),
             wire=wire,
             now=clock.timestamp,
             random=entropy.token_bytes,
             wait=lambda seconds: _wait(stop, seconds),
             phones=phones if service else None,
             keys=keys if service else None,
-            operator=_operator(stack, settings) if service and reach.loopback else None,
+            operator=_operator(stack, settings, entropy) if service and reach.loopback else None,
             shared=shared.get if service and phones else None,
             channel=wire,
         )
@@ -157,14 +160,29 @@ def open_stage(
         )
 
 
-def _uses(api: ApiSettings) -> int:
-    """Return after how many uses another phone takes over: well before the limit per instance, which is for attacks to meet."""
-    return _USES if api.rate is None else max(1, min(_USES, api.rate.requests // 4))
+def _uses(settings: Settings, api: ApiSettings) -> int:
+    """Return after how many uses another phone takes over: well before any limit per instance, which is for attacks to meet."""
+    bounds = [] if api.rate is None else [api.rate.requests]
+    bounds += [each.requests for each in api.limits if each.enforced]
+    lent = {each.secret for each in api.routes}
+    for name, edge in _edges(settings).items():
+        if name in lent:
+            for each in edge.allowances:
+                most = each.calls if each.calls is not None else each.spend
+                bounds += [] if most is None else [most // (1 if each.calls else edge.cost)]
+    return max(1, min([_USES, *(each // 4 for each in bounds)]))
+
+
+def _edges(settings: Settings) -> Mapping[str, EdgeRule]:
+    """Return by secret to what it is lent."""
+    kept = settings.secrets
+    return {} if kept is None else {name: each.rule for name, each in kept.edges.items()}
 
 
 def facts_of(settings: Settings, api: ApiSettings) -> Facts:
     """Return what attacks must know of an API."""
-    rate = api.rate
+    rate, kept = api.rate, settings.secrets
+    deliveries = {} if kept is None else kept.deliveries
     return Facts(
         api=api.name,
         issuer=settings.service.issuer,
@@ -184,6 +202,11 @@ def facts_of(settings: Settings, api: ApiSettings) -> Facts:
             for app in api.apps
             if (lowest := settings.apps[app].minimum_version) is not None
         },
+        limits=api.limits,
+        # What no app of the API gets is another API's to attack.
+        deliveries={
+            name: rule for name, rule in deliveries.items() if rule.apps.intersection(api.apps)
+        },
     )
 
 
@@ -201,17 +224,22 @@ def _lab_side(
         grace=settings.service.token_lifetime + LEEWAY_SECONDS,
         now=clock.timestamp(),
         entropy=entropy,
+        keeper=key_keeper_of(settings, openbao_of(settings)),
     )
-    return LabPhones(settings, api, authorities, clock, entropy), LentKeys(ring)
+    bundle = settings.service.gate_bundle(api.name)
+    state = GateBundleFile(bundle, settings.service.bundle_key, api=api.name)
+    return LabPhones(settings, api, authorities, clock, entropy), LentKeys(ring, state)
 
 
-def _operator(stack: ExitStack, settings: Settings) -> Operator | None:
+def _operator(stack: ExitStack, settings: Settings, entropy: Entropy) -> Operator | None:
     try:
         client = stack.enter_context(OperatorClient(settings.service.operator_socket))
         client.get("/v1/refusals")
     except UnavailableError:
         return None
-    return SocketOperator(client, _BECAUSE)
+    operator = SocketOperator(client, _BECAUSE, entropy)
+    stack.callback(operator.close)
+    return operator
 
 
 def _wait(stop: threading.Event, seconds: float) -> None:

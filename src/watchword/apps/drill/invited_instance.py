@@ -9,8 +9,8 @@ from typing import Any, Final, NoReturn
 
 import httpx
 
+from watchword.adapters.address_kinds import is_loopback
 from watchword.adapters.drill_wire import parse_target
-from watchword.adapters.drill_wire.addresses import is_loopback
 from watchword.adapters.drill_wire.stream import tls_context
 from watchword.adapters.keyring.private_file import read_private, write_private
 from watchword.apps.drill.course import CourseError

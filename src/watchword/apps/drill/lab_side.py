@@ -1,14 +1,19 @@
 """Bring to a drill what only a lab on this machine has: simulated phones, and the deployment's own keys."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
 
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.apps.operator_client import OperatorClient
 from watchword.apps.settings import ApiSettings, Settings
 from watchword.attestation.interface import AppleApp, AppRegistration
-from watchword.drill.interface import Phone
+from watchword.broker.interface import LentValue
+from watchword.drill.interface import Canary, KeptSecret, Phone
 from watchword.drill.needs import MissingError, Need
+from watchword.gate.interface import GateState
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,
@@ -18,9 +23,12 @@ from watchword.lab import (
     PhoneSetup,
 )
 from watchword.ports import Clock, Entropy, Signer
+from watchword.reasons import RefusedError, UnavailableError
 from watchword.tokens.proofs.interface import GateSecret
-from watchword.vocabulary import Platform
+from watchword.vocabulary import Level, Platform
 
+_INVITED_SECONDS = 120
+_ENDED = frozenset({"ended", "revoked", "withheld"})
 _GENUINE = {Platform.ANDROID: "genuine-android", Platform.IOS: "genuine-iphone"}
 
 
@@ -84,9 +92,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 class LentKeys:
     """Implement :class:`watchword.drill.interface.Keys` by the key ring of this machine's service."""
 
-    def __init__(self, ring: FileKeyRing) -> None:
-        """Lend the keys of an open ring."""
+    def __init__(self, ring: FileKeyRing, gate: GateState) -> None:
+        """Lend the keys of an open ring, and what the API's gate on this machine knows."""
         self._ring = ring
+        self._gate = gate
 
     def token_signer(self) -> Signer:
         """See :meth:`watchword.drill.interface.Keys.token_signer`."""
@@ -104,17 +113,35 @@ class LentKeys:
         """See :meth:`watchword.drill.interface.Keys.challenge_key`."""
         return self._ring.ring.challenge_key
 
+    def lent(self, secret: str) -> LentValue | None:
+        """See :meth:`watchword.drill.interface.Keys.lent`."""
+        try:
+            _ = self._gate.generation  # Looks whether there is something newer.
+            return self._gate.lent(secret)
+        except UnavailableError:
+            return None
+
 
 class SocketOperator:
     """Implement :class:`watchword.drill.interface.Operator` over the operator's socket."""
 
-    def __init__(self, client: OperatorClient, because: str) -> None:
+    def __init__(self, client: OperatorClient, because: str, entropy: Entropy) -> None:
         """Act in the operator's name.
 
         :param because: stands in the audit trail beside what is done.
         """
         self._client = client
         self._because = because
+        self._entropy = entropy
+        self._planted: Canary | None = None
+
+    def close(self) -> None:
+        """Take out what was planted; what it raised stays on record."""
+        planted, self._planted = self._planted, None
+        if planted is not None:
+            # A service that is gone by now is no reason to lose the report; the canary opens nothing.
+            with suppress(RefusedError, UnavailableError):
+                self._client.post(f"/v1/canaries/{planted.name}/remove")
 
     def revoke(self, instance: str) -> None:
         """See :meth:`watchword.drill.interface.Operator.revoke`."""
@@ -126,3 +153,46 @@ class SocketOperator:
         for row in self._client.get("/v1/refusals")["counts"]:
             found[row["reason"]] = found.get(row["reason"], 0) + row["count"]
         return found
+
+    def invite(self, app: str, level: Level) -> str:
+        """See :meth:`watchword.drill.interface.Operator.invite`."""
+        wanted = {"app": app, "level": level.value, "because": self._because}
+        lives = {"expires_in": _INVITED_SECONDS, "instance_for": _INVITED_SECONDS}
+        try:
+            return str(self._client.post("/v1/test-codes", {**wanted, **lives})["code"])
+        except RefusedError:
+            raise MissingError(Need.GENUINE, f"a test instance of level {level.value}") from None
+
+    def plant(self) -> Canary:
+        """See :meth:`watchword.drill.interface.Operator.plant`."""
+        if self._planted is not None:
+            return self._planted
+        # A name of its own in each run: what an earlier one raised stays on record.
+        name = f"drill-{self._entropy.token_bytes(8).hex()}"
+        wanted = {"name": name, "like": "generic", "note": self._because}
+        try:
+            made = self._client.post("/v1/canaries", wanted)
+        except (RefusedError, UnavailableError):
+            raise MissingError(Need.OPERATOR, "who can plant canary keys") from None
+        self._planted = Canary(name, str(made["key"]))
+        return self._planted
+
+    def alarms(self, canary: Canary) -> int:
+        """See :meth:`watchword.drill.interface.Operator.alarms`."""
+        told = self._client.get("/v1/canaries/alarms", canary=canary.name)
+        return int(told["totals"].get(canary.name, 0))
+
+    def secrets(self) -> Sequence[KeptSecret]:
+        """See :meth:`watchword.drill.interface.Operator.secrets`."""
+        try:
+            rows = self._client.get("/v1/secrets")["secrets"]
+        except RefusedError:
+            raise MissingError(Need.DELIVERY, "or one that is lent") from None
+        return [_kept(row) for row in rows]
+
+
+def _kept(row: Mapping[str, Any]) -> KeptSecret:
+    current = [each["made_at"] for each in row["versions"] if each["state"] == "current"]
+    made_at = datetime.fromisoformat(current[0]).timestamp() if current else None
+    ended = frozenset(each["version"] for each in row["versions"] if each["state"] in _ENDED)
+    return KeptSecret(row["name"], made_at, ended)

@@ -1,14 +1,16 @@
 """Choose the requests of a drill: those that the file names, else one made from each route."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from watchword.apps.drill.course import CourseError
 from watchword.apps.settings import ApiSettings
 from watchword.apps.settings.validated import DrillRequest, DrillSettings
-from watchword.drill.interface import Sample
+from watchword.broker.interface import EdgeRule
+from watchword.drill.interface import Lending, Sample
 from watchword.drill.wire import Headers
 from watchword.gate.interface import Route
 from watchword.gate.paths import read_path
@@ -24,20 +26,23 @@ _MADE_UP: Final = "1"
 """What stands for a free segment of a route: an id that may be nobody's, which the API answers with its own error."""
 
 
-def samples_of(api: ApiSettings, drill: DrillSettings) -> tuple[Sample, ...]:
+def samples_of(
+    api: ApiSettings, drill: DrillSettings, edges: Mapping[str, EdgeRule] = MappingProxyType({})
+) -> tuple[Sample, ...]:
     """Return the sample requests of an API, in the order of the file.
 
+    :param edges: by secret, to what it is lent.
     :raises CourseError: when the file with more headers can't be read, with its line.
     """
     table = compile_routes(api.routes)
     headers = tuple(drill.headers.items()) + _headers_of(drill.headers_file)
     found = []
-    for request in drill.requests or tuple(_made_up(api.routes)):
+    for request in drill.requests or tuple(_made_up(api.routes, edges)):
         segments = read_path(request.target.partition("?")[0].encode("latin-1"))
         route = (
             None if isinstance(segments, Refusal) else find_route(table, request.method, segments)
         )
-        found.append(_sample(request, route, headers))
+        found.append(_sample(request, route, headers, edges))
     return tuple(found)
 
 
@@ -70,13 +75,26 @@ def _headers_of(file: Path | None) -> Headers:
     return tuple(found)
 
 
-def _made_up(routes: tuple[Route, ...]) -> Iterator[DrillRequest]:
+def _made_up(routes: tuple[Route, ...], edges: Mapping[str, EdgeRule]) -> Iterator[DrillRequest]:
     """Yield a request for each route that is armed, or for each if none is."""
     armed = [route for route in routes if route.mode is not Mode.OFF] or list(routes)
     for route in armed:
-        method = "GET" if not route.methods or "GET" in route.methods else min(route.methods)
+        lending = _lending(route, edges)
+        methods, target = route.methods, _target(route.pattern)
+        if lending is not None:
+            methods = frozenset(methods & lending.rule.methods) or lending.rule.methods
+            target = lending.mount + _target(lending.rule.patterns[0])
+        method = "GET" if not methods or "GET" in methods else min(methods)
         body = b"{}" if method in {"POST", "PUT", "PATCH"} else b""
-        yield DrillRequest(method, _target(route.pattern), body)
+        yield DrillRequest(method, target, body)
+
+
+def _lending(route: Route | None, edges: Mapping[str, EdgeRule]) -> Lending | None:
+    """Return what is lent on a route, None where the API itself answers."""
+    rule = None if route is None or route.secret is None else edges.get(route.secret)
+    if route is None or rule is None:
+        return None
+    return Lending(rule, route.pattern.removesuffix("/**"))
 
 
 def _target(pattern: str) -> str:
@@ -85,7 +103,9 @@ def _target(pattern: str) -> str:
     return "/" + "/".join(segments)
 
 
-def _sample(request: DrillRequest, route: Route | None, headers: Headers) -> Sample:
+def _sample(
+    request: DrillRequest, route: Route | None, headers: Headers, edges: Mapping[str, EdgeRule]
+) -> Sample:
     more: Headers = (("Content-Type", request.content_type),) if request.body else ()
     return Sample(
         method=request.method,
@@ -99,4 +119,5 @@ def _sample(request: DrillRequest, route: Route | None, headers: Headers) -> Sam
         echo=request.echo,
         login=request.login,
         minimum_versions={} if route is None else dict(route.minimum_versions),
+        lending=_lending(route, edges),
     )

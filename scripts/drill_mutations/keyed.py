@@ -1,0 +1,26 @@
+"""Drill a deployment that lends and delivers keys by whatever source is on the path, and print each attack's verdict as JSON."""
+
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.apps.drill.keys_stage import ABOUT_KEYS, add_values, keys_stage
+
+
+async def main() -> None:
+    """Run the attacks on keys once, at a third party that tells what it was asked."""
+    with tempfile.TemporaryDirectory(prefix="watchword-drill-") as directory:
+        async with keys_stage(Path(directory)) as stage:
+            stage.third.talkative = True
+            await asyncio.to_thread(add_values, stage.settings.service.operator_socket)
+            report = await asyncio.to_thread(stage.drilled, ABOUT_KEYS)
+    verdicts = {each.attack.id: each.verdict.value for each in report.results}
+    served = [report.genuine.served, report.genuine.sent]
+    json.dump({"verdicts": verdicts, "genuine": served}, sys.stdout)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,81 @@
+"""Remove what keeps keys with those they are lent or handed to, and limits with an instance."""
+
+from scripts.drill_mutations.mutation import Mutation, Place
+
+
+def _keys(check: str, file: str, before: str, after: str, *red: str) -> Mutation:
+    return Mutation(check, file, before, after, red, Place.KEYS)
+
+
+MUTATIONS = (
+    _keys(
+        "lent keys: the path is listed",
+        "gate/lending.py",
+        "if not any(each.matches(method, segments) for each in self.table):",
+        "if False:",
+        "lent-path-unlisted",
+    ),
+    _keys(
+        "lent keys: only listed headers go to the third party",
+        "gate/lending.py",
+        'named = FORWARDED_FIELDS | {name.encode("ascii") for name in rule.headers}',
+        'named = FORWARDED_FIELDS | {b"cookie"}',
+        "lent-key-replaced",
+    ),
+    _keys(
+        "lent keys: the placeholder stands in one field",
+        "gate/lending.py",
+        "if len(held) != 1 or held[0][0] != name:",
+        "if not held:",
+        "lent-key-replaced",
+    ),
+    _keys(
+        "lent keys: the answer is searched for the key",
+        "apps/proxy/lent_answer.py",
+        "fit = self._search.feed(piece)",
+        "fit = piece",
+        "lent-key-on-the-wire",
+    ),
+    _keys(
+        "lent keys: the quota of an instance",
+        "adapters/usage/host.py",
+        "if found.spent is not None:",
+        "if False:",
+        "lent-quota",
+    ),
+    _keys(
+        "canaries: they are looked for",
+        "gate/service.py",
+        "canary = None if watch is None else spot(watch, cleaned.fields, query)",
+        "canary = None",
+        "canary-used",
+    ),
+    _keys(
+        "delivery: the app",
+        "enrolment/delivery.py",
+        "if app.id not in rule.apps:",
+        "if False:",
+        "delivery-not-entitled",
+    ),
+    _keys(
+        "delivery: the level",
+        "enrolment/delivery.py",
+        "if not level.satisfies(needed):",
+        "if False:",
+        "delivery-not-entitled",
+    ),
+    _keys(
+        "delivery: the seal key that enrolled",
+        "enrolment/requirements.py",
+        "if dict(statement.seal_jwk) != dict(instance.seal_jwk):",
+        "if False:",
+        "delivery-on-the-wire",
+    ),
+    _keys(
+        "limits: a request over one is refused",
+        "gate/limits.py",
+        "if first.counter.take(subject, now):",
+        "if first.counter.take(subject, now) and False:",
+        "limit-with-instance",
+    ),
+)

@@ -1,0 +1,134 @@
+"""Use a key that was planted where thieves look."""
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from watchword.drill.interface import Arena, Attack, Attempt, Canary, Run, Sample, Variant
+from watchword.drill.needs import Need
+from watchword.drill.requests import credential_of, proved
+from watchword.drill.wire import Answer, Call
+from watchword.reasons import Reason
+
+_SETTLE_SECONDS: Final = 1.2
+"""Until every gate knows a canary: the service tells them at once, and they look each half second, those elsewhere each second."""
+
+_TRIES: Final = 3
+"""How often a canary is used in a variant before it counts as unnoticed: each use is looked for again and again."""
+
+_LOOKS: Final = 30
+_LOOK_SECONDS: Final = 0.1
+"""How often, and how long in between, the alarms are looked at after a use: three seconds in all."""
+
+_CHANGING: Final = frozenset({"date", "content-length", "watchword-nonce"})
+
+Carrying = Callable[[Call, str], Call]
+"""Put a key into a request."""
+
+
+def _in_header(call: Call, key: str) -> Call:
+    return call.with_header("X-Api-Key", key)
+
+
+def _as_bearer(call: Call, key: str) -> Call:
+    return call.with_header("Authorization", f"Bearer {key}")
+
+
+def _as_basic(call: Call, key: str) -> Call:
+    coded = base64.b64encode(f"{key}:".encode()).decode()
+    return call.with_header("Authorization", f"Basic {coded}")
+
+
+def _in_query(call: Call, key: str) -> Call:
+    mark = "&" if "?" in call.target else "?"
+    return replace(call, target=f"{call.target}{mark}key={key}")
+
+
+def _by_script(arena: Arena, _sample: Sample, call: Call) -> Call:
+    """Return the call as a script sends it."""
+    del arena
+    return call
+
+
+def _by_instance(arena: Arena, sample: Sample, call: Call) -> Call:
+    credential = credential_of(arena.genuine(), arena.facts.audience)
+    return proved(arena, call, credential, sample.proof)
+
+
+def _using(carry: Carrying, send_as: Callable[[Arena, Sample, Call], Call]) -> Run:
+    """Return a variant that uses the canary once, and looks whether anybody was told."""
+
+    def run(arena: Arena) -> Sequence[Attempt]:
+        sample = arena.sample()
+        canary, answer, told = _used(
+            arena, lambda key: send_as(arena, sample, carry(sample.call(), key))
+        )
+        if canary.key in answer.body.decode("latin-1"):
+            return [Attempt(sample, answer, leaked="the answer repeats the canary")]
+        return [Attempt(sample, answer, leaked="" if told else "nobody was told that it was used")]
+
+    return run
+
+
+def _used(arena: Arena, carrying: Callable[[str], Call]) -> tuple[Canary, Answer, bool]:
+    """Use the run's canary until somebody is told, at most :data:`_TRIES` times; return it, the last answer, and whether he was.
+
+    A gate that told knew it; one that didn't may not know it yet, which is no fault within the first second.
+    """
+    operator = arena.operating()
+    canary = operator.plant()
+    before = operator.alarms(canary)
+    if not before:
+        arena.wait(_SETTLE_SECONDS)
+    answer = arena.wire.send(carrying(canary.key))
+    for look in range(1, _TRIES * _LOOKS):
+        if operator.alarms(canary) > before:
+            return canary, answer, True
+        arena.wait(_LOOK_SECONDS)
+        if look % _LOOKS == 0:
+            answer = arena.wire.send(carrying(canary.key))
+    return canary, answer, operator.alarms(canary) > before
+
+
+def _told_apart(arena: Arena) -> Sequence[Attempt]:
+    """Look whether the thief can tell a canary by its answer from a request that is refused for any other token."""
+    sample = arena.sample()
+    genuine = _by_instance(arena, sample, sample.call())
+    ordinary = arena.wire.send(genuine.with_header("Watchword-Token", "not-a-token"))
+    _, answer, _ = _used(
+        arena, lambda key: _by_instance(arena, sample, _in_header(sample.call(), key))
+    )
+    differs = _looks(answer) != _looks(ordinary)
+    return [Attempt(sample, answer, leaked="its answer gives the canary away" * differs)]
+
+
+def _looks(answer: Answer) -> tuple[object, ...]:
+    """Return what a stranger sees of a refusal, but for what differs from one to the next."""
+    names = [name.lower() for name, _ in answer.headers if name.lower() not in _CHANGING]
+    document = answer.problem or {}
+    # A lab tells reasons, and shows by them what it took the request for; elsewhere nobody is told.
+    words = {name: document[name] for name in ("type", "title", "status") if name in document}
+    return answer.status, answer.public_class, sorted(names), sorted(words.items(), key=str)
+
+
+_CANARY = frozenset({Reason.SECRET_CANARY})
+
+ATTACK = Attack(
+    id="canary-used",
+    title="Use a key that was planted for thieves",
+    techniques=("MT-A02",),
+    protections={"PR-B23": "live:decoy.hits"},
+    needs=(Need.GENUINE, Need.OPERATOR),
+    sends="A canary key that is made for this run and taken out after it, in the places where keys stand, by a script and beside a genuine token.",
+    must="Each is refused as any other request is, in the same words, and the operator is told.",
+    blind="It doesn't know whether canaries lie where thieves look, and who reads the alarms.",
+    variants=(
+        Variant("by-script", _using(_in_header, _by_script), _CANARY | {Reason.TOKEN_MISSING}),
+        Variant("in-a-header", _using(_in_header, _by_instance), _CANARY),
+        Variant("as-bearer", _using(_as_bearer, _by_instance), _CANARY),
+        Variant("as-basic", _using(_as_basic, _by_instance), _CANARY),
+        Variant("in-the-query", _using(_in_query, _by_instance), _CANARY),
+        Variant("told-apart", _told_apart, _CANARY),
+    ),
+)

@@ -1,0 +1,99 @@
+"""Ask for a secret without being one of those to whom it is handed."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from watchword.client import TestInstanceDevice
+from watchword.drill.enrolling import enrol, enrol_genuine
+from watchword.drill.interface import Arena, Attack, Attempt, Held, Phone, Variant
+from watchword.drill.keys_delivery import (
+    DELIVERED_EVIDENCE,
+    ask,
+    judged_by_service,
+    receiver,
+    served_with,
+)
+from watchword.drill.keys_lending import lent_sample
+from watchword.drill.needs import MissingError, Need
+from watchword.reasons import Reason
+from watchword.vocabulary import Level, Platform
+
+_HEX_BYTES: Final = 8
+_WEAKER: Final = (Level.VERIFIED, Level.SOFTWARE)
+
+
+def _below_level(arena: Arena) -> Sequence[Attempt]:
+    """Ask as an instance that is vouched for less, by the operator's own word."""
+    held, rule = receiver(arena)
+    served_with(arena, held, rule)
+    for level in _WEAKER:
+        if not level.satisfies(rule.level):
+            weak = _invited(arena, held.phone, level)
+            return [judged_by_service(arena, ask(arena, weak, rule.secret))]
+    raise MissingError(Need.DELIVERY, "one that asks for more than the lowest level")
+
+
+def _invited(arena: Arena, like: Phone, level: Level) -> Held:
+    code = arena.operating().invite(like.app, level)
+    phone = Phone("test-instance", like.app, like.platform, TestInstanceDevice(code))
+    enrolled = enrol(arena, phone)
+    if enrolled.held is None:
+        raise MissingError(Need.GENUINE, f"one of level {level.value}: {enrolled.answer.status}")
+    return enrolled.held
+
+
+def _another_app(arena: Arena) -> Sequence[Attempt]:
+    """Ask as the genuine instance of an app to which the secret isn't handed."""
+    for rule in arena.facts.deliveries.values():
+        for platform in Platform:
+            try:
+                phone = arena.new_genuine(platform)
+            except MissingError:
+                continue
+            if phone.app not in rule.apps:
+                held = enrol_genuine(arena, platform)
+                return [judged_by_service(arena, ask(arena, held, rule.secret))]
+    raise MissingError(Need.DELIVERY, "one that isn't handed to every app of the API")
+
+
+def _lent(arena: Arena) -> Sequence[Attempt]:
+    """Ask for a key that never leaves the server, by its name."""
+    _, lending = lent_sample(arena)
+    return [judged_by_service(arena, ask(arena, arena.genuine(), lending.rule.secret))]
+
+
+def _unknown(arena: Arena) -> Sequence[Attempt]:
+    """Ask for what there isn't: the answer must be that to what isn't handed out."""
+    held, _ = receiver(arena)
+    name = f"drill-{arena.random(_HEX_BYTES).hex()}"
+    return [judged_by_service(arena, ask(arena, held, name))]
+
+
+def _revoked(arena: Arena) -> Sequence[Attempt]:
+    shared, rule = receiver(arena)
+    held = enrol_genuine(arena, shared.phone.platform)
+    served_with(arena, held, rule)
+    arena.operating().revoke(held.instance)
+    return [judged_by_service(arena, ask(arena, held, rule.secret))]
+
+
+_NOT_HANDED_OUT = frozenset({Reason.SECRET_NOT_DELIVERED})
+
+ATTACK = Attack(
+    id="delivery-not-entitled",
+    title="Ask for a key that isn't for this instance",
+    techniques=("MT-B18",),
+    protections={"PR-B04": DELIVERED_EVIDENCE},
+    needs=(Need.SERVICE, Need.GENUINE),
+    sends="Requests for a secret by an instance below its level, by one of another app, by one that was revoked; for a key that is lent and never handed "
+    "out, and for one that there isn't.",
+    must="Each is refused, and nobody learns which secrets there are.",
+    blind="What a level is worth is the policy's: the attacks on enrolment test that.",
+    variants=(
+        Variant("below-level", _below_level, frozenset({Reason.SECRET_LEVEL})),
+        Variant("another-app", _another_app, frozenset({Reason.SECRET_APP})),
+        Variant("lent-key", _lent, _NOT_HANDED_OUT),
+        Variant("unknown-name", _unknown, _NOT_HANDED_OUT),
+        Variant("revoked-instance", _revoked, frozenset({Reason.INSTANCE_REVOKED})),
+    ),
+)

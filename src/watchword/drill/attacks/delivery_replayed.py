@@ -1,0 +1,89 @@
+"""Get a key out of a delivery that was somebody else's: sent again, opened elsewhere, asked for in his name."""
+
+from collections.abc import Sequence
+
+from watchword.drill.bent_evidence import renewal_body
+from watchword.drill.enrolling import challenge, enrol_genuine
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.keys_delivery import (
+    DELIVERED_EVIDENCE,
+    ask,
+    ask_again,
+    judged_by_service,
+    receiver,
+    served_with,
+)
+from watchword.drill.needs import Need
+from watchword.reasons import Reason
+from watchword.vocabulary import Proof, Purpose
+
+
+def _same_again(arena: Arena) -> Sequence[Attempt]:
+    """Send a request once more that was caught on its way."""
+    held, rule = receiver(arena)
+    delivery, _ = served_with(arena, held, rule)
+    return [judged_by_service(arena, ask_again(arena, delivery.body, held.phone.app))]
+
+
+def _opened_elsewhere(arena: Arena) -> Sequence[Attempt]:
+    """Open with another genuine phone what was sealed to this one."""
+    held, rule = receiver(arena)
+    delivery, _ = served_with(arena, held, rule)
+    thief = enrol_genuine(arena, held.phone.platform)
+    opened = delivery.opened_by(thief.phone) is not None
+    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    told = "another instance opens it" * opened
+    return [Attempt(sample, delivery.answer, served=(0, 1), leaked=told)]
+
+
+def _in_anothers_name(arena: Arena) -> Sequence[Attempt]:
+    """Say all that the victim's app would say, and have the attacker's phone vouch for it."""
+    held, rule = receiver(arena)
+    thief = enrol_genuine(arena, held.phone.platform)
+    delivery = ask(arena, held, rule.secret, signing=thief.phone)
+    return [judged_by_service(arena, delivery)]
+
+
+def _by_renewal(arena: Arena) -> Sequence[Attempt]:
+    """Send the renewal of an app, caught before it arrived, to where secrets are handed out."""
+    held, _ = receiver(arena)
+    return [judged_by_service(arena, ask_again(arena, renewal_body(arena, held), held.phone.app))]
+
+
+def _renewals_challenge(arena: Arena) -> Sequence[Attempt]:
+    held, rule = receiver(arena)
+    asked = challenge(arena, held.phone.app, Purpose.RENEW)
+    return [judged_by_service(arena, ask(arena, held, rule.secret, asked=asked))]
+
+
+_SIGNATURES = frozenset(
+    {
+        Reason.ANDROID_SIGNATURE,
+        Reason.APP_ATTEST_SIGNATURE,
+        Reason.PLAY_SIGNATURE,
+        Reason.EVIDENCE_SIGNATURE,
+    }
+)
+
+ATTACK = Attack(
+    id="delivery-replayed",
+    title="Take a key from somebody else's delivery",
+    techniques=("MT-B18", "MT-C05"),
+    protections={"PR-B04": DELIVERED_EVIDENCE},
+    needs=(Need.SERVICE, Need.GENUINE),
+    sends="A delivery's request once more; its answer to another genuine phone; requests in a victim's name, by a renewal that was caught and with "
+    "a renewal's challenge.",
+    must="Each request counts once, for the instance whose phone vouches for it, and what it gets opens on that phone alone.",
+    blind="Whoever makes the victim's phone ask gets what the phone gets, as the app does.",
+    variants=(
+        Variant("same-again", _same_again, frozenset({Reason.CHALLENGE_USED})),
+        Variant("opened-elsewhere", _opened_elsewhere),
+        Variant("in-anothers-name", _in_anothers_name, _SIGNATURES),
+        Variant(
+            "by-renewal",
+            _by_renewal,
+            frozenset({Reason.STATEMENT_PURPOSE, Reason.STATEMENT_MALFORMED}),
+        ),
+        Variant("challenge-of-renewal", _renewals_challenge, frozenset({Reason.CHALLENGE_UNKNOWN})),
+    ),
+)

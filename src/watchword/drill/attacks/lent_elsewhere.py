@@ -1,0 +1,115 @@
+"""Have the gate carry the key, or the request, to another host than the third party's."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from watchword.drill.interface import Arena, Attack, Attempt, Lending, Sample, Variant
+from watchword.drill.keys_lending import (
+    LENT_EVIDENCE,
+    as_genuine,
+    at,
+    beyond,
+    lent_samples,
+    there,
+    unchanged,
+)
+from watchword.drill.needs import Need
+from watchword.drill.requests import covered_by, credential_of, proved
+from watchword.drill.wire import Call
+from watchword.reasons import Reason
+
+# The deployment's own addresses, and a name that is nobody's (RFC 6761 section 6): nobody else is reached, whatever happens.
+_INSIDE = ("127.0.0.1", "localhost", "[::1]", "internal.example")
+_NAMING = ("X-Forwarded-Host", "X-Host", "X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Server")
+
+
+def _compared(arena: Arena, sample: Sample, calls: Iterator[Call]) -> Iterator[Attempt]:
+    """Send requests beside the genuine one; yield whether any was answered from elsewhere."""
+    control = arena.wire.send(as_genuine(arena, sample, sample.call()))
+    for call in calls:
+        yield unchanged(sample, arena.wire.send(call), control)
+
+
+def _by_host(arena: Arena) -> Sequence[Attempt]:
+    attempts: list[Attempt] = []
+    for sample, _ in lent_samples(arena)[:1]:
+        calls = (
+            as_genuine(arena, sample, sample.call().with_header("Host", host)) for host in _INSIDE
+        )
+        attempts += _compared(arena, sample, calls)
+    return attempts
+
+
+def _by_absolute_target(arena: Arena) -> Sequence[Attempt]:
+    """Name the host in the request line, where it counts more than Host does (RFC 9112 section 3.2.2)."""
+    attempts: list[Attempt] = []
+    credential = credential_of(arena.genuine(), arena.facts.audience)
+    for sample, _ in lent_samples(arena)[:1]:
+        plain = sample.call()
+        calls = (
+            replace(
+                proved(arena, plain, credential, sample.proof, covered=covered_by(arena, plain)),
+                target=f"https://{host}{sample.target}",
+            )
+            for host in _INSIDE
+        )
+        attempts += _compared(arena, sample, calls)
+    return attempts
+
+
+def _by_header(arena: Arena) -> Sequence[Attempt]:
+    attempts: list[Attempt] = []
+    for sample, _ in lent_samples(arena)[:1]:
+        calls = (
+            as_genuine(arena, sample, sample.call().with_header(name, _value(name, sample)))
+            for name in _NAMING
+        )
+        attempts += _compared(arena, sample, calls)
+    return attempts
+
+
+def _value(name: str, sample: Sample) -> str:
+    return f"https://127.0.0.1{sample.target}" if name.endswith("URL") else "127.0.0.1"
+
+
+def _by_path(arena: Arena) -> Sequence[Attempt]:
+    """Write an address where a URL that is glued together would take it for the host's."""
+    return [
+        Attempt(sample, arena.wire.send(as_genuine(arena, sample, call)))
+        for sample, lending in lent_samples(arena)
+        for call in _glued(sample, lending)
+    ]
+
+
+def _glued(sample: Sample, lending: Lending) -> Iterator[Call]:
+    path = there(sample, lending)
+    for host in ("127.0.0.1", "[::1]", "0x7f000001", "2130706433"):
+        for name in (f"//{host}{path}", f"/\\{host}{path}", f"/https://{host}{path}"):
+            yield at(sample, beyond(lending, name))
+    yield at(sample, beyond(lending, f"/%2f127.0.0.1{path}"))
+    yield at(sample, beyond(lending, f"/..@127.0.0.1{path}"))
+
+
+ATTACK = Attack(
+    id="lent-elsewhere",
+    title="Have the key carried to another host",
+    techniques=("MT-B16", "MT-B18"),
+    protections={"PR-B06": LENT_EVIDENCE},
+    needs=(Need.GENUINE,),
+    sends="Requests of a genuine instance that name an inner host in Host, in the request line, in headers of proxies and in the path.",
+    must="Each is refused, or goes to the one origin of the file as if nothing had been said.",
+    blind="A host that answers as the third party does isn't told from it. What the third party's name leads to is DNS's: addresses that aren't public "
+    "are refused there, which is tested with the product and not from here.",
+    variants=(
+        Variant("host", _by_host),
+        Variant("absolute-target", _by_absolute_target),
+        Variant("headers", _by_header),
+        Variant(
+            "path",
+            _by_path,
+            frozenset(
+                {Reason.SECRET_PATH, Reason.REQUEST_PATH_AMBIGUOUS, Reason.GATE_ROUTE_UNKNOWN}
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,210 @@
+"""Hold attacks on lent keys, quotas and canaries to what they take for served: deployments with every check, and with one left out."""
+
+import base64
+import json
+from dataclasses import replace
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.drill.keys_stand import (
+    DAY,
+    IN_HEADER,
+    IN_QUERY,
+    KEY,
+    NOW,
+    REPLACED,
+    Deployment,
+    Flaw,
+    arena,
+    verdicts,
+)
+
+from watchword.broker.interface import Allowance, Place, PlaceKind
+from watchword.drill.attacks import (
+    canary_used,
+    key_from_package,
+    key_grown_old,
+    lent_elsewhere,
+    lent_key_on_the_wire,
+    lent_key_replaced,
+    lent_path_unlisted,
+    lent_quota,
+    limit_with_instance,
+)
+from watchword.drill.interface import Attack
+from watchword.drill.keys_lending import holds
+from watchword.drill.needs import MissingError, Need
+from watchword.drill.outcome import Verdict
+
+ATTACKS = (
+    key_from_package.ATTACK,
+    lent_key_on_the_wire.ATTACK,
+    lent_path_unlisted.ATTACK,
+    lent_elsewhere.ATTACK,
+    lent_key_replaced.ATTACK,
+    lent_quota.ATTACK,
+    limit_with_instance.ATTACK,
+    canary_used.ATTACK,
+    key_grown_old.ATTACK,
+)
+PLACES = (IN_HEADER, IN_QUERY, REPLACED)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=("header", "query", "placeholder"))
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda each: each.id)
+def test_a_deployment_with_every_check_stops_each(attack: Attack, place: Place) -> None:
+    """What can be run is stopped, and something can be run."""
+    found = set(verdicts(attack, Deployment(place=place)).values())
+    assert found <= {Verdict.STOPPED, Verdict.NOT_RUN}
+    assert Verdict.STOPPED in found
+
+
+@pytest.mark.parametrize("place", PLACES, ids=("header", "query", "placeholder"))
+def test_every_variant_runs_in_one_place_or_another(place: Place) -> None:
+    """Those of a placeholder where there is one, those of an own key where there is none; all else everywhere."""
+    deployment = Deployment(place=place, allowances=(Allowance(DAY, calls=20),))
+    left_out = {
+        name
+        for attack in ATTACKS
+        for name, verdict in verdicts(attack, deployment).items()
+        if verdict is Verdict.NOT_RUN
+    }
+    kinds = {"own-key"} if place.placeholder else {"placeholder-misplaced"}
+    assert left_out == {*kinds, "spend", "rate"}
+
+
+OPEN = (
+    (Flaw.NO_TOKEN_ASKED, key_from_package.ATTACK, "script"),
+    (Flaw.NO_PROOF_ASKED, key_from_package.ATTACK, "stolen-token"),
+    (Flaw.KEY_IN_SAMPLES, key_from_package.ATTACK, "key-in-the-samples"),
+    (Flaw.KEY_ECHOED, lent_key_on_the_wire.ATTACK, "answers"),
+    (Flaw.KEY_ECHOED, lent_key_on_the_wire.ATTACK, "talkative"),
+    (Flaw.KEY_SENT_TO_API, lent_key_on_the_wire.ATTACK, "the-api-itself"),
+    (Flaw.ANY_PATH, lent_path_unlisted.ATTACK, "other-path"),
+    (Flaw.AMBIGUOUS_PATHS, lent_path_unlisted.ATTACK, "dressed-path"),
+    (Flaw.ANY_METHOD, lent_path_unlisted.ATTACK, "other-method"),
+    (Flaw.HOST_BELIEVED, lent_elsewhere.ATTACK, "host"),
+    (Flaw.ABSOLUTE_TARGET_BELIEVED, lent_elsewhere.ATTACK, "absolute-target"),
+    (Flaw.ANY_PATH, lent_elsewhere.ATTACK, "path"),
+    (Flaw.CLIENTS_KEY_KEPT, lent_key_replaced.ATTACK, "own-key"),
+    (Flaw.OTHER_SPELLING_KEPT, lent_key_replaced.ATTACK, "own-key"),
+    (Flaw.COOKIE_PASSED_ON, lent_key_replaced.ATTACK, "token-passed-on"),
+    (Flaw.NO_QUOTA, lent_quota.ATTACK, "calls"),
+    (Flaw.QUOTA_BY_TOKEN, lent_quota.ATTACK, "calls"),
+    (Flaw.NO_LIMIT, limit_with_instance.ATTACK, "quota"),
+    (Flaw.QUOTA_BY_TOKEN, limit_with_instance.ATTACK, "quota"),
+    (Flaw.NO_ALARM, canary_used.ATTACK, "by-script"),
+    (Flaw.NO_ALARM, canary_used.ATTACK, "as-bearer"),
+    (Flaw.CANARY_SERVED, canary_used.ATTACK, "in-a-header"),
+    (Flaw.CANARY_SERVED, canary_used.ATTACK, "in-the-query"),
+    (Flaw.CANARY_TOLD, canary_used.ATTACK, "told-apart"),
+    (Flaw.ENDED_LENT, key_grown_old.ATTACK, "ended"),
+)
+
+
+@pytest.mark.parametrize(
+    ("flaw", "attack", "variant"), OPEN, ids=lambda each: getattr(each, "id", str(each))
+)
+def test_a_check_that_is_left_out_is_open(flaw: Flaw, attack: Attack, variant: str) -> None:
+    """The one variant that is made for it finds it."""
+    flaws = {flaw}
+    if flaw is Flaw.ANY_PATH and variant == "path":
+        flaws.add(Flaw.AMBIGUOUS_PATHS)
+    assert verdicts(attack, Deployment(frozenset(flaws)))[variant] is Verdict.OPEN
+
+
+def test_an_own_key_in_the_query_is_open() -> None:
+    """A parameter that comes first is the one that many servers read."""
+    deployment = Deployment(frozenset({Flaw.CLIENTS_KEY_KEPT}), IN_QUERY)
+    assert verdicts(lent_key_replaced.ATTACK, deployment)["own-key"] is Verdict.OPEN
+
+
+def test_a_placeholder_that_counts_anywhere_is_open() -> None:
+    """Then a header of one's own gets the key too."""
+    deployment = Deployment(frozenset({Flaw.ANY_PLACEHOLDER}), REPLACED)
+    found = verdicts(lent_key_replaced.ATTACK, deployment)
+    assert found["placeholder-misplaced"] is Verdict.OPEN
+
+
+def test_a_spend_cap_is_met_where_it_ends_before_the_quota() -> None:
+    """Seven calls of three units fit into 21, and no eighth; without the cap more are served."""
+    allowances = (Allowance(DAY, calls=90), Allowance(DAY, spend=21))
+    capped = Deployment(allowances=allowances, cost=3)
+    assert verdicts(lent_quota.ATTACK, capped)["spend"] is Verdict.STOPPED
+    free = Deployment(frozenset({Flaw.NO_QUOTA}), allowances=allowances, cost=3)
+    assert verdicts(lent_quota.ATTACK, free)["spend"] is Verdict.OPEN
+
+
+def test_a_quota_that_no_bounded_run_meets_is_not_run() -> None:
+    """Four hundred calls of somebody's paid service are no test."""
+    deployment = Deployment(allowances=(Allowance(DAY, calls=400),))
+    assert verdicts(lent_quota.ATTACK, deployment)["calls"] is Verdict.NOT_RUN
+    assert len(deployment.asked) == 1
+
+
+def test_a_window_that_ends_on_the_way_is_no_quota_that_failed() -> None:
+    """The second window brings as many calls again: nothing is shown, and nothing is told as open."""
+    deployment = Deployment()
+    stage = arena(deployment)
+    turning = replace(stage, now=lambda: NOW if len(deployment.asked) < 9 else NOW + DAY)
+    (calls, _) = lent_quota.ATTACK.variants
+    with pytest.raises(MissingError) as missing:
+        calls.run(turning)
+    assert missing.value.need is Need.QUOTA
+
+
+def test_a_key_of_yesteryear_is_told() -> None:
+    """A key is old after ninety days; at ninety it isn't yet."""
+    old = Deployment(made_at=NOW - 91 * DAY)
+    assert verdicts(key_grown_old.ATTACK, old)["age"] is Verdict.OPEN
+    young = Deployment(made_at=NOW - 90 * DAY)
+    assert verdicts(key_grown_old.ATTACK, young)["age"] is Verdict.STOPPED
+
+
+def test_nothing_is_sent_by_a_method_that_could_change_anything() -> None:
+    """Where a gate takes any method, the attack on it reads at most."""
+    deployment = Deployment(frozenset({Flaw.ANY_METHOD, Flaw.ANY_PATH}))
+    for attack in ATTACKS:
+        verdicts(attack, deployment)
+    assert {each.method for each in deployment.asked} <= {"GET", "OPTIONS", "PROPFIND", "TRACE"}
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda each: each.id)
+def test_an_api_that_lends_nothing_is_not_attacked(attack: Attack) -> None:
+    """It isn't run for want of what it needs, and the third party isn't asked."""
+    deployment = Deployment()
+    stage = replace(arena(deployment), samples=())
+    for variant in attack.variants:
+        with pytest.raises(MissingError):
+            variant.run(stage)
+    assert deployment.asked == []
+
+
+def test_the_place_of_a_key_in_an_attack_is_the_rule_s() -> None:
+    """The own key goes where the file says that ours goes."""
+    place = Place(PlaceKind.HEADER, "x-api-key", prefix="Key ")
+    deployment = Deployment(place=place)
+    verdicts(lent_key_replaced.ATTACK, deployment)
+    assert all(KEY in dict(each.headers).values() for each in deployment.asked)
+
+
+@given(
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=60),
+    st.binary(max_size=9),
+    st.sampled_from(("plain", "percent", "json", "hex", "base64", "base64url")),
+)
+def test_a_key_is_found_in_each_writing(value: str, before: bytes, writing: str) -> None:
+    """Wherever it begins in what is encoded with it."""
+    raw = value.encode()
+    written = {
+        "plain": raw,
+        "percent": quote(value, safe="").encode(),
+        "json": json.dumps(value).encode(),
+        "hex": raw.hex().encode(),
+        "base64": base64.b64encode(before + raw + before),
+        "base64url": base64.urlsafe_b64encode(before + raw + before),
+    }[writing]
+    assert holds(value, b"x" + written + b"y")
+    assert not holds(value, b"x" + value[::-1].encode() + b"y") or value == value[::-1]
