@@ -1,6 +1,7 @@
 """Show ``watchword up`` as an operator meets it: a process that starts, serves, refuses and stops."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -149,6 +150,13 @@ def test_signals_stop_it_cleanly(tmp_path: Path, number: signal.Signals) -> None
         assert not Path(where["operator"]).exists()
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"http://{where['service']}/healthz")
+
+
+def test_a_crash_leaves_no_memory_behind(tmp_path: Path) -> None:
+    """Keys are in its memory: the system is told to write no core dump of it, whatever its parent allows."""
+    with upstream() as port, running(configuration(tmp_path, port)) as (_where, process):
+        limits = Path(f"/proc/{process.pid}/limits").read_text(encoding="ascii")
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
 
 
 def test_it_starts_again_on_the_state_that_a_killed_process_left(tmp_path: Path) -> None:

@@ -23,10 +23,12 @@ def command(config: Path, *, as_json: bool) -> None:
     Keys and store are made on the first start.  Logs go to stderr as JSON lines; SIGINT or
     SIGTERM let running requests end, then stop.  Starts nothing when the file has a fault.
     """
+    from watchword.apps.core_dumps import forbid_core_dumps
     from watchword.apps.logs import configure_logs
     from watchword.apps.settings import load_settings
 
     settings = load_settings(config)
+    forbid_core_dumps()
     configure_logs()
     try:
         asyncio.run(_serve(settings, as_json=as_json))

@@ -23,6 +23,7 @@ def command(config: Path, *, api: str, as_json: bool) -> None:
     Follows the API's bundle in the state directory: `watchword up` writes it there, or `watchword
     gate pull` on another machine.  `watchword up` answers by itself; don't run both.
     """
+    from watchword.apps.core_dumps import forbid_core_dumps
     from watchword.apps.logs import configure_logs
     from watchword.apps.settings import ConfigurationError, Fault, load_settings
 
@@ -33,6 +34,7 @@ def command(config: Path, *, api: str, as_json: bool) -> None:
         expected = f"one of {', '.join(known)}" if known else "an API with an authz section"
         fault = Fault(f"apis.{api}.authz", None, "nothing", expected)
         raise ConfigurationError(config, [fault])
+    forbid_core_dumps()
     configure_logs()
     try:
         asyncio.run(_serve(settings, found, as_json=as_json))
