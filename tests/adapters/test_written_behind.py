@@ -80,11 +80,14 @@ def test_a_child_forgets_what_its_parent_writes_and_goes_on() -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        told.append("the child's")
-        writer.wake()
-        worked.wait(20)
-        os.write(writing, repr(written[1:]).encode())
-        os._exit(0)
+        try:
+            told.append("the child's")
+            writer.wake()
+            worked.wait(20)
+            os.write(writing, repr(written[1:]).encode())
+        finally:
+            # A child that failed must not go on with the tests of its parent.
+            os._exit(0)
     os.waitpid(child, 0)
     assert os.read(reading, 1000) == b'[["the child\'s"]]'
     os.close(reading)

@@ -100,6 +100,7 @@ def secret_bench(
     max_pages: int | None = None,
     usage: UsageLedger | None = None,
     policies: Sequence[GatePolicy] | None = None,
+    first_read_seconds: float = 20.0,
 ) -> ServiceBench:
     """Build a service with secrets; the caller closes its store.
 
@@ -111,7 +112,7 @@ def secret_bench(
         edges={"maps": EDGE},
         deliveries={"push": DELIVERY},
         usage=usage,
-        first_read_seconds=0.2,
+        first_read_seconds=first_read_seconds,
     )
     return service_bench(
         directory, max_pages=max_pages, secrets=work, gate_policies=policies or secret_policies()

@@ -10,11 +10,12 @@ from tests.apps.asgi_client import call, http_scope
 from tests.apps.raw_http import RawApi, Reader, Writer, exchange, get
 from tests.apps.test_middleware import ListedRefusals, StoppedClock
 from tests.apps.third_party import KEY, NAME, Authority, Front, Names, lending, listening, rule
-from tests.gate.simulators import published, token
+from tests.gate.simulators import CLAIMS, published, route, token
 
 from watchword.adapters.usage import MemoryUsageLedger
 from watchword.apps.middleware.asgi import DECISION
 from watchword.apps.proxy import Lender, ProxyApp, Timeouts
+from watchword.apps.proxy.turns import MOST_AT_ONCE, Turns
 from watchword.broker.interface import (
     Allowance,
     LentValue,
@@ -357,6 +358,68 @@ def test_nobody_unverified_is_lent_a_key() -> None:
     assert log.seen == [(Reason.TOKEN_MISSING, "maps")]
 
 
+def test_a_decision_from_before_the_rule_changed_lends_nothing() -> None:
+    """Whose body took its time doesn't carry the key of now to the origin of then."""
+    new = rule(1, host="elsewhere.example")
+    state = published(route("/maps/**", secret="maps"), edges={"maps": new})
+    state.lendings["maps"] = LentValue(2, SecretValue(KEY))
+    log, names = ListedRefusals(), Names({NAME: [["127.0.0.1"]]})
+    lender = Lender(state, MemoryUsageLedger(), StoppedClock(), resolver=names)
+    scope = http_scope("/maps/geocode/x") | {DECISION: lent_decision()._replace(claims=CLAIMS)}
+    proxy = ProxyApp("http://127.0.0.1:1", lender=lender, refusal_log=log)
+    assert call(proxy, scope).status == 503
+    assert log.seen == [(Reason.SECRET_UNAVAILABLE, "maps")]
+    assert names.asked == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "agent"),
+    [
+        ({"headers": frozenset({"user-agent"})}, b"Clinic/7"),
+        ({"place": Place(PlaceKind.HEADER, "user-agent")}, KEY.encode()),
+    ],
+)
+def test_a_user_agent_that_the_rule_names_stands_alone(
+    authority: Authority, changes: dict[str, Any], agent: bytes
+) -> None:
+    """Of two, a third party might take the other one."""
+    _, api, _ = asked(authority, ask(b"/maps/geocode/x", b"User-Agent: Clinic/7"), **changes)
+    assert [value for name, value in api.fields if name == b"user-agent"] == [agent]
+
+
+def test_one_phone_leaves_connections_to_the_others(authority: Authority) -> None:
+    """Calls that hang hold a share of the connections; what one instance has beyond waits, and isn't counted."""
+
+    async def main() -> list[int]:
+        full, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hang(api: RawApi, _reader: Reader, writer: Writer) -> None:
+            if len(api.heads) == MOST_AT_ONCE:
+                full.set()
+            if len(api.heads) <= MOST_AT_ONCE:
+                await go_on.wait()
+            writer.write(ANSWER.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+            await writer.drain()
+
+        allowances = (Allowance(86400, calls=MOST_AT_ONCE + 1),)
+        async with (
+            listening(RawApi(hang), authority.server(NAME)) as api,
+            lending(
+                rule(api.port, authority, allowances=allowances), timeouts=Timeouts(pool=0.5)
+            ) as gate,
+        ):
+            held = [asyncio.create_task(exchange(gate.port, ask())) for _ in range(MOST_AT_ONCE)]
+            await full.wait()
+            beyond = await exchange(gate.port, ask())
+            other = await exchange(gate.port, get(b"/maps/geocode/x", OTHER))
+            go_on.set()
+            ended = await asyncio.gather(*held)
+            again = await exchange(gate.port, ask())
+            return [status_of(each) for each in (beyond, other, again, *ended)]
+
+    assert asyncio.run(main()) == [502, 200, 200] + [200] * MOST_AT_ONCE
+
+
 # What a third party may do.
 
 
@@ -414,6 +477,10 @@ LEAKS = {
     "basic, moved": base64.b64encode(b"me:" + KEY.encode() + b":"),
     "base64url": base64.urlsafe_b64encode(b"xx" + KEY.encode()),
     "hex": KEY.encode().hex().encode(),
+    "json of .NET": KEY.replace("+", "\\u002B").encode(),
+    "json of Gson": KEY.replace("=", "\\u003d").encode(),
+    "html of Handlebars": KEY.replace("=", "&#x3D;").encode(),
+    "html of .NET": KEY.replace("+", "&#x2B;").encode(),
 }
 
 
@@ -472,6 +539,57 @@ def test_what_looks_like_the_beginning_of_the_key_goes_on(authority: Authority) 
     assert refusals == []
 
 
+CREDENTIALS = base64.b64encode(b"AC4711-account:the-password-0815").decode()
+
+
+@pytest.mark.parametrize("leak", [b"the-password-0815", b"AC4711-account:the-password-0815"])
+def test_credentials_are_found_as_what_they_stand_for(authority: Authority, leak: bytes) -> None:
+    """A server that tells whom it knew tells the password of Basic; the user's name is no secret."""
+
+    async def main() -> list[int]:
+        async with (
+            listening(RawApi(told(b"you are " + leak)), authority.server(NAME)) as api,
+            lending(rule(api.port, authority, place=BASIC_PLACE)) as front,
+        ):
+            front.rotate(2, CREDENTIALS)
+            found = [status_of(await exchange(front.port, ask()))]
+            api.answer = told(b"you are AC4711-account")
+            return [*found, status_of(await exchange(front.port, ask()))]
+
+    assert asyncio.run(main()) == [502, 200]
+
+
+BASIC_PLACE = Place(PlaceKind.HEADER, "authorization", "Basic ")
+
+
+@pytest.mark.parametrize(
+    ("charset", "status"),
+    [
+        (b"utf-16", 502),
+        (b'"UTF-16LE"', 502),
+        (b"IBM037", 502),
+        (b"utf-7", 502),
+        (b"utf-8; charset=utf-16", 502),
+        (b"UTF-8", 200),
+        (b'"iso-8859-1"', 200),
+        (b"", 200),
+    ],
+)
+def test_an_answer_in_an_encoding_that_hides_the_key(
+    authority: Authority, charset: bytes, status: int
+) -> None:
+    """The client names encodings in Accept, and servers follow: what can't be searched isn't handed on."""
+    answer = told(b"{}", b"content-type: application/json; charset=" + charset)
+    got, _, _ = asked(authority, ask(), answer)
+    assert status_of(got) == status
+
+
+def test_an_echo_in_utf_16_that_says_nothing_of_it(authority: Authority) -> None:
+    """Also without a word about its encoding."""
+    got, _, _ = asked(authority, ask(), told(KEY.encode("utf-16")))
+    assert status_of(got) == 502
+
+
 def test_answers_that_can_not_be_searched(authority: Authority) -> None:
     """Compressed though it was asked not to: refused, since the key could be in it."""
     got, _, refusals = asked(authority, ask(), told(b"\x1f\x8b\x00", b"content-encoding: gzip"))
@@ -489,6 +607,9 @@ def test_a_third_party_does_not_speak_for_the_api(authority: Authority) -> None:
         b"Strict-Transport-Security: max-age=1",
         b'Clear-Site-Data: "*"',
         b"Watchword-Nonce: theirs",
+        b"X-Accel-Redirect: /internal",
+        b"X-Sendfile: /etc/passwd",
+        b"CDN-Cache-Control: max-age=60",
         b"X-Hop: 1",
         b"Connection: x-hop",
         b'ETag: "a"',
@@ -498,6 +619,25 @@ def test_a_third_party_does_not_speak_for_the_api(authority: Authority) -> None:
     assert b'etag: "a"' in head
     for name in (b"set-cookie", b"alt-svc", b"strict-", b"clear-", b"watchword", b"x-hop"):
         assert name not in head
+    for name in (b"x-accel", b"x-sendfile", b"cdn-"):
+        assert name not in head
+
+
+@pytest.mark.parametrize(
+    ("theirs", "kept"),
+    [
+        ([], b"private"),
+        ([b"Cache-Control: public, max-age=60"], b"private, public, max-age=60"),
+        ([b"Cache-Control: no-cache", b"Cache-Control: no-store"], b"private, no-cache, no-store"),
+    ],
+)
+def test_a_cache_in_front_keeps_no_answer(
+    authority: Authority, theirs: list[bytes], kept: bytes
+) -> None:
+    """It would hand the answer to whoever asks, without a token; the client may keep it as before."""
+    got, _, _ = asked(authority, ask(), told(b"ok", *theirs))
+    assert got.count(b"cache-control") == 1
+    assert b"\r\ncache-control: " + kept + b"\r\n" in got
 
 
 @pytest.mark.parametrize(
@@ -572,12 +712,12 @@ def test_a_slow_body_has_its_own_time(authority: Authority) -> None:
     async def main() -> bytes:
         async with (
             listening(RawApi(), authority.server(NAME)) as api,
-            lending(rule(api.port, authority, seconds=0.5), timeouts=Timeouts(body=5)) as gate,
+            lending(rule(api.port, authority, seconds=2.0), timeouts=Timeouts(body=30)) as gate,
         ):
             reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
             writer.write(ask(b"/maps/geocode", b"Content-Length: 4", method=b"POST"))
             for _ in range(4):
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(0.6)
                 writer.write(b"x")
             answer = await reader.read()
             writer.close()
@@ -640,7 +780,7 @@ def test_a_client_that_leaves_stops_the_call(authority: Authority) -> None:
         writer.write(ask())
         await api.asked.wait()
         writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await api.gone.wait()
 
     async def run() -> None:
@@ -682,3 +822,38 @@ def test_no_key_in_any_refusal(authority: Authority) -> None:
         got, _, refusals = asked(authority, ask(), answer)
         assert KEY.encode() not in got
         assert KEY not in repr(refusals)
+
+
+def test_nobody_who_ended_is_remembered() -> None:
+    """A line is forgotten with its last call, also where that was given up while it waited."""
+
+    async def main() -> int:
+        turns = Turns(1)
+        async with turns.one("maps", "a", 1):
+            assert len(turns) == 1
+            with pytest.raises(TimeoutError):
+                async with turns.one("maps", "a", 0.01):
+                    pass
+            async with turns.one("maps", "b", 0.01):
+                assert len(turns) == 2
+        return len(turns)
+
+    assert asyncio.run(main()) == 0
+
+
+def test_who_waits_gets_the_turn_of_who_ends() -> None:
+    """In the order in which they came, as soon as there is one."""
+
+    async def main() -> list[str]:
+        turns, had = Turns(1), []
+
+        async def call(name: str) -> None:
+            async with turns.one("maps", "a", 5):
+                had.append(name)
+                await asyncio.sleep(0)
+
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(call(name) for name in ("first", "second", "third")))
+        return had
+
+    assert asyncio.run(main()) == ["first", "second", "third"]

@@ -141,6 +141,29 @@ def test_second_of_a_name_and_unknown_one_are_refused(bench: ServiceBench) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "members"),
+    [
+        ("GET", "", None),
+        ("POST", "", {"name": "another", "like": "stripe"}),
+        ("POST", "/old-key/remove", {}),
+    ],
+)
+def test_damaged_file_is_told_by_its_name(
+    bench: ServiceBench, method: str, path: str, members: dict[str, str] | None
+) -> None:
+    """Whoever is to restore it must know which one it is."""
+
+    async def work(call: Caller) -> httpx.Response:
+        await plant(call)
+        (bench.directory / FILE).write_text("{")
+        return await call.operator.request(method, f"/v1/canaries{path}", json=members)
+
+    answer = bench.run(work)
+    assert (answer.status_code, FILE in answer.text) == (503, True)
+    assert answer.json()["reasons"] == ["secret.store_unavailable"]
+
+
 def test_damaged_file_keeps_no_revocation_from_the_gates(bench: ServiceBench) -> None:
     """Gates keep the canaries that they know, one log line tells of it, and all else is published."""
 

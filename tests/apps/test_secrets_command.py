@@ -128,7 +128,7 @@ def test_key_goes_in_is_rotated_and_revoked(running: Running) -> None:
     assert rotated == "Rotated maps: version 2. Gates add version 2.\n"
     assert running.lent() == (2, SECOND)
     shown = call("show-meta", "maps")
-    assert re.search(r"version 1  overlap   made \d+s ago, ends in 23h", shown)
+    assert re.search(r"version 1  overlap   made \d+[sm] ago, ends in (23h|1d)", shown)
     assert "lent to https://maps.example.net for GET /geocode/**" in shown
     assert "added by clinic on /maps/**" in shown
     users = call("who-uses", "maps")
@@ -255,6 +255,7 @@ def test_master_key_is_rotated(running: Running) -> None:
     assert (wrong.returncode, "secret.store_unavailable" in wrong.stderr) == (3, True)
     done = running.call("rewrap", "--old", old)
     assert (done.returncode, done.stdout.split(" data")[0]) == (0, "Rewrapped 1"), done.stderr
+    assert "a revocation is forgotten by the restart" in " ".join(done.stderr.split())
     assert (directory / "new-master.key").stat().st_mode & 0o777 == 0o600
     (directory / old).unlink()
     again = start(directory)

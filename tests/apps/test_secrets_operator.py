@@ -230,6 +230,15 @@ def test_value_that_no_header_carries_is_refused(bench: ServiceBench, value: obj
     assert audited(bench) == []
 
 
+@pytest.mark.parametrize("value", [" ", "\n\n", "\t \r\n", "\u2003"])
+def test_blanks_alone_are_no_value(bench: ServiceBench, value: str) -> None:
+    """A file that wasn't written yet, or a wrong variable, isn't handed to every phone."""
+    members = {"name": "push", "value": value}
+    answer = bench.run(lambda call: call.operator.post("/v1/secrets", json=members))
+    assert (answer.status_code, reasons(answer)) == (400, ["secret.value"])
+    assert audited(bench) == []
+
+
 @pytest.mark.parametrize(
     ("path", "members"),
     [
@@ -295,14 +304,38 @@ def test_change_that_cannot_be_recorded_is_not_done(
     bench = secret_bench(tmp_path, store, max_pages=40)
 
     async def work(call: Caller) -> httpx.Response:
-        entry = AuditEntry(bench.clock.now(), "operator", "secret.add", "maps")
-        with suppress(UnavailableError):
-            while True:
-                await bench.store.add_audit(entry)
+        # Large entries first: each write waits for the disk.
+        for detail in ({"note": "x" * 2000}, {}):
+            entry = AuditEntry(bench.clock.now(), "operator", "secret.add", "maps", detail)
+            with suppress(UnavailableError):
+                while True:
+                    await bench.store.add_audit(entry)
         return await add(call)
 
     answer = bench.run(work)
     assert (answer.status_code, store.kept) == (503, {})
+    bench.store.close()
+
+
+def test_revocation_that_cannot_be_recorded_is_done(
+    tmp_path: Path, store: MemorySecretStore
+) -> None:
+    """A full disk keeps no stolen key in use: gates are told, and the answer says that the trail has a hole."""
+    bench = secret_bench(tmp_path, store, max_pages=40)
+
+    async def work(call: Caller) -> httpx.Response:
+        await add(call)
+        assert lent(bench)
+        entry = AuditEntry(bench.clock.now(), "operator", "secret.add", "maps")
+        with suppress(UnavailableError):
+            while True:
+                await bench.store.add_audit(entry)
+        return await revoke(call, None)
+
+    answer = bench.run(work)
+    assert (answer.status_code, answer.json()["recorded"]) == (200, False)
+    assert answer.json()["revoked"] == [1]
+    assert lent(bench) == {}
     bench.store.close()
 
 

@@ -68,7 +68,7 @@ def test_gates_keep_their_keys_over_a_restart_without_the_backend(
 ) -> None:
     """The start goes on with a warning, in bounded time, and takes no key from a gate."""
     store.down, store.slow = way == "down", 3600.0 if way == "hanging" else 0.0
-    bench = secret_bench(told, store)
+    bench = secret_bench(told, store, first_read_seconds=0.2 if way == "hanging" else 20.0)
     generation = bench.published().generation
     with capture_logs() as logged:
         up(bench)

@@ -5,12 +5,17 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
+from watchword.apps.gate_policies import gate_policies
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
 from watchword.apps.settings.generation import generation_of
 from watchword.apps.settings.template import TEMPLATE
 from watchword.broker.interface import Allowance, DeliveryRule, Place, PlaceKind
 from watchword.gate.interface import Limit, LimitKind
+from watchword.gate.lending import compile_lendings
 from watchword.vocabulary import Level
 
 EDGE: dict[str, Any] = {
@@ -182,6 +187,14 @@ def test_an_edit_of_a_key_is_another_generation(tmp_path: Path) -> None:
         (
             {
                 "secrets": {
+                    "keys": {"maps": {"edge": EDGE | {"add": {"header": "k", "prefix": "Bearer"}}}}
+                }
+            },
+            "secrets.keys.maps.edge.add.prefix",
+        ),
+        (
+            {
+                "secrets": {
                     "keys": {
                         "maps": {
                             "edge": EDGE | {"replace": {"header": "k", "placeholder": "wwk-maps"}}
@@ -221,6 +234,26 @@ def test_an_edit_of_a_key_is_another_generation(tmp_path: Path) -> None:
             "secrets.openbao.url",
         ),
         ({"secrets": {"usage": {"store": "valkey"}}}, "secrets.usage"),
+        (
+            {"secrets": {"keys": {"maps": {"edge": EDGE | {"headers": ["Accept", "Cookie"]}}}}},
+            "secrets.keys.maps.edge.headers[1]",
+        ),
+        (
+            {"secrets": {"keys": {"maps": {"edge": EDGE | {"headers": ["X-HTTP-Method"]}}}}},
+            "secrets.keys.maps.edge.headers[0]",
+        ),
+        (
+            {"secrets": {"keys": {"maps": {"edge": EDGE | {"add": {"header": "Via"}}}}}},
+            "secrets.keys.maps.edge.add.header",
+        ),
+        (
+            {"secrets": {"keys": {"maps": {"edge": EDGE | {"spend": {"most": 4, "cost": 5}}}}}},
+            "secrets.keys.maps.edge.spend",
+        ),
+        *(
+            ({"secrets": {"usage": {"store": "valkey", "url": url}}}, "secrets.usage.url")
+            for url in ("redis://u:p@valkey.example", "redis://[", "redis://h:99999")
+        ),
         ({"route": ROUTE}, "apis.clinic.routes[0].secret"),
         ({"route": ROUTE, "secrets": {"keys": {"maps": PUSH}}}, "apis.clinic.routes[0].secret"),
         (
@@ -268,3 +301,49 @@ def test_faults(tmp_path: Path, parts: dict[str, Any], path: str) -> None:
         loaded(tmp_path, **parts)
     assert path in {fault.path for fault in caught.value.faults}
     assert all(fault.line is not None for fault in caught.value.faults)
+
+
+HEADERS = (
+    "Accept Authorization Content-Type Cookie DPoP Host Keep-Alive Signature TE User-Agent Via "
+    "Watchword-Level Watchword-Token X-Api-Key X-Real-IP"
+)
+PLACES = (
+    "https://a.example https://A.example.:8443 https://[::1]:9 https://127.1 https://[ https://a:0 https://a:99999 "
+    "https://u@a https://a/b https://\u00fc https://[fe80::1%25eth0] https://a..b"
+)
+NAMES, ORIGINS = st.sampled_from(HEADERS.split()), st.sampled_from(PLACES.split())
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 10**13),
+    st.text(max_size=6),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+MEMBERS: dict[str, st.SearchStrategy[Any]] = {
+    "origin": ORIGINS | ODD,
+    "paths": st.lists(st.sampled_from(["/**", "/a/*/b", "/", "/a**", "/%2e", "//", "/a;b"])) | ODD,
+    "methods": st.lists(st.sampled_from(["GET", "HEAD", "PRI", "TRACE", "get"]), max_size=3) | ODD,
+    "add": st.fixed_dictionaries({}, optional={"header": NAMES, "query": st.just("key")}) | ODD,
+    "headers": st.lists(NAMES, max_size=3) | ODD,
+    "quota": st.fixed_dictionaries({"calls": st.integers(0, 3)}) | ODD,
+    "spend": st.fixed_dictionaries({"most": st.integers(0, 3), "cost": st.integers(0, 3)}) | ODD,
+    "private": ODD,
+    "timeout": st.sampled_from(["0s", "1s", "6m", "\uff19s", "1e9d"]) | ODD,
+    "max_answer": ODD,
+}
+
+
+@examples(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_what_check_lets_through_a_gate_can_use(tmp_path: Path, data: st.DataObject) -> None:
+    """Each section is a clear fault, or a policy: never one with which a gate refuses everything, and never a trace."""
+    changed = data.draw(st.sets(st.sampled_from(sorted(MEMBERS)), min_size=1, max_size=2))
+    edge = EDGE | {name: data.draw(MEMBERS[name], label=name) for name in sorted(changed)}
+    try:
+        found = loaded(tmp_path, secrets={"keys": {"maps": {"edge": edge}}}, route=ROUTE)
+    except ConfigurationError as error:
+        error.render()
+        return
+    for policy in gate_policies(found):
+        compile_lendings(policy)

@@ -94,6 +94,52 @@ def test_value_on_the_command_line_is_refused_and_not_repeated(
     assert KEY not in done.stdout + done.stderr
 
 
+def test_bytes_at_a_terminal_that_are_no_text_are_refused() -> None:
+    """A paste from the wrong place is a refusal, no fault of ours, and nothing of it is repeated."""
+    child, terminal = pty.fork()
+    if child == 0:
+        program = (
+            "from watchword.apps.cli.secrets.values import read_value\n"
+            "from watchword.reasons import MalformedError\n"
+            "try: read_value('maps', None)\n"
+            "except MalformedError as error: print('refused', error.reason.code)"
+        )
+        os.execv(sys.executable, [sys.executable, "-c", program])
+    shown = b""
+    while b"not shown" not in shown:
+        shown += os.read(terminal, 1024)
+    os.write(terminal, b"half\xff\xfe\n")
+    while b"secret.value" not in shown and (data := _read(terminal)):
+        shown += data
+    os.waitpid(child, 0)
+    os.close(terminal)
+    assert b"refused secret.value" in shown
+    assert b"half" not in shown
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 1024)
+    except OSError:
+        return b""
+
+
+def test_closed_standard_input_is_no_value(tmp_path: Path) -> None:
+    """A job without one is refused as one with an empty one is."""
+    program = (
+        "from watchword.apps.cli.secrets.values import read_value as r; print(repr(r('x', None)))"
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "''\n"
+
+
 def test_empty_standard_input_is_no_value(tmp_path: Path) -> None:
     """A pipe from something that failed adds nothing; there is no prompt where nobody sits."""
     done = subprocess.run(

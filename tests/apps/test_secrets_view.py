@@ -146,6 +146,28 @@ def test_who_uses_which_version_is_told() -> None:
     assert shown.endswith("ended 1h ago nobody that we know of")
 
 
+def test_instances_with_a_version_that_is_forgotten_are_told() -> None:
+    """After sixteen rotations within a lease phones have a version that nothing else speaks of."""
+    lease = {
+        "version": 1,
+        "app": "clinic-ios",
+        "app_version": "3.1",
+        "leases": 2,
+        "withdrawn": 0,
+        "latest_expiry": at(minutes=-40),
+    }
+    found = {
+        "versions": [version(17, "current")],
+        "gates": [],
+        "calls": [{"version": 1, "last_at": at(days=1)}],
+        "trouble": None,
+        "leases": [lease],
+    }
+    shown = " ".join(text(use_lines(found, NOW)).split())
+    assert "version 1 forgotten" in shown
+    assert shown.endswith("2 instances of clinic-ios 3.1; the last lease ends in 40m")
+
+
 def test_calls_that_cannot_be_told_are_not_told_as_none() -> None:
     """Nobody should withdraw a key because the ledger was away."""
     found = {

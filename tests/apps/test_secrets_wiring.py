@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def configured(directory: Path, how: str = "store: file", edge: str = "private: 
 
 def in_bao(server: BaoServer, *further: str) -> str:
     """Return the section of secrets that are in OpenBao."""
-    place = f"openbao: {{url: '{server.url}', token: '{server.token_file}', timeout: 5s}}"
+    place = f"openbao: {{url: '{server.url}', token: '{server.token_file}', timeout: 20s}}"
     return "\n  ".join((place, *further))
 
 
@@ -165,6 +166,26 @@ def test_deployment_without_secrets_makes_no_file_of_theirs(tmp_path: Path) -> N
     assert not made & {"master.key", "secrets.json", "usage.sqlite", "canaries.json"}
 
 
+def test_values_that_are_named_no_more_can_be_revoked(tmp_path: Path) -> None:
+    """Also the last one: it lies in the file until somebody erases it."""
+    settings = configured(tmp_path)
+    up(settings, add)
+    text = (tmp_path / "watchword.yaml").read_text(encoding="utf-8")
+    text = text[: text.index("  keys:\n")].replace(", secret: maps", "")
+    (tmp_path / "watchword.yaml").write_text(text, encoding="utf-8")
+
+    async def revoke(service: Service) -> None:
+        keeper = service.context.secrets.keeper
+        assert keeper is not None
+        assert list(keeper.known()) == ["maps"]
+        assert await keeper.revoke("maps", None, service.context.clock.timestamp()) == (1,)
+
+    assert up(load_settings(tmp_path / "watchword.yaml"), revoke) == {}
+    kept = read_private(settings.service.secrets)
+    assert kept is not None
+    assert b'"sealed":null' in kept
+
+
 def test_values_in_openbao(tmp_path: Path, bao: BaoServer) -> None:
     """Nothing of them is on this disk but what the gate adds; a restart without the server lends it on."""
     settings = configured(tmp_path, in_bao(bao, "store: openbao"))
@@ -191,6 +212,27 @@ def test_master_key_and_signing_keys_in_openbao(tmp_path: Path, bao: BaoServer) 
     assert b"transit:watchword-master" in kept
     assert ring is not None
     assert b'"d"' not in ring
+
+
+def test_threads_that_sign_end_with_the_service(tmp_path: Path, bao: BaoServer) -> None:
+    """A process that stops and starts services, as tests and the lab do, must not gather threads."""
+    settings = configured(tmp_path, in_bao(bao, "signing: watchword"))
+    # Threads of what nobody holds any more end by themselves.
+    held: list[Service] = []
+
+    def signing() -> int:
+        return sum(each.name.startswith("openbao-signing") for each in threading.enumerate())
+
+    async def sign(service: Service) -> None:
+        await service.context.keyring.aside(lambda: None)
+        assert signing() > 0
+        held.append(service)
+
+    up(settings, sign)
+    for each in threading.enumerate():
+        if each.name.startswith("openbao-signing"):
+            each.join(5)
+    assert signing() == 0
 
 
 def test_signing_keys_that_are_away_stop_the_start(tmp_path: Path, bao: BaoServer) -> None:

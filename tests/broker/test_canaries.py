@@ -89,6 +89,8 @@ CANARY = PLANTED["stripe"]
 ESCAPED = "".join(f"%{ord(each):02x}" for each in CANARY)
 FOUND_IN_HEADERS = {
     "bare": (b"x-api-key", CANARY.encode()),
+    "as CGI spells it": (b"x_api_key", CANARY.encode()),
+    "half as CGI spells it": (b"x-goog_api-key", CANARY.encode()),
     "blanks around": (b"x-api-key", b"  " + CANARY.encode() + b"\t"),
     "Bearer": (b"authorization", b"Bearer " + CANARY.encode()),
     "bearer in capitals": (b"authorization", b"BEARER   " + CANARY.encode()),

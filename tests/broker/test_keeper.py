@@ -1,7 +1,7 @@
 """Show what the keeper of secrets gives out: while the store answers, while it is away, and while others write."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -109,6 +109,21 @@ def test_deliveries_wait_when_the_reading_is_old() -> None:
         with pytest.raises(UnavailableError) as caught:
             keeper.deliverable("maps", NOW + DELIVERY_AGE_SECONDS + 1)
         assert caught.value.reason is Reason.SECRET_STORE_UNAVAILABLE
+
+    run(work())
+
+
+def test_deliveries_wait_when_the_clock_was_set_back() -> None:
+    """The age of the reading isn't known then: it mustn't be young for hours while the store is away."""
+
+    async def work() -> None:
+        keeper, _ = await ready()
+        assert keeper.deliverable("maps", NOW - DELIVERY_AGE_SECONDS).number == 2
+        with pytest.raises(UnavailableError) as caught:
+            keeper.deliverable("maps", NOW - DELIVERY_AGE_SECONDS - 1)
+        assert caught.value.reason is Reason.SECRET_STORE_UNAVAILABLE
+        await keeper.refresh(NOW - 7200)
+        assert keeper.deliverable("maps", NOW - 7200).number == 2
 
     run(work())
 
@@ -502,6 +517,51 @@ def test_a_store_that_was_put_back_is_not_believed() -> None:
         again = SecretKeeper(store, ())
         await again.refresh(NOW + 2)
         assert lent(again) == {"maps": LentValue(2, TWO)}
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda keeper: keeper.rotate("maps", THREE, 3600, NOW + 1),
+        lambda keeper: keeper.revoke("maps", 1, NOW + 1),
+    ],
+    ids=["rotate", "revoke"],
+)
+def test_a_store_that_was_put_back_is_not_changed(
+    change: Callable[[SecretKeeper], Awaitable[object]],
+) -> None:
+    """The change would count as the newest state, and a version that was revoked be alive for the overlap."""
+
+    async def work() -> None:
+        keeper, store = await ready()
+        old = dict(store.held)
+        await keeper.revoke("maps", 2, NOW)
+        store.held = dict(old)
+        with pytest.raises(UnavailableError) as caught:
+            await change(keeper)
+        assert caught.value.reason is Reason.SECRET_STORE_UNAVAILABLE
+        assert store.held == old
+
+    run(work())
+
+
+def test_a_withheld_revocation_outlives_a_deletion_in_the_store() -> None:
+    """What an administrator deletes there he can undelete; nobody who revoked it has asked for that."""
+
+    async def work() -> None:
+        keeper, store = await ready()
+        store.away = True
+        with pytest.raises(UnavailableError):
+            await keeper.revoke("maps", None, NOW)
+        store.away, deleted = False, dict(store.held)
+        store.held.clear()
+        await keeper.refresh(NOW + 1)
+        store.held = deleted
+        await keeper.refresh(NOW + 2)
+        assert lent(keeper, NOW + 2) == {}
+        assert [each.value for each in store.held["maps"].record.versions] == [None, None]
 
     run(work())
 

@@ -138,6 +138,9 @@ def test_other_routes_lend_nothing() -> None:
         (MAPS, {"headers": frozenset({"cookie"})}),
         (MAPS, {"headers": frozenset({"signature"})}),
         (MAPS, {"headers": frozenset({"connection"})}),
+        (MAPS, {"headers": frozenset({"x-http-method-override"})}),
+        (MAPS, {"headers": frozenset({"x_original.url"})}),
+        (MAPS, {"headers": frozenset({"é"})}),
         (MAPS, {"headers": frozenset({"a\r\nb"})}),
     ],
 )
@@ -242,6 +245,15 @@ def test_the_client_s_own_parameter_is_overwritten(query: bytes) -> None:
     assert b"mine" not in placed
     assert placed.count(b"key") == 1
     assert dict(parse_qsl(placed.decode(), separator="&"))["key"] == KEY
+
+
+@pytest.mark.parametrize(
+    "query",
+    [b"api[key=mine", b"api%5Bkey=mine", b"api.key=mine", b"api+key=mine", b"api_key[=mine"],
+)
+def test_a_name_of_two_words_is_overwritten_as_php_reads_it(query: bytes) -> None:
+    """PHP makes one name of them all, also of a bracket that isn't closed."""
+    assert b"mine" not in place_key(Place(PlaceKind.QUERY, "api_key"), VALUE, [], query)[1]
 
 
 @pytest.mark.parametrize(

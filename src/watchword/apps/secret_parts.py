@@ -15,8 +15,8 @@ from watchword.broker.keeper import SecretKeeper
 from watchword.ports import Entropy
 
 if TYPE_CHECKING:
-    from watchword.adapters.keyring.held import KeyKeeper
     from watchword.adapters.openbao.connection import OpenBao
+    from watchword.adapters.openbao.key_keeper import TransitKeyKeeper
 
 
 def openbao_of(settings: Settings) -> "OpenBao | None":
@@ -40,7 +40,7 @@ def openbao_of(settings: Settings) -> "OpenBao | None":
     )
 
 
-def key_keeper_of(settings: Settings, bao: "OpenBao | None") -> "KeyKeeper | None":
+def key_keeper_of(settings: Settings, bao: "OpenBao | None") -> "TransitKeyKeeper | None":
     """Return who keeps the private keys that sign for the service, None where its key ring does."""
     if bao is None or settings.secrets is None or settings.secrets.signing is None:
         return None
@@ -60,7 +60,8 @@ def secret_work(settings: Settings, entropy: Entropy, bao: "OpenBao | None") -> 
     where, ways = settings.service, settings.secrets
     canaries = CanaryFile(where.canaries, entropy)
     alarms = CanaryAlarmFile(alarms_path(settings))
-    if ways is None or not ways.names:
+    # Of values that are still in the file an operator must see and revoke the last ones too.
+    if ways is None or not (ways.names or where.secrets.exists()):
         return SecretWork(canaries=canaries, alarms=alarms, backend=bao)
     store = secret_store(settings, ways, entropy, bao)
     return SecretWork(

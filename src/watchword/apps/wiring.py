@@ -235,14 +235,15 @@ def service_of(
     _require_whole(paths)
     # Before anything is made: a start that fails for the master key leaves no key ring without a store.
     policies, bao = gate_policies(settings), openbao_of(settings)
-    secrets = secret_work(settings, entropy, bao)
+    keeper = key_keeper_of(settings, bao)
+    secrets = replace(secret_work(settings, entropy, bao), signing=keeper)
     keyring = FileKeyRing(
         paths.keyring,
         environment=settings.environment,
         grace=paths.token_lifetime + LEEWAY_SECONDS,
         now=clock.timestamp(),
         entropy=entropy,
-        keeper=key_keeper_of(settings, bao),
+        keeper=keeper,
     )
     fetcher, play_fetcher = fetcher_of(settings), play_fetcher_of(settings)
     trust = trust_of(settings, entropy, fetcher)

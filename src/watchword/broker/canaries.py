@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, product
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -27,6 +27,8 @@ MAX_CANDIDATES: Final = 64
 
 MAX_LOOKED_AT: Final = 8192
 """So many bytes of one header's value, and of the query, are looked at."""
+
+_MOST_HYPHENS: Final = 6
 
 _DIGITS: Final = "0123456789"
 _UPPER: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -121,11 +123,21 @@ def _places(headers: tuple[str, ...], parameters: tuple[str, ...]) -> _Places:
         if not any(each != other and each.endswith(other) for other in names)
     ]
     return _Places(
-        frozenset(each.lower().encode() for each in headers),
+        frozenset(spelling for each in headers for spelling in _spellings(each.lower())),
         names,
         re.compile(b"|".join([*ends, b"%"])).search,
         re.compile(b"|".join([*ends, rb"(?:^|[&;])[^=&;%]*%"])).search,
     )
+
+
+def _spellings(name: str) -> Iterator[bytes]:
+    """Yield a header's names with ``_`` for hyphens: servers by way of CGI or WSGI make one variable of all."""
+    first, *rest = name.split("-")
+    if len(rest) > _MOST_HYPHENS:
+        yield from (name.encode(), name.replace("-", "_").encode())
+        return
+    for signs in product("-_", repeat=len(rest)):
+        yield (first + "".join(map("".join, zip(signs, rest, strict=True)))).encode()
 
 
 _LATEST: Final[list[tuple[CanaryWatch | None, _Places]]] = [(None, _places((), ()))]

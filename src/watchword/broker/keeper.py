@@ -91,13 +91,14 @@ class SecretKeeper:
         :raises RefusedError: ``secret.revoked`` when no version counts.
         :raises UnavailableError: ``secret.unavailable`` before the first reading and while no value was
             added; ``secret.store_unavailable`` when the last reading is older than
-            :data:`DELIVERY_AGE_SECONDS`: somebody may have revoked it since.
+            :data:`DELIVERY_AGE_SECONDS`, or as far ahead of the clock: somebody may have revoked it since.
         """
         if self.read_at is None:
             raise UnavailableError(
                 Reason.SECRET_UNAVAILABLE, "the backend of the secrets wasn't read yet"
             )
-        if now - self.read_at > DELIVERY_AGE_SECONDS:
+        # A clock that was set back since tells nothing of the reading's age.
+        if abs(now - self.read_at) > DELIVERY_AGE_SECONDS:
             raise UnavailableError(
                 Reason.SECRET_STORE_UNAVAILABLE,
                 f"the last good reading is {int(now - self.read_at)} s old",
@@ -274,7 +275,9 @@ class SecretKeeper:
     async def _stored(self, name: str) -> StoredSecret:
         stored = await self._store.read(name)
         if stored is None:
-            raise RefusedError.because(Reason.SECRET_UNKNOWN, f"there is no secret {name}")
+            raise RefusedError.because(Reason.SECRET_UNKNOWN, f"no value of {name} was added yet")
+        # A change of what was put back would make it newer than what is held here, and believed.
+        self._require_forward({name: stored})
         return stored
 
     def _keep(self, record: SecretRecord, revision: int) -> None:

@@ -50,8 +50,11 @@ class Withheld:
         self._drop_empty(name)
 
     def settle(self, name: str, stored: StoredSecret | None) -> None:
-        """Let go of everything of a secret once the store shows all of it as revoked, or no such secret."""
-        if stored is None or not self.alive(stored.record):
+        """Let go of everything of a secret once the store shows all of it as revoked.
+
+        Not where the store has no such secret: what was deleted there can be undeleted.
+        """
+        if stored is not None and not self.alive(stored.record):
             self._until.pop(name, None)
 
     def covers(self, name: str, version: SecretVersion) -> bool:

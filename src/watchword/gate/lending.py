@@ -46,6 +46,39 @@ send them with each call to their own host.  ``Range`` isn't among them: with it
 fetched in pieces that each hold too little of it to be recognised.
 """
 
+FIELDS_OF_THE_HOST: Final = frozenset(
+    {
+        b"accept-ch",
+        b"alt-svc",
+        b"cdn-cache-control",
+        b"clear-site-data",
+        b"cloudflare-cdn-cache-control",
+        b"edge-control",
+        b"nel",
+        b"proxy-authenticate",
+        b"public-key-pins",
+        b"refresh",
+        b"report-to",
+        b"reporting-endpoints",
+        b"service-worker-allowed",
+        b"set-cookie",
+        b"set-cookie2",
+        b"strict-transport-security",
+        b"surrogate-control",
+        b"x-lighttpd-send-file",
+        b"x-reproxy-file",
+        b"x-reproxy-url",
+        b"x-sendfile",
+    }
+)
+"""Fields of an answer that hold for a whole host, or that servers in front of the gate carry out: the API's own to send.
+
+``X-Sendfile`` and its like have a server in front send a file or an inner page of its own in place of the answer.
+"""
+
+PREFIXES_OF_THE_HOST: Final = (b"watchword", b"x-accel-")
+"""How further such fields begin."""
+
 _STATED_BY_THE_PROXY: Final = frozenset(
     {
         b"accept-encoding",
@@ -63,12 +96,26 @@ _STATED_BY_THE_PROXY: Final = frozenset(
 )
 """Fields that say where a request goes and where it ends: no place for a key."""
 
+_NAMING_ANOTHER_CALL: Final = frozenset(
+    {
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-method",
+        b"x-original-uri",
+        b"x-original-url",
+        b"x-rewrite-url",
+    }
+)
+"""Fields by which a server may take a request for one with another method or path than those that the rule lists."""
+
 _NEVER_FORWARDED: Final = (
     _STATED_BY_THE_PROXY
+    | _NAMING_ANOTHER_CALL
     | PROOF_FIELDS
     | {TOKEN_HEADER, VERDICT_HEADER, *RESULT_HEADERS, b"cookie", b"proxy-authorization"}
 ) - FORWARDED_FIELDS
-"""Fields that no rule can name: they are between the app and the gate."""
+"""Fields that no rule can name: they are between the app and the gate, or undo the rule."""
 
 _UNRESERVED: Final = frozenset(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
@@ -141,8 +188,7 @@ def compile_lending(route: Route, rule: EdgeRule) -> LendingRoute:
         raise ValueError(f"{route.pattern!r}: expected literal segments and a last {ANY_REST}")
     _check_place(rule.place)
     for name in rule.headers:
-        canonical = canonical_name(name.encode("utf-8"))
-        if not _FIELD_NAME.fullmatch(name) or canonical in _NEVER_FORWARDED:
+        if not may_go_on(name):
             raise ValueError(f"{name!r}: expected a header that may go to a third party")
     if not rule.methods or not rule.patterns:
         raise ValueError(f"{rule.secret}: expected methods and paths that the key is lent for")
@@ -161,10 +207,22 @@ def _check_place(place: Place) -> None:
     if place.kind is PlaceKind.QUERY:
         if not place.name or place.prefix:
             raise ValueError("expected the name of a parameter, and no prefix")
-    elif not _FIELD_NAME.fullmatch(place.name) or (
-        canonical_name(place.name.encode("ascii")) in _STATED_BY_THE_PROXY
-    ):
+    elif not may_hold_key(place.name):
         raise ValueError(f"{place.name!r}: expected a header, in lower case, that may hold a key")
+
+
+def may_go_on(name: str) -> bool:
+    """Tell whether a rule may name a header that the client sends, in lower case, for the third party."""
+    return _FIELD_NAME.fullmatch(name) is not None and (
+        canonical_name(name.encode("ascii")) not in _NEVER_FORWARDED
+    )
+
+
+def may_hold_key(name: str) -> bool:
+    """Tell whether a key may stand in the header of this name, in lower case."""
+    return _FIELD_NAME.fullmatch(name) is not None and (
+        canonical_name(name.encode("ascii")) not in _STATED_BY_THE_PROXY
+    )
 
 
 def request_fields(rule: EdgeRule, cleaned: Sequence[tuple[bytes, bytes]]) -> Fields:
@@ -223,7 +281,7 @@ def _in_header(place: Place, key: bytes, fields: Fields) -> Fields:
 
 def _in_query(place: Place, key: bytes, query: bytes) -> bytes:
     """Return the query with the key as one parameter; ``;`` separates too, as it does for older servers."""
-    wanted = _canonical_parameter(place.name.encode("utf-8"))
+    wanted = _canonical_parameters(place.name.encode("utf-8"))[0]
     pieces = _SEPARATORS.split(query)
     # A parameter and the separator in front of it, the first with none.
     parts = [(b"", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]
@@ -262,14 +320,15 @@ def encoded(text: bytes) -> bytes:
 
 
 def _is_named(parameter: bytes, wanted: str) -> bool:
-    return _canonical_parameter(parameter.partition(b"=")[0]) == wanted
+    return wanted in _canonical_parameters(parameter.partition(b"=")[0])
 
 
-def _canonical_parameter(raw: bytes) -> str:
-    """Return the name that a server may take a parameter's name for.
+def _canonical_parameters(raw: bytes) -> tuple[str, ...]:
+    """Return the names that a server may take a parameter's name for, the shorter one first.
 
     Servers differ: some undo percent-encoding twice or know ``%u006b``, ignore case, take wide letters for plain ones,
-    drop blanks in front and all from a NUL on, take ``key[]`` for ``key``, and ``api.key`` for ``api_key`` (PHP).
+    drop blanks in front and all from a NUL on, take ``key[]`` for ``key``, and ``api.key`` or
+    ``api[key`` for ``api_key`` (PHP).
 
     :raises RefusedError: ``request.malformed`` for what isn't UTF-8: lenient decoders read a plain letter in two bytes.
     """
@@ -285,8 +344,8 @@ def _canonical_parameter(raw: bytes) -> str:
             Reason.REQUEST_MALFORMED, "got the name of a parameter that isn't UTF-8"
         ) from None
     name = unicodedata.normalize("NFKC", text).casefold()
-    name = name.split("\0")[0].lstrip("".join(map(chr, range(33)))).split("[")[0].rstrip()
-    return re.sub(r"[^\w]", "_", name)
+    name = name.split("\0")[0].lstrip("".join(map(chr, range(33))))
+    return tuple(re.sub(r"[^\w]", "_", each.rstrip()) for each in (name.split("[")[0], name))
 
 
 def _unescaped(raw: bytes) -> bytes:

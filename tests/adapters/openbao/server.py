@@ -74,8 +74,11 @@ class BaoServer:
         """Return the file with the token that the documented commands made."""
         return self.directory / "bao.token"
 
-    def place(self, url: str | None = None, timeout: float = 2.0) -> OpenBaoPlace:
-        """Return the place as the service is told of it: with the documented policy, never as root."""
+    def place(self, url: str | None = None, timeout: float = 20.0) -> OpenBaoPlace:
+        """Return the place as the service is told of it: with the documented policy, never as root.
+
+        :param timeout: a busy machine's disk must not pass for a server that hangs.
+        """
         ca = None if self._ca is None else Path(self._ca)
         return OpenBaoPlace(url or self.url, self.token_file, ca=ca, timeout=timeout)
 
@@ -85,7 +88,7 @@ class BaoServer:
         with requests.Session() as session:
             session.trust_env = False
             session.verify = self._ca or True
-            yield hvac.Client(self.url, self.root, session=session, cert=(), timeout=10)
+            yield hvac.Client(self.url, self.root, session=session, cert=(), timeout=60)
 
     def _health(self) -> int:
         with self.admin() as client:

@@ -54,7 +54,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def keeper(bao: BaoServer) -> Iterator[TransitKeyKeeper]:
     """Keep keys in the real server."""
-    connection = OpenBao(bao.place(timeout=5))
+    connection = OpenBao(bao.place())
     keeper = TransitKeyKeeper(connection, "watchword")
     yield keeper
     keeper.close()
@@ -362,7 +362,7 @@ def test_enrolment_while_openbao_is_killed(bao: BaoServer, tmp_path: Path, path:
 
     async def use() -> None:
         async with slow_path(bao.port) as way:
-            connection = OpenBao(bao.place(way.url, timeout=1))
+            connection = OpenBao(bao.place(way.url, timeout=2))
             keeper = TransitKeyKeeper(connection, "watchword")
             ring = await asyncio.to_thread(held_ring, path, keeper)
             store = SqliteStore(tmp_path / "watchword.db")

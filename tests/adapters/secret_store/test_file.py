@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -309,22 +310,25 @@ def test_a_part_of_an_older_copy_shows(tmp_path: Path, part: str) -> None:
     assert "put together" in fault(tmp_path / "state")
 
 
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """Return a file to be bent again and again, and what is in it."""
+    path = filled(tmp_path_factory.mktemp("bent") / "state")
+    return path, path.read_bytes()
+
+
 @settings(max_examples=300, deadline=None)
-@given(st.data())
-def test_bent_files_raise_nothing_else(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+@given(data=st.data())
+def test_bent_files_raise_nothing_else(good: tuple[Path, bytes], data: st.DataObject) -> None:
     """A byte changed, taken out or put in anywhere: one kind of fault, and never other secrets than before."""
-    directory = tmp_path_factory.mktemp("bent") / "state"
-    path = filled(directory)
-    whole = path.read_bytes()
+    path, whole = good
     at = data.draw(st.integers(0, len(whole) - 1))
     piece = data.draw(st.binary(max_size=2))
     path.write_bytes(whole[:at] + piece + whole[at + data.draw(st.integers(0, 2)) :])
 
     async def work() -> StoredSecret | Reason | None:
         try:
-            return await store_in(directory).read("maps")
+            return await store_in(path.parent).read("maps")
         except UnavailableError as error:
             return error.reason
 
@@ -343,6 +347,40 @@ def test_a_file_that_goes_away_is_no_fresh_start(tmp_path: Path) -> None:
             with pytest.raises(UnavailableError, match="is gone"):
                 await call
         assert not path.exists()
+
+    run(work())
+
+
+def test_a_file_that_is_opened_to_others_while_it_is_used_is_refused(tmp_path: Path) -> None:
+    """Not only at the next start: its bytes and times are what they were."""
+
+    async def work() -> None:
+        store = store_in(tmp_path / "state")
+        await store.write(maps(), None)
+        assert len(await store.read_all()) == 1
+        (tmp_path / "state" / "secrets.json").chmod(0o644)
+        with pytest.raises(UnavailableError) as caught:
+            await store.read_all()
+        assert caught.value.reason is Reason.SECRET_STORE_UNAVAILABLE
+
+    run(work())
+
+
+def test_an_older_copy_with_the_times_of_the_newer_is_seen(tmp_path: Path) -> None:
+    """Whoever can write the file can set its times as well, and needs no other size."""
+
+    async def work() -> None:
+        store, path = store_in(tmp_path / "state"), tmp_path / "state" / "secrets.json"
+        old = added("maps", ONE, NOW)
+        await store.write(old, None)
+        before = path.read_bytes()
+        await store.write(replace(old, versions=(replace(old.versions[0], made_at=NOW + 1),)), 1)
+        assert (await store.read_all())[0].revision == 2
+        found = path.stat()
+        path.write_bytes(before)
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+        assert path.stat().st_size == found.st_size
+        assert (await store.read_all())[0].revision == 1
 
     run(work())
 

@@ -19,7 +19,8 @@ def tell(text: str) -> None:
 
 async def write(directory: Path, name: str, least: int) -> None:
     """Rotate one secret until there are so many revisions; without end for 0."""
-    store = store_in(directory)
+    # Another process that writes without a pause may keep this one waiting on a slow disk.
+    store = store_in(directory, lock_seconds=60.0)
     while True:
         stored = await store.read(name)
         revision = 0 if stored is None else stored.revision

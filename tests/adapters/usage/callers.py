@@ -1,10 +1,12 @@
 """Race for calls in processes of their own."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 from watchword.adapters.usage import HostUsageLedger
 from watchword.broker.interface import Allowance, Use
+from watchword.reasons import UnavailableError
 
 NOW = 1_795_500_000.0
 
@@ -25,8 +27,16 @@ def take_many(path: str, count: int) -> int:
 
     async def main() -> int:
         ledger = HostUsageLedger(Path(path))
-        found = [await ledger.take(use(), NOW) for _ in range(count)]
+        passed = sum([await _passes(ledger) for _ in range(count)])
         await ledger.aclose()
-        return found.count(None)
+        return passed
 
     return asyncio.run(main())
+
+
+async def _passes(ledger: HostUsageLedger) -> bool:
+    """Tell whether a call passes; on a busy machine the other process may hold this one up for too long at first."""
+    for _ in range(20):
+        with suppress(UnavailableError):
+            return await ledger.take(use(), NOW) is None
+    raise AssertionError("never counted")

@@ -40,7 +40,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, server: Valkey) -> Run:
             return MemoryUsageLedger()
         if request.param == "host":
             return HostUsageLedger(tmp_path / f"usage-{next(_files)}.sqlite")
-        return ValkeyUsageLedger(f"{server.url}?db={next(_files) % 16}", deadline=2.0)
+        return ValkeyUsageLedger(f"{server.url}?db={next(_files) % 16}", deadline=20.0)
 
     @asynccontextmanager
     async def fresh() -> AsyncIterator[UsageLedger]:
@@ -192,6 +192,21 @@ def test_a_call_that_is_given_back(run: Run) -> None:
         return passed
 
     assert run(work) == [True, True, False, False, True]
+
+
+def test_what_fails_over_the_end_of_a_window_gives_none_of_the_next_back(run: Run) -> None:
+    """Calls that were counted before it, and fail behind it, don't take those of the next window off its count."""
+
+    async def work(ledger: UsageLedger) -> list[bool]:
+        edge = NOW - NOW % DAY + DAY
+        tried = use("a", Allowance(DAY, calls=2))
+        passed = [await ledger.take(tried, edge - 1) is None for _ in range(2)]
+        passed += [await ledger.take(tried, edge + 1) is None for _ in range(2)]
+        for _ in range(2):
+            await ledger.give_back(tried, edge - 1)
+        return [*passed, await ledger.take(tried, edge + 2) is None]
+
+    assert run(work) == [True, True, True, True, False]
 
 
 def test_which_versions_are_used(run: Run) -> None:

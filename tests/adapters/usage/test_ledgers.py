@@ -63,7 +63,11 @@ def test_a_gate_that_is_killed_loses_nothing(tmp_path: Path) -> None:
                 await ledger.take(use(), NOW)
             os.kill(os.getpid(), signal.SIGKILL)
 
-        asyncio.run(forever())
+        try:
+            asyncio.run(forever())
+        finally:
+            # A child that failed must not go on with the tests of its parent.
+            os._exit(1)
     os.waitpid(child, 0)
     assert take_many(str(path), 100) == 60
 
@@ -146,7 +150,7 @@ def test_another_process_that_does_not_let_go(tmp_path: Path) -> None:
     assert stuck is Reason.SECRET_USAGE_UNAVAILABLE
     assert free is True
     assert turns > 10
-    assert time.perf_counter() - begun < DEADLINE_SECONDS + 5
+    assert time.perf_counter() - begun < DEADLINE_SECONDS + 20
 
 
 def test_a_file_that_is_taken_away(tmp_path: Path) -> None:
@@ -164,6 +168,27 @@ def test_a_file_that_is_taken_away(tmp_path: Path) -> None:
         return found
 
     assert asyncio.run(main()) == [True, False, True, False]
+
+
+def test_a_file_that_comes_back(tmp_path: Path) -> None:
+    """Moved away, another one in its place that can't be trusted, and back: it counts on where it was."""
+    path, away = tmp_path / "usage.sqlite", tmp_path / "away"
+
+    async def main() -> list[bool | Reason]:
+        ledger = HostUsageLedger(path)
+        tried = use("a", Allowance(DAY, calls=2))
+        found = [await outcome(ledger, tried)]
+        path.rename(away)
+        path.touch(0o644)
+        path.chmod(0o644)
+        found += [await outcome(ledger, tried) for _ in range(2)]
+        away.rename(path)
+        found += [await outcome(ledger, tried) for _ in range(2)]
+        await ledger.aclose()
+        return found
+
+    gone = Reason.SECRET_USAGE_UNAVAILABLE
+    assert asyncio.run(main()) == [True, gone, gone, True, False]
 
 
 def test_what_is_over_is_forgotten(tmp_path: Path) -> None:
@@ -245,13 +270,14 @@ def test_a_server_that_stalls_or_is_gone() -> None:
 
     async def main() -> list[bool | Reason]:
         with valkey("--appendonly", "yes", "--appendfsync", "always") as server:
-            ledger = ValkeyUsageLedger(server.url)
+            # Longer than a busy machine keeps a good server from its answer.
+            ledger = ValkeyUsageLedger(server.url, deadline=2.0)
             tried = use("a", Allowance(DAY, calls=2))
             found = [await outcome(ledger, tried)]
             server.send(signal.SIGSTOP)
             begun = time.perf_counter()
             found.append(await outcome(ledger, tried))
-            assert time.perf_counter() - begun < 5
+            assert time.perf_counter() - begun < 20
             server.send(signal.SIGCONT)
             server.kill()
             found.append(await outcome(ledger, tried))
@@ -291,7 +317,7 @@ def test_counts_do_not_stay_for_ever() -> None:
 
     async def main() -> list[int]:
         with valkey() as server:
-            ledger = ValkeyUsageLedger(server.url)
+            ledger = ValkeyUsageLedger(server.url, deadline=20.0)
             await ledger.take(use("a", Allowance(60, calls=2), Allowance(DAY, spend=9)), NOW)
             keys = await ledger._link.run("KEYS", "watchword:usage:{*")
             lives = [await ledger._link.run("TTL", key) for key in keys]

@@ -31,7 +31,9 @@ from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Level, Mode, Proof
 
 ENVOY = Path(sys.executable).with_name("envoy")
-PATIENCE = 5.0
+PATIENCE = 20.0
+"""Seconds after which a wait is in vain: far more than a busy machine takes."""
+
 TOKEN_KEY = SoftwareSigner("token-1", derive_private_key(31, SECP256R1()))
 OTHER_KEY = SoftwareSigner("token-2", derive_private_key(37, SECP256R1()))
 SECRET = GateSecret(0, bytes(range(32)))
@@ -305,9 +307,13 @@ def envoy_before_api(
     concurrency: int = 2,
     then: Callable[[], object] = lambda: None,
     addresses: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    now: float | None = None,
     **changes: Any,
 ) -> Iterator[Stand]:
-    """Run Envoy in front of a new API until the block ends; ``then`` happens before it starts."""
+    """Run Envoy in front of a new API until the block ends; ``then`` happens before it starts.
+
+    :param now: the instant that the first files are of, in seconds since 1970; None is the real one.
+    """
     api = Api()
     directory.mkdir(parents=True, exist_ok=True)
     options = EnvoyOptions(
@@ -319,7 +325,7 @@ def envoy_before_api(
         replay_directory=str(directory),
     )
     options = replace(options, **changes)
-    write(directory, bundle, options, addresses)
+    write(directory, bundle, options, addresses, now)
     then()
     with (directory / "envoy.log").open("wb") as log:
         process = subprocess.Popen(
@@ -351,4 +357,4 @@ def _wait_until_ready(stand: Stand) -> None:
             return b"LIVE" in stand.admin("/ready")
         return False
 
-    until(ready, 15)
+    until(ready, 60)

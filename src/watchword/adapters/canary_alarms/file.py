@@ -26,6 +26,9 @@ MAX_WAITING: Final = 512
 MAX_ENTRIES: Final = 200
 """Most entries of each canary; those that were seen longest ago go first."""
 
+WRITE_SECONDS: Final = 0.2
+"""After how long alarms are written: whoever watches is told at once, and a flood costs few writes."""
+
 LOG_SECONDS: Final = 60.0
 """How long the log is silent of a canary after a line about it."""
 
@@ -74,7 +77,7 @@ class CanaryAlarmFile:
         path: Path,
         *,
         monotonic: Callable[[], float] = time.monotonic,
-        seconds: float = 1.0,
+        seconds: float = WRITE_SECONDS,
     ) -> None:
         """Keep the path; the file is made by the first alarm.
 

@@ -11,6 +11,9 @@ from watchword.reasons import MalformedError
 FORMAT: Final = 1
 """What ``v`` says of documents of this form."""
 
+_MAX_NUMBER: Final = 253_402_300_799
+"""The last second of the year 9999: no calendar goes further."""
+
 _DOCUMENT: Final = {"v", "name", "versions"}
 _VERSION: Final = {"number", "value", "made_at", "until", "revoked_at"}
 
@@ -71,8 +74,8 @@ def _version(members: Any) -> SecretVersion:
 
 
 def _instant(value: Any) -> int | None:
-    if value is not None and (type(value) is not int or value < 0):
-        raise DocumentError("expected a number from 0 on")
+    if value is not None and (type(value) is not int or not 0 <= value <= _MAX_NUMBER):
+        raise DocumentError(f"expected a number from 0 to {_MAX_NUMBER}")
     return value
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import requests
 import urllib3
 
-from watchword.reasons import Reason, RefusedError, UnavailableError
+from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 
 STANDBY_STATUSES: Final = frozenset({301, 302, 303, 307, 308, 472, 473})
 """A standby that can't forward sends its callers elsewhere; 472 and 473 are how health checks say standby."""
@@ -48,6 +48,10 @@ class AnswerError(Exception):
 
 class TooLargeError(Exception):
     """Report an answer that was longer than it may be; the rest was left unread."""
+
+
+class StrangeAnswerError(MalformedError):
+    """Report an answer of OpenBao's that isn't JSON as we take it: it keeps whatever others put there."""
 
 
 class UnopenedError(Exception):

@@ -80,5 +80,9 @@ class TransitKeyKeeper:
         """Let go of the threads; what they do at the moment ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    async def aclose(self) -> None:
+        """See :meth:`close`."""
+        self.close()
+
     def _name(self, what: str) -> str:
         return f"{self._prefix}-{what}"

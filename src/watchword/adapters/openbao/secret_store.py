@@ -13,7 +13,7 @@ import structlog
 from watchword.adapters.openbao import answers
 from watchword.adapters.openbao.connection import WORKERS, Client, OpenBao
 from watchword.adapters.openbao.documents import DocumentError, from_document, to_document
-from watchword.adapters.openbao.faults import AnswerError
+from watchword.adapters.openbao.faults import AnswerError, StrangeAnswerError
 from watchword.broker.interface import MAX_SECRETS, SecretRecord, StoredSecret
 from watchword.reasons import Reason, RefusedError, UnavailableError
 
@@ -23,6 +23,8 @@ READ_ALL_SECONDS: Final = 30.0
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _CAS: Final = "check-and-set"
 """In what the store says when another wrote meanwhile, since the first release of version 2."""
+
+_FOREIGN: Final = {"metadata": {"version": 1}, "data": "not ours"}
 
 _log = structlog.get_logger()
 
@@ -157,7 +159,10 @@ class OpenBaoSecretStore:
         return answers.members(answer, "data")
 
     def _fetch(self, client: Client, name: str) -> dict[str, Any] | None:
-        """Return the members ``data`` and ``metadata`` of a document, None if there was never one."""
+        """Return the members ``data`` and ``metadata`` of a document, None if there was never one.
+
+        Of one that no reader of ours takes, members that are no secret's: it mustn't hide the others.
+        """
         try:
             answer = client.secrets.kv.v2.read_secret_version(
                 self._place(name), mount_point=self._mount, raise_on_deleted_version=True
@@ -169,6 +174,8 @@ class OpenBaoSecretStore:
                 # Of a document that was deleted, the metadata come along.
                 return dict(answers.members(error.body, "data"))
             raise
+        except StrangeAnswerError:
+            return dict(_FOREIGN)
         return dict(answers.members(answer, "data"))
 
     def _put(self, client: Client, record: SecretRecord, revision: int | None) -> int:

@@ -1,6 +1,7 @@
 """Speak HTTP with OpenBao within bounds: answers capped, strictly read, and ended when nobody waits for them."""
 
 import io
+import json
 import socket
 import threading
 from contextlib import suppress
@@ -13,7 +14,12 @@ from hvac.adapters import RawAdapter  # type: ignore[import-untyped]
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from watchword.adapters.openbao.faults import AbandonedError, AnswerError, TooLargeError
+from watchword.adapters.openbao.faults import (
+    AbandonedError,
+    AnswerError,
+    StrangeAnswerError,
+    TooLargeError,
+)
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError
 
@@ -161,13 +167,14 @@ class _StrictAdapter(RawAdapter):  # type: ignore[misc]  # hvac has no types.
         """Ask, and return the members of a success, none for one without a body.
 
         :raises AnswerError: for any other status.
+        :raises StrangeAnswerError: when a success is OpenBao's, and not as we take JSON: nested too deep.
         :raises MalformedError: when a success isn't the JSON of an object.
         """
         response: requests.Response = super().request(*args, raise_exception=False, **kwargs)
         if response.status_code == 204:
             return {}
         if response.status_code == 200:
-            return strict_json.loads(response.content, MAX_ANSWER_BYTES)
+            return _success(response.content)
         try:
             body = strict_json.loads(response.content, MAX_ANSWER_BYTES)
         except MalformedError:
@@ -175,6 +182,26 @@ class _StrictAdapter(RawAdapter):  # type: ignore[misc]  # hvac has no types.
         errors = body.get("errors")
         told = errors[:_MAX_ERRORS] if isinstance(errors, list) else []
         raise AnswerError(response.status_code, [str(each) for each in told], body)
+
+
+def _success(content: bytes) -> dict[str, Any]:
+    try:
+        return strict_json.loads(content, MAX_ANSWER_BYTES)
+    except MalformedError as error:
+        if _is_openbaos(content):
+            raise StrangeAnswerError(error.refusals) from None
+        raise
+
+
+def _is_openbaos(content: bytes) -> bool:
+    """Tell whether the standard library reads it as an answer, or gives up for its depth alone."""
+    try:
+        answer = json.loads(content)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and "request_id" in answer
 
 
 def connect(url: str, ca: str | None, seconds: float) -> hvac.Client:

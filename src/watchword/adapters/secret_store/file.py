@@ -37,7 +37,7 @@ LOCK_SECONDS: Final = 5.0
 _TRIES: Final = 50
 """So often a write begins anew because others wrote the file meanwhile; each time one of them got ahead."""
 
-_Stamp = tuple[int, int, int]
+_Stamp = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,4 +249,5 @@ def _stamp(path: Path) -> _Stamp | None:
         found = path.stat(follow_symlinks=False)
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    # Its last change too: who may read it isn't in the others, and a copy may be given any time.
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size

@@ -102,10 +102,12 @@ def taken(use: Use, now: float, kept: Callable[[int], Count | None]) -> Taken:
 
 
 def given_back(use: Use, seconds: int, now: float, kept: Count | None) -> Count | None:
-    """Return the count of a length without a call that was counted at ``now``, None where it stays as it is."""
-    window = window_of(seconds, now)
-    # Counted in its own window, or in the one after where another clock was ahead.
-    if kept is None or not window <= kept.window <= window + 1:
+    """Return the count of a length without a call that was counted at ``now``, None where it stays as it is.
+
+    Nothing comes back from another window: whether the call was counted there, by a clock that was behind, can't be
+    told from calls that an instance had fail over the end of a window, to have more of the next one.
+    """
+    if kept is None or kept.window != window_of(seconds, now):
         return None
     return Count(kept.window, max(0, kept.calls - 1), max(0, kept.spend - use.cost))
 

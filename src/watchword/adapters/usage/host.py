@@ -39,6 +39,8 @@ TIDY_SECONDS: Final = 10.0
 TIDY_CALLS: Final = 1000
 """After how long, or how many calls of this process, the file is tidied."""
 
+_NO_FILE: Final = (-1, -1)
+
 _READ: Final = "SELECT window, calls, spend FROM counts WHERE tag = ? AND seconds = ?"
 _WRITE: Final = (
     "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tag, seconds) DO UPDATE SET "
@@ -188,6 +190,8 @@ class HostUsageLedger:
             same = False
         if not same:
             self._connection.close()
+            # Should opening fail now, the next file may get the number of the one that was let go of.
+            self._identity = _NO_FILE
             self._noted.clear()
             self._connect()
 

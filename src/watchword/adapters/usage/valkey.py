@@ -27,7 +27,7 @@ for i = 1, #KEYS do
     back[i] = w
   end
   if ARGV[1] == 'give' then
-    if kept[1] and tonumber(kept[1]) == w and w <= window + 1 then
+    if kept[1] and tonumber(kept[1]) == window then
       found[i] = {w, math.max(0, c - 1), math.max(0, s - ARGV[2])}
     end
   else

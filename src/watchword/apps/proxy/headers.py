@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from watchword.gate.hygiene import canonical_name
+from watchword.gate.lending import FIELDS_OF_THE_HOST, PREFIXES_OF_THE_HOST
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -37,25 +38,6 @@ _STATED_HERE = frozenset(
         b"x-real-ip",
     }
 )
-
-_OF_THE_HOST = frozenset(
-    {
-        b"accept-ch",
-        b"alt-svc",
-        b"clear-site-data",
-        b"nel",
-        b"proxy-authenticate",
-        b"public-key-pins",
-        b"refresh",
-        b"report-to",
-        b"reporting-endpoints",
-        b"service-worker-allowed",
-        b"set-cookie",
-        b"set-cookie2",
-        b"strict-transport-security",
-    }
-)
-"""Fields of an answer that hold for a whole host, and so are the API's own to send."""
 
 
 def request_fields(
@@ -95,12 +77,17 @@ def lent_response_fields(received: Sequence[tuple[bytes, bytes]]) -> Fields:
 
     Those that speak for the host stay behind: the client takes them for the API's.  A cookie would be sent to the API
     with every later request, or stand in the place of the session's; ``Alt-Svc`` would lead elsewhere.
+
+    A cache in front of the gate knows nothing of tokens: what it kept it would hand to whoever asks, so that
+    nobody but the client may keep an answer.
     """
-    return [
-        field
-        for field in response_fields(received)
-        if field[0] not in _OF_THE_HOST and not field[0].startswith(b"watchword")
-    ]
+    fields, keeping = [], [b"private"]
+    for name, value in response_fields(received):
+        if name == b"cache-control":
+            keeping.append(value)
+        elif name not in FIELDS_OF_THE_HOST and not name.startswith(PREFIXES_OF_THE_HOST):
+            fields.append((name, value))
+    return [*fields, (b"cache-control", b", ".join(keeping))]
 
 
 def has_body(fields: Iterable[tuple[bytes, bytes]]) -> bool:

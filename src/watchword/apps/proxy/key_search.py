@@ -6,7 +6,7 @@ repeats the query) would hand the key to the client, which it is kept from.
 
 import base64
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -24,7 +24,8 @@ class KeyForms:
     """Hold what is searched for, worked out once for each value of a secret.
 
     A key is found as it is and in the forms that a server shows it in without meaning to: percent-encoded, as JSON or HTML
-    escape it, in hexadecimal, and in base64 at any offset, such as that of Basic credentials.  A server that means to
+    escape it, in hexadecimal, in base64 at any offset, and as what it stands for, where it is in base64 itself (user and
+    password of Basic).  A server that means to
     give it away (reversed, compressed, letter by letter) isn't held by this; it has the key anyhow.
     """
 
@@ -89,35 +90,82 @@ class KeySearch:
         return first
 
 
+_JSON: Final = (
+    ("", ""),
+    ("<>&", "x"),  # Go, Ruby on Rails.
+    ("<>&'=", "x"),  # Gson.
+    ("<>&'+=", "x"),
+    ("<>&'+`\"", "X"),  # .NET.
+    ("<>&'\"", "X"),  # PHP, where it is to stand in HTML.
+)
+"""What writers of JSON escape beside what they must, and whether their hexadecimal digits are small or capital."""
+
+_HTML: Final[tuple[Mapping[str, str], ...]] = (
+    {},
+    {"'": "&#39;"},  # Many.
+    {"'": "&#39;", '"': "&#34;"},  # Go, Jinja.
+    {"'": "&#x27;"},  # Python.
+    {"'": "&#039;"},  # PHP.
+    {"'": "&#x27;", "`": "&#x60;", "=": "&#x3D;"},  # Handlebars.
+    {"'": "&#39;", "`": "&#x60;", "=": "&#x3D;", "/": "&#x2F;"},  # Mustache.
+    {"'": "&#x27;", "`": "&#x60;", "+": "&#x2B;"},  # .NET.
+)
+"""What writers of HTML put in place of characters, beside the four that all do."""
+
+_PERCENT_FREE: Final = ("", "/", "!'()*", "!'()*/:;,?@&=+$#")
+"""What writers of URLs leave as it is beside letters, digits and ``-._~``; the last two are JavaScript's."""
+
+
 def _forms(key: str) -> set[bytes]:
     """Return what is searched for."""
-    raw = key.encode("utf-8")
-    percent = quote(key, safe="")
-    texts = {
-        key,
-        percent,
-        percent.replace("%", "%25"),
-        quote_plus(key),
-        quote(key),
-        "".join(f"%{each:02X}" for each in raw),
-        html.escape(key),
-        html.escape(key, quote=False),
-        raw.hex(),
-        key.replace("\\", "\\\\").replace('"', '\\"'),
+    forms: set[bytes] = set()
+    for text in (key, *_inside(key)):
+        if len(text) >= MIN_BYTES:
+            raw = text.encode("utf-8")
+            written = {*_written(text), raw.hex(), raw.hex().upper()}
+            forms |= {each.encode("ascii") for each in written}
+            forms |= {*_in_base64(raw), text.encode("utf-16-le"), text.encode("utf-16-be")}
+    return {each for each in forms if len(each) >= MIN_BYTES}
+
+
+def _inside(key: str) -> tuple[str, ...]:
+    """Return what a key in base64 stands for; of the credentials of Basic also the secret half alone.
+
+    The user's name is none: answers tell it (an account's number) without giving anything away.
+    """
+    try:
+        text = base64.b64decode(key, validate=True).decode("ascii")
+    except ValueError:
+        return ()
+    user, _, password = text.partition(":")
+    return (text, password or user) if text.isprintable() else ()
+
+
+def _written(key: str) -> set[str]:
+    """Return how a key looks in URLs, HTML and JSON."""
+    percent = {quote(key, safe=free) for free in _PERCENT_FREE}
+    percent |= {quote_plus(key), "".join(f"%{each:02X}" for each in key.encode("utf-8"))}
+    percent |= {_lower_escapes(each) for each in percent}
+    twice = {each.replace("%", "%25") for each in percent}
+    basic = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+    in_html = {_translated(key, {**basic, **more}) for more in _HTML}
+    in_html.add(html.escape(key, quote=False))
+    in_json = {
+        _json_escaped(key, also + slash, digits) for also, digits in _JSON for slash in ("", "/")
     }
-    escaped = {_json_escaped(key, also) for also in ("", "/", "<>&'", "<>&'/", "<>&'+=")}
-    texts |= escaped
-    texts |= {_lower_escapes(each) for each in texts if "%" in each}
-    texts |= {each.upper() for each in (raw.hex(),)}
-    found = {each.encode("ascii") for each in texts} | set(_in_base64(raw))
-    return {each for each in found if len(each) >= MIN_BYTES}
+    return {key, *percent, *twice, *in_html, *in_json}
 
 
-def _json_escaped(key: str, also: str) -> str:
+def _translated(key: str, escapes: Mapping[str, str]) -> str:
+    return "".join(escapes.get(each, each) for each in key)
+
+
+def _json_escaped(key: str, also: str, digits: str) -> str:
     """Return a key as JSON writers do it that escape more than they must."""
     escapes = {'"': '\\"', "\\": "\\\\"}
-    escapes |= {each: "\\/" if each == "/" else f"\\u{ord(each):04x}" for each in also}
-    return "".join(escapes.get(each, each) for each in key)
+    for each in also:
+        escapes[each] = "\\/" if each == "/" else f"\\u{ord(each):04{digits}}"
+    return _translated(key, escapes)
 
 
 def _lower_escapes(text: str) -> str:

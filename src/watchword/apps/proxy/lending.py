@@ -7,7 +7,7 @@ name, one pool for each secret.  No redirect is followed.  What comes back is ca
 import asyncio
 import math
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Final, NamedTuple
 
 import httpcore
@@ -28,6 +28,7 @@ from watchword.apps.proxy.exchange import (
 from watchword.apps.proxy.headers import VIA, has_body
 from watchword.apps.proxy.key_search import KeyForms, KeySearch
 from watchword.apps.proxy.lent_answer import Ends, hand_on
+from watchword.apps.proxy.turns import Turns
 from watchword.broker.interface import EdgeRule, LentValue, UsageLedger, Use
 from watchword.gate.interface import Decision, GateState
 from watchword.gate.lending import place_key, request_fields
@@ -38,7 +39,7 @@ RETRY_AFTER_SECONDS: Final = 5
 """When a client may try again after a refusal for unavailability."""
 
 _AGENT: Final = (b"user-agent", b"watchword")
-"""The app's own would tell a third party what phone it is."""
+"""The app's own would tell a third party what phone it is; a rule may name it, or put the key there."""
 
 _NEVER_SENT: Final = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout)
 _HTTPS: Final = 443
@@ -88,6 +89,7 @@ class Lender:
         self._channels = Channels(resolver or self._own_resolver)
         self._timeouts = timeouts or Timeouts()
         self._forms: dict[str, KeyForms] = {}
+        self._turns = Turns()
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -101,9 +103,10 @@ class Lender:
 
         1. No tunnel, no echo, no change of protocol.
         2. There is a value now, and a place for it.
-        3. The instance has some of its quota left; the call is counted before it is sent, since nobody could take
+        3. It has its turn (:mod:`watchword.apps.proxy.turns`).
+        4. The instance has some of its quota left; the call is counted before it is sent, since nobody could take
            back what was sent too much.
-        4. It is sent once.  One that certainly wasn't sent is taken off the count again.
+        5. It is sent once.  One that certainly wasn't sent is taken off the count again.
 
         :param decision: with ``lending`` and ``claims``.
         :param ends: how a failure is told.
@@ -115,7 +118,7 @@ class Lender:
         except UnavailableError as error:
             await ends.refuse(Refusal(error.reason, error.detail), RETRY_AFTER_SECONDS)
         else:
-            await while_client_stays(self._run(call, send, ends), call.body)
+            await while_client_stays(self._in_turn(call, send, ends), call.body)
 
     def _prepared(self, decision: Decision, scope: Scope, receive: Receive) -> _Call:
         """Return the call with the key in its place.
@@ -129,6 +132,12 @@ class Lender:
         refusal = check_protocol(scope) or _check_upgrade(scope)
         if refusal is not None:
             raise RefusedError((refusal,))
+        now_known = self._state.policy.edges.get(rule.secret)
+        if now_known is not rule and now_known != rule:
+            # Decided on before a body came that took its time: what is lent now isn't for the origin of then.
+            raise UnavailableError(
+                Reason.SECRET_UNAVAILABLE, f"{rule.secret} is lent to another origin by now"
+            )
         value = self._state.lent(rule.secret)
         if value is None:
             raise UnavailableError(
@@ -136,8 +145,10 @@ class Lender:
             )
         fields = request_fields(rule, decision.headers)
         fields, query = place_key(rule.place, value.value, fields, scope["query_string"])
-        fields = [(b"host", _authority(rule)), *fields]
-        fields += [(b"accept-encoding", b"identity"), _AGENT, VIA]
+        stated = [(b"accept-encoding", b"identity"), _AGENT, VIA]
+        if any(name == _AGENT[0] for name, _ in fields):
+            stated.remove(_AGENT)
+        fields = [(b"host", _authority(rule)), *fields, *stated]
         if scope["method"] == "HEAD":
             # As in the proxy: some servers send a body all the same.
             fields.append((b"connection", b"close"))
@@ -153,6 +164,19 @@ class Lender:
             fields=fields,
             body=RequestBody(receive, expected=has_body(fields), patience=self._timeouts.body),
         )
+
+    async def _in_turn(self, call: _Call, send: Send, ends: Ends) -> None:
+        """Carry the call out once its instance has fewer others under way."""
+        async with AsyncExitStack() as turn:
+            try:
+                await turn.enter_async_context(
+                    self._turns.one(call.rule.secret, call.use.who, self._timeouts.pool)
+                )
+            except TimeoutError:
+                failure = f"{call.rule.secret}: this instance has too many calls under way"
+                await ends.refuse(Refusal(Reason.GATE_UPSTREAM, failure), None)
+                return
+            await self._run(call, send, ends)
 
     async def _run(self, call: _Call, send: Send, ends: Ends) -> None:
         """Count the call, send it once, and answer with what comes back or with why nothing did."""

@@ -1,5 +1,6 @@
 """Hand a third party's answer to the client: capped, searched for the key, without what is the API's to say."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
@@ -12,6 +13,11 @@ from watchword.broker.interface import EdgeRule
 from watchword.reasons import Reason, Refusal
 
 _NOT_MODIFIED: Final = 304
+_CHARSET: Final = re.compile(rb"charset\s*=\s*[\"']?\s*([^\"';,\s]*)", re.IGNORECASE)
+_LIKE_ASCII: Final = re.compile(
+    rb"(?:utf-?8|(?:us-)?ascii|iso-?8859-?[0-9]{1,2}|latin-?1|windows-125[0-8])?", re.IGNORECASE
+)
+"""Encodings in which a key is the bytes that it is in ASCII."""
 
 Refuse = Callable[[Refusal, int | None], Awaitable[None]]
 Record = Callable[[Refusal], None]
@@ -110,6 +116,11 @@ class _Passage:
             if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
                 # Compressed, the key in it couldn't be recognised; identity was asked for.
                 raise _UnfitError(f"{self._rule.secret}: got a content-encoding, expected none")
+            if name == b"content-type" and not all(
+                map(_LIKE_ASCII.fullmatch, _CHARSET.findall(value))
+            ):
+                # UTF-16 or EBCDIC, which the client may have asked for in Accept: the key would be other bytes there.
+                raise _UnfitError(f"{self._rule.secret}: got a charset that can't be searched")
             if (
                 name == b"content-length"
                 and not self.bodiless

@@ -27,6 +27,7 @@ class SecretWork:
     :param edges: by name, what a secret that is lent at the edge is lent to; ``deliveries``, to whom one is sealed.
     :param canaries: knows by what planted keys are recognised; ``alarms``, who used one.
     :param usage: where gates count what instances use of keys; closed when the service stops.
+    :param signing: keeps the private keys that sign for the service; closed when it stops.
     :param backend: what the store, and others, speak through; closed last.
     :param first_read_seconds: how long a start waits for a backend before it goes on with what gates have.
     """
@@ -38,6 +39,7 @@ class SecretWork:
     canaries: CanaryFile | None = None
     alarms: CanaryAlarmFile | None = None
     usage: UsageLedger | None = None
+    signing: Closable | None = None
     backend: Closable | None = None
     first_read_seconds: float = 5.0
 
@@ -89,8 +91,8 @@ class SecretWork:
         return None if self.canaries is None else self.canaries.watch()
 
     async def aclose(self) -> None:
-        """Let go of the backend and of the ledger."""
-        for each in (self.store, self.usage, self.backend):
+        """Let go of the backend, of who signs, and of the ledger."""
+        for each in (self.store, self.usage, self.signing, self.backend):
             if each is not None:
                 await each.aclose()
         if self.alarms is not None:

@@ -17,6 +17,7 @@ from watchword.apps.settings.validated_secrets import (
 )
 from watchword.apps.settings.written_apis import WrittenApi, WrittenRoute
 from watchword.apps.settings.written_secrets import (
+    WrittenAdd,
     WrittenEdge,
     WrittenMasterKey,
     WrittenOpenBao,
@@ -25,24 +26,10 @@ from watchword.apps.settings.written_secrets import (
 )
 from watchword.apps.settings.written_types import seconds
 from watchword.broker.interface import Allowance, DeliveryRule, EdgeRule, Place, PlaceKind
+from watchword.gate.lending import may_go_on, may_hold_key
 from watchword.vocabulary import Level
 
 _HTTPS: Final = 443
-_OWN_HEADERS: Final = frozenset(
-    {
-        "host",
-        "connection",
-        "content-length",
-        "content-type",
-        "transfer-encoding",
-        "upgrade",
-        "te",
-        "trailer",
-        "expect",
-        "accept-encoding",
-    }
-)
-"""Headers that say where a request goes and how it is framed: no place for a key."""
 
 
 def secrets_settings(base: Path, state_dir: Path, written: WrittenSecrets) -> SecretsSettings:
@@ -185,7 +172,20 @@ def _kept(written: WrittenSecrets, environment: str) -> Iterator[Inconsistency]:
     usage = written.usage
     if (usage.store == "valkey") is not bool(usage.url):
         got = "url" if usage.url else "no url"
-        yield ("secrets", "usage"), got, "url exactly beside store: valkey"
+        yield ("secrets", "usage"), got, "url beside store: valkey, and only there"
+    if usage.url and not _is_without_password(usage.url):
+        expected = "redis://host:6379, with the password in a file: password"
+        yield ("secrets", "usage", "url"), "an address that can't be used", expected
+
+
+def _is_without_password(url: str) -> bool:
+    """Tell whether a Valkey's URL can be read, and holds nothing that a listing mustn't show."""
+    try:
+        parts = urlsplit(url)
+        found = parts.password is None and parts.port != 0
+    except ValueError:
+        found = False
+    return found
 
 
 def _secret(
@@ -208,22 +208,45 @@ def _edge_faults(here: Path_, edge: WrittenEdge, environment: str) -> Iterator[I
     """Find a key without one place, in a place that isn't its own, or for an origin that it mustn't reach."""
     if (edge.add is None) is (edge.replace is None):
         got = "neither add nor replace" if edge.add is None else "add and replace"
-        yield here, got, "one of both"
+        expected = "one of both, such as add: {header: Authorization, prefix: 'Bearer '}"
+        yield here, got, expected
     for member, where in (("add", edge.add), ("replace", edge.replace)):
         if where is None:
             continue
         if (where.header is None) is (where.query is None):
             got = "neither header nor query" if where.header is None else "header and query"
-            yield (*here, member), got, "one of both"
-        if where.header is not None and where.header.lower() in _OWN_HEADERS:
-            yield (*here, member, "header"), shown(where.header), "a header that is the key's own"
-    if edge.add is not None and edge.add.query is not None and edge.add.prefix:
-        yield (*here, "add", "prefix"), shown(edge.add.prefix), "none: the key stands in the query"
+            yield (*here, member), got, "one of both: where the key stands"
+        if where.header is not None and not _is_of_a_key(where.header.lower()):
+            expected = "one for the key alone, such as X-Api-Key"
+            yield (*here, member, "header"), shown(where.header), expected
+    if edge.add is not None and edge.add.prefix:
+        yield from _prefix_faults((*here, "add", "prefix"), edge.add)
     if edge.private and environment == "prod":
         # Through it a request could reach what only this network may.
         yield (*here, "private"), "true", "false in environment prod"
+    for index, name in enumerate(edge.headers):
+        if not may_go_on(name.lower()):
+            # The gate would refuse the whole policy, and with it every request.
+            yield (*here, "headers", index), shown(name), "a header that may go to a third party"
+    if edge.spend is not None and edge.spend.cost > edge.spend.most:
+        got = f"{edge.spend.cost} for one call, and {edge.spend.most} for all"
+        yield (*here, "spend"), got, "most of at least one call's cost, or no call ever passes"
     if {"CONNECT", "TRACE"} & set(edge.methods):
         yield (*here, "methods"), shown(edge.methods), "no CONNECT and no TRACE"
+
+
+def _is_of_a_key(name: str) -> bool:
+    """Tell whether a key may stand in a header; ``Content-Type`` says what a body is."""
+    return may_hold_key(name) and name != "content-type"
+
+
+def _prefix_faults(here: Path_, add: WrittenAdd) -> Iterator[Inconsistency]:
+    """Find what would stand in front of a key in the query, or would run into the key."""
+    if add.query is not None:
+        yield here, shown(add.prefix), "none: the key stands in the query"
+    elif add.prefix[-1].isalnum():
+        # YAML drops the blank of an unquoted `Bearer `; each call would then be refused by the third party.
+        yield here, shown(add.prefix), f"a blank at its end, in quotes: {shown(add.prefix + ' ')}"
 
 
 def _route(

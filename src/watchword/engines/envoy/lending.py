@@ -17,7 +17,13 @@ from watchword.engines.envoy.yaml_text import Commented, render
 from watchword.engines.interface import EngineFile, EngineFileKind, UnsupportedError
 from watchword.gate.hygiene import canonical_name
 from watchword.gate.interface import GatePolicy
-from watchword.gate.lending import FORWARDED_FIELDS, LendingRoute, compile_lendings
+from watchword.gate.lending import (
+    FIELDS_OF_THE_HOST,
+    FORWARDED_FIELDS,
+    PREFIXES_OF_THE_HOST,
+    LendingRoute,
+    compile_lendings,
+)
 from watchword.gate.routes import CompiledRoute
 
 LENT_PREFIX: Final = "lent-"
@@ -38,9 +44,11 @@ _STATED: Final = (
 )
 """What is said in the gate's own name, as by the built-in proxy."""
 
-_OF_THE_HOST: Final = (
-    r"watchword.*|accept-ch|alt-svc|clear-site-data|nel|proxy-authenticate|public-key-pins|refresh|report-to"
-    r"|reporting-endpoints|service-worker-allowed|set-cookie2?|strict-transport-security"
+_OF_THE_HOST: Final = "|".join(
+    [
+        *(f"{each.decode()}.*" for each in PREFIXES_OF_THE_HOST),
+        *(each.decode() for each in sorted(FIELDS_OF_THE_HOST)),
+    ]
 )
 """Fields of an answer that hold for a whole host: a client takes them for the API's."""
 
@@ -163,7 +171,11 @@ def stripped(rule: EdgeRule) -> dict[str, object]:
                     _removed(others),
                     *(_stated(name, value) for name, value in _STATED if name not in kept),
                 ],
-                "response_mutations": [_removed(_OF_THE_HOST)],
+                "response_mutations": [
+                    _removed(_OF_THE_HOST),
+                    # A cache in front knows nothing of tokens, and would hand answers to whoever asks.
+                    _stated("cache-control", "private", "APPEND_IF_EXISTS_OR_ADD"),
+                ],
             }
         },
     )
@@ -173,8 +185,7 @@ def _removed(expression: str) -> dict[str, object]:
     return {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": expression}}}}
 
 
-def _stated(name: str, value: str) -> dict[str, object]:
-    action = "OVERWRITE_IF_EXISTS_OR_ADD"
+def _stated(name: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> dict[str, object]:
     return {"append": {"header": {"key": name, "value": value}, "append_action": action}}
 
 

@@ -194,7 +194,7 @@ def _lending_row(
     for entry in _cases(row, policy):
         listed: dict[str, object] = {**entry, "match": _both(match, entry["match"])}
         if "route" in entry:
-            _lend(listed, row, lending, valued=valued)
+            _lend(listed, row, policy, lending, valued=valued)
         yield listed
     yield Commented(unlisted, "Nothing else of this origin is open.")
 
@@ -209,18 +209,28 @@ def _both(narrow: Mapping[str, object], whole: object) -> dict[str, object]:
 
 
 def _lend(
-    entry: dict[str, object], row: PlannedRow, lending: LendingRoute, *, valued: bool
+    entry: dict[str, object],
+    row: PlannedRow,
+    policy: GatePolicy,
+    lending: LendingRoute,
+    *,
+    valued: bool,
 ) -> None:
     """Make an entry that forwards to the API one that forwards to the key's origin, or answers 503."""
     del entry["route"]
+    filters = entry["typed_per_filter_config"]
+    assert isinstance(filters, dict)
     if not valued:
         # The token is asked for all the same: a stranger learns nothing.
         entry["direct_response"] = {"status": 503}
+        # What was never sent spends nothing of the quota.
+        spent = {each.filter for each in limits_on(policy, row.route) if each.of_key}
+        entry["typed_per_filter_config"] = {
+            name: each for name, each in filters.items() if name not in spent
+        }
         return
     entry.pop("request_headers_to_remove", None)
     entry["route"] = forwarding(row.row, lending.rule)
-    filters = entry["typed_per_filter_config"]
-    assert isinstance(filters, dict)
     entry["typed_per_filter_config"] = {
         **filters,
         names.STRIP: stripped(lending.rule),

@@ -91,7 +91,11 @@ def add(
         click.echo(made["beside"])
 
 
-@command.command("list", epilog="Example: watchword secrets canary list --json")
+@command.command(
+    "list",
+    short_help="List the canaries; no key.",
+    epilog="Example: watchword secrets canary list --json",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_obj
 def list_(config: Path, *, as_json: bool) -> None:
@@ -125,7 +129,11 @@ def _list(config: Path, *, as_json: bool) -> None:
     show(table(heads, rows))
 
 
-@command.command("remove", epilog="Example: watchword secrets canary remove old-api-key")
+@command.command(
+    "remove",
+    short_help="Forget a canary.",
+    epilog="Example: watchword secrets canary remove old-api-key",
+)
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print what was removed as JSON.")
 @click.pass_obj
@@ -141,7 +149,11 @@ def remove(config: Path, *, name: str, as_json: bool) -> None:
         click.echo(f"Removed {gone['name']}.")
 
 
-@command.command("alarms", epilog="Example: watchword secrets canary alarms --canary old-api-key")
+@command.command(
+    "alarms",
+    short_help="Show who used canaries, newest first.",
+    epilog="Example: watchword secrets canary alarms --canary old-api-key",
+)
 @click.option("--canary", metavar="NAME", help="Only of this one; also one that was removed.")
 @click.option(
     "--limit",
@@ -175,8 +187,10 @@ def alarm_lines(found: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[s
     """Yield what is known of each caller; what he chose himself is shown without what a terminal obeys."""
     for each in found:
         uses = "1 use" if each["uses"] == 1 else f"{each['uses']} uses"
-        last, first = ago(each["last"], now), ago(each["first"], now)
-        yield from hanging(f"{each['canary']}: {uses}, the last {last}, the first {first}")
+        when = ago(each["last"], now)
+        if each["uses"] > 1:
+            when = f"the last {when}, the first {ago(each['first'], now)}"
+        yield from hanging(f"{each['canary']}: {uses}, {when}")
         what = "refused" if each["refused"] else "let through: the route doesn't enforce"
         yield from hanging(f"  {each['method']} {each['path']} at {each['api']}, {what}")
         sender = f"  from {each['address'] or 'an address that is not known'}"

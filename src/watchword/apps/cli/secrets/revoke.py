@@ -34,6 +34,8 @@ def command(
     if as_json:
         print_json(revoked)
         return
+    if not revoked["recorded"]:
+        click.echo("The audit trail couldn't take it: write down who did this and why.", err=True)
     numbers = ", ".join(str(each) for each in revoked["revoked"])
     click.echo(f"Revoked {name}: version {numbers}." if numbers else f"{name} was revoked before.")
     click.echo(in_use(revoked))

@@ -2,14 +2,22 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from watchword.apps.cli.console import print_json
+from watchword.apps.cli.paragraphs import hanging
 
 if TYPE_CHECKING:
     from watchword.apps.settings import Settings
+
+
+_RESTART: Final = (
+    "Start `watchword up` anew with this file, now: a service that runs can't read the secrets any more. Until then "
+    "gates go on with what they have, deliveries stop within a minute, no change is kept, and a revocation is "
+    "forgotten by the restart: repeat it afterwards."
+)
 
 
 @click.command("rewrap", epilog="Example: watchword secrets rewrap --old old-master.key")
@@ -43,7 +51,9 @@ def command(config: Path, *, old: Path | None, old_env: str | None, as_json: boo
     if as_json:
         print_json({"rewrapped": count})
     else:
-        click.echo(f"Rewrapped {count} data keys. Start `watchword up` anew with this file.")
+        click.echo(f"Rewrapped {count} data keys.")
+        for line in hanging(_RESTART):
+            click.echo(line, err=True)
 
 
 async def _rewrap(settings: "Settings", old: Path | None, old_env: str | None) -> int:

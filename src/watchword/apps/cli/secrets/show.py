@@ -18,7 +18,7 @@ def command(config: Path, *, name: str, as_json: bool) -> None:
     """Show a secret's versions, what it is lent to or who gets it, and the routes that use it; no value.
 
     A version is `current`; `overlap`: an older one that still counts; `ended`; `revoked`; or `withheld`:
-    revoked, while the backend can't keep that yet. Times are UTC.
+    revoked, while the backend can't keep that yet. Times in --json are UTC.
     """
     with operator(config) as service:
         shown = service.get(path_of(name))

@@ -17,8 +17,8 @@ from watchword.apps.cli.secrets.view import use_lines
 def command(config: Path, *, name: str, as_json: bool) -> None:
     """Say who still uses which version: gates, the last call that was made with it, leases of instances.
 
-    An old version of which nothing stands here but its state can be withdrawn at the provider. A gate of
-    another machine fetches what the service tells gates by itself: it is there within a second while it
+    An old version can be withdrawn at the provider when no gate adds it, no lease of it is out, and its last
+    call was longer ago than a call takes. A gate of another machine fetches what the service tells gates by itself: it is there within a second while it
     reaches the service.
     """
     with operator(config) as service:

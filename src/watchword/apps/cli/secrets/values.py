@@ -37,10 +37,17 @@ def read_value(name: str, file: Path | None) -> str:
     if file is not None:
         with file.open("rb") as opened:
             return _text(opened)
-    if sys.stdin.isatty():
+    if sys.stdin is None:
+        # A job whose standard input was closed.
+        return ""
+    if not sys.stdin.isatty():
+        return _text(sys.stdin.buffer)
+    try:
         typed: str = click.prompt(f"Value of {name} (not shown)", hide_input=True, err=True)
-        return typed
-    return _text(sys.stdin.buffer)
+        typed.encode()
+    except UnicodeError:
+        raise _not_text() from None
+    return typed
 
 
 def _text(source: BinaryIO) -> str:
@@ -54,6 +61,8 @@ def _text(source: BinaryIO) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise MalformedError.because(
-            Reason.SECRET_VALUE, "got bytes that aren't UTF-8, expected text"
-        ) from None
+        raise _not_text() from None
+
+
+def _not_text() -> MalformedError:
+    return MalformedError.because(Reason.SECRET_VALUE, "got bytes that aren't UTF-8, expected text")

@@ -108,8 +108,18 @@ def use_lines(found: Mapping[str, Any], now: datetime) -> Iterator[str]:
             yield from hanging(f"    {use}", further=2)
         if not used and not found["trouble"]:
             yield "    nobody that we know of"
+    for number in _forgotten(found):
+        yield f"  version {number}  forgotten: so many newer ones came that it is kept no more"
+        for use in _uses(found, number, now):
+            yield from hanging(f"    {use}", further=2)
     if not found["versions"]:
         yield "  no version yet"
+
+
+def _forgotten(found: Mapping[str, Any]) -> list[int]:
+    """Return the versions that instances or gates still have, though the service keeps them no more."""
+    had = {each["version"] for each in (*found["leases"], *found["gates"])}
+    return sorted(had - {each["version"] for each in found["versions"]}, reverse=True)
 
 
 def _uses(found: Mapping[str, Any], number: int, now: datetime) -> Iterator[str]:

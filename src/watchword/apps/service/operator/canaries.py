@@ -4,7 +4,8 @@ The key itself is in one answer, the one that made it; nothing of it is kept but
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import structlog
 
 from watchword.adapters.canary_alarms import KeptAlarm
 from watchword.adapters.canary_file import CanaryFile, PlantedCanary
+from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response, json_response, text_member
 from watchword.apps.service.operator.instances import MAX_LISTED, read_limit
@@ -53,7 +55,8 @@ async def plant_canary(context: ServiceContext, request: Request) -> Response:
     )
     await record(context, request, "canary.plant", name, {"like": like, "note": note})
     # It waits for a file lock and for the disk, which the event loop must not.
-    made = await asyncio.to_thread(add)
+    with _told():
+        made = await asyncio.to_thread(add)
     await context.publisher.publish(context.clock.now())
     _log.info("canary.planted", canary=name, like=like)
     (planted,) = (each for each in canaries.planted() if each.name == name)
@@ -62,7 +65,8 @@ async def plant_canary(context: ServiceContext, request: Request) -> Response:
 
 async def list_canaries(context: ServiceContext, _request: Request) -> Response:
     """Return the canaries, without their keys: nobody has those but where they were planted."""
-    planted = _canaries(context).planted()
+    with _told():
+        planted = _canaries(context).planted()
     return json_response(200, {"canaries": [_shown(each) for each in planted]})
 
 
@@ -70,7 +74,8 @@ async def remove_canary(context: ServiceContext, request: Request) -> Response:
     """Forget a canary: from then on its use isn't noticed."""
     name, canaries = request.parameters["name"], _canaries(context)
     await record(context, request, "canary.remove", name)
-    gone = await asyncio.to_thread(canaries.remove, name)
+    with _told():
+        gone = await asyncio.to_thread(canaries.remove, name)
     await context.publisher.publish(context.clock.now())
     _log.info("canary.removed", canary=name)
     return json_response(200, _shown(gone))
@@ -101,6 +106,15 @@ def _alarm(kept: KeptAlarm) -> dict[str, Any]:
         **traits,
         "header_names": list(kept.alarm.header_names),
     }
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell the operator which file is wrong, and in which way."""
+    try:
+        yield
+    except PrivateFileError as error:
+        raise UnavailableError(Reason.SECRET_STORE_UNAVAILABLE, str(error)) from None
 
 
 def _canaries(context: ServiceContext) -> CanaryFile:

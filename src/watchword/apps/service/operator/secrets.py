@@ -94,7 +94,8 @@ async def rotate_secret(context: ServiceContext, request: Request) -> Response:
 async def revoke_secret(context: ServiceContext, request: Request) -> Response:
     """Erase one version's value, or with ``version`` null every version's; gates are told before the answer.
 
-    Also a secret that the configuration names no more can be revoked.
+    Also a secret that the configuration names no more can be revoked.  Alone of all changes it is made where it can't be
+    recorded: it takes trust away, and a full disk must not keep a stolen key in use.  The answer says so (``recorded``).
     """
     require_members(request.members, "version", "because")
     because = text_member(request.members, "because", MAX_BECAUSE_CHARACTERS)
@@ -103,7 +104,7 @@ async def revoke_secret(context: ServiceContext, request: Request) -> Response:
     if name not in keeper.known() and name not in context.secrets.names:
         raise _unknown()
     asked = {"version": version, "because": because}
-    await record(context, request, "secret.revoke", name, asked)
+    recorded = await _recorded(context, request, "secret.revoke", name, asked)
     try:
         revoked = await keeper.revoke(name, version, context.clock.timestamp())
     except UnavailableError:
@@ -111,8 +112,9 @@ async def revoke_secret(context: ServiceContext, request: Request) -> Response:
         await context.publisher.publish(context.clock.now())
         raise
     done = {"versions": list(revoked)}
-    await _told(context, request, "secret.revoked", name, done)
-    return json_response(200, {**one_secret(context, name), "revoked": list(revoked)})
+    recorded = await _told(context, request, "secret.revoked", name, done) and recorded
+    shown = {**one_secret(context, name), "revoked": list(revoked), "recorded": recorded}
+    return json_response(200, shown)
 
 
 async def _changed(
@@ -130,15 +132,26 @@ async def _changed(
 
 async def _told(
     context: ServiceContext, request: Request, action: str, name: str, done: dict[str, Any]
-) -> None:
-    """Tell gates what was changed, and record what came of it."""
+) -> bool:
+    """Tell gates what was changed, record what came of it, and tell whether that could be recorded."""
     _log.info(action, secret=name, **done)
-    try:
-        await record(context, request, action, name, done)
-    except WatchwordError as error:
-        # It is done, and the entry before it says that it was asked for: the answer must not say otherwise.
-        _log.error("audit entry is missing", action=action, secret=name, detail=str(error))
+    # It is done, and the entry before it says that it was asked for: the answer must not say otherwise.
+    recorded = await _recorded(context, request, action, name, done)
     await context.publisher.publish(context.clock.now())
+    return recorded
+
+
+async def _recorded(
+    context: ServiceContext, request: Request, action: str, name: str, detail: dict[str, Any]
+) -> bool:
+    """Record what is done all the same, and tell whether that was possible; the log has it where it wasn't."""
+    try:
+        await record(context, request, action, name, detail)
+    except WatchwordError as error:
+        fault = str(error)
+        _log.error("audit entry is missing", action=action, secret=name, fault=fault, **detail)
+        return False
+    return True
 
 
 def _keeper(context: ServiceContext) -> SecretKeeper:
@@ -170,6 +183,8 @@ def _value(context: ServiceContext, name: str, request: Request) -> SecretValue:
     text = request.members["value"]
     if not isinstance(text, str):
         raise MalformedError.because(Reason.SECRET_VALUE, "expected text")
+    if text.isspace():
+        raise MalformedError.because(Reason.SECRET_VALUE, "got blanks alone, expected a key")
     return check_value(text, one_line=name in context.secrets.edges)
 
 
