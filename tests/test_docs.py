@@ -152,7 +152,7 @@ def test_demo_output_in_the_readme_is_real() -> None:
         [str(Path(sys.executable).with_name("watchword")), "demo"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=True,
         env={**os.environ, "COLUMNS": "120"},  # noqa: TID251 - a wide terminal.
     )

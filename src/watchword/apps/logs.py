@@ -30,8 +30,8 @@ def configure_logs() -> None:
 
 
 def silence_logs() -> None:
-    """Write nothing but errors; the demo has its own view."""
+    """Write nothing but what ends the process; the demo has its own view, in which attacks are no news."""
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )

@@ -109,6 +109,11 @@ class Handset:
         auth = WatchwordAuth(self.client, audience, or_without=True)
         return self.wire.outcome(self.wire.http.get(url, headers={"x-api-key": API_KEY}, auth=auth))
 
+    def read(self, url: str, audience: str) -> Outcome:
+        """Read one URL with token and proof, and without the key that is in the app's other calls."""
+        auth = WatchwordAuth(self.client, audience, proof=_PROOFS)
+        return self.wire.outcome(self.wire.http.get(url, auth=auth))
+
     def write(self, url: str, audience: str, body: bytes) -> tuple[Outcome, httpx.Request]:
         """Send a body as the app does, with token and proof.
 

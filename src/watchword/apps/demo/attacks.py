@@ -89,9 +89,21 @@ def replay_under_new_challenge(
 
 def until_refused(attempt: Callable[[], Outcome]) -> Outcome:
     """Try for as long as a revocation may take; return the first refusal, or the last outcome."""
-    deadline = time.monotonic() + REVOCATION_SECONDS  # noqa: TID251 - the wall, not the story's.
+    return until(attempt, lambda outcome: outcome.what.startswith("refused"))
+
+
+def until(
+    attempt: Callable[[], Outcome],
+    settled: Callable[[Outcome], bool],
+    patience: float = REVOCATION_SECONDS,
+) -> Outcome:
+    """Try for as long as what the service published may take to reach a gate; return the last outcome.
+
+    :param patience: seconds.
+    """
+    deadline = time.monotonic() + patience  # noqa: TID251 - the wall, not the story's.
     while True:
         outcome = attempt()
-        if outcome.what.startswith("refused") or time.monotonic() > deadline:  # noqa: TID251
+        if settled(outcome) or time.monotonic() > deadline:  # noqa: TID251
             return outcome
         time.sleep(0.05)

@@ -11,6 +11,7 @@ from watchword.adapters.http_server import HttpServer
 from watchword.adapters.observations import write_observer_key
 from watchword.apps.demo.clinic import API_KEY, ClinicApi
 from watchword.apps.demo.clock import MovableClock
+from watchword.apps.demo.maps import AUTHORITY, MapService, served_over_tls
 from watchword.apps.deployment import Deployment
 from watchword.apps.settings import Settings, load_settings
 from watchword.apps.wiring import system_ports
@@ -25,6 +26,9 @@ SIGNING_DIGEST = bytes(range(32))
 
 API = "clinic"
 """The API that is protected, attacked and planned for."""
+
+MAPS_QUOTA = 100
+"""Calls that one phone may make a day to the map service, on the clinic's bill."""
 
 OBSERVER_KEY = "observer.pem"
 """File of the key that signs what a drill finds; the plan knows its public part."""
@@ -53,6 +57,7 @@ apis:
     rate: {{requests: 300, per: 1m}}
     routes:
       - {{path: /health, mode: off}}
+      - {{path: /maps/**, secret: maps, proof: session}}
       - {{path: /v1/records/**, level: hardware, proof: session, mode: {mode}}}
       - {{path: /v1/payments/**, level: hardware, proof: device, mode: {mode}}}
       - {{path: /**, level: hardware, mode: {mode}, minimum_versions: {{clinic-android: '100'}}}}
@@ -63,6 +68,16 @@ apis:
     upstream: http://127.0.0.1:{upstream}
     routes:
       - {{path: /**, mode: {mode}}}
+secrets:
+  keys:
+    maps:
+      edge:
+        origin: https://localhost:{maps}
+        paths: [/geocode/*]
+        add: {{header: Authorization, prefix: 'Bearer '}}
+        quota: {{calls: {quota}, per: 1d}}
+        ca: {authority}
+        private: true
 drill:
   clinic:
     headers: {{x-api-key: {key}}}
@@ -114,6 +129,7 @@ class Stage:
     clock: MovableClock
     entropy: Entropy
     clinic: ClinicApi = field(default_factory=ClinicApi)
+    maps: MapService = field(default_factory=MapService)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _deployment: Deployment | None = None
     _settings: Settings | None = None
@@ -137,16 +153,18 @@ class Stage:
         return f"http://127.0.0.1:{self._ports['upstream']}"
 
     def port(self, name: str) -> int:
-        """Return the port of ``service``, ``clinic``, ``billing`` or ``upstream``."""
+        """Return the port of ``service``, ``clinic``, ``billing``, ``upstream`` or ``maps``."""
         return self._ports[name]
 
     async def set_up(self) -> None:
-        """Start the sample API; no deployment yet."""
+        """Start the sample API and the third party; no deployment yet."""
         server = HttpServer(self.clinic)
-        await server.start()
-        self._stack.push_async_callback(server.stop)
+        maps, _ = served_over_tls(self.maps, self.directory, self.entropy)
+        for each in (server, maps):
+            await each.start()
+            self._stack.push_async_callback(each.stop)
         self._ports = _free_ports(["service", "clinic", "billing"])
-        self._ports["upstream"] = server.port
+        self._ports |= {"upstream": server.port, "maps": maps.port}
         await asyncio.to_thread(self._make_observer)
 
     async def deploy(self, mode: Mode) -> None:
@@ -168,6 +186,8 @@ class Stage:
             package=PACKAGE,
             digest=SIGNING_DIGEST.hex(),
             key=API_KEY,
+            quota=MAPS_QUOTA,
+            authority=AUTHORITY,
             **self._ports,
         )
         file.write_text(text, encoding="utf-8")

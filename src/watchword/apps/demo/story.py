@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from watchword.adapters.lab_store import load_or_create
@@ -13,6 +14,7 @@ from watchword.apps.demo.acts import Act, Outcome
 from watchword.apps.demo.clinic import RECORDS
 from watchword.apps.demo.decisions import Decisions
 from watchword.apps.demo.drills import drilled
+from watchword.apps.demo.keys import KEYS, Keys
 from watchword.apps.demo.stage import Stage
 from watchword.apps.operator_client import OperatorClient
 from watchword.drill.outcome import Report, Verdict
@@ -65,6 +67,7 @@ class Story:
             self._bad_phones(shop)
             self._replays(shop.wire, iphone)
             self._theft(shop.wire, android)
+            Keys(self.stage, shop.wire, partial(self._act, KEYS)).play(iphone, android)
             self._prove(watched)
             self._endings(shop.wire, iphone, android)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from watchword.apps.settings.checking import Checked
     from watchword.apps.settings.plans import PlanSettings
     from watchword.apps.settings.validated import PinsSettings
+
+
+_HTTPS: Final = 443
 
 
 @click.command(epilog="Example: watchword -c staging.yaml check --json")
@@ -105,7 +108,10 @@ def _show(settings: "Settings") -> None:
         for route in api.routes:
             methods = ",".join(sorted(route.methods)) or "any method"
             needs = "" if route.mode.value == "off" else f", level {route.level.value}"
-            click.echo(f"    {route.mode.value:<8} {route.pattern} ({methods}{needs})")
+            adds = "" if route.secret is None else f", adds {route.secret}"
+            click.echo(f"    {route.mode.value:<8} {route.pattern} ({methods}{needs}{adds})")
+    for line in _secrets(settings):
+        click.echo(f"  secret       {line}")
     if settings.pins is not None:
         click.echo(f"  pins         {_pinned(settings.pins)}")
     for name in _unreached(settings):
@@ -113,6 +119,20 @@ def _show(settings: "Settings") -> None:
             f"  note         {name} takes Play Integrity, and every route wants level hardware: "
             "such phones enrol and are served nothing"
         )
+
+
+def _secrets(settings: "Settings") -> Iterator[str]:
+    """Yield which way each secret goes."""
+    if (secrets := settings.secrets) is None:
+        return
+    for name, edge in secrets.edges.items():
+        rule = edge.rule
+        where = f"https://{rule.host}" + ("" if rule.port == _HTTPS else f":{rule.port}")
+        calls = f"{','.join(sorted(rule.methods))} {' '.join(rule.patterns)}"
+        used = any(each.secret == name for api in settings.apis.values() for each in api.routes)
+        yield f"{name}: lent to {where} for {calls}{'' if used else '; no route adds it yet'}"
+    for name, delivery in secrets.deliveries.items():
+        yield f"{name}: sealed to {', '.join(sorted(delivery.apps))} for {duration(delivery.lease)}"
 
 
 def _pinned(pins: "PinsSettings") -> str:
