@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-plan bench-scan mutants fuzz lock clean
+.PHONY: help demo test check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-keys bench-plan bench-scan mutants fuzz lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -48,6 +48,9 @@ bench-channel: .venv/.dev-ready  ## Measure what a pin check adds to a handshake
 
 bench-gate: .venv/.dev-ready  ## Measure what the check costs a request, in Envoy, on uvicorn and in process.
 	$(PY)/python -m benchmarks.bench_gate
+
+bench-keys: .venv/.dev-ready  ## Measure what lent and delivered keys, limits and canaries cost, beside the plain proxy and the bare seal.
+	$(PY)/python -m benchmarks.bench_keys
 
 bench-plan: .venv/.dev-ready  ## Measure the planner: a large model on one core, the example, pytm beside it.
 	$(PY)/python -m benchmarks.bench_plan
