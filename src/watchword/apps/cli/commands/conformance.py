@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from watchword.apps.conformance.capabilities import Capabilities
     from watchword.apps.conformance.corpus import Case
 
+_SHOWN_EACH = 50
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
 
@@ -24,6 +25,8 @@ def command() -> None:
 
     `setup` writes a deployment, whose bundle the gate under test loads; `upstream` is the API to put
     behind it; `gate` sends the requests, and compares what became of them with what must.
+
+    `suites` needs no gate: it runs published hostile suites through Watchword's own parsers.
     """
 
 
@@ -147,6 +150,51 @@ def gate(
         click.echo(report.table(rows))
         click.echo(report.details(rows))
     if any(row.outcome == "differed" for row in rows):
+        ctx.exit(EXIT_REFUSED)
+
+
+@command.command(epilog="Example: watchword conformance suites wycheproof/")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--json", "as_json", is_flag=True, help="Print a row of JSON for each set.")
+@click.pass_context
+def suites(ctx: click.Context, *, directory: Path, as_json: bool) -> None:
+    """Run published hostile suites through Watchword's own parsers and verifiers.
+
+    DIRECTORY holds them as they are published, at any depth and in tar archives too: JSONTestSuite,
+    Wycheproof, structured-field-tests, x509-limbo and others (docs/hostile-suites.md). They are told
+    by their layout.
+
+    Exit code 0: every case was rejected or accepted as it must be, or is outside of the profile.
+    1: one was wrongly accepted or rejected, or raised an exception that is no refusal.
+    """
+    import sys
+
+    from watchword.apps.cli.paragraphs import printable_lines
+    from watchword.apps.conformance.suites import report
+    from watchword.apps.conformance.suites.files import SuiteError, find
+    from watchword.apps.conformance.suites.judging import run
+    from watchword.apps.conformance.suites.registry import SUITES
+
+    shows = sys.stderr.isatty() and not as_json
+
+    def progress(name: str, done: int) -> None:
+        if shows and done % _SHOWN_EACH == 0:
+            click.echo(f"\r\x1b[K{printable_lines(name)}: {done} cases", err=True, nl=False)
+
+    try:
+        found = run(find(directory), SUITES, progress)
+    except SuiteError as error:
+        raise click.UsageError(printable_lines(str(error))) from None
+    if shows:
+        click.echo("\r\x1b[K", err=True, nl=False)
+    if not found.tallies:
+        raise click.UsageError(f"no suite of a layout that is known is in {directory}")
+    if as_json:
+        for tally in found.tallies.values():
+            print_json(report.as_json(tally))
+    else:
+        click.echo(printable_lines(f"{report.table(found)}\n{report.details(found)}"))
+    if not found.good:
         ctx.exit(EXIT_REFUSED)
 
 

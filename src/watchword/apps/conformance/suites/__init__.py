@@ -1,0 +1,1 @@
+"""Published hostile suites, run through the parsers and verifiers of Watchword."""
