@@ -1,0 +1,98 @@
+"""Show what an old backup of the database opens once the five minutes have passed that the page asks to wait."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.apps.service_bench import Caller, ServiceBench, service_bench
+from tests.apps.test_service import reason_in
+from tests.enrolment.simulators import SimulatedPhone
+
+from watchword.encoding import base64url
+from watchword.enrolment.interface import CHALLENGE_SECONDS, EnrolmentRequest, RenewalRequest
+from watchword.reasons import Reason
+from watchword.vocabulary import Purpose
+
+
+def copied(directory: Path) -> Path:
+    """Copy the database as docs/operating.md says, while the service has it open."""
+    copy = directory / "copy.db"
+    with sqlite3.connect(directory / "watchword.db") as live, sqlite3.connect(copy) as kept:
+        live.backup(kept)
+    live.close()
+    kept.close()
+    return copy
+
+
+def restored(bench: ServiceBench, copy: Path, after: float) -> ServiceBench:
+    """Stop the service, put the copy back, and start it so many seconds later."""
+    bench.store.close()
+    database = bench.directory / "watchword.db"
+    for name in ("watchword.db-wal", "watchword.db-shm"):
+        (bench.directory / name).unlink(missing_ok=True)
+    shutil.copy(copy, database)
+    again = service_bench(bench.directory)
+    again.clock.at = bench.clock.at
+    again.clock.advance(after)
+    return again
+
+
+def document(request: EnrolmentRequest | RenewalRequest) -> dict[str, Any]:
+    """Return the body that was on the wire."""
+    sent: dict[str, Any] = {
+        "statement": base64url.encode(request.statement),
+        "evidence": dict(request.evidence),
+    }
+    if isinstance(request, RenewalRequest):
+        sent["instance"] = request.instance_id
+    return sent
+
+
+async def post(call: Caller, path: str, sent: dict[str, Any]) -> httpx.Response:
+    """Send a body that was recorded before."""
+    return await call.public.post(
+        path, content=json.dumps(sent).encode(), headers={"content-type": "application/json"}
+    )
+
+
+@pytest.mark.parametrize("app", ["clinic-ios", "clinic-android"])
+def test_what_was_recorded_before_is_refused(tmp_path: Path, app: str) -> None:
+    """Old assertions and an old enrolment open nothing, though the copy knows no use of theirs; phones go on."""
+    bench = service_bench(tmp_path)
+    early, late = SimulatedPhone(app), SimulatedPhone(app)
+
+    async def before(call: Caller) -> tuple[str, str, Path, list[tuple[str, dict[str, Any]]]]:
+        instance: str = (await call.enrol(early))["instance"]
+        copy = copied(tmp_path)
+        renewal = early.renewal(instance, await call.challenge(early, Purpose.RENEW))
+        enrolment = late.enrolment(await call.challenge(late))
+        recorded = [
+            ("/v1/tokens", document(renewal)),
+            ("/v1/attestations", document(enrolment)),
+        ]
+        answers = [await post(call, path, sent) for path, sent in recorded]
+        assert [answer.status_code for answer in answers] == [200, 201]
+        return instance, answers[1].json()["instance"], copy, recorded
+
+    instance, stranger, copy, recorded = bench.run(before)
+    again = restored(bench, copy, CHALLENGE_SECONDS)
+
+    async def after(call: Caller) -> None:
+        # The bench's entropy begins anew: nonces that the copy knows are passed over.
+        for _ in range(64):
+            await call.challenge(early)
+        for path, sent in recorded:
+            answer = await post(call, path, sent)
+            assert reason_in(again, answer) is Reason.CHALLENGE_EXPIRED
+        assert (await call.renew(early, instance)).status_code == 200
+        # Who enrolled since the copy was made is a stranger, and enrols anew.
+        answer = await call.renew(late, stranger)
+        assert reason_in(again, answer) is Reason.INSTANCE_UNKNOWN
+        await call.enrol(late)
+
+    again.run(after)
+    again.store.close()
