@@ -321,7 +321,7 @@ def test_the_functions_that_were_covered(state_file: Path) -> None:
     assert covered >= {
         "WatchwordMiddleware.__call__",
         "WatchwordMiddleware._examine",
-        "WatchwordMiddleware._problem",
+        "Guard._problem",
         "Gate.decide",
         "Gate._verdict",
         "Gate._current",
@@ -357,5 +357,5 @@ def test_the_functions_that_were_covered(state_file: Path) -> None:
         "refuse_websocket",
         "render",
         "MemoryRefusalLog.record",
-        "WatchwordMiddleware._report",
+        "Guard._report",
     }

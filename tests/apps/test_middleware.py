@@ -25,6 +25,8 @@ from tests.gate.simulators import (
 
 from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.apps.middleware import WatchwordMiddleware
+from watchword.apps.middleware.verified import CLAIMS as CLAIMS_KEY
+from watchword.broker.interface import EdgeRule, Place, PlaceKind
 from watchword.gate.interface import GateState
 from watchword.gate.references import open_reference
 from watchword.gate.service import Gate
@@ -76,9 +78,10 @@ def test_a_genuine_request_reaches_the_application() -> None:
     scope = http_scope("/v1/patients?q=1", token=GOOD, headers=[(b"cookie", b"c=1")])
     assert call(middleware, scope).body == b"served"
     (seen,) = app.scopes
-    assert {k: v for k, v in seen.items() if k != "headers"} == {
+    assert {k: v for k, v in seen.items() if k not in {"headers", CLAIMS_KEY}} == {
         k: v for k, v in scope.items() if k != "headers"
     }
+    assert seen[CLAIMS_KEY] == CLAIMS
     assert seen["headers"] == [
         (b"host", b"clinic.example"),
         (b"cookie", b"c=1"),
@@ -87,6 +90,27 @@ def test_a_genuine_request_reaches_the_application() -> None:
         (b"watchword-app", b"clinic-ios"),
     ]
     assert (middleware.allowed, middleware.refused, log.seen) == (1, 0, [])
+
+
+@pytest.mark.parametrize("lends", [False, True])
+def test_a_route_with_a_key_is_closed_where_nobody_adds_it(*, lends: bool) -> None:
+    """What is meant for a third party isn't the application's; the proxy, which adds the key, gets the decision."""
+    edge = EdgeRule(
+        secret="maps",
+        host="maps.example.net",
+        port=443,
+        patterns=("/**",),
+        methods=frozenset({"GET"}),
+        place=Place(PlaceKind.HEADER, "authorization", "Bearer "),
+    )
+    state = published(route("/maps/**", secret="maps"), edges={"maps": edge})
+    app, log = Recorder(), ListedRefusals()
+    middleware = WatchwordMiddleware(
+        app, gate=Gate(state), refusal_log=log, clock=StoppedClock(), lends=lends
+    )
+    answer = call(middleware, http_scope("/maps/geocode", token=GOOD))
+    assert (answer.status, len(app.scopes)) == ((200, 1) if lends else (503, 0))
+    assert [reason for reason, _ in log.seen] == ([] if lends else [Reason.SECRET_UNAVAILABLE])
 
 
 def test_a_refusal_is_a_problem_with_a_reference() -> None:

@@ -183,7 +183,7 @@ async def lending(
     ledger = ledger or MemoryUsageLedger()
     lender = Lender(state, ledger, clock, resolver=names, timeouts=timeouts)
     proxy = ProxyApp(f"http://127.0.0.1:{api_port}", refusal_log=log, lender=lender)
-    guarded = WatchwordMiddleware(proxy, gate=Gate(state), refusal_log=log, clock=clock)
+    guarded = WatchwordMiddleware(proxy, gate=Gate(state), refusal_log=log, clock=clock, lends=True)
     async with serve(guarded) as server:
         yield Front(server.port, log, state, ledger, names)
     await lender.aclose()

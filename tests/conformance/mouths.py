@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import functools
+import http.client
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -40,6 +42,7 @@ from watchword.vocabulary import ReplayMode
 
 ROOT: Final = Path(__file__).parents[2]
 NGINX_PAGE: Final = ROOT / "docs" / "forward-auth.md"
+GUNICORN: Final = Path(sys.executable).with_name("gunicorn")
 PATIENCE_SECONDS: Final = 15.0
 
 
@@ -94,6 +97,35 @@ def _python(
 ) -> Iterator[Mouth]:
     with _process(kind, server, str(directory), upstream, *_given(store)) as (process, port):
         yield Mouth(port, process)
+
+
+@contextlib.contextmanager
+def _wsgi(server: str, directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
+    """Run a WSGI server with the middleware; its workers end with it."""
+    port = free_port()
+    words = (str(directory), upstream, *_given(store))
+    command = [sys.executable, "-m", "tests.conformance.wsgi_mouth", str(port), *words]
+    if server == "gunicorn":
+        named = f"tests.conformance.wsgi_mouth:guarded{(*words, None)[:3]!r}"
+        options = ["--worker-class", "gthread", "--threads", "8", "--log-level", "error"]
+        command = [str(GUNICORN), "--bind", f"127.0.0.1:{port}", *options, named]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    try:
+        deadline = SystemClock().timestamp() + PATIENCE_SECONDS
+        while not _listens(port):
+            assert process.poll() is None, "the server ended before it listened"
+            assert SystemClock().timestamp() < deadline, "the server doesn't listen"
+            time.sleep(0.02)
+        # It listens before its workers have made the application, and with it the file of used proofs.
+        asked = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        asked.request("GET", "/")
+        asked.getresponse()
+        asked.close()
+        yield Mouth(port, process)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _given(store: Path | None) -> list[str]:
@@ -204,6 +236,8 @@ MOUTHS: Final[Mapping[str, Start]] = {
     "asgi-uvicorn-h11": functools.partial(_python, "middleware", "uvicorn-h11"),
     "asgi-uvicorn-httptools": functools.partial(_python, "middleware", "uvicorn-httptools"),
     "asgi-granian": functools.partial(_python, "middleware", "granian"),
+    "wsgi-gunicorn": functools.partial(_wsgi, "gunicorn"),
+    "wsgi-granian": functools.partial(_wsgi, "granian"),
     "proxy": functools.partial(_python, "proxy", "granian"),
     "nginx": _nginx,
     "envoy": _envoy,
@@ -224,6 +258,8 @@ def versions(name: str) -> str:
     if name.startswith("asgi-uvicorn-"):
         parser = name.removeprefix("asgi-uvicorn-")
         return f"uvicorn {version('uvicorn')}, {parser} {version(parser)}"
+    if name == "wsgi-gunicorn":
+        return f"gunicorn {version('gunicorn')}"
     return f"granian {version('granian')}"
 
 

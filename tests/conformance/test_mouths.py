@@ -38,6 +38,8 @@ def test_mouth_decides_as_the_corpus_says(name: str, tmp_path: Path) -> None:
     [
         ("proxy", ReplayMode.SHARED),
         ("proxy", ReplayMode.AFFINE),
+        ("wsgi-gunicorn", ReplayMode.SHARED),
+        ("wsgi-granian", ReplayMode.AFFINE),
         ("nginx", ReplayMode.SHARED),
         ("envoy", ReplayMode.SHARED),
         ("envoy", ReplayMode.AFFINE),

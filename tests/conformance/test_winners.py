@@ -49,6 +49,7 @@ def passed(api: Upstream, request: Built) -> int:
     ("name", "replay", "gates", "proofs"),
     [
         ("asgi-uvicorn-h11", ReplayMode.SHARED, 2, PROOFS),
+        ("wsgi-gunicorn", ReplayMode.SHARED, 2, PROOFS),
         ("proxy", ReplayMode.SHARED, 2, PROOFS),
         ("nginx", ReplayMode.SHARED, 1, PROOFS),
         ("envoy", ReplayMode.LOCAL, 1, NATIVE),

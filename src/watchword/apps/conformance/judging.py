@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Sequence
+from urllib.parse import unquote
 
 from watchword.apps.conformance.corpus import Request
 from watchword.apps.conformance.requests import Built
@@ -115,13 +116,15 @@ def _reasons(answers: Sequence[Answer]) -> str:
 def _unlike(recipe: Request, built: Built, seen: Seen, *, cleaned: bool) -> list[str]:
     """Return in what the API's view differs from a cleaned request.
 
-    :param cleaned: whether the target may have been cut down to what every server reads alike, and a
-        body in crooked chunks to what its sizes say.
+    :param cleaned: whether the target may have been cut down to what every server reads alike, or decoded, and
+        a body in crooked chunks cut to what its sizes say.
     """
     faults = []
     if seen.method != built.method:
         faults.append(f"the API saw method {seen.method!r}")
-    if seen.target != built.target and not (cleaned and seen.target == _origin_form(built.target)):
+    if seen.target != built.target and not (
+        cleaned and _decoded(seen.target) == _decoded(_origin_form(built.target))
+    ):
         faults.append(f"the API saw target {seen.target!r}")
     is_crooked = cleaned and recipe.raw is not None
     if seen.body != hashlib.sha256(built.body).hexdigest() and not is_crooked:
@@ -144,6 +147,12 @@ def _unlike(recipe: Request, built: Built, seen: Seen, *, cleaned: bool) -> list
         if got.get(field, []) != expected:
             faults.append(f"the API saw {field.decode()} {got.get(field, [])}, expected {expected}")
     return faults
+
+
+def _decoded(target: str) -> str:
+    """Return a target with its path decoded once: all that is left of it behind WSGI."""
+    path, mark, query = target.partition("?")
+    return unquote(path, "latin-1") + mark + query
 
 
 def _origin_form(target: str) -> str:

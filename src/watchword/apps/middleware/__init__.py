@@ -1,11 +1,20 @@
-"""Guard an ASGI application in its own process.
+"""Guard an ASGI or WSGI application in its own process.
 
 ::
 
-    app.add_middleware(WatchwordMiddleware, gate=gate_from("watchword.yaml", api="clinic"))
+    app.add_middleware(WatchwordMiddleware, gate=gate_from("watchword.yaml", api="clinic"))  # FastAPI, Starlette
+    app.wsgi_app = WatchwordWsgiMiddleware(app.wsgi_app, gate=gate_from("watchword.yaml", api="clinic"))  # Flask
 """
 
 from watchword.apps.middleware.asgi import WatchwordMiddleware
 from watchword.apps.middleware.gates import gate_from
+from watchword.apps.middleware.verified import require_claims, verified_claims
+from watchword.apps.middleware.wsgi import WatchwordWsgiMiddleware
 
-__all__ = ["WatchwordMiddleware", "gate_from"]
+__all__ = [
+    "WatchwordMiddleware",
+    "WatchwordWsgiMiddleware",
+    "gate_from",
+    "require_claims",
+    "verified_claims",
+]

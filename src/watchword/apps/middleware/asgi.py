@@ -6,35 +6,34 @@ framework put together from them (CVE-2026-48710: a Host header that poisoned ``
 
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import replace
 from typing import Any
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.apps.middleware.answers import INCOMPLETE, INTERNAL, refuse_http, refuse_websocket
 from watchword.apps.middleware.bodies import (
     ClientGoneError,
     HeldBody,
     HeldMemory,
-    too_large,
+    announces_too_much,
     without_body,
 )
-from watchword.apps.problems import Problem, render
+from watchword.apps.middleware.guard import (
+    NONCE_HEADER,
+    Guard,
+    closed_where_nothing_is_lent,
+    told_claims,
+)
+from watchword.apps.middleware.verified import CLAIMS
+from watchword.apps.problems import Problem
 from watchword.gate.alarms import Sighting
 from watchword.gate.interface import Decision, RequestFacts
-from watchword.gate.references import NONCE_BYTES
 from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy, RefusalLog
-from watchword.public_classes import Category
-from watchword.reasons import Reason, Refusal
+from watchword.reasons import Refusal
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-RETRY_AFTER_SECONDS = 5
-"""When a client may try again after a refusal for unavailability."""
 
 BODY_PATIENCE_SECONDS = 30.0
 """How long each next piece of a body that is held may take: it holds memory until it is complete."""
@@ -42,16 +41,13 @@ BODY_PATIENCE_SECONDS = 30.0
 MAX_HELD_BYTES = 256 * 1024 * 1024
 """Most bytes of all bodies that are held at once, in one process."""
 
-NONCE_HEADER = b"watchword-nonce"
-"""The answer header that carries a fresh nonce of the gate, in replay mode ``affine``."""
-
 DECISION = "watchword.decision"
 """Where in its scope a proxy finds the decision on a request to which it is to add a key."""
 
 _Passage = tuple[Scope, Receive, Send]
 
 
-class WatchwordMiddleware:
+class WatchwordMiddleware(Guard):
     """Let through to an ASGI application only what the gate allows.
 
     Whatever goes wrong inside refuses the request, in every mode: the application is called in one
@@ -75,6 +71,7 @@ class WatchwordMiddleware:
         entropy: Entropy | None = None,
         body_patience: float = BODY_PATIENCE_SECONDS,
         max_held: int = MAX_HELD_BYTES,
+        lends: bool = False,
     ) -> None:
         """Stand in front of ``app``.
 
@@ -84,16 +81,14 @@ class WatchwordMiddleware:
         :param body_patience: seconds in which each next piece of a held body must arrive.
         :param max_held: most bytes of all bodies that are held at once; one instance gets a sixteenth of it,
             or one body.
+        :param lends: whether ``app`` adds keys and sends requests on to third parties, as the proxy does; a route
+            with a secret is closed otherwise.
         """
+        super().__init__(gate, refusal_log=refusal_log, clock=clock, entropy=entropy)
         self._app = app
-        self._gate = gate
-        self._refusal_log = refusal_log
-        self._timestamp = (clock or SystemClock()).timestamp
-        self._entropy = entropy or SystemEntropy()
         self._body_patience = body_patience
         self._held = HeldMemory(max_held)
-        self.allowed = 0
-        self.refused = 0
+        self._lends = lends
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide on one connection.  ``lifespan`` passes; an unknown kind of scope is refused."""
@@ -185,7 +180,7 @@ class WatchwordMiddleware:
         try:
             refusal = None
             if held is not None:
-                refusal = _announces_too_much(decision) or await held.read()
+                refusal = announces_too_much(decision) or await held.read()
                 receive = held.receive
             if refusal is not None:
                 decision = self._gate.fail(decision, refusal)
@@ -203,6 +198,8 @@ class WatchwordMiddleware:
         self, decision: Decision, scope: Scope, receive: Receive, send: Send, now: float
     ) -> _Passage | Problem:
         """Report what was found, and return what follows from a decision that is final."""
+        if not self._lends:
+            decision = closed_where_nothing_is_lent(decision)
         if decision.refusals and self._refusal_log is not None:
             self._refusal_log.record(decision.refusals, decision.route)
         if not decision.allow:
@@ -211,7 +208,7 @@ class WatchwordMiddleware:
             receive = self._without_body(decision, receive)
         if decision.nonce is not None:
             send = _with_nonce(send, decision.nonce)
-        passed = {**scope, "headers": decision.headers}
+        passed = {**scope, "headers": decision.headers, CLAIMS: told_claims(decision)}
         if decision.lending is not None:
             passed[DECISION] = decision
         return passed, receive, send
@@ -222,36 +219,6 @@ class WatchwordMiddleware:
                 self._refusal_log.record((refusal,), decision.route)
 
         return without_body(receive, report)
-
-    def _report(self, error: Exception) -> None:
-        """Count a failure of the gate; of the error only its class is told, its text may be theirs."""
-        if self._refusal_log is not None:
-            with contextlib.suppress(Exception):
-                refusal = Refusal(Reason.GATE_INTERNAL, f"got {type(error).__name__}")
-                self._refusal_log.record((refusal,), "")
-
-    def _problem(self, decision: Decision, now: float) -> Problem:
-        nonce = self._entropy.token_bytes(NONCE_BYTES)
-        unavailable = decision.refusals[0].reason.category is Category.UNAVAILABLE
-        problem = render(
-            decision.refusals,
-            ref=self._gate.reference(decision.refusals, decision.route, now, nonce),
-            reveal=self._gate.reveals,
-            retry_after=RETRY_AFTER_SECONDS if unavailable else decision.retry_after,
-        )
-        if decision.nonce is None:
-            return problem
-        return replace(problem, headers=(*problem.headers, (NONCE_HEADER, decision.nonce)))
-
-
-def _announces_too_much(decision: Decision) -> Refusal | None:
-    """Refuse by its length a body that would be too large, before a byte of it is read."""
-    pending = decision.pending
-    if pending is not None and decision.enforced:
-        for name, value in decision.headers:
-            if name == b"content-length" and int(value) > pending.max_body:
-                return too_large(pending.max_body)
-    return None
 
 
 def _with_nonce(send: Send, nonce: bytes) -> Send:

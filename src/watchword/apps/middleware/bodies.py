@@ -6,6 +6,7 @@ import io
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from watchword.gate.interface import Decision
 from watchword.reasons import Reason, Refusal
 
 Message = MutableMapping[str, Any]
@@ -164,6 +165,16 @@ class HeldBody:
 def too_large(limit: int) -> Refusal:
     """Return the refusal of a body with more than ``limit`` bytes."""
     return Refusal(Reason.REQUEST_BODY_TOO_LARGE, f"expected a body of at most {limit} bytes")
+
+
+def announces_too_much(decision: Decision) -> Refusal | None:
+    """Refuse by its length a body that would be too large, before a byte of it is read."""
+    pending = decision.pending
+    if pending is not None and decision.enforced:
+        for name, value in decision.headers:
+            if name == b"content-length" and int(value) > pending.max_body:
+                return too_large(pending.max_body)
+    return None
 
 
 def without_body(receive: Receive, report: Callable[[Refusal], None]) -> Receive:
