@@ -136,7 +136,7 @@ def serve(directory: Path, port: int, behind: int) -> None:
     proxy = ProxyApp(f"https://{UPSTREAM}:{behind}", lender=lender)
     gate = Gate(state, memory=MemoryReplayStore())
     config = uvicorn.Config(
-        WatchwordMiddleware(proxy, gate=gate),
+        WatchwordMiddleware(proxy, gate=gate, lends=True),
         loop="uvloop",
         http="httptools",
         lifespan="off",

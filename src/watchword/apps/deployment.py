@@ -160,6 +160,7 @@ class Deployment:
             refusal_log=refusals,
             clock=self.clock,
             entropy=self.entropy,
+            lends=True,
         )
         drill = self.settings.drill.get(api.name)
         agreeing: Application = guarded

@@ -38,6 +38,9 @@ async def write(directory: Path, name: str, least: int) -> None:
             tell("conflict")
         else:
             tell(str(new))
+        if not least:
+            # Others that write beside this one come to their turn.
+            await asyncio.sleep(0.01)
 
 
 if __name__ == "__main__":

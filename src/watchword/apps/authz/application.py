@@ -62,7 +62,13 @@ class AuthzApp:
         self._clock = clock
         self._refusal_log = refusal_log
         self._judge = WatchwordMiddleware(
-            self._pass, gate=gate, refusal_log=refusal_log, clock=clock, **middleware
+            self._pass,
+            gate=gate,
+            refusal_log=refusal_log,
+            clock=clock,
+            # Envoy alone of those who ask adds keys by itself.
+            lends=style == "envoy",
+            **middleware,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
