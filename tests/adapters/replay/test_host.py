@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from watchword.adapters import host_database
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.replay import HostReplayStore, host, host_file
 from watchword.adapters.replay.host import DEADLINE_SECONDS
@@ -36,7 +37,7 @@ def store(path: Path, capacity: int = 1_000_000) -> HostReplayStore:
 
 def tidy(path: Path, now: float) -> None:
     """Tidy as the store's thread does."""
-    with closing(host_file.connect_again(path)) as link:
+    with closing(host_database.connect_again(path)) as link:
         host_file.tidy(link, now, window(30))
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.adapters.replay.servers import valkey
 from tests.adapters.usage.callers import NOW, take_many, use
 
+from watchword.adapters import host_database
 from watchword.adapters.usage import HostUsageLedger, MemoryUsageLedger, host_file
 from watchword.adapters.usage.host import DEADLINE_SECONDS
 from watchword.adapters.usage.valkey import ValkeyUsageLedger
@@ -200,7 +201,7 @@ def test_what_is_over_is_forgotten(tmp_path: Path) -> None:
         for number in range(50):
             await ledger.take(use(f"{number}", Allowance(60, calls=1)), NOW)
         await ledger.aclose()
-        link = host_file.connect_again(path)
+        link = host_database.connect_again(path)
         left = []
         for now in (NOW, NOW - NOW % 60 + 119, NOW - NOW % 60 + 120):
             host_file.tidy(link, now)

@@ -21,6 +21,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
+from watchword.adapters import host_database
 from watchword.adapters.replay import host_file
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import BUCKET_SECONDS, window
@@ -171,7 +172,7 @@ class HostReplayStore:
         self._connect()
 
     def _connect(self) -> None:
-        self._identity = host_file.identity(self._path)
+        self._identity = host_database.identity(self._path)
         self._connection = host_file.connect(
             self._path, self._capacity, self._leeway, self._timestamp()
         )
@@ -186,7 +187,7 @@ class HostReplayStore:
             self._parents_connection = self._connection
             self._tidying = None
             self._begin()
-        elif host_file.identity(self._path) != self._identity:
+        elif host_database.identity(self._path) != self._identity:
             self._connection.close()
             self._connect()
 
@@ -200,7 +201,10 @@ class HostReplayStore:
 
     def _tidy_apart(self) -> None:
         # Whatever fails here shows in the claims, or is done the next time.
-        with suppress(sqlite3.Error, OSError), closing(host_file.connect_again(self._path)) as link:
+        with (
+            suppress(sqlite3.Error, OSError),
+            closing(host_database.connect_again(self._path)) as link,
+        ):
             host_file.tidy(link, self._now, self._window)
 
     def _unavailable(self, what: str) -> UnavailableError:

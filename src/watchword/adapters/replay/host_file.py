@@ -5,19 +5,16 @@ of time that it stood for is written down as forgotten: what falls into it is re
 the clock says (:mod:`watchword.gate.replay` has the same rule).
 """
 
-import os
 import sqlite3
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from watchword.adapters.host_database import connect as connect_private
+from watchword.adapters.host_database import is_damaged, is_private, make_private, shorten_log
 from watchword.gate.replay import BUCKET_SECONDS, MAX_SPANS, window
 from watchword.reasons import Reason, UnavailableError
 from watchword.tokens.proofs.interface import PROOF_LIFE_SECONDS
-
-OPEN_TIMEOUT_SECONDS: Final = 5.0
-"""How long opening waits for other processes that open the same file."""
 
 BATCH: Final = 2000
 """Most claims that one transaction drops; others wait for about 2 ms."""
@@ -26,11 +23,7 @@ SPARE_BUCKETS: Final = 10
 """How far beyond the window a bucket may lie before it counts as a clock's that has gone back: the thread that
 tidies may be behind with the time."""
 
-MAX_LOG_BYTES: Final = 16 * 1024 * 1024
-"""From which size on the write-ahead log is begun anew, for which writers wait a moment."""
-
 _BYTES_PER_CLAIM: Final = 48
-_PAGE: Final = 4096
 _VERSION: Final = 1
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -64,18 +57,10 @@ def make(path: Path) -> None:
 
     :raises UnavailableError: ``gate.replay_unavailable``.
     """
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
     try:
-        with suppress(FileExistsError):
-            os.close(os.open(path, flags, 0o600))
+        make_private(path)
     except OSError as error:
         raise _unavailable(path, error.strerror or "it can't be made") from None
-
-
-def identity(path: Path) -> tuple[int, int]:
-    """Return which file stands at a path; raise FileNotFoundError if there is none."""
-    status = os.stat(path)  # noqa: PTH116 - a microsecond quicker, at each claim.
-    return status.st_dev, status.st_ino
 
 
 def connect(path: Path, capacity: int, leeway: int, now: float) -> sqlite3.Connection:
@@ -90,40 +75,17 @@ def connect(path: Path, capacity: int, leeway: int, now: float) -> sqlite3.Conne
     """
     try:
         _check_private(path)
-        connection = sqlite3.connect(
-            path, timeout=OPEN_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        return connect_private(
+            path,
+            capacity * _BYTES_PER_CLAIM,
+            lambda connection: _prepare(connection, path, leeway, int(now)),
         )
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            connection.execute(
-                f"PRAGMA max_page_count = {max(capacity * _BYTES_PER_CLAIM // _PAGE, 16)}"
-            )
-            connection.execute("BEGIN IMMEDIATE")
-            _prepare(connection, path, leeway, int(now))
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA busy_timeout = 0")
-        except BaseException:
-            connection.close()
-            raise
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if is_damaged(error):
             raise damaged(path, window(leeway)) from None
         raise _unavailable(path, str(error)) from None
     except OSError as error:
         raise _unavailable(path, error.strerror or "it can't be opened") from None
-    return connection
-
-
-def connect_again(path: Path) -> sqlite3.Connection:
-    """Open a file that is in use for tidying it."""
-    connection = sqlite3.connect(
-        f"file:{path}?mode=rw", uri=True, timeout=0.05, isolation_level=None
-    )
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
 
 
 def tidy(connection: sqlite3.Connection, now: float, ahead: int) -> None:
@@ -143,9 +105,7 @@ def tidy(connection: sqlite3.Connection, now: float, ahead: int) -> None:
             _forget(connection, highest)
         else:
             break
-    _busy, log_pages, _carried = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    if log_pages * _PAGE > MAX_LOG_BYTES:
-        connection.execute("PRAGMA wal_checkpoint(RESTART)")
+    shorten_log(connection)
 
 
 def damaged(path: Path, ahead: int) -> UnavailableError:
@@ -223,8 +183,7 @@ def _boot_id() -> str:
 
 
 def _check_private(path: Path) -> None:
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+    if not is_private(path):
         raise _unavailable(
             path,
             "expected a file of this user with mode 0600: who writes to it makes proofs pass again",

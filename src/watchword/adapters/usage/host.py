@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
+from watchword.adapters import host_database
 from watchword.adapters.usage import host_file
 from watchword.adapters.usage.counting import (
     Count,
@@ -180,12 +181,12 @@ class HostUsageLedger:
 
     def _connect(self) -> None:
         self._connection = host_file.connect(self._path, self._capacity)
-        self._identity = host_file.identity(self._path)
+        self._identity = host_database.identity(self._path)
 
     def _follow(self) -> None:
         """Follow the file where it was replaced: two files would give each instance its quota twice."""
         try:
-            same = host_file.identity(self._path) == self._identity
+            same = host_database.identity(self._path) == self._identity
         except FileNotFoundError:
             same = False
         if not same:
@@ -205,7 +206,10 @@ class HostUsageLedger:
 
     def _tidy_apart(self) -> None:
         # Whatever fails here shows in the calls, or is done the next time.
-        with suppress(sqlite3.Error, OSError), closing(host_file.connect_again(self._path)) as link:
+        with (
+            suppress(sqlite3.Error, OSError),
+            closing(host_database.connect_again(self._path)) as link,
+        ):
             host_file.tidy(link, self._now)
 
     def _unavailable(self, what: str) -> Exception:

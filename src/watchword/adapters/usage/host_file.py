@@ -1,24 +1,16 @@
 """Make, open and tidy the SQLite file in which the gates of a machine count use."""
 
-import os
 import sqlite3
-import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from watchword.adapters.host_database import connect as connect_private
+from watchword.adapters.host_database import is_damaged, is_private, make_private, shorten_log
 from watchword.reasons import Reason, UnavailableError
-
-OPEN_TIMEOUT_SECONDS: Final = 5.0
-"""How long opening waits for other processes that open the same file."""
 
 BATCH: Final = 2000
 """Most counts that one transaction forgets; others wait for about 2 ms."""
 
-MAX_LOG_BYTES: Final = 16 * 1024 * 1024
-"""From which size on the write-ahead log is begun anew, for which writers wait a moment."""
-
-_PAGE: Final = 4096
 _BYTES_PER_COUNT: Final = 128
 _VERSION: Final = 1
 
@@ -37,12 +29,6 @@ _SCHEMA: Final = (
 )
 
 
-def identity(path: Path) -> tuple[int, int]:
-    """Return which file stands at a path; raise FileNotFoundError if there is none."""
-    status = os.stat(path)  # noqa: PTH116 - a microsecond quicker, at each call.
-    return status.st_dev, status.st_ino
-
-
 def connect(path: Path, capacity: int) -> sqlite3.Connection:
     """Open the file, made private where there is none, and bring it to its schema.
 
@@ -53,36 +39,13 @@ def connect(path: Path, capacity: int) -> sqlite3.Connection:
     """
     try:
         _make(path)
-        connection = sqlite3.connect(
-            path, timeout=OPEN_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        return connect_private(
+            path, capacity * _BYTES_PER_COUNT, lambda connection: _prepare(connection, path)
         )
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            pages = max(capacity * _BYTES_PER_COUNT // _PAGE, 16)
-            connection.execute(f"PRAGMA max_page_count = {pages}")
-            connection.execute("BEGIN IMMEDIATE")
-            _prepare(connection, path)
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA busy_timeout = 0")
-        except BaseException:
-            connection.close()
-            raise
     except sqlite3.DatabaseError as error:
         raise unavailable(path, _told(error)) from None
     except OSError as error:
         raise unavailable(path, error.strerror or "it can't be opened") from None
-    return connection
-
-
-def connect_again(path: Path) -> sqlite3.Connection:
-    """Open a file that is in use for tidying it."""
-    connection = sqlite3.connect(
-        f"file:{path}?mode=rw", uri=True, timeout=0.05, isolation_level=None
-    )
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
 
 
 def tidy(connection: sqlite3.Connection, now: float) -> None:
@@ -93,9 +56,7 @@ def tidy(connection: sqlite3.Connection, now: float) -> None:
     )
     while connection.execute(forget, (int(now), BATCH)).rowcount == BATCH:
         pass
-    _busy, log_pages, _carried = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    if log_pages * _PAGE > MAX_LOG_BYTES:
-        connection.execute("PRAGMA wal_checkpoint(RESTART)")
+    shorten_log(connection)
 
 
 def unavailable(path: Path, what: str) -> UnavailableError:
@@ -106,8 +67,7 @@ def unavailable(path: Path, what: str) -> UnavailableError:
 
 
 def _told(error: sqlite3.DatabaseError) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if is_damaged(error):
         return (
             "the file is damaged or isn't one of counts. No key with a quota is lent. Stop the gates, move the "
             "file and its -wal and -shm away, and start them again: what was used is forgotten then"
@@ -116,11 +76,8 @@ def _told(error: sqlite3.DatabaseError) -> str:
 
 
 def _make(path: Path) -> None:
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-    with suppress(FileExistsError):
-        os.close(os.open(path, flags, 0o600))
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+    make_private(path)
+    if not is_private(path):
         raise unavailable(
             path, "expected a file of this user with mode 0600: who writes to it sets quotas back"
         )
