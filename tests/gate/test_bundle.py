@@ -205,6 +205,10 @@ def _with(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         ("policy.routes.2.canary.budget", 0),
         ("policy.routes.2.canary.more", 1),
         ("policy.routes.0.secret", 1),
+        ("policy.routes.1.secret", "maps"),  # Its mode is monitor.
+        ("policy.routes.2.secret", "unknown"),
+        ("policy.limits.0.name", "rate"),
+        ("policy.limits.0.below", {"clinic-ios": "three"}),
         ("policy.limits.0.kind", "flood"),
         ("policy.limits.0.requests", 0),
         ("policy.limits.0.seconds", 1.5),

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 from watchword.broker.interface import CanaryWatch, LentValue
 from watchword.encoding import strict_json
 from watchword.gate.bundle_members import content_from_json, content_to_json
+from watchword.gate.compiled import CompiledPolicy
 from watchword.gate.interface import GatePolicy
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError, WatchwordError
@@ -137,14 +138,17 @@ def from_jws(data: bytes, key: VerificationKey) -> GateBundle:
         members = strict_json.loads(jws.payload, MAX_PAYLOAD_BYTES)
         if members.keys() != _MEMBERS or members["v"] != _VERSION:
             _refuse(f"expected exactly {', '.join(sorted(_MEMBERS))}, with v {_VERSION}")
-        return GateBundle(
+        bundle = GateBundle(
             _whole_number(members, "generation"),
             _whole_number(members, "made_at"),
             *content_from_json(members),
         )
+        # What can't be decided by is refused here, where the last good one is kept.
+        CompiledPolicy(bundle.generation, bundle.policy)
     except (RefusedError, ValueError) as error:
         # What the reading below raises is written there and quotes no secret.
         raise GateBundleError(f"the gate bundle can't be used: {error}") from None
+    return bundle
 
 
 def signer_to_json(key: VerificationKey) -> bytes:
