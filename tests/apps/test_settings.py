@@ -392,7 +392,7 @@ def test_unknown_key_of_a_route_is_told(tmp_path: Path) -> None:
     (fault,) = faults_of(write(tmp_path, text)).values()
     assert fault[2] == (
         "'mode'? Known keys: path, methods, level, proof, mode, canary, dpop, max_body, "
-        "minimum_versions"
+        "minimum_versions, secret"
     )
 
 

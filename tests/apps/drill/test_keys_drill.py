@@ -57,11 +57,11 @@ def test_a_deployment_that_keeps_keys_stops_every_attack(tmp_path: Path) -> None
     """Each variant runs, nothing is served but the genuine app, and no canary of the run stays."""
     report, stage = drilled(tmp_path)
     ended = {
-        (each.attack.id, variant.name): variant.verdict
+        (each.attack.id, variant.name): (variant.verdict, variant.got)
         for each in report.results
         for variant in each.variants
     }
-    assert {name for name, verdict in ended.items() if verdict is not Verdict.STOPPED} == set()
+    assert {name: got for name, got in ended.items() if got[0] is not Verdict.STOPPED} == {}
     assert report.genuine.served == report.genuine.sent > 0
     proven = {each.protection for each in report.findings if each.state is State.PROVEN}
     assert proven == set(PROVEN)

@@ -92,14 +92,24 @@ def _used(arena: Arena, carrying: Callable[[str], Call]) -> tuple[Canary, Answer
 
 
 def _told_apart(arena: Arena) -> Sequence[Attempt]:
-    """Look whether the thief can tell a canary by its answer from a request that is refused for any other token."""
+    """Look whether the thief can tell a canary by its answer from a request that is refused for any other token.
+
+    A difference counts that shows each time: one answer may differ for a reason of the moment, such as a busy server.
+    """
     sample = arena.sample()
-    genuine = _by_instance(arena, sample, sample.call())
-    ordinary = arena.wire.send(genuine.with_header("Watchword-Token", "not-a-token"))
-    _, answer, _ = _used(
-        arena, lambda key: _by_instance(arena, sample, _in_header(sample.call(), key))
-    )
-    differs = _looks(answer) != _looks(ordinary)
+
+    def both() -> tuple[Answer, bool]:
+        genuine = _by_instance(arena, sample, sample.call())
+        ordinary = arena.wire.send(genuine.with_header("Watchword-Token", "not-a-token"))
+        _, answer, _ = _used(
+            arena, lambda key: _by_instance(arena, sample, _in_header(sample.call(), key))
+        )
+        return answer, _looks(answer) != _looks(ordinary)
+
+    answer, differs = both()
+    for _ in range(_TRIES - 1):
+        if differs:
+            answer, differs = both()
     return [Attempt(sample, answer, leaked="its answer gives the canary away" * differs)]
 
 
