@@ -104,6 +104,11 @@ def serve(role: str, directory: Path, port: int) -> None:
             if role == "guarded"
             else AuthzApp(gate, style="envoy", clock=SystemClock())
         )
+    listen(app, port)
+
+
+def listen(app: Any, port: int) -> None:
+    """Serve an application on loopback until the process ends, as quickly as uvicorn can."""
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -4,7 +4,6 @@ One server (uvicorn, uvloop, httptools) has the gate and both forwarders of the 
 lends for others.  The API behind both is one nginx that speaks TLS and answers ``ok``.
 """
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -16,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import uvicorn
 from benchmarks.gate_instances import Fleet, request_bytes
 from benchmarks.gate_load import (
     LOAD_CORE,
@@ -30,7 +28,7 @@ from benchmarks.gate_load import (
     status_of,
     wait_for,
 )
-from benchmarks.gate_served import Served
+from benchmarks.gate_served import Served, listen
 from benchmarks.report import Row
 
 from watchword.adapters.clock import SystemClock
@@ -135,18 +133,7 @@ def serve(directory: Path, port: int, behind: int) -> None:
     assert ssl.get_default_verify_paths().cafile == str(directory / "ca.pem")
     proxy = ProxyApp(f"https://{UPSTREAM}:{behind}", lender=lender)
     gate = Gate(state, memory=MemoryReplayStore())
-    config = uvicorn.Config(
-        WatchwordMiddleware(proxy, gate=gate, lends=True),
-        loop="uvloop",
-        http="httptools",
-        lifespan="off",
-        access_log=False,
-        log_level="warning",
-        proxy_headers=False,
-    )
-    listening = socket.create_server(("127.0.0.1", port), backlog=128)
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(uvicorn.Server(config).serve(sockets=[listening]))
+    listen(WatchwordMiddleware(proxy, gate=gate, lends=True), port)
 
 
 @contextlib.contextmanager

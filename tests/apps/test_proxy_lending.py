@@ -781,7 +781,7 @@ def test_a_client_that_leaves_stops_the_call(authority: Authority) -> None:
         await api.asked.wait()
         writer.close()
         async with asyncio.timeout(20):
-            await api.gone.wait()
+            assert await api.gone.wait()
 
     async def run() -> None:
         async with (

@@ -234,7 +234,7 @@ def test_trouble_with_one_token_opens_no_breaker(bao: BaoServer) -> None:
                 await fault(store.read_all)
             token.write_text(bao.token_file.read_text())
             token.chmod(0o600)
-            await store.read_all()
+            assert await store.read("nothing-of-this-name") is None
 
     asyncio.run(use())
 
@@ -437,7 +437,7 @@ def test_environment_leads_nowhere(bao: BaoServer, monkeypatch: pytest.MonkeyPat
 
     async def use() -> None:
         async with store_at(bao.place()) as store:
-            await store.read_all()
+            assert await store.read("nothing-of-this-name") is None
 
     asyncio.run(use())
 

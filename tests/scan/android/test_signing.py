@@ -1,5 +1,6 @@
 """Signatures: certificates of all schemes, and what rules ask of them."""
 
+import hashlib
 import struct
 from datetime import UTC, datetime
 
@@ -130,7 +131,8 @@ def test_flipped_bytes_raise_nothing_foreign(data: st.DataObject) -> None:
         except AndroidFormatError:
             continue
         finally:
-            describe(bytes(changed))
+            told = describe(bytes(changed))
+            assert told.sha256 == hashlib.sha256(changed).hexdigest()
 
 
 def test_a_jar_signature_gives_the_signers_certificate_only() -> None:

@@ -157,7 +157,8 @@ def test_flipped_bytes_raise_nothing_foreign(data: st.DataObject, form: str) -> 
     except AndroidFormatError:
         return
     resources = Resources([found], Notes())
-    resources.strings()
+    found_strings = resources.strings()
+    assert len(set(found_strings)) == len(found_strings)
     for entry in range(4):
         resources.resolve(_ref(1, entry))
 

@@ -87,7 +87,9 @@ def with_value(node: Any, path: tuple[Any, ...], value: Any) -> Any:
     return copy
 
 
-def check(document: Any, hosts: frozenset[str] | None, paths: frozenset[str] | None) -> None:
+def assert_promises(
+    document: Any, hosts: frozenset[str] | None, paths: frozenset[str] | None
+) -> None:
     """Hold an answer to what is promised of every one."""
     said = look_at(document, "a.yaml", hosts, paths)
     assert {f.rule for f in said} == {rule.id for rule in RULES}
@@ -101,8 +103,10 @@ def check(document: Any, hosts: frozenset[str] | None, paths: frozenset[str] | N
 def test_numbers_without_end_raise_nothing() -> None:
     """A number that Python won't write out may stand wherever a number may."""
     for where in spots(FULL):
-        check(with_value(FULL, where, 10**5000), None, None)
-    check({"openapi": "3.0.0", "paths": {10**5000: FULL["paths"]["/users/{id}"]}}, None, None)
+        assert_promises(with_value(FULL, where, 10**5000), None, None)
+    assert_promises(
+        {"openapi": "3.0.0", "paths": {10**5000: FULL["paths"]["/users/{id}"]}}, None, None
+    )
 
 
 NAMED = st.none() | st.frozensets(
@@ -121,12 +125,12 @@ def test_a_description_with_anything_anywhere_raises_nothing(
 ) -> None:
     """Any value in any place of a good description gives findings of every rule, each of its own subject."""
     where = data.draw(st.sampled_from(spots(document)))
-    check(with_value(document, where, value), hosts, paths)
+    assert_promises(with_value(document, where, value), hosts, paths)
 
 
 @settings(deadline=None, max_examples=200)
 @given(VALUES, NAMED)
 def test_any_plain_values_at_all_raise_nothing(paths: Any, named: frozenset[str] | None) -> None:
     """Whatever stands under paths, or in place of the document."""
-    check({"openapi": "3.1.0", "paths": paths, "components": paths}, named, named)
-    check(paths, named, named)
+    assert_promises({"openapi": "3.1.0", "paths": paths, "components": paths}, named, named)
+    assert_promises(paths, named, named)

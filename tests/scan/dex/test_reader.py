@@ -185,7 +185,8 @@ def test_strings_of_all_kinds(text: str, read_as: str) -> None:
 @given(st.binary(max_size=40))
 def test_any_bytes_are_some_text(raw: bytes) -> None:
     """Whatever the bytes, the text can be written as UTF-8."""
-    decode(raw).encode()
+    text = decode(raw)
+    assert text.encode().decode() == text
 
 
 @pytest.mark.parametrize(
@@ -293,10 +294,10 @@ def test_bent_bytes_raise_nothing(changes: list[tuple[int, int]]) -> None:
     for at, value in changes:
         data[at % len(data)] = value
     raw = bytes(data[:8]) + struct.pack("<I", zlib.adler32(data[12:])) + bytes(data[12:])
-    ask_everything(read(raw)[0])
+    assert_all_is_answered(read(raw)[0])
 
 
-def ask_everything(code: Code) -> None:
+def assert_all_is_answered(code: Code) -> None:
     """Ask every question of every class."""
     for text in code.strings:
         text.encode()

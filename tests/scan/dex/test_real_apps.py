@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scan.dex.test_reader import ask_everything
+from tests.scan.dex.test_reader import assert_all_is_answered
 
 from watchword.scan.app import Code
 from watchword.scan.dex.reader import read_code
@@ -100,5 +100,5 @@ def test_bent_apps_raise_nothing(changes: list[tuple[int, int]], cut: int) -> No
         bent[at] ^= bits
     for raw in (bytes(bent), data[:cut]):
         notes = Notes()
-        ask_everything(read_code([(name, raw)], notes))
+        assert_all_is_answered(read_code([(name, raw)], notes))
         assert notes.coverage().gaps or raw == data
