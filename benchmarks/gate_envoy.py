@@ -33,8 +33,9 @@ from benchmarks.gate_served import check_controls, publish, server
 from benchmarks.report import Row
 
 from watchword.engines.envoy.generation import BOOTSTRAP, generate
-from watchword.engines.envoy.options import Endpoint, EnvoyOptions
+from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import EngineFileKind
+from watchword.engines.places import Endpoint
 from watchword.gate.bundle import GateBundle
 
 ENVOY = Path(sys.executable).with_name("envoy")

@@ -35,8 +35,9 @@ from watchword.apps.conformance.runner import Row
 from watchword.apps.conformance.runs import run
 from watchword.apps.conformance.upstream import Upstream
 from watchword.engines.envoy.generation import BOOTSTRAP, generate
-from watchword.engines.envoy.options import Endpoint, EnvoyOptions
+from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import EngineFileKind
+from watchword.engines.places import Endpoint
 from watchword.gate.bundle import from_jws
 from watchword.vocabulary import ReplayMode
 

@@ -1,9 +1,11 @@
 """Define an engine: another server that is configured to make the gate's decision."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from watchword.engines.places import EngineOptions
+from watchword.gate.bundle import GateBundle
 from watchword.reasons import WatchwordError
 
 
@@ -83,3 +85,24 @@ class Difference:
 
 
 Files = Sequence[EngineFile]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Hold one engine whose configuration is written from the gate bundle.
+
+    :param asks: how it asks ``/authz``: the ``authz.style`` of its API.
+    :param differences: in what it differs from the Python gate.
+    :param generate: returns its files from bundle, places and the time (seconds since 1970), in the order in which
+        they are to be written; raises :class:`UnsupportedError` on what it can't do exactly as the gate does.
+        None for an engine that needs more than these (Envoy).
+    :param start: returns the command with which a person starts it.
+    :param follows: whether ``watchword gate follow`` keeps its files up to date; an engine that asks ``/authz``
+        about everything needs nobody to, since that follows the bundle itself.
+    """
+
+    asks: str
+    differences: Sequence[Difference]
+    generate: Callable[[GateBundle, EngineOptions, float], Files] | None = None
+    start: Callable[[EngineOptions], str] | None = None
+    follows: bool = False

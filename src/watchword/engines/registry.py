@@ -1,12 +1,12 @@
 """List the engines whose configuration can be written; a new one is one line here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from watchword.engines.envoy.differences import DIFFERENCES as ENVOY_DIFFERENCES
-from watchword.engines.interface import Difference
+from watchword.engines.interface import Engine
 
-ENGINES: Final[Mapping[str, Sequence[Difference]]] = {"envoy": ENVOY_DIFFERENCES}
-"""By name: in what each differs from the Python gate."""
+ENGINES: Final[Mapping[str, Engine]] = {"envoy": Engine("envoy", ENVOY_DIFFERENCES)}
+"""Each by its name."""
 
 __all__ = ["ENGINES"]

@@ -20,8 +20,9 @@ from tests.gate.simulators import CLAIMS, EXPECTATION, SoftwareSigner
 
 from watchword.adapters.clock import SystemClock
 from watchword.engines.envoy.generation import generate
-from watchword.engines.envoy.options import START_OPTIONS, Endpoint, EnvoyOptions
+from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
 from watchword.engines.interface import EngineFileKind
+from watchword.engines.places import Endpoint
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import GatePolicy, Route
 from watchword.tokens.interface import TokenClaims

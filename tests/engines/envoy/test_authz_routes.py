@@ -28,7 +28,7 @@ from watchword.adapters.http_server import serve
 from watchword.adapters.replay.host import HostReplayStore
 from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.apps.authz import AuthzApp
-from watchword.engines.envoy.options import Endpoint
+from watchword.engines.places import Endpoint
 from watchword.gate.bundle import GateBundle
 from watchword.gate.service import Gate
 from watchword.vocabulary import Level, Mode, Proof, ReplayMode

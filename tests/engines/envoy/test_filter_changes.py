@@ -19,7 +19,8 @@ from tests.engines.envoy.test_control_plane import plane_of, publish
 from tests.engines.envoy.third_party import ThirdParty, quota, rule, value
 
 from watchword.engines.envoy.generation import generate, table_of
-from watchword.engines.envoy.options import DRAIN_SECONDS, Endpoint, EnvoyOptions
+from watchword.engines.envoy.options import DRAIN_SECONDS, EnvoyOptions
+from watchword.engines.places import Endpoint
 from watchword.vocabulary import Level
 
 BEFORE = [route("/v1/**"), route("/other/**")]

@@ -23,9 +23,10 @@ from tests.engines.envoy.stand import (
 from tests.gate.simulators import SoftwareSigner
 
 from watchword.engines.envoy.generation import generate, living_keys
-from watchword.engines.envoy.options import Endpoint, EnvoyOptions
-from watchword.engines.envoy.paths import READABLE_TARGET
+from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import UnsupportedError
+from watchword.engines.paths import READABLE_TARGET
+from watchword.engines.places import Endpoint
 from watchword.gate.interface import Rate
 from watchword.gate.paths import read_path
 from watchword.reasons import Refusal

@@ -36,8 +36,9 @@ from watchword.engines.envoy.lending import (
     expression_of_others,
     forwarding,
 )
-from watchword.engines.envoy.options import Endpoint, EnvoyOptions
+from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import EngineFileKind, UnsupportedError
+from watchword.engines.places import Endpoint
 from watchword.gate.interface import Lending
 from watchword.gate.lending import FORWARDED_FIELDS, compile_lending
 from watchword.gate.paths import read_path

@@ -22,8 +22,9 @@ from watchword.adapters.clock import SystemClock
 from watchword.broker.interface import Allowance
 from watchword.engines.envoy.generation import generate, next_change
 from watchword.engines.envoy.limits import counters
-from watchword.engines.envoy.options import Endpoint, EnvoyOptions
+from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import UnsupportedError
+from watchword.engines.places import Endpoint
 from watchword.gate.interface import Limit, LimitKind, Rate
 
 HERE = {"maps": ["127.0.0.1"]}

@@ -71,7 +71,8 @@ class Capabilities(Described):
 
         :raises ValueError: for one that neither says why nor stands in that list.
         """
-        known = {each.name: each for each in ENGINES.get(self.engine, ())}
+        engine = ENGINES.get(self.engine)
+        known = {each.name: each for each in (() if engine is None else engine.differences)}
         filled = []
         for each in self.differs:
             own = known.get(each.name)

@@ -1,12 +1,13 @@
-"""Work out from settings and command line where an Envoy, its API and its files are."""
+"""Work out from settings and command line where an engine, its API and its files are."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from watchword.apps.settings import Settings
 from watchword.apps.settings.validated import ApiSettings
-from watchword.engines.envoy.options import Endpoint, EnvoyOptions
+from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import UnsupportedError
+from watchword.engines.places import Endpoint, EngineOptions
 from watchword.reasons import WatchwordError
 
 
@@ -48,23 +49,23 @@ def endpoint(text: str, option: str) -> Endpoint:
         ) from None
 
 
-def envoy_options(
+def engine_options(
     api: ApiSettings,
     directory: Path,
     *,
     authz: str | None,
     listen: str | None,
     access_log: Path | None,
-) -> EnvoyOptions:
-    """Return what the configuration needs beside the bundle.
+) -> EngineOptions:
+    """Return what a configuration needs beside the bundle.
 
     :raises PlacesError: when the API has no upstream or no address, or a path is too long.
-    :raises UnsupportedError: when forward auth would need a secret in Envoy's configuration.
+    :raises UnsupportedError: when forward auth would need a secret in the engine's configuration.
     """
     if api.upstream is None:
         raise PlacesError(f"apis.{api.name}.upstream: expected where the API answers")
     if listen is None and api.listen is None:
-        raise PlacesError(f"apis.{api.name}.listen: expected where Envoy listens, or --listen")
+        raise PlacesError(f"apis.{api.name}.listen: expected where clients come in, or --listen")
     upstream = urlsplit(api.upstream)
     tls = upstream.scheme == "https"
     asked = None if authz is None else endpoint(authz, "--authz")
@@ -72,16 +73,15 @@ def envoy_options(
         raise UnsupportedError(
             api.name,
             "--authz",
-            "over TCP it needs a credential, which Envoy's admin endpoint would show",
+            "over TCP it needs a credential, which the engine's configuration would show",
             "name its Unix socket: --authz unix:PATH",
         )
     place = directory.resolve()
     try:
-        return EnvoyOptions(
+        return EngineOptions(
             directory=str(place),
             listen=endpoint(listen or str(api.listen), "--listen"),
             upstream=Endpoint(upstream.hostname or "", upstream.port or (443 if tls else 80)),
-            admin=Endpoint(socket=str(place / "admin.sock")),
             tls=tls,
             authz=asked,
             signed_verdict=api.signed_verdict,
@@ -89,3 +89,23 @@ def envoy_options(
         )
     except ValueError as error:
         raise PlacesError(f"-o {directory}: {error}") from None
+
+
+def envoy_options(given: EngineOptions) -> EnvoyOptions:
+    """Return the options of an Envoy, whose admin endpoint is in its directory.
+
+    :raises PlacesError: when the path of its socket is too long.
+    """
+    try:
+        return EnvoyOptions(
+            directory=given.directory,
+            listen=given.listen,
+            upstream=given.upstream,
+            admin=Endpoint(socket=given.path("admin.sock")),
+            tls=given.tls,
+            authz=given.authz,
+            signed_verdict=given.signed_verdict,
+            access_log=given.access_log,
+        )
+    except ValueError as error:
+        raise PlacesError(f"-o {given.directory}: {error}") from None

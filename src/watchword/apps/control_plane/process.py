@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from watchword.apps.control_plane.admin import is_running, quit_politely
-from watchword.engines.envoy.options import START_OPTIONS, Endpoint
+from watchword.engines.envoy.options import START_OPTIONS
+from watchword.engines.places import Endpoint
 from watchword.reasons import WatchwordError
 
 _GRACE_SECONDS: Final = 5.0

@@ -33,9 +33,9 @@ from watchword.engines.envoy.script import ScriptOptions, script
 from watchword.engines.envoy.start import bootstrap, clusters
 from watchword.engines.envoy.yaml_text import render
 from watchword.engines.interface import EngineFile, EngineFileKind, UnsupportedError
+from watchword.engines.keys import living_keys, next_retirement
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import DEFAULT_MAX_BODY, GatePolicy
-from watchword.ports import VerificationKey
 from watchword.vocabulary import Level
 
 BOOTSTRAP: Final = "bootstrap.yaml"
@@ -138,20 +138,15 @@ def private_name(generation: int) -> str:
     return f"{PRIVATE_PREFIX}{generation}"
 
 
-def living_keys(keys: Iterable[VerificationKey], now: float) -> tuple[VerificationKey, ...]:
-    """Return the keys whose tokens are accepted."""
-    return tuple(key for key in keys if key.verify_until is None or now < key.verify_until)
-
-
 def next_change(bundle: GateBundle, now: float) -> float | None:
     """Return when the configuration has to be written anew though the bundle stays the same.
 
     That is when a key retires, since Envoy knows no end of a key, and when the window of a quota ends.
     """
-    ends = [key.verify_until for key in bundle.keys if key.verify_until is not None]
     windows = (window_end(each, now) for each in counters(bundle.policy).values())
-    ends += [end for end in windows if end is not None]
-    return min((end for end in ends if end > now), default=None)
+    ends = [end for end in windows if end is not None and end > now]
+    retirement = next_retirement(bundle.keys, now)
+    return min([*ends, *([] if retirement is None else [retirement])], default=None)
 
 
 def _filters_used(rows: Sequence[PlannedRow], *, rated: bool) -> tuple[str, ...]:

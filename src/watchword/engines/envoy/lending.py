@@ -12,9 +12,9 @@ from watchword.engines.envoy import names
 from watchword.engines.envoy.listener import discovered
 from watchword.engines.envoy.names import typed
 from watchword.engines.envoy.options import EnvoyOptions
-from watchword.engines.envoy.paths import row_expression, stem_expression
 from watchword.engines.envoy.yaml_text import Commented, render
 from watchword.engines.interface import EngineFile, EngineFileKind, UnsupportedError
+from watchword.engines.paths import row_expression, stem_expression
 from watchword.gate.hygiene import canonical_name
 from watchword.gate.interface import GatePolicy
 from watchword.gate.lending import (

@@ -5,9 +5,10 @@ from typing import Final
 
 from watchword.engines.envoy import names
 from watchword.engines.envoy.names import typed
-from watchword.engines.envoy.options import Endpoint, EnvoyOptions
+from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.envoy.replies import access_log, local_replies
 from watchword.engines.envoy.yaml_text import Commented
+from watchword.engines.places import Endpoint
 from watchword.gate.interface import Rate
 from watchword.vocabulary import Level
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from watchword.engines.places import Endpoint
+
 DEFAULT_CACHED_TOKENS: Final = 20_000
 """Verified tokens that each worker remembers: with fewer than there are live ones, each request
 costs a signature (2.7 times as much as one that is remembered)."""
@@ -19,28 +21,6 @@ START_OPTIONS: Final = (
     *("--drain-time-s", str(DRAIN_SECONDS)),
 )
 """With what Envoy is started, beside its file."""
-
-MAX_SOCKET_PATH: Final = 107
-"""Most bytes of a Unix socket's path (``sun_path`` on Linux, with its last NUL)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Hold where something listens: a host and port, or the path of a Unix socket."""
-
-    host: str = ""
-    port: int = 0
-    socket: str = ""
-
-    def __post_init__(self) -> None:
-        """Hold to one of the two; raise ValueError otherwise."""
-        if bool(self.socket) is bool(self.host):
-            raise ValueError("expected a host and port, or the path of a socket")
-        if len(self.socket.encode()) > MAX_SOCKET_PATH:
-            raise ValueError(
-                f"got a socket's path of {len(self.socket.encode())} bytes, expected at most "
-                f"{MAX_SOCKET_PATH}: {self.socket}"
-            )
 
 
 @dataclass(frozen=True, slots=True)

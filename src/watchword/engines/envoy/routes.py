@@ -15,9 +15,9 @@ from watchword.engines.envoy.lending import (
 )
 from watchword.engines.envoy.limits import limits_on
 from watchword.engines.envoy.names import typed
-from watchword.engines.envoy.paths import READABLE_TARGET, row_expression
 from watchword.engines.envoy.plan import PlannedRow, Way
 from watchword.engines.envoy.yaml_text import Commented
+from watchword.engines.paths import READABLE_TARGET, row_expression
 from watchword.gate.interface import GatePolicy
 from watchword.gate.lending import LendingRoute
 from watchword.vocabulary import Level, Mode, Proof

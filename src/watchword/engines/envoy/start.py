@@ -5,8 +5,9 @@ import ipaddress
 from watchword.engines.envoy import names
 from watchword.engines.envoy.listener import discovered, socket_address
 from watchword.engines.envoy.names import typed
-from watchword.engines.envoy.options import Endpoint, EnvoyOptions
+from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.envoy.yaml_text import Commented
+from watchword.engines.places import Endpoint
 
 _ADMIN_MODE = 0o600
 _MAX_EXPRESSION = 1_000_000

@@ -7,6 +7,7 @@ from watchword.apps.cli.lazy import LazyGroup
 SUBCOMMANDS = {
     "config": ("watchword.apps.cli.gate.config", "Write an engine's configuration."),
     "envoy": ("watchword.apps.cli.gate.envoy", "Keep an Envoy of this machine up to date."),
+    "follow": ("watchword.apps.cli.gate.follow", "Keep another engine of this machine up to date."),
     "pull": ("watchword.apps.cli.gate.pull", "Fetch a gate's bundle from the service."),
     "authz": ("watchword.apps.cli.gate.authz", "Answer an engine's forward-auth requests."),
 }

@@ -1,13 +1,21 @@
 """Write an engine's configuration once."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from watchword.apps.cli.console import print_json
 from watchword.apps.cli.gate.options import engine_options
+from watchword.apps.cli.gate.sources import following
 from watchword.apps.cli.paragraphs import printable_lines
 from watchword.engines.registry import ENGINES
+
+if TYPE_CHECKING:
+    from watchword.engines.interface import Files
+    from watchword.engines.places import EngineOptions
+    from watchword.gate.bundle import GateBundle
 
 _RESOLVING_PATIENCE = 5.0
 """Seconds for which the addresses of all origins are waited for."""
@@ -26,33 +34,54 @@ def command(
     """Write the complete configuration from the route table and the gate bundle.
 
     What the engine can't do exactly as the gate does is refused, with the reason, and nothing is
-    written.  Keys, addresses and windows of quotas are those of now: `watchword gate envoy`
-    follows them.
+    written.  Keys, addresses and windows of quotas are those of now: `watchword gate envoy` and
+    `watchword gate follow` keep them up to date.
 
     Exit code 0: written.  1: refused.  2: wrong usage.  3: there is no bundle yet.
     """
     from watchword.adapters.clock import SystemClock
-    from watchword.apps.cli.gate.envoy import following, new_origins
     from watchword.apps.control_plane.files import write_files
-    from watchword.engines.envoy.generation import BOOTSTRAP, generate, stands_still
-    from watchword.engines.envoy.lending import lent_rules
-    from watchword.engines.envoy.options import START_OPTIONS
 
-    source, options = following(config, output, given, required=True)
-    bundle = source.bundle
-    origins = new_origins()
-    addresses = origins.look(lent_rules(bundle.policy), _RESOLVING_PATIENCE)
-    for fault in origins.faults():
-        click.echo(printable_lines(fault), err=True)
-    files = generate(bundle, options, SystemClock().timestamp(), addresses)
+    source, options = following(config, output, given, engine=engine, required=True)
+    bundle, now = source.bundle, SystemClock().timestamp()
+    described = ENGINES[engine]
+    if described.generate is None:
+        files, start, still = _envoy(bundle, options, now)
+    else:
+        files = described.generate(bundle, options, now)
+        start = "" if described.start is None else described.start(options)
+        still = ["keys, revoked instances and routes are those of now"] * described.follows
     write_files(output, files)
-    start = f"envoy -c {options.path(BOOTSTRAP)} {' '.join(START_OPTIONS)}"
     if as_json:
         names = [file.name for file in files]
         print_json({"engine": engine, "directory": output, "files": names, "start": start})
         return
     click.echo(f"Wrote {len(files)} files for {engine} into {output}.")
     click.echo(f"  start   {start}")
-    click.echo(f"  follow  watchword gate envoy -o {output}")
-    for what in stands_still(bundle):
+    if described.generate is None or described.follows:
+        verb = "envoy" if described.generate is None else f"follow --engine {engine}"
+        click.echo(f"  follow  watchword gate {verb} -o {output}")
+    for what in still:
         click.echo(f"  until you follow, {what}")
+
+
+def _envoy(
+    bundle: "GateBundle", given: "EngineOptions", now: float
+) -> tuple["Files", str, Sequence[str]]:
+    """Return Envoy's files, how it is started, and what stays as it is; it needs addresses beside the bundle."""
+    from watchword.apps.cli.gate.envoy import new_origins
+    from watchword.apps.control_plane.places import envoy_options
+    from watchword.engines.envoy.generation import BOOTSTRAP, generate, stands_still
+    from watchword.engines.envoy.lending import lent_rules
+    from watchword.engines.envoy.options import START_OPTIONS
+
+    options = envoy_options(given)
+    origins = new_origins()
+    addresses: Mapping[str, Sequence[str]] = origins.look(
+        lent_rules(bundle.policy), _RESOLVING_PATIENCE
+    )
+    for fault in origins.faults():
+        click.echo(printable_lines(fault), err=True)
+    files = generate(bundle, options, now, addresses)
+    start = f"envoy -c {options.path(BOOTSTRAP)} {' '.join(START_OPTIONS)}"
+    return files, start, stands_still(bundle)

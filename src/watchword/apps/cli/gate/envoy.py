@@ -3,7 +3,6 @@
 import signal
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,10 @@ import click
 
 from watchword.apps.cli.console import EXIT_REFUSED, print_json
 from watchword.apps.cli.gate.options import engine_options
+from watchword.apps.cli.gate.sources import following
 from watchword.apps.cli.paragraphs import printable_lines
 
 if TYPE_CHECKING:
-    from watchword.adapters.gate_bundle import GateBundleFile
     from watchword.apps.control_plane.origins import Origins
     from watchword.apps.control_plane.process import EnvoyProcess
     from watchword.engines.envoy.options import EnvoyOptions
@@ -52,11 +51,13 @@ def command(
     Exit code 0: stopped.  1: something was rejected meanwhile, or Envoy can't run.  2: wrong usage.
     """
     from watchword.adapters.clock import SystemClock
+    from watchword.apps.control_plane.places import envoy_options
     from watchword.apps.control_plane.plane import LOOK_SECONDS, ControlPlane
     from watchword.apps.control_plane.process import find_envoy
 
     binary = find_envoy(envoy) if runs else None
-    source, options = following(ctx.obj, output, given)
+    source, places = following(ctx.obj, output, given, engine="envoy")
+    options = envoy_options(places)
     plane = ControlPlane(source, options, SystemClock().timestamp, _tell, new_origins())
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -119,39 +120,3 @@ def _started(
     found = "An Envoy runs here already and is taken over" if process.adopted else "Envoy starts"
     click.echo(f"{found}; clients come in at {where}. Ctrl-C ends both.")
     return process
-
-
-def following(
-    config: Path, output: Path, given: Mapping[str, Any], *, required: bool = False
-) -> tuple["GateBundleFile", "EnvoyOptions"]:
-    """Return the bundle that is followed, and where everything is.
-
-    :param given: the options ``api``, ``bundle``, ``signer``, ``listen``, ``authz``, ``access_log``.
-    :param required: whether the bundle has to be there now.
-    :raises UnavailableError: when it has to be there, and isn't.
-    """
-    from watchword.adapters.gate_bundle import GateBundleFile
-    from watchword.apps.control_plane.places import api_of, envoy_options
-    from watchword.apps.settings import load_settings
-    from watchword.reasons import Reason, UnavailableError
-
-    settings = load_settings(config)
-    api = api_of(settings, given["api"])
-    authz = given["authz"]
-    if authz is None and api.authz is not None and api.authz.style == "envoy":
-        listen = api.authz.listen
-        socket = settings.service.authz_socket(api.name)
-        authz = f"unix:{socket}" if listen is None else f"{listen.host}:{listen.port}"
-    options = envoy_options(
-        api,
-        output,
-        authz=authz,
-        listen=given["listen"],
-        access_log=given["access_log"],
-    )
-    bundle = given["bundle"] or settings.service.gate_bundle(api.name)
-    if required and not bundle.exists():
-        detail = f"{bundle}: isn't there yet; `watchword up` or `watchword gate pull` writes it"
-        raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, detail)
-    signer = given["signer"] or settings.service.bundle_key
-    return GateBundleFile(bundle, signer, api=api.name), options

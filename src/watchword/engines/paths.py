@@ -1,4 +1,4 @@
-r"""Write the gate's reading of paths as regular expressions of RE2, which Envoy matches as a whole.
+r"""Write the gate's reading of paths as regular expressions of RE2 or PCRE, to be matched as a whole.
 
 They say about raw paths what :func:`watchword.gate.paths.read_path` and
 :class:`watchword.gate.routes.CompiledRoute` say about decoded segments.

@@ -1,0 +1,82 @@
+"""Keep an engine of this machine up to date, and run it where that is asked for."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from watchword.apps.cli.console import EXIT_REFUSED, print_json
+from watchword.apps.cli.gate.options import engine_options
+from watchword.apps.cli.gate.sources import following
+from watchword.apps.cli.paragraphs import printable_lines
+from watchword.engines.registry import ENGINES
+
+_FOLLOWED = sorted(name for name, engine in ENGINES.items() if engine.follows)
+
+
+@click.command(epilog="Example: watchword gate follow --engine nginx -o nginx/ --run")
+@click.option("--engine", type=click.Choice(_FOLLOWED), required=True)
+@engine_options
+@click.option("--run", "runs", is_flag=True, help="Start the engine too, and end it at the end.")
+@click.option(
+    "--binary", type=click.Path(path_type=Path, dir_okay=False), help="Of the engine, if not found."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print each event as one JSON object.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    *,
+    engine: str,
+    output: Path,
+    runs: bool,
+    binary: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Follow the gate bundle and bring each new generation to the engine.
+
+    A revoked key or instance is refused within a second.  A broken bundle, or one that the engine
+    rejects, changes nothing; what is wrong goes to stderr.  The engine goes on enforcing when this
+    ends, unless it was started here with --run; one that dies is started again.  Envoy has a
+    command of its own: `watchword gate envoy`.
+
+    Exit code 0: stopped.  1: something was rejected meanwhile, or the engine can't run.  2: wrong usage.
+    """
+    from watchword.adapters.clock import SystemClock
+    from watchword.apps.control_plane.following import EngineFollower
+    from watchword.apps.control_plane.plane import LOOK_SECONDS
+    from watchword.apps.control_plane.running import RUNNING
+
+    source, options = following(ctx.obj, output, given, engine=engine)
+    running = RUNNING[engine](options, binary, runs, _tell)
+    now = SystemClock().timestamp
+    follower = EngineFollower(source, ENGINES[engine], options, running, now, _tell)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    written = False
+    try:
+        while not stopped.is_set():
+            if follower.step():
+                written = True
+                _tell_written(engine, source.generation, output, as_json=as_json)
+            if written and runs:
+                running.keep_running()
+            stopped.wait(LOOK_SECONDS)
+    finally:
+        running.stop()
+    ctx.exit(EXIT_REFUSED if follower.faults else 0)
+
+
+def _tell(text: str) -> None:
+    click.echo(printable_lines(text), err=True)
+
+
+def _tell_written(engine: str, generation: int, output: Path, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"engine": engine, "generation": generation, "directory": output})
+    else:
+        click.echo(f"Wrote generation {generation} for {engine} into {output}.")

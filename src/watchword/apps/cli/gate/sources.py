@@ -1,0 +1,47 @@
+"""Find what an engine's configuration is written from: the bundle, and where everything is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from watchword.adapters.gate_bundle import GateBundleFile
+    from watchword.engines.places import EngineOptions
+
+
+def following(
+    config: Path, output: Path, given: Mapping[str, Any], *, engine: str, required: bool = False
+) -> tuple["GateBundleFile", "EngineOptions"]:
+    """Return the bundle that is followed, and where everything is.
+
+    :param given: the options ``api``, ``bundle``, ``signer``, ``listen``, ``authz``, ``access_log``.
+    :param engine: which one; the API's own ``/authz`` is used where it is asked in this engine's way.
+    :param required: whether the bundle has to be there now.
+    :raises UnavailableError: when it has to be there, and isn't.
+    """
+    from watchword.adapters.gate_bundle import GateBundleFile
+    from watchword.apps.control_plane.places import api_of, engine_options
+    from watchword.apps.settings import load_settings
+    from watchword.engines.registry import ENGINES
+    from watchword.reasons import Reason, UnavailableError
+
+    settings = load_settings(config)
+    api = api_of(settings, given["api"])
+    authz = given["authz"]
+    if authz is None and api.authz is not None and api.authz.style == ENGINES[engine].asks:
+        listen = api.authz.listen
+        socket = settings.service.authz_socket(api.name)
+        authz = f"unix:{socket}" if listen is None else f"{listen.host}:{listen.port}"
+    options = engine_options(
+        api,
+        output,
+        authz=authz,
+        listen=given["listen"],
+        access_log=given["access_log"],
+    )
+    bundle = given["bundle"] or settings.service.gate_bundle(api.name)
+    if required and not bundle.exists():
+        detail = f"{bundle}: isn't there yet; `watchword up` or `watchword gate pull` writes it"
+        raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, detail)
+    signer = given["signer"] or settings.service.bundle_key
+    return GateBundleFile(bundle, signer, api=api.name), options

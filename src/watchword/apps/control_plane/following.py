@@ -1,0 +1,115 @@
+"""Follow the gate bundle, and keep the files of an engine other than Envoy as it says."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from watchword.apps.control_plane.plane import BundleSource
+from watchword.engines.interface import Engine, Files, UnsupportedError
+from watchword.engines.keys import next_retirement
+from watchword.engines.places import EngineOptions
+from watchword.gate.bundle import GateBundle
+from watchword.reasons import UnavailableError, WatchwordError
+
+
+class EngineRejectedError(WatchwordError):
+    """Report files that the engine doesn't take; what it had stays, and the text says what is wrong."""
+
+
+class RunningEngine(Protocol):
+    """Bring files to an engine that may run, and run it where that is asked for."""
+
+    def take(self, files: Files) -> None:
+        """Write the files, and make a running engine work by them for the next request of every connection.
+
+        :raises EngineRejectedError: when the engine doesn't take them; what it had stays on disk too.
+        :raises OSError: when the disk refuses.
+        """
+
+    def keep_running(self) -> None:
+        """Start the engine where it is to be run and doesn't."""
+
+    def stop(self) -> None:
+        """End the engine that was started here."""
+
+
+class EngineFollower:
+    """Bring each new generation to an engine; what it has stays when anything is wrong.
+
+    The engine needs nobody to go on: a follower that is gone leaves it enforcing what it has, and the next one
+    takes over the same files.
+    """
+
+    def __init__(
+        self,
+        source: BundleSource,
+        engine: Engine,
+        options: EngineOptions,
+        running: RunningEngine,
+        now: Callable[[], float],
+        tell: Callable[[str], None],
+    ) -> None:
+        """Prepare; nothing is written yet.
+
+        :param engine: one with ``generate``.
+        :param now: seconds since 1970.
+        :param tell: is told each fault once, in one line.
+        :raises ValueError: for an engine without ``generate``.
+        """
+        if engine.generate is None:
+            raise ValueError("expected an engine whose files are made from bundle and places")
+        self.faults = 0
+        self._generate = engine.generate
+        self._source = source
+        self._options = options
+        self._running = running
+        self._now = now
+        self._tell = tell
+        self._written: GateBundle | None = None
+        self._next_change: float | None = None
+        self._told: set[str] = set()
+
+    @property
+    def directory(self) -> Path:
+        """Return where the files are."""
+        return Path(self._options.directory)
+
+    def step(self) -> bool:
+        """Look once; tell whether files were written and taken."""
+        try:
+            self._source.generation  # noqa: B018 - it looks at the file.
+            bundle = self._source.bundle
+        except UnavailableError as error:
+            # Waiting for the service's first bundle is no fault.
+            self._say(f"waiting for a bundle: {error.detail}")
+            return False
+        if self._source.fault is not None:
+            self._fault(f"the last good bundle stays: {self._source.fault}")
+        now = self._now()
+        due = self._next_change is not None and now >= self._next_change
+        if bundle == self._written and not due:
+            return False
+        try:
+            self._running.take(self._generate(bundle, self._options, now))
+        except (UnsupportedError, EngineRejectedError) as error:
+            self._fault(f"generation {bundle.generation} isn't written: {error}")
+            # It won't be better until another one comes.
+            self._written, self._next_change = bundle, None
+            return False
+        except (OSError, WatchwordError) as error:
+            self._fault(f"generation {bundle.generation} isn't written: {error}")
+            return False
+        self._written = bundle
+        self._next_change = next_retirement(bundle.keys, now)
+        self._told.clear()
+        return True
+
+    def _fault(self, text: str) -> None:
+        if text not in self._told:
+            self.faults += 1
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._tell(text)
