@@ -25,6 +25,7 @@ from tests.gate.simulators import SoftwareSigner
 from watchword.engines.envoy.generation import generate, living_keys
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import UnsupportedError
+from watchword.engines.keys import living_keys
 from watchword.engines.paths import READABLE_TARGET
 from watchword.engines.places import Endpoint
 from watchword.gate.interface import Rate
