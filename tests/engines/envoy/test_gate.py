@@ -22,7 +22,7 @@ from tests.engines.envoy.stand import (
 )
 from tests.gate.simulators import SoftwareSigner
 
-from watchword.engines.envoy.generation import generate, living_keys
+from watchword.engines.envoy.generation import generate
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import UnsupportedError
 from watchword.engines.keys import living_keys
