@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-keys bench-plan bench-scan mutants fuzz lock clean
+.PHONY: help demo test check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-keys bench-plan bench-pushes bench-scan mutants fuzz lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -54,6 +54,9 @@ bench-keys: .venv/.dev-ready  ## Measure what lent and delivered keys, limits an
 
 bench-plan: .venv/.dev-ready  ## Measure the planner: a large model on one core, the example, pytm beside it.
 	$(PY)/python -m benchmarks.bench_plan
+
+bench-pushes: .venv/.dev-ready  ## Measure how long a revocation or another policy takes to count, at every mouth and engine.
+	$(PY)/python -m benchmarks.bench_pushes
 
 bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, beside as many plain requests.
 	$(PY)/python -m benchmarks.bench_drill

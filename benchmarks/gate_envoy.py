@@ -179,7 +179,7 @@ def measure(fleet: Fleet, directory: Path) -> list[Row]:
         static_api(directory) as upstream,
         plain_proxy(directory, upstream) as plain,
         protected_proxy(directory / "alone", fleet.bundle(ROUTES), upstream) as alone,
-        server("authz", directory) as python,
+        server("envoy", directory) as python,
         protected_proxy(
             directory / "asking", fleet.bundle(ASKED_ROUTES), upstream, python.port
         ) as asking,

@@ -108,11 +108,36 @@ def wait_for(port: int) -> None:
     raise SystemExit(f"nobody listens on port {port}")
 
 
+def wait_for_socket(place: Path) -> None:
+    """Wait until somebody listens at a Unix socket; raise SystemExit when nobody does."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(place))
+            return
+        time.sleep(0.02)
+    raise SystemExit(f"nobody listens at {place}")
+
+
 def status_of(port: int, request: bytes) -> int:
     """Return the status of the answer to one request."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
         connection.sendall(request)
         return int(connection.recv(65536).split(b" ", 2)[1])
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and its descendants, such as the workers that a server forks."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name in brackets may hold anything; the parent is the second word behind it.
+            parent = int(entry.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(entry.parent.name))
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found
 
 
 class Sample(NamedTuple):

@@ -34,6 +34,7 @@ from benchmarks.gate_load import (
     running,
     status_of,
     wait_for,
+    wait_for_socket,
 )
 from benchmarks.report import Row
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
@@ -93,22 +94,25 @@ def publish(fleet: Fleet, directory: Path) -> None:
     signer.chmod(0o644)
 
 
-def serve(role: str, directory: Path, port: int) -> None:
-    """Be one of the servers: ``open``, ``raw``, ``guarded`` or ``authz``."""
+def serve(role: str, directory: Path, place: str) -> None:
+    """Be one of the servers: ``open``, ``raw``, ``guarded``, or /authz in the style ``envoy`` or ``forwarded``."""
     app: Any = RawVerification() if role == "raw" else application
-    if role in {"guarded", "authz"}:
+    if role in {"guarded", "envoy", "forwarded"}:
         state = GateBundleFile(directory / "bundle.jws", directory / "signer.jwk")
         gate = Gate(state, memory=MemoryReplayStore())
         app = (
             WatchwordMiddleware(application, gate=gate)
             if role == "guarded"
-            else AuthzApp(gate, style="envoy", clock=SystemClock())
+            else AuthzApp(gate, style=role, clock=SystemClock())
         )
-    listen(app, port)
+    listen(app, place)
 
 
-def listen(app: Any, port: int) -> None:
-    """Serve an application on loopback until the process ends, as quickly as uvicorn can."""
+def listen(app: Any, place: str) -> None:
+    """Serve an application until the process ends, as quickly as uvicorn can.
+
+    :param place: a port of loopback, or the path of a Unix socket.
+    """
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -118,7 +122,12 @@ def listen(app: Any, port: int) -> None:
         log_level="warning",
         proxy_headers=False,
     )
-    listening = socket.create_server(("127.0.0.1", port), backlog=128)
+    if place.startswith("/"):
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(place)
+        listening.listen(128)
+    else:
+        listening = socket.create_server(("127.0.0.1", int(place)), backlog=128)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(uvicorn.Server(config).serve(sockets=[listening]))
 
@@ -139,6 +148,15 @@ def server(role: str, directory: Path) -> Iterator[Served]:
     with running(SERVER_CORE, command, directory / f"{role}.log") as process:
         wait_for(port)
         yield Served(port, process.pid)
+
+
+@contextlib.contextmanager
+def server_at(role: str, directory: Path, place: Path) -> Iterator[int]:
+    """Run a server at a Unix socket, on the measured core; give its process."""
+    command = [sys.executable, "-m", "benchmarks.gate_served", role, str(directory), str(place)]
+    with running(SERVER_CORE, command, place.with_suffix(".log")) as process:
+        wait_for_socket(place)
+        yield process.pid
 
 
 def check_controls(port: int, fleet: Fleet, *, prefix: str = "") -> None:
@@ -195,7 +213,7 @@ def measure(fleet: Fleet, directory: Path, raw: float) -> list[Row]:
         server("open", directory) as plain,
         server("raw", directory) as verifying,
         server("guarded", directory) as guarded,
-        server("authz", directory) as asked,
+        server("envoy", directory) as asked,
     ):
         check_controls(guarded.port, fleet)
         check_controls(asked.port, fleet, prefix="/authz")
@@ -260,4 +278,4 @@ def measure(fleet: Fleet, directory: Path, raw: float) -> list[Row]:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    serve(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -133,7 +133,7 @@ def serve(directory: Path, port: int, behind: int) -> None:
     assert ssl.get_default_verify_paths().cafile == str(directory / "ca.pem")
     proxy = ProxyApp(f"https://{UPSTREAM}:{behind}", lender=lender)
     gate = Gate(state, memory=MemoryReplayStore())
-    listen(WatchwordMiddleware(proxy, gate=gate, lends=True), port)
+    listen(WatchwordMiddleware(proxy, gate=gate, lends=True), str(port))
 
 
 @contextlib.contextmanager

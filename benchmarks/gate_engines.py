@@ -1,0 +1,261 @@
+"""Measure the other engines: a plain proxy of each beside the configuration that Watchword writes."""
+
+import contextlib
+import json
+import shlex
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from benchmarks.gate_envoy import wait_until_open
+from benchmarks.gate_instances import (
+    ASKED_PATH,
+    ASKED_ROUTES,
+    DEVICE_PATH,
+    ROUTES,
+    SESSION_PATH,
+    TOKEN_PATH,
+    Fleet,
+    request_bytes,
+)
+from benchmarks.gate_load import (
+    SERVER_CORE,
+    Load,
+    Sample,
+    family,
+    free_port,
+    medians,
+    running,
+    static_api,
+    wait_for,
+)
+from benchmarks.gate_served import publish, server_at
+from benchmarks.report import Row
+
+from watchword.apps.control_plane.files import write_files
+from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.registry import ENGINES
+from watchword.gate.bundle import GateBundle
+
+ROUNDS: Final = 7
+NGINX_GOALS: Final = {"token": 1.4, "session": 2.2}
+HAPROXY_GOALS: Final = {"token": 1.8, "session": 2.7}
+CADDY_GOAL: Final = 1.1
+_COUNTS: Final = {"session": 40_000, "device": 14_000}
+_PATHS: Final = {"session": SESSION_PATH, "device": DEVICE_PATH}
+
+_NGINX: Final = """
+worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/nginx.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;
+  client_body_temp_path {directory}; proxy_temp_path {directory}; fastcgi_temp_path {directory};
+  uwsgi_temp_path {directory}; scgi_temp_path {directory};
+  upstream api {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://api; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+    }}
+  }}
+}}
+"""
+_HAPROXY: Final = """
+global
+  nbthread 1
+defaults
+  mode http
+  timeout client 60s
+  timeout server 60s
+  timeout connect 5s
+  http-reuse always
+frontend plain
+  bind 127.0.0.1:{port}
+  default_backend api
+backend api
+  server api 127.0.0.1:{upstream}
+"""
+
+
+@dataclass
+class Proxy:
+    """Hold a running engine; ``pids`` are all its processes."""
+
+    port: int
+    pids: list[int]
+
+
+@contextlib.contextmanager
+def _started(command: list[str], port: int, log: Path) -> Iterator[Proxy]:
+    with running(SERVER_CORE, command, log) as process:
+        wait_for(port)
+        yield Proxy(port, family(process.pid))
+
+
+@contextlib.contextmanager
+def _plain(name: str, directory: Path, upstream: int) -> Iterator[Proxy]:
+    """Run the smallest proxy of an engine."""
+    directory.mkdir()
+    port, written = free_port(), directory / f"{name}.conf"
+    text = _NGINX if name == "nginx" else _HAPROXY
+    written.write_text(text.format(directory=directory, port=port, upstream=upstream))
+    option = "-c" if name == "nginx" else "-f"
+    with _started([name, option, str(written)], port, directory / "out.log") as proxy:
+        yield proxy
+
+
+@contextlib.contextmanager
+def _generated(
+    name: str, directory: Path, bundle: GateBundle, upstream: int, authz: str | None = None
+) -> Iterator[Proxy]:
+    """Run an engine over what its generator writes."""
+    directory.mkdir(mode=0o700)
+    options = EngineOptions(
+        directory=str(directory),
+        listen=Endpoint("127.0.0.1", free_port()),
+        upstream=Endpoint("127.0.0.1", upstream),
+        authz=None if authz is None else Endpoint(socket=authz),
+        access_log=str(directory / "access.log"),
+    )
+    engine = ENGINES[name]
+    assert engine.generate is not None
+    assert engine.start is not None
+    write_files(directory, engine.generate(bundle, options, time.time()))
+    command = shlex.split(engine.start(options))
+    with _started(command, options.listen.port, directory / "out.log") as proxy:
+        yield proxy
+
+
+def measure(fleet: Fleet, directory: Path) -> list[Row]:
+    """Return the rows of every engine."""
+    publish(fleet, directory)
+    with static_api(directory) as upstream:
+        return [
+            *_native("nginx", fleet, directory, upstream, NGINX_GOALS, ("session", "device")),
+            *_native("haproxy", fleet, directory, upstream, HAPROXY_GOALS, ("session",)),
+            *_caddy(fleet, directory, upstream),
+        ]
+
+
+def _native(
+    name: str,
+    fleet: Fleet,
+    directory: Path,
+    upstream: int,
+    goals: dict[str, float],
+    kinds: tuple[str, ...],
+) -> list[Row]:
+    """Return the rows of an engine that judges by itself."""
+    load = Load(directory)
+    tokens = [request_bytes(TOKEN_PATH, each.bearer()) for each in fleet.instances]
+    bundle = fleet.bundle(tuple(each for each in ROUTES if each.proof.value in ("bearer", *kinds)))
+
+    def with_token(at: Proxy) -> Sample:
+        return load.cost(at.port, at.pids, tokens, circle=True)
+
+    def with_proof(at: Proxy, kind: str) -> Sample:
+        requests = [request_bytes(_PATHS[kind], f) for f in fleet.proofs(kind, _COUNTS[kind])]
+        return load.cost(at.port, at.pids, requests, circle=False)
+
+    with (
+        _plain(name, directory / f"{name}-plain", upstream) as plain,
+        _generated(name, directory / f"{name}-gate", bundle, upstream) as gate,
+    ):
+        wait_until_open(gate.port, tokens[0])
+        with_token(plain)
+        with_token(gate)
+        measures = {"plain": lambda: with_token(plain), "token": lambda: with_token(gate)}
+        for kind in kinds:
+            with_proof(gate, kind)
+            measures[f"plain {kind}"] = lambda kind=kind: with_proof(plain, kind)  # type: ignore[misc]
+            measures[kind] = lambda kind=kind: with_proof(gate, kind)  # type: ignore[misc]
+        found, waited = medians(measures, ROUNDS)
+    rows = []
+    for kind, what in (
+        ("token", "token check, cached"),
+        ("session", "session proof, exact replay"),
+        ("device", "device proof without a body, exact replay"),
+    ):
+        if kind not in found:
+            continue
+        measure_name = f"{name}: {what}, CPU us (peer: plain proxy)"
+        goal = goals.get(kind)
+        ours, peer = found[kind], found["plain"]
+        rows.append(
+            Row(measure_name, ours, peer)
+            if goal is None
+            else Row.at_most_times(measure_name, ours, peer, goal)
+        )
+    rows.append(Row("  time that these servers waited for their core, %", waited * 100))
+    return rows
+
+
+def _bare(port: int, upstream: int, socket: Path) -> dict[str, object]:
+    """Return the smallest Caddy that asks somebody about each request."""
+    told = {
+        "X-Forwarded-Method": ["{http.request.method}"],
+        "X-Forwarded-Uri": ["{http.request.uri}"],
+    }
+    asked = {
+        "handler": "reverse_proxy",
+        "rewrite": {"method": "GET", "uri": "/authz"},
+        "headers": {"request": {"set": told}},
+        "handle_response": [
+            {"match": {"status_code": [2]}, "routes": [{"handle": [{"handler": "headers"}]}]}
+        ],
+        "upstreams": [{"dial": f"unix/{socket}"}],
+    }
+    api = {"handler": "reverse_proxy", "upstreams": [{"dial": f"127.0.0.1:{upstream}"}]}
+    plain = {
+        "listen": [f"127.0.0.1:{port}"],
+        "automatic_https": {"disable": True},
+        "routes": [{"handle": [asked, api]}],
+    }
+    return {"admin": {"disabled": True}, "apps": {"http": {"servers": {"plain": plain}}}}
+
+
+@contextlib.contextmanager
+def _bare_caddy(directory: Path, upstream: int, socket: Path) -> Iterator[Proxy]:
+    directory.mkdir()
+    port, written = free_port(), directory / "caddy.json"
+    written.write_text(json.dumps(_bare(port, upstream, socket)))
+    command = ["caddy", "run", "--config", str(written)]
+    with _started(command, port, directory / "out.log") as proxy:
+        yield proxy
+
+
+def _caddy(fleet: Fleet, directory: Path, upstream: int) -> list[Row]:
+    """Return the row of Caddy: the same question asked of ours and of a server that says yes to everything."""
+    load = Load(directory)
+    asked = [request_bytes(ASKED_PATH, each.bearer()) for each in fleet.instances]
+    bundle = fleet.bundle(ASKED_ROUTES)
+    ours, theirs = directory / "ours.sock", directory / "bare.sock"
+    with (
+        server_at("forwarded", directory, ours) as python,
+        server_at("open", directory, theirs) as yes,
+        _bare_caddy(directory / "caddy-bare", upstream, theirs) as bare,
+        _generated("caddy", directory / "caddy-gate", bundle, upstream, str(ours)) as gate,
+    ):
+        wait_until_open(gate.port, asked[0])
+        wait_until_open(bare.port, asked[0])
+
+        def cost(at: Proxy, answering: int) -> Sample:
+            return load.cost(at.port, [*at.pids, answering], asked, circle=True)
+
+        cost(gate, python)
+        cost(bare, yes)
+        found, waited = medians(
+            {"ours": lambda: cost(gate, python), "bare": lambda: cost(bare, yes)}, ROUNDS
+        )
+    return [
+        Row.at_most_times(
+            "caddy and /authz on uvicorn: cached token, CPU us (peer: caddy's bare forward auth)",
+            found["ours"],
+            found["bare"],
+            CADDY_GOAL,
+        ),
+        Row("  time that these servers waited for their core, %", waited * 100),
+    ]
