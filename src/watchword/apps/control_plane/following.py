@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from watchword.apps.control_plane.plane import BundleSource
+from watchword.apps.control_plane.source import BundleListener, BundleSource
 from watchword.engines.interface import Engine, Files, UnsupportedError
 from watchword.engines.keys import next_retirement
 from watchword.engines.places import EngineOptions
 from watchword.gate.bundle import GateBundle
-from watchword.reasons import UnavailableError, WatchwordError
+from watchword.reasons import WatchwordError
 
 
 class EngineRejectedError(WatchwordError):
@@ -33,7 +33,7 @@ class RunningEngine(Protocol):
         """End the engine that was started here."""
 
 
-class EngineFollower:
+class EngineFollower(BundleListener):
     """Bring each new generation to an engine; what it has stays when anything is wrong.
 
     The engine needs nobody to go on: a follower that is gone leaves it enforcing what it has, and the next one
@@ -58,16 +58,13 @@ class EngineFollower:
         """
         if engine.generate is None:
             raise ValueError("expected an engine whose files are made from bundle and places")
-        self.faults = 0
+        super().__init__(source, tell)
         self._generate = engine.generate
-        self._source = source
         self._options = options
         self._running = running
         self._now = now
-        self._tell = tell
         self._written: GateBundle | None = None
         self._next_change: float | None = None
-        self._told: set[str] = set()
 
     @property
     def directory(self) -> Path:
@@ -76,15 +73,9 @@ class EngineFollower:
 
     def step(self) -> bool:
         """Look once; tell whether files were written and taken."""
-        try:
-            self._source.generation  # noqa: B018 - it looks at the file.
-            bundle = self._source.bundle
-        except UnavailableError as error:
-            # Waiting for the service's first bundle is no fault.
-            self._say(f"waiting for a bundle: {error.detail}")
+        bundle = self.latest()
+        if bundle is None:
             return False
-        if self._source.fault is not None:
-            self._fault(f"the last good bundle stays: {self._source.fault}")
         now = self._now()
         due = self._next_change is not None and now >= self._next_change
         if bundle == self._written and not due:
@@ -92,24 +83,14 @@ class EngineFollower:
         try:
             self._running.take(self._generate(bundle, self._options, now))
         except (UnsupportedError, EngineRejectedError) as error:
-            self._fault(f"generation {bundle.generation} isn't written: {error}")
+            self.fault(f"generation {bundle.generation} isn't written: {error}")
             # It won't be better until another one comes.
             self._written, self._next_change = bundle, None
             return False
         except (OSError, WatchwordError) as error:
-            self._fault(f"generation {bundle.generation} isn't written: {error}")
+            self.fault(f"generation {bundle.generation} isn't written: {error}")
             return False
         self._written = bundle
         self._next_change = next_retirement(bundle.keys, now)
-        self._told.clear()
+        self.forget_told()
         return True
-
-    def _fault(self, text: str) -> None:
-        if text not in self._told:
-            self.faults += 1
-        self._say(text)
-
-    def _say(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._tell(text)

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from watchword.apps.control_plane.admin import rejections
 from watchword.apps.control_plane.files import write_files
 from watchword.apps.control_plane.origins import Origins
+from watchword.apps.control_plane.source import BundleListener, BundleSource
 from watchword.engines.envoy.generation import generate, next_change, table_of
 from watchword.engines.envoy.lending import LENT_PREFIX, empty_secret_file, lent_rules
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import EngineFile, UnsupportedError
 from watchword.gate.bundle import GateBundle
-from watchword.reasons import UnavailableError, WatchwordError
+from watchword.reasons import WatchwordError
 
 LOOK_SECONDS: Final = 0.2
 """How often the bundle is looked at, so that with its own half second a revocation holds within one."""
@@ -21,26 +22,11 @@ PROVEN_SECONDS: Final = 2.0
 """After which files that Envoy didn't reject count as good; it takes them in within milliseconds, a
 script that loads slowly within a second."""
 
-
 HELD_SECONDS: Final = 60.0
 """How far the clock may be set back without another window of a quota; beyond, the window is the clock's."""
 
 
-class BundleSource(Protocol):
-    """Know the last good bundle, and what is wrong with the file now."""
-
-    fault: str | None
-
-    @property
-    def generation(self) -> int:
-        """Look at the file where that is due; return the generation of the last good bundle."""
-
-    @property
-    def bundle(self) -> GateBundle:
-        """Return the last good bundle."""
-
-
-class ControlPlane:
+class ControlPlane(BundleListener):
     """Write the files of each new generation; what Envoy has stays when anything is wrong.
 
     Envoy needs nobody to go on: a control plane that is gone leaves it enforcing what it has, and the
@@ -61,17 +47,14 @@ class ControlPlane:
         :param tell: is told each fault once, in one line.
         :param origins: knows where keys are lent to; without it, routes that lend keys answer 502.
         """
-        self.faults = 0
-        self._source = source
+        super().__init__(source, tell)
         self._options = options
         self._now = now
         self._latest = 0.0
         self._origins = origins
         self._addresses: Mapping[str, Sequence[str]] = {}
-        self._tell = tell
         self._written: GateBundle | None = None
         self._next_change: float | None = None
-        self._told: set[str] = set()
         self._rejected: dict[str, int] | None = None
         self._files: Sequence[EngineFile] = ()
         self._written_at = 0.0
@@ -79,15 +62,9 @@ class ControlPlane:
 
     def step(self) -> bool:
         """Look once; tell whether files were written."""
-        try:
-            self._source.generation  # noqa: B018 - it looks at the file.
-            bundle = self._source.bundle
-        except UnavailableError as error:
-            # Waiting for the service's first bundle is no fault.
-            self._say(f"waiting for a bundle: {error.detail}")
+        bundle = self.latest()
+        if bundle is None:
             return False
-        if self._source.fault is not None:
-            self._fault(f"the last good bundle stays: {self._source.fault}")
         now = self._instant()
         addresses = self._resolved(bundle)
         due = self._next_change is not None and now >= self._next_change
@@ -100,7 +77,7 @@ class ControlPlane:
             files = generate(bundle, self._options, now, addresses)
             write_files(Path(self._options.directory), files)
         except (UnsupportedError, OSError, WatchwordError) as error:
-            self._fault(f"generation {bundle.generation} isn't written: {error}")
+            self.fault(f"generation {bundle.generation} isn't written: {error}")
             if isinstance(error, UnsupportedError):
                 # It won't be better until another one comes.
                 self._written, self._addresses = bundle, addresses
@@ -108,7 +85,7 @@ class ControlPlane:
         self._written, self._addresses = bundle, addresses
         self._files, self._written_at = files, now
         self._next_change = next_change(bundle, now)
-        self._told.clear()
+        self.forget_told()
         return True
 
     def _instant(self) -> float:
@@ -127,7 +104,7 @@ class ControlPlane:
         except UnsupportedError:
             return {}  # Told where it is written.
         for text in self._origins.faults():
-            self._fault(text)
+            self.fault(text)
         return found
 
     def check(self) -> None:
@@ -145,7 +122,7 @@ class ControlPlane:
             if count > known.get(name, 0) and not self._is_of_another_table(name)
         ]
         if rejected:
-            self._fault(
+            self.fault(
                 f"Envoy rejected its configuration and keeps the last good one ({rejected[0]})"
             )
             self._put_back()
@@ -163,10 +140,10 @@ class ControlPlane:
         try:
             write_files(Path(self._options.directory), self._without_old_keys())
         except (OSError, WatchwordError) as error:
-            self._fault(f"the last good files can't be put back: {error}")
+            self.fault(f"the last good files can't be put back: {error}")
         else:
             self._files = self._good
-            self._say("the last good files are in their place again")
+            self.say("the last good files are in their place again")
 
     def _without_old_keys(self) -> Sequence[EngineFile]:
         """Return the last good files, but for keys, which stay what they are now: an old one may be revoked."""
@@ -177,13 +154,3 @@ class ControlPlane:
             else file
             for file in self._good
         ]
-
-    def _fault(self, text: str) -> None:
-        if text not in self._told:
-            self.faults += 1
-        self._say(text)
-
-    def _say(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._tell(text)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from watchword.apps.cli.console import print_json
+from watchword.apps.cli.key_pairs import make_pair
 
 # What may not be read is told when it is read: that is no wrong usage.
 _FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
@@ -25,32 +25,14 @@ def command(config: Path, /, output: Path, public: Path | None, *, as_json: bool
     import os.path
 
     from watchword.adapters.observations import write_observer_key
-    from watchword.encoding import strict_json
-    from watchword.tokens.jwk import jwk_from_public_key
 
-    public = public or output.with_suffix(".jwk")
-    if public == output:
-        raise click.BadParameter("expected another file than the private key's", param_hint="-o")
-    if public.exists():
-        raise click.BadParameter(f"{public} is there already, expected a new file")
-    key = write_observer_key(output)
-    jwk = jwk_from_public_key(key.public)
-    try:
-        with public.open("xb") as file:
-            file.write(strict_json.dumps(jwk) + b"\n")
-    except OSError as error:
-        # Half a pair is of no use, and would stand in the way of the next try.
-        output.unlink(missing_ok=True)
-        if not isinstance(error, FileExistsError):
-            public.unlink(missing_ok=True)
-        raise
-    if as_json:
-        print_json({"kid": key.kid, "private": str(output), "public": str(public), "jwk": jwk})
+    made = make_pair(output, public, write_observer_key, as_json=as_json)
+    if made is None:
         return
     click.echo(f"{output}: the private key, for the observer alone (mode 0600)")
-    click.echo(f"{public}: the public key; name it in watchword.yaml:\n")
+    click.echo(f"{made}: the public key; name it in watchword.yaml:\n")
     name = "".join(c if c.isascii() and c.isalnum() else "-" for c in output.stem.lower())
     click.echo("plan:\n  observers:")
     # The file names its files from where it stands itself.
-    named = os.path.relpath(public, config.parent)
+    named = os.path.relpath(made, config.parent)
     click.echo(f"    {name.strip('-') or 'observer'}:\n      key: {named}")
