@@ -42,6 +42,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
+from watchword.adapters.http_server import serve as serve_http
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.authz import AuthzApp
 from watchword.apps.middleware import WatchwordMiddleware
@@ -111,7 +112,7 @@ def serve(role: str, directory: Path, place: str) -> None:
 def listen(app: Any, place: str) -> None:
     """Serve an application until the process ends, as quickly as uvicorn can.
 
-    :param place: a port of loopback, or the path of a Unix socket.
+    :param place: a port of loopback; or the path of a Unix socket, where granian serves, as it is deployed.
     """
     config = uvicorn.Config(
         app,
@@ -123,13 +124,17 @@ def listen(app: Any, place: str) -> None:
         proxy_headers=False,
     )
     if place.startswith("/"):
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(place)
-        listening.listen(128)
-    else:
-        listening = socket.create_server(("127.0.0.1", int(place)), backlog=128)
+        asyncio.run(_listen_at(app, Path(place)))
+        return
+    listening = socket.create_server(("127.0.0.1", int(place)), backlog=128)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(uvicorn.Server(config).serve(sockets=[listening]))
+
+
+async def _listen_at(app: Any, place: Path) -> None:
+    """Serve at a Unix socket as `watchword gate authz` does."""
+    async with serve_http(app, uds=place):
+        await asyncio.Event().wait()
 
 
 @dataclass

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -34,15 +34,21 @@ from watchword.apps.conformance.deployment import (
 from watchword.apps.conformance.runner import Row
 from watchword.apps.conformance.runs import run
 from watchword.apps.conformance.upstream import Upstream
+from watchword.apps.control_plane.files import write_files
+from watchword.apps.control_plane.haproxy import find_haproxy
 from watchword.engines.envoy.generation import BOOTSTRAP, generate
 from watchword.engines.envoy.options import EnvoyOptions
+from watchword.engines.haproxy import generation as haproxy
+from watchword.engines.haproxy import names as haproxy_names
+from watchword.engines.haproxy.proofs import START_SECONDS
 from watchword.engines.interface import EngineFileKind
-from watchword.engines.places import Endpoint
+from watchword.engines.nginx import generation as nginx
+from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import from_jws
-from watchword.vocabulary import ReplayMode
+from watchword.vocabulary import Mode, Proof, ReplayMode
 
 ROOT: Final = Path(__file__).parents[2]
-NGINX_PAGE: Final = ROOT / "docs" / "forward-auth.md"
 GUNICORN: Final = Path(sys.executable).with_name("gunicorn")
 PATIENCE_SECONDS: Final = 15.0
 
@@ -167,38 +173,139 @@ def _envoy(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth
 
 
 @contextlib.contextmanager
-def _nginx(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
-    """Run nginx with the block of the page, and /authz beside it; to kill is what decides."""
-    port = free_port()
-    block = nginx_block()
-    for word, value in (
-        ("SOCKET", str(directory / "authz.sock")),
-        ("API", upstream.removeprefix("http://")),
-        ("PORT", str(port)),
-    ):
-        block = re.sub(rf"\b{word}\b", value, block)
-    # The socket is for this user alone, and nginx's workers change to another one.
-    user = "user root;\n" if os.geteuid() == 0 else ""
-    written = directory / "nginx.conf"
-    temporary = "".join(
-        f"{kind}_temp_path {directory}/{kind};\n"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    written.write_text(
-        f"{user}daemon off;\nworker_processes 2;\npid {directory}/nginx.pid;\n"
-        f"error_log {directory}/nginx.log;\nevents {{}}\n"
-        f"http {{\naccess_log off;\n{temporary}{block}}}\n"
-    )
-    command = [nginx_binary(), "-c", str(written), "-e", str(directory / "nginx.log")]
-    with authz("original", directory, store) as gate:
-        for mouth in _served(command, directory, port):
+def _asking(
+    name: str,
+    command: Callable[[EngineOptions], Sequence[str]],
+    directory: Path,
+    upstream: str,
+    store: Path | None,
+) -> Iterator[Mouth]:
+    """Run an engine that asks /authz about every request, and /authz beside it; to kill is what decides."""
+    options = generated(name, directory, upstream)
+    with authz(ENGINES[name].asks, directory, store) as gate:
+        for mouth in _served(command(options), directory, options.listen.port):
             yield Mouth(mouth.port, gate)
 
 
-def _served(command: Sequence[str], directory: Path, port: int) -> Iterator[Mouth]:
+def generated(name: str, directory: Path, upstream: str) -> EngineOptions:
+    """Write the configuration of an engine beside its deployment, as `watchword gate config` does."""
+    bundle = from_jws(
+        (directory / BUNDLE_FILE).read_bytes(), load(directory).keys["bundle"].verification_key()
+    )
+    host, _, port = upstream.removeprefix("http://").partition(":")
+    options = EngineOptions(
+        directory=str(directory),
+        listen=Endpoint("127.0.0.1", free_port()),
+        upstream=Endpoint(host, int(port)),
+        authz=Endpoint(socket=str(directory / "authz.sock")),
+        access_log=str(directory / "access.log"),
+    )
+    make = ENGINES[name].generate
+    assert make is not None
+    write_files(directory, make(bundle, options, SystemClock().timestamp()))
+    return options
+
+
+@contextlib.contextmanager
+def _nginx(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
+    """Run nginx with four workers that decide by themselves, on the rows that they can hold."""
+    bundle = from_jws(
+        (directory / BUNDLE_FILE).read_bytes(), load(directory).keys["bundle"].verification_key()
+    )
+    routes = [route for route in bundle.policy.routes if route.mode is not Mode.CANARY]
+    bundle = replace(bundle, policy=replace(bundle.policy, routes=tuple(routes)))
+    host, _, port = upstream.removeprefix("http://").partition(":")
+    options = EngineOptions(
+        directory=str(directory),
+        listen=Endpoint("127.0.0.1", free_port()),
+        upstream=Endpoint(host, int(port)),
+        access_log=str(directory / "access.log"),
+        replay_directory=str(directory),
+    )
+    now = SystemClock().timestamp()
+    write_files(directory, nginx.generate(bundle, options, now))
+    written = Path(options.path("nginx.conf"))
+    text = written.read_text("utf-8")
+    written.write_text(text.replace("worker_processes auto;", "worker_processes 4;"))
+    command = [nginx_binary(), "-c", str(written), "-e", options.path("error.log")]
+    yield from _served(command, directory, options.listen.port, _Family)
+
+
+@contextlib.contextmanager
+def _haproxy(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
+    """Run HAProxy with four threads, on the rows that it can hold.
+
+    The first process of a directory knows of all used proofs that there are none; a later one is what is left
+    after a crash, and takes proofs that are younger than itself.
+    """
+    first = not (directory / haproxy_names.CONFIG).exists()
+    bundle = from_jws(
+        (directory / BUNDLE_FILE).read_bytes(), load(directory).keys["bundle"].verification_key()
+    )
+    routes = [
+        route
+        for route in bundle.policy.routes
+        if route.proof is not Proof.DEVICE and route.mode is not Mode.CANARY
+    ]
+    bundle = replace(bundle, policy=replace(bundle.policy, routes=tuple(routes)))
+    host, _, port = upstream.removeprefix("http://").partition(":")
+    options = EngineOptions(
+        directory=str(directory),
+        listen=Endpoint("127.0.0.1", free_port()),
+        upstream=Endpoint(host, int(port)),
+    )
+    write_files(directory, haproxy.generate(bundle, options, SystemClock().timestamp()))
+    if first:
+        state = Path(options.path(haproxy_names.STATE))
+        text = state.read_text("utf-8").replace(haproxy_names.COLD, haproxy_names.READY)
+        state.write_text(text, "utf-8")
+    threads = directory / "threads.cfg"
+    threads.write_text("global\n    nbthread 4\n", "utf-8")
+    config = options.path(haproxy_names.CONFIG)
+    command = [haproxy_binary(), "-db", "-f", str(threads), "-f", config]
+    for mouth in _served(command, directory, options.listen.port):
+        if not first:
+            time.sleep(START_SECONDS + 1)
+        yield mouth
+
+
+def haproxy_binary() -> str:
+    """Return where HAProxy is."""
+    found = find_haproxy(None)
+    assert found is not None, "haproxy isn't installed: apt-get install haproxy"
+    return str(found)
+
+
+def caddy_command(options: EngineOptions) -> Sequence[str]:
+    """Return the command that starts Caddy with its files."""
+    found = shutil.which("caddy")
+    assert found is not None, "caddy isn't installed: apt-get install caddy"
+    return [found, "run", "--config", options.path("caddy.json")]
+
+
+def nginx_command(options: EngineOptions) -> Sequence[str]:
+    """Return the command that starts nginx with its files."""
+    return [nginx_binary(), "-c", options.path("nginx.conf"), "-e", "stderr"]
+
+
+class _Family(subprocess.Popen[bytes]):
+    """Be a server whose workers are killed with it: without it they would go on."""
+
+    def kill(self) -> None:
+        """Kill all of them."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+def _served(
+    command: Sequence[str],
+    directory: Path,
+    port: int,
+    kind: type[subprocess.Popen[bytes]] = subprocess.Popen,
+) -> Iterator[Mouth]:
     """Run a server until the caller is done; wait until it listens."""
     with (directory / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        process = kind(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         deadline = SystemClock().timestamp() + PATIENCE_SECONDS
         while not _listens(port):
@@ -219,13 +326,6 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def nginx_block() -> str:
-    """Return the server block as the page shows it."""
-    found = re.search(r"```nginx\n(.*?)```", NGINX_PAGE.read_text("utf-8"), re.DOTALL)
-    assert found is not None
-    return found[1]
-
-
 def nginx_binary() -> str:
     """Return where nginx is."""
     found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
@@ -240,7 +340,10 @@ MOUTHS: Final[Mapping[str, Start]] = {
     "wsgi-gunicorn": functools.partial(_wsgi, "gunicorn"),
     "wsgi-granian": functools.partial(_wsgi, "granian"),
     "proxy": functools.partial(_python, "proxy", "granian"),
+    "caddy": functools.partial(_asking, "caddy", caddy_command),
+    "haproxy": _haproxy,
     "nginx": _nginx,
+    "nginx-authz": functools.partial(_asking, "nginx-authz", nginx_command),
     "envoy": _envoy,
 }
 """Each mouth by the name under which it declares its differences."""
@@ -248,9 +351,15 @@ MOUTHS: Final[Mapping[str, Start]] = {
 
 def versions(name: str) -> str:
     """Return the version of what a mouth consists of, as it says itself."""
-    if name == "nginx":
+    if name.startswith("nginx"):
         said = subprocess.run([nginx_binary(), "-v"], check=True, capture_output=True).stderr
         return said.decode().strip().partition("nginx/")[2].split()[0]
+    if name == "haproxy":
+        said = subprocess.run([haproxy_binary(), "-v"], check=True, capture_output=True).stdout
+        return said.decode().split()[2].partition("-")[0]
+    if name == "caddy":
+        said = subprocess.run(["caddy", "version"], check=True, capture_output=True).stdout
+        return said.decode().split()[0].lstrip("v")
     if name == "envoy":
         said = subprocess.run([str(ENVOY), "--version"], check=True, capture_output=True).stdout
         found = re.search(rb"/(\d+\.\d+\.\d+)/", said)

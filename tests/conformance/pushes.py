@@ -3,14 +3,15 @@
 import contextlib
 import http.client
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from tests.apps.test_up import WATCHWORD
-from tests.conformance.mouths import MOUTHS, PATIENCE_SECONDS, deployed
+from tests.conformance.mouths import MOUTHS, PATIENCE_SECONDS, authz, deployed
 from tests.engines.envoy.stand import free_port
 
 from watchword.adapters.clock import SystemClock
@@ -159,7 +160,14 @@ def pushed(name: str, directory: Path, upstream: str) -> Iterator[Pushed]:
         with MOUTHS[name](directory, upstream, None) as mouth:
             yield Pushed(mouth.port, directory, first)
         return
-    with _followed(name, directory, upstream) as port:
+    with contextlib.ExitStack() as stack:
+        engine, more = directory / "engine", []
+        if name == "nginx-authz":
+            # In memory, so that it keeps verdicts.
+            engine = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
+            stack.enter_context(authz(ENGINES[name].asks, directory, None))
+            more = ["--authz", f"unix:{directory / 'authz.sock'}"]
+        port = stack.enter_context(_followed(name, directory, engine, upstream, more))
         yield Pushed(port, directory, first)
 
 
@@ -174,7 +182,9 @@ def _first(directory: Path) -> GateBundle:
 
 
 @contextlib.contextmanager
-def _followed(name: str, directory: Path, upstream: str) -> Iterator[int]:
+def _followed(
+    name: str, directory: Path, engine: Path, upstream: str, more: Sequence[str]
+) -> Iterator[int]:
     """Run the command that follows the bundle and runs the engine."""
     port = free_port()
     file = directory / "watchword.yaml"
@@ -191,8 +201,9 @@ def _followed(name: str, directory: Path, upstream: str) -> Iterator[int]:
     words = ["envoy"] if name == "envoy" else ["follow", "--engine", name]
     command = [
         *(*WATCHWORD, "-c", str(file), "gate", *words, "--run"),
-        *("-o", str(directory / "engine"), "--access-log", str(directory / "access.log")),
+        *("-o", str(engine), "--access-log", str(directory / "access.log")),
         *("--bundle", str(directory / BUNDLE_FILE), "--signer", str(directory / SIGNER_FILE)),
+        *more,
     ]
     with (directory / "follower.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)

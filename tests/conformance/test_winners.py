@@ -51,7 +51,9 @@ def passed(api: Upstream, request: Built) -> int:
         ("asgi-uvicorn-h11", ReplayMode.SHARED, 2, PROOFS),
         ("wsgi-gunicorn", ReplayMode.SHARED, 2, PROOFS),
         ("proxy", ReplayMode.SHARED, 2, PROOFS),
-        ("nginx", ReplayMode.SHARED, 1, PROOFS),
+        ("nginx-authz", ReplayMode.SHARED, 1, PROOFS),
+        ("nginx", ReplayMode.LOCAL, 1, PROOFS),
+        ("haproxy", ReplayMode.LOCAL, 1, ("session/good",)),
         ("envoy", ReplayMode.LOCAL, 1, NATIVE),
         ("envoy", ReplayMode.SHARED, 1, PROOFS),
     ],
@@ -59,7 +61,7 @@ def passed(api: Upstream, request: Built) -> int:
 def test_exactly_one_copy_passes_also_across_kill_9(
     name: str, replay: ReplayMode, gates: int, proofs: Sequence[str], tmp_path: Path
 ) -> None:
-    """Python: two processes and a file. nginx: two workers. Envoy: four, and what they share.
+    """Python: two processes and a file. nginx-authz: one process that is asked. nginx, Envoy: four workers, and what they share.
 
     What Envoy asks /authz for in mode ``local`` is in that process' memory alone, which doesn't claim this.
     """

@@ -99,6 +99,7 @@ class Engine:
     :param start: returns the command with which a person starts it.
     :param follows: whether ``watchword gate follow`` keeps its files up to date; an engine that asks ``/authz``
         about everything needs nobody to, since that follows the bundle itself.
+    :param over_tls: whether it asks ``/authz`` over mutual TLS, since it knows no Unix sockets.
     """
 
     asks: str
@@ -106,3 +107,4 @@ class Engine:
     generate: Callable[[GateBundle, EngineOptions, float], Files] | None = None
     start: Callable[[EngineOptions], str] | None = None
     follows: bool = False
+    over_tls: bool = False

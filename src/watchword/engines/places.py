@@ -43,6 +43,9 @@ class EngineOptions:
     :param authz: the forward-auth endpoint of this machine, on a Unix socket; None where there is none.
     :param signed_verdict: whether the API asks for ``Watchword-Verdict``, which only forward auth can sign.
     :param access_log: path of the JSON log of refusals.
+    :param replay_directory: where a script keeps used proofs; in memory, and a machine's engines of one user and API
+        share it.
+    :param user: who owns the directory; an engine that root starts runs its workers as this user.
     """
 
     directory: str
@@ -52,6 +55,8 @@ class EngineOptions:
     authz: Endpoint | None = None
     signed_verdict: bool = False
     access_log: str = "/dev/stdout"
+    user: str = "root"
+    replay_directory: str = "/dev/shm"  # noqa: S108 - a file there must be ours, with mode 0600.
 
     def path(self, name: str) -> str:
         """Return the path of a file of the configuration."""

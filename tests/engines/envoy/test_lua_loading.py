@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from tests.engines.envoy.signing import AUDIENCE, ISSUER, Issuer, Phone, b64url,
 
 from watchword.engines.envoy.script import ScriptOptions, script
 from watchword.engines.envoy.secrets import render
+from watchword.engines.lua_parts.text import part, shared
 from watchword.tokens.proofs.interface import GateSecret
 
 ISSUES = Issuer()
@@ -232,11 +232,7 @@ def test_http2_body_that_nothing_announces_is_refused(tmp_path: Path) -> None:
 
 def test_digests_and_base64_are_those_of_python(tmp_path: Path) -> None:
     """The script's own SHA-256, HMAC and base64url, for every length around a block."""
-    folder = resources.files("watchword.engines.envoy").joinpath("lua")
-    parts = [
-        folder.joinpath(name).read_text("utf-8")
-        for name in ("01_closed.lua", "03_sha256.lua", "04_base64.lua")
-    ]
+    parts = [part("watchword.engines.envoy", "lua/01_closed"), shared("sha256"), shared("base64")]
     asked = """
     function envoy_on_request(handle)
       local size = tonumber(handle:headers():get("x-size"))

@@ -5,17 +5,21 @@ everywhere; behind it stands, in place of an API, an answer of 200 with the veri
 engine to put on the request.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from dataclasses import replace
+from typing import Any, Final
 
 from watchword.adapters.entropy import SystemEntropy
 from watchword.apps.authz.callers import CREDENTIAL_HEADER, Credential
-from watchword.apps.authz.questions import STYLES, scope_of
+from watchword.apps.authz.keeping import kept_seconds
+from watchword.apps.authz.questions import BARE, STYLES, TOLD, Question, scope_of
+from watchword.apps.authz.telling import fields_of, in_fields, without_private
 from watchword.apps.authz.verdicts import signed_verdict
 from watchword.apps.middleware import WatchwordMiddleware
 from watchword.apps.middleware.answers import refuse_http
-from watchword.apps.problems import render
-from watchword.gate.interface import RESULT_HEADERS
+from watchword.apps.problems import Problem, render
+from watchword.gate.hygiene import PROOF_FIELDS
+from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER, Decision
 from watchword.gate.service import Gate
 from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.ports import Clock, RefusalLog
@@ -30,6 +34,33 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _UNSEEN = SystemEntropy().token_bytes(32)
 """Stands for a body that the engine didn't send.  Not nothing: a proof can cover the digest of nothing,
 and then any body would pass behind it.  Nobody learns these bytes, so that no proof covers them."""
+
+BODILESS_HEADER: Final = b"watchword-bodiless"
+"""Says that a proof was verified which covers no body, for engines that see a body only once it comes."""
+
+TAKEN_HEADER: Final = b"watchword-taken"
+"""Says that the fields of a proof were for the gate, and aren't for the API."""
+
+_KEPT_HEADER: Final = b"x-accel-expires"
+"""For how many seconds nginx may keep the answer."""
+
+_DECISION: Final = "watchword.authz.decision"
+_QUESTION: Final = "watchword.authz.question"
+_BARE: Final = "watchword.authz.bare"
+_GENERATION: Final = "watchword.authz.generation"
+
+
+class _Judge(WatchwordMiddleware):
+    """Be the middleware that says more of what it found: to the engine, and to the answer behind it."""
+
+    def _end(
+        self, decision: Decision, scope: Scope, receive: Receive, send: Send, now: float
+    ) -> tuple[Scope, Receive, Send] | Problem:
+        return super()._end(decision, {**scope, _DECISION: decision}, receive, send, now)
+
+    def _problem(self, decision: Decision, now: float) -> Problem:
+        problem = super()._problem(decision, now)
+        return replace(problem, headers=(*problem.headers, *fields_of(decision, problem.body)))
 
 
 class AuthzApp:
@@ -61,7 +92,7 @@ class AuthzApp:
         self._signs = signs
         self._clock = clock
         self._refusal_log = refusal_log
-        self._judge = WatchwordMiddleware(
+        self._judge = _Judge(
             self._pass,
             gate=gate,
             refusal_log=refusal_log,
@@ -80,6 +111,8 @@ class AuthzApp:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
+        # Nothing of what only an engine may know goes to one that passes answers on.
+        send = in_fields(send) if scope["raw_path"] == TOLD else without_private(send)
         if not self._is_known(scope):
             await self._refuse(
                 Refusal(Reason.GATE_CALLER, "expected the engine's credential"), send
@@ -90,7 +123,36 @@ class AuthzApp:
             await self._refuse(question, send)
             return
         body = _unseen if question.unseen else receive
-        await self._judge(scope_of(question, scope), body, send)
+        asked = scope_of(question, scope)
+        asked[_QUESTION], asked[_BARE] = question, scope["raw_path"] == BARE
+        if question.generation:
+            asked[_GENERATION] = self._generation()
+        await self._judge(asked, body, send)
+
+    def _generation(self) -> int | None:
+        """Return in which generation a question is going to be judged, at the least."""
+        try:
+            return self._gate.state.generation
+        except UnavailableError:
+            return None
+
+    def _kept_seconds(self, scope: Scope, now: float) -> int:
+        """Return for how long the engine may keep this answer.
+
+        Never, where its configuration is of another generation than the gate's: it would file under the new
+        one what was judged by the old one, and so a revoked instance would live on in it.
+        """
+        question: Question = scope[_QUESTION]
+        state = self._gate.state
+        if not question.generation or self._signs:
+            return 0
+        before, after = scope[_GENERATION], state.generation
+        if before != after or question.generation != str(after).encode():
+            return 0
+        tokens = [value for name, value in question.fields if name == TOKEN_HEADER]
+        if len(tokens) != 1:
+            return 0
+        return kept_seconds(scope[_DECISION], state, state.policy, tokens[0], now)
 
     def _is_known(self, scope: Scope) -> bool:
         if self._credential is None:
@@ -120,17 +182,31 @@ class AuthzApp:
             await send({"type": "lifespan.shutdown.complete"})
             return
         found = dict(scope["headers"])
+        empties = self._says_nothing and not scope[_BARE]
         headers = [
-            (name, found.get(name, b""))
-            for name in RESULT_HEADERS
-            if name in found or self._says_nothing
+            (name, found.get(name, b"")) for name in RESULT_HEADERS if name in found or empties
         ]
+        now = self._clock.timestamp()
         if self._signs:
-            now = self._clock.timestamp()
             headers.append((VERDICT_HEADER, signed_verdict(scope, self._gate.state, now)))
+        if self._says_nothing:
+            headers += _about_proof(scope[_QUESTION], scope[_DECISION], found)
+        kept = self._kept_seconds(scope, now)
+        if kept:
+            headers.append((_KEPT_HEADER, str(kept).encode()))
         headers.append((b"content-length", b"0"))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+
+
+def _about_proof(
+    question: Question, decision: Decision, found: Mapping[bytes, bytes]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield what an engine must do that keeps the original request to itself."""
+    if decision.bodiless:
+        yield BODILESS_HEADER, b"1"
+    if any(name in PROOF_FIELDS and name not in found for name, _ in question.fields):
+        yield TAKEN_HEADER, b"1"
 
 
 async def _unseen() -> MutableMapping[str, Any]:

@@ -14,6 +14,12 @@ Fields = Sequence[tuple[bytes, bytes]]
 PREFIX: Final = b"/authz"
 """The path of forward auth; in the ``envoy`` style the original path follows it."""
 
+TOLD: Final = b"/authz/told"
+"""The path at which an engine asks that can pass on no answer but 401 and 403, as nginx: it gets 403 for every
+refusal, and the refusal in fields.  A path, since no client has a say in it."""
+BARE: Final = b"/authz/bare"
+"""The path for engines that remove by themselves each result which an answer hasn't, as Traefik: it has no empty one."""
+
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 _HOP_FIELDS: Final = {b"host", b"content-length", b"transfer-encoding", b"connection"}
@@ -26,12 +32,14 @@ class Question(NamedTuple):
     :param target: raw path, and the raw query behind ``?``.
     :param fields: header fields, ``Host`` and framing those of the original request.
     :param unseen: whether it has a body that the engine keeps to itself.
+    :param generation: of the bundle that the engine's configuration was written from, where it keeps verdicts.
     """
 
     method: str
     target: bytes
     fields: list[tuple[bytes, bytes]]
     unseen: bool = False
+    generation: bytes = b""
 
 
 def of_envoy(scope: Scope) -> Question | Refusal:
@@ -54,9 +62,9 @@ def _of_headers(scope: Scope, prefix: bytes) -> Question | Refusal:
     The engine says how long the original body is in two more, and what the connection is told in a
     third; it doesn't send the body, so that a request with one ends on routes with a proof.
     """
-    if scope["raw_path"] != PREFIX or scope["query_string"]:
+    if scope["raw_path"] not in {PREFIX, TOLD, BARE} or scope["query_string"]:
         return _malformed("expected the path /authz without a query")
-    parts = (b"method", b"uri", b"host", b"connection", *_FRAMING)
+    parts = (b"method", b"uri", b"host", b"connection", *_FRAMING, b"generation")
     deciding = {prefix + part for part in parts}
     named: dict[bytes, bytes] = {}
     fields = []
@@ -73,10 +81,12 @@ def _of_headers(scope: Scope, prefix: bytes) -> Question | Refusal:
         names = b", ".join(missing).decode("ascii")
         return _malformed(f"expected {names} from the engine")
     fields.insert(0, (b"host", named[prefix + b"host"]))
-    fields.extend((part, named[prefix + part]) for part in parts[3:] if named.get(prefix + part))
+    fields.extend((part, named[prefix + part]) for part in parts[3:6] if named.get(prefix + part))
     method = named[prefix + b"method"].decode("latin-1")
     unseen = any(named.get(prefix + part) for part in _FRAMING)
-    return Question(method, named[prefix + b"uri"], fields, unseen)
+    # Whoever asks at the other path keeps nothing, and may pass on what a client sent by this name.
+    generation = named.get(prefix + b"generation", b"") if scope["raw_path"] == TOLD else b""
+    return Question(method, named[prefix + b"uri"], fields, unseen, generation)
 
 
 def of_original(scope: Scope) -> Question | Refusal:

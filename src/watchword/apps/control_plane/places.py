@@ -1,5 +1,7 @@
 """Work out from settings and command line where an engine, its API and its files are."""
 
+import os
+import pwd
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -56,8 +58,11 @@ def engine_options(
     authz: str | None,
     listen: str | None,
     access_log: Path | None,
+    over_tls: bool = False,
 ) -> EngineOptions:
     """Return what a configuration needs beside the bundle.
+
+    :param over_tls: whether the engine asks forward auth over mutual TLS, and so at a host and port.
 
     :raises PlacesError: when the API has no upstream or no address, or a path is too long.
     :raises UnsupportedError: when forward auth would need a secret in the engine's configuration.
@@ -69,7 +74,14 @@ def engine_options(
     upstream = urlsplit(api.upstream)
     tls = upstream.scheme == "https"
     asked = None if authz is None else endpoint(authz, "--authz")
-    if asked is not None and not asked.socket:
+    if asked is not None and over_tls and asked.socket:
+        raise UnsupportedError(
+            api.name,
+            "--authz",
+            "this engine knows no Unix sockets",
+            "give the API's authz a listener with certificate, key and client_ca: --authz HOST:PORT",
+        )
+    if asked is not None and not over_tls and not asked.socket:
         raise UnsupportedError(
             api.name,
             "--authz",
@@ -86,6 +98,7 @@ def engine_options(
             authz=asked,
             signed_verdict=api.signed_verdict,
             access_log="/dev/stdout" if access_log is None else str(access_log.resolve()),
+            user=pwd.getpwuid(os.geteuid()).pw_name,
         )
     except ValueError as error:
         raise PlacesError(f"-o {directory}: {error}") from None

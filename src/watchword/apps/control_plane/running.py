@@ -5,10 +5,17 @@ from pathlib import Path
 from typing import Final
 
 from watchword.apps.control_plane.following import RunningEngine
+from watchword.apps.control_plane.haproxy import RunningHaproxy
+from watchword.apps.control_plane.nginx import Nginx
+from watchword.apps.control_plane.nginx_authz import NginxAuthz
 from watchword.engines.places import EngineOptions
 
 MakeRunning = Callable[[EngineOptions, Path | None, bool, Callable[[str], None]], RunningEngine]
 """From places, the engine's binary where it is named, whether to run it, and who is told of faults."""
 
-RUNNING: Final[Mapping[str, MakeRunning]] = {}
+RUNNING: Final[Mapping[str, MakeRunning]] = {
+    "haproxy": RunningHaproxy,
+    "nginx": Nginx,
+    "nginx-authz": NginxAuthz,
+}
 """Each by the engine's name."""

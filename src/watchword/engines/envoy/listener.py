@@ -65,6 +65,14 @@ def listener(options: EnvoyOptions, filters: Sequence[str], rate: Rate | None) -
             "name": "watchword",
             "address": socket_address(options.listen),
             "per_connection_buffer_limit_bytes": 1024 * 1024,
+            "max_connections_to_accept_per_socket_event": Commented(
+                1,
+                "Taking up a crowd's connections, if only to close them, would leave no time for those that "
+                "are served: the rest wait in the kernel, for nothing.",
+            ),
+            "tcp_backlog_size": Commented(
+                256, "Longer ones are full of clients that have hung up by the time they are met."
+            ),
             "filter_chains": [
                 {
                     "filters": [
@@ -193,7 +201,7 @@ def _copied(source: str, target: str) -> dict[str, object]:
 def _waiting() -> dict[str, object]:
     return {
         "request_timeout": "60s",
-        "request_headers_timeout": "10s",
+        "request_headers_timeout": "5s",
         "stream_idle_timeout": "60s",
         "delayed_close_timeout": "1s",
     }

@@ -1,18 +1,17 @@
 """Put together the Lua script with which a stock Envoy verifies proofs of possession.
 
-The parts are data of this package (``lua/*.lua``); what differs from gate to gate, and what must be the
-same here and there (reasons and their public classes), is written between the first part and the rest.
+The parts are data of this package (``lua/*.lua``) and of :mod:`watchword.engines.lua_parts`; what differs from
+gate to gate, and what must be the same here and there (reasons and their public classes), is written between the
+first part and the rest.
 The script holds no secret: an engine's admin endpoint shows it.  What is secret it reads from the private
 file (:mod:`watchword.engines.envoy.secrets`).
 """
 
 import re
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Final
 
-from watchword.public_classes import Category, PublicClass
+from watchword.engines.lua_parts.text import part, refusals, settings, shared
 from watchword.reasons import Reason
 from watchword.tokens.interface import LEEWAY_SECONDS, MAX_LEEWAY_SECONDS
 from watchword.tokens.proofs.interface import PROOF_LIFE_SECONDS
@@ -22,6 +21,7 @@ MAX_REPLAY_SETS: Final = 2**24
 """Bounds of the number of sets in the replay table, each of 8 entries of 16 bytes."""
 
 _PATH: Final = re.compile(r"/[A-Za-z0-9._/-]{1,255}")
+_OWN: Final = "watchword.engines.envoy"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _REASONS: Final = (
@@ -102,56 +102,34 @@ class ScriptOptions:
 
 def script(options: ScriptOptions) -> str:
     """Return the whole script, for ``default_source_code.inline_string`` of the Lua filter."""
-    first, *rest = _parts()
-    return "\n".join((first, _settings(options), _refusals(), *rest))
-
-
-@cache
-def _parts() -> tuple[str, ...]:
-    """Return the parts in the order of their names."""
-    folder = resources.files("watchword.engines.envoy").joinpath("lua")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".lua"))
-    return tuple(folder.joinpath(name).read_text("utf-8") for name in names)
+    return "\n".join(
+        (
+            part(_OWN, "lua/01_closed"),
+            _settings(options),
+            refusals(_REASONS),
+            shared("sha256"),
+            shared("base64"),
+            shared("system"),
+            part(_OWN, "lua/02_secrets"),
+            shared("replay"),
+            part(_OWN, "lua/03_tokens"),
+            shared("proofs"),
+            part(_OWN, "lua/04_gate"),
+        )
+    )
 
 
 def _settings(options: ScriptOptions) -> str:
     """Return the settings as Lua; every string was held to letters that need no quoting."""
-    fields = {
-        "api": f'"{options.api}"',
-        "generation": f'"{options.generation}"',
-        "private_file": f'"{options.private_file}"',
-        "leeway": str(options.leeway),
-        "life": str(PROOF_LIFE_SECONDS + options.leeway),
-        "replay_directory": f'"{options.replay_directory}"',
-        "replay_sets": str(options.replay_sets),
-        "cached_tokens": str(options.cached_tokens),
-    }
-    lines = "\n".join(f"  {name} = {value}," for name, value in fields.items())
-    return f"local OPTIONS = {{\n{lines}\n}}\n"
-
-
-def _refusals() -> str:
-    """Return by reason what a refused client is told, as Lua."""
-    lines = []
-    for reason in _REASONS:
-        public = reason.public
-        # The members stand in the order of their names, as the other mouths write them.
-        rest = (
-            f'"status":{public.status},"title":"{public.title}",'
-            f'"type":"urn:watchword:problem:{public.slug}"}}'
-        )
-        more = ""
-        if public.status == PublicClass.TOKEN_REQUIRED.status:
-            more = ' challenge = "Watchword",'
-        elif reason.category is Category.UNAVAILABLE:
-            more = ' retry_after = "5",'
-        lines.append(
-            f'  ["{reason.code}"] = {{ status = "{public.status}",{more} rest = \'{_quoted(rest)}\' }},'
-        )
-    body = "\n".join(lines)
-    return f"local REFUSALS = {{\n{body}\n}}\n"
-
-
-def _quoted(text: str) -> str:
-    """Escape a text for single quotes in Lua."""
-    return text.replace("\\", "\\\\").replace("'", "\\'")
+    return settings(
+        {
+            "api": f'"{options.api}"',
+            "generation": f'"{options.generation}"',
+            "private_file": f'"{options.private_file}"',
+            "leeway": str(options.leeway),
+            "life": str(PROOF_LIFE_SECONDS + options.leeway),
+            "replay_directory": f'"{options.replay_directory}"',
+            "replay_sets": str(options.replay_sets),
+            "cached_tokens": str(options.cached_tokens),
+        }
+    )

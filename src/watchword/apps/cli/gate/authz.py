@@ -24,6 +24,7 @@ def command(config: Path, *, api: str, as_json: bool) -> None:
     gate pull` on another machine.  `watchword up` answers by itself; don't run both.
     """
     from watchword.apps.core_dumps import forbid_core_dumps
+    from watchword.apps.descriptors import raise_descriptor_limit
     from watchword.apps.logs import configure_logs
     from watchword.apps.settings import ConfigurationError, Fault, load_settings
 
@@ -35,6 +36,7 @@ def command(config: Path, *, api: str, as_json: bool) -> None:
         fault = Fault(f"apis.{api}.authz", None, "nothing", expected)
         raise ConfigurationError(config, [fault])
     forbid_core_dumps()
+    raise_descriptor_limit()
     configure_logs()
     try:
         asyncio.run(_serve(settings, found, as_json=as_json))

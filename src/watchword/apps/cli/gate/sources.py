@@ -38,6 +38,7 @@ def following(
         authz=authz,
         listen=given["listen"],
         access_log=given["access_log"],
+        over_tls=ENGINES[engine].over_tls,
     )
     bundle = given["bundle"] or settings.service.gate_bundle(api.name)
     if required and not bundle.exists():

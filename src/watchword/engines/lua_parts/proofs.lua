@@ -1,4 +1,6 @@
--- Verifies the two proofs that a request without a body can carry (RFC 9421, one strict profile).
+-- Verifies the two proofs that a request can carry (RFC 9421, one strict profile).
+--
+-- Whoever includes this has put `OPTIONS` (leeway, life), `sha`, `base64`, `replay` and `tokens` (is_signed) before.
 local proofs = (function()
   local bor = bit.bor
   local sub, find, match, gsub = string.sub, string.find, string.match, string.gsub
@@ -6,14 +8,19 @@ local proofs = (function()
   local C, cast, copy = ffi.C, ffi.cast, ffi.copy
   local BYTES = ffi.typeof("const uint8_t *")
   local NAMES = '"watchword-token" "@method" "@authority" "@path" "@query"'
-  local START = "watchword=(" .. NAMES .. ");created="
+  local BODY_NAMES = NAMES .. ' "content-digest"'
   local MIDDLE = ';nonce="'
   local OPENING = "watchword=:"
   local ALGORITHMS = { session = "hmac-sha256", device = "ecdsa-p256-sha256" }
   local LENGTHS = { session = 56, device = 100 }
   local LONGEST_INPUT = 512
-  local DIGITS_AT, MIDDLE_AT = #START, #START + 10
-  local NONCE_AT = MIDDLE_AT + #MIDDLE
+  -- The two forms of a Signature-Input: without a body, and over the digest of one.
+  local function form(names)
+    local start = "watchword=(" .. names .. ");created="
+    return { names = names, start = start, middle_at = #start + 10, nonce_at = #start + 10 + #MIDDLE }
+  end
+  local BARE, DIGESTED = form(NAMES), form(BODY_NAMES)
+  local DIGEST = '\n"content-digest": '
   local AUTHORITY, PATH, QUERY = '\n"@authority": ', '\n"@path": ', '\n"@query": ?'
   local PARAMETERS = '\n"@signature-params": '
 
@@ -58,14 +65,14 @@ local proofs = (function()
 
   -- Says what is wrong with headers that aren't of the one form, in the order in which every engine does.
   -- Everything here runs for refusals alone.
-  local function fault(kind, input, signature)
+  local function fault(kind, shape, input, signature)
     if find(gsub(sub(input, 1, LONGEST_INPUT + 1), '"[^"\\]*"', ""), ",", 1, true) then return "proof.ambiguous" end
     if #input > LONGEST_INPUT then return "proof.malformed" end
     local components, created, nonce, algorithm, key = match(input, LOOSE)
     if not components or #created ~= 10 or #nonce < 16 or #nonce > 64 or #algorithm > 64 or #key > 128 then
       return "proof.malformed"
     end
-    if components ~= NAMES or algorithm ~= ALGORITHMS[kind] then
+    if components ~= shape.names or algorithm ~= ALGORITHMS[kind] then
       if components ~= "" then
         for item in string.gmatch(components .. " ", "(.-) ") do
           if not is_component(item) then return "proof.malformed" end
@@ -81,8 +88,13 @@ local proofs = (function()
   local self = {}
 
   -- Verifies a proof.  Returns nil or the reason; when the proof was made; how long its nonce is.
-  function self.verify(handle, kind, entry, token, input, signature, method, authority, path, query, now)
+  --
+  -- `digest` is the Content-Digest of a request that has a body, nil where it has none.  That it is a digest, and that
+  -- of the body, is for the caller.
+  function self.verify(handle, kind, entry, token, input, signature, method, authority, path, query, now, digest)
     local session = kind == "session"
+    local shape = digest and DIGESTED or BARE
+    local START, MIDDLE_AT, NONCE_AT = shape.start, shape.middle_at, shape.nonce_at
     local text, size = cast(BYTES, input), #input
     local ending, ending_size = entry.session_end, entry.session_end_size
     if not session then ending, ending_size = entry.device_end, entry.device_end_size end
@@ -91,16 +103,16 @@ local proofs = (function()
     if nonce_size < 16 or nonce_size > 64 or size > LONGEST_INPUT or #signature ~= LENGTHS[kind]
       or C.memcmp(text, START, #START) ~= 0 or C.memcmp(text + MIDDLE_AT, MIDDLE, #MIDDLE) ~= 0
       or C.memcmp(text + (size - ending_size), ending, ending_size) ~= 0 then
-      return fault(kind, input, signature)
+      return fault(kind, shape, input, signature)
     end
     local created, bad = 0, 0
-    for at = DIGITS_AT, MIDDLE_AT - 1 do
+    for at = #START, MIDDLE_AT - 1 do
       local digit = text[at] - 48
       if digit < 0 or digit > 9 then bad = 1 end
       created = created * 10 + digit
     end
     for at = NONCE_AT, NONCE_AT + nonce_size - 1 do bad = bor(bad, OUTSIDE[text[at]]) end
-    if bad ~= 0 then return fault(kind, input, signature) end
+    if bad ~= 0 then return fault(kind, shape, input, signature) end
     if now < created - OPTIONS.leeway then return "proof.early" end
     if now >= created + OPTIONS.life then return "proof.expired" end
 
@@ -123,6 +135,12 @@ local proofs = (function()
       at = at + #QUERY
       copy(out + at, query, #query)
       at = at + #query
+      if digest then
+        copy(out + at, DIGEST, #DIGEST)
+        at = at + #DIGEST
+        copy(out + at, digest, #digest)
+        at = at + #digest
+      end
       copy(out + at, PARAMETERS, #PARAMETERS)
       at = at + #PARAMETERS
       copy(out + at, text + 10, size - 10)
@@ -136,7 +154,7 @@ local proofs = (function()
       local pair = sub(signature, 1, 11) == OPENING and sub(signature, -3) == "==:"
         and base64.standard(signature, 11, 86)
       local base = pair and '"watchword-token": ' .. token .. '\n"@method": ' .. method .. AUTHORITY .. authority
-        .. PATH .. path .. QUERY .. query .. PARAMETERS .. sub(input, 11)
+        .. PATH .. path .. QUERY .. query .. (digest and DIGEST .. digest or "") .. PARAMETERS .. sub(input, 11)
       if not pair or not tokens.is_signed(handle, ffi.string(entry.point, 64), pair, base) then
         return signature_fault(kind, signature)
       end
@@ -145,7 +163,8 @@ local proofs = (function()
   end
 
   -- Records a verified proof's nonce; returns nil if it is the first, else the reason.
-  function self.claim(entry, input, nonce_size, created, now)
+  function self.claim(entry, input, nonce_size, created, now, digest)
+    local NONCE_AT = digest and DIGESTED.nonce_at or BARE.nonce_at
     local out, size = sha.scratch, entry.session_size
     copy(out, entry.session, 64)
     ffi.fill(out + size, 1)

@@ -48,11 +48,45 @@ function system.open_private(path, flags)
   elseif bit.band(found.mode, 63) ~= 0 then
     problem = "can be used by others; its mode must be 0600"
   elseif found.owner ~= C.geteuid() then
-    problem = "belongs to another user than Envoy"
+    problem = "belongs to another user than the one who runs this"
   end
   if problem then
     C.close(fd)
     error("watchword: " .. path .. " " .. problem)
   end
   return fd, tonumber(found.size)
+end
+
+-- Returns what tells a file from every other one that may stand under its name, nil if there is none: inode, size, and
+-- when content and entry changed last.
+local marked = ffi.new("watchword_statx")
+function system.mark(path)
+  if ffi.C.statx(-100, path, 0, 0x7ff, marked) ~= 0 then return nil end
+  local bytes = ffi.cast("const uint8_t *", marked)
+  return ffi.string(bytes + 32, 16) .. ffi.string(bytes + 96, 32)
+end
+
+-- Makes a lock that processes share, in memory that they share.
+function system.make_lock(mutex)
+  local C = ffi.C
+  local attributes = ffi.new("uint64_t[16]")
+  -- Shared by processes; released when its owner dies; an error if one thread takes it twice.
+  if C.pthread_mutexattr_init(attributes) ~= 0 or C.pthread_mutexattr_setpshared(attributes, 1) ~= 0
+    or C.pthread_mutexattr_setrobust(attributes, 1) ~= 0 or C.pthread_mutexattr_settype(attributes, 2) ~= 0
+    or C.pthread_mutex_init(mutex, attributes) ~= 0 then
+    error("watchword: there is no lock")
+  end
+end
+
+-- Takes a lock; tells whether it was taken.  Its last owner may have been killed in the middle of what it guards:
+-- whoever uses this guards something that is right after each of its steps.
+function system.lock(mutex)
+  local locked = ffi.C.pthread_mutex_lock(mutex)
+  if locked == 0 then return true end
+  if locked == 130 then
+    ffi.C.pthread_mutex_consistent(mutex)
+    return true
+  end
+  -- This thread has it already: an error threw between taking it and giving it back.
+  return locked == 35
 end

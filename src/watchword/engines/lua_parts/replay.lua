@@ -22,7 +22,6 @@ local replay = (function()
   } watchword_header;
   ]])
   local MAGIC, LAYOUT, WAYS, PAGE = 0x57574c52, 1, 8, 4096
-  local EOWNERDEAD, EDEADLK = 130, 35
   local sets = OPTIONS.replay_sets
   local size = PAGE + sets * WAYS * 16
   local path = string.format("%s/watchword-replay-v%d-%d-%s-%d", OPTIONS.replay_directory, LAYOUT, sets,
@@ -38,13 +37,7 @@ local replay = (function()
     ffi.copy(header.key, key, 32)
     -- A new table knows of no proof that was used before it was made.
     header.horizon = os.time() - 1
-    local attributes = ffi.new("uint64_t[16]")
-    -- Shared by processes; released when its owner dies; an error if one thread takes it twice.
-    if C.pthread_mutexattr_init(attributes) ~= 0 or C.pthread_mutexattr_setpshared(attributes, 1) ~= 0
-      or C.pthread_mutexattr_setrobust(attributes, 1) ~= 0 or C.pthread_mutexattr_settype(attributes, 2) ~= 0
-      or C.pthread_mutex_init(header.mutex, attributes) ~= 0 then
-      error("watchword: the replay table gets no lock")
-    end
+    system.make_lock(header.mutex)
     header.ready = 1
   end
 
@@ -102,16 +95,9 @@ local replay = (function()
     -- Entries created before this are dead.
     local living = floor(now - life) + 1
 
-    local locked = C.pthread_mutex_lock(mutex)
-    if locked ~= 0 then
-      -- The owner was killed in the middle of one claim.  Its proof never passed, and what it left
-      -- half written is at worst one entry that nobody matches.
-      if locked == EOWNERDEAD then
-        C.pthread_mutex_consistent(mutex)
-      elseif locked ~= EDEADLK then
-        return "gate.replay_unavailable"
-      end
-    end
+    -- An owner that was killed in the middle of one claim: its proof never passed, and what it left half written is
+    -- at worst one entry that nobody matches.
+    if not system.lock(mutex) then return "gate.replay_unavailable" end
     -- No branch on what is free: that is different each time, and the compiler would write another path for
     -- each case.  `dead` is 1 or 0; a place is an index plus 1, and 0 while there is none.
     local seen, free_first, free_second, at_first, at_second = false, 0, 0, 0, 0

@@ -1,0 +1,100 @@
+"""Bring files to an nginx that decides by itself, and run it where that is asked for."""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from watchword.apps.control_plane.files import write_files
+from watchword.apps.control_plane.following import EngineRejectedError
+from watchword.apps.control_plane.nginx_authz import NginxAuthz
+from watchword.engines.interface import EngineFile, EngineFileKind, Files
+from watchword.engines.nginx.configuration import ERROR_LOG
+
+_LOOK_SECONDS: Final = 0.02
+_MOST_LOOKS: Final = 750
+"""For how long new workers are waited for: a quarter of a minute."""
+
+_FAULTS: Final = ("init_by_lua error", "[emerg]")
+"""What nginx writes when it keeps what it had."""
+
+_MAX_WORDS: Final = 500
+
+
+class Nginx(NginxAuthz):
+    """Write the files; nginx is told only when its configuration or its script changed.
+
+    What decides is in the private file alone.  Each worker looks at it several times a second and takes it for the next
+    request of every connection, so that a push of keys, revoked instances or routes is no reload.
+    """
+
+    def take(self, files: Files) -> None:
+        """See :meth:`watchword.apps.control_plane.following.RunningEngine.take`."""
+        directory = Path(self._options.directory)
+        private = [file for file in files if file.kind is EngineFileKind.PRIVATE]
+        others = [file for file in files if file.kind is not EngineFileKind.PRIVATE]
+        before = {file.name: _text(directory / file.name) for file in others}
+        changed = any(before[file.name] != file.content for file in others)
+        # At first in any case, as for every nginx: who wrote them may have been killed before it was told.
+        if changed or not self._loaded:
+            write_files(directory, others)
+            try:
+                self._require_good(None)
+                self._reload()
+                self._loaded = True
+            except EngineRejectedError:
+                write_files(directory, _kept(others, before))
+                raise
+        # Last: what isn't taken must not be judged by either.
+        write_files(directory, private)
+
+    def _reload(self) -> None:
+        """Let a running nginx read its files anew, and wait until it did: its own check doesn't run the script.
+
+        :raises EngineRejectedError: when it keeps what it had.
+        """
+        master = self._running()
+        if master is None:
+            return
+        log = Path(self._options.path(ERROR_LOG))
+        known, workers = len(_text(log) or ""), _children(master)
+        try:
+            os.kill(master, signal.SIGHUP)
+        except ProcessLookupError:
+            return
+        for _ in range(_MOST_LOOKS):
+            if _children(master) - workers or self._running() is None:
+                return
+            said = (_text(log) or "")[known:]
+            fault = next((line for line in said.splitlines() if _is_fault(line)), None)
+            if fault is not None:
+                raise EngineRejectedError(f"nginx doesn't take its files: {fault[:_MAX_WORDS]}")
+            time.sleep(_LOOK_SECONDS)
+        raise EngineRejectedError(f"nginx starts no new workers; {log} may say why")
+
+
+def _is_fault(line: str) -> bool:
+    return any(fault in line for fault in _FAULTS)
+
+
+def _kept(files: Sequence[EngineFile], before: dict[str, str | None]) -> list[EngineFile]:
+    """Return the files as they were."""
+    return [
+        EngineFile(file.name, file.kind, content)
+        for file in files
+        for content in (before[file.name],)
+        if content is not None
+    ]
+
+
+def _children(pid: int) -> set[str]:
+    return set((_text(Path(f"/proc/{pid}/task/{pid}/children")) or "").split())
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""Write the configuration of a Caddy that asks ``/authz`` about every request."""

@@ -1,0 +1,73 @@
+"""Declare where Caddy that asks /authz isn't equal to the Python gate, so that it can be held to all the rest."""
+
+from typing import Final
+
+from watchword.engines.interface import Difference, Divergence
+
+_D = Divergence
+
+DIFFERENCES: Final = (
+    Difference(
+        "no-bodies",
+        _D.STRICTER,
+        "compares the body with its digest on routes with a proof",
+        "refuses a request with a body there",
+        "a body that went along with the question would be gone for the API",
+    ),
+    Difference(
+        "no-bodies-answer",
+        _D.ANSWER,
+        "says what is wrong with a body of chunks, or its size",
+        "refuses the digest that its proof covers, since it was told of no body",
+        "Caddy tells nobody that a body comes in chunks before it comes",
+    ),
+    Difference(
+        "underscores-dropped",
+        _D.CLEANED,
+        "refuses fields that decide with an underscore for a hyphen",
+        "drops every field with one",
+        "its parser does so before anybody sees them",
+    ),
+    Difference(
+        "underscores-dropped-answer",
+        _D.ANSWER,
+        "says that a field has another sign for a hyphen",
+        "says that the field is missing",
+        "it was dropped before the gate saw it",
+    ),
+    Difference(
+        "broken-chunks-answer",
+        _D.ANSWER,
+        "refuses broken chunks by 400",
+        "answers 502, when the API has seen the head and no whole body",
+        "it sends a body on while it reads it",
+    ),
+    Difference(
+        "asterisk-answered",
+        _D.ANSWER,
+        "refuses the target *",
+        "answers OPTIONS * by itself with 200 and nothing in it; the API sees none",
+        "Go's server does so before any handler",
+    ),
+    Difference(
+        "watchword-fields-removed",
+        _D.CLEANED,
+        "removes the fields that a gate states",
+        "removes every field whose name begins with Watchword",
+        "its expression for names knows the beginning of a name alone",
+    ),
+    Difference(
+        "no-upgrade",
+        _D.STRICTER,
+        "lets a WebSocket through, and ends it when its instance is revoked",
+        "takes Upgrade away",
+        "nobody would end it",
+    ),
+    Difference(
+        "new-replay-file",
+        _D.STRICTER,
+        "takes proofs that were made before it started",
+        "refuses, in mode shared, proofs that are older than its file of used ones",
+        "a file that was lost doesn't know what was used before",
+    ),
+)

@@ -1,0 +1,219 @@
+"""Write the configuration of one Caddy from the gate bundle of one API, in Caddy's own JSON.
+
+A Caddyfile sorts what stands in it by an order of its own; here the order decides.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from watchword.encoding import strict_json
+from watchword.engines.caddy.replies import error_routes, refused_body
+from watchword.engines.forward_auth.demands import require_authz
+from watchword.engines.forward_auth.page import page
+from watchword.engines.interface import EngineFile, EngineFileKind
+from watchword.engines.places import Endpoint, EngineOptions
+from watchword.gate.bundle import GateBundle
+
+CONFIGURATION: Final = "caddy.json"
+"""The one file that Caddy is started with."""
+
+_LOGGER: Final = "refusals"
+_MAX_HEADER_BYTES: Final = 32 * 1024
+"""More than the gate takes, which says itself what is too much."""
+
+_RESULTS: Final = ("Watchword-Instance", "Watchword-Level", "Watchword-App")
+_VERDICT: Final = "Watchword-Verdict"
+_PROOF_FIELDS: Final = ("Signature", "Signature-Input", "Dpop")
+
+_QUESTION: Final = {
+    "X-Forwarded-Method": "{http.request.orig_method}",
+    "X-Forwarded-Uri": "{http.request.orig_uri}",
+    "X-Forwarded-Host": "{http.request.hostport}",
+    "X-Forwarded-Connection": "{http.request.header.Connection}",
+    "X-Forwarded-Content-Length": "{http.request.header.Content-Length}",
+    "X-Forwarded-Transfer-Encoding": "{http.request.header.Transfer-Encoding}",
+}
+"""What says which request is asked about; set over whatever a client sent by these names."""
+
+_NOT_ASKED: Final = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Generation")
+"""What Caddy adds by itself and nobody reads here; the server in front of /authz takes so many fields only."""
+
+Json = Mapping[str, object]
+
+
+def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence[EngineFile]:
+    """Return all files, in the order in which they are to be written.
+
+    :param now: isn't looked at: /authz knows which keys have retired.
+    :raises UnsupportedError: on what forward auth can't do.
+    """
+    del now
+    authz = require_authz(bundle.policy, options, "Caddy")
+    document = {
+        # Without it whoever is on this machine could change everything.
+        "admin": {"disabled": True, "config": {"persist": False}},
+        "logging": _logging(options.access_log),
+        "apps": {"http": {"servers": {"watchword": _server(options, authz)}}},
+    }
+    notes = (
+        "Nothing has to follow the bundle here: these files hold neither keys nor routes.",
+        "TLS for clients is Caddy's own business: put it in front, or add your `tls` app and listener here.",
+    )
+    return [
+        EngineFile(CONFIGURATION, EngineFileKind.ROOT, strict_json.dumps(document).decode() + "\n"),
+        EngineFile(
+            "README.md",
+            EngineFileKind.PAGE,
+            page(
+                bundle.policy,
+                "Caddy",
+                {CONFIGURATION: "the whole configuration"},
+                start(options),
+                notes,
+            ),
+        ),
+    ]
+
+
+def start(options: EngineOptions) -> str:
+    """Return the command that starts Caddy with these files."""
+    return f"caddy run --config {options.path(CONFIGURATION)}"
+
+
+def _logging(path: str) -> Json:
+    """Return the logs: refusals, and what Caddy says of itself.
+
+    Its log of errors is left out: it has each request's target and fields, and the token is one of these.
+    """
+    writer: Json = (
+        {"output": "stdout"}
+        if path == "/dev/stdout"
+        else {"output": "file", "filename": path, "roll": False}
+    )
+    removed = ("request>uri", "request>headers", "request>tls", "request>host", "user_id")
+    return {
+        "logs": {
+            "default": {"level": "WARN", "exclude": ["http.log"]},
+            _LOGGER: {
+                "writer": writer,
+                "include": [f"http.log.access.{_LOGGER}"],
+                "encoder": {
+                    "format": "filter",
+                    "wrap": {"format": "json"},
+                    "fields": {name: {"filter": "delete"} for name in removed},
+                },
+            },
+        }
+    }
+
+
+def _server(options: EngineOptions, authz: Endpoint) -> Json:
+    listen = options.listen
+    return {
+        # Bound to no host name: Caddy answers 200 to every other one, with nothing in it.
+        "listen": [f"unix/{listen.socket}" if listen.socket else listen.address],
+        # HTTP/2 without TLS would be another parser in front of an API that speaks HTTP/1.1.
+        "protocols": ["h1"],
+        "automatic_https": {"disable": True},
+        "max_header_bytes": _MAX_HEADER_BYTES,
+        "read_header_timeout": "5s",
+        "idle_timeout": "75s",
+        "logs": {"default_logger_name": _LOGGER},
+        "routes": [{"handle": [_asking(options, authz), _api(options)]}],
+        "errors": {"routes": error_routes()},
+    }
+
+
+def _asking(options: EngineOptions, authz: Endpoint) -> Json:
+    """Return the question, and what follows from a yes; every other answer is the client's."""
+    return {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": f"unix/{authz.socket}"}],
+        # Each question has a connection of its own.  Caddy dials where the request was last sent to, and Go may still
+        # be dialling for a question when another connection has answered it: the new one then leads to the API, and
+        # if it was kept, later questions would be answered there.
+        "transport": {
+            "protocol": "http",
+            "versions": ["1.1"],
+            "compression": False,
+            "keep_alive": {"enabled": False},
+        },
+        # GET, so that the body stays for the API; the empty query takes the request's away.
+        "rewrite": {"method": "GET", "uri": "/authz?"},
+        "headers": {
+            "request": {
+                "set": {name: [value] for name, value in _QUESTION.items()},
+                "delete": list(_NOT_ASKED),
+            }
+        },
+        "handle_response": [{"match": {"status_code": [200]}, "routes": _passed(options)}],
+    }
+
+
+def _passed(options: EngineOptions) -> Sequence[Json]:
+    """Return what happens to a request that may pass, on its way to the API."""
+    told = [_set_if_told(name) for name in (*_RESULTS, *([_VERDICT] * options.signed_verdict))]
+    return [
+        {"handle": [{"handler": "vars", "watchword": "passed", "skip_log": True}]},
+        {
+            # The first by any sign for a hyphen, since Caddy keeps fields of such names.  Connection, since it could
+            # name a verified field, to be removed; Upgrade, since nobody would end the WebSocket of a revoked instance.
+            "handle": [
+                {
+                    "handler": "headers",
+                    "request": {"delete": ["Watchword*", "Connection", "Upgrade"]},
+                }
+            ]
+        },
+        *told,
+        {"handle": [{"handler": "copy_response_headers", "include": ["Watchword-Nonce"]}]},
+        {
+            "match": [_is_told("Watchword-Taken")],
+            "handle": [{"handler": "headers", "request": {"delete": list(_PROOF_FIELDS)}}],
+        },
+        {
+            # A body in chunks is seen only once it comes; the proof of this request covers none.
+            "match": [_is_told("Watchword-Bodiless")],
+            "handle": [
+                {"handler": "request_body", "max_size": 1},
+                {
+                    "handler": "subroute",
+                    "routes": [
+                        {
+                            "match": [{"not": [{"expression": '{http.request.body} == ""'}]}],
+                            "handle": refused_body(),
+                            "terminal": True,
+                        }
+                    ],
+                },
+            ],
+        },
+    ]
+
+
+def _answered(name: str) -> str:
+    return f"{{http.reverse_proxy.header.{name}}}"
+
+
+def _is_told(name: str) -> Json:
+    return {"vars": {_answered(name): ["1"]}}
+
+
+def _set_if_told(name: str) -> Json:
+    """Return what sets a field from the answer, which has it always.
+
+    An empty one would tell the API that somebody without a name is there.
+    """
+    return {
+        "match": [{"not": [{"vars": {_answered(name): [""]}}]}],
+        "handle": [{"handler": "headers", "request": {"set": {name: [_answered(name)]}}}],
+    }
+
+
+def _api(options: EngineOptions) -> Json:
+    transport: dict[str, object] = {"protocol": "http", "versions": ["1.1"], "compression": False}
+    if options.tls:
+        transport["tls"] = {"server_name": options.upstream.host}
+    upstream = options.upstream
+    dial = f"unix/{upstream.socket}" if upstream.socket else upstream.address
+    return {"handler": "reverse_proxy", "upstreams": [{"dial": dial}], "transport": transport}

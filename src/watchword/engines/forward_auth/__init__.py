@@ -1,0 +1,1 @@
+"""Hold what the configurations share whose engines ask ``/authz`` about every request."""

@@ -1,0 +1,277 @@
+"""Write the rules that verify a session proof: what :mod:`watchword.tokens.proofs.session` checks, in its order.
+
+``K`` and the signature are one HMAC each, made by HAProxy itself.
+"""
+
+import base64
+from collections.abc import Iterator
+from typing import Final
+
+from watchword.encoding import length_prefixed
+from watchword.engines.haproxy import names
+from watchword.engines.haproxy.hygiene import because
+from watchword.engines.haproxy.text import argument, found, matches, rule, word
+from watchword.engines.haproxy.tokens import text_of
+from watchword.engines.places import EngineOptions
+from watchword.gate.interface import TOKEN_HEADER
+from watchword.reasons import Reason
+from watchword.tokens.interface import TokenExpectation
+from watchword.tokens.proofs.interface import (
+    LABEL,
+    MAX_NONCE_CHARACTERS,
+    MIN_NONCE_CHARACTERS,
+    PROOF_LIFE_SECONDS,
+    SESSION_ALGORITHM,
+)
+from watchword.tokens.proofs.message_signature import (
+    BODY_COMPONENT,
+    COMPONENTS,
+    MAX_INPUT_BYTES,
+)
+from watchword.tokens.proofs.session import KEY_LABEL
+
+SESSION_SIZES: Final = range(16, 65)
+"""Characters of a session's id; ours have 22."""
+
+BODY_PATIENCE_SECONDS: Final = 10
+START_SECONDS: Final = 2
+"""How long after its start a process takes no proof that its table of used ones may not know."""
+
+_WHOLE: Final = "!{ var(txn.reason) -m found }"
+_BODY: Final = "{ var(txn.body) -m found }"
+# The end alone matches in front of a last line feed too.
+_SESSION: Final = rf"^[A-Za-z0-9_-]{{{SESSION_SIZES.start},{SESSION_SIZES.stop - 1}}}$(?!\n)"
+_NONCE: Final = f"[A-Za-z0-9_-]{{{MIN_NONCE_CHARACTERS},{MAX_NONCE_CHARACTERS}}}"
+_KEY_ID: Final = r"[!#-\[\]-~]{1,128}"
+_DIGEST: Final = r"^sha-256=:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=:$"
+_SIGNATURE: Final = f"^{LABEL.decode()}=:[A-Za-z0-9+/]{{42}}[AEIMQUYcgkosw048]=:$"
+_QUOTE: Final = argument('"')
+_THUMBPRINT_CHARACTERS: Final = 43
+
+
+def sizes() -> str:
+    """Return the map from the size of a session's id to the four bytes that stand for it, in base64."""
+    encoded = (base64.b64encode(size.to_bytes(4, "big")).decode() for size in SESSION_SIZES)
+    return "".join(f"{size} {text}\n" for size, text in zip(SESSION_SIZES, encoded, strict=True))
+
+
+def constants(expected: TokenExpectation) -> "dict[str, bytes]":
+    """Return by name the fixed parts of what a session's key is made of.
+
+    They hold bytes of 0, which no text of a configuration can.
+    """
+    head = KEY_LABEL + length_prefixed.join(expected.issuer.encode(), expected.audience.encode())
+    return {
+        "key_head": head,
+        "key_middle": _THUMBPRINT_CHARACTERS.to_bytes(4, "big"),
+        "key_end": b"\x01",
+    }
+
+
+def _input(components: bytes) -> str:
+    """Return the expression for the one form of ``Signature-Input`` that covers these components."""
+    fixed = (LABEL + b"=(" + components + b")").decode()
+    fixed = fixed.replace("(", r"\(").replace(")", r"\)")
+    return (
+        rf'^{fixed};created=[0-9]{{10}};nonce="{_NONCE}"'
+        rf';alg="{SESSION_ALGORITHM}";keyid="{_KEY_ID}"$'
+    )
+
+
+def proof_rules(expected: TokenExpectation, options: EngineOptions) -> Iterator[str]:
+    """Yield the rules; afterwards ``txn.reason`` is set, or the request was made by the token's session."""
+    yield from _secret(options)
+    yield from _form()
+    yield from _time(expected.leeway)
+    yield from _mac(options)
+
+
+def _secret(options: EngineOptions) -> Iterator[str]:
+    """Yield the rules on the epoch's secret."""
+    # A whole number, since the payload matched; it is the same text as in the map.
+    epoch = argument(r'(?s)^.*?"epo"[ \t\r\n]*:[ \t\r\n]*([0-9]+).*$')
+    first = argument(chr(92) + "1")
+    yield rule("set-var(txn.epoch) " + word(f"var(txn.rest),regsub({epoch},{first})"), _WHOLE)
+    yield rule(f"set-var(txn.sid) {text_of('sid', 'rest')}", _WHOLE)
+    yield because(
+        Reason.TOKEN_MALFORMED,
+        f"!{matches('var(txn.sid)', 'reg', _SESSION)}",
+    )
+    secrets = options.path(names.SECRETS)
+    yield rule(f"set-var(txn.held) var(txn.epoch),map({secrets})", _WHOLE)
+    yield because(Reason.PROOF_EPOCH, "!{ var(txn.held),field(1,:),sub(txn.now) -m int gt 0 }")
+
+
+def _form() -> Iterator[str]:
+    """Yield the rules on what is there, and on its one form."""
+    yield rule("set-var(txn.input) req.fhdr(signature-input)")
+    yield rule("set-var(txn.signature) req.fhdr(signature)")
+    yield because(Reason.PROOF_MISSING, f"!{found('txn.input')} !{found('txn.signature')}")
+    yield because(Reason.PROOF_AMBIGUOUS, "{ req.fhdr(dpop) -m found }")
+    yield because(Reason.PROOF_MALFORMED, f"!{found('txn.input')}")
+    yield because(Reason.PROOF_MALFORMED, f"!{found('txn.signature')}")
+    yield rule("set-var(txn.body) int(1)", "{ req.fhdr(transfer-encoding) -m found }")
+    yield rule("set-var(txn.body) int(1)", "{ req.fhdr(content-length) -m int gt 0 }")
+    yield rule("set-var(txn.digest) req.fhdr(content-digest)", _BODY)
+    yield because(Reason.PROOF_DIGEST, f"{_BODY} !{matches('var(txn.digest)', 'reg', _DIGEST)}")
+    yield rule(
+        "set-var(txn.formed) int(1)",
+        f"!{_BODY} {matches('var(txn.input)', 'reg', _input(COMPONENTS))}",
+    )
+    yield rule(
+        "set-var(txn.formed) int(1)",
+        f"{_BODY} {matches('var(txn.input)', 'reg', _input(COMPONENTS + BODY_COMPONENT))}",
+    )
+    odd = f"!{found('txn.formed')}"
+    # What follows finds words for the log; whatever isn't formed is refused.
+    comma = r'^(?:[^",]|"[^"]*")*,'
+    loose = rf'^{LABEL.decode()}=\([^()]*\);created=[0-9]{{10}};nonce="{_NONCE}";alg="%s";keyid="{_KEY_ID}"$'
+    small = f"{{ var(txn.input),length le {MAX_INPUT_BYTES} }}"
+    yield because(Reason.PROOF_AMBIGUOUS, f"{odd} {matches('var(txn.input)', 'reg', comma)}")
+    yield because(
+        Reason.PROOF_COMPONENTS,
+        f"{odd} {small} {matches('var(txn.input)', 'reg', loose % SESSION_ALGORITHM)}",
+    )
+    any_other = r"[!#-\[\]-~]{1,64}"
+    yield because(
+        Reason.PROOF_ALGORITHM,
+        f"{odd} {small} {matches('var(txn.input)', 'reg', loose % any_other)}",
+    )
+    yield because(Reason.PROOF_MALFORMED, odd)
+    # Counted from its end, the text has a fixed number of quotes.
+    for name, at in (("nonce", 6), ("keyid", 2)):
+        yield rule(f"set-var(txn.{name}) " + word(f"var(txn.input),field(-{at},{_QUOTE})"), _WHOLE)
+    created = f"var(txn.input),field(-7,{_QUOTE}),field(2,'='),field(1,';')"
+    yield rule("set-var(txn.created) " + word(created), _WHOLE)
+    yield because(Reason.PROOF_KEY, "!{ var(txn.keyid),strcmp(txn.sid) eq 0 }")
+
+
+def _time(leeway: int) -> Iterator[str]:
+    """Yield the rules on when a proof was made.
+
+    Written so that what is compared is never below 0 where the rule holds: a pattern of -1 and less holds for
+    every number.
+    """
+    early = f"var(txn.now),add({leeway}),sub(txn.created)"
+    yield because(Reason.PROOF_EARLY, f"!{{ {early} -m int ge 0 }}")
+    late = f"var(txn.created),add({PROOF_LIFE_SECONDS + leeway}),sub(txn.now)"
+    yield because(Reason.PROOF_EXPIRED, f"!{{ {late} -m int gt 0 }}")
+
+
+def _mac(options: EngineOptions) -> Iterator[str]:
+    """Yield the rules that make the session's key and the signature, and compare it."""
+    for name in ("x", "y"):
+        yield rule(f"set-var(txn.{name}) {text_of(name, 'rest')}", _WHOLE)
+    # RFC 7638 section 3: the members that make the key, in this order, without white space.
+    thumbprint = (
+        """str('{"crv":"P-256","kty":"EC","x":"'),concat(,txn.x,'","y":"'),concat(,txn.y,'"}')"""
+        ",sha2(256),ub64enc"
+    )
+    yield rule(f"set-var(txn.jkt) {word(thumbprint)}", _WHOLE)
+    sizes = f"var(txn.sid),length,map({options.path(names.SIZES)}),b64dec"
+    yield rule(f"set-var(txn.sid_size) {word(sizes)}", _WHOLE)
+    parts = ("proc.key_head", "txn.sid_size", "txn.sid", "proc.key_middle", "txn.jkt")
+    joined = "".join(f"%[var({part})]" for part in (*parts, "proc.key_end"))
+    yield rule(f"set-var-fmt(txn.of_key) {word('%{+bin}o' + joined)}", _WHOLE)
+    yield rule("set-var(txn.secret) var(txn.held),field(2,:)", _WHOLE)
+    yield rule("set-var(txn.secret) var(txn.of_key),hmac(sha256,txn.secret),base64", _WHOLE)
+    yield rule("set-var(txn.authority) req.fhdr(host),lower", _WHOLE)
+    yield rule("set-var(txn.query) query", _WHOLE)
+    parameters = f"var(txn.input),bytes({len(LABEL) + 1})"
+    yield rule(f"set-var(txn.parameters) {word(parameters)}", _WHOLE)
+    mac = """,concat('\n"@signature-params": ',txn.parameters),hmac(sha256,txn.secret),base64"""
+    digest = """,concat('\n"content-digest": ',txn.digest)"""
+    yield rule(f"set-var(txn.mac) {word(_base() + mac)}", f"{_WHOLE} !{_BODY}")
+    yield rule(f"set-var(txn.mac) {word(_base() + digest + mac)}", f"{_WHOLE} {_BODY}")
+    label = LABEL.decode()
+    expected = f"str('{label}=:'),concat(,txn.mac,':'),secure_memcmp(txn.signature)"
+    right = f"{{ {word(expected)} -m bool }}"
+    yield because(
+        Reason.PROOF_MALFORMED,
+        f"{_WHOLE} !{matches('var(txn.signature)', 'reg', _SIGNATURE)}",
+    )
+    yield because(Reason.PROOF_SIGNATURE, f"{_WHOLE} !{right}")
+    # Nothing behind sees a key, or the signature that would have been right.
+    for name in ("secret", "held", "mac"):
+        yield rule(f"unset-var(txn.{name})")
+
+
+def _base() -> str:
+    """Return the expression for the lines in front of the digest's (RFC 9421 section 2.5)."""
+    return (
+        f"""str('"{TOKEN_HEADER.decode()}": '),concat(,txn.token,'\n"@method": ')"""
+        """,concat(,txn.method,'\n"@authority": '),concat(,txn.authority,'\n"@path": ')"""
+        """,concat(,txn.path,'\n"@query": ?'),concat(,txn.query)"""
+    )
+
+
+def body_rules(options: EngineOptions) -> Iterator[str]:
+    """Yield the rules that wait for a body and compare it with the digest that the proof covers."""
+    announced = f"{_WHOLE} {_BODY}"
+    # Whether a body of chunks is all there can't be seen, so that its length has to be said.
+    too_large = Reason.REQUEST_BODY_TOO_LARGE
+    yield because(too_large, f"{announced} {{ req.fhdr(transfer-encoding) -m found }}")
+    yield rule("set-var(txn.most) var(txn.row),field(5,:)", announced)
+    yield rule("set-var(txn.size) req.fhdr(content-length)", announced)
+    yield because(too_large, f"{announced} !{{ var(txn.most),sub(txn.size) -m int ge 0 }}")
+    yield f"http-request wait-for-body time {BODY_PATIENCE_SECONDS}s if {announced}"
+    yield because(Reason.PROOF_BODY, f"{announced} !{{ req.body_len,sub(txn.size) -m int eq 0 }}")
+    digest = "req.body,sha2(256),base64"
+    yield rule(f"set-var(txn.of_body) {word(digest)}", announced)
+    right = "str('sha-256=:'),concat(,txn.of_body,':'),secure_memcmp(txn.digest)"
+    yield because(Reason.PROOF_BODY, f"{announced} !{{ {word(right)} -m bool }}")
+    # A body may take its time: what ended meanwhile lets nobody in.
+    yield rule("set-var(txn.now) date", announced)
+    keys, secrets = options.path(names.KEYS), options.path(names.SECRETS)
+    yield because(
+        Reason.TOKEN_KEY_RETIRED,
+        f"{announced} !{{ var(txn.token),field(1,.),map({keys}),field(2,:),sub(txn.now) -m int gt 0 }}",
+    )
+    yield because(
+        Reason.TOKEN_INSTANCE_REVOKED,
+        f"{announced} {{ var(txn.sub),map({options.path(names.REVOKED)}) -m found }}",
+    )
+    yield because(
+        Reason.PROOF_EPOCH,
+        f"{announced} !{{ var(txn.epoch),map({secrets}),field(1,:),sub(txn.now) -m int gt 0 }}",
+    )
+
+
+def claim_rules(leeway: int, options: EngineOptions) -> Iterator[str]:
+    """Yield the rules that let each proof pass once."""
+    state = options.path(names.STATE)
+    # A process that ends has handed its table on: what it claimed now, nobody would know.
+    yield because(Reason.GATE_REPLAY_UNAVAILABLE, f"{_WHOLE} {{ stopping }}")
+    know = f"set-var(txn.proofs) str({names.PROOFS}),map({state})"
+    yield rule(know, _WHOLE)
+    syncing = f"{_WHOLE} {{ var(txn.proofs) -m str {names.SYNCING} }}"
+    yield rule("lua.watchword_wait", syncing)
+    yield rule(know, syncing)
+    yield rule("set-var(txn.now) date", _WHOLE)
+    late = f"var(txn.created),add({PROOF_LIFE_SECONDS + leeway}),sub(txn.now)"
+    yield because(Reason.PROOF_EXPIRED, f"{_WHOLE} !{{ {late} -m int gt 0 }}")
+    cold = f"{_WHOLE} {{ var(txn.proofs) -m str {names.COLD} }}"
+    yield because(
+        Reason.PROOF_REPLAYED,
+        f"{cold} !{{ var(txn.created),sub(proc.started) -m int gt {START_SECONDS} }}",
+    )
+    yield because(
+        Reason.GATE_REPLAY_UNAVAILABLE,
+        f"{_WHOLE} !{{ var(txn.proofs) -m str {names.READY} {names.COLD} }}",
+    )
+    yield rule("set-var(txn.used) var(txn.sid),concat(.,txn.nonce),sha2(256)", _WHOLE)
+    yield rule(f"track-sc1 var(txn.used) table {names.USED}", _WHOLE)
+    yield because(Reason.GATE_REPLAY_FULL, f"{_WHOLE} !{{ sc1_tracked }}")
+    # Of all who count it up, one alone sees the first count; a table that took nothing counts 0.
+    yield because(Reason.PROOF_REPLAYED, f"{_WHOLE} !{{ sc_inc_gpc0(1) eq 1 }}")
+
+
+WAITING: Final = f"""-- Holds a request back while the table of used proofs is handed over, which takes milliseconds.
+local state = Map.new(select(1, ...), Map._str)
+core.register_action("watchword_wait", {{ "http-req" }}, function(txn)
+  for _ = 1, 400 do
+    if state:lookup("{names.PROOFS}") ~= "{names.SYNCING}" then return end
+    core.msleep(5)
+  end
+end, 0)
+"""

@@ -1,0 +1,168 @@
+"""Write the two files of one Traefik: what it is started with, and what its file provider reads."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from watchword.engines.envoy.yaml_text import render
+from watchword.engines.forward_auth.demands import asks_for_proof, require_authz
+from watchword.engines.forward_auth.page import page
+from watchword.engines.interface import EngineFile, EngineFileKind, UnsupportedError
+from watchword.engines.places import Endpoint, EngineOptions
+from watchword.gate.bundle import GateBundle
+from watchword.gate.interface import GatePolicy
+from watchword.vocabulary import ReplayMode
+
+START: Final = "traefik.yaml"
+ROUTES: Final = "routes.yaml"
+CERTIFICATE: Final = "authz.crt"
+KEY: Final = "authz.key"
+AUTHORITY: Final = "authz-ca.pem"
+"""Files in the directory; the last three come from the operator, and nobody writes them here."""
+
+_RESULTS: Final = ("Watchword-Instance", "Watchword-Level", "Watchword-App", "Watchword-Verdict")
+_TOKEN: Final = "Watchword-Token"  # noqa: S105 - a header.
+_SIGNS: Final = "!#$%&'*+.^_`|~"
+"""What a server may take for a hyphen in a name; Traefik passes on fields with any of them."""
+
+Json = Mapping[str, object]
+
+
+def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence[EngineFile]:
+    """Return all files, in the order in which they are to be written.
+
+    :param now: isn't looked at: /authz knows which keys have retired.
+    :raises UnsupportedError: on what forward auth can't do, and for routes with a proof: Traefik tells nobody of a body.
+    """
+    del now
+    policy = bundle.policy
+    authz = require_authz(policy, options, "Traefik")
+    _require_no_proofs(policy)
+    if options.listen.socket or options.upstream.socket:
+        raise UnsupportedError(
+            policy.api, "unix:", "Traefik listens and asks over TCP alone", "name HOST:PORT"
+        )
+    files = {
+        START: "read once: where clients come in, the log of refusals",
+        ROUTES: "the question, what is removed, and the API; a change counts at once",
+        f"{CERTIFICATE}`, `{KEY}`, `{AUTHORITY}": "yours: with which /authz knows Traefik, and Traefik /authz",
+    }
+    notes = (
+        "The tests don't run Traefik: try these files with `watchword conformance run` before you rely on them.",
+        "Its log has no references; a refusal's own reference explains it: `watchword explain REF`.",
+    )
+    return [
+        EngineFile(
+            ROUTES,
+            EngineFileKind.PART,
+            render({"http": _http(options, authz)}, f"Traefik in front of {policy.api}."),
+        ),
+        EngineFile(
+            START,
+            EngineFileKind.START,
+            render(
+                _start(options),
+                f"Traefik in front of {policy.api}, written by Watchword. Start it with:\n{start(options)}",
+            ),
+        ),
+        EngineFile(
+            "README.md",
+            EngineFileKind.PAGE,
+            page(policy, "Traefik", files, start(options), notes),
+        ),
+    ]
+
+
+def start(options: EngineOptions) -> str:
+    """Return the command that starts Traefik with these files."""
+    return f"traefik --configFile={options.path(START)}"
+
+
+def _require_no_proofs(policy: GatePolicy) -> None:
+    for route in policy.routes:
+        if asks_for_proof(route):
+            raise UnsupportedError(
+                route.name,
+                f"proof {route.proof.value}",
+                "Traefik tells /authz nothing of a body, so that one added on the way would pass unseen",
+                "serve the route by another engine, by the middleware or by the proxy",
+            )
+    if policy.replay is ReplayMode.AFFINE:
+        raise UnsupportedError(
+            policy.api,
+            "replay affine",
+            "Traefik keeps the nonce of an answer that lets a request pass to itself",
+            "use shared or local",
+        )
+
+
+def _http(options: EngineOptions, authz: Endpoint) -> Json:
+    scheme = "https" if options.tls else "http"
+    return {
+        "routers": {
+            "watchword": {
+                "entryPoints": ["watchword"],
+                "rule": "PathPrefix(`/`)",
+                # In this order: the question needs the token that is removed behind it.
+                "middlewares": ["watchword-ask", "watchword-clean"],
+                "service": "watchword-api",
+            }
+        },
+        "middlewares": {
+            "watchword-ask": {
+                "forwardAuth": {
+                    "address": f"https://{authz.address}/authz/bare",
+                    # Method, host and target are Traefik's, whatever a client states.
+                    "trustForwardHeader": False,
+                    # Each is removed where the answer hasn't it.
+                    "authResponseHeaders": list(_RESULTS),
+                    "tls": {
+                        "ca": options.path(AUTHORITY),
+                        "cert": options.path(CERTIFICATE),
+                        "key": options.path(KEY),
+                    },
+                }
+            },
+            # An empty value removes a field.
+            "watchword-clean": {"headers": {"customRequestHeaders": dict.fromkeys(_removed(), "")}},
+        },
+        "services": {
+            "watchword-api": {
+                "loadBalancer": {
+                    "servers": [{"url": f"{scheme}://{options.upstream.address}"}],
+                    "passHostHeader": True,
+                }
+            }
+        },
+    }
+
+
+def _removed() -> Sequence[str]:
+    """Return the fields that must not reach the API: the token, and results by any other sign for the hyphen.
+
+    Upgrade too, since nobody would end the WebSocket of a revoked instance.
+    """
+    other = [name.replace("-", sign) for name in (*_RESULTS, _TOKEN) for sign in _SIGNS]
+    return [_TOKEN, "Upgrade", *other]
+
+
+def _start(options: EngineOptions) -> Json:
+    log: dict[str, object] = {
+        "format": "json",
+        "filters": {"statusCodes": ["400-599"]},
+        # Neither targets nor fields: both hold secrets.
+        "fields": {
+            "defaultMode": "drop",
+            "names": dict.fromkeys(
+                ("StartUTC", "DownstreamStatus", "RequestMethod", "ClientHost", "Duration"), "keep"
+            ),
+            "headers": {"defaultMode": "drop"},
+        },
+    }
+    if options.access_log != "/dev/stdout":
+        log["filePath"] = options.access_log
+    return {
+        "entryPoints": {"watchword": {"address": options.listen.address}},
+        "providers": {"file": {"filename": options.path(ROUTES), "watch": True}},
+        "accessLog": log,
+        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+    }
