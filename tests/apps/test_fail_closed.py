@@ -81,7 +81,13 @@ def websocket(**changes: Any) -> dict[str, Any]:
     return scope
 
 
-AFTERWARDS = {"HeldBody.close", "HeldBody._give_back", "HeldMemory.give_back"}
+AFTERWARDS = {
+    "HeldBody.close",
+    "HeldBody._give_back",
+    "HeldMemory.give_back",
+    "_Socket.let_go",
+    "_Socket._forget",
+}
 """What runs once the API has answered, or is handed the body."""
 
 BODY = b"a body that a proof covers"

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import json
+import os
 import signal
 import socket
 import ssl
@@ -37,6 +38,7 @@ from tests.enrolment.simulators import SimulatedPhone
 
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle, read_signer
 from watchword.adapters.gate_bundle.follower import BundleFollower
+from watchword.adapters.gate_bundle.heard import heard_path
 from watchword.adapters.gate_bundle.remote import (
     BundleSource,
     DeniedError,
@@ -536,3 +538,20 @@ def test_a_signer_that_others_can_replace(delivery: Delivery) -> None:
     publish_bundle(delivery.signer, b"{}")
     with pytest.raises(GateBundleError, match="public key"):
         read_signer(delivery.signer)
+
+
+def test_gates_are_let_know_that_the_service_is_there(delivery: Delivery) -> None:
+    """Beside each bundle, here and there, also where nothing changes; not by a turn that failed."""
+    here, there = heard_path(delivery.bench.gate_path), heard_path(delivery.output)
+    assert here.exists()
+    with delivery.follower(delivery.tls()) as follower:
+        follower.turn(wait=False)
+        os.utime(there, ns=(1, 1))
+        assert follower.turn(wait=False) is None
+        assert there.stat().st_mtime_ns > 1
+        os.utime(there, ns=(1, 1))
+        delivery.stop()
+        with pytest.raises(FetchError):
+            follower.turn(wait=False)
+        assert there.stat().st_mtime_ns == 1
+        delivery.start_again()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -562,24 +562,6 @@ def test_crooked_upstreams(upstream: str) -> None:
     """An upstream is a scheme, a host and perhaps a port."""
     with pytest.raises(ValueError, match="upstream"):
         ProxyApp(upstream)
-
-
-def test_websocket_scopes_are_closed() -> None:
-    """Where a server hands handshakes over, they are closed before they are accepted."""
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "websocket.connect"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    asyncio.run(_call(ProxyApp("http://127.0.0.1:9"), {"type": "websocket"}, receive, send))
-    assert [message["type"] for message in sent] == ["websocket.close"]
-
-
-async def _call(app: Callable[..., Awaitable[None]], *arguments: Any) -> None:
-    await app(*arguments)
 
 
 def test_many_requests_at_once() -> None:

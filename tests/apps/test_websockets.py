@@ -2,18 +2,24 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from tests.apps.test_middleware import StoppedClock
+import uvicorn
+from tests.apps.test_middleware import ListedRefusals, StoppedClock
 from tests.gate.proving import Prover
-from tests.gate.simulators import CLAIMS, published, route, token
+from tests.gate.simulators import CLAIMS, NOW, PublishedState, policy, published, route, token
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from watchword.adapters.http_server import serve
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.middleware import WatchwordMiddleware, require_claims
 from watchword.gate.service import Gate
+from watchword.reasons import Reason
 from watchword.vocabulary import Mode, Proof, ReplayMode
 
 ROUTES = (
@@ -54,15 +60,70 @@ class Telling:
         await send({"type": "websocket.close", "code": 1000})
 
 
+class SetClock(StoppedClock):
+    """Tell the time that a test sets."""
+
+    def __init__(self) -> None:
+        """Start when the tokens of the tests are good."""
+        self.time = float(NOW)
+
+    def timestamp(self) -> float:
+        """Return it in seconds since 1970."""
+        return self.time
+
+
 @contextlib.asynccontextmanager
-async def listening(app: Telling, **policy: Any) -> AsyncIterator[int]:
+async def connected(
+    port: int, target: str, fields: Iterable[tuple[bytes, bytes]], **client: Any
+) -> AsyncIterator[ClientConnection]:
+    """Open a WebSocket as a phone does."""
+    sent = [(name.decode(), value.decode()) for name, value in fields]
+    async with connect(
+        f"ws://clinic.example{target}",
+        host="127.0.0.1",
+        port=port,
+        additional_headers=sent,
+        proxy=None,
+        max_size=None,
+        close_timeout=2,
+        **client,
+    ) as opened:
+        yield opened
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return when something has come true."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - what it waits for tells nobody.
+            await asyncio.sleep(0.01)
+
+
+@dataclass
+class Front:
+    """Hold what stands in front of an application."""
+
+    state: PublishedState
+    port: int = 0
+    clock: SetClock = field(default_factory=SetClock)
+    log: ListedRefusals = field(default_factory=ListedRefusals)
+
+
+@contextlib.asynccontextmanager
+async def standing(app: Any, **policy: Any) -> AsyncIterator[Front]:
     """Serve an application behind the middleware."""
-    gate = Gate(
-        published(*ROUTES, **policy), memory=MemoryReplayStore(), shared=MemoryReplayStore()
-    )
-    guarded = WatchwordMiddleware(app, gate=gate, clock=StoppedClock())
+    front = Front(published(*ROUTES, **policy))
+    gate = Gate(front.state, memory=MemoryReplayStore(), shared=MemoryReplayStore())
+    guarded = WatchwordMiddleware(app, gate=gate, clock=front.clock, refusal_log=front.log)
     async with serve(guarded, websockets=True) as server:
-        yield server.port
+        front.port = server.port
+        yield front
+
+
+@contextlib.asynccontextmanager
+async def listening(app: Any, **policy: Any) -> AsyncIterator[int]:
+    """Serve an application behind the middleware, for who needs its port alone."""
+    async with standing(app, **policy) as front:
+        yield front.port
 
 
 async def shake_hands(port: int, path: str, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -145,3 +206,242 @@ def test_monitor_accepts_and_vouches_for_nobody() -> None:
 
     assert asyncio.run(main()).startswith(b"HTTP/1.1 101 ")
     assert app.calls == 1
+
+
+@dataclass
+class Talking:
+    """Be an application that talks over each WebSocket until it ends; ``how`` says what it is about."""
+
+    how: str = "listens"
+    got: list[Any] = field(default_factory=list)
+    raised: list[str] = field(default_factory=list)
+    returned: int = 0
+
+    async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection."""
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            if self.how == "listens":
+                while not self.got or self.got[-1]["type"] != "websocket.disconnect":
+                    self.got.append(await receive())
+            elif self.how == "talks":
+                while True:
+                    await send({"type": "websocket.send", "text": "still here"})
+                    await asyncio.sleep(0.01)
+            else:
+                await asyncio.sleep(1.5)
+                self.got.append(await receive())
+        except OSError as error:
+            self.raised.append(type(error).__name__)
+        self.returned += 1
+
+
+async def closing(opened: ClientConnection) -> tuple[int | None, str | None]:
+    """Return how a WebSocket is closed, whatever is sent before."""
+    with contextlib.suppress(ConnectionClosed):
+        async with asyncio.timeout(10):
+            while True:
+                await opened.recv()
+    await opened.wait_closed()
+    return opened.close_code, opened.close_reason
+
+
+def end(front: Front, cause: str) -> None:
+    """Let something end on which a WebSocket rests."""
+    state = front.state
+    if cause == "token":
+        front.clock.time = CLAIMS.expires_at + state.policy.expectation.leeway + 1.0
+    elif cause == "instance":
+        state.revoked.add(CLAIMS.subject)
+    elif cause == "key":
+        state.keys.clear()
+    elif cause == "route":
+        state.policy = policy(route("/elsewhere/**"))
+    elif cause == "version":
+        state.policy = policy(route("/**", minimum_versions={"clinic-ios": "9"}))
+    elif cause == "proof":
+        state.policy = policy(route("/**", proof=Proof.SESSION))
+    elif cause == "fault":
+        state.revoked = None  # type: ignore[assignment]
+    state.generation += 1
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason", "told"),
+    [
+        ("token", Reason.TOKEN_EXPIRED, "token-refused"),
+        ("instance", Reason.TOKEN_INSTANCE_REVOKED, "token-refused"),
+        ("key", Reason.TOKEN_KEY_UNKNOWN, "token-refused"),
+        ("route", Reason.GATE_ROUTE_UNKNOWN, "route-refused"),
+        ("version", Reason.GATE_APP_VERSION, "level-insufficient"),
+        ("proof", Reason.PROOF_MISSING, "proof-required"),
+        ("fault", Reason.GATE_INTERNAL, "internal"),
+    ],
+)
+def test_a_websocket_ends_with_what_it_was_opened_with(
+    cause: str, reason: Reason, told: str
+) -> None:
+    """The client is told the class, the application that it has gone, and the log why."""
+    app = Talking()
+
+    async def main() -> tuple[tuple[int | None, str | None], Front]:
+        async with standing(app) as front, connected(front.port, "/open/a", [TOKEN]) as opened:
+            await opened.send("a")
+            await until(lambda: bool(app.got))
+            end(front, cause)
+            closed = await closing(opened)
+            await until(lambda: app.returned == 1)
+            return closed, front
+
+    closed, front = asyncio.run(main())
+    assert closed == (1008, told)
+    assert app.got[0]["text"] == "a"
+    assert app.got[1:] == [{"type": "websocket.disconnect", "code": 1008, "reason": told}]
+    assert front.log.seen == [(reason, "/open/**")]
+
+
+@pytest.mark.parametrize("how", ["talks", "sleeps"])
+def test_an_application_that_does_not_listen_is_cut_off_too(how: str) -> None:
+    """What it sends is refused with an OSError, and what the client sends after doesn't arrive."""
+    app = Talking(how)
+
+    async def main() -> tuple[int | None, str | None]:
+        async with standing(app) as front, connected(front.port, "/open/a", [TOKEN]) as opened:
+            end(front, "instance")
+            closed = await closing(opened)
+            await until(lambda: app.returned == 1)
+            return closed
+
+    assert asyncio.run(main()) == (1008, "token-refused")
+    assert app.raised == (["SocketEndedError"] if how == "talks" else [])
+    assert [message["type"] for message in app.got] == (
+        [] if how == "talks" else ["websocket.disconnect"]
+    )
+
+
+@pytest.mark.parametrize("fields", [[], [TOKEN]], ids=["nobody", "somebody"])
+def test_monitor_ends_none_until_it_enforces(fields: list[tuple[bytes, bytes]]) -> None:
+    """Whoever was only watched must come again when the route asks for more."""
+    app = Talking()
+
+    async def main() -> tuple[bool, tuple[int | None, str | None]]:
+        async with standing(app) as front, connected(front.port, "/watched/a", fields) as opened:
+            end(front, "instance")
+            await asyncio.sleep(0.6)
+            await opened.send("a")
+            await until(lambda: bool(app.got))
+            front.state.policy = policy(route("/watched/**"))
+            front.state.generation += 1
+            return app.got[0]["type"] == "websocket.receive", await closing(opened)
+
+    stayed, closed = asyncio.run(main())
+    assert stayed
+    assert closed[0] == 1008
+
+
+def test_one_that_was_opened_by_a_session_stays_while_its_epoch_is_held() -> None:
+    """New generations end nothing by themselves; the end of the epoch does."""
+    app = Talking()
+    fields = Prover().session(target="/session/a")[1:]
+
+    async def main() -> tuple[int | None, str | None]:
+        async with standing(app) as front, connected(front.port, "/session/a", fields) as opened:
+            front.state.generation += 1
+            await asyncio.sleep(0.6)
+            await opened.send("a")
+            await until(lambda: bool(app.got))
+            front.state.secrets = {
+                number: replace(secret, verify_until=NOW - 1.0)
+                for number, secret in front.state.secrets.items()
+            }
+            front.state.generation += 1
+            return await closing(opened)
+
+    assert asyncio.run(main()) == (1008, "token-refused")
+    assert app.got[0]["text"] == "a"
+
+
+def test_one_instance_has_so_many_at_once() -> None:
+    """The next is refused as too many, others aren't, and there is room again when one has ended."""
+    app = Talking()
+    other = [(b"watchword-token", token(subject="another-instance").encode())]
+
+    async def main() -> list[int]:
+        async with standing(app) as front, contextlib.AsyncExitStack() as stack:
+
+            async def opened(fields: list[tuple[bytes, bytes]]) -> ClientConnection:
+                return await stack.enter_async_context(connected(front.port, "/open/a", fields))
+
+            first, *_ = [await opened([TOKEN]) for _ in range(32)]
+            with pytest.raises(InvalidStatus) as refused:
+                await opened([TOKEN])
+            await opened(other)
+            await first.close()
+            await until(lambda: app.returned == 1)
+            await opened([TOKEN])
+            assert refused.value.response.headers["retry-after"] == "5"
+            return [refused.value.response.status_code]
+
+    assert asyncio.run(main()) == [429]
+
+
+def test_a_wait_that_is_given_up_loses_no_message() -> None:
+    """An application may wait for a while, do something else, and wait again."""
+    got: list[Any] = []
+
+    async def impatient(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await receive()
+        await send({"type": "websocket.send", "text": "say something"})
+        got.append(await receive())
+        waiting = asyncio.create_task(receive())
+        await asyncio.sleep(0)
+        # Granian itself closes nothing while somebody waits.
+        await send({"type": "websocket.close", "code": 4001, "reason": "enough"})
+        got.append(await waiting)
+
+    async def main() -> tuple[int | None, str | None]:
+        async with (
+            standing(impatient) as front,
+            connected(front.port, "/open/a", [TOKEN]) as opened,
+        ):
+            assert await opened.recv() == "say something"
+            await opened.send("something")
+            closed = await closing(opened)
+            await until(lambda: len(got) == 2)
+            return closed
+
+    assert asyncio.run(main()) == (4001, "enough")
+    assert got[0]["text"] == "something"
+    assert got[1] == {"type": "websocket.disconnect", "code": 4001, "reason": "enough"}
+
+
+@pytest.mark.parametrize("how", ["listens", "talks"])
+def test_uvicorn_ends_them_alike(how: str) -> None:
+    """What granian needs for it, and uvicorn doesn't, is in nobody's way."""
+    app = Talking(how)
+    front = Front(published(*ROUTES))
+    gate = Gate(front.state, memory=MemoryReplayStore())
+    guarded = WatchwordMiddleware(app, gate=gate, clock=front.clock, refusal_log=front.log)
+    config = uvicorn.Config(guarded, port=0, lifespan="off", log_level="critical")
+    server = uvicorn.Server(config)
+
+    async def main() -> tuple[int | None, str | None]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            serving = asyncio.create_task(server.serve([listener]))
+            await until(lambda: server.started)
+            async with connected(listener.getsockname()[1], "/open/a", [TOKEN]) as opened:
+                end(front, "instance")
+                closed = await closing(opened)
+            await until(lambda: app.returned == 1)
+            server.should_exit = True
+            await serving
+            return closed
+
+    assert asyncio.run(main()) == (1008, "token-refused")
+    assert [reason for reason, _ in front.log.seen] == [Reason.TOKEN_INSTANCE_REVOKED]
+    assert app.raised == ([] if how == "listens" else ["SocketEndedError"])

@@ -11,6 +11,11 @@ from watchword.vocabulary import Mode
 MAX_QUERY_BYTES = 8 * 1024
 """Most bytes of a query."""
 
+ROUTED_ELSEWHERE = Refusal(
+    Reason.REQUEST_PATH_AMBIGUOUS,
+    "expected the engine to route by the decoded raw path, below its root_path",
+)
+
 Fields = list[tuple[bytes, bytes]]
 
 

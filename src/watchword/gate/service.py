@@ -19,6 +19,7 @@ from watchword.gate.interface import (
 )
 from watchword.gate.judgement import (
     MAX_QUERY_BYTES,
+    ROUTED_ELSEWHERE,
     fail,
     is_below,
     judge,
@@ -32,6 +33,7 @@ from watchword.gate.proofs import check_epoch, verify_proof
 from watchword.gate.quotas import QuotaKeeper
 from watchword.gate.replay import ImmediateReplayStore
 from watchword.gate.single_use import SingleUse, check_body
+from watchword.gate.standing import Opened, hold_epoch, why_ended
 from watchword.gate.verdicts import Verdict, VerdictCache, verdict_of
 from watchword.ports import Entropy
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
@@ -40,10 +42,6 @@ from watchword.tokens.proofs.interface import VerifiedProof
 from watchword.tokens.service import verify_for_cache
 from watchword.vocabulary import Environment
 
-_ROUTED_ELSEWHERE = Refusal(
-    Reason.REQUEST_PATH_AMBIGUOUS,
-    "expected the engine to route by the decoded raw path, below its root_path",
-)
 _REVOKED = Refusal(Reason.TOKEN_INSTANCE_REVOKED, "the instance was revoked by an operator")
 
 
@@ -169,7 +167,7 @@ class Gate:
         if routed_path not in (target.decoded_path, None) or (
             root_path and not is_below(root_path, target.decoded_path)
         ):
-            return refuse(_ROUTED_ELSEWHERE)
+            return refuse(ROUTED_ELSEWHERE)
         watch = compiled.watch
         canary = None if watch is None else spot(watch, cleaned.fields, query)
         if target.unchecked:
@@ -202,6 +200,10 @@ class Gate:
     def fail(self, decision: Decision, refusal: Refusal) -> Decision:
         """Settle a pending decision by what was found wrong with the request, as its mode says."""
         return fail(decision, refusal)
+
+    def why_ended(self, opened: Opened, now: float) -> Refusal | None:
+        """Return why a WebSocket must end, None while it may stay open (:mod:`watchword.gate.standing`)."""
+        return why_ended(opened, self._current, self._verdict, self.state, now)
 
     def reference(
         self, refusals: Sequence[Refusal], route: str, now: float, nonce: bytes
@@ -382,9 +384,7 @@ class Gate:
             return
         verdict = self._verdict(pending.token, compiled, now)
         if pending.session:
-            if verdict.keys is None:
-                verdict.make_keys(self.state.secret(verdict.claims.epoch), pending.token)
-            check_epoch(verdict, now)
+            hold_epoch(verdict, self.state, pending.token, now)
 
     def _admit(self, decision: Decision, now: float) -> Decision:
         """Carry out step 10 on a request that had to wait."""

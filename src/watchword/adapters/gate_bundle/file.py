@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from watchword.adapters.gate_bundle.heard import Silence
 from watchword.adapters.gate_bundle.signer_file import read_signer
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
 from watchword.broker.interface import CanaryWatch, LentValue
@@ -45,7 +46,9 @@ class GateBundleFile:
     The last good bundle is kept: a file that is missing, broken, signed by somebody else, readable
     by others, of another API or of an older generation changes nothing (a bad update must not take
     an API down, and a restored backup must not bring a revoked key back).  What is wrong stands in
-    :attr:`fault` until it is mended, and is logged once, by the logger ``watchword.gate``.
+    :attr:`fault` until it is mended, and is logged once, by the logger ``watchword.gate``.  That nothing is heard of
+    the service for :data:`watchword.adapters.gate_bundle.heard.SILENT_SECONDS` is told in the same way, and changes
+    nothing either.
 
     The file is looked at in the caller's thread, at most every :data:`LOOK_SECONDS`; requests never
     wait for a large one to be read.
@@ -75,6 +78,8 @@ class GateBundleFile:
         self._stamp: tuple[int, int, int] | None = None
         self._next_look = 0.0
         self._looking = threading.Lock()
+        self._silence = Silence(path, monotonic)
+        self._silent: str | None = None
         self._look(wait=True)
 
     @property
@@ -126,10 +131,10 @@ class GateBundleFile:
         return self._known().bundle
 
     def trouble(self) -> str | None:
-        """Return :attr:`fault`, after a look at the file where one is due, also where nobody asks."""
+        """Return :attr:`fault`, or that nothing is heard, after a look where one is due, also where nobody asks."""
         if self._monotonic() >= self._next_look:
             self._look()
-        return self.fault
+        return self.fault or self._silent
 
     def _known(self) -> _Known:
         known = self._now
@@ -149,6 +154,7 @@ class GateBundleFile:
         aside = False
         try:
             self._next_look = self._monotonic() + LOOK_SECONDS
+            self._listen()
             stamp, size = self._stamp_of_file()
             if stamp is None or stamp == self._stamp:
                 return
@@ -216,6 +222,13 @@ class GateBundleFile:
         if self.fault is not None:
             self.fault = None
             _log.warning("the gate of %s follows its bundle again", bundle.policy.api)
+
+    def _listen(self) -> None:
+        """Tell when nothing is heard of the service any more, and when it is again."""
+        silent = self._silence.look()
+        if silent != self._silent:
+            self._silent = silent
+            _log.warning("%s: %s", self._path.stem, silent or "the service was heard of again")
 
     def _note(self, fault: str) -> None:
         """Tell what is wrong, once until it changes."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from watchword.adapters.gate_bundle.heard import note_heard
 from watchword.adapters.gate_bundle.remote import BundleSource
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
@@ -28,7 +29,7 @@ class BundleFollower:
         self._stamp: tuple[int, int, int] | None = None
 
     def turn(self, *, wait: bool) -> GateBundle | None:
-        """Ask once, and write what came.
+        """Ask once, write what came, and note for the gate that the service was heard of.
 
         :param wait: let the service wait for a newer bundle than ours.
         :returns: the bundle that was written, None when ours is the newest.
@@ -37,6 +38,11 @@ class BundleFollower:
             older than ours; the file is as it was.
         :raises PrivateFileError: when the file can't be written.
         """
+        written = self._turn(wait=wait)
+        note_heard(self._path)
+        return written
+
+    def _turn(self, *, wait: bool) -> GateBundle | None:
         # Asked each time: whoever removed, spoiled or put back the file finds ours again.
         stamp = _stamp(self._path)
         known = self._known if stamp is not None and stamp == self._stamp else self._in_file()

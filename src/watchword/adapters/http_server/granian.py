@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import resource
 import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,10 +35,18 @@ HEADER_TIMEOUT_MS = 5000
 BACKLOG = 1024
 """Connections that wait for accept in the kernel."""
 
+MAX_CONNECTIONS = 8192
+"""Most connections of one server at once, some 12 kB each; more wait in the kernel.
+
+Phones keep theirs open for a while: granian's own default, the backlog's length, let a thousand idle
+ones keep everybody else out for :data:`HEADER_TIMEOUT_MS`.
+"""
+
 READY_SECONDS = 5.0
 """Longest wait for a server to answer its first connection."""
 
 _SOCKET_MODE = 0o600
+_SPARED_DESCRIPTORS = 64
 _POLL_SECONDS = 0.01
 
 
@@ -111,6 +120,7 @@ class HttpServer:
             http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
             websockets=self._websockets,
             backlog=BACKLOG,
+            backpressure=connections_allowed(),
             log_enabled=False,
             ssl_cert=certificate,
             ssl_key=key,
@@ -153,7 +163,7 @@ class HttpServer:
                 self._socket_path = SocketPath(self._uds)
             except OSError as error:
                 raise ServerAddressError(_explain(self.address, error)) from None
-            _clear_stale_socket(self._uds, self._socket_path.usable)
+            clear_stale_socket(self._uds, self._socket_path.usable)
             return
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         holder = socket.socket(family, socket.SOCK_STREAM)
@@ -206,6 +216,18 @@ class HttpServer:
         return True
 
 
+def connections_allowed() -> int:
+    """Return how many connections one server of this process takes at once.
+
+    Some of the process's descriptors are left over for the store, vendors and upstreams, which else could do
+    nothing while a crowd holds the rest.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, max(soft - _SPARED_DESCRIPTORS, soft // 2))
+
+
 @contextlib.asynccontextmanager
 async def serve(app: Application, **where: Any) -> AsyncIterator[HttpServer]:
     """Serve an application for the length of a ``with`` block; arguments as :class:`HttpServer`."""
@@ -217,8 +239,12 @@ async def serve(app: Application, **where: Any) -> AsyncIterator[HttpServer]:
         await server.stop()
 
 
-def _clear_stale_socket(path: Path, usable: Path) -> None:
-    """Remove a socket file that a dead process left; refuse anything that isn't one or lives."""
+def clear_stale_socket(path: Path, usable: Path) -> None:
+    """Remove a socket file that a dead process left.
+
+    :param usable: the same file by a path that is short enough to connect to.
+    :raises ServerAddressError: for anything that isn't one, or lives.
+    """
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

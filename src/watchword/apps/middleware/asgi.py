@@ -18,15 +18,18 @@ from watchword.apps.middleware.bodies import (
 )
 from watchword.apps.middleware.guard import (
     NONCE_HEADER,
+    RETRY_AFTER_SECONDS,
     Guard,
     closed_where_nothing_is_lent,
     told_claims,
 )
+from watchword.apps.middleware.sockets import OPENING, Opening, Sockets
 from watchword.apps.middleware.verified import CLAIMS
 from watchword.apps.problems import Problem
 from watchword.gate.alarms import Sighting
 from watchword.gate.interface import Decision, RequestFacts
 from watchword.gate.service import Gate
+from watchword.gate.standing import opened_with
 from watchword.ports import Clock, Entropy, RefusalLog
 from watchword.reasons import Refusal
 
@@ -53,6 +56,9 @@ class WatchwordMiddleware(Guard):
     Whatever goes wrong inside refuses the request, in every mode: the application is called in one
     place only, after a decision that allows it.  An exception of the application itself passes
     through unchanged.
+
+    A WebSocket is closed with 1008 when it wouldn't be opened any more: its token has ended, its instance or key was
+    revoked, its route asks for more (:mod:`watchword.apps.middleware.sockets`).
 
     A body that a proof covers is held, at most the route's ``max_body`` of it, until it is found to be
     the right one; every other body streams.
@@ -89,6 +95,7 @@ class WatchwordMiddleware(Guard):
         self._body_patience = body_patience
         self._held = HeldMemory(max_held)
         self._lends = lends
+        self._sockets = Sockets(gate, self._timestamp, self._report_end)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide on one connection.  ``lifespan`` passes; an unknown kind of scope is refused."""
@@ -113,7 +120,10 @@ class WatchwordMiddleware(Guard):
                     await refuse_websocket(found, scope, receive, send)
                 return
             self.allowed += 1
-            await self._app(*found)
+            if kind == "http":
+                await self._app(*found)
+            else:
+                await self._sockets.serve(self._app, *found)
         except ClientGoneError:
             # Half of a body is for nobody.  Granian reports crooked chunks like this too, and answers
             # 500 for an application that says nothing.
@@ -200,6 +210,9 @@ class WatchwordMiddleware(Guard):
         """Report what was found, and return what follows from a decision that is final."""
         if not self._lends:
             decision = closed_where_nothing_is_lent(decision)
+        opening = None
+        if scope["type"] == "websocket" and decision.allow:
+            decision, opening = self._opening(decision, scope)
         if decision.refusals and self._refusal_log is not None:
             self._refusal_log.record(decision.refusals, decision.route)
         if not decision.allow:
@@ -211,7 +224,21 @@ class WatchwordMiddleware(Guard):
         passed = {**scope, "headers": decision.headers, CLAIMS: told_claims(decision)}
         if decision.lending is not None:
             passed[DECISION] = decision
+        if opening is not None:
+            passed[OPENING] = opening
         return passed, receive, send
+
+    def _opening(self, decision: Decision, scope: Scope) -> tuple[Decision, Opening]:
+        """Return with what a WebSocket is opened, and the decision, unless its instance has enough of them."""
+        opened = opened_with(scope["raw_path"], scope["headers"], decision, self._gate.policy)
+        refusal = self._sockets.full(opened)
+        if refusal is not None:
+            decision = self._gate.fail(decision, refusal)._replace(retry_after=RETRY_AFTER_SECONDS)
+        return decision, Opening(opened, decision.route)
+
+    def _report_end(self, refusal: Refusal, route: str) -> None:
+        if self._refusal_log is not None:
+            self._refusal_log.record((refusal,), route)
 
     def _without_body(self, decision: Decision, receive: Receive) -> Receive:
         def report(refusal: Refusal) -> None:

@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 import httpcore
 
 from watchword.apps import problems
+from watchword.apps.middleware.answers import refuse_websocket
 from watchword.apps.middleware.asgi import DECISION
+from watchword.apps.middleware.guard import RETRY_AFTER_SECONDS
+from watchword.apps.problems import Problem
 from watchword.apps.proxy.bodies import BrokenBodyError, RequestBody
 from watchword.apps.proxy.exchange import (
     FIRST_FINAL_STATUS,
@@ -33,11 +36,13 @@ from watchword.apps.proxy.exchange import (
 from watchword.apps.proxy.headers import has_body, request_fields, response_fields
 from watchword.apps.proxy.lending import Lender
 from watchword.apps.proxy.lent_answer import Ends
+from watchword.apps.proxy.sockets import SocketLimits, SocketProxy
 from watchword.gate.interface import Decision
 from watchword.ports import RefusalLog
 from watchword.reasons import Reason, Refusal
 
 _LOG_NAME = "proxy"
+_HTTP, _HTTPS = 80, 443
 
 
 class ProxyApp:
@@ -55,6 +60,7 @@ class ProxyApp:
         seal: Callable[[Refusal, str], str | None] | None = None,
         reveal: bool = False,
         lender: Lender | None = None,
+        sockets: SocketLimits | None = None,
     ) -> None:
         """Prepare to forward; no connection is made yet.
 
@@ -63,6 +69,7 @@ class ProxyApp:
         :param seal: makes the reference of a refusal and its place; without it there is none.
         :param reveal: put reason codes into answers (lab only).
         :param lender: forwards where a key is added; whoever made it closes it.  Without one such a request is refused.
+        :param sockets: what WebSockets may take.
         :raises ValueError: when ``upstream`` is something else.
         """
         parts = urlsplit(upstream)
@@ -79,8 +86,12 @@ class ProxyApp:
         self._seal = seal
         self._reveal = reveal
         self._lender = lender
+        tls = ssl.create_default_context() if parts.scheme == "https" else None
+        port = parts.port or (_HTTPS if parts.scheme == "https" else _HTTP)
+        origin = httpcore.Origin(self._scheme, self._host, port)
+        self._sockets = SocketProxy(origin, tls, self._timeouts, sockets)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context() if parts.scheme == "https" else None,
+            ssl_context=tls,
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_IDLE_CONNECTIONS,
             keepalive_expiry=IDLE_SECONDS,
@@ -93,13 +104,12 @@ class ProxyApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one request and stream the answer back."""
+        decision: Decision | None = scope.get(DECISION)
         if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
+            await self._carry(decision, scope, receive, send)
             return
         if scope["type"] != "http":
             raise NotImplementedError(f"got a scope of type {scope['type']!r}, expected http")
-        decision: Decision | None = scope.get(DECISION)
         if decision is not None and decision.lending is not None:
             await self._lend(decision, scope, receive, send)
             return
@@ -145,6 +155,24 @@ class ProxyApp:
 
         await self._lender.forward(decision, scope, receive, send, Ends(refuse, record))
 
+    async def _carry(
+        self, decision: Decision | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Carry a WebSocket on to the API, and never to a third party."""
+
+        async def refuse(refusal: Refusal) -> None:
+            self._record(refusal)
+            full = refusal.reason is Reason.GATE_OVERLOADED
+            problem = self._problem(refusal, _LOG_NAME, RETRY_AFTER_SECONDS if full else None)
+            await refuse_websocket(problem, scope, receive, send)
+
+        if decision is not None and decision.lending is not None:
+            await refuse(
+                Refusal(Reason.GATE_PROTOCOL, "got a WebSocket handshake to a third party")
+            )
+            return
+        await self._sockets.carry(scope, receive, send, refuse, self._record)
+
     async def _exchange(self, request: httpcore.Request, send: Send) -> None:
         """Send the request once; answer with what comes back, or with why nothing did."""
         try:
@@ -180,10 +208,13 @@ class ProxyApp:
         retry_after: int | None = None,
     ) -> None:
         self._record(refusal, where)
-        ref = None if self._seal is None else self._seal(refusal, where)
-        problem = problems.render((refusal,), ref=ref, reveal=self._reveal, retry_after=retry_after)
+        problem = self._problem(refusal, where, retry_after)
         await send(start(problem.status, list(problem.headers)))
         await send({"type": "http.response.body", "body": problem.body})
+
+    def _problem(self, refusal: Refusal, where: str, retry_after: int | None) -> Problem:
+        ref = None if self._seal is None else self._seal(refusal, where)
+        return problems.render((refusal,), ref=ref, reveal=self._reveal, retry_after=retry_after)
 
     def _record(self, refusal: Refusal, where: str = _LOG_NAME) -> None:
         if self._refusal_log is not None:
