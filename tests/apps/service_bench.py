@@ -23,7 +23,11 @@ from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store import SqliteStore
+from watchword.adapters.store_mark import StoreMark
+from watchword.apps.service.clock_watch import ClockWatch
+from watchword.apps.service.safeguards import Safeguards
 from watchword.apps.service.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.service.vendors import NO_VENDORS, VendorWork
@@ -90,9 +94,11 @@ def service_bench(
     pins: PinPublication | None = None,
     secrets: SecretWork = NO_SECRETS,
     gate_policies: Sequence[GatePolicy] = GATE_POLICIES,
+    steady: Callable[[], float] | None = None,
 ) -> ServiceBench:
     """Build a service on a state directory; the caller closes the store.
 
+    :param steady: a clock that nobody sets, to compare the bench's with; None compares nothing.
     :param vendors: makes what is asked of vendors beside the requests; None asks nobody.
     """
     clock, entropy = MovableClock(), SeededEntropy()
@@ -117,6 +123,11 @@ def service_bench(
         entropy=entropy,
         pins=pins,
         secrets=secrets,
+        safeguards=Safeguards(
+            mark=StoreMark(directory / "store-mark.json"),
+            journal=RevocationJournal(directory / "revocations.jsonl"),
+            watch=None if steady is None else ClockWatch(clock.timestamp, steady),
+        ),
         vendors=NO_VENDORS if vendors is None else vendors(store, clock),
     )
     return ServiceBench(service, store, keyring, log, clock, directory)

@@ -96,3 +96,112 @@ def test_what_was_recorded_before_is_refused(tmp_path: Path, app: str) -> None:
 
     again.run(after)
     again.store.close()
+
+
+@pytest.mark.parametrize("app", ["clinic-ios", "clinic-android"])
+def test_what_was_recorded_before_is_refused_at_once(tmp_path: Path, app: str) -> None:
+    """Nobody has to wait: a copy is noticed at the start, and challenges from before it count no more."""
+    bench = service_bench(tmp_path)
+    early, late = SimulatedPhone(app), SimulatedPhone(app)
+
+    async def before(call: Caller) -> tuple[str, Path, list[tuple[str, dict[str, Any]]]]:
+        await bench.service.start()
+        instance: str = (await call.enrol(early))["instance"]
+        copy = copied(tmp_path)
+        recorded = [
+            (
+                "/v1/tokens",
+                document(early.renewal(instance, await call.challenge(early, Purpose.RENEW))),
+            ),
+            ("/v1/attestations", document(late.enrolment(await call.challenge(late)))),
+        ]
+        answers = [await post(call, path, sent) for path, sent in recorded]
+        assert [answer.status_code for answer in answers] == [200, 201]
+        await bench.service.stop()
+        return instance, copy, recorded
+
+    instance, copy, recorded = bench.run(before)
+    again = restored(bench, copy, 1)
+
+    async def after(call: Caller) -> None:
+        await again.service.start()
+        # The bench's entropy begins anew: nonces that the copy knows are passed over.
+        for _ in range(64):
+            await call.challenge(early)
+        for path, sent in recorded:
+            answer = await post(call, path, sent)
+            assert reason_in(again, answer) is Reason.CHALLENGE_UNKNOWN
+        assert (await call.renew(early, instance)).status_code == 200
+        await call.enrol(late)
+        await again.service.stop()
+
+    again.run(after)
+    again.store.close()
+
+
+def test_whoever_was_revoked_since_the_copy_stays_revoked(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Before anybody renews and before gates are told; the trail says when it was, and the log that a copy was found."""
+    bench = service_bench(tmp_path)
+    phone, other = SimulatedPhone(), SimulatedPhone()
+
+    async def before(call: Caller) -> tuple[str, str, Path]:
+        await bench.service.start()
+        instance: str = (await call.enrol(phone))["instance"]
+        standing: str = (await call.enrol(other))["instance"]
+        copy = copied(tmp_path)
+        path = f"/v1/instances/{instance}/revoke"
+        await call.operator.post(path, json={"because": "phone stolen"})
+        await bench.service.stop()
+        return instance, standing, copy
+
+    instance, standing, copy = bench.run(before)
+    revoked = bench.published().revoked
+    again = restored(bench, copy, 10)
+
+    async def after(call: Caller) -> None:
+        await again.service.start()
+        for _ in range(64):
+            await call.challenge(phone)
+        assert reason_in(again, await call.renew(phone, instance)) is Reason.INSTANCE_REVOKED
+        assert (await call.renew(other, standing)).status_code == 200
+        entries = await again.store.audit_entries(100)
+        (entry,) = (each for each in entries if each.action == "instance.revoked")
+        assert entry.detail == {"because": "phone stolen", "recorded": "late"}
+        assert entry.at == bench.clock.now()
+        await again.service.stop()
+
+    again.run(after)
+    again.store.close()
+    assert again.published().revoked == revoked != frozenset()
+    told = capfd.readouterr().out
+    assert "store may be an older copy" in told
+    assert "revoked again what the store didn't know of" in told
+
+
+def test_a_restart_over_the_same_database_costs_no_challenge(tmp_path: Path) -> None:
+    """Neither a stop nor a kill makes a copy of it: whoever asked before it is served after it."""
+    bench = service_bench(tmp_path)
+    phone, late = SimulatedPhone(), SimulatedPhone()
+
+    async def before(call: Caller) -> bytes:
+        await bench.service.start()
+        await call.enrol(phone)
+        await bench.service.follow_store()
+        challenge = await call.challenge(late)
+        await call.enrol(SimulatedPhone())
+        # Killed here: the mark doesn't know of the last one.
+        return challenge
+
+    challenge = bench.run(before)
+    bench.store.close()
+    again = service_bench(tmp_path)
+
+    async def after(call: Caller) -> None:
+        await again.service.start()
+        assert (await call.attest(late, challenge)).status_code == 201
+        await again.service.stop()
+
+    again.run(after)
+    again.store.close()

@@ -1,5 +1,6 @@
 """Run everything in one process: the service, the operator's socket, a proxy for each API."""
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from watchword.apps.consent_served import Application, ConsentServed
 from watchword.apps.gates import open_gate
 from watchword.apps.key_files import require_key_files
 from watchword.apps.middleware import WatchwordMiddleware
+from watchword.apps.middleware.overload import OverloadGuard
 from watchword.apps.proxy import Lender, ProxyApp
 from watchword.apps.service.application import PEER_STATE
 from watchword.apps.service.service import Service
@@ -29,11 +31,15 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Deployment:
-    """Hold a running deployment; :meth:`start` and :meth:`stop` belong to one event loop."""
+    """Hold a running deployment; :meth:`start` and :meth:`stop` belong to one event loop.
+
+    :param steady: seconds that nobody sets, by which ``clock`` is watched for jumps; None where jumps are meant.
+    """
 
     settings: Settings
     clock: Clock
     entropy: Entropy
+    steady: Callable[[], float] | None = None
     _running: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def start(self) -> None:
@@ -46,7 +52,11 @@ class Deployment:
         async with AsyncExitStack() as stack:
             refusals = MemoryRefusalLog(self.clock)
             service = service_of(
-                self.settings, clock=self.clock, entropy=self.entropy, refusal_log=refusals
+                self.settings,
+                clock=self.clock,
+                entropy=self.entropy,
+                refusal_log=refusals,
+                steady=self.steady,
             )
             stack.callback(service.context.store.close)
             await service.start()
@@ -163,9 +173,11 @@ class Deployment:
             lends=True,
         )
         drill = self.settings.drill.get(api.name)
-        agreeing: Application = guarded
+        agreeing: Application = OverloadGuard(
+            guarded, gate=gate, refusal_log=refusals, clock=self.clock, entropy=self.entropy
+        )
         if drill is not None and drill.consent is not None:
-            agreeing = ConsentServed(guarded, drill.consent)
+            agreeing = ConsentServed(agreeing, drill.consent)
         server = HttpServer(agreeing, host=api.listen.host, port=api.listen.port, websockets=True)
         await server.start()
         stack.push_async_callback(server.stop)

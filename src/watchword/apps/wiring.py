@@ -1,6 +1,6 @@
 """Put the parts together from the settings: the one place that knows every constructor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from watchword.adapters.apple_receipts import (
     read_team_key,
     server_of,
 )
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.clock import SystemClock, is_synchronised
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.keyring.private_file import (
@@ -26,18 +26,23 @@ from watchword.adapters.keyring.private_file import (
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation import (
     LiveStatusList,
     StatusList,
     WatchedFile,
     load_status_lists,
 )
+from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store.sqlite import SqliteStore
+from watchword.adapters.store_mark import StoreMark
 from watchword.apps.evidence.recording import Recorder
 from watchword.apps.formats import formats_of
 from watchword.apps.gate_policies import gate_policies
 from watchword.apps.play import lab_play_keys, play_decoders_of, play_keys_of
 from watchword.apps.secret_parts import key_keeper_of, openbao_of, secret_work
+from watchword.apps.service.clock_watch import ClockWatch
+from watchword.apps.service.safeguards import Safeguards
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.service.vendors import VendorWork
 from watchword.apps.settings import Settings
@@ -224,10 +229,16 @@ def enrolment_policy(settings: Settings) -> EnrolmentPolicy:
 
 
 def service_of(
-    settings: Settings, *, clock: Clock, entropy: Entropy, refusal_log: MemoryRefusalLog
+    settings: Settings,
+    *,
+    clock: Clock,
+    entropy: Entropy,
+    refusal_log: MemoryRefusalLog,
+    steady: Callable[[], float] | None = None,
 ) -> Service:
     """Return the service over its store and key ring, both made on the first start.
 
+    :param steady: seconds that nobody sets, by which ``clock`` is watched for jumps; None where jumps are meant.
     :raises WatchwordError: when keys or store can't be read, written or trusted.
     """
     paths = settings.service
@@ -271,9 +282,25 @@ def service_of(
         recorder=recorder,
         pins=pins_of(settings),
         secrets=secrets,
+        safeguards=safeguards_of(paths, clock, steady),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock), play_fetcher=play_fetcher
         ),
+    )
+
+
+def safeguards_of(
+    paths: ServiceSettings, clock: Clock, steady: Callable[[], float] | None
+) -> Safeguards:
+    """Return what guards the service where its store can't.
+
+    :raises WatchwordError: when a file of theirs can't be trusted.
+    """
+    return Safeguards(
+        mark=StoreMark(paths.store_mark),
+        journal=RevocationJournal(paths.revocations),
+        reserve=RoomReserve(paths.reserve),
+        watch=None if steady is None else ClockWatch(clock.timestamp, steady, is_synchronised),
     )
 
 

@@ -16,6 +16,7 @@ from watchword.attestation.interface import AppRegistration
 from watchword.broker.interface import DeliveryRule, SecretVersion
 from watchword.broker.sealing import SecretContext, seal_secret
 from watchword.encoding import base64url
+from watchword.enrolment.challenges import ChallengeEpochs
 from watchword.enrolment.interface import (
     EnrolmentPolicy,
     EvidenceVerifier,
@@ -78,16 +79,18 @@ class SecretDelivery:
         entropy: Entropy,
         rules: Mapping[str, DeliveryRule],
         secrets: DeliverableSecrets | None,
+        epochs: ChallengeEpochs | None = None,
     ) -> None:
         """Keep the ports; nothing is called yet.
 
+        :param epochs: which challenges count; None where the store is never put back.
         :param rules: by name of the secret; what has none is handed to nobody.
         :param secrets: None where there are none.
         """
         self._policy = policy
         self._rules = rules
         self._verifier = OperatorCodeVerifier(verifier, store)
-        self._reception = Reception(policy, self._verifier, challenge_key)
+        self._reception = Reception(policy, self._verifier, challenge_key, epochs)
         self._store = store
         self._secrets = secrets
         self._entropy = entropy

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from watchword.attestation.interface import AppRegistration
-from watchword.enrolment import challenge
+from watchword.enrolment.challenges import ChallengeEpochs, Challenges, OneEpoch
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier, Statement
 from watchword.enrolment.requirements import require_proof_key
 from watchword.enrolment.statement import read_statement
@@ -42,12 +42,19 @@ class Reception:
     """Carry out the first steps of every call that brings a statement."""
 
     def __init__(
-        self, policy: EnrolmentPolicy, verifier: EvidenceVerifier, challenge_key: bytes
+        self,
+        policy: EnrolmentPolicy,
+        verifier: EvidenceVerifier,
+        challenge_key: bytes,
+        epochs: ChallengeEpochs | None = None,
     ) -> None:
-        """Keep what statements are compared with; nothing is asked yet."""
+        """Keep what statements are compared with; nothing is asked yet.
+
+        :param epochs: which challenges count; None where the store is never put back.
+        """
         self._policy = policy
         self._verifier = verifier
-        self._challenge_key = challenge_key
+        self.challenges = Challenges(policy.issuer, challenge_key, epochs or OneEpoch())
 
     def __repr__(self) -> str:
         """Show nothing: a key in a log is a key lost."""
@@ -80,12 +87,5 @@ class Reception:
             )
         is_stated = self._verifier.states_proof_key(evidence, app)
         require_proof_key(statement, is_stated=is_stated)
-        use = challenge.check(
-            statement.challenge,
-            app=app.id,
-            purpose=purpose,
-            issuer=self._policy.issuer,
-            key=self._challenge_key,
-            now=now,
-        )
+        use = self.challenges.check(statement.challenge, app.id, purpose, now)
         return Received(statement, app, use)

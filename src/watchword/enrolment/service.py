@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 from watchword.attestation.interface import AppRegistration
 from watchword.encoding import base64url
-from watchword.enrolment import challenge
 from watchword.enrolment.appraisals import AppraisalLog
+from watchword.enrolment.challenges import ChallengeEpochs
 from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
     AppraisedEvidence,
@@ -98,16 +98,18 @@ class Enrolment:
         appraisals: AppraisalLog | None = None,
         rejudgement: Rejudgement | None = None,
         codes: OperatorCodeStore | None = None,
+        epochs: ChallengeEpochs | None = None,
     ) -> None:
         """Keep the ports; nothing is called yet.
 
+        :param epochs: which challenges count; None where the store is never put back.
         :param codes: who knows the codes that enrol test instances; None lets nobody in without evidence.
         :param rejudgement: who revokes instances of revoked certificates; None leaves that out.
         :param appraisals: where appraisals are recorded with what became of them; None records nothing.
         """
         self._policy = policy
         self._verifier = verifier if codes is None else OperatorCodeVerifier(verifier, codes)
-        self._reception = Reception(policy, self._verifier, keys.challenge)
+        self._reception = Reception(policy, self._verifier, keys.challenge, epochs)
         self._codes = codes
         self._store = store
         self._keys = keys
@@ -121,14 +123,7 @@ class Enrolment:
         :raises RefusedError: ``statement.app_unknown``.
         """
         require_app(self._policy, app)
-        made = challenge.make(
-            app=app,
-            purpose=purpose,
-            issuer=self._policy.issuer,
-            key=self._keys.challenge,
-            now=now,
-            entropy=self._entropy,
-        )
+        made = self._reception.challenges.make(app, purpose, now, self._entropy)
         return made, CHALLENGE_SECONDS
 
     async def enrol(self, request: EnrolmentRequest, now: datetime) -> Enrolled:

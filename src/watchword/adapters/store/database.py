@@ -70,6 +70,11 @@ class SqliteDatabase:
             self.close()
             raise
 
+    @property
+    def file(self) -> int:
+        """Return the number of the file (inode), 0 before it was opened."""
+        return 0 if self._opened is None else self._opened[1]
+
     async def check_writable(self) -> None:
         """See :meth:`watchword.ports.InstanceStore.check_writable`.
 

@@ -33,6 +33,7 @@ from watchword.adapters.store.operator_codes import (
     use_code,
     withdraw_code,
 )
+from watchword.adapters.store.owed import Owed, OwingStore
 from watchword.adapters.store.rows import (
     RECEIPT_COLUMNS,
     audit_from_row,
@@ -55,7 +56,7 @@ RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
 """No receipt is ever planned to be due later than this; what is, was planned by a clock that ran ahead."""
 
 
-class SqliteStore:
+class SqliteStore(OwingStore):
     """Implement :class:`watchword.ports.InstanceStore` on one file (mode 0600).
 
     And :class:`watchword.enrolment.operator_codes.OperatorCodeStore` and
@@ -71,6 +72,7 @@ class SqliteStore:
     ) -> None:
         """Open or make the file, as :class:`watchword.adapters.store.database.SqliteDatabase` does."""
         self._database = SqliteDatabase(path, max_pages=max_pages, monotonic=monotonic)
+        self._owed = Owed()
 
     async def enrol(
         self,
@@ -152,6 +154,7 @@ class SqliteStore:
         """See :meth:`watchword.ports.InstanceStore.renew`."""
 
         def work(connection: sqlite3.Connection) -> Instance:
+            self._owed.require_standing(instance_id)
             consume_challenge(connection, use)
             advance_instance(connection, instance_id, counter, app_version, attested_at)
             connection.execute(
@@ -174,6 +177,7 @@ class SqliteStore:
         """See :meth:`watchword.enrolment.leases.LeaseStore.deliver`."""
 
         def work(connection: sqlite3.Connection) -> Lease:
+            self._owed.require_standing(lease.instance_id)
             consume_challenge(connection, use)
             advance_instance(connection, lease.instance_id, counter, lease.app_version, attested_at)
             kept = keep_lease(connection, lease)
@@ -212,7 +216,8 @@ class SqliteStore:
 
     async def find(self, instance_id: str) -> Instance | None:
         """See :meth:`watchword.ports.InstanceStore.find`."""
-        return await self._database.read(lambda connection: find_instance(connection, instance_id))
+        found = await self._database.read(lambda each: find_instance(each, instance_id))
+        return None if found is None else self._owed.shown(found)
 
     async def revoke(
         self, instance_id: str, at: datetime, because: str, audit: AuditEntry
@@ -242,7 +247,8 @@ class SqliteStore:
                 "SELECT id, audiences FROM instances WHERE revoked_at >= ? ORDER BY revoked_at",
                 (microseconds(since),),
             )
-            return [RevokedInstance(row[0], tuple(json.loads(row[1]))) for row in rows]
+            found = [RevokedInstance(row[0], tuple(json.loads(row[1]))) for row in rows]
+            return [*found, *self._owed.revoked(connection)]
 
         return await self._database.read(work)
 
@@ -302,7 +308,8 @@ class SqliteStore:
                 wanted += " AND (-enrolled_at, id) > (?, ?)"
                 values += [-microseconds(last.enrolled_at), last.id]
             order = "ORDER BY enrolled_at DESC, id LIMIT ?"
-            return select_instances(connection, f"WHERE {wanted} {order}", (*values, limit))
+            found = select_instances(connection, f"WHERE {wanted} {order}", (*values, limit))
+            return [self._owed.shown(each) for each in found]
 
         return await self._database.read(work)
 

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "observe": ("watchword.apps.cli.commands.observe", "Record what proves protections."),
     "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),
     "explain": ("watchword.apps.cli.commands.explain", "Say why a request was refused."),
+    "audit": ("watchword.apps.cli.commands.audit", "Read what engines refused, from their logs."),
     "keys": ("watchword.apps.cli.commands.keys", "List and rotate the token keys."),
     "secrets": ("watchword.apps.cli.commands.secrets", "Keep third parties' keys out of the app."),
     "metrics": ("watchword.apps.cli.commands.metrics", "Show the running service's counters."),

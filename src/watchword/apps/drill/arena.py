@@ -11,6 +11,7 @@ from watchword.adapters.drill_wire import HttpWire, Origin
 from watchword.adapters.gate_bundle.file import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.lab_store import load_or_create
+from watchword.adapters.store_mark import StoreMark
 from watchword.apps.drill.invited_instance import NoPhones
 from watchword.apps.drill.lab_side import LabPhones, LentKeys, SocketOperator
 from watchword.apps.drill.samples import off_targets, samples_of
@@ -228,7 +229,9 @@ def _lab_side(
     )
     bundle = settings.service.gate_bundle(api.name)
     state = GateBundleFile(bundle, settings.service.bundle_key, api=api.name)
-    return LabPhones(settings, api, authorities, clock, entropy), LentKeys(ring, state)
+    return LabPhones(settings, api, authorities, clock, entropy), LentKeys(
+        ring, state, StoreMark(settings.service.store_mark)
+    )
 
 
 def _operator(stack: ExitStack, settings: Settings, entropy: Entropy) -> Operator | None:

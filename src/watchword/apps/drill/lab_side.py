@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.store_mark import StoreMark
 from watchword.apps.operator_client import OperatorClient
 from watchword.apps.settings import ApiSettings, Settings
 from watchword.attestation.interface import AppleApp, AppRegistration
 from watchword.broker.interface import LentValue
 from watchword.drill.interface import Canary, KeptSecret, Phone
 from watchword.drill.needs import MissingError, Need
+from watchword.enrolment.challenges import epoch_key
 from watchword.gate.interface import GateState
 from watchword.lab import (
     PHONES,
@@ -92,9 +94,13 @@ def _numbers(version: str) -> tuple[int, ...]:
 class LentKeys:
     """Implement :class:`watchword.drill.interface.Keys` by the key ring of this machine's service."""
 
-    def __init__(self, ring: FileKeyRing, gate: GateState) -> None:
-        """Lend the keys of an open ring, and what the API's gate on this machine knows."""
+    def __init__(self, ring: FileKeyRing, gate: GateState, mark: StoreMark) -> None:
+        """Lend the keys of an open ring, and what the API's gate on this machine knows.
+
+        :param mark: of the service's store, which says whose challenges count.
+        """
         self._ring = ring
+        self._mark = mark
         self._gate = gate
 
     def token_signer(self) -> Signer:
@@ -111,7 +117,7 @@ class LentKeys:
 
     def challenge_key(self) -> bytes:
         """See :meth:`watchword.drill.interface.Keys.challenge_key`."""
-        return self._ring.ring.challenge_key
+        return epoch_key(self._ring.ring.challenge_key, self._mark.number)
 
     def lent(self, secret: str) -> LentValue | None:
         """See :meth:`watchword.drill.interface.Keys.lent`."""

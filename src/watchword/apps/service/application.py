@@ -1,12 +1,14 @@
 """Serve a table of routes over ASGI: the frame that every request passes, and every refusal."""
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import structlog
 
 from watchword.apps.problems import render
+from watchword.apps.service.admission import Admission
 from watchword.apps.service.body import MAX_BODY_BYTES, BodyReader, Receive
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response
@@ -66,6 +68,8 @@ class Application:
         self._context = context
         self._reveal = reveal
         self._bodies = BodyReader()
+        self._admission = Admission()
+        self._overloaded: dict[str, tuple[int, Response]] = {}
         self._noted: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,18 +88,29 @@ class Application:
             headers = _headers(scope)
             route, parameters = find_route(self.routes, scope["method"], _segments(scope))
             where = self._prefix + route.label
+            if route.urgency is not None:
+                self._admission.require_room(route.urgency)
             body = (
                 await self._body(headers, receive) if route.takes_json or route.takes_body else b""
             )
-            members = strict_json.loads(body, MAX_BODY_BYTES) if route.takes_json else {}
             # Only a listener of ours puts a state there; nothing of it comes out of the request.
             peer = tuple(scope.get("state", {}).get(PEER_STATE, ()))
-            request = Request(parameters, _query(scope), members, headers, peer, body)
-            response = await route.endpoint(self._context, request)
+            request = Request(parameters, _query(scope), {}, headers, peer, body)
+            if route.urgency is None:
+                response = await self._carry_out(route, request)
+            else:
+                async with self._admission.turn(route.urgency):
+                    response = await self._carry_out(route, request)
         except Exception as error:  # noqa: BLE001 - the last handler: no trace leaves the service.
             response = self._refuse(error, where)
         self._context.answers[where, response.status] += 1
         return response
+
+    async def _carry_out(self, route: Route, request: Request) -> Response:
+        if route.takes_json:
+            # Here, since reading a crowd's JSON costs more than turning the crowd away.
+            request = replace(request, members=strict_json.loads(request.body, MAX_BODY_BYTES))
+        return await route.endpoint(self._context, request)
 
     def _note(self, event: str, **details: str) -> None:
         """Log what an operator must act on, at most once in a while: strangers can cause it."""
@@ -110,6 +125,24 @@ class Application:
 
     def _refuse(self, error: Exception, where: str) -> Response:
         """Turn an error into an answer; count and sample it."""
+        if isinstance(error, UnavailableError) and error.reason is Reason.SERVICE_OVERLOADED:
+            return self._turn_away(error, where)
+        return self._answer_of(error, where)
+
+    def _turn_away(self, error: UnavailableError, where: str) -> Response:
+        """Answer one of a crowd: all of a second get the same reference, which means the same for each.
+
+        Making one costs half of what turning somebody away costs, and then a crowd would have that time.
+        """
+        second = int(self._context.clock.timestamp())
+        made = self._overloaded.get(where)
+        if made is None or made[0] != second:
+            made = self._overloaded[where] = (second, self._answer_of(error, where))
+        else:
+            self._context.refusal_log.record((Refusal(error.reason, error.detail),), where)
+        return made[1]
+
+    def _answer_of(self, error: Exception, where: str) -> Response:
         retry_after = None
         extra: tuple[tuple[bytes, bytes], ...] = ()
         if isinstance(error, RefusedError):

@@ -10,6 +10,7 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.service.publisher import GatePublisher
+from watchword.apps.service.safeguards import NO_SAFEGUARDS, GuardedStore, Safeguards
 from watchword.apps.service.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.enrolment.delivery import SecretDelivery
@@ -24,7 +25,7 @@ from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
 from watchword.reasons import Refusal
 
 
-class ServiceStore(InstanceStore, OperatorCodeStore, LeaseStore, Protocol):
+class ServiceStore(InstanceStore, OperatorCodeStore, LeaseStore, GuardedStore, Protocol):
     """Keep instances, the codes that enrol some of them, and what they hold, in the same transactions."""
 
 
@@ -38,6 +39,7 @@ class ServiceContext:
     :param secrets: what is known of secrets; its ``keeper`` is None where the file names none.
     :param records: what is kept of verifications, None where nothing is.
     :param pins: what is published of pins; ``pin_reports`` counts what apps report of them.
+    :param safeguards: what guards the store beside it, and watches the clock.
     :param answers: how often each route answered with each status, since the start.
     :param gate_faults: by API, what keeps the gate in this process from following its bundle, None
         for nothing; only the APIs whose gate is here.
@@ -59,6 +61,7 @@ class ServiceContext:
     vendors: VendorWork = NO_VENDORS
     secrets: SecretWork = NO_SECRETS
     records: RecordLog | None = None
+    safeguards: Safeguards = NO_SAFEGUARDS
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     gate_faults: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     gate_limits: dict[str, Callable[[], Mapping[str, LimitTally]]] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 
 from watchword.adapters.gate_bundle import publish_bundle
+from watchword.adapters.gate_bundle.heard import BEAT_SECONDS, heard_path, note_heard
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
@@ -94,6 +95,7 @@ class GatePublisher:
         self._canary_trouble = ""
         self._turn = asyncio.Lock()
         self._generation = 0
+        self._beaten = 0
         self._last: dict[str, Published] = {}
         self._news = asyncio.Event()
         self._names: dict[str, dict[str, str]] = {}
@@ -160,6 +162,7 @@ class GatePublisher:
         self._sweep()
         changed = [bundle for bundle in bundles if not self._says_the_same(bundle)]
         if not changed:
+            self._beat(now)
             return []
         # Written ahead of the bundles: a generation that nobody got is lost without harm.
         self._generation = max(self._highest() + 1, now)
@@ -173,7 +176,16 @@ class GatePublisher:
                 trouble = error
         if trouble is not None:
             raise trouble
+        self._beat(now)
         return [bundle.policy.api for bundle in changed]
+
+    def _beat(self, now: int) -> None:
+        """Let the gates know now and then that what they have is the newest there is."""
+        # A clock that was set back must not silence it for as long.
+        if not 0 <= now - self._beaten < BEAT_SECONDS:
+            self._beaten = now
+            for api in self._policies:
+                note_heard(self._path(api))
 
     def _write_one(self, bundle: GateBundle) -> None:
         data, path = to_jws(bundle, self._keyring.bundle_signer()), self._path(bundle.policy.api)
@@ -243,6 +255,7 @@ class GatePublisher:
         for path in self._directory.glob("*.jws"):
             if path.stem not in self._policies:
                 path.unlink(missing_ok=True)
+                heard_path(path).unlink(missing_ok=True)
 
     def _path(self, api: str) -> Path:
         return self._directory / f"{api}.jws"

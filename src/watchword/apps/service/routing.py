@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from watchword.apps.service.admission import Urgency
 from watchword.apps.service.messages import Request, Response
 from watchword.reasons import Reason, RefusedError
 
@@ -27,6 +28,7 @@ class Route:
     :param path: literal segments, or ``{name}`` for one segment of an id's characters.
     :param takes_json: the body is a JSON object; otherwise a body is left unread.
     :param takes_body: the body is JSON that the endpoint reads by itself.
+    :param urgency: how urgent it is where it has to wait for its turn; None where it is so cheap that it never waits.
     """
 
     method: str
@@ -34,6 +36,7 @@ class Route:
     endpoint: Endpoint
     takes_json: bool = False
     takes_body: bool = False
+    urgency: Urgency | None = None
 
     @property
     def label(self) -> str:

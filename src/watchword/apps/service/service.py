@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,10 +22,12 @@ from watchword.apps.service.gates.delivery import GateDelivery
 from watchword.apps.service.operator.routes import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES
 from watchword.apps.service.publisher import GatePublisher
+from watchword.apps.service.safeguards import NO_SAFEGUARDS, Safeguards
 from watchword.apps.service.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.upkeep import Chore, Upkeep, carry_out
 from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.attestation.interface import AppleApp
+from watchword.enrolment.challenges import ChallengeEpochs
 from watchword.enrolment.delivery import SecretDelivery
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
 from watchword.enrolment.invitations import Invitations
@@ -71,6 +74,8 @@ class Service:
 
         :raises WatchwordError: when it can't be published; the service must not start then.
         """
+        # Before gates are told: who was revoked and isn't any more, in a store that was put back.
+        await self.context.safeguards.begin(self.context.store, self.context.clock.now())
         # Before gates are told: what they have of secrets stays where the backend doesn't answer.
         await self._first_secrets()
         await self.context.publisher.publish(self.context.clock.now())
@@ -81,6 +86,8 @@ class Service:
     async def stop(self) -> None:
         """End what runs beside the requests; the caller closes the store."""
         await self.upkeep.stop()
+        with suppress(UnavailableError):
+            await self.context.safeguards.follow(self.context.store)
         for first in self._firsts:
             first.cancel()
             await asyncio.wait({first})
@@ -130,6 +137,10 @@ class Service:
         """Take over other processes' changes of keys and instances, and publish them."""
         await _tick(self.context)
 
+    async def follow_store(self) -> None:
+        """Note how far the store is, and write what it owes."""
+        await _follow_store(self.context)
+
     async def forget(self) -> None:
         """Forget used challenges that nobody could use any more, and leases that ended."""
         await _forget(self.context)
@@ -141,12 +152,26 @@ async def _tick(context: ServiceContext) -> None:
     await context.publisher.publish(context.clock.now())
 
 
+async def _watch_clock(context: ServiceContext) -> None:
+    context.safeguards.watch_clock()
+
+
+async def _follow_store(context: ServiceContext) -> None:
+    await context.safeguards.follow(context.store)
+
+
+async def _refill(context: ServiceContext) -> None:
+    await asyncio.to_thread(context.safeguards.refill)
+
+
 async def _follow_secrets(context: ServiceContext) -> None:
     await context.secrets.refresh(context.clock.timestamp())
 
 
 async def _forget(context: ServiceContext) -> None:
     before = context.clock.now() - FORGET_MARGIN
+    # First: a use that is forgotten without a word could be used again.
+    await context.safeguards.forget(before)
     await context.store.forget_expired(before)
     await context.store.forget_leases(before)
 
@@ -164,6 +189,9 @@ def _chores(context: ServiceContext) -> Iterator[Chore]:
     """Yield what runs beside the requests; what waits for a vendor holds up nothing else."""
     now = context.clock.now
     yield Chore("upkeep", TICK_SECONDS, lambda: _tick(context))
+    yield Chore("clock", TICK_SECONDS, lambda: _watch_clock(context))
+    yield Chore("store's mark", TICK_SECONDS, lambda: _follow_store(context))
+    yield Chore("reserve", FORGET_SECONDS, lambda: _refill(context))
     yield Chore("forgetting", FORGET_SECONDS, lambda: _forget(context))
     if isinstance(context.pins, PinPublication):
         yield Chore("pins", PIN_SECONDS, lambda: _follow_pins(context))
@@ -229,6 +257,7 @@ def build_service(
     recorder: Recorder | None = None,
     pins: PinPublication | None = None,
     secrets: SecretWork = NO_SECRETS,
+    safeguards: Safeguards = NO_SAFEGUARDS,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
@@ -238,20 +267,15 @@ def build_service(
     :param recorder: keeps what verifications were made of; None keeps nothing.
     :param pins: follows what is published of pins; None where no host is pinned.
     :param secrets: what is lent at the edge and delivered, and which canaries are planted.
+    :param safeguards: what guards the store beside it, and watches the clock.
     """
-    enrolment = _enrolment(policy, verifier, store, keyring, entropy, vendors, recorder)
+    enrolment = _enrolment(
+        policy, verifier, store, keyring, entropy, vendors, recorder, safeguards.mark
+    )
     published = NothingPublished() if pins is None else pins
     context = ServiceContext(
         enrolment=enrolment,
-        delivery=SecretDelivery(
-            policy,
-            verifier,
-            store,
-            keyring.ring.challenge_key,
-            entropy,
-            secrets.deliveries,
-            secrets.keeper,
-        ),
+        delivery=_delivery(policy, verifier, store, keyring, entropy, secrets, safeguards.mark),
         invitations=Invitations(policy, store, entropy),
         store=store,
         keyring=keyring,
@@ -270,8 +294,30 @@ def build_service(
         vendors=vendors,
         secrets=secrets,
         records=None if recorder is None else recorder.log,
+        safeguards=safeguards,
     )
     return _served(context, reveal=policy.environment is Environment.LAB)
+
+
+def _delivery(
+    policy: EnrolmentPolicy,
+    verifier: EvidenceVerifier,
+    store: ServiceStore,
+    keyring: FileKeyRing,
+    entropy: Entropy,
+    secrets: SecretWork,
+    epochs: ChallengeEpochs | None,
+) -> SecretDelivery:
+    return SecretDelivery(
+        policy,
+        verifier,
+        store,
+        keyring.ring.challenge_key,
+        entropy,
+        secrets.deliveries,
+        secrets.keeper,
+        epochs,
+    )
 
 
 def _enrolment(
@@ -282,6 +328,7 @@ def _enrolment(
     entropy: Entropy,
     vendors: VendorWork,
     recorder: Recorder | None,
+    epochs: ChallengeEpochs | None,
 ) -> Enrolment:
     ring = keyring.ring
     return Enrolment(
@@ -299,6 +346,7 @@ def _enrolment(
         rejudgement=vendors.rejudgement,
         appraisals=recorder,
         codes=store,
+        epochs=epochs,
     )
 
 

@@ -99,6 +99,26 @@ class ServiceSettings:
         return self.state_dir / "canaries.json"
 
     @property
+    def store_mark(self) -> Path:
+        """Return the path of what is known of the store beside it."""
+        return self.state_dir / "store-mark.json"
+
+    @property
+    def revocations(self) -> Path:
+        """Return the path of the operator's revocations beside the store."""
+        return self.state_dir / "revocations.jsonl"
+
+    @property
+    def reserve(self) -> Path:
+        """Return the path of the space that is set aside."""
+        return self.state_dir / "reserve"
+
+    @property
+    def engine_refusals(self) -> Path:
+        """Return the path of what engines refused, as their logs told it."""
+        return self.state_dir / "engine-refusals.db"
+
+    @property
     def operator_socket(self) -> Path:
         """Return the path of the operator's socket."""
         return self.state_dir / "operator.sock"

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from watchword.apps.cli.console import NAMES_LIKE_OPTIONS, print_json
+from watchword.apps.cli.instances.asking import NOT_RECORDED
 
 
 @click.group(epilog="Example: watchword keys rotate")
@@ -67,6 +68,8 @@ def _call(config: Path, method: str, path: str) -> list[dict[str, Any]]:
 
     with OperatorClient(load_settings(config).service.operator_socket) as operator:
         answer = operator.get(path) if method == "GET" else operator.post(path)
+    if not answer.get("recorded", True):
+        click.echo(NOT_RECORDED, err=True)
     keys: list[dict[str, Any]] = answer["keys"]
     return keys
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from watchword.apps.cli.console import print_json
+from watchword.apps.cli.engine_refusals_view import engine_document, kept_refusals, show_engines
 from watchword.apps.cli.refusals_view import show_refusals
 
 
@@ -16,19 +17,22 @@ def command(config: Path, *, as_json: bool, prometheus: bool) -> None:
     """Show refusals by reason and place, and the latest of each reason.
 
     Counters start at zero with the service.  Prometheus reads them at /metrics on the operator's
-    socket.
+    socket.  What engines refused is counted beside them, as far as `watchword audit ingest` read it.
     """
     if as_json and prometheus:
         raise click.UsageError("--json and --prometheus don't go together.")
     from watchword.apps.operator_client import OperatorClient
     from watchword.apps.settings import load_settings
 
-    with OperatorClient(load_settings(config).service.operator_socket) as operator:
+    service = load_settings(config).service
+    with OperatorClient(service.operator_socket) as operator:
         if prometheus:
             click.echo(operator.text("/metrics"), nl=False)
             return
         refusals = operator.get("/v1/refusals")
+    engines = engine_document(kept_refusals(service))
     if as_json:
-        print_json(refusals)
+        print_json(refusals | {"engines": engines})
         return
     show_refusals(refusals)
+    show_engines(engines)

@@ -24,11 +24,13 @@ def command(config: Path, *, as_json: bool) -> None:
     SIGTERM let running requests end, then stop.  Starts nothing when the file has a fault.
     """
     from watchword.apps.core_dumps import forbid_core_dumps
+    from watchword.apps.descriptors import raise_descriptor_limit
     from watchword.apps.logs import configure_logs
     from watchword.apps.settings import load_settings
 
     settings = load_settings(config)
     forbid_core_dumps()
+    raise_descriptor_limit()
     configure_logs()
     try:
         asyncio.run(_serve(settings, as_json=as_json))
@@ -39,6 +41,7 @@ def command(config: Path, *, as_json: bool) -> None:
 
 async def _serve(settings: "Settings", *, as_json: bool) -> None:
     """Start, say where everything listens, wait for a signal, stop."""
+    from watchword.adapters.clock import steady_seconds
     from watchword.apps.deployment import Deployment
     from watchword.apps.wiring import system_ports
 
@@ -46,7 +49,7 @@ async def _serve(settings: "Settings", *, as_json: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, wanted.set)
-    deployment = Deployment(settings, *system_ports())
+    deployment = Deployment(settings, *system_ports(), steady_seconds)
     await deployment.start()
     try:
         _announce(settings, as_json=as_json)

@@ -11,6 +11,12 @@ from watchword.apps.cli.console import encodable
 if TYPE_CHECKING:
     from watchword.apps.operator_client import OperatorClient
 
+NOT_RECORDED = (
+    "The audit trail can't be written now: it is done all the same, and will be recorded as soon as there is "
+    "room. Free the disk before you stop the service."
+)
+"""What is said of a revocation that the service couldn't record."""
+
 MAX_BECAUSE = 500
 """Most characters of a reason; the service has the same limit."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from watchword.apps.cli.console import NAMES_LIKE_OPTIONS, print_json
-from watchword.apps.cli.instances.asking import operator, reason
+from watchword.apps.cli.instances.asking import NOT_RECORDED, operator, reason
 
 
 @click.command(
@@ -34,3 +34,5 @@ def command(config: Path, *, instance: str, because: str, as_json: bool) -> None
         click.echo(
             f"Revoked {revoked['instance']} ({revoked['app']}): {revoked['revoked_because']}"
         )
+        if not revoked.get("recorded", True):
+            click.echo(f"  {NOT_RECORDED}", err=True)

@@ -30,6 +30,7 @@ _log = structlog.get_logger()
 async def create_instance(context: ServiceContext, request: Request) -> Response:
     """Enrol an instance and return its first tokens."""
     require_members(request.members, "statement", "evidence")
+    context.safeguards.require_steady_clock()
     enrolled = await context.enrolment.enrol(
         EnrolmentRequest(_statement(request.members), _evidence(request.members)),
         context.clock.now(),
@@ -41,6 +42,7 @@ async def create_instance(context: ServiceContext, request: Request) -> Response
 
 async def create_tokens(context: ServiceContext, request: Request) -> Response:
     """Renew an instance and return fresh tokens."""
+    context.safeguards.require_steady_clock()
     renewed = await context.enrolment.renew(read_renewal(request.members), context.clock.now())
     return json_response(200, _document(context, renewed))
 

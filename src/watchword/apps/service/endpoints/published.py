@@ -32,10 +32,11 @@ async def show_verdict_keys(context: ServiceContext, request: Request) -> Respon
 
 
 async def show_health(context: ServiceContext, _request: Request) -> Response:
-    """Return 200 when the service could enrol now; a store that can't be written is a 503.
+    """Return 200 when the service could enrol now; a store that can't be written is a 503, and a clock that jumped.
 
     Pins that aren't followed are told and no reason to take the service away: it hands out what it did.
     """
+    context.safeguards.require_steady_clock()
     await context.store.check_writable()
     fault = {"pins": "fault"} if context.pins.faults else {}
     return json_response(200, {"status": "ok"} | fault)

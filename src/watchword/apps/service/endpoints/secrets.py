@@ -12,6 +12,7 @@ _log = structlog.get_logger()
 
 async def create_lease(context: ServiceContext, request: Request) -> Response:
     """Hand a secret to an instance, sealed, under a lease."""
+    context.safeguards.require_steady_clock()
     delivered = await context.delivery.deliver(read_renewal(request.members), context.clock.now())
     lease = delivered.lease
     _log.info("delivered", instance=lease.instance_id, name=lease.secret, version=lease.version)

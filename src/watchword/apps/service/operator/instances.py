@@ -1,10 +1,12 @@
 """Answer requests on instances and the audit trail."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
 
+from watchword.adapters.revocation_journal import JournalEntry
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import (
     Request,
@@ -16,7 +18,7 @@ from watchword.apps.service.messages import (
 from watchword.apps.service.operator.actor import actor_of
 from watchword.enrolment.subjects import pairwise_subject
 from watchword.ports import AuditEntry, Instance
-from watchword.reasons import MalformedError, Reason
+from watchword.reasons import MalformedError, Reason, UnavailableError
 
 MAX_LISTED: Final = 1000
 """Most instances or audit entries of one answer."""
@@ -36,18 +38,46 @@ async def list_instances(context: ServiceContext, request: Request) -> Response:
 
 
 async def revoke_instance(context: ServiceContext, request: Request) -> Response:
-    """Revoke an instance, and return after every gate of this state directory can know it."""
+    """Revoke an instance, and return after every gate of this state directory can know it.
+
+    Also where the store can't write it: it takes trust away, and a full disk must not keep a stolen phone in use.
+    It then holds in this process, gates are told, and it is written as soon as that is possible; the answer says
+    so (``recorded``).
+    """
     require_members(request.members, "because")
     because = text_member(request.members, "because", MAX_BECAUSE_CHARACTERS)
     now = context.clock.now()
     instance_id = request.parameters["id"]
-    audit = AuditEntry(
-        now, actor_of(request), "instance.revoked", instance_id, {"because": because}
-    )
-    instance = await context.store.revoke(instance_id, now, because, audit)
-    await context.publisher.publish(now)
-    _log.info("revoked", instance=instance.id, app=instance.app)
-    return json_response(200, _shown(context, instance))
+    actor = actor_of(request)
+    audit = AuditEntry(now, actor, "instance.revoked", instance_id, {"because": because})
+    instance, recorded = await _revoke(context, instance_id, because, audit)
+    # Also in a copy of the store that is put back some day, and over a restart before it could be written.
+    entry = JournalEntry(instance_id, now, actor, because)
+    await asyncio.to_thread(context.safeguards.note_revocation, entry)
+    await context.safeguards.with_room(lambda: context.publisher.publish(now))
+    _log.info("revoked", instance=instance.id, app=instance.app, recorded=recorded)
+    return json_response(200, _shown(context, instance) | {"recorded": recorded})
+
+
+async def _revoke(
+    context: ServiceContext, instance_id: str, because: str, audit: AuditEntry
+) -> tuple[Instance, bool]:
+    """Revoke in the store, or where it can't write in this process; tell which of them."""
+    store = context.store
+
+    async def revoke() -> Instance:
+        return await store.revoke(instance_id, audit.at, because, audit)
+
+    try:
+        return await context.safeguards.with_room(revoke), True
+    except UnavailableError as error:
+        if await store.find(instance_id) is None:
+            raise
+        _log.error("revocation is owed", instance=instance_id, because=because, fault=error.detail)
+        store.withhold(instance_id, audit.at, because, audit)
+        withheld = await store.find(instance_id)
+        assert withheld is not None  # Instances are never removed.
+        return withheld, False
 
 
 async def list_audit(context: ServiceContext, request: Request) -> Response:

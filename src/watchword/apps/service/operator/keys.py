@@ -11,7 +11,7 @@ from watchword.adapters.keyring.ring import Ring
 from watchword.adapters.keyring.token_keys import KeyState, TokenKey
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response, json_response
-from watchword.apps.service.operator.trail import record
+from watchword.apps.service.operator.trail import record, record_or_owe
 from watchword.reasons import MalformedError, Reason
 
 SETTLED_SECONDS: Final = 1.0
@@ -61,18 +61,26 @@ async def rotate_keys(context: ServiceContext, request: Request) -> Response:
 
 
 async def retire_key(context: ServiceContext, request: Request) -> Response:
-    """Withdraw all trust from one token key or epoch at once."""
+    """Withdraw all trust from one token key or epoch at once.
+
+    Also where that can't be recorded: it takes trust away, and a full disk must not keep a stolen key in use.  The
+    answer says so (``recorded``), and the entry follows as soon as it can be written.
+    """
     kid, keyring = request.parameters["kid"], context.keyring
     if kid.startswith(EPOCH):
         find_epoch(keyring.ring.gate_epochs, kid)
     else:
         keyring.ring.find(kid)
-    await record(context, request, "keys.retire", kid)
+    recorded = await record_or_owe(context, request, "keys.retire", kid)
     now = context.clock.now()
-    active = await asyncio.to_thread(_retire, keyring, kid, now.timestamp())
-    await context.publisher.publish(now)
+
+    async def retire() -> TokenKey | GateEpoch:
+        return await asyncio.to_thread(_retire, keyring, kid, now.timestamp())
+
+    active = await context.safeguards.with_room(retire)
+    await context.safeguards.with_room(lambda: context.publisher.publish(now))
     _log.warning("retired", kid=kid, active=_name(active))
-    return json_response(200, _shown(context))
+    return json_response(200, _shown(context) | {"recorded": recorded})
 
 
 def _in_state(ring: Ring, purpose: str, state: KeyState) -> TokenKey | GateEpoch:

@@ -70,6 +70,9 @@ async def show_metrics(context: ServiceContext, _request: Request) -> Response:
     )
     from watchword.apps.service.operator.limit_metrics import limit_metrics  # noqa: PLC0415
     from watchword.apps.service.operator.pin_metrics import pin_metrics  # noqa: PLC0415
+    from watchword.apps.service.operator.safeguard_metrics import (  # noqa: PLC0415
+        safeguard_metrics,
+    )
     from watchword.apps.service.operator.secret_metrics import secret_metrics  # noqa: PLC0415
     from watchword.apps.service.operator.vendors import vendor_metrics  # noqa: PLC0415
 
@@ -102,6 +105,7 @@ async def show_metrics(context: ServiceContext, _request: Request) -> Response:
         *pin_metrics(context),
         *secret_metrics(context),
         *limit_metrics(context),
+        *safeguard_metrics(context),
     )
     return Response(
         200,

@@ -17,12 +17,12 @@ from watchword.apps.service.messages import (
 )
 from watchword.apps.service.operator.instances import MAX_BECAUSE_CHARACTERS
 from watchword.apps.service.operator.secret_view import every_secret, one_secret, users_of
-from watchword.apps.service.operator.trail import record
+from watchword.apps.service.operator.trail import record, record_or_owe
 from watchword.broker.interface import SecretValue, SecretVersion
 from watchword.broker.keeper import SecretKeeper
 from watchword.broker.values import check_value
 from watchword.enrolment.statement import MAX_NAME_CHARACTERS
-from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError, WatchwordError
+from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 
 MAX_OVERLAP: Final = 90 * 86_400
 """Longest time, in seconds, for which an older version counts beside a newer one."""
@@ -94,7 +94,7 @@ async def rotate_secret(context: ServiceContext, request: Request) -> Response:
 async def revoke_secret(context: ServiceContext, request: Request) -> Response:
     """Erase one version's value, or with ``version`` null every version's; gates are told before the answer.
 
-    Also a secret that the configuration names no more can be revoked.  Alone of all changes it is made where it can't be
+    Also a secret that the configuration names no more can be revoked.  As with every revocation it is made where it can't be
     recorded: it takes trust away, and a full disk must not keep a stolen key in use.  The answer says so (``recorded``).
     """
     require_members(request.members, "version", "because")
@@ -144,14 +144,8 @@ async def _told(
 async def _recorded(
     context: ServiceContext, request: Request, action: str, name: str, detail: dict[str, Any]
 ) -> bool:
-    """Record what is done all the same, and tell whether that was possible; the log has it where it wasn't."""
-    try:
-        await record(context, request, action, name, detail)
-    except WatchwordError as error:
-        fault = str(error)
-        _log.error("audit entry is missing", action=action, secret=name, fault=fault, **detail)
-        return False
-    return True
+    """Record what is done all the same, now or as soon as that is possible; tell whether it was now."""
+    return await record_or_owe(context, request, action, name, detail)
 
 
 def _keeper(context: ServiceContext) -> SecretKeeper:

@@ -1,0 +1,126 @@
+"""Append each revocation of an operator's to a private file, durably, one JSON object a line."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    read_private,
+    sync_directory,
+    write_private,
+)
+from watchword.encoding import strict_json
+from watchword.reasons import MalformedError, Reason, UnavailableError
+
+MAX_BYTES: Final = 16 * 1024 * 1024
+"""Most bytes that are read: a hundred thousand revocations.  Beyond the half of it the older half goes."""
+
+_MAX_LINE: Final = 8192
+_MAX_OWED: Final = 10_000
+_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """Hold one revocation: of which instance, when, by whom and why."""
+
+    instance: str
+    at: datetime
+    actor: str
+    because: str
+
+
+class RevocationJournal:
+    """Hold the file; nothing is opened before it is needed.  Any thread of one process may call it."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep the path."""
+        self._path = path
+        self._turn = threading.Lock()
+        self._owed: deque[bytes] = deque(maxlen=_MAX_OWED)
+
+    def append(self, entry: JournalEntry) -> None:
+        """Add an entry; it is on the disk when this returns.
+
+        :raises UnavailableError: when it can't be written; :meth:`settle` tries again.
+        """
+        members = {
+            "instance": entry.instance,
+            "at": entry.at.timestamp(),
+            "actor": entry.actor,
+            "because": entry.because,
+        }
+        with self._turn:
+            self._owed.append(strict_json.dumps(members))
+            self._write()
+
+    def settle(self) -> None:
+        """Write what couldn't be written before; raises as :meth:`append` does."""
+        with self._turn:
+            if self._owed:
+                self._write()
+
+    def entries(self) -> list[JournalEntry]:
+        """Return the revocations, oldest first; lines that were cut short are left out.
+
+        :raises PrivateFileError: when the file can't be trusted.
+        """
+        return list(_read(read_private(self._path, MAX_BYTES) or b""))
+
+    def _write(self) -> None:
+        # A line that a full disk cut short ends here, so that it spoils no other.
+        lines = b"".join(b"\n" + each + b"\n" for each in self._owed)
+        try:
+            handle = os.open(self._path, _FLAGS, 0o600)
+            try:
+                written = os.write(handle, lines)
+                os.fsync(handle)
+                size = os.fstat(handle).st_size
+            finally:
+                os.close(handle)
+            if size == written:
+                # It was made just now, and its name is data of the directory.
+                sync_directory(self._path.parent)
+        except OSError as error:
+            raise self._trouble(error.strerror or "refused") from None
+        if written != len(lines):
+            raise self._trouble("no space left")
+        self._owed.clear()
+        if size > MAX_BYTES // 2:
+            # Here, and not at the start: one that has become too large to be read would stop that.
+            self._shorten()
+
+    def _shorten(self) -> None:
+        with suppress(PrivateFileError):
+            data = read_private(self._path, MAX_BYTES) or b""
+            write_private(self._path, data[data.index(b"\n", len(data) // 2) :])
+
+    def _trouble(self, why: str) -> UnavailableError:
+        return UnavailableError(Reason.STORE_UNAVAILABLE, f"{self._path}: can't be written: {why}")
+
+
+def _read(data: bytes) -> Iterator[JournalEntry]:
+    for line in data.split(b"\n"):
+        with suppress(MalformedError, TypeError, ValueError, OverflowError, OSError):
+            members = strict_json.loads(line, _MAX_LINE) if line else {}
+            names = ("instance", "actor", "because")
+            if all(isinstance(members.get(name), str) for name in names):
+                yield JournalEntry(
+                    members["instance"],
+                    _instant(members.get("at")),
+                    members["actor"],
+                    members["because"],
+                )
+
+
+def _instant(value: Any) -> datetime:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("expected a number")
+    return datetime.fromtimestamp(value, UTC)

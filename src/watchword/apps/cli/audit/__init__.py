@@ -1,0 +1,1 @@
+"""Hold the subcommands of ``watchword audit``, one file each."""

@@ -1,0 +1,169 @@
+"""Hold what guards the service where its store can't: an older copy, a full disk, a clock that jumps."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
+
+import structlog
+
+from watchword.adapters.keyring.private_file import PrivateFileError
+from watchword.adapters.reserve import RoomReserve
+from watchword.adapters.revocation_journal import JournalEntry, RevocationJournal
+from watchword.adapters.store_mark import StoreMark
+from watchword.apps.service.clock_watch import ClockWatch
+from watchword.ports import AuditEntry
+from watchword.reasons import UnavailableError
+
+_Result = TypeVar("_Result")
+_log = structlog.get_logger()
+
+
+class GuardedStore(Protocol):
+    """Do the part of a store that goes on without its disk, and tell what it is compared by."""
+
+    @property
+    def owed(self) -> int:
+        """Return how many audit entries are missing of what was done all the same."""
+
+    def withhold(self, instance_id: str, at: datetime, because: str, audit: AuditEntry) -> None:
+        """Revoke an instance in this process alone, where the store can't write it, until :meth:`settle` can."""
+
+    def owe(self, entry: AuditEntry) -> None:
+        """Keep an audit entry of what was done though it couldn't be written, until :meth:`settle` can."""
+
+    async def settle(self) -> int:
+        """Write what is owed; return how many entries that were.
+
+        :raises UnavailableError: while it can't be written; it stays owed.
+        """
+
+    async def revoke_again(self, revocations: Sequence[AuditEntry]) -> int:
+        """Revoke those instances that are there and aren't revoked; return how many.
+
+        Where that can't be written they are withheld.
+
+        :param revocations: with the instance as subject and ``because`` in the detail; the first of an instance counts.
+        """
+
+    async def extent(self) -> tuple[int, int]:
+        """Return the number of the last audit entry that there ever was, and that of the database's file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Safeguards:
+    """Hold the parts; each may be missing.
+
+    :param mark: how far the store was, and the epoch of challenges.
+    :param journal: the operator's revocations, beside the store.
+    :param reserve: space that is given free on a full disk, for what takes trust away.
+    :param watch: the wall clock against a steady one.
+    """
+
+    mark: StoreMark | None = None
+    journal: RevocationJournal | None = None
+    reserve: RoomReserve | None = None
+    watch: ClockWatch | None = None
+
+    async def begin(self, store: GuardedStore, now: datetime) -> None:
+        """Compare the store with what is known of it, and revoke again what it doesn't know to be revoked.
+
+        :raises UnavailableError: when the store can't be read.
+        :raises WatchwordError: when a file can't be trusted.
+        """
+        if self.reserve is not None:
+            self.reserve.fill()
+        if self.mark is not None:
+            sequence, file = await store.extent()
+            exchange = self.mark.compare(sequence, file, now)
+            if exchange is not None:
+                _log.warning(
+                    "store may be an older copy",
+                    detail=exchange.why,
+                    then="challenges from before are refused",
+                )
+        if self.journal is not None:
+            again = await store.revoke_again([_again(each) for each in self.journal.entries()])
+            if again:
+                _log.warning("revoked again what the store didn't know of", instances=again)
+
+    async def follow(self, store: GuardedStore) -> None:
+        """Note how far the store is, write what it owes, and set space aside again.
+
+        :raises UnavailableError: while something of it can't be written.
+        """
+        settled = await store.settle()
+        if settled:
+            _log.info("recorded what was owed", entries=settled)
+        if self.journal is not None:
+            await asyncio.to_thread(self.journal.settle)
+        if self.mark is not None:
+            sequence, _ = await store.extent()
+            # It waits for the disk, which the event loop must not.
+            await asyncio.to_thread(self.mark.advance, sequence)
+
+    async def forget(self, before: datetime) -> None:
+        """Note that uses of challenges are about to be forgotten.
+
+        :raises UnavailableError: when that can't be written; then they mustn't be.
+        """
+        if self.mark is not None:
+            await asyncio.to_thread(self.mark.forget, before)
+
+    def refill(self) -> None:
+        """Set space aside again, where there is some."""
+        if self.reserve is not None:
+            self.reserve.fill()
+
+    def watch_clock(self) -> None:
+        """Look at the clocks, and log once when one jumped."""
+        if self.watch is None:
+            return
+        before = self.watch.trouble
+        self.watch.look()
+        if bool(self.watch.trouble) != bool(before):
+            event = "clock jumped" if self.watch.trouble else "clock is right again"
+            _log.error(event, detail=self.watch.trouble)
+
+    def require_steady_clock(self) -> None:
+        """Refuse to issue anything by a clock that jumped.
+
+        :raises UnavailableError: ``service.clock``.
+        """
+        if self.watch is not None:
+            self.watch_clock()
+            self.watch.require_steady()
+
+    def note_revocation(self, entry: JournalEntry) -> None:
+        """Remember a revocation beside the store; what can't be written is told in the log and goes on."""
+        if self.journal is None:
+            return
+        try:
+            self.journal.append(entry)
+        except UnavailableError as error:
+            _log.error(
+                "revocation isn't in the journal", instance=entry.instance, detail=error.detail
+            )
+
+    async def with_room(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Do what takes trust away; where that fails, once more with the space that is set aside for it.
+
+        :raises WatchwordError: what the work raises, when there is no space, or it doesn't help.
+        """
+        try:
+            return await work()
+        except (UnavailableError, PrivateFileError):
+            if self.reserve is None or not self.reserve.release():
+                raise
+            _log.warning("space that was set aside is given free")
+            return await work()
+
+
+def _again(entry: JournalEntry) -> AuditEntry:
+    because = {"because": entry.because}
+    return AuditEntry(entry.at, entry.actor, "instance.revoked", entry.instance, because)
+
+
+NO_SAFEGUARDS: Final = Safeguards()
+"""None of them: for parts of a service that stand alone."""
