@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-keys bench-plan bench-pushes bench-scan mutants fuzz lock clean
+.PHONY: help demo test check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-keys bench-overload bench-plan bench-pushes bench-scan mutants fuzz site lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -52,6 +52,9 @@ bench-gate: .venv/.dev-ready  ## Measure what the check costs a request, in Envo
 bench-keys: .venv/.dev-ready  ## Measure what lent and delivered keys, limits and canaries cost, beside the plain proxy and the bare seal.
 	$(PY)/python -m benchmarks.bench_keys
 
+bench-overload: .venv/.dev-ready  ## Offer several times more than is taken, for 30 s each: goodput, memory, health, recovery.
+	$(PY)/python -m benchmarks.bench_overload
+
 bench-plan: .venv/.dev-ready  ## Measure the planner: a large model on one core, the example, pytm beside it.
 	$(PY)/python -m benchmarks.bench_plan
 
@@ -69,6 +72,9 @@ mutants: .venv/.dev-ready  ## Bend recorded evidence in 100,000 ways and more: n
 
 fuzz: .venv/.dev-ready  ## Fuzz every parser, SECONDS each, one after another; finds go into fuzz-finds/.
 	$(PY)/python -m fuzz --seconds $(SECONDS)
+
+site: .venv/.dev-ready  ## Build the documentation's site into build/site; any warning fails it.
+	$(PY)/python -m scripts.site
 
 lock: .venv/.dev-ready  ## Write requirements/*.txt anew.
 	scripts/lock

@@ -23,6 +23,9 @@ PATIENCE: Final = 2.0
 MOST_CONNECTIONS: Final = 6000
 """Most clients at once; who comes beyond them stays outside and counts as offered, not sent."""
 
+Address = tuple[str, int] | str
+"""Host and port, or the path of a Unix socket."""
+
 _AT_A_TURN: Final = 64
 _READ_BYTES: Final = 65_536
 _SETTLING: Final = PATIENCE + 0.5
@@ -144,7 +147,7 @@ class Generator:
         good: frozenset[int] = frozenset({200, 201}),
     ) -> None:
         """Connect to nobody yet."""
-        self._address = ("127.0.0.1", port)
+        self._address: Address = ("127.0.0.1", port)
         self._patience = patience
         self._most = most
         self._good = good
@@ -153,6 +156,7 @@ class Generator:
         self._idle: dict[_Connection, None] = {}
         self._waiting: deque[tuple[float, _Connection, float]] = deque()
         self._closed_loop: Callable[[], None] | None = None
+        self._beside: Address = self._address
 
     def close(self) -> None:
         """Hang up everywhere."""
@@ -160,11 +164,15 @@ class Generator:
             self._hang_up(connection)
         self._poll.close()
 
-    def run(self, phases: Sequence[Phase], beside: Phase | None = None) -> list[Tally]:
+    def run(
+        self, phases: Sequence[Phase], beside: Phase | None = None, at: Address | None = None
+    ) -> list[Tally]:
         """Offer the phases one after another; return a tally for each, and at the end that of ``beside``.
 
         :param beside: is offered all along, each request on a new connection: health, say.
+        :param at: where ``beside`` goes, None for the same server.
         """
+        self._beside = self._address if at is None else at
         start = time.monotonic() + 0.05
         plan = []
         for phase in phases:
@@ -227,14 +235,16 @@ class Generator:
     def _client(self, arrivals: _Arrivals) -> _Connection | None:
         if self._idle and not arrivals.alone:
             return self._idle.popitem()[0]
-        return self._connect()
+        return self._connect(self._beside if arrivals.alone else self._address)
 
-    def _connect(self) -> _Connection | None:
+    def _connect(self, address: Address) -> _Connection | None:
         if len(self._open) >= self._most:
             return None
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        code = sock.connect_ex(self._address)
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        if family == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        code = sock.connect_ex(address)
         if code not in (0, errno.EINPROGRESS):
             # Nobody listens, or this machine has no port left for another client.
             sock.close()
@@ -298,6 +308,9 @@ class Generator:
         if arrivals is None:
             return
         tally, took = arrivals.tally, time.monotonic() - intended
+        if took > self._patience:
+            # It may have come in time and been read late; that counts against the server too.
+            status, broken = 0, "late"
         tally.answers[status] += 1
         if broken:
             tally.broken[broken] += 1
