@@ -3,7 +3,18 @@
 import subprocess
 import sys
 
-NAMES = ("start", "gate", "attestation", "channel", "keys", "plan", "drill", "scan")
+NAMES = (
+    "start",
+    "gate",
+    "pushes",
+    "overload",
+    "attestation",
+    "channel",
+    "keys",
+    "plan",
+    "drill",
+    "scan",
+)
 
 if __name__ == "__main__":
     # Each in a process of its own, so that none measures what another left behind.
