@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.attestation import forge
 
-from fuzz import drill, keys, pins, planning, proofs, scan, scan_seeds, seeds, signed
+from fuzz import drill, keys, logs, pins, planning, proofs, scan, scan_seeds, seeds, signed
 from watchword.adapters.revocation.status_list import StatusList, read_status_list
 from watchword.apps.evidence.claims_document import app_from_document, claims_from_document
 from watchword.apps.settings.policies import read_policy
@@ -270,5 +270,6 @@ TARGETS: Mapping[str, Target] = {
     "secret_file": Target(keys.read_secrets, keys.files, 1024),
     "canary_file": Target(keys.read_planted, keys.plantings, 1024),
     "canary_request": Target(keys.look_at, keys.requests, 512),
+    "engine_log": Target(logs.read_log, logs.logs, 1024),
 }
 """The targets by name; the name is also that of the folder with the corpus."""

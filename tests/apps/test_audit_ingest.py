@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -409,6 +410,70 @@ def test_two_that_read_one_log_count_nothing_twice(desk: Desk) -> None:
     first.close()
     second.close()
     assert desk.counted() == 2
+
+
+def test_two_that_begin_at_once_count_nothing_twice(desk: Desk) -> None:
+    """Also where the first is far ahead by then, and the lines that it read aren't kept any more."""
+    log = Path(desk.file("access.log", *(line(number) for number in range(7))))
+    few = EngineRefusals(desk.directory / "state" / "engine-refusals.db", kept=2)
+    behind = Ingestion(few, log, "envoy", desk.bad.append)
+    behind.read(0)
+    ingest(few, log, "envoy", desk.bad.append)
+    with pytest.raises(PositionMovedError):
+        behind.read()
+    behind.close()
+    assert desk.counted() == 7
+
+
+def test_lines_in_the_old_log_after_its_rotation_are_read(desk: Desk) -> None:
+    """The engine writes there until it is told: the new file is there before."""
+    log = Path(desk.file("access.log", line(1)))
+    following = Ingestion(desk.kept, log, "envoy", desk.bad.append, grows=True)
+    following.read()
+    old = log.rename(log.with_name("access.log.1"))
+    log.touch()
+    following.read()
+    with old.open("ab") as file:
+        file.write(line(2) + b"\n")
+    following.read()
+    assert desk.counted() == 2
+    desk.file("access.log", line(3))
+    following.read()
+    following.close()
+    assert (desk.counted(), following.tally.added) == (3, 3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("named", [False, True])
+def test_following_a_pipe_that_says_nothing_ends_at_a_signal(
+    desk: Desk, number: signal.Signals, named: bool
+) -> None:
+    """Else only its writer could end it; what came before is kept and told."""
+    name = desk.directory / "pipe"
+    os.mkfifo(name)
+    reading = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    writing = os.open(name, os.O_WRONLY)
+    os.set_blocking(reading, True)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", RUN, "-c", str(desk.directory / "watchword.yaml")),
+            *("audit", "ingest", "--engine", "envoy", "--json", "--follow"),
+            str(name) if named else "-",
+        ],
+        stdin=subprocess.DEVNULL if named else reading,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        os.write(writing, line(1) + b"\n")
+        until(lambda: desk.counted() == 1)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        os.close(reading)
+        os.close(writing)
+    assert process.returncode == 0
+    assert json.loads(out)["lines"] == 1
 
 
 def test_following_goes_on_over_a_rotation(desk: Desk) -> None:

@@ -164,6 +164,14 @@ def test_reference_is_explained(running: Running) -> None:
     # What to do about it stands right there, in the words of the documentation.
     assert "The service has no such path. See `/openapi.json`." in shown.stdout
     assert running.call("explain", "AAAA").returncode == 1
+    # A line of a log that claims the same reference can't say otherwise; one of its own is explained.
+    line = {"time": 1_790_000_000, "status": 401, "reason": "token.expired"}
+    log = running.directory / "access.log"
+    refs = (answer.json()["ref"], "13f2c53e-541d-47ae-a489-000000000001")
+    log.write_text("".join(json.dumps({**line, "ref": ref}) + "\n" for ref in refs))
+    assert running.call("audit", "ingest", "--engine", "nginx", str(log)).returncode == 0
+    told = [json.loads(running.call("explain", ref, "--json").stdout)["reasons"] for ref in refs]
+    assert [each["reason"] for (each,) in told] == ["request.not_found", "token.expired"]
     counted = running.call("metrics")
     latest = running.call("explain")
     assert "request.not_found" in latest.stdout

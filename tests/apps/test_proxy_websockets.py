@@ -541,6 +541,23 @@ def test_there_is_room_for_so_many() -> None:
     assert asyncio.run(main()) == (503, "5")
 
 
+def test_strangers_leave_room_for_instances() -> None:
+    """On a route that judges nobody they open half of all, and an instance finds the rest."""
+
+    async def main() -> int:
+        options = {"sockets": SocketLimits(at_once=2)}
+        async with through(echo, "/open/a", (), options=options) as (_, front):
+            with pytest.raises(InvalidStatus) as refused:
+                async with connected(front.port, "/open/a", ()):
+                    pass
+            async with connected(front.port, "/v1/a", [TOKEN]) as socket:
+                await socket.send("a")
+                assert await socket.recv() == "a"
+            return refused.value.response.status_code
+
+    assert asyncio.run(main()) == 503
+
+
 async def until_open(port: int) -> None:
     """Return when a WebSocket opens."""
     async with asyncio.timeout(10):

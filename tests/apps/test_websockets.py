@@ -18,6 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from watchword.adapters.http_server import serve
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.middleware import WatchwordMiddleware, require_claims
+from watchword.apps.middleware.sockets import MOST_OF_ONE
+from watchword.gate.interface import ReplayClaim
 from watchword.gate.service import Gate
 from watchword.reasons import Reason
 from watchword.vocabulary import Mode, Proof, ReplayMode
@@ -362,6 +364,39 @@ def test_one_that_was_opened_by_a_session_stays_while_its_epoch_is_held() -> Non
     assert app.got[0]["text"] == "a"
 
 
+class ChangingStore(MemoryReplayStore):
+    """Publish another table while a proof is being claimed."""
+
+    def __init__(self, state: PublishedState) -> None:
+        """Take whose table it is."""
+        super().__init__()
+        self._state = state
+
+    async def claim(self, claim: ReplayClaim, now: float) -> bool:
+        """Claim it, later."""
+        routes = (route("/session/**", proof=Proof.DEVICE),)
+        self._state.policy = policy(*routes, replay=ReplayMode.SHARED)
+        self._state.generation += 1
+        return await super().claim(claim, now)
+
+
+def test_a_proof_counts_as_what_it_was_given_for() -> None:
+    """The route asks for another one by the time at which the first is claimed: that one was never given."""
+    fields = Prover().session(target="/session/a")[1:]
+
+    async def main() -> tuple[int | None, str | None]:
+        state = published(*ROUTES, replay=ReplayMode.SHARED)
+        gate = Gate(state, memory=MemoryReplayStore(), shared=ChangingStore(state))
+        guarded = WatchwordMiddleware(Talking(), gate=gate, clock=SetClock())
+        async with (
+            serve(guarded, websockets=True) as server,
+            connected(server.port, "/session/a", fields) as opened,
+        ):
+            return await closing(opened)
+
+    assert asyncio.run(main()) == (1008, "proof-required")
+
+
 def test_one_instance_has_so_many_at_once() -> None:
     """The next is refused as too many, others aren't, and there is room again when one has ended."""
     app = Talking()
@@ -373,7 +408,7 @@ def test_one_instance_has_so_many_at_once() -> None:
             async def opened(fields: list[tuple[bytes, bytes]]) -> ClientConnection:
                 return await stack.enter_async_context(connected(front.port, "/open/a", fields))
 
-            first, *_ = [await opened([TOKEN]) for _ in range(32)]
+            first, *_ = [await opened([TOKEN]) for _ in range(MOST_OF_ONE)]
             with pytest.raises(InvalidStatus) as refused:
                 await opened([TOKEN])
             await opened(other)

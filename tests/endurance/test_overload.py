@@ -140,6 +140,27 @@ def test_renewals_come_before_a_crowd(tmp_path: Path) -> None:
     bench.store.close()
 
 
+def test_a_strangers_json_takes_no_time(tmp_path: Path) -> None:
+    """Each of these takes longer to read than an enrolment; that they are no JSON is never found out."""
+    bench = service_bench(tmp_path)
+    bodies = (
+        b'{"a":[' + b"1.5," * 15_000,
+        b'{"a":1' + b"".join(b',"%d":1' % at for at in range(6000)),
+        b'{"a":"' + b"\\u0041" * 10_000,
+    )
+
+    async def work(call: Caller) -> None:
+        headers = {"content-type": "application/json"}
+        for path in ("/v1/challenges", "/v1/tokens", "/v1/attestations", "/v1/secrets"):
+            for body in bodies:
+                answer = await call.public.post(path, content=body, headers=headers)
+                assert answer.status_code == 400
+
+    bench.run(work)
+    assert {reason for reason, _ in bench.log.counts()} == {Reason.REQUEST_MALFORMED}
+    bench.store.close()
+
+
 def test_the_urgent_come_first_and_each_has_a_turn_of_the_loop() -> None:
     """Between two turns whatever else the loop has to do is done."""
 

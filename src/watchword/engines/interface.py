@@ -99,6 +99,7 @@ class Engine:
     :param start: returns the command with which a person starts it.
     :param follows: whether ``watchword gate follow`` keeps its files up to date; an engine that asks ``/authz``
         about everything needs nobody to, since that follows the bundle itself.
+    :param unfollowed: of an engine that is followed, what holds until it is.
     :param over_tls: whether it asks ``/authz`` over mutual TLS, since it knows no Unix sockets.
     """
 
@@ -107,4 +108,5 @@ class Engine:
     generate: Callable[[GateBundle, EngineOptions, float], Files] | None = None
     start: Callable[[EngineOptions], str] | None = None
     follows: bool = False
+    unfollowed: str = "keys, revoked instances and routes are those of now"
     over_tls: bool = False

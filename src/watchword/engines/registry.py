@@ -24,7 +24,12 @@ ENGINES: Final[Mapping[str, Engine]] = {
     ),
     "nginx": Engine("original", NGINX_DIFFERENCES, nginx.generate, nginx.start, follows=True),
     "nginx-authz": Engine(
-        "original", NGINX_AUTHZ_DIFFERENCES, nginx_authz.generate, nginx_authz.start, follows=True
+        "original",
+        NGINX_AUTHZ_DIFFERENCES,
+        nginx_authz.generate,
+        nginx_authz.start,
+        follows=True,
+        unfollowed="no verdict is kept, and each request is asked about",
     ),
     "traefik": Engine(
         "forwarded", TRAEFIK_DIFFERENCES, traefik.generate, traefik.start, over_tls=True

@@ -128,6 +128,8 @@ class Api(socketserver.ThreadingTCPServer):
 
 class _Handler(socketserver.StreamRequestHandler):
     server: Api
+    # It answers in two pieces: the second one would wait until the first was acknowledged.
+    disable_nagle_algorithm = True
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError):

@@ -11,13 +11,16 @@ from tests.engines.forward_auth.stand import SERVICE
 from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.keyring.private_file import write_private
 from watchword.apps.cli.main import cli
+from watchword.apps.control_plane.places import PlacesError
 from watchword.engines.interface import UnsupportedError
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import signer_to_json, to_jws
 
 
-def config(tmp_path: Path, engine: str, *more: str) -> Result:
-    """Run the command over a bundle of one row."""
+def config(
+    tmp_path: Path, engine: str, *more: str, asked: str = "", as_json: bool = True
+) -> Result:
+    """Run the command over a bundle of one row; ``asked`` is a further line of the API's section."""
     bundle, signer, file = tmp_path / "b.jws", tmp_path / "s.jwk", tmp_path / "watchword.yaml"
     publish_bundle(bundle, to_jws(bundle_of((route("/v1/**"),)), SERVICE))
     write_private(signer, signer_to_json(SERVICE.verification_key()))
@@ -27,7 +30,7 @@ def config(tmp_path: Path, engine: str, *more: str) -> Result:
         "apps:\n  clinic-app: {platform: android, package: com.example.clinic, "
         f"signing_digests: ['{'4f' * 32}']}}\n"
         "apis:\n  clinic:\n    audience: https://clinic.example\n    upstream: http://127.0.0.1:2\n"
-        "    listen: 127.0.0.1:3\n    apps: [clinic-app]\n"
+        f"    listen: 127.0.0.1:3\n    apps: [clinic-app]\n{asked}"
         "    routes:\n      - {path: /**, level: software, proof: bearer, mode: enforce}\n"
     )
     words = (
@@ -37,7 +40,7 @@ def config(tmp_path: Path, engine: str, *more: str) -> Result:
         str(signer),
         "-o",
         str(tmp_path / "out"),
-        "--json",
+        *["--json"] * as_json,
     )
     return CliRunner().invoke(
         cli, ["-c", str(file), "gate", "config", "--engine", engine, *words, *more]
@@ -77,3 +80,40 @@ def test_the_other_kind_of_address_is_refused(tmp_path: Path, engine: str) -> No
     )
     assert isinstance(done.exception, UnsupportedError)
     assert ("knows no Unix sockets" if over_tls else "needs a credential") in str(done.exception)
+
+
+@pytest.mark.parametrize(("engine", "style"), [("caddy", "forwarded"), ("nginx-authz", "original")])
+def test_how_the_engine_has_to_be_asked_is_said(tmp_path: Path, engine: str, style: str) -> None:
+    """By the line that the file needs; a socket that answers in another way would refuse every request."""
+    missing = config(tmp_path, engine)
+    assert f"`authz: {{style: {style}}}`" in str(missing.exception)
+    other = "    authz: {style: envoy}\n"
+    own = f"unix:{tmp_path}/state/authz-clinic.sock"
+    refused = config(tmp_path, engine, "--authz", own, asked=other)
+    assert isinstance(refused.exception, PlacesError)
+    assert f"got envoy, expected {style}" in str(refused.exception)
+    assert not (tmp_path / "out").exists()
+    assert config(tmp_path, engine, "--authz", "unix:/run/other.sock", asked=other).exit_code == 0
+    right = f"    authz: {{style: {style}}}\n"
+    assert config(tmp_path, engine, asked=right).exit_code == 0
+    assert config(tmp_path, engine, "--authz", own, asked=right).exit_code == 0
+
+
+@pytest.mark.parametrize("engine", ["nginx-authz", "nginx"])
+def test_how_to_follow_is_said_with_the_options_that_were_given(
+    tmp_path: Path, engine: str
+) -> None:
+    """Without them a follower would write another address, and read another bundle."""
+    given = ("--listen", "127.0.0.1:4", "--authz", "unix:/run/authz.sock")
+    told = config(tmp_path, engine, *given, as_json=False)
+    assert told.exit_code == 0, told.output
+    follow = next(line for line in told.stdout.splitlines() if line.startswith("  follow"))
+    assert f"gate follow --engine {engine} -o {tmp_path}/out" in follow
+    for word in (*given, "--bundle", "--signer"):
+        assert word in follow
+    assert "another" not in told.stdout
+    assert ("no verdict is kept" in told.stdout) == (engine == "nginx-authz")
+    assert (
+        "`watchword up` takes 127.0.0.1:3"
+        in config(tmp_path, engine, *given[2:], as_json=False).stdout
+    )

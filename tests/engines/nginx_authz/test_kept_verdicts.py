@@ -202,6 +202,7 @@ def test_files_that_nginx_was_not_told_of_are_loaded_by_the_next_follower(
     assert stand.send(token=token()).status == 200
     running, stand.options = stand.running, moved
     stand.running = NginxAuthz(moved, None, runs=False, tell=stand.told.append)
-    assert stand.follower().step()
+    follower = stand.follower()
     stand.running = running
+    assert follower.step()
     until(lambda: stand.send(token=token()).status == 502)

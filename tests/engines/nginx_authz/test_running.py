@@ -1,14 +1,15 @@
 """Whoever follows for nginx starts it again when it dies, takes one over that runs, and ends its own."""
 
 import os
+import shutil
 import signal
 import socket
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.engines.envoy.stand import free_port, token, until
-from tests.engines.forward_auth.stand import NginxStand, nginx_before_api
+from tests.engines.envoy.stand import bundle_of, free_port, token, until
+from tests.engines.forward_auth.stand import ROUTES, NginxStand, nginx_before_api
 
 from watchword.apps.control_plane.nginx_authz import NginxAuthz, NginxError
 from watchword.engines.places import Endpoint
@@ -126,3 +127,21 @@ def test_a_master_that_is_killed_leaves_no_workers_and_no_address(*, unix: bool)
         assert len(told) == 1
         again.stop()
         assert not answers(stand)
+
+
+def test_a_check_that_could_not_be_made_is_made_again(tmp_path: Path) -> None:
+    """An nginx that can't be started for a moment has rejected nothing: the push isn't lost."""
+    binary = tmp_path / "nginx"
+    with nginx_before_api() as stand:
+        running = stand.running
+        binary.write_text("no program")
+        stand.running = NginxAuthz(stand.options, binary, runs=False, tell=stand.told.append)
+        stand.publish(bundle_of(ROUTES, generation=2))
+        follower = stand.follower()
+        stand.running = running
+        assert not follower.step()
+        assert "can't check its files" in stand.told[-1]
+        binary.unlink()
+        binary.symlink_to(shutil.which("nginx") or "/usr/sbin/nginx")
+        assert follower.step()
+        assert "generation-2" in Path(stand.options.path("nginx.conf")).read_text("utf-8")

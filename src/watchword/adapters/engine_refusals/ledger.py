@@ -87,7 +87,8 @@ class EngineRefusals:
         """Add refusals that aren't there yet, and keep how far their log was read, in one transaction.
 
         :param refusals: each with the SHA-256 of its line, by which it is told from others.
-        :param before: where reading began, as :meth:`position` said; None for what has no position.
+        :param before: what :meth:`position` said before, also where the log isn't what it was and was begun anew; None
+            for what has no position.
         :returns: how many were new.
         :raises PositionMovedError: when the log was read by somebody else meanwhile; nothing was added.
         :raises PrivateFileError: when the file can't be written.
@@ -145,8 +146,7 @@ def _position(connection: Connection, engine: str, head: bytes) -> Position | No
 
 def _move(connection: Connection, engine: str, before: Position, after: Position) -> None:
     kept = _position(connection, engine, after.head)
-    # Of a file that isn't what it was the position begins anew, whatever stands there.
-    if before.offset and kept != before:
+    if (kept or Position(after.head)) != before:
         raise PositionMovedError("another process reads the same log at this moment; let one do it")
     (turn,) = connection.execute("SELECT coalesce(max(turn), 0) + 1 FROM files").fetchone()
     connection.execute(

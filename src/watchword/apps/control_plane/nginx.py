@@ -9,9 +9,10 @@ from typing import Final
 
 from watchword.apps.control_plane.files import write_files
 from watchword.apps.control_plane.following import EngineRejectedError
-from watchword.apps.control_plane.nginx_authz import NginxAuthz
+from watchword.apps.control_plane.nginx_authz import NginxAuthz, NginxError
 from watchword.engines.interface import EngineFile, EngineFileKind, Files
 from watchword.engines.nginx.configuration import ERROR_LOG
+from watchword.reasons import WatchwordError
 
 _LOOK_SECONDS: Final = 0.02
 _MOST_LOOKS: Final = 750
@@ -44,7 +45,7 @@ class Nginx(NginxAuthz):
                 self._require_good(None)
                 self._reload()
                 self._loaded = True
-            except EngineRejectedError:
+            except WatchwordError:
                 write_files(directory, _kept(others, before))
                 raise
         # Last: what isn't taken must not be judged by either.
@@ -54,6 +55,7 @@ class Nginx(NginxAuthz):
         """Let a running nginx read its files anew, and wait until it did: its own check doesn't run the script.
 
         :raises EngineRejectedError: when it keeps what it had.
+        :raises NginxError: when it does nothing for long; it is told again at the next look.
         """
         master = self._running()
         if master is None:
@@ -72,7 +74,7 @@ class Nginx(NginxAuthz):
             if fault is not None:
                 raise EngineRejectedError(f"nginx doesn't take its files: {fault[:_MAX_WORDS]}")
             time.sleep(_LOOK_SECONDS)
-        raise EngineRejectedError(f"nginx starts no new workers; {log} may say why")
+        raise NginxError(f"nginx starts no new workers; {log} may say why")
 
 
 def _is_fault(line: str) -> bool:

@@ -108,7 +108,8 @@ class NginxAuthz:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             self._put_back(before)
-            raise EngineRejectedError(f"nginx can't check its files: {error}") from None
+            # Nobody rejected them: they are brought again at the next look, or a push would be lost.
+            raise NginxError(f"nginx can't check its files: {error}") from None
         if done.returncode:
             self._put_back(before)
             said = done.stderr.decode("utf-8", "replace").strip()[:_MAX_WORDS]

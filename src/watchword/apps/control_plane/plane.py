@@ -7,11 +7,11 @@ from typing import Final
 from watchword.apps.control_plane.admin import rejections
 from watchword.apps.control_plane.files import write_files
 from watchword.apps.control_plane.origins import Origins
-from watchword.apps.control_plane.source import BundleListener, BundleSource
+from watchword.apps.control_plane.source import BundleListener, BundleSource, by_routes_of
 from watchword.engines.envoy.generation import generate, next_change, table_of
 from watchword.engines.envoy.lending import LENT_PREFIX, empty_secret_file, lent_rules
 from watchword.engines.envoy.options import EnvoyOptions
-from watchword.engines.interface import EngineFile, UnsupportedError
+from watchword.engines.interface import EngineFile, Files, UnsupportedError
 from watchword.gate.bundle import GateBundle
 from watchword.reasons import WatchwordError
 
@@ -54,6 +54,7 @@ class ControlPlane(BundleListener):
         self._origins = origins
         self._addresses: Mapping[str, Sequence[str]] = {}
         self._written: GateBundle | None = None
+        self._served: GateBundle | None = None
         self._next_change: float | None = None
         self._rejected: dict[str, int] | None = None
         self._files: Sequence[EngineFile] = ()
@@ -74,19 +75,39 @@ class ControlPlane(BundleListener):
             # What was rejected until now is the fault of what is there, not of what comes.
             self.check()
         try:
-            files = generate(bundle, self._options, now, addresses)
+            files, served, why = self._servable(bundle, now, addresses)
             write_files(Path(self._options.directory), files)
-        except (UnsupportedError, OSError, WatchwordError) as error:
-            self.fault(f"generation {bundle.generation} isn't written: {error}")
-            if isinstance(error, UnsupportedError):
-                # It won't be better until another one comes.
-                self._written, self._addresses = bundle, addresses
+        except UnsupportedError as error:
+            self.not_served(bundle, error, rest=False)
+            # It won't be better until another one comes.
+            self._written, self._addresses = bundle, addresses
             return False
-        self._written, self._addresses = bundle, addresses
+        except (OSError, WatchwordError) as error:
+            self.fault(f"generation {bundle.generation} isn't written: {error}")
+            return False
+        self._written, self._served, self._addresses = bundle, served, addresses
         self._files, self._written_at = files, now
-        self._next_change = next_change(bundle, now)
+        self._next_change = next_change(served, now)
+        if why is not None:
+            self.not_served(bundle, why, rest=True)
+            return False
         self.forget_told()
         return True
+
+    def _servable(
+        self, bundle: GateBundle, now: float, addresses: Mapping[str, Sequence[str]]
+    ) -> tuple[Files, GateBundle, UnsupportedError | None]:
+        """Return the files, and by which bundle: by the routes of before, and why, where these can't be served.
+
+        Who was revoked meanwhile mustn't gain by a table that can't be served.
+        """
+        try:
+            return generate(bundle, self._options, now, addresses), bundle, None
+        except UnsupportedError as error:
+            if self._served is None:
+                raise
+            served = by_routes_of(self._served, bundle)
+            return generate(served, self._options, now, addresses), served, error
 
     def _instant(self) -> float:
         """Return the time; a clock that is set back a little doesn't begin the last window of a quota again."""

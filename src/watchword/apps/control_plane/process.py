@@ -45,7 +45,7 @@ def find_envoy(named: Path | None) -> Path:
 
 
 def require_free(listen: Endpoint) -> None:
-    """Refuse an address that somebody listens on: Envoy would share it, and half of the requests go there.
+    """Refuse an address that somebody listens on: an engine would share it, and half of the requests go there.
 
     :raises EnvoyError: when it is taken or can't be taken.
     """

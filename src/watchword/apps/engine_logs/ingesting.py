@@ -81,8 +81,13 @@ class Ingestion:
         self._open: OpenLog | None = None if pipe is None else open_pipe(pipe, str(path))
         self._is_lent = pipe is not None
         self._head: bytes | None = None
-        self._before: Position | None = None
+        self._seen: dict[str, Position] = {}
         self._last: datetime | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether reading may last until somebody writes: at a pipe, from its opening on."""
+        return self._open is None or not self._open.seekable
 
     def close(self) -> None:
         """Close the log; what was read is kept."""
@@ -107,13 +112,14 @@ class Ingestion:
             and self._open.seekable
             and self._open.was_replaced(self._path)
         ):
+            # What the engine wrote between the last look and its turn to the new file.
+            self._read_on(before + most)
             self.close()
             self._read_on(before + most)
 
     def _read_on(self, until: int) -> None:
         if self._open is None:
             self._open, self._head = open_log(self._path, grows=self._grows), None
-            self._before = None
         log = self._open
         if log.seekable and self._head is None and not self._begin(log):
             return
@@ -127,12 +133,11 @@ class Ingestion:
         self._head = log.stream.head()
         if self._head is None:
             return False
-        self._before = Position(self._head)
         engines = (self.tally.engine,) if self.tally.engine else tuple(ENGINE_LOGS)
-        for engine in engines:
-            position = self._kept.position(engine, self._head)
+        self._seen = {engine: self._kept.position(engine, self._head) for engine in engines}
+        for engine, position in self._seen.items():
             if position.offset and log.stream.resume(position):
-                self.tally.engine, self._before = engine, position
+                self.tally.engine = engine
                 break
         return True
 
@@ -167,8 +172,10 @@ class Ingestion:
                 f"{self.tally.file}: no line shows which engine wrote it: say --engine"
             )
         after = None if self._head is None else log.stream.position(self._head)
-        added = self._kept.add(self.tally.engine, found, self._before, after)
-        self._before = after
+        before = None if after is None else self._seen[self.tally.engine]
+        added = self._kept.add(self.tally.engine, found, before, after)
+        if after is not None:
+            self._seen[self.tally.engine] = after
         self.tally.added += added
         self.tally.known += len(found) - added
 

@@ -140,12 +140,17 @@ class OpenLog:
         self.file.close()
 
     def was_replaced(self, path: Path) -> bool:
-        """Tell whether another file has the name now, or this one was emptied."""
+        """Tell whether another file has the name now and is written to, or this one was emptied.
+
+        A rotation makes the new file before the engine turns to it, and until then the engine goes on in this one.
+        """
         try:
             found = path.stat()
         except OSError:
             return False
-        return (found.st_dev, found.st_ino) != self.identity or found.st_size < self._told()
+        if (found.st_dev, found.st_ino) != self.identity:
+            return found.st_size > 0
+        return found.st_size < self._told()
 
     def _told(self) -> int:
         return self.file.tell() if self.seekable else 0

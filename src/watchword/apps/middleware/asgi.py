@@ -47,6 +47,7 @@ MAX_HELD_BYTES = 256 * 1024 * 1024
 DECISION = "watchword.decision"
 """Where in its scope a proxy finds the decision on a request to which it is to add a key."""
 
+_POLICY = "watchword.policy"
 _Passage = tuple[Scope, Receive, Send]
 
 
@@ -150,6 +151,9 @@ class WatchwordMiddleware(Guard):
             )
             # Half the cost of the class's own constructor.
             facts = tuple.__new__(RequestFacts, seen)
+            if scope["type"] == "websocket":
+                # By which it is judged: when a proof has been waited for, another may be in force.
+                scope[_POLICY] = self._gate.policy
             decision = self._gate.decide(facts, now)
             if decision.canary is not None and self._gate.alarms is not None:
                 address = str((scope.get("client") or ("",))[0])
@@ -230,7 +234,9 @@ class WatchwordMiddleware(Guard):
 
     def _opening(self, decision: Decision, scope: Scope) -> tuple[Decision, Opening]:
         """Return with what a WebSocket is opened, and the decision, unless its instance has enough of them."""
-        opened = opened_with(scope["raw_path"], scope["headers"], decision, self._gate.policy)
+        opened = opened_with(
+            scope["raw_path"], scope["headers"], decision, scope.pop(_POLICY, None)
+        )
         refusal = self._sockets.full(opened)
         if refusal is not None:
             decision = self._gate.fail(decision, refusal)._replace(retry_after=RETRY_AFTER_SECONDS)

@@ -22,7 +22,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MOST_OF_ONE: Final = 32
+MOST_OF_ONE: Final = 8
 """Most WebSockets that one instance has open at once."""
 
 CHECK_SECONDS: Final = 0.25

@@ -9,7 +9,7 @@ import structlog
 
 from watchword.apps.problems import render
 from watchword.apps.service.admission import Admission
-from watchword.apps.service.body import MAX_BODY_BYTES, BodyReader, Receive
+from watchword.apps.service.body import MAX_BODY_BYTES, BodyReader, Receive, require_cheap
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response
 from watchword.apps.service.routing import MethodError, Route, find_route
@@ -108,6 +108,8 @@ class Application:
 
     async def _carry_out(self, route: Route, request: Request) -> Response:
         if route.takes_json:
+            if not self._operator:
+                require_cheap(request.body)
             # Here, since reading a crowd's JSON costs more than turning the crowd away.
             request = replace(request, members=strict_json.loads(request.body, MAX_BODY_BYTES))
         return await route.endpoint(self._context, request)

@@ -9,6 +9,10 @@ from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableE
 MAX_BODY_BYTES: Final = 64 * 1024
 """Most bytes of a body; the largest real one has 9 kB."""
 
+MOST_SIGNS: Final = {b",": 256, b"\\": 2048}
+"""Most signs of a stranger's JSON of which each costs time: real ones have 20 commas, and a backslash where a
+library writes ``/`` in base64 with one.  64 KiB of numbers take four times as long to read as an enrolment takes."""
+
 BODY_SECONDS: Final = 10.0
 """How long a body may take to arrive, as a whole: one byte a minute holds no memory."""
 
@@ -16,6 +20,19 @@ MAX_ARRIVING: Final = 256
 """Most bodies that arrive at the same time: at most 16 MiB are held for them."""
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+def require_cheap(body: bytes) -> None:
+    """Return if a stranger's JSON is read in less time than it takes to turn him away a few times.
+
+    :raises MalformedError: ``request.malformed``.
+    """
+    for sign, most in MOST_SIGNS.items():
+        if body.count(sign) > most:
+            text = sign.decode("ascii")
+            raise MalformedError.because(
+                Reason.REQUEST_MALFORMED, f"expected at most {most} of {text} in a body"
+            )
 
 
 class BodyReader:

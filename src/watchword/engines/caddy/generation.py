@@ -48,7 +48,7 @@ def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence
     :raises UnsupportedError: on what forward auth can't do.
     """
     del now
-    authz = require_authz(bundle.policy, options, "Caddy")
+    authz = require_authz(bundle.policy, options, "Caddy", "forwarded")
     document = {
         # Without it whoever is on this machine could change everything.
         "admin": {"disabled": True, "config": {"persist": False}},

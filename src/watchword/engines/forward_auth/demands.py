@@ -12,8 +12,11 @@ _PLAIN: Final = re.compile(r"""[^\x00-\x1f\x7f"'\\$;{}#]+""")
 """Paths that mean themselves in every configuration language here, inside of quotes."""
 
 
-def require_authz(policy: GatePolicy, options: EngineOptions, engine: str) -> Endpoint:
+def require_authz(policy: GatePolicy, options: EngineOptions, engine: str, style: str) -> Endpoint:
     """Return where ``/authz`` is asked.
+
+    :param engine: its name, for people.
+    :param style: in which it asks.
 
     :raises UnsupportedError: without one, for routes that lend a key, and for paths that can't be written.
     """
@@ -22,7 +25,7 @@ def require_authz(policy: GatePolicy, options: EngineOptions, engine: str) -> En
             policy.api,
             "/authz",
             f"{engine} judges nothing by itself and asks about every request",
-            "name where it is asked: --authz, or the API's `authz` section with this engine's style",
+            f"name where it is asked: `authz: {{style: {style}}}` in the API's section of the file, or --authz",
         )
     for route in policy.routes:
         if route.secret is not None:

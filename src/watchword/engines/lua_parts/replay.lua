@@ -125,7 +125,7 @@ local replay = (function()
         entry.a, entry.b, entry.c = a, b, c
       end
     end
-    C.pthread_mutex_unlock(mutex)
+    system.unlock(mutex)
     return reason
   end
   return self

@@ -80,13 +80,21 @@ end
 
 -- Takes a lock; tells whether it was taken.  Its last owner may have been killed in the middle of what it guards:
 -- whoever uses this guards something that is right after each of its steps.
+local held = false
 function system.lock(mutex)
   local locked = ffi.C.pthread_mutex_lock(mutex)
-  if locked == 0 then return true end
   if locked == 130 then
     ffi.C.pthread_mutex_consistent(mutex)
-    return true
+    locked = 0
   end
-  -- This thread has it already: an error threw between taking it and giving it back.
-  return locked == 35
+  -- "This thread has it already": an error threw between taking it and giving it back.  Where it didn't, a thread of
+  -- another PID namespace has it, which has the same number there (two containers that share the memory).
+  held = locked == 0 or locked == 35 and held
+  return held
+end
+
+-- Gives a lock back.
+function system.unlock(mutex)
+  held = false
+  ffi.C.pthread_mutex_unlock(mutex)
 end

@@ -30,7 +30,7 @@ _LOG_FIELDS: Final = {
     "status": "$status",
     "reason": "$watchword_reason",
     "details": "$watchword_details",
-    "method": "$request_method",
+    "method": "$watchword_method",
     "instance": "$watchword_known",
     "client": "$remote_addr",
     "milliseconds": "$watchword_milliseconds",
@@ -61,7 +61,7 @@ daemon off;
 worker_processes auto;
 worker_shutdown_timeout 30s;
 pid {options.path(PID)};
-# nginx's own faults; it writes the request line with them.  Refusals are in the access log, without it.
+# nginx's own faults.  Refusals, and an API that doesn't answer, are in the access log.
 error_log {options.path(ERROR_LOG)} error;
 load_module {MODULES}/ndk_http_module.so;
 load_module {MODULES}/ngx_http_lua_module.so;
@@ -86,6 +86,14 @@ http {{
 
     log_format watchword escape=json '{{{_members()}}}';
     access_log {options.access_log} watchword if=$watchword_log;
+    # Whatever nginx writes for a request has the request line beside it, and with that the query: this leaves faults of
+    # nginx itself, and those of the script, which are written without a request.
+    error_log {options.path(ERROR_LOG)} alert;
+    # nginx calls a request GET for which it words a refusal.
+    map $request $watchword_method {{
+        "~^(?<watchword_word>[A-Z][A-Z-]{{0,31}}) " $watchword_word;
+        default "";
+    }}
 {temporary}
     uninitialized_variable_warn off;
     server_tokens off;
@@ -129,7 +137,12 @@ def _server(options: EngineOptions) -> str:
 
         location / {{
             access_by_lua_block {{ require("watchword").access() }}
-{_indented(_proxy(options), 12)}
+{_indented(_proxy(options, "error"), 12)}
+        }}
+
+        # Where the script sends what it let pass and nobody may send twice; no request can ask for it.
+        location @watchword_once {{
+{_indented(_proxy(options, "off"), 12)}
         }}
 
         location = {_ANSWER} {{
@@ -147,8 +160,10 @@ def _server(options: EngineOptions) -> str:
 """
 
 
-def _proxy(options: EngineOptions) -> list[str]:
+def _proxy(options: EngineOptions, again: str) -> list[str]:
     """Return how a request that passed goes on.
+
+    :param again: ``proxy_next_upstream``: when it is sent once more.
 
     Everything stands in one place: a location's own ``proxy_set_header`` replaces all inherited ones.
     """
@@ -167,7 +182,7 @@ def _proxy(options: EngineOptions) -> list[str]:
         f"proxy_pass {'https' if options.tls else 'http'}://watchword_api;",
         "proxy_redirect off;",
         "# Once more only where the API had closed a connection that was kept, and the method may be repeated.",
-        "proxy_next_upstream error;",
+        f"proxy_next_upstream {again};",
         "# An answer of the API can't send nginx to another location.",
         "proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering X-Accel-Charset;",
     ]

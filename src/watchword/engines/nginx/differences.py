@@ -29,6 +29,13 @@ DIFFERENCES: Final = (
         "it keeps a body until it is there as a whole, and what it keeps is bounded",
     ),
     Difference(
+        "fields-of-nginx",
+        _D.STRICTER,
+        "takes fields such as Expect or Range twice, and tabs around a value",
+        "refuses such a field where it occurs twice, and takes a tab for a part of the value",
+        "nginx reads heads by itself, before the script sees them",
+    ),
+    Difference(
         "no-upgrade",
         _D.STRICTER,
         "hands a handshake's Upgrade to the API",

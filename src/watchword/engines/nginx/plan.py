@@ -13,6 +13,7 @@ from watchword.vocabulary import Mode, Proof, ReplayMode
 _ELSEWHERE: Final = (
     "use --engine nginx-authz, which asks /authz about every request, the proxy or the middleware"
 )
+_LENDING: Final = "use the built-in proxy or Envoy, which lend keys"
 _PATH: Final = re.compile(r"/[A-Za-z0-9._/-]{1,255}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,255}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -24,6 +25,9 @@ def require_supported(bundle: GateBundle, options: EngineOptions) -> None:
     :raises UnsupportedError: with the first thing that it can't.
     """
     policy = bundle.policy
+    for route in policy.routes:
+        if route.secret is not None:
+            raise UnsupportedError(route.name, "secret", "the script lends no keys", _LENDING)
     for setting, why in _of_api(bundle, options):
         raise UnsupportedError(policy.api, setting, why, _ELSEWHERE)
     for route in policy.routes:
@@ -47,8 +51,6 @@ def _of_api(bundle: GateBundle, options: EngineOptions) -> Iterator[tuple[str, s
 def _of_route(route: Route, policy: GatePolicy) -> Iterator[tuple[str, str]]:
     if route.mode is Mode.CANARY:
         yield "mode canary", "the script doesn't count whom a route would turn away"
-    if route.secret is not None:
-        yield "secret", "the script lends no keys"
     if (
         route.mode is not Mode.OFF
         and route.proof is not Proof.BEARER

@@ -59,7 +59,7 @@ def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence
     :raises UnsupportedError: on what forward auth can't do.
     """
     del now
-    authz = require_authz(bundle.policy, options, "nginx")
+    authz = require_authz(bundle.policy, options, "nginx", "original")
     keeps = kept.is_kept(bundle, options)
     files = [
         EngineFile(

@@ -35,7 +35,7 @@ def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence
     """
     del now
     policy = bundle.policy
-    authz = require_authz(policy, options, "Traefik")
+    authz = require_authz(policy, options, "Traefik", "forwarded")
     _require_no_proofs(policy)
     if options.listen.socket or options.upstream.socket:
         raise UnsupportedError(

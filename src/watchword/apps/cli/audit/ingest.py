@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,7 @@ from watchword.apps.cli.console import EXIT_REFUSED, print_json
 from watchword.apps.cli.paragraphs import printable
 
 if TYPE_CHECKING:
-    from watchword.apps.engine_logs.ingesting import BadLine, Tally
+    from watchword.apps.engine_logs.ingesting import BadLine, Ingestion, Tally
 
 MOST_TOLD: Final = 20
 """Most bad lines that are told one by one, of all logs of a run together."""
@@ -82,22 +83,37 @@ def command(
         Ingestion(kept, file, engine, told, grows=follow, pipe=stdin if file == _STDIN else None)
         for file in files
     ]
-    stopped = threading.Event()
-    if follow:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stopped.set())
     try:
-        for log in logs:
+        for log in () if follow else logs:
             log.read()
-        while follow and not stopped.wait(LOOK_SECONDS):
-            for log in logs:
-                log.read()
+        if follow:
+            _follow(logs)
     finally:
         for log in logs:
             log.close()
             _show(log.tally, as_json=as_json)
     if any(log.tally.bad for log in logs):
         raise click.exceptions.Exit(EXIT_REFUSED)
+
+
+def _follow(logs: "list[Ingestion]") -> None:
+    """Read again and again what is new, until a signal."""
+    stopped = threading.Event()
+
+    def stop(*_: object) -> None:
+        first = not stopped.is_set()
+        stopped.set()
+        if first and any(log.waits for log in logs):
+            # Nothing else ends the wait for a pipe that has nothing to say.
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    with suppress(KeyboardInterrupt):
+        while not stopped.is_set():
+            for log in logs:
+                log.read()
+            stopped.wait(LOOK_SECONDS)
 
 
 def _show(tally: "Tally", *, as_json: bool) -> None:

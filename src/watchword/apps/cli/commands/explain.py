@@ -1,7 +1,7 @@
 """Say why a request was refused."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -10,6 +10,14 @@ from watchword.apps.cli.engine_refusals_view import kept_refusals, show_kept, sh
 from watchword.apps.cli.paragraphs import hanging, show
 from watchword.apps.cli.refusals_view import show_refusals
 from watchword.reasons import RefusedError, UnavailableError
+
+_MAX_ID: Final = 64
+"""Most characters of a request's id; what is sealed has twice as many."""
+
+_LONGEST_ID: Final = 36
+"""Of a request, as engines make it: a UUID at most.  What is sealed is several times longer."""
+
+_OF_AN_ENGINE: Final = "this ref has the length of an engine's: `watchword audit ingest --engine NAME LOG` reads why from its log"
 
 
 @click.command(
@@ -29,24 +37,26 @@ def command(config: Path, *, ref: str | None, as_json: bool) -> None:
     from watchword.apps.settings import load_settings
 
     service = load_settings(config).service
-    found = None if ref is None else kept_refusals(service).find(ref)
-    runs = service.operator_socket.exists()
-    if found is not None and (found.refusal.reason is not None or not runs):
-        _explain(shown_refusal(found), as_json=as_json)
-        return
-    try:
+    if ref is None:
         with OperatorClient(service.operator_socket) as operator:
-            if ref is None:
-                refusals = operator.get("/v1/refusals")
-                print_json(refusals) if as_json else show_refusals(refusals)
-                return
-            explained = operator.post("/v1/explain", {"ref": ref})
-    except (RefusedError, UnavailableError):
-        if found is None:
-            raise
-        # A sealed reference that an engine passed on says more than its log; this is none, or nobody opens it.
-        explained = shown_refusal(found)
-    _explain(explained, as_json=as_json)
+            refusals = operator.get("/v1/refusals")
+        print_json(refusals) if as_json else show_refusals(refusals)
+        return
+    # What is sealed says more than a log, and can't be forged: the service is asked first, where one runs.
+    ask = len(ref) > _MAX_ID and service.operator_socket.exists()
+    found = None if ask else kept_refusals(service).find(ref)
+    if found is None:
+        try:
+            with OperatorClient(service.operator_socket) as operator:
+                _explain(operator.post("/v1/explain", {"ref": ref}), as_json=as_json)
+        except (RefusedError, UnavailableError):
+            found = kept_refusals(service).find(ref)
+            if found is None:
+                if len(ref) <= _LONGEST_ID:
+                    click.echo(_OF_AN_ENGINE, err=True)
+                raise
+    if found is not None:
+        _explain(shown_refusal(found), as_json=as_json)
 
 
 def _explain(explained: dict[str, Any], *, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """Write an engine's configuration once."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ _RESOLVING_PATIENCE = 5.0
 
 
 @click.command(
-    epilog="Example: watchword gate config --engine envoy -o envoy/ --authz unix:authz.sock"
+    epilog="Example: watchword gate config --engine caddy -o caddy/ --listen 127.0.0.1:8081"
 )
 @click.option("--engine", type=click.Choice(sorted(ENGINES)), required=True)
 @engine_options
@@ -35,7 +36,8 @@ def command(
 
     What the engine can't do exactly as the gate does is refused, with the reason, and nothing is
     written.  Keys, addresses and windows of quotas are those of now: `watchword gate envoy` and
-    `watchword gate follow` keep them up to date.
+    `watchword gate follow` keep them up to date.  Caddy, Traefik and nginx-authz ask `/authz`: the API's
+    `authz` section in the file switches it on (docs/forward-auth.md).
 
     Exit code 0: written.  1: refused.  2: wrong usage.  3: there is no bundle yet.
     """
@@ -50,7 +52,7 @@ def command(
     else:
         files = described.generate(bundle, options, now)
         start = "" if described.start is None else described.start(options)
-        still = ["keys, revoked instances and routes are those of now"] * described.follows
+        still = [described.unfollowed] * described.follows
     write_files(output, files)
     if as_json:
         names = [file.name for file in files]
@@ -60,9 +62,21 @@ def command(
     click.echo(f"  start   {start}")
     if described.generate is None or described.follows:
         verb = "envoy" if described.generate is None else f"follow --engine {engine}"
-        click.echo(f"  follow  watchword gate {verb} -o {output}")
+        click.echo(f"  follow  watchword gate {verb} {_repeated(output, given)}")
     for what in still:
         click.echo(f"  until you follow, {what}")
+    if given["listen"] is None:
+        where = options.listen.socket or f"{options.listen.host}:{options.listen.port}"
+        click.echo(f"  `watchword up` takes {where} itself where it runs; --listen names another")
+
+
+def _repeated(output: Path, given: Mapping[str, object]) -> str:
+    """Return the options as they were given: without --listen, say, a follower would write another address."""
+    words = ["-o", str(output)]
+    for name, value in given.items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 def _envoy(

@@ -22,7 +22,7 @@ _CHECK_EVERY = 5
 """Envoy is asked what it rejected at every fifth look."""
 
 
-@click.command(epilog="Example: watchword gate envoy -o envoy/ --run")
+@click.command(epilog="Example: watchword gate envoy -o envoy/ --listen 127.0.0.1:8081 --run")
 @engine_options
 @click.option("--run", "runs", is_flag=True, help="Start Envoy too, and end it at the end.")
 @click.option(
@@ -45,17 +45,24 @@ def command(
     """Follow the gate bundle and rewrite Envoy's files on each new generation.
 
     A revoked key or instance is refused within a second.  A broken bundle, or one that Envoy
-    rejects, changes nothing; what is wrong goes to stderr.  Envoy goes on enforcing when this ends,
-    unless it was started here with --run; one that dies is started again.
+    rejects, changes nothing; of one with routes that it can't have, all else counts; what is wrong goes to
+    stderr.  Envoy goes on enforcing when this ends, unless it was started here with --run; one that dies is
+    started again.
+
+    The service writes the bundle, so that `watchword up` (or `watchword gate pull`) runs beside this.  Routes of
+    the file count once `up` was started again; where clients come in and where the API is, once this was.
 
     Exit code 0: stopped.  1: something was rejected meanwhile, or Envoy can't run.  2: wrong usage.
     """
     from watchword.adapters.clock import SystemClock
+    from watchword.apps.control_plane.output import append_to_output
     from watchword.apps.control_plane.places import envoy_options
     from watchword.apps.control_plane.plane import LOOK_SECONDS, ControlPlane
     from watchword.apps.control_plane.process import find_envoy
 
     binary = find_envoy(envoy) if runs else None
+    if runs:
+        append_to_output()
     source, places = following(ctx.obj, output, given, engine="envoy")
     options = envoy_options(places)
     plane = ControlPlane(source, options, SystemClock().timestamp, _tell, new_origins())

@@ -17,18 +17,24 @@ _OPTIONS = (
     ),
     click.option("--api", metavar="NAME", help="Which API; not needed where there is one."),
     click.option(
-        "--bundle", type=click.Path(path_type=Path, dir_okay=False), help="The gate bundle."
+        "--bundle",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The gate bundle, if not the one in the state directory.",
     ),
     click.option(
         "--signer",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="The service's public key.",
+        help="The service's public key, if not the one in the state directory.",
     ),
     click.option(
-        "--listen", metavar="HOST:PORT", help="Where clients come in, if not as in the file."
+        "--listen",
+        metavar="HOST:PORT",
+        help="Where clients come in; left out, at the API's `listen`, which `watchword up` takes where it runs.",
     ),
     click.option(
-        "--authz", metavar="unix:PATH", help="Where forward auth answers, if not as in the file."
+        "--authz",
+        metavar="unix:PATH",
+        help="Where forward auth answers, if not as in the file; HOST:PORT for Traefik.",
     ),
     click.option(
         "--access-log",

@@ -32,6 +32,9 @@ def following(
         listen = api.authz.listen
         socket = settings.service.authz_socket(api.name)
         authz = f"unix:{socket}" if listen is None else f"{listen.host}:{listen.port}"
+    elif authz is not None and api.authz is not None and api.authz.style != ENGINES[engine].asks:
+        own = settings.service.authz_socket(api.name)
+        _require_another(authz, own, api.name, api.authz.style, ENGINES[engine].asks)
     options = engine_options(
         api,
         output,
@@ -46,3 +49,17 @@ def following(
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, detail)
     signer = given["signer"] or settings.service.bundle_key
     return GateBundleFile(bundle, signer, api=api.name), options
+
+
+def _require_another(named: str, own: Path, api: str, style: str, asks: str) -> None:
+    """Refuse the API's own socket where it is asked in another way, since every question would be refused there.
+
+    :raises PlacesError: when it is that one.
+    """
+    from watchword.apps.control_plane.places import PlacesError
+
+    if named.startswith("unix:") and Path(named.removeprefix("unix:")).resolve() == own.resolve():
+        raise PlacesError(
+            f"apis.{api}.authz.style: got {style}, expected {asks}, in which this engine asks; "
+            "change the file and start `watchword up` again"
+        )

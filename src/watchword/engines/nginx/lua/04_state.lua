@@ -178,9 +178,12 @@ local states = (function()
       self.on_change(found)
     else
       -- Told once for each file, by each worker; no message quotes what is in it.
-      ngx.log(ngx.ERR, "watchword: ", path, " changes nothing: ", found)
+      faults.tell(path .. " changes nothing: " .. tostring(found))
     end
   end
+
+  -- Returns the state that was taken last, without a look.
+  function self.held() return current end
 
   -- Returns the state, nil before the first one.
   function self.current(now)

@@ -13,17 +13,19 @@ local rate = (function()
   system.make_lock(page)
   local self = { page = page }
 
+  -- The dictionary counts milliseconds, and takes less than one for no end at all: nothing would ever be forgotten.
+  local function keep(subject, full_at, now) return dict:safe_set(subject, full_at, full_at - now + 0.001) end
+
   local function step(limit, subject, now)
     local full_at = dict:get(subject) or now
     if full_at < now then full_at = now end
     local after = full_at + limit.cost
     if after - now <= limit.most then
-      local held = dict:safe_set(subject, after, after - now)
-      return held and 0 or nil
+      return keep(subject, after, now) and 0 or nil
     end
     -- Written down for the sake of a clock that went back: from here on it fills.
     full_at = math.min(full_at, now + limit.seconds)
-    dict:safe_set(subject, full_at, full_at - now)
+    keep(subject, full_at, now)
     return full_at + limit.cost - limit.seconds - now
   end
 
@@ -31,7 +33,7 @@ local rate = (function()
   function self.take(limit, subject, now)
     if not system.lock(page) then return "gate.overloaded", 5 end
     local ok, wait = pcall(step, limit, subject, now)
-    C.pthread_mutex_unlock(page)
+    system.unlock(page)
     if not ok then error(wait, 0) end
     if wait == 0 then return nil end
     if not wait then return "gate.overloaded", 5 end

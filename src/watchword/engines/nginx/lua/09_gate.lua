@@ -55,6 +55,8 @@ local gate = (function()
   -- Verifies the proof that the route asks for and the body that it covers, and claims it.  Returns nil or the reason.
   local function prove(state, headers, target, token, place, entry, at)
     local route, kind = target.route, target.route.kind
+    -- As the gate does: no proof can hold, whatever it looks like.
+    if kind == "session" and (entry.prepared == 0 or at >= entry.epoch_ends) then return "proof.epoch" end
     local input, signature = rawget(headers, "signature-input"), rawget(headers, "signature")
     local other, host = rawget(headers, "dpop"), head.authority(rawget(headers, "host"))
     if other and route.dpop then
@@ -149,6 +151,8 @@ local gate = (function()
     if route.kind then
       local reason = prove(state, headers, target, token, place, entry, at)
       if reason then return reason, nil, subject end
+      -- A body may have taken its time: what passes counts now, by the rate of now.
+      at, state = now(), states.held()
     end
     if state.rate then
       local reason, wait = rate.take(state.rate, subject, at)
@@ -211,20 +215,30 @@ local gate = (function()
     return ngx.exit(status)
   end
 
-  -- Tells an operator what went wrong inside, at most once a second; never what was in a request.
+  -- Tells an operator what went wrong inside, at most once a second.
   local told = 0
   local function complain(detail)
     local second = ngx.time()
     if told == second then return end
     told = second
-    ngx.log(ngx.ERR, "watchword: ", sub(string.gsub(tostring(detail), "%c", " "), 1, 300))
+    faults.tell(detail)
+  end
+
+  -- Methods that nginx may send once more where the API had closed a kept connection: RFC 9110, section 9.2.2, says
+  -- that this changes nothing, and nginx knows the other two.  What it doesn't know it would repeat as well.
+  local KNOWN = { GET = true, HEAD = true, OPTIONS = true, PUT = true, DELETE = true, POST = true, PATCH = true }
+  local function pass_on()
+    if not KNOWN[ngx.req.get_method()] then return ngx.exec("@watchword_once") end
   end
 
   -- Whatever throws in here is a refusal.
   function self.access()
     local ok, outcome, more = pcall(decide)
-    if ok and outcome == PASS then return end
-    if ok and outcome == WATCHED then return note(more, "watchword_watched") end
+    if ok and outcome == PASS then return pass_on() end
+    if ok and outcome == WATCHED then
+      ok, outcome = pcall(note, more, "watchword_watched")
+      if ok then return pass_on() end
+    end
     if not ok then
       pcall(complain, outcome)
       outcome, more = "gate.internal", nil
@@ -248,9 +262,11 @@ local gate = (function()
   -- Starts a worker.
   function self.start()
     states.look(now())
+    faults.write()
     -- So that a worker without requests takes a push too, and tells what is wrong with it.
     local made, fault = ngx.timer.every(OPTIONS.look_seconds, function(ending)
       if not ending then states.look(now()) end
+      faults.write()
     end)
     if not made then error("watchword: there is no timer: " .. tostring(fault)) end
   end
