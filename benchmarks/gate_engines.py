@@ -108,6 +108,12 @@ def _plain(name: str, directory: Path, upstream: int) -> Iterator[Proxy]:
         yield proxy
 
 
+def _for_one_core(content: str) -> str:
+    """Return a file for one worker; HAProxy needn't wait either until no proof can have been used before it."""
+    content = content.replace("worker_processes auto", "worker_processes 1")
+    return content.replace("proofs cold\n", "proofs ready\n")
+
+
 @contextlib.contextmanager
 def _generated(
     name: str, directory: Path, bundle: GateBundle, upstream: int, authz: str | None = None
@@ -127,7 +133,7 @@ def _generated(
     assert engine.start is not None
     # One worker on the one core, as the plain proxy has.
     files = [
-        replace(file, content=file.content.replace("worker_processes auto", "worker_processes 1"))
+        replace(file, content=_for_one_core(file.content))
         for file in engine.generate(bundle, options, time.time())
     ]
     write_files(directory, files)

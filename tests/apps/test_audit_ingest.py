@@ -182,6 +182,24 @@ def test_a_ref_of_envoys_is_explained(desk: Desk, envoys_log: dict[str, dict[str
     assert document["where"] == "/v1/**"
 
 
+def test_a_ref_of_a_log_that_nobody_read_is_known_by_its_length(desk: Desk) -> None:
+    """Whoever asks is told how its log is read; what is sealed is longer, and no log has it."""
+    ref = "daa99f1e-0dd1-4557-890b-1ce870d97895"
+    command = [
+        sys.executable,
+        str(Path(sys.executable).with_name("watchword")),
+        "-c",
+        str(desk.directory / "watchword.yaml"),
+    ]
+    told = [
+        subprocess.run(
+            [*command, "explain", asked], capture_output=True, text=True, check=False
+        ).stderr
+        for asked in (ref, ref * 6)
+    ]
+    assert ["`watchword audit ingest --engine NAME LOG`" in each for each in told] == [True, False]
+
+
 def test_the_same_log_twice_adds_nothing(desk: Desk) -> None:
     """And one that grew adds the rest."""
     log = desk.file("access.log", line(1), line(2))

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from tests.engines.envoy.stand import OTHER_KEY, bundle_of, route
+from tests.engines.envoy.third_party import rule, value
 
 from watchword.apps.control_plane.following import EngineFollower, EngineRejectedError
 from watchword.apps.control_plane.plane import ControlPlane
+from watchword.apps.control_plane.source import by_routes_of
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import Files
 from watchword.engines.places import Endpoint, EngineOptions
@@ -134,6 +136,26 @@ def test_what_the_engine_rejects_holds_no_revocation_back_either() -> None:
     running.rejects = lambda _: False
     source.bundle = replace(source.bundle, generation=4)
     assert follows.step()
+
+
+def test_a_key_goes_on_being_lent_only_to_whom_it_was() -> None:
+    """Its rotation counts; with another origin in the new table, the new key isn't sent to the one before."""
+    lends = bundle_of(
+        [route("/maps/**", secret="maps")],
+        edges={"maps": rule(443)},
+        lent={"maps": value("the-first-key")},
+    )
+    rotated = by_routes_of(
+        lends, replace(lends, generation=2, lent={"maps": value("the-next-key")})
+    )
+    assert rotated.lent["maps"] == value("the-next-key")
+    moved = bundle_of(
+        [route("/maps/**", secret="maps")],
+        edges={"maps": rule(444)},
+        lent={"maps": value("a-key-for-others")},
+    )
+    assert not by_routes_of(lends, moved).lent
+    assert not by_routes_of(lends, replace(lends, lent={})).lent
 
 
 def test_without_routes_of_before_it_is_said_that_nobody_is_revoked() -> None:

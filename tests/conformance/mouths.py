@@ -40,7 +40,6 @@ from watchword.engines.envoy.generation import BOOTSTRAP, generate
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.haproxy import generation as haproxy
 from watchword.engines.haproxy import names as haproxy_names
-from watchword.engines.haproxy.proofs import START_SECONDS
 from watchword.engines.interface import EngineFileKind
 from watchword.engines.nginx import generation as nginx
 from watchword.engines.places import Endpoint, EngineOptions
@@ -236,7 +235,7 @@ def _haproxy(directory: Path, upstream: str, store: Path | None) -> Iterator[Mou
     """Run HAProxy with four threads, on the rows that it can hold.
 
     The first process of a directory knows of all used proofs that there are none; a later one is what is left
-    after a crash, and takes proofs that are younger than itself.
+    after a crash, and takes none until all that its predecessor may have taken have ended.
     """
     first = not (directory / haproxy_names.CONFIG).exists()
     bundle = from_jws(
@@ -263,10 +262,7 @@ def _haproxy(directory: Path, upstream: str, store: Path | None) -> Iterator[Mou
     threads.write_text("global\n    nbthread 4\n", "utf-8")
     config = options.path(haproxy_names.CONFIG)
     command = [haproxy_binary(), "-db", "-f", str(threads), "-f", config]
-    for mouth in _served(command, directory, options.listen.port):
-        if not first:
-            time.sleep(START_SECONDS + 1)
-        yield mouth
+    yield from _served(command, directory, options.listen.port)
 
 
 def haproxy_binary() -> str:

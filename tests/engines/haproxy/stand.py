@@ -22,10 +22,10 @@ from tests.engines.envoy.stand import (
 )
 
 from watchword.adapters.clock import SystemClock
-from watchword.apps.control_plane.haproxy import MasterSocket, RunningHaproxy
+from watchword.apps.control_plane.haproxy import RunningHaproxy
+from watchword.apps.control_plane.haproxy_master import MasterSocket
 from watchword.engines.haproxy import names
 from watchword.engines.haproxy.generation import generate
-from watchword.engines.haproxy.proofs import START_SECONDS
 from watchword.engines.places import Endpoint, EngineOptions
 from watchword.gate.bundle import GateBundle
 from watchword.vocabulary import Mode, Proof
@@ -92,11 +92,9 @@ class Stand:
         return socket.create_connection(("127.0.0.1", self.options.listen.port), PATIENCE)
 
     def log(self) -> list[dict[str, Any]]:
-        """Return the refusals that it wrote down; a process that ends writes a line of its own between them."""
+        """Return the refusals that it wrote down."""
         lines = Path(self.options.access_log).read_text("utf-8").splitlines()
-        return [
-            json.loads(line) for line in lines if not line.startswith("Proxy watchword stopped")
-        ]
+        return [json.loads(line) for line in lines]
 
     def reason(self, answer: Answer) -> str:
         """Return why an answer is a refusal, as an operator finds it by its reference."""
@@ -133,7 +131,6 @@ def haproxy_before_api(
         running.keep_running()
         until(stand.master.is_there)
         until(lambda: _listens(stand))
-        take_proofs(stand)
         yield stand
     finally:
         running.stop()
@@ -143,7 +140,6 @@ def haproxy_before_api(
 
 def take_proofs(stand: Stand) -> None:
     """Say that no proof was used before: nobody has to wait until the first ones count as new."""
-    assert START_SECONDS > 0
     stand.master.tell([f"set map {stand.options.path(names.STATE)} {names.PROOFS} {names.READY}"])
 
 

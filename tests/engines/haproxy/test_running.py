@@ -25,12 +25,16 @@ from tests.engines.envoy.stand import (
 )
 from tests.engines.haproxy.stand import BUNDLE, ROWS, Stand, haproxy_before_api, take_proofs
 
+from watchword.adapters.clock import SystemClock
 from watchword.apps.control_plane.following import EngineRejectedError
-from watchword.apps.control_plane.haproxy import HaproxyError, RunningHaproxy
+from watchword.apps.control_plane.haproxy import RunningHaproxy
+from watchword.apps.control_plane.haproxy_master import HaproxyError
 from watchword.engines.haproxy import names
 from watchword.engines.haproxy.generation import generate
 from watchword.engines.interface import EngineFile, EngineFileKind
 from watchword.engines.places import Endpoint, EngineOptions
+from watchword.reasons import WatchwordError
+from watchword.tokens.interface import LEEWAY_SECONDS
 from watchword.tokens.proofs.interface import GateSecret
 
 
@@ -121,6 +125,38 @@ def test_many_revoked_instances_come_and_go(stand: Stand) -> None:
     assert stand.send(token=token(subject="subject-000001")).status == 401
 
 
+def test_subjects_end_no_command(stand: Stand) -> None:
+    """A semicolon begins another command of HAProxy's, such as one that takes everybody out of the list."""
+    odd = "a;clear map " + stand.options.path(names.REVOKED).replace(" ", "")
+    subjects = {odd.replace(" ", "~"), "b;c", "d'e", "%f,(g)", "$h", "<<"}
+    stand.push(revoked=frozenset({*subjects, claims().subject}))
+    for subject in subjects:
+        assert stand.send(token=token(subject=subject)).status == 401, subject
+    for gone in ({"b;c"}, {"<<"}, {"d'e", "$h"}):
+        subjects -= gone
+        stand.push(revoked=frozenset({*subjects, claims().subject}))
+        assert [stand.send(token=token(subject=each)).status for each in gone] == [200] * len(gone)
+        assert stand.send(token=token()).status == 401
+    assert stand.send(token=token(subject="%f,(g)")).status == 401
+
+
+def test_second_follower_of_a_directory_is_turned_away(stand: Stand) -> None:
+    """Each would tell the process what the other one doesn't know of."""
+    second = RunningHaproxy(stand.options, None, False, stand.told.append)
+    with pytest.raises(HaproxyError, match="another process follows"):
+        second.take(generate(stand.bundle, stand.options, 0))
+
+
+def test_everything_in_the_log_is_json_with_its_time(stand: Stand) -> None:
+    """Also what can't be parsed, and the end of a process, of which HAProxy would write in its own words."""
+    sent = b"NONSENSE\r\n\r\n"
+    assert stand.raw(sent).status == 400
+    stand.push(policy=replace(BUNDLE.policy, routes=ROWS[:3]))
+    until(lambda: not stand.master.former_workers())
+    until(lambda: any(line["details"].startswith("PR") for line in stand.log()))
+    assert all(re.fullmatch(r"20[0-9-]+T[0-9:.]+Z", line["time"]) for line in stand.log())
+
+
 def test_new_policy_holds_for_a_connection_that_was_open_before(stand: Stand) -> None:
     """Another process takes over; the one before judges nothing more, whatever connection is left."""
     closed = replace(BUNDLE.policy, routes=ROWS[2:])
@@ -185,9 +221,23 @@ def test_process_that_ends_takes_no_proof(stand: Stand) -> None:
         held.sendall(sent[40:])
         answer = read_answer(held)
     assert answer.status == 503
-    assert stand.reason(answer) == "gate.replay_unavailable"
+    assert stand.reason(answer) == "gate.state_unavailable"
     take_proofs(stand)
     assert stand.raw(sent).status == 200
+
+
+def test_process_that_was_replaced_judges_nothing_though_nobody_tells_it(stand: Stand) -> None:
+    """Who follows may be killed right behind a reload, or somebody reloads by hand."""
+    sent = request(token=token())
+    with stand.connect() as held:
+        held.sendall(sent[:40])
+        until(lambda: "1" in stand.runtime("show info").partition("CurrConns:")[2][:3])
+        assert stand.master.ask("reload").startswith("Success=1")
+        held.sendall(sent[40:])
+        answer = read_answer(held)
+    assert answer.status == 503
+    assert stand.reason(answer) == "gate.state_unavailable"
+    take_proofs(stand)
 
 
 def test_rejected_files_change_nothing(stand: Stand) -> None:
@@ -271,6 +321,9 @@ def test_process_that_dies_is_started_again(tmp_path: Path) -> None:
         until(lambda: stand_listens(stand))
         assert stand.told
         assert stand.reason(stand.raw(used)) == "proof.replayed"
+        # A phone whose clock is ahead may have sent it before: that it is made later than the start says nothing.
+        ahead = stand.payment(created=int(SystemClock().timestamp()) + LEEWAY_SECONDS - 1)
+        assert stand.reason(stand.raw(ahead)) == "gate.replay_unavailable"
         assert stand.send(token=token()).status == 200
 
 
@@ -284,7 +337,7 @@ def stand_listens(stand: Stand) -> bool:
 
 
 def test_taken_port_is_said_and_not_shared(tmp_path: Path) -> None:
-    """HAProxy ends where somebody else listens."""
+    """HAProxy is ended, or not even started, where somebody else listens."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = Endpoint("127.0.0.1", taken.getsockname()[1])
         options = EngineOptions(str(tmp_path / "haproxy"), listen, Endpoint("127.0.0.1", 1))
@@ -294,13 +347,13 @@ def test_taken_port_is_said_and_not_shared(tmp_path: Path) -> None:
         def ended() -> bool:
             try:
                 running.keep_running()
-            except HaproxyError as error:
+            except WatchwordError as error:
                 told.append(str(error))
             return bool(told)
 
         try:
             running.take(generate(BUNDLE, options, 0))
             until(ended)
-            assert told[0].startswith("HAProxy ended with code")
+            assert listen.address in told[0]
         finally:
             running.stop()

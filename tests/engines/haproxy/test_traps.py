@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hmac
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -71,6 +72,7 @@ def test_genuine_token_passes_once_verified_and_again(stand: Stand) -> None:
         ({"iss": "https://other.example"}, "token.issuer"),
         ({"env": "lab"}, "token.environment"),
         ({"lvl": "godlike"}, "token.malformed"),
+        ({"epo": 2**40 + 1}, "token.malformed"),
         ({"sub": "a\r\nwatchword-level: hardware"}, "token.malformed"),
         ({"sub": "#comment"}, "token.malformed"),
         ({"new": {"exp": 1}}, "token.malformed"),
@@ -81,6 +83,39 @@ def test_signed_token_with_odd_claims_is_refused(
 ) -> None:
     """HAProxy reads members by path: the first that it finds, of whatever type."""
     assert stand.reason(stand.send(token=changed(**changes))) == reason
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"}", b"}\0"),
+        (b"}", b"}\0,"),
+        (b"}", b',"new":[[[[[[[[]]]]]]]]}'),
+        (b"}", b',"new":1' + b"0" * 19 + b"}"),
+        (b"}", b',"new":1e400}'),
+        (b"}", b',"new":"\xff"}'),
+        (b"}", b',"new\xe4":1}'),
+        (b"}", b',"new":"\xed\xa0\x80"}'),
+        (b"}", b',"new":"\\ud800"}'),
+        (b"}", b',"exp":9999999999}'),
+    ],
+)
+def test_signed_claims_that_are_no_strict_json_are_refused(
+    stand: Stand, before: bytes, after: bytes
+) -> None:
+    """A text ends for HAProxy with the first byte of 0; the rest is what the gate's reader refuses."""
+    payload = strict_json.dumps(claims_to_json(claims())).removesuffix(before) + after
+    sent = strict_jws.assemble(payload, TOKEN_TYPE, TOKEN_KEY).encode()
+    assert stand.reason(stand.send(token=sent)) == "token.malformed"
+
+
+def test_seven_levels_within_the_claims_pass(stand: Stand) -> None:
+    """As deep as the gate's reader goes, and a pair of surrogates."""
+    members = {**claims_to_json(claims()), "new": [[[[[[["\U0001f600", 10**18, -1.5e-99]]]]]]]}
+    escaped = json.dumps(members).encode()
+    for payload in (strict_json.dumps(members), escaped):
+        sent = strict_jws.assemble(payload, TOKEN_TYPE, TOKEN_KEY).encode()
+        assert stand.send(token=sent).status == 200
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from watchword.apps.control_plane.source import BundleListener, BundleSource
+from watchword.apps.control_plane.source import BundleListener, BundleSource, by_routes_of
 from watchword.engines.interface import Engine, Files, UnsupportedError
 from watchword.engines.keys import next_retirement
 from watchword.engines.places import EngineOptions
@@ -63,7 +63,8 @@ class EngineFollower(BundleListener):
         self._options = options
         self._running = running
         self._now = now
-        self._written: GateBundle | None = None
+        self._seen: GateBundle | None = None
+        self._served: GateBundle | None = None
         self._next_change: float | None = None
 
     @property
@@ -78,19 +79,37 @@ class EngineFollower(BundleListener):
             return False
         now = self._now()
         due = self._next_change is not None and now >= self._next_change
-        if bundle == self._written and not due:
+        if bundle == self._seen and not due:
             return False
         try:
-            self._running.take(self._generate(bundle, self._options, now))
+            self._bring(bundle, now)
         except (UnsupportedError, EngineRejectedError) as error:
-            self.fault(f"generation {bundle.generation} isn't written: {error}")
-            # It won't be better until another one comes.
-            self._written, self._next_change = bundle, None
-            return False
+            return self._bring_the_rest(bundle, now, error)
         except (OSError, WatchwordError) as error:
             self.fault(f"generation {bundle.generation} isn't written: {error}")
             return False
-        self._written = bundle
-        self._next_change = next_retirement(bundle.keys, now)
+        self._seen = bundle
         self.forget_told()
         return True
+
+    def _bring(self, bundle: GateBundle, now: float) -> None:
+        self._running.take(self._generate(bundle, self._options, now))
+        self._served = bundle
+        self._next_change = next_retirement(bundle.keys, now)
+
+    def _bring_the_rest(self, bundle: GateBundle, now: float, why: WatchwordError) -> bool:
+        """Serve on by the routes of before: who was revoked meanwhile mustn't gain by a table that can't be served."""
+        self._next_change, served = None, False
+        if self._served is not None:
+            try:
+                self._bring(by_routes_of(self._served, bundle), now)
+                served = True
+            except (UnsupportedError, EngineRejectedError):
+                served = False
+            except (OSError, WatchwordError) as error:
+                self.fault(f"generation {bundle.generation} isn't written: {error}")
+                return False
+        self.not_served(bundle, why, rest=served)
+        # The routes won't be better until another bundle comes.
+        self._seen = bundle
+        return False

@@ -5,98 +5,47 @@ master socket and counts for the next request of every connection.  Whatever els
 which takes the listening sockets over and learns what was used before it takes a proof.
 """
 
+import fcntl
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from watchword.adapters.clock import steady_seconds
 from watchword.apps.control_plane.files import write_files
 from watchword.apps.control_plane.following import EngineRejectedError
+from watchword.apps.control_plane.haproxy_master import HaproxyError, MasterSocket
+from watchword.apps.control_plane.process import require_free
 from watchword.engines.haproxy import names
+from watchword.engines.haproxy.generation import state
 from watchword.engines.interface import EngineFile, EngineFileKind, Files
 from watchword.engines.places import EngineOptions
-from watchword.reasons import WatchwordError
 
 _FOLLOWED: Final = (names.KEYS, names.SECRETS, names.REVOKED)
 """Maps of which a running process is told each change."""
 
+_STAGED: Final = ".new-"
+_STARTED: Final = ".started"
+"""Says of a directory that HAProxy was started in it once, so that proofs may have been used."""
+
 _CHECK_SECONDS: Final = 30.0
-_ANSWER_SECONDS: Final = 30.0
 _HANDOVER_SECONDS: Final = 5.0
 _GRACE_SECONDS: Final = 5.0
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 _STEADY_SECONDS: Final = 60.0
 _HOPELESS_SECONDS: Final = 1.0
-_PAYLOAD_BYTES: Final = 24 * 1024
-_MAX_SINGLY: Final = 500
-"""Most lines that are taken out of a map one by one."""
-
 _MAX_SAID: Final = 300
-_MAX_ANSWER: Final = 1024 * 1024
 
 _PER_KEY: Final = re.compile(r"^.*jwt_verify\(.*\n", re.MULTILINE)
 _TAUGHT: Final = 0x0100_0000
 """Of the flags in ``show peers``: a process of this host taught all that it knew (peers-t.h of HAProxy 3.0,
 ``PEERS_F_DBG_RESYNC_LOCALFINISHED``)."""
-
-
-class HaproxyError(WatchwordError):
-    """Report a HAProxy that can't be started, ends as soon as it is, or doesn't answer."""
-
-
-class MasterSocket:
-    """Speak with the master process and its workers (management guide of HAProxy 3.0, section 9.4)."""
-
-    def __init__(self, path: Path) -> None:
-        """Name the socket; nothing is opened yet."""
-        self._path = path
-
-    def ask(self, command: str) -> str:
-        """Return the answer to one command; raise HaproxyError when there is none."""
-        answer = b""
-        try:
-            with socket.socket(socket.AF_UNIX) as asked:
-                asked.settimeout(_ANSWER_SECONDS)
-                asked.connect(str(self._path))
-                asked.sendall(command.encode() + b"\n")
-                asked.shutdown(socket.SHUT_WR)
-                while len(answer) < _MAX_ANSWER and (piece := asked.recv(65536)):
-                    answer += piece
-        except OSError as error:
-            raise HaproxyError(f"{self._path}: no answer: {error.strerror or error}") from None
-        return answer.decode("utf-8", "replace")
-
-    def is_there(self) -> bool:
-        """Tell whether a master answers."""
-        try:
-            return "worker" in self.ask("show proc")
-        except HaproxyError:
-            return False
-
-    def former_workers(self) -> Sequence[str]:
-        """Return the process ids of workers that end."""
-        _, _, old = self.ask("show proc").partition("# old workers")
-        return re.findall(r"^(\d+)\s+worker\b", old, re.MULTILINE)
-
-    def tell(self, commands: Sequence[str], worker: str = "@1") -> None:
-        """Have a worker carry commands out.
-
-        :raises HaproxyError: when it says anything to one of them, since it says nothing to what it did.
-        """
-        for command in commands:
-            said = self.ask(f"{worker} {command}").strip()
-            if said:
-                # Keys and values of maps are in the command, and not told.
-                word = " ".join(command.split(" ")[:2])
-                raise HaproxyError(f"{word}: HAProxy answered: {said[:_MAX_SAID]}")
 
 
 class RunningHaproxy:
@@ -118,6 +67,7 @@ class RunningHaproxy:
         self._tell = tell
         self._monotonic = monotonic
         self._master = MasterSocket(self._directory / names.MASTER_SOCKET)
+        self._held: int | None = None
         self._loaded: dict[str, str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -132,6 +82,7 @@ class RunningHaproxy:
         :raises HaproxyError: when it doesn't answer, so that another attempt is of use.
         :raises OSError: when the disk refuses.
         """
+        self._hold_alone()
         self._check(files)
         contents = {file.name: file.content for file in files}
         before = self._loaded
@@ -151,10 +102,33 @@ class RunningHaproxy:
             self._loaded = None  # It may know half of it: the next time, it is a reload.
             raise
 
+    def _hold_alone(self) -> None:
+        """Hold the directory for as long as this process lives.
+
+        Two who follow would each tell HAProxy what the other one doesn't know, and hand one table on twice.
+
+        :raises HaproxyError: when another process holds it.
+        """
+        if self._held is not None:
+            return
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = os.open(self._directory / ".followed", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(held)
+            raise HaproxyError(
+                f"{self._directory}: got a directory that another process follows, expected one for each"
+            ) from None
+        self._held = held
+        for left in self._directory.glob(f"{_STAGED}*"):
+            # Whoever was killed while HAProxy read its files left secrets here.
+            shutil.rmtree(left, ignore_errors=True)
+
     def keep_running(self) -> None:
         """Start HAProxy where it is to be run and doesn't.
 
-        :raises HaproxyError: when it has never run, so that another start is no use.
+        :raises WatchwordError: when it has never run or its address is taken, so that another start is no use.
         """
         if not self._runs:
             return
@@ -165,12 +139,15 @@ class RunningHaproxy:
             return
         if self._process is None:
             if not self._master.is_there():
+                require_free(self._options.listen)
                 self._start()
             return
-        code = self._process.poll()
-        lived = now - self._started
+        code, lived = self._process.poll(), now - self._started
         if code is None:
-            self._ran_well = self._ran_well or lived > _HOPELESS_SECONDS
+            if not self._ran_well and lived > _HOPELESS_SECONDS:
+                self._ran_well = True
+                # It has read its files; whoever starts another one by them starts with an empty table.
+                self._say_of_proofs(names.COLD)
             if lived > _STEADY_SECONDS:
                 self._pause = _FIRST_PAUSE
         elif not self._ran_well and lived <= _HOPELESS_SECONDS:
@@ -183,7 +160,10 @@ class RunningHaproxy:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     def stop(self) -> None:
-        """End the HAProxy that was started here."""
+        """End the HAProxy that was started here, and let go of the directory."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
         if self._process is None:
             return
         self._process.terminate()
@@ -200,7 +180,10 @@ class RunningHaproxy:
             *("-W", "-S", f"{self._directory / names.MASTER_SOCKET},mode,600"),
             *("-f", str(self._directory / names.CONFIG)),
         ]
-        log = self._options.access_log
+        log, mark = self._options.access_log, self._directory / _STARTED
+        # Of a directory that no HAProxy was started in no proof was used: there is nothing to wait for.
+        self._say_of_proofs(names.COLD if mark.exists() else names.READY)
+        mark.touch(0o600)
         try:
             if log == "/dev/stdout":
                 self._process = subprocess.Popen(command)  # noqa: S603 - the operator named it.
@@ -218,6 +201,15 @@ class RunningHaproxy:
             if path.is_file() and not path.name.startswith(".")
         }
 
+    def _say_of_proofs(self, known: str) -> None:
+        """Write down what a process that starts is to know of its table of used proofs."""
+        path = self._directory / names.STATE
+        generation = _lines(path.read_text("utf-8"))[names.GENERATION]
+        write_files(
+            self._directory,
+            [EngineFile(path.name, EngineFileKind.PART, state(int(generation), known))],
+        )
+
     def _check(self, files: Files) -> None:
         """Have HAProxy read the files before any of them is in its place.
 
@@ -226,12 +218,11 @@ class RunningHaproxy:
         if self._binary is None:
             return
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=self._directory) as staged:
+        with tempfile.TemporaryDirectory(prefix=_STAGED, dir=self._directory) as staged:
             for file in files:
-                content = _moved(file, self._options.directory, staged)
                 path = Path(staged) / file.name
                 path.touch(0o600)
-                path.write_text(content, "utf-8")
+                path.write_text(_moved(file, self._options.directory, staged), "utf-8")
             command = [str(self._binary), "-c", "-f", str(Path(staged) / names.CONFIG)]
             try:
                 done = subprocess.run(  # noqa: S603 - the operator named it.
@@ -249,29 +240,12 @@ class RunningHaproxy:
     def _push(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         """Bring a worker's maps from one state to another, the generation last."""
         for name in _FOLLOWED:
-            path = self._options.path(name)
             old, new = _lines(before.get(name, "")), _lines(after.get(name, ""))
-            gone = old.keys() - new.keys()
-            if len(gone) > _MAX_SINGLY:
-                self._replace(path, new)
-                continue
-            self._master.tell([f"del map {path} {key}" for key in gone])
-            changed = [key for key in old.keys() & new.keys() if old[key] != new[key]]
-            self._master.tell([f"set map {path} {key} {new[key]}" for key in changed])
-            self._master.tell(_adding(path, {key: new[key] for key in new.keys() - old.keys()}))
+            self._master.change(self._options.path(name), old, new)
         generation = _lines(after[names.STATE])[names.GENERATION]
         # What is being verified now is filed under the generation before, and so never found again.
         turn = f"set map {self._options.path(names.STATE)} {names.GENERATION} {generation}"
         self._master.tell([turn, f"clear table {names.VERDICTS}"])
-
-    def _replace(self, path: str, lines: Mapping[str, str]) -> None:
-        """Put other lines in the place of all of a map at once."""
-        said = self._master.ask(f"@1 prepare map {path}")
-        version = re.search(r"created: (\d+)", said)
-        if version is None:
-            raise HaproxyError(f"prepare map: HAProxy answered: {said[:_MAX_SAID]}")
-        self._master.tell(_adding(f"@{version[1]} {path}", lines))
-        self._master.tell([f"commit map @{version[1]} {path}"])
 
     def _reload(
         self, files: Files, contents: Mapping[str, str], before: Mapping[str, str] | None
@@ -358,21 +332,6 @@ def _ended(before: str, after: str) -> str:
     """Return what of a map stays, as it is afterwards."""
     new = _lines(after)
     return "".join(f"{key} {new[key]}\n" for key in _lines(before) if key in new)
-
-
-def _adding(where: str, lines: Mapping[str, str]) -> Sequence[str]:
-    """Return the commands that add lines to a map, as many at a time as fit into one."""
-    commands, part, size = [], [""], 0
-    for key, value in lines.items():
-        if size > _PAYLOAD_BYTES:
-            commands.append(part)
-            part, size = [""], 0
-        part.append(f"{key} {value}")
-        size += len(part[-1]) + 1
-    commands.append(part)
-    return [
-        f"add map {where} <<{chr(10).join(each)}{chr(10)}" for each in commands if len(each) > 1
-    ]
 
 
 def _with(files: Files, name: str, content: str) -> Files:

@@ -53,7 +53,8 @@ DIFFERENCES: Final = (
         "new-replay-table",
         _D.STRICTER,
         "takes proofs that were made before it started",
-        "refuses proofs that are older than its table of used ones, or made within two seconds behind that",
+        "refuses proofs that are older than its table of used ones, and those that are made within the clocks' leeway "
+        "and two seconds behind that",
         "a table that was lost doesn't know what was used before; one that is handed over counts on",
     ),
     Difference(
@@ -108,10 +109,17 @@ DIFFERENCES: Final = (
     Difference(
         "odd-claims",
         _D.STRICTER,
-        "takes a signed token with an escape in a claim's name or in sub and app.id, or a claim's name twice in "
-        "nested objects",
+        "takes a signed token with an escape in a claim's name or in sub and app.id, a claim's name twice in nested "
+        "objects, an exponent of three digits, or more bytes than characters in a claim",
         "refuses it",
         "it reads members by their path, so that a name must stand for one thing in the whole text",
+    ),
+    Difference(
+        "names-twice",
+        _D.HARMLESS,
+        "refuses a signed token in which a name that it doesn't know is there twice in one object",
+        "looks at the names that it knows alone",
+        "only the holder of the token key could make one, and what nobody reads decides nothing",
     ),
     Difference(
         "token-key-off-curve",

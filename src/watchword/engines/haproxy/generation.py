@@ -2,16 +2,26 @@
 
 import base64
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from watchword.engines.haproxy import hygiene, names, proofs, rates, replies, tokens, versions
-from watchword.engines.haproxy.claims import PAYLOAD
+from watchword.engines.haproxy.claims import PAYLOAD, SAFE
 from watchword.engines.haproxy.page import page
 from watchword.engines.haproxy.plan import Row, plan
-from watchword.engines.haproxy.text import constant, found, indented, matches, rule, word
+from watchword.engines.haproxy.text import (
+    WHOLE,
+    constant,
+    found,
+    indented,
+    matches,
+    rule,
+    unguarded,
+    word,
+)
 from watchword.engines.interface import EngineFile, EngineFileKind
 from watchword.engines.keys import living_keys
 from watchword.engines.places import EngineOptions
@@ -25,6 +35,7 @@ from watchword.tokens.interface import TOKEN_TYPE
 from watchword.tokens.proofs.interface import PROOF_LIFE_SECONDS
 from watchword.vocabulary import Mode, Proof
 
+_SUBJECT: Final = re.compile(SAFE)
 _NO_END: Final = 253_402_300_799
 """The last second of the year 9999."""
 
@@ -32,12 +43,11 @@ _HEAD_BYTES: Final = 48 * 1024
 """Room for 16 KiB of fields, path and query of 8 KiB each, and what is added."""
 
 _VERDICT_TABLE: Final = (
-    f"stick-table type binary len 32 size 200k expire {tokens.VERDICT_SECONDS}s store gpt(3)"
+    f"stick-table type binary len 32 size 200k expire {tokens.VERDICT_SECONDS}s store gpt(1)"
 )
 _HOT_BYTES: Final = 16 * 1024 * 1024
 _PEERS: Final = "watchword"
 _BOTH: Final = (False, True)
-_WHOLE: Final = "!{ var(txn.reason) -m found }"
 
 
 def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence[EngineFile]:
@@ -52,7 +62,7 @@ def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence
     files += [_file(names.key_file(key.kid), _pem(key)) for key in keys]
     files += [
         _file(names.KEYS, _keys(keys)),
-        _file(names.REVOKED, "".join(f"{each} 1\n" for each in sorted(bundle.revoked))),
+        _file(names.REVOKED, _revoked(bundle)),
         _file(names.STATE, state(bundle.generation, names.COLD)),
         _file(names.ROUTES, "".join(f"{row.line()}\n" for row in rows)),
         _file(names.PAYLOAD, f"{PAYLOAD}\n"),
@@ -90,6 +100,11 @@ def _secrets(bundle: GateBundle, rows: Sequence[Row]) -> str:
         for each in bundle.secrets
     )
     return "".join(lines)
+
+
+def _revoked(bundle: GateBundle) -> str:
+    """Return the subjects; one that no list can hold is one that no token may have here."""
+    return "".join(f"{each} 1\n" for each in sorted(bundle.revoked) if _SUBJECT.fullmatch(each))
 
 
 def _end(verify_until: float | None) -> int:
@@ -147,7 +162,7 @@ def _config(
 def _global(bundle: GateBundle, options: EngineOptions, rows: Sequence[Row]) -> Iterator[str]:
     if options.user != "root":
         yield f"user {word(options.user)}"
-    yield "log stdout format raw local0"
+    yield f"log stdout format raw local0 {replies.LOG_LEVEL}"
     yield f"localpeer {names.LOCAL_PEER}"
     yield "hard-stop-after 30m"
     yield "# Heads as large as the gate takes them, and bodies as large as a proof's may be."
@@ -178,6 +193,8 @@ def _defaults() -> Iterator[str]:
         "timeout http-keep-alive 60s",
         "retries 0",
         f"log-format {word(replies.LOG_FORMAT)}",
+        f"error-log-format {word(replies.ERROR_LOG_FORMAT)}",
+        "option log-separate-errors",
     )
     yield from replies.own_answers()
 
@@ -202,16 +219,16 @@ def _frontend(options: EngineOptions, rows: Sequence[Row]) -> Iterator[str]:
     yield "log global"
     yield "option disable-h2-upgrade"
     yield rule("set-log-level silent")
-    yield "http-after-response set-log-level info if { status ge 400 }"
+    yield f"http-after-response set-log-level {replies.LOG_LEVEL} if {{ status ge 400 }}"
     yield rule("set-var(txn.now) date")
     yield from tokens.look(options)
     yield ""
     yield "# Requests that can be read in two ways are refused, before any route."
     yield from hygiene.look()
     yield from hygiene.reasons()
-    yield hygiene.because(
-        Reason.GATE_STATE_UNAVAILABLE, matches("var(txn.generation)", "str", names.CLOSED)
-    )
+    # Whoever told it that another process judges now may have died before.
+    closed = f"{{ stopping }} or {matches('var(txn.generation)', 'str', names.CLOSED)}"
+    yield hygiene.because(Reason.GATE_STATE_UNAVAILABLE, closed)
     yield ""
     yield "# What is never the client's to say."
     yield from hygiene.removals()
@@ -221,7 +238,7 @@ def _frontend(options: EngineOptions, rows: Sequence[Row]) -> Iterator[str]:
     for name in ("method", "path"):
         yield rule(f"set-var(txn.{name}) {name}")
     yield rule(
-        f"set-var(txn.row) {word(f'var(txn.method),concat(,txn.path),map_reg({routes})')}", _WHOLE
+        f"set-var(txn.row) {word(f'var(txn.method),concat(,txn.path),map_reg({routes})')}", WHOLE
     )
     yield f"use_backend refused if !{found('txn.row')}"
     off = f"{{ var(txn.row) -m beg {Mode.OFF.value}: }}"
@@ -260,7 +277,7 @@ def _backends(
         for known in _BOTH if chosen else ():
             yield f"\nbackend {proof.value}{'-known' if known else ''}\n"
             lines = _judging(bundle, options, chosen, keys, proof, known=known)
-            yield indented(lines)
+            yield indented(unguarded(lines) if known else lines)
 
 
 def _judging(
@@ -293,8 +310,8 @@ def _judging(
     if proof is Proof.SESSION:
         for name in sorted(PROOF_FIELDS):
             yield f"http-request del-header {name.decode()}"
-    yield from tokens.results(_WHOLE)
-    yield rule("allow", _WHOLE)
+    yield from tokens.results(WHOLE)
+    yield rule("allow", WHOLE)
     watched = [row for row in rows if row.route.mode is Mode.MONITOR]
     if watched:
         watching = f"{{ var(txn.row) -m beg {Mode.MONITOR.value}: }}"
@@ -304,7 +321,7 @@ def _judging(
         if proof is Proof.BEARER:
             told += [Reason.GATE_LEVEL.code, Reason.GATE_APP_VERSION.code]
         yield from tokens.results(f"{watching} {{ var(txn.reason) -m str {' '.join(told)} }}")
-        yield rule("set-log-level info", watching)
+        yield rule(f"set-log-level {replies.LOG_LEVEL}", watching)
         yield replies.named(watching)
         yield rule("allow", watching)
     yield from replies.refusals(policy.rate)

@@ -18,11 +18,14 @@ MAX_HELD_BODY: Final = 64 * 1024
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PLAIN_NAME: Final = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
 _PLAIN_KID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/._~@+=-]{1,4096}")
 _PLAIN_TEXT: Final = re.compile(r"[!-&(-~]{1,256}")
 _MAX_RATE_SECONDS: Final = 1_000_000
-_PYTHON: Final = (
-    "guard the API with the middleware, the built-in proxy, nginx with Lua, or Envoy with /authz"
+_PYTHON: Final = "guard the API with the middleware, the built-in proxy, --engine nginx-authz, or Envoy with /authz"
+_SIGNATURES: Final = (
+    "guard the API with the middleware, the built-in proxy, --engine nginx, or Envoy"
 )
+_LENDING: Final = "guard the API with the built-in proxy or Envoy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +136,24 @@ def _check_row(route: Route) -> None:
             route.proof is Proof.DEVICE,
             "proof device" + (" with dpop" if route.dpop else ""),
             "HAProxy verifies signatures by keys that lie in files, not by the key in a token",
+            _SIGNATURES,
         ),
         (
             route.mode is Mode.CANARY,
             "mode canary",
             "HAProxy knows no share of instances and no budget",
+            _PYTHON,
         ),
         (
             route.secret is not None,
             f"secret {route.secret}",
             "HAProxy's admin socket would show the key that is lent",
+            _LENDING,
         ),
     ]
-    for needed, setting, why in found:
+    for needed, setting, why, remedy in found:
         if needed:
-            raise UnsupportedError(route.name, setting, why, _PYTHON)
+            raise UnsupportedError(route.name, setting, why, remedy)
     for app in route.minimum_versions:
         if not _PLAIN_TEXT.fullmatch(app):
             raise UnsupportedError(
@@ -173,7 +179,6 @@ def _check_values(bundle: GateBundle, options: EngineOptions) -> None:
     values = [
         ("issuer", expected.issuer),
         ("audience", expected.audience),
-        *(("a revoked subject", each) for each in bundle.revoked),
     ]
     for name, value in values:
         if not _PLAIN_TEXT.fullmatch(value) or value.startswith("#"):
@@ -191,10 +196,10 @@ def _check_values(bundle: GateBundle, options: EngineOptions) -> None:
                 f"got {key.kid!r}, which can't be part of a file's name",
                 "rotate to a key that the service names itself",
             )
-    if not options.directory.startswith("/") or not _PLAIN_TEXT.fullmatch(options.directory):
+    if not options.directory.startswith("/") or not _PLAIN_PATH.fullmatch(options.directory):
         raise UnsupportedError(
             bundle.policy.api,
             "the directory",
             f"got {options.directory!r}, which HAProxy's rules can't name",
-            "use an absolute path of visible ASCII without blanks and quotes",
+            "use an absolute path of letters, digits and ._~@+=-",
         )

@@ -10,8 +10,8 @@ from typing import Final
 from watchword.encoding import length_prefixed
 from watchword.engines.haproxy import names
 from watchword.engines.haproxy.hygiene import because
-from watchword.engines.haproxy.text import argument, found, matches, rule, word
-from watchword.engines.haproxy.tokens import text_of
+from watchword.engines.haproxy.text import WHOLE, argument, found, matches, rule, word
+from watchword.engines.haproxy.tokens import SESSION_SIZES
 from watchword.engines.places import EngineOptions
 from watchword.gate.interface import TOKEN_HEADER
 from watchword.reasons import Reason
@@ -30,17 +30,12 @@ from watchword.tokens.proofs.message_signature import (
 )
 from watchword.tokens.proofs.session import KEY_LABEL
 
-SESSION_SIZES: Final = range(16, 65)
-"""Characters of a session's id; ours have 22."""
-
 BODY_PATIENCE_SECONDS: Final = 10
 START_SECONDS: Final = 2
-"""How long after its start a process takes no proof that its table of used ones may not know."""
+"""Seconds that pass at most between a process' reading of the clock at its start, and the last request that the one
+before it judged."""
 
-_WHOLE: Final = "!{ var(txn.reason) -m found }"
 _BODY: Final = "{ var(txn.body) -m found }"
-# The end alone matches in front of a last line feed too.
-_SESSION: Final = rf"^[A-Za-z0-9_-]{{{SESSION_SIZES.start},{SESSION_SIZES.stop - 1}}}$(?!\n)"
 _NONCE: Final = f"[A-Za-z0-9_-]{{{MIN_NONCE_CHARACTERS},{MAX_NONCE_CHARACTERS}}}"
 _KEY_ID: Final = r"[!#-\[\]-~]{1,128}"
 _DIGEST: Final = r"^sha-256=:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=:$"
@@ -88,17 +83,8 @@ def proof_rules(expected: TokenExpectation, options: EngineOptions) -> Iterator[
 
 def _secret(options: EngineOptions) -> Iterator[str]:
     """Yield the rules on the epoch's secret."""
-    # A whole number, since the payload matched; it is the same text as in the map.
-    epoch = argument(r'(?s)^.*?"epo"[ \t\r\n]*:[ \t\r\n]*([0-9]+).*$')
-    first = argument(chr(92) + "1")
-    yield rule("set-var(txn.epoch) " + word(f"var(txn.rest),regsub({epoch},{first})"), _WHOLE)
-    yield rule(f"set-var(txn.sid) {text_of('sid', 'rest')}", _WHOLE)
-    yield because(
-        Reason.TOKEN_MALFORMED,
-        f"!{matches('var(txn.sid)', 'reg', _SESSION)}",
-    )
     secrets = options.path(names.SECRETS)
-    yield rule(f"set-var(txn.held) var(txn.epoch),map({secrets})", _WHOLE)
+    yield rule(f"set-var(txn.held) var(txn.epoch),map({secrets})", WHOLE)
     yield because(Reason.PROOF_EPOCH, "!{ var(txn.held),field(1,:),sub(txn.now) -m int gt 0 }")
 
 
@@ -106,23 +92,28 @@ def _form() -> Iterator[str]:
     """Yield the rules on what is there, and on its one form."""
     yield rule("set-var(txn.input) req.fhdr(signature-input)")
     yield rule("set-var(txn.signature) req.fhdr(signature)")
-    yield because(Reason.PROOF_MISSING, f"!{found('txn.input')} !{found('txn.signature')}")
-    yield because(Reason.PROOF_AMBIGUOUS, "{ req.fhdr(dpop) -m found }")
-    yield because(Reason.PROOF_MALFORMED, f"!{found('txn.input')}")
-    yield because(Reason.PROOF_MALFORMED, f"!{found('txn.signature')}")
-    yield rule("set-var(txn.body) int(1)", "{ req.fhdr(transfer-encoding) -m found }")
-    yield rule("set-var(txn.body) int(1)", "{ req.fhdr(content-length) -m int gt 0 }")
-    yield rule("set-var(txn.digest) req.fhdr(content-digest)", _BODY)
-    yield because(Reason.PROOF_DIGEST, f"{_BODY} !{matches('var(txn.digest)', 'reg', _DIGEST)}")
     yield rule(
-        "set-var(txn.formed) int(1)",
-        f"!{_BODY} {matches('var(txn.input)', 'reg', _input(COMPONENTS))}",
+        "set-var(txn.body) int(1)",
+        "{ req.fhdr(transfer-encoding) -m found } or { req.fhdr(content-length) -m int gt 0 }",
     )
+    yield rule("set-var(txn.digest) req.fhdr(content-digest)", _BODY)
+    digested = matches("var(txn.digest)", "reg", _DIGEST)
+    alone = f"{found('txn.signature')} !{{ req.fhdr(dpop) -m found }}"
     yield rule(
         "set-var(txn.formed) int(1)",
-        f"{_BODY} {matches('var(txn.input)', 'reg', _input(COMPONENTS + BODY_COMPONENT))}",
+        f"!{_BODY} {matches('var(txn.input)', 'reg', _input(COMPONENTS))} {alone}",
+    )
+    covered = _input(COMPONENTS + BODY_COMPONENT)
+    yield rule(
+        "set-var(txn.formed) int(1)",
+        f"{_BODY} {digested} {matches('var(txn.input)', 'reg', covered)} {alone}",
     )
     odd = f"!{found('txn.formed')}"
+    yield because(Reason.PROOF_MISSING, f"{odd} !{found('txn.input')} !{found('txn.signature')}")
+    yield because(Reason.PROOF_AMBIGUOUS, f"{odd} {{ req.fhdr(dpop) -m found }}")
+    yield because(Reason.PROOF_MALFORMED, f"{odd} !{found('txn.input')}")
+    yield because(Reason.PROOF_MALFORMED, f"{odd} !{found('txn.signature')}")
+    yield because(Reason.PROOF_DIGEST, f"{odd} {_BODY} !{digested}")
     # What follows finds words for the log; whatever isn't formed is refused.
     comma = r'^(?:[^",]|"[^"]*")*,'
     loose = rf'^{LABEL.decode()}=\([^()]*\);created=[0-9]{{10}};nonce="{_NONCE}";alg="%s";keyid="{_KEY_ID}"$'
@@ -138,11 +129,15 @@ def _form() -> Iterator[str]:
         f"{odd} {small} {matches('var(txn.input)', 'reg', loose % any_other)}",
     )
     yield because(Reason.PROOF_MALFORMED, odd)
-    # Counted from its end, the text has a fixed number of quotes.
-    for name, at in (("nonce", 6), ("keyid", 2)):
-        yield rule(f"set-var(txn.{name}) " + word(f"var(txn.input),field(-{at},{_QUOTE})"), _WHOLE)
-    created = f"var(txn.input),field(-7,{_QUOTE}),field(2,'='),field(1,';')"
-    yield rule("set-var(txn.created) " + word(created), _WHOLE)
+    # Whatever a body adds stands in front of the time.
+    at = len(LABEL + b"=(" + COMPONENTS + b");created=")
+    yield rule(f"set-var(txn.behind) var(txn.input),bytes({at})", f"{WHOLE} !{_BODY}")
+    at += len(BODY_COMPONENT)
+    yield rule(f"set-var(txn.behind) var(txn.input),bytes({at})", f"{WHOLE} {_BODY}")
+    yield rule("set-var(txn.created) var(txn.behind),bytes(0,10)", WHOLE)
+    for name, place in (("nonce", 2), ("keyid", 6)):
+        reading = word(f"var(txn.behind),field({place},{_QUOTE})")
+        yield rule(f"set-var(txn.{name}) {reading}", WHOLE)
     yield because(Reason.PROOF_KEY, "!{ var(txn.keyid),strcmp(txn.sid) eq 0 }")
 
 
@@ -160,37 +155,30 @@ def _time(leeway: int) -> Iterator[str]:
 
 def _mac(options: EngineOptions) -> Iterator[str]:
     """Yield the rules that make the session's key and the signature, and compare it."""
-    for name in ("x", "y"):
-        yield rule(f"set-var(txn.{name}) {text_of(name, 'rest')}", _WHOLE)
     # RFC 7638 section 3: the members that make the key, in this order, without white space.
-    thumbprint = (
-        """str('{"crv":"P-256","kty":"EC","x":"'),concat(,txn.x,'","y":"'),concat(,txn.y,'"}')"""
-        ",sha2(256),ub64enc"
-    )
-    yield rule(f"set-var(txn.jkt) {word(thumbprint)}", _WHOLE)
-    sizes = f"var(txn.sid),length,map({options.path(names.SIZES)}),b64dec"
-    yield rule(f"set-var(txn.sid_size) {word(sizes)}", _WHOLE)
-    parts = ("proc.key_head", "txn.sid_size", "txn.sid", "proc.key_middle", "txn.jkt")
-    joined = "".join(f"%[var({part})]" for part in (*parts, "proc.key_end"))
-    yield rule(f"set-var-fmt(txn.of_key) {word('%{+bin}o' + joined)}", _WHOLE)
-    yield rule("set-var(txn.secret) var(txn.held),field(2,:)", _WHOLE)
-    yield rule("set-var(txn.secret) var(txn.of_key),hmac(sha256,txn.secret),base64", _WHOLE)
-    yield rule("set-var(txn.authority) req.fhdr(host),lower", _WHOLE)
-    yield rule("set-var(txn.query) query", _WHOLE)
+    thumbprint = """str('{"crv":"P-256","kty":"EC",'),concat(,txn.xy),sha2(256),ub64enc"""
+    yield rule(f"set-var(txn.jkt) {word(thumbprint)}", WHOLE)
+    size = f"var(txn.sid),length,map({options.path(names.SIZES)}),b64dec"
+    parts = ("var(proc.key_head)", size, "var(txn.sid)", "var(proc.key_middle)", "var(txn.jkt)")
+    joined = "".join(f"%[{part}]" for part in (*parts, "var(proc.key_end)"))
+    yield rule(f"set-var-fmt(txn.of_key) {word('%{+bin}o' + joined)}", WHOLE)
+    yield rule("set-var(txn.secret) var(txn.held),field(2,:)", WHOLE)
+    yield rule("set-var(txn.secret) var(txn.of_key),hmac(sha256,txn.secret),base64", WHOLE)
+    yield rule("set-var(txn.authority) req.fhdr(host),lower", WHOLE)
+    yield rule("set-var(txn.query) query", WHOLE)
     parameters = f"var(txn.input),bytes({len(LABEL) + 1})"
-    yield rule(f"set-var(txn.parameters) {word(parameters)}", _WHOLE)
+    yield rule(f"set-var(txn.parameters) {word(parameters)}", WHOLE)
     mac = """,concat('\n"@signature-params": ',txn.parameters),hmac(sha256,txn.secret),base64"""
     digest = """,concat('\n"content-digest": ',txn.digest)"""
-    yield rule(f"set-var(txn.mac) {word(_base() + mac)}", f"{_WHOLE} !{_BODY}")
-    yield rule(f"set-var(txn.mac) {word(_base() + digest + mac)}", f"{_WHOLE} {_BODY}")
+    yield rule(f"set-var(txn.mac) {word(_base() + mac)}", f"{WHOLE} !{_BODY}")
+    yield rule(f"set-var(txn.mac) {word(_base() + digest + mac)}", f"{WHOLE} {_BODY}")
     label = LABEL.decode()
     expected = f"str('{label}=:'),concat(,txn.mac,':'),secure_memcmp(txn.signature)"
-    right = f"{{ {word(expected)} -m bool }}"
-    yield because(
-        Reason.PROOF_MALFORMED,
-        f"{_WHOLE} !{matches('var(txn.signature)', 'reg', _SIGNATURE)}",
-    )
-    yield because(Reason.PROOF_SIGNATURE, f"{_WHOLE} !{right}")
+    yield rule(f"set-var(txn.right) {word(expected)}", WHOLE)
+    wrong = "!{ var(txn.right) -m bool }"
+    formed = matches("var(txn.signature)", "reg", _SIGNATURE)
+    yield because(Reason.PROOF_MALFORMED, f"{wrong} {WHOLE} !{formed}")
+    yield because(Reason.PROOF_SIGNATURE, wrong)
     # Nothing behind sees a key, or the signature that would have been right.
     for name in ("secret", "held", "mac"):
         yield rule(f"unset-var(txn.{name})")
@@ -207,7 +195,7 @@ def _base() -> str:
 
 def body_rules(options: EngineOptions) -> Iterator[str]:
     """Yield the rules that wait for a body and compare it with the digest that the proof covers."""
-    announced = f"{_WHOLE} {_BODY}"
+    announced = f"{WHOLE} {_BODY}"
     # Whether a body of chunks is all there can't be seen, so that its length has to be said.
     too_large = Reason.REQUEST_BODY_TOO_LARGE
     yield because(too_large, f"{announced} {{ req.fhdr(transfer-encoding) -m found }}")
@@ -241,29 +229,33 @@ def claim_rules(leeway: int, options: EngineOptions) -> Iterator[str]:
     """Yield the rules that let each proof pass once."""
     state = options.path(names.STATE)
     # A process that ends has handed its table on: what it claimed now, nobody would know.
-    yield because(Reason.GATE_REPLAY_UNAVAILABLE, f"{_WHOLE} {{ stopping }}")
+    yield because(Reason.GATE_REPLAY_UNAVAILABLE, f"{WHOLE} {{ stopping }}")
     know = f"set-var(txn.proofs) str({names.PROOFS}),map({state})"
-    yield rule(know, _WHOLE)
-    syncing = f"{_WHOLE} {{ var(txn.proofs) -m str {names.SYNCING} }}"
+    yield rule(know, WHOLE)
+    syncing = f"{WHOLE} {{ var(txn.proofs) -m str {names.SYNCING} }}"
     yield rule("lua.watchword_wait", syncing)
     yield rule(know, syncing)
-    yield rule("set-var(txn.now) date", _WHOLE)
+    yield rule("set-var(txn.now) date", WHOLE)
     late = f"var(txn.created),add({PROOF_LIFE_SECONDS + leeway}),sub(txn.now)"
-    yield because(Reason.PROOF_EXPIRED, f"{_WHOLE} !{{ {late} -m int gt 0 }}")
-    cold = f"{_WHOLE} {{ var(txn.proofs) -m str {names.COLD} }}"
+    yield because(Reason.PROOF_EXPIRED, f"{WHOLE} !{{ {late} -m int gt 0 }}")
+    cold = f"{WHOLE} {{ var(txn.proofs) -m str {names.COLD} }}"
     yield because(
-        Reason.PROOF_REPLAYED,
-        f"{cold} !{{ var(txn.created),sub(proc.started) -m int gt {START_SECONDS} }}",
+        Reason.PROOF_REPLAYED, f"{cold} !{{ var(txn.created),sub(proc.started) -m int gt 0 }}"
+    )
+    # The process before this one took proofs whose time was still to come, by as much as clocks may differ.
+    yield because(
+        Reason.GATE_REPLAY_UNAVAILABLE,
+        f"{cold} !{{ var(txn.created),sub(proc.started) -m int gt {START_SECONDS + leeway} }}",
     )
     yield because(
         Reason.GATE_REPLAY_UNAVAILABLE,
-        f"{_WHOLE} !{{ var(txn.proofs) -m str {names.READY} {names.COLD} }}",
+        f"{WHOLE} !{{ var(txn.proofs) -m str {names.READY} {names.COLD} }}",
     )
-    yield rule("set-var(txn.used) var(txn.sid),concat(.,txn.nonce),sha2(256)", _WHOLE)
-    yield rule(f"track-sc1 var(txn.used) table {names.USED}", _WHOLE)
-    yield because(Reason.GATE_REPLAY_FULL, f"{_WHOLE} !{{ sc1_tracked }}")
+    yield rule("set-var(txn.used) var(txn.sid),concat(.,txn.nonce),sha2(256)", WHOLE)
+    yield rule(f"track-sc1 var(txn.used) table {names.USED}", WHOLE)
+    yield because(Reason.GATE_REPLAY_FULL, f"{WHOLE} !{{ sc1_tracked }}")
     # Of all who count it up, one alone sees the first count; a table that took nothing counts 0.
-    yield because(Reason.PROOF_REPLAYED, f"{_WHOLE} !{{ sc_inc_gpc0(1) eq 1 }}")
+    yield because(Reason.PROOF_REPLAYED, f"{WHOLE} !{{ sc_inc_gpc0(1) eq 1 }}")
 
 
 WAITING: Final = f"""-- Holds a request back while the table of used proofs is handed over, which takes milliseconds.

@@ -11,12 +11,11 @@ from typing import Final
 
 from watchword.engines.haproxy import names
 from watchword.engines.haproxy.hygiene import because
-from watchword.engines.haproxy.text import rule
+from watchword.engines.haproxy.text import WHOLE, rule
 from watchword.gate.interface import Rate
 from watchword.gate.rate import DEFAULT_CAPACITY
 from watchword.reasons import Reason
 
-_WHOLE: Final = "!{ var(txn.reason) -m found }"
 _TURN: Final = 2**32
 _HALF: Final = 2**31
 _ROUNDING_MS: Final = 1
@@ -41,27 +40,25 @@ def rate_rules(rate: Rate) -> Iterator[str]:
     whole_ms = rate.seconds * 1000
     most = whole_ms - whole_ms // rate.requests + _ROUNDING_MS
     counted = "{ sc2_tracked }"
-    yield rule("set-var(txn.bucket) var(txn.sub),sha2(256)", _WHOLE)
-    yield rule(f"track-sc2 var(txn.bucket) table {table_name(rate)}", _WHOLE)
+    yield rule("set-var(txn.bucket) var(txn.sub),sha2(256)", WHOLE)
+    yield rule(f"track-sc2 var(txn.bucket) table {table_name(rate)}", WHOLE)
     # To let pass whom the table has no room for would switch the limit off for a crowd.
-    yield because(Reason.GATE_RATE, f"{_WHOLE} !{counted}")
-    yield rule(f"set-var(txn.clock) date(0,ms),mod({_TURN})", _WHOLE)
+    yield because(Reason.GATE_RATE, f"{WHOLE} !{counted}")
+    yield rule(f"set-var(txn.clock) date(0,ms),mod({_TURN})", WHOLE)
     # Read in this order: whoever sees a later count sees the instant that was written before it.
-    yield rule("set-var(txn.passed) sc_get_gpc(0,2)", _WHOLE)
-    yield rule("set-var(txn.since) sc_get_gpt(0,2)", _WHOLE)
+    yield rule("set-var(txn.passed) sc_get_gpc(0,2)", WHOLE)
+    yield rule("set-var(txn.since) sc_get_gpt(0,2)", WHOLE)
     yield from _ahead(rate)
-    full = f"{_WHOLE} {{ var(txn.ahead) -m int ge {_HALF} }}"
-    fresh = f"{_WHOLE} {{ var(txn.passed) -m int eq 0 }} {{ var(txn.since) -m int eq 0 }}"
+    full = f"{WHOLE} {{ var(txn.ahead) -m int ge {_HALF} }}"
+    fresh = f"{WHOLE} {{ var(txn.passed) -m int eq 0 }} {{ var(txn.since) -m int eq 0 }}"
     yield from _begin(full, 0)
     yield from _begin(fresh, 0)
     # A clock that went back finds buckets that are full later than they can be: they count as empty.
-    yield from _begin(
-        f"{_WHOLE} {{ var(txn.ahead) -m int gt {whole_ms + _ROUNDING_MS} }}", whole_ms
-    )
-    yield because(Reason.GATE_RATE, f"{_WHOLE} {{ var(txn.ahead) -m int gt {most} }}")
-    yield rule("set-var(txn.passed) sc_inc_gpc(0,2)", _WHOLE)
+    yield from _begin(f"{WHOLE} {{ var(txn.ahead) -m int gt {whole_ms + _ROUNDING_MS} }}", whole_ms)
+    yield because(Reason.GATE_RATE, f"{WHOLE} {{ var(txn.ahead) -m int gt {most} }}")
+    yield rule("set-var(txn.passed) sc_inc_gpc(0,2)", WHOLE)
     yield from _ahead(rate)
-    over = f"{_WHOLE} {{ var(txn.ahead) -m int gt {whole_ms + _ROUNDING_MS} }}"
+    over = f"{WHOLE} {{ var(txn.ahead) -m int gt {whole_ms + _ROUNDING_MS} }}"
     yield because(Reason.GATE_RATE, f"{over} {{ var(txn.ahead) -m int lt {_HALF} }}")
 
 
@@ -69,11 +66,11 @@ def _ahead(rate: Rate) -> Iterator[str]:
     """Yield the rules that find how far ahead a bucket is full; 2**31 and more is behind."""
     yield rule(
         f"set-var(txn.spent) var(txn.passed),mul({rate.seconds * 1000}),div({rate.requests}),mod({_TURN})",
-        _WHOLE,
+        WHOLE,
     )
     yield rule(
         f"set-var(txn.ahead) var(txn.since),add(txn.spent),add({_TURN}),sub(txn.clock),mod({_TURN})",
-        _WHOLE,
+        WHOLE,
     )
 
 

@@ -22,12 +22,26 @@ _REASONS: Final = (
     *(Reason.GATE_REPLAY_UNAVAILABLE, Reason.GATE_STATE_UNAVAILABLE),
 )
 
-LOG_FORMAT: Final = (
-    "%{+json}o %(time)[request_date(ms),ms_utime(%Y-%m-%dT%H:%M:%S.%3NZ)] %(ref)[var(txn.ref)] "
+LOG_LEVEL: Final = "err"
+"""Of all that is logged; HAProxy's notices on itself, which are no JSON, are less, and so left out."""
+
+
+def _log_format(moment: str) -> str:
+    return (
+        f"%{{+json}}o %(time)[{moment},ms_utime(%Y-%m-%dT%H:%M:%S.%3NZ)] %(ref)[var(txn.ref)] "
+        + _FIELDS
+    )
+
+
+_FIELDS: Final = (
     "%(route)[var(txn.row),field(6,:,0)] %(status)ST %(reason)[var(txn.reason)] %(details)tsc "
     "%(method)[var(txn.method)] %(instance)[var(txn.sub)] %(client)ci %(milliseconds)Ta"
 )
+LOG_FORMAT: Final = _log_format("request_date(ms)")
 """The fields that every engine writes; no query, token, proof or body is in them."""
+
+ERROR_LOG_FORMAT: Final = _log_format("date(0,ms)")
+"""The same where a request can't be parsed: it has no time of its own."""
 
 
 def problem(public: PublicClass, reference: str) -> str:

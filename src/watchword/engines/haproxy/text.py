@@ -6,7 +6,8 @@ the next one as it is.
 """
 
 import base64
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "$": "\\$", "\n": "\\n"}
@@ -50,3 +51,28 @@ def found(name: str) -> str:
 def indented(lines: Iterable[str]) -> str:
     """Return the lines of a section behind its first one."""
     return "".join(f"    {line}\n" if line else "\n" for line in lines)
+
+
+WHOLE: Final = "!{ var(txn.reason) -m found }"
+"""A condition: nothing was found to be wrong so far."""
+
+_GUARD: Final = re.compile(rf"^(http-request set-var(?:-fmt)?\(.*?) if {re.escape(WHOLE)}(?: |$)")
+
+
+_COUNTS: Final = "sc_inc_"
+
+
+def unguarded(lines: Iterable[str]) -> Iterator[str]:
+    """Yield rules, of which those that only set variables don't ask first whether anything was wrong.
+
+    What counts is asked for as before: a request that is refused takes nothing.
+
+    For requests that are mostly right: to ask costs more than to set a variable that nobody reads.
+    """
+    for line in lines:
+        found_ = _GUARD.match(line)
+        if found_ is None or _COUNTS in line:
+            yield line
+            continue
+        behind = line[found_.end() :]
+        yield found_[1] + (f" if {behind}" if behind else "")

@@ -14,9 +14,6 @@ from watchword.reasons import RefusedError, UnavailableError
 _MAX_ID: Final = 64
 """Most characters of a request's id; what is sealed has twice as many."""
 
-_LONGEST_ID: Final = 36
-"""Of a request, as engines make it: a UUID at most.  What is sealed is several times longer."""
-
 _OF_AN_ENGINE: Final = "this ref has the length of an engine's: `watchword audit ingest --engine NAME LOG` reads why from its log"
 
 
@@ -52,7 +49,7 @@ def command(config: Path, *, ref: str | None, as_json: bool) -> None:
         except (RefusedError, UnavailableError):
             found = kept_refusals(service).find(ref)
             if found is None:
-                if len(ref) <= _LONGEST_ID:
+                if len(ref) <= _MAX_ID:
                     click.echo(_OF_AN_ENGINE, err=True)
                 raise
     if found is not None:
