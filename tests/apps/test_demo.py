@@ -55,8 +55,8 @@ def test_every_act_goes_as_expected_and_nothing_stays_running(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_acts_are_told_as_they_happen_and_a_stolen_token_fails_for_want_of_its_proof() -> None:
-    """Each act once, in order; on a session route and on a device route the genuine phone alone is served."""
+def test_a_stolen_token_fails_for_want_of_its_proof() -> None:
+    """Acts are told as they happen; on a session route and on a device route the genuine phone alone is served."""
     heard: list[Act] = []
     played = asyncio.run(play(heard.append))
     assert heard == played
