@@ -356,7 +356,7 @@ def test_settings_on_the_pages_are_settings(page: Path) -> None:
     written = parse_document(file, TEMPLATE.encode()).data
     for _, text in blocks(page, "yaml"):
         part = parse_document(file, text.encode()).data
-        WrittenFile.model_validate(whole(part, written))
+        assert WrittenFile.model_validate(whole(part, written)).version == 1
 
 
 @pytest.mark.parametrize("page", [page for page in OWN if blocks(page, "console")], ids=name)

@@ -405,6 +405,7 @@ def test_a_clock_that_is_set_now_and_then_is_right(step: float, every: float) ->
             watch.require_steady()
         wall[0] += step
         watch.require_steady()
+        assert watch.trouble == ""
 
 
 def test_a_clock_that_a_time_server_set_is_right() -> None:

@@ -17,12 +17,13 @@ def test_what_is_pushed_counts_for_open_and_new_connections(name: str, tmp_path:
 
     async def main() -> None:
         async with behind() as upstream:
-            await asyncio.to_thread(_push, name, tmp_path, upstream)
+            await asyncio.to_thread(assert_pushes_count, name, tmp_path, upstream)
 
     asyncio.run(main())
 
 
-def _push(name: str, directory: Path, upstream: str) -> None:
+def assert_pushes_count(name: str, directory: Path, upstream: str) -> None:
+    """Push each change, see it refused on an open and on a new connection, and undo it."""
     with pushed(name, directory, upstream) as mouth:
         held = Client(mouth.port, mouth.token())
         held.seconds_until(lambda status: status == 200)

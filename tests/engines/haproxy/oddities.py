@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from tests.engines.claim_names import CLAIM_NAMES
+
 TEXTS: Final = [
     "",
     "x",
@@ -27,20 +29,7 @@ VALUES: Final[tuple[object, ...]] = (
     *(2**40, 2**40 + 1, 2**63, 10**25, [], {}, ["x"], {"a": 1}),
 )
 NAMES: Final = [
-    "iss",
-    "aud",
-    "sub",
-    "iat",
-    "exp",
-    "jti",
-    "env",
-    "app",
-    "lvl",
-    "cnf",
-    "sid",
-    "epo",
-    "bnd",
-    "nbf",
+    *CLAIM_NAMES,
 ]
 SPELLED: Final = [
     "1e9",

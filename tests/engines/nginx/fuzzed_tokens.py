@@ -5,6 +5,7 @@ import json
 import random  # noqa: TID251 - seeded, so that a fault comes again.
 from typing import Any
 
+from tests.engines.claim_names import CLAIM_NAMES
 from tests.engines.envoy.stand import TOKEN_KEY, claims
 from tests.gate.proving import b64url
 
@@ -60,22 +61,7 @@ VALUES = (
     *('{"a":' * depth + "1" + "}" * depth for depth in (6, 7, 8)),
 )
 _CLAIMS = (
-    *(
-        "iss",
-        "aud",
-        "sub",
-        "iat",
-        "exp",
-        "jti",
-        "env",
-        "app",
-        "lvl",
-        "cnf",
-        "sid",
-        "epo",
-        "bnd",
-        "nbf",
-    ),
+    *(*CLAIM_NAMES,),
     *("new", "app.id", "app.ver", "cnf.jwk", "cnf.jwk.kty", "cnf.jwk.x", "cnf.jwk.y", "cnf.jwk.d"),
 )
 _TIMES = ("iat", "exp", "nbf", "epo")

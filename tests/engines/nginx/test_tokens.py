@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engines.claim_names import CLAIM_NAMES
 from tests.engines.envoy.stand import OTHER_KEY, TOKEN_KEY, bundle_of, claims, route, token, until
 from tests.engines.nginx.stand import EMPTY, Stand, nginx_before_api
 from tests.gate.simulators import EXPECTATION, SoftwareSigner
@@ -50,20 +51,7 @@ _ODD: st.SearchStrategy[Any] = st.one_of(
     st.integers(250, 260).map(lambda size: "a" * size),
 )
 _TOP = (
-    "iss",
-    "aud",
-    "sub",
-    "iat",
-    "exp",
-    "jti",
-    "env",
-    "app",
-    "lvl",
-    "cnf",
-    "sid",
-    "epo",
-    "bnd",
-    "nbf",
+    *CLAIM_NAMES,
     "new",
 )
 _BELOW = ("app.id", "app.ver", "app.new", "cnf.jwk", "cnf.new")
@@ -108,7 +96,7 @@ def changed(changes: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def compare(stand: Stand, made: bytes) -> None:
+def assert_same_verdict(stand: Stand, made: bytes) -> None:
     """Let both judge a token."""
     try:
         found = verify(made.decode("latin-1"), EXPECTATION, Keys(), SystemClock().timestamp())
@@ -130,7 +118,7 @@ def test_claims_are_held_to_the_same_form(
     payload = json.dumps(changed(changes), separators=(",", ":"), ensure_ascii=False).encode()
     signed = f"{base64url.encode(header)}.{base64url.encode(payload)}"
     signature = base64url.encode(signer.sign(signed.encode()))
-    compare(stand, f"{signed}.{signature}".encode())
+    assert_same_verdict(stand, f"{signed}.{signature}".encode())
 
 
 @settings(max_examples=150, deadline=None)
@@ -142,7 +130,7 @@ def test_bytes_that_were_changed_get_the_same_verdict(stand: Stand, data: st.Dat
     piece = data.draw(
         st.sampled_from([b"", b".", b"=", b"-", b"+", b"A", b"B", b"w", b"g", b"Q", b"~"])
     )
-    compare(stand, made[:at] + piece + made[at + data.draw(st.integers(0, 1)) :])
+    assert_same_verdict(stand, made[:at] + piece + made[at + data.draw(st.integers(0, 1)) :])
 
 
 def test_coordinates_beside_the_curve_are_no_key(stand: Stand) -> None:
@@ -152,4 +140,6 @@ def test_coordinates_beside_the_curve_are_no_key(stand: Stand) -> None:
         payload = json.dumps(members, separators=(",", ":")).encode()
         head = b'{"alg":"ES256","kid":"token-1","typ":"watchword+jwt"}'
         signed = f"{base64url.encode(head)}.{base64url.encode(payload)}"
-        compare(stand, f"{signed}.{base64url.encode(TOKEN_KEY.sign(signed.encode()))}".encode())
+        assert_same_verdict(
+            stand, f"{signed}.{base64url.encode(TOKEN_KEY.sign(signed.encode()))}".encode()
+        )

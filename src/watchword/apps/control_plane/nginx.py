@@ -9,7 +9,7 @@ from typing import Final
 
 from watchword.apps.control_plane.files import write_files
 from watchword.apps.control_plane.following import EngineRejectedError
-from watchword.apps.control_plane.nginx_authz import NginxAuthz, NginxError
+from watchword.apps.control_plane.nginx_authz import NginxAuthz, NginxError, text_in
 from watchword.engines.interface import EngineFile, EngineFileKind, Files
 from watchword.engines.nginx.configuration import ERROR_LOG
 from watchword.reasons import WatchwordError
@@ -36,7 +36,7 @@ class Nginx(NginxAuthz):
         directory = Path(self._options.directory)
         private = [file for file in files if file.kind is EngineFileKind.PRIVATE]
         others = [file for file in files if file.kind is not EngineFileKind.PRIVATE]
-        before = {file.name: _text(directory / file.name) for file in others}
+        before = {file.name: text_in(directory / file.name) for file in others}
         changed = any(before[file.name] != file.content for file in others)
         # At first in any case, as for every nginx: who wrote them may have been killed before it was told.
         if changed or not self._loaded:
@@ -61,7 +61,7 @@ class Nginx(NginxAuthz):
         if master is None:
             return
         log = Path(self._options.path(ERROR_LOG))
-        known, workers = len(_text(log) or ""), _children(master)
+        known, workers = len(text_in(log) or ""), _children(master)
         try:
             os.kill(master, signal.SIGHUP)
         except ProcessLookupError:
@@ -69,7 +69,7 @@ class Nginx(NginxAuthz):
         for _ in range(_MOST_LOOKS):
             if _children(master) - workers or self._running() is None:
                 return
-            said = (_text(log) or "")[known:]
+            said = (text_in(log) or "")[known:]
             fault = next((line for line in said.splitlines() if _is_fault(line)), None)
             if fault is not None:
                 raise EngineRejectedError(f"nginx doesn't take its files: {fault[:_MAX_WORDS]}")
@@ -92,11 +92,4 @@ def _kept(files: Sequence[EngineFile], before: dict[str, str | None]) -> list[En
 
 
 def _children(pid: int) -> set[str]:
-    return set((_text(Path(f"/proc/{pid}/task/{pid}/children")) or "").split())
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return None
+    return set((text_in(Path(f"/proc/{pid}/task/{pid}/children")) or "").split())

@@ -80,7 +80,7 @@ class NginxAuthz:
         (configuration,) = [file.content for file in files if file.name == CONFIGURATION]
         marker = marker_of(configuration)
         self._forget(marker)
-        before = _text(directory / CONFIGURATION)
+        before = text_in(directory / CONFIGURATION)
         write_files(directory, files)
         # At first in any case: whoever wrote these files before may have been killed between that and the reload.
         changed = not self._loaded or configuration != before
@@ -131,12 +131,12 @@ class NginxAuthz:
 
     def _running(self) -> int | None:
         """Return the process id of the nginx that runs with these files, None if none does."""
-        text = _text(Path(self._options.path("nginx.pid")))
+        text = text_in(Path(self._options.path("nginx.pid")))
         if text is None or not text.strip().isdecimal():
             return None
         pid = int(text)
         # A file that was left behind may name what somebody else's process has become.
-        title = _text(Path(f"/proc/{pid}/cmdline")) or ""
+        title = text_in(Path(f"/proc/{pid}/cmdline")) or ""
         return pid if self._options.path(CONFIGURATION) in title else None
 
     def keep_running(self) -> None:
@@ -219,7 +219,7 @@ def _link_to_this_process(path: Path) -> None:
     new.replace(path)
 
 
-def _text(path: Path) -> str | None:
+def text_in(path: Path) -> str | None:
     """Return what is in a file, None where there is none."""
     try:
         return path.read_text("utf-8", "replace")
