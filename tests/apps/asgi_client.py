@@ -82,8 +82,8 @@ def http_scope(
     } | changes
 
 
-def call(app: Application, scope: Message, *messages: Message) -> Answer:
-    """Run one call of an application to its end."""
+async def answered(app: Application, scope: Message, *messages: Message) -> Answer:
+    """Return what one call of an application sends until its end."""
     answer = Answer()
     incoming = list(messages) or [{"type": "http.request", "body": b"", "more_body": False}]
 
@@ -93,8 +93,10 @@ def call(app: Application, scope: Message, *messages: Message) -> Answer:
     async def send(message: Message) -> None:
         answer.messages.append(message)
 
-    async def main() -> None:
-        await app(scope, receive, send)
-
-    asyncio.run(main())
+    await app(scope, receive, send)
     return answer
+
+
+def call(app: Application, scope: Message, *messages: Message) -> Answer:
+    """Run one call of an application to its end, in an event loop of its own."""
+    return asyncio.run(answered(app, scope, *messages))

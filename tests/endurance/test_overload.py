@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.apps.asgi_client import Answer, Recorder, http_scope
+from tests.apps.asgi_client import Answer, Recorder, answered, http_scope
 from tests.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.apps.test_middleware import ListedRefusals, StoppedClock
 from tests.enrolment.simulators import CredulousVerifier, SimulatedPhone
@@ -19,7 +20,13 @@ from tests.gate.simulators import PublishedState, token
 
 from watchword.apps.middleware import WatchwordMiddleware
 from watchword.apps.middleware.overload import SPARED, OverloadGuard
-from watchword.apps.service.admission import MAX_INSIDE, MAX_WAITING, Admission, Urgency
+from watchword.apps.service.admission import (
+    MAX_INSIDE,
+    MAX_WAITING,
+    PROMISED_SECONDS,
+    Admission,
+    Urgency,
+)
 from watchword.attestation.interface import AppRegistration
 from watchword.enrolment.interface import AppraisedEvidence, Statement
 from watchword.gate.service import Gate
@@ -197,8 +204,9 @@ def test_nobody_urgent_is_turned_away_for_a_stranger() -> None:
         waiting = [asyncio.create_task(_stay(admission, Urgency.ENROLLED)) for _ in range(2)]
         await asyncio.sleep(0)
         for urgency in Urgency:
+            assert not admission.has_room(urgency)
             with pytest.raises(UnavailableError) as refused:
-                admission.require_room(urgency)
+                await _stay(admission, urgency)
             assert refused.value.reason is Reason.SERVICE_OVERLOADED
         for task in waiting:
             task.cancel()
@@ -206,6 +214,49 @@ def test_nobody_urgent_is_turned_away_for_a_stranger() -> None:
         assert (admission.inside, admission.waiting) == (0, 0)
 
     asyncio.run(main())
+
+
+def test_a_place_is_kept_while_a_body_arrives() -> None:
+    """A crowd that comes at once is turned away before its bodies are read; one that sends none keeps nobody out for long."""
+    seconds = [0.0]
+    admission = Admission(waiting=2, monotonic=lambda: seconds[0])
+    with ExitStack() as bodies:
+        for _ in range(2):
+            assert admission.has_room(Urgency.STRANGER)
+            bodies.enter_context(admission.place(Urgency.STRANGER))
+            bodies.enter_context(admission.place(Urgency.ENROLLED))
+        assert not admission.has_room(Urgency.STRANGER)
+        with pytest.raises(UnavailableError) as refused, admission.place(Urgency.STRANGER):
+            raise AssertionError
+        assert refused.value.reason is Reason.SERVICE_OVERLOADED
+        assert admission.has_room(Urgency.ENROLLED)
+        seconds[0] += PROMISED_SECONDS
+        assert not admission.has_room(Urgency.STRANGER)
+        seconds[0] += 0.001
+        assert admission.has_room(Urgency.STRANGER)
+        bodies.enter_context(admission.place(Urgency.STRANGER))
+        bodies.enter_context(admission.place(Urgency.STRANGER))
+        assert not admission.has_room(Urgency.STRANGER)
+    assert admission.has_room(Urgency.STRANGER)
+
+
+def test_a_crowd_is_turned_away_unread(held: tuple[ServiceBench, HeldVerifier]) -> None:
+    """Without room nothing of a request is looked at, not even what it says it is."""
+    bench, verifier = held
+
+    async def work(call: Caller) -> None:
+        phones = [SimulatedPhone() for _ in range(CROWD)]
+        challenges = [await call.challenge(phone) for phone in phones]
+        tasks = await arrive(call, verifier, phones, challenges)
+        for path, expected in (("/v1/attestations", 503), ("/v1/tokens", 415), ("/v1/other", 404)):
+            answer = await call.public.post(path, content=b"no JSON")
+            assert answer.status_code == expected
+        assert (await call.public.get("/v1/attestations")).status_code == 405
+        verifier.released.set()
+        await asyncio.gather(*tasks)
+
+    bench.run(work)
+    bench.store.close()
 
 
 def test_whoever_is_cancelled_gives_the_turn_back() -> None:
@@ -241,16 +292,7 @@ def test_a_late_round_of_the_gate() -> None:
         guard = OverloadGuard(inner, gate=gate, refusal_log=log, clock=StoppedClock(), wait=0.0)
 
         async def ask(target: str) -> Answer:
-            answer = Answer()
-
-            async def send(message: Any) -> None:
-                answer.messages.append(message)
-
-            async def receive() -> dict[str, Any]:
-                return {"type": "http.request", "body": b""}
-
-            await guard(http_scope(target, token=token()), receive, send)
-            return answer
+            return await answered(guard, http_scope(target, token=token()))
 
         paths = ["/v1/patients"] * 50 + ["/health"] * (SPARED + 5)
         answers = await asyncio.gather(*(ask(path) for path in paths))
@@ -262,7 +304,7 @@ def test_a_late_round_of_the_gate() -> None:
         assert late.headers[b"content-type"] == b"application/problem+json"
         assert b'"ref":' in late.body
         assert guard.turned_away == 54
-        assert log.seen == [(Reason.SERVICE_OVERLOADED, "")] * 54
+        assert log.seen == [(Reason.GATE_OVERLOADED, "")] * 54
         assert len(api.scopes) == 1 + SPARED
         await asyncio.sleep(0)
         assert (await ask("/v1/patients")).status == 200

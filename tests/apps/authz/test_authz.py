@@ -63,7 +63,18 @@ def ask(
     headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> Answer:
     """Put a question as an engine does."""
-    scope = {
+    return call(app, question(path, method=method, query=query, headers=headers))
+
+
+def question(
+    path: bytes = b"/authz",
+    *,
+    method: str = "GET",
+    query: bytes = b"",
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> dict[str, object]:
+    """Return the scope of a question."""
+    return {
         "type": "http",
         "method": method,
         "path": path.decode(),
@@ -71,7 +82,6 @@ def ask(
         "query_string": query,
         "headers": list(headers),
     }
-    return call(app, scope)
 
 
 def about(
@@ -131,6 +141,29 @@ def test_a_refusal_is_the_answer(
     """The same reasons as everywhere; a request that is named twice has no name."""
     answer = ask(authz(), headers=question)
     assert (answer.status, reasons(answer)[0]) == (status, reason)
+
+
+def test_each_question_is_read_anew() -> None:
+    """Of what was asked before by the same names no value is left, and no verdict."""
+    app = authz()
+    good = ask(app, headers=about(b"/v1/patients", GOOD))
+    forged = ask(app, headers=about(b"/v1/patients", (GOOD[0], GOOD[1][:-4] + b"AAAA")))
+    elsewhere = ask(app, headers=about(b"/elsewhere", GOOD))
+    assert [each.status for each in (good, forged, elsewhere)] == [200, 401, 403]
+    # One name in another spelling is another question.
+    spelled = [(name.replace(b"-uri", b".uri"), value) for name, value in about(b"/health")]
+    assert reasons(ask(app, headers=spelled)) == ["request.malformed"]
+    assert ask(app, headers=about(b"/v1/patients", GOOD)).status == 200
+
+
+@pytest.mark.parametrize("style", ["original", "forwarded"])
+def test_names_without_end_are_refused(style: str) -> None:
+    """Too many of them as too large a head, as everywhere."""
+    many = [(b"x-%d-%b" % (at, b"n" * 3000), b"1") for at in range(6)]
+    prefix = b"x-%b-" % style.encode()
+    answer = ask(authz(style), headers=about(b"/v1/patients", GOOD, *many, prefix=prefix))
+    assert (answer.status, reasons(answer)) == (431, ["request.headers_too_large"])
+    assert ask(authz(style)).status == 400
 
 
 def test_the_prefix_belongs_to_the_engine() -> None:

@@ -1,11 +1,12 @@
 """An engine that can pass on no refusal is told of it in fields; no client sees what only the engine may know."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 
 import pytest
-from tests.apps.asgi_client import Answer
-from tests.apps.authz.test_authz import about, ask
+from tests.apps.asgi_client import Answer, answered
+from tests.apps.authz.test_authz import about, ask, question
 from tests.apps.test_middleware import StoppedClock
 from tests.gate.proving import Prover
 from tests.gate.simulators import CLAIMS, NOW, SIGNER, PublishedState, published, route, token
@@ -74,6 +75,30 @@ def test_the_log_is_told_whose_token_it_was() -> None:
     answer = told(b"/v1/x", GOOD, of=app(state))
     assert answer.headers[b"watchword-refused-instance"] == CLAIMS.subject.encode()
     assert answer.headers[b"watchword-refused-route"] == b"gr??e??X: y"
+
+
+@pytest.mark.parametrize("at", [b"/authz/told", b"/authz"])
+def test_a_late_round_of_questions(at: bytes) -> None:
+    """All but the first are turned away unseen, and the log is told; the API's health stays open."""
+    guarded = app(wait=0.0)
+
+    async def main() -> list[Answer]:
+        targets = (b"/v1/x", b"/v1/x", b"/health")
+        return await asyncio.gather(
+            *(answered(guarded, question(at, headers=about(t, GOOD))) for t in targets)
+        )
+
+    first, late, health = asyncio.run(main())
+    assert (first.status, health.status) == (200, 200)
+    if at == b"/authz/told":
+        assert (late.status, late.headers[b"watchword-refused-status"]) == (403, b"503")
+        assert late.headers[b"watchword-refused-reason"] == b"gate.overloaded"
+        problem = json.loads(late.headers[b"watchword-refused-problem"])
+    else:
+        assert (late.status, late.headers[b"retry-after"]) == (503, b"2")
+        assert not [name for name in late.headers if name.startswith(b"watchword-refused")]
+        problem = json.loads(late.body)
+    assert problem["ref"] == late.headers[b"watchword-ref"].decode()
 
 
 def test_nobody_without_the_credential_is_told_anything() -> None:

@@ -5,7 +5,7 @@ everywhere; behind it stands, in place of an API, an answer of 200 with the veri
 engine to put on the request.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from watchword.apps.authz.telling import fields_of, in_fields, without_private
 from watchword.apps.authz.verdicts import signed_verdict
 from watchword.apps.middleware import WatchwordMiddleware
 from watchword.apps.middleware.answers import refuse_http
+from watchword.apps.middleware.overload import WAIT_SECONDS, OverloadGuard
 from watchword.apps.problems import Problem, render
 from watchword.gate.hygiene import PROOF_FIELDS
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER, Decision
@@ -56,11 +57,24 @@ class _Judge(WatchwordMiddleware):
     def _end(
         self, decision: Decision, scope: Scope, receive: Receive, send: Send, now: float
     ) -> tuple[Scope, Receive, Send] | Problem:
-        return super()._end(decision, {**scope, _DECISION: decision}, receive, send, now)
+        # The scope is the one that was made for this question.
+        scope[_DECISION] = decision
+        return super()._end(decision, scope, receive, send, now)
 
     def _problem(self, decision: Decision, now: float) -> Problem:
         problem = super()._problem(decision, now)
-        return replace(problem, headers=(*problem.headers, *fields_of(decision, problem.body)))
+        subject = "" if decision.claims is None else decision.claims.subject
+        told = fields_of(decision.refusals, problem.body, route=decision.route, subject=subject)
+        return replace(problem, headers=(*problem.headers, *told))
+
+
+class _Guard(OverloadGuard):
+    """Stand in front of the judge, and say as much to the engine's log."""
+
+    def _problem(self, now: float) -> Problem:
+        problem = super()._problem(now)
+        told = fields_of(self._refusals, problem.body)
+        return replace(problem, headers=(*problem.headers, *told))
 
 
 class AuthzApp:
@@ -75,6 +89,7 @@ class AuthzApp:
         credential: Credential | None = None,
         signs: bool = False,
         refusal_log: RefusalLog | None = None,
+        wait: float = WAIT_SECONDS,
         **middleware: Any,
     ) -> None:
         """Prepare to answer.
@@ -83,6 +98,7 @@ class AuthzApp:
         :param credential: what each question must carry; None where the socket itself, or a client
             certificate, says who asks.
         :param signs: whether answers carry a signed verdict for the API.
+        :param wait: seconds that the questions of one round of the event loop may take together.
         :param middleware: goes on to :class:`watchword.apps.middleware.WatchwordMiddleware`.
         """
         self._gate = gate
@@ -92,7 +108,7 @@ class AuthzApp:
         self._signs = signs
         self._clock = clock
         self._refusal_log = refusal_log
-        self._judge = _Judge(
+        judge = _Judge(
             self._pass,
             gate=gate,
             refusal_log=refusal_log,
@@ -101,6 +117,8 @@ class AuthzApp:
             lends=style == "envoy",
             **middleware,
         )
+        # In front of the judge, since it spares the paths of the API that the questions are about.
+        self._judge = _Guard(judge, gate=gate, refusal_log=refusal_log, clock=clock, wait=wait)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one question."""
@@ -144,8 +162,6 @@ class AuthzApp:
         """
         question: Question = scope[_QUESTION]
         state = self._gate.state
-        if not question.generation or self._signs:
-            return 0
         before, after = scope[_GENERATION], state.generation
         if before != after or question.generation != str(after).encode():
             return 0
@@ -182,31 +198,34 @@ class AuthzApp:
             await send({"type": "lifespan.shutdown.complete"})
             return
         found = dict(scope["headers"])
+        question: Question = scope[_QUESTION]
         empties = self._says_nothing and not scope[_BARE]
         headers = [
             (name, found.get(name, b"")) for name in RESULT_HEADERS if name in found or empties
         ]
-        now = self._clock.timestamp()
         if self._signs:
-            headers.append((VERDICT_HEADER, signed_verdict(scope, self._gate.state, now)))
+            verdict = signed_verdict(scope, self._gate.state, self._clock.timestamp())
+            headers.append((VERDICT_HEADER, verdict))
         if self._says_nothing:
-            headers += _about_proof(scope[_QUESTION], scope[_DECISION], found)
-        kept = self._kept_seconds(scope, now)
-        if kept:
-            headers.append((_KEPT_HEADER, str(kept).encode()))
+            bodiless = scope[_DECISION].bodiless
+            # The second says so whenever the first does: Caddy looks for the first only behind the second.
+            if bodiless:
+                headers.append((BODILESS_HEADER, b"1"))
+            if bodiless or (question.proved and _was_taken(question, found)):
+                headers.append((TAKEN_HEADER, b"1"))
+        if question.generation and not self._signs:
+            kept = self._kept_seconds(scope, self._clock.timestamp())
+            if kept:
+                headers.append((_KEPT_HEADER, str(kept).encode()))
         headers.append((b"content-length", b"0"))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
 
-def _about_proof(
-    question: Question, decision: Decision, found: Mapping[bytes, bytes]
-) -> Iterator[tuple[bytes, bytes]]:
-    """Yield what an engine must do that keeps the original request to itself."""
-    if decision.bodiless:
-        yield BODILESS_HEADER, b"1"
-    if any(name in PROOF_FIELDS and name not in found for name, _ in question.fields):
-        yield TAKEN_HEADER, b"1"
+def _was_taken(question: Question, found: Mapping[bytes, bytes]) -> bool:
+    """Tell whether the fields of a proof were for the gate: the engine keeps the original request to itself."""
+    sent = dict(question.fields)
+    return any(name in sent and name not in found for name in PROOF_FIELDS)
 
 
 async def _unseen() -> MutableMapping[str, Any]:

@@ -1,11 +1,13 @@
 """Read which request an engine asks about; a new way to ask is one function and a line below."""
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from watchword.apps.authz.callers import CREDENTIAL_HEADER
-from watchword.gate.hygiene import canonical_name
+from watchword.gate.hygiene import MAX_HEADER_BYTES, PROOF_FIELDS, canonical_name
 from watchword.reasons import Reason, Refusal
 
 Scope = MutableMapping[str, Any]
@@ -20,10 +22,12 @@ refusal, and the refusal in fields.  A path, since no client has a say in it."""
 BARE: Final = b"/authz/bare"
 """The path for engines that remove by themselves each result which an answer hasn't, as Traefik: it has no empty one."""
 
-_FRAMING: Final = (b"content-length", b"transfer-encoding")
-
-_HOP_FIELDS: Final = {b"host", b"content-length", b"transfer-encoding", b"connection"}
+_HOP_FIELDS: Final = (b"host", b"content-length", b"transfer-encoding", b"connection")
 """Fields of the question itself; the original ones come from the engine."""
+
+_REQUIRED: Final = (b"method", b"uri", b"host")
+_TOLD_TOO: Final = (b"connection", b"content-length", b"transfer-encoding")
+_GENERATION: Final = b"generation"
 
 
 class Question(NamedTuple):
@@ -33,6 +37,7 @@ class Question(NamedTuple):
     :param fields: header fields, ``Host`` and framing those of the original request.
     :param unseen: whether it has a body that the engine keeps to itself.
     :param generation: of the bundle that the engine's configuration was written from, where it keeps verdicts.
+    :param proved: whether fields of a proof are among them; not looked for in the ``envoy`` style.
     """
 
     method: str
@@ -40,6 +45,7 @@ class Question(NamedTuple):
     fields: list[tuple[bytes, bytes]]
     unseen: bool = False
     generation: bytes = b""
+    proved: bool = False
 
 
 def of_envoy(scope: Scope) -> Question | Refusal:
@@ -56,47 +62,106 @@ def of_envoy(scope: Scope) -> Question | Refusal:
     return Question(scope["method"], path + b"?" + query if query else path, fields)
 
 
-def _of_headers(scope: Scope, prefix: bytes) -> Question | Refusal:
+class _Plan(NamedTuple):
+    """Hold what follows from a question's names alone: where its fields stand.
+
+    :param required: where method, target and host are.
+    :param told: the engine's other words on the request, and where they are.
+    :param generation: None where the engine keeps no verdicts.
+    :param pick: returns the request's own fields.
+    """
+
+    required: tuple[int, int, int]
+    told: tuple[tuple[bytes, int], ...]
+    generation: int | None
+    proved: bool
+    pick: Callable[[Fields], Fields]
+
+
+class _OversizeError(Exception):
+    """Report names that are too large to be remembered."""
+
+
+@lru_cache(maxsize=512)
+def _plan(word: bytes, names: tuple[bytes, ...]) -> _Plan | Refusal:
+    """Read the names, in bounded memory; clients repeat theirs.
+
+    :raises _OversizeError: for more than :data:`MAX_HEADER_BYTES`, of which nothing is kept.
+    """
+    if sum(map(len, names)) > MAX_HEADER_BYTES:
+        raise _OversizeError
+    return _planned(word, names)
+
+
+def _planned(word: bytes, names: Sequence[bytes]) -> _Plan | Refusal:
+    """Return where the fields of a question stand, or why it says nothing clear.
+
+    :param word: what stands in the engine's names between ``X-`` and the part that each tells.
+    """
+    prefix = b"x-" + word + b"-"
+    deciding = {prefix + part: part for part in (*_REQUIRED, *_TOLD_TOO, _GENERATION)}
+    at: dict[bytes, int] = {}
+    kept = []
+    for place, name in enumerate(names):
+        canonical = canonical_name(name.lower())
+        if canonical in deciding:
+            if canonical != name or deciding[name] in at:
+                return _malformed("got a header that names the request more than once")
+            at[deciding[name]] = place
+        elif name not in _HOP_FIELDS and name != CREDENTIAL_HEADER:
+            kept.append(place)
+    missing = [prefix + part for part in _REQUIRED if part not in at]
+    if missing:
+        return _malformed(f"expected {b', '.join(missing).decode('ascii')} from the engine")
+    return _Plan(
+        (at[b"method"], at[b"uri"], at[b"host"]),
+        tuple((part, at[part]) for part in _TOLD_TOO if part in at),
+        at.get(_GENERATION),
+        not PROOF_FIELDS.isdisjoint(names),
+        # One call for all of them; it wants two at the least.
+        itemgetter(*kept) if len(kept) > 1 else lambda fields: [fields[place] for place in kept],
+    )
+
+
+def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
     """Return what stands in three headers that the engine overwrites.
 
     The engine says how long the original body is in two more, and what the connection is told in a
     third; it doesn't send the body, so that a request with one ends on routes with a proof.
     """
-    if scope["raw_path"] not in {PREFIX, TOLD, BARE} or scope["query_string"]:
+    raw_path: bytes = scope["raw_path"]
+    if raw_path not in {PREFIX, TOLD, BARE} or scope["query_string"]:
         return _malformed("expected the path /authz without a query")
-    parts = (b"method", b"uri", b"host", b"connection", *_FRAMING, b"generation")
-    deciding = {prefix + part for part in parts}
-    named: dict[bytes, bytes] = {}
-    fields = []
-    for name, value in scope["headers"]:
-        canonical = canonical_name(name.lower())
-        if canonical in deciding:
-            if canonical != name or canonical in named:
-                return _malformed("got a header that names the request more than once")
-            named[canonical] = value
-        elif name not in _HOP_FIELDS and name != CREDENTIAL_HEADER:
-            fields.append((name, value))
-    missing = [prefix + part for part in parts[:3] if prefix + part not in named]
-    if missing:
-        names = b", ".join(missing).decode("ascii")
-        return _malformed(f"expected {names} from the engine")
-    fields.insert(0, (b"host", named[prefix + b"host"]))
-    fields.extend((part, named[prefix + part]) for part in parts[3:6] if named.get(prefix + part))
-    method = named[prefix + b"method"].decode("latin-1")
-    unseen = any(named.get(prefix + part) for part in _FRAMING)
+    headers: Fields = scope["headers"]
+    names, values = zip(*headers, strict=True) if headers else ((), ())
+    try:
+        plan = _plan(word, names)
+    except _OversizeError:
+        plan = _planned(word, names)
+    if isinstance(plan, Refusal):
+        return plan
+    method, uri, host = plan.required
+    fields = [(b"host", values[host]), *plan.pick(headers)]
+    unseen = False
+    for part, place in plan.told:
+        if values[place]:
+            fields.append((part, values[place]))
+            unseen = unseen or part != b"connection"
     # Whoever asks at the other path keeps nothing, and may pass on what a client sent by this name.
-    generation = named.get(prefix + b"generation", b"") if scope["raw_path"] == TOLD else b""
-    return Question(method, named[prefix + b"uri"], fields, unseen, generation)
+    at = plan.generation if raw_path == TOLD else None
+    generation = b"" if at is None else values[at]
+    asked = values[method].decode("latin-1")
+    return Question(asked, values[uri], fields, unseen, generation, plan.proved)
 
 
 def of_original(scope: Scope) -> Question | Refusal:
     """Return what nginx or HAProxy ask about, by ``X-Original-Method``, ``-URI`` and ``-Host``."""
-    return _of_headers(scope, b"x-original-")
+    return _of_headers(scope, b"original")
 
 
 def of_forwarded(scope: Scope) -> Question | Refusal:
     """Return what Traefik or Caddy ask about, by ``X-Forwarded-Method``, ``-Uri`` and ``-Host``."""
-    return _of_headers(scope, b"x-forwarded-")
+    return _of_headers(scope, b"forwarded")
 
 
 STYLES: Final[Mapping[str, Callable[[Scope], Question | Refusal]]] = {
@@ -110,11 +175,12 @@ STYLES: Final[Mapping[str, Callable[[Scope], Question | Refusal]]] = {
 def scope_of(question: Question, scope: Scope) -> Scope:
     """Return the ASGI scope of the original request, for the middleware to judge."""
     raw_path, _, query = question.target.partition(b"?")
+    path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
     return {
         **scope,
         "type": "http",
         "method": question.method,
-        "path": unquote_to_bytes(raw_path).decode("utf-8", "surrogateescape"),
+        "path": path.decode("utf-8", "surrogateescape"),
         "raw_path": raw_path,
         "query_string": query,
         "root_path": "",

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
 from watchword.encoding import strict_json
-from watchword.gate.interface import Decision
+from watchword.reasons import Refusal
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -20,19 +20,22 @@ _TELLABLE: Final = 403
 _MAX_PROBLEM_BYTES: Final = 64 * 1024
 
 
-def fields_of(decision: Decision, body: bytes) -> tuple[tuple[bytes, bytes], ...]:
+def fields_of(
+    refusals: Sequence[Refusal], body: bytes, *, route: str = "", subject: str = ""
+) -> tuple[tuple[bytes, bytes], ...]:
     """Return what an engine's log says of a refusal, and which the sender of the request must not see.
 
     :param body: the problem, of which the reference is repeated in a field.
+    :param route: the route's name, empty where none was found.
+    :param subject: the instance whose token was verified, empty where none was.
     """
-    subject = "" if decision.claims is None else decision.claims.subject
     # The first decides the class, and is what logs have one member for; the reference holds all.
-    reason = decision.refusals[0].reason.code if decision.refusals else ""
+    reason = refusals[0].reason.code if refusals else ""
     ref = strict_json.loads(body, _MAX_PROBLEM_BYTES).get("ref", "")
     return (
         (REF_HEADER, _value(str(ref))),
         (_PRIVATE + b"reason", _value(reason)),
-        (_PRIVATE + b"route", _value(decision.route)),
+        (_PRIVATE + b"route", _value(route)),
         (_PRIVATE + b"instance", _value(subject)),
     )
 
@@ -43,12 +46,12 @@ def _value(text: str) -> bytes:
 
 
 def without_private(send: Send) -> Send:
-    """Return a ``send`` for engines that pass an answer on as it is."""
+    """Return a ``send`` for engines that pass an answer on as it is; only a refusal has what they mustn't know."""
 
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
+    def sending(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start" and message["status"] != _OK:
             message = {**message, "headers": _public(message["headers"])}
-        await send(message)
+        return send(message)
 
     return sending
 

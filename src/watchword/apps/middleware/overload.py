@@ -18,17 +18,18 @@ from typing import Any, Final
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
-from watchword.apps.middleware.answers import refuse_http
 from watchword.apps.problems import Problem, render
-from watchword.gate.interface import GatePolicy
 from watchword.gate.references import NONCE_BYTES
 from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy, RefusalLog
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Mode
 
-WAIT_SECONDS: Final = 0.5
-"""How long requests of one round may take together; a client waits two rounds at worst, and mostly less than one."""
+WAIT_SECONDS: Final = 0.3
+"""How long requests of one round may take together; a client waits two rounds at worst, and mostly less than one.
+
+A round also turns the others away, and so may take twice as long: half a second here made health checks wait two.
+"""
 
 SPARED: Final = 16
 """Most requests for open paths that a late round lets pass; they cost what any request costs."""
@@ -36,6 +37,7 @@ SPARED: Final = 16
 RETRY_SECONDS: Final = 2
 """After how long to come again."""
 
+Headers = list[tuple[bytes, bytes]]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -73,23 +75,27 @@ class OverloadGuard:
         self._entropy = entropy or SystemEntropy()
         self._wait = wait
         self._refusals = (
-            Refusal(Reason.SERVICE_OVERLOADED, f"waited more than {wait:g} s for the event loop"),
+            Refusal(Reason.GATE_OVERLOADED, f"waited more than {wait:g} s for the event loop"),
         )
         self._began: float | None = None
         self._spared = 0
-        self._open: tuple[GatePolicy | None, frozenset[bytes]] = (None, frozenset())
-        self._answer: tuple[int, Problem] | None = None
+        self._open: frozenset[bytes] | None = None
+        self._answered_in = -1
+        self._answer: tuple[int, Headers, bytes] = (0, [], b"")
         self.turned_away = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or turn it away."""
-        if scope["type"] == "http" and self._is_late() and not self._spares(scope):
-            self.turned_away += 1
-            if self._refusal_log is not None:
-                self._refusal_log.record(self._refusals, "")
-            await refuse_http(self._problem(), send)
+        if scope["type"] != "http" or not self._is_late() or self._spares(scope["raw_path"]):
+            await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        # Sent from here: whatever this costs a crowd takes from those who are served.
+        self.turned_away += 1
+        if self._refusal_log is not None:
+            self._refusal_log.record(self._refusals, "")
+        status, headers, body = self._now()
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     def _is_late(self) -> bool:
         """Tell whether this round of the event loop has taken too long already; the first request of one begins it."""
@@ -105,32 +111,35 @@ class OverloadGuard:
     def _end_round(self) -> None:
         self._began = None
         self._spared = 0
+        self._open = None
 
-    def _spares(self, scope: Scope) -> bool:
+    def _spares(self, path: bytes) -> bool:
         """Tell whether a late request passes all the same."""
-        policy = self._gate.policy
-        if policy is None or self._spared >= SPARED:
-            return False
-        if self._open[0] is not policy:
-            paths = (route.pattern for route in policy.routes if route.mode is Mode.OFF)
-            self._open = (policy, frozenset(path.encode() for path in paths if "*" not in path))
-        if scope["raw_path"] not in self._open[1]:
+        if self._open is None:
+            policy = self._gate.policy
+            routes = () if policy is None else policy.routes
+            paths = (route.pattern for route in routes if route.mode is Mode.OFF)
+            self._open = frozenset(path.encode() for path in paths if "*" not in path)
+        if path not in self._open or self._spared >= SPARED:
             return False
         self._spared += 1
         return True
 
-    def _problem(self) -> Problem:
+    def _now(self) -> tuple[int, Headers, bytes]:
         """Return the answer; all of one second share a reference, since making one costs as much as the rest."""
         now = self._timestamp()
-        if self._answer is None or self._answer[0] != int(now):
-            reference = self._gate.reference(
-                self._refusals, "", now, self._entropy.token_bytes(NONCE_BYTES)
-            )
-            problem = render(
-                self._refusals,
-                ref=reference,
-                reveal=self._gate.reveals,
-                retry_after=RETRY_SECONDS,
-            )
-            self._answer = (int(now), problem)
-        return self._answer[1]
+        if self._answered_in != int(now):
+            problem = self._problem(now)
+            self._answered_in = int(now)
+            self._answer = (problem.status, list(problem.headers), problem.body)
+        return self._answer
+
+    def _problem(self, now: float) -> Problem:
+        """Return the answer to whoever comes too late."""
+        nonce = self._entropy.token_bytes(NONCE_BYTES)
+        return render(
+            self._refusals,
+            ref=self._gate.reference(self._refusals, "", now, nonce),
+            reveal=self._gate.reveals,
+            retry_after=RETRY_SECONDS,
+        )

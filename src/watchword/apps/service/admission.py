@@ -10,11 +10,12 @@ the same process) is answered in between and never waits for the line.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from enum import IntEnum
 from typing import Final
 
+from watchword.adapters.clock import steady_seconds
 from watchword.reasons import Reason, UnavailableError
 
 MAX_WAITING: Final = 64
@@ -22,6 +23,13 @@ MAX_WAITING: Final = 64
 
 MAX_INSIDE: Final = 96
 """Most requests that had their turn and aren't answered yet: they wait for the store, or (40 at most) for a vendor."""
+
+PROMISED_SECONDS: Final = 0.05
+"""How long a place in the line is kept for a body that is on its way.
+
+Most are there already.  A slower one isn't turned away for it, but keeps nobody out: sending heads without bodies
+costs a crowd nothing.
+"""
 
 RETRY_SECONDS: Final = 2
 """After how long to come again."""
@@ -40,17 +48,26 @@ class Urgency(IntEnum):
 class Admission:
     """Hold the line; belongs to one event loop."""
 
-    def __init__(self, *, waiting: int = MAX_WAITING, inside: int = MAX_INSIDE) -> None:
+    def __init__(
+        self,
+        *,
+        waiting: int = MAX_WAITING,
+        inside: int = MAX_INSIDE,
+        monotonic: Callable[[], float] = steady_seconds,
+    ) -> None:
         """Begin with nobody there.
 
         :param waiting: most that wait for their turn.
         :param inside: most that had it and aren't answered yet.
+        :param monotonic: seconds of a clock that never jumps.
         """
         self._most_waiting = waiting
         self._most_inside = inside
+        self._monotonic = monotonic
         self._inside = 0
         self._lines: tuple[deque[asyncio.Future[None]], ...] = tuple(deque() for _ in Urgency)
         self._due = False
+        self._arriving: dict[object, float] = {}
 
     @property
     def waiting(self) -> int:
@@ -62,13 +79,50 @@ class Admission:
         """Return how many had their turn and aren't answered yet."""
         return self._inside
 
-    def require_room(self, urgency: Urgency) -> None:
-        """Return if a request may join the line; asked before its body is read.
+    def full(self) -> UnavailableError:
+        """Return what to tell those for whom there is no room: ``service.overloaded``."""
+        return UnavailableError(
+            Reason.SERVICE_OVERLOADED,
+            f"got more than {self._most_waiting} requests that wait for their turn",
+            RETRY_SECONDS,
+        )
+
+    def has_room(self, urgency: Urgency) -> bool:
+        """Tell whether a request may join the line; asked before anything of it is read."""
+        waiting = self.waiting
+        if waiting < self._most_waiting:
+            urgent = urgency is Urgency.ENROLLED
+            return urgent or waiting + self._promised() < self._most_waiting
+        return any(self._lines[urgency + 1 :])
+
+    @contextmanager
+    def place(self, urgency: Urgency) -> Iterator[None]:
+        """Keep a place while the body of a request is read, so that a crowd's bodies aren't read in vain.
 
         :raises UnavailableError: ``service.overloaded``.
         """
-        if self.waiting >= self._most_waiting and not any(self._lines[urgency + 1 :]):
-            raise _full(self._most_waiting)
+        if not self.has_room(urgency):
+            raise self.full()
+        if urgency is Urgency.ENROLLED:
+            # Who is more urgent than others takes the place of one of these.
+            yield
+            return
+        promise = object()
+        self._arriving[promise] = self._monotonic()
+        try:
+            yield
+        finally:
+            self._arriving.pop(promise, None)
+
+    def _promised(self) -> int:
+        """Return how many places are kept; one that was kept for long is given up, since slow bodies cost nothing to send."""
+        oldest = self._monotonic() - PROMISED_SECONDS
+        while self._arriving:
+            promise = next(iter(self._arriving))
+            if self._arriving[promise] >= oldest:
+                break
+            del self._arriving[promise]
+        return len(self._arriving)
 
     @asynccontextmanager
     async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
@@ -77,7 +131,6 @@ class Admission:
         :raises UnavailableError: ``service.overloaded``, at once when the line is full, or later when somebody more
             urgent took the place.
         """
-        self.require_room(urgency)
         if self.waiting >= self._most_waiting:
             self._make_room(urgency)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -98,11 +151,16 @@ class Admission:
             self._leave()
 
     def _make_room(self, urgency: Urgency) -> None:
-        """Turn away the last of the least urgent, who has waited least."""
-        line = next(line for line in reversed(self._lines[urgency + 1 :]) if line)
+        """Turn away the last of the least urgent, who has waited least.
+
+        :raises UnavailableError: when nobody is less urgent.
+        """
+        line = next((line for line in reversed(self._lines[urgency + 1 :]) if line), None)
+        if line is None:
+            raise self.full()
         waiter = line.pop()
         if not waiter.done():
-            waiter.set_exception(_full(self._most_waiting))
+            waiter.set_exception(self.full())
 
     def _leave(self) -> None:
         self._inside -= 1
@@ -124,11 +182,3 @@ class Admission:
                     waiter.set_result(None)
                     self._call_soon()
                     return
-
-
-def _full(most: int) -> UnavailableError:
-    return UnavailableError(
-        Reason.SERVICE_OVERLOADED,
-        f"got more than {most} requests that wait for their turn",
-        RETRY_SECONDS,
-    )

@@ -69,6 +69,11 @@ class Application:
         self._reveal = reveal
         self._bodies = BodyReader()
         self._admission = Admission()
+        self._waited_for = {
+            route.path.encode(): (route, route.urgency)
+            for route in self.routes
+            if route.urgency is not None
+        }
         self._overloaded: dict[str, tuple[int, Response]] = {}
         self._noted: dict[str, float] = {}
 
@@ -79,8 +84,22 @@ class Application:
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008})
+        elif (route := self._full_for(scope)) is not None:
+            where = self._prefix + route.label
+            response = self._turn_away(self._admission.full(), where)
+            self._context.answers[where, response.status] += 1
+            await _send(response, send)
         else:
             await _send(await self._answer(scope, receive), send)
+
+    def _full_for(self, scope: Scope) -> Route | None:
+        """Return the route of a request for which there is no room; whatever else is wrong with it nobody looks at."""
+        if scope["method"] != "POST":
+            return None
+        found = self._waited_for.get(scope.get("raw_path") or b"")
+        if found is None or self._admission.has_room(found[1]):
+            return None
+        return found[0]
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         where = self._prefix + _UNMATCHED
@@ -88,11 +107,7 @@ class Application:
             headers = _headers(scope)
             route, parameters = find_route(self.routes, scope["method"], _segments(scope))
             where = self._prefix + route.label
-            if route.urgency is not None:
-                self._admission.require_room(route.urgency)
-            body = (
-                await self._body(headers, receive) if route.takes_json or route.takes_body else b""
-            )
+            body = await self._body(route, headers, receive)
             # Only a listener of ours puts a state there; nothing of it comes out of the request.
             peer = tuple(scope.get("state", {}).get(PEER_STATE, ()))
             request = Request(parameters, _query(scope), {}, headers, peer, body)
@@ -121,9 +136,14 @@ class Application:
             self._noted[event] = now
             _log.error(event, **details)
 
-    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    async def _body(self, route: Route, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        if not (route.takes_json or route.takes_body):
+            return b""
         _require_json(headers)
-        return await self._bodies.read(headers, receive)
+        if route.urgency is None:
+            return await self._bodies.read(headers, receive)
+        with self._admission.place(route.urgency):
+            return await self._bodies.read(headers, receive)
 
     def _refuse(self, error: Exception, where: str) -> Response:
         """Turn an error into an answer; count and sample it."""
