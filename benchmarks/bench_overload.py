@@ -5,7 +5,7 @@ moments for 30 s, at so many times the peak; each client waits 2 s for its answe
 within those 2 s, counted from the moment that was intended.  Health is asked twice a second on new connections all along, and
 afterwards a quarter of the peak goes on for 8 s: recovered is who answers each of those well within half a second.
 
-Envoy has about a tenth of a core beside a process that never rests, with a twentieth of its connections: of a whole core no
+Envoy has about a tenth of a core beside a process that never rests, with a tenth of its connections and of its line: of a whole core no
 generator on one core could offer ten times of what it takes.
 
 Run: ``python -m benchmarks.bench_overload [enrolment] [granian] [uvicorn] [envoy] [--seconds 30]``; of a part alone, or for a shorter

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks.gate_envoy import Proxy, protected_proxy, wait_until_open
+from benchmarks.gate_envoy import protected_proxy
 from benchmarks.gate_instances import ROUTES, TOKEN_PATH, Fleet, request_bytes
 from benchmarks.gate_load import SERVER_CORE, pinned, static_api
+from benchmarks.gate_proxies import Proxy, wait_until_open
 
-CONNECTIONS: Final = 500
-"""As many as are a twentieth of Envoy's default, for about a twentieth of a core: what waits inside waits as long."""
+SHARE: Final = 10
+"""Envoy has one part in so many of a core, and of what waits inside it and before it: each waits as long as at a whole core."""
 
-_LIMIT: Final = "max_active_downstream_connections"
+_WAITING: Final = {"max_active_downstream_connections": 10_000, "tcp_backlog_size": 256}
+"""What is generated; a line of 256 clients before a tenth of a core would hold none that still listens."""
 
 NICENESS: Final = 10
 """The kernel gives a thread of this niceness some 10 % of a core beside one that never rests (sched(7))."""
@@ -45,8 +47,10 @@ def requests(fleet: Fleet) -> list[bytes]:
 
 
 def _scaled(_name: str, content: str) -> str:
-    """Give the small share as many connections in proportion as a core has by default."""
-    return content.replace(f"{_LIMIT}: 10000", f"{_LIMIT}: {CONNECTIONS}")
+    """Give the small share as much room to wait in proportion as a core has."""
+    for name, most in _WAITING.items():
+        content = content.replace(f"{name}: {most}", f"{name}: {most // SHARE}")
+    return content
 
 
 @contextlib.contextmanager
