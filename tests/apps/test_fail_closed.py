@@ -6,9 +6,11 @@ trace hook raises.
 """
 
 import asyncio
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
@@ -175,9 +177,9 @@ SCENARIOS = {
 }
 
 
-@pytest.fixture(name="state_file")
-def published_state(tmp_path: Path) -> Path:
-    """Publish a state as the service does."""
+@pytest.fixture(name="state")
+def published_state(tmp_path: Path) -> GateBundleFile:
+    """Publish a state as the service does, and read it; it is looked at anew with each request."""
     bundle = GateBundle(
         1,
         1,
@@ -189,7 +191,10 @@ def published_state(tmp_path: Path) -> Path:
         SERVICE,
     )
     publish_bundle(tmp_path / "clinic.jws", to_jws(bundle, SERVICE))
-    return tmp_path / "clinic.jws"
+    ticks = itertools.count(step=10)
+    return GateBundleFile(
+        tmp_path / "clinic.jws", SERVICE.verification_key(), lambda: float(next(ticks))
+    )
 
 
 def forget() -> None:
@@ -200,13 +205,14 @@ def forget() -> None:
     versions.read_version.cache_clear()
 
 
-def stand_up(state_file: Path, scenario: Scenario) -> tuple[WatchwordMiddleware, Recorder]:
-    """Return a middleware that looks at its state with each request, and what is behind it."""
+def stand_up(state: GateBundleFile, scenario: Scenario) -> tuple[WatchwordMiddleware, Recorder]:
+    """Return a middleware that looks at its state with each request, and what is behind it.
+
+    The state is a copy of what was read: what a failure leaves behind in it is met by nobody else.
+    """
     forget()
     app = Recorder()
-    ticks = iter(range(0, 1_000_000, 10))
-    state = GateBundleFile(state_file, SERVICE.verification_key(), lambda: float(next(ticks)))
-    gate = Gate(state, memory=MemoryReplayStore(), entropy=SystemEntropy())
+    gate = Gate(copy(state), memory=MemoryReplayStore(), entropy=SystemEntropy())
     middleware = WatchwordMiddleware(
         app, gate=gate, refusal_log=MemoryRefusalLog(StoppedClock()), clock=StoppedClock()
     )
@@ -279,9 +285,9 @@ def failing(code: CodeType, error: type[BaseException]) -> Iterator[list[str]]:
         sys.settrace(previous)
 
 
-def functions_of(state_file: Path, scenario: Scenario) -> list[CodeType]:
+def functions_of(state: GateBundleFile, scenario: Scenario) -> list[CodeType]:
     """Return every function of the gate that runs for a request."""
-    middleware, app = stand_up(state_file, scenario)
+    middleware, app = stand_up(state, scenario)
     with recording() as seen:
         send(middleware, scenario)
     assert bool(app.scopes) is scenario.passes
@@ -290,15 +296,15 @@ def functions_of(state_file: Path, scenario: Scenario) -> list[CodeType]:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_no_exception_lets_a_request_through(name: str, state_file: Path) -> None:
+def test_no_exception_lets_a_request_through(name: str, state: GateBundleFile) -> None:
     """Whichever function fails, in whichever way, in whichever mode: the API isn't called."""
     scenario = SCENARIOS[name]
-    functions = functions_of(state_file, scenario)
+    functions = functions_of(state, scenario)
     assert len(functions) >= 8
     passed = []
     for code in functions:
         for error in EXCEPTIONS:
-            middleware, app = stand_up(state_file, scenario)
+            middleware, app = stand_up(state, scenario)
             answer = None
             # What leaves the middleware is a 500 of the server.
             with failing(code, error) as raised, suppress(error):
@@ -316,12 +322,12 @@ def is_refusal(answer: Answer) -> bool:
     return answer.status >= 400
 
 
-def test_the_functions_that_were_covered(state_file: Path) -> None:
+def test_the_functions_that_were_covered(state: GateBundleFile) -> None:
     """The scenarios together run through the whole gate, not through a corner of it."""
     covered = {
         code.co_qualname
         for scenario in SCENARIOS.values()
-        for code in functions_of(state_file, scenario)
+        for code in functions_of(state, scenario)
     }
     assert len(covered) > 50
     assert covered >= {

@@ -11,7 +11,7 @@ from tests.apps.asgi_client import http_scope
 from tests.apps.wsgi_client import Environ, environ_of
 from tests.gate.simulators import NOW, published, route, token
 
-from watchword.apps.middleware.cgi import cleaned, facts_of
+from watchword.apps.middleware.cgi import _remembered, cleaned, facts_of
 from watchword.gate.interface import RequestFacts
 from watchword.gate.service import Gate
 from watchword.reasons import Reason, Refusal
@@ -153,6 +153,7 @@ def test_a_mounted_application(mount: str, path: str, reason: Reason | None, *, 
         ({"HTTP_X Y": "t"}, Reason.REQUEST_MALFORMED),
         ({"HTTP_": "t"}, Reason.REQUEST_MALFORMED),
         ({"HTTP_X": "a\nb"}, Reason.REQUEST_MALFORMED),
+        ({"HTTP_X": "a\n", "HTTP_Y": "b"}, Reason.REQUEST_MALFORMED),
         ({"HTTP_X": "\xe9" * 8193}, Reason.REQUEST_HEADERS_TOO_LARGE),
         ({"HTTP_CONNECTION": "close, Watchword-Token"}, Reason.REQUEST_FRAMING),
         ({f"HTTP_X{n}": "" for n in range(100)}, Reason.REQUEST_HEADERS_TOO_LARGE),
@@ -196,6 +197,41 @@ def test_names_that_become_one_keep_both_values() -> None:
     """None is hidden from the application by the other."""
     made = cleaned({}, [(b"x-a", b"1"), (b"x_a", b"2")])
     assert made == {"HTTP_X_A": "1,2"}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ABCDE"), st.text(st.sampled_from("ab,\n"), max_size=5))),
+    st.integers(0, 3),
+)
+def test_each_field_keeps_its_value(pairs: list[tuple[str, str]], others: int) -> None:
+    """Whatever the values are, in whatever order, and whatever else stands among the variables."""
+    values = dict(pairs)
+    between = {f"OTHER_{number}": "o" for number in range(others)}
+    read = {"REQUEST_METHOD": "GET", **between, **{f"HTTP_{n}": v for n, v in values.items()}}
+    facts = facts_of(read)
+    assert isinstance(facts, RequestFacts)
+    assert facts.headers == [(n.lower().encode(), v.encode()) for n, v in values.items()]
+    assert cleaned(read, ()) == {"REQUEST_METHOD": "GET", **between}
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        {f"OTHER_{number}": "o" for number in range(600)},
+        {f"HTTP_X{'y' * 4096}{number}": "v" for number in range(5)},
+    ],
+    ids=["many variables", "long names"],
+)
+def test_of_odd_requests_nothing_is_remembered(many: Environ) -> None:
+    """They are read like all others, and take no memory that stays."""
+    usual = facts_of(environ())
+    held = _remembered.cache_info().currsize
+    facts = facts_of(environ() | many)
+    assert isinstance(facts, RequestFacts)
+    names = {name[5:].lower().encode() for name in many if name.startswith("HTTP_")}
+    assert names <= {name for name, _ in facts.headers}
+    assert _remembered.cache_info().currsize == held
+    assert facts_of(environ()) == usual
 
 
 @given(st.text(st.sampled_from("ABCXYZ019_.!~"), max_size=100))

@@ -63,7 +63,7 @@ def stand_up(
 ) -> tuple[WatchwordWsgiMiddleware, RecordedRequests]:
     """Return a middleware that looks at its state with each request, and what is behind it."""
     forget()
-    cgi._NAMES.clear()
+    cgi._remembered.cache_clear()
     cgi._VARIABLES.clear()
     app = RecordedRequests()
     ticks = iter(range(0, 1_000_000, 10))

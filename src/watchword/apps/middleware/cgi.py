@@ -6,10 +6,14 @@ any more is either read in the one way in which the application will read it too
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 from urllib.parse import quote_from_bytes
 
+from watchword.gate.hygiene import MAX_HEADER_BYTES
 from watchword.gate.interface import TOKEN_HEADER, RequestFacts
 from watchword.reasons import Reason, Refusal
 
@@ -35,33 +39,63 @@ _NO_COMMA: Final = {
 _UNQUOTED: Final = "/!$&'()*+,;=:@"
 """Signs of a path that clients don't encode (RFC 3986 section 3.3), beside letters, digits and ``-._~``."""
 
-_NAMES: Final[dict[str, bytes]] = {}
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~/!$&'()*+,;=:@-]*").fullmatch
+"""A path of which nothing has to be encoded, as most are."""
+
 _VARIABLES: Final[dict[bytes, str]] = {}
 """What was worked out before, since clients repeat their names: half the time of a request would go there."""
 
 _MOST_REMEMBERED: Final = 1024
 _LONGEST_REMEMBERED: Final = 64
 
+_MOST_SHAPES: Final = 256
+_MOST_VARIABLES: Final = 512
 
-def facts_of(environ: Mapping[str, Any]) -> RequestFacts | Refusal:
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Hold what follows from the names of a request's variables alone.
+
+    Servers put the environment of their own process among them, so that most have nothing to do with the request: a
+    loop over all would cost more than the decision.
+
+    :param fields: the variables of header fields; ``names`` are the fields' own.
+    :param pick: returns the values of these variables.
+    :param alone: positions of fields that must not be two in one.
+    :param bare: of :data:`_BARE`, what is there with or without the prefix: variable, the one beside, field.
+    """
+
+    fields: tuple[str, ...]
+    names: tuple[bytes, ...]
+    pick: Callable[[Mapping[str, Any]], tuple[str, ...]]
+    alone: tuple[int, ...]
+    bare: tuple[tuple[str, str, bytes], ...]
+
+
+def facts_of(environ: Mapping[str, Any], shape: Shape | None = None) -> RequestFacts | Refusal:
     """Return what is known of a request, or why it can't be read in one way only.
 
     1. A length or a media type that differs between its two variables came in a field written with ``_``.
     2. Chunks must be taken apart by the server (``wsgi.input_terminated``): nobody else knows where they end.
     3. The target as received must have the query that the application sees; the gate compares the paths.
 
+    :param shape: of these variables (:func:`shape_of`), worked out here if None.
     :raises UnicodeEncodeError: for a server that doesn't keep to ISO 8859-1.
     """
-    fields = []
+    if shape is None:
+        shape = shape_of(environ)
+    values = shape.pick(environ)
+    encoded = "\n".join(values).encode("latin-1").split(b"\n")
+    if len(encoded) != len(values):
+        # Some value has a line break in it, for which the gate refuses, or there is none at all.
+        encoded = [value.encode("latin-1") for value in values]
+    fields = list(zip(shape.names, encoded, strict=True))
     joined = False
-    for variable, value in environ.items():
-        if variable[:5] == _PREFIX:
-            name = _NAMES.get(variable) or _name(variable)
-            fields.append((name, value.encode("latin-1")))
-            joined = joined or (name in _NO_COMMA and "," in value)
-    for variable, name in _BARE.items():
+    for at in shape.alone:
+        joined = joined or "," in values[at]
+    for variable, prefixed, name in shape.bare:
         value = environ.get(variable) or ""
-        beside = environ.get(_PREFIX + variable)
+        beside = environ.get(prefixed)
         if beside is None:
             if value:
                 fields.append((name, value.encode("latin-1")))
@@ -81,13 +115,27 @@ def facts_of(environ: Mapping[str, Any]) -> RequestFacts | Refusal:
     routed = mount + _decoded(environ.get("PATH_INFO", ""))
     if joined:
         fields = _taken_apart(fields)
-    return RequestFacts(environ["REQUEST_METHOD"], raw_path, fields, query, routed, mount)
+    seen = (environ["REQUEST_METHOD"], raw_path, fields, query, routed, mount)
+    # Half the cost of the class's own constructor.
+    return tuple.__new__(RequestFacts, seen)
 
 
-def cleaned(environ: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]]) -> Environ:
-    """Return the variables of a request with these fields in place of its own."""
-    made = {name: value for name, value in environ.items() if name[:5] != _PREFIX}
-    for variable in _BARE:
+def cleaned(
+    environ: Mapping[str, Any],
+    headers: Iterable[tuple[bytes, bytes]],
+    shape: Shape | None = None,
+) -> Environ:
+    """Return the variables of a request with these fields in place of its own.
+
+    :param shape: of these variables as they are now, worked out here if None.
+    :raises KeyError: for a shape that names a field which isn't there.
+    """
+    made = dict(environ)
+    if shape is None:
+        shape = shape_of(environ)
+    for variable in shape.fields:
+        del made[variable]
+    for variable, _, _ in shape.bare:
         made.pop(variable, None)
     for name, value in headers:
         variable = _VARIABLES.get(name) or _variable(name)
@@ -97,12 +145,59 @@ def cleaned(environ: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]]) 
     return made
 
 
+def shape_of(environ: Mapping[str, Any]) -> Shape:
+    """Return what follows from the names of the variables, remembered where they aren't too many or too long."""
+    variables = tuple(environ)
+    if len(variables) <= _MOST_VARIABLES:
+        try:
+            return _remembered(variables)
+        except _OversizeError:
+            pass
+    return _shape(variables)
+
+
+class _OversizeError(Exception):
+    """Report names that are too large to be remembered."""
+
+
+@lru_cache(maxsize=_MOST_SHAPES)
+def _remembered(variables: tuple[str, ...]) -> Shape:
+    """Work it out once, since clients repeat their names.
+
+    :raises _OversizeError: for more than a gate takes of names, of which nothing is kept.
+    """
+    shape = _shape(variables)
+    if sum(map(len, shape.names)) > MAX_HEADER_BYTES:
+        raise _OversizeError
+    return shape
+
+
+def _shape(variables: tuple[str, ...]) -> Shape:
+    fields = tuple(variable for variable in variables if variable[:5] == _PREFIX)
+    names = tuple(_name(variable) for variable in fields)
+    return Shape(
+        fields=fields,
+        names=names,
+        pick=_picker(fields),
+        alone=tuple(at for at, name in enumerate(names) if name in _NO_COMMA),
+        bare=tuple(
+            (variable, _PREFIX + variable, name)
+            for variable, name in _BARE.items()
+            if not {variable, _PREFIX + variable}.isdisjoint(variables)
+        ),
+    )
+
+
+def _picker(variables: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
+    """Return what takes the values of these variables, without a loop in Python."""
+    if len(variables) > 1:
+        return itemgetter(*variables)
+    return lambda environ: tuple(environ[variable] for variable in variables)
+
+
 def _name(variable: str) -> bytes:
     """Return the name of the field behind a variable."""
-    name = variable[len(_PREFIX) :].lower().replace("_", "-").encode("latin-1")
-    if len(_NAMES) < _MOST_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
-        _NAMES[variable] = name
-    return name
+    return variable[len(_PREFIX) :].lower().replace("_", "-").encode("latin-1")
 
 
 def _variable(name: bytes) -> str:
@@ -128,6 +223,8 @@ def _target(environ: Mapping[str, Any]) -> tuple[bytes, bytes] | Refusal:
     also = environ.get("REQUEST_URI")
     if told is None and also is None:
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        if _PLAIN(path):
+            return path.encode("ascii"), query
         return quote_from_bytes(path.encode("latin-1"), _UNQUOTED).encode("ascii"), query
     target: str = environ["REQUEST_URI"] if told is None else told
     raw_path, _, raw_query = target.encode("latin-1").partition(b"?")

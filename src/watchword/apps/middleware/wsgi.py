@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from watchword.apps.middleware.answers import INCOMPLETE, INTERNAL
 from watchword.apps.middleware.bodies import ClientGoneError, announces_too_much
-from watchword.apps.middleware.cgi import Environ, cleaned, facts_of
+from watchword.apps.middleware.cgi import Environ, Shape, cleaned, facts_of, shape_of
 from watchword.apps.middleware.guard import (
     NONCE_HEADER,
     Guard,
@@ -95,7 +95,8 @@ class WatchwordWsgiMiddleware(Guard):
         held: HeldInput | None = None
         try:
             now = self._timestamp()
-            decision = self._decide(environ, now)
+            shape = shape_of(environ)
+            decision = self._decide(environ, shape, now)
             if decision.pending is not None:
                 held = self._hold(decision, environ)
                 decision = self._settle(decision, held)
@@ -105,7 +106,7 @@ class WatchwordWsgiMiddleware(Guard):
                 self._refusal_log.record(decision.refusals, decision.route)
             if not decision.allow:
                 return self._problem(decision, now)
-            return _passed(environ, decision, held), decision.nonce
+            return _passed(environ, shape, decision, held), decision.nonce
         except ClientGoneError:
             return INCOMPLETE
         except Exception as error:  # noqa: BLE001 - whatever it is, it lets nobody through.
@@ -115,9 +116,9 @@ class WatchwordWsgiMiddleware(Guard):
             if held is not None:
                 held.give_back()
 
-    def _decide(self, environ: Environ, now: float) -> Decision:
+    def _decide(self, environ: Environ, shape: Shape, now: float) -> Decision:
         """Return the decision on the head of a request."""
-        facts = facts_of(environ)
+        facts = facts_of(environ, shape)
         if isinstance(facts, Refusal):
             return refuse(facts)
         decision = self._gate.decide(facts, now)
@@ -164,9 +165,9 @@ class WatchwordWsgiMiddleware(Guard):
         return at_once(concluding)
 
 
-def _passed(environ: Environ, decision: Decision, held: HeldInput | None) -> Environ:
+def _passed(environ: Environ, shape: Shape, decision: Decision, held: HeldInput | None) -> Environ:
     """Return the variables for the application."""
-    passed = cleaned(environ, decision.headers)
+    passed = cleaned(environ, decision.headers, shape)
     passed[CLAIMS] = told_claims(decision)
     if held is None:
         if decision.bodiless:
