@@ -5,32 +5,20 @@ import json
 import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.gate_envoy import wait_until_open
 from benchmarks.gate_instances import (
     ASKED_PATH,
     ASKED_ROUTES,
-    DEVICE_PATH,
     ROUTES,
-    SESSION_PATH,
     TOKEN_PATH,
     Fleet,
     request_bytes,
 )
-from benchmarks.gate_load import (
-    SERVER_CORE,
-    Load,
-    Sample,
-    family,
-    free_port,
-    medians,
-    running,
-    static_api,
-    wait_for,
-)
+from benchmarks.gate_load import Sample, free_port, medians, static_api
+from benchmarks.gate_proxies import Costs, Proxy, started, wait_until_open
 from benchmarks.gate_served import publish, server_at
 from benchmarks.report import Row
 
@@ -45,7 +33,6 @@ HAPROXY_GOALS: Final = {"token": 1.8, "session": 2.7}
 CADDY_GOAL: Final = 1.1
 _COUNTS: Final = {"session": 40_000, "device": 14_000}
 _NEW_TABLE_SECONDS: Final = 4.0
-_PATHS: Final = {"session": SESSION_PATH, "device": DEVICE_PATH}
 
 _NGINX: Final = """
 worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/nginx.log;
@@ -81,21 +68,6 @@ backend api
 """
 
 
-@dataclass
-class Proxy:
-    """Hold a running engine; ``pids`` are all its processes."""
-
-    port: int
-    pids: list[int]
-
-
-@contextlib.contextmanager
-def _started(command: list[str], port: int, log: Path) -> Iterator[Proxy]:
-    with running(SERVER_CORE, command, log) as process:
-        wait_for(port)
-        yield Proxy(port, family(process.pid))
-
-
 @contextlib.contextmanager
 def _plain(name: str, directory: Path, upstream: int) -> Iterator[Proxy]:
     """Run the smallest proxy of an engine."""
@@ -104,7 +76,7 @@ def _plain(name: str, directory: Path, upstream: int) -> Iterator[Proxy]:
     text = _NGINX if name == "nginx" else _HAPROXY
     written.write_text(text.format(directory=directory, port=port, upstream=upstream))
     option = "-c" if name == "nginx" else "-f"
-    with _started([name, option, str(written)], port, directory / "out.log") as proxy:
+    with started([name, option, str(written)], port, directory / "out.log") as proxy:
         yield proxy
 
 
@@ -139,7 +111,7 @@ def _generated(
     write_files(directory, files)
     # The log goes where the process writes; the shell's own way of saying so isn't for it.
     command = shlex.split(engine.start(options).partition(">>")[0])
-    with _started(command, options.listen.port, directory / "out.log") as proxy:
+    with started(command, options.listen.port, directory / "out.log") as proxy:
         yield proxy
 
 
@@ -163,31 +135,25 @@ def _native(
     kinds: tuple[str, ...],
 ) -> list[Row]:
     """Return the rows of an engine that judges by itself."""
-    load = Load(directory)
-    tokens = [request_bytes(TOKEN_PATH, each.bearer()) for each in fleet.instances]
+    costs = Costs(fleet, directory, _COUNTS)
     bundle = fleet.bundle(tuple(each for each in ROUTES if each.proof.value in ("bearer", *kinds)))
-
-    def with_token(at: Proxy) -> Sample:
-        return load.cost(at.port, at.pids, tokens, circle=True)
-
-    def with_proof(at: Proxy, kind: str) -> Sample:
-        requests = [request_bytes(_PATHS[kind], f) for f in fleet.proofs(kind, _COUNTS[kind])]
-        return load.cost(at.port, at.pids, requests, circle=False)
-
     with (
         _plain(name, directory / f"{name}-plain", upstream) as plain,
         _generated(name, directory / f"{name}-gate", bundle, upstream) as gate,
     ):
-        wait_until_open(gate.port, tokens[0])
-        with_token(plain)
-        with_token(gate)
+        wait_until_open(gate.port, request_bytes(TOKEN_PATH, fleet.instances[0].bearer()))
+        costs.of_tokens(plain)
+        costs.of_tokens(gate)
         # A table of used proofs that is new refuses those that may have been used before it.
         time.sleep(_NEW_TABLE_SECONDS)
-        measures = {"plain": lambda: with_token(plain), "token": lambda: with_token(gate)}
+        measures = {
+            "plain": lambda: costs.of_tokens(plain),
+            "token": lambda: costs.of_tokens(gate),
+        }
         for kind in kinds:
-            with_proof(gate, kind)
-            measures[f"plain {kind}"] = lambda kind=kind: with_proof(plain, kind)  # type: ignore[misc]
-            measures[kind] = lambda kind=kind: with_proof(gate, kind)  # type: ignore[misc]
+            costs.of_proofs(gate, kind)
+            measures[f"plain {kind}"] = lambda kind=kind: costs.of_proofs(plain, kind)  # type: ignore[misc]
+            measures[kind] = lambda kind=kind: costs.of_proofs(gate, kind)  # type: ignore[misc]
         found, waited = medians(measures, ROUNDS)
     rows = []
     for kind, what in (
@@ -245,14 +211,14 @@ def _bare_caddy(directory: Path, upstream: int, socket: Path, *, kept: bool) -> 
     port, written = free_port(), directory / "caddy.json"
     written.write_text(json.dumps(_bare(port, upstream, socket, kept=kept)))
     command = ["caddy", "run", "--config", str(written)]
-    with _started(command, port, directory / "out.log") as proxy:
+    with started(command, port, directory / "out.log") as proxy:
         yield proxy
 
 
 def _caddy(fleet: Fleet, directory: Path, upstream: int) -> list[Row]:
     """Return the row of Caddy: the same question asked of ours and of a server that says yes to everything."""
-    load = Load(directory)
-    asked = [request_bytes(ASKED_PATH, each.bearer()) for each in fleet.instances]
+    costs = Costs(fleet, directory, _COUNTS)
+    asked = request_bytes(ASKED_PATH, fleet.instances[0].bearer())
     bundle = fleet.bundle(ASKED_ROUTES)
     ours, theirs = directory / "ours.sock", directory / "bare.sock"
     with (
@@ -262,11 +228,11 @@ def _caddy(fleet: Fleet, directory: Path, upstream: int) -> list[Row]:
         _bare_caddy(directory / "caddy-kept", upstream, theirs, kept=True) as unsafe,
         _generated("caddy", directory / "caddy-gate", bundle, upstream, str(ours)) as gate,
     ):
-        wait_until_open(gate.port, asked[0])
-        wait_until_open(bare.port, asked[0])
+        wait_until_open(gate.port, asked)
+        wait_until_open(bare.port, asked)
 
         def cost(at: Proxy, answering: int) -> Sample:
-            return load.cost(at.port, [*at.pids, answering], asked, circle=True)
+            return costs.of_tokens(at, ASKED_PATH, answering)
 
         cost(gate, python)
         cost(bare, yes)

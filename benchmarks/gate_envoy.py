@@ -5,30 +5,18 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.gate_instances import (
     ASKED_PATH,
     ASKED_ROUTES,
-    DEVICE_PATH,
     ROUTES,
-    SESSION_PATH,
     TOKEN_PATH,
     Fleet,
     request_bytes,
 )
-from benchmarks.gate_load import (
-    SERVER_CORE,
-    Load,
-    Sample,
-    free_port,
-    medians,
-    running,
-    static_api,
-    status_of,
-    wait_for,
-)
+from benchmarks.gate_load import free_port, medians, static_api
+from benchmarks.gate_proxies import Costs, Proxy, started, wait_until_open
 from benchmarks.gate_served import check_controls, publish, server
 from benchmarks.report import Row
 
@@ -42,15 +30,6 @@ ENVOY = Path(sys.executable).with_name("envoy")
 ROUNDS = 9
 TOKEN_GOAL, SESSION_GOAL, DEVICE_GOAL = 1.20, 1.5, 3.3
 _COUNTS = {"session": 24_000, "device": 12_000}
-_READY_SECONDS = 15.0
-
-
-@dataclass
-class Proxy:
-    """Hold a running Envoy."""
-
-    port: int
-    pid: int
 
 
 def _plain(port: int, upstream: int) -> dict[str, object]:
@@ -105,16 +84,12 @@ def _plain(port: int, upstream: int) -> dict[str, object]:
     }
 
 
-@contextlib.contextmanager
-def _envoy(configuration: Path, port: int) -> Iterator[Proxy]:
+def _envoy(configuration: Path, port: int) -> contextlib.AbstractContextManager[Proxy]:
     command = [
         *(str(ENVOY), "-c", str(configuration)),
         *("--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error"),
     ]
-    log = configuration.with_suffix(".log")
-    with running(SERVER_CORE, command, log) as process:
-        wait_for(port)
-        yield Proxy(port, process.pid)
+    return started(command, port, configuration.with_suffix(".log"))
 
 
 @contextlib.contextmanager
@@ -157,23 +132,9 @@ def protected_proxy(
         yield proxy
 
 
-def wait_until_open(port: int, request: bytes) -> None:
-    """Wait until the filters have arrived; what comes earlier is refused."""
-    end = time.monotonic() + _READY_SECONDS
-    while status_of(port, request) != 200:
-        if time.monotonic() > end:
-            raise SystemExit("Envoy refuses a good token")
-        time.sleep(0.05)
-
-
 def measure(fleet: Fleet, directory: Path) -> list[Row]:
     """Return the rows."""
-    load = Load(directory)
-    tokens, asked = (
-        [request_bytes(path, each.bearer()) for each in fleet.instances]
-        for path in (TOKEN_PATH, ASKED_PATH)
-    )
-    paths = {"session": SESSION_PATH, "device": DEVICE_PATH}
+    costs = Costs(fleet, directory, _COUNTS)
     publish(fleet, directory)
     with (
         static_api(directory) as upstream,
@@ -184,31 +145,22 @@ def measure(fleet: Fleet, directory: Path) -> list[Row]:
             directory / "asking", fleet.bundle(ASKED_ROUTES), upstream, python.port
         ) as asking,
     ):
-
-        def with_token(pids: list[int], port: int, requests: list[bytes]) -> Sample:
-            return load.cost(port, pids, requests, circle=True)
-
-        def with_proof(at: Proxy, kind: str) -> Sample:
-            proofs = fleet.proofs(kind, _COUNTS[kind])
-            requests = [request_bytes(paths[kind], fields) for fields in proofs]
-            return load.cost(at.port, [at.pid], requests, circle=False)
-
-        both = [asking.pid, python.pid]
-        wait_until_open(alone.port, tokens[0])
-        wait_until_open(asking.port, asked[0])
+        bearer = fleet.instances[0].bearer()
+        wait_until_open(alone.port, request_bytes(TOKEN_PATH, bearer))
+        wait_until_open(asking.port, request_bytes(ASKED_PATH, bearer))
         check_controls(alone.port, fleet)
         check_controls(asking.port, fleet)
-        for at, requests in ((plain, tokens), (alone, tokens), (asking, asked)):
-            with_token([at.pid], at.port, requests)
-        with_proof(alone, "session")
+        for at, path in ((plain, TOKEN_PATH), (alone, TOKEN_PATH), (asking, ASKED_PATH)):
+            costs.of_tokens(at, path)
+        costs.of_proofs(alone, "session")
         found, waited = medians(
             {
-                "plain": lambda: with_token([plain.pid], plain.port, tokens),
-                "token": lambda: with_token([alone.pid], alone.port, tokens),
-                "session": lambda: with_proof(alone, "session"),
-                "device": lambda: with_proof(alone, "device"),
-                "asked": lambda: with_token(both, asking.port, asked),
-                "plain session": lambda: with_proof(plain, "session"),
+                "plain": lambda: costs.of_tokens(plain),
+                "token": lambda: costs.of_tokens(alone),
+                "session": lambda: costs.of_proofs(alone, "session"),
+                "device": lambda: costs.of_proofs(alone, "device"),
+                "asked": lambda: costs.of_tokens(asking, ASKED_PATH, python.pid),
+                "plain session": lambda: costs.of_proofs(plain, "session"),
             },
             ROUNDS,
         )

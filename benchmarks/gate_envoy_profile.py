@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from benchmarks.gate_envoy import plain_proxy, protected_proxy, wait_until_open
+from benchmarks.gate_envoy import plain_proxy, protected_proxy
 from benchmarks.gate_instances import ROUTES, TOKEN_PATH, Fleet, request_bytes
-from benchmarks.gate_load import LOAD_CORE, Load, Sample, medians, static_api
+from benchmarks.gate_load import LOAD_CORE, Sample, medians, static_api
+from benchmarks.gate_proxies import Costs, wait_until_open
 
 ROUNDS = 9
 
@@ -98,12 +99,8 @@ def main() -> None:
     os.sched_setaffinity(0, {LOAD_CORE})
     directory = Path(tempfile.mkdtemp(dir="/dev/shm"))
     fleet = Fleet()
-    tokens = [request_bytes(TOKEN_PATH, each.bearer()) for each in fleet.instances]
-    load = Load(directory)
-
-    def cost(port: int, pid: int) -> Sample:
-        return load.cost(port, [pid], tokens, circle=True)
-
+    token = request_bytes(TOKEN_PATH, fleet.instances[0].bearer())
+    costs = Costs(fleet, directory, {})
     try:
         with contextlib.ExitStack() as running:
             upstream = running.enter_context(static_api(directory))
@@ -118,10 +115,10 @@ def main() -> None:
                     )
                 )
             for proxy in proxies.values():
-                wait_until_open(proxy.port, tokens[0])
-                cost(proxy.port, proxy.pid)
+                wait_until_open(proxy.port, token)
+                costs.of_tokens(proxy)
             rounds: dict[str, Callable[[], Sample]] = {
-                name: partial(cost, at.port, at.pid) for name, at in proxies.items()
+                name: partial(costs.of_tokens, at) for name, at in proxies.items()
             }
             found, waited = medians(rounds, ROUNDS)
     finally:

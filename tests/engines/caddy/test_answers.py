@@ -100,6 +100,29 @@ def test_any_host_is_guarded(stand: Stand) -> None:
         assert (answer.status, answer.body) == (200, b"ok")
 
 
+@pytest.mark.parametrize("target", [b"/v1/x", b"/open/x"])
+def test_no_client_says_where_it_comes_from(stand: Stand, target: bytes) -> None:
+    """By whichever sign for a hyphen; what Caddy says of the connection arrives, and names that only look alike."""
+    stand.api.seen.clear()
+    signs = "-_!#$%&'*+.^`|~"
+    forged = [b"Forwarded: for=6.6.6.6", b"X-Forwarded-For: 6.6.6.6", b"x-forwarded-port: 666"]
+    forged += [f"X{sign}Forwarded-For: 6.6.6.6".encode() for sign in signs]
+    forged += [f"X{sign}Real{sign}IP: 6.6.6.6".encode() for sign in signs]
+    forged += [f"X-Real{sign}IP: 6.6.6.6".encode() for sign in signs]
+    alike = (b"X-Realm: 6", b"X-Unreal-Zip: 7")
+    assert stand.send(target, *forged, *alike, token=token()).status == 200
+    (seen,) = stand.api.seen
+    stated = {name: value for name, value in seen.fields if b"for" in name or b"real" in name}
+    assert stated == {
+        b"x-forwarded-for": b"127.0.0.1",
+        b"x-forwarded-host": b"clinic.example",
+        b"x-forwarded-proto": b"http",
+        b"x-realm": b"6",
+        b"x-unreal-zip": b"7",
+    }
+    assert b"6.6.6.6" not in [value for _, value in seen.fields]
+
+
 def test_who_doesnt_answer_is_said_so() -> None:
     """503 without /authz, 502 without an API, each a problem; neither makes Caddy write down a token."""
     with caddy_before_api(upstream=9) as stand:

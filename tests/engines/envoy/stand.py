@@ -22,7 +22,7 @@ from watchword.adapters.clock import SystemClock
 from watchword.engines.envoy.generation import generate
 from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
 from watchword.engines.interface import EngineFileKind
-from watchword.engines.places import Endpoint
+from watchword.engines.places import Endpoint, EngineOptions
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import GatePolicy, Route
 from watchword.tokens.interface import TokenClaims
@@ -183,19 +183,66 @@ def free_port() -> int:
 
 
 @dataclass
-class Stand:
-    """Hold a running Envoy."""
+class Fronted:
+    """Hold an engine in front of an API, as clients and whoever reads its log see it."""
 
-    directory: Path
-    options: EnvoyOptions
+    options: EnvoyOptions | EngineOptions
     api: Api
-    process: subprocess.Popen[bytes] = field(repr=False)
-    addresses: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def port(self) -> int:
         """Return where clients come in."""
         return self.options.listen.port
+
+    def connect(self) -> socket.socket:
+        """Return a connection for several requests."""
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+
+    def listens(self) -> bool:
+        """Tell whether clients come in."""
+        with contextlib.suppress(OSError), self.connect():
+            return True
+        return False
+
+    def send(self, target: bytes = b"/v1/patients", *fields: bytes, **how: Any) -> Answer:
+        """Send one request on a connection of its own; see :func:`request`."""
+        return self.raw(request(target, *fields, **how))
+
+    def raw(self, data: bytes) -> Answer:
+        """Send bytes, return the first answer."""
+        with self.connect() as connection:
+            connection.sendall(data)
+            return read_answer(connection, head=data.startswith(b"HEAD "))
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the lines of the access log, but for one that is being written."""
+        lines = Path(self.options.access_log).read_text("utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def reason(self, answer: Answer) -> str:
+        """Return why an answer is a refusal, by its reference; the line may come after the answer."""
+        reference, found = answer.problem["ref"], list[str]()
+
+        def is_written() -> bool:
+            found.extend(str(line["reason"]) for line in self.log() if line["ref"] == reference)
+            return bool(found)
+
+        until(is_written)
+        return found[0]
+
+
+@dataclass
+class Stand(Fronted):
+    """Hold a running Envoy."""
+
+    options: EnvoyOptions
+    process: subprocess.Popen[bytes] = field(repr=False)
+    addresses: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def directory(self) -> Path:
+        """Return where its files are."""
+        return Path(self.options.directory)
 
     def publish(self, bundle: GateBundle, now: float | None = None) -> None:
         """Write the files of another generation, as of now or of another instant."""
@@ -209,25 +256,6 @@ class Stand:
         """Return the counters whose names match."""
         found = json.loads(self.admin(f"/stats?format=json&filter={pattern}"))
         return {each["name"]: each["value"] for each in found["stats"] if "name" in each}
-
-    def log(self) -> list[dict[str, Any]]:
-        """Return the lines of the access log."""
-        lines = Path(self.options.access_log).read_text("utf-8").splitlines()
-        return [json.loads(line) for line in lines]
-
-    def send(self, target: bytes = b"/v1/patients", *fields: bytes, **how: Any) -> Answer:
-        """Send one request that ends its connection; see :func:`request`."""
-        return self.raw(request(target, *fields, **how))
-
-    def raw(self, data: bytes) -> Answer:
-        """Send bytes, return the first answer."""
-        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as connection:
-            connection.sendall(data)
-            return read_answer(connection, head=data.startswith(b"HEAD "))
-
-    def connect(self) -> socket.socket:
-        """Return a connection for several requests."""
-        return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
 
 
 def request(
@@ -343,7 +371,7 @@ def envoy_before_api(
             stderr=subprocess.STDOUT,
         )
     try:
-        stand = Stand(directory, options, api, process, addresses)
+        stand = Stand(options, api, process, addresses)
         _wait_until_ready(stand)
         yield stand
     finally:

@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,13 +12,11 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 from tests.conformance.mouths import authz
 from tests.engines.envoy.stand import (
-    PATIENCE,
     Answer,
     Api,
+    Fronted,
     bundle_of,
     free_port,
-    read_answer,
-    request,
     route,
     until,
 )
@@ -47,31 +44,20 @@ ROUTES = (
 
 
 @dataclass
-class Stand:
+class Stand(Fronted):
     """Hold what runs."""
 
-    directory: Path
     options: EngineOptions
-    api: Api
+    directory: Path
     asked: subprocess.Popen[bytes] = field(repr=False)
 
     def publish(self, bundle: GateBundle) -> None:
         """Publish a bundle as the service does."""
         publish_bundle(self.directory / BUNDLE_FILE, to_jws(bundle, SERVICE))
 
-    def connect(self) -> socket.socket:
-        """Return a connection for several requests."""
-        return socket.create_connection(("127.0.0.1", self.options.listen.port), PATIENCE)
-
     def send(self, target: bytes = b"/v1/patients", *fields: bytes, **how: Any) -> Answer:
         """Send one request that ends its connection."""
-        return self.raw(request(target, *fields, b"Connection: close", **how))
-
-    def raw(self, data: bytes) -> Answer:
-        """Send bytes, return the first answer."""
-        with self.connect() as connection:
-            connection.sendall(data)
-            return read_answer(connection)
+        return super().send(target, *fields, b"Connection: close", **how)
 
     def stop_authz(self) -> None:
         """End what answers the engine's questions."""
@@ -95,7 +81,7 @@ def _placed(name: str, bundle: GateBundle, upstream: int | None) -> Iterator[Sta
         write_private(directory / SIGNER_FILE, signer_to_json(SERVICE.verification_key()))
         publish_bundle(directory / BUNDLE_FILE, to_jws(bundle, SERVICE))
         with authz(ENGINES[name].asks, directory, None) as asked:
-            yield Stand(directory, options, api, asked)
+            yield Stand(options, api, directory, asked)
         api.shutdown()
         api.server_close()
 
@@ -121,12 +107,12 @@ def nginx_before_api(
 ) -> Iterator[NginxStand]:
     """Run nginx with what it is given for a bundle."""
     with _placed("nginx-authz", bundle or bundle_of(ROUTES), upstream) as placed:
-        stand = NginxStand(placed.directory, placed.options, placed.api, placed.asked)
+        stand = NginxStand(placed.options, placed.api, placed.directory, placed.asked)
         stand.running = NginxAuthz(stand.options, None, True, stand.told.append)
         assert stand.follower().step(), stand.told
         stand.running.keep_running()
         try:
-            until(lambda: _listens(stand))
+            until(stand.listens)
             yield stand
         finally:
             stand.running.stop()
@@ -148,16 +134,11 @@ def caddy_before_api(
         with (stand.directory / "caddy.log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            until(lambda: _listens(stand))
+            until(stand.listens)
             yield stand
         finally:
             process.kill()
             process.wait()
-
-
-def _listens(stand: Stand) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", stand.options.listen.port)) == 0
 
 
 def options(**changes: Any) -> EngineOptions:

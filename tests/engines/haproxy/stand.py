@@ -1,8 +1,6 @@
 """Run the real HAProxy in front of an API that remembers what reached it, as the follower runs it."""
 
 import contextlib
-import json
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +8,11 @@ from typing import Any, Final
 
 from tests.engines.envoy.proving import proved, prover
 from tests.engines.envoy.stand import (
-    PATIENCE,
     Answer,
     Api,
+    Fronted,
     bundle_of,
     free_port,
-    read_answer,
     request,
     route,
     until,
@@ -40,14 +37,13 @@ BUNDLE: Final = bundle_of(ROWS)
 
 
 @dataclass
-class Stand:
+class Stand(Fronted):
     """Hold a running HAProxy.
 
     :ivar told: the faults that somebody would have read.
     """
 
     options: EngineOptions
-    api: Api
     running: RunningHaproxy
     told: list[str]
     bundle: GateBundle
@@ -67,10 +63,6 @@ class Stand:
         self.bundle = replace(self.bundle, generation=self.bundle.generation + 1, **changes)
         self.running.take(generate(self.bundle, self.options, SystemClock().timestamp()))
 
-    def send(self, target: bytes = b"/v1/patients", *fields: bytes, **how: Any) -> Answer:
-        """Send one request on a connection of its own."""
-        return self.raw(request(target, *fields, **how))
-
     def pay(self, **how: Any) -> Answer:
         """Send one request with a new session proof."""
         return self.raw(self.payment(**how))
@@ -80,31 +72,6 @@ class Stand:
         body = how.get("body") or b""
         fields = proved("session", prover(), target="/pay/now", **how)
         return request(b"/pay/now", *fields, body=body, method=how.get("method", "GET").encode())
-
-    def raw(self, data: bytes) -> Answer:
-        """Send bytes, return the first answer."""
-        with self.connect() as connection:
-            connection.sendall(data)
-            return read_answer(connection, head=data.startswith(b"HEAD "))
-
-    def connect(self) -> socket.socket:
-        """Return a connection for several requests."""
-        return socket.create_connection(("127.0.0.1", self.options.listen.port), PATIENCE)
-
-    def log(self) -> list[dict[str, Any]]:
-        """Return the refusals that it wrote down."""
-        lines = Path(self.options.access_log).read_text("utf-8").splitlines()
-        return [json.loads(line) for line in lines]
-
-    def reason(self, answer: Answer) -> str:
-        """Return why an answer is a refusal, as an operator finds it by its reference."""
-        reference = answer.problem["ref"]
-
-        def found() -> bool:
-            return any(line["ref"] == reference for line in self.log())
-
-        until(found)
-        return next(str(line["reason"]) for line in self.log() if line["ref"] == reference)
 
     def runtime(self, command: str) -> str:
         """Return what the worker says to a command."""
@@ -130,7 +97,7 @@ def haproxy_before_api(
         running.take(generate(bundle, options, SystemClock().timestamp()))
         running.keep_running()
         until(stand.master.is_there)
-        until(lambda: _listens(stand))
+        until(stand.listens)
         yield stand
     finally:
         running.stop()
@@ -141,9 +108,3 @@ def haproxy_before_api(
 def take_proofs(stand: Stand) -> None:
     """Say that no proof was used before: nobody has to wait until the first ones count as new."""
     stand.master.tell([f"set map {stand.options.path(names.STATE)} {names.PROOFS} {names.READY}"])
-
-
-def _listens(stand: Stand) -> bool:
-    with contextlib.suppress(OSError), stand.connect():
-        return True
-    return False

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.engines.envoy.stand import SECRET, bundle_of, route
 from tests.engines.haproxy.stand import BUNDLE, ROWS
 
-from watchword.engines.haproxy import names, targets, text, versions
+from watchword.engines.haproxy import names, proofs, targets, text, versions
 from watchword.engines.haproxy.generation import generate, start
 from watchword.engines.haproxy.plan import MAX_HELD_BODY
 from watchword.engines.interface import EngineFileKind, UnsupportedError
@@ -200,7 +200,20 @@ def test_what_counts_or_waits_asks_first_whether_anything_was_wrong() -> None:
     """Rules that set variables may run for nothing; a refused request takes no nonce and no room."""
     bundle = bundle_of((route("/pay/**", proof=Proof.SESSION),), rate=Rate(5, 2))
     lines = [line.strip() for line in files(bundle)[names.CONFIG].splitlines()]
-    acting = ("track-sc", "sc-set-", "wait-for-body", "lua.", "sc_inc_")
+    acting = ("track-sc", "sc-set-", "wait-for-body", "lua.watchword_wait", "sc_inc_")
     acts = [line for line in lines if any(each in line for each in acting)]
     assert len(acts) > 10
-    assert [line for line in acts if text.WHOLE not in line and "lua-load" not in line] == []
+    # What is asked all at once counts where all of it holds.
+    guards = (text.WHOLE, text.found("txn.sound"), proofs.FIRST)
+    assert [line for line in acts if not any(each in line for each in guards)] == []
+
+
+def test_no_line_of_the_configuration_has_more_words_than_haproxy_takes() -> None:
+    """It takes 64, and the longest lines ask all at once."""
+    rows = (
+        route("/pay/**", proof=Proof.SESSION, minimum_versions={"clinic-ios": "1.2"}),
+        route("/v1/**", minimum_versions={"clinic-ios": "1.2", "clinic-android": "1.3"}),
+    )
+    config = files(bundle_of(rows, rate=Rate(5, 2)))[names.CONFIG]
+    words = [len(re.findall(r'"(?:[^"\\]|\\.)*"|\S+', line)) for line in config.splitlines()]
+    assert max(words) <= 64

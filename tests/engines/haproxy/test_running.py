@@ -318,22 +318,13 @@ def test_process_that_dies_is_started_again(tmp_path: Path) -> None:
             return stand.master.is_there()
 
         until(is_back)
-        until(lambda: stand_listens(stand))
+        until(stand.listens)
         assert stand.told
         assert stand.reason(stand.raw(used)) == "proof.replayed"
         # A phone whose clock is ahead may have sent it before: that it is made later than the start says nothing.
         ahead = stand.payment(created=int(SystemClock().timestamp()) + LEEWAY_SECONDS - 1)
         assert stand.reason(stand.raw(ahead)) == "gate.replay_unavailable"
         assert stand.send(token=token()).status == 200
-
-
-def stand_listens(stand: Stand) -> bool:
-    """Tell whether clients come in."""
-    try:
-        stand.connect().close()
-    except OSError:
-        return False
-    return True
 
 
 def test_taken_port_is_said_and_not_shared(tmp_path: Path) -> None:

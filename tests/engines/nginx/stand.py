@@ -1,16 +1,14 @@
 """Start the real nginx, with the files that are written for it, in front of an API that remembers what reached it."""
 
 import contextlib
-import json
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.engines.envoy.stand import PATIENCE, Answer, Api, free_port, read_answer, request, until
+from tests.engines.envoy.stand import Answer, Api, Fronted, free_port, until
 
 from watchword.apps.control_plane.files import write_files
 from watchword.engines.nginx.generation import generate
@@ -22,13 +20,16 @@ EMPTY = b"GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @dataclass
-class Stand:
+class Stand(Fronted):
     """Hold a running nginx."""
 
-    directory: Path
     options: EngineOptions
-    api: Api
     process: "subprocess.Popen[bytes]" = field(repr=False)
+
+    @property
+    def directory(self) -> Path:
+        """Return where its files are."""
+        return Path(self.options.directory)
 
     def publish(self, bundle: GateBundle) -> None:
         """Write what decides, as a push does; nginx is told nothing."""
@@ -44,31 +45,7 @@ class Stand:
 
     def send(self, target: bytes = b"/v1/x", *fields: bytes, **how: Any) -> Answer:
         """Send one request on a connection of its own."""
-        return self.raw(request(target, *fields, **how))
-
-    def raw(self, data: bytes) -> Answer:
-        """Send bytes, return the first answer."""
-        with self.connect() as connection:
-            connection.sendall(data)
-            return read_answer(connection, head=data.startswith(b"HEAD "))
-
-    def connect(self) -> socket.socket:
-        """Return a connection for several requests."""
-        return socket.create_connection(("127.0.0.1", self.options.listen.port), PATIENCE)
-
-    def log(self) -> list[dict[str, Any]]:
-        """Return the lines of the access log."""
-        lines = Path(self.options.access_log).read_text("utf-8").splitlines()
-        return [json.loads(line) for line in lines]
-
-    def reason(self, answer: Answer) -> str:
-        """Return the reason of a refusal, by its reference; the line may come after the answer."""
-
-        def found() -> list[str]:
-            return [line["reason"] for line in self.log() if line["ref"] == answer.problem["ref"]]
-
-        until(lambda: bool(found()))
-        return found()[0]
+        return super().send(target, *fields, **how)
 
     def workers(self) -> list[int]:
         """Return the processes that serve."""
@@ -107,7 +84,7 @@ def nginx_before_api(
     with (directory / "out.log").open("wb") as log:
         command = [NGINX, "-c", str(written), "-e", str(directory / "error.log")]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    stand = Stand(directory, options, api, process)
+    stand = Stand(options, api, process)
     try:
         until(lambda: _listens(stand))
         yield stand
@@ -120,6 +97,4 @@ def nginx_before_api(
 
 def _listens(stand: Stand) -> bool:
     assert stand.process.poll() is None, (stand.directory / "out.log").read_text() + stand.errors()
-    with contextlib.suppress(OSError), stand.connect():
-        return True
-    return False
+    return stand.listens()

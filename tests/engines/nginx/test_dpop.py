@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.engines.bending import bend
 from tests.engines.envoy.proving import prover
 from tests.engines.envoy.stand import bundle_of, request, route, token, until
 from tests.engines.nginx.stand import EMPTY, Stand, nginx_before_api
@@ -81,20 +82,6 @@ _HEADER_CHANGES = st.lists(
 )
 
 
-def changed(members: dict[str, Any], changes: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return members with some replaced, or removed where the value is ``...``."""
-    for name, value in changes:
-        inside, _, last = name.rpartition(".")
-        place = members.get(inside) if inside else members
-        if not isinstance(place, dict):
-            continue
-        if value is ...:
-            place.pop(last, None)
-        else:
-            place[last] = value
-    return members
-
-
 def proof(
     held: bytes, header: dict[str, Any], claims: dict[str, Any], signer: SoftwareSigner
 ) -> bytes:
@@ -119,7 +106,7 @@ def test_proofs_get_the_same_verdict(
     """Whatever is signed passes here and there, or is refused for the same reason."""
     held, now = token(), int(SystemClock().timestamp())
     timed = [(n, now + v if n == "iat" and type(v) is int and v != 1 else v) for n, v in changes]
-    header = changed({"typ": "dpop+jwt", "alg": "ES256", "jwk": dict(CLAIMS.key)}, header_changes)
+    header = bend({"typ": "dpop+jwt", "alg": "ES256", "jwk": dict(CLAIMS.key)}, header_changes)
     claims = {
         "jti": fresh_nonce(),
         "htm": "GET",
@@ -127,7 +114,7 @@ def test_proofs_get_the_same_verdict(
         "iat": now,
         "ath": base64url.encode(hashlib.sha256(held).digest()),
     }
-    made = proof(held, header, changed(claims, timed), signer)
+    made = proof(held, header, bend(claims, timed), signer)
     signed = SignedRequest(held, b"GET", HOST, b"/dpop/x", b"a=2", None)
     try:
         dpop.verify(signed, ProofHeaders(None, None, made), KEYS, EXPECTATION.leeway, now)

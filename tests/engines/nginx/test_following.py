@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.engines.envoy.stand import Api, bundle_of, free_port, route, token, until
-from tests.engines.nginx.stand import EMPTY, Stand
+from tests.engines.envoy.stand import Api, Fronted, bundle_of, free_port, route, token, until
+from tests.engines.nginx.stand import EMPTY
 from tests.gate.simulators import CLAIMS
 
 from watchword.apps.control_plane.following import EngineRejectedError
@@ -65,8 +65,7 @@ class Followed:
 
     def status(self, data: bytes) -> int:
         """Return the status of an answer."""
-        stand = Stand(Path(self.options.directory), self.options, self.api, None)  # type: ignore[arg-type]
-        return stand.raw(data).status
+        return Fronted(self.options, self.api).raw(data).status
 
     def master(self) -> int:
         """Return the process that is told to reload."""

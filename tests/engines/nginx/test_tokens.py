@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engines.bending import bend
 from tests.engines.claim_names import CLAIM_NAMES
 from tests.engines.envoy.stand import OTHER_KEY, TOKEN_KEY, bundle_of, claims, route, token, until
 from tests.engines.nginx.stand import EMPTY, Stand, nginx_before_api
@@ -81,19 +82,7 @@ _HEADERS = st.one_of(
 
 def changed(changes: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return claims with members replaced, or removed where the value is ``...``."""
-    members: dict[str, Any] = json.loads(json.dumps(claims_to_json(claims())))
-    for name, value in changes:
-        *above, last = name.split(".")
-        place: Any = members
-        for step in above:
-            place = place.get(step) if isinstance(place, dict) else None
-        if not isinstance(place, dict):
-            continue
-        if value is ...:
-            place.pop(last, None)
-        else:
-            place[last] = value
-    return members
+    return bend(json.loads(json.dumps(claims_to_json(claims()))), changes)
 
 
 def assert_same_verdict(stand: Stand, made: bytes) -> None:

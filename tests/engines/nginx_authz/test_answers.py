@@ -1,12 +1,17 @@
 """What nginx answers by itself looks as from every other mouth, and its log tells no secret."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
-from tests.engines.envoy.stand import request, token, until
-from tests.engines.forward_auth.stand import NginxStand, nginx_before_api
+from tests.engines.envoy.stand import bundle_of, request, token, until
+from tests.engines.forward_auth.stand import ROUTES, NginxStand, nginx_before_api, options
 from tests.gate.simulators import CLAIMS
+
+from watchword.engines.client_side import CLIENT_SIDE
+from watchword.engines.nginx_authz.generation import generate
+from watchword.engines.places import Endpoint
 
 SECRETS = (b"Signature: watchword=:c2VjcmV0LXByb29m:", b"Authorization: Bearer the-secret")
 
@@ -61,6 +66,26 @@ def test_an_api_answers_for_itself(stand: NginxStand) -> None:
     answer = stand.send(token=token())
     assert (answer.status, answer.body) == (200, b"ok")
     assert b"watchword" not in answer.head
+
+
+def test_nobody_says_himself_where_he_comes_from(stand: NginxStand) -> None:
+    """Under any spelling, whoever he is, with a new verdict and with one that was kept: the connection says it."""
+    fields = (b"%b: 6.6.6.6" % name.lower().encode() for name in CLIENT_SIDE)
+    forged = [each.replace(b"-", sign) for each in fields for sign in (b"-", b"_", b".", b"|")]
+    held = token()
+    for target in (b"/v1/told", b"/v1/told", b"/open/x"):
+        stand.api.seen.clear()
+        assert stand.send(target, *forged, b"X-Forwarded-FOR: ::1", token=held).status == 200
+        (seen,) = stand.api.seen
+        assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
+        assert not [field for field in seen.fields if field[1] in {b"6.6.6.6", b"::1"}]
+
+
+def test_who_comes_over_a_unix_socket_has_no_address() -> None:
+    """What he states is removed all the same."""
+    at = options(listen=Endpoint(socket="/run/watchword/in.sock"))
+    text = generate(bundle_of(ROUTES), at, 0)[0].content
+    assert re.findall(r"proxy_set_header X-Forwarded-For (.*);", text) == ['""']
 
 
 def test_an_api_that_isnt_there_is_said_so() -> None:

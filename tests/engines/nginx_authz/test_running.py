@@ -11,7 +11,9 @@ import pytest
 from tests.engines.envoy.stand import bundle_of, free_port, token, until
 from tests.engines.forward_auth.stand import ROUTES, NginxStand, nginx_before_api
 
-from watchword.apps.control_plane.nginx_authz import NginxAuthz, NginxError
+from watchword.apps.control_plane.keeping import EngineProcessError
+from watchword.apps.control_plane.nginx_authz import NginxAuthz
+from watchword.apps.control_plane.running_nginx import NginxError
 from watchword.engines.places import Endpoint
 from watchword.reasons import WatchwordError
 
@@ -56,6 +58,8 @@ def test_one_that_dies_is_started_again_after_a_pause() -> None:
 
         until(died)
         assert "it is started again in 0.5 s" in told[0]
+        # Its workers were killed too, and hold the address until they are gone.
+        until(lambda: not answers(stand))
         again.keep_running()
         assert master(stand) == first
         seconds[0] += 0.6
@@ -86,7 +90,7 @@ def test_one_that_cant_run_is_said_so() -> None:
         def ended() -> bool:
             try:
                 hopeless.keep_running()
-            except NginxError as error:
+            except EngineProcessError as error:
                 assert "at once" in str(error)  # noqa: PT017 - it takes a moment to end.
                 return True
             return False

@@ -20,7 +20,7 @@ from watchword.adapters.clock import steady_seconds
 from watchword.apps.control_plane.files import write_files
 from watchword.apps.control_plane.following import EngineRejectedError
 from watchword.apps.control_plane.haproxy_master import HaproxyError, MasterSocket
-from watchword.apps.control_plane.process import require_free
+from watchword.apps.control_plane.keeping import ProcessKeeper, require_free
 from watchword.engines.haproxy import names
 from watchword.engines.haproxy.generation import state
 from watchword.engines.interface import EngineFile, EngineFileKind, Files
@@ -35,11 +35,6 @@ _STARTED: Final = ".started"
 
 _CHECK_SECONDS: Final = 30.0
 _HANDOVER_SECONDS: Final = 5.0
-_GRACE_SECONDS: Final = 5.0
-_FIRST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 30.0
-_STEADY_SECONDS: Final = 60.0
-_HOPELESS_SECONDS: Final = 1.0
 _MAX_SAID: Final = 300
 
 _PER_KEY: Final = re.compile(r"^.*jwt_verify\(.*\n", re.MULTILINE)
@@ -69,11 +64,7 @@ class RunningHaproxy:
         self._master = MasterSocket(self._directory / names.MASTER_SOCKET)
         self._held: int | None = None
         self._loaded: dict[str, str] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started = 0.0
-        self._start_at: float | None = None
-        self._pause = _FIRST_PAUSE
-        self._ran_well = False
+        self._keeper = ProcessKeeper("HAProxy", self._start, tell, monotonic)
 
     def take(self, files: Files) -> None:
         """Write the files, and make a running HAProxy work by them for the next request of every connection.
@@ -128,52 +119,28 @@ class RunningHaproxy:
     def keep_running(self) -> None:
         """Start HAProxy where it is to be run and doesn't.
 
-        :raises WatchwordError: when it has never run or its address is taken, so that another start is no use.
+        :raises EngineProcessError: when it has never run or its address is taken, so that another start is no use.
         """
         if not self._runs:
             return
-        now = self._monotonic()
-        if self._start_at is not None:
-            if now >= self._start_at:
-                self._start()
-            return
-        if self._process is None:
-            if not self._master.is_there():
-                require_free(self._options.listen)
-                self._start()
-            return
-        code, lived = self._process.poll(), now - self._started
-        if code is None:
-            if not self._ran_well and lived > _HOPELESS_SECONDS:
-                self._ran_well = True
-                # It has read its files; whoever starts another one by them starts with an empty table.
-                self._say_of_proofs(names.COLD)
-            if lived > _STEADY_SECONDS:
-                self._pause = _FIRST_PAUSE
-        elif not self._ran_well and lived <= _HOPELESS_SECONDS:
-            raise HaproxyError(
-                f"HAProxy ended with code {code} at once; its last words stand above"
-            )
-        else:
-            self._tell(f"HAProxy ended with code {code}; it is started again in {self._pause:g} s")
-            self._start_at = now + self._pause
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        if self._keeper.is_idle:
+            if self._master.is_there():
+                return
+            require_free(self._options.listen)
+        ran_well = self._keeper.ran_well
+        self._keeper.look()
+        if self._keeper.ran_well and not ran_well:
+            # It has read its files; whoever starts another one by them starts with an empty table.
+            self._say_of_proofs(names.COLD)
 
     def stop(self) -> None:
         """End the HAProxy that was started here, and let go of the directory."""
         if self._held is not None:
             os.close(self._held)
             self._held = None
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._keeper.stop()
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[bytes]:
         """Start it; what it logs goes to the end of the log that the options name."""
         command = [
             str(self._binary or "haproxy"),
@@ -184,22 +151,15 @@ class RunningHaproxy:
         # Of a directory that no HAProxy was started in no proof was used: there is nothing to wait for.
         self._say_of_proofs(names.COLD if mark.exists() else names.READY)
         mark.touch(0o600)
-        try:
-            if log == "/dev/stdout":
-                self._process = subprocess.Popen(command)  # noqa: S603 - the operator named it.
-            else:
-                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-                with os.fdopen(os.open(log, flags, 0o600), "ab") as opened:
-                    self._process = subprocess.Popen(command, stdout=opened)  # noqa: S603 - the operator named it.
-        except OSError as error:
-            raise HaproxyError(f"{command[0]}: can't be started: {error.strerror}") from None
-        self._started = self._monotonic()
-        self._start_at = None
         self._loaded = {
             path.name: path.read_text("utf-8")
             for path in self._directory.iterdir()
             if path.is_file() and not path.name.startswith(".")
         }
+        if log == "/dev/stdout":
+            return subprocess.Popen(command)  # noqa: S603 - the operator named it.
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as opened:
+            return subprocess.Popen(command, stdout=opened)  # noqa: S603 - the operator named it.
 
     def _say_of_proofs(self, known: str) -> None:
         """Write down what a process that starts is to know of its table of used proofs."""

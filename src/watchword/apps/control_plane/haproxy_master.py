@@ -20,7 +20,7 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9._~=-]+")
 
 
 class HaproxyError(WatchwordError):
-    """Report a HAProxy that can't be started, ends as soon as it is, or doesn't answer."""
+    """Report a HAProxy that isn't there, is followed by somebody else already, or doesn't answer."""
 
 
 class MasterSocket:

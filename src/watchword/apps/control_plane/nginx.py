@@ -1,15 +1,17 @@
 """Bring files to an nginx that decides by itself, and run it where that is asked for."""
 
-import os
-import signal
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from watchword.apps.control_plane.files import write_files
 from watchword.apps.control_plane.following import EngineRejectedError
-from watchword.apps.control_plane.nginx_authz import NginxAuthz, NginxError, text_in
+from watchword.apps.control_plane.running_nginx import (
+    MAX_WORDS,
+    NginxError,
+    RunningNginx,
+    text_in,
+)
 from watchword.engines.interface import EngineFile, EngineFileKind, Files
 from watchword.engines.nginx.configuration import ERROR_LOG
 from watchword.reasons import WatchwordError
@@ -21,10 +23,8 @@ _MOST_LOOKS: Final = 750
 _FAULTS: Final = ("init_by_lua error", "[emerg]")
 """What nginx writes when it keeps what it had."""
 
-_MAX_WORDS: Final = 500
 
-
-class Nginx(NginxAuthz):
+class Nginx(RunningNginx):
     """Write the files; nginx is told only when its configuration or its script changed.
 
     What decides is in the private file alone.  Each worker looks at it several times a second and takes it for the next
@@ -33,23 +33,22 @@ class Nginx(NginxAuthz):
 
     def take(self, files: Files) -> None:
         """See :meth:`watchword.apps.control_plane.following.RunningEngine.take`."""
-        directory = Path(self._options.directory)
         private = [file for file in files if file.kind is EngineFileKind.PRIVATE]
         others = [file for file in files if file.kind is not EngineFileKind.PRIVATE]
-        before = {file.name: text_in(directory / file.name) for file in others}
+        before = {file.name: text_in(self._directory / file.name) for file in others}
         changed = any(before[file.name] != file.content for file in others)
         # At first in any case, as for every nginx: who wrote them may have been killed before it was told.
         if changed or not self._loaded:
-            write_files(directory, others)
+            write_files(self._directory, others)
             try:
-                self._require_good(None)
+                self._check()
                 self._reload()
                 self._loaded = True
             except WatchwordError:
-                write_files(directory, _kept(others, before))
+                write_files(self._directory, _kept(others, before))
                 raise
         # Last: what isn't taken must not be judged by either.
-        write_files(directory, private)
+        write_files(self._directory, private)
 
     def _reload(self) -> None:
         """Let a running nginx read its files anew, and wait until it did: its own check doesn't run the script.
@@ -57,22 +56,17 @@ class Nginx(NginxAuthz):
         :raises EngineRejectedError: when it keeps what it had.
         :raises NginxError: when it does nothing for long; it is told again at the next look.
         """
-        master = self._running()
-        if master is None:
-            return
-        log = Path(self._options.path(ERROR_LOG))
-        known, workers = len(text_in(log) or ""), _children(master)
-        try:
-            os.kill(master, signal.SIGHUP)
-        except ProcessLookupError:
+        log = self._directory / ERROR_LOG
+        known, workers = len(text_in(log) or ""), self._workers()
+        if not self._hang_up():
             return
         for _ in range(_MOST_LOOKS):
-            if _children(master) - workers or self._running() is None:
+            if self._workers() - workers or self._master() is None:
                 return
             said = (text_in(log) or "")[known:]
             fault = next((line for line in said.splitlines() if _is_fault(line)), None)
             if fault is not None:
-                raise EngineRejectedError(f"nginx doesn't take its files: {fault[:_MAX_WORDS]}")
+                raise EngineRejectedError(f"nginx doesn't take its files: {fault[:MAX_WORDS]}")
             time.sleep(_LOOK_SECONDS)
         raise NginxError(f"nginx starts no new workers; {log} may say why")
 
@@ -89,7 +83,3 @@ def _kept(files: Sequence[EngineFile], before: dict[str, str | None]) -> list[En
         for content in (before[file.name],)
         if content is not None
     ]
-
-
-def _children(pid: int) -> set[str]:
-    return set((text_in(Path(f"/proc/{pid}/task/{pid}/children")) or "").split())

@@ -2,18 +2,18 @@
 
 from typing import Final
 
+from watchword.engines.forward_auth.differences import (
+    NEW_REPLAY_FILE,
+    NO_UPGRADE,
+    dropped_answer,
+    no_bodies,
+)
 from watchword.engines.interface import Difference, Divergence
 
 _D = Divergence
 
 DIFFERENCES: Final = (
-    Difference(
-        "no-bodies",
-        _D.STRICTER,
-        "compares the body with its digest on routes with a proof",
-        "refuses a request with a body there",
-        "a body that went along with the question would be gone for the API",
-    ),
+    no_bodies("a body that went along with the question would be gone for the API"),
     Difference(
         "no-bodies-answer",
         _D.ANSWER,
@@ -28,13 +28,7 @@ DIFFERENCES: Final = (
         "drops every field with one",
         "its parser does so before anybody sees them",
     ),
-    Difference(
-        "underscores-dropped-answer",
-        _D.ANSWER,
-        "says that a field has another sign for a hyphen",
-        "says that the field is missing",
-        "it was dropped before the gate saw it",
-    ),
+    dropped_answer("underscores-dropped-answer"),
     Difference(
         "broken-chunks-answer",
         _D.ANSWER,
@@ -56,18 +50,6 @@ DIFFERENCES: Final = (
         "removes every field whose name begins with Watchword",
         "its expression for names knows the beginning of a name alone",
     ),
-    Difference(
-        "no-upgrade",
-        _D.STRICTER,
-        "lets a WebSocket through, and ends it when its instance is revoked",
-        "takes Upgrade away",
-        "nobody would end it",
-    ),
-    Difference(
-        "new-replay-file",
-        _D.STRICTER,
-        "takes proofs that were made before it started",
-        "refuses, in mode shared, proofs that are older than its file of used ones",
-        "a file that was lost doesn't know what was used before",
-    ),
+    NO_UPGRADE,
+    NEW_REPLAY_FILE,
 )

@@ -31,12 +31,26 @@ _QUESTION: Final = {
     "X-Forwarded-Host": "{http.request.hostport}",
     "X-Forwarded-Connection": "{http.request.header.Connection}",
     "X-Forwarded-Content-Length": "{http.request.header.Content-Length}",
-    "X-Forwarded-Transfer-Encoding": "{http.request.header.Transfer-Encoding}",
 }
 """What says which request is asked about; set over whatever a client sent by these names."""
 
-_NOT_ASKED: Final = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Generation")
-"""What Caddy adds by itself and nobody reads here; the server in front of /authz takes so many fields only."""
+_NOT_ASKED: Final = (
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Generation",
+    # Go's parser takes it out of the fields, so that only a client could have stated one.
+    "X-Forwarded-Transfer-Encoding",
+)
+"""What nobody reads here, or must; the server in front of /authz takes so many fields only."""
+
+_STATED_HERE: Final = (
+    "Watchword*",
+    # X-Forwarded-For, -Proto and -Host are written from the connection behind this.
+    "*Forwarded*",
+    *(f"*Real{sign}Ip" for sign in "-!#$%&'*+.^`|~"),
+)
+"""Fields that a client can't state, by any sign for a hyphen, since Caddy keeps fields of such names: the gate's,
+and who the client is.  An underscore its parser drops."""
 
 Json = Mapping[str, object]
 
@@ -83,7 +97,8 @@ def start(options: EngineOptions) -> str:
 def _logging(path: str) -> Json:
     """Return the logs: refusals, and what Caddy says of itself.
 
-    Its log of errors is left out: it has each request's target and fields, and the token is one of these.
+    What it says of requests by itself is left out: it has their targets and fields, and the token is one of these.  It
+    also writes all that down for each request, to throw it away where the level is too low: a tenth of its time.
     """
     writer: Json = (
         {"output": "stdout"}
@@ -93,7 +108,7 @@ def _logging(path: str) -> Json:
     removed = ("request>uri", "request>headers", "request>tls", "request>host", "user_id")
     return {
         "logs": {
-            "default": {"level": "WARN", "exclude": ["http.log"]},
+            "default": {"level": "WARN", "exclude": ["http"]},
             _LOGGER: {
                 "writer": writer,
                 "include": [f"http.log.access.{_LOGGER}"],
@@ -152,43 +167,45 @@ def _asking(options: EngineOptions, authz: Endpoint) -> Json:
 
 def _passed(options: EngineOptions) -> Sequence[Json]:
     """Return what happens to a request that may pass, on its way to the API."""
-    told = [_set_if_told(name) for name in (*_RESULTS, *([_VERDICT] * options.signed_verdict))]
+    # Connection, since it could name a verified field, to be removed; Upgrade, since nobody would end the WebSocket of
+    # a revoked instance.
+    removed = [*_STATED_HERE, "Connection", "Upgrade"]
     return [
-        {"handle": [{"handler": "vars", "watchword": "passed", "skip_log": True}]},
+        # Few routes: each is put together anew for each request.
         {
-            # The first by any sign for a hyphen, since Caddy keeps fields of such names.  Connection, since it could
-            # name a verified field, to be removed; Upgrade, since nobody would end the WebSocket of a revoked instance.
             "handle": [
-                {
-                    "handler": "headers",
-                    "request": {"delete": ["Watchword*", "Connection", "Upgrade"]},
-                }
+                {"handler": "vars", "watchword": "passed", "skip_log": True},
+                {"handler": "headers", "request": {"delete": removed}},
+                {"handler": "copy_response_headers", "include": ["Watchword-Nonce"]},
             ]
         },
-        *told,
-        {"handle": [{"handler": "copy_response_headers", "include": ["Watchword-Nonce"]}]},
+        _set_if_told(_RESULTS),
+        *([_set_if_told((_VERDICT,))] * options.signed_verdict),
         {
             "match": [_is_told("Watchword-Taken")],
-            "handle": [{"handler": "headers", "request": {"delete": list(_PROOF_FIELDS)}}],
-        },
-        {
-            # A body in chunks is seen only once it comes; the proof of this request covers none.
-            "match": [_is_told("Watchword-Bodiless")],
             "handle": [
-                {"handler": "request_body", "max_size": 1},
-                {
-                    "handler": "subroute",
-                    "routes": [
-                        {
-                            "match": [{"not": [{"expression": '{http.request.body} == ""'}]}],
-                            "handle": refused_body(),
-                            "terminal": True,
-                        }
-                    ],
-                },
+                {"handler": "headers", "request": {"delete": list(_PROOF_FIELDS)}},
+                # No proof is without its fields: other requests needn't be asked about this.
+                {"handler": "subroute", "routes": [_bodiless()]},
             ],
         },
     ]
+
+
+def _bodiless() -> Json:
+    """Return what refuses every body behind a proof that covers none: one in chunks is seen only once it comes."""
+    refused = {
+        "match": [{"not": [{"expression": '{http.request.body} == ""'}]}],
+        "handle": refused_body(),
+        "terminal": True,
+    }
+    return {
+        "match": [_is_told("Watchword-Bodiless")],
+        "handle": [
+            {"handler": "request_body", "max_size": 1},
+            {"handler": "subroute", "routes": [refused]},
+        ],
+    }
 
 
 def _answered(name: str) -> str:
@@ -199,14 +216,16 @@ def _is_told(name: str) -> Json:
     return {"vars": {_answered(name): ["1"]}}
 
 
-def _set_if_told(name: str) -> Json:
-    """Return what sets a field from the answer, which has it always.
+def _set_if_told(names: Sequence[str]) -> Json:
+    """Return what sets fields from the answer, which has all of them or the first one empty.
 
     An empty one would tell the API that somebody without a name is there.
     """
     return {
-        "match": [{"not": [{"vars": {_answered(name): [""]}}]}],
-        "handle": [{"handler": "headers", "request": {"set": {name: [_answered(name)]}}}],
+        "match": [{"not": [{"vars": {_answered(names[0]): [""]}}]}],
+        "handle": [
+            {"handler": "headers", "request": {"set": {name: [_answered(name)] for name in names}}}
+        ],
     }
 
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from watchword.engines.interface import Difference, Divergence
+from watchword.engines.lua_parts.differences import NEW_REPLAY_TABLE
 
 _D = Divergence
 
@@ -126,13 +127,7 @@ DIFFERENCES: Final = (
         "says that its value is none",
         "Python is asked with the fields joined by a comma",
     ),
-    Difference(
-        "new-replay-table",
-        _D.STRICTER,
-        "takes proofs that were made before it started",
-        "refuses proofs that are older than its table of used ones",
-        "a table that was lost doesn't know what was used before",
-    ),
+    NEW_REPLAY_TABLE,
     Difference(
         "empty-chunked-body",
         _D.STRICTER,

@@ -110,6 +110,7 @@ def script(options: ScriptOptions) -> str:
             shared("sha256"),
             shared("base64"),
             shared("system"),
+            shared("prepared"),
             part(_OWN, "lua/02_secrets"),
             shared("replay"),
             part(_OWN, "lua/03_tokens"),

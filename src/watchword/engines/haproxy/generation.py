@@ -4,11 +4,22 @@ import base64
 import math
 import re
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from watchword.engines.haproxy import hygiene, names, proofs, rates, replies, tokens, versions
+from watchword.engines.haproxy import (
+    hygiene,
+    names,
+    proofs,
+    quick,
+    rates,
+    recall,
+    replies,
+    tokens,
+    versions,
+)
 from watchword.engines.haproxy.claims import PAYLOAD, SAFE
 from watchword.engines.haproxy.page import page
 from watchword.engines.haproxy.plan import Row, plan
@@ -36,8 +47,8 @@ from watchword.tokens.proofs.interface import PROOF_LIFE_SECONDS
 from watchword.vocabulary import Mode, Proof
 
 _SUBJECT: Final = re.compile(SAFE)
-_NO_END: Final = 253_402_300_799
-"""The last second of the year 9999."""
+_NO_END: Final = 9_999_999_999
+"""The last second that ten digits hold."""
 
 _HEAD_BYTES: Final = 48 * 1024
 """Room for 16 KiB of fields, path and query of 8 KiB each, and what is added."""
@@ -47,7 +58,14 @@ _VERDICT_TABLE: Final = (
 )
 _HOT_BYTES: Final = 16 * 1024 * 1024
 _PEERS: Final = "watchword"
-_BOTH: Final = (False, True)
+
+
+class _Known(Enum):
+    """Say what is known of a request's token, and whether the request is read in one way at first sight."""
+
+    NOTHING = ""
+    ODDLY = "-odd"
+    ORDINARY = "-known"
 
 
 def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence[EngineFile]:
@@ -69,6 +87,7 @@ def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence
         _file(names.VERSIONS, "".join(f"{line}\n" for line in _versions(rows))),
         _file(names.SIZES, proofs.sizes()),
         _file(names.WAITING, proofs.WAITING),
+        _file(names.RECALL, recall.SCRIPT),
         _file(names.CONFIG, _config(bundle, options, rows, keys), EngineFileKind.ROOT),
         _file("README.md", page(bundle.policy, options, rows), EngineFileKind.PAGE),
     ]
@@ -109,7 +128,7 @@ def _revoked(bundle: GateBundle) -> str:
 
 def _end(verify_until: float | None) -> int:
     """Return the whole second from which on something is refused; never later than asked."""
-    return _NO_END if verify_until is None else math.floor(verify_until)
+    return _NO_END if verify_until is None else min(math.floor(verify_until), _NO_END)
 
 
 def _pem(key: VerificationKey) -> str:
@@ -176,6 +195,7 @@ def _global(bundle: GateBundle, options: EngineOptions, rows: Sequence[Row]) -> 
     yield "set-var proc.started date()"
     for name, value in proofs.constants(bundle.policy.expectation).items():
         yield f"set-var proc.{name} {word(constant(value))}"
+    yield f"lua-load-per-thread {word(options.path(names.RECALL))}"
     if any(row.proves for row in rows):
         waiting, state_map = options.path(names.WAITING), options.path(names.STATE)
         yield f"lua-load-per-thread {word(waiting)} {word(state_map)}"
@@ -223,32 +243,26 @@ def _frontend(options: EngineOptions, rows: Sequence[Row]) -> Iterator[str]:
     yield rule("set-var(txn.now) date")
     yield from tokens.look(options)
     yield ""
-    yield "# Requests that can be read in two ways are refused, before any route."
+    yield "# Whether a request can be read in one way at first sight."
     yield from hygiene.look()
-    yield from hygiene.reasons()
-    # Whoever told it that another process judges now may have died before.
-    closed = f"{{ stopping }} or {matches('var(txn.generation)', 'str', names.CLOSED)}"
-    yield hygiene.because(Reason.GATE_STATE_UNAVAILABLE, closed)
-    yield ""
-    yield "# What is never the client's to say."
-    yield from hygiene.removals()
     yield ""
     yield "# The first row that matches decides; an API serves nothing that its table doesn't name."
     routes = options.path(names.ROUTES)
     for name in ("method", "path"):
         yield rule(f"set-var(txn.{name}) {name}")
-    yield rule(
-        f"set-var(txn.row) {word(f'var(txn.method),concat(,txn.path),map_reg({routes})')}", WHOLE
-    )
-    yield f"use_backend refused if !{found('txn.row')}"
-    off = f"{{ var(txn.row) -m beg {Mode.OFF.value}: }}"
-    if any(row.route.mode is Mode.OFF for row in rows):
-        yield f"use_backend open if {off}"
+    row = f"var(txn.method),concat(,txn.path),map_reg({routes})"
+    yield rule(f"set-var(txn.row) {word(row)}", hygiene.readable())
     for proof in (Proof.BEARER, Proof.SESSION):
         if _judged(rows, proof):
-            asked = f"{{ var(txn.row),field(2,:) -m str {proof.value} }}"
-            yield f"use_backend {proof.value}-known if {asked} {tokens.KNOWN}"
+            modes = (Mode.ENFORCE, Mode.MONITOR)
+            asked = " ".join(f"{mode.value}:{proof.value}:" for mode in modes)
+            asked = f"{{ var(txn.row) -m beg {asked} }}"
+            known = f"{asked} {tokens.KNOWN}"
+            yield f"use_backend {proof.value}{_Known.ORDINARY.value} if !{hygiene.ODD} {known}"
+            yield f"use_backend {proof.value}{_Known.ODDLY.value} if {hygiene.ODD} {known}"
             yield f"use_backend {proof.value} if {asked}"
+    if any(row.route.mode is Mode.OFF for row in rows):
+        yield f"use_backend open if {{ var(txn.row) -m beg {Mode.OFF.value}: }}"
     yield "default_backend refused"
 
 
@@ -257,9 +271,27 @@ def _judged(rows: Sequence[Row], proof: Proof) -> Sequence[Row]:
 
 
 def _refused(bundle: GateBundle) -> Iterator[str]:
+    yield from _cleaning()
     yield "# What has a row, and no backend, can't be; it is refused all the same."
     yield hygiene.because(Reason.GATE_ROUTE_UNKNOWN, "TRUE")
     yield from replies.refusals(bundle.policy.rate)
+
+
+def _cleaning() -> Iterator[str]:
+    """Yield the rules on requests that aren't read in one way at first sight, and on the process' state."""
+    yield "# Requests that can be read in two ways are refused, whatever their route says."
+    yield from hygiene.reasons()
+    yield from _state()
+    yield "# What is never the client's to say."
+    yield from hygiene.removals()
+
+
+def _state() -> Iterator[str]:
+    # Whoever told it that another process judges now may have died before.
+    closed = f"{{ stopping }} or {matches('var(txn.generation)', 'str', names.CLOSED)}"
+    yield hygiene.because(Reason.GATE_STATE_UNAVAILABLE, closed)
+    # No row watches what was refused so far, and lets it pass.
+    yield rule("unset-var(txn.row)", found("txn.reason"))
 
 
 def _backends(
@@ -271,13 +303,14 @@ def _backends(
     token = f"http-request del-header {TOKEN_HEADER.decode()}"
     if any(row.route.mode is Mode.OFF for row in rows):
         yield "\nbackend open\n"
-        yield indented((token, *_server(options)))
+        refusals = replies.refusals(bundle.policy.rate)
+        yield indented((*_cleaning(), *refusals, token, *_server(options)))
     for proof in (Proof.BEARER, Proof.SESSION):
         chosen = _judged(rows, proof)
-        for known in _BOTH if chosen else ():
-            yield f"\nbackend {proof.value}{'-known' if known else ''}\n"
-            lines = _judging(bundle, options, chosen, keys, proof, known=known)
-            yield indented(unguarded(lines) if known else lines)
+        for known in _Known if chosen else ():
+            yield f"\nbackend {proof.value}{known.value}\n"
+            lines = _judging(bundle, options, chosen, keys, proof, known)
+            yield indented(lines if known is _Known.NOTHING else unguarded(lines))
 
 
 def _judging(
@@ -286,19 +319,29 @@ def _judging(
     rows: Sequence[Row],
     keys: tuple[VerificationKey, ...],
     proof: Proof,
-    *,
-    known: bool,
+    known: _Known,
 ) -> Iterator[str]:
     policy = bundle.policy
     minimums = [f"{row.number}:{app}" for row in rows for app in row.route.minimum_versions]
+    ordinary, remembered = known is _Known.ORDINARY, known is not _Known.NOTHING
+    if remembered:
+        yield from recall.look(session=proof is Proof.SESSION)
+    if ordinary:
+        yield "# Most requests go on to the API here."
+        yield from quick.quick_rules(proof, policy.expectation, options, minimums, policy.rate)
+        yield "# Something is wrong, or not plain: all is asked again, one by one."
+        yield from quick.forget()
+        yield from _state()
+    else:
+        yield from _cleaning()
     yield "# The token."
     yield from tokens.token_rules(
-        policy.expectation, keys, options, known=known, whole=proof is Proof.SESSION
+        policy.expectation, keys, options, known=remembered, whole=proof is Proof.SESSION
     )
     yield from tokens.standing_rules(options, minimums)
     if proof is Proof.SESSION:
         yield "# The proof."
-        yield from proofs.proof_rules(policy.expectation, options)
+        yield from proofs.proof_rules(policy.expectation, options, known=remembered, taken=ordinary)
         if any(row.holds_bodies for row in rows):
             yield from proofs.body_rules(options)
         yield from proofs.claim_rules(policy.expectation.leeway, options)

@@ -56,12 +56,11 @@ def _doubled() -> str:
 
 def _renamed() -> str:
     """Return the expression for names that look like a deciding one behind CGI."""
-    split = [name.split("-") for name in _DECIDING if "-" in name]
-    return rf"(?:^|,)(?:{'|'.join(_OTHER_SIGN.join(parts) for parts in split)})(?:,|$)"
+    return rf"(?:^|,)(?:{'|'.join(_renamings())})(?:,|$)"
 
 
-def _claimed() -> str:
-    return f"(?:^|,){_stated()}(?:,|$)"
+def _renamings() -> list[str]:
+    return [_OTHER_SIGN.join(name.split("-")) for name in _DECIDING if "-" in name]
 
 
 def _named() -> str:
@@ -75,10 +74,28 @@ def _harmless_options() -> str:
     return rf"(?i)^\s*(?:(?:{spoken})?\s*(?:,\s*|$))*$"
 
 
-_ODD: Final = "{ var(txn.odd) -m found }"
+ODD: Final = "{ var(txn.odd) -m found }"
+"""A condition: the request has to be looked at again, by :func:`reasons` and :func:`removals`."""
+
 _LARGE: Final = f"{{ req.hdrs,length gt {MAX_FIELD_BYTES} }}"
 _SPOKEN_AT_ALL: Final = "{ req.fhdr(connection) -m found }"
 _METHODS: Final = "{ method GET HEAD POST PUT DELETE OPTIONS }"
+
+
+def _ordinary() -> str:
+    """Return the expression for the names of all fields of a request that is read in one way at first sight.
+
+    At most as many as may be, each deciding one at most once, none that looks like one behind CGI, and none that
+    says who is there, frames the body in pieces, names other fields or opens a tunnel.
+    """
+    others = "|".join(
+        ("connection", "upgrade", "transfer-encoding", "dpop", *_renamings(), _stated())
+    )
+    single = [name for name in _DECIDING if name not in ("transfer-encoding", "dpop")]
+    # A group that has matched lets no other name like it pass.
+    once = "|".join(f"(?(<n{at}>)(?!))(?<n{at}>{name})" for at, name in enumerate(single))
+    plain = f"(?!(?:{others}|{'|'.join(single)})(?:,|$))[^,]++"
+    return rf"^(?!(?:[^,]*+,){{{MAX_FIELDS}}})(?:(?:{plain}|{once})(?:,|$))*+$"
 
 
 def look() -> Iterator[str]:
@@ -86,30 +103,26 @@ def look() -> Iterator[str]:
 
     The odd ones are looked at again, by :func:`reasons` and :func:`removals`; most are spared that.
     """
-    names_ = "var(txn.names)"
     holds = (
-        f"{{ req.fhdr_cnt le {MAX_FIELDS} }}",
         f"!{_LARGE}",
-        f"!{matches(names_, 'reg', f'{_renamed()}|{_doubled()}|{_claimed()}')}",
+        matches("var(txn.names)", "reg", _ordinary()),
         matches("req.fhdr(host)", "reg", _HOST),
-        f"!{_SPOKEN_AT_ALL}",
-        "!{ req.fhdr(transfer-encoding) -m found }",
-        "!{ req.fhdr(upgrade) -m found }",
         _METHODS,
-        matches("path", "reg", targets.COMMON),
-        f"{{ url,length le {MAX_QUERY_BYTES} }}",
-        "{ url -m beg / }",
+        matches("url", "reg", f"^(?!.{{{MAX_QUERY_BYTES + 1}}}){targets.ORDINARY}"),
     )
     yield rule("set-var(txn.names) req.hdr_names")
-    # A line holds 64 words at most.
-    for part in (holds[:5], holds[5:]):
-        yield f"http-request set-var(txn.odd) int(1) unless {' '.join(part)}"
+    yield f"http-request set-var(txn.odd) int(1) unless {' '.join(holds)}"
+
+
+def readable() -> str:
+    """Return a condition: the path can be read in one way, so that rows may be looked for."""
+    return f"!{ODD} or {matches('var(txn.path)', 'reg', targets.READABLE)}"
 
 
 def reasons() -> Iterator[str]:
     """Yield the rules that say why a request can't be read in one way only, where it can't."""
     for make in (_sizes, _ambiguities, _connection):
-        yield from (f"{each.replace(' if ', f' if {_ODD} ', 1)}" for each in make())
+        yield from (f"{each.replace(' if ', f' if {ODD} ', 1)}" for each in make())
 
 
 def _sizes() -> Iterator[str]:
@@ -166,10 +179,10 @@ def _connection() -> Iterator[str]:
 
 def removals() -> Iterator[str]:
     """Yield the rules that take away what is never the client's to say, and what Connection names."""
-    yield rule(f"del-header {word(f'^{_stated()}$')} -m reg", _ODD)
-    spoken = f"{_ODD} {_SPOKEN_AT_ALL}"
+    yield rule(f"del-header {word(f'^{_stated()}$')} -m reg", ODD)
+    spoken = f"{ODD} {_SPOKEN_AT_ALL}"
     for name in _SPOKEN:
         yield rule(f"del-header {name}", spoken)
     yield rule("del-header connection", spoken)
     # Nobody would end a WebSocket when what it was opened with ends.
-    yield rule("del-header upgrade", _ODD)
+    yield rule("del-header upgrade", ODD)

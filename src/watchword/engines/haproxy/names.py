@@ -20,6 +20,7 @@ VERSIONS: Final = "versions.lst"
 PAYLOAD: Final = "payload.lst"
 SIZES: Final = "sizes.map"
 WAITING: Final = "waiting.lua"
+RECALL: Final = "recall.lua"
 
 MASTER_SOCKET: Final = "master.sock"
 PEERS_SOCKET: Final = "peers.sock"

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.encoding import length_prefixed
-from watchword.engines.haproxy import names
+from watchword.engines.haproxy import names, recall
 from watchword.engines.haproxy.hygiene import because
 from watchword.engines.haproxy.text import WHOLE, argument, found, matches, rule, word
-from watchword.engines.haproxy.tokens import SESSION_SIZES
+from watchword.engines.haproxy.tokens import PAYLOAD, SESSION_SIZES, epoch
 from watchword.engines.places import EngineOptions
 from watchword.gate.interface import TOKEN_HEADER
 from watchword.reasons import Reason
@@ -41,6 +41,14 @@ _KEY_ID: Final = r"[!#-\[\]-~]{1,128}"
 _DIGEST: Final = r"^sha-256=:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=:$"
 _SIGNATURE: Final = f"^{LABEL.decode()}=:[A-Za-z0-9+/]{{42}}[AEIMQUYcgkosw048]=:$"
 _QUOTE: Final = argument('"')
+_CREATED_AT: Final = len(LABEL + b"=(" + COMPONENTS + b");created=")
+_SECONDS_CHARACTERS: Final = 10
+_NONCE_AT: Final = _CREATED_AT + _SECONDS_CHARACTERS + len(';nonce="')
+_PARAMETERS_AT: Final = len(LABEL) + 1
+_SIGNED: Final = (
+    """,concat('\n"@signature-params": ',txn.parameters),hmac(sha256,txn.session_key),base64"""
+)
+_RIGHT: Final = f"str('{LABEL.decode()}=:'),concat(,txn.mac,':'),secure_memcmp(txn.signature)"
 _THUMBPRINT_CHARACTERS: Final = 43
 
 
@@ -73,25 +81,53 @@ def _input(components: bytes) -> str:
     )
 
 
-def proof_rules(expected: TokenExpectation, options: EngineOptions) -> Iterator[str]:
-    """Yield the rules; afterwards ``txn.reason`` is set, or the request was made by the token's session."""
-    yield from _secret(options)
+def proof_rules(
+    expected: TokenExpectation, options: EngineOptions, *, known: bool, taken: bool
+) -> Iterator[str]:
+    """Yield the rules; afterwards ``txn.reason`` is set, or the request was made by the token's session.
+
+    :param known: whether the session's key may be there already.
+    :param taken: whether :func:`fields` were yielded before, and the fields are gone.
+    """
+    yield from _key(options, f"!{recall.KEYED}" if known else WHOLE)
+    if not taken:
+        yield from fields()
     yield from _form()
     yield from _time(expected.leeway)
-    yield from _mac(options)
+    yield from _mac()
 
 
-def _secret(options: EngineOptions) -> Iterator[str]:
-    """Yield the rules on the epoch's secret."""
+def _key(options: EngineOptions, condition: str) -> Iterator[str]:
+    """Yield the rules on the epoch's secret, and those that make the session's key."""
     secrets = options.path(names.SECRETS)
-    yield rule(f"set-var(txn.held) var(txn.epoch),map({secrets})", WHOLE)
-    yield because(Reason.PROOF_EPOCH, "!{ var(txn.held),field(1,:),sub(txn.now) -m int gt 0 }")
+    yield rule(f"set-var(txn.held) var(txn.epoch),map({secrets})", condition)
+    yield rule("set-var(txn.secret_ends) var(txn.held),field(1,:)", condition)
+    lives = "{ var(txn.secret_ends),sub(txn.now) -m int gt 0 }"
+    yield because(Reason.PROOF_EPOCH, f"{condition} !{lives}")
+    # RFC 7638 section 3: the members that make the key, in this order, without white space.
+    thumbprint = """str('{"crv":"P-256","kty":"EC",'),concat(,txn.xy),sha2(256),ub64enc"""
+    yield rule(f"set-var(txn.jkt) {word(thumbprint)}", condition)
+    size = f"var(txn.sid),length,map({options.path(names.SIZES)}),b64dec"
+    parts = ("var(proc.key_head)", size, "var(txn.sid)", "var(proc.key_middle)", "var(txn.jkt)")
+    joined = "".join(f"%[{part}]" for part in (*parts, "var(proc.key_end)"))
+    yield rule(f"set-var-fmt(txn.of_key) {word('%{+bin}o' + joined)}", condition)
+    yield rule("set-var(txn.secret) var(txn.held),field(2,:)", condition)
+    yield rule("unset-var(txn.held)")
+    made = f"{found('txn.secret')} {condition}"
+    yield rule("set-var(txn.session_key) var(txn.of_key),hmac(sha256,txn.secret),base64", made)
+    # A session's id of another form has no key, whatever came out.
+    yield from recall.keep_session(f"{found('txn.secret')} {lives} {WHOLE}")
+    yield rule("unset-var(txn.secret)")
+
+
+def fields() -> Iterator[str]:
+    """Yield the rules that take the proof's fields."""
+    yield rule("set-var(txn.input) req.fhdr(signature-input)")
+    yield rule("set-var(txn.signature) req.fhdr(signature)")
 
 
 def _form() -> Iterator[str]:
     """Yield the rules on what is there, and on its one form."""
-    yield rule("set-var(txn.input) req.fhdr(signature-input)")
-    yield rule("set-var(txn.signature) req.fhdr(signature)")
     yield rule(
         "set-var(txn.body) int(1)",
         "{ req.fhdr(transfer-encoding) -m found } or { req.fhdr(content-length) -m int gt 0 }",
@@ -130,10 +166,8 @@ def _form() -> Iterator[str]:
     )
     yield because(Reason.PROOF_MALFORMED, odd)
     # Whatever a body adds stands in front of the time.
-    at = len(LABEL + b"=(" + COMPONENTS + b");created=")
-    yield rule(f"set-var(txn.behind) var(txn.input),bytes({at})", f"{WHOLE} !{_BODY}")
-    at += len(BODY_COMPONENT)
-    yield rule(f"set-var(txn.behind) var(txn.input),bytes({at})", f"{WHOLE} {_BODY}")
+    for at, body in ((_CREATED_AT, f"!{_BODY}"), (_CREATED_AT + len(BODY_COMPONENT), _BODY)):
+        yield rule(f"set-var(txn.behind) var(txn.input),bytes({at})", f"{WHOLE} {body}")
     yield rule("set-var(txn.created) var(txn.behind),bytes(0,10)", WHOLE)
     for name, place in (("nonce", 2), ("keyid", 6)):
         reading = word(f"var(txn.behind),field({place},{_QUOTE})")
@@ -153,34 +187,24 @@ def _time(leeway: int) -> Iterator[str]:
     yield because(Reason.PROOF_EXPIRED, f"!{{ {late} -m int gt 0 }}")
 
 
-def _mac(options: EngineOptions) -> Iterator[str]:
-    """Yield the rules that make the session's key and the signature, and compare it."""
-    # RFC 7638 section 3: the members that make the key, in this order, without white space.
-    thumbprint = """str('{"crv":"P-256","kty":"EC",'),concat(,txn.xy),sha2(256),ub64enc"""
-    yield rule(f"set-var(txn.jkt) {word(thumbprint)}", WHOLE)
-    size = f"var(txn.sid),length,map({options.path(names.SIZES)}),b64dec"
-    parts = ("var(proc.key_head)", size, "var(txn.sid)", "var(proc.key_middle)", "var(txn.jkt)")
-    joined = "".join(f"%[{part}]" for part in (*parts, "var(proc.key_end)"))
-    yield rule(f"set-var-fmt(txn.of_key) {word('%{+bin}o' + joined)}", WHOLE)
-    yield rule("set-var(txn.secret) var(txn.held),field(2,:)", WHOLE)
-    yield rule("set-var(txn.secret) var(txn.of_key),hmac(sha256,txn.secret),base64", WHOLE)
+def _mac() -> Iterator[str]:
+    """Yield the rules that make the signature by the session's key, and compare it."""
     yield rule("set-var(txn.authority) req.fhdr(host),lower", WHOLE)
     yield rule("set-var(txn.query) query", WHOLE)
-    parameters = f"var(txn.input),bytes({len(LABEL) + 1})"
+    parameters = f"var(txn.input),bytes({_PARAMETERS_AT})"
     yield rule(f"set-var(txn.parameters) {word(parameters)}", WHOLE)
-    mac = """,concat('\n"@signature-params": ',txn.parameters),hmac(sha256,txn.secret),base64"""
     digest = """,concat('\n"content-digest": ',txn.digest)"""
-    yield rule(f"set-var(txn.mac) {word(_base() + mac)}", f"{WHOLE} !{_BODY}")
-    yield rule(f"set-var(txn.mac) {word(_base() + digest + mac)}", f"{WHOLE} {_BODY}")
-    label = LABEL.decode()
-    expected = f"str('{label}=:'),concat(,txn.mac,':'),secure_memcmp(txn.signature)"
-    yield rule(f"set-var(txn.right) {word(expected)}", WHOLE)
+    yield rule(f"set-var(txn.mac) {word(_base() + _SIGNED)}", f"{WHOLE} !{_BODY}")
+    yield rule(f"set-var(txn.mac) {word(_base() + digest + _SIGNED)}", f"{WHOLE} {_BODY}")
+    yield rule(f"set-var(txn.right) {word(_RIGHT)}", WHOLE)
+    # Without one, what is compared with would be an empty one.
+    yield because(Reason.PROOF_SIGNATURE, f"{WHOLE} !{found('txn.mac')}")
     wrong = "!{ var(txn.right) -m bool }"
     formed = matches("var(txn.signature)", "reg", _SIGNATURE)
     yield because(Reason.PROOF_MALFORMED, f"{wrong} {WHOLE} !{formed}")
     yield because(Reason.PROOF_SIGNATURE, wrong)
     # Nothing behind sees a key, or the signature that would have been right.
-    for name in ("secret", "held", "mac"):
+    for name in ("session_key", "record", "noted", "mac"):
         yield rule(f"unset-var(txn.{name})")
 
 
@@ -191,6 +215,43 @@ def _base() -> str:
         """,concat(,txn.method,'\n"@authority": '),concat(,txn.authority,'\n"@path": ')"""
         """,concat(,txn.path,'\n"@query": ?'),concat(,txn.query)"""
     )
+
+
+def quick_rules(expected: TokenExpectation, options: EngineOptions, sound: str) -> Iterator[str]:
+    """Yield the rules that count a right proof up: of a request without a body, where the session's key is there.
+
+    They ask what :func:`proof_rules` and :func:`claim_rules` ask.  The fields are gone afterwards.
+    """
+    yield from fields()
+    yield "http-request del-header signature"
+    yield "http-request del-header signature-input"
+    yield rule(f"set-var(txn.created) var(txn.input),bytes({_CREATED_AT},{_SECONDS_CHARACTERS})")
+    yield rule(f"set-var(txn.named) var(txn.input),bytes({_NONCE_AT})")
+    yield rule(f"set-var(txn.nonce) {word(f'var(txn.named),field(1,{_QUOTE})')}")
+    yield rule("set-var(txn.authority) req.fhdr(host),lower")
+    yield rule("set-var(txn.query) query")
+    yield rule(f"set-var(txn.parameters) var(txn.input),bytes({_PARAMETERS_AT})")
+    yield rule(f"set-var(txn.mac) {word(_base() + _SIGNED)}")
+    # Whatever stands behind the nonce is what the session's own proofs have there.
+    behind = f"""var(txn.nonce),concat('";alg="{SESSION_ALGORITHM}";keyid="',txn.sid,'"')"""
+    life = PROOF_LIFE_SECONDS + 2 * expected.leeway - 1
+    holds = (
+        sound,
+        found("txn.mac"),
+        "!{ req.fhdr(content-length) -m int gt 0 }",
+        matches("var(txn.input)", "reg", _input(COMPONENTS)),
+        f"{{ {word(f'{behind},strcmp(txn.named)')} eq 0 }}",
+        # Made neither too early nor too long ago; a number below 0 is in no range that begins with it.
+        f"{{ var(txn.now),add({expected.leeway}),sub(txn.created) -m int 0:{life} }}",
+        f"{{ {word(_RIGHT)} -m bool }}",
+        f"{{ str({names.PROOFS}),map({options.path(names.STATE)}) -m str {names.READY} }}",
+    )
+    used = "track-sc1 var(txn.sid),concat(.,txn.nonce),sha2(256)"
+    yield rule(f"{used} table {names.USED}", " ".join(holds))
+
+
+FIRST: Final = "{ sc1_tracked } { sc_inc_gpc0(1) eq 1 }"
+"""A condition: the proof was right, and of all who count it up, this request is the first."""
 
 
 def body_rules(options: EngineOptions) -> Iterator[str]:
@@ -209,6 +270,8 @@ def body_rules(options: EngineOptions) -> Iterator[str]:
     right = "str('sha-256=:'),concat(,txn.of_body,':'),secure_memcmp(txn.digest)"
     yield because(Reason.PROOF_BODY, f"{announced} !{{ {word(right)} -m bool }}")
     # A body may take its time: what ended meanwhile lets nobody in.
+    yield rule(f"set-var(txn.payload,ifnotexists) {PAYLOAD}", announced)
+    yield epoch(announced)
     yield rule("set-var(txn.now) date", announced)
     keys, secrets = options.path(names.KEYS), options.path(names.SECRETS)
     yield because(

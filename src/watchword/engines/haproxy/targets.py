@@ -7,8 +7,12 @@ each part is looked for once, by itself.
 
 from typing import Final
 
-COMMON: Final = r"^(?=/)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*+)*+/?$"
+_COMMON: Final = r"(?=/)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*+)*+/?"
+COMMON: Final = f"^{_COMMON}$"
 """Matches paths that need no second look: no encoding, no segment that starts with a dot."""
+
+ORDINARY: Final = rf"{_COMMON}(?:\?.*+)?$"
+"""Matches, from the start on, targets with such a path: no scheme and host in front of it."""
 
 _HEX: Final = "[0-9A-Fa-f]"
 _DIGIT: Final = f"(?:{_HEX}|%3[0-9]|%[46][1-6])"

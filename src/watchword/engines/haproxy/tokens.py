@@ -4,39 +4,26 @@ The signature is verified once in :data:`VERDICT_SECONDS`; what is remembered is
 token and of the generation, so that nothing outlives a push, and ends with the token and with its key.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
-from watchword.engines.haproxy import names
+from watchword.engines.haproxy import names, recall
 from watchword.engines.haproxy.hygiene import because
 from watchword.engines.haproxy.text import WHOLE, argument, found, matches, rule, word
 from watchword.engines.places import EngineOptions
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason
-from watchword.tokens import strict_jws
 from watchword.tokens.claims import MAX_TIME
 from watchword.tokens.interface import (
     MAX_LIFETIME_SECONDS,
     MAX_TOKEN_BYTES,
-    TOKEN_TYPE,
     TokenExpectation,
 )
 from watchword.vocabulary import Level
 
 VERDICT_SECONDS: Final = 30
 """How long a verified token isn't verified again; its end and its instance are looked at each time."""
-
-_COORDINATE_CHARACTERS: Final = 43
-"""Characters of each coordinate of a key (RFC 7518 section 6.2.1.2)."""
-
-_SIGNATURE_CHARACTERS: Final = 86
-_SIZES: Final = 4096
-"""More than a payload can have of bytes."""
-
-_TURN: Final = 2**32 // _SIZES
-"""Seconds are remembered modulo this: far more than a verdict lives."""
 
 _B64: Final = "[A-Za-z0-9_-]"
 FORM: Final = (
@@ -49,47 +36,27 @@ A longer signature made ``jwt_verify`` write beyond its buffer before HAProxy 3.
 is looked at first.
 """
 
-_PLAIN: Final = r'"[^"\\]*"'
-_HEAD: Final = (
-    rf'\{{"iss":{_PLAIN},"aud":{_PLAIN},"sub":{_PLAIN},"iat":[0-9]+,"exp":[0-9]+,"jti":{_PLAIN},"env":{_PLAIN},'
-    rf'"app":\{{"id":{_PLAIN}(?:,"ver":{_PLAIN})?\}},"lvl":"[a-z]+"'
-)
-_KEY_BEGINS: Final = ',"cnf":{"jwk":{"kty":"EC","crv":"P-256",'
-_COORDINATES: Final = len('"x":"","y":""}') + 2 * _COORDINATE_CHARACTERS
-_SESSION_BEGINS: Final = '},"sid":"'
 SESSION_SIZES: Final = range(16, 65)
 """Characters of a session's id; ours have 22."""
 
 _SESSION_ID: Final = rf"[A-Za-z0-9_-]{{{SESSION_SIZES.start},{SESSION_SIZES.stop - 1}}}"
-_B64_43: Final = rf"{_B64}{{{_COORDINATE_CHARACTERS}}}"
-_LAYOUT: Final = (
-    rf'({_HEAD}){re.escape(_KEY_BEGINS)}"x":"{_B64_43}","y":"{_B64_43}"\}}'
-    rf'{re.escape(_SESSION_BEGINS)}{_SESSION_ID}","epo":[0-9]+[,}}]'
-)
-"""How a payload begins as the service writes it (:func:`watchword.tokens.claims.claims_to_json`)."""
-
-_SUBJECT_AT: Final = 12
-_APP_AT: Final = 30
-"""Where subject and app stand between the quotes of that."""
-
 _TOKEN: Final = TOKEN_HEADER.decode()
+PAYLOAD: Final = "var(txn.token),field(2,.),ub64dec"
 
 
 def look(options: EngineOptions) -> Iterator[str]:
-    """Yield the rules that set ``txn.left`` to the seconds for which the token needn't be verified again."""
+    """Yield the rules that set ``txn.id``, under which it is remembered that a token was verified."""
     yield rule(f"set-var(txn.token) req.fhdr({_TOKEN})")
     # The generation is read before anything that belongs to it: what is found is filed under none that is newer.
     state = options.path(names.STATE)
     yield rule(f"set-var(txn.generation) str({names.GENERATION}),map({state})")
     yield rule("set-var(txn.id) var(txn.generation),concat(:,txn.token),sha2(256)")
-    yield rule(f"set-var(txn.kept) var(txn.id),table_gpt(0,{names.VERDICTS})")
-    # Below 0, too, the lowest bits are those of the difference modulo 2**20.
-    left = f"var(txn.kept),div({_SIZES}),sub(txn.now),and({_TURN - 1})"
-    yield rule(f"set-var(txn.left) {left}", "{ var(txn.kept) -m int gt 0 }")
 
 
-KNOWN: Final = f"{{ var(txn.left) -m int 1:{VERDICT_SECONDS} }}"
-"""A condition: the token was verified under this generation, hasn't ended, and is laid out as ours are."""
+KNOWN: Final = (
+    f"{{ var(txn.id),table_gpt(0,{names.VERDICTS}),sub(txn.now) -m int 1:{VERDICT_SECONDS} }}"
+)
+"""A condition: the token was verified under this generation, not long ago, and hasn't ended."""
 
 
 def token_rules(
@@ -102,86 +69,48 @@ def token_rules(
 ) -> Iterator[str]:
     """Yield the rules; afterwards ``txn.reason`` is set, or the token's claims hold.
 
-    :param known: whether the token was verified before.
+    :param known: whether the token was verified before; what :mod:`.recall` has of it was looked for then.
     :param whole: whether claims behind the level are read too.
     """
+    absent = f"!{recall.THERE}" if known else WHOLE
     if not known:
         yield because(Reason.TOKEN_MISSING, f"!{found('txn.token')}")
         yield from _signature(keys, options)
-        yield rule("set-var(txn.payload) var(txn.token),field(2,.),ub64dec", WHOLE)
+    yield rule(f"set-var(txn.payload) {PAYLOAD}", absent)
+    if not known:
         yield from _claims(expected, options)
-        for name, claim in (("sub", "sub"), ("app", "id"), ("level", "lvl")):
-            # A subject is written into the log, where a line break would end the line.
-            yield rule(f"set-var(txn.{name}) {text_of(claim)}", WHOLE)
+    for name, claim in (("sub", "sub"), ("app", "id"), ("level", "lvl")):
+        # A subject is written into the log, where a line break would end the line.
+        yield rule(f"set-var(txn.{name}) {text_of(claim)}", absent)
+    if not known:
         yield from _remembering()
-        if whole:
-            for name in ("x", "y", "sid"):
-                yield rule(f"set-var(txn.{name}) {text_of(name)}", WHOLE)
-            key = """str('"x":"'),concat(,txn.x,'","y":"'),concat(,txn.y,'"}')"""
-            yield rule(f"set-var(txn.xy) {word(key)}", WHOLE)
-            # The end alone matches in front of a last line feed too.
-            form = rf"^{_SESSION_ID}$(?!\n)"
-            yield because(Reason.TOKEN_MALFORMED, f"!{matches('var(txn.sid)', 'reg', form)}")
-            # A whole number, since the payload matched; it is the same text as in the map.
-            epoch = argument(r'(?s)^.*?"epo"[ \t\r\n]*:[ \t\r\n]*([0-9]+).*$')
-            read = f"var(txn.payload),regsub({epoch},{argument(chr(92) + '1')})"
-            yield rule(f"set-var(txn.epoch) {word(read)}", WHOLE)
-    else:
-        yield from _remembered(keys, whole=whole)
+    yield from recall.keep(absent)
+    if whole:
+        yield from _session(f"!{recall.KEYED}" if known else WHOLE)
     yield because(
         Reason.TOKEN_INSTANCE_REVOKED,
         f"{{ var(txn.sub),map({options.path(names.REVOKED)}) -m found }}",
     )
 
 
-def _remembered(keys: "tuple[VerificationKey, ...]", *, whole: bool) -> Iterator[str]:
-    """Yield the rules that read the claims of a token that was verified before, and is laid out as ours are."""
-    yield rule(f"set-var(txn.size) var(txn.kept),and({_SIZES - 1})")
-    if whole:
-        yield from _payload(keys)
-        source = "payload"
-        at = len(_KEY_BEGINS)
-        yield rule(f"set-var(txn.rest) var(txn.payload),bytes(txn.size),bytes({at})")
-        yield rule(f"set-var(txn.xy) var(txn.rest),bytes(0,{_COORDINATES})")
-        session = f"var(txn.rest),bytes({_COORDINATES + len(_SESSION_BEGINS)})"
-        yield rule(f"set-var(txn.sid) {word(f'{session},{_quoted(1)}')}")
-        epoch = f"{session},{_quoted(4)},word(1,{argument(':,}')})"
-        yield rule(f"set-var(txn.epoch) {word(epoch)}")
-    else:
-        yield rule("set-var(txn.cut) var(txn.size),add(2),div(3),mul(4)")
-        size = _first_segment(keys)
-        start = "field(2,.),bytes(0" if size is None else f"bytes({size + 1}"
-        yield rule(f"set-var(txn.head) var(txn.token),{start},txn.cut),ub64dec")
-        source = "head"
-    # Counted from the front, the level's place would depend on whether there is a version.
-    level = f"bytes(0,txn.size),field(-2,{argument(chr(34))})"
-    for name, reading in (
-        ("sub", _quoted(_SUBJECT_AT)),
-        ("app", _quoted(_APP_AT)),
-        ("level", level),
-    ):
-        yield rule(f"set-var(txn.{name}) {word(f'var(txn.{source}),{reading}')}")
+def _session(condition: str) -> Iterator[str]:
+    """Yield the rules that read what a session's key is made of."""
+    yield rule(f"set-var(txn.payload,ifnotexists) {PAYLOAD}", condition)
+    for name in ("x", "y", "sid"):
+        yield rule(f"set-var(txn.{name}) {text_of(name)}", condition)
+    key = """str('"x":"'),concat(,txn.x,'","y":"'),concat(,txn.y,'"}')"""
+    yield rule(f"set-var(txn.xy) {word(key)}", condition)
+    # The end alone matches in front of a last line feed too.
+    form = rf"^{_SESSION_ID}$(?!\n)"
+    yield because(Reason.TOKEN_MALFORMED, f"{condition} !{matches('var(txn.sid)', 'reg', form)}")
+    yield epoch(condition)
 
 
-def _first_segment(keys: "tuple[VerificationKey, ...]") -> int | None:
-    """Return the length of the first segment, where it is the same with all keys: nobody looks for its end then."""
-    sizes = {len(strict_jws.header_segment(key.kid, TOKEN_TYPE)) for key in keys}
-    return sizes.pop() if len(sizes) == 1 else None
-
-
-def _payload(keys: "tuple[VerificationKey, ...]") -> Iterator[str]:
-    """Yield the rules that decode the payload of a token whose form was looked at before."""
-    size = _first_segment(keys)
-    if size is None:
-        yield rule("set-var(txn.payload) var(txn.token),field(2,.),ub64dec")
-        return
-    around = size + len("..") + _SIGNATURE_CHARACTERS
-    yield rule(f"set-var(txn.between) var(txn.token),length,sub({around})")
-    yield rule(f"set-var(txn.payload) var(txn.token),bytes({size + 1},txn.between),ub64dec")
-
-
-def _quoted(at: int) -> str:
-    return f"field({at},{argument(chr(34))})"
+def epoch(condition: str) -> str:
+    """Return the rule that reads the epoch of a payload that matched: a whole number, the same text as in the map."""
+    whole = argument(r'(?s)^.*?"epo"[ \t\r\n]*:[ \t\r\n]*([0-9]+).*$')
+    read = f"var(txn.payload),regsub({whole},{argument(chr(92) + '1')})"
+    return rule(f"set-var(txn.epoch) {word(read)}", condition)
 
 
 def text_of(name: str) -> str:
@@ -249,28 +178,23 @@ def _claims(expected: TokenExpectation, options: EngineOptions) -> Iterator[str]
 
 
 def _remembering() -> Iterator[str]:
-    """Yield the rules that keep a verdict, until the earliest of what ends it.
-
-    Beside its end, a verdict says where in the payload the level ends: what the API is told stands in front of
-    that, and what a proof is verified with right behind.  A token that is laid out otherwise than ours are is
-    verified each time.
-    """
+    """Yield the rules that remember when a token is to be verified again: with the earliest of what ends it."""
     yield rule(f"set-var(txn.until) var(txn.now),add({VERDICT_SECONDS})", WHOLE)
     for name in ("ends", "key_ends"):
         yield rule(
             f"set-var(txn.until) var(txn.{name})",
             f"{WHOLE} {{ var(txn.{name}),sub(txn.until) -m int lt 0 }}",
         )
-    laid_out = f"{WHOLE} {matches('var(txn.payload)', 'reg', f'^{_LAYOUT}')}"
-    first = argument(chr(92) + "1")
-    head = f"var(txn.payload),regsub({argument(f'(?s)^{_LAYOUT}.*$')},{first}),length"
-    yield rule(f"set-var(txn.size) {word(head)}", laid_out)
-    fresh = f"{WHOLE} {found('txn.size')}"
-    kept = f"var(txn.until),and({_TURN - 1}),mul({_SIZES}),add(txn.size)"
-    yield rule(f"set-var(txn.kept) {kept}", fresh)
-    yield rule(f"track-sc0 var(txn.id) table {names.VERDICTS}", fresh)
-    # One number, so that nobody reads the half of it.
-    yield rule("sc-set-gpt(0,0) var(txn.kept)", fresh)
+    yield rule(f"track-sc0 var(txn.id) table {names.VERDICTS}", WHOLE)
+    yield rule("sc-set-gpt(0,0) var(txn.until)", WHOLE)
+
+
+def enough() -> str:
+    """Return a condition: the token's level is at least the row's."""
+    pairs = [
+        f"{needed.rank}:{got.value}" for needed in Level for got in Level if got.satisfies(needed)
+    ]
+    return matches("var(txn.row),field(3,:),concat(:,txn.level)", "str", *pairs)
 
 
 def standing_rules(options: EngineOptions, minimums: "list[str]") -> Iterator[str]:
@@ -278,22 +202,29 @@ def standing_rules(options: EngineOptions, minimums: "list[str]") -> Iterator[st
 
     :param minimums: number of a row and an app, with a colon between, where a lowest version is set.
     """
-    enough = [
-        f"{needed.rank}:{got.value}" for needed in Level for got in Level if got.satisfies(needed)
-    ]
-    asked = "var(txn.row),field(3,:),concat(:,txn.level)"
-    yield because(Reason.GATE_LEVEL, f"{WHOLE} !{matches(asked, 'str', *enough)}")
+    yield because(Reason.GATE_LEVEL, f"{WHOLE} !{enough()}")
     if not minimums:
         return
+    yield from version_rules(minimums)
+    yield because(Reason.GATE_APP_VERSION, f"{limited(minimums)} !{new_enough(options)}")
+
+
+def version_rules(minimums: "list[str]") -> Iterator[str]:
+    """Yield the rules that read the version, where the row asks for a lowest one of this app."""
     yield rule("set-var(txn.row_app) var(txn.row),field(4,:),concat(:,txn.app)")
-    asked = matches("var(txn.row_app)", "str", *minimums)
-    payload = "set-var(txn.payload,ifnotexists) var(txn.token),field(2,.),ub64dec"
-    yield rule(payload, asked)
+    asked = limited(minimums)
+    yield rule(f"set-var(txn.payload,ifnotexists) {PAYLOAD}", asked)
     yield rule(f"set-var(txn.version) {word(_query('$.app.ver'))}", asked)
-    yield because(
-        Reason.GATE_APP_VERSION,
-        f"{asked} !{{ var(txn.row_app),concat(:,txn.version) -m reg -f {word(options.path(names.VERSIONS))} }}",
-    )
+
+
+def limited(minimums: "list[str]") -> str:
+    """Return a condition: of this app, the row asks for a lowest version."""
+    return matches("var(txn.row_app)", "str", *minimums)
+
+
+def new_enough(options: EngineOptions) -> str:
+    """Return a condition: the version is at least the lowest one."""
+    return f"{{ var(txn.row_app),concat(:,txn.version) -m reg -f {word(options.path(names.VERSIONS))} }}"
 
 
 def results(condition: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from watchword.engines.interface import Difference, Divergence
+from watchword.engines.lua_parts.differences import NEW_REPLAY_TABLE
 
 _D = Divergence
 
@@ -14,13 +15,7 @@ DIFFERENCES: Final = (
         "writes no configuration for such a route",
         "its script keeps no counts of instances by route",
     ),
-    Difference(
-        "new-replay-table",
-        _D.STRICTER,
-        "takes proofs that were made before it started",
-        "refuses proofs that are older than its table of used ones",
-        "a table that was lost doesn't know what was used before",
-    ),
+    NEW_REPLAY_TABLE,
     Difference(
         "bodies-over-100-mib",
         _D.STRICTER,

@@ -47,6 +47,7 @@ def script(api: str, state_file: str, replay_directory: str, *, proofs: bool) ->
             shared("sha256"),
             shared("base64"),
             shared("system"),
+            shared("prepared"),
             part(_OWN, "lua/02_json"),
             part(_OWN, "lua/03_crypto"),
             part(_OWN, "lua/04_state"),

@@ -2,18 +2,18 @@
 
 from typing import Final
 
+from watchword.engines.forward_auth.differences import (
+    NEW_REPLAY_FILE,
+    NO_UPGRADE,
+    dropped_answer,
+    no_bodies,
+)
 from watchword.engines.interface import Difference, Divergence
 
 _D = Divergence
 
 DIFFERENCES: Final = (
-    Difference(
-        "no-bodies",
-        _D.STRICTER,
-        "compares the body with its digest on routes with a proof",
-        "refuses a request with a body there",
-        "nginx sends no body with its question, and nobody else sees it before the API does",
-    ),
+    no_bodies("nginx sends no body with its question, and nobody else sees it before the API does"),
     Difference(
         "no-bodies-answer",
         _D.ANSWER,
@@ -28,27 +28,9 @@ DIFFERENCES: Final = (
         "drops them",
         "its parser does so before anybody sees them",
     ),
-    Difference(
-        "odd-lines-dropped-answer",
-        _D.ANSWER,
-        "says that a field has another sign for a hyphen",
-        "says that the field is missing",
-        "it was dropped before the gate saw it",
-    ),
-    Difference(
-        "new-replay-file",
-        _D.STRICTER,
-        "takes proofs that were made before it started",
-        "refuses, in mode shared, proofs that are older than its file of used ones",
-        "a file that was lost doesn't know what was used before",
-    ),
-    Difference(
-        "no-upgrade",
-        _D.STRICTER,
-        "lets a WebSocket through, and ends it when its instance is revoked",
-        "takes Upgrade away",
-        "nobody would end it",
-    ),
+    dropped_answer("odd-lines-dropped-answer"),
+    NEW_REPLAY_FILE,
+    NO_UPGRADE,
     Difference(
         "many-fields-while-kept",
         _D.LOOSER,

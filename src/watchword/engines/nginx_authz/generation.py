@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_FOR
 from watchword.engines.forward_auth.demands import require_authz
 from watchword.engines.forward_auth.page import page
 from watchword.engines.interface import EngineFile, EngineFileKind
@@ -193,6 +194,7 @@ def _guarded(options: EngineOptions) -> Iterable[str]:
     for name in _PROOF_FIELDS:
         variable = name.lower().replace("-", "_")
         yield f"proxy_set_header {name} $watchword_passed_{variable};"
+    yield from _client_side(options.listen)
     yield "proxy_set_header Host $http_host;"
     yield 'proxy_set_header Connection "";'
     yield "proxy_http_version 1.1;"
@@ -202,6 +204,15 @@ def _guarded(options: EngineOptions) -> Iterable[str]:
     if options.tls:
         yield from _tls(options.upstream.host)
     yield f"proxy_pass {scheme}://watchword_api$request_uri;"
+
+
+def _client_side(listen: Endpoint) -> Iterable[str]:
+    yield "# Where a client comes from is said here and not by it; other signs for the hyphen are dropped above."
+    for name in CLIENT_SIDE:
+        # Whoever comes in over a Unix socket has no address.
+        is_known = name == FORWARDED_FOR and not listen.socket
+        value = "$remote_addr" if is_known else '""'
+        yield f"proxy_set_header {name} {value};"
 
 
 def _tls(host: str) -> Iterable[str]:

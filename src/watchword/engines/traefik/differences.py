@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from watchword.engines.forward_auth.differences import NO_UPGRADE
 from watchword.engines.interface import Difference, Divergence
 
 _D = Divergence
@@ -14,11 +15,5 @@ DIFFERENCES: Final = (
         "isn't",
         "Traefik isn't started by the tests; its configuration follows its documentation",
     ),
-    Difference(
-        "no-upgrade",
-        _D.STRICTER,
-        "lets a WebSocket through, and ends it when its instance is revoked",
-        "takes Upgrade away",
-        "nobody would end it",
-    ),
+    NO_UPGRADE,
 )

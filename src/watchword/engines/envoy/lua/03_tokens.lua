@@ -86,10 +86,6 @@ local tokens = (function()
     if type(value) ~= "string" or value == "" or #value > 1024 or find(value, "%c") then return nil end
     return value
   end
-  local function prefixed(value)
-    local size = #value
-    return char(0, 0, (size - size % 256) / 256, size % 256) .. value
-  end
   local function integer(number)
     -- DER (X.690, 8.3): no needless leading zero, and one where the first bit is set.
     local start = match(number, "^%z*()")
@@ -148,9 +144,6 @@ local tokens = (function()
     local x, y = base64.url(jwk.x), base64.url(jwk.y)
     if not x or not y or #x ~= 32 or #y ~= 32 then return "token.malformed" end
     if secrets.revoked[subject] then return "token.instance_revoked" end
-    -- RFC 7638, section 3: the members that make the key, in this order, without white space.
-    local thumbprint = base64.encode_url(sha.digest(
-      '{"crv":"P-256","kty":"EC","x":"' .. jwk.x .. '","y":"' .. jwk.y .. '"}'))
     entry.ends, entry.epoch, entry.prepared = ends, epoch, 0
     ffi.copy(entry.point, x .. y, 64)
     ffi.copy(entry.session, session, #session)
@@ -158,33 +151,15 @@ local tokens = (function()
     local session_end = '";alg="hmac-sha256";keyid="' .. session .. '"'
     ffi.copy(entry.session_end, session_end, #session_end)
     entry.session_end_size = #session_end
-    local device_end = '";alg="ecdsa-p256-sha256";keyid="' .. thumbprint .. '"'
-    ffi.copy(entry.device_end, device_end, #device_end)
-    entry.device_end_size = #device_end
-
-    -- Once for each token: the session key, and what of each MAC is the same for all its requests.
-    local secret = secrets.by_epoch[epoch]
-    if not secret then return nil end
-    sha.mac(secret.inner, "watchword/session/v1" .. prefixed(issuer) .. prefixed(audience) .. prefixed(session)
-      .. prefixed(thumbprint) .. "\1", secret.outer)
-    local inner, outer = sha.pads(sha.bytes(sha.result))
-    local prefix = '"watchword-token": ' .. token .. '\n"@method": '
-    local tail = sha.begin(inner, prefix)
-    ffi.copy(entry.inner, inner, 32)
-    ffi.copy(entry.outer, outer, 32)
-    ffi.copy(entry.tail, tail, #tail)
-    entry.tail_size, entry.taken = #tail, 64 + #prefix - #tail
-    entry.epoch_ends, entry.prepared = secret.ends, 1
+    local thumbprint, secret = prepared.device(entry, jwk), secrets.by_epoch[epoch]
+    if secret then prepared.session(entry, secret, claims, thumbprint, token) end
     return nil
   end
 
-  -- Two generations bound the memory: what was not used while one filled up is forgotten.  Entries lie
-  -- outside of Lua's heap, where a collector would walk through them over and over.
+  -- Two generations bound the memory: what was not used while one filled up is forgotten.
   local LIMIT, SIZE = OPTIONS.cached_tokens, ffi.sizeof("watchword_token")
-  local memory = ffi.C.mmap(nil, 2 * LIMIT * SIZE, 3, 0x22, -1, 0)
-  if ffi.cast("intptr_t", memory) == -1 then error("watchword: there is no memory for tokens") end
-  self.memory = ffi.gc(memory, function(pointer) ffi.C.munmap(pointer, 2 * LIMIT * SIZE) end)
-  local entries = ffi.cast("watchword_token *", memory)
+  local entries, memory = prepared.room(2 * LIMIT)
+  self.memory = memory
   local current, previous, count, base = {}, {}, 0, 0
 
   local function turn()

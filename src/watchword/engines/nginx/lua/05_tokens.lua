@@ -3,7 +3,7 @@
 -- What is remembered dies with the state that it rests on, and ends with the token or its key, whatever comes first.  So
 -- a verdict needs no shorter life: to verify the same bytes by the same key again would find the same.
 local tokens = (function()
-  local find, match, sub, char, gsub = string.find, string.match, string.sub, string.char, string.gsub
+  local find, match, sub, gsub = string.find, string.match, string.sub, string.gsub
   local min, max = math.min, math.max
   ffi.cdef([[
   typedef struct {
@@ -54,10 +54,6 @@ local tokens = (function()
     return true
   end
   self.has_exactly = has_exactly
-  local function prefixed(value)
-    local size = #value
-    return char(0, 0, (size - size % 256) / 256, size % 256) .. value
-  end
 
   -- Returns the key that a header names, or nil and why there is none.
   local function key_of(head, decoded)
@@ -117,9 +113,7 @@ local tokens = (function()
 
   -- What of a proof's Signature-Input and MAC is the same for all requests of the token.
   local function prepare(entry, claims, jwk, token)
-    local session, x, y = claims.sid, jwk.x, jwk.y
-    -- RFC 7638, section 3: the members that make the key, in this order, without white space.
-    local thumbprint = base64.encode_url(sha.digest('{"crv":"P-256","kty":"EC","x":"' .. x .. '","y":"' .. y .. '"}'))
+    local session, secret = claims.sid, state.secrets[claims.epo]
     -- Used proofs are told apart by the session's name; a long one by its digest, which is as good.
     local name = #session <= 64 and session or sha.digest(session)
     ffi.copy(entry.session, name, #name)
@@ -131,22 +125,8 @@ local tokens = (function()
     end
     ffi.copy(entry.session_end, session_end, #session_end)
     entry.session_end_size = #session_end
-    local device_end = '";alg="ecdsa-p256-sha256";keyid="' .. thumbprint .. '"'
-    ffi.copy(entry.device_end, device_end, #device_end)
-    entry.device_end_size = #device_end
-
-    local secret = state.secrets[claims.epo]
-    if not secret then return end
-    sha.mac(secret.inner, "watchword/session/v1" .. prefixed(claims.iss) .. prefixed(claims.aud) .. prefixed(session)
-      .. prefixed(thumbprint) .. "\1", secret.outer)
-    local inner, outer = sha.pads(sha.bytes(sha.result))
-    local prefix = '"watchword-token": ' .. token .. '\n"@method": '
-    local tail = sha.begin(inner, prefix)
-    ffi.copy(entry.inner, inner, 32)
-    ffi.copy(entry.outer, outer, 32)
-    ffi.copy(entry.tail, tail, #tail)
-    entry.tail_size, entry.taken = #tail, 64 + #prefix - #tail
-    entry.epoch_ends, entry.prepared = secret.ends, 1
+    local thumbprint = prepared.device(entry, jwk)
+    if secret then prepared.session(entry, secret, claims, thumbprint, token) end
   end
 
   local function fill(place, entry, token, now)
@@ -175,13 +155,10 @@ local tokens = (function()
     return nil
   end
 
-  -- Two generations bound the memory: what was not used while one filled up is forgotten.  Entries lie outside of Lua's
-  -- heap, where a collector would walk through them over and over; each worker's are its own.
+  -- Two generations bound the memory: what was not used while one filled up is forgotten.
   local LIMIT, SIZE = OPTIONS.cached_tokens, ffi.sizeof("watchword_token")
-  local memory = ffi.C.mmap(nil, 2 * LIMIT * SIZE, 3, 0x22, -1, 0)
-  if ffi.cast("intptr_t", memory) == -1 then error("watchword: there is no memory for tokens") end
-  self.memory = ffi.gc(memory, function(pointer) ffi.C.munmap(pointer, 2 * LIMIT * SIZE) end)
-  local entries = ffi.cast("watchword_token *", memory)
+  local entries, memory = prepared.room(2 * LIMIT)
+  self.memory = memory
   local current, previous, count, base = {}, {}, 0, 0
 
   -- Forgets everything: from here on tokens are judged by another state.
