@@ -23,6 +23,8 @@ help:  ## Show this list.
 demo: .venv/.runtime-ready  ## Show the main job: the genuine app gets through, the script does not.
 	@$(PY)/watchword demo
 
+# Hundreds of processes are started: what one compiles, the next need not.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/.dev-ready  ## Run every test (installs the locked development packages first).
 	$(PY)/pytest -n $(PROCESSES) --dist worksteal
 

@@ -1,7 +1,34 @@
 """Set up what every test shares."""
 
+import fcntl
+from collections.abc import Callable
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # How fast a machine is says nothing about the code: a loaded one must not fail a property.
 settings.register_profile("watchword", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("watchword")
+
+Once = Callable[[str, Callable[[], str]], str]
+"""Takes a name and what makes a text; returns the text, which is made once in a run of the tests."""
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Once:
+    """Return what makes a costly text once, whichever of the processes that share the tests needs it first."""
+    directory = tmp_path_factory.getbasetemp()
+    if hasattr(pytestconfig, "workerinput"):
+        # Each process has a directory of its own, below the one of the whole run.
+        directory = directory.parent
+
+    def made(name: str, make: Callable[[], str]) -> str:
+        file = directory / f"once-{name}"
+        with (directory / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                text = make()
+                file.write_text(text, encoding="utf-8")
+            return file.read_text(encoding="utf-8")
+
+    return made

@@ -11,7 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.apps.played_demo import told_to_people
 from tests.apps.test_scan_command import dead_token
+from tests.conftest import Once
 from tests.scan.app_building import apk
 
 from watchword.apps.cli.main import COMMANDS
@@ -143,24 +145,17 @@ def test_the_example_runs_as_its_page_says(tmp_path: Path) -> None:
     assert '"reasons":["proof.missing"]' in done.stdout
 
 
-def test_demo_output_in_the_readme_is_real() -> None:
+def test_demo_output_in_the_readme_is_real(once: Once) -> None:
     """Each line of the demo that the README shows is one that the demo prints."""
     block = re.search(r"```text\n(What to protect first.*?)```", README, re.DOTALL)
     assert block is not None
     shown = [line.strip() for line in block[1].splitlines() if line.strip() not in {"", "..."}]
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("watchword")), "demo"],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=True,
-        env={**os.environ, "COLUMNS": "120"},  # noqa: TID251 - a wide terminal.
-    )
+    told = told_to_people(once)
 
     def timeless(line: str) -> str:
         return re.sub(r"in [0-9.]+ s", "in N s", line.strip())
 
-    printed = {timeless(line) for line in done.stdout.splitlines()}
+    printed = {timeless(line) for line in told.splitlines()}
     assert [line for line in shown if timeless(line) not in printed] == []
     assert len(shown) > 12
 

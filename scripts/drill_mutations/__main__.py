@@ -78,10 +78,13 @@ def mutated(mutation: Mutation, directory: Path) -> Path:
     return copy
 
 
-def drill(source: Path, place: Place = Place.DEMO) -> Run:
-    """Drill a deployment by this source, in a process of its own."""
+def drill(source: Path, place: Place = Place.DEMO, attacks: Sequence[str] = ()) -> Run:
+    """Drill a deployment by this source, in a process of its own.
+
+    :param attacks: ids of those to run; all that the place has if none is named.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", _MODULES[place]],
+        [sys.executable, "-m", _MODULES[place], *attacks],
         cwd=ROOT,
         env={"PYTHONPATH": str(source), "PATH": "/usr/bin:/bin"},
         capture_output=True,
@@ -95,10 +98,10 @@ def drill(source: Path, place: Place = Place.DEMO) -> Run:
     return Run(members["verdicts"], (members["genuine"][0], members["genuine"][1]))
 
 
-def run_mutation(mutation: Mutation) -> Run:
-    """Return what a drill finds without one check."""
+def run_mutation(mutation: Mutation, attacks: Sequence[str] = ()) -> Run:
+    """Return what a drill finds without one check, by the attacks that are named or by all."""
     with tempfile.TemporaryDirectory(prefix="watchword-mutation-") as directory:
-        return drill(mutated(mutation, Path(directory)), mutation.place)
+        return drill(mutated(mutation, Path(directory)), mutation.place, attacks)
 
 
 def line(mutation: Mutation, run: Run) -> str:

@@ -1,4 +1,7 @@
-"""Drill a deployment that lends and delivers keys by whatever source is on the path, and print each attack's verdict as JSON."""
+"""Drill a deployment that lends and delivers keys by whatever source is on the path, and print each attack's verdict as JSON.
+
+Ids of attacks as arguments choose some.
+"""
 
 import asyncio
 import json
@@ -15,7 +18,7 @@ async def main() -> None:
         async with keys_stage(Path(directory)) as stage:
             stage.third.talkative = True
             await asyncio.to_thread(add_values, stage.settings.service.operator_socket)
-            report = await asyncio.to_thread(stage.drilled, ABOUT_KEYS)
+            report = await asyncio.to_thread(stage.drilled, sys.argv[1:] or ABOUT_KEYS)
     verdicts = {each.attack.id: each.verdict.value for each in report.results}
     served = [report.genuine.served, report.genuine.sent]
     json.dump({"verdicts": verdicts, "genuine": served}, sys.stdout)

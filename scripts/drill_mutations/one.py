@@ -1,4 +1,7 @@
-"""Drill the demo's deployment by whatever source is on the path, and print each attack's verdict as JSON."""
+"""Drill the demo's deployment by whatever source is on the path, and print each attack's verdict as JSON.
+
+Ids of attacks as arguments choose some.
+"""
 
 import asyncio
 import json
@@ -12,6 +15,7 @@ import structlog
 from watchword.apps.demo.drills import drilled
 from watchword.apps.demo.stage import Stage
 from watchword.drill.outcome import Report
+from watchword.drill.registry import ATTACKS
 from watchword.vocabulary import Mode
 
 
@@ -23,7 +27,8 @@ async def main() -> None:
         try:
             await stage.set_up()
             await stage.deploy(Mode.ENFORCE)
-            report: Report = await asyncio.to_thread(drilled, stage)
+            chosen = [ATTACKS[name] for name in sys.argv[1:] or ATTACKS]
+            report: Report = await asyncio.to_thread(drilled, stage, attacks=chosen)
         finally:
             await stage.tear_down()
     verdicts = {each.attack.id: each.verdict.value for each in report.results}

@@ -1,4 +1,7 @@
-"""Drill a deployment that publishes pins by whatever source is on the path, and print each attack's verdict as JSON."""
+"""Drill a deployment that publishes pins by whatever source is on the path, and print each attack's verdict as JSON.
+
+Ids of attacks as arguments choose some.
+"""
 
 import json
 import sys
@@ -35,6 +38,7 @@ def main() -> None:
             if verdict in verdicts(each, Deployment(published)).values()
         ).value
         for each in _ATTACKS
+        if each.id in (sys.argv[1:] or {attack.id for attack in _ATTACKS})
     }
     (held,) = delivered(arena(Deployment(published)))
     served = judge(held.installed, HOST, (spki("A"), spki("root")), NOW).passes

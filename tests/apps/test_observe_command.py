@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.apps.forked_commands import command
 
 from watchword.adapters.observations import ObservationsFile, read_observer_key
 from watchword.apps.cli.main import cli
@@ -266,11 +267,11 @@ def run_real(
     directory: Path, *arguments: str, before: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run the installed command in a shell of its own, after some line of that shell."""
-    command = shlex.join([str(Path(sys.executable).parent / "watchword"), *arguments])
+    line = shlex.join([str(Path(sys.executable).parent / "watchword"), *arguments])
     # Root is refused nothing: without these two rights it is asked like everybody.
     rights = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
     return subprocess.run(
-        [*(rights if os.geteuid() == 0 else []), "sh", "-c", f"{before}\n{command}"],
+        [*(rights if os.geteuid() == 0 else []), "sh", "-c", f"{before}\n{line}"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -281,7 +282,7 @@ def run_real(
 
 def planned(directory: Path) -> dict[str, str]:
     """Return what the plan's items are and what is to be done about each, in order."""
-    done = run_real(directory, "plan", "--json")
+    done = command(directory, "plan", "--json")
     assert done.returncode == 0, done.stderr
     return {item["protection"]: item["action"] for item in json.loads(done.stdout)["items"]}
 
@@ -291,11 +292,11 @@ def test_a_shield_that_only_watches_closes_nothing(tmp_path: Path) -> None:
     record = ("observe", "record", *SHIELD, "--source", "drill", "--sign", "ci.pem", "--json")
 
     def recorded() -> str:
-        stands: str = json.loads(run_real(tmp_path, *record).stdout)["stands"]
+        stands: str = json.loads(command(tmp_path, *record).stdout)["stands"]
         return stands
 
-    assert run_real(tmp_path, "init").returncode == 0
-    assert run_real(tmp_path, "observe", "keygen", "-o", "ci.pem").returncode == 0
+    assert command(tmp_path, "init").returncode == 0
+    assert command(tmp_path, "observe", "keygen", "-o", "ci.pem").returncode == 0
     file = tmp_path / "watchword.yaml"
     text = file.read_text(encoding="utf-8")
     enforced = text.replace("plan:\n", "plan:\n  observers: {ci: {key: ci.jwk}}\n", 1)

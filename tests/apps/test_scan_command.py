@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.apps.forked_commands import command
 from tests.apps.test_up import configuration, free_port, watchword
 from tests.scan.ios_building import ats, info, ipa, zipped
 
@@ -61,15 +62,19 @@ def scan(
     *arguments: object, cwd: Path | None = None, guard: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run the scan, and hold it to what holds always: no trace, whatever happens."""
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", guard + RUN, "scan", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        cwd=cwd,
-    )
+    words = ["scan", *map(str, arguments)]
+    if guard:
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", guard + RUN, *words],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            cwd=cwd,
+        )
+    else:
+        done = command(cwd or Path.cwd(), *words, timeout=120)
     assert "Traceback" not in done.stdout + done.stderr
     assert "internal error" not in done.stderr
     return done
@@ -304,16 +309,8 @@ def test_what_a_build_proves_is_recorded_and_counts(tmp_path: Path) -> None:
     app = package(tmp_path / "clinic.ipa", CFBundleIdentifier="com.example.clinic")
 
     def signed(name: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [
-                *(sys.executable, "-c", RUN, "-c", str(config), "scan", str(app)),
-                *("--sign", str(key), "--app", name),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        words = ("scan", str(app), "--sign", str(key), "--app", name)
+        return command(tmp_path, "-c", str(config), *words)
 
     assert signed("nobody").returncode == 2
     other = signed("clinic-android")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.apps.forked_commands import command
 from tests.apps.test_cli_operate import CONFIG, configure
 from tests.enrolment.simulators import CLINIC
 
@@ -52,15 +53,7 @@ class Running:
 
     def call(self, *arguments: str, value: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run ``watchword secrets``, a value going in through standard input."""
-        return subprocess.run(
-            ["env", "COLUMNS=80", *RUN, "secrets", *arguments],
-            cwd=self.directory,
-            input=value or "",
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return command(self.directory, "secrets", *arguments, given=value or "", COLUMNS="80")
 
     def json(self, *arguments: str, value: str | None = None) -> dict[str, object]:
         """Run it and return the one JSON object that it printed."""

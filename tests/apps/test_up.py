@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.apps.forked_commands import command
 
 from watchword.apps.settings.template import TEMPLATE
 
@@ -106,13 +107,7 @@ def running(file: Path) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]
 
 def watchword(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run another command on the same file."""
-    return subprocess.run(
-        [*WATCHWORD, "-c", str(file), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    return command(Path.cwd(), "-c", str(file), *arguments)
 
 
 def test_curl_is_refused_and_a_phone_passes(tmp_path: Path) -> None:

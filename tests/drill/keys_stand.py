@@ -128,7 +128,7 @@ class Deployment:
     def plant(self) -> Canary:
         """Plant a canary, the same one each time."""
         self.canaries["sk_live_canary"] = "canary"
-        return Canary("canary", "sk_live_canary")
+        return Canary("canary", "sk_live_canary", NOW)
 
     def alarms(self, canary: Canary) -> int:
         """Count its alarms."""

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 import pytest
@@ -37,6 +37,7 @@ from watchword.drill.interface import Attack
 from watchword.drill.keys_lending import holds
 from watchword.drill.needs import MissingError, Need
 from watchword.drill.outcome import Verdict
+from watchword.drill.wire import Call
 
 ATTACKS = (
     key_from_package.ATTACK,
@@ -113,6 +114,35 @@ def test_a_check_that_is_left_out_is_open(flaw: Flaw, attack: Attack, variant: s
     if flaw is Flaw.ANY_PATH and variant == "path":
         flaws.add(Flaw.AMBIGUOUS_PATHS)
     assert verdicts(attack, Deployment(frozenset(flaws)))[variant] is Verdict.OPEN
+
+
+@dataclass
+class Noting(Deployment):
+    """Note when a canary is used, and know it some seconds after it was planted."""
+
+    known_after: float = 0.0
+    uses: list[float] = field(default_factory=list)
+
+    def _canary_in(self, call: Call) -> str:
+        found = super()._canary_in(call)
+        if found:
+            self.uses.append(self.clock)
+        return found if self.clock >= NOW + self.known_after else ""
+
+
+@pytest.mark.parametrize(("flaws", "uses"), [({Flaw.NO_ALARM}, 3 + 5), (set(), 6)])
+def test_whoever_tells_nobody_is_waited_for_once(flaws: set[Flaw], uses: int) -> None:
+    """Three uses in the first variant and one in each other, where nobody is ever told; else one in each."""
+    deployment = Noting(frozenset(flaws))
+    verdicts(canary_used.ATTACK, deployment)
+    assert len(deployment.uses) == uses
+
+
+def test_a_gate_that_learns_of_a_canary_late_is_given_its_time() -> None:
+    """Nobody is told of what was used in the first five seconds, and that is held against nobody."""
+    deployment = Noting(known_after=5)
+    assert set(verdicts(canary_used.ATTACK, deployment).values()) == {Verdict.STOPPED}
+    assert len(deployment.uses) == 3 + 5
 
 
 def test_an_own_key_in_the_query_is_open() -> None:

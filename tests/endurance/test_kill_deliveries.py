@@ -1,21 +1,19 @@
 """Kill the whole deployment while real phones are handed a secret: no lease is lost or doubled, the audit is complete."""
 
 import json
-import os
 import random  # noqa: TID251 - when to kill, from a fixed seed.
-import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.apps.test_up import WATCHWORD, configuration
+from tests.endurance.forked_deployment import Deployment
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
@@ -24,7 +22,6 @@ from watchword.apps.settings import Settings, load_settings
 from watchword.client import ClientError, WatchwordClient
 from watchword.lab import PHONES, InstalledIosApp, LabAuthorities, PhoneSetup
 
-ROOT = Path(__file__).parents[2]
 ROUNDS = 50
 PHONES_AT_ONCE = 3
 VALUE = "wwk-push-0123456789-marked"
@@ -82,43 +79,6 @@ class Holder:
                 assert delivery.value == VALUE.encode()
                 self.answers.append(delivery.lease)
                 self.bodies.append(self._recorder.last)
-
-
-class Deployment:
-    """Run ``watchword up`` on a file as often as it takes, each time in a process that nothing ran in before."""
-
-    def __init__(self, file: Path) -> None:
-        self._forks = subprocess.Popen(
-            [sys.executable, "-m", "tests.endurance.forking_process", "-c", file, "up", "--json"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def _line(self) -> str:
-        assert self._forks.stdout is not None
-        return self._forks.stdout.readline()
-
-    @contextmanager
-    def up(self) -> Iterator[None]:
-        """Run it until it listens, and kill it at the end: SIGKILL, nothing less."""
-        assert self._forks.stdin is not None
-        self._forks.stdin.write("go\n")
-        self._forks.stdin.flush()
-        number = int(self._line())
-        try:
-            assert self._line().startswith("{")
-            yield
-        finally:
-            os.kill(number, signal.SIGKILL)
-            while self._line() not in {"ended\n", ""}:
-                pass
-
-    def close(self) -> None:
-        """Let the forking process end."""
-        self._forks.communicate()
 
 
 @pytest.fixture

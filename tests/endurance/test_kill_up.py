@@ -2,13 +2,14 @@
 
 import json
 import random  # noqa: TID251 - when to kill, from a fixed seed.
-import signal
 import subprocess
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 from tests.apps.test_up import WATCHWORD, configuration
+from tests.endurance.forked_deployment import Deployment
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
@@ -67,19 +68,6 @@ class Crowd:
                 self.acknowledged[client.instance] = recorder.last
 
 
-def start(file: Path) -> subprocess.Popen[str]:
-    """Start ``watchword up`` and wait until it listens."""
-    process = subprocess.Popen(
-        [*WATCHWORD, "-c", str(file), "up", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("{")
-    return process
-
-
 def listed(file: Path) -> set[str]:
     """Return the instances that the operator sees."""
     done = subprocess.run(
@@ -99,30 +87,25 @@ def test_fifty_kills_lose_nothing_and_reopen_nothing(tmp_path: Path) -> None:
     authorities = load_or_create(settings.service.state_dir, SystemEntropy())
     crowd = Crowd(settings, authorities)
     chance = random.Random(7)
-    for round_ in range(ROUNDS):
-        process = start(file)
-        threads = [
-            threading.Thread(target=crowd.enrol_until_killed, args=(f"{round_}-{number}",))
-            for number in range(PHONES_AT_ONCE)
-        ]
-        for thread in threads:
-            thread.start()
-        threads[0].join(chance.uniform(0.02, 0.25))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        for thread in threads:
-            thread.join()
-    assert len(crowd.acknowledged) > ROUNDS
-    process = start(file)
-    try:
-        assert crowd.acknowledged.keys() <= listed(file)
-        url = f"{settings.service.issuer}/v1/attestations"
-        headers = {"content-type": "application/json"}
-        with httpx.Client(headers=headers, trust_env=False) as script:
-            for body in crowd.acknowledged.values():
-                answer = script.post(url, content=body)
-                assert answer.status_code == 409
-                assert answer.json()["reasons"] == ["challenge.used"]
-    finally:
-        process.kill()
-        process.communicate()
+    with closing(Deployment(file)) as deployment:
+        for round_ in range(ROUNDS):
+            with deployment.up():
+                threads = [
+                    threading.Thread(target=crowd.enrol_until_killed, args=(f"{round_}-{number}",))
+                    for number in range(PHONES_AT_ONCE)
+                ]
+                for thread in threads:
+                    thread.start()
+                threads[0].join(chance.uniform(0.02, 0.25))
+            for thread in threads:
+                thread.join()
+        assert len(crowd.acknowledged) > ROUNDS
+        with deployment.up():
+            assert crowd.acknowledged.keys() <= listed(file)
+            url = f"{settings.service.issuer}/v1/attestations"
+            headers = {"content-type": "application/json"}
+            with httpx.Client(headers=headers, trust_env=False) as script:
+                for body in crowd.acknowledged.values():
+                    answer = script.post(url, content=body)
+                    assert answer.status_code == 409
+                    assert answer.json()["reasons"] == ["challenge.used"]

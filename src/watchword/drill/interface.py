@@ -85,10 +85,14 @@ class KeptSecret:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """Hold a canary key that was planted for the drill, and is taken out after it."""
+    """Hold a canary key that was planted for the drill, and is taken out after it.
+
+    :param planted_at: when, as ``Arena.now`` tells it.
+    """
 
     name: str
     key: str = field(repr=False)
+    planted_at: float
 
 
 class Operator(Protocol):

@@ -146,7 +146,9 @@ def open_stage(
             wait=lambda seconds: _wait(stop, seconds),
             phones=phones if service else None,
             keys=keys if service else None,
-            operator=_operator(stack, settings, entropy) if service and reach.loopback else None,
+            operator=_operator(stack, settings, clock, entropy)
+            if service and reach.loopback
+            else None,
             shared=shared.get if service and phones else None,
             channel=wire,
         )
@@ -234,13 +236,15 @@ def _lab_side(
     )
 
 
-def _operator(stack: ExitStack, settings: Settings, entropy: Entropy) -> Operator | None:
+def _operator(
+    stack: ExitStack, settings: Settings, clock: Clock, entropy: Entropy
+) -> Operator | None:
     try:
         client = stack.enter_context(OperatorClient(settings.service.operator_socket))
         client.get("/v1/refusals")
     except UnavailableError:
         return None
-    operator = SocketOperator(client, _BECAUSE, entropy)
+    operator = SocketOperator(client, _BECAUSE, clock, entropy)
     stack.callback(operator.close)
     return operator
 

@@ -131,11 +131,15 @@ class LentKeys:
 class SocketOperator:
     """Implement :class:`watchword.drill.interface.Operator` over the operator's socket."""
 
-    def __init__(self, client: OperatorClient, because: str, entropy: Entropy) -> None:
+    def __init__(
+        self, client: OperatorClient, because: str, clock: Clock, entropy: Entropy
+    ) -> None:
         """Act in the operator's name.
 
         :param because: stands in the audit trail beside what is done.
+        :param clock: tells when something was planted.
         """
+        self._clock = clock
         self._client = client
         self._because = because
         self._entropy = entropy
@@ -180,7 +184,7 @@ class SocketOperator:
             made = self._client.post("/v1/canaries", wanted)
         except (RefusedError, UnavailableError):
             raise MissingError(Need.OPERATOR, "who can plant canary keys") from None
-        self._planted = Canary(name, str(made["key"]))
+        self._planted = Canary(name, str(made["key"]), self._clock.timestamp())
         return self._planted
 
     def alarms(self, canary: Canary) -> int:

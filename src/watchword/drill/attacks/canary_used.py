@@ -21,6 +21,9 @@ _LOOKS: Final = 30
 _LOOK_SECONDS: Final = 0.1
 """How often, and how long in between, the alarms are looked at after a use: three seconds in all."""
 
+_PATIENCE_SECONDS: Final = _TRIES * _LOOKS * _LOOK_SECONDS
+"""After so long a canary that nobody was ever told of is used once in a variant: whoever would know it knows it by now."""
+
 _CHANGING: Final = frozenset({"date", "content-length", "watchword-nonce"})
 
 Carrying = Callable[[Call, str], Call]
@@ -74,15 +77,17 @@ def _using(carry: Carrying, send_as: Callable[[Arena, Sample, Call], Call]) -> R
 def _used(arena: Arena, carrying: Callable[[str], Call]) -> tuple[Canary, Answer, bool]:
     """Use the run's canary until somebody is told, at most :data:`_TRIES` times; return it, the last answer, and whether he was.
 
-    A gate that told knew it; one that didn't may not know it yet, which is no fault within the first second.
+    A gate that told knew it; one that didn't may not know it yet, which is no fault within the first second.  Where nobody was
+    told of any use for :data:`_PATIENCE_SECONDS`, the variants that follow need not be as patient.
     """
     operator = arena.operating()
     canary = operator.plant()
     before = operator.alarms(canary)
-    if not before:
+    tries = 1 if not before and arena.now() - canary.planted_at > _PATIENCE_SECONDS else _TRIES
+    if not before and tries > 1:
         arena.wait(_SETTLE_SECONDS)
     answer = arena.wire.send(carrying(canary.key))
-    for look in range(1, _TRIES * _LOOKS):
+    for look in range(1, tries * _LOOKS):
         if operator.alarms(canary) > before:
             return canary, answer, True
         arena.wait(_LOOK_SECONDS)
