@@ -154,13 +154,20 @@ def test_what_isnt_a_baseline_is_refused(change: dict[str, Any]) -> None:
         max_leaves=8,
     )
 )
-def test_nothing_foreign_is_raised(value: object) -> None:
-    """Whatever a file holds."""
-    for read in (from_baseline, from_suppressions):
+def test_a_file_sets_aside_what_it_names_or_is_refused(value: object) -> None:
+    """Whatever a file holds: no other error comes out, and nothing is set aside that doesn't stand in it."""
+    whole = {**to_baseline([report()]), "findings": value}
+    for read, document in (
+        (from_baseline, value),
+        (from_baseline, whole),
+        (from_suppressions, value),
+    ):
         try:
-            read(value)
+            named = read(document)
         except BaselineError:
             continue
+        # What is drawn has no whole entry in it: an empty list is all that can be read.
+        assert (value, len(named)) == ([], 0)
 
 
 @pytest.mark.parametrize(

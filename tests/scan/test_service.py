@@ -119,7 +119,9 @@ def test_a_secret_leaves_title_and_subject() -> None:
 def test_every_subject_can_be_written(text: str) -> None:
     """Strings of DEX may hold halves of pairs."""
     (found,) = scan(simulated(), [Scripted(lambda _: [finding(subject=text)])]).findings
-    found.subject.encode("utf-8")
+    halves = {sign: f"\\u{ord(sign):04x}" for sign in text if "\ud800" <= sign <= "\udfff"}
+    written = "".join(halves.get(sign, sign) for sign in text)
+    assert found.subject.encode("utf-8").decode("utf-8") == written
 
 
 def test_the_facts_of_app_and_rules_stand_in_the_report() -> None:

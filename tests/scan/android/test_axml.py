@@ -2,6 +2,7 @@
 
 import struct
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -28,6 +29,13 @@ SECONDS = 30.0
 def _plain(element: Element) -> object:
     """Return a tree that can be compared."""
     return element.name, element.attributes, element.text, [_plain(x) for x in element.children]
+
+
+def _all(element: Element) -> Iterator[Element]:
+    """Yield an element and all within it."""
+    yield element
+    for child in element.children:
+        yield from _all(child)
 
 
 EXPECTED: object = (
@@ -176,9 +184,10 @@ def test_flipped_bytes_raise_nothing_foreign(
     for at, byte in data.draw(st.lists(places, min_size=1, max_size=8)):
         changed[at] = byte
     try:
-        read(bytes(changed))
+        root = read(bytes(changed))
     except AndroidFormatError:
         return
+    assert len(list(_all(root))) <= len(changed)
 
 
 @given(st.binary(max_size=400))
@@ -186,6 +195,7 @@ def test_junk_raises_nothing_foreign(junk: bytes) -> None:
     """Shows that arbitrary bytes are read or refused in both forms."""
     for read in (read_axml, read_bundle_xml):
         try:
-            read(junk)
+            root = read(junk)
         except AndroidFormatError:
             continue
+        assert len(list(_all(root))) <= len(junk)
