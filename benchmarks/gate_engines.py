@@ -175,7 +175,7 @@ def _native(
     return rows
 
 
-def _bare(port: int, upstream: int, socket: Path, *, kept: bool) -> dict[str, object]:
+def bare_forward_auth(port: int, upstream: int, socket: Path, *, kept: bool) -> dict[str, object]:
     """Return the smallest Caddy that asks somebody about each request.
 
     :param kept: whether it keeps connections to whom it asks, as it does by itself.  Under load it then sends
@@ -209,7 +209,7 @@ def _bare(port: int, upstream: int, socket: Path, *, kept: bool) -> dict[str, ob
 def _bare_caddy(directory: Path, upstream: int, socket: Path, *, kept: bool) -> Iterator[Proxy]:
     directory.mkdir()
     port, written = free_port(), directory / "caddy.json"
-    written.write_text(json.dumps(_bare(port, upstream, socket, kept=kept)))
+    written.write_text(json.dumps(bare_forward_auth(port, upstream, socket, kept=kept)))
     command = ["caddy", "run", "--config", str(written)]
     with started(command, port, directory / "out.log") as proxy:
         yield proxy

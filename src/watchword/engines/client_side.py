@@ -9,6 +9,8 @@ from typing import Final
 FORWARDED_FOR: Final = "X-Forwarded-For"
 """The one that an engine writes itself."""
 
+FORWARDED_PREFIX: Final = "X-Forwarded-"
+
 CLIENT_SIDE: Final = (
     # RFC 7239.
     "Forwarded",
@@ -25,4 +27,5 @@ CLIENT_SIDE: Final = (
     "X-Forwarded-Ssl",
     "X-Real-IP",
 )
-"""Those that an engine names one by one; one that knows expressions removes whatever begins with ``X-Forwarded-``."""
+"""Those that an engine names one by one; one that knows expressions removes whatever begins with
+:data:`FORWARDED_PREFIX`."""

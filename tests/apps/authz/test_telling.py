@@ -133,6 +133,24 @@ def test_a_proof_is_said_to_be_taken_and_to_cover_no_body() -> None:
         assert not {b"watchword-bodiless", b"watchword-taken"} & set(answer.headers)
 
 
+@pytest.mark.parametrize("framing", [b"content-length", b"transfer-encoding"])
+def test_a_proof_of_nothing_covers_no_body_that_nobody_sent(framing: bytes) -> None:
+    """The engine keeps a body to itself: the digest of nothing isn't its digest."""
+    proof = Prover().session(target="/proved/x", method="POST", body=b"")
+    fields = [each for each in proof if each[0] not in {b"host", b"content-length"}]
+    told_of = (b"x-original-" + framing, b"1" if framing == b"content-length" else b"chunked")
+    answer = told(b"/proved/x", *fields, told_of, method=b"POST")
+    assert answer.headers[b"watchword-refused-reason"] == b"proof.body"
+
+
+def test_a_proof_that_fails_is_taken_too() -> None:
+    """Where the route only watches: the fields were for the gate, and no body is kept from the API."""
+    watching = app(published(route("/seen/**", mode=Mode.MONITOR, proof=Proof.SESSION)))
+    answer = told(b"/seen/x", GOOD, (b"signature", b"watchword=:AAAA:"), of=watching)
+    assert (answer.status, answer.headers[b"watchword-taken"]) == (200, b"1")
+    assert b"watchword-bodiless" not in answer.headers
+
+
 @dataclass
 class Turning(PublishedState):
     """Publish another generation while a question is judged."""

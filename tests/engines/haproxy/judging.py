@@ -12,7 +12,9 @@ from tests.engines.haproxy.stand import Stand
 from tests.gate.simulators import PublishedState
 
 from watchword.adapters.replay.memory import MemoryReplayStore
+from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
 from watchword.gate.bundle import GateBundle
+from watchword.gate.hygiene import canonical_name
 from watchword.gate.interface import RESULT_HEADERS, Decision, RawHeaders, RequestFacts
 from watchword.gate.service import Gate
 from watchword.reasons import Reason
@@ -31,6 +33,8 @@ ROWS: Final = (
 )
 _UNSEEN: Final = ("got a point that isn't on P-256", "got a duplicate key", "got invalid JSON")
 _ONCE: Final = frozenset({b"host", b"content-length"})
+_CLIENT_SIDE: Final = frozenset(name.lower().encode() for name in CLIENT_SIDE)
+_PREFIX: Final = FORWARDED_PREFIX.lower().encode()
 _HOP: Final = frozenset(
     {
         b"connection",
@@ -119,6 +123,8 @@ class Judge:
             return "BUG:two requests reached the API"
         if not passed:
             return "stricter" if verdict.allow else "both-refuse"
+        if _whence(got.seen[0].fields) != [(b"x-forwarded-for", b"127.0.0.1")]:
+            return "BUG:the client said where it comes from"
         if verdict.harmless:
             return "harmless"
         if not verdict.allow or verdict.decision is None:
@@ -187,12 +193,23 @@ def _fields(lines: list[bytes]) -> RawHeaders | None:
         each = (name, value.strip(b" \t"))
         if name.lower() == b"content-length":
             each = (name, _plain(b"content-length", each[1]))
+        if name.lower() == b"connection":
+            each = (name, _named(each[1]))
+            if not each[1]:
+                continue
         if each == (name, b"h2c") and name.lower() == b"upgrade":
             # Its parser drops that, before any rule counts fields.
             continue
         if not (name.lower() in _ONCE and _is_there(each, found)):
             found.append(each)
     return found
+
+
+def _named(value: bytes) -> bytes:
+    """Return what is left of Connection: its parser takes out what is for itself, before anything is counted."""
+    options = value.split(b",")
+    left = [each for each in options if each.strip(b" \t").lower() not in {b"close", b"keep-alive"}]
+    return value if len(left) == len(options) else b",".join(left).strip(b" \t")
 
 
 def _is_there(field: tuple[bytes, bytes], fields: RawHeaders) -> bool:
@@ -221,5 +238,19 @@ def _joined(body: bytes) -> bytes:
     return joined
 
 
+def _whence(fields: RawHeaders) -> list[tuple[bytes, bytes]]:
+    """Return what tells an API where a client comes from, by any spelling."""
+    return [(n.lower(), v) for n, v in fields if _says_whence(canonical_name(n.lower()))]
+
+
+def _says_whence(name: bytes) -> bool:
+    return name.startswith(_PREFIX) or name in _CLIENT_SIDE
+
+
 def _comparable(fields: RawHeaders) -> list[tuple[bytes, bytes]]:
-    return sorted((n.lower(), _plain(n.lower(), v)) for n, v in fields if n.lower() not in _HOP)
+    """Return what both say alike: not what ends here, and not what a middleware leaves to whoever is in front."""
+    return sorted(
+        (n.lower(), _plain(n.lower(), v))
+        for n, v in fields
+        if n.lower() not in _HOP and not _says_whence(canonical_name(n.lower()))
+    )

@@ -73,7 +73,9 @@ LINES: Final = (
     b"X-Odd: a\r\n b @@ X Odd: a @@ X-Odd : a @@ : a @@ X-Odd @@ X-Odd: \x00 @@ "
     b"X-Odd: a\rb @@ X-Odd: \x01 @@ X-Odd: \x7f @@ X-Empty: @@ Cookie: a=b @@ "
     b"X-\xe9: a @@ X(Y): a @@ Proxy-Connection: keep-alive @@ Trailer: watchword-level @@ "
-    b"X-Forwarded-For: 1.2.3.4 @@ Signature: x @@ DPoP: x @@ "
+    b"X-Forwarded-For: 1.2.3.4 @@ x_forwarded.PROTO: https @@ X-Forwarded-Any: a @@ "
+    b"Forwarded: for=1.2.3.4 @@ X~Real-IP: 1.2.3.4 @@ Connection: te ,  ,, x_forwarded-for @@ "
+    b"Signature: x @@ DPoP: x @@ "
     b"Connection: keep-alive, Watchword-Level @@ Connection: watchword~instance @@ "
     b'Connection: "close" @@ Connection: upgrade, foo'
 ).split(b" @@ ")

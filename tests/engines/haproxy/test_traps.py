@@ -18,6 +18,7 @@ from tests.gate.simulators import SoftwareSigner
 
 from watchword.adapters.clock import SystemClock
 from watchword.encoding import base64url, strict_json
+from watchword.engines.client_side import CLIENT_SIDE
 from watchword.engines.haproxy import names
 from watchword.gate.interface import Rate
 from watchword.tokens import strict_jws
@@ -319,6 +320,22 @@ def test_no_tunnel_is_opened_and_no_field_named_that_stays(
     assert stand.send(b"/v1/x", *fields, token=token()).status == status
     if status == 200:
         assert not {name for name, _ in stand.api.seen[-1].fields} & {b"te", b"upgrade"}
+
+
+@pytest.mark.parametrize("target", [b"/v1/x", b"/open/x", b"/watched/x"])
+def test_nobody_says_himself_where_he_comes_from(stand: Stand, target: bytes) -> None:
+    """Under any spelling, and in the name of Connection: the connection says it, and nobody else."""
+    names_ = [name.lower().encode() for name in (*CLIENT_SIDE, "X-Forwarded-Whatever")]
+    forged = [
+        name.replace(b"-", sign) + b": 6.6.6.6"
+        for name in names_
+        for sign in (b"-", b"_", b".", b"~")
+    ]
+    for fields in (forged, [b"Connection: close, X-Forwarded-For", forged[0]], []):
+        assert stand.send(target, *fields, token=token()).status == 200
+        seen = stand.api.seen[-1]
+        assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
+        assert not [field for field in seen.fields if field[1] == b"6.6.6.6"]
 
 
 def test_sixteen_copies_at_once_have_one_winner(stand: Stand) -> None:

@@ -98,7 +98,7 @@ def _logging(path: str) -> Json:
     """Return the logs: refusals, and what Caddy says of itself.
 
     What it says of requests by itself is left out: it has their targets and fields, and the token is one of these.  It
-    also writes all that down for each request, to throw it away where the level is too low: a tenth of its time.
+    also writes all that down for each request, to throw it away where the level is too low: a tenth of its time at least.
     """
     writer: Json = (
         {"output": "stdout"}

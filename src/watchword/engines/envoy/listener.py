@@ -15,7 +15,7 @@ from watchword.vocabulary import Level
 _SIGN: Final = r"[-!#$%&'*+.^_\x60|~]"
 _STATED_HERE: Final = (
     rf"watchword{_SIGN}(?:instance|level|app|verdict|environment|framed)"
-    r"|x-envoy-.*|x-forwarded-.*|forwarded|x-real-ip|x-request-id"
+    rf"|x{_SIGN}(?:envoy{_SIGN}.*|forwarded{_SIGN}.*|real{_SIGN}ip|request{_SIGN}id)|forwarded"
     r"|(?:watchword|signature|content|transfer)[!#$%&'*+.^\x60|~](?:token|input|length|digest|encoding)"
 )
 """Fields that a client can't state.  To CGI and WSGI, names with other signs are the same."""

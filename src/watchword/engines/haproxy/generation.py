@@ -185,7 +185,7 @@ def _global(bundle: GateBundle, options: EngineOptions, rows: Sequence[Row]) -> 
     yield f"localpeer {names.LOCAL_PEER}"
     yield "hard-stop-after 30m"
     yield "# Heads as large as the gate takes them, and bodies as large as a proof's may be."
-    body = max((row.max_body for row in rows if row.holds_bodies), default=0)
+    body = max((row.max_body for row in rows if row.proves), default=0)
     yield f"tune.bufsize {_HEAD_BYTES + body}"
     yield "# Buffers are kept by each thread, and not given back after each request."
     yield f"tune.memory.hot-size {_HOT_BYTES}"
@@ -238,6 +238,8 @@ def _frontend(options: EngineOptions, rows: Sequence[Row]) -> Iterator[str]:
     yield f"bind {word(f'unix@{listen.socket}' if listen.socket else listen.address)}"
     yield "log global"
     yield "option disable-h2-upgrade"
+    # The connection says where a client comes from; what he says himself is removed.
+    yield "option forwardfor"
     yield rule("set-log-level silent")
     yield f"http-after-response set-log-level {replies.LOG_LEVEL} if {{ status ge 400 }}"
     yield rule("set-var(txn.now) date")
@@ -290,8 +292,9 @@ def _state() -> Iterator[str]:
     # Whoever told it that another process judges now may have died before.
     closed = f"{{ stopping }} or {matches('var(txn.generation)', 'str', names.CLOSED)}"
     yield hygiene.because(Reason.GATE_STATE_UNAVAILABLE, closed)
-    # No row watches what was refused so far, and lets it pass.
-    yield rule("unset-var(txn.row)", found("txn.reason"))
+    # No row watches what was refused so far, and lets it pass; a rate that is used up is the row's to watch.
+    refused = f"{found('txn.reason')} !{matches('var(txn.reason)', 'str', Reason.GATE_RATE.code)}"
+    yield rule("unset-var(txn.row)", refused)
 
 
 def _backends(
@@ -342,8 +345,7 @@ def _judging(
     if proof is Proof.SESSION:
         yield "# The proof."
         yield from proofs.proof_rules(policy.expectation, options, known=remembered, taken=ordinary)
-        if any(row.holds_bodies for row in rows):
-            yield from proofs.body_rules(options)
+        yield from proofs.body_rules(options)
         yield from proofs.claim_rules(policy.expectation.leeway, options)
     if policy.rate is not None:
         yield "# The rate."

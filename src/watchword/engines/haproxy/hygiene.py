@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
 from watchword.engines.haproxy import targets
 from watchword.engines.haproxy.text import matches, rule, word
 from watchword.gate.hygiene import (
@@ -31,6 +32,9 @@ _SIGN: Final = r"[-!#$%&'*+.^_\x60|~]"
 """What CGI and its like take for a hyphen in a name."""
 
 _OTHER_SIGN: Final = r"[!#$%&'*+.^_\x60|~]"
+MAX_LENGTH_DIGITS: Final = 18
+"""Most digits of ``Content-Length``, as :func:`watchword.gate.hygiene.clean` takes them."""
+
 _HOST: Final = r"^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$"
 _SPOKEN: Final = ("keep-alive", "te", "http2-settings", "proxy-connection", "trailer")
 """What clients name in Connection every day, beside ``close`` and ``upgrade``."""
@@ -42,11 +46,18 @@ def because(reason: Reason, condition: str) -> str:
 
 
 def _stated() -> str:
-    """Return the expression for names by which a gate tells the API who is there."""
+    """Return the expression for names by which a gate tells the API who is there, and where he comes from."""
     endings = sorted(
         name.decode().removeprefix("watchword-") for name in (*RESULT_HEADERS, VERDICT_HEADER)
     )
-    return f"watchword{_SIGN}(?:{'|'.join(endings)})"
+    forwarding = [
+        _SIGN.join(name.lower().split("-"))
+        for name in CLIENT_SIDE
+        if not name.startswith(FORWARDED_PREFIX)
+    ]
+    prefix = _SIGN.join(FORWARDED_PREFIX.lower().split("-"))
+    results = f"watchword{_SIGN}(?:{'|'.join(endings)})"
+    return rf"(?:{'|'.join((results, *forwarding))}|{prefix}[^,\s]*+)"
 
 
 def _doubled() -> str:
@@ -69,9 +80,11 @@ def _named() -> str:
     return rf"(?i)(?:^|[,\s])(?:{spelled})(?:[,\s]|$)"
 
 
-def _harmless_options() -> str:
+def harmless_options() -> str:
+    """Return the expression for values of Connection that name nothing but what is removed here, or nothing at all."""
     spoken = "|".join(("close", "upgrade", *_SPOKEN, _stated()))
-    return rf"(?i)^\s*(?:(?:{spoken})?\s*(?:,\s*|$))*$"
+    # Each blank and comma can be read in one way: a list of nothing but these is otherwise tried in very many.
+    return rf"(?i)^[\s,]*+(?:(?:{spoken})\s*+(?:,[\s,]*+|$))*+$"
 
 
 ODD: Final = "{ var(txn.odd) -m found }"
@@ -79,6 +92,9 @@ ODD: Final = "{ var(txn.odd) -m found }"
 
 _LARGE: Final = f"{{ req.hdrs,length gt {MAX_FIELD_BYTES} }}"
 _SPOKEN_AT_ALL: Final = "{ req.fhdr(connection) -m found }"
+_LONG_LENGTH: Final = f"{{ req.fhdr(content-length),length gt {MAX_LENGTH_DIGITS} }}"
+"""Beyond 64 bits, HAProxy 3.0.11 counts from 0 again, and the API is told what the client wrote."""
+
 _METHODS: Final = "{ method GET HEAD POST PUT DELETE OPTIONS }"
 
 
@@ -105,6 +121,7 @@ def look() -> Iterator[str]:
     """
     holds = (
         f"!{_LARGE}",
+        f"!{_LONG_LENGTH}",
         matches("var(txn.names)", "reg", _ordinary()),
         matches("req.fhdr(host)", "reg", _HOST),
         _METHODS,
@@ -144,6 +161,7 @@ def _ambiguities() -> Iterator[str]:
     yield because(Reason.REQUEST_MALFORMED, matches("var(txn.names)", "reg", _renamed()))
     yield because(Reason.REQUEST_HEADER_DUPLICATED, matches("var(txn.names)", "reg", _doubled()))
     yield because(Reason.REQUEST_HOST, f"!{matches('req.fhdr(host)', 'reg', _HOST)}")
+    yield because(Reason.REQUEST_FRAMING, _LONG_LENGTH)
     yield because(
         Reason.REQUEST_FRAMING,
         f"{{ req.fhdr(transfer-encoding) -m found }} "
@@ -168,7 +186,7 @@ def _connection() -> Iterator[str]:
     named = matches("req.fhdr(connection)", "reg", _named())
     yield because(Reason.REQUEST_FRAMING, f"{_SPOKEN_AT_ALL} {named}")
     # What it names has to be removed, and HAProxy removes fields that its rules name alone.
-    odd = f"!{matches('req.fhdr(connection)', 'reg', _harmless_options())}"
+    odd = f"!{matches('req.fhdr(connection)', 'reg', harmless_options())}"
     yield because(Reason.REQUEST_FRAMING, f"{_SPOKEN_AT_ALL} {odd}")
     yield because(Reason.REQUEST_FRAMING, "{ req.fhdr_cnt(connection) gt 1 }")
     # Whoever spoke HTTP/2 with the API from there on would have gone around the gate.

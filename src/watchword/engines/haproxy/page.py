@@ -42,9 +42,7 @@ def page(policy: GatePolicy, options: EngineOptions, rows: Sequence[Row]) -> str
         methods = ", ".join(sorted(row.compiled.methods)) or "any"
         asked = "nothing; cleaned" if route.mode is Mode.OFF else "token"
         if row.proves:
-            asked += " and proof"
-            if row.holds_bodies:
-                asked += f"; bodies up to {row.max_body} bytes, of announced length"
+            asked += f" and proof; bodies up to {row.max_body} bytes, of announced length"
         lines.append(
             f"| `{route.pattern}` | {methods} | {route.mode.value} | {route.level.value} "
             f"| {route.proof.value} | {asked} |"

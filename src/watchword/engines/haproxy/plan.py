@@ -15,7 +15,6 @@ from watchword.vocabulary import Mode, Proof, ReplayMode
 MAX_HELD_BODY: Final = 64 * 1024
 """Most bytes of a body that is held until its digest was compared; a larger one is refused."""
 
-_BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PLAIN_NAME: Final = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
 _PLAIN_KID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/._~@+=-]{1,4096}")
@@ -46,14 +45,8 @@ class Row:
         return self.route.proof is Proof.SESSION and self.route.mode is not Mode.OFF
 
     @property
-    def holds_bodies(self) -> bool:
-        """Tell whether a body may have to be compared with its digest."""
-        methods = self.compiled.methods
-        return self.proves and not (methods and methods <= _BODILESS)
-
-    @property
     def max_body(self) -> int:
-        """Return the most bytes of a body under a proof."""
+        """Return the most bytes of a body under a proof, which a GET may have too (RFC 9110 section 9.3.1)."""
         return min(self.route.max_body, MAX_HELD_BODY)
 
     def line(self) -> str:

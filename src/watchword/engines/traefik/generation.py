@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from watchword.engines.client_side import CLIENT_SIDE
 from watchword.engines.envoy.yaml_text import render
 from watchword.engines.forward_auth.demands import asks_for_proof, require_authz
 from watchword.engines.forward_auth.page import page
@@ -137,11 +138,13 @@ def _http(options: EngineOptions, authz: Endpoint) -> Json:
 
 
 def _removed() -> Sequence[str]:
-    """Return the fields that must not reach the API: the token, and results by any other sign for the hyphen.
+    """Return the fields that must not reach the API: the token, and by any other sign for the hyphen results too.
 
-    Upgrade too, since nobody would end the WebSocket of a revoked instance.
+    So do the fields of where a client comes from, which Traefik writes itself under their own names, but for
+    ``Forwarded``.  Upgrade too, since nobody would end the WebSocket of a revoked instance.
     """
-    other = [name.replace("-", sign) for name in (*_RESULTS, _TOKEN) for sign in _SIGNS]
+    names = (*_RESULTS, _TOKEN, *CLIENT_SIDE)
+    other = [name.replace("-", sign) for name in names for sign in _SIGNS]
     return [_TOKEN, "Upgrade", *other]
 
 

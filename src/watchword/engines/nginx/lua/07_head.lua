@@ -19,9 +19,8 @@ local head = (function()
   }
   local OURS = {
     ["watchword-instance"] = true, ["watchword-level"] = true, ["watchword-app"] = true, ["watchword-verdict"] = true,
-    -- What a gateway says of the client's side; nginx states X-Forwarded-For itself.
-    ["forwarded"] = true, ["x-forwarded-for"] = true, ["x-forwarded-host"] = true, ["x-forwarded-port"] = true,
-    ["x-forwarded-prefix"] = true, ["x-forwarded-proto"] = true, ["x-real-ip"] = true,
+    -- What a gateway says of the client's side, beside X-Forwarded-*; nginx states X-Forwarded-For itself.
+    ["forwarded"] = true, ["x-real-ip"] = true,
   }
 
   -- CGI and WSGI make one variable of a-b and a_b, and some servers of a.b too.
@@ -30,7 +29,7 @@ local head = (function()
   local function kind_of(name)
     if not find(name, "^[!#$%%&'*+.^_`|~0-9a-z-]+$") then return MALFORMED end
     local plain = canonical(name)
-    if OURS[plain] then return STATED end
+    if OURS[plain] or find(plain, "x-forwarded-", 1, true) == 1 then return STATED end
     if REASONS[plain] then return plain == name and DECIDING or DISGUISED end
     return plain == "connection" and CONNECTION or PLAIN
   end
@@ -82,7 +81,9 @@ local head = (function()
     local options = { connection = true }
     for _, value in ipairs(type(named) == "table" and named or { named }) do
       for option in string.gmatch(value .. ",", "([^,]*),") do
-        options[canonical(lower(match(option, "^[ \t]*(.-)[ \t]*$")))] = true
+        -- From the end on: an expression that tries each place would look at every blank behind it again and again.
+        local first = find(option, "[^ \t]")
+        if first then options[canonical(lower(match(option, "^.*[^ \t]", first)))] = true end
       end
     end
     for option in pairs(options) do
