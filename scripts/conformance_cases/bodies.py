@@ -427,6 +427,20 @@ def _smuggled() -> list[Json]:
             "hello",
         ),
         _raw(
+            "length-wraps",
+            "A length of 2^64 and 5, which is 5 for who counts in 64 bits.",
+            "Content-Length: 18446744073709551621\r\n",
+            bad,
+            "hello",
+        ),
+        _raw(
+            "length-of-19-digits",
+            "A length beyond what is signed in 64 bits.",
+            "Content-Length: 9223372036854775813\r\n",
+            bad,
+            "hello",
+        ),
+        _raw(
             "length-underscore",
             "Content_Length is a length behind CGI.",
             "Content_Length: 5\r\n",

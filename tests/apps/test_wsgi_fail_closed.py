@@ -5,6 +5,7 @@ hook raises.
 """
 
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
 from types import CodeType
 
@@ -12,7 +13,6 @@ import pytest
 from tests.apps.test_fail_closed import (
     EXCEPTIONS,
     SCENARIOS,
-    SERVICE,
     Scenario,
     failing,
     forget,
@@ -59,16 +59,14 @@ CHOSEN = {
 
 
 def stand_up(
-    state_file: Path, scenario: Scenario
+    state: GateBundleFile, scenario: Scenario
 ) -> tuple[WatchwordWsgiMiddleware, RecordedRequests]:
     """Return a middleware that looks at its state with each request, and what is behind it."""
     forget()
     cgi._remembered.cache_clear()
     cgi._VARIABLES.clear()
     app = RecordedRequests()
-    ticks = iter(range(0, 1_000_000, 10))
-    state = GateBundleFile(state_file, SERVICE.verification_key(), lambda: float(next(ticks)))
-    gate = Gate(state, memory=MemoryReplayStore(), entropy=SystemEntropy())
+    gate = Gate(copy(state), memory=MemoryReplayStore(), entropy=SystemEntropy())
     middleware = WatchwordWsgiMiddleware(
         app, gate=gate, refusal_log=MemoryRefusalLog(StoppedClock()), clock=StoppedClock()
     )
@@ -85,9 +83,9 @@ def send(middleware: WatchwordWsgiMiddleware, scenario: Scenario) -> Answer:
     return call(middleware, environ_of(scenario.scope, scenario.body or b""))
 
 
-def functions_of(state_file: Path, scenario: Scenario) -> list[CodeType]:
+def functions_of(state: GateBundleFile, scenario: Scenario) -> list[CodeType]:
     """Return every function of the middleware that runs for a request."""
-    middleware, app = stand_up(state_file, scenario)
+    middleware, app = stand_up(state, scenario)
     with recording() as seen:
         send(middleware, scenario)
     assert bool(app.seen) is scenario.passes
@@ -100,13 +98,13 @@ def functions_of(state_file: Path, scenario: Scenario) -> list[CodeType]:
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-def test_no_exception_lets_a_request_through(name: str, state_file: Path) -> None:
+def test_no_exception_lets_a_request_through(name: str, state: GateBundleFile) -> None:
     """Whichever function fails, in whichever way, in whichever mode: the application isn't called."""
     scenario = CHOSEN[name]
     passed = []
-    for code in functions_of(state_file, scenario):
+    for code in functions_of(state, scenario):
         for error in EXCEPTIONS:
-            middleware, app = stand_up(state_file, scenario)
+            middleware, app = stand_up(state, scenario)
             answer = None
             # What leaves the middleware is a 500 of the server.
             with failing(code, error) as raised, suppress(error):
@@ -117,12 +115,10 @@ def test_no_exception_lets_a_request_through(name: str, state_file: Path) -> Non
     assert passed == []
 
 
-def test_the_functions_that_were_covered(state_file: Path) -> None:
+def test_the_functions_that_were_covered(state: GateBundleFile) -> None:
     """The scenarios together run through all that is WSGI's own."""
     covered = {
-        code.co_qualname
-        for scenario in CHOSEN.values()
-        for code in functions_of(state_file, scenario)
+        code.co_qualname for scenario in CHOSEN.values() for code in functions_of(state, scenario)
     }
     assert covered >= {
         "WatchwordWsgiMiddleware.__call__",

@@ -90,6 +90,18 @@ async def opened(mouth: Mouth, directory: Path) -> None:
                 pass
 
 
+async def once(api: Upstream, mouth: Mouth, directory: Path, kind: int) -> Built:
+    """Return a proof of which copies were sent at once, and one passed."""
+    for _ in range(10):
+        request = proofs(directory)[kind]
+        await copies([mouth], request)
+        # On a busy machine the store may answer none of 16 in its tenth of a second, and then none passes.
+        if passed(api, request):
+            break
+    assert passed(api, request) == 1
+    return request
+
+
 async def status(mouth: Mouth, request: Built) -> int:
     """Return what one request comes to."""
     answer = await send(Target("127.0.0.1", mouth.port), request.wire, request.method)
@@ -105,10 +117,7 @@ def test_one_copy_passes_and_none_without_the_store(server: Valkey, tmp_path: Pa
             url = f"http://127.0.0.1:{api.port}"
             with gunicorn(directory, url, server.url) as mouth:
                 await opened(mouth, directory)
-                used = proofs(directory)
-                for request in used:
-                    await copies([mouth], request)
-                    assert passed(api, request) == 1
+                used = [await once(api, mouth, directory, kind) for kind in range(len(PROOFS))]
                 server.send(signal.SIGSTOP)
                 stalled = proofs(directory)[0]
                 assert await status(mouth, stalled) == 503

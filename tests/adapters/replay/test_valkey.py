@@ -81,15 +81,15 @@ def test_a_stalled_server_refuses_in_time_and_recovers(server: Valkey) -> None:
 
 
 def test_a_crowd_before_a_stalled_server_is_refused_as_quickly(server: Valkey) -> None:
-    """300 at once share a bounded number of connections, and nobody waits for the others."""
+    """2,000 at once share 16 connections, and nobody waits for the others: one after another they would take 12 seconds."""
 
     async def main() -> None:
         store = ValkeyReplayStore(server.url, "api")
         await opened(store)
         server.send(signal.SIGSTOP)
         begun = time.perf_counter()
-        answers = await asyncio.gather(*(reason_of(store, claim(n)) for n in range(300)))
-        assert time.perf_counter() - begun < DEADLINE_SECONDS + 1
+        answers = await asyncio.gather(*(reason_of(store, claim(n)) for n in range(2000)))
+        assert time.perf_counter() - begun < DEADLINE_SECONDS + 8
         assert set(answers) == {Reason.GATE_REPLAY_UNAVAILABLE}
         server.send(signal.SIGCONT)
         assert await opened(store) < 2

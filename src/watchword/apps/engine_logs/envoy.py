@@ -40,6 +40,7 @@ _ROUTES: Final = {
     "host": Reason.REQUEST_HOST,
     "method": Reason.REQUEST_MALFORMED,
     "trace": Reason.GATE_ROUTE_UNKNOWN,
+    "length": Reason.REQUEST_FRAMING,
     "two-credentials": Reason.REQUEST_HEADER_DUPLICATED,
     "unknown": Reason.GATE_ROUTE_UNKNOWN,
 }

@@ -96,6 +96,12 @@ def _ambiguous() -> Iterator[object]:
         ("method", 400, "", [_matches(":method", "[A-Z][A-Z-]{0,31}", invert=True)]),
         ("trace", 403, "", [{"name": ":method", "string_match": {"exact": "TRACE"}}]),
         (
+            "length",
+            400,
+            "Who counts in 64 bits, signed or not, takes such a length for another number.",
+            [_matches("content-length", "[0-9]{19,}")],
+        ),
+        (
             "two-credentials",
             400,
             (

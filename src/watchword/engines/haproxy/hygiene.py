@@ -32,8 +32,9 @@ _SIGN: Final = r"[-!#$%&'*+.^_\x60|~]"
 """What CGI and its like take for a hyphen in a name."""
 
 _OTHER_SIGN: Final = r"[!#$%&'*+.^_\x60|~]"
-MAX_LENGTH_DIGITS: Final = 18
-"""Most digits of ``Content-Length``, as :func:`watchword.gate.hygiene.clean` takes them."""
+
+_MAX_LENGTH_DIGITS: Final = 18
+"""Most digits of a body's length, as :mod:`watchword.gate.hygiene` takes them."""
 
 _HOST: Final = r"^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$"
 _SPOKEN: Final = ("keep-alive", "te", "http2-settings", "proxy-connection", "trailer")
@@ -92,7 +93,7 @@ ODD: Final = "{ var(txn.odd) -m found }"
 
 _LARGE: Final = f"{{ req.hdrs,length gt {MAX_FIELD_BYTES} }}"
 _SPOKEN_AT_ALL: Final = "{ req.fhdr(connection) -m found }"
-_LONG_LENGTH: Final = f"{{ req.fhdr(content-length),length gt {MAX_LENGTH_DIGITS} }}"
+_LONG_LENGTH: Final = f"{{ req.fhdr(content-length),length gt {_MAX_LENGTH_DIGITS} }}"
 """Beyond 64 bits, HAProxy 3.0.11 counts from 0 again, and the API is told what the client wrote."""
 
 _METHODS: Final = "{ method GET HEAD POST PUT DELETE OPTIONS }"

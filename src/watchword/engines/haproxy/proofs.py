@@ -115,8 +115,8 @@ def _key(options: EngineOptions, condition: str) -> Iterator[str]:
     yield rule("unset-var(txn.held)")
     made = f"{found('txn.secret')} {condition}"
     yield rule("set-var(txn.session_key) var(txn.of_key),hmac(sha256,txn.secret),base64", made)
-    # A session's id of another form has no key, whatever came out.
-    yield from recall.keep_session(f"{found('txn.secret')} {lives} {WHOLE}")
+    # A session's id of another form has no key, whatever came out; and a record without one would be shorter.
+    yield from recall.keep_session(f"{found('txn.secret')} {recall.KEYED} {lives} {WHOLE}")
     yield rule("unset-var(txn.secret)")
 
 
