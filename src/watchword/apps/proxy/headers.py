@@ -30,10 +30,18 @@ _STATED_HERE = frozenset(
     {
         b"expect",  # Answered by the server in front, which asks for the body when it is wanted.
         b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-protocol",
+        b"x-forwarded-scheme",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
         b"x-real-ip",
     }
 )
-_STATED_PREFIX = b"x-forwarded-"
 
 
 def request_fields(
@@ -49,12 +57,7 @@ def request_fields(
     """
     received = [(name.lower(), value) for name, value in received]
     dropped = _HOP_BY_HOP | _STATED_HERE | _named_by_connection(received)
-    fields = [
-        field
-        for field in received
-        if (canonical := canonical_name(field[0])) not in dropped
-        and not canonical.startswith(_STATED_PREFIX)
-    ]
+    fields = [field for field in received if canonical_name(field[0]) not in dropped]
     if any(name == b"transfer-encoding" for name, _ in received):
         # The gate let nothing through but chunked; this hop is framed anew.
         fields.append((b"transfer-encoding", b"chunked"))
