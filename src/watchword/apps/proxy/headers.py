@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from watchword.engines.client_side import CLIENT_SIDE
 from watchword.gate.hygiene import canonical_name
 from watchword.gate.lending import FIELDS_OF_THE_HOST, PREFIXES_OF_THE_HOST
 
@@ -29,17 +30,7 @@ _HOP_BY_HOP = frozenset(
 _STATED_HERE = frozenset(
     {
         b"expect",  # Answered by the server in front, which asks for the body when it is wanted.
-        b"forwarded",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-proto",
-        b"x-forwarded-protocol",
-        b"x-forwarded-scheme",
-        b"x-forwarded-server",
-        b"x-forwarded-ssl",
-        b"x-real-ip",
+        *(name.lower().encode("ascii") for name in CLIENT_SIDE),
     }
 )
 

@@ -70,7 +70,7 @@ class Application:
         self._bodies = BodyReader()
         self._admission = Admission()
         self._waited_for = {
-            route.path.encode(): (route, route.urgency)
+            (route.method, route.path.encode()): (route, route.urgency)
             for route in self.routes
             if route.urgency is not None
         }
@@ -94,9 +94,7 @@ class Application:
 
     def _full_for(self, scope: Scope) -> Route | None:
         """Return the route of a request for which there is no room; whatever else is wrong with it nobody looks at."""
-        if scope["method"] != "POST":
-            return None
-        found = self._waited_for.get(scope.get("raw_path") or b"")
+        found = self._waited_for.get((scope["method"], scope.get("raw_path") or b""))
         if found is None or self._admission.has_room(found[1]):
             return None
         return found[0]
