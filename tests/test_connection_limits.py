@@ -31,7 +31,12 @@ NUMBERS = {
     "the API behind the proxy": [MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, Timeouts().pool],
     "a third party that a key is lent for": [MAX_CONNECTIONS, MOST_AT_ONCE],
     "clients of service, proxy and `/authz`": [granian.MAX_CONNECTIONS, granian.BACKLOG],
-    "gates on other machines": [mutual_tls.MAX_CONNECTIONS, delivery.MAX_WAITING, 503],
+    "gates on other machines": [
+        mutual_tls.MAX_CONNECTIONS,
+        mutual_tls.MAX_HANDSHAKES,
+        delivery.MAX_WAITING,
+        503,
+    ],
 }
 
 

@@ -96,7 +96,7 @@ def test_request_fields() -> None:
             b"X-Forwarded-Proto: https",
             b"X-Forwarded-Host: evil.example",
             b"X-Forwarded-Ssl: on",
-            b"X.Forwarded_Server: 6.6.6.6",
+            b"X.Forwarded_Whatever: 6.6.6.6",
             b"Forwarded: for=6.6.6.6",
             b"TE: trailers",
             b"Proxy-Authorization: Basic x",

@@ -33,7 +33,7 @@ from watchword.apps.proxy.sockets import SocketLimits, _Relay
 from watchword.apps.proxy.upstream_socket import Closed, SocketBrokenError, UpstreamSocket
 from watchword.broker.interface import EdgeRule, Place, PlaceKind
 from watchword.gate.service import Gate
-from watchword.reasons import Reason
+from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Mode, Proof
 
 TOKEN = (b"watchword-token", token().encode())
@@ -788,9 +788,38 @@ def test_an_api_is_told_why_though_sending_fails_first() -> None:
     async def main() -> UpstreamSocket:
         upstream = UpstreamSocket((), max_message=9, timeouts=Timeouts(), ping=1.0)
         upstream._stream = PieceWise(framed("x", [], pings=False), [])
-        assert await _Relay(upstream, receive, send, SocketLimits(), 1.0).run() is None
+        await _Relay(upstream, receive, send, recorded.append, SocketLimits(), 1.0).run()
         return upstream
+
+    recorded: list[Refusal] = []
 
     sent = asyncio.run(main())._protocol.close_sent
     assert sent is not None
     assert (sent.code, sent.reason) == (1008, "token-refused")
+    assert not recorded
+
+
+def test_a_server_that_stops_while_a_client_is_told_has_it_in_its_log() -> None:
+    """What went wrong is written down before anybody hears of it: telling a client may take until the server stops."""
+    telling = asyncio.Event()
+    recorded: list[Refusal] = []
+
+    async def receive() -> Any:
+        return await asyncio.get_running_loop().create_future()
+
+    async def send(_message: Any) -> None:
+        telling.set()
+        await asyncio.get_running_loop().create_future()
+
+    async def main() -> None:
+        upstream = UpstreamSocket((), max_message=9, timeouts=Timeouts(), ping=1.0)
+        upstream._stream = PieceWise(b"", [])
+        relay = _Relay(upstream, receive, send, recorded.append, SocketLimits(), 1.0)
+        running = asyncio.create_task(relay.run())
+        async with asyncio.timeout(10):
+            await telling.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+    assert [each.reason for each in recorded] == [Reason.GATE_UPSTREAM]

@@ -208,8 +208,9 @@ def test_an_override_counts_only_where_it_changes_what_is_served() -> None:
         return [each.served for each in if_it_matters(within, SAMPLE, plain, dressed)]
 
     long = Answer(200, (), b"a long answer")
-    assert found([api(200), long, api(200)]) == [(1, 1)]
-    assert found([api(404), api(200), api(404)]) == [(1, 1)]
+    assert found([api(200), long, api(200), api(200)]) == [(1, 1)]
+    assert found([api(404), api(200), api(404), api(404)]) == [(1, 1)]
+    assert found([api(200), long, api(200), long]) == []
     assert found([api(200), api(200), api(200)]) == []
     assert found([api(200), api(404), api(200)]) == []
     assert found([api(200), long, Answer(200, (), b"another")]) == []
@@ -226,6 +227,20 @@ def test_an_api_that_repeats_its_headers_is_no_way_in() -> None:
     plain = Call(Part.GATE, "GET", "/health", (("X-Api-Key", "k"),))
     dressed = plain.with_header("X-Original-URL", "/v1/patients/7")
     assert if_it_matters(within, SAMPLE, plain, dressed) == []
+
+
+def test_a_gate_that_takes_the_dress_off_is_no_way_in() -> None:
+    """An API that repeats its headers gets none of it, and answers as it does without."""
+
+    def stripping(call: Call) -> Answer:
+        kept = [each for each in call.headers if not each[0].startswith("X-Forwarded-")]
+        return Answer(200, (), str([call.target, *kept]).encode())
+
+    wire = Simulated(stripping)
+    plain = Call(Part.GATE, "GET", "/health", (("X-Api-Key", "k"),))
+    dressed = plain.with_header("X-Forwarded-URI", "/v1/patients/7")
+    assert if_it_matters(arena(wire), SAMPLE, plain, dressed) == []
+    assert wire.sent[-1] == plain
 
 
 def test_a_changed_protocol_on_an_open_route_is_a_way_in_and_its_plain_answer_is_not() -> None:

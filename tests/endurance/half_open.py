@@ -14,6 +14,9 @@ HALF_OPEN = 400
 DESCRIPTORS = 300
 """Fewer than the connections, so that they take all there are (measured like this by others too)."""
 
+AT_ONCE = 50
+"""Connections that are opened without a pause: of more at once the shortest backlog drops some, which then hold nothing."""
+
 HALF = b"GET / HTTP/1.1\r\nHost: clinic.example\r\nX-Slow: "
 WHOLE = b"GET / HTTP/1.1\r\nHost: clinic.example\r\nConnection: close\r\n\r\n"
 GIVEN_UP_SECONDS = 40.0
@@ -60,13 +63,15 @@ def half_open(address: Address, begun: bytes, count: int) -> Iterator[None]:
     """Hold connections on which a request was begun, until the block ends."""
     held: list[socket.socket] = []
     try:
-        for _ in range(count):
+        for number in range(count):
             connection = _socket(address)
             held.append(connection)
             # A full backlog keeps the rest waiting in the kernel, as it would a real crowd.
             connection.setblocking(False)
             with contextlib.suppress(OSError):
                 connection.connect(address)
+            if number % AT_ONCE == 0:
+                time.sleep(0.05)
         time.sleep(0.2)
         for connection in held:
             with contextlib.suppress(OSError):

@@ -7,7 +7,7 @@ from watchword.drill.interface import Arena, Attempt, Sample
 from watchword.drill.judging import is_of_the_api
 from watchword.drill.needs import MissingError, Need
 from watchword.drill.requests import credential_of, with_token
-from watchword.drill.wire import Call
+from watchword.drill.wire import Answer, Call
 from watchword.vocabulary import Mode, Proof
 
 RESULT_NAMES = ("Watchword-Instance", "Watchword-Level", "Watchword-App", "Watchword-Verdict")
@@ -77,14 +77,21 @@ def if_it_matters(arena: Arena, sample: Sample, plain: Call, dressed: Call) -> l
 
     What anybody may ask for is served plain.  It is a way in only where the dress makes the API serve something else; an
     answer that changes by itself is told from that by its status alone.  An API that repeats its headers answers every
-    header otherwise: the plain request has those of the dress too, under names that nobody reads.
+    header otherwise: the plain request has those of the dress too, under names that nobody reads.  A gate that takes the
+    dress off, as it should, leaves the answer to the request without it.
     """
-    plain = _in_another_dress(plain, dressed)
-    before, after, again = (arena.wire.send(each) for each in (plain, dressed, plain))
+    decoy = _in_another_dress(plain, dressed)
+    before, after, again = (arena.wire.send(each) for each in (decoy, dressed, decoy))
     if not is_of_the_api(after):
         return [Attempt(sample, after)]
     steady = len(before.body) == len(again.body)
-    same = before.status == after.status and not (steady and len(after.body) != len(before.body))
-    if same or after.status >= _FIRST_ERROR:
+    if after.status >= _FIRST_ERROR or _alike(before, after, steady=steady):
+        return []
+    if _alike(arena.wire.send(plain), after, steady=steady):
         return []
     return [Attempt(sample, after, served=(1, 1))]
+
+
+def _alike(one: Answer, other: Answer, *, steady: bool) -> bool:
+    """Tell whether two answers are the same, as far as such answers stay the same."""
+    return one.status == other.status and not (steady and len(one.body) != len(other.body))

@@ -1,23 +1,30 @@
 """Serve an ASGI application over mutual TLS, and tell it who asks.
 
 Uvicorn's HTTP/1.1 on asyncio's TLS, since granian doesn't hand on the caller's certificate.  What
-uvicorn lacks is added here: bounds on the time of a handshake and of the first request.
+uvicorn lacks is added here: bounds on the time of a handshake and of the first request, and on how
+many handshakes there are at once, since for those anybody finds room.
 """
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from watchword.adapters.http_server.granian import ServerAddressError
+from watchword.adapters.http_server.granian import (
+    BACKLOG,
+    ServerAddressError,
+    connections_allowed,
+)
 from watchword.reasons import WatchwordError
 
 HANDSHAKE_SECONDS: Final = 5.0
@@ -32,7 +39,15 @@ MAX_HEAD_BYTES: Final = 16 * 1024
 MAX_CONNECTIONS: Final = 512
 """Above so many connections at once requests are answered with 503."""
 
-_BACKLOG = 128
+MAX_HANDSHAKES: Final = 1024
+"""Most TLS handshakes at once; more wait in the kernel."""
+
+PAUSE_SECONDS: Final = 1.0
+"""How long nobody is taken after the system had no descriptor for one more."""
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_log = structlog.get_logger()
 
 
 class TlsFilesError(WatchwordError):
@@ -143,12 +158,14 @@ class MutualTlsServer:
         peer_state: str,
         host: str = "127.0.0.1",
         port: int = 0,
+        handshakes: int = MAX_HANDSHAKES,
     ) -> None:
         """Prepare to listen.
 
         :param tls: from :func:`server_tls`.
         :param peer_state: under which name of the scope's state the caller's names stand.
         :param port: 0 takes a free one; :attr:`port` tells which after :meth:`start`.
+        :param handshakes: most at once.
         """
         self.port = port
         self._host = host
@@ -169,7 +186,10 @@ class MutualTlsServer:
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
         self._state = ServerState()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._most_handshakes = handshakes
+        self._accepting: asyncio.Task[None] | None = None
+        self._handshakes: set[asyncio.Task[None]] = set()
 
     @property
     def address(self) -> str:
@@ -182,7 +202,50 @@ class MutualTlsServer:
         :raises ServerAddressError: when the address is taken or not ours to take.
         """
         self._config.load()
+        try:
+            self._listener = self._bound()
+        except OSError as error:
+            raise ServerAddressError(f"can't listen at {self.address}: {error.strerror}") from None
+        self._accepting = asyncio.create_task(self._accept(self._listener))
+
+    async def stop(self) -> None:
+        """Stop listening, end what waits for news, close every connection."""
+        listener, self._listener = self._listener, None
+        if listener is None or self._accepting is None:
+            return
+        await _end([self._accepting, *self._handshakes])
+        listener.close()
+        # Before what waits is ended: uvicorn would answer it with a 500, as if something were wrong.
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        await _end(list(self._state.tasks))
+
+    async def _accept(self, listener: socket.socket) -> None:
+        """Take callers while there is room for their handshakes.
+
+        Not asyncio's own server, which has no bound: where descriptors run out it writes a trace for
+        each of a hundred attempts, so that a crowd without certificates would fill the log.
+        """
         loop = asyncio.get_running_loop()
+        while True:
+            # Asked each time, since operators may lower a running process's limit (prlimit(2)).
+            if len(self._handshakes) >= min(self._most_handshakes, connections_allowed()):
+                await asyncio.wait(self._handshakes, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            try:
+                caller, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                # All others are the caller's, who has hung up.
+                if error.errno in _EXHAUSTED:
+                    _log.warning("no caller taken", listen=self.address, error=error.strerror)
+                    await asyncio.sleep(PAUSE_SECONDS)
+                continue
+            task = asyncio.create_task(self._shake_hands(caller))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    async def _shake_hands(self, caller: socket.socket) -> None:
+        """Let a caller in whose certificate is believed; others are hung up on."""
         connection = partial(
             _Connection,
             config=self._config,
@@ -190,32 +253,10 @@ class MutualTlsServer:
             app_state={},
             peer_state=self._peer_state,
         )
-        try:
-            self._server = await loop.create_server(
-                connection,
-                sock=self._bound(),
-                ssl=self._tls,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                backlog=_BACKLOG,
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(
+                connection, caller, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_SECONDS
             )
-        except OSError as error:
-            raise ServerAddressError(f"can't listen at {self.address}: {error.strerror}") from None
-
-    async def stop(self) -> None:
-        """Stop listening, end what waits for news, close every connection."""
-        server, self._server = self._server, None
-        if server is None:
-            return
-        server.close()
-        # Before what waits is ended: uvicorn would answer it with a 500, as if something were wrong.
-        for connection in list(self._state.connections):
-            connection.transport.abort()
-        tasks = list(self._state.tasks)
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     def _bound(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -223,8 +264,19 @@ class MutualTlsServer:
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((self._host, self.port))
+            bound.listen(BACKLOG)
+            bound.settimeout(0)
         except OSError:
             bound.close()
             raise
         self.port = bound.getsockname()[1]
         return bound
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and return when they have ended."""
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from watchword.engines.client_side import CLIENT_SIDE
+from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
 from watchword.gate.hygiene import canonical_name
 from watchword.gate.lending import FIELDS_OF_THE_HOST, PREFIXES_OF_THE_HOST
 
@@ -33,6 +33,7 @@ _STATED_HERE = frozenset(
         *(name.lower().encode("ascii") for name in CLIENT_SIDE),
     }
 )
+_STATED_PREFIX = FORWARDED_PREFIX.lower().encode("ascii")
 
 
 def request_fields(
@@ -48,7 +49,12 @@ def request_fields(
     """
     received = [(name.lower(), value) for name, value in received]
     dropped = _HOP_BY_HOP | _STATED_HERE | _named_by_connection(received)
-    fields = [field for field in received if canonical_name(field[0]) not in dropped]
+    fields = [
+        field
+        for field in received
+        if (canonical := canonical_name(field[0])) not in dropped
+        and not canonical.startswith(_STATED_PREFIX)
+    ]
     if any(name == b"transfer-encoding" for name, _ in received):
         # The gate let nothing through but chunked; this hop is framed anew.
         fields.append((b"transfer-encoding", b"chunked"))

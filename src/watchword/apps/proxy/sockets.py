@@ -151,10 +151,8 @@ class SocketProxy:
                     "headers": _without_framing(response_fields(response.headers)),
                 }
             )
-            relay = _Relay(upstream, receive, send, self._limits, self._timeouts.write)
-            failure_met = await relay.run()
-            if failure_met is not None:
-                record(failure_met)
+            relay = _Relay(upstream, receive, send, record, self._limits, self._timeouts.write)
+            await relay.run()
 
     @contextlib.asynccontextmanager
     async def _answer(
@@ -228,12 +226,13 @@ class _Relay:
     upstream: UpstreamSocket
     receive: Receive
     send: Send
+    record: Record
     limits: SocketLimits
     patience: float
     latest: float = 0.0
 
-    async def run(self) -> Refusal | None:
-        """Return what went wrong, None when one side ended it as it should."""
+    async def run(self) -> None:
+        """Return when one side has ended it and the other one was told."""
         self.latest = asyncio.get_running_loop().time()
         up, down = asyncio.create_task(self._up()), asyncio.create_task(self._down())
         try:
@@ -248,13 +247,15 @@ class _Relay:
             up.cancel()
             down.cancel()
             await asyncio.gather(up, down, return_exceptions=True)
+        if end.refusal is not None:
+            # Before anybody is told: a server that stops doesn't wait until they are.
+            self.record(end.refusal)
         if end.client is not None:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self.send(_close(end.client))
         if end.api is not None:
             await self.upstream.close(end.api.code, end.api.reason, CLOSE_SECONDS)
-        return end.refusal
 
     async def _up(self) -> _End:
         """Carry what the client says."""
