@@ -199,7 +199,7 @@ def published_state(tmp_path: Path) -> GateBundleFile:
 
 def forget() -> None:
     """Empty the caches of the module, so that its functions run anew."""
-    hygiene._plan.cache_clear()
+    hygiene._plan.forget()
     hygiene._is_authority.cache_clear()
     dpop._point_of.cache_clear()
     versions.read_version.cache_clear()

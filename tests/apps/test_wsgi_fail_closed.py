@@ -63,7 +63,7 @@ def stand_up(
 ) -> tuple[WatchwordWsgiMiddleware, RecordedRequests]:
     """Return a middleware that looks at its state with each request, and what is behind it."""
     forget()
-    cgi._remembered.cache_clear()
+    cgi._shape.forget()
     cgi._VARIABLES.clear()
     app = RecordedRequests()
     gate = Gate(copy(state), memory=MemoryReplayStore(), entropy=SystemEntropy())

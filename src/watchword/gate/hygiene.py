@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER, RawHeaders
+from watchword.gate.remembering import remembered
 from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.reasons import Reason, Refusal
 
@@ -142,11 +143,8 @@ def clean(headers: RawHeaders) -> CleanHeaders | Refusal:
         return _refuse_count(len(headers))
     names, values = zip(*headers, strict=True)
     joined = b"".join(values)
-    try:
-        plan = _plan(names)
-    except _OversizeError:
-        plan = None
-    if plan is None or (plan.size + len(joined) > MAX_FIELD_BYTES and _is_too_large(headers)):
+    plan = _plan(names)
+    if plan.size + len(joined) > MAX_FIELD_BYTES and _is_too_large(headers):
         return Refusal(
             Reason.REQUEST_HEADERS_TOO_LARGE,
             f"expected at most {MAX_FIELD_BYTES} bytes a field, {MAX_HEADER_BYTES} in all",
@@ -194,19 +192,10 @@ def _is_too_large(headers: RawHeaders) -> bool:
     return max(sizes) > MAX_FIELD_BYTES or sum(sizes) > MAX_HEADER_BYTES
 
 
-class _OversizeError(Exception):
-    """Report names that are too large to be remembered."""
-
-
-@lru_cache(maxsize=512)
+@remembered(entries=512, most=MAX_HEADER_BYTES)
 def _plan(names: tuple[bytes, ...]) -> Plan:
-    """Carry out what depends on names alone (steps 2 and 3); clients repeat theirs.
-
-    :raises _OversizeError: for more than :data:`MAX_HEADER_BYTES`, of which nothing is kept.
-    """
+    """Carry out what depends on names alone (steps 2 and 3)."""
     size = sum(map(len, names))
-    if size > MAX_HEADER_BYTES:
-        raise _OversizeError
     single: dict[bytes, int] = {}
     connection = []
     kept = []

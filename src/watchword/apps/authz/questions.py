@@ -1,13 +1,13 @@
 """Read which request an engine asks about; a new way to ask is one function and a line below."""
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from watchword.apps.authz.callers import CREDENTIAL_HEADER
 from watchword.gate.hygiene import MAX_HEADER_BYTES, PROOF_FIELDS, canonical_name
+from watchword.gate.remembering import remembered
 from watchword.reasons import Reason, Refusal
 
 Scope = MutableMapping[str, Any]
@@ -78,22 +78,8 @@ class _Plan(NamedTuple):
     pick: Callable[[Fields], Fields]
 
 
-class _OversizeError(Exception):
-    """Report names that are too large to be remembered."""
-
-
-@lru_cache(maxsize=512)
+@remembered(entries=512, most=MAX_HEADER_BYTES)
 def _plan(word: bytes, names: tuple[bytes, ...]) -> _Plan | Refusal:
-    """Read the names, in bounded memory; clients repeat theirs.
-
-    :raises _OversizeError: for more than :data:`MAX_HEADER_BYTES`, of which nothing is kept.
-    """
-    if sum(map(len, names)) > MAX_HEADER_BYTES:
-        raise _OversizeError
-    return _planned(word, names)
-
-
-def _planned(word: bytes, names: Sequence[bytes]) -> _Plan | Refusal:
     """Return where the fields of a question stand, or why it says nothing clear.
 
     :param word: what stands in the engine's names between ``X-`` and the part that each tells.
@@ -134,10 +120,7 @@ def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
         return _malformed("expected the path /authz without a query")
     headers: Fields = scope["headers"]
     names, values = zip(*headers, strict=True) if headers else ((), ())
-    try:
-        plan = _plan(word, names)
-    except _OversizeError:
-        plan = _planned(word, names)
+    plan = _plan(word, names)
     if isinstance(plan, Refusal):
         return plan
     method, uri, host = plan.required

@@ -8,13 +8,13 @@ any more is either read in the one way in which the application will read it too
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final
 from urllib.parse import quote_from_bytes
 
 from watchword.gate.hygiene import MAX_HEADER_BYTES
 from watchword.gate.interface import TOKEN_HEADER, RequestFacts
+from watchword.gate.remembering import remembered
 from watchword.reasons import Reason, Refusal
 
 Environ = dict[str, Any]
@@ -49,7 +49,8 @@ _MOST_REMEMBERED: Final = 1024
 _LONGEST_REMEMBERED: Final = 64
 
 _MOST_SHAPES: Final = 256
-_MOST_VARIABLES: Final = 512
+_LARGEST_SHAPE: Final = 2 * MAX_HEADER_BYTES
+"""Most characters of a request's variables, with those of the server's own environment among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,32 +147,11 @@ def cleaned(
 
 
 def shape_of(environ: Mapping[str, Any]) -> Shape:
-    """Return what follows from the names of the variables, remembered where they aren't too many or too long."""
-    variables = tuple(environ)
-    if len(variables) <= _MOST_VARIABLES:
-        try:
-            return _remembered(variables)
-        except _OversizeError:
-            pass
-    return _shape(variables)
+    """Return what follows from the names of the variables."""
+    return _shape(tuple(environ))
 
 
-class _OversizeError(Exception):
-    """Report names that are too large to be remembered."""
-
-
-@lru_cache(maxsize=_MOST_SHAPES)
-def _remembered(variables: tuple[str, ...]) -> Shape:
-    """Work it out once, since clients repeat their names.
-
-    :raises _OversizeError: for more than a gate takes of names, of which nothing is kept.
-    """
-    shape = _shape(variables)
-    if sum(map(len, shape.names)) > MAX_HEADER_BYTES:
-        raise _OversizeError
-    return shape
-
-
+@remembered(entries=_MOST_SHAPES, most=_LARGEST_SHAPE)
 def _shape(variables: tuple[str, ...]) -> Shape:
     fields = tuple(variable for variable in variables if variable[:5] == _PREFIX)
     names = tuple(_name(variable) for variable in fields)
