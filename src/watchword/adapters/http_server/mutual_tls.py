@@ -39,8 +39,10 @@ MAX_HEAD_BYTES: Final = 16 * 1024
 MAX_CONNECTIONS: Final = 512
 """Above so many connections at once requests are answered with 503."""
 
-MAX_HANDSHAKES: Final = 1024
-"""Most TLS handshakes at once; more wait in the kernel."""
+MAX_HANDSHAKES: Final = 256
+"""Most TLS handshakes at once, some 0.3 MB each, which anybody can begin; more wait in the kernel.
+
+Gates ask on connections that they keep, so that a crowd of strangers delays no news."""
 
 PAUSE_SECONDS: Final = 1.0
 """How long nobody is taken after the system had no descriptor for one more."""
