@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from watchword.adapters import host_database
 from watchword.adapters.clock import SystemClock
-from watchword.adapters.replay import HostReplayStore, host, host_file
+from watchword.adapters.host_database import tidying
+from watchword.adapters.replay import HostReplayStore, host_file
 from watchword.adapters.replay.host import DEADLINE_SECONDS
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import BUCKET_SECONDS, window
@@ -112,9 +113,9 @@ def test_it_tidies_by_itself(tmp_path: Path) -> None:
         assert used.claim_now(claim(second, NOW + second + 90), NOW + second)
         if second % 200 == 0:
             # The thread would have a day for what this loop does in a second.
-            used._worker.submit(lambda: None).result()
-    used._worker.submit(lambda: None).result()
-    assert rows(path) < host.TIDY_CLAIMS + 100
+            used._tidying.wait()
+    used._tidying.wait()
+    assert rows(path) < tidying.CALLS + 100
     used.close_now()
 
 
@@ -317,7 +318,7 @@ def test_a_forked_child_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "used.sqlite"
     used = store(path)
     assert used.claim_now(claim(1), NOW)
-    used._worker.submit(lambda: None).result()
+    used._tidying.wait()
     child = os.fork()
     if child == 0:
         ok = not used.claim_now(claim(1), NOW) and used.claim_now(claim(2), NOW)

@@ -77,6 +77,37 @@ def write_private(path: Path, data: bytes) -> None:
         raise PrivateFileError(f"{path}: can't be written: {error.strerror}") from None
 
 
+def write_new(
+    path: Path,
+    data: bytes,
+    mode: int = 0o600,
+    fault: type[PrivateFileError] = PrivateFileError,
+) -> None:
+    """Write a file that isn't there yet; it survives a loss of power right afterwards.
+
+    :param fault: is raised in place of its base.
+    :raises PrivateFileError: when something is there already, or the disk refuses; then nothing is left.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except FileExistsError:
+        raise fault(
+            f"{path}: is there already; a key is never overwritten, name another file"
+        ) from None
+    except OSError as error:
+        raise fault(f"{path}: can't be written: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+        sync_directory(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()
+        raise fault(f"{path}: can't be written: {error.strerror}") from error
+
+
 def private_directory(directory: Path) -> None:
     """Make a directory that only we can enter (0700), or see to it that it is one.
 

@@ -1,7 +1,5 @@
 """Keep an observer's private key: PEM (PKCS #8) in a file for this user alone."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from watchword.adapters.keyring.private_file import PrivateFileError, read_private
+from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_new
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError
 from watchword.tokens.signing_key import SigningKey
@@ -39,23 +37,7 @@ def write_observer_key(path: Path) -> SigningKey:
     """
     key = SigningKey(generate_private_key(SECP256R1()))
     pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        raise ObserverKeyError(
-            f"{path}: is there already; a key is never overwritten, name another file"
-        ) from None
-    except OSError as error:
-        raise ObserverKeyError(f"{path}: can't be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(handle)
-    except OSError as error:
-        with suppress(OSError):
-            path.unlink()
-        raise ObserverKeyError(f"{path}: can't be written: {error.strerror}") from None
+    write_new(path, pem, fault=ObserverKeyError)
     return key
 
 

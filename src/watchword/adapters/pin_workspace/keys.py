@@ -1,7 +1,5 @@
 """Keep the keys that sign root lists and pin sets: PEM (PKCS #8) in a file for this user alone, encrypted if asked for."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from watchword.adapters.keyring.private_file import PrivateFileError, read_private, sync_directory
+from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_new
 from watchword.adapters.pin_workspace.faults import WorkspaceError
 from watchword.encoding import strict_json
 from watchword.ports import VerificationKey
@@ -48,7 +46,7 @@ def write_key(path: Path, key: SigningKey, passphrase: str | None = None) -> Non
     else:
         encryption = BestAvailableEncryption(passphrase.encode())
         pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-    _write_new(path, pem, 0o600)
+    write_new(path, pem, fault=WorkspaceError)
 
 
 def write_public_key(path: Path, key: SigningKey) -> None:
@@ -56,7 +54,8 @@ def write_public_key(path: Path, key: SigningKey) -> None:
 
     :raises WorkspaceError: as above.
     """
-    _write_new(path, strict_json.dumps(jwk_from_public_key(key.public)) + b"\n", 0o644)
+    data = strict_json.dumps(jwk_from_public_key(key.public)) + b"\n"
+    write_new(path, data, 0o644, WorkspaceError)
 
 
 def read_key(path: Path, passphrase: str | None = None) -> SigningKey | None:
@@ -108,24 +107,3 @@ def read_public_key(path: Path) -> VerificationKey:
             f"{path}: {error.detail}; expected a public key on P-256 as JWK"
         ) from None
     return VerificationKey(thumbprint(jwk_from_public_key(key)), key)
-
-
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    except FileExistsError:
-        raise WorkspaceError(
-            f"{path}: is there already; a key is never overwritten, name another file"
-        ) from None
-    except OSError as error:
-        raise WorkspaceError(f"{path}: can't be written: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(handle)
-        sync_directory(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            path.unlink()
-        raise WorkspaceError(f"{path}: can't be written: {error.strerror}") from error

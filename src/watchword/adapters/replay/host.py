@@ -16,12 +16,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 from watchword.adapters import host_database
+from watchword.adapters.host_database.tidying import Tidying
 from watchword.adapters.replay import host_file
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import BUCKET_SECONDS, window
@@ -38,8 +37,7 @@ PAUSE_SECONDS: Final = 0.0005
 """How long a claim leaves the event loop to others before it tries again."""
 
 TIDY_SECONDS: Final = 1.0
-TIDY_CLAIMS: Final = 1000
-"""After how long, or how many claims of this process, the file is tidied."""
+"""After how long the file is tidied, if it isn't sooner for the number of claims."""
 
 
 class HostReplayStore:
@@ -72,9 +70,6 @@ class HostReplayStore:
         self._insert = host_file.insert_statement(self._window // BUCKET_SECONDS + 2)
         self._lock = threading.Lock()
         self._closed = False
-        self._tidying: Future[None] | None = None
-        self._tidy_at = 0.0
-        self._claims = 0
         self._now = timestamp()
         host_file.make(path)
         self._begin()
@@ -111,7 +106,7 @@ class HostReplayStore:
             if self._closed:
                 return
             self._closed = True
-        self._worker.shutdown(wait=True)
+        self._tidying.end()
         if self._pid == os.getpid():
             self._connection.close()
 
@@ -139,10 +134,8 @@ class HostReplayStore:
                 return None
             except OSError as error:
                 raise self._unavailable(error.strerror or "it can't be read") from None
-            self._claims += 1
             self._now = now
-            if self._claims >= TIDY_CLAIMS or self._monotonic() >= self._tidy_at:
-                self._tidy()
+            self._tidying.count_call()
             return cursor.rowcount == 1
 
     def _give_up_unless_busy(self, error: sqlite3.Error) -> None:
@@ -150,7 +143,7 @@ class HostReplayStore:
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return
         if code == sqlite3.SQLITE_FULL:
-            self._tidy()
+            self._tidying.begin()
             raise UnavailableError(
                 Reason.GATE_REPLAY_FULL,
                 f"{self._path}: room for about {self._capacity} used proofs, and none of them may be "
@@ -168,7 +161,12 @@ class HostReplayStore:
     def _begin(self) -> None:
         """Open a connection for this process."""
         self._pid = os.getpid()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="watchword-replay")
+        self._tidying = Tidying(
+            self._path,
+            lambda link: host_file.tidy(link, self._now, self._window),
+            seconds=TIDY_SECONDS,
+            monotonic=self._monotonic,
+        )
         self._connect()
 
     def _connect(self) -> None:
@@ -185,27 +183,10 @@ class HostReplayStore:
         """
         if self._pid != os.getpid():
             self._parents_connection = self._connection
-            self._tidying = None
             self._begin()
         elif host_database.identity(self._path) != self._identity:
             self._connection.close()
             self._connect()
-
-    def _tidy(self) -> None:
-        """Have the thread tidy the file, unless it does so already."""
-        if self._tidying is not None and not self._tidying.done():
-            return
-        self._claims = 0
-        self._tidy_at = self._monotonic() + TIDY_SECONDS
-        self._tidying = self._worker.submit(self._tidy_apart)
-
-    def _tidy_apart(self) -> None:
-        # Whatever fails here shows in the claims, or is done the next time.
-        with (
-            suppress(sqlite3.Error, OSError),
-            closing(host_database.connect_again(self._path)) as link,
-        ):
-            host_file.tidy(link, self._now, self._window)
 
     def _unavailable(self, what: str) -> UnavailableError:
         return UnavailableError(

@@ -10,12 +10,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 from watchword.adapters import host_database
+from watchword.adapters.host_database.tidying import Tidying
 from watchword.adapters.usage import host_file
 from watchword.adapters.usage.counting import (
     Count,
@@ -37,8 +36,7 @@ PAUSE_SECONDS: Final = 0.0005
 """How long a call leaves the event loop to others before it tries again."""
 
 TIDY_SECONDS: Final = 10.0
-TIDY_CALLS: Final = 1000
-"""After how long, or how many calls of this process, the file is tidied."""
+"""After how long the file is tidied, if it isn't sooner for the number of calls."""
 
 _NO_FILE: Final = (-1, -1)
 
@@ -74,12 +72,14 @@ class HostUsageLedger:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._closed = False
-        self._tidying: Future[None] | None = None
-        self._tidy_at = 0.0
-        self._calls = 0
         self._now = 0.0
         self._noted: dict[tuple[str, int], int] = {}
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="watchword-usage")
+        self._tidying = Tidying(
+            path,
+            lambda link: host_file.tidy(link, self._now),
+            seconds=TIDY_SECONDS,
+            monotonic=monotonic,
+        )
         self._connect()
 
     async def take(self, use: Use, now: float) -> Spent | None:
@@ -113,7 +113,7 @@ class HostUsageLedger:
             if self._closed:
                 return
             self._closed = True
-        await asyncio.get_running_loop().run_in_executor(None, self._worker.shutdown)
+        await asyncio.get_running_loop().run_in_executor(None, self._tidying.end)
         self._connection.close()
 
     def _taken(self, link: sqlite3.Connection, use: Use, now: float) -> Spent | None:
@@ -165,9 +165,7 @@ class HostUsageLedger:
                 return None
             except OSError as error:
                 raise self._unavailable(error.strerror or "it can't be read") from None
-            self._calls += 1
-            if self._calls >= TIDY_CALLS or self._monotonic() >= self._tidy_at:
-                self._tidy()
+            self._tidying.count_call()
             return (value,)
 
     def _give_up_unless_busy(self, error: sqlite3.Error) -> None:
@@ -175,7 +173,7 @@ class HostUsageLedger:
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return
         if code == sqlite3.SQLITE_FULL:
-            self._tidy()
+            self._tidying.begin()
             raise self._unavailable(f"room for about {self._capacity} counts; or the disk is full")
         raise self._unavailable(str(error)) from None
 
@@ -195,22 +193,6 @@ class HostUsageLedger:
             self._identity = _NO_FILE
             self._noted.clear()
             self._connect()
-
-    def _tidy(self) -> None:
-        """Have the thread tidy the file, unless it does so already."""
-        if self._tidying is not None and not self._tidying.done():
-            return
-        self._calls = 0
-        self._tidy_at = self._monotonic() + TIDY_SECONDS
-        self._tidying = self._worker.submit(self._tidy_apart)
-
-    def _tidy_apart(self) -> None:
-        # Whatever fails here shows in the calls, or is done the next time.
-        with (
-            suppress(sqlite3.Error, OSError),
-            closing(host_database.connect_again(self._path)) as link,
-        ):
-            host_file.tidy(link, self._now)
 
     def _unavailable(self, what: str) -> Exception:
         return host_file.unavailable(self._path, what)
