@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import structlog
-from tests.apps.test_gate_pull import Authority
+from tests.adapters.authority import Authority
 from tests.apps.test_websockets import until
 
 from watchword.adapters.http_server.mutual_tls import MutualTlsServer, server_tls

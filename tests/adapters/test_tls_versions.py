@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.apps.test_gate_pull import Authority
+from tests.adapters.authority import Authority
 
 from watchword.adapters.gate_bundle.remote import client_tls
 from watchword.adapters.http_server.mutual_tls import server_tls

@@ -389,6 +389,36 @@ def test_caddys_own_log(desk: Desk) -> None:
     assert b"4111" not in data
 
 
+def test_traefiks_own_log(desk: Desk) -> None:
+    """Refusals that Traefik passed on, and its answers in place of who is away; an API's own errors are none."""
+    base = {
+        "StartUTC": "2026-11-28T02:18:00.581202011Z",
+        "RequestMethod": "GET",
+        "ClientHost": "192.0.2.7",
+        "Duration": 12_500_000,
+        "OriginStatus": 0,
+    }
+    sealed = "s" * 224
+    log = desk.file(
+        "traefik.log",
+        json.dumps({**base, "DownstreamStatus": 401, "downstream_Watchword-Ref": sealed}).encode(),
+        json.dumps({**base, "DownstreamStatus": 502, "OriginStatus": 502}).encode(),
+        json.dumps({**base, "DownstreamStatus": 500}).encode(),
+        json.dumps({**base, "DownstreamStatus": 500, "OriginStatus": 500}).encode(),
+        json.dumps({**base, "DownstreamStatus": 404, "OriginStatus": 404}).encode(),
+        json.dumps({**base, "DownstreamStatus": 200, "Duration": "long"}).encode(),
+    )
+    tally = desk.ingest(log)
+    assert (tally["engine"], tally["added"], tally["passed"]) == ("traefik", 3, 3)
+    found = desk.kept.find(sealed)
+    assert found is not None
+    assert found.refusal.reason is None
+    assert (found.refusal.client, found.refusal.milliseconds) == ("192.0.2.7", 12)
+    counts = desk.kept.counts()
+    assert ("traefik", "gate.upstream", "", 1) in counts
+    assert ("traefik", "gate.state_unavailable", "", 1) in counts
+
+
 def test_a_flood_pushes_out_nothing_rare(desk: Desk) -> None:
     """All are counted; of each reason the latest stay, and routes beyond the bound are one."""
     kept = EngineRefusals(desk.directory / "kept" / "kept.db", kept=10, routes=5)

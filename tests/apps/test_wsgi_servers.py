@@ -17,7 +17,8 @@ from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import pytest
-from tests.conformance.mouths import GUNICORN, PATIENCE_SECONDS, ROOT, Mouth, deployed
+from tests.conformance.mouths import GUNICORN, deployed
+from tests.conformance.processes import PATIENCE_SECONDS, ROOT, Mouth
 from tests.conformance.test_winners import PROOFS, copies, fresh, passed
 from tests.conformance.wsgi_mouth import guarded
 from tests.engines.envoy.stand import free_port

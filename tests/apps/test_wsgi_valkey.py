@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.adapters.replay.servers import Valkey, valkey
-from tests.conformance.mouths import GUNICORN, PATIENCE_SECONDS, ROOT, Mouth, deployed
+from tests.conformance.mouths import GUNICORN, deployed
+from tests.conformance.processes import PATIENCE_SECONDS, ROOT, Mouth
 from tests.conformance.test_winners import PROOFS, copies, passed
 from tests.conformance.wsgi_mouth import WsgiEcho
 from tests.engines.envoy.stand import free_port

@@ -2,7 +2,7 @@
 
 ``python -m tests.conformance.mouth middleware uvicorn-h11 DIR http://127.0.0.1:PORT [STORE]``; the first
 line of output is the port.  ``authz STYLE DIR SOCKET [STORE]`` answers an engine's questions at a Unix
-socket instead.
+socket instead; with ``tls:FILES`` for the socket over mutual TLS, with the certificates of that directory.
 """
 
 import asyncio
@@ -31,6 +31,9 @@ from watchword.apps.conformance.upstream import CONTROL, MARK, Seen
 from watchword.apps.middleware import WatchwordMiddleware
 from watchword.apps.proxy import ProxyApp
 from watchword.gate.service import Gate
+
+TLS_FILES = ("localhost.crt", "localhost.key", "ca.pem")
+"""The server's certificate and its key, and the authority of those who may ask."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -97,9 +100,9 @@ def application(kind: str, directory: Path, upstream: str, store: str | None) ->
     return WatchwordMiddleware(inner, gate=gate(directory, store))
 
 
-async def serve_granian(app: Application, socket_path: Path | None = None) -> None:
-    """Serve until killed, at a free port or at a Unix socket."""
-    async with serve(app, uds=socket_path) as server:
+async def serve_granian(app: Application, **where: Any) -> None:
+    """Serve until killed, at a free port unless it is said where."""
+    async with serve(app, **where) as server:
         sys.stdout.write(f"{server.port}\n")
         sys.stdout.flush()
         await asyncio.Event().wait()
@@ -111,7 +114,10 @@ def main() -> None:
     kept = store[0] if store else None
     if kind == "authz":
         questions = AuthzApp(gate(Path(directory), kept), style=server, clock=SystemClock())
-        asyncio.run(serve_granian(questions, Path(upstream)))
+        files = Path(upstream.removeprefix("tls:"))
+        over_tls = upstream.startswith("tls:")
+        where = {"tls": tuple(files / name for name in TLS_FILES)} if over_tls else {"uds": files}
+        asyncio.run(serve_granian(questions, **where))
         return
     app = application(kind, Path(directory), upstream, kept)
     if server == "granian":

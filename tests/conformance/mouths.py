@@ -8,16 +8,27 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from tests.conformance.processes import (
+    PATIENCE_SECONDS,
+    ROOT,
+    Family,
+    Mouth,
+    authz,
+    given,
+    listens,
+    own_process,
+    served,
+)
+from tests.conformance.traefik_mouth import traefik, traefik_binary
 from tests.engines.envoy.stand import ENVOY, free_port
 
 from watchword.adapters.clock import SystemClock
@@ -47,9 +58,7 @@ from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import from_jws
 from watchword.vocabulary import Mode, Proof, ReplayMode
 
-ROOT: Final = Path(__file__).parents[2]
 GUNICORN: Final = Path(sys.executable).with_name("gunicorn")
-PATIENCE_SECONDS: Final = 15.0
 
 
 def deployed(directory: Path, replay: ReplayMode = ReplayMode.LOCAL, *without: str) -> Path:
@@ -60,48 +69,15 @@ def deployed(directory: Path, replay: ReplayMode = ReplayMode.LOCAL, *without: s
     return directory
 
 
-@dataclass
-class Mouth:
-    """Hold a running mouth.
-
-    :ivar gate: the process that decides, to be killed.
-    """
-
-    port: int
-    gate: subprocess.Popen[bytes]
-
-    @property
-    def url(self) -> str:
-        """Return where it listens."""
-        return f"http://127.0.0.1:{self.port}"
-
-
 Start = Callable[[Path, str, Path | None], contextlib.AbstractContextManager[Mouth]]
 """Runs a mouth: the deployment's directory, the API's URL, the file of used proofs that gates share."""
-
-
-@contextlib.contextmanager
-def _process(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Run tests/conformance/mouth.py; it is killed at the end, as kill -9 does."""
-    command = [sys.executable, "-m", "tests.conformance.mouth", *words]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, "the mouth ended before it listened"
-        yield process, int(line)
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 @contextlib.contextmanager
 def _python(
     kind: str, server: str, directory: Path, upstream: str, store: Path | None
 ) -> Iterator[Mouth]:
-    with _process(kind, server, str(directory), upstream, *_given(store)) as (process, port):
+    with own_process(kind, server, str(directory), upstream, *given(store)) as (process, port):
         yield Mouth(port, process)
 
 
@@ -109,7 +85,7 @@ def _python(
 def _wsgi(server: str, directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
     """Run a WSGI server with the middleware; its workers end with it."""
     port = free_port()
-    words = (str(directory), upstream, *_given(store))
+    words = (str(directory), upstream, *given(store))
     command = [sys.executable, "-m", "tests.conformance.wsgi_mouth", str(port), *words]
     if server == "gunicorn":
         named = f"tests.conformance.wsgi_mouth:guarded{(*words, None)[:3]!r}"
@@ -118,7 +94,7 @@ def _wsgi(server: str, directory: Path, upstream: str, store: Path | None) -> It
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
         deadline = SystemClock().timestamp() + PATIENCE_SECONDS
-        while not _listens(port):
+        while not listens(port):
             assert process.poll() is None, "the server ended before it listened"
             assert SystemClock().timestamp() < deadline, "the server doesn't listen"
             time.sleep(0.02)
@@ -132,18 +108,6 @@ def _wsgi(server: str, directory: Path, upstream: str, store: Path | None) -> It
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _given(store: Path | None) -> list[str]:
-    return [] if store is None else [str(store)]
-
-
-@contextlib.contextmanager
-def authz(style: str, directory: Path, store: Path | None) -> Iterator[subprocess.Popen[bytes]]:
-    """Answer questions at ``authz.sock`` of the directory."""
-    socket_path = str(directory / "authz.sock")
-    with _process("authz", style, str(directory), socket_path, *_given(store)) as (process, _):
-        yield process
 
 
 @contextlib.contextmanager
@@ -168,7 +132,7 @@ def _envoy(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth
         path.chmod(0o600 if file.kind is EngineFileKind.PRIVATE else 0o644)
     command = [str(ENVOY), "-c", options.path(BOOTSTRAP), "--use-dynamic-base-id"]
     with authz("envoy", directory, store):
-        yield from _served([*command, "--concurrency", "4"], directory, options.listen.port)
+        yield from served([*command, "--concurrency", "4"], directory, options.listen.port)
 
 
 @contextlib.contextmanager
@@ -182,7 +146,7 @@ def _asking(
     """Run an engine that asks /authz about every request, and /authz beside it; to kill is what decides."""
     options = generated(name, directory, upstream)
     with authz(ENGINES[name].asks, directory, store) as gate:
-        for mouth in _served(command(options), directory, options.listen.port):
+        for mouth in served(command(options), directory, options.listen.port):
             yield Mouth(mouth.port, gate)
 
 
@@ -227,7 +191,7 @@ def _nginx(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth
     text = written.read_text("utf-8")
     written.write_text(text.replace("worker_processes auto;", "worker_processes 4;"))
     command = [nginx_binary(), "-c", str(written), "-e", options.path("error.log")]
-    yield from _served(command, directory, options.listen.port, _Family)
+    yield from served(command, directory, options.listen.port, Family)
 
 
 @contextlib.contextmanager
@@ -262,7 +226,7 @@ def _haproxy(directory: Path, upstream: str, store: Path | None) -> Iterator[Mou
     threads.write_text("global\n    nbthread 4\n", "utf-8")
     config = options.path(haproxy_names.CONFIG)
     command = [haproxy_binary(), "-db", "-f", str(threads), "-f", config]
-    yield from _served(command, directory, options.listen.port)
+    yield from served(command, directory, options.listen.port)
 
 
 def haproxy_binary() -> str:
@@ -284,44 +248,6 @@ def nginx_command(options: EngineOptions) -> Sequence[str]:
     return [nginx_binary(), "-c", options.path("nginx.conf"), "-e", "stderr"]
 
 
-class _Family(subprocess.Popen[bytes]):
-    """Be a server whose workers are killed with it: without it they would go on."""
-
-    def kill(self) -> None:
-        """Kill all of them."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-
-
-def _served(
-    command: Sequence[str],
-    directory: Path,
-    port: int,
-    kind: type[subprocess.Popen[bytes]] = subprocess.Popen,
-) -> Iterator[Mouth]:
-    """Run a server until the caller is done; wait until it listens."""
-    with (directory / "server.log").open("wb") as log:
-        process = kind(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        deadline = SystemClock().timestamp() + PATIENCE_SECONDS
-        while not _listens(port):
-            said = (directory / "server.log").read_text("utf-8", "replace")[-3000:]
-            assert process.poll() is None, said
-            assert SystemClock().timestamp() < deadline, said
-            time.sleep(0.02)
-        yield Mouth(port, process)
-    finally:
-        # nginx's workers outlive a master that is killed.
-        process.terminate() if command[0].endswith("nginx") else process.kill()
-        process.wait()
-
-
-def _listens(port: int) -> bool:
-    # An empty connection shows it without taking a place in anybody's log of requests.
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def nginx_binary() -> str:
     """Return where nginx is."""
     found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
@@ -340,6 +266,7 @@ MOUTHS: Final[Mapping[str, Start]] = {
     "haproxy": _haproxy,
     "nginx": _nginx,
     "nginx-authz": functools.partial(_asking, "nginx-authz", nginx_command),
+    "traefik": traefik,
     "envoy": _envoy,
 }
 """Each mouth by the name under which it declares its differences."""
@@ -356,6 +283,9 @@ def versions(name: str) -> str:
     if name == "caddy":
         said = subprocess.run(["caddy", "version"], check=True, capture_output=True).stdout
         return said.decode().split()[0].lstrip("v")
+    if name == "traefik":
+        said = subprocess.run([traefik_binary(), "version"], check=True, capture_output=True).stdout
+        return said.decode().split()[1]
     if name == "envoy":
         said = subprocess.run([str(ENVOY), "--version"], check=True, capture_output=True).stdout
         found = re.search(rb"/(\d+\.\d+\.\d+)/", said)

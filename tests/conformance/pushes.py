@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.apps.test_up import WATCHWORD
-from tests.conformance.mouths import MOUTHS, PATIENCE_SECONDS, authz, deployed
+from tests.conformance.mouths import MOUTHS, deployed
+from tests.conformance.processes import PATIENCE_SECONDS, authz
 from tests.engines.envoy.stand import free_port
 
 from watchword.adapters.clock import SystemClock

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.conformance.mouths import ROOT, versions
+from tests.conformance.mouths import versions
+from tests.conformance.processes import ROOT
 
 from watchword.apps.conformance.runner import Row
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.conformance.mouths import MOUTHS, Mouth, deployed
+from tests.conformance.mouths import MOUTHS, deployed
+from tests.conformance.processes import Mouth
 
 from watchword.adapters.clock import SystemClock
 from watchword.apps.conformance.corpus import load_corpus

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.apps.test_gate_pull import Authority
+from tests.adapters.authority import Authority
 from tests.apps.test_up import configuration, free_port, running, upstream
 from tests.conformance.mouths import MOUTHS, deployed
 from tests.endurance.half_open import Address, confine, seconds_until_served

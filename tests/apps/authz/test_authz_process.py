@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.apps.test_gate_pull import Authority
+from tests.adapters.authority import Authority
 from tests.apps.test_up import WATCHWORD, configuration, free_port, running, upstream, watchword
 
 from watchword.adapters.gate_bundle import GateBundleFile, read_signer

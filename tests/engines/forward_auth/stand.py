@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
-from tests.conformance.mouths import authz
+from tests.conformance.processes import authz, authz_over_tls, served
+from tests.conformance.traefik_mouth import certificates, traefik_binary, wait_for_routes
 from tests.engines.envoy.stand import (
     Answer,
     Api,
@@ -30,6 +31,7 @@ from watchword.apps.control_plane.following import EngineFollower
 from watchword.apps.control_plane.nginx_authz import NginxAuthz
 from watchword.engines.places import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES
+from watchword.engines.traefik import generation as traefik
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
 from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Level, Mode, Proof
@@ -139,6 +141,28 @@ def caddy_before_api(
         finally:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def traefik_before_api(
+    bundle: GateBundle | None = None, upstream: int | None = None
+) -> Iterator[Stand]:
+    """Run Traefik with what it is given for a bundle, and /authz over mutual TLS."""
+    first = bundle or bundle_of([each for each in ROUTES if each.proof is Proof.BEARER])
+    with contextlib.ExitStack() as stack:
+        stand = stack.enter_context(_placed("traefik", first, upstream))
+        stand.stop_authz()
+        files = Path(stand.options.directory)
+        files.mkdir(mode=0o700)
+        stand.asked, port = stack.enter_context(
+            authz_over_tls(ENGINES["traefik"].asks, stand.directory, None, certificates(files))
+        )
+        stand.options = replace(stand.options, authz=Endpoint("127.0.0.1", port))
+        write_files(files, traefik.generate(first, stand.options, 0))
+        command = [traefik_binary(), f"--configFile={stand.options.path(traefik.START)}"]
+        for mouth in served(command, stand.directory, stand.options.listen.port):
+            wait_for_routes(mouth.port)
+            yield stand
 
 
 def options(**changes: Any) -> EngineOptions:

@@ -150,9 +150,12 @@ def _unlike(recipe: Request, built: Built, seen: Seen, *, cleaned: bool) -> list
 
 
 def _decoded(target: str) -> str:
-    """Return a target with its path decoded once: all that is left of it behind WSGI."""
+    """Return a target with its path decoded once, all that is left of it behind WSGI, and the semicolons of its query.
+
+    Go takes no query with a bare one, so that its proxies encode it.
+    """
     path, mark, query = target.partition("?")
-    return unquote(path, "latin-1") + mark + query
+    return unquote(path, "latin-1") + mark + query.replace("%3B", ";")
 
 
 def _origin_form(target: str) -> str:

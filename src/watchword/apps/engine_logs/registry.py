@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from watchword.apps.engine_logs import caddy, envoy, haproxy, nginx
+from watchword.apps.engine_logs import caddy, envoy, haproxy, nginx, traefik
 from watchword.apps.engine_logs.interface import EngineLog, LogLineError
 
 ENGINE_LOGS: Final[Mapping[str, EngineLog]] = {
@@ -12,6 +12,7 @@ ENGINE_LOGS: Final[Mapping[str, EngineLog]] = {
     "nginx-authz": nginx.read,
     "haproxy": haproxy.read,
     "caddy": caddy.read,
+    "traefik": traefik.read,
 }
 """By the engine's name, what reads a line of its log."""
 
@@ -26,6 +27,8 @@ def engine_of(members: Mapping[str, Any]) -> str:
     """
     if "request" in members:
         return "caddy"
+    if "DownstreamStatus" in members:
+        return "traefik"
     if "flags" in members and "details" in members:
         return "envoy"
     raise LogLineError("the line doesn't show which engine wrote it: say --engine")

@@ -1,4 +1,4 @@
-"""Declare where Traefik that asks /authz isn't equal to the Python gate; it isn't run by the tests."""
+"""Declare where Traefik that asks /authz isn't equal to the Python gate, so that it can be held to all the rest."""
 
 from typing import Final
 
@@ -9,11 +9,60 @@ _D = Divergence
 
 DIFFERENCES: Final = (
     Difference(
-        "not-run",
+        "no-proofs",
         _D.STRICTER,
-        "is held to the whole corpus",
-        "isn't",
-        "Traefik isn't started by the tests; its configuration follows its documentation",
+        "checks a proof of the session or of the device, in mode monitor too",
+        "takes no table with a row that asks for one",
+        "Traefik tells /authz nothing of a body, so that one added on the way would pass unseen",
+    ),
+    Difference(
+        "row-behind",
+        _D.ANSWER,
+        "refuses by the row that asks for a proof",
+        "refuses by the row behind it, or since there is none",
+        "it has no rows with a proof",
+    ),
+    Difference(
+        "connection-carried-out",
+        _D.CLEANED,
+        "refuses a Connection field that names a field which decides",
+        "removes what it names, and asks about the rest",
+        "it does so where a request comes in, and the API gets what was judged",
+    ),
+    Difference(
+        "connection-carried-out-answer",
+        _D.ANSWER,
+        "refuses a Connection field that names the token",
+        "says that the token is missing",
+        "it was removed before the gate saw it",
+    ),
+    Difference(
+        "absolute-targets",
+        _D.CLEANED,
+        "refuses a target with a scheme and a host",
+        "takes the target's host for the request's, and asks about the path",
+        "Go's server does so before any handler (RFC 9112 section 3.2.2), and the API gets what was judged",
+    ),
+    Difference(
+        "targets-rewritten",
+        _D.CLEANED,
+        "hands the target on as it came",
+        "decodes letters, digits and signs that need no encoding, and encodes a semicolon of the query",
+        "it does so where a request comes in, and the API gets what was judged",
+    ),
+    Difference(
+        "broken-chunks-answer",
+        _D.ANSWER,
+        "refuses broken chunks by 400",
+        "answers 500, when the API has seen the head and no whole body",
+        "it sends a body on while it reads it",
+    ),
+    Difference(
+        "asterisk-answered",
+        _D.ANSWER,
+        "refuses the target *",
+        "answers OPTIONS * by itself with 200 and nothing in it; the API sees none",
+        "Go's server does so before any handler",
     ),
     NO_UPGRADE,
 )

@@ -25,6 +25,18 @@ _TOKEN: Final = "Watchword-Token"  # noqa: S105 - a header.
 _SIGNS: Final = "!#$%&'*+.^_`|~"
 """What a server may take for a hyphen in a name; Traefik passes on fields with any of them."""
 
+_ITS_OWN: Final = frozenset(
+    {
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Port",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Server",
+        "X-Real-IP",
+    }
+)
+"""Fields that Traefik writes anew from the connection, whatever a client says in them."""
+
 Json = Mapping[str, object]
 
 
@@ -48,8 +60,8 @@ def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence
         f"{CERTIFICATE}`, `{KEY}`, `{AUTHORITY}": "yours: with which /authz knows Traefik, and Traefik /authz",
     }
     notes = (
-        "The tests don't run Traefik: try these files with `watchword conformance run` before you rely on them.",
-        "Its log has no references; a refusal's own reference explains it: `watchword explain REF`.",
+        "Traefik 3.7 or newer: older ones make one path of two that are read in two ways.",
+        "A refusal's own reference explains it: `watchword explain REF`. `watchword audit ingest` reads the log.",
     )
     return [
         EngineFile(
@@ -140,12 +152,13 @@ def _http(options: EngineOptions, authz: Endpoint) -> Json:
 def _removed() -> Sequence[str]:
     """Return the fields that must not reach the API: the token, and by any other sign for the hyphen results too.
 
-    So do the fields of where a client comes from, which Traefik writes itself under their own names, but for
-    ``Forwarded``.  Upgrade too, since nobody would end the WebSocket of a revoked instance.
+    So do the fields of where a client comes from, but for those that Traefik writes itself.  Upgrade too, since nobody
+    would end the WebSocket of a revoked instance.
     """
     names = (*_RESULTS, _TOKEN, *CLIENT_SIDE)
     other = [name.replace("-", sign) for name in names for sign in _SIGNS]
-    return [_TOKEN, "Upgrade", *other]
+    stated = [name for name in CLIENT_SIDE if name not in _ITS_OWN]
+    return list(dict.fromkeys([_TOKEN, "Upgrade", *stated, *other]))
 
 
 def _start(options: EngineOptions) -> Json:
@@ -156,15 +169,29 @@ def _start(options: EngineOptions) -> Json:
         "fields": {
             "defaultMode": "drop",
             "names": dict.fromkeys(
-                ("StartUTC", "DownstreamStatus", "RequestMethod", "ClientHost", "Duration"), "keep"
+                (
+                    "StartUTC",
+                    "DownstreamStatus",
+                    "OriginStatus",
+                    "RequestMethod",
+                    "ClientHost",
+                    "Duration",
+                ),
+                "keep",
             ),
-            "headers": {"defaultMode": "drop"},
+            "headers": {"defaultMode": "drop", "names": {"Watchword-Ref": "keep"}},
         },
     }
     if options.access_log != "/dev/stdout":
         log["filePath"] = options.access_log
     return {
-        "entryPoints": {"watchword": {"address": options.listen.address}},
+        "entryPoints": {
+            "watchword": {
+                "address": options.listen.address,
+                # What can be read in two ways is left as it is, so that /authz sees and refuses it.
+                "http": {"sanitizePath": False, "encodeQuerySemicolons": True},
+            }
+        },
         "providers": {"file": {"filename": options.path(ROUTES), "watch": True}},
         "accessLog": log,
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},

@@ -51,8 +51,8 @@ class _Told:
 )
 @click.option(
     "--engine",
-    type=click.Choice(["envoy", "nginx", "nginx-authz", "haproxy", "caddy"]),
-    help="Whose log it is; found out where the lines of Envoy or Caddy show it.",
+    type=click.Choice(["envoy", "nginx", "nginx-authz", "haproxy", "caddy", "traefik"]),
+    help="Whose log it is; found out where the lines of Envoy, Caddy or Traefik show it.",
 )
 @click.option("--follow", is_flag=True, help="Go on as the logs grow, until a signal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each log.")
