@@ -337,11 +337,6 @@ def short(cls: str) -> str:
     return cls.rpartition(".")[2]
 
 
-def counted(count: int, one: str, many: str) -> str:
-    """Return a count with its noun: ``1 class``, ``2,412 classes``."""
-    return f"{count:,} {one if count == 1 else many}"
-
-
 def classes_of(found: Sequence[Use | Method]) -> int:
     """Return in how many classes methods, or uses by methods, are."""
     return len({(each.by if isinstance(each, Use) else each).cls for each in found})

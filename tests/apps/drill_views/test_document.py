@@ -9,7 +9,7 @@ from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import is_harmless, texts
 
 from watchword.apps.drill_views.document import MARK, document
-from watchword.apps.drill_views.words import MAX_TEXT, json_text, shown
+from watchword.apps.report_text import MAX_TEXT, json_text, shown
 from watchword.drill.needs import Need
 from watchword.drill.outcome import Report, Verdict
 

@@ -13,7 +13,7 @@ from tests.apps.drill_views.strange import is_harmless, texts
 from tests.apps.sarif_schema import faults
 
 from watchword.apps.drill_views.sarif import MARK, sarif
-from watchword.apps.drill_views.words import json_text
+from watchword.apps.report_text import json_text
 from watchword.drill.outcome import Report, Verdict
 
 FILE = PurePosixPath("deploy/watch word.yaml")

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from watchword.apps.drill_views.page import Page
-from watchword.apps.drill_views.words import counted, ids
+from watchword.apps.drill_views.words import ids
 from watchword.drill.interface import Attack, Facts, Sample
+from watchword.encoding.wording import counted
 from watchword.vocabulary import Mode
 
 _INDENT: Final = 2

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from watchword import __version__
-from watchword.apps.drill_views.words import shown
+from watchword.apps.report_text import shown
 from watchword.drill.interface import Facts
 from watchword.drill.outcome import AttackResult, Finding, Report, VariantResult, Verdict
 

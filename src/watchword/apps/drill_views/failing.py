@@ -4,8 +4,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from watchword.apps.drill_views.words import counted, genuine, listed, shown
+from watchword.apps.drill_views.words import genuine
+from watchword.apps.report_text import listed, shown
 from watchword.drill.outcome import Report, Verdict
+from watchword.encoding.wording import counted
 
 _NAMED: Final = 5
 

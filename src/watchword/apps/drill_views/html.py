@@ -8,7 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from watchword.apps.drill_views import words
+from watchword.apps.report_text import shown
 from watchword.drill.outcome import AttackResult, Finding, Report, Verdict
+from watchword.encoding.wording import counted
 
 MARK: Final = '<meta name="generator" content="Watchword drill">'
 """Stands in the head of every page, by which an earlier one is known when it is to be written over."""
@@ -53,7 +55,7 @@ def page(report: Report, names: Mapping[str, str] = words.NO_NAMES) -> str:
 def _shown(value: Any) -> Any:
     """Return what is put into the page: text on one line, without what turns or hides other text."""
     if isinstance(value, str) and not isinstance(value, Markup):
-        return words.shown(value)
+        return shown(value)
     return value
 
 
@@ -63,10 +65,10 @@ def _heading(report: Report) -> str:
     if not ran:
         return "No attack ran"
     if served:
-        return f"{served} of {words.counted(ran, 'attack')} got through"
+        return f"{served} of {counted(ran, 'attack')} got through"
     if unsure:
         return f"No attack got through, but {unsure} of {ran} prove nothing"
-    return f"{words.counted(ran, 'attack')} ran, and nothing got through"
+    return f"{counted(ran, 'attack')} ran, and nothing got through"
 
 
 def _groups(report: Report, names: Mapping[str, str]) -> Iterator[_Group]:

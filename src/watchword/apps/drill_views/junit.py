@@ -10,7 +10,8 @@ from typing import Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from watchword import __version__
-from watchword.apps.drill_views.words import api_of, needed, outcome, shown
+from watchword.apps.drill_views.words import api_of, needed, outcome
+from watchword.apps.report_text import shown
 from watchword.drill.outcome import AttackResult, Report, VariantResult, Verdict
 
 MARK: Final = "<!-- watchword drill -->"

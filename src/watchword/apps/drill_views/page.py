@@ -7,7 +7,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from watchword.apps.drill_views.words import shown
+from watchword.apps.report_text import shown
 
 MAX_WIDTH: Final = 120
 """Longer lines than this are hard to read, however wide the window is."""

@@ -10,7 +10,8 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from watchword.apps import sarif_parts
-from watchword.apps.drill_views.words import api_of, needed, outcome, shown
+from watchword.apps.drill_views.words import api_of, needed, outcome
+from watchword.apps.report_text import shown
 from watchword.apps.sarif_parts import message
 from watchword.drill.interface import Attack
 from watchword.drill.outcome import AttackResult, Report, VariantResult, Verdict

@@ -7,7 +7,9 @@ from rich.text import Text
 
 from watchword.apps.drill_views import words
 from watchword.apps.drill_views.page import Page
+from watchword.apps.report_text import listed
 from watchword.drill.outcome import Report, Verdict
+from watchword.encoding.wording import counted
 from watchword.observations import State
 
 STYLES: Final = {
@@ -47,7 +49,7 @@ def _ending(page: Page, report: Report) -> None:
         style = STYLES[verdict] if count else "dim"
         line.append(f"{count} {words.VERDICTS[verdict]}", style=style)
     page.line(line)
-    spent = f"{words.counted(report.requests, 'request')} in {report.seconds:.1f} s"
+    spent = f"{counted(report.requests, 'request')} in {report.seconds:.1f} s"
     genuine = words.genuine(report)
     page.entry("", f"Genuine app: {genuine}. {spent}.", indent=0, at=_INDENT)
     for fault in report.genuine.faults:
@@ -72,7 +74,7 @@ def _findings(page: Page, report: Report, names: Mapping[str, str]) -> None:
             f"{technique} {stopped}/{ran}" for technique, (stopped, ran) in each.strengths.items()
         ]
         if strengths:
-            text = f"of each technique's variants it stopped: {words.listed(strengths)}"
+            text = f"of each technique's variants it stopped: {listed(strengths)}"
             page.entry("", text, indent=0, at=_FINDING_AT, text_style="dim")
 
 

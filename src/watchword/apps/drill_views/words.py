@@ -1,19 +1,16 @@
 """Say what a drill found in words that every view shares, and make strangers' text safe to show."""
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-from watchword.apps.cli.paragraphs import printable
+from watchword.apps.report_text import listed, shown
 from watchword.drill.interface import Attack
 from watchword.drill.judging import worst
 from watchword.drill.needs import NEEDED, Need
 from watchword.drill.outcome import AttackResult, Finding, Report, VariantResult, Verdict
-
-MAX_TEXT: Final = 500
-"""Most characters of one text that are shown; the server under attack may send as many as it likes."""
+from watchword.encoding.wording import counted
 
 NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 """Stands for the names of protections where nobody knows them."""
@@ -29,30 +26,6 @@ VERDICTS: Final[Mapping[Verdict, str]] = {
 }
 
 WORST_FIRST: Final = (Verdict.OPEN, Verdict.UNSURE, Verdict.STOPPED, Verdict.NOT_RUN)
-
-
-def shown(text: str) -> str:
-    """Return text on one line without what a terminal obeys, what turns other text around, or what XML can't hold."""
-    safe = printable(" ".join(text[:MAX_TEXT].split()))
-    if len(text) <= MAX_TEXT and len(safe) <= MAX_TEXT:
-        return safe
-    return f"{safe[: MAX_TEXT - 3]}..."
-
-
-def json_text(value: Any) -> str:
-    """Return a document as it is put into a file: in ASCII, for people to read too."""
-    return json.dumps(value, indent=2) + "\n"
-
-
-def counted(number: int, word: str) -> str:
-    """Return a number with its word: ``1 attack``, ``2 attacks``."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
-
-
-def listed(names: Sequence[str], most: int = 1_000) -> str:
-    """Return names one after the other, and how many more there are."""
-    said = ", ".join(names[:most])
-    return said if len(names) <= most else f"{said} and {len(names) - most:,} more"
 
 
 def api_of(report: Report) -> str:

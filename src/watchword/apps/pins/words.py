@@ -24,8 +24,3 @@ def in_words(seconds: float) -> str:
     if abs(seconds) >= _HOUR:
         return f"{seconds / _HOUR:.0f} hours"
     return f"{seconds / 60:.0f} minutes"
-
-
-def counted(count: int, what: str) -> str:
-    """Return a number of things: ``1 host``, ``2 hosts``."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -13,7 +13,7 @@ from typing import Any, Final
 from watchword import __version__
 from watchword.apps.plan_views.notes import struck
 from watchword.apps.plan_views.verdict import what_if
-from watchword.apps.plan_views.words import counted
+from watchword.encoding.wording import counted
 from watchword.observations import State
 from watchword.plan.interface import (
     AssetKind,

@@ -16,6 +16,7 @@ from watchword.apps.plan_views.causes import (
     in_words,
 )
 from watchword.apps.plan_views.stored import StoredItem, StoredPlan, StoredStanding, read
+from watchword.encoding.wording import counted
 from watchword.plan.outcome import Exposure
 
 MAX_SHOWN: Final = 10
@@ -86,7 +87,7 @@ class Differences:
             *(f"{each.id}: {each.field} {arrow(each)}" for each in self.items),
         ]
         if shifted:
-            number = words.counted(len(shifted), "other")
+            number = counted(len(shifted), "other")
             entries.append(f"{number} only shifted, since measures before came or went")
         yield from _section("The list", entries)
         yield from _section(
@@ -154,10 +155,10 @@ def _items(common: Iterable[str], old: StoredPlan, new: StoredPlan) -> Iterator[
         for field in ("closes", "delays"):
             before, after = (getattr(each, field) for each in pair)
             if before != after:
-                now = words.counted(len(after), "path")
+                now = counted(len(after), "path")
                 if len(before) == len(after):
                     now = "as many others"
-                yield Change(Subject.ITEM, name, field, words.counted(len(before), "path"), now)
+                yield Change(Subject.ITEM, name, field, counted(len(before), "path"), now)
 
 
 def _exposures(

@@ -7,6 +7,7 @@ from typing import Final
 from watchword.apps.cli.paragraphs import printable
 from watchword.apps.plan_views import notes, words
 from watchword.apps.plan_views.verdict import left_out, verdict, what_if, world
+from watchword.encoding.wording import counted
 from watchword.plan.outcome import Item, PathState, Phase, Plan
 
 MAX_PATHS: Final = 200
@@ -179,6 +180,6 @@ def _cutters(state: PathState) -> str:
 
 def _rest(total: int, word: str) -> Iterator[str]:
     if total > MAX_PATHS:
-        more = words.counted(total - MAX_PATHS, f"more {word}")
+        more = counted(total - MAX_PATHS, f"more {word}")
         yield f"{more} aren't shown: `watchword plan --json` has them all."
         yield ""

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from watchword.apps.plan_views import words
 from watchword.apps.plan_views.lanes import Drawn, Lane, Stop
 from watchword.apps.plan_views.svg import element, group, paragraph, shortened, text
+from watchword.encoding.wording import counted
 from watchword.plan.interface import Component, Stage
 from watchword.plan.outcome import Exposure
 
@@ -303,7 +304,7 @@ def _told(lanes: Sequence[Lane]) -> str:
     said = []
     for lane in lanes:
         steps = ", then ".join(_stop_told(stop) for stop in lane.stops)
-        more = f" and {words.counted(lane.more, 'path')} like it" if lane.more else ""
+        more = f" and {counted(lane.more, 'path')} like it" if lane.more else ""
         asset = lane.asset.asset
         said.append(f"{steps}{more}: {asset.id}, impact {asset.impact}, is {lane.exposure.value}.")
     return " ".join(said)

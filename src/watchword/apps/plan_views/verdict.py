@@ -6,7 +6,6 @@ from typing import Final
 
 from watchword.apps.plan_views.words import (
     EXPOSURES,
-    counted,
     does,
     flat,
     listed,
@@ -14,6 +13,7 @@ from watchword.apps.plan_views.words import (
     sentence,
     technique_name,
 )
+from watchword.encoding.wording import counted
 from watchword.plan.outcome import Exposure, Item, Phase, Plan
 from watchword.vocabulary import Environment
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from watchword.encoding.wording import counted
 from watchword.plan.interface import CUT_THRESHOLD, Effort
 from watchword.plan.outcome import (
     Action,
@@ -56,11 +57,6 @@ STRENGTHS: Final = ("doesn't touch it", "slows it", "stops common tools", "block
 
 _SECONDS: Final = (("day", 86400), ("hour", 3600), ("minute", 60))
 _MANY: Final = 3
-
-
-def counted(number: int, word: str) -> str:
-    """Return a number with its word: ``1 path``, ``2 paths``."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def listed(words: Sequence[str], most: int = 1_000_000) -> str:

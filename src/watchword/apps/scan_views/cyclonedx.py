@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from watchword import __version__
-from watchword.apps.scan_views.words import Scanned, coverage, places, secret_of, shown
+from watchword.apps.report_text import shown
+from watchword.apps.scan_views.words import Scanned, coverage, places, secret_of
 from watchword.scan.interface import Finding
 from watchword.scan.outcome import Report, bad, fingerprint
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from watchword import __version__
-from watchword.apps.scan_views.words import Scanned, secret_of, shown
+from watchword.apps.report_text import shown
+from watchword.apps.scan_views.words import Scanned, secret_of
 from watchword.scan.baseline import Suppression
 from watchword.scan.interface import Finding, Location
 from watchword.scan.outcome import Report, fingerprint

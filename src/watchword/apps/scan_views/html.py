@@ -8,6 +8,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from watchword.apps.report_text import shown
 from watchword.apps.scan_views import words
 from watchword.apps.scan_views.words import Scanned
 from watchword.scan.interface import Verdict
@@ -79,5 +80,5 @@ def _prepared(each: Scanned) -> dict[str, Any]:
 def _shown(value: Any) -> Any:
     """Return what is put into the page: text on one line, without what turns or hides other text."""
     if isinstance(value, str) and not isinstance(value, Markup):
-        return words.shown(value)
+        return shown(value)
     return value

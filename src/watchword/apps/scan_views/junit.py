@@ -10,18 +10,18 @@ from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from watchword import __version__
+from watchword.apps.report_text import shown
 from watchword.apps.scan_views.words import (
     VERDICTS,
     Scanned,
     by_rule,
-    counted,
     coverage,
     gaps_of,
     places,
     secret_of,
     severities,
-    shown,
 )
+from watchword.encoding.wording import counted
 from watchword.scan.interface import Finding, Verdict
 from watchword.scan.outcome import bad
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from watchword.apps import sarif_parts
+from watchword.apps.report_text import shown
 from watchword.apps.sarif_parts import message
-from watchword.apps.scan_views.words import Scanned, coverage, gaps_of, secret_of, shown
+from watchword.apps.scan_views.words import Scanned, coverage, gaps_of, secret_of
 from watchword.scan.baseline import Suppression
 from watchword.scan.interface import Finding, Location, Severity
 from watchword.scan.outcome import Report, RuleFacts, bad, fingerprint

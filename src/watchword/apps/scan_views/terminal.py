@@ -7,21 +7,21 @@ from typing import Final
 import click
 
 from watchword.apps.cli.paragraphs import wrapped
+from watchword.apps.report_text import listed, shown
 from watchword.apps.scan_views.words import (
+    FEW,
     OPENS,
     VERDICTS,
     Scanned,
     by_rule,
-    counted,
     coverage,
     heading,
-    listed,
     places,
     secret_of,
-    shown,
     state_of,
     steps,
 )
+from watchword.encoding.wording import counted
 from watchword.observations import State
 from watchword.scan.interface import Finding, Severity, Verdict
 from watchword.scan.outcome import Report, bad, fingerprint
@@ -165,7 +165,7 @@ def _facts(each: Scanned, *, reveal: bool) -> Iterator[str]:
             yield from wrapped(secret_of(one, reveal=reveal), indent=_AT)
     more = len(rest) - len(worth[:MOST])
     if more:
-        names = listed(dict.fromkeys(one.rule for one in rest if one not in worth[:MOST]))
+        names = listed(dict.fromkeys(one.rule for one in rest if one not in worth[:MOST]), FEW)
         word = "more fact" if worth else "fact"
         yield from wrapped(f"{counted(more, word)} in --json: {names}.", indent=2)
 

@@ -1,19 +1,16 @@
 """Say what a scan found in words that every view shares; the app's own text is made safe to show."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Final
 
-from watchword.apps.cli.paragraphs import printable
+from watchword.apps.report_text import listed, shown
+from watchword.encoding.wording import counted
 from watchword.scan.app import Coverage, Seen
 from watchword.scan.baseline import Sorted
 from watchword.scan.interface import Finding, Severity, Verdict
 from watchword.scan.outcome import Report, bad
-
-MAX_TEXT: Final = 500
-"""Most characters of one text that are shown; an app may name its classes as long as it likes."""
 
 FEW: Final = 5
 """Most places, gaps or names that a line for people lists."""
@@ -103,31 +100,6 @@ def by_rule(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
     for each in findings:
         found.setdefault(each.rule, []).append(each)
     return list(found.items())
-
-
-def shown(text: str) -> str:
-    """Return text on one line without what a terminal obeys, what turns other text around, or what XML can't hold."""
-    safe = printable(" ".join(text[:MAX_TEXT].split()))
-    if len(text) <= MAX_TEXT and len(safe) <= MAX_TEXT:
-        return safe
-    return f"{safe[: MAX_TEXT - 3]}..."
-
-
-def json_text(value: Any) -> str:
-    """Return a document as it is put into a file: in ASCII, for people to read too."""
-    return json.dumps(value, indent=2) + "\n"
-
-
-def counted(number: int, word: str) -> str:
-    """Return a number with its word: ``1 finding``, ``2 findings``."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
-
-
-def listed(names: Iterable[str], most: int = FEW) -> str:
-    """Return names one after the other, and how many more there are."""
-    every = list(names)
-    said = ", ".join(every[:most])
-    return said if len(every) <= most else f"{said} and {len(every) - most:,} more"
 
 
 def secret_of(finding: Finding, *, reveal: bool = False) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from watchword.encoding.wording import counted
 from watchword.scan.api.description import Aspect, Description, Field, Operation
 from watchword.scan.api.words import Kind
 from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
@@ -142,11 +143,6 @@ class ApiRule:
             yield look.not_seen(self.id, "Not all that it asks could be read.")
         elif not any(each.verdict in _SAID for each in found):
             yield look.told(self.id, self.nothing, confidence=Confidence.LIKELY)
-
-
-def counted(count: int, one: str) -> str:
-    """Return a count with its noun: ``1 operation``, ``37 operations``."""
-    return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
 def of_kind(fields: Iterable[Field], kind: Kind) -> tuple[Field, ...]:

@@ -4,6 +4,7 @@ import binascii
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from watchword.encoding.wording import counted
 from watchword.scan.app import Part
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.ios.plists import is_set, items_of, mapping_of
@@ -15,7 +16,7 @@ from watchword.scan.ios.rule import (
     system_of,
     too_many,
 )
-from watchword.scan.rule_parts import Look, counted
+from watchword.scan.rule_parts import Look
 
 _LISTS: Final = ("NSPinnedLeafIdentities", "NSPinnedCAIdentities")
 _LIBRARIES: Final = {

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
+from watchword.encoding.wording import counted
 from watchword.scan.app import Part
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, classes_of, counted, places
+from watchword.scan.rule_parts import AndroidRule, Look, classes_of, places
 
 _LOG: Final = "android.util.Log"
 

@@ -4,17 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from watchword.encoding.wording import counted
 from watchword.scan.app import Method, Part, Use
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import (
-    AndroidRule,
-    Look,
-    constants,
-    counted,
-    hosts_of,
-    places,
-    starting,
-)
+from watchword.scan.rule_parts import AndroidRule, Look, constants, hosts_of, places, starting
 
 _BUILDERS: Final = (
     ("okhttp3.CertificatePinner", "okhttp3.OkHttpClient$Builder"),

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from watchword.encoding.wording import counted
 from watchword.scan.app import Part
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, counted
+from watchword.scan.rule_parts import AndroidRule, Look
 
 _ADDRESS: Final = re.compile(r"https?://\w.*|/[a-z][\w-]*(?:/[\w{}.-]+)+", re.DOTALL)
 _SCRAMBLED: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9+/_-]{12,}={0,2}", re.DOTALL)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
+from watchword.encoding.wording import counted
 from watchword.scan.app import Part
 from watchword.scan.interface import Confidence, Finding, Location
 from watchword.scan.ios.plists import is_set, items_of, names_of
 from watchword.scan.ios.rule import PlatformRule, ios_of
-from watchword.scan.rule_parts import Look, counted
+from watchword.scan.rule_parts import Look
 
 _NAME: Final = "PrivacyInfo.xcprivacy"
 _MOST: Final = 20

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from watchword.encoding.wording import counted
 from watchword.scan.app import Part
 from watchword.scan.interface import Finding, Location
-from watchword.scan.rule_parts import AndroidRule, Look, counted, starting
+from watchword.scan.rule_parts import AndroidRule, Look, starting
 from watchword.scan.sdks import SDKS
 
 

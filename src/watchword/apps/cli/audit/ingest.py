@@ -12,6 +12,7 @@ import click
 
 from watchword.apps.cli.console import EXIT_REFUSED, print_json
 from watchword.apps.cli.paragraphs import printable
+from watchword.encoding.wording import counted
 
 if TYPE_CHECKING:
     from watchword.apps.engine_logs.ingesting import BadLine, Ingestion, Tally
@@ -120,7 +121,7 @@ def _show(tally: "Tally", *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(tally))
         return
-    parts = [f"{tally.added} refusals added"]
+    parts = [f"{counted(tally.added, 'refusal')} added"]
     parts += [f"{tally.known} known before"] if tally.known else []
     parts += [f"{tally.passed} lines of other answers"] if tally.passed else []
     parts += [f"{tally.bad} lines not understood"] if tally.bad else []

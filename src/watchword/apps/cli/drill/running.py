@@ -185,8 +185,8 @@ def _plan(config: Path, signer: Any) -> "PlanSettings | None":
 def _reports(report: "Report", options: dict[str, Any], config: Path) -> list[Callable[[], None]]:
     """Return what writes each report that was asked for."""
     from watchword.apps.drill_views import html, junit, sarif
-    from watchword.apps.drill_views.words import json_text
     from watchword.apps.output_files import replace_file
+    from watchword.apps.report_text import json_text
 
     file = None if config.is_absolute() else config
     made: dict[str, tuple[Callable[[], str], str]] = {

@@ -19,7 +19,7 @@ def command(config: Path, /, *, host: str, key: str, as_json: bool) -> None:
     """
     from watchword.apps.pins.editing import edit, found_key
     from watchword.apps.pins.hosts import read_host
-    from watchword.apps.pins.words import counted
+    from watchword.encoding.wording import counted
 
     name = read_host(host)
     bench = edit(

@@ -70,7 +70,8 @@ def _set(published: "PinSet") -> dict[str, Any]:
 
 
 def _lines(bench: "Bench") -> Iterator[str]:
-    from watchword.apps.pins.words import counted, day
+    from watchword.apps.pins.words import day
+    from watchword.encoding.wording import counted
 
     for host, each in bench.file.pins.hosts.items():
         yield f"{host}  {each.mode.value}, {', '.join(each.apps)}"

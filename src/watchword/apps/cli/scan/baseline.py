@@ -28,7 +28,8 @@ def command(ctx: click.Context, *, report: Path, output: Path, timeout: str, as_
     """
     from watchword.apps.cli.scan.reading import reports_in
     from watchword.apps.output_files import replace_file
-    from watchword.apps.scan_views.words import counted, json_text
+    from watchword.apps.report_text import json_text
+    from watchword.encoding.wording import counted
     from watchword.scan.baseline import MARK, to_baseline
 
     seconds = seconds_of(timeout)

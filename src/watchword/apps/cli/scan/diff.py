@@ -75,7 +75,7 @@ def _one(path: Path, seconds: float) -> "Report":
 
 
 def _members(found: "Differences") -> dict[str, Any]:
-    from watchword.apps.scan_views.words import shown
+    from watchword.apps.report_text import shown
     from watchword.scan.outcome import fingerprint
 
     def one(finding: Any) -> dict[str, str]:
@@ -103,7 +103,7 @@ def _members(found: "Differences") -> dict[str, Any]:
 
 
 def _turn(turn: "Turn") -> dict[str, Any]:
-    from watchword.apps.scan_views.words import shown
+    from watchword.apps.report_text import shown
 
     return {
         "protection": turn.protection,
@@ -116,7 +116,7 @@ def _turn(turn: "Turn") -> dict[str, Any]:
 
 def _headline(found: "Differences") -> str:
     """Return how the new build stands, in a line."""
-    from watchword.apps.scan_views.words import counted
+    from watchword.encoding.wording import counted
     from watchword.scan.outcome import bad
 
     new = sum(bad(each) for each in found.new)
@@ -137,7 +137,9 @@ def _headline(found: "Differences") -> str:
 
 def _lines(found: "Differences") -> Iterator[str]:
     from watchword.apps.cli.paragraphs import wrapped
-    from watchword.apps.scan_views.words import counted, shown, state_of
+    from watchword.apps.report_text import shown
+    from watchword.apps.scan_views.words import state_of
+    from watchword.encoding.wording import counted
 
     if not found.any:
         yield "No difference."
@@ -170,7 +172,7 @@ def _lines(found: "Differences") -> Iterator[str]:
 
 def _changes(found: "Differences") -> Iterator[str]:
     from watchword.apps.cli.paragraphs import wrapped
-    from watchword.apps.scan_views.words import shown
+    from watchword.apps.report_text import shown
 
     if found.changed:
         yield click.style("Changed", bold=True)

@@ -188,8 +188,8 @@ def _reports(
 
 
 def _sarif(scans: "Sequence[Scanned]", _: datetime) -> tuple[str, str]:
+    from watchword.apps.report_text import json_text
     from watchword.apps.scan_views import sarif
-    from watchword.apps.scan_views.words import json_text
 
     return json_text(sarif.sarif(scans)), sarif.MARK
 
@@ -208,8 +208,8 @@ def _html(scans: "Sequence[Scanned]", now: datetime) -> tuple[str, str]:
 
 def _cyclonedx(scans: "Sequence[Scanned]", now: datetime) -> tuple[str, str]:
     from watchword.adapters.entropy import SystemEntropy
+    from watchword.apps.report_text import json_text
     from watchword.apps.scan_views import cyclonedx
-    from watchword.apps.scan_views.words import json_text
 
     serial = f"urn:uuid:{uuid.UUID(bytes=SystemEntropy().token_bytes(16), version=4)}"
     return json_text(cyclonedx.cyclonedx(scans[0], serial, now)), cyclonedx.MARK

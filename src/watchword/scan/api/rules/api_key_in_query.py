@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
+from watchword.encoding.wording import counted
 from watchword.scan.api.description import Aspect, Operation, Scheme
-from watchword.scan.api.rule import ApiLook, ApiRule, counted
+from watchword.scan.api.rule import ApiLook, ApiRule
 from watchword.scan.api.words import Kind, kinds_of, words_of
 from watchword.scan.interface import Confidence, Finding, Severity
 

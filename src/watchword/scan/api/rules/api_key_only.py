@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from watchword.encoding.wording import counted
 from watchword.scan.api.description import Aspect, Operation, Scheme, SchemeKind
-from watchword.scan.api.rule import ApiLook, ApiRule, counted
+from watchword.scan.api.rule import ApiLook, ApiRule
 from watchword.scan.interface import Confidence, Finding, Severity
 
 
