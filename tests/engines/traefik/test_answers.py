@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.engines.envoy.stand import request, token, until
-from tests.engines.forward_auth.stand import Stand, traefik_before_api
+from tests.engines.envoy.proving import proved, prover
+from tests.engines.envoy.stand import bundle_of, request, token, until
+from tests.engines.forward_auth.stand import ROUTES, Stand, traefik_before_api
 
 from watchword.apps.engine_logs.traefik import read
 from watchword.engines.client_side import CLIENT_SIDE
@@ -116,6 +117,22 @@ def test_no_client_says_where_it_comes_from(stand: Stand, target: bytes) -> None
         assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
         assert (seen.values(b"x-realm"), seen.values(b"x-unreal-zip")) == ([b"6"], [b"7"])
     assert len(stand.api.seen) == len(CLIENT_SIDE) - 1
+
+
+@pytest.mark.parametrize("body", [b"", b"x"])
+@pytest.mark.parametrize("stated", [(), (b"X-Forwarded-Content-Length: 0",)])
+def test_a_route_that_asks_for_a_proof_later_is_refused(
+    body: bytes, stated: tuple[bytes, ...]
+) -> None:
+    """Traefik's files stay as they are; a body that was added to a good proof would pass unseen."""
+    with traefik_before_api() as stand:
+        stand.publish(bundle_of(ROUTES, generation=2))
+        lines = proved("session", prover(), method="POST", target="/proved/x")
+        until(lambda: stand.send(b"/proved/x").slug == "token-required")
+        answer = stand.send(b"/proved/x", *lines, *stated, method=b"POST", body=body)
+        assert (answer.status, answer.slug) == (401, "proof-refused")
+        assert stand.send(b"/v1/x", token=token(), method=b"POST", body=body).status == 200
+        assert [each.line for each in stand.api.seen] == [b"POST /v1/x HTTP/1.1"]
 
 
 def test_a_websocket_isnt_opened(stand: Stand) -> None:

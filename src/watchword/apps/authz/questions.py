@@ -20,7 +20,8 @@ TOLD: Final = b"/authz/told"
 """The path at which an engine asks that can pass on no answer but 401 and 403, as nginx: it gets 403 for every
 refusal, and the refusal in fields.  A path, since no client has a say in it."""
 BARE: Final = b"/authz/bare"
-"""The path for engines that remove by themselves each result which an answer hasn't, as Traefik: it has no empty one."""
+"""The path for engines that remove by themselves each result which an answer hasn't, as Traefik: it has no empty one.
+Such an engine says nothing of a body either, so that on routes with a proof there may always be one that nobody compared."""
 
 _HOP_FIELDS: Final = (b"host", b"content-length", b"transfer-encoding", b"connection")
 """Fields of the question itself; the original ones come from the engine."""
@@ -125,8 +126,12 @@ def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
         return plan
     method, uri, host = plan.required
     fields = [(b"host", values[host]), *plan.pick(headers)]
-    unseen = False
-    for part, place in plan.told:
+    bare = raw_path == BARE
+    unseen = bare
+    if bare:
+        fields.append((b"transfer-encoding", b"chunked"))
+    # What stands there in the name of an engine that says nothing of it is a client's own word.
+    for part, place in () if bare else plan.told:
         if values[place]:
             fields.append((part, values[place]))
             unseen = unseen or part != b"connection"
