@@ -15,7 +15,12 @@ import structlog
 from tests.adapters.authority import Authority
 from tests.apps.test_websockets import until
 
-from watchword.adapters.http_server.mutual_tls import MutualTlsServer, server_tls
+from watchword.adapters.http_server.mutual_tls import (
+    HANDSHAKE_SECONDS,
+    SPARED_SECONDS,
+    MutualTlsServer,
+    server_tls,
+)
 
 SILENT = 60
 SPARE = 20
@@ -116,23 +121,109 @@ def test_a_crowd_beyond_the_descriptors_writes_a_line_a_second_and_is_outlived(
     }
 
 
-def test_handshakes_leave_descriptors_to_everybody_else(
-    tmp_path: Path,
-) -> None:
-    """A crowd waits in the kernel where handshakes have taken their share; whoever goes makes room."""
+def test_whoever_says_nothing_keeps_nobody_out(tmp_path: Path) -> None:
+    """A crowd that comes again when it is hung up on would hold all places for ever: the oldest of them are given away."""
 
-    async def main() -> tuple[int, bytes]:
+    async def main() -> tuple[int, list[bytes], float]:
         async with _listening(tmp_path, handshakes=40) as (server, tls):
-            with _callers(SILENT, server.port):
-                await asyncio.sleep(0.5)
-                taken = len(server._handshakes)
-                waiting = asyncio.create_task(_ask(server.port, tls))
-                await asyncio.sleep(0.5)
-                assert not waiting.done()
-            async with asyncio.timeout(10):
-                return taken, await waiting
+            crowd = [asyncio.create_task(_silent(server.port, held)) for _ in range(3 * SILENT)]
+            try:
+                await until(lambda: len(server._handshakes) == 40)
+                start = asyncio.get_running_loop().time()
+                async with asyncio.timeout(20):
+                    answers = [await _ask(server.port, tls) for _ in range(3)]
+                took = asyncio.get_running_loop().time() - start
+                return len(server._handshakes), answers, took
+            finally:
+                for each in crowd:
+                    each.cancel()
+                await asyncio.gather(*crowd, return_exceptions=True)
 
-    assert asyncio.run(main()) == (40, b"edge.example")
+    held: list[float] = []
+    most, answers, took = asyncio.run(main())
+    assert answers == [b"edge.example"] * 3
+    assert most <= 40
+    # Each waits until those who stand before it have had their half second; handshakes that time out take five.
+    assert took < 3 * HANDSHAKE_SECONDS
+    # Whoever gives up a place is hung up on, and not only forgotten.
+    assert SPARED_SECONDS <= min(held) < HANDSHAKE_SECONDS / 2
+
+
+async def _silent(port: int, held: list[float]) -> None:
+    """Connect and say nothing, again and again; note for how long that was taken."""
+    loop = asyncio.get_running_loop()
+    while True:
+        begun = loop.time()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            await reader.read()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+        held.append(loop.time() - begun)
+
+
+@pytest.mark.parametrize("handshakes", [0, 1])
+def test_there_is_always_a_place(tmp_path: Path, handshakes: int) -> None:
+    """However low the limit is set, the loop that takes callers goes on."""
+
+    async def main() -> list[bytes]:
+        async with _listening(tmp_path, handshakes=handshakes) as (server, tls):
+            with _callers(3, server.port):
+                async with asyncio.timeout(20):
+                    return [await _ask(server.port, tls) for _ in range(2)]
+
+    assert asyncio.run(main()) == [b"edge.example"] * 2
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path, spare: Any) -> None:
+    """Descriptors run out, and whoever should hear of it is gone: callers are taken again all the same."""
+
+    def broken(*_: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    async def main() -> bytes:
+        async with _listening(tmp_path) as (server, tls):
+            with _callers(SILENT, server.port, lambda: spare(SPARE)):
+                await asyncio.sleep(0.3)
+            spare(SILENT)
+            async with asyncio.timeout(10):
+                return await _ask(server.port, tls)
+
+    before = structlog.get_config()
+    structlog.configure(processors=[broken])
+    try:
+        assert asyncio.run(main()) == b"edge.example"
+    finally:
+        structlog.configure(**before)
+
+
+@pytest.mark.parametrize("turn", [True, False], ids=["in the same turn", "before it"])
+def test_whoever_comes_while_it_stops_is_let_go(tmp_path: Path, turn: bool) -> None:
+    """Nobody is left with a connection that nobody holds, and nothing is told of it."""
+    told: list[Any] = []
+
+    async def main() -> list[bytes]:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        heard = []
+        async with _listening(tmp_path) as (server, _):
+            await asyncio.sleep(0.05)
+            late = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(5)]
+            if turn:
+                await asyncio.sleep(0)
+        for each in late:
+            each.setblocking(False)
+            async with asyncio.timeout(5):
+                try:
+                    heard.append(await asyncio.get_running_loop().sock_recv(each, 1))
+                except ConnectionResetError:
+                    heard.append(b"")
+            each.close()
+        return heard
+
+    assert asyncio.run(main()) == [b""] * 5
+    assert not told
 
 
 def test_a_listener_that_stops_lets_go_of_half_a_handshake(tmp_path: Path) -> None:

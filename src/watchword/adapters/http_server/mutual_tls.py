@@ -40,9 +40,13 @@ MAX_CONNECTIONS: Final = 512
 """Above so many connections at once requests are answered with 503."""
 
 MAX_HANDSHAKES: Final = 256
-"""Most TLS handshakes at once, some 0.3 MB each, which anybody can begin; more wait in the kernel.
+"""Most TLS handshakes at once, some 0.3 MB each, which anybody can begin; whoever comes then takes the oldest one's place.
 
-Gates ask on connections that they keep, so that a crowd of strangers delays no news."""
+An honest handshake is through in a few round trips, while a stranger who says nothing keeps his place for as
+long as he may: had others to wait for that, some hundred of them would keep out every gate."""
+
+SPARED_SECONDS: Final = 0.5
+"""For how long a handshake may go on whoever comes, so that crowds of strangers don't end each honest one too."""
 
 PAUSE_SECONDS: Final = 1.0
 """How long nobody is taken after the system had no descriptor for one more."""
@@ -191,7 +195,8 @@ class MutualTlsServer:
         self._listener: socket.socket | None = None
         self._most_handshakes = handshakes
         self._accepting: asyncio.Task[None] | None = None
-        self._handshakes: set[asyncio.Task[None]] = set()
+        # When each began, in that order.
+        self._handshakes: dict[asyncio.Task[None], float] = {}
 
     @property
     def address(self) -> str:
@@ -215,6 +220,8 @@ class MutualTlsServer:
         listener, self._listener = self._listener, None
         if listener is None or self._accepting is None:
             return
+        # First, or who comes at this moment would be taken by nobody and held by us.
+        asyncio.get_running_loop().remove_reader(listener.fileno())
         await _end([self._accepting, *self._handshakes])
         listener.close()
         # Before what waits is ended: uvicorn would answer it with a 500, as if something were wrong.
@@ -223,28 +230,49 @@ class MutualTlsServer:
         await _end(list(self._state.tasks))
 
     async def _accept(self, listener: socket.socket) -> None:
-        """Take callers while there is room for their handshakes.
+        """Take callers for as long as this listens, whatever becomes of one.
 
         Not asyncio's own server, which has no bound: where descriptors run out it writes a trace for
         each of a hundred attempts, so that a crowd without certificates would fill the log.
         """
         loop = asyncio.get_running_loop()
         while True:
-            # Asked each time, since operators may lower a running process's limit (prlimit(2)).
-            if len(self._handshakes) >= min(self._most_handshakes, connections_allowed()):
-                await asyncio.wait(self._handshakes, return_when=asyncio.FIRST_COMPLETED)
-                continue
             try:
                 caller, _ = await loop.sock_accept(listener)
             except OSError as error:
                 # All others are the caller's, who has hung up.
                 if error.errno in _EXHAUSTED:
-                    _log.warning("no caller taken", listen=self.address, error=error.strerror)
+                    self._tell_exhausted(error)
                     await asyncio.sleep(PAUSE_SECONDS)
                 continue
+            try:
+                await self._make_room()
+            except asyncio.CancelledError:
+                caller.close()
+                raise
             task = asyncio.create_task(self._shake_hands(caller))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
+            self._handshakes[task] = loop.time()
+            task.add_done_callback(self._forget)
+
+    async def _make_room(self) -> None:
+        """End the oldest handshakes until there is room for one more, none before its time."""
+        # Asked each time, since operators may lower a running process's limit (prlimit(2)).
+        while len(self._handshakes) >= max(min(self._most_handshakes, connections_allowed()), 1):
+            oldest, begun = next(iter(self._handshakes.items()))
+            spared = begun + SPARED_SECONDS - asyncio.get_running_loop().time()
+            if spared > 0:
+                await asyncio.sleep(spared)
+            else:
+                self._forget(oldest)
+                oldest.cancel()
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._handshakes.pop(task, None)
+
+    def _tell_exhausted(self, error: OSError) -> None:
+        # A log that can't be written ends neither.
+        with contextlib.suppress(OSError, ValueError):
+            _log.warning("no caller taken", listen=self.address, error=error.strerror)
 
     async def _shake_hands(self, caller: socket.socket) -> None:
         """Let a caller in whose certificate is believed; others are hung up on."""
@@ -276,9 +304,7 @@ class MutualTlsServer:
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks, and return when they have ended."""
+    """Cancel tasks, and return when they have ended, however they did."""
     for task in tasks:
         task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    await asyncio.gather(*tasks, return_exceptions=True)
