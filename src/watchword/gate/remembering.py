@@ -8,6 +8,10 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
+_EACH = 64
+"""What a name takes beside its characters, in round numbers."""
+
+
 class _OversizeError(Exception):
     """Report names that are too large to be kept: of a call that raises a cache keeps nothing."""
 
@@ -20,7 +24,7 @@ class Remembered(Generic[_P, _R]):
 
         def bounded(*arguments: _P.args, **named: _P.kwargs) -> _R:
             names: Any = arguments[-1]
-            if sum(map(len, names)) > most:
+            if sum(map(len, names)) + _EACH * len(names) > most:
                 raise _OversizeError
             return function(*arguments, **named)
 
@@ -46,6 +50,6 @@ def remembered(*, entries: int, most: int) -> Callable[[Callable[_P, _R]], Remem
     A stranger chooses names, so that both how many results are kept and their size have bounds.
 
     :param entries: how many are kept, those that were asked for last.
-    :param most: characters of all names of one call; of more nothing is kept.
+    :param most: characters of all names of one call, and :data:`_EACH` more for each; of more nothing is kept.
     """
     return lambda function: Remembered(function, entries, most)

@@ -118,6 +118,36 @@ def test_one_that_removes_by_itself_gets_no_empty_result() -> None:
     assert ask(app(style="forwarded"), headers=headers).headers[b"watchword-level"] == b""
 
 
+@pytest.mark.parametrize("stated", [(), ((b"x-forwarded-content-length", b"0"),)])
+def test_where_nothing_is_said_of_a_body_no_proof_is_enough(
+    stated: tuple[tuple[bytes, bytes], ...],
+) -> None:
+    """There may be one that nobody compared; what a client says of it in the engine's place counts for nothing."""
+    proof = [each for each in Prover().session(target="/proved/x") if each[0] != b"host"]
+    headers = about(b"/proved/x", *proof, *stated, prefix=b"x-forwarded-")
+    forwarded = app(style="forwarded")
+    assert ask(forwarded, b"/authz/bare", headers=headers).status == 401
+    headers = about(b"/proved/x", *proof, prefix=b"x-forwarded-")
+    assert ask(forwarded, headers=headers).status == 200
+
+
+@pytest.mark.parametrize("name", [b"x.forwarded-for", b"x-real_ip", b"x-forwarded!whatever"])
+def test_where_no_spelling_can_be_removed_another_sign_is_refused(name: bytes) -> None:
+    """At its own path; the other engines remove them all."""
+    headers = about(b"/health", (name, b"6.6.6.6"), prefix=b"x-forwarded-")
+    forwarded = app(style="forwarded")
+    assert ask(forwarded, b"/authz/bare", headers=headers).status == 400
+    assert ask(forwarded, headers=headers).status == 200
+
+
+@pytest.mark.parametrize("path", [b"/authz/told", b"/authz/bare"])
+def test_behind_envoy_a_client_chooses_no_way_of_answering(path: bytes) -> None:
+    """Its path stands behind ours: a refusal stays one, with nothing that only an engine may know."""
+    answer = ask(app(style="envoy"), path, headers=[(b"host", b"clinic.example")])
+    assert (answer.status, bool(answer.body)) == (403, True)
+    assert not [each for each in answer.headers if each.startswith(b"watchword-refused")]
+
+
 def test_a_proof_is_said_to_be_taken_and_to_cover_no_body() -> None:
     """So that the engine keeps its fields, and every body, from the API."""
     proof = [each for each in Prover().session(target="/proved/x") if each[0] != b"host"]

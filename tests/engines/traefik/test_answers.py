@@ -104,19 +104,36 @@ def test_any_host_is_guarded(stand: Stand) -> None:
 
 @pytest.mark.parametrize("target", [b"/v1/x", b"/open/x"])
 def test_no_client_says_where_it_comes_from(stand: Stand, target: bytes) -> None:
-    """By whichever sign for a hyphen; what Traefik says of the connection arrives, and names that only look alike."""
+    """What Traefik says of the connection arrives, and names that only look alike."""
     stand.api.seen.clear()
+    forged = [f"{name}: 6.6.6.6".encode() for name in CLIENT_SIDE]
     alike = (b"X-Realm: 6", b"X-Unreal-Zip: 7")
-    for name in CLIENT_SIDE:
-        forged = {f"{name.replace('-', sign)}: 6.6.6.6".encode() for sign in SIGNS}
-        # By other signs it looks like what Traefik says of the request itself, which /authz takes once or not at all.
-        told = 400 if name == "X-Forwarded-Host" else 200
-        assert stand.send(target, *forged, *alike, token=token()).status == told
-    for seen in stand.api.seen:
-        assert [name for name, value in seen.fields if b"6.6.6.6" in value] == []
-        assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
-        assert (seen.values(b"x-realm"), seen.values(b"x-unreal-zip")) == ([b"6"], [b"7"])
-    assert len(stand.api.seen) == len(CLIENT_SIDE) - 1
+    assert stand.send(target, *forged, *alike, token=token()).status == 200
+    (seen,) = stand.api.seen
+    assert [name for name, value in seen.fields if b"6.6.6.6" in value] == []
+    assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
+    assert (seen.values(b"x-realm"), seen.values(b"x-unreal-zip")) == ([b"6"], [b"7"])
+
+
+@pytest.mark.parametrize("name", [name for name in CLIENT_SIDE if "-" in name])
+def test_nor_by_another_sign_for_a_hyphen(stand: Stand, name: str) -> None:
+    """In one place or in all: Traefik, which removes those with ``_``, couldn't name them all."""
+    stand.api.seen.clear()
+    spelt = {name.replace("-", sign) for sign in SIGNS} | {
+        sign.join(name.rsplit("-", 1)) for sign in SIGNS
+    }
+    spelt |= {sign.join(name.split("-", 1)) for sign in SIGNS}
+    for each in sorted(spelt - {name}):
+        answer = stand.send(b"/open/x", f"{each}: 6.6.6.6".encode(), token=token())
+        assert answer.status == 400 or ("_" in each and answer.status == 200), each
+    assert not [each for each in stand.api.seen if any(b"6.6.6.6" in v for _, v in each.fields)]
+
+
+def test_a_head_that_nobody_would_read_asks_nobody(stand: Stand) -> None:
+    """Else the log would say that whoever is asked was away."""
+    stand.api.seen.clear()
+    assert stand.send(b"/v1/x", b"X: " + b"x" * 900_000, token=token()).status == 431
+    assert stand.api.seen == []
 
 
 @pytest.mark.parametrize("body", [b"", b"x"])

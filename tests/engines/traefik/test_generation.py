@@ -31,7 +31,7 @@ def test_every_request_is_asked_about_and_then_cleaned() -> None:
     removed = http["middlewares"]["watchword-clean"]["headers"]["customRequestHeaders"]
     assert set(removed.values()) == {""}
     assert {"Watchword-Token", "Watchword_Level", "Watchword.Instance", "Upgrade"} <= set(removed)
-    assert {"Forwarded", "X_Forwarded_For", "X.Real.IP"} <= set(removed)
+    assert {"Forwarded", "X-Forwarded-Ssl", "X-Forwarded-Prefix"} <= set(removed)
     assert "Watchword-Level" not in removed
     assert http["services"]["watchword-api"]["loadBalancer"] == {
         "servers": [{"url": "http://api.example:8000"}],

@@ -129,8 +129,10 @@ class AuthzApp:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
+        # In the other style the path is the client's, who has no say in how engines are answered.
+        path = scope["raw_path"] if self._says_nothing else b""
         # Nothing of what only an engine may know goes to one that passes answers on.
-        send = in_fields(send) if scope["raw_path"] == TOLD else without_private(send)
+        send = in_fields(send) if path == TOLD else without_private(send)
         if not self._is_known(scope):
             await self._refuse(
                 Refusal(Reason.GATE_CALLER, "expected the engine's credential"), send
@@ -142,7 +144,7 @@ class AuthzApp:
             return
         body = _unseen if question.unseen else receive
         asked = scope_of(question, scope)
-        asked[_QUESTION], asked[_BARE] = question, scope["raw_path"] == BARE
+        asked[_QUESTION], asked[_BARE] = question, path == BARE
         if question.generation:
             asked[_GENERATION] = self._generation()
         await self._judge(asked, body, send)

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from watchword.apps.authz.callers import CREDENTIAL_HEADER
+from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
 from watchword.gate.hygiene import MAX_HEADER_BYTES, PROOF_FIELDS, canonical_name
 from watchword.gate.remembering import remembered
 from watchword.reasons import Reason, Refusal
@@ -25,6 +26,9 @@ Such an engine says nothing of a body either, so that on routes with a proof the
 
 _HOP_FIELDS: Final = (b"host", b"content-length", b"transfer-encoding", b"connection")
 """Fields of the question itself; the original ones come from the engine."""
+
+_CLIENT_SIDE: Final = frozenset(name.lower().encode("ascii") for name in CLIENT_SIDE)
+_FORWARDED_PREFIX: Final = FORWARDED_PREFIX.lower().encode("ascii")
 
 _REQUIRED: Final = (b"method", b"uri", b"host")
 _TOLD_TOO: Final = (b"connection", b"content-length", b"transfer-encoding")
@@ -69,6 +73,7 @@ class _Plan(NamedTuple):
     :param required: where method, target and host are.
     :param told: the engine's other words on the request, and where they are.
     :param generation: None where the engine keeps no verdicts.
+    :param crooked: whether one of the request's own says where a client comes from, with another sign for a hyphen.
     :param pick: returns the request's own fields.
     """
 
@@ -76,6 +81,7 @@ class _Plan(NamedTuple):
     told: tuple[tuple[bytes, int], ...]
     generation: int | None
     proved: bool
+    crooked: bool
     pick: Callable[[Fields], Fields]
 
 
@@ -88,9 +94,10 @@ def _plan(word: bytes, names: tuple[bytes, ...]) -> _Plan | Refusal:
     prefix = b"x-" + word + b"-"
     deciding = {prefix + part: part for part in (*_REQUIRED, *_TOLD_TOO, _GENERATION)}
     at: dict[bytes, int] = {}
-    kept = []
+    kept, crooked = [], False
     for place, name in enumerate(names):
         canonical = canonical_name(name.lower())
+        crooked = crooked or (canonical != name and _is_client_side(canonical))
         if canonical in deciding:
             if canonical != name or deciding[name] in at:
                 return _malformed("got a header that names the request more than once")
@@ -105,9 +112,15 @@ def _plan(word: bytes, names: tuple[bytes, ...]) -> _Plan | Refusal:
         tuple((part, at[part]) for part in _TOLD_TOO if part in at),
         at.get(_GENERATION),
         not PROOF_FIELDS.isdisjoint(names),
+        crooked,
         # One call for all of them; it wants two at the least.
         itemgetter(*kept) if len(kept) > 1 else lambda fields: [fields[place] for place in kept],
     )
+
+
+def _is_client_side(canonical: bytes) -> bool:
+    """Tell whether a name is one of those by which gateways say where a client comes from."""
+    return canonical in _CLIENT_SIDE or canonical.startswith(_FORWARDED_PREFIX)
 
 
 def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
@@ -128,6 +141,9 @@ def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
     fields = [(b"host", values[host]), *plan.pick(headers)]
     bare = raw_path == BARE
     unseen = bare
+    if bare and plan.crooked:
+        # Engines that remove the client's word of it know these names by one sign, and an API by any.
+        return _malformed("got a field of where a client comes from with another sign for -")
     if bare:
         fields.append((b"transfer-encoding", b"chunked"))
     # What stands there in the name of an engine that says nothing of it is a client's own word.

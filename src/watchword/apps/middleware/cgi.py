@@ -49,8 +49,8 @@ _MOST_REMEMBERED: Final = 1024
 _LONGEST_REMEMBERED: Final = 64
 
 _MOST_SHAPES: Final = 256
-_LARGEST_SHAPE: Final = 2 * MAX_HEADER_BYTES
-"""Most characters of a request's variables, with those of the server's own environment among them."""
+_LARGEST_SHAPE: Final = 3 * MAX_HEADER_BYTES
+"""Most that a request's variables may take, with those of the server's own environment among them."""
 
 
 @dataclass(frozen=True, slots=True)

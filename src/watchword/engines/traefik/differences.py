@@ -51,6 +51,20 @@ DIFFERENCES: Final = (
         "it does so where a request comes in, and the API gets what was judged",
     ),
     Difference(
+        "crooked-client-side",
+        _D.STRICTER,
+        "hands on a field of where a client comes from that is spelt with another sign for a hyphen",
+        "refuses it",
+        "Traefik has no wildcard by which all spellings could be removed",
+    ),
+    Difference(
+        "http2-reduced",
+        _D.CLEANED,
+        "refuses two hosts or two lengths",
+        "takes HTTP/2 without TLS as well, and of two hosts or lengths there the first",
+        "Go's server does so before any handler, and the API gets what was judged",
+    ),
+    Difference(
         "broken-chunks-answer",
         _D.ANSWER,
         "refuses broken chunks by 400",

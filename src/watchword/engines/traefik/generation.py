@@ -20,6 +20,9 @@ KEY: Final = "authz.key"
 AUTHORITY: Final = "authz-ca.pem"
 """Files in the directory; the last three come from the operator, and nobody writes them here."""
 
+MAX_HEAD_BYTES: Final = 32 * 1024
+"""Most bytes of a request's head; the gate takes fields of half as much."""
+
 _RESULTS: Final = ("Watchword-Instance", "Watchword-Level", "Watchword-App", "Watchword-Verdict")
 _TOKEN: Final = "Watchword-Token"  # noqa: S105 - a header.
 _SIGNS: Final = "!#$%&'*+.^_`|~"
@@ -152,13 +155,12 @@ def _http(options: EngineOptions, authz: Endpoint) -> Json:
 def _removed() -> Sequence[str]:
     """Return the fields that must not reach the API: the token, and by any other sign for the hyphen results too.
 
-    So do the fields of where a client comes from, but for those that Traefik writes itself.  Upgrade too, since nobody
-    would end the WebSocket of a revoked instance.
+    So must those of where a client comes from, but for those that Traefik writes itself; with another sign they are
+    refused by /authz.  Upgrade too, since nobody would end the WebSocket of a revoked instance.
     """
-    names = (*_RESULTS, _TOKEN, *CLIENT_SIDE)
-    other = [name.replace("-", sign) for name in names for sign in _SIGNS]
+    other = [name.replace("-", sign) for name in (*_RESULTS, _TOKEN) for sign in _SIGNS]
     stated = [name for name in CLIENT_SIDE if name not in _ITS_OWN]
-    return list(dict.fromkeys([_TOKEN, "Upgrade", *stated, *other]))
+    return [_TOKEN, "Upgrade", *stated, *other]
 
 
 def _start(options: EngineOptions) -> Json:
@@ -189,7 +191,12 @@ def _start(options: EngineOptions) -> Json:
             "watchword": {
                 "address": options.listen.address,
                 # What can be read in two ways is left as it is, so that /authz sees and refuses it.
-                "http": {"sanitizePath": False, "encodeQuerySemicolons": True},
+                "http": {
+                    "sanitizePath": False,
+                    "encodeQuerySemicolons": True,
+                    # Larger ones /authz hangs up on, and its log would say that it was away.
+                    "maxHeaderBytes": MAX_HEAD_BYTES,
+                },
             }
         },
         "providers": {"file": {"filename": options.path(ROUTES), "watch": True}},
