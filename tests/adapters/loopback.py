@@ -1,6 +1,7 @@
 """Serve raw bytes on loopback, as a vendor's server or as anything that stands in its place."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +23,17 @@ from watchword.adapters.clock import SystemClock
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 """Answer a request, of which the bytes up to the end of its head are given."""
+
+
+def end_listening(listener: socket.socket) -> None:
+    """Listen no more, and wake the thread that waits for a caller.
+
+    Of a socket that is only closed the thread would go on waiting, by the number that its descriptor had. The system may begin
+    that call anew, as after a stop (signal(7)); by then the number can be another server's, whose caller it would take.
+    """
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from cryptography.x509.oid import NameOID
+from tests.adapters.loopback import end_listening
 
 from watchword.adapters.clock import SystemClock
 
@@ -119,7 +120,7 @@ class Server:
 
     def close(self) -> None:
         """Listen no more."""
-        self._socket.close()
+        end_listening(self._socket)
 
     def _serve(self) -> None:
         with suppress(OSError):

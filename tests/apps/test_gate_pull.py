@@ -21,6 +21,7 @@ import httpx
 import pytest
 from cryptography import x509
 from tests.adapters.authority import Authority
+from tests.adapters.loopback import end_listening
 from tests.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.enrolment.simulators import SimulatedPhone
 
@@ -343,6 +344,7 @@ def standing_in(delivery: Delivery, said: Callable[[ssl.SSLSocket], None]) -> It
         thread = threading.Thread(target=serve)
         thread.start()
         yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+        end_listening(listening)
     thread.join(10)
     assert not thread.is_alive()
 

@@ -7,6 +7,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.adapters.loopback import end_listening
+
 from watchword.lab.channel_authorities import TlsIdentity
 
 HOST = "localhost"
@@ -64,9 +66,7 @@ class TlsServer:
 
     def close(self) -> None:
         """Stop, and close every connection."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        end_listening(self._socket)
         for each in list(self._open):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.adapters.loopback import end_listening
 from tests.apps.pins_servers import HOST, Authority, new_key, server, silent
 
 from watchword.adapters.live_chain import (
@@ -57,6 +58,7 @@ def sending(data: bytes, *, again: bool = False, hold: float = 0) -> Iterator[in
         threading.Thread(target=serve, args=(listening,), daemon=True).start()
         yield listening.getsockname()[1]
         over.set()
+        end_listening(listening)
 
 
 def assert_told(text: str) -> AbstractContextManager[object]:

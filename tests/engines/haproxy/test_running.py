@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.adapters.loopback import end_listening
 from tests.engines.envoy.stand import (
     OTHER_KEY,
     PATIENCE,
@@ -286,7 +287,7 @@ class slow_api:  # noqa: N801 - used as a function is.
     def __exit__(self, *_: object) -> None:
         """End it."""
         self._go_on.set()
-        self._listener.close()
+        end_listening(self._listener)
 
     def _serve(self) -> None:
         while True:

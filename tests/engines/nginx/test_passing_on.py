@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.adapters.loopback import end_listening
 from tests.engines.envoy.proving import proved, prover
 from tests.engines.envoy.stand import (
     bundle_of,
@@ -63,7 +64,7 @@ class Fickle:
 
     def close(self) -> None:
         """Listen no more."""
-        self._listening.close()
+        end_listening(self._listening)
 
 
 def elsewhere(directory: Path, port: int) -> None:
