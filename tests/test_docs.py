@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from tests.apps.played_demo import told_to_people
 from tests.apps.test_scan_command import dead_token
 from tests.conftest import Once
+from tests.ports import free_port
 from tests.scan.app_building import apk
 
 from watchword.apps.cli.main import COMMANDS
@@ -57,17 +57,6 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 def five_minutes() -> str:
     """Return the shell commands of the README's five minutes, in order."""
     section = README.split("## Protect your own API in five minutes")[1].split("\n## ")[0]
@@ -80,7 +69,7 @@ def five_minutes() -> str:
 def test_five_minutes_go_as_the_readme_says(tmp_path: Path) -> None:
     """Its commands, run one after the other, refuse the script and serve the phone."""
     script = five_minutes().replace("mktemp -d", f"mktemp -d -p {tmp_path}")
-    moved = dict(zip(("8440", "8080", "9000"), free_ports(3), strict=True))
+    moved = dict(zip(("8440", "8080", "9000"), [free_port() for _ in range(3)], strict=True))
     for old, new in moved.items():
         script = script.replace(old, str(new))
     edit = " ".join(f"-e s/{old}/{new}/g" for old, new in moved.items())
@@ -121,7 +110,7 @@ def test_five_minutes_go_as_the_readme_says(tmp_path: Path) -> None:
 def test_the_example_runs_as_its_page_says(tmp_path: Path) -> None:
     """The script gets 401 and the phone 200, from the application itself."""
     folder = ROOT / "examples" / "fastapi_clinic"
-    moved = dict(zip(("8440", "9000"), free_ports(2), strict=True))
+    moved = dict(zip(("8440", "9000"), [free_port() for _ in range(2)], strict=True))
     for name_ in ("app.py", "watchword.yaml"):
         text = (folder / name_).read_text(encoding="utf-8")
         (tmp_path / name_).write_text(text.replace("8440", str(moved["8440"])))

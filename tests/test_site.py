@@ -3,7 +3,6 @@
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from scripts.site_metrics import measured
 from scripts.site_pages import ROOT, SiteError, _drawn, _lines, _placed, _resolved, _rewritten
 from scripts.site_reference import FOLDER, PAGES
 from tests.apps.test_scan_command import dead_token
+from tests.ports import free_port
 from tests.scan.app_building import apk
 
 from watchword.apps.cli.main import cli
@@ -408,13 +408,7 @@ def deployment(
 ) -> Iterator[tuple[Path, Mapping[str, str]]]:
     """Yield the directory that five minutes end with, its API and Watchword running, and its ports by those written."""
     folder = tmp_path_factory.mktemp("deployment")
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-    ports = {
-        old: str(each.getsockname()[1])
-        for old, each in zip(("8440", "8080", "9000"), probes, strict=True)
-    }
-    for probe in probes:
-        probe.close()
+    ports = {old: str(free_port()) for old in ("8440", "8080", "9000")}
     run("watchword init && mkdir site && echo '{\"patients\": 40}' > site/patients.json", folder)
     file = folder / "watchword.yaml"
     text = file.read_text(encoding="utf-8").replace("proof: bearer", "proof: session")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from tests.apps.forked_commands import command
 from tests.apps.test_lab_end_to_end import CONFIG
-from tests.apps.test_up import free_port, running, watchword
+from tests.apps.test_up import running, watchword
+from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.apps.cli.lab_phone import (

@@ -13,15 +13,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.apps.test_up import (
-    WATCHWORD,
-    configuration,
-    free_port,
-    running,
-    upstream,
-    watchword,
-)
+from tests.apps.test_up import WATCHWORD, configuration, running, upstream, watchword
 from tests.engines.envoy.stand import admin, until
+from tests.ports import free_port
 
 SESSION = {"proof: bearer\n": "proof: session\n        methods: [GET]\n"}
 

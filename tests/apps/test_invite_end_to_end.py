@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.apps.test_up import free_port, running, upstream, watchword
+from tests.apps.test_up import running, upstream, watchword
+from tests.ports import free_port
 
 from watchword.client import (
     EvidenceRefusedError,

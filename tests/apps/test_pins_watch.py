@@ -15,7 +15,7 @@ import yaml
 from tests.apps.pins_cli import Shell
 from tests.apps.pins_servers import HOST, new_key
 from tests.apps.pins_yard import Yard, yard
-from tests.test_docs import free_ports
+from tests.ports import free_port
 
 from watchword.apps.settings.template import TEMPLATE
 
@@ -41,7 +41,7 @@ def watching(made: Yard, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 def test_it_tells_when_something_begins_and_when_it_is_over(tmp_path: Path) -> None:
     """One line each, not one for each check; metrics follow; Ctrl-C ends it quietly."""
-    (port,) = free_ports(1)
+    port = free_port()
     with yard(tmp_path) as made:
         made.publish()
         current = made.running.context

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from tests.apps.forked_commands import command
-from tests.apps.test_up import configuration, free_port, watchword
+from tests.apps.test_up import configuration, watchword
+from tests.ports import free_port
 from tests.scan.ios_building import ats, info, ipa, zipped
 
 REAL = Path(__file__).parents[3] / "shared" / "apps"

@@ -8,7 +8,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from tests.apps.test_up import configuration, free_port, watchword
+from tests.apps.test_up import configuration, watchword
+from tests.ports import free_port
 from tests.scan.app_building import PINS, apk
 from tests.scan.ios_building import info, ipa, zipped
 

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.apps.forked_commands import command
+from tests.ports import free_port
 
 from watchword.apps.settings.template import TEMPLATE
 
@@ -41,21 +41,6 @@ class Upstream(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         """Stay quiet."""
-
-
-_GIVEN: set[int] = set()
-"""Ports that a test of this process got: one that was free a moment ago may come again."""
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago, and that nobody else in this process got."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _GIVEN:
-            _GIVEN.add(port)
-            return port
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tests.conformance.mouths import GUNICORN, deployed
 from tests.conformance.processes import PATIENCE_SECONDS, ROOT, Mouth
 from tests.conformance.test_winners import PROOFS, copies, fresh, passed
 from tests.conformance.wsgi_mouth import guarded
-from tests.engines.envoy.stand import free_port
+from tests.ports import free_port
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.serving import WSGIRequestHandler as WerkzeugHandler
 

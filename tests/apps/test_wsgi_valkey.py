@@ -15,7 +15,7 @@ from tests.conformance.mouths import GUNICORN, deployed
 from tests.conformance.processes import PATIENCE_SECONDS, ROOT, Mouth
 from tests.conformance.test_winners import PROOFS, copies, passed
 from tests.conformance.wsgi_mouth import WsgiEcho
-from tests.engines.envoy.stand import free_port
+from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile

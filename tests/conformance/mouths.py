@@ -29,7 +29,8 @@ from tests.conformance.processes import (
     served,
 )
 from tests.conformance.traefik_mouth import traefik, traefik_binary
-from tests.engines.envoy.stand import ENVOY, free_port
+from tests.engines.envoy.stand import ENVOY
+from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy

@@ -13,7 +13,7 @@ from typing import Final
 from tests.apps.test_up import WATCHWORD
 from tests.conformance.mouths import MOUTHS, deployed
 from tests.conformance.processes import PATIENCE_SECONDS, authz
-from tests.engines.envoy.stand import free_port
+from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import publish_bundle

@@ -12,7 +12,7 @@ from subprocess import CompletedProcess
 import pytest
 from tests.conformance.mouths import MOUTHS
 from tests.conformance.processes import ROOT
-from tests.engines.envoy.stand import free_port
+from tests.ports import free_port
 
 from watchword.apps.conformance.corpus import load_corpus
 

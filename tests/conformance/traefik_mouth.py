@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.adapters.authority import Authority
 from tests.conformance.processes import PATIENCE_SECONDS, Mouth, authz_over_tls, served
-from tests.engines.envoy.stand import free_port
+from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import publish_bundle

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from tests.adapters.authority import Authority
-from tests.apps.test_up import configuration, free_port, running, upstream
+from tests.apps.test_up import configuration, running, upstream
 from tests.conformance.mouths import MOUTHS, deployed
 from tests.endurance.half_open import Address, confine, seconds_until_served
+from tests.ports import free_port
 
 SERVED_AGAIN_SECONDS = 8.0
 ENGINES = ("asgi-granian", "caddy", "envoy", "haproxy", "nginx", "nginx-authz")

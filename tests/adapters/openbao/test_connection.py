@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import pytest
 from tests.adapters.loopback import response, self_signed, serving
-from tests.adapters.openbao.server import BaoServer, free_port
+from tests.adapters.openbao.server import BaoServer
 from tests.adapters.openbao.slow_path import slow_path
+from tests.ports import free_port
 
 from watchword.adapters.openbao.breaker import FAILURES, REST_SECONDS
 from watchword.adapters.openbao.connection import MAX_WAITING, WORKERS, OpenBao, OpenBaoPlace

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 from tests.adapters.loopback import self_signed
-from tests.adapters.replay.servers import Valkey, free_port, valkey
+from tests.adapters.replay.servers import Valkey, valkey
+from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.replay.valkey import ValkeyReplayStore

@@ -16,7 +16,8 @@ from typing import Any
 import httpx
 import pytest
 from tests.adapters.authority import Authority
-from tests.apps.test_up import WATCHWORD, configuration, free_port, running, upstream, watchword
+from tests.apps.test_up import WATCHWORD, configuration, running, upstream, watchword
+from tests.ports import free_port
 
 from watchword.adapters.gate_bundle import GateBundleFile, read_signer
 from watchword.adapters.gate_bundle.remote import BundleSource, client_tls

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 from tests.apps.keyed_party import KeyedParty, keyed_party
-from tests.apps.test_up import free_port
+from tests.ports import free_port
 
 from watchword.adapters.drill_wire import resolve
 from watchword.adapters.http_server import HttpServer

@@ -13,8 +13,8 @@ import httpx
 import structlog
 import uvicorn
 from tests.apps.test_gate_envoy import following
-from tests.apps.test_up import free_port
 from tests.engines.envoy.stand import until
+from tests.ports import free_port
 
 from watchword.apps.demo.stage import Stage
 from watchword.apps.middleware import WatchwordMiddleware, gate_from

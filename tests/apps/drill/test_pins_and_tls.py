@@ -11,12 +11,12 @@ import pytest
 import uvicorn
 from tests.adapters.published_pins.workspaces import Bench
 from tests.apps.service_bench import ServiceBench, service_bench
-from tests.apps.test_up import free_port
 from tests.channel.laboratory import AUTHORITIES
 from tests.channel.servers import HOST, TlsServer
 from tests.drill.channel_stand import verdicts
 from tests.engines.envoy.stand import until
 from tests.pins.building import APP, NOW, entry
+from tests.ports import free_port
 
 from watchword.adapters.drill_wire import HttpWire, Origin
 from watchword.adapters.published_pins import PinPublication

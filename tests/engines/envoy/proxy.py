@@ -16,6 +16,7 @@ from time import monotonic  # noqa: TID251 - a real Envoy is waited for in real 
 from typing import Any, NamedTuple
 
 from tests.engines.envoy.signing import AUDIENCE, HOST, ISSUER
+from tests.ports import free_port
 
 ENVOY = Path(sys.executable).with_name("envoy")
 LUA = "type.googleapis.com/envoy.extensions.filters.http.lua.v3."
@@ -233,12 +234,6 @@ def listener(*, script: str, jwks: str, port: int, log: Path) -> dict[str, Any]:
         ],
     }
     return {"version_info": str(time.time_ns()), "resources": [resource]}
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Envoy:

@@ -17,6 +17,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 from tests.gate.simulators import CLAIMS, EXPECTATION, SoftwareSigner
+from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.engines.envoy.generation import generate
@@ -173,13 +174,6 @@ class Answer:
     def slug(self) -> str:
         """Return the public class of a refusal."""
         return str(self.problem["type"]).rpartition(":")[2]
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

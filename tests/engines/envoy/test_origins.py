@@ -11,18 +11,10 @@ from typing import Any
 import pytest
 from tests.apps.pins_servers import Authority
 from tests.engines.envoy import stand as stands
-from tests.engines.envoy.stand import (
-    Seen,
-    Stand,
-    bundle_of,
-    envoy_before_api,
-    free_port,
-    route,
-    token,
-    until,
-)
+from tests.engines.envoy.stand import Seen, Stand, bundle_of, envoy_before_api, route, token, until
 from tests.engines.envoy.test_control_plane import SERVICE, publish
 from tests.engines.envoy.third_party import AUTHORITY, GOOD, HOST, ThirdParty, rule, value
+from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile

@@ -12,15 +12,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 from tests.conformance.processes import authz, authz_over_tls, served
 from tests.conformance.traefik_mouth import certificates, traefik_binary, wait_for_routes
-from tests.engines.envoy.stand import (
-    Answer,
-    Api,
-    Fronted,
-    bundle_of,
-    free_port,
-    route,
-    until,
-)
+from tests.engines.envoy.stand import Answer, Api, Fronted, bundle_of, route, until
+from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle

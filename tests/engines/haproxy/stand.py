@@ -7,16 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.engines.envoy.proving import proved, prover
-from tests.engines.envoy.stand import (
-    Answer,
-    Api,
-    Fronted,
-    bundle_of,
-    free_port,
-    request,
-    route,
-    until,
-)
+from tests.engines.envoy.stand import Answer, Api, Fronted, bundle_of, request, route, until
+from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.apps.control_plane.haproxy import RunningHaproxy

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.engines.envoy.stand import PATIENCE, free_port, until
+from tests.engines.envoy.stand import PATIENCE, until
 from tests.engines.nginx.stand import NGINX
+from tests.ports import free_port
 
 _CONFIGURATION = """
 user root; daemon off; worker_processes 1; pid {d}/nginx.pid; error_log {d}/error.log warn;

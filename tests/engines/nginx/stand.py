@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.engines.envoy.stand import Answer, Api, Fronted, free_port, until
+from tests.engines.envoy.stand import Answer, Api, Fronted, until
+from tests.ports import free_port
 
 from watchword.apps.control_plane.files import write_files
 from watchword.engines.nginx.generation import generate

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.engines.envoy.stand import Api, Fronted, bundle_of, free_port, route, token, until
+from tests.engines.envoy.stand import Api, Fronted, bundle_of, route, token, until
 from tests.engines.nginx.stand import EMPTY
 from tests.gate.simulators import CLAIMS
+from tests.ports import free_port
 
 from watchword.apps.control_plane.following import EngineRejectedError
 from watchword.apps.control_plane.nginx import Nginx

@@ -11,17 +11,10 @@ from pathlib import Path
 import pytest
 from tests.adapters.loopback import end_listening
 from tests.engines.envoy.proving import proved, prover
-from tests.engines.envoy.stand import (
-    bundle_of,
-    free_port,
-    read_answer,
-    request,
-    route,
-    token,
-    until,
-)
+from tests.engines.envoy.stand import bundle_of, read_answer, request, route, token, until
 from tests.engines.nginx.bench import bench
 from tests.engines.nginx.stand import EMPTY, nginx_before_api
+from tests.ports import free_port
 
 from watchword.engines.lua_parts.text import part, shared
 from watchword.gate.interface import Rate

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.engines.envoy.stand import bundle_of, free_port, token, until
+from tests.engines.envoy.stand import bundle_of, token, until
 from tests.engines.forward_auth.stand import ROUTES, NginxStand, nginx_before_api
+from tests.ports import free_port
 
 from watchword.apps.control_plane.keeping import EngineProcessError
 from watchword.apps.control_plane.nginx_authz import NginxAuthz
