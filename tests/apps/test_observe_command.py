@@ -323,7 +323,7 @@ def test_a_shield_that_only_watches_closes_nothing(tmp_path: Path) -> None:
 
 def test_what_the_file_system_refuses_ends_with_three(deployment: Deployment) -> None:
     """A full disk isn't wrong usage: neither a key nor a statement is left in part."""
-    full = "ulimit -f 0"
+    full = "export PYTHONDONTWRITEBYTECODE=1; ulimit -f 0"
     made = run_real(deployment.directory, "observe", "keygen", "-o", "b.pem", before=full)
     assert made.returncode == 3, made.stderr
     assert not (deployment.directory / "b.pem").exists()

@@ -12,6 +12,7 @@ from watchword.apps.output_files import OutputFileError, replace_file, write_new
 
 FULL = """\
 import resource, sys
+sys.dont_write_bytecode = True
 from pathlib import Path
 from watchword.apps.output_files import replace_file, write_new_file
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
