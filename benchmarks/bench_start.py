@@ -5,7 +5,6 @@ The peer of each row is the floor: the same interpreter doing nothing, or the ba
 
 import re
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.gate_load import free_port
 from benchmarks.report import Row, write_report
 
 from watchword.apps.settings.template import TEMPLATE
@@ -89,14 +89,6 @@ def resident_megabytes(pid: int) -> float:
         re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{each}/status").read_text()) for each in pids
     ]
     return sum(int(match[1]) for match in found if match) / 1024
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def start_rows() -> list[Row]:

@@ -100,21 +100,22 @@ def _callers(count: int, port: int, before: Any = None) -> Iterator[None]:
         yield
 
 
+async def _outlived(directory: Path, spare: Any, seconds: float) -> bytes:
+    """Have a crowd that takes all descriptors for so long; return what somebody believed hears when it has gone."""
+    async with _listening(directory) as (server, tls):
+        with _callers(SILENT, server.port, lambda: spare(SPARE)):
+            await asyncio.sleep(seconds)
+        spare(SILENT)
+        async with asyncio.timeout(10):
+            return await _ask(server.port, tls)
+
+
 def test_a_crowd_beyond_the_descriptors_writes_a_line_a_second_and_is_outlived(
     tmp_path: Path, spare: Any
 ) -> None:
     """Asyncio's own server writes a hundred traces a second there: megabytes that strangers choose."""
-
-    async def main() -> bytes:
-        async with _listening(tmp_path) as (server, tls):
-            with _callers(SILENT, server.port, lambda: spare(SPARE)):
-                await asyncio.sleep(1.5)
-            spare(SILENT)
-            async with asyncio.timeout(10):
-                return await _ask(server.port, tls)
-
     with structlog.testing.capture_logs() as told:
-        assert asyncio.run(main()) == b"edge.example"
+        assert asyncio.run(_outlived(tmp_path, spare, 1.5)) == b"edge.example"
     assert 1 <= len(told) <= 4
     assert {(each["event"], each["error"]) for each in told} == {
         ("no caller taken", "Too many open files")
@@ -183,18 +184,10 @@ def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path, spare: Any) -
     def broken(*_: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    async def main() -> bytes:
-        async with _listening(tmp_path) as (server, tls):
-            with _callers(SILENT, server.port, lambda: spare(SPARE)):
-                await asyncio.sleep(0.3)
-            spare(SILENT)
-            async with asyncio.timeout(10):
-                return await _ask(server.port, tls)
-
     before = structlog.get_config()
     structlog.configure(processors=[broken])
     try:
-        assert asyncio.run(main()) == b"edge.example"
+        assert asyncio.run(_outlived(tmp_path, spare, 0.3)) == b"edge.example"
     finally:
         structlog.configure(**before)
 

@@ -26,6 +26,7 @@ from tests.conformance.processes import (
     given,
     listens,
     own_process,
+    published,
     served,
 )
 from tests.conformance.traefik_mouth import traefik, traefik_binary
@@ -37,8 +38,6 @@ from watchword.adapters.entropy import SystemEntropy
 from watchword.apps.conformance.capabilities import Capabilities, load_capabilities
 from watchword.apps.conformance.corpus import Case, load_corpus
 from watchword.apps.conformance.deployment import (
-    BUNDLE_FILE,
-    load,
     make_deployment,
     publish,
     save,
@@ -56,7 +55,6 @@ from watchword.engines.interface import EngineFileKind
 from watchword.engines.nginx import generation as nginx
 from watchword.engines.places import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES
-from watchword.gate.bundle import from_jws
 from watchword.vocabulary import Mode, Proof, ReplayMode
 
 GUNICORN: Final = Path(sys.executable).with_name("gunicorn")
@@ -114,9 +112,7 @@ def _wsgi(server: str, directory: Path, upstream: str, store: Path | None) -> It
 @contextlib.contextmanager
 def _envoy(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
     """Run Envoy with four workers, and /authz beside it."""
-    bundle = from_jws(
-        (directory / BUNDLE_FILE).read_bytes(), load(directory).keys["bundle"].verification_key()
-    )
+    bundle = published(directory)
     host, _, port = upstream.removeprefix("http://").partition(":")
     options = EnvoyOptions(
         directory=str(directory),
@@ -153,9 +149,7 @@ def _asking(
 
 def generated(name: str, directory: Path, upstream: str) -> EngineOptions:
     """Write the configuration of an engine beside its deployment, as `watchword gate config` does."""
-    bundle = from_jws(
-        (directory / BUNDLE_FILE).read_bytes(), load(directory).keys["bundle"].verification_key()
-    )
+    bundle = published(directory)
     host, _, port = upstream.removeprefix("http://").partition(":")
     options = EngineOptions(
         directory=str(directory),
@@ -173,9 +167,7 @@ def generated(name: str, directory: Path, upstream: str) -> EngineOptions:
 @contextlib.contextmanager
 def _nginx(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
     """Run nginx with four workers that decide by themselves, on the rows that they can hold."""
-    bundle = from_jws(
-        (directory / BUNDLE_FILE).read_bytes(), load(directory).keys["bundle"].verification_key()
-    )
+    bundle = published(directory)
     routes = [route for route in bundle.policy.routes if route.mode is not Mode.CANARY]
     bundle = replace(bundle, policy=replace(bundle.policy, routes=tuple(routes)))
     host, _, port = upstream.removeprefix("http://").partition(":")
@@ -203,9 +195,7 @@ def _haproxy(directory: Path, upstream: str, store: Path | None) -> Iterator[Mou
     after a crash, and takes none until all that its predecessor may have taken have ended.
     """
     first = not (directory / haproxy_names.CONFIG).exists()
-    bundle = from_jws(
-        (directory / BUNDLE_FILE).read_bytes(), load(directory).keys["bundle"].verification_key()
-    )
+    bundle = published(directory)
     routes = [
         route
         for route in bundle.policy.routes

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from watchword.adapters.clock import SystemClock
+from watchword.apps.conformance.deployment import BUNDLE_FILE, load
+from watchword.gate.bundle import GateBundle, from_jws
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_SECONDS: Final = 15.0
@@ -32,6 +34,12 @@ class Mouth:
     def url(self) -> str:
         """Return where it listens."""
         return f"http://127.0.0.1:{self.port}"
+
+
+def published(directory: Path) -> GateBundle:
+    """Return the bundle of a deployment."""
+    signer = load(directory).keys["bundle"].verification_key()
+    return from_jws((directory / BUNDLE_FILE).read_bytes(), signer)
 
 
 @contextlib.contextmanager

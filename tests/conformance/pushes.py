@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.apps.test_up import WATCHWORD
 from tests.conformance.mouths import MOUTHS, deployed
-from tests.conformance.processes import PATIENCE_SECONDS, authz
+from tests.conformance.processes import PATIENCE_SECONDS, authz, published
 from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
@@ -27,7 +27,7 @@ from watchword.apps.conformance.deployment import (
     new_key,
 )
 from watchword.engines.registry import ENGINES
-from watchword.gate.bundle import GateBundle, from_jws, to_jws
+from watchword.gate.bundle import GateBundle, to_jws
 from watchword.tokens.interface import TokenClaims
 from watchword.tokens.jwk import jwk_from_public_key
 from watchword.tokens.service import issue
@@ -174,11 +174,10 @@ def pushed(name: str, directory: Path, upstream: str) -> Iterator[Pushed]:
 
 def _first(directory: Path) -> GateBundle:
     """Write the bundle that everything starts with: rows that each engine can hold, and no rate."""
-    signer = load(directory).keys["bundle"]
-    whole = from_jws((directory / BUNDLE_FILE).read_bytes(), signer.verification_key())
+    whole = published(directory)
     routes = tuple(row for row in whole.policy.routes if row.name in {"health", "bearer"})
     bundle = replace(whole, policy=replace(whole.policy, routes=routes, rate=None))
-    publish_bundle(directory / BUNDLE_FILE, to_jws(bundle, signer))
+    publish_bundle(directory / BUNDLE_FILE, to_jws(bundle, load(directory).keys["bundle"]))
     return bundle
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.adapters.authority import Authority
-from tests.conformance.processes import PATIENCE_SECONDS, Mouth, authz_over_tls, served
+from tests.conformance.processes import PATIENCE_SECONDS, Mouth, authz_over_tls, published, served
 from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
@@ -20,7 +20,7 @@ from watchword.apps.control_plane.files import write_files
 from watchword.engines.places import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES
 from watchword.engines.traefik import generation
-from watchword.gate.bundle import from_jws, to_jws
+from watchword.gate.bundle import to_jws
 from watchword.vocabulary import Mode, Proof
 
 
@@ -35,8 +35,7 @@ def traefik_binary() -> str:
 @contextlib.contextmanager
 def traefik(directory: Path, upstream: str, store: Path | None) -> Iterator[Mouth]:
     """Run Traefik, on the rows that it can hold, and /authz beside it; to kill is what decides."""
-    signer = load(directory).keys["bundle"]
-    bundle = from_jws((directory / BUNDLE_FILE).read_bytes(), signer.verification_key())
+    bundle = published(directory)
     routes = [
         route
         for route in bundle.policy.routes
@@ -44,7 +43,8 @@ def traefik(directory: Path, upstream: str, store: Path | None) -> Iterator[Mout
     ]
     bundle = replace(bundle, policy=replace(bundle.policy, routes=tuple(routes)))
     # Nor may /authz know of the others, as it is with whoever uses Traefik.
-    publish_bundle(directory / BUNDLE_FILE, to_jws(bundle, signer))
+    signed = to_jws(bundle, load(directory).keys["bundle"])
+    publish_bundle(directory / BUNDLE_FILE, signed)
     host, _, port = upstream.removeprefix("http://").partition(":")
     with authz_over_tls(ENGINES["traefik"].asks, directory, store, certificates(directory)) as (
         gate,

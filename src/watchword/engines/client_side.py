@@ -29,3 +29,11 @@ CLIENT_SIDE: Final = (
 )
 """Those that an engine names one by one; one that knows expressions removes whatever begins with
 :data:`FORWARDED_PREFIX`."""
+
+_NAMES: Final = frozenset(name.lower().encode("ascii") for name in CLIENT_SIDE)
+_PREFIX: Final = FORWARDED_PREFIX.lower().encode("ascii")
+
+
+def is_client_side(canonical: bytes) -> bool:
+    """Tell whether a field is one of these, by its name in lower case with hyphens (as of ``gate.hygiene.canonical_name``)."""
+    return canonical in _NAMES or canonical.startswith(_PREFIX)

@@ -66,19 +66,34 @@ def _placed(name: str, bundle: GateBundle, upstream: int | None) -> Iterator[Sta
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="ww") as made:
         directory, api = Path(made), Api()
         engine = directory / "engine"
-        options = EngineOptions(
-            directory=str(engine),
-            listen=Endpoint("127.0.0.1", free_port()),
-            upstream=Endpoint("127.0.0.1", api.port if upstream is None else upstream),
-            authz=Endpoint(socket=str(directory / "authz.sock")),
-            access_log=str(directory / "access.log"),
-        )
         write_private(directory / SIGNER_FILE, signer_to_json(SERVICE.verification_key()))
         publish_bundle(directory / BUNDLE_FILE, to_jws(bundle, SERVICE))
-        with authz(ENGINES[name].asks, directory, None) as asked:
+        with _asked(name, directory, engine) as (asked, place):
+            options = EngineOptions(
+                directory=str(engine),
+                listen=Endpoint("127.0.0.1", free_port()),
+                upstream=Endpoint("127.0.0.1", api.port if upstream is None else upstream),
+                authz=place,
+                access_log=str(directory / "access.log"),
+            )
             yield Stand(options, api, directory, asked)
         api.shutdown()
         api.server_close()
+
+
+@contextlib.contextmanager
+def _asked(
+    name: str, directory: Path, engine: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], Endpoint]]:
+    """Run /authz where the engine asks it: at a Unix socket, or over mutual TLS with certificates beside its files."""
+    asks = ENGINES[name].asks
+    if ENGINES[name].over_tls:
+        engine.mkdir(mode=0o700)
+        with authz_over_tls(asks, directory, None, certificates(engine)) as (asked, port):
+            yield asked, Endpoint("127.0.0.1", port)
+    else:
+        with authz(asks, directory, None) as asked:
+            yield asked, Endpoint(socket=str(directory / "authz.sock"))
 
 
 @dataclass
@@ -142,16 +157,8 @@ def traefik_before_api(
 ) -> Iterator[Stand]:
     """Run Traefik with what it is given for a bundle, and /authz over mutual TLS."""
     first = bundle or bundle_of([each for each in ROUTES if each.proof is Proof.BEARER])
-    with contextlib.ExitStack() as stack:
-        stand = stack.enter_context(_placed("traefik", first, upstream))
-        stand.stop_authz()
-        files = Path(stand.options.directory)
-        files.mkdir(mode=0o700)
-        stand.asked, port = stack.enter_context(
-            authz_over_tls(ENGINES["traefik"].asks, stand.directory, None, certificates(files))
-        )
-        stand.options = replace(stand.options, authz=Endpoint("127.0.0.1", port))
-        write_files(files, traefik.generate(first, stand.options, 0))
+    with _placed("traefik", first, upstream) as stand:
+        write_files(Path(stand.options.directory), traefik.generate(first, stand.options, 0))
         command = [traefik_binary(), f"--configFile={stand.options.path(traefik.START)}"]
         for mouth in served(command, stand.directory, stand.options.listen.port):
             wait_for_routes(mouth.port)

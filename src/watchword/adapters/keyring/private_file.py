@@ -65,10 +65,7 @@ def write_private(path: Path, data: bytes) -> None:
         # read what is written into it: a file keeps its mode and its owner.
         new.unlink(missing_ok=True)
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(handle)
+        _fill(handle, data)
         new.replace(path)
         sync_directory(path.parent)
     except OSError as error:
@@ -97,15 +94,20 @@ def write_new(
     except OSError as error:
         raise fault(f"{path}: can't be written: {error.strerror}") from error
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(handle)
+        _fill(handle, data)
         sync_directory(path.parent)
     except OSError as error:
         with suppress(OSError):
             path.unlink()
         raise fault(f"{path}: can't be written: {error.strerror}") from error
+
+
+def _fill(handle: int, data: bytes) -> None:
+    """Write a new file whole, onto the disk, and close it."""
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(handle)
 
 
 def private_directory(directory: Path) -> None:

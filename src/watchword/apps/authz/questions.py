@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from watchword.apps.authz.callers import CREDENTIAL_HEADER
-from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
+from watchword.engines.client_side import is_client_side
 from watchword.gate.hygiene import MAX_HEADER_BYTES, PROOF_FIELDS, canonical_name
 from watchword.gate.remembering import remembered
 from watchword.reasons import Reason, Refusal
@@ -26,9 +26,6 @@ Such an engine says nothing of a body either, so that on routes with a proof the
 
 _HOP_FIELDS: Final = (b"host", b"content-length", b"transfer-encoding", b"connection")
 """Fields of the question itself; the original ones come from the engine."""
-
-_CLIENT_SIDE: Final = frozenset(name.lower().encode("ascii") for name in CLIENT_SIDE)
-_FORWARDED_PREFIX: Final = FORWARDED_PREFIX.lower().encode("ascii")
 
 _REQUIRED: Final = (b"method", b"uri", b"host")
 _TOLD_TOO: Final = (b"connection", b"content-length", b"transfer-encoding")
@@ -97,7 +94,7 @@ def _plan(word: bytes, names: tuple[bytes, ...]) -> _Plan | Refusal:
     kept, crooked = [], False
     for place, name in enumerate(names):
         canonical = canonical_name(name.lower())
-        crooked = crooked or (canonical != name and _is_client_side(canonical))
+        crooked = crooked or (canonical != name and is_client_side(canonical))
         if canonical in deciding:
             if canonical != name or deciding[name] in at:
                 return _malformed("got a header that names the request more than once")
@@ -118,11 +115,6 @@ def _plan(word: bytes, names: tuple[bytes, ...]) -> _Plan | Refusal:
     )
 
 
-def _is_client_side(canonical: bytes) -> bool:
-    """Tell whether a name is one of those by which gateways say where a client comes from."""
-    return canonical in _CLIENT_SIDE or canonical.startswith(_FORWARDED_PREFIX)
-
-
 def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
     """Return what stands in three headers that the engine overwrites.
 
@@ -141,10 +133,10 @@ def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
     fields = [(b"host", values[host]), *plan.pick(headers)]
     bare = raw_path == BARE
     unseen = bare
-    if bare and plan.crooked:
-        # Engines that remove the client's word of it know these names by one sign, and an API by any.
-        return _malformed("got a field of where a client comes from with another sign for -")
     if bare:
+        if plan.crooked:
+            # Engines that remove the client's word of it know these names by one sign, and an API by any.
+            return _malformed("got a field of where a client comes from with another sign for -")
         fields.append((b"transfer-encoding", b"chunked"))
     # What stands there in the name of an engine that says nothing of it is a client's own word.
     for part, place in () if bare else plan.told:

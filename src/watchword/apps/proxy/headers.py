@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
+from watchword.engines.client_side import is_client_side
 from watchword.gate.hygiene import canonical_name
 from watchword.gate.lending import FIELDS_OF_THE_HOST, PREFIXES_OF_THE_HOST
 
@@ -25,15 +25,8 @@ _HOP_BY_HOP = frozenset(
     }
 )
 
-# What the proxy states itself: a client that could say where it comes from would choose the
-# address that the API limits, logs or trusts.
-_STATED_HERE = frozenset(
-    {
-        b"expect",  # Answered by the server in front, which asks for the body when it is wanted.
-        *(name.lower().encode("ascii") for name in CLIENT_SIDE),
-    }
-)
-_STATED_PREFIX = FORWARDED_PREFIX.lower().encode("ascii")
+# Answered by the server in front, which asks for the body when it is wanted.
+_ANSWERED_HERE = frozenset({b"expect"})
 
 
 def request_fields(
@@ -48,12 +41,13 @@ def request_fields(
     :param scheme: ``http`` or ``https``, as the connection came in.
     """
     received = [(name.lower(), value) for name, value in received]
-    dropped = _HOP_BY_HOP | _STATED_HERE | _named_by_connection(received)
+    dropped = _HOP_BY_HOP | _ANSWERED_HERE | _named_by_connection(received)
     fields = [
         field
         for field in received
-        if (canonical := canonical_name(field[0])) not in dropped
-        and not canonical.startswith(_STATED_PREFIX)
+        # What the proxy states itself: a client that could say where it comes from would choose the
+        # address that the API limits, logs or trusts.
+        if (canonical := canonical_name(field[0])) not in dropped and not is_client_side(canonical)
     ]
     if any(name == b"transfer-encoding" for name, _ in received):
         # The gate let nothing through but chunked; this hop is framed anew.

@@ -3,8 +3,10 @@
 from typing import Final
 
 from watchword.engines.forward_auth.differences import (
+    ASTERISK_ANSWERED,
     NEW_REPLAY_FILE,
     NO_UPGRADE,
+    broken_chunks,
     dropped_answer,
     no_bodies,
 )
@@ -29,20 +31,8 @@ DIFFERENCES: Final = (
         "its parser does so before anybody sees them",
     ),
     dropped_answer("underscores-dropped-answer"),
-    Difference(
-        "broken-chunks-answer",
-        _D.ANSWER,
-        "refuses broken chunks by 400",
-        "answers 502, when the API has seen the head and no whole body",
-        "it sends a body on while it reads it",
-    ),
-    Difference(
-        "asterisk-answered",
-        _D.ANSWER,
-        "refuses the target *",
-        "answers OPTIONS * by itself with 200 and nothing in it; the API sees none",
-        "Go's server does so before any handler",
-    ),
+    broken_chunks(502),
+    ASTERISK_ANSWERED,
     Difference(
         "watchword-fields-removed",
         _D.CLEANED,

@@ -33,6 +33,24 @@ def dropped_answer(name: str) -> Difference:
     )
 
 
+def broken_chunks(status: int) -> Difference:
+    """Return that broken chunks end in another status, from an engine that sends a body on while it reads it."""
+    return Difference(
+        "broken-chunks-answer",
+        Divergence.ANSWER,
+        "refuses broken chunks by 400",
+        f"answers {status}, when the API has seen the head and no whole body",
+        "it sends a body on while it reads it",
+    )
+
+
+ASTERISK_ANSWERED: Final = Difference(
+    "asterisk-answered",
+    Divergence.ANSWER,
+    "refuses the target *",
+    "answers OPTIONS * by itself with 200 and nothing in it; the API sees none",
+    "Go's server does so before any handler",
+)
 NEW_REPLAY_FILE: Final = Difference(
     "new-replay-file",
     Divergence.STRICTER,

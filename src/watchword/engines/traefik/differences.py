@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from watchword.engines.forward_auth.differences import NO_UPGRADE
+from watchword.engines.forward_auth.differences import ASTERISK_ANSWERED, NO_UPGRADE, broken_chunks
 from watchword.engines.interface import Difference, Divergence
 
 _D = Divergence
@@ -64,19 +64,7 @@ DIFFERENCES: Final = (
         "takes HTTP/2 without TLS as well, and of two hosts or lengths there the first",
         "Go's server does so before any handler, and the API gets what was judged",
     ),
-    Difference(
-        "broken-chunks-answer",
-        _D.ANSWER,
-        "refuses broken chunks by 400",
-        "answers 500, when the API has seen the head and no whole body",
-        "it sends a body on while it reads it",
-    ),
-    Difference(
-        "asterisk-answered",
-        _D.ANSWER,
-        "refuses the target *",
-        "answers OPTIONS * by itself with 200 and nothing in it; the API sees none",
-        "Go's server does so before any handler",
-    ),
+    broken_chunks(500),
+    ASTERISK_ANSWERED,
     NO_UPGRADE,
 )
