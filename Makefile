@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-keys bench-overload bench-plan bench-pushes bench-scan mutants fuzz site lock clean
+.PHONY: help demo test check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan mutants fuzz site lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -50,6 +50,9 @@ bench-channel: .venv/.dev-ready  ## Measure what a pin check adds to a handshake
 
 bench-gate: .venv/.dev-ready  ## Measure what the check costs a request, in Envoy, on uvicorn and in process.
 	$(PY)/python -m benchmarks.bench_gate
+
+bench-instructions: .venv/.dev-ready  ## Count the instructions of gate and verification (valgrind): no other work on the machine changes them.
+	$(PY)/python -m benchmarks.gate_instructions
 
 bench-keys: .venv/.dev-ready  ## Measure what lent and delivered keys, limits and canaries cost, beside the plain proxy and the bare seal.
 	$(PY)/python -m benchmarks.bench_keys

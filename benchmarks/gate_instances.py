@@ -9,6 +9,7 @@ import hmac
 import itertools
 import json
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,7 +37,8 @@ ISSUER, AUDIENCE, HOST = "https://watchword.example", "https://clinic.example", 
 TOKEN_PATH, SESSION_PATH, DEVICE_PATH, ASKED_PATH = (
     f"/v1/{kind}/patients/17" for kind in ("token", "session", "device", "asked")
 )
-_SCHEME = ECDSA(SHA256())
+# RFC 6979: with fixed keys a run can be repeated to the byte.
+_SCHEME = ECDSA(SHA256(), deterministic_signing=True)
 _COMPONENTS = '("watchword-token" "@method" "@authority" "@path" "@query")'
 _SECRET = GateSecret(0, bytes(range(32)))
 
@@ -60,6 +62,10 @@ def signature_of(key: EllipticCurvePrivateKey, message: bytes) -> bytes:
     """Return an ES256 signature, r and s side by side."""
     r, s = decode_dss_signature(key.sign(message, _SCHEME))
     return r.to_bytes(32) + s.to_bytes(32)
+
+
+def _random_key() -> EllipticCurvePrivateKey:
+    return generate_private_key(SECP256R1())
 
 
 @dataclass
@@ -185,31 +191,48 @@ ASKED_ROUTES = (
 class Fleet:
     """Be the service with all its instances."""
 
-    def __init__(self, count: int = INSTANCES) -> None:
-        """Enrol the instances."""
-        self.key = TokenSigner(generate_private_key(SECP256R1()))
-        self.bundle_signer = SigningKey(generate_private_key(SECP256R1()))
+    def __init__(
+        self,
+        count: int = INSTANCES,
+        *,
+        new_key: Callable[[], EllipticCurvePrivateKey] = _random_key,
+        timestamp: Callable[[], float] = time.time,
+    ) -> None:
+        """Enrol the instances.
+
+        :param new_key: makes each key of service and instances.
+        :param timestamp: seconds since 1970; tokens are issued and proofs are made then.
+        """
+        self._new_key, self._timestamp = new_key, timestamp
+        self.key = TokenSigner(new_key())
+        self.bundle_signer = SigningKey(new_key())
         self.expectation = TokenExpectation(ISSUER, AUDIENCE, Environment.PROD)
         self._serial = itertools.count()
-        self.instances = [self._enrol(number) for number in range(count)]
+        self.instances = self.enrol(count)
+
+    def enrol(self, count: int) -> list[Instance]:
+        """Return further instances, whose tokens no gate has met."""
+        return [self._enrol() for _ in range(count)]
 
     def bundle(self, routes: tuple[Route, ...]) -> GateBundle:
         """Return what the gates of this service hold."""
         return GateBundle(
             generation=1,
-            made_at=int(time.time()),
+            made_at=int(self._timestamp()),
             policy=GatePolicy("clinic", self.expectation, routes),
             keys=(VerificationKey(self.key.kid, self.key.private.public_key()),),
             secrets=(_SECRET,),
             revoked=frozenset(),
             reference_key=bytes(32),
-            verdict_key=SigningKey(generate_private_key(SECP256R1())),
+            verdict_key=SigningKey(self._new_key()),
         )
 
-    def proofs(self, kind: str, count: int) -> list[Fields]:
+    def proofs(
+        self, kind: str, count: int, instances: Sequence[Instance] | None = None
+    ) -> list[Fields]:
         """Return the fields of requests with fresh proofs (``session``, ``device``, ``dpop``), made now."""
-        created = int(time.time())
-        some = itertools.islice(itertools.cycle(self.instances), count)
+        created = int(self._timestamp())
+        some = itertools.islice(itertools.cycle(instances or self.instances), count)
         return [getattr(each, kind)(f"nonce-{next(self._serial):018d}", created) for each in some]
 
     def new_tokens(self, count: int) -> list[str]:
@@ -220,7 +243,7 @@ class Fleet:
         return issue(claims, self.key)
 
     def _claims(self, jwk: object) -> TokenClaims:
-        number, now = next(self._serial), int(time.time())
+        number, now = next(self._serial), int(self._timestamp())
         return TokenClaims(
             issuer=ISSUER,
             audience=AUDIENCE,
@@ -236,8 +259,8 @@ class Fleet:
             session_id=f"{number:022d}",
         )
 
-    def _enrol(self, _number: int) -> Instance:
-        private = generate_private_key(SECP256R1())
+    def _enrol(self) -> Instance:
+        private = self._new_key()
         claims = self._claims(jwk_from_public_key(private.public_key()))
         name = thumbprint(claims.key)
         info = b"watchword/session/v1"
