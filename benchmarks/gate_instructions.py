@@ -407,13 +407,18 @@ def measure(chosen: Sequence[str]) -> Iterator[tuple[str, Found]]:
     directory = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     try:
         out = directory / "counts"
+        inside = [sys.executable, "-m", "benchmarks.gate_instructions", "--inside", *chosen]
         command = [
             *("valgrind", "--tool=callgrind", "--compress-strings=no", "--compress-pos=no"),
             *("--dump-before=getpgrp*", f"--callgrind-out-file={out}", "--quiet"),
-            *(sys.executable, "-m", "benchmarks.gate_instructions", "--inside", *chosen),
+            *inside,
         ]
         root = Path(__file__).parents[1]
         environment = {**_ENVIRONMENT, "PYTHONPATH": str(root)}
+        # Whatever Python compiles and keeps at a first run would lie elsewhere in memory at the next.
+        subprocess.run(
+            inside, cwd=directory, env=environment, stdout=subprocess.DEVNULL, check=True
+        )
         with subprocess.Popen(
             command, cwd=directory, env=environment, stdout=subprocess.PIPE, text=True
         ) as process:

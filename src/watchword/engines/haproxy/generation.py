@@ -197,6 +197,9 @@ def _global(bundle: GateBundle, options: EngineOptions, rows: Sequence[Row]) -> 
         yield f"set-var proc.{name} {word(constant(value))}"
     yield f"lua-load-per-thread {word(options.path(names.RECALL))}"
     if any(row.proves for row in rows):
+        # What the process before this one took was made no later.
+        yield f"set-var proc.newest date({bundle.policy.expectation.leeway})"
+        yield from (f"set-var proc.{name} int(0)" for name in ("skew", "horizon"))
         waiting, state_map = options.path(names.WAITING), options.path(names.STATE)
         yield f"lua-load-per-thread {word(waiting)} {word(state_map)}"
 
@@ -221,6 +224,7 @@ def _defaults() -> Iterator[str]:
 
 def _tables(bundle: GateBundle, rows: Sequence[Row]) -> Iterator[str]:
     life = PROOF_LIFE_SECONDS + 2 * bundle.policy.expectation.leeway + 1
+    life += proofs.KEPT_BEYOND_SECONDS
     yield f"\n# Tokens that were verified.\nbackend {names.VERDICTS}\n"
     yield indented((_VERDICT_TABLE,))
     if any(row.proves for row in rows):

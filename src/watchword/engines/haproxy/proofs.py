@@ -35,6 +35,12 @@ START_SECONDS: Final = 2
 """Seconds that pass at most between a process' reading of the clock at its start, and the last request that the one
 before it judged."""
 
+_SKEW_SECONDS: Final = 2
+"""By how much the date may leave HAProxy's steady clock behind before it counts as set."""
+
+KEPT_BEYOND_SECONDS: Final = 2 * _SKEW_SECONDS + 2
+"""How much longer than its life a used proof is kept: as long as a date that was set unseen can make it live."""
+
 _BODY: Final = "{ var(txn.body) -m found }"
 _NONCE: Final = f"[A-Za-z0-9_-]{{{MIN_NONCE_CHARACTERS},{MAX_NONCE_CHARACTERS}}}"
 _KEY_ID: Final = r"[!#-\[\]-~]{1,128}"
@@ -217,6 +223,28 @@ def _base() -> str:
     )
 
 
+_SKEW: Final = rule("set-var(txn.skew) date,lua.watchword_skew")
+# Of right proofs alone: whoever could date one at will would have all others refused.  Added to, it is a number.
+_NEWEST: Final = rule("set-var(proc.newest,iflt) var(txn.created),add(0)", "{ sc1_tracked }")
+_YOUNG: Final = "{ var(txn.created),sub(proc.horizon) -m int gt 0 }"
+
+
+def clock_rules() -> Iterator[str]:
+    """Yield the rules that refuse what a clock that was set back would make young again.
+
+    The table forgets by a steady clock, and the date says how old a proof is.  Where the date was set back, whatever was
+    made no later than the newest proof that was ever taken may have been forgotten: it is refused for good.
+    """
+    yield _SKEW
+    back = f"{{ var(proc.skew),sub(txn.skew) -m int gt {_SKEW_SECONDS} }}"
+    # In this order: whoever finds the skew of now finds the horizon too.
+    yield rule("set-var(proc.horizon,iflt) var(proc.newest)", back)
+    ahead = f"{{ var(txn.skew),sub(proc.skew) -m int gt {_SKEW_SECONDS} }}"
+    for condition in (back, ahead):
+        yield rule("set-var(proc.skew) var(txn.skew)", condition)
+    yield because(Reason.PROOF_REPLAYED, f"{WHOLE} !{_YOUNG}")
+
+
 def quick_rules(expected: TokenExpectation, options: EngineOptions, sound: str) -> Iterator[str]:
     """Yield the rules that count a right proof up: of a request without a body, where the session's key is there.
 
@@ -245,9 +273,17 @@ def quick_rules(expected: TokenExpectation, options: EngineOptions, sound: str) 
         f"{{ var(txn.now),add({expected.leeway}),sub(txn.created) -m int 0:{life} }}",
         f"{{ {word(_RIGHT)} -m bool }}",
         f"{{ str({names.PROOFS}),map({options.path(names.STATE)}) -m str {names.READY} }}",
+        found("txn.steady"),
     )
+    yield _SKEW
+    # The clock wasn't set, and nothing that was made later was forgotten.
+    # Added to, since no pattern may begin below zero.
+    drift = f"var(txn.skew),sub(proc.skew),add({_SKEW_SECONDS})"
+    still = f"{{ {drift} -m int 0:{2 * _SKEW_SECONDS} }}"
+    yield rule("set-var(txn.steady) int(1)", f"{still} {_YOUNG}")
     used = "track-sc1 var(txn.sid),concat(.,txn.nonce),sha2(256)"
     yield rule(f"{used} table {names.USED}", " ".join(holds))
+    yield _NEWEST
 
 
 FIRST: Final = "{ sc1_tracked } { sc_inc_gpc0(1) eq 1 }"
@@ -314,9 +350,11 @@ def claim_rules(leeway: int, options: EngineOptions) -> Iterator[str]:
         Reason.GATE_REPLAY_UNAVAILABLE,
         f"{WHOLE} !{{ var(txn.proofs) -m str {names.READY} {names.COLD} }}",
     )
+    yield from clock_rules()
     yield rule("set-var(txn.used) var(txn.sid),concat(.,txn.nonce),sha2(256)", WHOLE)
     yield rule(f"track-sc1 var(txn.used) table {names.USED}", WHOLE)
     yield because(Reason.GATE_REPLAY_FULL, f"{WHOLE} !{{ sc1_tracked }}")
+    yield _NEWEST
     # Of all who count it up, one alone sees the first count; a table that took nothing counts 0.
     yield because(Reason.PROOF_REPLAYED, f"{WHOLE} !{{ sc_inc_gpc0(1) eq 1 }}")
 
@@ -329,4 +367,9 @@ core.register_action("watchword_wait", {{ "http-req" }}, function(txn)
     core.msleep(5)
   end
 end, 0)
+
+-- Says by how many seconds the date has left behind a clock that nobody sets.
+core.register_converters("watchword_skew", function(date)
+  return date - core.now().sec
+end)
 """
