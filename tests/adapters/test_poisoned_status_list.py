@@ -23,8 +23,7 @@ from watchword.adapters.revocation import (
     load_status_lists,
     read_status_list,
 )
-from watchword.ports import FetchRequest
-from watchword.reasons import Reason, UnavailableError
+from watchword.reasons import UnavailableError
 
 CROWD = many(100)
 GOOD = listed("a1", *CROWD)
@@ -133,7 +132,9 @@ KEPT: dict[str, bytes] = {
     "two spellings, the other order": entries(
         {"a1": REVOKED, "0A1": SUSPENDED, **dict.fromkeys(CROWD, REVOKED)}
     ),
-    "a million zeros in front": entries({"0" * 62 + "a1": REVOKED, **dict.fromkeys(CROWD, REVOKED)}),
+    "a million zeros in front": entries(
+        {"0" * 62 + "a1": REVOKED, **dict.fromkeys(CROWD, REVOKED)}
+    ),
     "reasons of other types": entries(
         {"a1": {"status": "REVOKED", "reason": [{"x": "\u2028"}]}, **dict.fromkeys(CROWD, REVOKED)}
     ),
@@ -160,7 +161,7 @@ class Lie:
     """Be a cache on the way."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     body: bytes = b""
 
 
@@ -271,7 +272,13 @@ def make_device(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
-PLACES: list[Callable[[Path], object]] = [Path.unlink, make_loop, make_directory, make_pipe, make_device]
+PLACES: list[Callable[[Path], object]] = [
+    Path.unlink,
+    make_loop,
+    make_directory,
+    make_pipe,
+    make_device,
+]
 
 
 @pytest.mark.parametrize("change", PLACES)

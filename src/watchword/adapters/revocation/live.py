@@ -38,6 +38,9 @@ from watchword.reasons import UnavailableError
 CLOCK_LEEWAY: Final = timedelta(minutes=5)
 """By how much a list may come from the future before its age counts as unknown."""
 
+GONE_TOLD: Final = 10
+"""Most serials that are named of those whose revocation was taken back."""
+
 SHRINK_FLOOR: Final = 20
 """Lists of fewer revocations may shrink as they like."""
 
@@ -198,10 +201,12 @@ class LiveStatusList:
             raise StatusListError(f"{self._url}: got status {response.status}, expected 200")
         entries = await asyncio.to_thread(read_status_list, response.body, self._url)
         etag = usable_etag(response.headers.get("etag", ""))
-        if old is not None and _is_absurd(old.entries, entries):
+        if old is not None and _is_absurd(old.revoked, entries):
             # Withdrawals that vanish by the hundred are likelier a fault than an amnesty.  What is
-            # new in it acts; what is gone stays; the age isn't renewed, since half of it is unread.
-            kept = SavedList(self._url, old.fetched_at, "", stricter(old.entries, entries))
+            # new in it acts; what is gone stays; the age isn't renewed, since half of it is unread.  The next one is
+            # held to the same list: to all that acts by then, this one would have lost less than half.
+            both = stricter(old.entries, entries)
+            kept = SavedList(self._url, old.fetched_at, "", both, tuple(old.revoked))
             made = await asyncio.to_thread(self._made, kept)
             self._current = _Current(kept, made.merged, self._current.at_monotonic)
             await asyncio.to_thread(self._save, kept)
@@ -217,6 +222,7 @@ class LiveStatusList:
         made = await asyncio.to_thread(self._made, new)
         if made.merged.digest != self._current.merged.digest:
             _log.info("status list changed", entries=len(entries))
+        _tell_of_gone(self._current.merged, made.merged)
         self._current = made
         await asyncio.to_thread(self._save, new)
         return FetchOutcome.TAKEN
@@ -270,12 +276,20 @@ class LiveStatusList:
             _log.warning("status list not saved", detail=str(error))
 
 
-def _is_absurd(old: Mapping[str, RevocationEntry], new: Mapping[str, RevocationEntry]) -> bool:
+def _tell_of_gone(before: StatusList, after: StatusList) -> None:
+    """Warn of certificates that may be used again: an amnesty, or an older list that a cache on the way served."""
+    gone = sorted(set(before.revoked()).difference(after.revoked()))
+    if gone:
+        told = gone[:GONE_TOLD]
+        _log.warning("status list took revocations back", count=len(gone), serials=told)
+
+
+def _is_absurd(old: Sequence[str], new: Mapping[str, RevocationEntry]) -> bool:
     """Tell whether more than half of the revocations are gone at once.
 
     They are also gone where their statuses are spelled in another way than we know.
     """
-    before = set(revoked_in(old))
+    before = set(old)
     return len(before) >= SHRINK_FLOOR and 2 * len(before.intersection(revoked_in(new))) < len(
         before
     )

@@ -1,7 +1,7 @@
 """Keep the last good list on the disk, so that a start without network knows it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from watchword.adapters.revocation.status_list import (
     MAX_FILE_BYTES,
     StatusListError,
     entries_of,
+    revoked_in,
 )
 from watchword.encoding import strict_json
 from watchword.ports import RevocationEntry
@@ -31,12 +32,20 @@ class SavedList:
     :param url: where from; another vendor's list is another one.
     :param fetched_at: when its server last said that this is the list.
     :param etag: the server's name of this version, empty without one.
+    :param whole: the serials that the last list that was taken whole revoked, where ``entries`` are more than that
+        list: those of a later one, which had lost most of them, stand beside them.
     """
 
     url: str
     fetched_at: datetime
     etag: str
     entries: Mapping[str, RevocationEntry]
+    whole: tuple[str, ...] | None = None
+
+    @property
+    def revoked(self) -> Sequence[str]:
+        """Return the serials of which a new list must revoke at least half."""
+        return revoked_in(self.entries) if self.whole is None else self.whole
 
 
 def write_saved(path: Path, saved: SavedList) -> None:
@@ -49,6 +58,7 @@ def write_saved(path: Path, saved: SavedList) -> None:
         "url": saved.url,
         "fetched_at": saved.fetched_at.timestamp(),
         "etag": saved.etag,
+        "whole": saved.whole,
         "entries": {
             serial: {"status": entry.status, "reason": entry.reason}
             for serial, entry in saved.entries.items()
@@ -71,7 +81,7 @@ def read_saved(path: Path) -> SavedList | None:
         raise StatusListError(str(error)) from None
     except MalformedError as error:
         raise StatusListError(f"{path.name}: {error.detail}") from None
-    url, etag, at = (document.get(name) for name in ("url", "etag", "fetched_at"))
+    url, etag, at, whole = (document.get(n) for n in ("url", "etag", "fetched_at", "whole"))
     if (
         document.get("version") != _VERSION
         or not isinstance(url, str)
@@ -79,6 +89,7 @@ def read_saved(path: Path) -> SavedList | None:
         or not isinstance(at, int | float)
         or not math.isfinite(at)
         or not 0 <= at < 2**37
+        or not (whole is None or _are_texts(whole))
     ):
         raise StatusListError(f"{path.name}: expected a saved list of version {_VERSION}")
     return SavedList(
@@ -86,7 +97,12 @@ def read_saved(path: Path) -> SavedList | None:
         datetime.fromtimestamp(at, UTC),
         usable_etag(etag),
         entries_of(document, path.name),
+        None if whole is None else tuple(whole),
     )
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def usable_etag(text: str) -> str:

@@ -7,7 +7,9 @@ digits look decimal: a third of them do, and reading those as decimal forgets a 
 
 import hashlib
 import json
+import os
 import re
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -76,9 +78,25 @@ def load_status_lists(paths: Sequence[Path]) -> StatusList:
     """
     entries: dict[str, RevocationEntry] = {}
     for path in paths:
-        with path.open("rb") as file:
-            entries.update(read_status_list(file.read(MAX_FILE_BYTES + 1), str(path)))
+        entries.update(read_status_list(read_file(path)[0], str(path)))
     return StatusList(entries)
+
+
+def read_file(path: Path) -> tuple[bytes, os.stat_result]:
+    """Return what a file holds, one byte more than a list may have at most, and what the system says of it.
+
+    :raises StatusListError: for anything but a regular file; a pipe would be waited for until somebody writes to it.
+    :raises OSError: when it can't be read.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise StatusListError(f"{path}: expected a regular file")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(MAX_FILE_BYTES + 1), found
+    finally:
+        os.close(handle)
 
 
 def read_status_list(data: bytes, name: str) -> Mapping[str, RevocationEntry]:

@@ -4,10 +4,9 @@ This is how the lab's simulated Google is asked: a test revokes a certificate an
 """
 
 import asyncio
-import os
 from pathlib import Path
 
-from watchword.adapters.revocation.status_list import MAX_FILE_BYTES
+from watchword.adapters.revocation.status_list import StatusListError, read_file
 from watchword.ports import FetchRequest, FetchResponse
 from watchword.reasons import Reason, UnavailableError
 
@@ -24,16 +23,20 @@ class WatchedFile:
 
         :raises UnavailableError: ``vendor.unavailable`` when it can't be read.
         """
-        return await asyncio.to_thread(self._read, request.headers.get("if-none-match"))
+        return await asyncio.to_thread(self.read, request.headers.get("if-none-match"))
 
-    def _read(self, known: str | None) -> FetchResponse:
+    def read(self, known: str | None = None) -> FetchResponse:
+        """Return the file, or 304 where it is the one that was known; see :meth:`fetch`."""
         try:
-            with self._path.open("rb") as file:
-                found = os.fstat(file.fileno())
-                etag = f'"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"'
-                if etag == known:
-                    return FetchResponse(304, {"etag": etag}, b"")
-                return FetchResponse(200, {"etag": etag}, file.read(MAX_FILE_BYTES + 1))
+            data, found = read_file(self._path)
+        except StatusListError as error:
+            raise UnavailableError(Reason.VENDOR_UNAVAILABLE, str(error)) from None
         except OSError as error:
             why = error.strerror or "can't be read"
             raise UnavailableError(Reason.VENDOR_UNAVAILABLE, f"{self._path.name}: {why}") from None
+        # The time of the change too: that of the content can be set.
+        parts = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+        etag = f'"{"-".join(map(str, parts))}"'
+        if etag == known:
+            return FetchResponse(304, {"etag": etag}, b"")
+        return FetchResponse(200, {"etag": etag}, data)
