@@ -11,6 +11,7 @@ from watchword.apps.evidence.claims_document import claims_to_document, plain
 from watchword.apps.evidence.recorded_policies import is_whole, policy_of
 from watchword.apps.evidence.records import PLAY_PAYLOAD, WIRE, VerificationRecord
 from watchword.attestation.claims import UnverifiedClaims
+from watchword.attestation.formats.play_integrity import NAME as _PLAY_FORMAT
 from watchword.attestation.interface import Attestation, Expected, PlayIntegrityPayload, Trust
 from watchword.attestation.registry import find_format
 from watchword.attestation.service import examine, require_verified
@@ -123,6 +124,7 @@ def replay(record: VerificationRecord, conditions: Conditions) -> Replayed:
         differences += _verdict_differences(record.verdict, verdict)
         if conditions.policy is None:
             differences += _short_of_differences(record.verdict, verdict)
+            differences += _unchecked_differences(record.verdict, verdict)
     return Replayed(record, verdict, evidence is not None, tuple(differences), tuple(notes))
 
 
@@ -131,6 +133,9 @@ def _evidence(
 ) -> Attestation | None:
     """Return the recorded evidence, None where it isn't kept or can't be read."""
     kept = record.evidence
+    if kept.form == PLAY_PAYLOAD and record.format != _PLAY_FORMAT:
+        differences.append("evidence: it is of another format than the record")
+        return None
     if kept.form == PLAY_PAYLOAD:
         notes.append(f"the token itself isn't kept; it was opened then, by {kept.decoded_by}")
         return PlayIntegrityPayload(kept.payload.encode())
@@ -211,6 +216,16 @@ def _short_of_differences(recorded: Verdict, now: Verdict) -> Iterator[str]:
         before, after = recorded.short_of.get(level, ()), now.short_of.get(level, ())
         if (before, after) != (recorded.refusals, now.refusals):
             yield from _refusal_differences(f"short of {level.value}", before, after)
+
+
+def _unchecked_differences(recorded: Verdict, now: Verdict) -> Iterator[str]:
+    """Compare what the evidence couldn't answer: without it, a record would claim more than was checked."""
+    before, after = (sorted(set(each.unchecked)) for each in (recorded, now))
+    if before != after:
+        yield (
+            f"unchecked: recorded {', '.join(before) or 'nothing'}, "
+            f"now {', '.join(after) or 'nothing'}"
+        )
 
 
 def _refusal_differences(
