@@ -3,7 +3,6 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,7 +40,11 @@ class RevocationJournal:
     """Hold the file; nothing is opened before it is needed.  Any thread of one process may call it."""
 
     def __init__(self, path: Path) -> None:
-        """Keep the path."""
+        """Keep the path.
+
+        :ivar unreadable: how many lines :meth:`entries` left out.
+        """
+        self.unreadable = 0
         self._path = path
         self._turn = threading.Lock()
         self._owed: deque[bytes] = deque(maxlen=_MAX_OWED)
@@ -68,11 +71,14 @@ class RevocationJournal:
                 self._write()
 
     def entries(self) -> list[JournalEntry]:
-        """Return the revocations, oldest first; lines that were cut short are left out.
+        """Return the revocations, oldest first; lines that were cut short are left out, and counted.
 
         :raises PrivateFileError: when the file can't be trusted.
         """
-        return list(_read(read_private(self._path, MAX_BYTES) or b""))
+        lines = (read_private(self._path, MAX_BYTES) or b"").split(b"\n")
+        found = [_read(line) for line in lines if line]
+        self.unreadable = found.count(None)
+        return [entry for entry in found if entry is not None]
 
     def _write(self) -> None:
         # A line that a full disk cut short ends here, so that it spoils no other.
@@ -106,18 +112,19 @@ class RevocationJournal:
         return UnavailableError(Reason.STORE_UNAVAILABLE, f"{self._path}: can't be written: {why}")
 
 
-def _read(data: bytes) -> Iterator[JournalEntry]:
-    for line in data.split(b"\n"):
-        with suppress(MalformedError, TypeError, ValueError, OverflowError, OSError):
-            members = strict_json.loads(line, _MAX_LINE) if line else {}
-            names = ("instance", "actor", "because")
-            if all(isinstance(members.get(name), str) for name in names):
-                yield JournalEntry(
-                    members["instance"],
-                    _instant(members.get("at")),
-                    members["actor"],
-                    members["because"],
-                )
+def _read(line: bytes) -> JournalEntry | None:
+    """Return what a line says, None where it is no revocation."""
+    with suppress(MalformedError, TypeError, ValueError, OverflowError, OSError):
+        members = strict_json.loads(line, _MAX_LINE)
+        names = ("instance", "actor", "because")
+        if all(isinstance(members.get(name), str) for name in names):
+            return JournalEntry(
+                members["instance"],
+                _instant(members.get("at")),
+                members["actor"],
+                members["because"],
+            )
+    return None
 
 
 def _instant(value: Any) -> datetime:

@@ -87,6 +87,12 @@ class Safeguards:
             again = await store.revoke_again([_again(each) for each in self.journal.entries()])
             if again:
                 _log.warning("revoked again what the store didn't know of", instances=again)
+            if self.journal.unreadable:
+                _log.warning(
+                    "revocation journal has lines that are none",
+                    lines=self.journal.unreadable,
+                    detail="cut short or changed: whom they revoked, the store alone knows",
+                )
 
     async def follow(self, store: GuardedStore) -> None:
         """Note how far the store is, write what it owes, and set space aside again.
