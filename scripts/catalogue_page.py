@@ -9,7 +9,11 @@ from pathlib import Path
 
 from watchword.plan.catalogue.members import MAX_ITEMS, MAX_NAME, MAX_STRENGTH, MAX_TEXT
 from watchword.plan.catalogue.reading import MAX_ENTRIES, load_catalogue
-from watchword.plan.catalogue.references import PROTECTION_NAMES, TECHNIQUE_NAMES
+from watchword.plan.catalogue.references import (
+    PROTECTION_NAMES,
+    TECHNIQUE_NAMES,
+    maswe_numbers,
+)
 from watchword.plan.interface import (
     CLIENT_STRENGTH,
     CUT_THRESHOLD,
@@ -119,8 +123,9 @@ A list has at most {items} entries.
 
 ## Ids of other catalogues
 
-Entries name what stands elsewhere about the same thing. MASWE is named by alias, since its numbers have changed three
-times. The wording here is ours. `watchword plan catalogue --check --stix FILE --maswe DIR` holds the ids against files
+Entries name what stands elsewhere about the same thing. MASWE is named by alias; its numbers, which are stable since
+[version 1.0.0](https://github.com/OWASP/maswe/releases/tag/v1.0.0), stand beside it. The wording here is ours. `watchword plan catalogue --check` holds the aliases
+against that version, and `watchword plan catalogue --check --stix FILE --maswe DIR` all ids against files
 that lie on your disk.
 
 ATT&CK ids: © 2025 The MITRE Corporation. This work is reproduced and distributed with the permission of The MITRE
@@ -240,7 +245,12 @@ def _codes(words: Iterator[str] | list[str] | tuple[str, ...]) -> str:
 
 def _elsewhere(names: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     if names:
-        others = (f"{other} {', '.join(ids)}" for other, ids in sorted(names.items()))
+        numbers = maswe_numbers()
+        others = (
+            # No alias of MASWE is an id of another catalogue: all of those have a capital letter.
+            f"{other} {', '.join(f'{each} ({numbers[each]})' if each in numbers else each for each in ids)}"
+            for other, ids in sorted(names.items())
+        )
         yield f"- **Elsewhere**: {'; '.join(others)}"
     yield ""
 

@@ -16,7 +16,12 @@ from watchword.apps.plan_files.upstream import (
     read_upstream,
 )
 from watchword.plan.catalogue.reading import load_catalogue
-from watchword.plan.catalogue.references import NAME_PATTERNS, names_used, unknown_names
+from watchword.plan.catalogue.references import (
+    NAME_PATTERNS,
+    maswe_numbers,
+    names_used,
+    unknown_names,
+)
 
 CATALOGUE = load_catalogue()
 USED = names_used(CATALOGUE)
@@ -57,6 +62,15 @@ def test_ids_look_like_those_of_their_catalogue() -> None:
     assert USED.keys() == NAME_PATTERNS.keys()
     for other, names in USED.items():
         assert all(NAME_PATTERNS[other].fullmatch(name) for name in names), other
+
+
+def test_every_alias_of_ours_has_its_number() -> None:
+    """MASWE 1.0.0 has 78 weaknesses without a gap, each with one alias."""
+    numbers = maswe_numbers()
+    assert sorted(numbers.values()) == [f"MASWE-{number:04}" for number in range(1, 79)]
+    assert numbers["insecure-pinning"] == "MASWE-0028"
+    assert USED["maswe"].keys() <= numbers.keys()
+    assert all(NAME_PATTERNS["maswe"].fullmatch(alias) for alias in numbers)
 
 
 def test_nothing_is_unknown_where_upstream_has_all() -> None:

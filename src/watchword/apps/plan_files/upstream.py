@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError
+from watchword.plan.catalogue.references import maswe_numbers
 from watchword.reasons import WatchwordError
 
 MAX_STIX_BYTES: Final = 128 * 1024 * 1024
@@ -66,6 +67,11 @@ def read_upstream(bundles: Sequence[Path], maswe: Path | None) -> Upstream:
     if maswe is not None:
         found += read_maswe(maswe)
     return _sorted_out(found)
+
+
+def maswe_1_0_0() -> Upstream:
+    """Return the aliases of MASWE 1.0.0, which come with Watchword."""
+    return Upstream({MASWE: frozenset(maswe_numbers())}, {})
 
 
 def read_stix(file: Path) -> list[FoundName]:

@@ -208,7 +208,7 @@ _NAME_EXPECTED: Final = {
     "attack-enterprise": "an id such as T1552.001",
     "attack-mobile": "an id such as T1617, or M1002 for a mitigation",
     "d3fend": "an id such as D3-CP",
-    "maswe": "an alias such as insecure-pinning: MASWE's numbers change",
+    "maswe": "an alias such as insecure-pinning, not a number",
     "masvs": "an id such as MASVS-NETWORK-2",
     "owasp-api": "an id such as API1:2023",
     "owasp-mobile": "an id such as M7:2024",

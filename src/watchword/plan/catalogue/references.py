@@ -1,9 +1,13 @@
 """Hold our entries' ids in other catalogues: how each looks, and which are unknown upstream."""
 
 import re
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
 from typing import Final
 
 from watchword.plan.interface import Catalogue
@@ -18,7 +22,7 @@ NAME_PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
     "owasp-mobile": re.compile(r"M[0-9]{1,2}:20[0-9]{2}"),
     "owasp-oat": re.compile(r"OAT-[0-9]{3}"),
 }
-"""How an id looks, by catalogue.  MASWE's are aliases, since its numbers were given anew three times."""
+"""How an id looks, by catalogue.  MASWE's are aliases: its numbers were given anew until version 1.0.0, and say nothing to a reader."""
 
 TECHNIQUE_NAMES: Final = frozenset(
     ("attack-enterprise", "attack-mobile", "maswe", "owasp-api", "owasp-mobile", "owasp-oat")
@@ -37,6 +41,14 @@ class UnknownName:
     catalogue: str
     name: str
     entries: tuple[str, ...]
+
+
+@cache
+def maswe_numbers() -> Mapping[str, str]:
+    """Return the numbers of MASWE 1.0.0, which are stable, by alias."""
+    text = resources.files("watchword.plan.catalogue").joinpath("maswe.toml").read_text("utf-8")
+    numbers: dict[str, str] = tomllib.loads(text)["numbers"]
+    return MappingProxyType(numbers)
 
 
 def names_used(catalogue: Catalogue) -> Mapping[str, Mapping[str, tuple[str, ...]]]:

@@ -49,17 +49,16 @@ def command(
 ) -> None:
     """Show what attackers do and what protects against it: all of it, or ID in words.
 
-    With --check: say which ids of ATT&CK and MASWE that it names are unknown or retired there.
+    With --check: say which ids of ATT&CK and MASWE that it names are unknown or retired in the files that are
+    named; without a file, which aliases MASWE 1.0.0 doesn't have.
 
     Exit code 0: shown, or every id checked is known.  1: some aren't.  2: wrong usage, or a file has
     faults.
     """
     from watchword.apps.plan_files.own_catalogue import configured_catalogue, read_catalogue
 
-    if check is not bool(stix or maswe):
-        raise click.UsageError(
-            "--check goes with --stix or --maswe: files that say which ids there are"
-        )
+    if (stix or maswe) and not check:
+        raise click.UsageError("--stix and --maswe say which ids there are: they go with --check")
     if check and entry:
         raise click.UsageError("--check looks at the whole catalogue, so that it takes no ID")
     config: Path = ctx.obj or Path("watchword.yaml")
@@ -67,9 +66,9 @@ def command(
         click.echo(printable(f"note: with the entries of {own}, which {config} names"), err=True)
     catalogue = read_catalogue(own)
     if check:
-        from watchword.apps.plan_files.upstream import read_upstream
+        from watchword.apps.plan_files.upstream import maswe_1_0_0, read_upstream
 
-        upstream = read_upstream(stix, maswe)
+        upstream = read_upstream(stix, maswe) if stix or maswe else maswe_1_0_0()
         good = _check(catalogue, upstream, as_json=as_json)
         ctx.exit(0 if good else EXIT_REFUSED)
     if entry:
