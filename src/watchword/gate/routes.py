@@ -1,7 +1,8 @@
 """Find the route that a request belongs to: the first row of the table that matches.
 
 Patterns and paths are compared segment by segment after percent-decoding, so that ``/%61dmin`` is
-``/admin`` here as it is for the API.  Case counts, as in URLs.
+``/admin`` here as it is for the API.  Case counts, as in URLs; what a server that ignores it may take a path for is in
+:mod:`watchword.gate.spellings`.
 """
 
 from collections.abc import Sequence
@@ -82,12 +83,18 @@ def compile_routes(routes: Sequence[Route]) -> tuple[CompiledRoute, ...]:
     return tuple(compile_route(route) for route in routes)
 
 
+def find_row(table: Sequence[CompiledRoute], method: str, path: tuple[str, ...]) -> int | None:
+    """Return the position of the first row that matches, None if there is none."""
+    for position, compiled in enumerate(table):
+        if compiled.matches(method, path):
+            return position
+    return None
+
+
 def find_route(table: Sequence[CompiledRoute], method: str, path: tuple[str, ...]) -> Route | None:
     """Return the first route that matches, None if there is none."""
-    for compiled in table:
-        if compiled.matches(method, path):
-            return compiled.route
-    return None
+    position = find_row(table, method, path)
+    return None if position is None else table[position].route
 
 
 def shadowed(routes: Sequence[Route]) -> list[tuple[Route, Route]]:

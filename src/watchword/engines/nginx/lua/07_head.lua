@@ -180,14 +180,63 @@ local head = (function()
     return segments
   end
 
-  local function matches(route, method, segments)
-    local wanted = route.segments
+  local SIGN = "[\194-\244][\128-\191]+"
+
+  -- Tells whether a server that normalises Unicode finds another separator in a path, or a segment of dots.
+  local function has_separator(state, segments)
+    for _, segment in ipairs(segments) do
+      for sign in string.gmatch(segment, SIGN) do
+        if state.separators[sign] then return true end
+      end
+      local rest, count = gsub(segment, SIGN, function(sign) return state.dots[sign] and "" or sign end)
+      if count > 0 and not find(rest, "[^.]") then return true end
+    end
+    return false
+  end
+
+  local function matches(route, method, segments, wanted)
     if route.methods and not route.methods[method] then return false end
     if #segments < #wanted or #segments > #wanted and not route.open_ended then return false end
     for at = 1, #wanted do
       if wanted[at] ~= "*" and wanted[at] ~= segments[at] then return false end
     end
     return true
+  end
+
+  -- Tells whether one of the first segments has a sign that can stand for a letter of another row.
+  local function has_double(state, segments, depth)
+    for at = 1, math.min(depth, #segments) do
+      for sign in string.gmatch(segments[at], SIGN) do
+        if state.doubles[sign] then return true end
+      end
+    end
+    return false
+  end
+
+  local function fits(state, spelling, method, segments, folded)
+    if spelling.depth > 0 and not has_double(state, segments, spelling.depth) then return false end
+    for _, at in ipairs(spelling.rivals) do
+      local rival = state.routes[at]
+      if not matches(rival, method, folded, rival.folded) or matches(rival, method, segments, rival.segments) then
+        return false
+      end
+    end
+    return true
+  end
+
+  -- Returns the position of the row that judges a path of a row: the strictest that the path belongs to in any case of
+  -- its letters.  0 where there is none; and whether that is only reported, since none of them refuses anybody.
+  local function judge_of(state, at, method, segments)
+    local spellings, folded = state.routes[at].spellings, nil
+    for _, spelling in ipairs(spellings) do
+      if not folded then
+        folded = {}
+        -- In the locale of C, which nginx has, these are the letters of ASCII.
+        for position, segment in ipairs(segments) do folded[position] = lower(segment) end
+      end
+      if fits(state, spelling, method, segments, folded) then return spelling.judge, spelling.judge == at end
+    end
+    return at, false
   end
 
   -- Returns the target of a request line, or nil and why there is none.
@@ -202,9 +251,13 @@ local head = (function()
     if mark then path, query = sub(target, 1, mark - 1), sub(target, mark + 1) end
     if #path > MAX_PATH or #query > MAX_QUERY then return nil, "request.headers_too_large" end
     local segments = segments_of(path)
-    if not segments then return nil, "request.path_ambiguous" end
-    for _, route in ipairs(state.routes) do
-      if matches(route, method, segments) then return { route = route, method = method, path = path, query = query } end
+    if not segments or has_separator(state, segments) then return nil, "request.path_ambiguous" end
+    for at, route in ipairs(state.routes) do
+      if matches(route, method, segments, route.segments) then
+        local judge, reported = judge_of(state, at, method, segments)
+        if judge == 0 then return nil, "gate.route_ambiguous" end
+        return { route = state.routes[judge], method = method, path = path, query = query, reported = reported }
+      end
     end
     return nil, "gate.route_unknown"
   end
