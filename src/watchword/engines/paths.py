@@ -128,7 +128,7 @@ def any_case_expression(folded: CompiledRoute) -> str:
     return _whole(
         folded,
         "".join(
-            "/[^/]+" if segment == ANY_SEGMENT else f"/{_any_case(segment)}"
+            "/[^/?]+" if segment == ANY_SEGMENT else f"/{_any_case(segment)}"
             for segment in folded.segments
         ),
     )
@@ -136,14 +136,14 @@ def any_case_expression(folded: CompiledRoute) -> str:
 
 def _whole(row: CompiledRoute, stem: str) -> str:
     if row.open_ended:
-        return f"{stem}(?:/.*)?" if stem else "/.*"
+        return f"{stem}(?:/[^?]*)?" if stem else "/[^?]*"
     return f"{stem}/?" if stem else "/"
 
 
 def stem_expression(row: CompiledRoute) -> str:
     """Return what matches the fixed number of leading segments; empty where there are none."""
     return "".join(
-        "/[^/]+" if segment == ANY_SEGMENT else f"/{_literal(segment)}" for segment in row.segments
+        "/[^/?]+" if segment == ANY_SEGMENT else f"/{_literal(segment)}" for segment in row.segments
     )
 
 
@@ -205,7 +205,8 @@ def normalised_expression() -> str:
     """Return what matches readable raw paths in which a server that normalises finds another separator, or dots."""
     dot = signs_expression(dots())
     of_dots = rf"{_DOT}*{dot}(?:{_DOT}|{dot})*"
-    return rf"(?:.*{signs_expression(separators())}.*|(?:.*/)?{of_dots}(?:/.*)?)"
+    rest = "[^?]*"
+    return rf"(?:{rest}{signs_expression(separators())}{rest}|(?:{rest}/)?{of_dots}(?:/{rest})?)"
 
 
 def doubled_expression(signs: Collection[str], segments: int) -> str:
@@ -213,5 +214,5 @@ def doubled_expression(signs: Collection[str], segments: int) -> str:
 
     :param segments: how many.
     """
-    skipped = rf"(?:/[^/]*){{0,{segments - 1}}}" if segments > 1 else ""
-    return f"{skipped}/[^/]*{signs_expression(signs)}.*"
+    skipped = rf"(?:/[^/?]*){{0,{segments - 1}}}" if segments > 1 else ""
+    return f"{skipped}/[^/?]*{signs_expression(signs)}[^?]*"

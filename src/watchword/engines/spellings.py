@@ -1,8 +1,8 @@
 """Say for an engine what :func:`watchword.gate.spellings.judge_spelling` says, as cases to be looked at in turn.
 
 An engine has no tables of Unicode.  So of the signs that can stand for a letter of ASCII it knows those alone that matter
-to its table, worked out here; a path that has one where it could matter is refused, though the gate may find the row
-that judges it.  The case of letters is looked at as the gate does.
+to its table, worked out here.  Where it judges by expressions alone, a path that has one where it could matter is
+refused, though the gate may find the row that judges it.  The case of letters is looked at as the gate does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,8 @@ class SpellingCase:
     """Hold what becomes of some of the paths that belong to a row as they are written.
 
     :param rivals: rows that it must belong to by the case of letters alone, beside its own.
-    :param depth: in how many of its first segments one of :attr:`Spellings.doubles` must stand; 0 for any path.
+    :param depth: in how many of its first segments one of :attr:`Spellings.doubles` must stand, for engines that can't
+        fold them; 0 for any path.
     :param judge: position of the row that judges; None where the request is refused.
     """
 
@@ -72,8 +73,9 @@ def spellings_of(table: Sequence[CompiledRoute], policy: GatePolicy) -> Spelling
     :raises UnsupportedError: where there are too many, or signs outside of ASCII in a row that is another's rival.
     """
     everywhere = rivals_of(table, policy)
-    literals = set()
-    for rival in {rival for rivals in everywhere for rival in rivals.all}:
+    literals: set[str] = set()
+    known = {rival.position: rival for rivals in everywhere for rival in rivals.all}
+    for rival in known.values():
         found = {segment for segment in rival.folded.segments if segment != ANY_SEGMENT}
         if not all(segment.isascii() for segment in found):
             _refuse(rival.row.route.name, "a path with signs outside of ASCII")

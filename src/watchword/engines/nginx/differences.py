@@ -4,7 +4,6 @@ from typing import Final
 
 from watchword.engines.interface import Difference, Divergence
 from watchword.engines.lua_parts.differences import NEW_REPLAY_TABLE
-from watchword.engines.spellings import UNICODE_SPELLINGS
 
 _D = Divergence
 
@@ -38,5 +37,4 @@ DIFFERENCES: Final = (
         "drops it, and answers as to a plain request",
         "the API would be asked over a connection that nginx shares among clients",
     ),
-    UNICODE_SPELLINGS,
 )

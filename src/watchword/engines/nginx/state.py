@@ -51,7 +51,7 @@ def render(bundle: GateBundle) -> str:
         "keys": _keys(bundle.keys),
         "secrets": _secrets(bundle.secrets),
         "routes": _routes(table, spellings),
-        **_signs(policy, spellings),
+        "signs": _signs(policy, spellings),
         "rate": _rate(policy.rate),
         "binding_header": _header(policy.binding_header),
     }
@@ -99,25 +99,25 @@ def _routes(table: Sequence[CompiledRoute], spellings: Spellings) -> list[dict[s
             "spellings": [
                 {
                     "rivals": [rival.position + 1 for rival in case.rivals],
-                    "depth": case.depth,
                     "judge": 0 if case.judge is None else case.judge + 1,
                 }
                 for case in cases
+                # The script folds such signs itself.
+                if not case.depth
             ],
         }
         for row, cases in zip(table, spellings.cases, strict=True)
     ]
 
 
-def _signs(policy: GatePolicy, spellings: Spellings) -> dict[str, str]:
-    """Return the signs outside of ASCII that mean something, each in hexadecimal digits with a blank behind it."""
-    known = {"doubles": spellings.doubles, "separators": separators(), "dots": dots()}
-    return {
-        name: ""
-        if policy.case_sensitive
-        else "".join(f"{sign.encode('utf-8').hex()} " for sign in signs)
-        for name, signs in known.items()
-    }
+def _signs(policy: GatePolicy, spellings: Spellings) -> str:
+    """Return the signs outside of ASCII that mean something, each with what it is folded to, in hexadecimal digits."""
+    if policy.case_sensitive:
+        return ""
+    known = dict.fromkeys((*spellings.doubles, *separators(), *dots()))
+    return "".join(
+        f"{sign.encode('utf-8').hex()}={fold(sign).encode('utf-8').hex()} " for sign in known
+    )
 
 
 def _route(row: CompiledRoute) -> dict[str, Any]:

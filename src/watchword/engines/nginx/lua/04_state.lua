@@ -86,11 +86,11 @@ local states = (function()
     return found
   end
 
-  -- Returns the set of signs that stand in a text, in hexadecimal digits.
-  local function signs_of(members, what)
+  -- Returns by sign what it is folded to; both stand in a text, in hexadecimal digits.
+  local function signs_of(signs)
     local found = {}
-    for digits in string.gmatch(want(type(members[what]) == "string" and members[what], what), "%x+") do
-      found[unhex(digits)] = true
+    for sign, plain in string.gmatch(want(type(signs) == "string" and signs, "signs"), "(%x+)=(%x+) ") do
+      found[unhex(sign)] = unhex(plain)
     end
     return found
   end
@@ -98,7 +98,7 @@ local states = (function()
   local function spellings_of(row)
     local found = {}
     for at, each in ipairs(list(row.spellings, "a route's spellings")) do
-      found[at] = { depth = whole(each.depth, "a depth"), judge = whole(each.judge, "who judges"), rivals = {} }
+      found[at] = { judge = whole(each.judge, "who judges"), rivals = {} }
       for position, rival in ipairs(list(each.rivals, "rivals")) do found[at].rivals[position] = whole(rival, "a rival") end
     end
     return found
@@ -144,8 +144,7 @@ local states = (function()
         for _, rival in ipairs(spelling.rivals) do want(state.routes[rival], "a row that is a rival") end
       end
     end
-    state.doubles, state.separators = signs_of(members, "doubles"), signs_of(members, "separators")
-    state.dots = signs_of(members, "dots")
+    state.signs = signs_of(members.signs)
     if members.binding_header ~= json.NULL then
       state.binding_header = text(members.binding_header, "the name of a header")
     end

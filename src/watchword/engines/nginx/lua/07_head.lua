@@ -182,14 +182,21 @@ local head = (function()
 
   local SIGN = "[\194-\244][\128-\191]+"
 
+  -- Returns a segment as other spellings have it in common.  In the locale of C, which nginx has, `lower` is on the
+  -- letters of ASCII.  Some servers take a capital I with a dot for an i, others for an i with a dot.
+  local function folded_of(state, segment)
+    return (gsub(lower((gsub(segment, SIGN, state.signs))), "i\204\135", "i"))
+  end
+
   -- Tells whether a server that normalises Unicode finds another separator in a path, or a segment of dots.
   local function has_separator(state, segments)
     for _, segment in ipairs(segments) do
-      for sign in string.gmatch(segment, SIGN) do
-        if state.separators[sign] then return true end
+      if find(segment, "[\128-\255]") then
+        for sign in string.gmatch(segment, SIGN) do
+          if find(state.signs[sign] or "", "[/\\;#?%%]") then return true end
+        end
+        if not find(folded_of(state, segment), "[^.]") then return true end
       end
-      local rest, count = gsub(segment, SIGN, function(sign) return state.dots[sign] and "" or sign end)
-      if count > 0 and not find(rest, "[^.]") then return true end
     end
     return false
   end
@@ -203,18 +210,7 @@ local head = (function()
     return true
   end
 
-  -- Tells whether one of the first segments has a sign that can stand for a letter of another row.
-  local function has_double(state, segments, depth)
-    for at = 1, math.min(depth, #segments) do
-      for sign in string.gmatch(segments[at], SIGN) do
-        if state.doubles[sign] then return true end
-      end
-    end
-    return false
-  end
-
   local function fits(state, spelling, method, segments, folded)
-    if spelling.depth > 0 and not has_double(state, segments, spelling.depth) then return false end
     for _, at in ipairs(spelling.rivals) do
       local rival = state.routes[at]
       if not matches(rival, method, folded, rival.folded) or matches(rival, method, segments, rival.segments) then
@@ -224,15 +220,13 @@ local head = (function()
     return true
   end
 
-  -- Returns the position of the row that judges a path of a row: the strictest that the path belongs to in any case of
-  -- its letters.  0 where there is none; and whether that is only reported, since none of them refuses anybody.
+  -- Returns the position of the row that judges a path of a row: the strictest that it belongs to in any spelling.  0 where there is none; and whether that is only reported, since none of them refuses anybody.
   local function judge_of(state, at, method, segments)
     local spellings, folded = state.routes[at].spellings, nil
     for _, spelling in ipairs(spellings) do
       if not folded then
         folded = {}
-        -- In the locale of C, which nginx has, these are the letters of ASCII.
-        for position, segment in ipairs(segments) do folded[position] = lower(segment) end
+        for position, segment in ipairs(segments) do folded[position] = folded_of(state, segment) end
       end
       if fits(state, spelling, method, segments, folded) then return spelling.judge, spelling.judge == at end
     end
