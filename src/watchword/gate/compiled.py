@@ -162,10 +162,14 @@ def _judge(
     segments = read_path(raw_path)
     if isinstance(segments, Refusal):
         return segments
+    position = find_row(table, method, segments)
+    # Most paths are written as most tables are: nothing of them has another spelling to be looked at.
+    plain = policy.case_sensitive or (b"%" not in raw_path and raw_path == raw_path.lower())
+    if plain and position is not None and not rivals[position].unfolded:
+        return table[position].route, segments, ()
     folded = segments if policy.case_sensitive else fold_path(segments)
     if isinstance(folded, Refusal):
         return folded
-    position = find_row(table, method, segments)
     if position is None:
         return Refusal(Reason.GATE_ROUTE_UNKNOWN, f"no route of {policy.api} matches the request")
     if not rivals[position].all:

@@ -9,12 +9,13 @@ the sharp s become what they are in upper case, and the sign of Kelvin a ``k``. 
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Final, NamedTuple
 
-from watchword.gate.interface import GatePolicy
-from watchword.gate.routes import ANY_SEGMENT, CompiledRoute
+from watchword.gate.interface import GatePolicy, Limit, Route
+from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_routes
 from watchword.gate.strictness import WATCHING, Demands, demands_of, is_as_strict
 from watchword.reasons import Reason, Refusal
 
@@ -90,7 +91,11 @@ def rivals_of(table: Sequence[CompiledRoute], policy: GatePolicy) -> tuple[Rival
     """Return by row of the table its rivals, none where case counts."""
     if policy.case_sensitive:
         return (Rivals((), ()),) * len(table)
-    order = _Order(demands_of(row.route, policy.limits) for row in table)
+    return _rivals_of(table, policy.limits)
+
+
+def _rivals_of(table: Sequence[CompiledRoute], limits: Sequence[Limit]) -> tuple[Rivals, ...]:
+    order = _Order(demands_of(row.route, limits) for row in table)
     folded = [
         replace(row, segments=tuple(fold(segment) for segment in row.segments)) for row in table
     ]
@@ -126,6 +131,41 @@ def judge_spelling(
     )
     watching = all(each.route.mode in WATCHING for each in (row, *(one.row for one in claiming)))
     return Judgement(row, (refusal,)) if watching else refusal
+
+
+class Outcome(StrEnum):
+    """Say what becomes of a path of one row that is another's by another spelling."""
+
+    JUDGED = "judged"
+    REFUSED = "refused"
+    REPORTED = "reported"
+
+
+class Meeting(NamedTuple):
+    """Hold two rows that have a path in common by another spelling.
+
+    :param row: the path's, as it is written.
+    :param rival: the other one; it judges, or none does.
+    """
+
+    row: Route
+    rival: Route
+    outcome: Outcome
+
+
+def meetings(routes: Sequence[Route], limits: Sequence[Limit]) -> Iterator[Meeting]:
+    """Yield which rows meet, for a person; where three do, all but the strictest may be two that don't compare.
+
+    :raises ValueError: as :func:`watchword.gate.routes.compile_route`.
+    """
+    table = compile_routes(routes)
+    for row, rivals in zip(table, _rivals_of(table, limits), strict=True):
+        for rival in sorted(rivals.all, key=lambda each: each.position):
+            outcome = Outcome.JUDGED
+            if not rival.judges:
+                watching = {row.route.mode, rival.row.route.mode} <= WATCHING
+                outcome = Outcome.REPORTED if watching else Outcome.REFUSED
+            yield Meeting(row.route, rival.row.route, outcome)
 
 
 class _Order:
