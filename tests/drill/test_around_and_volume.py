@@ -216,7 +216,7 @@ def test_an_api_that_folds_names_is_found_and_one_that_does_not_is_not(
     )
     assert verdict(attack, name, arena(Simulated(exact))) is expected
     for reason in next(each for each in attack.variants if each.name == name).expected:
-        refusing = Simulated(lambda _, reason=reason: refusal(reason))
+        refusing = Simulated(always(refusal(reason)))
         assert verdict(attack, name, arena(refusing)) is Verdict.STOPPED
         assert SAMPLE.target not in {call.target for call in refusing.sent}
         for call in refusing.sent:

@@ -253,7 +253,7 @@ ROWS = st.lists(
     min_size=1,
     max_size=6,
     unique_by=lambda each: each.pattern,
-)
+).map(lambda rows: [*rows, route("/**", level=Level.SOFTWARE, name="rest")])
 SERVERS: dict[str, Callable[[str], str]] = {
     "case": lambda text: text,
     "ascii": lambda text: "".join(each.lower() if each.isascii() else each for each in text),

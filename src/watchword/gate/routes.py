@@ -40,7 +40,7 @@ class CompiledRoute:
             return False
         # A loop costs a third of a generator, and each request with a new path walks down the table.
         for wanted, got in zip(segments, path, strict=False):
-            if wanted != got and wanted != ANY_SEGMENT:
+            if wanted != got and wanted != ANY_SEGMENT:  # noqa: PLR1714 - no tuple is made.
                 return False
         return True
 
