@@ -41,6 +41,34 @@ ROUTES: list[Json] = [
     {"name": "read", "pattern": "/read/**", "methods": ["GET"]},
     {"name": "first-open", "pattern": "/first/open", "methods": ["GET"]},
     {"name": "first", "pattern": "/first/**", "proof": "device"},
+    # Paths that a server which ignores case, or normalises Unicode, takes for those of another row.
+    {"name": "fold-health", "pattern": "/fold/health", "methods": ["GET"], "mode": "off"},
+    {"name": "fold-session", "pattern": "/fold/sess/**", "proof": "session"},
+    {"name": "fold-hardware", "pattern": "/fold/hard/**", "level": "hardware"},
+    {"name": "fold-inner", "pattern": "/fold/mixed/in/**", "proof": "session"},
+    {"name": "fold-mixed", "pattern": "/fold/mixed/**", "level": "hardware"},
+    {"name": "fold-me", "pattern": "/fold/users/me"},
+    {"name": "fold-user", "pattern": "/fold/users/*", "proof": "session"},
+    {"name": "fold-of-any", "pattern": "/fold/*/kiss/**", "proof": "session"},
+    {"name": "fold-post", "pattern": "/fold/post", "methods": ["POST"], "level": "hardware"},
+    {
+        "name": "fold-watched-inner",
+        "pattern": "/fold/seen/in/**",
+        "proof": "session",
+        "mode": "monitor",
+    },
+    {
+        "name": "fold-watched",
+        "pattern": "/fold/seen/**",
+        "level": "hardware",
+        "mode": "monitor",
+    },
+    {"name": "fold-off-watched", "pattern": "/fold/free/in/**", "mode": "monitor"},
+    {"name": "fold-off-guarded", "pattern": "/fold/free/at/**"},
+    {"name": "fold-off", "pattern": "/fold/free/**", "mode": "off"},
+    {"name": "fold-rest", "pattern": "/fold/**"},
+    {"name": "fold-device", "pattern": "/fold-device/in/**", "proof": "device"},
+    {"name": "fold-dpop", "pattern": "/fold-device/**", "proof": "device", "dpop": True},
 ]
 
 ENGINE = [0, 400, 408, 411, 413, 414, 431, 501, 505]

@@ -101,4 +101,32 @@ MUTATIONS = (
         after="if False:",
         red=("path-confusion",),
     ),
+    Mutation(
+        check="rows that a path belongs to by another spelling",
+        file="gate/compiled.py",
+        before="if not rivals[position].all:",
+        after="if True:",
+        red=("case-folding", "unicode-folding"),
+    ),
+    Mutation(
+        check="the case of letters in paths",
+        file="gate/spellings.py",
+        before="return text.lower()",
+        after="return text",
+        red=("case-folding",),
+    ),
+    Mutation(
+        check="Unicode's forms of letters in paths",
+        file="gate/spellings.py",
+        before="if text.isascii():",
+        after="if True:",
+        red=("unicode-folding",),
+    ),
+    Mutation(
+        check="signs that Unicode makes separators",
+        file="gate/spellings.py",
+        before="if not segment.isascii() and (",
+        after="if False and (",
+        red=("unicode-folding",),
+    ),
 )

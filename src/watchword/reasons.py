@@ -200,6 +200,7 @@ class Reason(Enum):
     GATE_CALLER = ("gate.caller", _C.TRUST, _P.ROUTE_REFUSED)
     GATE_BUNDLE = ("gate.bundle", _C.TRUST, _P.ROUTE_REFUSED)
     GATE_ROUTE_UNKNOWN = ("gate.route_unknown", _C.POLICY, _P.ROUTE_REFUSED)
+    GATE_ROUTE_AMBIGUOUS = ("gate.route_ambiguous", _C.POLICY, _P.ROUTE_REFUSED)
     GATE_PROTOCOL = ("gate.protocol", _C.POLICY, _P.ROUTE_REFUSED)
     GATE_STATE_UNAVAILABLE = ("gate.state_unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     GATE_INTERNAL = ("gate.internal", _C.UNAVAILABLE, _P.INTERNAL)

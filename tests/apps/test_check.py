@@ -82,6 +82,48 @@ def test_good_file_says_what_it_comes_to(file: Path) -> None:
     assert "note" not in done.output
 
 
+ROUTES = FILE[FILE.index("    routes:") :]
+
+
+def test_it_says_what_becomes_of_other_spellings(file: Path) -> None:
+    """Which rows judge paths of others, and which paths are refused, in lines of 80 columns; and where case counts."""
+    told = "judges   spellings of /transfers under /**\n"
+    assert told in check(file).output
+    rows = "    routes:\n" + "".join(
+        f"      - {{{row}}}\n"
+        for row in (
+            "path: /health, mode: off",
+            "path: /v1/transfers/**, level: software, proof: session",
+            "path: /v1/watched, mode: monitor, level: verified",
+            "path: /v1/*, mode: monitor, proof: session, level: software",
+            "path: /**, level: verified",
+        )
+    )
+    file.write_text(FILE.replace(ROUTES, rows), encoding="utf-8")
+    lines = [line.strip() for line in check(file).output.splitlines()]
+    assert "case     insensitive: any case and Unicode form of a path counts" in lines
+    assert "refuses  spellings of /v1/transfers/** under /**: neither is stricter" in lines
+    assert "judges   spellings of /v1/transfers/** under /v1/*" in lines
+    assert "reports  spellings of /v1/watched under /v1/*: neither is stricter" in lines
+    spelled = [line for line in check(file).output.splitlines() if "spellings" in line]
+    assert len(spelled) == 3
+    assert all(len(line) <= 80 for line in spelled)
+    api = json.loads(check(file, "--json").output)["apis"]["bank"]
+    assert api["case"] == "insensitive"
+    assert {
+        "of": "bank[1] /v1/transfers/**",
+        "under": "bank[4] /**",
+        "outcome": "refused",
+    } in api["spellings"]
+    file.write_text(
+        FILE.replace("    routes:", "    case: sensitive\n    routes:"), encoding="utf-8"
+    )
+    done = check(file)
+    assert "case     sensitive: a path in other letters is another path" in done.output
+    assert "spellings" not in done.output
+    assert json.loads(check(file, "--json").output)["apis"]["bank"]["spellings"] == []
+
+
 def test_what_is_pinned_is_told(file: Path) -> None:
     """How many hosts, how many of them enforced, for whom, and that keys are nowhere yet."""
     assert "pins" not in check(file).output

@@ -1,8 +1,11 @@
 """Hold attacks around the gate, and those that count, to what they take for served."""
 
 import json
+import posixpath
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -11,11 +14,13 @@ from tests.drill.answers import SAMPLE, api, refusal
 
 from watchword.drill.around import MAX_ARMED, armed, if_it_matters
 from watchword.drill.attacks import (
+    case_folding,
     host_confusion,
     method_override,
     off_route_hop,
     path_confusion,
     result_headers_spoofed,
+    unicode_folding,
     upstream_direct,
 )
 from watchword.drill.interface import Arena, Attack, Facts, Sample
@@ -184,17 +189,38 @@ def test_the_root_has_no_other_name() -> None:
         verdict(path_confusion.ATTACK, "dots", within)
 
 
-def test_an_api_that_reads_upper_case_is_found_and_one_that_does_not_is_not() -> None:
+FOLDED = [
+    *((case_folding.ATTACK, each.name) for each in case_folding.ATTACK.variants),
+    (unicode_folding.ATTACK, "letters"),
+    (unicode_folding.ATTACK, "dots"),
+    (unicode_folding.ATTACK, "slashes"),
+]
+
+
+@pytest.mark.parametrize(("attack", "name"), FOLDED, ids=[f"{a.id}-{n}" for a, n in FOLDED])
+def test_an_api_that_folds_names_is_found_and_one_that_does_not_is_not(
+    attack: Attack, name: str
+) -> None:
     """What the API answers to any path that it hasn't tells nothing, whatever its status."""
 
-    def deaf_to_case(call: Call) -> Answer:
-        return api(200 if call.target.lower() == SAMPLE.target else 404)
+    def folds(call: Call) -> Answer:
+        path = unicodedata.normalize("NFKC", unquote(call.target)).casefold()
+        return api(200 if posixpath.normpath(path.replace("\\", "/")) == SAMPLE.target else 404)
 
-    name = "other-case"
-    assert verdict(path_confusion.ATTACK, name, arena(Simulated(deaf_to_case))) is Verdict.OPEN
-    for status in (200, 404):
-        exact = Simulated(always(api(status)))
-        assert verdict(path_confusion.ATTACK, name, arena(exact)) is Verdict.STOPPED
+    def exact(call: Call) -> Answer:
+        return MISSING if call.target == SAMPLE.target else api(404)
+
+    assert verdict(attack, name, arena(Simulated(folds))) is Verdict.OPEN
+    expected = (
+        Verdict.STOPPED if attack is case_folding.ATTACK or name == "letters" else Verdict.UNSURE
+    )
+    assert verdict(attack, name, arena(Simulated(exact))) is expected
+    for reason in next(each for each in attack.variants if each.name == name).expected:
+        refusing = Simulated(always(refusal(reason)))
+        assert verdict(attack, name, arena(refusing)) is Verdict.STOPPED
+        assert SAMPLE.target not in {call.target for call in refusing.sent}
+        for call in refusing.sent:
+            assert isinstance(read_path(call.target.encode()), tuple)
 
 
 def test_an_override_counts_only_where_it_changes_what_is_served() -> None:

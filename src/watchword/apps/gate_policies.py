@@ -42,6 +42,7 @@ def gate_policy(settings: Settings, api: ApiSettings) -> GatePolicy:
         else api.binding_header.lower().encode("ascii"),
         limits=api.limits,
         edges=_edges(settings, api),
+        case_sensitive=api.case_sensitive,
     )
 
 

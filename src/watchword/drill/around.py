@@ -1,6 +1,7 @@
 """Dress requests so that a gate and the API behind it may read them differently; tell whether it changed anything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from watchword.drill.interface import Arena, Attempt, Sample
@@ -21,6 +22,7 @@ MAX_ARMED: Final = 8
 """Most samples that are sent in every disguise."""
 
 _FIRST_ERROR: Final = 400
+_HEX_BYTES: Final = 8
 
 
 def strictest(arena: Arena) -> Sample:
@@ -40,6 +42,52 @@ def with_stolen_token(arena: Arena, sample: Sample, call: Call) -> Call:
     except MissingError:
         return call
     return with_token(call, credential_of(held, arena.facts.audience).token)
+
+
+def named(arena: Arena, name: str) -> Answer:
+    """Ask for the strictest sample by another name of its path, with what a thief of the token has.
+
+    That is enough for a laxer route, and not for the path's own.
+    """
+    sample = strictest(arena)
+    _, mark, query = sample.target.partition("?")
+    call = replace(sample.call(), target=name + mark + query)
+    return arena.wire.send(with_stolen_token(arena, sample, call))
+
+
+def path_of(sample: Sample) -> str:
+    """Return a sample's path.
+
+    :raises MissingError: for the root, which has no other name.
+    """
+    path = sample.target.partition("?")[0]
+    if not path.strip("/"):
+        raise MissingError(Need.SAMPLE, "one whose path has a name")
+    return path
+
+
+def first_and_rest(path: str) -> tuple[str, str]:
+    """Return the path's first segment and the rest, each with its slash."""
+    first, slash, rest = path[1:].partition("/")
+    return f"/{first}", slash + rest
+
+
+def known_by(arena: Arena, names: Sequence[str]) -> list[Attempt]:
+    """Ask by names that an API may or may not take for the path; return what it knows, and what was refused.
+
+    What the API answers to any path that it hasn't is no sign that it knows this one.  Where it knows none of them, the
+    path is asked for by its own name.
+    """
+    sample = strictest(arena)
+    nonsense = named(arena, f"/{arena.random(_HEX_BYTES).hex()}{path_of(sample)}")
+    attempts = []
+    for name in names:
+        answer = named(arena, name)
+        if not is_of_the_api(answer):
+            attempts.append(Attempt(sample, answer))
+        elif answer.status != nonsense.status:
+            attempts.append(Attempt(sample, answer, served=(1, 1)))
+    return attempts or [Attempt(sample, named(arena, path_of(sample)))]
 
 
 def echo_sample(arena: Arena) -> Sample:

@@ -9,6 +9,7 @@ from watchword.drill.attacks import (
     app_attest_forged,
     bearer_downgrade,
     canary_used,
+    case_folding,
     chain_forged,
     challenge_forged,
     cleartext_served,
@@ -87,6 +88,7 @@ from watchword.drill.attacks import (
     token_wrong_audience,
     token_wrong_environment,
     token_wrong_issuer,
+    unicode_folding,
     upstream_direct,
 )
 from watchword.drill.interface import Attack
@@ -151,6 +153,8 @@ _ALL: Final[tuple[Attack, ...]] = (
     # Around the gate.
     result_headers_spoofed.ATTACK,
     path_confusion.ATTACK,
+    case_folding.ATTACK,
+    unicode_folding.ATTACK,
     method_override.ATTACK,
     off_route_hop.ATTACK,
     host_confusion.ATTACK,

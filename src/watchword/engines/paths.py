@@ -1,12 +1,16 @@
 r"""Write the gate's reading of paths as regular expressions of RE2 or PCRE, to be matched as a whole.
 
-They say about raw paths what :func:`watchword.gate.paths.read_path` and
-:class:`watchword.gate.routes.CompiledRoute` say about decoded segments.
+They say about raw paths what :func:`watchword.gate.paths.read_path`,
+:class:`watchword.gate.routes.CompiledRoute` and :mod:`watchword.gate.spellings` say about decoded segments.
 """
 
+from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Final
+from unicodedata import decomposition
 
 from watchword.gate.routes import ANY_SEGMENT, CompiledRoute
+from watchword.gate.spellings import SEPARATORS, fold
 
 _HEX: Final = "[0-9A-Fa-f]"
 _NEVER: Final = frozenset(b"/\\;#?%")
@@ -33,8 +37,9 @@ def _any_encoded(wanted: "list[int]") -> str:
     for first, seconds in sorted(by_first.items()):
         head = f"{first:X}"
         head = f"[{head}{head.lower()}]" if head.isalpha() else head
-        parts.append(f"{head}[{''.join(seconds)}]")
-    return f"%(?:{'|'.join(parts)})"
+        last = "".join(seconds)
+        parts.append(f"{head}{last}" if len(last) == 1 else f"{head}[{last}]")
+    return f"%{parts[0]}" if len(parts) == 1 else f"%(?:{'|'.join(parts)})"
 
 
 def _span(low: int, high: int) -> str:
@@ -95,6 +100,16 @@ def _literal(segment: str) -> str:
     )
 
 
+def _any_case(segment: str) -> str:
+    """Return what matches a segment of ASCII in every way of encoding it, and in upper and lower case."""
+    return "".join(
+        f"(?:[{sign.upper()}{sign}]|{_any_encoded([ord(sign.upper()), ord(sign)])})"
+        if sign.isalpha()
+        else _literal(sign)
+        for sign in segment
+    )
+
+
 def _escaped(byte: int) -> str:
     character = chr(byte)
     return character if character.isalnum() else f"\\{character}"
@@ -102,14 +117,102 @@ def _escaped(byte: int) -> str:
 
 def row_expression(row: CompiledRoute) -> str:
     """Return what matches the readable raw paths of one row of the table."""
-    stem = stem_expression(row)
+    return _whole(row, stem_expression(row))
+
+
+def any_case_expression(folded: CompiledRoute) -> str:
+    """Return what matches the readable raw paths of a row whose literal segments are ASCII, in any case.
+
+    :param folded: the row with its literal segments in lower case.
+    """
+    return _whole(
+        folded,
+        "".join(
+            "/[^/?]+" if segment == ANY_SEGMENT else f"/{_any_case(segment)}"
+            for segment in folded.segments
+        ),
+    )
+
+
+def _whole(row: CompiledRoute, stem: str) -> str:
     if row.open_ended:
-        return f"{stem}(?:/.*)?" if stem else "/.*"
+        return f"{stem}(?:/[^?]*)?" if stem else "/[^?]*"
     return f"{stem}/?" if stem else "/"
 
 
 def stem_expression(row: CompiledRoute) -> str:
     """Return what matches the fixed number of leading segments; empty where there are none."""
     return "".join(
-        "/[^/]+" if segment == ANY_SEGMENT else f"/{_literal(segment)}" for segment in row.segments
+        "/[^/?]+" if segment == ANY_SEGMENT else f"/{_literal(segment)}" for segment in row.segments
     )
+
+
+@cache
+def _folding() -> Sequence[tuple[str, str]]:
+    """Return each sign outside of ASCII whose folded form has signs of ASCII, with that form.
+
+    None stands beyond the second plane of Unicode (a test looks at all).  Control characters are in no readable path.
+    """
+    signs = (chr(point) for point in range(0xA0, 0x20000) if not 0xD800 <= point < 0xE000)
+    pairs = [(sign, fold(sign)) for sign in signs if decomposition(sign) or sign.upper() != sign]
+    return [(sign, plain) for sign, plain in pairs if any(each.isascii() for each in plain)]
+
+
+@cache
+def separators() -> Sequence[str]:
+    """Return the signs outside of ASCII that a server which normalises takes for a separator."""
+    return [sign for sign, plain in _folding() if not SEPARATORS.isdisjoint(plain)]
+
+
+@cache
+def dots() -> Sequence[str]:
+    """Return the signs outside of ASCII that a server which normalises takes for dots."""
+    return [sign for sign, plain in _folding() if not plain.strip(".")]
+
+
+def doubles(literals: Collection[str]) -> Sequence[str]:
+    """Return the signs outside of ASCII that can stand for a part of one of these segments.
+
+    Without one of them, nothing is a spelling of a segment of ASCII but by the case of its letters.
+
+    :param literals: folded.
+    """
+    # A dot above is nothing beside an i, since some servers make an i of the capital one with a dot.
+    dotted = ["\u0307"] if any("i" in each for each in literals) else []
+    found = {plain: any(plain in each for each in literals) for _, plain in _folding()}
+    return [*dotted, *(sign for sign, plain in _folding() if found[plain])]
+
+
+def signs_expression(signs: Collection[str]) -> str:
+    """Return what matches the percent-encoding of any of these signs; there must be one."""
+    return _bytes_expression({sign.encode("utf-8") for sign in signs})
+
+
+def _bytes_expression(texts: Collection[bytes]) -> str:
+    by_rest: dict[frozenset[bytes], list[int]] = {}
+    for first in sorted({text[0] for text in texts}):
+        rests = frozenset(text[1:] for text in texts if text[0] == first)
+        by_rest.setdefault(rests, []).append(first)
+    parts = []
+    for rests, firsts in by_rest.items():
+        behind = {rest for rest in rests if rest}
+        parts.append(_any_encoded(firsts) + (_bytes_expression(behind) if behind else ""))
+    return parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
+
+
+@cache
+def normalised_expression() -> str:
+    """Return what matches readable raw paths in which a server that normalises finds another separator, or dots."""
+    dot = signs_expression(dots())
+    of_dots = rf"{_DOT}*{dot}(?:{_DOT}|{dot})*"
+    rest = "[^?]*"
+    return rf"(?:{rest}{signs_expression(separators())}{rest}|(?:{rest}/)?{of_dots}(?:/{rest})?)"
+
+
+def doubled_expression(signs: Collection[str], segments: int) -> str:
+    """Return what matches raw paths with any of these signs in one of the first segments.
+
+    :param segments: how many.
+    """
+    skipped = rf"(?:/[^/?]*){{0,{segments - 1}}}" if segments > 1 else ""
+    return f"{skipped}/[^/?]*{signs_expression(signs)}[^?]*"

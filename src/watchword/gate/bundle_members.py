@@ -57,6 +57,7 @@ _ROUTE: Final = {"name", "pattern", "methods", "level", "proof", "mode", "dpop",
     "canary",
     "secret",
 }
+_SENSITIVE: Final = "sensitive"
 _SUBJECTS_IN_A_PIECE: Final = 1000
 
 
@@ -116,7 +117,10 @@ def content_from_json(members: Mapping[str, Any]) -> Content:
 
 def _policy_to_json(policy: GatePolicy) -> dict[str, Any]:
     rate = policy.rate
+    # Left out where it says nothing, so that gates which don't know it read all other tables.
+    case = {"case": _SENSITIVE} if policy.case_sensitive else {}
     return {
+        **case,
         "api": policy.api,
         "issuer": policy.expectation.issuer,
         "audience": policy.expectation.audience,
@@ -157,7 +161,10 @@ def _route_to_json(route: Route) -> dict[str, Any]:
 
 
 def _policy(value: Any) -> GatePolicy:
-    members = an_object(value, _POLICY, "policy")
+    told = isinstance(value, dict) and "case" in value
+    members = an_object(value, _POLICY | {"case"} if told else _POLICY, "policy")
+    if told and members["case"] != _SENSITIVE:
+        refuse(f"expected case as {_SENSITIVE}, or not at all")
     rate, header = members["rate"], members["binding_header"]
     if rate is not None:
         rate = an_object(rate, {"requests", "seconds"}, "rate")
@@ -181,6 +188,7 @@ def _policy(value: Any) -> GatePolicy:
         else a_text(header, "binding_header").lower().encode("ascii"),
         limits=limits_from_json(members["limits"]),
         edges=edges_from_json(members["edges"]),
+        case_sensitive=told,
     )
 
 

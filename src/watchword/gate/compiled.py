@@ -13,7 +13,8 @@ from watchword.gate.lending import LendingRoute, compile_lendings
 from watchword.gate.limits import Limits
 from watchword.gate.paths import read_path
 from watchword.gate.quotas import QuotaKeeper
-from watchword.gate.routes import CompiledRoute, compile_routes, find_route
+from watchword.gate.routes import CompiledRoute, compile_routes, find_row
+from watchword.gate.spellings import Rivals, fold_path, judge_spelling, rivals_of
 from watchword.gate.versions import is_at_least
 from watchword.reasons import Reason, Refusal
 from watchword.tokens.interface import TokenClaims
@@ -37,6 +38,7 @@ class Target:
     :param enforced: whether a refusal refuses; None where that depends on the instance.
     :param watch: counts whom the route turns away, None in ``monitor``.
     :param lending: where the request goes with a key added, None where it goes to the API.
+    :param reported: what is wrong with the path, and refuses nobody: none of its rows is the strictest, and all watch.
     """
 
     route: Route
@@ -49,6 +51,7 @@ class Target:
     method: bytes
     decoded_path: str
     lending: Lending | None = None
+    reported: tuple[Refusal, ...] = ()
 
     def enforces(self, claims: TokenClaims | None) -> bool:
         """Tell whether a refusal refuses; in ``canary`` only for verified instances that take part."""
@@ -92,6 +95,7 @@ class CompiledPolicy:
         # The lab is on loopback, without TLS.
         self.allow_http = policy.expectation.environment is Environment.LAB
         table = compile_routes(policy.routes)
+        rivals = rivals_of(table, policy)
         lendings = compile_lendings(policy)
         for route in policy.routes:
             for minimum in route.minimum_versions.values():
@@ -104,7 +108,10 @@ class CompiledPolicy:
 
         @lru_cache(maxsize=MAX_RESOLVED)
         def resolve(method: str, raw_path: bytes) -> Target | Refusal:
-            return _resolve(self.canaries, table, lendings, policy.api, method, raw_path)
+            judged = _judge(table, rivals, policy, method, raw_path)
+            if isinstance(judged, Refusal):
+                return judged
+            return _resolve(self.canaries, lendings, method, raw_path, *judged)
 
         self.resolve = resolve
 
@@ -140,15 +147,14 @@ def _canaries(
     return {name: kept[name] if name in same else each for name, each in fresh.items()}
 
 
-def _resolve(
-    watches: Mapping[str, RouteCanary],
+def _judge(
     table: Sequence[CompiledRoute],
-    lendings: Mapping[str, LendingRoute],
-    api: str,
+    rivals: Sequence[Rivals],
+    policy: GatePolicy,
     method: str,
     raw_path: bytes,
-) -> Target | Refusal:
-    """Return the route and the decoded path (steps 2 and 3 of ``Gate.decide``)."""
+) -> tuple[Route, tuple[str, ...], tuple[Refusal, ...]] | Refusal:
+    """Return the route that judges, the decoded segments, and what is only reported (steps 2 and 3 of ``Gate.decide``)."""
     if not _METHOD.fullmatch(method):
         return Refusal(Reason.REQUEST_MALFORMED, "expected a method in upper case")
     if method in _NO_REQUESTS:
@@ -156,9 +162,32 @@ def _resolve(
     segments = read_path(raw_path)
     if isinstance(segments, Refusal):
         return segments
-    route = find_route(table, method, segments)
-    if route is None:
-        return Refusal(Reason.GATE_ROUTE_UNKNOWN, f"no route of {api} matches the request")
+    position = find_row(table, method, segments)
+    # Most paths are written as most tables are: nothing of them has another spelling to be looked at.
+    plain = policy.case_sensitive or (b"%" not in raw_path and raw_path == raw_path.lower())
+    if plain and position is not None and not rivals[position].unfolded:
+        return table[position].route, segments, ()
+    folded = segments if policy.case_sensitive else fold_path(segments)
+    if isinstance(folded, Refusal):
+        return folded
+    if position is None:
+        return Refusal(Reason.GATE_ROUTE_UNKNOWN, f"no route of {policy.api} matches the request")
+    if not rivals[position].all:
+        return table[position].route, segments, ()
+    judged = judge_spelling(table[position], rivals[position], method, segments, folded)
+    return judged if isinstance(judged, Refusal) else (judged.row.route, segments, judged.reported)
+
+
+def _resolve(
+    watches: Mapping[str, RouteCanary],
+    lendings: Mapping[str, LendingRoute],
+    method: str,
+    raw_path: bytes,
+    route: Route,
+    segments: tuple[str, ...],
+    reported: tuple[Refusal, ...],
+) -> Target | Refusal:
+    """Return what follows from the route that judges, and from the path."""
     lending: Lending | None = None
     if route.name in lendings:
         # Whatever the mode: another path at the third party is another thing that the key opens.
@@ -178,6 +207,7 @@ def _resolve(
         method=method.encode("ascii"),
         decoded_path="/" + "/".join(segments) + slash,
         lending=lending,
+        reported=reported,
     )
 
 

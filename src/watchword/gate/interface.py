@@ -280,6 +280,8 @@ class GatePolicy:
         must be; None where tokens aren't bound to one.
     :param limits: beside ``rate``; a request must fit within each.
     :param edges: by name of the secret, to what it is lent.
+    :param case_sensitive: whether the API tells paths apart by case and by Unicode forms alone; where it may not, the
+        strictest row judges of those that a path belongs to by any spelling.
     """
 
     api: str
@@ -290,3 +292,4 @@ class GatePolicy:
     binding_header: bytes | None = None
     limits: tuple[Limit, ...] = ()
     edges: Mapping[str, EdgeRule] = field(default_factory=dict)
+    case_sensitive: bool = False

@@ -126,7 +126,8 @@ class Gate:
         1. Size and form of the headers, cleaned (:func:`watchword.gate.hygiene.clean`).
         2. Method and path, readable in one way only (:func:`watchword.gate.paths.read_path`), and
            the same path by which the engine routes, below the path where it is mounted.
-        3. The first route that matches; an API serves nothing that its table doesn't name.
+        3. The first route that matches, or a stricter one that matches by another spelling
+           (:mod:`watchword.gate.spellings`); an API serves nothing that its table doesn't name.
         4. In mode ``off`` the request passes here, cleaned.
         5. The token: there, verified (or remembered as verified), of no revoked instance, and bound
            to the header that the policy names.
@@ -172,9 +173,11 @@ class Gate:
         canary = None if watch is None else spot(watch, cleaned.fields, query)
         if target.unchecked:
             route = target.route
-            passed = (True, route.mode, route.name, (), None, cleaned.fields)
+            passed = (True, route.mode, route.name, target.reported, None, cleaned.fields)
             return Decision(*passed, canary=canary)
         decision = self._check(facts, cleaned, compiled, target, now)
+        if target.reported:
+            decision = decision._replace(refusals=(*target.reported, *decision.refusals))
         return decision if canary is None else with_canary(decision, target, canary)
 
     async def conclude(self, decision: Decision, digest: bytes | None, now: float) -> Decision:

@@ -3,6 +3,7 @@
 import hmac
 import json
 import posixpath
+import unicodedata
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -76,8 +77,12 @@ class ClinicApi:
 
 
 def _resolved(path: str) -> str:
-    """Return the path that is served: as many a backend does, this one takes `..`, `//`, `;` and backslashes in its stride."""
-    segments = (each.partition(";")[0] for each in path.replace("\\", "/").split("/"))
+    """Return the path that is served: as many a backend does, this one takes `..`, `//`, `;` and backslashes in its stride.
+
+    It ignores case, as Express does unless it is told otherwise, and normalises Unicode.
+    """
+    plain = unicodedata.normalize("NFKC", path).casefold()
+    segments = (each.partition(";")[0] for each in plain.replace("\\", "/").split("/"))
     return posixpath.normpath("/" + "/".join(segments).lstrip("/"))
 
 

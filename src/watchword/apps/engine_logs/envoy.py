@@ -37,6 +37,8 @@ _POLICIES: Final = {
 _ROUTES: Final = {
     "tunnel": Reason.GATE_PROTOCOL,
     "target": Reason.REQUEST_PATH_AMBIGUOUS,
+    "normalised": Reason.REQUEST_PATH_AMBIGUOUS,
+    "ambiguous": Reason.GATE_ROUTE_AMBIGUOUS,
     "host": Reason.REQUEST_HOST,
     "method": Reason.REQUEST_MALFORMED,
     "trace": Reason.GATE_ROUTE_UNKNOWN,

@@ -244,6 +244,7 @@ def _api(base: Path, name: str, api: WrittenApi) -> ApiSettings:
         authz=None if api.authz is None else _authz(base, api.authz),
         signed_verdict=api.signed_verdict,
         limits=limits_of(routes, api.limits),
+        case_sensitive=api.case == "sensitive",
     )
 
 

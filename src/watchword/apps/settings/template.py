@@ -110,6 +110,9 @@ apis:
     #           canary: enforce for canary: {{share: PERCENT}} of the instances, monitor for the rest
     #   minimum_versions: {{clinic-android: "120"}} lets no earlier version in
     #   secret  a key of secrets.keys: /maps/geocode goes to its origin as /geocode, the key added
+    # /HEALTH isn't /health here, but many servers take it for that: of the routes that a path belongs to
+    # in any case or Unicode form, the strictest judges. For an API that tells such paths apart:
+    # case: sensitive
     # How a proof is kept from passing twice: local (once per gate), affine (at its own gate
     # alone), shared (once over all gates; a file on this machine, or store: valkey with url).
     # replay: {{mode: local}}

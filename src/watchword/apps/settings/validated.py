@@ -172,6 +172,7 @@ class ApiSettings:
     authz: AuthzSettings | None = None
     signed_verdict: bool = False
     limits: tuple[Limit, ...] = ()
+    case_sensitive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,4 +179,11 @@ class WrittenApi(Written):
             description="header whose SHA-256 a token must carry as bnd, such as Authorization",
         ),
     ] = None
+    case: Annotated[
+        Literal["insensitive", "sensitive"],
+        Field(
+            description="insensitive: of the rows that match a path in any spelling, the strictest judges; "
+            "sensitive: the API tells paths apart by case and Unicode form"
+        ),
+    ] = "insensitive"
     routes: Annotated[list[WrittenRoute], Field(min_length=1, max_length=MAX_ROUTES)]

@@ -1,53 +1,27 @@
 """Reach a guarded path under a name that the gate may read otherwise than the API does."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-from watchword.drill.around import strictest, with_stolen_token
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Sample, Variant
-from watchword.drill.judging import is_of_the_api
-from watchword.drill.needs import MissingError, Need
-from watchword.drill.wire import Answer, Part
+from watchword.drill.around import first_and_rest, named, path_of, strictest
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.wire import Part
 from watchword.reasons import Reason
-
-_HEX_BYTES = 8
 
 Names = Callable[[Arena, str], list[str]]
 """Return other names of a path."""
 
 
-def _asked(arena: Arena, name: str) -> Answer:
-    """Ask by a name, with what a thief of the token has: enough for the laxer route, not for the path's own."""
-    sample = strictest(arena)
-    _, mark, query = sample.target.partition("?")
-    call = replace(sample.call(), target=name + mark + query)
-    return arena.wire.send(with_stolen_token(arena, sample, call))
-
-
 def _by(names: Names) -> Run:
     def run(arena: Arena) -> Sequence[Attempt]:
         sample = strictest(arena)
-        path = _path(sample)
-        return [Attempt(sample, _asked(arena, name)) for name in names(arena, path)]
+        path = path_of(sample)
+        return [Attempt(sample, named(arena, name)) for name in names(arena, path)]
 
     return run
 
 
-def _path(sample: Sample) -> str:
-    path = sample.target.partition("?")[0]
-    if not path.strip("/"):
-        raise MissingError(Need.SAMPLE, "one whose path has a name")
-    return path
-
-
-def _split(path: str) -> tuple[str, str]:
-    """Return the path's first segment and the rest, each with its slash."""
-    first, slash, rest = path[1:].partition("/")
-    return f"/{first}", slash + rest
-
-
 def _dots(arena: Arena, path: str) -> list[str]:
-    first, rest = _split(path)
+    first, rest = first_and_rest(path)
     begun, _, last = path.rpartition("/")
     names = [f"{first}/.{rest}", f"{first}/x/..{rest}", f"/.{path}", f"{begun}/./{last}"]
     names += [f"{first}/%2e{rest}", f"{first}/x/%2e%2e{rest}", f"{first}/x/.%2E{rest}"]
@@ -55,7 +29,7 @@ def _dots(arena: Arena, path: str) -> list[str]:
 
 
 def _slashes(arena: Arena, path: str) -> list[str]:
-    first, rest = _split(path)
+    first, rest = first_and_rest(path)
     begun, _, last = path.rpartition("/")
     names = [f"/{path}", f"//x/..{path}", f"/\\{path[1:]}", f"/%5c{path[1:]}"]
     if len(rest) > 1:
@@ -65,7 +39,7 @@ def _slashes(arena: Arena, path: str) -> list[str]:
 
 
 def _encoded(_arena: Arena, path: str) -> list[str]:
-    first, rest = _split(path)
+    first, rest = first_and_rest(path)
     begun, _, last = path.rpartition("/")
     # A server that decodes twice, and one that takes overlong UTF-8 (RFC 3629 section 10), make slashes of the last.
     names = [f"/%2f{path[1:]}", f"/x%2f..{path}", f"/%252f{path[1:]}", f"/%c0%af{path[1:]}"]
@@ -76,7 +50,7 @@ def _encoded(_arena: Arena, path: str) -> list[str]:
 
 
 def _parameters(arena: Arena, path: str) -> list[str]:
-    first, rest = _split(path)
+    first, rest = first_and_rest(path)
     names = [f"{first};jsessionid=1{rest}", f"{first};{rest}", f"{path};.css", f"{first}%3b{rest}"]
     return names + [f"{off};/..{path}" for off in arena.facts.off[:1]]
 
@@ -102,22 +76,6 @@ def _fragment(_arena: Arena, path: str) -> list[str]:
     return [f"{path}#", f"{path}#/x"]
 
 
-def _other_case(arena: Arena) -> Sequence[Attempt]:
-    """Write it in upper case: many an API takes it for the same path, and the gate doesn't."""
-    sample = strictest(arena)
-    path = _path(sample)
-    nonsense = _asked(arena, f"/{arena.random(_HEX_BYTES).hex()}{path}")
-    attempts = []
-    for name in (path.upper(), path.title()):
-        if name == path:
-            continue
-        answer = _asked(arena, name)
-        # What the API answers to any path that it hasn't is no sign that it knows this one.
-        known = is_of_the_api(answer) and answer.status != nonsense.status
-        attempts.append(Attempt(sample, answer, served=(int(known), 1)))
-    return attempts or [Attempt(sample, _asked(arena, path))]
-
-
 _AMBIGUOUS = frozenset({Reason.REQUEST_PATH_AMBIGUOUS})
 _GUARDED = frozenset({Reason.TOKEN_MISSING, Reason.PROOF_MISSING})
 # A gate may know the other writing of a path as the same, as none, or not at all.
@@ -141,6 +99,5 @@ ATTACK = Attack(
         Variant("cut-off", _by(_cut), _AMBIGUOUS),
         Variant("fragment", _by(_fragment), _AMBIGUOUS | _GUARDED),
         Variant("same-path", _by(_same), _SAME),
-        Variant("other-case", _other_case),
     ),
 )

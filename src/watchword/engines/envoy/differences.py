@@ -4,6 +4,7 @@ from typing import Final
 
 from watchword.engines.interface import Difference, Divergence
 from watchword.engines.lua_parts.differences import NEW_REPLAY_TABLE
+from watchword.engines.spellings import UNICODE_SPELLINGS
 
 _D = Divergence
 
@@ -198,4 +199,5 @@ DIFFERENCES: Final = (
         "doesn't, but on the routes for which it asks Python; a request with one is judged by its token alone",
         "they are known by a keyed hash alone, and are looked for in more places than its script could read exactly",
     ),
+    UNICODE_SPELLINGS,
 )

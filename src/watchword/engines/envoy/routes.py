@@ -17,7 +17,8 @@ from watchword.engines.envoy.limits import limits_on
 from watchword.engines.envoy.names import typed
 from watchword.engines.envoy.plan import PlannedRow, Way
 from watchword.engines.envoy.yaml_text import Commented
-from watchword.engines.paths import READABLE_TARGET, row_expression
+from watchword.engines.paths import READABLE_TARGET, normalised_expression, row_expression
+from watchword.engines.spellings import SpellingCase, Spellings, spellings_of
 from watchword.gate.interface import GatePolicy
 from watchword.gate.lending import LendingRoute
 from watchword.vocabulary import Level, Mode, Proof
@@ -46,7 +47,12 @@ def route_configuration(
     """
     lendings_of = lendings(policy)
     routes: list[object] = [*_ambiguous()]
-    for row in rows:
+    if not policy.case_sensitive:
+        routes.append(_normalised())
+    spellings = spellings_of([row.row for row in rows], policy)
+    for position, row in enumerate(rows):
+        for case in spellings.cases[position]:
+            routes += _spelled(position, case, spellings, rows, policy)
         lending = lendings_of.get(row.route.name)
         if lending is None:
             routes += _row(row, policy)
@@ -128,6 +134,56 @@ def _ambiguous() -> Iterator[object]:
             "direct_response": {"status": status},
         }
         yield Commented(route, comment) if comment else route
+
+
+def _normalised() -> object:
+    return Commented(
+        {
+            "name": "normalised",
+            "match": {"safe_regex": {"regex": normalised_expression()}},
+            "direct_response": {"status": 400},
+        },
+        "A server that normalises Unicode would find another separator in such a path, or dots.",
+    )
+
+
+def _spelled(
+    position: int,
+    case: SpellingCase,
+    spellings: Spellings,
+    rows: Sequence[PlannedRow],
+    policy: GatePolicy,
+) -> Iterator[object]:
+    """Yield the routes of those paths of a row that may be another row's in another case."""
+    row = rows[position]
+    first, *more = spellings.expressions(case)
+    conditions = [_is_path(row_expression(row.row)), *(_is_path(each) for each in more)]
+    # A row further up has taken its own paths already.
+    conditions += [
+        _is_path(row_expression(rival.row), invert=True)
+        for rival in case.rivals
+        if rival.position > position
+    ]
+    narrow = {
+        "safe_regex": {"regex": first},
+        "headers": [*conditions, *_conditions(case.methods(row.row))],
+    }
+    heading = f"Other spellings of {row.route.name}."
+    if case.judge is None:
+        refused = {"name": "ambiguous", "match": narrow, "direct_response": {"status": 403}}
+        yield Commented(refused, f"{heading} None of their rows is the strictest.")
+        return
+    judging = rows[case.judge]
+    for entry in _cases(judging, policy):
+        yield Commented(
+            {**entry, "match": _both(narrow, entry["match"])},
+            f"{heading} {judging.route.name} judges.",
+        )
+
+
+def _is_path(expression: str, *, invert: bool = False) -> dict[str, object]:
+    """Return a condition on the path alone, which Envoy holds together with the query."""
+    return _matches(":path", rf"(?:{expression})(?:\?.*)?", invert=invert)
 
 
 def _matches(name: str, expression: str, *, invert: bool = False) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from watchword.engines.interface import Difference, Divergence
+from watchword.engines.spellings import UNICODE_SPELLINGS
 
 _D = Divergence
 
@@ -142,4 +143,5 @@ DIFFERENCES: Final = (
         "gives none to requests that its parser refuses",
         "it answers before a request has an id",
     ),
+    UNICODE_SPELLINGS,
 )

@@ -22,7 +22,7 @@ from watchword.engines.haproxy import (
 )
 from watchword.engines.haproxy.claims import PAYLOAD, SAFE
 from watchword.engines.haproxy.page import page
-from watchword.engines.haproxy.plan import Row, plan
+from watchword.engines.haproxy.plan import AMBIGUOUS, Row, lines, plan
 from watchword.engines.haproxy.text import (
     WHOLE,
     constant,
@@ -82,7 +82,7 @@ def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence
         _file(names.KEYS, _keys(keys)),
         _file(names.REVOKED, _revoked(bundle)),
         _file(names.STATE, state(bundle.generation, names.COLD)),
-        _file(names.ROUTES, "".join(f"{row.line()}\n" for row in rows)),
+        _file(names.ROUTES, "".join(f"{line}\n" for line in lines(bundle.policy, rows))),
         _file(names.PAYLOAD, f"{PAYLOAD}\n"),
         _file(names.VERSIONS, "".join(f"{line}\n" for line in _versions(rows))),
         _file(names.SIZES, proofs.sizes()),
@@ -277,16 +277,18 @@ def _judged(rows: Sequence[Row], proof: Proof) -> Sequence[Row]:
 
 
 def _refused(bundle: GateBundle) -> Iterator[str]:
-    yield from _cleaning()
+    yield from _cleaning(bundle)
+    yield "# By other spellings the path belongs to rows of which none is the strictest."
+    yield hygiene.because(Reason.GATE_ROUTE_AMBIGUOUS, f"{{ var(txn.row) -m beg {AMBIGUOUS} }}")
     yield "# What has a row, and no backend, can't be; it is refused all the same."
     yield hygiene.because(Reason.GATE_ROUTE_UNKNOWN, "TRUE")
     yield from replies.refusals(bundle.policy.rate)
 
 
-def _cleaning() -> Iterator[str]:
+def _cleaning(bundle: GateBundle) -> Iterator[str]:
     """Yield the rules on requests that aren't read in one way at first sight, and on the process' state."""
     yield "# Requests that can be read in two ways are refused, whatever their route says."
-    yield from hygiene.reasons()
+    yield from hygiene.reasons(folds=not bundle.policy.case_sensitive)
     yield from _state()
     yield "# What is never the client's to say."
     yield from hygiene.removals()
@@ -311,7 +313,7 @@ def _backends(
     if any(row.route.mode is Mode.OFF for row in rows):
         yield "\nbackend open\n"
         refusals = replies.refusals(bundle.policy.rate)
-        yield indented((*_cleaning(), *refusals, token, *_server(options)))
+        yield indented((*_cleaning(bundle), *refusals, token, *_server(options)))
     for proof in (Proof.BEARER, Proof.SESSION):
         chosen = _judged(rows, proof)
         for known in _Known if chosen else ():
@@ -340,7 +342,7 @@ def _judging(
         yield from quick.forget()
         yield from _state()
     else:
-        yield from _cleaning()
+        yield from _cleaning(bundle)
     yield "# The token."
     yield from tokens.token_rules(
         policy.expectation, keys, options, known=remembered, whole=proof is Proof.SESSION

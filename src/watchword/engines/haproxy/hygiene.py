@@ -11,6 +11,7 @@ from typing import Final
 from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
 from watchword.engines.haproxy import targets
 from watchword.engines.haproxy.text import matches, rule, word
+from watchword.engines.paths import normalised_expression
 from watchword.gate.hygiene import (
     MAX_FIELD_BYTES,
     MAX_FIELDS,
@@ -137,9 +138,13 @@ def readable() -> str:
     return f"!{ODD} or {matches('var(txn.path)', 'reg', targets.READABLE)}"
 
 
-def reasons() -> Iterator[str]:
-    """Yield the rules that say why a request can't be read in one way only, where it can't."""
-    for make in (_sizes, _ambiguities, _connection):
+def reasons(*, folds: bool) -> Iterator[str]:
+    """Yield the rules that say why a request can't be read in one way only, where it can't.
+
+    :param folds: whether the API may normalise Unicode.
+    """
+    makers = [_sizes, _ambiguities, *([_normalised] if folds else []), _connection]
+    for make in makers:
         yield from (f"{each.replace(' if ', f' if {ODD} ', 1)}" for each in make())
 
 
@@ -180,6 +185,12 @@ def _ambiguities() -> Iterator[str]:
         ambiguous,
         f"!{matches('path', 'reg', targets.COMMON)} !{matches('path', 'reg', targets.READABLE)}",
     )
+
+
+def _normalised() -> Iterator[str]:
+    """Yield the rule on signs that Unicode's normal form makes separators or dots."""
+    found = matches("path", "reg", f"^{normalised_expression()}$")
+    yield because(Reason.REQUEST_PATH_AMBIGUOUS, found)
 
 
 def _connection() -> Iterator[str]:

@@ -1,12 +1,14 @@
 """Find the rows of the table, and refuse what HAProxy can't do exactly as the gate does."""
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from watchword.engines.interface import UnsupportedError
 from watchword.engines.paths import row_expression
 from watchword.engines.places import EngineOptions
+from watchword.engines.spellings import SpellingCase, Spellings, spellings_of
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import GatePolicy, Route
 from watchword.gate.routes import CompiledRoute, compile_routes
@@ -14,6 +16,9 @@ from watchword.vocabulary import Mode, Proof, ReplayMode
 
 MAX_HELD_BODY: Final = 64 * 1024
 """Most bytes of a body that is held until its digest was compared; a larger one is refused."""
+
+AMBIGUOUS: Final = "ambiguous:"
+"""Stands in the map of routes where none of a path's rows is the strictest."""
 
 _PLAIN_NAME: Final = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
 _PLAIN_KID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -49,12 +54,9 @@ class Row:
         """Return the most bytes of a body under a proof, which a GET may have too (RFC 9110 section 9.3.1)."""
         return min(self.route.max_body, MAX_HELD_BODY)
 
-    def line(self) -> str:
-        """Return the row's line in the map of routes: what method and path must be, and what is asked then.
-
-        The method stands right in front of the path, whose first sign is a slash.
-        """
-        methods = "|".join(sorted(self.compiled.methods)) or "[A-Z-]+"
+    @property
+    def asked(self) -> str:
+        """Return what is asked of the row's requests."""
         route = self.route
         asked = (
             route.mode.value,
@@ -64,7 +66,43 @@ class Row:
             str(self.max_body),
             route.name,
         )
-        return f"^(?:{methods})(?:{row_expression(self.compiled)})$ {':'.join(asked)}"
+        return ":".join(asked)
+
+    def line(self) -> str:
+        """Return the row's line in the map of routes: what method and path must be, and what is asked then.
+
+        The method stands right in front of the path, whose first sign is a slash.
+        """
+        return f"{self._expression(self.compiled.methods)} {self.asked}"
+
+    def _expression(self, methods: frozenset[str], more: str = "") -> str:
+        named = "|".join(sorted(methods)) or "[A-Z-]+"
+        return f"^(?:{named}){more}(?:{row_expression(self.compiled)})$"
+
+    def spelled(self, case: SpellingCase, spellings: Spellings, rows: Sequence["Row"]) -> str:
+        """Return the line of some of the row's paths that are another row's by another spelling."""
+        more = "".join(f"(?={each}$)" for each in spellings.expressions(case))
+        # A row further up has taken its own paths already.
+        more += "".join(
+            f"(?!{row_expression(rival.row)}$)"
+            for rival in case.rivals
+            if rival.position > self.number
+        )
+        asked = AMBIGUOUS if case.judge is None else rows[case.judge].asked
+        return f"{self._expression(case.methods(self.compiled), more)} {asked}"
+
+
+def lines(policy: GatePolicy, rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the map of routes; the first line that fits decides.
+
+    :raises UnsupportedError: for rows whose other spellings HAProxy can't know.
+    """
+    table = [row.compiled for row in rows]
+    spellings = spellings_of(table, policy)
+    for row, cases in zip(rows, spellings.cases, strict=True):
+        for case in cases:
+            yield row.spelled(case, spellings, rows)
+        yield row.line()
 
 
 def plan(bundle: GateBundle, options: EngineOptions) -> tuple[Row, ...]:

@@ -7,13 +7,16 @@ there may be 300,000: as members of a list they would keep a worker from its req
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from watchword.encoding import strict_json
+from watchword.engines.paths import dots, separators
+from watchword.engines.spellings import Spellings, spellings_of
 from watchword.gate.bundle import GateBundle
-from watchword.gate.interface import Rate
+from watchword.gate.interface import GatePolicy, Rate
 from watchword.gate.routes import CompiledRoute, compile_routes
+from watchword.gate.spellings import fold
 from watchword.ports import VerificationKey
 from watchword.tokens import strict_jws
 from watchword.tokens.interface import TOKEN_TYPE
@@ -31,9 +34,13 @@ def render(bundle: GateBundle) -> str:
     """Return the content of the private file; write it with mode 0600, whole or not at all.
 
     Whoever writes it holds it to :data:`MAX_STATE_BYTES`.
+
+    :raises UnsupportedError: for rows whose other spellings the script can't know.
     """
     policy = bundle.policy
     expectation = policy.expectation
+    table = compile_routes(policy.routes)
+    spellings = spellings_of(table, policy)
     members: dict[str, Any] = {
         "v": _VERSION,
         "generation": bundle.generation,
@@ -43,7 +50,8 @@ def render(bundle: GateBundle) -> str:
         "leeway": expectation.leeway,
         "keys": _keys(bundle.keys),
         "secrets": _secrets(bundle.secrets),
-        "routes": [_route(row) for row in compile_routes(policy.routes)],
+        "routes": _routes(table, spellings),
+        "signs": _signs(policy, spellings),
         "rate": _rate(policy.rate),
         "binding_header": _header(policy.binding_header),
     }
@@ -83,12 +91,42 @@ def _end(until: float | None) -> str:
     return "-" if until is None else f"{until:.3f}"
 
 
+def _routes(table: Sequence[CompiledRoute], spellings: Spellings) -> list[dict[str, Any]]:
+    """Return each row, with what becomes of its paths' other spellings; rows are numbered from 1, 0 is none."""
+    return [
+        {
+            **_route(row),
+            "spellings": [
+                {
+                    "rivals": [rival.position + 1 for rival in case.rivals],
+                    "judge": 0 if case.judge is None else case.judge + 1,
+                }
+                for case in cases
+                # The script folds such signs itself.
+                if not case.depth
+            ],
+        }
+        for row, cases in zip(table, spellings.cases, strict=True)
+    ]
+
+
+def _signs(policy: GatePolicy, spellings: Spellings) -> str:
+    """Return the signs outside of ASCII that mean something, each with what it is folded to, in hexadecimal digits."""
+    if policy.case_sensitive:
+        return ""
+    known = dict.fromkeys((*spellings.doubles, *separators(), *dots()))
+    return "".join(
+        f"{sign.encode('utf-8').hex()}={fold(sign).encode('utf-8').hex()} " for sign in known
+    )
+
+
 def _route(row: CompiledRoute) -> dict[str, Any]:
     route = row.route
     return {
         "name": route.name,
         "methods": sorted(row.methods),
         "segments": list(row.segments),
+        "folded": [fold(segment) for segment in row.segments],
         "open_ended": row.open_ended,
         "level": route.level.value,
         "proof": route.proof.value,

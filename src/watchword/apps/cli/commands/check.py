@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -11,13 +11,15 @@ from watchword.apps.cli.fetched import duration, fetched
 from watchword.vocabulary import Level, Mode
 
 if TYPE_CHECKING:
-    from watchword.apps.settings import Settings
+    from watchword.apps.settings import ApiSettings, Settings
     from watchword.apps.settings.checking import Checked
     from watchword.apps.settings.plans import PlanSettings
     from watchword.apps.settings.validated import PinsSettings
 
 
 _HTTPS: Final = 443
+_MOST_SPELLINGS: Final = 12
+_MOST_ROWS: Final = 2
 
 
 @click.command(epilog="Example: watchword -c staging.yaml check --json")
@@ -53,12 +55,60 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         good = {"file": str(file), "ok": True, "faults": []}
         missing = {"missing_for_up": list(checked.missing)} if checked.missing else {}
-        print_json({**good, **missing})
+        meant = {} if checked.settings is None else {"apis": _meant(checked.settings)}
+        print_json({**good, **missing, **meant})
         return
     if checked.settings is not None:
         _show(checked.settings)
     if checked.plan is not None:
         _show_plan(file, checked, checked.plan)
+
+
+def _meant(settings: "Settings") -> dict[str, Any]:
+    """Return by API what its table means for paths in other spellings."""
+    from watchword.gate.spellings import meetings
+
+    return {
+        api.name: {
+            "case": "sensitive" if api.case_sensitive else "insensitive",
+            "spellings": [
+                {
+                    "of": each.rival.name,
+                    "under": each.row.name,
+                    "outcome": each.outcome.value,
+                }
+                for each in meetings(api.routes, api.limits)
+                if not api.case_sensitive
+            ],
+        }
+        for api in settings.apis.values()
+    }
+
+
+def _spellings(api: "ApiSettings") -> Iterator[str]:
+    """Yield what becomes of paths in other spellings, a line for each row and outcome."""
+    from watchword.gate.spellings import Outcome, meetings
+
+    if api.case_sensitive:
+        yield "case     sensitive: a path in other letters is another path"
+        return
+    words = {
+        Outcome.JUDGED: ("judges", ""),
+        Outcome.REFUSED: ("refuses", ": neither is stricter"),
+        Outcome.REPORTED: ("reports", ": neither is stricter"),
+    }
+    found: dict[tuple[Outcome, str], list[str]] = {}
+    for each in meetings(api.routes, api.limits):
+        found.setdefault((each.outcome, each.rival.pattern), []).append(each.row.pattern)
+    if found:
+        yield "case     insensitive: any case and Unicode form of a path counts"
+    for (outcome, pattern), under in list(found.items())[:_MOST_SPELLINGS]:
+        word, why = words[outcome]
+        rows = ", ".join(under[:_MOST_ROWS])
+        more = f" and {len(under) - _MOST_ROWS} more" if len(under) > _MOST_ROWS else ""
+        yield f"{word:<8} spellings of {pattern} under {rows}{more}{why}"
+    if len(found) > _MOST_SPELLINGS:
+        yield f"         and {len(found) - _MOST_SPELLINGS} more rows: see --json"
 
 
 def _show_plan(file: Path, checked: "Checked", plan: "PlanSettings") -> None:
@@ -110,6 +160,8 @@ def _show(settings: "Settings") -> None:
             needs = "" if route.mode.value == "off" else f", level {route.level.value}"
             adds = "" if route.secret is None else f", adds {route.secret}"
             click.echo(f"    {route.mode.value:<8} {route.pattern} ({methods}{needs}{adds})")
+        for line in _spellings(api):
+            click.echo(f"    {line}")
     for line in _secrets(settings):
         click.echo(f"  secret       {line}")
     if settings.pins is not None:

@@ -86,6 +86,24 @@ local states = (function()
     return found
   end
 
+  -- Returns by sign what it is folded to; both stand in a text, in hexadecimal digits.
+  local function signs_of(signs)
+    local found = {}
+    for sign, plain in string.gmatch(want(type(signs) == "string" and signs, "signs"), "(%x+)=(%x+) ") do
+      found[unhex(sign)] = unhex(plain)
+    end
+    return found
+  end
+
+  local function spellings_of(row)
+    local found = {}
+    for at, each in ipairs(list(row.spellings, "a route's spellings")) do
+      found[at] = { judge = whole(each.judge, "who judges"), rivals = {} }
+      for position, rival in ipairs(list(each.rivals, "rivals")) do found[at].rivals[position] = whole(rival, "a rival") end
+    end
+    return found
+  end
+
   local function route_of(row)
     local route = {
       name = text(row.name, "a route's name"), segments = list(row.segments, "a route's segments"),
@@ -96,6 +114,9 @@ local states = (function()
     }
     want(type(row.open_ended) == "boolean" and type(row.dpop) == "boolean", "what a route takes")
     for _, segment in ipairs(route.segments) do text(segment, "a segment") end
+    route.folded, route.spellings = list(row.folded, "a route's folded segments"), spellings_of(row)
+    want(#route.folded == #route.segments, "as many folded segments")
+    for _, segment in ipairs(route.folded) do text(segment, "a folded segment") end
     for _, version in pairs(route.versions) do text(version, "a version") end
     route.open_ended, route.dpop = row.open_ended, row.dpop
     if next(route.methods) == nil then route.methods = nil end
@@ -117,6 +138,13 @@ local states = (function()
       state.routes[at] = route_of(row)
       state.has_device = state.has_device or row.proof == "device"
     end
+    for _, route in ipairs(state.routes) do
+      for _, spelling in ipairs(route.spellings) do
+        want(spelling.judge == 0 or state.routes[spelling.judge], "a row that judges")
+        for _, rival in ipairs(spelling.rivals) do want(state.routes[rival], "a row that is a rival") end
+      end
+    end
+    state.signs = signs_of(members.signs)
     if members.binding_header ~= json.NULL then
       state.binding_header = text(members.binding_header, "the name of a header")
     end

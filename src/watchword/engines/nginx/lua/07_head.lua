@@ -180,14 +180,57 @@ local head = (function()
     return segments
   end
 
-  local function matches(route, method, segments)
-    local wanted = route.segments
+  local SIGN = "[\194-\244][\128-\191]+"
+
+  -- Returns a segment as other spellings have it in common.  In the locale of C, which nginx has, `lower` is on the
+  -- letters of ASCII.  Some servers take a capital I with a dot for an i, others for an i with a dot.
+  local function folded_of(state, segment)
+    return (gsub(lower((gsub(segment, SIGN, state.signs))), "i\204\135", "i"))
+  end
+
+  -- Tells whether a server that normalises Unicode finds another separator in a path, or a segment of dots.
+  local function has_separator(state, segments)
+    for _, segment in ipairs(segments) do
+      if find(segment, "[\128-\255]") then
+        for sign in string.gmatch(segment, SIGN) do
+          if find(state.signs[sign] or "", "[/\\;#?%%]") then return true end
+        end
+        if not find(folded_of(state, segment), "[^.]") then return true end
+      end
+    end
+    return false
+  end
+
+  local function matches(route, method, segments, wanted)
     if route.methods and not route.methods[method] then return false end
     if #segments < #wanted or #segments > #wanted and not route.open_ended then return false end
     for at = 1, #wanted do
       if wanted[at] ~= "*" and wanted[at] ~= segments[at] then return false end
     end
     return true
+  end
+
+  local function fits(state, spelling, method, segments, folded)
+    for _, at in ipairs(spelling.rivals) do
+      local rival = state.routes[at]
+      if not matches(rival, method, folded, rival.folded) or matches(rival, method, segments, rival.segments) then
+        return false
+      end
+    end
+    return true
+  end
+
+  -- Returns the position of the row that judges a path of a row: the strictest that it belongs to in any spelling.  0 where there is none; and whether that is only reported, since none of them refuses anybody.
+  local function judge_of(state, at, method, segments)
+    local spellings, folded = state.routes[at].spellings, nil
+    for _, spelling in ipairs(spellings) do
+      if not folded then
+        folded = {}
+        for position, segment in ipairs(segments) do folded[position] = folded_of(state, segment) end
+      end
+      if fits(state, spelling, method, segments, folded) then return spelling.judge, spelling.judge == at end
+    end
+    return at, false
   end
 
   -- Returns the target of a request line, or nil and why there is none.
@@ -202,9 +245,13 @@ local head = (function()
     if mark then path, query = sub(target, 1, mark - 1), sub(target, mark + 1) end
     if #path > MAX_PATH or #query > MAX_QUERY then return nil, "request.headers_too_large" end
     local segments = segments_of(path)
-    if not segments then return nil, "request.path_ambiguous" end
-    for _, route in ipairs(state.routes) do
-      if matches(route, method, segments) then return { route = route, method = method, path = path, query = query } end
+    if not segments or has_separator(state, segments) then return nil, "request.path_ambiguous" end
+    for at, route in ipairs(state.routes) do
+      if matches(route, method, segments, route.segments) then
+        local judge, reported = judge_of(state, at, method, segments)
+        if judge == 0 then return nil, "gate.route_ambiguous" end
+        return { route = state.routes[judge], method = method, path = path, query = query, reported = reported }
+      end
     end
     return nil, "gate.route_unknown"
   end

@@ -174,7 +174,11 @@ local gate = (function()
     target, reason = head.target(state, var.request)
     if not target then return reason end
     local route = target.route
-    if route.mode == "off" then return PASS end
+    if route.mode == "off" then
+      if not target.reported then return PASS end
+      var.watchword_route = route.name
+      return WATCHED, "gate.route_ambiguous"
+    end
     if route.kind then
       -- Where a proof is asked for, its fields are the gate's.
       ngx.req.clear_header("signature")
@@ -183,10 +187,11 @@ local gate = (function()
     end
     local wait, subject, results
     reason, wait, subject, results = check(state, headers, target, at)
-    if not reason then
+    if not reason and not target.reported then
       var.watchword_results = results
       return PASS
     end
+    reason = reason or "gate.route_ambiguous"
     var.watchword_route, var.watchword_known = route.name, subject or ""
     if route.mode == "enforce" then return reason, wait end
     if results then var.watchword_results = results end

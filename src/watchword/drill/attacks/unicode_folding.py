@@ -1,0 +1,86 @@
+"""Reach a guarded path by signs that an API which normalises Unicode takes for its letters, dots or slashes."""
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+from watchword.drill.around import first_and_rest, known_by, path_of, strictest
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.reasons import Reason
+
+_FULL_WIDTH: Final = 0xFEE0
+"""How far behind a sign of ASCII its full-width form stands (Unicode, block FF00)."""
+
+_LETTERS: Final = {"k": "\u212a", "s": "\u017f", "ss": "\u00df", "fi": "\ufb01", "i": "\u0131"}
+"""Signs that become these letters by normal form, upper case or case folding."""
+
+_DOTS: Final = ("\uff0e\uff0e", "\u2025", ".\uff0e", "\u2024\u2024")
+_SLASHES: Final = ("\uff0f", "\uff3c", "\ufe68")
+_CUTS: Final = ("\uff1b", "\uff03", "\uff1f", "\u037e")
+
+
+def _full_width(sign: str) -> str:
+    return chr(ord(sign) + _FULL_WIDTH)
+
+
+def _letters(arena: Arena) -> Sequence[Attempt]:
+    """Put one sign in the place of one letter, then of all."""
+    path = path_of(strictest(arena))
+    found = [path.replace(letters, sign, 1) for letters, sign in _LETTERS.items()]
+    for at, sign in enumerate(path):
+        if path[at - 1] == "/" and sign.isalnum():
+            found.append(f"{path[:at]}{_full_width(sign)}{path[at + 1 :]}")
+    found.append("".join(_full_width(sign) if sign.isalpha() else sign for sign in path))
+    return known_by(arena, [quote(name) for name in dict.fromkeys(found) if name != path])
+
+
+def _dots(arena: Arena) -> Sequence[Attempt]:
+    path = path_of(strictest(arena))
+    first, rest = first_and_rest(path)
+    begun = [*arena.facts.off[:2], f"{first}/x"]
+    names = [f"{at}/{quote(dots)}{path}" for at in begun[:-1] for dots in _DOTS]
+    return known_by(arena, names + [f"{begun[-1]}/{quote(dots)}{rest}" for dots in _DOTS])
+
+
+def _slashes(arena: Arena) -> Sequence[Attempt]:
+    path = path_of(strictest(arena))
+    first, rest = first_and_rest(path)
+    names = [f"/x{quote(sign)}..{quote(sign)}{path[1:]}" for sign in _SLASHES]
+    if len(rest) > 1:
+        names += [f"{first}{quote(sign)}{rest[1:]}" for sign in _SLASHES]
+    return known_by(arena, names)
+
+
+def _cut(arena: Arena) -> Sequence[Attempt]:
+    path = path_of(strictest(arena))
+    return known_by(arena, [f"{path}{quote(sign)}x" for sign in _CUTS])
+
+
+_GUARDED = frozenset(
+    {
+        Reason.TOKEN_MISSING,
+        Reason.PROOF_MISSING,
+        Reason.GATE_ROUTE_AMBIGUOUS,
+        Reason.GATE_ROUTE_UNKNOWN,
+    }
+)
+_AMBIGUOUS = frozenset({Reason.REQUEST_PATH_AMBIGUOUS})
+
+ATTACK = Attack(
+    id="unicode-folding",
+    title="Reach a guarded path by signs that Unicode makes the same",
+    techniques=("MT-B01", "MT-B03"),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(),
+    sends="The path that asks for most, with full-width letters, dots and slashes, a long s, the sign of Kelvin and their like, percent-encoded, "
+    "with a genuine token and without the proof that the path asks for; without a token where it asks for none.",
+    must="The rule of the path holds in any form of its letters, or the path is refused. What becomes a separator is refused.",
+    blind="It tries one path and the signs that are best known, some 15 of 1,600. An API that doesn't normalise answers these as it answers any path "
+    "that it hasn't, and then nothing is shown of its gate.",
+    variants=(
+        Variant("letters", _letters, _GUARDED),
+        Variant("dots", _dots, _AMBIGUOUS),
+        Variant("slashes", _slashes, _AMBIGUOUS),
+        Variant("cut-off", _cut, _AMBIGUOUS),
+    ),
+)
