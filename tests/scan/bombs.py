@@ -1,10 +1,10 @@
 """Make small packages that ask for much: entries that share bytes, tables of many rows, names of many symbols."""
 
+import hashlib
 import plistlib
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from random import Random
 
 from tests.scan.android.building import Tag, axml
 from tests.scan.archive.building import built
@@ -79,8 +79,9 @@ def dex(strings: int = 0, types: int = 0, text: bytes = b"ab", methods: int = 0)
 
 
 def salted(content: bytes) -> bytes:
-    """Return content with so many random bytes behind it that it packs to a hundredth at best: no bomb by its ratio."""
-    return content + Random(1).randbytes(len(content) // 100)
+    """Return content with so many bytes without pattern behind it that it packs to a hundredth at best: no bomb by its ratio."""
+    blocks = range(len(content) // 3200 + 1)
+    return content + b"".join(hashlib.sha256(b"%d" % block).digest() for block in blocks)
 
 
 def _uleb(value: int) -> bytes:
@@ -228,17 +229,20 @@ BOMBS: Mapping[str, Callable[[], bytes]] = {
     ),
     "symbols": lambda: distinct(library(200_000), [f"lib/arm64-v8a/lib{n}.so" for n in range(24)]),
     "tables": lambda: distinct(
-        salted(pool(12 * _MIB, 100)), ["resources.arsc", *(f"x{n}/resources.arsc" for n in range(6))]
+        salted(pool(12 * _MIB, 100)),
+        ["resources.arsc", *(f"x{n}/resources.arsc" for n in range(6))],
     ),
     "texts": lambda: distinct(
         salted(("\U0001f600" + "abcdefg\n" * (3 * _MIB)).encode()),
         [f"assets/www/{n}.js" for n in range(12)],
     ),
     "scripts": lambda: distinct(
-        salted(("\U0001f600" + "abcdefghi\n" * (9 * _MIB)).encode()), ["assets/index.android.bundle"]
+        salted(("\U0001f600" + "abcdefghi\n" * (9 * _MIB)).encode()),
+        ["assets/index.android.bundle"],
     ),
     "strings": lambda: distinct(
-        salted(b"".join(b"abcd%07d\0" % at for at in range(6 * _MIB))), [f"lib/arm64-v8a/lib{n}.so" for n in range(2)]
+        salted(b"".join(b"abcd%07d\0" % at for at in range(6 * _MIB))),
+        [f"lib/arm64-v8a/lib{n}.so" for n in range(2)],
     ),
     "plist": lambda: archive(
         [

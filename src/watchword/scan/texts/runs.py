@@ -22,8 +22,8 @@ MOST_RUNS: Final = 6_000_000
 WINDOW: Final = 1024 * 1024
 """How many bytes are searched before the time is looked at again."""
 
-LINE: Final = 72
-"""Bytes that Python needs for a line beside its characters, with its place in a list."""
+LINE: Final = 256
+"""Bytes of memory that are reckoned for a line beside its characters: itself, its places in lists, and what rules make of it."""
 
 _OVERLAP: Final = 256
 # What is too short is skipped by the search itself: in machine code there are millions of such runs.
