@@ -41,6 +41,7 @@ class PublicClass(Enum):
     TOKEN_REFUSED = ("token-refused", 401, "The Watchword token was refused")
     PROOF_REQUIRED = ("proof-required", 401, "A proof of possession is required for this request")
     PROOF_REFUSED = ("proof-refused", 401, "The proof of possession was refused")
+    PROOF_USED = ("proof-used", 401, "This proof was used before: the outcome is unknown")
     PROOF_NONCE = ("proof-nonce", 401, "The proof needs a nonce of this gate")
     RATE_LIMITED = ("rate-limited", 429, "Too many requests of this instance")
     LEVEL_INSUFFICIENT = ("level-insufficient", 403, "The attested level isn't enough here")

@@ -186,7 +186,7 @@ class Reason(Enum):
     PROOF_TOKEN = ("proof.token", _C.CONTENT, _P.PROOF_REFUSED)
     PROOF_DIGEST = ("proof.digest", _C.MALFORMED, _P.PROOF_REFUSED)
     PROOF_BODY = ("proof.body", _C.CONTENT, _P.PROOF_REFUSED)
-    PROOF_REPLAYED = ("proof.replayed", _C.CONTENT, _P.PROOF_REFUSED)
+    PROOF_REPLAYED = ("proof.replayed", _C.CONTENT, _P.PROOF_USED)
     PROOF_NONCE = ("proof.nonce", _C.TIME, _P.PROOF_NONCE)
 
     # The gate itself.

@@ -15,6 +15,8 @@ from watchword.client.errors import (
     EvidenceRefusedError,
     InstanceRefusedError,
     InstanceUnknownError,
+    LengthRequiredError,
+    OutcomeUnknownError,
     Problem,
     SecretRefusedError,
     SecretsClosedError,
@@ -26,9 +28,11 @@ from watchword.client.errors import (
 from watchword.client.invited import TestInstanceDevice
 from watchword.client.proofs import content_digest
 from watchword.client.secrets import DeliveredSecrets
+from watchword.client.transport import AsyncWatchwordTransport, WatchwordTransport
 
 __all__ = [
     "TOKEN_HEADER",
+    "AsyncWatchwordTransport",
     "ChallengeRefusedError",
     "ClientError",
     "CodeSpentError",
@@ -37,6 +41,8 @@ __all__ = [
     "EvidenceRefusedError",
     "InstanceRefusedError",
     "InstanceUnknownError",
+    "LengthRequiredError",
+    "OutcomeUnknownError",
     "Problem",
     "ProofChoice",
     "Proofs",
@@ -49,5 +55,6 @@ __all__ = [
     "UnreadableAnswerError",
     "WatchwordAuth",
     "WatchwordClient",
+    "WatchwordTransport",
     "content_digest",
 ]

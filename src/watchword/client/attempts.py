@@ -7,21 +7,29 @@ the gate answers                         what is done before the request is sent
 ``proof-nonce``                          the gate's nonce is taken from the answer
 ``proof-refused``, the clocks differ     the client reckons with the gate's ``Date`` from then on
 ``proof-required``, ``proof-refused``    another token if there is one by now; else another proof
+``proof-used``, or no answer at all      nothing: a proof of the same kind with a fresh nonce, see below
+411 to a body without a length           the body is kept until its length is known
 =======================================  ==============================================================
 
-Each at most once, and twice in all.  Never for a body that is a stream.
+Each at most once, and the first four twice in all.  Never for a body that is a stream, which only a
+411 makes one with a length.
+
+A used proof and a lost answer mean that the outcome is unknown: the API may have carried the request out.
+Only what is idempotent by its method (RFC 9110 section 9.2.2), or by an ``Idempotency-Key``, is sent
+again; for anything else :class:`watchword.client.errors.OutcomeUnknownError` is raised.
 """
 
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from re import compile as compile_pattern
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
+from watchword.client.bodies import MAX_KEPT_BYTES, KeptStream
 from watchword.client.choice import ProofChoice, chosen
 from watchword.client.client import WatchwordClient
-from watchword.client.errors import ClientError
+from watchword.client.errors import ClientError, LengthRequiredError, OutcomeUnknownError
 from watchword.client.exchange import MAX_ANSWER_BYTES, read_problem
 from watchword.client.proofs import (
     Covered,
@@ -40,6 +48,12 @@ TOKEN_HEADER: Final = "Watchword-Token"  # noqa: S105 - the header's name.
 MAX_REPETITIONS: Final = 2
 """How often a refused request is sent again."""
 
+MAX_UNKNOWN: Final = 2
+"""How often a request whose outcome is unknown is sent again, where it may be."""
+
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+"""The header by which an API knows a request again (draft-ietf-httpapi-idempotency-key-header)."""
+
 CLOCK_TOLERANCE: Final = 2.0
 """Seconds by which the clocks may seem to differ and be right: ``Date`` has whole seconds, and is
 made once a second by some servers."""
@@ -50,6 +64,26 @@ _GATE_NONCE: Final = compile_pattern(r"[A-Za-z0-9_-]{30}")
 _MAX_DATE_CHARACTERS: Final = 64
 _LADDER: Final = (Proof.SESSION, Proof.DEVICE)
 _MENDABLE: Final = frozenset({PublicClass.TOKEN_REFUSED.status, PublicClass.PROOF_REFUSED.status})
+_LENGTH_REQUIRED: Final = 411
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_IDEMPOTENT: Final = _SAFE | {"PUT", "DELETE"}
+UNSENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+)
+"""Errors of httpx after which the server has seen nothing of the request."""
+
+_BEGUN: Final = ("http11.send_request_headers.started", "http2.send_request_headers.started")
+"""What httpcore tells when a request begins to go out, also one that a library below sends again."""
+
+_ANSWERED: Final = (
+    "http11.receive_response_headers.complete",
+    "http2.receive_response_headers.complete",
+)
 
 
 @dataclass(slots=True)
@@ -58,10 +92,12 @@ class GateMemory:
 
     :ivar nonce: the newest nonce of a gate, None while none gave one.
     :ivar ahead: seconds by which the gates' clock is ahead of the device's.
+    :ivar lengths: whether a body without a length was refused for that.
     """
 
     nonce: str | None = None
     ahead: float = 0.0
+    lengths: bool = False
 
 
 class Attempts:
@@ -87,11 +123,40 @@ class Attempts:
         self._or_without = or_without
         self._wanted = chosen(choice, request)
         self._repeatable = isinstance(request.stream, httpx.ByteStream)
+        self._idempotent = request.method in _IDEMPOTENT or bool(
+            request.headers.get(IDEMPOTENCY_KEY, "").strip()
+        )
+        self._kept: KeptStream | None = None
+        if "transfer-encoding" in request.headers and not self._repeatable:
+            self._kept = request.stream = KeptStream(request.stream)
         self._left = MAX_REPETITIONS
+        self._unknown_left = MAX_UNKNOWN
+        self._on_wire = 0
         self._done: set[str] = set()
         self._tried: set[Proof] = set()
         self._held: HeldToken | None = None
         self._ahead = 0.0
+
+    def forbid_repetition(self) -> None:
+        """Refuse a request that a library sends again though its outcome is unknown.
+
+        :raises OutcomeUnknownError: unless it may be repeated.
+        """
+        if not self._idempotent:
+            raise self._outcome_unknown("a library was about to send it again")
+
+    @property
+    def wants_length(self) -> bool:
+        """Tell whether the body has to be read whole before the request is sent."""
+        return self._kept is not None and self._memory.lengths
+
+    def kept_body(self) -> bytes | None:
+        """Return the body that was a stream; None where it is larger than what is kept."""
+        return None if self._kept is None else self._kept.read()
+
+    async def kept_body_async(self) -> bytes | None:
+        """Return the same of an asynchronous stream."""
+        return None if self._kept is None else await self._kept.aread()
 
     def prepare(self) -> None:
         """Attach token and proof for the first attempt; nothing where requests may go without.
@@ -106,27 +171,60 @@ class Attempts:
             return
         self._attach(self._held)
 
+    def give_length(self, body: bytes | None) -> None:
+        """Take the body that was kept of a stream, to be sent with its length; proofs cover it from then on.
+
+        :param body: None where it is larger than what is kept.
+        :raises LengthRequiredError: then; nothing of the request was carried out.
+        """
+        if body is None:
+            raise LengthRequiredError(self._request.method, self._origin(), MAX_KEPT_BYTES)
+        request = self._request
+        del request.headers["transfer-encoding"]
+        request.headers["content-length"] = str(len(body))
+        request.stream = httpx.ByteStream(body)
+        self._kept, self._repeatable = None, True
+
+    def needs_length(self, response: httpx.Response) -> bool:
+        """Tell whether this answer refuses the body for want of a length; it was sent as a stream."""
+        if response.status_code != _LENGTH_REQUIRED or self._kept is None:
+            return False
+        self._memory.lengths = True
+        return True
+
+    def prepare_with_length(self, body: bytes | None) -> None:
+        """Take the body of a request that was refused for want of a length, and prove it anew.
+
+        :raises LengthRequiredError: see :meth:`give_length`.
+        """
+        self.give_length(body)
+        if self._held is not None:
+            self._attach(self._held)
+
     def may_go_on(self, response: httpx.Response) -> bool:
         """Tell whether the body of this answer is worth reading for what it says of token and proof."""
         nonce = response.headers.get(_NONCE_HEADER, "")
         if _GATE_NONCE.fullmatch(nonce):
             self._memory.nonce = nonce
-        return (
-            self._held is not None
-            and self._repeatable
-            and self._left > 0
-            and response.status_code in _MENDABLE
-        )
+        return self._held is not None and response.status_code in _MENDABLE
 
     def prepare_again(self, response: httpx.Response, body: bytes) -> bool:
         """Mend what the gate refused and attach token and proof anew; tell whether that was possible.
 
         :param body: of the answer; only a problem document of Watchword's means anything: another 401
             is the API's own (a user's wrong password) and is left to the app.
+        :raises OutcomeUnknownError: if the proof was used before, and the request mustn't be repeated.
         :raises ClientError: if another token is needed and there is none to be had.
         """
         problem = read_problem(response, body[:MAX_ANSWER_BYTES])
         if problem is None:
+            return False
+        if problem.slug == PublicClass.PROOF_USED.slug:
+            if not self._may_repeat():
+                raise self._outcome_unknown("its proof was used before")
+            self._attach_anew()
+            return True
+        if not self._repeatable or self._left <= 0:
             return False
         try:
             if not self._mend(problem.slug, response):
@@ -135,10 +233,74 @@ class Attempts:
             if not self._or_without:
                 raise
             return False
-        assert self._held is not None  # Nothing is mended where nothing was attached.
         self._left -= 1
-        self._attach(self._held)
+        self._attach_anew()
         return True
+
+    def prepare_after(self, error: httpx.TransportError) -> None:
+        """Attach a proof of the same kind anew after an answer that never came, where the request may be repeated.
+
+        :raises OutcomeUnknownError: where it mustn't be, and may have been carried out.
+        :raises httpx.TransportError: the error itself, where nothing was sent, or where a safe request was
+            repeated often enough.  After a timeout nothing is repeated: the time that there was is used up.
+        """
+        if isinstance(error, UNSENT):
+            raise error
+        if isinstance(error, httpx.TimeoutException) or not self._may_repeat():
+            if self._request.method in _SAFE:
+                raise error
+            raise self._outcome_unknown(f"{type(error).__name__}, no answer") from error
+        if self._held is not None:
+            self._attach(self._held)
+
+    def watch_wire(self, *, asynchronous: bool) -> None:
+        """See that no library below sends again what mustn't be repeated.
+
+        httpcore tells by its ``trace`` extension when a request goes out; an app's own is called as before.
+
+        :param asynchronous: whether httpcore awaits what it calls.
+        """
+        own = self._request.extensions.get("trace")
+
+        def hear(name: str, info: Any) -> Any:
+            self._count(name)
+            return None if own is None else own(name, info)
+
+        async def hear_async(name: str, info: Any) -> None:
+            told = hear(name, info)
+            if told is not None:
+                await told
+
+        trace = hear_async if asynchronous else hear
+        self._request.extensions = {**self._request.extensions, "trace": trace}
+
+    def _count(self, event: str) -> None:
+        if event in _ANSWERED:
+            self._on_wire = 0
+        if event not in _BEGUN:
+            return
+        self._on_wire += 1
+        if self._on_wire > 1 and not self._idempotent:
+            raise self._outcome_unknown("a library below was about to send it again")
+
+    def _may_repeat(self) -> bool:
+        """Tell whether a request with an unknown outcome is sent again; counts."""
+        if not (self._idempotent and self._repeatable) or self._unknown_left <= 0:
+            return False
+        self._unknown_left -= 1
+        return True
+
+    def _outcome_unknown(self, why: str) -> OutcomeUnknownError:
+        return OutcomeUnknownError(self._request.method, self._origin(), why)
+
+    def _origin(self) -> str:
+        """Return scheme, host and port, without what may be secret: user, path and query."""
+        url = self._request.url
+        return f"{url.scheme}://{url.netloc.decode('ascii')}"
+
+    def _attach_anew(self) -> None:
+        assert self._held is not None  # Nothing is mended where nothing was attached.
+        self._attach(self._held)
 
     def _mend(self, slug: str, response: httpx.Response) -> bool:
         if slug == PublicClass.TOKEN_REFUSED.slug:
@@ -209,6 +371,7 @@ class Attempts:
         for name in _PROOF_HEADERS:
             headers.pop(name, None)
         headers[TOKEN_HEADER] = held.token
+        self._on_wire = 0
         proof = self._feasible(held, self._wanted)
         self._tried.add(proof)
         if proof is Proof.BEARER:

@@ -20,9 +20,12 @@ class WatchwordAuth(httpx.Auth):
     Use it on an ``httpx.Client`` that talks to this API alone, and leave redirects off (httpx's
     default): a redirected request would carry the token to wherever it is sent.
 
-    A request whose body is a stream can't be sent twice: its refusal is handed back as it is.  It
-    can't be hashed before it is sent either: unless the app sets ``Content-Digest`` itself
-    (:func:`watchword.client.content_digest`), it goes with the token alone.
+    A request whose body is a stream can't be sent twice: its refusal is handed back as it is, except a
+    411, after which it goes with its length.  It can't be hashed before it is sent either: unless the app
+    sets ``Content-Digest`` itself (:func:`watchword.client.content_digest`), it goes with the token alone.
+
+    An answer that never came is httpx's own error here, since no ``httpx.Auth`` hears of it:
+    :class:`watchword.client.WatchwordTransport` does, and follows redirects.
     """
 
     def __init__(
@@ -57,7 +60,8 @@ class WatchwordAuth(httpx.Auth):
         self._or_without = or_without
         self._memory = GateMemory()
 
-    def _attempts(self, request: httpx.Request) -> Attempts:
+    def begin(self, request: httpx.Request) -> Attempts:
+        """Return what carries a request through its attempts; nothing is attached yet."""
         if self._binding_header is not None:
             value = request.headers.get(self._binding_header)
             if value is not None:  # A request without it must not cost the others their tokens.
@@ -76,21 +80,37 @@ class WatchwordAuth(httpx.Auth):
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
         """Attach token and proof; after a refusal that can be mended do so again."""
-        attempts = self._attempts(request)
+        attempts = self.begin(request)
+        attempts.watch_wire(asynchronous=False)
+        if attempts.wants_length:
+            attempts.give_length(attempts.kept_body())
         attempts.prepare()
         response = yield request
-        while attempts.may_go_on(response) and attempts.prepare_again(response, response.read()):
+        while True:
+            if attempts.needs_length(response):
+                attempts.prepare_with_length(attempts.kept_body())
+            elif not attempts.may_go_on(response) or not attempts.prepare_again(
+                response, response.read()
+            ):
+                return
             response = yield request
 
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Do the same for an ``httpx.AsyncClient``; service and device are asked in a thread."""
-        attempts = self._attempts(request)
+        attempts = self.begin(request)
+        attempts.watch_wire(asynchronous=True)
+        if attempts.wants_length:
+            attempts.give_length(await attempts.kept_body_async())
         await asyncio.to_thread(attempts.prepare)
         response = yield request
-        while attempts.may_go_on(response):
-            body = await response.aread()
-            if not await asyncio.to_thread(attempts.prepare_again, response, body):
+        while True:
+            if attempts.needs_length(response):
+                body = await attempts.kept_body_async()
+                await asyncio.to_thread(attempts.prepare_with_length, body)
+            elif not attempts.may_go_on(response) or not await asyncio.to_thread(
+                attempts.prepare_again, response, await response.aread()
+            ):
                 return
             response = yield request

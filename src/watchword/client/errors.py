@@ -7,6 +7,8 @@
     +-- CodeSpentError             a test instance that would have to enrol again, and has no code
     +-- SecretUnopenedError        the service sealed a secret, and this device can't open it
     +-- SecretsClosedError         the app let go of its secrets already
+    +-- OutcomeUnknownError        a request to an API may have been carried out, and wasn't sent again
+    +-- LengthRequiredError        a body without a length was refused, and is too large to be kept
     +-- UnreadableAnswerError      an answer that isn't the service's (a captive portal, a wrong URL)
     +-- ServiceRefusedError        the service said no, and why
         +-- ChallengeRefusedError      also a fresh challenge was refused
@@ -64,6 +66,38 @@ class ServiceUnavailableError(ClientError):
 
 class UnreadableAnswerError(ClientError):
     """Report an answer that doesn't follow the protocol; nothing was concluded from it."""
+
+
+class OutcomeUnknownError(ClientError):
+    """Report a request whose answer was lost or whose proof was used: the API may have carried it out.
+
+    It is no error of the HTTP library's on purpose: those are what retries are made on.
+
+    :ivar method: of the request.
+    :ivar origin: scheme, host and port of the API.
+    """
+
+    def __init__(self, method: str, origin: str, why: str) -> None:
+        self.method = method
+        self.origin = origin
+        super().__init__(
+            f"the outcome of {method} to {origin} is unknown ({why}): it wasn't sent again; "
+            "ask the API whether it was carried out, or send an Idempotency-Key to have it repeated"
+        )
+
+
+class LengthRequiredError(ClientError):
+    """Report that a body without a length was refused, and is larger than what is kept to be sent again.
+
+    :ivar limit: most bytes that are kept.
+    """
+
+    def __init__(self, method: str, origin: str, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"{method} to {origin} needs a Content-Length, and its body is a stream of more than "
+            f"{limit} bytes: send the body with a length"
+        )
 
 
 class CodeSpentError(ClientError):

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from watchword.scan.app import Coverage, Gap, Part, Seen
+from watchword.scan.archive.pace import Memory
 
 MOST_GAPS = 200
 """How many gaps of one part are told one by one: a broken archive has a hundred thousand, and nobody reads on."""
@@ -11,8 +12,12 @@ MOST_GAPS = 200
 class Notes:
     """Collect gaps and counts while a package is read; one for all its readers."""
 
-    def __init__(self) -> None:
-        """Start with nothing seen and nothing missed."""
+    def __init__(self, memory: Memory | None = None) -> None:
+        """Start with nothing seen and nothing missed.
+
+        :param memory: what all readers may keep of the package.
+        """
+        self.memory = Memory() if memory is None else memory
         self._gaps: dict[Gap, None] = {}
         self._missed: set[str] = set()
         self._of_part: Counter[Part] = Counter()

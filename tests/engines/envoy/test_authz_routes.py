@@ -150,7 +150,7 @@ def test_a_body_reaches_the_api_as_it_was_proved_and_once(
     assert stand.api.seen[-1].body == body
     assert results(stand) == VERIFIED
     again = stand.send(target.encode(), *fields, method=b"POST", body=body)
-    assert (again.status, again.slug) == (401, "proof-refused")
+    assert (again.status, again.slug) == (401, "proof-used")
     assert b"application/problem+json" in again.head
     assert again.problem["ref"]
 
@@ -184,7 +184,7 @@ def test_dpop_is_taken_where_it_is_allowed(stand: Stand) -> None:
     assert stand.send(b"/sign/2", *fields).slug == "proof-refused"
     assert stand.send(b"/sign/1", *fields).status == 200
     assert results(stand) == VERIFIED
-    assert stand.send(b"/sign/1", *fields).slug == "proof-refused"
+    assert stand.send(b"/sign/1", *fields).slug == "proof-used"
     elsewhere = proved("dpop", instance, url="https://clinic.example/pay/1")
     assert stand.send(b"/pay/1", *elsewhere).status == 401
 
@@ -221,7 +221,7 @@ def test_shared_replay_counts_what_another_gate_took(tmp_path: Path) -> None:
         for kind, target in (("session", "/pay/1"), ("device", "/sign/1")):
             fields = proved(kind, prover(), target=target)
             assert first.send(target.encode(), *fields).status == 200
-            assert second.send(target.encode(), *fields).slug == "proof-refused"
+            assert second.send(target.encode(), *fields).slug == "proof-used"
 
 
 def test_a_nonce_of_the_gate_reaches_the_client(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_nonce_of_the_gate_reaches_the_client(tmp_path: Path) -> None:
         assert len(given) == 30
         fields = proved("session", instance, target="/pay/1", nonce=f"{given}own-part-of-client")
         assert stand.send(b"/pay/1", *fields).status == 200
-        assert stand.send(b"/pay/1", *fields).slug == "proof-refused"
+        assert stand.send(b"/pay/1", *fields).slug == "proof-used"
         clock.ahead = 200
         late = int(clock.timestamp())
         fields = proved(

@@ -63,7 +63,7 @@ def test_a_true_proof_passes_once_and_the_api_sees_results_in_its_place(
         }
         before = len(stand.api.seen)
         again = stand.send((target + query).encode(), *fields)
-        assert (again.status, again.slug) == (401, "proof-refused")
+        assert (again.status, again.slug) == (401, "proof-used")
         assert len(stand.api.seen) == before
 
 

@@ -7,9 +7,9 @@ from watchword.scan.texts.runs import (
     LONGEST_LINE,
     Budget,
     ascii_runs,
-    decoded,
     lines_of,
     pieces,
+    text_lines,
     wide_runs,
 )
 
@@ -54,10 +54,30 @@ def test_nothing_is_seen_only_in_halves(at: int) -> None:
 
 def test_text_or_not() -> None:
     """UTF-8 and marked UTF-16 are text, also where a byte is wrong; zeros are none."""
-    assert decoded("\ufeffäb".encode()) == "äb"
-    assert decoded("äb".encode("utf-16")) == "äb"
-    assert decoded(b"a\xffb") == "a\ufffdb"
-    assert decoded(b"\x03\0\x08\0") is None
+    for data, text in (
+        ("\ufeffäb".encode(), "äb"),
+        ("äb".encode("utf-16"), "äb"),
+        (b"a\xffb", "a\ufffdb"),
+        (b"", ""),
+    ):
+        assert list(text_lines(data, 100) or ()) == [text]
+    assert text_lines(b"\x03\0\x08\0", 100) is None
+
+
+@given(
+    parts=st.lists(
+        st.sampled_from(["\r", "\n", "a", "\U0001f600", "ä", "{};," * 2000, "x" * 5000]),
+        max_size=12,
+    ),
+    window=st.integers(7, 9000),
+    encoding=st.sampled_from(["utf-8", "utf-16"]),
+)
+def test_decoding_by_windows_changes_no_line(parts: list[str], window: int, encoding: str) -> None:
+    """Wherever a window ends, also within a character or a line's end, the lines are those of the whole text."""
+    text = "".join(parts)
+    found = text_lines(text.encode(encoding), 1 << 30, window)
+    assert found is not None
+    assert list(found) == list(lines_of(text))
 
 
 def test_a_budget_ends() -> None:

@@ -107,6 +107,8 @@ class _Reading:
         data = self._archive.read(name)
         if len(data) > MOST_TABLE_BYTES:
             raise AndroidFormatError(f"{len(data)} bytes; at most {MOST_TABLE_BYTES} are read")
+        if not self._notes.memory.keep(len(data)):
+            raise AndroidFormatError("more memory than a scan may take")
         return BundleTable(data) if self._bundle else BinaryTable(data)
 
     def _gap(self, part: Part, name: str, error: MissingEntryError | AndroidFormatError) -> None:

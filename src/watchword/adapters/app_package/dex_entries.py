@@ -33,6 +33,8 @@ def read_dexes(archive: ZipArchive | MergedArchive, notes: Notes) -> list[tuple[
                 raise UnreadableEntryError(
                     name, f"isn't read: more than {MOST_BYTES} bytes of code"
                 )
+            if not notes.memory.keep(sizes[name]):
+                raise UnreadableEntryError(name, "isn't read: more memory than a scan may take")
             content = archive.read(name)
         except MissingEntryError as error:
             notes.gap(Part.DEX, name, error.why)

@@ -11,6 +11,7 @@ from typing import Final
 from watchword.adapters.app_package.native_elf import ElfError, is_elf, read_elf
 from watchword.scan.app import Native, Part
 from watchword.scan.archive.interface import Archive, MissingEntryError
+from watchword.scan.archive.pace import TEXT
 from watchword.scan.ios.macho import MachOError, Slice, is_macho, slices, symbols
 from watchword.scan.ios.places import may_be_image
 from watchword.scan.notes import Notes
@@ -55,7 +56,7 @@ class _Reader:
     def __init__(self, archive: Archive, notes: Notes, over: Callable[[], bool]) -> None:
         self._archive = archive
         self._notes = notes
-        self._budget = Budget(MOST_STRINGS, MOST_CHARACTERS, over=over)
+        self._budget = Budget(MOST_STRINGS, MOST_CHARACTERS, over=over, memory=notes.memory)
         self._shared: dict[str, str] = {}
 
     def read(self, name: str) -> list[Native]:
@@ -90,7 +91,7 @@ class _Reader:
                 form="elf",
                 architecture=elf.architecture,
                 strings=self._strings(name, data, [range(len(data))]),
-                symbols=elf.symbols,
+                symbols=self._symbols(name, elf.symbols),
                 pie=elf.pie,
                 canary=not _CANARY.isdisjoint(elf.symbols),
                 relro=elf.relro,
@@ -119,13 +120,20 @@ class _Reader:
             form="mach-o",
             architecture=image.architecture,
             strings=self._strings(name, data, plain),
-            symbols=found.names,
+            symbols=self._symbols(name, found.names),
             pie=image.pie,
             canary=not _CANARY.isdisjoint(found.names),
             executable_stack=image.executable_stack,
             stripped=not found.local,
             encrypted=None if image.encrypted is None else bool(image.encrypted),
         )
+
+    def _symbols(self, name: str, symbols: frozenset[str]) -> frozenset[str]:
+        """Return a file's symbols; none, with a gap, where the scan has no memory for them."""
+        if self._notes.memory.keep(TEXT * len(symbols) + sum(map(len, symbols))):
+            return symbols
+        self._notes.gap(Part.NATIVE, name, "more symbols in this app than are read")
+        return frozenset()
 
     def _strings(self, name: str, data: bytes, where: Iterable[range]) -> tuple[str, ...]:
         """Return the printable runs in these ranges, each once, in the order of the file."""

@@ -13,6 +13,8 @@ from watchword.reasons import WatchwordError
 MOST_SYMBOLS: Final = 200_000
 _MOST_TABLE: Final = 4096
 _MOST_NAME: Final = 1024
+_MOST_NAMES: Final = 24 * 1024 * 1024
+"""Characters of all names of one file: each may begin a byte further in one and the same text."""
 _MOST_BUCKETS: Final = 1_000_000
 _MOST_CHAIN: Final = 10_000
 
@@ -172,12 +174,17 @@ def _symbols(
     if at + read * layout.size > len(data):
         raise ElfError("an ELF file whose symbols lie beyond its end")
     found = set()
+    left = _MOST_NAMES
     for entry in layout.iter_unpack(data[at : at + read * layout.size]):
         name = entry[0]
         end = table.find(b"\0", name, name + _MOST_NAME)
-        found.add(table[name : end if end >= 0 else name + _MOST_NAME].decode("ascii", "replace"))
+        text = table[name : end if end >= 0 else name + _MOST_NAME].decode("ascii", "replace")
+        left -= len(text)
+        if left < 0:
+            break
+        found.add(text)
     found.discard("")
-    return frozenset(found), read < count
+    return frozenset(found), read < count or left < 0
 
 
 def _count(data: bytes, form: _Form, segments: list[_Segment], tags: dict[int, int]) -> int:

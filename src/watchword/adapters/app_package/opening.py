@@ -18,7 +18,7 @@ from watchword.adapters.app_package.mapped_file import (
 from watchword.adapters.app_package.parts import read_parts
 from watchword.scan.app import App, Container, Part
 from watchword.scan.archive.interface import Limits, inner_name
-from watchword.scan.archive.pace import Pace
+from watchword.scan.archive.pace import Memory, Pace
 from watchword.scan.archive.package import Budget, NotAnArchiveError, ZipArchive, open_zip
 from watchword.scan.archive.splits import MergedArchive, find_splits
 from watchword.scan.notes import Notes
@@ -60,8 +60,11 @@ class _Opening:
     def __init__(self, file: MappedFile, limits: Limits, pace: Pace) -> None:
         self._file = file
         self._pace = pace
-        self._budget = Budget(limits)
-        self._notes = Notes()
+        memory = Memory()
+        # A file that is mapped gives its pages back; a copy stays.
+        memory.keep(0 if file.mapping is not None else len(file.data))
+        self._budget = Budget(limits, memory)
+        self._notes = Notes(memory)
 
     def app(self) -> App:
         """Read everything."""

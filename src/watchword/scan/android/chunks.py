@@ -17,6 +17,10 @@ NO_STRING: Final = 0xFFFFFFFF
 MOST_CHUNKS: Final = 1_000_000
 """How many chunks of one level are read; binary XML of the largest size has about 400,000."""
 
+MOST_KNOWN: Final = 100_000
+MOST_CHARACTERS: Final = 4 * 1024 * 1024
+"""Strings of one pool that are remembered, and their characters; they're read again when there were more."""
+
 ALLOWANCE: Final = 4
 """How many times its own size a file may ask to be decoded; a genuine one needs about 1."""
 
@@ -131,6 +135,7 @@ class StringPool:
         self._strings = chunk.at + buffer.u32(chunk.at + 20)
         self._offsets = chunk.body
         self._known: dict[int, str] = {}
+        self._characters = 0
 
     def get(self, index: int) -> str:
         """Return a string; empty for the index that stands for none.
@@ -141,7 +146,11 @@ class StringPool:
             return ""
         known = self._known.get(index)
         if known is None:
+            if len(self._known) >= MOST_KNOWN or self._characters >= MOST_CHARACTERS:
+                self._known.clear()
+                self._characters = 0
             known = self._known[index] = self._decode(index)
+            self._characters += len(known)
         return known
 
     def _decode(self, index: int) -> str:

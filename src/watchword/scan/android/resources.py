@@ -22,6 +22,10 @@ MOST_CHARACTERS: Final = 32 * 1024 * 1024
 MOST_TEXTS: Final = 1_000_000
 """How many texts are looked at for them, those that occur twice counted twice."""
 
+_PAIR: Final = 320
+"""Bytes of memory that are reckoned for a string with its name beside their characters."""
+
+_MOST_KNOWN: Final = 100_000
 _TRUE: Final = frozenset({"1", "true", "TRUE"})
 _SYSTEM: Final = 0x01
 """The package of the system's own resources, which lie on the phone."""
@@ -50,6 +54,8 @@ class Resources:
     def _look_up(self, value: Value) -> Value | None:
         key = value.number, value.text
         if key not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
             # A document may ask for one and the same large entry half a million times.
             self._known[key] = self._ask(value)
         return self._known[key]
@@ -74,7 +80,10 @@ class Resources:
             text = "" if resolved is None or resolved.kind is not Kind.STRING else resolved.text
             new = bool(text) and (name, text) not in found
             if new:
-                left -= len(name) + len(text)
+                size = len(name) + len(text)
+                left -= size
+                if not self._notes.memory.keep(_PAIR + 4 * size * (not text.isascii()) + size):
+                    left = -1
             if left < 0 or looked_at >= MOST_TEXTS or (new and len(found) >= most):
                 self._notes.gap(Part.RESOURCES, "", "more strings than are read of one app")
                 break

@@ -35,6 +35,10 @@ _SHORT_OFFSETS: Final = 0x02
 _COMPLEX: Final = 0x01
 _COMPACT: Final = 0x08
 _MOST_ENTRIES: Final = 0x10000  # What the 16 bits of an entry's number can name.
+_MOST_VARIANTS: Final = 100_000
+"""Types times configurations; the largest apps have some thousands."""
+
+_MOST_REMEMBERED: Final = 64
 _NONE: Final = 0xFFFFFFFF
 _SHORT_NONE: Final = 0xFFFF
 _CONFIG_AT: Final = 20
@@ -86,6 +90,7 @@ class BinaryTable:
         self._damage: dict[str, None] = {}
         self._types: dict[tuple[int, int], _Type] = {}
         self._sparse: dict[int, dict[int, int]] = {}
+        self._variants = 0
         whole = chunk_at(self._buffer, 0, len(data))
         if whole.kind != _TABLE:
             raise AndroidFormatError("it isn't a resource table")
@@ -158,6 +163,9 @@ class BinaryTable:
         width = 2 if flags & _SHORT_OFFSETS and not flags & _SPARSE else 4
         if count > _MOST_ENTRIES or chunk.body + width * count > chunk.end:
             raise AndroidFormatError("a type with more entries than it has room for")
+        self._variants += 1
+        if self._variants > _MOST_VARIANTS:
+            raise AndroidFormatError(f"more than {_MOST_VARIANTS} types and configurations")
         known = self._types.get((package, number))
         if known is None:
             known = self._types[package, number] = _Type(names.get(number - 1), keys)
@@ -185,6 +193,8 @@ class BinaryTable:
     def _sparse_offsets(self, variant: _Variant) -> dict[int, int]:
         known = self._sparse.get(variant.body)
         if known is None:
+            if len(self._sparse) >= _MOST_REMEMBERED:
+                self._sparse.clear()
             known = {}
             for at in range(variant.body, variant.body + 4 * variant.count, 4):
                 known.setdefault(self._buffer.u16(at), 4 * self._buffer.u16(at + 2))

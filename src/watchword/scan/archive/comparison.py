@@ -88,19 +88,41 @@ def _sizes(record: Record, local: Record) -> Iterator[Disagreement]:
         yield Disagreement(record.name, "has another checksum by its local header")
 
 
-def _overlaps(data: memoryview, directory: Directory) -> Iterator[Disagreement]:
-    """Yield entries that share bytes with the next one, or with the directory: the trick of bombs that overlap."""
-    spans = []
-    for record in directory.records:
+def overlaps(data: memoryview, directory: Directory) -> dict[int, str]:
+    """Return, by its place in the directory, each entry that shares bytes with another one, so that those left share none.
+
+    Of several that begin at the same byte all but the first are returned, and what reaches into the next one.
+    """
+    found: dict[int, str] = {}
+    spans: list[tuple[int, int, Record]] = []
+    first: dict[int, Record] = {}
+    for place, record in enumerate(directory.records):
         local = read_local(data, record.offset)
-        if local is not None:
-            spans.append((record.offset, local.end + record.packed, record))
-    spans.sort(key=lambda span: span[:2])
-    for (_, end, record), (start, _, following) in pairwise(spans):
-        if end > start:
-            yield Disagreement(record.name, f"shares bytes with {following.shown!r}")
-    if spans:
-        _, end, record = max(spans, key=lambda span: span[1])
+        if local is None:
+            continue
+        known = first.setdefault(record.offset, record)
+        if known is record:
+            spans.append((local.end + record.packed, place, record))
+        else:
+            found[place] = f"shares bytes with {known.shown!r}"
+    spans.sort(key=lambda span: span[2].offset)
+    for (end, place, _), (_, _, following) in pairwise(spans):
+        if end > following.offset:
+            found[place] = f"shares bytes with {following.shown!r}"
+    return found
+
+
+def _overlaps(data: memoryview, directory: Directory) -> Iterator[Disagreement]:
+    """Yield entries that share bytes with one before them, or with the directory: the trick of bombs that overlap."""
+    for place, why in overlaps(data, directory).items():
+        yield Disagreement(directory.records[place].name, why)
+    ends = [
+        (local.end + record.packed, record)
+        for record in directory.records
+        if (local := read_local(data, record.offset)) is not None
+    ]
+    if ends:
+        end, record = max(ends, key=lambda span: span[0])
         if end > directory.ending.start:
             yield Disagreement(record.name, "reaches into the directory")
 

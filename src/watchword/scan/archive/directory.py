@@ -71,8 +71,11 @@ def read_directory(data: memoryview, limits: Limits, pace: Pace) -> Directory | 
     records: list[Record] = []
     position = ending.start
     whole = True
+    names = 0
     while (record := read_central(data, position)) is not None and position < ending.position:
-        if len(records) >= limits.entries or (len(records) % 1024 == 0 and pace.over):
+        names += len(record.raw)
+        crowded = len(records) >= limits.entries or names > limits.names
+        if crowded or (len(records) % 1024 == 0 and pace.over):
             whole = False
             break
         records.append(_shifted(record, ending.shift))

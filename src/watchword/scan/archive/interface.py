@@ -34,6 +34,7 @@ class Limits:
     """Hold what a package may cost; sizes in bytes.
 
     :param entries: of one archive; those beyond are left out.
+    :param names: bytes of the names of those entries; beyond them entries are left out too.
     :param entry_size: of one entry, unpacked.
     :param total_size: of all entries that are read, unpacked; an entry that is read twice counts twice.
     :param ratio: unpacked to packed, which an entry of more than ``ratio_from`` may not exceed.
@@ -41,6 +42,7 @@ class Limits:
     """
 
     entries: int = 100_000
+    names: int = 16 * 1024 * 1024
     entry_size: int = 256 * 1024 * 1024
     total_size: int = 1024 * 1024 * 1024
     ratio: int = 200

@@ -6,6 +6,40 @@ RELEASE_EVERY = 32 * 1024 * 1024
 """Bytes that are looked at before their pages are handed back."""
 
 
+MOST_KEPT = 320 * 1024 * 1024
+"""Bytes of memory that all that is kept of one package may take, as its readers reckon them."""
+
+MOST_AT_ONCE = 64 * 1024 * 1024
+"""Bytes of an entry that is let go after it was read, beyond what is left of the memory that may be kept."""
+
+TEXT = 128
+"""Bytes that Python needs for a text beside its characters, with its places in a list and a set."""
+
+
+class Memory:
+    """Count the memory that is kept of a package, over all its readers: of what doesn't fit, they tell that it wasn't seen."""
+
+    def __init__(self, most: int = MOST_KEPT) -> None:
+        """Start with nothing kept."""
+        self._left = most
+
+    @property
+    def left(self) -> int:
+        """Return the bytes that may still be kept."""
+        return self._left
+
+    def keep(self, size: int) -> bool:
+        """Count bytes that are kept; False, and nothing is counted, where there isn't room for them."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+    def holds(self, size: int) -> bool:
+        """Tell whether an entry of this size can be read and let go."""
+        return size <= self._left + MOST_AT_ONCE
+
+
 def _nothing() -> None:
     """Release nothing: the bytes are in memory anyway."""
 

@@ -1,10 +1,11 @@
 """Open a zip archive by both readers, and read its entries within limits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from watchword.reasons import WatchwordError
 from watchword.scan.app import Disagreement, Entry, Part
-from watchword.scan.archive.comparison import MOST_DISAGREEMENTS, compare
+from watchword.scan.archive.comparison import MOST_DISAGREEMENTS, compare, overlaps
 from watchword.scan.archive.directory import read_directory
 from watchword.scan.archive.interface import (
     Limits,
@@ -12,7 +13,7 @@ from watchword.scan.archive.interface import (
     OutOfTimeError,
     UnreadableEntryError,
 )
-from watchword.scan.archive.pace import Pace
+from watchword.scan.archive.pace import Memory, Pace
 from watchword.scan.archive.records import LOCAL, Record
 from watchword.scan.archive.unpacking import peek, stored, unpack
 from watchword.scan.archive.walker import walk
@@ -26,15 +27,22 @@ class NotAnArchiveError(WatchwordError):
 class Budget:
     """Count what was unpacked of a package and its splits, in bytes."""
 
-    def __init__(self, limits: Limits) -> None:
-        """Start with nothing unpacked."""
+    def __init__(self, limits: Limits, memory: Memory | None = None) -> None:
+        """Start with nothing unpacked.
+
+        :param memory: what is kept of the package.
+        """
         self.limits = limits
+        self.memory = Memory() if memory is None else memory
         self._left = limits.total_size
 
     def take(self, name: str, size: int) -> None:
         """Take an entry's size off; raise UnreadableEntryError once all of it would be more than ``total_size``."""
         if size > self._left:
             what = f"isn't read: more than {self.limits.total_size} bytes would be unpacked in all"
+            raise UnreadableEntryError(name, what)
+        if not self.memory.holds(size):
+            what = f"isn't read: {size} bytes more would be more memory than a scan may take"
             raise UnreadableEntryError(name, what)
         self._left -= size
 
@@ -56,14 +64,21 @@ class ZipArchive:
         *,
         damaged: bool = False,
         defined: int = 0,
+        overlapping: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
-        """Take what the readers found; the first of several entries of a name counts."""
+        """Take what the readers found; the first of several entries of a name counts.
+
+        :param overlapping: by the place of its record in the directory: with what an entry shares bytes. It isn't read: no tool
+            that builds apps makes such, and one kilobyte would be read a thousand times.
+        """
         self.damaged = damaged
         self.defined = max(defined, len(records))
         self._data = data
         self._records: dict[str, Record] = {}
-        for record in records:
-            self._records.setdefault(record.name, record)
+        self._overlapping: dict[str, str] = {}
+        for place, record in enumerate(records):
+            if self._records.setdefault(record.name, record) is record and place in overlapping:
+                self._overlapping[record.name] = overlapping[place]
         self._disagreements = dict.fromkeys(disagreements)
         self._budget = budget
         self._pace = pace
@@ -109,10 +124,14 @@ class ZipArchive:
 
     def peek(self, name: str, size: int) -> bytes:
         """Return the first bytes of an entry, at most ``size``; fewer if it can't be read."""
+        if name in self._overlapping:
+            return b""
         return peek(self._data, self._record(name), size)
 
     def stored(self, name: str) -> memoryview | None:
-        """Return an entry's bytes where they stand; None if it is packed."""
+        """Return an entry's bytes where they stand; None if it is packed, or shares them."""
+        if name in self._overlapping:
+            return None
         return stored(self._data, self._record(name))
 
     def _record(self, name: str) -> Record:
@@ -126,6 +145,8 @@ class ZipArchive:
         """Read an entry, and note a wrong checksum."""
         if self._pace.over:
             raise OutOfTimeError(name, "isn't read: the time is over")
+        if name in self._overlapping:
+            raise UnreadableEntryError(name, f"isn't read: {self._overlapping[name]}")
         self._budget.take(name, min(record.size, self._budget.limits.entry_size + 1))
         content, sound = unpack(self._data, record, self._budget.limits, self._pace)
         if not sound and len(self._disagreements) < 2 * MOST_DISAGREEMENTS:
@@ -163,4 +184,12 @@ def open_zip(data: memoryview, budget: Budget, pace: Pace, notes: Notes) -> ZipA
         again.add(record.name)
     defined = 0 if directory.whole else directory.ending.count
     disagreements = compare(data, directory, walked)
-    return ZipArchive(data, directory.records, disagreements, budget, pace, defined=defined)
+    return ZipArchive(
+        data,
+        directory.records,
+        disagreements,
+        budget,
+        pace,
+        defined=defined,
+        overlapping=overlaps(data, directory),
+    )

@@ -157,6 +157,9 @@ def _unpacked(outer: ZipArchive, name: str, most: int, notes: Notes) -> memoryvi
             Part.ARCHIVE, name, f"isn't read: packed packages of more than {MOST_HELD} bytes in all"
         )
         return memoryview(b"")
+    if not notes.memory.keep(size):
+        notes.gap(Part.ARCHIVE, name, "isn't read: more memory than a scan may take")
+        return memoryview(b"")
     try:
         return memoryview(outer.read(name))
     except MissingEntryError as error:

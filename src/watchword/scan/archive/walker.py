@@ -64,6 +64,7 @@ class _Walker:
         self._searchable = _SEARCHES * len(data) + _FREE_SEARCH
         self._records: list[Record] = []
         self._strays: list[tuple[int, int]] = []
+        self._names = 0
 
     def run(self) -> Walk:
         """Walk from the front; each step is an entry, a signing block, or a search for the next header."""
@@ -80,6 +81,7 @@ class _Walker:
             if record is not None:
                 record, position = self._measured(record)
                 self._records.append(record)
+                self._names += len(record.raw)
                 continue
             position = self._behind_stray(position)
         return Walk(tuple(self._records), tuple(self._strays), position, whole)
@@ -88,6 +90,7 @@ class _Walker:
     def _gave_up(self) -> bool:
         """Tell whether the walk costs more than it may."""
         crowded = max(len(self._records), len(self._strays)) >= self._limits.entries
+        crowded = crowded or self._names > self._limits.names
         return crowded or self._searchable < 0 or self._pace.over
 
     def _measured(self, record: Record) -> tuple[Record, int]:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from watchword.scan.app import Part
+from watchword.scan.archive.pace import Memory
 from watchword.scan.notes import Notes
 
 ALLOWANCE = 4
@@ -15,16 +16,26 @@ class Damaged(ValueError):  # noqa: N818
 
 
 class Budget:
-    """Hold how many bytes of a file may still be read."""
+    """Hold how many bytes of a file may still be read, and what is kept of all files together."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, memory: Memory | None = None) -> None:
         """Start with :data:`ALLOWANCE` times the file."""
         self._left = ALLOWANCE * size + 4096
+        self._memory = Memory() if memory is None else memory
 
     @property
     def left(self) -> int:
         """Return the bytes that may still be read, never below 0."""
         return self._left
+
+    @property
+    def room(self) -> int:
+        """Return the bytes of memory that the scan has still room for."""
+        return self._memory.left
+
+    def keep(self, size: int) -> bool:
+        """Count bytes of memory that are kept; False, and nothing is counted, where the scan has no room for them."""
+        return self._memory.keep(size)
 
     def spend(self, amount: int) -> bool:
         """Take bytes out of it; False, and nothing is taken, where there aren't as many."""

@@ -9,6 +9,9 @@ from watchword.scan.dex.leb128 import unsigned
 from watchword.scan.dex.tables import MOST_IDS, Tables, column, numbers
 
 MOST_INTERFACES = 65535
+_CLASS, _MEMBER = 768, 128
+"""Bytes of memory that are reckoned for a class and for each of its members."""
+
 _NONE = 0xFFFFFFFF
 
 # Types of an encoded value.
@@ -55,6 +58,9 @@ def read_definitions(
         if not budget.spend(2 * len(interfaces)):
             trouble("lists of interfaces overlap")
             interfaces = []
+        if not budget.keep(_CLASS + 8 * len(interfaces)):
+            trouble("more classes than a scan has memory for")
+            return
         yield ClassDef(
             index,
             name,
@@ -91,6 +97,8 @@ def _read_data(found: ClassDef, tables: Tables, budget: Budget) -> list[int]:
     # A field takes two bytes at least, a method three.
     if not budget.spend(2 * sum(counts[:2]) + 3 * sum(counts[2:])):
         raise Damaged("more members than the file could hold")
+    if not budget.keep(_MEMBER * sum(counts)):
+        raise Damaged("more members than a scan has memory for")
     static: list[int] = []
     # An index that isn't in the table ends the class as any other damage does.
     owners = tables.owners_of_fields

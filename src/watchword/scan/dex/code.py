@@ -13,6 +13,9 @@ from watchword.scan.dex.bounds import Budget, Damaged
 from watchword.scan.dex.leb128 import signed, unsigned
 from watchword.scan.dex.opcodes import UNITS, USES
 
+MOST_UNITS = 1 << 20
+"""Units of 16 bits of one method's code; compilers write at most a tenth, since Java's own bound is 64 kB."""
+
 _ITEM = struct.Struct("<HHHHII")
 _PACKED, _SPARSE, _ARRAY = 1, 2, 3
 
@@ -36,8 +39,8 @@ def code_item(data: bytes, at: int) -> CodeItem:
         raise Damaged("code outside the file")
     registers, _, _, tries, _, size = _ITEM.unpack_from(data, at)
     start = at + _ITEM.size
-    if start + 2 * size > len(data):
-        raise Damaged("code outside the file")
+    if start + 2 * size > len(data) or size > MOST_UNITS:
+        raise Damaged("code outside the file, or too long")
     return CodeItem(registers, tries, start, start + 2 * size)
 
 

@@ -14,6 +14,12 @@ from watchword.scan.dex.opcodes import CONST_STRING, CONST_STRING_JUMBO, MNEMONI
 from watchword.scan.dex.tables import Tables
 from watchword.scan.notes import Notes
 
+_USE = 48
+"""Bytes of memory that are reckoned for each string and method that a method uses."""
+
+_MOST_PLACES = 256
+"""Classes of which it is remembered where the code of their methods lies."""
+
 
 def read_code(dexes: Sequence[tuple[str, bytes]], notes: Notes) -> Code:
     """Read DEX files, in the order in which the system loads them.
@@ -27,7 +33,7 @@ def read_code(dexes: Sequence[tuple[str, bytes]], notes: Notes) -> Code:
     parts: list[_Part] = []
     for where, data in dexes:
         trouble = Trouble(where)
-        budget = Budget(len(data))
+        budget = Budget(len(data), notes.memory)
         for header in read_headers(data, trouble):
             part = _Part(data, header, budget, trouble)
             part.read(taken, budget, trouble)
@@ -73,7 +79,10 @@ class _Part:
         except Damaged:
             return False
         callers, loaders = self.callers, self.loaders
-        for each in set(used):
+        different = set(used)
+        if not budget.keep(_USE * len(different)):
+            return False
+        for each in different:
             opcode = each[0]
             index = each[2] | each[3] << 8
             if opcode == CONST_STRING:
@@ -225,6 +234,8 @@ class DexCode:
         if part is None:
             return
         if by.cls not in self._places:
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
             methods = part.classes[by.cls].methods
             self._places[by.cls] = {part.tables.method(index): at for index, at in methods}
         code_at = self._places[by.cls].get(by, 0)

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Sequence
 
 from watchword.scan.app import Method
+from watchword.scan.archive.pace import TEXT
 from watchword.scan.dex.bounds import Budget, Trouble
 from watchword.scan.dex.header import Header, Table
 from watchword.scan.dex.text import read_strings
@@ -15,6 +16,12 @@ MOST_IDS = 65536
 
 MOST_STRINGS = 1 << 21
 """Strings that are read of one file, ten times what the largest genuine ones have: each takes far more memory than room in the file."""
+
+MOST_DESCRIPTOR = 8192
+"""Characters of a method's descriptor: 255 parameters of one long type would be a text of megabytes, for each method again."""
+
+MOST_REMEMBERED = 4096
+"""Prototypes whose parameters are remembered."""
 
 MOST_PARAMETERS = 255
 """Parameters of a method (Dalvik bytecode: a call hands over at most 255 registers)."""
@@ -62,6 +69,9 @@ class Tables:
         self.strings = read_strings(data, strings, budget, trouble)
         types = numbers("I", column(data, header.types, 4, MOST_IDS, budget, trouble))
         self.descriptors = [self.string(index) for index in types]
+        if not budget.keep(TEXT * len(types) + sum(map(len, self.descriptors))):
+            trouble("more types than a scan has memory for")
+            self.descriptors = []
         self.types = [java_name(descriptor) for descriptor in self.descriptors]
         # Three numbers of 32 bits a row: a short form, the type of the result, where the parameters lie.
         self._protos = numbers("I", column(data, header.protos, 12, MOST_IDS, budget, trouble))
@@ -104,6 +114,8 @@ class Tables:
         at = 4 * method + 1
         proto = self._methods[at] if at < len(self._methods) else MOST_IDS
         if proto not in self._parameters:
+            if len(self._parameters) >= MOST_REMEMBERED:
+                self._parameters.clear()
             listed = self._protos[3 * proto + 2] if 3 * proto < len(self._protos) else 0
             found = self.types_at(listed, MOST_PARAMETERS)
             self._parameters[proto] = tuple(self._descriptor(index) for index in found)
@@ -115,7 +127,10 @@ class Tables:
             return Method("", "", "")
         proto = 3 * self._methods[4 * index + 1] + 1
         result = self._descriptor(self._protos[proto]) if proto < len(self._protos) else ""
-        descriptor = f"({''.join(self.parameters(index))}){result}"
+        parameters = self.parameters(index)
+        if sum(map(len, parameters)) + len(result) > MOST_DESCRIPTOR:
+            parameters, result = ("...",), ""
+        descriptor = f"({''.join(parameters)}){result}"
         return Method(self.type(self.owner(index)), self.method_name(index), descriptor)
 
     def field(self, index: int) -> tuple[str, str]:

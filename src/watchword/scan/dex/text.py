@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from watchword.scan.archive.pace import TEXT
 from watchword.scan.dex.bounds import Budget, Damaged, Trouble
 from watchword.scan.dex.leb128 import unsigned
 
@@ -11,7 +12,10 @@ def read_strings(
 ) -> list[str]:
     """Return the strings at these offsets, an empty one for each that couldn't be read."""
     found: list[str] = []
-    left = budget.left
+    if not budget.keep(TEXT * len(offsets)):
+        trouble("more strings than a scan has memory for")
+        return found
+    left = start_with = min(budget.left, budget.room)
     for at in offsets:
         try:
             # Strings of less than 128 units have one byte of length, and that's nearly all of them.
@@ -33,7 +37,8 @@ def read_strings(
             continue
         raw = data[start:end]
         found.append(raw.decode("ascii") if raw.isascii() else decode(raw))
-    budget.spend(budget.left - left)
+    budget.spend(start_with - left)
+    budget.keep(start_with - left)
     return found
 
 

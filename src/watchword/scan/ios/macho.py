@@ -14,6 +14,8 @@ MOST_SLICES: Final = 16
 MOST_COMMANDS: Final = 4096
 MOST_SYMBOLS: Final = 200_000
 _MOST_NAME: Final = 1024
+_MOST_NAMES: Final = 24 * 1024 * 1024
+"""Characters of all names of one file: each may begin a byte further in one and the same text."""
 
 _FAT: Final = {0xCAFEBABE: (">5I", 2, 3), 0xCAFEBABF: (">IIQQII", 2, 3)}
 _THIN: Final = {0xFEEDFACE: 28, 0xFEEDFACF: 32}
@@ -175,14 +177,18 @@ def symbols(data: bytes, image: Slice) -> Symbols:
     table = data[names_at : names_at + extent]
     found: set[str] = set()
     local = 0
+    left = _MOST_NAMES
     for name, kind, _, _, _ in form.iter_unpack(data[at : at + read * form.size]):
         if kind & 0xE0:  # What a debugger is told: paths of sources, not names of functions.
             continue
         end = table.find(b"\0", name, name + _MOST_NAME)
         text = table[name : end if end >= 0 else name + _MOST_NAME].decode("ascii", "replace")
+        left -= len(text)
+        if left < 0:
+            break
         if not text:
             continue
         found.add(text)
         # Bit 0: external.  Type 0xe: defined in a section.  The linker leaves one such name of its own ("radr://").
         local += not kind & 1 and kind & 0xE == 0xE and not text.startswith("radr://")
-    return Symbols(frozenset(found), local, cut=read < count)
+    return Symbols(frozenset(found), local, cut=read < count or left < 0)

@@ -6,6 +6,7 @@ by recursion.
 """
 
 import plistlib
+import struct
 from collections.abc import Mapping
 from typing import Final
 from xml.parsers.expat import ExpatError
@@ -22,6 +23,11 @@ MOST_DEPTH: Final = 64
 """How deep its values may be nested."""
 
 
+_TRAILER: Final = struct.Struct(">6xBBQQQ")
+_SCALARS: Final = frozenset({0x0, 0x1, 0x2, 0x3, 0x8})
+_WIDE_TEXT, _ARRAY, _SET, _DICT = 0x6, 0xA, 0xC, 0xD
+
+
 class PlistError(WatchwordError):
     """Report that a property list can't be read; the text says why and holds nothing of its content."""
 
@@ -33,6 +39,10 @@ def read_plist(data: bytes) -> Mapping[str, object]:
     """
     if len(data) > MOST_BYTES:
         raise PlistError(f"a property list of {len(data)} bytes; at most {MOST_BYTES} are read")
+    if data.startswith(b"bplist") and not _fits(data):
+        raise PlistError(
+            "damaged, or objects that share bytes: a small list would become a large one"
+        )
     try:
         value: object = plistlib.loads(data)
     except (
@@ -51,6 +61,41 @@ def read_plist(data: bytes) -> Mapping[str, object]:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise PlistError("its outermost value isn't a dictionary with names for keys")
     return value
+
+
+def _fits(data: bytes) -> bool:
+    """Tell whether the objects of a binary list have room in it side by side, each once.
+
+    Source: Apple's ``CFBinaryPList.c``: a table of offsets, its place and widths in the last 32 bytes.
+    """
+    try:
+        width, reference, count, _, table = _TRAILER.unpack_from(data, len(data) - _TRAILER.size)
+        if not 1 <= width <= 8 or not 1 <= reference <= 8 or table + width * count > len(data):
+            return False
+        left = len(data)
+        for at in range(table, table + width * count, width):
+            left -= _room(data, int.from_bytes(data[at : at + width], "big"), reference)
+            if left < 0:
+                return False
+    except (struct.error, IndexError):
+        return False
+    return True
+
+
+def _room(data: bytes, at: int, reference: int) -> int:
+    """Return how many bytes an object takes beside its head.
+
+    :param reference: bytes by which an object names another one.
+    """
+    kind, count = data[at] >> 4, data[at] & 0xF
+    if kind in _SCALARS:
+        return 1
+    if count == 0xF:
+        width = 1 << (data[at + 1] & 0x3)
+        count = int.from_bytes(data[at + 2 : at + 2 + width], "big")
+    return count * {_WIDE_TEXT: 2, _ARRAY: reference, _SET: reference, _DICT: 2 * reference}.get(
+        kind, 1
+    )
 
 
 def _bound(value: object) -> None:

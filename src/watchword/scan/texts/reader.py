@@ -12,7 +12,7 @@ from watchword.scan.ios.plists import PlistError, read_plist
 from watchword.scan.notes import Notes
 from watchword.scan.texts import hermes
 from watchword.scan.texts.places import Kind, kind_of
-from watchword.scan.texts.runs import Budget, ascii_runs, decoded, lines_of, pieces, wide_runs
+from watchword.scan.texts.runs import Budget, ascii_runs, lines_of, pieces, text_lines, wide_runs
 
 MOST_LINES: Final = 2_000_000
 MOST_CHARACTERS: Final = 64 * 1024 * 1024
@@ -76,7 +76,7 @@ class _Reader:
         self._archive = archive
         self._notes = notes
         self._bounds = bounds
-        self._budget = Budget(bounds.lines, bounds.characters, over=over)
+        self._budget = Budget(bounds.lines, bounds.characters, over=over, memory=notes.memory)
         self._snapshots: dict[str, None] = {}
 
     def read(self, name: str, kind: Kind) -> TextPart | None:
@@ -133,12 +133,12 @@ def _script(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
 
 
 def _web(data: bytes, budget: Budget, bounds: Bounds, kind: str = "cordova") -> _Text:
-    text = decoded(data[: bounds.bundle])
-    if text is None:
+    lines = text_lines(data, bounds.bundle)
+    if lines is None:
         return _Text(
             kind, ascii_runs(data, budget), "binary: only runs of printable characters were read"
         )
-    return _Text(kind, lines_of(text), _cut(data, bounds.bundle))
+    return _Text(kind, lines, _cut(data, bounds.bundle))
 
 
 def _cut(data: bytes, most: int) -> str:
@@ -191,13 +191,13 @@ def _asset(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
         except PlistError as error:
             if binary:
                 return _Text("asset", ascii_runs(data, budget), str(error))
-    text = decoded(data[: bounds.asset])
-    if text is None:
+    lines = text_lines(data, bounds.asset)
+    if lines is None:
         # Android compiles XML to a form of its own, and names of binary files end in anything: no text was promised.
         most = bounds.bundle
         runs = chain(ascii_runs(data, budget, 0, most), wide_runs(data, budget, most))
         return _Text("asset", runs, _cut(data, most))
-    return _Text("asset", lines_of(text), _cut(data, bounds.asset))
+    return _Text("asset", lines, _cut(data, bounds.asset))
 
 
 def _flat(info: Mapping[str, object]) -> Iterator[str]:

@@ -1,8 +1,11 @@
 """Take printable runs out of binary data, and cut text into lines that patterns can be matched on."""
 
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
 from typing import Final
+
+from watchword.scan.archive.pace import TEXT, Memory
 
 LEAST_RUN: Final = 6
 """How many printable characters in a row count as a string."""
@@ -18,6 +21,9 @@ MOST_RUNS: Final = 6_000_000
 
 WINDOW: Final = 1024 * 1024
 """How many bytes are searched before the time is looked at again."""
+
+LINE: Final = 256
+"""Bytes of memory that are reckoned for a line beside its characters: itself, its places in lists, and what rules make of it."""
 
 _OVERLAP: Final = 256
 # What is too short is skipped by the search itself: in machine code there are millions of such runs.
@@ -43,13 +49,16 @@ class Budget:
         characters: int,
         runs: int = MOST_RUNS,
         over: Callable[[], bool] = lambda: False,
+        memory: Memory | None = None,
     ) -> None:
         """Start with all of it.
 
         :param runs: how many printable runs may be looked at, those too that were met before.
         :param over: tells whether the time for the whole package is over.
+        :param memory: what all readers of the package may keep together.
         """
         self._over = over
+        self._memory = Memory() if memory is None else memory
         self._strings = strings
         self._characters = characters
         self._runs = runs
@@ -59,7 +68,8 @@ class Budget:
         """Tell whether a string still fits, and count it; once one didn't, none does."""
         # Python keeps a text with one character beyond ASCII in up to four bytes each.
         size = len(text) if text.isascii() else 4 * len(text)
-        if self.spent or self._strings < 1 or self._characters < size:
+        fits = self._strings >= 1 and self._characters >= size
+        if self.spent or not fits or not self._memory.keep(LINE + size):
             self.spent = True
             return False
         self._strings -= 1
@@ -71,7 +81,8 @@ class Budget:
         if self.spent:
             return 0
         size = sum(map(len, texts))
-        if self._strings >= len(texts) and self._characters >= size:
+        fits = self._strings >= len(texts) and self._characters >= size
+        if fits and self._memory.keep(TEXT * len(texts) + size):
             self._strings -= len(texts)
             self._characters -= size
             return len(texts)
@@ -177,10 +188,38 @@ def pieces(line: str) -> Iterator[str]:
     yield line[at:]
 
 
-def decoded(data: bytes) -> str | None:
-    """Return data as text: UTF-8, or UTF-16 where its mark stands in front; None for what looks binary."""
+def text_lines(data: bytes, most: int, window: int = WINDOW) -> Iterator[str] | None:
+    """Yield the lines of a text as :func:`lines_of` does, decoded a window at a time; None for what looks binary.
+
+    UTF-8, or UTF-16 where its mark stands in front.  A text of 48 MiB with one character beyond the others would be four times as
+    much in memory as a whole.
+
+    :param most: bytes that are read.
+    :param window: bytes that are decoded at once.
+    """
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        return data.decode("utf-16", "replace")
+        return _decoded_lines(data, min(most, len(data)), "utf-16", window)
     if b"\0" in data[:1024]:
         return None
-    return data.decode("utf-8-sig", "replace")
+    return _decoded_lines(data, min(most, len(data)), "utf-8-sig", window)
+
+
+def _decoded_lines(data: bytes, end: int, encoding: str, window: int) -> Iterator[str]:
+    decoder = getincrementaldecoder(encoding)("replace")
+    rest = ""
+    for at in range(0, max(end, 1), window):
+        last = at + window >= end
+        text = rest + decoder.decode(data[at : min(at + window, end)], last)
+        start = 0
+        # The other half of a line's end may come with the next window.
+        open_end = not last and text.endswith("\r")
+        for found in _LINE_END.finditer(text, 0, len(text) - open_end):
+            yield from pieces(text[start : found.start()])
+            start = found.end()
+        rest = text[start:]
+        if last:
+            yield from pieces(rest)
+            return
+        if not open_end and len(rest) > LONGEST_LINE:
+            *ready, rest = pieces(rest)
+            yield from ready
