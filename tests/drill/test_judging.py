@@ -1,5 +1,7 @@
 """Show when an attempt counts as stopped: never by accident."""
 
+from dataclasses import replace
+
 import pytest
 from tests.drill.answers import SAMPLE, api, refusal
 
@@ -56,7 +58,19 @@ def test_the_api_s_own_error_is_open_where_the_genuine_app_gets_it_too() -> None
     """A record that isn't there was asked for all the same."""
     controls = Controls({SAMPLE.name: api(404)})
     assert verdict(ANY, Attempt(SAMPLE, api(404)), controls=controls) is Verdict.OPEN
-    assert verdict(ANY, Attempt(SAMPLE, Answer(400)), controls=controls) is Verdict.STOPPED
+    gone = replace(SAMPLE, good=frozenset({404}))
+    assert verdict(ANY, Attempt(gone, Answer(400)), controls=controls) is Verdict.STOPPED
+
+
+@pytest.mark.parametrize("status", [301, 404, 410])
+def test_an_answer_that_the_sample_does_not_call_good_serves_nobody(status: int) -> None:
+    """An API that knows no such record may never have been asked: what is refused beside it proves nothing."""
+    controls = Controls({SAMPLE.name: api(status)})
+    refused = Attempt(SAMPLE, refusal(Reason.TOKEN_EXPIRED))
+    assert verdict(EXPIRED, refused, controls=controls) is Verdict.UNSURE
+    good = replace(SAMPLE, good=frozenset({status}))
+    refused = replace(refused, sample=good)
+    assert verdict(EXPIRED, refused, controls=controls) is Verdict.STOPPED
 
 
 @pytest.mark.parametrize("status", [0, 429, 500, 502, 503])

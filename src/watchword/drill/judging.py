@@ -26,9 +26,9 @@ class Controls:
     answers: Mapping[str, Answer]
 
     def serves(self, sample: Sample) -> bool:
-        """Tell whether the genuine app gets an answer of the API's own."""
+        """Tell whether the genuine app is served: by an answer of the API's own that the sample calls good."""
         answer = self.answers.get(sample.name)
-        return answer is not None and is_of_the_api(answer)
+        return answer is not None and is_good(sample, answer)
 
     def is_served(self, sample: Sample, answer: Answer) -> bool:
         """Tell whether an answer is the API's own, and so the request got through.
@@ -49,6 +49,11 @@ def is_of_the_api(answer: Answer) -> bool:
     if answer.public_class is not None or answer.status in _BUSY:
         return False
     return answer.status not in _ALWAYS_OURS
+
+
+def is_good(sample: Sample, answer: Answer) -> bool:
+    """Tell whether an answer serves the genuine app: an API that answers 404 may never have got the request."""
+    return is_of_the_api(answer) and answer.status in sample.good
 
 
 def judged(

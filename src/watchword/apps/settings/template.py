@@ -66,6 +66,13 @@ plan:
 #         add: {{header: Authorization, prefix: "Bearer "}}
 #         quota: {{calls: 100, per: 1d}}    # of one instance
 
+# What `watchword drill` asks for as the genuine app does: requests that your API serves, one for each kind of proof.
+# An answer that isn't a 2xx makes the run unsure; write status: [404] beside path where that is the good answer.
+drill:
+  clinic:
+    requests:
+      - {{path: /patients.json}}
+
 # Your apps, named as you like. The values are what Apple and Android sign.
 apps:
   clinic-ios:
