@@ -110,6 +110,12 @@ class Operator(Protocol):
         :raises MissingError: when the service grants none of this level.
         """
 
+    def decoys(self) -> int:
+        """Return how many canary keys are planted, those of drills left out.
+
+        :raises MissingError: when the service knows no canaries.
+        """
+
     def plant(self) -> Canary:
         """Make a canary key that looks like a third party's; the same one for the whole run, taken out after it.
 

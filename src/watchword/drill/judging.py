@@ -13,7 +13,13 @@ _FIRST_ERROR: Final = 400
 _TOO_MANY: Final = 429
 _ALWAYS_OURS: Final = frozenset({401, 403})
 _BUSY: Final = frozenset({0, 429, 500, 502, 503, 504})
-_WORST_FIRST: Final = (Verdict.OPEN, Verdict.UNSURE, Verdict.NOT_RUN, Verdict.STOPPED)
+_WORST_FIRST: Final = (
+    Verdict.OPEN,
+    Verdict.ABSENT,
+    Verdict.UNSURE,
+    Verdict.NOT_RUN,
+    Verdict.STOPPED,
+)
 
 
 @dataclass(frozen=True, slots=True)

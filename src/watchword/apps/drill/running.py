@@ -20,7 +20,7 @@ from watchword.drill.judging import (
     judged,
     worst,
 )
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.needs import AbsentError, MissingError, Need
 from watchword.drill.outcome import (
     AttackResult,
     Control,
@@ -255,6 +255,9 @@ def _varied(stage: Stage, variant: Variant, controls: Controls) -> VariantResult
     before = stage.wire.sent
     try:
         attempts = variant.run(stage.arena)
+    except AbsentError as error:
+        sent = stage.wire.sent - before
+        return VariantResult(variant.name, Verdict.ABSENT, str(error), need=error.need, sent=sent)
     except MissingError as error:
         return _not_run(variant, error)
     except (ConsentError, TargetLostError):
@@ -279,7 +282,6 @@ def _missing(arena: Arena, attack: Attack) -> MissingError | None:
         Need.ECHO: any(each.echo for each in arena.samples),
         Need.LOGIN: any(each.login for each in arena.samples),
         Need.OFF_ROUTE: bool(arena.facts.off),
-        Need.RATE: arena.facts.rate is not None,
         Need.TLS: arena.channel is not None and arena.wire.scheme(Part.GATE) == "https",
     }
     return next((MissingError(need) for need in attack.needs if not here.get(need, True)), None)

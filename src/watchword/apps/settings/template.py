@@ -121,7 +121,7 @@ apis:
     # alone), shared (once over all gates; a file on this machine, or store: valkey with url).
     # replay: {{mode: local}}
     # Most requests of one instance:
-    # rate: {{requests: 600, per: 1m}}
+    rate: {{requests: 300, per: 1m}}
     # limits:
     #   - {{name: few, kind: quota, requests: 20, per: 1d, routes: [/**]}}   # mode: monitor to watch first
     routes:
