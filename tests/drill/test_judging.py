@@ -34,6 +34,15 @@ def test_refused_for_another_reason_proves_nothing() -> None:
     assert verdict(ANY, attempt) is Verdict.STOPPED
 
 
+def test_a_gate_that_knows_no_such_route_is_stricter() -> None:
+    """A table without a last row for all refuses what was changed before it looks at a token."""
+    attempt = Attempt(SAMPLE, refusal(Reason.GATE_ROUTE_UNKNOWN))
+    assert verdict(EXPIRED, attempt) is Verdict.STOPPED
+    assert verdict(EXPIRED, attempt, controls=Controls({})) is Verdict.UNSURE
+    attempt = Attempt(SAMPLE, refusal(Reason.GATE_ROUTE_UNKNOWN, told=False))
+    assert verdict(EXPIRED, attempt) is Verdict.STOPPED
+
+
 def test_without_a_reason_the_public_class_must_fit() -> None:
     """In production a gate tells the class alone."""
     fitting = Attempt(SAMPLE, refusal(Reason.TOKEN_SIGNATURE, told=False))

@@ -131,12 +131,16 @@ def _refused(
 
 
 def _fits(answer: Answer, expected: frozenset[Reason]) -> bool:
-    """Tell whether a refusal is one for these reasons, as far as the answer tells."""
+    """Tell whether a refusal is one for these reasons, as far as the answer tells.
+
+    That no route knows the request is a reason for all of them: such a gate is stricter, and the genuine app is served beside it.
+    """
+    stricter = expected | {Reason.GATE_ROUTE_UNKNOWN}
     if answer.reasons:
-        return bool(expected.intersection(answer.reasons))
+        return bool(stricter.intersection(answer.reasons))
     told = answer.public_class
     if told is not None:
-        return told in {reason.public.slug for reason in expected}
+        return told in {reason.public.slug for reason in stricter}
     # A server in front that words its own refusals tells the status alone.  That of a limit is anybody's: of a firewall, for one.
     return answer.status != _TOO_MANY and answer.status in {
         reason.public.status for reason in expected
