@@ -72,7 +72,12 @@ def test_what_is_enforced_is_proven_and_the_plan_counts_it(tmp_path: Path) -> No
         assert report["recorded"] == len([each for each in report["findings"] if each["state"]])
         cases = ET.fromstring(names["xml"].read_text("utf-8")).iter("testcase")
         assert len(list(cases)) > 300
-        assert json.loads(names["sarif"].read_text("utf-8"))["runs"][0]["results"] == []
+        (log,) = json.loads(names["sarif"].read_text("utf-8"))["runs"]
+        told = {each["ruleId"]: each["properties"]["verdict"] for each in log["results"]}
+        assert set(told.values()) == {"absent"}
+        assert set(told) == {"canary-used", *(name for name in told if name.startswith("pin"))}
+        absent = [each for each in report["findings"] if each["state"] == "absent"]
+        assert {each["protection"] for each in absent} == {"PR-B23", "PR-C03"}
         assert "script-with-key" in names["html"].read_text("utf-8")
         listed = json.loads(watchword(file, "observe", "list", "--json").stdout.splitlines()[0])
         assert listed

@@ -122,7 +122,7 @@ def test_a_build_without_pins_puts_pinning_back(file: Path) -> None:
     ]
     assert exposure(found) == {WIRE: ("delayed", "open")}
     assert re.search(
-        rf"PR-C03 Pinning that can be updated is back, number \d+: at app:{APP} watchword scan 0.1.0 found it absent",
+        rf"PR-C03 Pinning that can be updated is lost, and back: number \d+: at app:{APP} watchword scan 0.1.0 found it absent",
         words,
     )
 
@@ -147,7 +147,7 @@ def test_a_secret_in_the_build_outweighs_that_keys_are_handed_out(file: Path) ->
         ("PR-B04", f"app:{APP} scan:static.secret_found", "absent")
     ]
     assert exposure(found) == {PACKAGE: ("delayed", "open")}
-    assert "PR-B04 Keys handed out at run time is back" in words
+    assert "PR-B04 Keys handed out at run time is lost, and back" in words
     assert dead_token() not in words
 
 

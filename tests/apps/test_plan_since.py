@@ -189,3 +189,51 @@ def test_an_asset_that_is_new_or_gone_isnt_worse() -> None:
     whole, less = document(seed_plan()), document(seed_plan())
     less["exposure"].pop()
     assert worse(read(less), read(whole)) == worse(read(whole), read(less)) == ()
+
+
+PIN = ("PR-C03", "--target", "api:clinic", "--key", "scan:static.pinning", "--source", "build 7")
+KEYS_OUT = (
+    "PR-B04",
+    "--target",
+    "api:clinic",
+    "--key",
+    "scan:static.secret_found",
+    "--source",
+    "build 7",
+)
+
+
+def test_what_is_lost_while_an_asset_is_open_anyway_is_worse(file: Path) -> None:
+    """A build that loses its pins and gains a key: the asset was open before, and CI stayed green."""
+    signed = ("--sign", file.with_name("ci.pem"))
+    for each in (PIN, KEYS_OUT):
+        assert run(file, "observe", "record", *each, *signed).exit_code == 0
+    before = kept(file)
+    for each in (PIN, KEYS_OUT):
+        assert run(file, "observe", "record", *each, "--state", "absent").exit_code == 0
+    done = run(file, "plan", "--since", before, "--fail-on", "worse")
+    said = " ".join(done.stdout.split())
+    assert done.exit_code == 1
+    found = differences(file, before)
+    assert found["worse"] == []
+    told = [(each["protection"], each["target"], each["what"]) for each in found["setbacks"]]
+    # That no key is in a package was a claim, since the server is to refuse who has one: that one is in it is known.
+    assert told == [("PR-B04", "api:clinic", "fails"), ("PR-C03", "api:clinic", "lost")]
+    news = said.partition("The order now")[0]
+    assert "PR-B04 " in news
+    assert "fails at api:clinic: build 7" in news
+    assert "PR-C03 " in news
+    assert "is lost, and back: number" in news
+
+
+def test_what_comes_out_to_fail_is_worse_and_once_only(file: Path) -> None:
+    """Nothing was known of it; kept as it is now, it's no news the next time."""
+    before = kept(file)
+    assert run(file, "observe", "record", *BOLA, "--state", "broken").exit_code == 0
+    assert run(file, "plan", "--since", before, "--fail-on", "worse").exit_code == 1
+    (setback,) = differences(file, before)["setbacks"]
+    assert (setback["protection"], setback["what"]) == ("PR-B07", "fails")
+    again = kept(file)
+    assert run(file, "plan", "--since", again, "--fail-on", "worse").exit_code == 0
+    proven(file)
+    assert run(file, "plan", "--since", again, "--fail-on", "worse").exit_code == 0

@@ -192,7 +192,7 @@ def test_any_bytes_are_faults_or_settings(
 
 def test_two_apis_may_not_share_audience_or_address(tmp_path: Path) -> None:
     """A token for one API must not open another."""
-    extra = TEMPLATE[TEMPLATE.index("  clinic:\n") :].replace("  clinic:\n", "  second:\n")
+    extra = TEMPLATE[TEMPLATE.rindex("  clinic:\n") :].replace("  clinic:\n", "  second:\n")
     faults = faults_of(write(tmp_path, TEMPLATE + extra))
     assert set(faults) == {"apis.second.audience", "apis.second.listen"}
 

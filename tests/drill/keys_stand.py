@@ -34,7 +34,7 @@ from watchword.drill.interface import (
     Sample,
 )
 from watchword.drill.judging import Controls, judged
-from watchword.drill.needs import MissingError
+from watchword.drill.needs import AbsentError, MissingError
 from watchword.drill.outcome import Verdict
 from watchword.drill.requests import genuine_call
 from watchword.drill.wire import Answer, Call, Part
@@ -90,6 +90,7 @@ class Deployment:
     """Be a gate, the API and the third party behind it, the service, its operator and the lender of its keys.
 
     :ivar asked: what the third party was sent.
+    :ivar planted: how many decoys there are before the drill.
     """
 
     flaws: frozenset[Flaw] = frozenset()
@@ -100,6 +101,8 @@ class Deployment:
     clock: float = NOW
     asked: list[Call] = field(default_factory=list)
     canaries: dict[str, str] = field(default_factory=dict)
+    planted: int = 1
+    limits: tuple[Limit, ...] = (LIMIT,)
     raised: Counter[str] = field(default_factory=Counter)
     used: Counter[str] = field(default_factory=Counter)
     limited: Counter[str] = field(default_factory=Counter)
@@ -124,6 +127,10 @@ class Deployment:
         return "https"
 
     # The operator, and who lends keys.
+
+    def decoys(self) -> int:
+        """Return how many were planted before the drill."""
+        return self.planted
 
     def plant(self) -> Canary:
         """Plant a canary, the same one each time."""
@@ -239,7 +246,7 @@ class Deployment:
 
     def _api(self, call: Call) -> Answer:
         who = self._who(call)
-        if Flaw.NO_LIMIT not in self.flaws and self.limited[who] >= LIMIT.requests:
+        if self.limits and Flaw.NO_LIMIT not in self.flaws and self.limited[who] >= LIMIT.requests:
             return refusal(Reason.GATE_QUOTA)
         self.limited[who] += 1
         sent = {"x-seen": KEY} if Flaw.KEY_SENT_TO_API in self.flaws else {}
@@ -358,7 +365,7 @@ def arena(deployment: Deployment) -> Arena:
             audiences={APP: frozenset({AUDIENCE})},
             environment=Environment.LAB,
             token_lifetime=300,
-            limits=(LIMIT,),
+            limits=deployment.limits,
         ),
         samples=samples(deployment),
         wire=deployment,
@@ -385,6 +392,8 @@ def verdicts(attack: Attack, deployment: Deployment) -> dict[str, Verdict]:
         deployment.limited.clear()
         try:
             found[each.name] = judged(each, each.run(stage), controls, 1).verdict
+        except AbsentError:
+            found[each.name] = Verdict.ABSENT
         except MissingError:
             found[each.name] = Verdict.NOT_RUN
     return found

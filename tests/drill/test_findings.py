@@ -24,7 +24,8 @@ def result(of: Attack, *verdicts: Verdict) -> AttackResult:
         for variant, verdict in zip(of.variants, verdicts, strict=True)
     )
     ran = [each for each in verdicts if each is not Verdict.NOT_RUN]
-    worst = next((each for each in (Verdict.OPEN, Verdict.UNSURE) if each in ran), None)
+    bad = (Verdict.OPEN, Verdict.ABSENT, Verdict.UNSURE)
+    worst = next((each for each in bad if each in ran), None)
     return AttackResult(of, worst or (Verdict.STOPPED if ran else Verdict.NOT_RUN), variants, 0.0)
 
 
@@ -60,6 +61,15 @@ def test_an_interrupted_run_proves_nothing_and_keeps_bad_news() -> None:
 def test_unsure_proves_nothing() -> None:
     """Neither that it holds nor that it doesn't."""
     assert finding(result(FIRST, STOPPED, UNSURE), result(SECOND, STOPPED, STOPPED)).state is None
+
+
+def test_what_a_deployment_has_not_got_is_bad_news() -> None:
+    """Nothing had to be tried to know it; beside what holds it says nothing, and proves nothing."""
+    absent = [result(each, Verdict.ABSENT, Verdict.ABSENT) for each in (FIRST, SECOND)]
+    assert finding(*absent).state is State.ABSENT
+    assert finding(absent[0], complete=False).state is State.ABSENT
+    assert finding(absent[0], result(SECOND, STOPPED, STOPPED)).state is None
+    assert finding(absent[0], result(SECOND, OPEN, OPEN)).state is State.ABSENT
 
 
 def test_nothing_run_proves_nothing() -> None:

@@ -1,5 +1,7 @@
 """Show when an attempt counts as stopped: never by accident."""
 
+from dataclasses import replace
+
 import pytest
 from tests.drill.answers import SAMPLE, api, refusal
 
@@ -32,6 +34,15 @@ def test_refused_for_another_reason_proves_nothing() -> None:
     assert verdict(ANY, attempt) is Verdict.STOPPED
 
 
+def test_a_gate_that_knows_no_such_route_is_stricter() -> None:
+    """A table without a last row for all refuses what was changed before it looks at a token."""
+    attempt = Attempt(SAMPLE, refusal(Reason.GATE_ROUTE_UNKNOWN))
+    assert verdict(EXPIRED, attempt) is Verdict.STOPPED
+    assert verdict(EXPIRED, attempt, controls=Controls({})) is Verdict.UNSURE
+    attempt = Attempt(SAMPLE, refusal(Reason.GATE_ROUTE_UNKNOWN, told=False))
+    assert verdict(EXPIRED, attempt) is Verdict.STOPPED
+
+
 def test_without_a_reason_the_public_class_must_fit() -> None:
     """In production a gate tells the class alone."""
     fitting = Attempt(SAMPLE, refusal(Reason.TOKEN_SIGNATURE, told=False))
@@ -56,7 +67,19 @@ def test_the_api_s_own_error_is_open_where_the_genuine_app_gets_it_too() -> None
     """A record that isn't there was asked for all the same."""
     controls = Controls({SAMPLE.name: api(404)})
     assert verdict(ANY, Attempt(SAMPLE, api(404)), controls=controls) is Verdict.OPEN
-    assert verdict(ANY, Attempt(SAMPLE, Answer(400)), controls=controls) is Verdict.STOPPED
+    gone = replace(SAMPLE, good=frozenset({404}))
+    assert verdict(ANY, Attempt(gone, Answer(400)), controls=controls) is Verdict.STOPPED
+
+
+@pytest.mark.parametrize("status", [301, 404, 410])
+def test_an_answer_that_the_sample_does_not_call_good_serves_nobody(status: int) -> None:
+    """An API that knows no such record may never have been asked: what is refused beside it proves nothing."""
+    controls = Controls({SAMPLE.name: api(status)})
+    refused = Attempt(SAMPLE, refusal(Reason.TOKEN_EXPIRED))
+    assert verdict(EXPIRED, refused, controls=controls) is Verdict.UNSURE
+    good = replace(SAMPLE, good=frozenset({status}))
+    refused = replace(refused, sample=good)
+    assert verdict(EXPIRED, refused, controls=controls) is Verdict.STOPPED
 
 
 @pytest.mark.parametrize("status", [0, 429, 500, 502, 503])

@@ -32,6 +32,7 @@ from watchword.drill.attacks import (
     lent_path_unlisted,
     lent_quota,
     limit_with_instance,
+    scraping_with_instance,
 )
 from watchword.drill.interface import Attack
 from watchword.drill.keys_lending import holds
@@ -238,3 +239,16 @@ def test_a_key_is_found_in_each_writing(value: str, before: bytes, writing: str)
     }[writing]
     assert holds(value, b"x" + written + b"y")
     assert not holds(value, b"x" + value[::-1].encode() + b"y") or value == value[::-1]
+
+
+def test_the_drill_s_own_decoy_proves_nothing_where_none_is_planted() -> None:
+    """What it shows is that one would be noticed; whoever planted none notices nobody."""
+    found = verdicts(canary_used.ATTACK, Deployment(planted=0))
+    assert set(found.values()) == {Verdict.ABSENT}
+
+
+def test_an_api_without_any_limit_is_open_to_a_scraper() -> None:
+    """That nobody set one is no reason not to try; where one of the `limits` holds, another attack tries that."""
+    attack = scraping_with_instance.ATTACK
+    assert verdicts(attack, Deployment()) == {"through-a-renewal": Verdict.NOT_RUN}
+    assert verdicts(attack, Deployment(limits=())) == {"through-a-renewal": Verdict.OPEN}

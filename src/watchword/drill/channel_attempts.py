@@ -11,7 +11,7 @@ from typing import Final
 from watchword.drill.around import armed
 from watchword.drill.channel import Weakness
 from watchword.drill.interface import Arena, Attempt
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.needs import AbsentError, MissingError, Need
 from watchword.drill.requests import genuine_call
 from watchword.drill.wire import Answer, Call, Part
 from watchword.pins.installed import accept_roots, accept_set, fresh, judge
@@ -60,11 +60,11 @@ def delivered(arena: Arena) -> Sequence[Delivered]:
 
     A set that a new installation refuses pins nothing: it goes unpinned then.
 
-    :raises MissingError: when there are no pins for any app of the API.
+    :raises AbsentError: when there are no pins for any app of the API.
     """
     found = [each for app in sorted(arena.facts.audiences) if (each := _of_app(arena, app))]
     if not found:
-        raise MissingError(Need.PINS)
+        raise AbsentError(Need.PINS)
     return found
 
 

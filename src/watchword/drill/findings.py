@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from watchword.drill.interface import Attack
+from watchword.drill.needs import NEEDED
 from watchword.drill.outcome import AttackResult, Finding, Verdict
 from watchword.observations import State
 
@@ -21,7 +22,7 @@ def findings_of(
     """Return what the results say of each protection that an attack tests.
 
     Proven: every attack on it that could be run here was stopped, and at least one ran.  Bad news needs one attack that
-    was served: ``broken`` where others were stopped, ``absent`` where none was.
+    was served, or a deployment that hasn't got it: ``broken`` where other attacks were stopped, ``absent`` where none was.
 
     :param attacks: all that there are; a run of a choice of them proves nothing.
     :param complete: whether the run came to its end.
@@ -65,13 +66,16 @@ def _finding(
     def ids(verdict: Verdict) -> list[str]:
         return [each.attack.id for each in results if each.verdict is verdict]
 
-    served, stopped, unsure = (
-        ids(each) for each in (Verdict.OPEN, Verdict.STOPPED, Verdict.UNSURE)
+    served, stopped, unsure, absent = (
+        ids(each) for each in (Verdict.OPEN, Verdict.STOPPED, Verdict.UNSURE, Verdict.ABSENT)
     )
     if served:
         state = State.BROKEN if stopped or any(each.stopped for each in results) else State.ABSENT
         return Finding(protection, key, state, f"served: {_listed(served)}", strengths)
-    if unsure:
+    if absent and not stopped:
+        return Finding(protection, key, State.ABSENT, f"not there: {_absent(results)}", strengths)
+    if unsure or absent:
+        unsure += absent
         return Finding(protection, key, None, f"not sure of: {_listed(unsure)}", strengths)
     left_out = sorted(wanted - {each.attack.id for each in results})
     if left_out or not complete:
@@ -84,6 +88,17 @@ def _finding(
     variants = sum(each.stopped for each in results)
     why = f"{_counted(variants, 'variant')} of {_counted(len(stopped), 'attack')} stopped{also}"
     return Finding(protection, key, State.PROVEN, why, strengths)
+
+
+def _absent(results: Sequence[AttackResult]) -> str:
+    """Return what the deployment lacks."""
+    needs = dict.fromkeys(
+        NEEDED[variant.need]
+        for result in results
+        for variant in result.variants
+        if variant.verdict is Verdict.ABSENT and variant.need is not None
+    )
+    return "; ".join(needs)
 
 
 def _strengths(

@@ -6,7 +6,7 @@ must not, so that there is one question to all of them: was it served?
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from watchword.broker.interface import DeliveryRule, EdgeRule, LentValue
 from watchword.client.device import Device
@@ -110,6 +110,12 @@ class Operator(Protocol):
         :raises MissingError: when the service grants none of this level.
         """
 
+    def decoys(self) -> int:
+        """Return how many canary keys are planted, those of drills left out.
+
+        :raises MissingError: when the service knows no canaries.
+        """
+
     def plant(self) -> Canary:
         """Make a canary key that looks like a third party's; the same one for the whole run, taken out after it.
 
@@ -137,9 +143,15 @@ class Lending:
     mount: str
 
 
+SUCCESSES: Final = frozenset(range(200, 300))
+"""Status codes that say of themselves that a request was served."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Hold a request that the API serves to the genuine app.
+
+    :param good: status codes by which the API serves it; any other answer shows nobody that the genuine app is served.
 
     :param headers: what every copy of the app sends, the key in it among them.
     :param route: name of the route that it falls under, None where no gate stands before the API.
@@ -157,6 +169,7 @@ class Sample:
     body: bytes = field(default=b"", repr=False)
     echo: bool = False
     login: bool = False
+    good: frozenset[int] = SUCCESSES
     minimum_versions: Mapping[str, str] = field(default_factory=dict)
     lending: Lending | None = None
 

@@ -13,7 +13,13 @@ _FIRST_ERROR: Final = 400
 _TOO_MANY: Final = 429
 _ALWAYS_OURS: Final = frozenset({401, 403})
 _BUSY: Final = frozenset({0, 429, 500, 502, 503, 504})
-_WORST_FIRST: Final = (Verdict.OPEN, Verdict.UNSURE, Verdict.NOT_RUN, Verdict.STOPPED)
+_WORST_FIRST: Final = (
+    Verdict.OPEN,
+    Verdict.ABSENT,
+    Verdict.UNSURE,
+    Verdict.NOT_RUN,
+    Verdict.STOPPED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +32,9 @@ class Controls:
     answers: Mapping[str, Answer]
 
     def serves(self, sample: Sample) -> bool:
-        """Tell whether the genuine app gets an answer of the API's own."""
+        """Tell whether the genuine app is served: by an answer of the API's own that the sample calls good."""
         answer = self.answers.get(sample.name)
-        return answer is not None and is_of_the_api(answer)
+        return answer is not None and is_good(sample, answer)
 
     def is_served(self, sample: Sample, answer: Answer) -> bool:
         """Tell whether an answer is the API's own, and so the request got through.
@@ -49,6 +55,11 @@ def is_of_the_api(answer: Answer) -> bool:
     if answer.public_class is not None or answer.status in _BUSY:
         return False
     return answer.status not in _ALWAYS_OURS
+
+
+def is_good(sample: Sample, answer: Answer) -> bool:
+    """Tell whether an answer serves the genuine app: an API that answers 404 may never have got the request."""
+    return is_of_the_api(answer) and answer.status in sample.good
 
 
 def judged(
@@ -120,12 +131,16 @@ def _refused(
 
 
 def _fits(answer: Answer, expected: frozenset[Reason]) -> bool:
-    """Tell whether a refusal is one for these reasons, as far as the answer tells."""
+    """Tell whether a refusal is one for these reasons, as far as the answer tells.
+
+    That no route knows the request is a reason for all of them: such a gate is stricter, and the genuine app is served beside it.
+    """
+    stricter = expected | {Reason.GATE_ROUTE_UNKNOWN}
     if answer.reasons:
-        return bool(expected.intersection(answer.reasons))
+        return bool(stricter.intersection(answer.reasons))
     told = answer.public_class
     if told is not None:
-        return told in {reason.public.slug for reason in expected}
+        return told in {reason.public.slug for reason in stricter}
     # A server in front that words its own refusals tells the status alone.  That of a limit is anybody's: of a firewall, for one.
     return answer.status != _TOO_MANY and answer.status in {
         reason.public.status for reason in expected

@@ -34,6 +34,7 @@ class Need(StrEnum):
     DELIVERY = "delivery"
     QUOTA = "quota"
     LIMIT = "limit"
+    DECOY = "decoy"
 
 
 NEEDED: Final[Mapping[Need, str]] = {
@@ -57,6 +58,7 @@ NEEDED: Final[Mapping[Need, str]] = {
     Need.TLS: "an API that is reached over https",
     Need.WEAK_TLS: "a TLS library on this machine that can still be made so weak",
     Need.PINS: "a root list and a pin set that the service publishes for an app (`watchword pins publish`)",
+    Need.DECOY: "a canary key that is planted where thieves look (`watchword secrets canary add`)",
     Need.LENT_ROUTE: "a sample request on a route that lends a key (`secret:`)",
     Need.DELIVERY: "a secret that is handed to an app of the API (`deliver:`) and has a value",
     Need.QUOTA: "a quota or a spend cap on a lent key that so few calls exceed",
@@ -71,3 +73,7 @@ class MissingError(WatchwordError):
     def __init__(self, need: Need, detail: str = "") -> None:
         self.need = need
         super().__init__(f"needs {NEEDED[need]}" + (f": {detail}" if detail else ""))
+
+
+class AbsentError(MissingError):
+    """Say that the deployment lacks the very thing that has to stop an attack: a finding, where nothing was tried."""

@@ -14,12 +14,14 @@ class Verdict(StrEnum):
     """Say how an attack ended.
 
     ``stopped``: every variant that ran was refused, for the reason that it was made for.
-    ``open``: at least one was served.  ``unsure``: none was served, but one at least was refused for
-    another reason, or the genuine app isn't served either.  ``not-run``: something is missing.
+    ``open``: at least one was served.  ``absent``: the deployment hasn't got what would have to stop it, such as pins
+    or a decoy.  ``unsure``: none was served, but one at least was refused for another reason, or the genuine app isn't
+    served either.  ``not-run``: the drill lacks something.
     """
 
     STOPPED = "stopped"
     OPEN = "open"
+    ABSENT = "absent"
     UNSURE = "unsure"
     NOT_RUN = "not-run"
 

@@ -17,6 +17,9 @@ MAX_REQUESTS: Final = 380
 TOGETHER: Final = 8
 """Requests that are sent at one moment, where a limit that counts late would let several through."""
 
+_UNLIMITED: Final = 15 * TOGETHER
+"""Requests of one instance in a row that no limit which deserves the name lets pass."""
+
 _MARGIN: Final = 20
 _TOO_SLOW: Final = "requests went out too slowly to go past it"
 _FIRST_BROKEN: Final = 500
@@ -81,7 +84,9 @@ def past_the_limit(
     :param counts: returns what tells whether an answer is the API's; it may send a request itself.
     :raises MissingError: where there is no limit, or none that so few requests exceed.
     """
-    requests, seconds = _limit(arena)
+    if arena.facts.rate is None:
+        return _without_limit(arena, sample, call, counts)
+    requests, seconds = _limit(arena.facts.rate)
     total = min(MAX_REQUESTS, 2 * requests + _MARGIN)
     held = enrol_genuine(arena)
     reaches = counts(held)
@@ -125,10 +130,37 @@ def each_of(arena: Arena, calls: Iterable[Call]) -> list[Answer]:
     return [arena.wire.send(each) for each in calls]
 
 
-def _limit(arena: Arena) -> tuple[int, int]:
-    if arena.facts.rate is None:
-        raise MissingError(Need.RATE)
-    requests, seconds = arena.facts.rate
+def _without_limit(
+    arena: Arena,
+    sample: Sample,
+    call: Callable[[Held, int], Call],
+    counts: Callable[[Held], Counts],
+) -> Attempt:
+    """Send as many requests as show that no limit is met: a limit that nobody set is open, and not untried.
+
+    :raises MissingError: where one of the API's limits holds there, which has an attack of its own, or something else stops them.
+    """
+    if any(
+        each.enforced and (not each.routes or sample.route in each.routes)
+        for each in arena.facts.limits
+    ):
+        raise MissingError(
+            Need.RATE, "one of its `limits` holds there: limit-with-instance tries it"
+        )
+    held = enrol_genuine(arena)
+    reaches = counts(held)
+    answers: list[Answer] = []
+    for first in range(0, _UNLIMITED, TOGETHER):
+        numbers = range(first, first + TOGETHER)
+        answers += arena.wire.send_together([call(held, number) for number in numbers])
+    attempt = tallied(sample, answers, reaches)
+    if attempt.served != (_UNLIMITED, _UNLIMITED):
+        raise MissingError(Need.RATE, f"something else answers {attempt.answer.status} in between")
+    return attempt
+
+
+def _limit(rate: tuple[int, int]) -> tuple[int, int]:
+    requests, seconds = rate
     if requests + requests // 20 + _MARGIN > MAX_REQUESTS:
         raise MissingError(Need.RATE, f"one that {MAX_REQUESTS} requests exceed, got {requests}")
     return requests, seconds

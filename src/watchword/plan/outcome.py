@@ -290,6 +290,7 @@ class Plan:
     :param exposure: assets by exposure now, the worst level first.
     :param claims: protections that somebody claims and nothing proves: to verify.
     :param proven: protections that count somewhere, with what that rests on.
+    :param failing: protections that are known to be absent or without effect somewhere.
     :param unclosable: paths that no protection of the catalogue closes.
     :param effort: of all items.
     :param added: what is taken for proven without being so (``--what-if +ID``); :param removed: what is taken to be out of
@@ -309,6 +310,7 @@ class Plan:
     exposure: tuple[Tally, ...]
     claims: tuple[Standing, ...]
     proven: tuple[Standing, ...]
+    failing: tuple[Standing, ...]
     unclosable: tuple[str, ...]
     shortfalls: tuple[Shortfall, ...]
     cheaper: Cheaper | None

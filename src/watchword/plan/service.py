@@ -25,6 +25,7 @@ from watchword.plan.outcome import (
 )
 from watchword.plan.patience import Endless, Patience
 from watchword.plan.phases import Schedule, hardening, schedule
+from watchword.plan.reliance import NEGATIVE
 from watchword.plan.stability import Shaken, shake
 
 _CHEAPER_SECONDS: Final = 2.0
@@ -93,6 +94,7 @@ def make_plan(
         exposure=ledger.tallies(0),
         claims=_standing(evidence, frozenset({State.CLAIMED})),
         proven=_standing(evidence, frozenset({State.PROVEN, State.REVIEWED})),
+        failing=_standing(evidence, NEGATIVE),
         unclosable=_unclosable(ledger),
         shortfalls=_shortfalls(compiled, found),
         cheaper=cheaper,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from tests.apps.drill.stands import plant_decoy
 from tests.apps.keyed_party import KeyedParty, keyed_party
 from tests.ports import free_port
 
@@ -115,6 +116,7 @@ class KeysStage:
 
     def drilled(self, attacks: Sequence[str] = ABOUT_KEYS, genuine: int = 20) -> Report:
         """Return the report of a run of these attacks; call it from a thread beside the deployment's loop."""
+        plant_decoy(self.settings)
         clock, entropy = system_ports()
         api = self.settings.apis["clinic"]
         urls = urls_of(self.settings, api, None)

@@ -18,6 +18,8 @@ from tests.ports import free_port
 
 from watchword.apps.demo.stage import Stage
 from watchword.apps.middleware import WatchwordMiddleware, gate_from
+from watchword.apps.operator_client import OperatorClient
+from watchword.apps.settings import Settings
 from watchword.vocabulary import Mode
 
 REFUSED = 401
@@ -38,6 +40,13 @@ class AuthzStage(Stage):
         return file
 
 
+def plant_decoy(settings: Settings) -> None:
+    """Plant a canary key once, as whoever wants to be told of thieves does."""
+    with OperatorClient(settings.service.operator_socket) as operator:
+        if not operator.get("/v1/canaries")["canaries"]:
+            operator.post("/v1/canaries", {"name": "old-key", "like": "generic"})
+
+
 @dataclass(slots=True)
 class Theatre:
     """Hold a stage and the loop that it runs in."""
@@ -48,6 +57,7 @@ class Theatre:
     def deploy(self, mode: Mode) -> None:
         """Put every route into this mode."""
         asyncio.run_coroutine_threadsafe(self.stage.deploy(mode), self.loop).result(30)
+        plant_decoy(self.stage.settings)
 
 
 @contextlib.contextmanager

@@ -130,6 +130,19 @@ def test_a_limit_that_the_drill_met_is_no_breakdown(place: Theatre) -> None:
     assert found.state is State.PROVEN
 
 
+def test_an_api_that_knows_no_such_record_proves_nothing(place: Theatre) -> None:
+    """The genuine app may not have been let through either: the run is unsure, and says what to write."""
+    place.gate.answer = ok(b"", status="404 Not Found")
+    report = place.drill(sending(place, REFUSED, lambda: None))
+    assert [each.verdict for each in report.results] == [Verdict.UNSURE]
+    assert {each.state for each in report.findings} == {None}
+    assert (report.genuine.sent, report.genuine.served) == (2, 0)
+    (control,) = report.controls
+    assert not control.served
+    assert "name a request that it serves under `drill: requests`" in control.got
+    assert "`status: [404]`" in control.got
+
+
 def test_a_consent_that_ends_ends_the_run(place: Theatre) -> None:
     """What had ended is reported, nothing more is sent, and nothing is proven."""
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from watchword.apps.drill_views.words import UNTRIED
 from watchword.drill.interface import Attack, Facts
 from watchword.drill.needs import NEEDED, Need
 from watchword.drill.outcome import (
@@ -42,7 +43,7 @@ def variant(
     need: Need | None = None,
 ) -> VariantResult:
     """Return how a variant ended, as the drill writes it."""
-    if verdict is Verdict.NOT_RUN:
+    if verdict in UNTRIED:
         need = need or Need.KEYS
         return VariantResult(name, verdict, f"needs {NEEDED[need]}", need=need)
     expected = "" if verdict is Verdict.STOPPED else "token.missing"

@@ -20,6 +20,7 @@ def _ended(verdict: Verdict) -> Report:
 CASES: dict[str, tuple[Callable[[], Report], set[str]]] = {
     "clean": (seed.clean, set()),
     "open": (lambda: _ended(Verdict.OPEN), {"open"}),
+    "absent": (lambda: _ended(Verdict.ABSENT), {"absent", "nothing"}),
     "unsure": (lambda: _ended(Verdict.UNSURE), {"unsure"}),
     "not-run": (lambda: _ended(Verdict.NOT_RUN), {"not-run", "nothing"}),
     "no-attack": (seed.report, {"nothing"}),

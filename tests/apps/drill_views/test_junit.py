@@ -93,6 +93,7 @@ def test_every_variant_is_a_case_and_ends_as_it_did() -> None:
     tags = {
         Verdict.OPEN: "failure",
         Verdict.UNSURE: "error",
+        Verdict.ABSENT: "failure",
         Verdict.NOT_RUN: "skipped",
         Verdict.STOPPED: None,
     }

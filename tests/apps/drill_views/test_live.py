@@ -26,7 +26,13 @@ SAMPLES = [
     for number in range(12)
 ]
 WHY = "needs the channel part, which this build hasn't got"
-COLOURS = {Verdict.STOPPED: "32", Verdict.OPEN: "31", Verdict.UNSURE: "33", Verdict.NOT_RUN: "2"}
+COLOURS = {
+    Verdict.STOPPED: "32",
+    Verdict.OPEN: "31",
+    Verdict.ABSENT: "31",
+    Verdict.UNSURE: "33",
+    Verdict.NOT_RUN: "2",
+}
 
 
 def console(width: int, *, tty: bool = False, encoding: str = "utf-8") -> Console:
@@ -168,7 +174,7 @@ def test_the_summary_has_all_that_the_run_says() -> None:
     said = plain(played(seed.mixed(), console(100)))
     rest = len(ATTACKS) - 3
     for part in (
-        f"1 OPEN 1 UNSURE {rest} STOPPED 1 not run",
+        f"1 OPEN 0 ABSENT 1 UNSURE {rest} STOPPED 1 not run",
         "Genuine app: served 58 of 60. 1,114 requests in 12.3 s.",
         "not served: POST /v1/records/7: 502",
         "POST /v1/records/7 isn't served to the genuine app (502)",

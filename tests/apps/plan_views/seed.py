@@ -384,6 +384,7 @@ def seed_plan() -> Plan:
         exposure=tallies(_EXPOSURES[0]),
         claims=(CLAIM,),
         proven=(PROVEN,),
+        failing=(),
         unclosable=(),
         shortfalls=(),
         cheaper=None,

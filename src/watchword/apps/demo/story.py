@@ -198,7 +198,7 @@ class Story:
         def act(actor: str, what: str, expected: str, got: Outcome) -> None:
             self._act(PROVE, actor, what, expected, got)
 
-        ran = len(watched.results) - watched.count(Verdict.NOT_RUN)
+        ran = sum(each.ran > 0 for each in watched.results)
         got = Outcome(f"served {watched.count(Verdict.OPEN)} of {ran}")
         act("drill", "all attacks, in mode monitor", f"served {ran} of {ran}", got)
         report = drilled(self.stage)

@@ -30,6 +30,9 @@ from watchword.tokens.proofs.interface import GateSecret
 from watchword.vocabulary import Level, Platform
 
 _INVITED_SECONDS = 120
+_OF_A_DRILL = "drill-"
+"""What the names of canaries that drills plant begin with."""
+
 _ENDED = frozenset({"ended", "revoked", "withheld"})
 _GENUINE = {Platform.ANDROID: "genuine-android", Platform.IOS: "genuine-iphone"}
 
@@ -173,12 +176,20 @@ class SocketOperator:
         except RefusedError:
             raise MissingError(Need.GENUINE, f"a test instance of level {level.value}") from None
 
+    def decoys(self) -> int:
+        """See :meth:`watchword.drill.interface.Operator.decoys`."""
+        try:
+            rows = self._client.get("/v1/canaries")["canaries"]
+        except (RefusedError, UnavailableError):
+            raise MissingError(Need.OPERATOR, "who can plant canary keys") from None
+        return sum(not each["name"].startswith(_OF_A_DRILL) for each in rows)
+
     def plant(self) -> Canary:
         """See :meth:`watchword.drill.interface.Operator.plant`."""
         if self._planted is not None:
             return self._planted
         # A name of its own in each run: what an earlier one raised stays on record.
-        name = f"drill-{self._entropy.token_bytes(8).hex()}"
+        name = f"{_OF_A_DRILL}{self._entropy.token_bytes(8).hex()}"
         wanted = {"name": name, "like": "generic", "note": self._because}
         try:
             made = self._client.post("/v1/canaries", wanted)

@@ -12,8 +12,15 @@ from watchword.apps.drill.arena import Stage
 from watchword.drill.consent import ConsentError
 from watchword.drill.findings import findings_of
 from watchword.drill.interface import Arena, Attack, Sample, Variant
-from watchword.drill.judging import Controls, described, is_of_the_api, judged, worst
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.judging import (
+    Controls,
+    described,
+    is_good,
+    is_of_the_api,
+    judged,
+    worst,
+)
+from watchword.drill.needs import AbsentError, MissingError, Need
 from watchword.drill.outcome import (
     AttackResult,
     Control,
@@ -69,12 +76,12 @@ class _Tally:
     def add(self, sample: Sample, answer: Answer) -> None:
         with self.lock:
             self.sent += 1
-            if is_of_the_api(answer):
+            if is_good(sample, answer):
                 self.served += 1
                 return
             self.broken += answer.status != _LIMITED
             if len(self.faults) < _FAULTS_SHOWN:
-                fault = f"{sample.name}: {_told(answer)}"
+                fault = f"{sample.name}: {_told(sample, answer)}"
                 if fault not in self.faults:
                     self.faults.append(fault)
 
@@ -124,7 +131,7 @@ def run_drill(
         started=started,
         seconds=stage.arena.now() - began,
         controls=[
-            Control(each.name, controls.serves(each), _told(controls.answers[each.name]))
+            Control(each.name, controls.serves(each), _told(each, controls.answers[each.name]))
             for each in stage.arena.samples
             if each.name in controls.answers
         ],
@@ -142,11 +149,16 @@ def run_drill(
     )
 
 
-def _told(answer: Answer) -> str:
-    """Return the answer to the genuine app, and whose it is where it was refused."""
+def _told(sample: Sample, answer: Answer) -> str:
+    """Return the answer to the genuine app, and what to write where it isn't the one that the sample calls good."""
     text = described(answer)
     if answer.status in _REFUSED and answer.public_class is None:
         return f"{text} by the API itself: is what stands under `drill: headers` still good?"
+    if is_of_the_api(answer) and not is_good(sample, answer):
+        return (
+            f"{text} by the API itself: name a request that it serves under `drill: requests`, "
+            f"or write `status: [{answer.status}]` there if that is its good answer"
+        )
     return text
 
 
@@ -243,6 +255,9 @@ def _varied(stage: Stage, variant: Variant, controls: Controls) -> VariantResult
     before = stage.wire.sent
     try:
         attempts = variant.run(stage.arena)
+    except AbsentError as error:
+        sent = stage.wire.sent - before
+        return VariantResult(variant.name, Verdict.ABSENT, str(error), need=error.need, sent=sent)
     except MissingError as error:
         return _not_run(variant, error)
     except (ConsentError, TargetLostError):
@@ -267,7 +282,6 @@ def _missing(arena: Arena, attack: Attack) -> MissingError | None:
         Need.ECHO: any(each.echo for each in arena.samples),
         Need.LOGIN: any(each.login for each in arena.samples),
         Need.OFF_ROUTE: bool(arena.facts.off),
-        Need.RATE: arena.facts.rate is not None,
         Need.TLS: arena.channel is not None and arena.wire.scheme(Part.GATE) == "https",
     }
     return next((MissingError(need) for need in attack.needs if not here.get(need, True)), None)

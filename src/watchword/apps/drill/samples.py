@@ -10,7 +10,7 @@ from watchword.apps.drill.course import CourseError
 from watchword.apps.settings import ApiSettings
 from watchword.apps.settings.validated import DrillRequest, DrillSettings
 from watchword.broker.interface import EdgeRule
-from watchword.drill.interface import Lending, Sample
+from watchword.drill.interface import SUCCESSES, Lending, Sample
 from watchword.drill.wire import Headers
 from watchword.gate.interface import Route
 from watchword.gate.paths import read_path
@@ -86,7 +86,7 @@ def _made_up(routes: tuple[Route, ...], edges: Mapping[str, EdgeRule]) -> Iterat
             target = lending.mount + _target(lending.rule.patterns[0])
         method = "GET" if not methods or "GET" in methods else min(methods)
         body = b"{}" if method in {"POST", "PUT", "PATCH"} else b""
-        yield DrillRequest(method, target, body)
+        yield DrillRequest(method, target, SUCCESSES, body)
 
 
 def _lending(route: Route | None, edges: Mapping[str, EdgeRule]) -> Lending | None:
@@ -118,6 +118,7 @@ def _sample(
         body=request.body,
         echo=request.echo,
         login=request.login,
+        good=request.good,
         minimum_versions={} if route is None else dict(route.minimum_versions),
         lending=_lending(route, edges),
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from watchword.apps.drill_views.words import genuine
+from watchword.apps.drill_views.words import UNTRIED, genuine
 from watchword.apps.report_text import listed, shown
 from watchword.drill.outcome import Report, Verdict
 from watchword.encoding.wording import counted
@@ -38,6 +38,10 @@ def _open(report: Report) -> Iterator[str]:
     yield from _ended(report, Verdict.OPEN, "open: the API served it")
 
 
+def _absent(report: Report) -> Iterator[str]:
+    yield from _ended(report, Verdict.ABSENT, "absent: there is nothing that could stop it")
+
+
 def _unsure(report: Report) -> Iterator[str]:
     yield from _ended(report, Verdict.UNSURE, "unsure: refused, but not for what it was made for")
 
@@ -68,7 +72,7 @@ def _genuine(report: Report) -> Iterator[str]:
 
 
 def _nothing(report: Report) -> Iterator[str]:
-    if all(each.verdict is Verdict.NOT_RUN for each in report.results):
+    if all(each.verdict in UNTRIED for each in report.results):
         yield "No attack ran, so that the run says nothing."
 
 
@@ -81,6 +85,7 @@ def _ended(report: Report, verdict: Verdict, what: str) -> Iterator[str]:
 CONDITIONS: Final[Mapping[str, Callable[[Report], Iterator[str]]]] = MappingProxyType(
     {
         "open": _open,
+        "absent": _absent,
         "unsure": _unsure,
         "not-run": _not_run,
         "genuine": _genuine,
@@ -89,6 +94,6 @@ CONDITIONS: Final[Mapping[str, Callable[[Report], Iterator[str]]]] = MappingProx
 )
 """What ``--fail-on`` may name, and what says why it holds.
 
-``open``: an attack was served.  ``unsure``: one was refused for another reason.  ``not-run``: one, or a variant of one,
+``open``: an attack was served.  ``absent``: what would have to stop one isn't there.  ``unsure``: one was refused for another reason.  ``not-run``: one, or a variant of one,
 lacked something.  ``genuine``: the genuine app wasn't always served.  ``nothing``: no attack ran at all.
 """

@@ -60,14 +60,17 @@ def _shown(value: Any) -> Any:
 
 
 def _heading(report: Report) -> str:
-    ran = len(report.results) - report.count(Verdict.NOT_RUN)
+    ran = sum(each.verdict not in words.UNTRIED for each in report.results)
     served, unsure = report.count(Verdict.OPEN), report.count(Verdict.UNSURE)
+    absent = report.count(Verdict.ABSENT)
     if not ran:
         return "No attack ran"
     if served:
         return f"{served} of {counted(ran, 'attack')} got through"
     if unsure:
         return f"No attack got through, but {unsure} of {ran} prove nothing"
+    if absent:
+        return f"Nothing got through, but {counted(absent, 'attack')} would meet nothing that could stop it"
     return f"{counted(ran, 'attack')} ran, and nothing got through"
 
 

@@ -27,7 +27,7 @@ _Case = tuple[str, str | None, str, str]
 def junit(report: Report) -> str:
     """Return the XML document.
 
-    An attack that was served is a failure, one that nobody can be sure of an error, one that isn't run is skipped.  A run
+    An attack that was served or that nothing could stop is a failure, one that nobody can be sure of an error, one that isn't run is skipped.  A run
     that was interrupted gets a suite of its own with an error, so that what is left doesn't pass for the whole.
     """
     root = Element("testsuites")
@@ -47,6 +47,8 @@ def _case(result: AttackResult, variant: VariantResult) -> _Case:
     name = variant.name
     if variant.verdict is Verdict.OPEN:
         return name, "failure", "open", outcome(variant)
+    if variant.verdict is Verdict.ABSENT:
+        return name, "failure", "absent", shown(variant.got)
     if variant.verdict is Verdict.UNSURE:
         return name, "error", "unsure", outcome(variant)
     if variant.verdict is Verdict.NOT_RUN:

@@ -140,11 +140,11 @@ def _details(result: AttackResult) -> Iterator[str]:
     if found is None:
         return
     said = words.outcome(found)
-    if result.verdict in {Verdict.STOPPED, Verdict.NOT_RUN}:
+    if result.verdict in {Verdict.STOPPED, *words.UNTRIED}:
         yield said
     else:
         yield f"{cut(found.name, _MAX_ID)}: {said}"
-    if result.verdict is Verdict.NOT_RUN:
+    if result.verdict in words.UNTRIED:
         return
     for need, names in words.missing([result], most=len(result.variants)).items():
         _, _, some = names[0].partition(" ")

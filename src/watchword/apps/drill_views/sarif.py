@@ -22,7 +22,11 @@ MARK: Final = '"name": "watchword drill"'
 PAGE: Final = "docs/attacks.md"
 """Where each attack has a section by its id."""
 
-_LEVELS: Final[Mapping[Verdict, str]] = {Verdict.OPEN: "error", Verdict.UNSURE: "warning"}
+_LEVELS: Final[Mapping[Verdict, str]] = {
+    Verdict.OPEN: "error",
+    Verdict.ABSENT: "warning",
+    Verdict.UNSURE: "warning",
+}
 _FINGERPRINT: Final = "watchwordDrill/v1"
 
 

@@ -15,6 +15,7 @@ from watchword.observations import State
 STYLES: Final = {
     Verdict.STOPPED: "bold green",
     Verdict.OPEN: "bold red",
+    Verdict.ABSENT: "bold red",
     Verdict.UNSURE: "bold yellow",
     Verdict.NOT_RUN: "dim",
 }

@@ -21,11 +21,21 @@ FEW: Final = 2
 VERDICTS: Final[Mapping[Verdict, str]] = {
     Verdict.STOPPED: "STOPPED",
     Verdict.OPEN: "OPEN",
+    Verdict.ABSENT: "ABSENT",
     Verdict.UNSURE: "UNSURE",
     Verdict.NOT_RUN: "not run",
 }
 
-WORST_FIRST: Final = (Verdict.OPEN, Verdict.UNSURE, Verdict.STOPPED, Verdict.NOT_RUN)
+WORST_FIRST: Final = (
+    Verdict.OPEN,
+    Verdict.ABSENT,
+    Verdict.UNSURE,
+    Verdict.STOPPED,
+    Verdict.NOT_RUN,
+)
+
+UNTRIED: Final = frozenset({Verdict.ABSENT, Verdict.NOT_RUN})
+"""Verdicts under which nothing was tried."""
 
 
 def api_of(report: Report) -> str:
@@ -35,9 +45,9 @@ def api_of(report: Report) -> str:
 
 def tally(result: AttackResult) -> str:
     """Return how many variants were stopped, of how many that were run: ``3/4 stopped``."""
-    if result.verdict is Verdict.NOT_RUN:
+    if result.verdict in UNTRIED:
         return ""
-    tried = sum(each.verdict is not Verdict.NOT_RUN for each in result.variants)
+    tried = sum(each.verdict not in UNTRIED for each in result.variants)
     return f"{result.stopped}/{tried} stopped"
 
 

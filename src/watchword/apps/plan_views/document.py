@@ -53,6 +53,7 @@ def document(plan: Plan) -> dict[str, Any]:
         },
         "claims": [_standing(each) for each in plan.claims],
         "proven": [_standing(each) for each in plan.proven],
+        "failing": [_standing(each) for each in plan.failing],
         "measured": [asdict(each) for each in plan.measures],
         "unclosable": list(plan.unclosable),
         "shortfalls": [

@@ -1,6 +1,7 @@
 """Say what changed since an earlier plan: what is first now, what came back or went, and what made it so."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from watchword.apps.plan_views import words
@@ -9,6 +10,7 @@ from watchword.apps.plan_views.differences import Differences, Entry
 from watchword.apps.plan_views.stored import StoredEvidence, StoredPlan
 from watchword.apps.plan_views.verdict import left_out, verdict, what_if, world
 from watchword.plan.outcome import Action, Exposure, Phase, Plan
+from watchword.plan.reliance import NEGATIVE
 
 _RANK: Final = {
     Exposure.CLOSED: 0,
@@ -31,12 +33,69 @@ def worse(old: StoredPlan, new: StoredPlan) -> tuple[str, ...]:
     return tuple(each.id for each in sorted(found, key=lambda each: (-each.impact, each.id)))
 
 
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """Hold a protection that stands worse at one place than before, whatever that does to an asset.
+
+    :param lost: it counted then; otherwise nothing was known of it, and now it is known to fail.
+    :param seen: the statement that decides now, None where nothing is known any more.
+    """
+
+    protection: str
+    target: str
+    lost: bool
+    seen: StoredEvidence | None
+
+    @property
+    def why(self) -> str:
+        """Return what decides now, on one line."""
+        if self.seen is None:
+            return "nothing speaks for it any more"
+        return f"{self.seen.source}, {moment(self.seen)}: {self.seen.why.rstrip('.')}"
+
+
+def setbacks(old: StoredPlan, new: StoredPlan) -> tuple[Setback, ...]:
+    """Return which protections were lost, and which came out to fail, in the order of their ids and places.
+
+    Assets that were open before hide both: that the last pin or the first leaked key changes nothing in them is no reason to
+    say that nothing happened.
+    """
+    before, now = _standing(old), _standing(new)
+    found = []
+    for place in sorted(before.keys() | now.keys()):
+        was, is_ = before.get(place), now.get(place)
+        lost = was is not None and was.state.counts and not (is_ is not None and is_.state.counts)
+        fails = is_ is not None and is_.state in NEGATIVE
+        if lost or (fails and (was is None or was.state not in NEGATIVE)):
+            found.append(Setback(*place, lost, is_))
+    return tuple(found)
+
+
+def _standing(plan: StoredPlan) -> dict[tuple[str, str], StoredEvidence]:
+    """Return by protection and place what decides there; a plan holds one statement for each."""
+    return {key[:2]: each for key, each in sorted(plan.evidence.items(), key=lambda one: one[0])}
+
+
+def is_worse(old: StoredPlan, new: StoredPlan) -> bool:
+    """Tell whether an asset or a protection stands worse than before."""
+    return bool(worse(old, new) or setbacks(old, new))
+
+
 def as_dict(old: StoredPlan, new: StoredPlan, found: Differences) -> dict[str, Any]:
     """Return it as ``--json`` prints it: the differences, between which two moments, and what got worse."""
     return {
         "since": old.made_at.isoformat(),
         "made_at": new.made_at.isoformat(),
         "worse": list(worse(old, new)),
+        "setbacks": [
+            {
+                "protection": each.protection,
+                "target": each.target,
+                "what": "lost" if each.lost else "fails",
+                "why": each.why,
+            }
+            for each in setbacks(old, new)
+        ],
         **found.as_dict(),
     }
 
@@ -54,7 +113,7 @@ def lines(
     yield from left_out(plan)
     yield ""
     yield f"Since {old.made_at:%Y-%m-%d %H:%M} UTC"
-    said = [*_got_worse(old, new), *_news(old, new, found)]
+    said = [*_got_worse(old, new), *_set_back(plan, old, new, found), *_news(old, new, found)]
     yield from (f"{_PREFIX}{words.flat(each)}" for each in said or ["Nothing came or went."])
     yield ""
     yield "The order now"
@@ -68,6 +127,18 @@ def _got_worse(old: StoredPlan, new: StoredPlan) -> Iterator[str]:
         asset = new.assets[name]
         was, is_ = (words.EXPOSURES[each] for each in (old.assets[name].now, asset.now))
         yield f"{name} (impact {asset.impact}) is worse off: {was} -> {is_}"
+
+
+def _set_back(plan: Plan, old: StoredPlan, new: StoredPlan, found: Differences) -> Iterator[str]:
+    """Yield what stands worse and isn't new on the list, where its line says so."""
+    listed = {entry.protection for entry in found.added}
+    for each in setbacks(old, new):
+        if each.protection in listed:
+            continue
+        known = plan.catalogue.protections.get(each.protection)
+        named = each.protection if known is None else f"{each.protection} {known.name}"
+        what = "is lost" if each.lost else "fails"
+        yield f"{named} {what} at {each.target}: {each.why}"
 
 
 def _news(old: StoredPlan, new: StoredPlan, found: Differences) -> Iterator[str]:
@@ -91,7 +162,7 @@ def _place(entry: Entry, old: StoredPlan) -> str:
     if entry.before is not None:
         return f"{at} now, number {entry.before} before"
     if _counts(entry.protection, old):
-        return f"back {at}" if entry.after == 1 else f"back, {at}"
+        return f"lost, and back {at}" if entry.after == 1 else f"lost, and back: {at}"
     return f"new {at}" if entry.after == 1 else f"new, {at}"
 
 

@@ -268,7 +268,7 @@ def _by_name(
 
 def _evidence(document: Mapping[str, Any]) -> dict[tuple[str, str, str], StoredEvidence]:
     """Return all evidence that the document names anywhere."""
-    fields = [*_objects(document, "claims"), *_objects(document, "proven")]
+    fields = [row for name in ("claims", "proven", "failing") for row in _objects(document, name)]
     for number, item in enumerate(_objects(document, "items")):
         fields.extend(_objects(item.members, "evidence", f"items[{number}]."))
     return {

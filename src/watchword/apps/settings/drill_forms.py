@@ -1,6 +1,7 @@
 """Turn the ``drill`` section as written into what a drill is set up from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from watchword.apps.settings.consistency import Inconsistency
@@ -33,10 +34,19 @@ def drill_settings(base: Path, written: WrittenDrill) -> DrillSettings:
                 content_type=each.content_type,
                 echo=each.echo,
                 login=each.login,
+                good=frozenset(chain.from_iterable(map(_statuses, each.status))),
             )
             for each in written.requests
         ),
     )
+
+
+def _statuses(written: int | str) -> Iterable[int]:
+    """Return the codes that a code or a class such as ``2xx`` stands for."""
+    if isinstance(written, int):
+        return (written,)
+    first = int(written[0]) * 100
+    return range(first, first + 100)
 
 
 def unknown_apis(

@@ -66,6 +66,13 @@ plan:
 #         add: {{header: Authorization, prefix: "Bearer "}}
 #         quota: {{calls: 100, per: 1d}}    # of one instance
 
+# What `watchword drill` asks for as the genuine app does: requests that your API serves, one for each kind of proof.
+# An answer that isn't a 2xx makes the run unsure; write status: [404] beside path where that is the good answer.
+drill:
+  clinic:
+    requests:
+      - {{path: /patients.json}}
+
 # Your apps, named as you like. The values are what Apple and Android sign.
 apps:
   clinic-ios:
@@ -117,7 +124,7 @@ apis:
     # alone), shared (once over all gates; a file on this machine, or store: valkey with url).
     # replay: {{mode: local}}
     # Most requests of one instance:
-    # rate: {{requests: 600, per: 1m}}
+    rate: {{requests: 300, per: 1m}}
     # limits:
     #   - {{name: few, kind: quota, requests: 20, per: 1d, routes: [/**]}}   # mode: monitor to watch first
     routes:

@@ -227,10 +227,14 @@ class GatesSettings:
 
 @dataclass(frozen=True, slots=True)
 class DrillRequest:
-    """Hold a request that the API serves to the genuine app."""
+    """Hold a request that the API serves to the genuine app.
+
+    :param good: status codes that the API answers it with.
+    """
 
     method: str
     target: str
+    good: frozenset[int]
     body: bytes = field(default=b"", repr=False)
     content_type: str = "application/json"
     echo: bool = False

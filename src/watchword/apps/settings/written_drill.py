@@ -13,6 +13,10 @@ _HeaderName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,
 _HeaderValue: TypeAlias = Annotated[str, Field(pattern=r"^[ -~]{0,2000}$")]
 _Target: TypeAlias = Annotated[str, Field(pattern=r"^/[!-~]{0,2000}$")]
 
+_Status: TypeAlias = (
+    Annotated[int, Field(ge=200, le=599)] | Annotated[str, Field(pattern=r"^[2-5]xx$")]
+)
+
 
 class WrittenRequest(Written):
     """Describe a request that the API serves to the genuine app; nothing in it may do harm if it's served."""
@@ -21,6 +25,15 @@ class WrittenRequest(Written):
     path: Annotated[_Target, Field(description="with its query, as it is sent")]
     body: Annotated[str | None, Field(max_length=64 * 1024)] = None
     content_type: Annotated[str, Field(pattern=r"^[ -~]{1,100}$")] = "application/json"
+    status: Annotated[
+        list[_Status],
+        Field(
+            min_length=1,
+            max_length=20,
+            description="what the API answers to the genuine app, by code or class, such as [2xx, 404]; "
+            "any other answer makes the run unsure",
+        ),
+    ] = ["2xx"]
     echo: Annotated[
         bool, Field(description="its answer repeats the headers that the API was sent")
     ] = False

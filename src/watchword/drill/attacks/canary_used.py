@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from watchword.drill.interface import Arena, Attack, Attempt, Canary, Run, Sample, Variant
-from watchword.drill.needs import Need
+from watchword.drill.needs import AbsentError, Need
 from watchword.drill.requests import credential_of, proved
 from watchword.drill.wire import Answer, Call
 from watchword.reasons import Reason
@@ -81,6 +81,9 @@ def _used(arena: Arena, carrying: Callable[[str], Call]) -> tuple[Canary, Answer
     told of any use for :data:`_PATIENCE_SECONDS`, the variants that follow need not be as patient.
     """
     operator = arena.operating()
+    if not operator.decoys():
+        # The drill's own would show what a decoy is worth here, and not that there is one.
+        raise AbsentError(Need.DECOY)
     canary = operator.plant()
     before = operator.alarms(canary)
     tries = 1 if not before and arena.now() - canary.planted_at > _PATIENCE_SECONDS else _TRIES
@@ -135,7 +138,7 @@ ATTACK = Attack(
     techniques=("MT-A02",),
     protections={"PR-B23": "live:decoy.hits"},
     needs=(Need.GENUINE, Need.OPERATOR),
-    sends="A canary key that is made for this run and taken out after it, in the places where keys stand, by a script and beside a genuine token.",
+    sends="Where canary keys are planted, one more that is made for this run and taken out after it, in the places where keys stand, by a script and beside a genuine token.",
     must="Each is refused as any other request is, in the same words, and the operator is told.",
     blind="It doesn't know whether canaries lie where thieves look, and who reads the alarms.",
     variants=(

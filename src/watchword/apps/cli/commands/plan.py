@@ -63,8 +63,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     multiple=True,
     type=click.Choice(["open", "delayed", "unreadable", "worse"]),
     help="Exit with 1 while an asset is open; with delayed, while one isn't closed, be it that all its paths are struck; "
-    "with unreadable, while a line of the observations can't be read; with worse, where an asset stands worse than in "
-    "the plan of --since. May be given several times.",
+    "with unreadable, while a line of the observations can't be read; with worse, where an asset or a protection "
+    "stands worse than in the plan of --since. May be given several times.",
 )
 @click.option(
     "--since",

@@ -34,10 +34,10 @@ class Since:
             show(hanging(line))
 
     def is_worse(self, plan: "Plan") -> bool:
-        """Tell whether some asset stands worse than it did."""
-        from watchword.apps.plan_views.since import worse
+        """Tell whether an asset or a protection stands worse than it did."""
+        from watchword.apps.plan_views.since import is_worse
 
-        return bool(worse(self.earlier, _stored(plan)))
+        return is_worse(self.earlier, _stored(plan))
 
 
 def since(_ctx: click.Context, _parameter: click.Parameter, value: Path | None) -> Since | None:
