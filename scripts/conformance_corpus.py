@@ -7,7 +7,7 @@ in ``scripts/conformance_cases`` and run this.
 import json
 from pathlib import Path
 
-from scripts.conformance_cases import bodies, headers, others, paths, proofs, tokens
+from scripts.conformance_cases import bodies, headers, others, paths, proofs, tokens, trailers
 from scripts.conformance_cases.words import ROUTES, Json
 
 from watchword.apps.conformance.corpus import Corpus
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parents[1] / "src" / "watchword" / "apps" / "conformance
 
 def corpus() -> Json:
     """Return the whole corpus as it is written."""
-    groups = (tokens, proofs, bodies, headers, paths, others)
+    groups = (tokens, proofs, bodies, headers, paths, others, trailers)
     return {
         "version": 1,
         "host": "api.conformance.example",

@@ -168,6 +168,8 @@ def _ambiguities() -> Iterator[str]:
         f"{{ req.fhdr(transfer-encoding) -m found }} "
         f"!{matches('req.fhdr(transfer-encoding),lower', 'str', 'chunked')}",
     )
+    # HAProxy 3.0 hands trailers on, no rule or filter of it sees them, and servers take them for header fields.
+    yield because(Reason.REQUEST_LENGTH_REQUIRED, "{ req.fhdr(transfer-encoding) -m found }")
     yield because(
         Reason.REQUEST_MALFORMED,
         f"!{_METHODS} !{matches('method', 'reg', '^[A-Z][A-Z-]{0,31}$')}",
