@@ -22,7 +22,8 @@ TOLD: Final = b"/authz/told"
 refusal, and the refusal in fields.  A path, since no client has a say in it."""
 BARE: Final = b"/authz/bare"
 """The path for engines that remove by themselves each result which an answer hasn't, as Traefik: it has no empty one.
-Such an engine says nothing of a body either, so that on routes with a proof there may always be one that nobody compared."""
+Such an engine says nothing of a body either, so that on routes with a proof there may always be one that nobody compared.
+The API that is asked about may follow: an engine that can't demand its name in the answer puts it into the question."""
 
 _HOP_FIELDS: Final = (b"host", b"content-length", b"transfer-encoding", b"connection")
 """Fields of the question itself; the original ones come from the engine."""
@@ -121,7 +122,7 @@ def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
     The engine says how long the original body is in two more, and what the connection is told in a
     third; it doesn't send the body, so that a request with one ends on routes with a proof.
     """
-    raw_path: bytes = scope["raw_path"]
+    raw_path, _ = asked_at(scope)
     if raw_path not in {PREFIX, TOLD, BARE} or scope["query_string"]:
         return _malformed("expected the path /authz without a query")
     headers: Fields = scope["headers"]
@@ -148,6 +149,14 @@ def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
     generation = b"" if at is None else values[at]
     asked = values[method].decode("latin-1")
     return Question(asked, values[uri], fields, unseen, generation, plan.proved)
+
+
+def asked_at(scope: Scope) -> tuple[bytes, bytes | None]:
+    """Return the path of a question in headers, and the API that it names behind :data:`BARE`, None if it names none."""
+    raw_path: bytes = scope["raw_path"]
+    if raw_path.startswith(BARE + b"/"):
+        return BARE, raw_path.removeprefix(BARE + b"/")
+    return raw_path, None
 
 
 def of_original(scope: Scope) -> Question | Refusal:

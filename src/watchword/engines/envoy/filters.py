@@ -231,12 +231,22 @@ def proof_filter(script: str) -> dict[str, object]:
     )
 
 
+def named_filter(api: str) -> dict[str, object]:
+    """Return what refuses a request that somebody let pass who isn't the gate of this API: any 200 is a yes to Envoy."""
+    named = {
+        "predicate": _reads(names.API_HEADER, {"exact": api}),
+        "on_match": {"action": _action("named", "ALLOW")},
+    }
+    return _first_of([named], {"action": _action("unnamed", "DENY")})
+
+
 def authz_filter(max_body: int) -> dict[str, object]:
     """Return who asks Python: the whole head and body, and nothing passes without its 200."""
     results = [
         names.INSTANCE_HEADER,
         names.LEVEL_HEADER,
         names.APP_HEADER,
+        names.API_HEADER,
         "watchword-verdict",
     ]
     return typed(

@@ -14,7 +14,7 @@ from watchword.vocabulary import Level
 
 _SIGN: Final = r"[-!#$%&'*+.^_\x60|~]"
 _STATED_HERE: Final = (
-    rf"watchword{_SIGN}(?:instance|level|app|verdict|environment|framed)"
+    rf"watchword{_SIGN}(?:instance|level|app|verdict|environment|framed|api)"
     rf"|x{_SIGN}(?:envoy{_SIGN}.*|forwarded{_SIGN}.*|real{_SIGN}ip|request{_SIGN}id)|forwarded"
     r"|(?:watchword|signature|content|transfer)[!#$%&'*+.^\x60|~](?:token|input|length|digest|encoding)"
 )
@@ -27,6 +27,7 @@ FILTER_TYPES: Final = {
     names.RATE: "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
     names.PROOF: "envoy.extensions.filters.http.lua.v3.Lua",
     names.AUTHZ: "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+    names.NAMED: "envoy.extensions.filters.http.rbac.v3.RBAC",
 }
 """Each filter with its message, in the order in which a request meets them; those of limits and lent keys behind."""
 

@@ -40,6 +40,9 @@ def local_replies(rate: Rate | None) -> dict[str, object]:
             PublicClass.LEVEL_INSUFFICIENT,
         ),
         _rewrite(
+            _cel(_details("rbac_access_denied_matched_policy[unnamed]")), PublicClass.UNAVAILABLE
+        ),
+        _rewrite(
             _cel("response.code_details.startsWith('rbac_access_denied')"),
             PublicClass.TOKEN_REFUSED,
         ),
