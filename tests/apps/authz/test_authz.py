@@ -302,3 +302,32 @@ def test_the_proxy_signs_for_the_api() -> None:
         now=NOW,
     )
     assert (said.subject, said.level) == ("", Level.NONE)
+
+
+@pytest.mark.parametrize(
+    ("style", "asked"),
+    [
+        ("envoy", {"path": b"/authz/v1/patients", "headers": [HOST, GOOD]}),
+        ("original", {"headers": about(b"/v1/patients", GOOD)}),
+        ("original", {"path": b"/authz/told", "headers": about(b"/health")}),
+        (
+            "forwarded",
+            {"path": b"/authz/bare", "headers": about(b"/health", prefix=b"x-forwarded-")},
+        ),
+    ],
+)
+def test_a_yes_names_its_api(style: str, asked: dict[str, object]) -> None:
+    """Engines demand it: whoever else answers at the socket says yes with a 200 as well."""
+    answer = ask(authz(style), **asked)  # type: ignore[arg-type]
+    assert answer.status == 200
+    assert answer.headers[b"watchword-api"] == b"clinic"
+
+
+def test_a_question_of_another_api_is_refused() -> None:
+    """An engine that can't look at an answer names the API in its question."""
+    headers = about(b"/v1/patients", GOOD, prefix=b"x-forwarded-")
+    app = authz("forwarded")
+    assert ask(app, b"/authz/bare/clinic", headers=headers).status == 200
+    for other in (b"another", b"", b"clinic/", b"CLINIC"):
+        answer = ask(app, b"/authz/bare/" + other, headers=headers)
+        assert reasons(answer) == [Reason.GATE_CALLER.code]

@@ -6,8 +6,13 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from watchword.apps.authz.callers import CREDENTIAL_HEADER
-from watchword.engines.client_side import is_client_side
-from watchword.gate.hygiene import MAX_HEADER_BYTES, PROOF_FIELDS, canonical_name
+from watchword.engines.client_side import is_client_side, is_unlisted
+from watchword.gate.hygiene import (
+    MAX_HEADER_BYTES,
+    PROOF_FIELDS,
+    REWRITING_FIELDS,
+    canonical_name,
+)
 from watchword.gate.remembering import remembered
 from watchword.reasons import Reason, Refusal
 
@@ -71,7 +76,9 @@ class _Plan(NamedTuple):
     :param required: where method, target and host are.
     :param told: the engine's other words on the request, and where they are.
     :param generation: None where the engine keeps no verdicts.
-    :param crooked: whether one of the request's own says where a client comes from, with another sign for a hyphen.
+    :param crooked: whether one of the request's own says where a client comes from, by a name that an engine without
+        expressions doesn't know: with another sign for a hyphen, or of no known meaning.
+    :param rewriting: whether one of them asks a framework for another path or method, in such a disguise.
     :param pick: returns the request's own fields.
     """
 
@@ -80,6 +87,7 @@ class _Plan(NamedTuple):
     generation: int | None
     proved: bool
     crooked: bool
+    rewriting: bool
     pick: Callable[[Fields], Fields]
 
 
@@ -92,10 +100,13 @@ def _plan(word: bytes, names: tuple[bytes, ...]) -> _Plan | Refusal:
     prefix = b"x-" + word + b"-"
     deciding = {prefix + part: part for part in (*_REQUIRED, *_TOLD_TOO, _GENERATION)}
     at: dict[bytes, int] = {}
-    kept, crooked = [], False
+    kept, crooked, rewriting = [], False, False
     for place, name in enumerate(names):
         canonical = canonical_name(name.lower())
-        crooked = crooked or (canonical != name and is_client_side(canonical))
+        disguised = canonical != name
+        strange = is_client_side(canonical) if disguised else is_unlisted(canonical)
+        crooked = crooked or (strange and canonical not in deciding)
+        rewriting = rewriting or (disguised and canonical in REWRITING_FIELDS)
         if canonical in deciding:
             if canonical != name or deciding[name] in at:
                 return _malformed("got a header that names the request more than once")
@@ -111,6 +122,7 @@ def _plan(word: bytes, names: tuple[bytes, ...]) -> _Plan | Refusal:
         at.get(_GENERATION),
         not PROOF_FIELDS.isdisjoint(names),
         crooked,
+        rewriting,
         # One call for all of them; it wants two at the least.
         itemgetter(*kept) if len(kept) > 1 else lambda fields: [fields[place] for place in kept],
     )
@@ -132,12 +144,14 @@ def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
         return plan
     method, uri, host = plan.required
     fields = [(b"host", values[host]), *plan.pick(headers)]
+    if plan.rewriting or (plan.crooked and raw_path != PREFIX):
+        # Engines that remove the client's word of it know these names one by one, and an API by any sign for -.
+        return _malformed(
+            "got a field of where a client comes from by a name that the engine doesn't know"
+        )
     bare = raw_path == BARE
     unseen = bare
     if bare:
-        if plan.crooked:
-            # Engines that remove the client's word of it know these names by one sign, and an API by any.
-            return _malformed("got a field of where a client comes from with another sign for -")
         fields.append((b"transfer-encoding", b"chunked"))
     # What stands there in the name of an engine that says nothing of it is a client's own word.
     for part, place in () if bare else plan.told:

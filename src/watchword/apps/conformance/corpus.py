@@ -126,6 +126,10 @@ class Expected(Described):
     ] = []
     results: Annotated[bool, Field(description="the three result headers, or none of them")] = True
     passes: Annotated[int, Field(ge=0, description="of all that are sent")] = 1
+    unseen: Annotated[
+        list[str],
+        Field(description="fields that the API mustn't see, lower case, by any sign for -"),
+    ] = []
 
 
 class Request(Described):

@@ -136,6 +136,7 @@ def _unlike(recipe: Request, built: Built, seen: Seen, *, cleaned: bool) -> list
     for name, value in seen.headers:
         canonical = canonical_name(name.lower().encode("latin-1"))
         got.setdefault(canonical, []).append(value)
+    faults += [f"the API saw {name}" for name in recipe.expect.unseen if name.encode() in got]
     if TOKEN_HEADER in got:
         faults.append("the API saw the token")
     wanted: tuple[str | None, ...] = ()

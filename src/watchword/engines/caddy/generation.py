@@ -8,6 +8,7 @@ from typing import Final
 
 from watchword.encoding import strict_json
 from watchword.engines.caddy.replies import error_routes, refused_body, unavailable
+from watchword.engines.client_side import CLIENT_SIDE
 from watchword.engines.forward_auth.demands import require_authz
 from watchword.engines.forward_auth.page import page
 from watchword.engines.interface import EngineFile, EngineFileKind
@@ -51,6 +52,8 @@ _STATED_HERE: Final = (
     # X-Forwarded-For, -Proto and -Host are written from the connection behind this.
     "*Forwarded*",
     *(f"*Real{sign}Ip" for sign in "-!#$%&'*+.^`|~"),
+    # With another sign /authz refuses these: to look for each spelling would cost as much as the rest of a request.
+    *(name for name in CLIENT_SIDE if not name.startswith("X-Forwarded-") and "-" in name),
 )
 """Fields that a client can't state, by any sign for a hyphen, since Caddy keeps fields of such names: the gate's,
 and who the client is.  An underscore its parser drops."""

@@ -94,6 +94,10 @@ def _doubled() -> dict[str, object]:
     """
     names_once = (names.TOKEN_HEADER, "signature-input", "signature", "dpop")
     doubled = [_reads(name, {"contains": ","}) for name in names_once]
+    # A digest may be a list, which people write with a blank behind the comma; two fields are joined without one.
+    doubled.append(
+        _reads("content-digest", {"safe_regex": {"google_re2": {}, "regex": ".*,(?:[^ ].*)?"}})
+    )
     return {
         "predicate": {"or_matcher": {"predicate": doubled}},
         "on_match": {"action": _action("ambiguous", "DENY")},

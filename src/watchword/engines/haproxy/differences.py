@@ -95,9 +95,9 @@ DIFFERENCES: Final = (
     Difference(
         "connection-options",
         _D.STRICTER,
-        "removes whatever field Connection names",
-        "refuses what isn't named there every day, and more than one Connection field",
-        "its rules remove fields that they name alone",
+        "takes several Connection fields",
+        "refuses more than one; what says where a client comes from may be named there, and is removed",
+        "its rules read one of them at a time",
     ),
     Difference(
         "upgrade",

@@ -21,6 +21,15 @@ local head = (function()
     ["watchword-instance"] = true, ["watchword-level"] = true, ["watchword-app"] = true, ["watchword-verdict"] = true,
     -- What a gateway says of the client's side, beside X-Forwarded-*; nginx states X-Forwarded-For itself.
     ["forwarded"] = true, ["x-real-ip"] = true,
+    -- For whose sake frameworks serve another path or method than the one that was judged.
+    ["x-envoy-original-path"] = true, ["x-http-method"] = true, ["x-http-method-override"] = true,
+    ["x-method-override"] = true, ["x-original-host"] = true, ["x-original-method"] = true, ["x-original-uri"] = true,
+    ["x-original-url"] = true, ["x-override-url"] = true, ["x-rewrite-url"] = true,
+  }
+  -- What clients name in Connection every day.
+  local HOP_BY_HOP = {
+    ["close"] = true, ["http2-settings"] = true, ["keep-alive"] = true, ["proxy-connection"] = true, ["te"] = true,
+    ["trailer"] = true, ["upgrade"] = true, ["connection"] = true,
   }
 
   -- CGI and WSGI make one variable of a-b and a_b, and some servers of a.b too.
@@ -87,7 +96,8 @@ local head = (function()
       end
     end
     for option in pairs(options) do
-      if REASONS[option] then return "request.framing" end
+      local harmless = HOP_BY_HOP[option] or OURS[option] or find(option, "x-forwarded-", 1, true) == 1
+      if not harmless then return "request.framing" end
     end
     -- A handshake's Upgrade is for the application.
     options.upgrade = nil
