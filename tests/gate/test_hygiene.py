@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword.gate import hygiene
-from watchword.gate.hygiene import CleanHeaders, clean
+from watchword.gate.hygiene import REWRITING_FIELDS, CleanHeaders, clean
 from watchword.reasons import Reason, Refusal
 
 HOST = (b"host", b"clinic.example")

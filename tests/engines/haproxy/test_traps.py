@@ -331,11 +331,13 @@ def test_nobody_says_himself_where_he_comes_from(stand: Stand, target: bytes) ->
         for name in names_
         for sign in (b"-", b"_", b".", b"~")
     ]
-    for fields in (forged, [b"Connection: close, X-Forwarded-For", forged[0]], []):
+    parts = [forged[at : at + 80] for at in range(0, len(forged), 80)]
+    for fields in (*parts, [b"Connection: close, X-Rewrite-URL", forged[-1]], []):
         assert stand.send(target, *fields, token=token()).status == 200
         seen = stand.api.seen[-1]
         assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
         assert not [field for field in seen.fields if field[1] == b"6.6.6.6"]
+    assert stand.send(target, b"Connection: X-Forwarded-For", token=token()).status == 400
 
 
 def test_sixteen_copies_at_once_have_one_winner(stand: Stand) -> None:

@@ -96,7 +96,7 @@ DIFFERENCES: Final = (
         "connection-options",
         _D.STRICTER,
         "takes several Connection fields",
-        "refuses more than one; what says where a client comes from may be named there, and is removed",
+        "refuses more than one",
         "its rules read one of them at a time",
     ),
     Difference(

@@ -5,18 +5,20 @@ them see it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
 from watchword.engines.haproxy import targets
 from watchword.engines.haproxy.text import matches, rule, word
 from watchword.gate.hygiene import (
+    HOP_BY_HOP,
     MAX_FIELD_BYTES,
     MAX_FIELDS,
     MAX_HEADER_BYTES,
     MAX_PATH_BYTES,
     PROOF_FIELDS,
+    REWRITING_FIELDS,
 )
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER
 from watchword.gate.judgement import MAX_QUERY_BYTES
@@ -37,7 +39,7 @@ _MAX_LENGTH_DIGITS: Final = 18
 """Most digits of a body's length, as :mod:`watchword.gate.hygiene` takes them."""
 
 _HOST: Final = r"^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$"
-_SPOKEN: Final = ("keep-alive", "te", "http2-settings", "proxy-connection", "trailer")
+_SPOKEN: Final = sorted(name.decode() for name in HOP_BY_HOP - {b"close", b"upgrade"})
 """What clients name in Connection every day, beside ``close`` and ``upgrade``."""
 
 
@@ -46,19 +48,23 @@ def because(reason: Reason, condition: str) -> str:
     return rule(f"set-var(txn.reason,ifnotexists) str({reason.code})", condition)
 
 
-def _stated() -> str:
-    """Return the expression for names by which a gate tells the API who is there, and where he comes from."""
+def _spelled(names: Iterable[str]) -> str:
+    """Return the expression for names by any sign for a hyphen."""
+    return "|".join(_SIGN.join(name.lower().split("-")) for name in names)
+
+
+def _results() -> str:
+    """Return the expression for names by which a gate tells the API who is there."""
     endings = sorted(
         name.decode().removeprefix("watchword-") for name in (*RESULT_HEADERS, VERDICT_HEADER)
     )
-    forwarding = [
-        _SIGN.join(name.lower().split("-"))
-        for name in CLIENT_SIDE
-        if not name.startswith(FORWARDED_PREFIX)
-    ]
-    prefix = _SIGN.join(FORWARDED_PREFIX.lower().split("-"))
-    results = f"watchword{_SIGN}(?:{'|'.join(endings)})"
-    return rf"(?:{'|'.join((results, *forwarding))}|{prefix}[^,\s]*+)"
+    return f"watchword{_SIGN}(?:{'|'.join(endings)})"
+
+
+def _stated() -> str:
+    """Return the expression for names by which a gate tells the API who is there, and where he comes from."""
+    forwarding = (name for name in CLIENT_SIDE if not name.startswith(FORWARDED_PREFIX))
+    return rf"(?:{_results()}|{_spelled(forwarding)}|{_spelled((FORWARDED_PREFIX,))}[^,\s]*+)"
 
 
 def _doubled() -> str:
@@ -83,7 +89,8 @@ def _named() -> str:
 
 def harmless_options() -> str:
     """Return the expression for values of Connection that name nothing but what is removed here, or nothing at all."""
-    spoken = "|".join(("close", "upgrade", *_SPOKEN, _stated()))
+    rewriting = _spelled(sorted(name.decode() for name in REWRITING_FIELDS))
+    spoken = "|".join(("close", "upgrade", _spelled(_SPOKEN), _results(), rewriting))
     # Each blank and comma can be read in one way: a list of nothing but these is otherwise tried in very many.
     return rf"(?i)^[\s,]*+(?:(?:{spoken})\s*+(?:,[\s,]*+|$))*+$"
 
