@@ -87,6 +87,7 @@ from watchword.drill.attacks import (
     token_wrong_audience,
     token_wrong_environment,
     token_wrong_issuer,
+    trailers,
     upstream_direct,
 )
 from watchword.drill.interface import Attack
@@ -150,6 +151,7 @@ _ALL: Final[tuple[Attack, ...]] = (
     enrolment_race.ATTACK,
     # Around the gate.
     result_headers_spoofed.ATTACK,
+    trailers.ATTACK,
     path_confusion.ATTACK,
     method_override.ATTACK,
     off_route_hop.ATTACK,
