@@ -3,7 +3,7 @@
 The runner asks it what arrived.  It reads requests in one strict way of its own, so that what a gate
 should not have let through shows as what a strict server makes of it.  With trailers it does what the worst of
 servers do, since a gate must leave none: they join the header fields, and one that reads like a request line is
-taken for a request (eventlet before 0.40.3, CVE-2025-58068).
+taken for a request (eventlet before 0.40.3, CVE-2025-58068: https://github.com/benoitc/gunicorn/pull/3445, read 2026-11-29).
 """
 
 import asyncio
