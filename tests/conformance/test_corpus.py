@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_shipped_data_is_what_the_scripts_work_out() -> None:
     """Run scripts/conformance_corpus.py after a change of a case."""
     assert (FOLDER / "corpus.json").read_text(encoding="utf-8") == corpus_text()
     assert (FOLDER / "corpus.schema.json").read_text(encoding="utf-8") == schema_text()
+
+
+def test_cases_that_others_hold_their_gates_to_stay_as_they_are() -> None:
+    """Cases join, and none that was there is renamed, taken out, sent otherwise or expected to end otherwise."""
+    held = json.loads((Path(__file__).parent / "held_cases.json").read_text("utf-8"))
+    cases = {each["id"]: each for each in json.loads(corpus_text())["cases"]}
+    texts = {name: json.dumps(cases.get(name), sort_keys=True).encode() for name in held}
+    assert {name: sha256(text).hexdigest()[:16] for name, text in texts.items()} == held
+    assert len(held) == 758
 
 
 def test_ids_are_unique_and_reasons_and_rows_exist() -> None:
@@ -148,6 +158,31 @@ def test_judge_finds_a_forged_result(name: str) -> None:
     request = built()
     forged = replace(seen(request), headers=[*seen(request).headers, [name, "hardware"]])
     assert judge(GOOD.requests[0], request, [PASSED], [forged], [])
+
+
+def test_judge_finds_a_trailer_at_the_api() -> None:
+    """Behind the body or among the fields; what the server made a field of before the gate was asked is one."""
+    case = next(case for case in CORPUS.cases if case.id == "trailer/bearer-any")
+    recipe, request = case.requests[0], built("trailer/bearer-any")
+    digest = sha256(request.body).hexdigest()
+    clean = replace(seen(request), method="POST", body=digest)
+    merged = replace(clean, headers=[*clean.headers, ["X", "y"]])
+    behind = replace(merged, trailers=[["X", "y"]])
+    assert judge(recipe, request, [PASSED], [clean], []) == []
+    for kind in (None, Divergence.CLEANED):
+        assert judge(recipe, request, [PASSED], [behind], [], kind=kind)
+    assert judge(recipe, request, [PASSED], [merged], [])
+    assert judge(recipe, request, [PASSED], [merged], [], kind=Divergence.CLEANED) == []
+
+
+def test_judge_finds_a_field_that_the_api_must_not_see() -> None:
+    """By any sign for a hyphen, also where the gate says that it cleans."""
+    case = next(case for case in CORPUS.cases if case.id == "rewriting/bearer-x-rewrite-url")
+    recipe, request = case.requests[0], built("rewriting/bearer-x-rewrite-url")
+    shown = replace(seen(request), headers=[*seen(request).headers, ["X_Rewrite.Url", "/admin"]])
+    assert judge(recipe, request, [PASSED], [seen(request)], []) == []
+    for kind in (None, Divergence.CLEANED):
+        assert judge(recipe, request, [PASSED], [shown], [], kind=kind)
 
 
 def test_judge_finds_the_token_at_the_api() -> None:
