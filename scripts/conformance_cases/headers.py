@@ -3,6 +3,7 @@
 from scripts.conformance_cases.words import (
     Json,
     case,
+    contained,
     malformed,
     passed,
     refused,
@@ -29,7 +30,15 @@ T = "/bearer/x"
 
 def cases() -> list[Json]:
     """Return the cases."""
-    return [*_claimed(), *_hosts(), *_connection(), *_sizes()]
+    return [
+        *_claimed(),
+        *_hosts(),
+        *_connection(),
+        *_sizes(),
+        *_rewriting(),
+        *_named(),
+        *_digests(),
+    ]
 
 
 def _claimed() -> list[Json]:
@@ -279,4 +288,94 @@ def _sizes() -> list[Json]:
             "What can't be read is said before what is missing.",
             request("/hardware/x", refused("token.missing"), token=None),
         ),
+    ]
+
+
+REWRITING = {
+    "X-Original-URL": "/admin/users",
+    "X-Rewrite-URL": "/admin/users",
+    "X-Original-URI": "/admin/users",
+    "X-Override-URL": "/admin/users",
+    "X-HTTP-Method-Override": "DELETE",
+    "X-HTTP-Method": "DELETE",
+    "X-Method-Override": "DELETE",
+    "X-Original-Method": "DELETE",
+    "X-Original-Host": "other.example",
+    "X-Forwarded-Uri": "/admin/users",
+    "X-Forwarded-Path": "/admin/users",
+    "X-Forwarded-Prefix": "/admin",
+    "X-Forwarded-Method": "DELETE",
+    "X-Envoy-Original-Path": "/admin/users",
+}
+
+
+def _rewriting() -> list[Json]:
+    """Return what would make a framework serve another path or method than the one that was judged."""
+    made = []
+    for name, value in REWRITING.items():
+        short = name.lower()
+        for row, target, parts in (("bearer", T, {}), ("off", "/open/x", {"token": None})):
+            expect = passed(unseen=[short], results=row == "bearer")
+            made.append(
+                case(
+                    f"rewriting/{row}-{short}",
+                    f"{name} asks a framework for another path or method; the API must not see it.",
+                    request(target, expect, headers=[[name, value]], **parts),
+                )
+            )
+        for sign, word in (("_", "underscore"), (".", "dot")):
+            made.append(
+                case(
+                    f"rewriting/{short}-{word}",
+                    f"{name} with another sign for the hyphen.",
+                    request(
+                        T, contained(unseen=[short]), headers=[[name.replace("-", sign), value]]
+                    ),
+                )
+            )
+    return made
+
+
+def _named() -> list[Json]:
+    """Return what Connection names beside the fields that decide: an API was meant to see them."""
+    framing = malformed("request.framing", 401)
+    return [
+        *(
+            case(
+                f"connection/{name.lower()}",
+                f"Connection names {name}, so that somebody behind takes it away.",
+                request(T, framing, headers=[["Connection", f"close, {name}"], [name, "x"]]),
+            )
+            for name in ("Cookie", "X-Tenant", "If-Match", "Content-Type")
+        ),
+        case(
+            "connection/off",
+            "Connection names a field on a row that is off.",
+            request("/open/x", framing, headers=[["Connection", "Cookie"]], token=None),
+        ),
+        case(
+            "connection/te",
+            "What clients name there every day.",
+            request(T, passed(), headers=[["Connection", "TE, close"], ["TE", "trailers"]]),
+        ),
+    ]
+
+
+def _digests() -> list[Json]:
+    """Return a second digest where no proof asks for one."""
+    double = malformed("request.header_duplicated", 401)
+    body = {
+        "text": "x",
+        "digests": [
+            "sha-256=:{sha-256}:",
+            "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
+        ],
+    }
+    return [
+        case(
+            f"size/{row}-duplicated-digest",
+            "Two digests in two fields: which one would the API compare?",
+            request(target, double, method="POST", body=body, **parts),
+        )
+        for row, target, parts in (("bearer", T, {}), ("off", "/open/x", {"token": None}))
     ]

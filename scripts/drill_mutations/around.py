@@ -1,6 +1,6 @@
 """Remove what keeps requests readable in one way, and what bounds how many there are."""
 
-from scripts.drill_mutations.mutation import Mutation
+from scripts.drill_mutations.mutation import Mutation, Place
 
 MUTATIONS = (
     Mutation(
@@ -13,15 +13,15 @@ MUTATIONS = (
     Mutation(
         check="result headers of the client removed",
         file="gate/hygiene.py",
-        before="elif canonical in _STATED_HERE:",
+        before="elif canonical in _REMOVED:",
         after="elif False:",
         red=("result-headers-spoofed",),
     ),
     Mutation(
         check="result headers in other spellings",
         file="gate/hygiene.py",
-        before="elif canonical in _STATED_HERE:",
-        after="elif name in _STATED_HERE:",
+        before="elif canonical in _REMOVED:",
+        after="elif name in _REMOVED:",
         red=("result-headers-spoofed",),
     ),
     Mutation(
@@ -93,6 +93,14 @@ MUTATIONS = (
         before='if segment in {b"", b".", b".."}:',
         after="if False:",
         red=("path-confusion",),
+    ),
+    Mutation(
+        check="chunks, whose trailers HAProxy would hand on",
+        file="engines/haproxy/hygiene.py",
+        before='Reason.REQUEST_LENGTH_REQUIRED, "{ req.fhdr(transfer-encoding) -m found }"',
+        after='Reason.REQUEST_LENGTH_REQUIRED, "{ always_false }"',
+        red=("trailers",),
+        place=Place.MERGING,
     ),
     Mutation(
         check="path parameters and backslashes",

@@ -5,11 +5,16 @@ from enum import StrEnum
 
 
 class Place(StrEnum):
-    """Say what is drilled: the demo's deployment, one of the tests that publishes pins, without a socket, or one that keeps keys."""
+    """Say what is drilled.
+
+    The demo's deployment, one of the tests that publishes pins, without a socket, one that keeps keys, or the demo's behind
+    HAProxy before an API that takes trailers for fields.
+    """
 
     DEMO = "demo"
     CHANNEL = "channel"
     KEYS = "keys"
+    MERGING = "merging"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class PublicClass(Enum):
     NOT_FOUND = ("not-found", 404, "There is nothing here")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This method isn't served here")
     REQUEST_TIMEOUT = ("request-timeout", 408, "The request took too long to arrive")
+    LENGTH_REQUIRED = ("length-required", 411, "The length of the body must be announced")
     BODY_TOO_LARGE = ("body-too-large", 413, "The body is too large")
     MEDIA_TYPE = ("media-type", 415, "This media type isn't accepted")
     HEADERS_TOO_LARGE = ("headers-too-large", 431, "The header section is too large")

@@ -33,6 +33,7 @@ class Reason(Enum):
     REQUEST_HEADER_DUPLICATED = ("request.header_duplicated", _C.MALFORMED, _P.REQUEST_MALFORMED)
     REQUEST_HEADERS_TOO_LARGE = ("request.headers_too_large", _C.MALFORMED, _P.HEADERS_TOO_LARGE)
     REQUEST_PATH_AMBIGUOUS = ("request.path_ambiguous", _C.MALFORMED, _P.REQUEST_MALFORMED)
+    REQUEST_LENGTH_REQUIRED = ("request.length_required", _C.MALFORMED, _P.LENGTH_REQUIRED)
     REQUEST_BODY_TOO_LARGE = ("request.body_too_large", _C.MALFORMED, _P.BODY_TOO_LARGE)
     REQUEST_MEDIA_TYPE = ("request.media_type", _C.MALFORMED, _P.MEDIA_TYPE)
     REQUEST_TIMEOUT = ("request.timeout", _C.TIME, _P.REQUEST_TIMEOUT)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from watchword.adapters.keyring.gate_epochs import MAX_EPOCHS
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     locked_directory,
+    private_directory,
     write_private,
 )
 from watchword.adapters.keyring.ring import MAX_RING_BYTES
@@ -657,3 +659,30 @@ def test_crooked_gate_secrets_are_refused(path: Path, change: dict[str, object])
     write_private(path, json.dumps(json.loads(path.read_bytes()) | change).encode())
     with pytest.raises(PrivateFileError, match="damaged"):
         open_ring(path)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_place_that_anybody_may_rename_is_refused(tmp_path: Path, depth: int) -> None:
+    """Whoever may write to a directory on the way puts one of his own in the place of ours; it is said what to do."""
+    way = tmp_path / "a" / "b"
+    way.mkdir(parents=True)
+    open_to_all = way.parents[depth - 1] if depth == 2 else way
+    open_to_all.chmod(0o777)
+    with pytest.raises(PrivateFileError, match=f"chmod o-w {open_to_all}"):
+        private_directory(way / "state")
+    assert not (way / "state").exists()
+    open_to_all.chmod(0o755)
+    private_directory(way / "state")
+    open_to_all.chmod(0o777)
+    with pytest.raises(PrivateFileError, match="anybody"):
+        private_directory(way / "state")
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o775, 0o700])
+def test_a_place_where_nobody_renames_what_is_ours_is_taken(tmp_path: Path, mode: int) -> None:
+    """As /tmp is, or a directory of the group that a user has to himself."""
+    place = tmp_path / "place"
+    place.mkdir()
+    place.chmod(mode)
+    private_directory(place / "state")
+    assert stat.S_IMODE((place / "state").stat().st_mode) == 0o700

@@ -42,6 +42,15 @@ def test_the_section_needs_no_whole_file(tmp_path: Path) -> None:
     assert load_pins(file).apps == ("mine",)
 
 
+def test_where_reports_go_is_nobodys_name(tmp_path: Path) -> None:
+    """The pins of such an app would never be found."""
+    file = tmp_path / "watchword.yaml"
+    hosts = f"{{{HOST}: {{apps: [reports]}}}}"
+    file.write_text(f"apps: {{reports: {{}}}}\npins: {{hosts: {hosts}}}\n")
+    with pytest.raises(ConfigurationError, match="another name"):
+        load_pins(file)
+
+
 def test_a_file_without_pins_is_good(tmp_path: Path) -> None:
     """The section is left out by whoever pins nothing; `watchword pins` says how to begin."""
     file = tmp_path / "watchword.yaml"

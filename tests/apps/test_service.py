@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,9 @@ from tests.enrolment.simulators import (
 
 from watchword.apps.service.body import MAX_ARRIVING, MAX_BODY_BYTES, BodyReader
 from watchword.apps.service.openapi import DOCUMENT
+from watchword.apps.service.operator.routes import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES
+from watchword.apps.service.routing import MethodError, Route, find_route
 from watchword.attestation.interface import AppRegistration
 from watchword.enrolment.interface import AppraisedEvidence, Statement
 from watchword.gate.references import open_reference
@@ -213,6 +216,32 @@ def test_method_that_is_not_served_names_those_that_are(bench: ServiceBench) -> 
     """A 405 has an Allow field (RFC 9110 section 15.5.6)."""
     answer = bench.run(lambda call: call.public.get("/v1/challenges"))
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("routes", [PUBLIC_ROUTES, OPERATOR_ROUTES], ids=["public", "operator"])
+def test_what_a_path_allows_is_what_it_serves(routes: Sequence[Route]) -> None:
+    """Of each path, written out or filled in, by every method that there is."""
+    written = {
+        route.path: {each.method for each in routes if each.path == route.path} for route in routes
+    }
+    for path, served in written.items():
+        segments = tuple(re.sub(r"{[a-z]+}", "an-id", path).strip("/").split("/"))
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"):
+            if ("GET" if method == "HEAD" else method) in served:
+                assert find_route(routes, method, segments)[0].path == path
+            else:
+                with pytest.raises(MethodError) as refused:
+                    find_route(routes, method, segments)
+                assert set(refused.value.allowed) == served, path
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "PUT"])
+def test_reports_of_pins_are_sent_and_not_asked_for(bench: ServiceBench, method: str) -> None:
+    """Nobody's app is called "reports": the description has the path of its own."""
+    answer = bench.run(lambda call: call.public.request(method, "/v1/pins/reports"))
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    described = {name.upper() for name in DOCUMENT["paths"]["/v1/pins/reports"]}
+    assert described == {"POST"}
 
 
 class Wire:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,31 @@ def test_judge_finds_a_forged_result(name: str) -> None:
     request = built()
     forged = replace(seen(request), headers=[*seen(request).headers, [name, "hardware"]])
     assert judge(GOOD.requests[0], request, [PASSED], [forged], [])
+
+
+def test_judge_finds_a_trailer_at_the_api() -> None:
+    """Behind the body or among the fields; what the server made a field of before the gate was asked is one."""
+    case = next(case for case in CORPUS.cases if case.id == "trailer/bearer-any")
+    recipe, request = case.requests[0], built("trailer/bearer-any")
+    digest = sha256(request.body).hexdigest()
+    clean = replace(seen(request), method="POST", body=digest)
+    merged = replace(clean, headers=[*clean.headers, ["X", "y"]])
+    behind = replace(merged, trailers=[["X", "y"]])
+    assert judge(recipe, request, [PASSED], [clean], []) == []
+    for kind in (None, Divergence.CLEANED):
+        assert judge(recipe, request, [PASSED], [behind], [], kind=kind)
+    assert judge(recipe, request, [PASSED], [merged], [])
+    assert judge(recipe, request, [PASSED], [merged], [], kind=Divergence.CLEANED) == []
+
+
+def test_judge_finds_a_field_that_the_api_must_not_see() -> None:
+    """By any sign for a hyphen, also where the gate says that it cleans."""
+    case = next(case for case in CORPUS.cases if case.id == "rewriting/bearer-x-rewrite-url")
+    recipe, request = case.requests[0], built("rewriting/bearer-x-rewrite-url")
+    shown = replace(seen(request), headers=[*seen(request).headers, ["X_Rewrite.Url", "/admin"]])
+    assert judge(recipe, request, [PASSED], [seen(request)], []) == []
+    for kind in (None, Divergence.CLEANED):
+        assert judge(recipe, request, [PASSED], [shown], [], kind=kind)
 
 
 def test_judge_finds_the_token_at_the_api() -> None:

@@ -88,7 +88,11 @@ from watchword.drill.attacks import (
     token_wrong_audience,
     token_wrong_environment,
     token_wrong_issuer,
+<<<<<<< HEAD
     unicode_folding,
+=======
+    trailers,
+>>>>>>> engines
     upstream_direct,
 )
 from watchword.drill.interface import Attack
@@ -152,6 +156,7 @@ _ALL: Final[tuple[Attack, ...]] = (
     enrolment_race.ATTACK,
     # Around the gate.
     result_headers_spoofed.ATTACK,
+    trailers.ATTACK,
     path_confusion.ATTACK,
     case_folding.ATTACK,
     unicode_folding.ATTACK,

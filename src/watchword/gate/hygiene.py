@@ -43,8 +43,35 @@ _DECIDING_FIELDS = PROOF_FIELDS | {
 }
 """Fields that decide who is asking for what, and where the request ends: once, or refused."""
 
+REWRITING_FIELDS = frozenset(
+    {
+        b"x-envoy-original-path",
+        b"x-forwarded-method",
+        b"x-forwarded-path",
+        b"x-forwarded-prefix",
+        b"x-forwarded-uri",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-host",
+        b"x-original-method",
+        b"x-original-uri",
+        b"x-original-url",
+        b"x-override-url",
+        b"x-rewrite-url",
+    }
+)
+"""Fields for whose sake frameworks serve another path or method than the one that was judged; a client's are removed."""
+
 _STATED_HERE = frozenset({*RESULT_HEADERS, VERDICT_HEADER})
 """Fields by which a gate tells the API who is there; a client's are removed."""
+
+_REMOVED = _STATED_HERE | REWRITING_FIELDS
+
+HOP_BY_HOP = frozenset(
+    {b"close", b"http2-settings", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade"}
+)
+"""What clients name in Connection every day."""
 
 _FRAMING_FIELDS = {b"content-length", b"transfer-encoding"}
 
@@ -137,7 +164,8 @@ def clean(headers: RawHeaders) -> CleanHeaders | Refusal:
     4. Exactly one Host, with the syntax of an authority (RFC 9112 section 3.2).
     5. The body is delimited in one way (RFC 9112 section 6.3).
     6. What Connection names is removed, so that nothing behind removes a verified header in its
-       name; a client that names a field which decides is refused (RFC 9110 section 7.6.1).
+       name; a client that names anything but :data:`HOP_BY_HOP` and what is removed anyway is refused: servers that
+       carry it out take a field away that the API was meant to see (RFC 9110 section 7.6.1).
     """
     if not 0 < len(headers) <= MAX_FIELDS:
         return _refuse_count(len(headers))
@@ -205,7 +233,7 @@ def _plan(names: tuple[bytes, ...]) -> Plan:
         canonical = canonical_name(name)
         if not _FIELD_NAME.fullmatch(name):
             refusals.append(_malformed("got a field name outside of RFC 9110"))
-        elif canonical in _STATED_HERE:
+        elif canonical in _REMOVED:
             continue
         elif canonical in single:
             refusals.append(_duplicate(canonical))
@@ -293,9 +321,9 @@ def _carry_out_connection(
         for value in connection
         for option in value.split(b",")
     }
-    deciding = options & _DECIDING_FIELDS
-    if deciding:
-        name = min(deciding).decode("ascii")
+    others = options - HOP_BY_HOP - _REMOVED - {b""}
+    if others:
+        name = ascii(min(others).decode("latin-1"))
         return Refusal(Reason.REQUEST_FRAMING, f"got {name} named as a connection option")
     # A handshake's Upgrade is for the application: the gate carries nothing out there.
     options = (options | {b"connection"}) - {b"upgrade"}

@@ -22,6 +22,10 @@ TOKEN_HEADER = b"watchword-token"
 RESULT_HEADERS = (b"watchword-instance", b"watchword-level", b"watchword-app")
 """The headers that tell the upstream who is there; inbound ones are always removed."""
 
+API_HEADER = b"watchword-api"
+"""Names, in an answer of ``/authz`` that lets a request pass, the API whose gate it is.  Engines demand it: whoever else
+answers at the socket says yes with a 200 as well."""
+
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 

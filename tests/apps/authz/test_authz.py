@@ -302,3 +302,59 @@ def test_the_proxy_signs_for_the_api() -> None:
         now=NOW,
     )
     assert (said.subject, said.level) == ("", Level.NONE)
+
+
+@pytest.mark.parametrize(
+    ("style", "asked"),
+    [
+        ("envoy", {"path": b"/authz/v1/patients", "headers": [HOST, GOOD]}),
+        ("original", {"headers": about(b"/v1/patients", GOOD)}),
+        ("original", {"path": b"/authz/told", "headers": about(b"/health")}),
+        (
+            "forwarded",
+            {"path": b"/authz/bare", "headers": about(b"/health", prefix=b"x-forwarded-")},
+        ),
+    ],
+)
+def test_a_yes_names_its_api(style: str, asked: dict[str, object]) -> None:
+    """Engines demand it: whoever else answers at the socket says yes with a 200 as well."""
+    answer = ask(authz(style), **asked)  # type: ignore[arg-type]
+    assert answer.status == 200
+    assert answer.headers[b"watchword-api"] == b"clinic"
+
+
+def test_a_question_of_another_api_is_refused() -> None:
+    """An engine that can't look at an answer names the API in its question."""
+    headers = about(b"/v1/patients", GOOD, prefix=b"x-forwarded-")
+    app = authz("forwarded")
+    assert ask(app, b"/authz/bare/clinic", headers=headers).status == 200
+    for other in (b"another", b"", b"clinic/", b"CLINIC"):
+        answer = ask(app, b"/authz/bare/" + other, headers=headers)
+        assert reasons(answer) == [Reason.GATE_CALLER.code]
+
+
+@pytest.mark.parametrize("path", [b"/authz/told", b"/authz/bare", b"/authz/bare/clinic"])
+@pytest.mark.parametrize(
+    "name", [b"x-forwarded-whatever", b"x.forwarded-for", b"x-rewrite.url", b"x.http-method"]
+)
+def test_what_an_engine_without_wildcards_cannot_remove_is_refused(
+    path: bytes, name: bytes
+) -> None:
+    """A name that isn't on the one list, or is spelt otherwise, would reach the API as the client's own word."""
+    style = "original" if path == b"/authz/told" else "forwarded"
+    asked = about(b"/v1/patients", GOOD, prefix=f"x-{style}-".encode())
+    assert ask(authz(style), path, headers=asked).status == 200
+    answer = ask(authz(style), path, headers=[*asked, (name, b"me")])
+    assert answer.status in {400, 403}
+    told = json.dumps([value.decode() for value in answer.headers.values()]) + answer.body.decode()
+    assert Reason.REQUEST_MALFORMED.code in told
+
+
+@pytest.mark.parametrize("name", [b"x-rewrite.url", b"x.http-method-override"])
+def test_a_disguise_that_nobody_looks_for_is_refused(name: bytes) -> None:
+    """Caddy removes these by name alone; who comes from where it removes by any sign."""
+    asked = about(b"/v1/patients", GOOD, prefix=b"x-forwarded-")
+    assert ask(authz("forwarded"), headers=[*asked, (b"x.real-ip", b"1")]).status == 200
+    assert reasons(ask(authz("forwarded"), headers=[*asked, (name, b"/x")])) == [
+        Reason.REQUEST_MALFORMED.code
+    ]

@@ -1,15 +1,17 @@
 """``watchword gate config`` writes the files of engines that ask, and says what is missing."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from tests.engines.envoy.stand import bundle_of, route
-from tests.engines.forward_auth.stand import SERVICE
+from tests.engines.forward_auth.stand import SERVICE, options
 
 from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.keyring.private_file import write_private
+from watchword.apps.cli.gate.sources import notices
 from watchword.apps.cli.main import cli
 from watchword.apps.control_plane.places import PlacesError
 from watchword.engines.interface import UnsupportedError
@@ -117,3 +119,19 @@ def test_how_to_follow_is_said_with_the_options_that_were_given(
         "`watchword up` takes 127.0.0.1:3"
         in config(tmp_path, engine, *given[2:], as_json=False).stdout
     )
+
+
+@pytest.mark.parametrize("engine", ["nginx", "nginx-authz", "haproxy", "caddy"])
+def test_workers_of_root_are_told_of(engine: str) -> None:
+    """A worker reads what strangers send; whoever broke into it would be root, where root starts the engine."""
+    assert notices(options(user="root"), engine)[0].startswith(
+        f"root runs this, and so would {engine}"
+    )
+    assert notices(options(user="watchword"), engine) == ()
+
+
+def test_the_command_tells_of_it(tmp_path: Path) -> None:
+    """On stderr, so that what reads the files' names isn't disturbed."""
+    result = config(tmp_path, "nginx-authz", "--authz", "unix:/run/authz.sock")
+    assert ("root runs this" in result.stderr) is (os.geteuid() == 0)
+    assert json.loads(result.stdout)["engine"] == "nginx-authz"

@@ -135,6 +135,16 @@ def test_caddy_keeps_no_connection_of_a_question() -> None:
     assert server["listen"] == ["127.0.0.1:8080"]
 
 
+def test_caddy_waits_for_nobody_who_says_nothing() -> None:
+    """Without these it would hold a client for as long as whoever has the socket likes."""
+    document = json.loads(caddy.generate(bundle_of(ROUTES), options(), 0)[0].content)
+    asking, _ = document["apps"]["http"]["servers"]["watchword"]["routes"][0]["handle"]
+    waits = {
+        name: asking["transport"][name] for name in ("dial_timeout", "response_header_timeout")
+    }
+    assert waits == {"dial_timeout": "5s", "response_header_timeout": "10s"}
+
+
 def test_a_problem_is_the_one_of_every_mouth() -> None:
     """Its members in their order."""
     assert json.loads(problem(PublicClass.UNAVAILABLE, "-")) == {

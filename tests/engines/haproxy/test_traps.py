@@ -22,6 +22,7 @@ from watchword.engines.client_side import CLIENT_SIDE
 from watchword.engines.haproxy import names
 from watchword.gate.interface import Rate
 from watchword.tokens import strict_jws
+from watchword.reasons import Reason
 from watchword.tokens.claims import claims_to_json
 from watchword.tokens.interface import TOKEN_TYPE
 
@@ -331,11 +332,34 @@ def test_nobody_says_himself_where_he_comes_from(stand: Stand, target: bytes) ->
         for name in names_
         for sign in (b"-", b"_", b".", b"~")
     ]
-    for fields in (forged, [b"Connection: close, X-Forwarded-For", forged[0]], []):
+    parts = [forged[at : at + 80] for at in range(0, len(forged), 80)]
+    for fields in (*parts, [b"Connection: close, X-Rewrite-URL", forged[-1]], []):
         assert stand.send(target, *fields, token=token()).status == 200
         seen = stand.api.seen[-1]
         assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
         assert not [field for field in seen.fields if field[1] == b"6.6.6.6"]
+    assert stand.send(target, b"Connection: X-Forwarded-For", token=token()).status == 400
+
+
+@pytest.mark.parametrize("target", [b"/v1/x", b"/open/x", b"/watched/x", b"/pay/now"])
+@pytest.mark.parametrize("coding", [b"chunked", b"CHUNKED"])
+def test_a_body_in_chunks_is_asked_for_again_with_its_length(
+    stand: Stand, target: bytes, coding: bytes
+) -> None:
+    """HAProxy would hand its trailers on, and servers take them for fields or for a request."""
+    before = len(stand.api.seen)
+    head = request(target, b"Transfer-Encoding: " + coding, method=b"POST", token=token())
+    trailers = b"x: y\r\nget: /admin HTTP/1.1\r\nwatchword-level: hardware\r\n\r\n"
+    answer = stand.raw(head + b"5\r\nhello\r\n0\r\n" + trailers)
+    assert (answer.status, answer.slug) == (411, "length-required")
+    ref = answer.problem["ref"]
+    until(lambda: any(line["ref"] == ref for line in stand.log()))
+    (line,) = [line for line in stand.log() if line["ref"] == ref]
+    assert line["reason"] == Reason.REQUEST_LENGTH_REQUIRED.code
+    assert len(stand.api.seen) == before
+    if target != b"/pay/now":
+        assert stand.send(target, method=b"POST", body=b"hello", token=token()).status == 200
+        assert stand.api.seen[-1].body == b"hello"
 
 
 def test_sixteen_copies_at_once_have_one_winner(stand: Stand) -> None:

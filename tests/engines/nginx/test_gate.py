@@ -111,20 +111,21 @@ def test_the_api_sees_no_token_no_proof_and_one_result_each(stand: Stand) -> Non
         for sign in (b"-", b"_", b".")
     ]
     instance = prover()
-    fields = proved("session", instance, target="/pay")
-    answer = stand.send(b"/pay", *fields, *faked)
-    assert answer.status == 200, stand.log()[-1]
-    seen = stand.api.seen[-1]
-    names = [re.sub(rb"[_.]", b"-", name) for name, _ in seen.fields]
-    assert not {b"watchword-token", b"signature", b"signature-input"} & set(names)
-    assert all(names.count(name) == 1 for name in RESULTS)
-    assert [seen.values(name) for name in RESULTS] == [
-        [CLAIMS.subject.encode()],
-        [CLAIMS.level.value.encode()],
-        [CLAIMS.app_id.encode()],
-    ]
-    assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
-    assert b"faked" not in b"".join(value for _, value in seen.fields)
+    for part in (faked[at : at + 80] for at in range(0, len(faked), 80)):
+        fields = proved("session", instance, target="/pay")
+        answer = stand.send(b"/pay", *fields, *part)
+        assert answer.status == 200, stand.log()[-1]
+        seen = stand.api.seen[-1]
+        names = [re.sub(rb"[_.]", b"-", name) for name, _ in seen.fields]
+        assert not {b"watchword-token", b"signature", b"signature-input"} & set(names)
+        assert all(names.count(name) == 1 for name in RESULTS)
+        assert [seen.values(name) for name in RESULTS] == [
+            [CLAIMS.subject.encode()],
+            [CLAIMS.level.value.encode()],
+            [CLAIMS.app_id.encode()],
+        ]
+        assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
+        assert b"faked" not in b"".join(value for _, value in seen.fields)
 
 
 def test_blanks_in_connection_cost_no_more_than_letters(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_blanks_in_connection_cost_no_more_than_letters(tmp_path: Path) -> None:
         for inside in (b"a" * 8000, b" " * 8000):
             before = spent()
             for _ in range(5):
-                assert stand.send(b"/open/x", b"Connection: a" + inside + b"a").status == 200
+                assert stand.send(b"/open/x", b"Connection: a" + inside + b"a").status == 400
             taken.append(spent() - before)
     # 400 times as much, before; letters cost about as much as blanks.
     assert taken[1] < 40 * taken[0]
@@ -251,7 +252,9 @@ def test_tokens_are_held_to_the_header_that_they_are_bound_to(tmp_path: Path) ->
         for held, fields, good in cases:
             answer = stand.send(b"/v1/x", *fields, token=held)
             assert (answer.status == 200) is good, fields
-            assert good or stand.reason(answer) == "token.binding"
+            named = any(field.startswith(b"Connection") for field in fields)
+            expected = "request.framing" if named else "token.binding"
+            assert good or stand.reason(answer) == expected
         assert stand.send(b"/watched", token=bound).status == 200
         assert not any(stand.api.seen[-1].values(name) for name in RESULTS)
 

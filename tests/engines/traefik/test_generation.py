@@ -24,7 +24,7 @@ def test_every_request_is_asked_about_and_then_cleaned() -> None:
     assert router["rule"] == "PathPrefix(`/`)"
     assert router["middlewares"] == ["watchword-ask", "watchword-clean"]
     asked = http["middlewares"]["watchword-ask"]["forwardAuth"]
-    assert asked["address"] == "https://127.0.0.1:9443/authz/bare"
+    assert asked["address"] == "https://127.0.0.1:9443/authz/bare/clinic"
     assert asked["trustForwardHeader"] is False
     assert set(asked["tls"]) == {"ca", "cert", "key"}
     assert "Watchword-Level" in asked["authResponseHeaders"]

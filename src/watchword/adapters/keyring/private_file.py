@@ -116,8 +116,10 @@ def private_directory(directory: Path) -> None:
     Whoever may enter reads what is made there with a wider mode for a moment, and whoever may
     write can put other keys in the place of ours.
 
-    :raises PrivateFileError: when it can't be made, isn't ours, or others may enter it.
+    :raises PrivateFileError: when it can't be made, isn't ours, others may enter it, or anybody may put another one in
+        its place.
     """
+    _require_parents(directory)
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = directory.stat()
@@ -132,6 +134,25 @@ def private_directory(directory: Path) -> None:
             f"{directory}: got mode {stat.S_IMODE(found.st_mode):04o}, expected 0700; "
             f"if it holds nothing for others: chmod 700 {directory}"
         )
+
+
+def _require_parents(directory: Path) -> None:
+    """See to it that only we, or whoever we trust anyway, can rename what leads to a directory.
+
+    In a sticky directory such as /tmp nobody renames what is another's, and Linux follows no stranger's link there
+    (``fs.protected_symlinks``).  A group that may write is left alone: most systems give each user one of its own.
+    """
+    for parent in directory.absolute().parents:
+        try:
+            mode = parent.stat().st_mode
+        except OSError:
+            # It is made below, with our mode, or what is wrong with it is told then.
+            continue
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise PrivateFileError(
+                f"{parent}: got mode {stat.S_IMODE(mode):04o}, with which anybody on this machine can put another "
+                f"directory in the place of {directory}; run chmod o-w {parent}, or name a place elsewhere"
+            )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, Final
 from watchword.adapters.entropy import SystemEntropy
 from watchword.apps.authz.callers import CREDENTIAL_HEADER, Credential
 from watchword.apps.authz.keeping import kept_seconds
-from watchword.apps.authz.questions import BARE, STYLES, TOLD, Question, scope_of
+from watchword.apps.authz.questions import BARE, STYLES, TOLD, Question, asked_at, scope_of
 from watchword.apps.authz.telling import fields_of, in_fields, without_private
 from watchword.apps.authz.verdicts import signed_verdict
 from watchword.apps.middleware import WatchwordMiddleware
@@ -20,7 +20,7 @@ from watchword.apps.middleware.answers import refuse_http
 from watchword.apps.middleware.overload import WAIT_SECONDS, OverloadGuard
 from watchword.apps.problems import Problem, render
 from watchword.gate.hygiene import PROOF_FIELDS
-from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER, Decision
+from watchword.gate.interface import API_HEADER, RESULT_HEADERS, TOKEN_HEADER, Decision
 from watchword.gate.service import Gate
 from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.ports import Clock, RefusalLog
@@ -130,13 +130,16 @@ class AuthzApp:
             await send({"type": "websocket.close", "code": 1008})
             return
         # In the other style the path is the client's, who has no say in how engines are answered.
-        path = scope["raw_path"] if self._says_nothing else b""
+        path, api = asked_at(scope) if self._says_nothing else (b"", None)
         # Nothing of what only an engine may know goes to one that passes answers on.
         send = in_fields(send) if path == TOLD else without_private(send)
         if not self._is_known(scope):
             await self._refuse(
                 Refusal(Reason.GATE_CALLER, "expected the engine's credential"), send
             )
+            return
+        if api is not None and api != self._api():
+            await self._refuse(Refusal(Reason.GATE_CALLER, "got a question of another API"), send)
             return
         question = self._read(scope)
         if isinstance(question, Refusal):
@@ -148,6 +151,13 @@ class AuthzApp:
         if question.generation:
             asked[_GENERATION] = self._generation()
         await self._judge(asked, body, send)
+
+    def _api(self) -> bytes | None:
+        """Return whose gate this is, as far as anybody knows."""
+        try:
+            return self._gate.state.policy.api.encode()
+        except UnavailableError:
+            return None
 
     def _generation(self) -> int | None:
         """Return in which generation a question is going to be judged, at the least."""
@@ -219,6 +229,7 @@ class AuthzApp:
             kept = self._kept_seconds(scope, self._clock.timestamp())
             if kept:
                 headers.append((_KEPT_HEADER, str(kept).encode()))
+        headers.append((API_HEADER, self._gate.state.policy.api.encode()))
         headers.append((b"content-length", b"0"))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b""})

@@ -6,8 +6,13 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from watchword.apps.authz.callers import CREDENTIAL_HEADER
-from watchword.engines.client_side import is_client_side
-from watchword.gate.hygiene import MAX_HEADER_BYTES, PROOF_FIELDS, canonical_name
+from watchword.engines.client_side import is_client_side, is_unlisted
+from watchword.gate.hygiene import (
+    MAX_HEADER_BYTES,
+    PROOF_FIELDS,
+    REWRITING_FIELDS,
+    canonical_name,
+)
 from watchword.gate.remembering import remembered
 from watchword.reasons import Reason, Refusal
 
@@ -22,7 +27,8 @@ TOLD: Final = b"/authz/told"
 refusal, and the refusal in fields.  A path, since no client has a say in it."""
 BARE: Final = b"/authz/bare"
 """The path for engines that remove by themselves each result which an answer hasn't, as Traefik: it has no empty one.
-Such an engine says nothing of a body either, so that on routes with a proof there may always be one that nobody compared."""
+Such an engine says nothing of a body either, so that on routes with a proof there may always be one that nobody compared.
+The API that is asked about may follow: an engine that can't demand its name in the answer puts it into the question."""
 
 _HOP_FIELDS: Final = (b"host", b"content-length", b"transfer-encoding", b"connection")
 """Fields of the question itself; the original ones come from the engine."""
@@ -70,7 +76,9 @@ class _Plan(NamedTuple):
     :param required: where method, target and host are.
     :param told: the engine's other words on the request, and where they are.
     :param generation: None where the engine keeps no verdicts.
-    :param crooked: whether one of the request's own says where a client comes from, with another sign for a hyphen.
+    :param crooked: whether one of the request's own says where a client comes from, by a name that an engine without
+        expressions doesn't know: with another sign for a hyphen, or of no known meaning.
+    :param rewriting: whether one of them asks a framework for another path or method, in such a disguise.
     :param pick: returns the request's own fields.
     """
 
@@ -79,6 +87,7 @@ class _Plan(NamedTuple):
     generation: int | None
     proved: bool
     crooked: bool
+    rewriting: bool
     pick: Callable[[Fields], Fields]
 
 
@@ -91,10 +100,13 @@ def _plan(word: bytes, names: tuple[bytes, ...]) -> _Plan | Refusal:
     prefix = b"x-" + word + b"-"
     deciding = {prefix + part: part for part in (*_REQUIRED, *_TOLD_TOO, _GENERATION)}
     at: dict[bytes, int] = {}
-    kept, crooked = [], False
+    kept, crooked, rewriting = [], False, False
     for place, name in enumerate(names):
         canonical = canonical_name(name.lower())
-        crooked = crooked or (canonical != name and is_client_side(canonical))
+        disguised = canonical != name
+        strange = is_client_side(canonical) if disguised else is_unlisted(canonical)
+        crooked = crooked or (strange and canonical not in deciding)
+        rewriting = rewriting or (disguised and canonical in REWRITING_FIELDS)
         if canonical in deciding:
             if canonical != name or deciding[name] in at:
                 return _malformed("got a header that names the request more than once")
@@ -110,6 +122,7 @@ def _plan(word: bytes, names: tuple[bytes, ...]) -> _Plan | Refusal:
         at.get(_GENERATION),
         not PROOF_FIELDS.isdisjoint(names),
         crooked,
+        rewriting,
         # One call for all of them; it wants two at the least.
         itemgetter(*kept) if len(kept) > 1 else lambda fields: [fields[place] for place in kept],
     )
@@ -121,7 +134,7 @@ def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
     The engine says how long the original body is in two more, and what the connection is told in a
     third; it doesn't send the body, so that a request with one ends on routes with a proof.
     """
-    raw_path: bytes = scope["raw_path"]
+    raw_path, _ = asked_at(scope)
     if raw_path not in {PREFIX, TOLD, BARE} or scope["query_string"]:
         return _malformed("expected the path /authz without a query")
     headers: Fields = scope["headers"]
@@ -131,12 +144,14 @@ def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
         return plan
     method, uri, host = plan.required
     fields = [(b"host", values[host]), *plan.pick(headers)]
+    if plan.rewriting or (plan.crooked and raw_path != PREFIX):
+        # Engines that remove the client's word of it know these names one by one, and an API by any sign for -.
+        return _malformed(
+            "got a field of where a client comes from by a name that the engine doesn't know"
+        )
     bare = raw_path == BARE
     unseen = bare
     if bare:
-        if plan.crooked:
-            # Engines that remove the client's word of it know these names by one sign, and an API by any.
-            return _malformed("got a field of where a client comes from with another sign for -")
         fields.append((b"transfer-encoding", b"chunked"))
     # What stands there in the name of an engine that says nothing of it is a client's own word.
     for part, place in () if bare else plan.told:
@@ -148,6 +163,14 @@ def _of_headers(scope: Scope, word: bytes) -> Question | Refusal:
     generation = b"" if at is None else values[at]
     asked = values[method].decode("latin-1")
     return Question(asked, values[uri], fields, unseen, generation, plan.proved)
+
+
+def asked_at(scope: Scope) -> tuple[bytes, bytes | None]:
+    """Return the path of a question in headers, and the API that it names behind :data:`BARE`, None if it names none."""
+    raw_path: bytes = scope["raw_path"]
+    if raw_path.startswith(BARE + b"/"):
+        return BARE, raw_path.removeprefix(BARE + b"/")
+    return raw_path, None
 
 
 def of_original(scope: Scope) -> Question | Refusal:

@@ -103,6 +103,10 @@ class Body(Described):
         list[str] | None,
         Field(description="Content-Digest fields; {sha-256} and {sha-512} filled in; None: one"),
     ] = None
+    trailers: Annotated[
+        list[list[str]],
+        Field(description="name and value, behind the last chunk; {hidden} filled in"),
+    ] = []
     after: Annotated[str, Field(description="bytes sent behind the body")] = ""
     half_close: Annotated[bool, Field(description="end the sending side behind it")] = False
 
@@ -110,7 +114,7 @@ class Body(Described):
 class Expected(Described):
     """Say what must become of a request.
 
-    ``pass``: the API sees it exactly once, unchanged and cleaned.  ``refuse``: the API never sees it.
+    ``pass``: the API sees it exactly once, unchanged and cleaned, and nothing of its trailers.  ``refuse``: the API never sees it.
     ``contain``: either of the two, and nothing of what is hidden in it is taken for a request.
     """
 
@@ -122,6 +126,10 @@ class Expected(Described):
     ] = []
     results: Annotated[bool, Field(description="the three result headers, or none of them")] = True
     passes: Annotated[int, Field(ge=0, description="of all that are sent")] = 1
+    unseen: Annotated[
+        list[str],
+        Field(description="fields that the API mustn't see, lower case, by any sign for -"),
+    ] = []
 
 
 class Request(Described):

@@ -116,8 +116,8 @@ def _reasons(answers: Sequence[Answer]) -> str:
 def _unlike(recipe: Request, built: Built, seen: Seen, *, cleaned: bool) -> list[str]:
     """Return in what the API's view differs from a cleaned request.
 
-    :param cleaned: whether the target may have been cut down to what every server reads alike, or decoded, and
-        a body in crooked chunks cut to what its sizes say.
+    :param cleaned: whether the target may have been cut down to what every server reads alike, or decoded,
+        a body in crooked chunks cut to what its sizes say, and trailers have become fields before the gate was asked.
     """
     faults = []
     if seen.method != built.method:
@@ -127,10 +127,16 @@ def _unlike(recipe: Request, built: Built, seen: Seen, *, cleaned: bool) -> list
     is_crooked = cleaned and recipe.raw is not None
     if seen.body != hashlib.sha256(built.body).hexdigest() and not is_crooked:
         faults.append("the API saw another body")
+    faults += [f"the API saw the trailer {name}" for name, _ in seen.trailers]
+    if not cleaned:
+        faults += [
+            f"the API saw the trailer {name}" for name in _merged_trailers(recipe, built, seen)
+        ]
     got: dict[bytes, list[str]] = {}
     for name, value in seen.headers:
         canonical = canonical_name(name.lower().encode("latin-1"))
         got.setdefault(canonical, []).append(value)
+    faults += [f"the API saw {name}" for name in recipe.expect.unseen if name.encode() in got]
     if TOKEN_HEADER in got:
         faults.append("the API saw the token")
     wanted: tuple[str | None, ...] = ()
@@ -145,6 +151,13 @@ def _unlike(recipe: Request, built: Built, seen: Seen, *, cleaned: bool) -> list
         if got.get(field, []) != expected:
             faults.append(f"the API saw {field.decode()} {got.get(field, [])}, expected {expected}")
     return faults
+
+
+def _merged_trailers(recipe: Request, built: Built, seen: Seen) -> list[str]:
+    """Return the names of header fields that were sent as trailers."""
+    sent = [] if recipe.body is None else recipe.body.trailers
+    trailers = {(name.lower(), value.replace("{hidden}", built.inner)) for name, value in sent}
+    return [name for name, value in seen.headers if (name.lower(), value) in trailers]
 
 
 def _alike(seen: str, sent: str) -> bool:

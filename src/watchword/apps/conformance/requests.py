@@ -218,7 +218,10 @@ class Workshop:
         if body is None:
             return head
         after = self._fill(body.after, built).encode("latin-1")
-        return head + _framed(built.body, body) + after
+        trailers = "".join(
+            f"{name}: {self._fill(value, built)}\r\n" for name, value in body.trailers
+        )
+        return head + _framed(built.body, body, trailers.encode("latin-1")) + after
 
     def _raw(self, recipe: Request, built: Built) -> bytes:
         assert recipe.raw is not None
@@ -244,13 +247,15 @@ def _content(body: Body | None) -> bytes:
     return b"x" * body.fill if body.fill else body.text.encode("latin-1")
 
 
-def _framed(content: bytes, body: Body) -> bytes:
+def _framed(content: bytes, body: Body, trailers: bytes) -> bytes:
     if body.framing not in {"chunked", "both"}:
         return content
     # Two chunks, so that a gate must put them together.
     half = (len(content) + 1) // 2
     chunks = [piece for piece in (content[:half], content[half:]) if piece]
-    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in chunks) + b"0\r\n\r\n"
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in chunks) + (
+        b"0\r\n" + trailers + b"\r\n"
+    )
 
 
 def _digest(text: str, content: bytes) -> str:

@@ -1,15 +1,18 @@
 """Be the API behind the gate under test: answer every request, and remember what it looked like.
 
 The runner asks it what arrived.  It reads requests in one strict way of its own, so that what a gate
-should not have let through shows as what a strict server makes of it.
+should not have let through shows as what a strict server makes of it.  With trailers it does what the worst of
+servers do, since a gate must leave none: they join the header fields, and one that reads like a request line is
+taken for a request (eventlet before 0.40.3, CVE-2025-58068: https://github.com/benoitc/gunicorn/pull/3445, read 2026-11-29).
 """
 
 import asyncio
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from watchword.apps.conformance.requests import LABEL_HEADER
@@ -23,7 +26,9 @@ MARK = "X-Conformance-Upstream"
 MAX_RECORDS = 50_000
 _MAX_HEAD = 256 * 1024
 _MAX_BODY = 8 * 1024 * 1024
+_MAX_TRAILERS = 100
 _PATIENCE_SECONDS = 30.0
+_REQUEST_LINE = re.compile(r"\S+ \S+ HTTP/1\.[01]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Seen:
 
     :param headers: as received, in order.
     :param body: SHA-256 in hex of the body, its framing taken away.
+    :param trailers: those of ``headers`` that arrived behind the body.
     """
 
     label: str
@@ -39,6 +45,7 @@ class Seen:
     target: str
     headers: list[list[str]]
     body: str
+    trailers: list[list[str]] = field(default_factory=list)
 
 
 @dataclass
@@ -88,16 +95,20 @@ class Upstream:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             method, target, _ = lines[0].split(" ")
-            split = (line.partition(":") for line in lines[1:] if line)
-            headers = [[name, value.strip(" \t")] for name, _, value in split]
+            headers = _fields(lines[1:])
             named = {name.lower(): value for name, value in headers}
-            body = await _body(reader, named)
+            body, behind = await _body(reader, named)
         if target.startswith(CONTROL):
             answer = json.dumps(self._control(method, target, body)).encode()
         else:
             label = named.get(LABEL_HEADER.lower(), "")
-            seen = Seen(label, method, target, headers, hashlib.sha256(body).hexdigest())
+            trailers = _fields(behind)
+            digest = hashlib.sha256(body).hexdigest()
+            seen = Seen(label, method, target, [*headers, *trailers], digest, trailers)
             self.records.add(seen)
+            for line in filter(_REQUEST_LINE.fullmatch, behind):
+                method_too, target_too, _ = line.split(" ")
+                self.records.add(replace(seen, method=method_too, target=target_too, trailers=[]))
             answer = json.dumps(asdict(seen)).encode()
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -130,7 +141,13 @@ class Upstream:
                 task.cancel()
 
 
-async def _body(reader: asyncio.StreamReader, named: dict[str, str]) -> bytes:
+def _fields(lines: list[str]) -> list[list[str]]:
+    split = (line.partition(":") for line in lines if line)
+    return [[name, value.strip(" \t")] for name, _, value in split]
+
+
+async def _body(reader: asyncio.StreamReader, named: dict[str, str]) -> tuple[bytes, list[str]]:
+    """Return the body, and the lines behind its last chunk."""
     if named.get("transfer-encoding", "").lower() == "chunked":
         body = b""
         while size := int((await reader.readline()).strip(), 16):
@@ -138,9 +155,13 @@ async def _body(reader: asyncio.StreamReader, named: dict[str, str]) -> bytes:
                 raise ValueError("got too long a body")
             body += await reader.readexactly(size)
             await reader.readline()
-        await reader.readline()
-        return body
+        behind: list[str] = []
+        while line := (await reader.readline()).decode("latin-1").rstrip("\r\n"):
+            if len(behind) == _MAX_TRAILERS:
+                raise ValueError("got too many trailers")
+            behind.append(line)
+        return body, behind
     length = int(named.get("content-length", "0"))
     if length > _MAX_BODY:
         raise ValueError("got too long a body")
-    return await reader.readexactly(length)
+    return await reader.readexactly(length), []

@@ -33,6 +33,7 @@ _POLICIES: Final = {
     "revoked": Reason.TOKEN_INSTANCE_REVOKED,
     "environment": Reason.TOKEN_ENVIRONMENT,
     "spelling": Reason.TOKEN_MALFORMED,
+    "unnamed": Reason.GATE_STATE_UNAVAILABLE,
 }
 _ROUTES: Final = {
     "tunnel": Reason.GATE_PROTOCOL,

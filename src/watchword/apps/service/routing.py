@@ -51,15 +51,18 @@ def find_route(
 
     :raises RefusedError: ``request.not_found``, or ``request.method`` as :class:`MethodError`.
     """
-    allowed = []
-    for route in routes:
-        parameters = _match(route.path, segments)
-        if parameters is None:
-            continue
+    matching = [
+        (route, parameters)
+        for route in routes
+        if (parameters := _match(route.path, segments)) is not None
+    ]
+    # A path that is written out is no other one's parameter, whatever the method (OpenAPI 3.1, section 4.8.8.2).
+    written_out = [each for each in matching if not each[1]]
+    for route, parameters in written_out or matching:
         # HEAD runs what GET runs (RFC 9110 section 9.3.2); the server leaves the body out.
         if route.method == ("GET" if method == "HEAD" else method):
             return route, parameters
-        allowed.append(route.method)
+    allowed = [route.method for route, _ in written_out or matching]
     if allowed:
         error = MethodError.because(Reason.REQUEST_METHOD, f"expected {', '.join(allowed)}")
         error.allowed = tuple(allowed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Final
 
 from watchword.apps.settings.consistency import Inconsistency
 from watchword.apps.settings.faults import shown
@@ -50,6 +51,9 @@ def between_pins(written: WrittenPins, apps: Collection[str]) -> Iterator[Incons
             elif app in host.apps[:index]:
                 path = ("pins", "hosts", name, "apps", index)
                 yield path, f"{app} again", "each app once"
+            elif app == _WHERE_REPORTS_GO:
+                path = ("pins", "hosts", name, "apps", index)
+                yield path, app, f"another name: apps send their reports to /v1/pins/{app}"
         if host.include_subdomains and "." not in name:
             where = ("pins", "hosts", name, "include_subdomains")
             yield where, f"true for {name}", "a name with a dot: those below it are yours"
@@ -58,6 +62,10 @@ def between_pins(written: WrittenPins, apps: Collection[str]) -> Iterator[Incons
         yield ("pins", "soft_expiry"), shown(written.soft_expiry), expected
     if written.reports is not None:
         yield from _reports(written, written.reports)
+
+
+_WHERE_REPORTS_GO: Final = "reports"
+"""What stands in the place of an app's name where apps report mismatches, and so is no name of one with pins."""
 
 
 def _reports(written: WrittenPins, url: str) -> Iterator[Inconsistency]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from watchword.encoding import strict_json
-from watchword.engines.caddy.replies import error_routes, refused_body
+from watchword.engines.caddy.replies import error_routes, refused_body, unavailable
+from watchword.engines.client_side import CLIENT_SIDE
 from watchword.engines.forward_auth.demands import require_authz
 from watchword.engines.forward_auth.page import page
 from watchword.engines.interface import EngineFile, EngineFileKind
@@ -20,6 +21,9 @@ CONFIGURATION: Final = "caddy.json"
 _LOGGER: Final = "refusals"
 _MAX_HEADER_BYTES: Final = 32 * 1024
 """More than the gate takes, which says itself what is too much."""
+
+_NAMED: Final = "Watchword-Api"
+"""By which an answer says whose gate it is (:data:`watchword.gate.interface.API_HEADER`)."""
 
 _RESULTS: Final = ("Watchword-Instance", "Watchword-Level", "Watchword-App")
 _VERDICT: Final = "Watchword-Verdict"
@@ -48,6 +52,8 @@ _STATED_HERE: Final = (
     # X-Forwarded-For, -Proto and -Host are written from the connection behind this.
     "*Forwarded*",
     *(f"*Real{sign}Ip" for sign in "-!#$%&'*+.^`|~"),
+    # With another sign /authz refuses these: to look for each spelling would cost as much as the rest of a request.
+    *(name for name in CLIENT_SIDE if not name.startswith("X-Forwarded-") and "-" in name),
 )
 """Fields that a client can't state, by any sign for a hyphen, since Caddy keeps fields of such names: the gate's,
 and who the client is.  An underscore its parser drops."""
@@ -67,7 +73,7 @@ def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence
         # Without it whoever is on this machine could change everything.
         "admin": {"disabled": True, "config": {"persist": False}},
         "logging": _logging(options.access_log),
-        "apps": {"http": {"servers": {"watchword": _server(options, authz)}}},
+        "apps": {"http": {"servers": {"watchword": _server(bundle.policy.api, options, authz)}}},
     }
     notes = (
         "Nothing has to follow the bundle here: these files hold neither keys nor routes.",
@@ -122,7 +128,7 @@ def _logging(path: str) -> Json:
     }
 
 
-def _server(options: EngineOptions, authz: Endpoint) -> Json:
+def _server(api: str, options: EngineOptions, authz: Endpoint) -> Json:
     listen = options.listen
     return {
         # Bound to no host name: Caddy answers 200 to every other one, with nothing in it.
@@ -134,12 +140,12 @@ def _server(options: EngineOptions, authz: Endpoint) -> Json:
         "read_header_timeout": "5s",
         "idle_timeout": "75s",
         "logs": {"default_logger_name": _LOGGER},
-        "routes": [{"handle": [_asking(options, authz), _api(options)]}],
+        "routes": [{"handle": [_asking(api, options, authz), _api(options)]}],
         "errors": {"routes": error_routes()},
     }
 
 
-def _asking(options: EngineOptions, authz: Endpoint) -> Json:
+def _asking(api: str, options: EngineOptions, authz: Endpoint) -> Json:
     """Return the question, and what follows from a yes; every other answer is the client's."""
     return {
         "handler": "reverse_proxy",
@@ -152,6 +158,8 @@ def _asking(options: EngineOptions, authz: Endpoint) -> Json:
             "versions": ["1.1"],
             "compression": False,
             "keep_alive": {"enabled": False},
+            "dial_timeout": "5s",
+            "response_header_timeout": "10s",
         },
         # GET, so that the body stays for the API; the empty query takes the request's away.
         "rewrite": {"method": "GET", "uri": "/authz?"},
@@ -161,7 +169,14 @@ def _asking(options: EngineOptions, authz: Endpoint) -> Json:
                 "delete": list(_NOT_ASKED),
             }
         },
-        "handle_response": [{"match": {"status_code": [200]}, "routes": _passed(options)}],
+        "handle_response": [
+            {
+                "match": {"status_code": [200], "headers": {_NAMED: [api]}},
+                "routes": _passed(options),
+            },
+            # Whoever says yes and isn't this API's gate is nobody; a client doesn't even see that answer.
+            {"match": {"status_code": [2]}, "routes": [{"handle": unavailable()}]},
+        ],
     }
 
 

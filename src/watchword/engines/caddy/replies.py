@@ -25,8 +25,13 @@ def error_routes() -> Sequence[Json]:
             "handle": _refusal(PublicClass.UPSTREAM_UNREACHABLE),
             "terminal": True,
         },
-        {"handle": _refusal(PublicClass.UNAVAILABLE), "terminal": True},
+        {"handle": unavailable(), "terminal": True},
     ]
+
+
+def unavailable() -> Sequence[Json]:
+    """Return what is answered where nobody judges."""
+    return _refusal(PublicClass.UNAVAILABLE)
 
 
 def _refusal(public: PublicClass) -> Sequence[Json]:

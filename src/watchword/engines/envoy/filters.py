@@ -94,6 +94,10 @@ def _doubled() -> dict[str, object]:
     """
     names_once = (names.TOKEN_HEADER, "signature-input", "signature", "dpop")
     doubled = [_reads(name, {"contains": ","}) for name in names_once]
+    # A digest may be a list, which people write with a blank behind the comma; two fields are joined without one.
+    doubled.append(
+        _reads("content-digest", {"safe_regex": {"google_re2": {}, "regex": ".*,(?:[^ ].*)?"}})
+    )
     return {
         "predicate": {"or_matcher": {"predicate": doubled}},
         "on_match": {"action": _action("ambiguous", "DENY")},
@@ -231,12 +235,22 @@ def proof_filter(script: str) -> dict[str, object]:
     )
 
 
+def named_filter(api: str) -> dict[str, object]:
+    """Return what refuses a request that somebody let pass who isn't the gate of this API: any 200 is a yes to Envoy."""
+    named = {
+        "predicate": _reads(names.API_HEADER, {"exact": api}),
+        "on_match": {"action": _action("named", "ALLOW")},
+    }
+    return _first_of([named], {"action": _action("unnamed", "DENY")})
+
+
 def authz_filter(max_body: int) -> dict[str, object]:
     """Return who asks Python: the whole head and body, and nothing passes without its 200."""
     results = [
         names.INSTANCE_HEADER,
         names.LEVEL_HEADER,
         names.APP_HEADER,
+        names.API_HEADER,
         "watchword-verdict",
     ]
     return typed(

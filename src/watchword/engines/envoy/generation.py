@@ -10,6 +10,7 @@ from watchword.engines.envoy import names, secrets
 from watchword.engines.envoy.filters import (
     authz_filter,
     fields_filter,
+    named_filter,
     proof_filter,
     rate_filter,
     standing_filter,
@@ -63,6 +64,7 @@ _ABOUT: Final = {
     names.RATE: "The rate of each instance.",
     names.PROOF: "Proofs of possession, verified in Lua. The secrets are in a file of their own.",
     names.AUTHZ: "What is asked of Python.",
+    names.NAMED: "Whoever let a request pass is the gate of this API, and nobody else at its socket.",
 }
 
 
@@ -163,6 +165,7 @@ def _filters_used(rows: Sequence[PlannedRow], *, rated: bool) -> tuple[str, ...]
         names.RATE: rated,
         names.PROOF: Way.PROOF in ways,
         names.AUTHZ: Way.ASK in ways,
+        names.NAMED: Way.ASK in ways,
     }
     return tuple(name for name in FILTER_TYPES if used[name])
 
@@ -212,6 +215,8 @@ def _filter(
     if name == names.AUTHZ:
         largest = max((row.route.max_body for row in rows), default=DEFAULT_MAX_BODY)
         return authz_filter(largest)
+    if name == names.NAMED:
+        return named_filter(policy.api)
     for level in Level:
         if names.standing(level) == name:
             return standing_filter(

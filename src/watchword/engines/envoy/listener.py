@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
 from watchword.engines.envoy import names
 from watchword.engines.envoy.names import typed
 from watchword.engines.envoy.options import EnvoyOptions
@@ -14,8 +15,9 @@ from watchword.vocabulary import Level
 
 _SIGN: Final = r"[-!#$%&'*+.^_\x60|~]"
 _STATED_HERE: Final = (
-    rf"watchword{_SIGN}(?:instance|level|app|verdict|environment|framed)"
-    rf"|x{_SIGN}(?:envoy{_SIGN}.*|forwarded{_SIGN}.*|real{_SIGN}ip|request{_SIGN}id)|forwarded"
+    rf"watchword{_SIGN}(?:instance|level|app|verdict|environment|framed|api)"
+    rf"|x{_SIGN}(?:envoy{_SIGN}.*|forwarded{_SIGN}.*|request{_SIGN}id)"
+    rf"|{'|'.join(_SIGN.join(name.lower().split('-')) for name in CLIENT_SIDE if not name.startswith(FORWARDED_PREFIX))}"
     r"|(?:watchword|signature|content|transfer)[!#$%&'*+.^\x60|~](?:token|input|length|digest|encoding)"
 )
 """Fields that a client can't state.  To CGI and WSGI, names with other signs are the same."""
@@ -27,6 +29,7 @@ FILTER_TYPES: Final = {
     names.RATE: "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
     names.PROOF: "envoy.extensions.filters.http.lua.v3.Lua",
     names.AUTHZ: "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+    names.NAMED: "envoy.extensions.filters.http.rbac.v3.RBAC",
 }
 """Each filter with its message, in the order in which a request meets them; those of limits and lent keys behind."""
 

@@ -12,6 +12,7 @@ TOKEN: Final = "watchword.token"  # noqa: S105 - a filter.
 RATE: Final = "watchword.rate"
 PROOF: Final = "watchword.proof"
 AUTHZ: Final = "watchword.authz"
+NAMED: Final = "watchword.named"
 STRIP: Final = "watchword.strip"
 """The filters, in the order in which a request meets them, but for :func:`standing` behind ``token``, and
 :func:`limit` and :func:`quota` in front of ``strip``, :func:`lend` behind it."""
@@ -28,6 +29,9 @@ LEVEL_HEADER: Final = "watchword-level"
 APP_HEADER: Final = "watchword-app"
 ENVIRONMENT_HEADER: Final = "watchword-environment"
 """Says inside of Envoy in which environment the token was issued; the API never sees it."""
+
+API_HEADER: Final = "watchword-api"
+"""Says inside of Envoy whose gate let a request pass (:data:`watchword.gate.interface.API_HEADER`)."""
 
 FRAMED_HEADER: Final = "watchword-framed"
 """Carries inside of Envoy what ``Transfer-Encoding`` said."""

@@ -31,14 +31,9 @@ def local_replies(rate: Rate | None) -> dict[str, object]:
             _cel(f"{denied} && !('{TOKEN_HEADER}' in request.headers)"), PublicClass.TOKEN_REQUIRED
         ),
         _rewrite(_cel(denied), PublicClass.TOKEN_REFUSED),
-        _rewrite(
-            _cel(_details("rbac_access_denied_matched_policy[ambiguous]")),
-            PublicClass.REQUEST_MALFORMED,
-        ),
-        _rewrite(
-            _cel(_details("rbac_access_denied_matched_policy[level]")),
-            PublicClass.LEVEL_INSUFFICIENT,
-        ),
+        _denied_by("ambiguous", PublicClass.REQUEST_MALFORMED),
+        _denied_by("level", PublicClass.LEVEL_INSUFFICIENT),
+        _denied_by("unnamed", PublicClass.UNAVAILABLE),
         _rewrite(
             _cel("response.code_details.startsWith('rbac_access_denied')"),
             PublicClass.TOKEN_REFUSED,
@@ -98,6 +93,11 @@ def _rewrite(
         },
         "headers_to_add": [*headers, *(more or ())],
     }
+
+
+def _denied_by(policy: str, public: PublicClass) -> dict[str, object]:
+    """Return how a refusal by one of our matchers is rewritten."""
+    return _rewrite(_cel(_details(f"rbac_access_denied_matched_policy[{policy}]")), public)
 
 
 def _cel(expression: str) -> dict[str, object]:

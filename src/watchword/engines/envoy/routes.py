@@ -68,6 +68,7 @@ def route_configuration(
                     names.TOKEN_HEADER,
                     names.ENVIRONMENT_HEADER,
                     names.FRAMED_HEADER,
+                    names.API_HEADER,
                     "x-envoy-external-address",
                 ],
                 "What is between client and gate alone never reaches the API.",
@@ -383,6 +384,7 @@ def _filters(row: PlannedRow, way: Way, policy: GatePolicy) -> dict[str, object]
             "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
             {"check_settings": settings},
         )
+        filters[names.NAMED] = _on()
         return filters
     marked = way is Way.PROOF and route.proof is Proof.DEVICE
     filters |= _token_filters(route.level, "token_with_mark" if marked else "token")

@@ -32,15 +32,15 @@ DIFFERENCES: Final = (
     Difference(
         "unannounced-bodies",
         _D.STRICTER,
-        "takes a body of chunks under a proof, once it is there",
-        "refuses it by 413",
-        "its rules can't see whether a body whose length wasn't announced is all there",
+        "takes a body of chunks, and drops its trailers",
+        "refuses it by 411 on every route; a client sends it again with a length",
+        "it hands trailers on, which servers take for header fields, and nothing of it removes them",
     ),
     Difference(
         "unannounced-bodies-answer",
         _D.ANSWER,
-        "says that a body of chunks isn't the one of its digest",
-        "says that it is too large",
+        "says what is wrong with a request whose body comes in chunks",
+        "says that its length must be announced",
         "it refuses such a body before it is there",
     ),
     Difference(
@@ -96,9 +96,9 @@ DIFFERENCES: Final = (
     Difference(
         "connection-options",
         _D.STRICTER,
-        "removes whatever field Connection names",
-        "refuses what isn't named there every day, and more than one Connection field",
-        "its rules remove fields that they name alone",
+        "takes several Connection fields",
+        "refuses more than one",
+        "its rules read one of them at a time",
     ),
     Difference(
         "upgrade",

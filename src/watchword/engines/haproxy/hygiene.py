@@ -5,7 +5,7 @@ them see it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
@@ -13,11 +13,13 @@ from watchword.engines.haproxy import targets
 from watchword.engines.haproxy.text import matches, rule, word
 from watchword.engines.paths import normalised_expression
 from watchword.gate.hygiene import (
+    HOP_BY_HOP,
     MAX_FIELD_BYTES,
     MAX_FIELDS,
     MAX_HEADER_BYTES,
     MAX_PATH_BYTES,
     PROOF_FIELDS,
+    REWRITING_FIELDS,
 )
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER
 from watchword.gate.judgement import MAX_QUERY_BYTES
@@ -38,7 +40,7 @@ _MAX_LENGTH_DIGITS: Final = 18
 """Most digits of a body's length, as :mod:`watchword.gate.hygiene` takes them."""
 
 _HOST: Final = r"^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$"
-_SPOKEN: Final = ("keep-alive", "te", "http2-settings", "proxy-connection", "trailer")
+_SPOKEN: Final = sorted(name.decode() for name in HOP_BY_HOP - {b"close", b"upgrade"})
 """What clients name in Connection every day, beside ``close`` and ``upgrade``."""
 
 
@@ -47,19 +49,23 @@ def because(reason: Reason, condition: str) -> str:
     return rule(f"set-var(txn.reason,ifnotexists) str({reason.code})", condition)
 
 
-def _stated() -> str:
-    """Return the expression for names by which a gate tells the API who is there, and where he comes from."""
+def _spelled(names: Iterable[str]) -> str:
+    """Return the expression for names by any sign for a hyphen."""
+    return "|".join(_SIGN.join(name.lower().split("-")) for name in names)
+
+
+def _results() -> str:
+    """Return the expression for names by which a gate tells the API who is there."""
     endings = sorted(
         name.decode().removeprefix("watchword-") for name in (*RESULT_HEADERS, VERDICT_HEADER)
     )
-    forwarding = [
-        _SIGN.join(name.lower().split("-"))
-        for name in CLIENT_SIDE
-        if not name.startswith(FORWARDED_PREFIX)
-    ]
-    prefix = _SIGN.join(FORWARDED_PREFIX.lower().split("-"))
-    results = f"watchword{_SIGN}(?:{'|'.join(endings)})"
-    return rf"(?:{'|'.join((results, *forwarding))}|{prefix}[^,\s]*+)"
+    return f"watchword{_SIGN}(?:{'|'.join(endings)})"
+
+
+def _stated() -> str:
+    """Return the expression for names by which a gate tells the API who is there, and where he comes from."""
+    forwarding = (name for name in CLIENT_SIDE if not name.startswith(FORWARDED_PREFIX))
+    return rf"(?:{_results()}|{_spelled(forwarding)}|{_spelled((FORWARDED_PREFIX,))}[^,\s]*+)"
 
 
 def _doubled() -> str:
@@ -84,7 +90,8 @@ def _named() -> str:
 
 def harmless_options() -> str:
     """Return the expression for values of Connection that name nothing but what is removed here, or nothing at all."""
-    spoken = "|".join(("close", "upgrade", *_SPOKEN, _stated()))
+    rewriting = _spelled(sorted(name.decode() for name in REWRITING_FIELDS))
+    spoken = "|".join(("close", "upgrade", _spelled(_SPOKEN), _results(), rewriting))
     # Each blank and comma can be read in one way: a list of nothing but these is otherwise tried in very many.
     return rf"(?i)^[\s,]*+(?:(?:{spoken})\s*+(?:,[\s,]*+|$))*+$"
 
@@ -173,6 +180,8 @@ def _ambiguities() -> Iterator[str]:
         f"{{ req.fhdr(transfer-encoding) -m found }} "
         f"!{matches('req.fhdr(transfer-encoding),lower', 'str', 'chunked')}",
     )
+    # HAProxy 3.0 hands trailers on, no rule or filter of it sees them, and servers take them for header fields.
+    yield because(Reason.REQUEST_LENGTH_REQUIRED, "{ req.fhdr(transfer-encoding) -m found }")
     yield because(
         Reason.REQUEST_MALFORMED,
         f"!{_METHODS} !{matches('method', 'reg', '^[A-Z][A-Z-]{0,31}$')}",

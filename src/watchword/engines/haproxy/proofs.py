@@ -293,9 +293,7 @@ FIRST: Final = "{ sc1_tracked } { sc_inc_gpc0(1) eq 1 }"
 def body_rules(options: EngineOptions) -> Iterator[str]:
     """Yield the rules that wait for a body and compare it with the digest that the proof covers."""
     announced = f"{WHOLE} {_BODY}"
-    # Whether a body of chunks is all there can't be seen, so that its length has to be said.
     too_large = Reason.REQUEST_BODY_TOO_LARGE
-    yield because(too_large, f"{announced} {{ req.fhdr(transfer-encoding) -m found }}")
     yield rule("set-var(txn.most) var(txn.row),field(5,:)", announced)
     yield rule("set-var(txn.size) req.fhdr(content-length)", announced)
     yield because(too_large, f"{announced} !{{ var(txn.most),sub(txn.size) -m int ge 0 }}")

@@ -11,6 +11,7 @@ from watchword.engines.interface import EngineFile, EngineFileKind
 from watchword.engines.nginx_authz import kept
 from watchword.engines.nginx_authz.log import log_lines
 from watchword.engines.nginx_authz.replies import (
+    NOBODY,
     REFUSED,
     UNAVAILABLE,
     UNREACHABLE,
@@ -33,6 +34,7 @@ ASKED: Final = "/.watchword/authz"
 _SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
 
 _TOLD: Final = {
+    "watchword_named": "watchword_api",
     "watchword_instance": "watchword_instance",
     "watchword_level": "watchword_level",
     "watchword_app": "watchword_app",
@@ -137,11 +139,15 @@ def _http(
         yield (
             f'map $watchword_taken $watchword_passed_{variable} {{ "" $http_{variable}; default ""; }}'
         )
+    yield "# Whoever lets a request pass names the API whose gate it is; else there is nobody to pass it on to."
+    named = f'"{bundle.policy.api}" watchword_api; default {NOBODY};'
+    yield f"map $watchword_named $watchword_to {{ {named} }}"
     if keeps:
         yield from kept.shared_lines(options)
     yield ""
     yield from _upstream("watchword_authz", authz)
     yield from _upstream("watchword_api", options.upstream)
+    yield f"upstream {NOBODY} {{ server unix:/dev/null down; }}"
     yield ""
     yield "server {"
     yield from _indented(_server(bundle, options, keeps=keeps))
@@ -203,7 +209,7 @@ def _guarded(options: EngineOptions) -> Iterable[str]:
     scheme = "https" if options.tls else "http"
     if options.tls:
         yield from _tls(options.upstream.host)
-    yield f"proxy_pass {scheme}://watchword_api$request_uri;"
+    yield f"proxy_pass {scheme}://$watchword_to$request_uri;"
 
 
 def _client_side(listen: Endpoint) -> Iterable[str]:

@@ -9,6 +9,8 @@ from watchword.public_classes import PROBLEM_MEDIA_TYPE, PublicClass
 REFUSED: Final = "@watchword_refused"
 UNAVAILABLE: Final = "@watchword_unavailable"
 UNREACHABLE: Final = "@watchword_unreachable"
+NOBODY: Final = "watchword_nobody"
+"""The upstream of requests that somebody let pass who isn't the gate of this API."""
 
 _OWN: Final[Mapping[PublicClass, str]] = {
     PublicClass.REQUEST_MALFORMED: "400 405 501 505",
@@ -95,6 +97,9 @@ def refused_locations() -> Iterable[str]:
         yield from (f"    {line}" for line in common())
         if public is PublicClass.UNAVAILABLE:
             yield from _refused_as_question()
+        else:
+            unnamed = f"$watchword_to = {NOBODY}"
+            yield f"    if ({unnamed}) {{ {answer(PublicClass.UNAVAILABLE)} }}"
         yield f"    add_header Retry-After {RETRY_AFTER_SECONDS} always;"
         yield f"    {answer(public)}"
         yield "}"

@@ -25,7 +25,7 @@ DIFFERENCES: Final = (
     Difference(
         "connection-carried-out",
         _D.CLEANED,
-        "refuses a Connection field that names a field which decides",
+        "refuses a Connection field that names anything but what belongs there",
         "removes what it names, and asks about the rest",
         "it does so where a request comes in, and the API gets what was judged",
     ),
@@ -53,7 +53,8 @@ DIFFERENCES: Final = (
     Difference(
         "crooked-client-side",
         _D.STRICTER,
-        "hands on a field of where a client comes from that is spelt with another sign for a hyphen",
+        "hands on a field of where a client comes from that is spelt with another sign for a hyphen, or is of no known "
+        "meaning",
         "refuses it",
         "Traefik has no wildcard by which all spellings could be removed",
     ),

@@ -70,7 +70,9 @@ def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence
         EngineFile(
             ROUTES,
             EngineFileKind.PART,
-            render({"http": _http(options, authz)}, f"Traefik in front of {policy.api}."),
+            render(
+                {"http": _http(policy.api, options, authz)}, f"Traefik in front of {policy.api}."
+            ),
         ),
         EngineFile(
             START,
@@ -111,7 +113,7 @@ def _require_no_proofs(policy: GatePolicy) -> None:
         )
 
 
-def _http(options: EngineOptions, authz: Endpoint) -> Json:
+def _http(api: str, options: EngineOptions, authz: Endpoint) -> Json:
     scheme = "https" if options.tls else "http"
     return {
         "routers": {
@@ -126,7 +128,9 @@ def _http(options: EngineOptions, authz: Endpoint) -> Json:
         "middlewares": {
             "watchword-ask": {
                 "forwardAuth": {
-                    "address": f"https://{authz.address}/authz/bare",
+                    # Traefik can't look at what an answer says of itself, so that the question names the API.  Who
+                    # answers shows a certificate of the authority below.
+                    "address": f"https://{authz.address}/authz/bare/{api}",
                     # Method, host and target are Traefik's, whatever a client states.
                     "trustForwardHeader": False,
                     # Each is removed where the answer hasn't it.

@@ -1,8 +1,12 @@
 """Find what an engine's configuration is written from: the bundle, and where everything is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
+
+from watchword.apps.cli.paragraphs import printable_lines
 
 if TYPE_CHECKING:
     from watchword.adapters.gate_bundle import GateBundleFile
@@ -43,12 +47,22 @@ def following(
         access_log=given["access_log"],
         over_tls=ENGINES[engine].over_tls,
     )
+    for notice in notices(options, engine):
+        click.echo(printable_lines(notice), err=True)
     bundle = given["bundle"] or settings.service.gate_bundle(api.name)
     if required and not bundle.exists():
         detail = f"{bundle}: isn't there yet; `watchword up` or `watchword gate pull` writes it"
         raise UnavailableError(Reason.GATE_STATE_UNAVAILABLE, detail)
     signer = given["signer"] or settings.service.bundle_key
     return GateBundleFile(bundle, signer, api=api.name), options
+
+
+def notices(options: "EngineOptions", engine: str) -> Sequence[str]:
+    """Return what a person should know before starting an engine with these places."""
+    if options.user != "root":
+        return ()
+    workers = f"root runs this, and so would {engine} with every worker that reads requests"
+    return (f"{workers}: run Watchword and {engine} as a user of their own",)
 
 
 def _require_another(named: str, own: Path, api: str, style: str, asks: str) -> None:

@@ -19,8 +19,18 @@ local head = (function()
   }
   local OURS = {
     ["watchword-instance"] = true, ["watchword-level"] = true, ["watchword-app"] = true, ["watchword-verdict"] = true,
-    -- What a gateway says of the client's side, beside X-Forwarded-*; nginx states X-Forwarded-For itself.
-    ["forwarded"] = true, ["x-real-ip"] = true,
+    -- For whose sake frameworks serve another path or method than the one that was judged.
+    ["x-envoy-original-path"] = true, ["x-http-method"] = true, ["x-http-method-override"] = true,
+    ["x-method-override"] = true, ["x-original-host"] = true, ["x-original-method"] = true, ["x-original-uri"] = true,
+    ["x-original-url"] = true, ["x-override-url"] = true, ["x-rewrite-url"] = true, ["x-forwarded-method"] = true,
+    ["x-forwarded-path"] = true, ["x-forwarded-prefix"] = true, ["x-forwarded-uri"] = true,
+  }
+  -- What a gateway says of the client's side, beside X-Forwarded-*; nginx states X-Forwarded-For itself.
+  local WHENCE = { ["forwarded"] = true, ["x-real-ip"] = true }
+  -- What clients name in Connection every day.
+  local HOP_BY_HOP = {
+    ["close"] = true, ["http2-settings"] = true, ["keep-alive"] = true, ["proxy-connection"] = true, ["te"] = true,
+    ["trailer"] = true, ["upgrade"] = true,
   }
 
   -- CGI and WSGI make one variable of a-b and a_b, and some servers of a.b too.
@@ -29,7 +39,7 @@ local head = (function()
   local function kind_of(name)
     if not find(name, "^[!#$%%&'*+.^_`|~0-9a-z-]+$") then return MALFORMED end
     local plain = canonical(name)
-    if OURS[plain] or find(plain, "x-forwarded-", 1, true) == 1 then return STATED end
+    if OURS[plain] or WHENCE[plain] or find(plain, "x-forwarded-", 1, true) == 1 then return STATED end
     if REASONS[plain] then return plain == name and DECIDING or DISGUISED end
     return plain == "connection" and CONNECTION or PLAIN
   end
@@ -78,7 +88,7 @@ local head = (function()
 
   -- Takes out what Connection names, so that nothing behind removes a verified header in its name.
   local function carry_out(headers, named)
-    local options = { connection = true }
+    local options = {}
     for _, value in ipairs(type(named) == "table" and named or { named }) do
       for option in string.gmatch(value .. ",", "([^,]*),") do
         -- From the end on: an expression that tries each place would look at every blank behind it again and again.
@@ -87,10 +97,10 @@ local head = (function()
       end
     end
     for option in pairs(options) do
-      if REASONS[option] then return "request.framing" end
+      if not HOP_BY_HOP[option] and not OURS[option] then return "request.framing" end
     end
     -- A handshake's Upgrade is for the application.
-    options.upgrade = nil
+    options.connection, options.upgrade = true, nil
     for name in pairs(headers) do
       if options[canonical(name)] then
         ngx.req.clear_header(name)

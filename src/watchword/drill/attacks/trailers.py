@@ -1,0 +1,91 @@
+"""Say behind the body what only a gate may say, to an API that takes trailers for header fields or for a request."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from watchword.drill.around import RESULT_NAMES, armed, echo_sample
+from watchword.drill.interface import Arena, Attack, Attempt, Sample, Variant
+from watchword.drill.judging import is_of_the_api
+from watchword.drill.requests import credential_of, genuine_call, proved
+from watchword.drill.wire import Answer, Call, Headers
+from watchword.reasons import Reason
+
+_MARKER_BYTES = 12
+_AFTERWARDS = 3
+"""Genuine requests behind a hidden one: it may answer the next that shares its connection to the API."""
+
+
+def _chunked(call: Call, trailers: Headers) -> Call:
+    """Return the call with its body as one chunk, and these fields behind it."""
+    size = b"%x\r\n%b\r\n" % (len(call.body), call.body) if call.body else b""
+    behind = "".join(f"{name}: {value}\r\n" for name, value in trailers).encode("latin-1")
+    framed = call.with_header("Transfer-Encoding", "chunked")
+    return replace(framed, body=size + b"0\r\n" + behind + b"\r\n")
+
+
+def _without_token(arena: Arena) -> Sequence[Attempt]:
+    """Claim to be verified, where a gate that looks at header fields doesn't look."""
+    claims = tuple((name, "hardware") for name in RESULT_NAMES)
+    return [
+        Attempt(sample, arena.wire.send(_chunked(sample.call(), claims))) for sample in armed(arena)
+    ]
+
+
+def _echoed(arena: Arena, trailers: Headers) -> tuple[Sample, Call]:
+    """Return a genuine request with trailers, which the API repeats if it takes them for fields."""
+    sample = echo_sample(arena)
+    call = replace(sample.call(), body=sample.body or b"{}")
+    credential = credential_of(arena.genuine(), arena.facts.audience)
+    return sample, _chunked(proved(arena, call, credential, sample.proof), trailers)
+
+
+def _beside_a_token(arena: Arena) -> Sequence[Attempt]:
+    """Claim to be somebody else, as a genuine instance that may speak for itself alone."""
+    marker = arena.random(_MARKER_BYTES).hex()
+    sample, call = _echoed(arena, tuple((name, marker) for name in RESULT_NAMES))
+    told = "the API took what stands behind the body for what the gate says"
+    return [_told(sample, [arena.wire.send(call)], marker, told)]
+
+
+def _second_request(arena: Arena) -> Sequence[Attempt]:
+    """Hide a request in the trailers: what reads the rest of a body as the next request serves it unasked."""
+    marker = arena.random(_MARKER_BYTES).hex()
+    target = f"{echo_sample(arena).call().path}?{marker}"
+    sample, call = _echoed(arena, (("x", "y"), ("get", f"{target} HTTP/1.1"), ("x-hidden", marker)))
+    answers = [arena.wire.send(call)]
+    answers += [
+        arena.wire.send(genuine_call(arena, sample, arena.genuine())) for _ in range(_AFTERWARDS)
+    ]
+    told = "the API took what stands behind the body for a request or its fields"
+    return [_told(sample, answers, marker, told)]
+
+
+def _told(sample: Sample, answers: Sequence[Answer], marker: str, told: str) -> Attempt:
+    """Return an attempt that isn't about being served: the genuine instance is."""
+    if not is_of_the_api(answers[0]):
+        return Attempt(sample, answers[0])
+    leaked = any(marker.encode() in each.body for each in answers)
+    return Attempt(sample, answers[0], served=(0, 1), leaked=told * leaked)
+
+
+ATTACK = Attack(
+    id="trailers",
+    title="Speak for the gate behind the body, where it doesn't look",
+    techniques=("MT-B03",),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(),
+    sends="Samples in chunks with trailers behind them: the headers by which the gate speaks to the API, without a token and "
+    "with a genuine one; and trailers that read like a request.",
+    must="Without a token it is refused. With one the API hears nothing of a trailer, or the request is refused for its chunks.",
+    blind="It sees what the API was told only where a sample's answer repeats its headers. A hidden request that is served and "
+    "whose answer reaches nobody isn't seen.",
+    variants=(
+        Variant(
+            "without-token",
+            _without_token,
+            frozenset({Reason.TOKEN_MISSING, Reason.REQUEST_LENGTH_REQUIRED}),
+        ),
+        Variant("beside-a-token", _beside_a_token),
+        Variant("second-request", _second_request),
+    ),
+)
