@@ -153,7 +153,7 @@ def certify(
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(names or (issuer.certificate.subject if issuer else subject))
+        .issuer_name(_own(subject, issuer) if names is None else names)
         .public_key(key.public_key())
         .serial_number(serial or x509.random_serial_number())
         .not_valid_before(NOW + timedelta(days=days[0]))
@@ -177,6 +177,10 @@ def certify(
     for oid, content in extensions:
         builder = builder.add_extension(x509.UnrecognizedExtension(oid, content), critical=False)
     return Party(builder.sign(signer.key, digest or hashes.SHA256()), key)
+
+
+def _own(subject: x509.Name, issuer: Party | None) -> x509.Name:
+    return issuer.certificate.subject if issuer else subject
 
 
 @dataclass

@@ -174,7 +174,9 @@ def test_every_recorded_strongbox_is_named_by_its_vendor() -> None:
     assert {second for first, second in named if first is KeySecurity.STRONGBOX} == {
         KeySecurity.STRONGBOX
     }
-    assert KeySecurity.STRONGBOX not in {second for first, second in named if first is KeySecurity.TEE}
+    assert KeySecurity.STRONGBOX not in {
+        second for first, second in named if first is KeySecurity.TEE
+    }
 
 
 # A leaf that names its issuer without the title

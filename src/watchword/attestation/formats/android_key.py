@@ -71,7 +71,10 @@ STEPS: Final = {
     "1": ("certificates", "2 to 6 that can be read, of 32 KiB at most"),
     "2": ("links", "each names the next one as its issuer and is signed by it"),
     "3": ("authorities", "every issuer is a CA"),
-    "4": ("anchor", "the key of one of Google's roots, and below it as many as Google's chains have"),
+    "4": (
+        "anchor",
+        "the key of one of Google's roots, and below it as many as Google's chains have",
+    ),
     "5": ("dates", "remotely provisioned issuers are valid now"),
     "6": ("revocation", "none is in Google's status list"),
     "7": ("placement", "a KeyDescription in the leaf only, or above it in an attest key too"),
@@ -246,7 +249,9 @@ def _chain_steps(
     beyond = tuple(chains.anchor_refusals(chain, anchored, linked.anchors))
     return (
         _step("1", f"a chain of {len(chain)}", android_chain.length_refusals(chain)),
-        _step("2", _links_in_words(linked, untitled), linked.refusals, checked=anchored is not None),
+        _step(
+            "2", _links_in_words(linked, untitled), linked.refusals, checked=anchored is not None
+        ),
         _step(
             "3",
             _authorities_in_words(authorities),
