@@ -56,6 +56,7 @@ STRICT_REFUSES = {
     "v1-android": {Reason.POLICY_PATCH_LEVEL, Reason.POLICY_PROVISIONING},
     "v2-android": {Reason.POLICY_PATCH_LEVEL, Reason.POLICY_PROVISIONING},
     "huawei-android": {Reason.POLICY_PATCH_LEVEL, Reason.POLICY_PROVISIONING},
+    "untitled-issuer-android": {Reason.POLICY_PATCH_LEVEL, Reason.POLICY_PROVISIONING},
     "unmarked-ca-android": {Reason.POLICY_PATCH_LEVEL, Reason.POLICY_PROVISIONING},
 }
 
@@ -66,6 +67,8 @@ STEPS = {
     "software-attestation-android": ["anchor"],
     "expired-rkp-android": ["dates"],
     "revoked-android": ["revocation"],
+    "sub-keybox-android": ["authorities"],
+    "rkp-sub-keybox-android": ["authorities"],
     "foreign-attest-key-android": ["authorities", "placement"],
     "forged-extension-android": ["authorities", "placement"],
     "forged-by-attest-key-android": ["authorities", "placement"],

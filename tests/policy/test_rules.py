@@ -42,6 +42,7 @@ from watchword.policy.rules.app_access_risk import AppAccessRisk
 from watchword.policy.rules.app_identity import AppIdentity
 from watchword.policy.rules.app_recognition import AppRecognition
 from watchword.policy.rules.attest_key import AttestKey
+from watchword.policy.rules.coherence import INCOHERENCES, Coherence
 from watchword.policy.rules.device_integrity import DeviceIntegrity
 from watchword.policy.rules.device_recall import DeviceRecall
 from watchword.policy.rules.device_velocity import DeviceVelocity
@@ -265,14 +266,44 @@ def test_strongbox_only() -> None:
     """A TEE on either side isn't a chip of its own; a Secure Enclave is one."""
     rule = HardwareSecurity(strongbox=True)
     assert found(rule, ANDROID) == [Reason.POLICY_SECURITY_LEVEL]
-    assert found(rule, replace(ANDROID, attestation_security=KeySecurity.STRONGBOX)) == []
+    certified = replace(
+        ANDROID,
+        attestation_security=KeySecurity.STRONGBOX,
+        key_security=KeySecurity.STRONGBOX,
+        certified_security=KeySecurity.STRONGBOX,
+    )
+    assert found(rule, certified) == []
     assert found(rule, APPLE) == []
+
+
+@pytest.mark.parametrize("certified", [KeySecurity.TEE, KeySecurity.SOFTWARE, None])
+def test_a_strongbox_needs_the_vendors_word(certified: KeySecurity | None) -> None:
+    """A leaked key of a TEE writes any level; without the parameter the level is as good as a TEE's."""
+    claims = replace(
+        ANDROID,
+        attestation_security=KeySecurity.STRONGBOX,
+        key_security=KeySecurity.STRONGBOX,
+        certified_security=certified,
+    )
+    assert found(HardwareSecurity(strongbox=True), claims) == [Reason.POLICY_SECURITY_LEVEL]
+    assert found(HardwareSecurity(), claims) == []
 
 
 def test_key_origin_and_purpose() -> None:
     """A key that was imported has been known outside; one that can't sign proves no request."""
     assert found(KeyOrigin(), replace(ANDROID, key_generated=False)) == [Reason.POLICY_KEY_ORIGIN]
     assert found(KeyPurpose(), replace(ANDROID, key_signs=False)) == [Reason.POLICY_KEY_PURPOSE]
+
+
+@pytest.mark.parametrize("name", INCOHERENCES)
+def test_contradictions_are_told_or_refused(name: str) -> None:
+    """A rule that names one refuses it, one that doesn't tells it, and coherent evidence is neither."""
+    claims = replace(ANDROID, incoherent=(name,))
+    circumstances = Circumstances(NOW)
+    assert found(Coherence(), claims) == [Reason.POLICY_COHERENCE]
+    others = Coherence(none_of=frozenset(INCOHERENCES) - {name})
+    assert others.judge(claims, None, circumstances) == Finding(unchecked=("coherence",))
+    assert Coherence().judge(ANDROID, None, circumstances) == Finding()
 
 
 def test_attest_key() -> None:

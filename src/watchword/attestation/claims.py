@@ -152,11 +152,15 @@ class UnverifiedClaims:
         for the statement's own proof key instead.
     :param attestation_security: where the attesting key lives; ``key_security``: where the
         attested key lives; both must be hardware for level ``hardware``.
+    :param certified_security: where the vendor's own certificate says that the attesting key lives, beside what the
+        evidence says of itself; None where it says nothing.
     :param anchor: name of the anchor at the end of the chain, None if none was recognised.
     :param counter: App Attest's counter; None elsewhere.
     :param key_generated: Android: origin GENERATED in the hardware list; Apple: always True.
     :param key_signs: Android: purpose SIGN in the hardware list; Apple: always True.
     :param attest_key: the attestation was made by a key of the app (Android's ATTEST_KEY).
+    :param incoherent: in what the evidence contradicts itself or its certificates, each by name; no step of the
+        verification refuses it, since genuine devices err too.
     :param device_key: SHA-256 that all instances of one device share and no other device has; None
         where the evidence tells devices apart no further than by model.
     :param serials: serials in hex of the chain's certificates, for later revocations.
@@ -174,6 +178,7 @@ class UnverifiedClaims:
     attestation_security: KeySecurity
     key_security: KeySecurity
     anchor: str | None
+    certified_security: KeySecurity | None = None
     app: AppClaims | None = None
     boot: BootClaims | None = None
     key_generated: bool = False
@@ -182,6 +187,7 @@ class UnverifiedClaims:
     patches: PatchLevels | None = None
     provisioning: Provisioning | None = None
     attest_key: bool = False
+    incoherent: tuple[str, ...] = ()
     device_key: bytes | None = None
     serials: tuple[str, ...] = ()
     model: str = ""
