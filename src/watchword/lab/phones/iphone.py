@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from watchword.encoding import base64url
 from watchword.lab.apple_receipts import ReceiptContent
 from watchword.lab.apple_server import device_token
+from watchword.lab.apple_systems import IPHONE, AppleSystem
 from watchword.lab.keys import open_sealed, public_jwk, sign_message
 from watchword.lab.phones.interface import (
     Expectation,
@@ -35,6 +36,16 @@ _ENVIRONMENTS: Final = {
 _AS_OF_IOS_27: Final = Expectation(leniencies=("extension_data_without_flag",))
 
 
+APP_STORE: Final = (4).to_bytes(4, "little")
+TESTFLIGHT: Final = (2).to_bytes(4, "little")
+DEVELOPMENT: Final = 3
+"""As a number: Apple's article says UInt32, its example has four bytes."""
+
+ENTERPRISE: Final = (5).to_bytes(4, "little")
+DEVELOPER_ID: Final = (6).to_bytes(4, "little")
+NOBODY_KNOWS: Final = (77).to_bytes(4, "little")
+
+
 class ReceiptHabit(Enum):
     """Say which receipt an iPhone sends: Apple's for this attestation, none, or another device's."""
 
@@ -47,12 +58,15 @@ class ReceiptHabit(Enum):
 class Habits:
     """Hold what an iPhone does beside attesting.
 
-    :param states_version: as iOS does from 27 on.
+    :param system: which device it is, and which version of its system.
+    :param category: how the system says that the app came onto the device, as iOS does from 27 on; four bytes,
+        or a number.  None states neither that nor the app's version.
     :param cloned: each renewal starts from the counter that the key had when it was copied.
     :param device: the device that Apple counts attestations of; None is one for each name.
     """
 
-    states_version: bool = True
+    system: AppleSystem = IPHONE
+    category: int | bytes | None = APP_STORE
     receipt: ReceiptHabit = ReceiptHabit.OWN
     cloned: bool = False
     device: str | None = None
@@ -127,7 +141,7 @@ class IPhone:
             self._key_id(),
             nonce=hashlib.sha256(data + client_data_hash).digest(),
             now=self._setup.clock.now(),
-            ios_27=self._habits.states_version,
+            system=self._habits.system,
         )
         statement: dict[str, Any] = {"x5c": [leaf, authorities.apple_intermediate.der]}
         if self._habits.receipt is not ReceiptHabit.NONE:
@@ -181,12 +195,15 @@ class IPhone:
 
     def _trailing(self) -> bytes:
         """Return what iOS 27 appends while the extension flag stays clear."""
-        if not self._habits.states_version:
+        category = self._habits.category
+        if category is None:
             return b""
+        if category == APP_STORE and self._app.environment is AppAttestEnvironment.DEVELOPMENT:
+            category = DEVELOPMENT  # The store has no builds for Apple's development environment.
         return cbor2.dumps(
             {
                 "apple_bundle_version_01": self._app.version,
-                "apple_validation_category_01": (1).to_bytes(4, "little"),
+                "apple_validation_category_01": category,
             }
         )
 

@@ -9,6 +9,13 @@ from watchword.apps.service.context import ServiceContext
 def vendor_metrics(context: ServiceContext) -> Iterator[Metric]:
     """Yield the metrics of what is configured."""
     yield from _status_list(context)
+    signals = context.enrolment.signals
+    yield Metric(
+        "watchword_signals_total",
+        "counter",
+        "What policy told of instances that it let in or renewed, by reason, since the start.",
+        {(("reason", reason.code),): count for reason, count in signals.items()},
+    )
     rejudgement, receipts = context.vendors.rejudgement, context.vendors.receipts
     if rejudgement is not None:
         yield Metric(
