@@ -25,7 +25,7 @@ from watchword.lab.phones.interface import (
     InstalledIosApp,
     PhoneSetup,
 )
-from watchword.vocabulary import AppAttestEnvironment, Platform
+from watchword.vocabulary import AppAttestEnvironment, ApplePlatform, Distribution, Platform
 
 _FLAG_ATTESTED_DATA: Final = b"\x40"
 _COPYCAT_TEAM: Final = "WRONGTEAM0"
@@ -61,12 +61,14 @@ class Habits:
     :param system: which device it is, and which version of its system.
     :param category: how the system says that the app came onto the device, as iOS does from 27 on; four bytes,
         or a number.  None states neither that nor the app's version.
+    :param category_later: what renewals state in its place, after an update of system or app.
     :param cloned: each renewal starts from the counter that the key had when it was copied.
     :param device: the device that Apple counts attestations of; None is one for each name.
     """
 
     system: AppleSystem = IPHONE
     category: int | bytes | None = APP_STORE
+    category_later: int | bytes | None = None
     receipt: ReceiptHabit = ReceiptHabit.OWN
     cloned: bool = False
     device: str | None = None
@@ -113,7 +115,9 @@ class IPhone:
     def renew(self, statement: bytes) -> dict[str, Any]:
         """Return an assertion with ``clientDataHash = SHA-256(statement)``; the counter goes up."""
         self.counter = 1 if self._habits.cloned else self.counter + 1
-        data = self._authenticator_head(self.counter) + self._trailing()
+        later = self._habits.category_later
+        trailing = self._trailing(self._habits.category if later is None else later)
+        data = self._authenticator_head(self.counter) + trailing
         nonce = hashlib.sha256(data + hashlib.sha256(statement).digest()).digest()
         # The Secure Enclave hashes the nonce once more: ECDSA-SHA256 over these 32 bytes.
         signature = sign_message(self._key("attested"), nonce)
@@ -135,7 +139,8 @@ class IPhone:
         """Return the CBOR that ``DCAppAttestService.attestKey`` gives an app."""
         authorities = self._setup.authorities
         key = self._key("attested").public_key()
-        data = self._authenticator_head(0) + self._credential(key) + self._trailing()
+        trailing = self._trailing(self._habits.category)
+        data = self._authenticator_head(0) + self._credential(key) + trailing
         leaf = authorities.issue_app_attest_leaf(
             key,
             self._key_id(),
@@ -193,9 +198,8 @@ class IPhone:
             + cbor2.dumps(cose)
         )
 
-    def _trailing(self) -> bytes:
+    def _trailing(self, category: int | bytes | None) -> bytes:
         """Return what iOS 27 appends while the extension flag stays clear."""
-        category = self._habits.category
         if category is None:
             return b""
         if category == APP_STORE and self._app.environment is AppAttestEnvironment.DEVELOPMENT:
@@ -226,12 +230,14 @@ class IPhoneModel:
 
     :param copycat: another developer's app stands on it, which sends what ours would.
     :param development: the app was built for Apple's development environment.
+    :param listed_as: what an app must list to take it; None where none does, or all do.
     """
 
     summary: str
     habits: Habits = _GENUINE
     copycat: bool = False
     development: bool = False
+    listed_as: ApplePlatform | Distribution | None = None
     expected: Expectation = _AS_OF_IOS_27
 
     @property

@@ -7,6 +7,7 @@ from typing import Final
 from watchword.lab.apple_systems import IPAD, IPHONE_17, IPHONE_26, MAC, OPEN_MAC, VISION
 from watchword.lab.phones.interface import ACCEPTED, Expectation, PhoneModel
 from watchword.lab.phones.iphone import (
+    APP_STORE,
     DEVELOPER_ID,
     DEVELOPMENT,
     ENTERPRISE,
@@ -17,6 +18,7 @@ from watchword.lab.phones.iphone import (
     ReceiptHabit,
 )
 from watchword.reasons import Reason
+from watchword.vocabulary import ApplePlatform, Distribution
 
 BROKER_DEVICE: Final = "broker"
 """The one device that all broker phones of a lab are."""
@@ -33,31 +35,45 @@ IPHONES: Final[Mapping[str, PhoneModel]] = {
         Habits(IPHONE_17, category=None),
         expected=ACCEPTED,
     ),
+    "updated-iphone": IPhoneModel(
+        "An iPhone that enrolled with iOS 26 and renews with iOS 27, whose assertions say more.",
+        Habits(IPHONE_26, category=None, category_later=APP_STORE),
+        expected=ACCEPTED,
+    ),
+    "testflight-update-iphone": IPhoneModel(
+        "A phone that enrolled with your app from the store, which TestFlight then replaced.",
+        Habits(category_later=TESTFLIGHT),
+    ),
     "genuine-ipad": IPhoneModel("An iPad with the app as you ship it.", Habits(IPAD)),
     "genuine-vision": IPhoneModel("A Vision Pro with the app as you ship it.", Habits(VISION)),
     "testflight-iphone": IPhoneModel(
         "A genuine iPhone with a build of your app for testers, from TestFlight.",
         Habits(category=TESTFLIGHT),
+        listed_as=Distribution.TESTFLIGHT,
         expected=Expectation.refused(Reason.POLICY_DISTRIBUTION),
     ),
     "developer-signed-iphone": IPhoneModel(
         "A genuine iPhone with a build that a developer of yours signed and put there by cable.",
         Habits(category=DEVELOPMENT),
+        listed_as=Distribution.DEVELOPMENT,
         expected=Expectation.refused(Reason.POLICY_DISTRIBUTION),
     ),
     "enterprise-iphone": IPhoneModel(
         "A genuine iPhone with an enterprise or ad hoc build of your app.",
         Habits(category=ENTERPRISE),
+        listed_as=Distribution.ENTERPRISE,
         expected=Expectation.refused(Reason.POLICY_DISTRIBUTION),
     ),
     "odd-category-iphone": IPhoneModel(
         "A genuine iPhone that states a category which Apple doesn't name.",
         Habits(category=NOBODY_KNOWS),
+        listed_as=Distribution.UNKNOWN,
         expected=Expectation.refused(Reason.POLICY_DISTRIBUTION),
     ),
     "genuine-mac": IPhoneModel(
         "A Mac in Full Security with your app from the store, under the same App ID.",
         Habits(MAC),
+        listed_as=ApplePlatform.MACOS,
         expected=Expectation.refused(Reason.POLICY_APPLE_PLATFORM),
     ),
     "developer-id-mac": IPhoneModel(
