@@ -95,12 +95,22 @@ def _kinds() -> Iterator[tuple[str, Reason, dict[str, Any]]]:
     yield "system's name is a number", platform, {"system": numbers}
     yield "system of 100 tags", platform, {"system": _wide(100)}
     yield "system of 200 tags", platform, {"system": _wide(200)}
-    for value in (2**63, 2**64 - 1, -1, -(2**63), b"\x04\x00\x00", bytes(5), bytes(900), True):
+    numbers_and_bytes = (
+        2**63,
+        2**64 - 1,
+        -1,
+        -(2**63),
+        b"\x04\x00\x00",
+        bytes(5),
+        bytes(900),
+        True,
+    )
+    for value in numbers_and_bytes:
         shown = value if not isinstance(value, bytes) else f"{len(value)} bytes"
         yield f"category {shown}", way, {"trailing": _category(value)}
-    for value in (None, "4", [4], {"4": 4}, 1.5):
-        reason = malformed if isinstance(value, float) else way
-        yield f"category {value!r}", reason, {"trailing": _category(value)}
+    for odd in (None, "4", [4], {"4": 4}, 1.5):
+        reason = malformed if isinstance(odd, float) else way
+        yield f"category {odd!r}", reason, {"trailing": _category(odd)}
     yield "category nested", malformed, {"trailing": _category(_deep(40))}
     yield "50 extensions", malformed, {"more_extensions": _named(50)}
     yield (

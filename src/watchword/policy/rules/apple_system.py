@@ -1,18 +1,15 @@
 """Tell how old an Apple device's system is, by what Apple's certificate says without documenting it."""
 
-import re
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
 from watchword.policy.interface import Circumstances, Claim, Finding
 from watchword.policy.parameters import parameter
-from watchword.policy.rules.minimum_app_version import is_at_least
+from watchword.policy.versions import VERSION, is_at_least
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Platform
-
-_VERSION: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,7 @@ class AppleSystem:
 
         :raises ValueError: on anything but dotted numbers.
         """
-        if not _VERSION.fullmatch(self.least):
+        if not VERSION.fullmatch(self.least):
             raise ValueError("least: expected dotted numbers, such as 26.1")
 
     def judge(
