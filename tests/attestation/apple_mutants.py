@@ -147,13 +147,14 @@ def _listed_elsewhere(case: Case, leaf: bytes, raw: bytes) -> Iterator[Mutant]:
     app = case.expected.app
     assert app is not None
     assert isinstance(app.identity, AppleApp)
-    bent = []
+    bent: dict[str, AppleApp] = {}
     if b"iphoneos" in leaf:
-        bent.append(("platforms", frozenset({ApplePlatform.TVOS, ApplePlatform.MACOS})))
+        others = frozenset({ApplePlatform.TVOS, ApplePlatform.MACOS})
+        bent["platforms"] = replace(app.identity, platforms=others)
     if CATEGORY in raw:
-        bent.append(("distribution", frozenset({Distribution.ENTERPRISE})))
-    for member, listed in bent:
-        identity = replace(app.identity, **{member: listed})
+        others_ways = frozenset({Distribution.ENTERPRISE})
+        bent["distribution"] = replace(app.identity, distribution=others_ways)
+    for member, identity in bent.items():
         expected = replace(case.expected, app=replace(app, identity=identity))
         yield Mutant(f"expected: other {member}", case.evidence, expected)
 

@@ -19,7 +19,7 @@ from watchword.policy.interface import (
 )
 from watchword.reasons import Refusal
 
-MAX_DEPTH: Final = 3
+MAX_DEPTH: Final = 4
 """Most expressions within each other: what is nested deeper, nobody reads right."""
 
 

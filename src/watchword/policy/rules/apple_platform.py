@@ -17,7 +17,7 @@ _UNPROTECTED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ListedPlatform:
-    """Require a system of Apple's that the app lists; of a Mac also Full Security with System Integrity Protection.
+    """Require a system of Apple's that the app lists; of a Mac also Full Security with its integrity protected.
 
     A Mac whose protection is switched off runs any code under the App ID, and its attestations differ
     by the key's access control list alone.  Before OS 27 a certificate needn't name its system, and no Mac
