@@ -448,7 +448,7 @@ def test_schema_knows_every_rule_and_parameter() -> None:
 def test_every_rule_says_what_it_requires() -> None:
     """One sentence each, for `policy show` and for editors."""
     for rule in RULES.values():
-        assert re.match(r"(Require|Refuse|Tell) .*\.$", summary(rule)), rule
+        assert re.match(r"(Require|Refuse|Tell),? .*\.$", summary(rule)), rule
         assert len(summary(rule)) < 120
 
 

@@ -15,6 +15,7 @@ from watchword.attestation.certificates import Certificate
 from watchword.attestation.claims import AppleClaims, KeyAccess
 from watchword.encoding import der
 from watchword.encoding.der import Tlv
+from watchword.encoding.kept import Kept
 from watchword.reasons import MalformedError
 from watchword.vocabulary import ApplePlatform, Distribution
 
@@ -79,6 +80,10 @@ def read_system(content: bytes | None) -> System:
     """Return what the extension :data:`SYSTEM` says: SEQUENCE { [tag] EXPLICIT OCTET STRING or INTEGER }."""
     if content is None or len(content) > MAX_EXTENSION_BYTES:
         return System()
+    return _SYSTEMS.read(content)
+
+
+def _read_system(content: bytes) -> System:
     try:
         members = der.tagged(der.read(content))
         name = _text(members, _NAME)
@@ -102,8 +107,10 @@ def read_key_access(content: bytes | None) -> KeyAccess | None:
     """
     if content is None:
         return None
-    if len(content) > MAX_EXTENSION_BYTES:
-        return KeyAccess.OTHER
+    return KeyAccess.OTHER if len(content) > MAX_EXTENSION_BYTES else _LISTS.read(content)
+
+
+def _read_list(content: bytes) -> KeyAccess:
     try:
         members = der.tagged(der.read(content)).values()
         lists = [der.octets(member) for member in members]
@@ -134,3 +141,8 @@ def _text(members: Mapping[int, Tlv], tag: int) -> bytes | None:
 def _matching(form: re.Pattern[bytes], text: bytes | None) -> str | None:
     """Return a text in its form; any other is whoever's own and stays out of claims."""
     return text.decode("ascii") if text is not None and form.fullmatch(text) else None
+
+
+# All devices of one kind with one build of a system say the same.
+_SYSTEMS: Final = Kept(_read_system, entries=512, size=256)
+_LISTS: Final = Kept(_read_list, entries=64, size=128)
