@@ -14,6 +14,7 @@ from tests.attestation import forge
 from watchword.apps.evidence.claims_document import app_to_document, claims_to_document
 from watchword.attestation.interface import Expected, PlayKeys, Trust
 from watchword.attestation.service import examine
+from watchword.lab import apple_systems
 from watchword.lab.google_play import GooglePlay
 from watchword.ports import Anchor
 
@@ -102,6 +103,18 @@ def objects() -> Iterator[bytes]:
     yield apple().evidence(receipt=next(receipts())).attestation
     yield apple().evidence(receipt=b"").attestation
     yield forge.assertion(forge.p256(), b"statement")
+
+
+def apple_extensions() -> Iterator[bytes]:
+    """Yield extensions of Apple's leaves: of phones, an iPad and Macs."""
+    for name, device_class in ((b"iphoneos", 2), (b"iphoneos", 0), (b"macosx", None), (None, 2)):
+        yield forge.apple_system(name, device_class=device_class)
+    for listed in (
+        apple_systems.IPHONE_KEY,
+        apple_systems.SEALED_MAC_KEY,
+        apple_systems.OPEN_MAC_KEY,
+    ):
+        yield forge.apple_key_access(listed)
 
 
 def values() -> Iterator[bytes]:

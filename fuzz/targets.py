@@ -18,7 +18,7 @@ from fuzz import drill, keys, logs, pins, planning, proofs, scan, scan_seeds, se
 from watchword.adapters.revocation.status_list import StatusList, read_status_list
 from watchword.apps.evidence.claims_document import app_from_document, claims_from_document
 from watchword.apps.settings.policies import read_policy
-from watchword.attestation import play_tokens
+from watchword.attestation import apple_leaf, play_tokens
 from watchword.attestation.attestation_object import (
     read_assertion,
     read_attestation_object,
@@ -104,6 +104,12 @@ def _authenticator_data(data: bytes) -> None:
     for read in (read_with_credential, read_without_credential, read_assertion):
         with suppress(MalformedError):
             read(data)
+
+
+def _apple_leaf(data: bytes) -> None:
+    """Read what Apple's extensions say of a device; neither raises."""
+    apple_leaf.read_system(data)
+    apple_leaf.read_key_access(data)
 
 
 def _attestation_object(data: bytes) -> None:
@@ -221,6 +227,7 @@ TARGETS: Mapping[str, Target] = {
     "certificate": Target(_certificate, seeds.certificates),
     "key_description": Target(_key_description, seeds.descriptions),
     "authenticator_data": Target(_authenticator_data, seeds.authenticators, 1024),
+    "apple_leaf": Target(_apple_leaf, seeds.apple_extensions, 1200),
     "attestation_object": Target(_attestation_object, seeds.objects),
     "receipt": Target(_receipt, seeds.receipts),
     "play_token": Target(_play_token, seeds.tokens),

@@ -7,11 +7,16 @@ in ``scripts/conformance_cases`` and run this.
 import json
 from pathlib import Path
 
-<<<<<<< HEAD
-from scripts.conformance_cases import bodies, headers, others, paths, proofs, spellings, tokens
-=======
-from scripts.conformance_cases import bodies, headers, others, paths, proofs, tokens, trailers
->>>>>>> engines
+from scripts.conformance_cases import (
+    bodies,
+    headers,
+    others,
+    paths,
+    proofs,
+    spellings,
+    tokens,
+    trailers,
+)
 from scripts.conformance_cases.words import ROUTES, Json
 
 from watchword.apps.conformance.corpus import Corpus
@@ -21,11 +26,7 @@ FOLDER = Path(__file__).parents[1] / "src" / "watchword" / "apps" / "conformance
 
 def corpus() -> Json:
     """Return the whole corpus as it is written."""
-<<<<<<< HEAD
-    groups = (tokens, proofs, bodies, headers, paths, others, spellings)
-=======
-    groups = (tokens, proofs, bodies, headers, paths, others, trailers)
->>>>>>> engines
+    groups = (tokens, proofs, bodies, headers, paths, others, spellings, trailers)
     return {
         "version": 1,
         "host": "api.conformance.example",

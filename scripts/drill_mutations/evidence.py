@@ -261,6 +261,35 @@ _POLICY = (
         red=("phone-false-patch",),
     ),
     Mutation(
+        check="platform of an Apple device",
+        file="policy/rules/apple_platform.py",
+        before="if not isinstance(identity, AppleApp) or platform in identity.platforms:",
+        after=_ALWAYS,
+        red=("phone-mac",),
+    ),
+    # Each backs the other up: a Mac that isn't sealed breaks both rules where the app lists none.
+    Mutation(
+        check="platform of an Apple device and access to its key",
+        file="policy/rules/apple_platform.py",
+        before="refusals = [*_unlisted(apple.platform, app), *_unsealed(apple)]",
+        after="refusals: list[Refusal] = []",
+        red=("phone-mac",),
+    ),
+    Mutation(
+        check="distribution of an iOS app",
+        file="policy/rules/distribution.py",
+        before="if not isinstance(identity, AppleApp) or got in identity.distributed_by:",
+        after=_ALWAYS,
+        red=("phone-test-build",),
+    ),
+    Mutation(
+        check="distribution of an iOS app at renewals",
+        file="policy/rules/distribution.py",
+        before="if standing.distribution is None:",
+        after=_ALWAYS,
+        red=("phone-test-build",),
+    ),
+    Mutation(
         check="lowest app version at enrolment",
         file="policy/rules/minimum_app_version.py",
         before="if stated is not None and is_at_least(stated, minimum):",

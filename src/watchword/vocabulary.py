@@ -85,6 +85,39 @@ class Platform(StrEnum):
     ANDROID = "android"
 
 
+class ApplePlatform(StrEnum):
+    """Name the system of Apple's that an instance runs on, as far as its certificate says.
+
+    ``unknown``: it says another name than these, contradicts itself, or leaves out what it should say.
+    """
+
+    IOS = "ios"
+    IPADOS = "ipados"
+    MACOS = "macos"
+    MAC_CATALYST = "mac_catalyst"
+    VISIONOS = "visionos"
+    TVOS = "tvos"
+    WATCHOS = "watchos"
+    UNKNOWN = "unknown"
+
+
+class Distribution(StrEnum):
+    """Say by which way an app came onto an Apple device: the system's validation category.
+
+    ``enterprise`` covers ad hoc builds too, since Apple has one category for both.  ``unknown``: a category
+    that Apple doesn't name, or what is none.
+    """
+
+    OPERATING_SYSTEM = "operating_system"
+    TESTFLIGHT = "testflight"
+    DEVELOPMENT = "development"
+    APP_STORE = "app_store"
+    ENTERPRISE = "enterprise"
+    DEVELOPER_ID = "developer_id"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
 class Vendor(StrEnum):
     """Name whose roots an anchor belongs to."""
 

@@ -217,6 +217,20 @@ def test_lab_reads_no_key_of_the_real_google(file: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
+def test_where_an_ios_app_runs_is_told_and_mixed_builds_are_noted(file: Path) -> None:
+    """A person sees at once that testers' builds pass where only the store's should."""
+    shown = check(file).output
+    assert "bank-ios (ios) on ios, ipados, visionos, distributed by app_store\n" in shown
+    assert "builds beside those of the App Store" not in shown
+    listed = (
+        "bundle_id: com.bank.app\n    distribution: [app_store, testflight]\n    platforms: [macos]"
+    )
+    file.write_text(file.read_text().replace("bundle_id: com.bank.app", listed))
+    shown = check(file).output
+    assert "bank-ios (ios) on macos, distributed by app_store, testflight\n" in shown
+    assert "bank-ios takes testflight builds beside those of the App Store in production" in shown
+
+
 def test_play_integrity_that_no_route_takes_is_noted(file: Path) -> None:
     """Such phones would enrol and be served nothing."""
     file.write_text(FILE.replace("level: verified", "level: hardware"), encoding="utf-8")

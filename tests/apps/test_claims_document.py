@@ -19,8 +19,10 @@ from watchword.apps.evidence.claims_document import (
 )
 from watchword.attestation.claims import (
     AppClaims,
+    AppleClaims,
     BootClaims,
     BootState,
+    KeyAccess,
     KeySecurity,
     PatchLevels,
     PlayVerdicts,
@@ -31,7 +33,7 @@ from watchword.attestation.claims import (
     UnverifiedClaims,
 )
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
-from watchword.vocabulary import AppAttestEnvironment, Platform
+from watchword.vocabulary import AppAttestEnvironment, ApplePlatform, Distribution, Platform
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 NUMBER = st.integers(-(2**70), 2**70)
@@ -82,6 +84,14 @@ RECEIPT = some(
     refresh_after=st.none() | INSTANTS,
     expires_at=st.none() | INSTANTS,
 )
+DEVICE = some(
+    AppleClaims,
+    platform=st.none() | st.sampled_from(ApplePlatform),
+    key_access=st.none() | st.sampled_from(KeyAccess),
+    distribution=st.none() | st.sampled_from(Distribution),
+    os_version=st.none() | TEXT,
+    os_build=st.none() | TEXT,
+)
 PLAY = some(
     PlayVerdicts,
     request=TEXT,
@@ -118,6 +128,7 @@ CLAIMS = some(
     revocation=st.none() | REVOCATION,
     receipt=st.none() | RECEIPT,
     receipt_fault=st.none() | TEXT,
+    apple=st.none() | DEVICE,
     play=st.none() | PLAY,
     provider=st.none() | OBJECTS,
     fields=OBJECTS,
@@ -138,6 +149,15 @@ APPS = (
     AppRegistration("ios", AppleApp("TEAM123456", "org.clinic")),
     AppRegistration(
         "ios", AppleApp("TEAM123456", "org.clinic", AppAttestEnvironment.DEVELOPMENT), "1.2"
+    ),
+    AppRegistration(
+        "ios",
+        AppleApp(
+            "TEAM123456",
+            "org.clinic",
+            platforms=frozenset({ApplePlatform.MACOS}),
+            distribution=frozenset({Distribution.TESTFLIGHT, Distribution.APP_STORE}),
+        ),
     ),
 )
 

@@ -267,7 +267,13 @@ def test_attestation_and_assertion_of_ios(files: Files) -> None:
     result = run(*options, "--challenge", "text:client data", *APPLE_OPTIONS, "--json")
     assert (hashed.exit_code, result.exit_code) == (0, 0), result.output
     assert report(hashed) == report(result)
-    assert report(result)["unchecked"] == ["receipt", "risk_metric", "device_velocity", "key_id"]
+    assert report(result)["unchecked"] == [
+        "distribution",
+        "receipt",
+        "risk_metric",
+        "device_velocity",
+        "key_id",
+    ]
     key = files.write("key.der", bytes.fromhex(report(result)["claims"]["public_key"]))
     assertion = files.write("assertion", forge.assertion(files.key, b"client data", counter=3))
     arguments = ["--format", "app-attest", "--file", assertion, "--public-key", key]

@@ -19,15 +19,17 @@ from watchword.apps.settings.policies import read_policy, write_policy
 from watchword.apps.settings.rule_forms import may_be_bare, summary
 from watchword.apps.settings.template import TEMPLATE
 from watchword.apps.wiring import enrolment_policy
-from watchword.policy.expressions import AllOf, AnyOf
+from watchword.policy.expressions import AllOf, AnyOf, Expression, Signals
 from watchword.policy.interface import Claim, Policy, Rule
 from watchword.policy.parameters import parameters_of
 from watchword.policy.presets import BALANCED, INCLUSIVE, PRESETS, RECORDED, STRICT
 from watchword.policy.registry import RULES, name_of
+from watchword.policy.rules.apple_system import AppleSystem
 from watchword.policy.rules.device_velocity import DeviceVelocity
 from watchword.policy.rules.licensing import Licensing
 from watchword.policy.rules.patch_level import PatchLevel
 from watchword.policy.rules.provisioning import RemoteProvisioning
+from watchword.policy.rules.risk_metric import RiskMetric
 from watchword.policy.rules.verified_boot import VerifiedBoot
 from watchword.policy.service import appraise_unverified
 from watchword.vocabulary import Level
@@ -53,10 +55,10 @@ def faults(data: Any) -> dict[tuple[str | int, ...], tuple[str, str]]:
 
 
 def rules_of(policy: Policy, level: Level) -> dict[str, Rule]:
-    """Return the rules of a level that is a plain ``all``."""
+    """Return the rules of a level that is a plain ``all``; signals under that name."""
     rule = policy.levels[level]
     assert isinstance(rule, AllOf)
-    return {name_of(each): each for each in rule.rules}
+    return {"signals" if isinstance(each, Signals) else name_of(each): each for each in rule.rules}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -129,7 +131,7 @@ def walk(policy: Policy) -> list[tuple[str, Rule]]:
     """Return each rule of a policy with its place."""
 
     def inside(rule: Rule, path: str) -> list[tuple[str, Rule]]:
-        if not isinstance(rule, AllOf | AnyOf):
+        if not isinstance(rule, Expression):
             return [(path, rule)]
         return [
             found
@@ -228,7 +230,12 @@ def test_boot_keys_in_any_usual_spelling() -> None:
         ({"with": [7]}, ("with", 0), "7", "the name of a rule"),
         ({"with": [{}]}, ("with", 0), "0 keys", "the name of a rule"),
         ({"with": ["licensing"]}, ("with", 0), "'licensing'", "new rules stand at a level"),
-        ({"with": [{"any": ["receipt"]}]}, ("with", 0), "all or any", "these stand under levels"),
+        (
+            {"with": [{"any": ["receipt"]}]},
+            ("with", 0),
+            "all, any or signals",
+            "these stand under levels",
+        ),
         ({"with": ["risk_metric"]}, ("with", 0), "risk_metric without most", "most: most attest"),
         (
             {"with": [{"risk_metric": {"most": 0}}]},
@@ -317,10 +324,14 @@ def test_boot_keys_in_any_usual_spelling() -> None:
             "one of app_identity",
         ),
         (
-            {"levels": {"hardware": {"all": [{"any": [{"all": [{"any": ["receipt"]}]}]}]}}},
-            ("levels", "hardware", "all", 0, "any", 0, "all", 0, "any"),
+            {
+                "levels": {
+                    "hardware": {"all": [{"any": [{"all": [{"signals": [{"any": ["receipt"]}]}]}]}]}
+                }
+            },
+            ("levels", "hardware", "all", 0, "any", 0, "all", 0, "signals", 0, "any"),
             "deeper nesting",
-            "at most 3",
+            "at most 4",
         ),
         ({"unchecked": "receipt"}, ("unchecked",), "'receipt'", "a list of claims"),
         ({"unchecked": ["boot_"]}, ("unchecked", 0), "'boot_'", "'boot'?"),
@@ -426,7 +437,7 @@ def test_schema_knows_every_rule_and_parameter() -> None:
     bare, *forms = schema["$defs"]["PolicyRule"]["anyOf"]
     assert bare["enum"] == [name for name in RULES if may_be_bare(name)]
     named = {next(iter(form["properties"])): form for form in forms}
-    assert list(named) == [*RULES, "all", "any"]
+    assert list(named) == [*RULES, "all", "any", "signals"]
     most = named["risk_metric"]["properties"]["risk_metric"]
     assert most["required"] == ["most"]
     assert most["properties"]["most"]["minimum"] == 1
@@ -437,7 +448,7 @@ def test_schema_knows_every_rule_and_parameter() -> None:
 def test_every_rule_says_what_it_requires() -> None:
     """One sentence each, for `policy show` and for editors."""
     for rule in RULES.values():
-        assert re.match(r"(Require|Refuse) .*\.$", summary(rule)), rule
+        assert re.match(r"(Require|Refuse|Tell),? .*\.$", summary(rule)), rule
         assert len(summary(rule)) < 120
 
 
@@ -467,8 +478,9 @@ def test_page_names_every_rule_parameter_and_key() -> None:
 
 
 def test_deepest_policy_fits_into_the_file(tmp_path: Path) -> None:
-    """What may be nested at most can also be written: three expressions, and a list of keys inside."""
-    nested = {"any": [{"all": [{"verified_boot": {"boot_keys": ["ab" * 32]}}]}]}
+    """What may be nested at most can also be written: four expressions, and a list of keys inside."""
+    keys = {"verified_boot": {"boot_keys": ["ab" * 32]}}
+    nested = {"any": [{"all": [{"signals": [keys]}]}]}
     for policy in (
         {"base": "none", "levels": {"hardware": {"all": ["app_identity", nested]}}},
         {"base": "balanced", "levels": {"hardware": {"with": [nested]}}},
@@ -476,4 +488,25 @@ def test_deepest_policy_fits_into_the_file(tmp_path: Path) -> None:
         text = TEMPLATE + f"policy: {json.dumps(policy)}\n"
         rules = load_settings(write(tmp_path, text)).policy.levels[H]
         assert isinstance(rules, AllOf)
-        assert rules.rules[-1] == AnyOf((AllOf((VerifiedBoot(frozenset({b"\xab" * 32})),)),))
+        boot = VerifiedBoot(frozenset({b"\xab" * 32}))
+        assert rules.rules[-1] == AnyOf((AllOf((Signals((boot,)),)),))
+
+
+def test_signals_are_written_where_rules_stand() -> None:
+    """A rule's name changes it there; taken out and put beside the others it refuses alone."""
+    lower = read({"with": [{"risk_metric": {"most": 7}}]})
+    assert rules_of(lower, H)["signals"] == Signals((RiskMetric(most=7),))
+    alone = {"without": ["risk_metric"], "with": [{"risk_metric": {"most": 7}}]}
+    refusing = rules_of(read({"levels": {"hardware": alone}}), H)
+    assert refusing["risk_metric"] == RiskMetric(most=7)
+    assert "signals" not in refusing
+    both = {"signals": [{"risk_metric": {"most": 7}}, {"apple_system": {"least": "26.1"}}]}
+    told = rules_of(read({"levels": {"hardware": {"without": ["risk_metric"], "with": [both]}}}), H)
+    assert told["signals"] == Signals((RiskMetric(most=7), AppleSystem(least="26.1")))
+    assert read(write_policy(BALANCED)).levels == BALANCED.levels
+
+
+@pytest.mark.parametrize("signals", [{"signals": ["risk_metric"]}, {"signals": []}])
+def test_signals_grant_no_level(signals: dict[str, Any]) -> None:
+    """What refuses nobody would let everybody in."""
+    assert faults({"base": "none", "levels": {"hardware": signals}})

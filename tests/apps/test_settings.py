@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 from watchword.apps.settings import Address, ConfigurationError, load_settings
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID, TEMPLATE
 from watchword.apps.settings.written_apis import MAX_ROUTES
-from watchword.attestation.interface import AndroidApp, AppleApp
-from watchword.vocabulary import AppAttestEnvironment, Environment, Level, Mode, Platform
+from watchword.attestation.interface import SEALED_PLATFORMS, AndroidApp, AppleApp
+from watchword.vocabulary import (
+    AppAttestEnvironment,
+    ApplePlatform,
+    Distribution,
+    Environment,
+    Level,
+    Mode,
+    Platform,
+)
 
 UPSTREAM = "apis.clinic.upstream"
 
@@ -50,6 +58,46 @@ def test_template_is_understood(tmp_path: Path) -> None:
         ("/health", Mode.OFF, Level.HARDWARE),
         ("/**", Mode.ENFORCE, Level.HARDWARE),
     ]
+
+
+def with_ios(written: str) -> str:
+    """Return the template with members of the iOS app."""
+    return TEMPLATE.replace(
+        "bundle_id: com.example.clinic\n", f"bundle_id: com.example.clinic\n    {written}\n", 1
+    )
+
+
+def test_where_an_ios_app_runs_and_how_it_comes_there(tmp_path: Path) -> None:
+    """Phones and the store alone, unless more is listed; the words are those of the claims."""
+    default = load_settings(write(tmp_path, TEMPLATE)).apps["clinic-ios"].identity
+    assert isinstance(default, AppleApp)
+    assert default.platforms == SEALED_PLATFORMS
+    assert default.distributed_by == {Distribution.APP_STORE}
+    every = (
+        f"platforms: [{', '.join(ApplePlatform)}]\n    distribution: [{', '.join(Distribution)}]"
+    )
+    listed = load_settings(write(tmp_path, with_ios(every))).apps["clinic-ios"].identity
+    assert isinstance(listed, AppleApp)
+    assert listed.platforms == set(ApplePlatform)
+    assert listed.distributed_by == set(Distribution)
+
+
+@pytest.mark.parametrize(
+    ("written", "member"),
+    [
+        ("platforms: []", "platforms"),
+        ("platforms: [windows]", "platforms"),
+        ("platforms: macos", "platforms"),
+        ("distribution: []", "distribution"),
+        ("distribution: [testflght]", "distribution"),
+        ("distribution: [4]", "distribution"),
+    ],
+)
+def test_unknown_systems_and_ways_are_faults(tmp_path: Path, written: str, member: str) -> None:
+    """A typo would otherwise shut genuine phones out, or let others in."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(write(tmp_path, with_ios(written)))
+    assert member in str(caught.value)
 
 
 @pytest.mark.parametrize("word", ["off", "monitor", "enforce"])

@@ -25,7 +25,11 @@ from tests.attestation.bending import (
 from tests.attestation.mutants import Case, Meaning, Mutant
 
 from watchword.attestation.interface import AppAttestAttestation, AppleApp, AppRegistration
-from watchword.vocabulary import AppAttestEnvironment
+from watchword.lab import apple_systems
+from watchword.vocabulary import AppAttestEnvironment, ApplePlatform, Distribution
+
+CATEGORY = b"apple_validation_category_01"
+"""Member of the map behind authenticator data, with its head of two bytes before it."""
 
 
 def authenticator_data_mutants(raw: bytes) -> Iterator[tuple[str, bytes]]:
@@ -40,6 +44,62 @@ def authenticator_data_mutants(raw: bytes) -> Iterator[tuple[str, bytes]]:
             yield "other environment", raw[:37] + environment.value + raw[53:]
     for flag in range(8):
         yield "other flags", raw[:32] + bytes([raw[32] ^ 1 << flag]) + raw[33:]
+
+
+def category_mutants(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield authenticator data that states another way by which the app came, or none, or what is none."""
+    at = raw.find(CATEGORY)
+    if at < 0:
+        for category in range(1, 12):
+            yield "category added", raw + cbor2.dumps({CATEGORY.decode(): category})
+        return
+    behind = at + len(CATEGORY)
+    values = [number.to_bytes(4, "little") for number in range(12)]
+    odd = (2**63, -1, b"\x04\x00\x00", bytes(5), None, True, "4")
+    for value in (*values, *range(12), *odd):
+        bent = raw[:behind] + cbor2.dumps(value) + raw[behind + 5 :]
+        if bent != raw:
+            yield "category", bent
+    # The map without it, or without any member; its head says how many there are.
+    head = raw.rindex(b"\xa2", 0, min(at, raw.index(b"apple_bundle_version_01")))
+    yield "category dropped", raw[:head] + b"\xa1" + raw[head + 1 : at - 2]
+    yield "category dropped", raw[:head]
+
+
+def device_mutants(leaf: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield leaves that name another system or another access to the key, also signed by the attacker."""
+    bent = [("platform", leaf.replace(b"iphoneos", name)) for name in (b"iphoneox", b"macosx27")]
+    bent += [("platform", leaf.replace(b"\xbf\x88\x02", b"\xbf\x88\x03"))]
+    bent += [("system version", leaf.replace(b"\xbf\x8a\x78", b"\xbf\x8a\x77"))]
+    for operation in (b"osgn", b"odel", b"okd", b"ock"):
+        other = bytes([operation[0] ^ 1]) + operation[1:]
+        bent.append(("key access", leaf.replace(operation, other)))
+    for kind, donor in _donors().items():
+        bent.append((kind, with_extensions_of(leaf, donor)))
+    for kind, data in bent:
+        if data != leaf:
+            yield kind, data
+            yield f"{kind}, signed by another", signed_by_own_key(data)
+
+
+@cache
+def _donors() -> dict[str, bytes]:
+    """Return leaves of forged devices whose extensions are put into genuine ones."""
+    mac = {"system": forge.apple_system(b"macosx"), "key_access": None}
+    sealed = forge.apple_key_access(apple_systems.SEALED_MAC_KEY)
+    opened = forge.apple_key_access(apple_systems.OPEN_MAC_KEY)
+    made: dict[str, dict[str, Any]] = {
+        "platform of a Mac": mac,
+        "key access of a Mac": {**mac, "key_access": sealed},
+        "key access of an open Mac": {**mac, "key_access": opened},
+        "key access of a phone": {"key_access": forge.apple_key_access(apple_systems.IPHONE_KEY)},
+        "no system": {"system": None},
+    }
+    found = {}
+    for kind, how in made.items():
+        document = cbor2.loads(_own_apple().evidence(**how).attestation)
+        found[kind] = document["attStmt"]["x5c"][0]
+    return found
 
 
 def object_mutants(case: Case, positions: int, others: Sequence[Case] = ()) -> Iterator[Mutant]:
@@ -67,8 +127,10 @@ def object_mutants(case: Case, positions: int, others: Sequence[Case] = ()) -> I
     for size in range(0, len(data), 1 + len(data) // (4 * positions)):
         yield put("truncated", data[:size])
     yield put("bytes behind", data + b"\x00")
-    for kind, bent in authenticator_data_mutants(raw):
+    for kind, bent in (*authenticator_data_mutants(raw), *category_mutants(raw)):
         yield put(kind, {**document, "authData": bent})
+    for kind, bent in device_mutants(leaf):
+        yield put(kind, {**document, "attStmt": {**statement, "x5c": [bent, intermediate]}})
     yield put("member added", {**document, "more": 1}, Meaning.UNSIGNED)
     added = {**document, "attStmt": {**statement, "more": b"1"}}
     yield put("member added", added, Meaning.UNSIGNED)
@@ -77,6 +139,24 @@ def object_mutants(case: Case, positions: int, others: Sequence[Case] = ()) -> I
     yield from _spliced_objects(case, document, others)
     yield from _forged_objects(case, statement)
     yield from _apple_expectations(case)
+    yield from _listed_elsewhere(case, leaf, raw)
+
+
+def _listed_elsewhere(case: Case, leaf: bytes, raw: bytes) -> Iterator[Mutant]:
+    """Yield the evidence under an app that lists neither its system nor its way: policy must refuse."""
+    app = case.expected.app
+    assert app is not None
+    assert isinstance(app.identity, AppleApp)
+    bent: dict[str, AppleApp] = {}
+    if b"iphoneos" in leaf:
+        others = frozenset({ApplePlatform.TVOS, ApplePlatform.MACOS})
+        bent["platforms"] = replace(app.identity, platforms=others)
+    if CATEGORY in raw:
+        others_ways = frozenset({Distribution.ENTERPRISE})
+        bent["distribution"] = replace(app.identity, distribution=others_ways)
+    for member, identity in bent.items():
+        expected = replace(case.expected, app=replace(app, identity=identity))
+        yield Mutant(f"expected: other {member}", case.evidence, expected)
 
 
 def _certificate_mutants(case: Case, document: dict[str, Any], positions: int) -> Iterator[Mutant]:
@@ -224,7 +304,7 @@ def assertion_mutants(
         yield put("anywhere", bent)
     for size in range(len(data)):
         yield put("truncated", data[:size])
-    for kind, bent in authenticator_data_mutants(raw):
+    for kind, bent in (*authenticator_data_mutants(raw), *category_mutants(raw)):
         yield put(kind, {**document, "authenticatorData": bent})
     for other in others:
         theirs = cbor2.loads(other.assertion)

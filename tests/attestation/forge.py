@@ -41,6 +41,8 @@ APPLE_APP = AppRegistration("clinic-ios", AppleApp("TEAM123456", "org.example.cl
 KEY_DESCRIPTION = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.1.17")
 PROVISIONING_INFO = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.1.30")
 APPLE_NONCE = x509.ObjectIdentifier("1.2.840.113635.100.8.2")
+APPLE_KEY_ACCESS = x509.ObjectIdentifier("1.2.840.113635.100.8.6")
+APPLE_SYSTEM = x509.ObjectIdentifier("1.2.840.113635.100.8.7")
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 Extension = tuple[x509.ObjectIdentifier, bytes]
@@ -428,6 +430,28 @@ def cose(key: ec.EllipticCurvePrivateKey) -> dict[int, Any]:
     return {1: 2, 3: -7, -1: 1, -2: raw[1:33], -3: raw[33:]}
 
 
+def apple_system(
+    name: bytes | None = b"iphoneos",
+    version: bytes | None = b"27.0",
+    build: bytes | None = b"24A5355q",
+    device_class: int | None = 2,
+) -> bytes:
+    """Return the extension that names the system."""
+    parts = {1400: version, 1403: build, 1026: name}
+    members = [tagged(tag, tlv(0x04, text)) for tag, text in parts.items() if text is not None]
+    if device_class is not None:
+        members.append(tagged(1104, integer(device_class)))
+    return tlv(0x30, *members)
+
+
+IPHONE_SYSTEM = apple_system()
+
+
+def apple_key_access(content: bytes) -> bytes:
+    """Return the extension that holds a key's access control list."""
+    return tlv(0x30, tlv(0xA3, tlv(0x04, content)))
+
+
 def authenticator_data(
     key: ec.EllipticCurvePrivateKey | None,
     *,
@@ -457,6 +481,9 @@ def attestation_object(
     leaf: Mapping[str, Any] | None = None,
     nonce_extension: bytes | None = None,
     with_nonce: bool = True,
+    system: bytes | None = IPHONE_SYSTEM,
+    key_access: bytes | None = None,
+    more_extensions: Sequence[tuple[x509.ObjectIdentifier, bytes]] = (),
     x5c: Any = None,
     members: Mapping[str, Any] | None = None,
     receipt: Any = b"receipt",
@@ -468,11 +495,17 @@ def attestation_object(
     nonce = hashlib.sha256(auth_data + binding).digest()
     content = tlv(0x30, tlv(0xA1, tlv(0x04, nonce))) if nonce_extension is None else nonce_extension
     options: dict[str, Any] = {"ca": False, "signs": False, "days": (-1, 2), **(leaf or {})}
+    written = {
+        APPLE_NONCE: content if with_nonce else None,
+        APPLE_SYSTEM: system,
+        APPLE_KEY_ACCESS: key_access,
+    }
+    extensions = [(name, content) for name, content in written.items() if content is not None]
     party = certify(
         name(common_name="credential"),
         vendor.intermediate,
         key=key,
-        extensions=[(APPLE_NONCE, content)] if with_nonce else [],
+        extensions=[*extensions, *more_extensions],
         **options,
     )
     statement: dict[str, Any] = {"x5c": x5c or [party.der, vendor.intermediate.der]}

@@ -7,6 +7,7 @@ from datetime import datetime
 from importlib import import_module, util
 from typing import Any
 
+import cbor2
 from tests.attestation import forge, recorded
 from tests.attestation.android_mutants import chain_mutants, leaked_key_mutants
 from tests.attestation.apple_mutants import AssertionCase, assertion_mutants, object_mutants
@@ -22,7 +23,9 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.attestation.service import examine
+from watchword.lab.apple_systems import IPHONE_KEY
 from watchword.reasons import MalformedError
+from watchword.vocabulary import Distribution
 
 NEIGHBOURS = 3
 """Other pieces of evidence whose parts are spliced into each one."""
@@ -87,13 +90,23 @@ def forged_android() -> tuple[list[Case], Trust]:
     return [chain_case(each.evidence(), expected, forge.NOW, roots) for each in vendors], trust
 
 
+_STATED = cbor2.dumps(
+    {"apple_bundle_version_01": "7", "apple_validation_category_01": b"\x04\x00\x00\x00"}
+)
+
+
 def forged_apple() -> tuple[list[Case], Trust]:
     """Return attestations of a forged Apple, so that parts of one can be put into another."""
     vendor = forge.apple()
     cases = []
     for number in range(3):
         binding = bytes([number]) * 32
-        evidence = vendor.evidence(binding=binding, receipt=b"receipt of a hundred bytes" * 4)
+        evidence = vendor.evidence(
+            binding=binding,
+            receipt=b"receipt of a hundred bytes" * 4,
+            key_access=forge.apple_key_access(IPHONE_KEY),
+            trailing=_STATED if number else b"",
+        )
         cases.append(Case(evidence, Expected(binding, forge.APPLE_APP), forge.NOW))
     return cases, forge.trust(vendor.anchor)
 
@@ -103,7 +116,8 @@ def forged_assertions() -> list[AssertionCase]:
     cases = []
     for counter in (7, 8, 9):
         key = forge.p256()
-        assertion = forge.assertion(key, b"statement", counter=counter)
+        stated = _STATED if counter > 7 else b""
+        assertion = forge.assertion(key, b"statement", counter=counter, trailing=stated)
         digest = hashlib.sha256(b"statement").digest()
         cases.append(AssertionCase(assertion, digest, forge.spki(key), forge.APPLE_APP))
     return cases
@@ -177,14 +191,14 @@ def run_assertions(cases: Sequence[AssertionCase], run: Run) -> Tally:
     return tally
 
 
-def _renewal(case: AssertionCase) -> tuple[int | None, str | None] | None:
+def _renewal(case: AssertionCase) -> tuple[int | None, str | None, Distribution | None] | None:
     try:
         found = app_attest.examine_assertion(
             case.assertion, case.client_data_hash, case.public_key, case.app
         )
     except MalformedError:
         return None
-    return None if found.refusals else (found.counter, found.app_version)
+    return None if found.refusals else (found.counter, found.app_version, found.distribution)
 
 
 def _sampled(mutants: Iterable[Any], run: Run, offset: int) -> Iterator[Any]:

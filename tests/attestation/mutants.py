@@ -144,9 +144,17 @@ def is_accepted(case: Case, trust: Trust, appraised_at: datetime) -> bool:
     return verdict.level is not Level.NONE
 
 
-def _is_of_another_app(claims: UnverifiedClaims, expected: Expected, now: datetime) -> bool:
-    verdict = appraise_unverified(claims, expected.app, BALANCED, Circumstances(now))
-    return Reason.POLICY_APP_ID in {refusal.reason for refusal in verdict.refusals}
+FOR_POLICY = {
+    "expected: other app": Reason.POLICY_APP_ID,
+    "expected: other platforms": Reason.POLICY_APPLE_PLATFORM,
+    "expected: other distribution": Reason.POLICY_DISTRIBUTION,
+}
+"""Kinds of mutants that the verification may let pass, and what policy must hold against them."""
+
+
+def _is_refused_by_policy(mutant: Mutant, claims: UnverifiedClaims, now: datetime) -> bool:
+    verdict = appraise_unverified(claims, mutant.expected.app, BALANCED, Circumstances(now))
+    return FOR_POLICY.get(mutant.kind) in {refusal.reason for refusal in verdict.refusals}
 
 
 def _is_only_claimed(claims: UnverifiedClaims, now: datetime) -> bool:
@@ -172,10 +180,8 @@ def _judge(
 ) -> str:
     if claims is None:
         return "refused"
-    if mutant.kind == "expected: other app" and _is_of_another_app(
-        claims, mutant.expected, case.now
-    ):
-        return "refused"  # Which app it is is for policy on Android, where evidence names it.
+    if _is_refused_by_policy(mutant, claims, case.now):
+        return "refused"  # Such as which app it is on Android, where evidence names it.
     if mutant.kind == "StrongBox claimed" and _is_only_claimed(claims, case.now):
         return (
             "refused"  # What a level is worth is for policy, by the rule that asks for a StrongBox.

@@ -31,10 +31,13 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.ports import Anchor
-from watchword.vocabulary import AppAttestEnvironment
+from watchword.vocabulary import AppAttestEnvironment, Distribution
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "attestation"
 ANDROID, APPLE = VECTORS / "android", VECTORS / "apple"
+
+APPLE_SAMPLE_OF_27 = "apple-appattest-e4ca508153f6"
+"""Apple's own sample of 2026, of an app that was built into a system."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,10 @@ def challenge(row: Mapping[str, Any]) -> bytes:
 
 def _apple_app(row: Mapping[str, Any], environment: AppAttestEnvironment) -> AppleApp:
     team_id, _, bundle_id = row["app_id"].partition(".")
-    return AppleApp(team_id, bundle_id, environment)
+    # Apple's own sample of 2026 was built into a system: who takes such a build must list it.
+    built_in = row["id"] == APPLE_SAMPLE_OF_27
+    ways = frozenset({Distribution.OPERATING_SYSTEM} if built_in else ())
+    return AppleApp(team_id, bundle_id, environment, distribution=ways)
 
 
 def _decoded(recorded: Mapping[str, Any], member: str) -> bytes:

@@ -16,6 +16,7 @@ from watchword.attestation.authenticator_data import (
     read_without_credential,
 )
 from watchword.reasons import MalformedError, Reason
+from watchword.vocabulary import Distribution
 
 READABLE = {Reason.EVIDENCE_MALFORMED, Reason.ENCODING_CBOR}
 KEYS = st.one_of(st.integers(-(2**63), 2**63), st.text(max_size=8))
@@ -91,15 +92,47 @@ def test_changed_bytes_are_read_or_malformed(at: int, data: st.DataObject) -> No
         (b"\xff\xff\xff\xff", 2**32 - 1),
         (b"\x01", None),
         (b"", None),
-        (1, None),
+        (b"\x01\x00\x00", None),
+        (b"\x01\x00\x00\x00\x00", None),
+        (1, 1),
+        (0, 0),
+        (2**32 - 1, 2**32 - 1),
+        (2**32, None),
+        (2**63, None),
+        (-1, None),
+        (-(2**63), None),
+        (True, None),
+        (None, None),
+        ([1], None),
+        ({"1": 1}, None),
         ("1", None),
     ],
 )
 def test_validation_category_has_its_lowest_byte_first(category: Any, read: int | None) -> None:
-    """Four bytes, little-endian; in another form it isn't one."""
+    """Four bytes, little-endian, or a number of 32 bits; in another form it isn't one, and says so."""
     data, _ = read_with_credential(made({"apple_validation_category_01": category}))
     assert data.validation_category == read
+    known = set(range(1, 7)) | {10}
+    assert (data.distribution is Distribution.UNKNOWN) == (read not in known)
     assert data.app_version is None
+
+
+def test_distribution_is_named_as_apple_does() -> None:
+    """Seven categories; without the member the system states none."""
+    for number, way in {
+        1: Distribution.OPERATING_SYSTEM,
+        2: Distribution.TESTFLIGHT,
+        3: Distribution.DEVELOPMENT,
+        4: Distribution.APP_STORE,
+        5: Distribution.ENTERPRISE,
+        6: Distribution.DEVELOPER_ID,
+        10: Distribution.OTHER,
+    }.items():
+        for category in (number, number.to_bytes(4, "little")):
+            data, _ = read_with_credential(made({"apple_validation_category_01": category}))
+            assert data.distribution is way
+    data, _ = read_with_credential(made({"apple_bundle_version_01": "1"}))
+    assert data.distribution is None
 
 
 def test_size_is_capped_before_anything_is_read() -> None:

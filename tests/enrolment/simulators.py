@@ -30,7 +30,7 @@ from watchword.enrolment.interface import (
     Statement,
 )
 from watchword.ports import Instance
-from watchword.reasons import Reason, RefusedError
+from watchword.reasons import Reason, Refusal, RefusedError
 from watchword.tokens.jwk import jwk_from_public_key
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.vocabulary import Environment, Level, Platform, Purpose
@@ -97,9 +97,13 @@ def gate_secret(audience: str) -> GateSecret:
 
 @dataclass(frozen=True)
 class CredulousVerifier:
-    """Believe all evidence that repeats the binding; evidence names its own key, level, serials."""
+    """Believe all evidence that repeats the binding; evidence names its own key, level, serials.
+
+    :param signals: what is held against everybody without refusing anybody.
+    """
 
     calls: list[str] = field(default_factory=list)
+    signals: list[Refusal] = field(default_factory=list)
 
     def states_proof_key(self, evidence: Mapping[str, Any], app: AppRegistration) -> bool:
         """See the port."""
@@ -128,6 +132,7 @@ class CredulousVerifier:
             device_key=evidence.get("device_key"),
             receipt=receipt,
             receipt_due_at=None if receipt is None else now + timedelta(days=1),
+            signals=tuple(self.signals),
         )
 
     async def appraise_renewal(
@@ -144,7 +149,9 @@ class CredulousVerifier:
         if base64url.decode(evidence["key"]) != instance.attested_key:
             raise RefusedError.because(Reason.APP_ATTEST_SIGNATURE, "another key signed")
         anew = bool(evidence.get("vouched_anew"))
-        return AppraisedRenewal(evidence.get("counter"), evidence.get("version"), anew)
+        return AppraisedRenewal(
+            evidence.get("counter"), evidence.get("version"), anew, tuple(self.signals)
+        )
 
 
 def _require_binding(evidence: Mapping[str, Any], statement: Statement) -> None:

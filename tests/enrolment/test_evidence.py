@@ -47,7 +47,7 @@ from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.policy.rules.provider_verdict import ProviderVerdict
 from watchword.ports import Instance
 from watchword.reasons import Reason, RefusedError, UnavailableError
-from watchword.vocabulary import Level, Purpose
+from watchword.vocabulary import ApplePlatform, Distribution, Level, Purpose
 
 AUTHORITIES = LabAuthorities.from_seed(bytes(range(32)))
 GOOGLE = GooglePlay(AUTHORITIES.seed)
@@ -569,3 +569,63 @@ def test_own_format_takes_no_name_of_ours() -> None:
     for formats in ([EchoFormat("play-integrity")], [EchoFormat(), EchoFormat()]):
         with pytest.raises(FormatNameError):
             verifier(formats=formats)
+
+
+def test_renewal_says_how_the_app_came_onto_the_device() -> None:
+    """An update keeps its key: one from TestFlight ends renewals, unless the app lists that way."""
+    device = phone("testflight-update-iphone")
+    instance = instance_of("genuine-iphone", appraised("genuine-iphone", device=device))
+    with pytest.raises(RefusedError) as caught:
+        renewed(device.renew(RAW), instance, IOS)
+    assert [each.reason for each in caught.value.refusals] == [Reason.POLICY_DISTRIBUTION]
+    assert isinstance(IOS.identity, AppleApp)
+    both = frozenset({Distribution.APP_STORE, Distribution.TESTFLIGHT})
+    listed = replace(IOS, identity=replace(IOS.identity, distribution=both))
+    assert renewed(device.renew(RAW), instance, listed).counter == 2
+
+
+def test_phone_that_was_updated_renews() -> None:
+    """Enrolled without the map behind its data, renewed with it."""
+    device = phone("updated-iphone")
+    instance = instance_of("genuine-iphone", appraised("genuine-iphone", device=device))
+    renewal = renewed(device.renew(RAW), instance, IOS)
+    assert (renewal.app_version, renewal.signals) == ("7.2", ())
+
+
+def test_high_risk_metric_is_told_at_renewals_and_refuses_none() -> None:
+    """Apple's count alone ends nobody's renewals."""
+    device = phone("genuine-iphone")
+    instance = instance_of("genuine-iphone", appraised("genuine-iphone", device=device))
+    busy = replace(instance, risk_metric=1000)
+    renewal = renewed(device.renew(RAW), busy, IOS)
+    assert [each.reason for each in renewal.signals] == [Reason.POLICY_RISK_METRIC]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("genuine-mac", Reason.POLICY_APPLE_PLATFORM),
+        ("sip-off-mac", Reason.POLICY_KEY_ACCESS),
+        ("nameless-mac", Reason.POLICY_KEY_ACCESS),
+        ("testflight-iphone", Reason.POLICY_DISTRIBUTION),
+        ("developer-signed-iphone", Reason.POLICY_DISTRIBUTION),
+        ("enterprise-iphone", Reason.POLICY_DISTRIBUTION),
+    ],
+)
+def test_other_devices_and_builds_enrol_nowhere(kind: str, reason: Reason) -> None:
+    """Under the app's own App ID, with attestations that are genuine in all else."""
+    with pytest.raises(RefusedError) as caught:
+        appraised(kind, app=IOS)
+    assert reason in {each.reason for each in caught.value.refusals}
+
+
+def test_listed_mac_enrols_while_it_is_sealed() -> None:
+    """Listing macOS takes System Integrity Protection from nobody's demands."""
+    assert isinstance(IOS.identity, AppleApp)
+    macs = replace(IOS, identity=replace(IOS.identity, platforms=frozenset({ApplePlatform.MACOS})))
+    assert appraised("genuine-mac", app=macs).level is Level.HARDWARE
+    with pytest.raises(RefusedError) as caught:
+        appraised("sip-off-mac", app=macs)
+    assert [each.reason for each in caught.value.refusals] == [Reason.POLICY_KEY_ACCESS]
+    with pytest.raises(RefusedError):
+        appraised("genuine-iphone", app=macs)

@@ -32,7 +32,7 @@ from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.enrolment.subjects import pairwise_subject
 from watchword.lab.keys import open_sealed
 from watchword.ports import AuditEntry, Instance, VerificationKey
-from watchword.reasons import Reason, RefusedError, UnavailableError
+from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 from watchword.tokens.interface import TokenClaims, TokenExpectation
 from watchword.tokens.proofs.keys import proof_keys
 from watchword.tokens.sealing import sealing_info
@@ -235,6 +235,18 @@ def test_attested_key_enrols_once(bench: Bench) -> None:
     bench.enrolled(phone)
     request = phone.enrolment(bench.challenge(phone))
     assert bench.refused(lambda: bench.enrolment.enrol(request, NOW)) is Reason.INSTANCE_EXISTS
+
+
+def test_signals_are_audited_and_counted(bench: Bench) -> None:
+    """What refuses nobody is told with the enrolment and the renewal, and counted by reason."""
+    phone = SimulatedPhone()
+    bench.verifier.signals.append(Refusal(Reason.POLICY_RISK_METRIC, "got 30"))
+    instance = bench.enrolled(phone)
+    request = phone.renewal(instance.id, bench.challenge(phone, Purpose.RENEW))
+    run(lambda: bench.enrolment.renew(request, NOW))
+    entries = run(lambda: bench.store.audit_entries(10))
+    assert [entry.detail["signals"] for entry in entries] == 2 * [["policy.risk_metric: got 30"]]
+    assert bench.enrolment.signals == {Reason.POLICY_RISK_METRIC: 2}
 
 
 def test_renewal_gives_fresh_tokens(bench: Bench) -> None:

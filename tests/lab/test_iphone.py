@@ -97,7 +97,7 @@ def test_authenticator_data_names_app_key_and_environment(
     assert cose == {1: 2, 3: -7, -1: 1, -2: point[1:33], -3: point[33:]}
     assert cbor2.load(stream) == {
         "apple_bundle_version_01": "7.2",
-        "apple_validation_category_01": b"\x01\x00\x00\x00",
+        "apple_validation_category_01": b"\x04\x00\x00\x00",
     }
     assert stream.read() == b""
 
@@ -108,13 +108,15 @@ def extensions(certificate: x509.Certificate) -> set[str]:
 
 
 def test_before_ios_27_nothing_follows_the_key(setup: PhoneSetup, ios_app: InstalledIosApp) -> None:
-    """A phone with iOS 26 has the classic layout, and leaves without the extensions that are new."""
+    """A phone with iOS 26 has the classic layout; one with iOS 17 leaves without what came after."""
     old, new = build(setup, ios_app, "ios-26-iphone"), build(setup, ios_app)
     (old_object, old_chain, _), (new_object, new_chain, _) = read(old), read(new)
     old_data, new_data = old_object["authData"], new_object["authData"]
     added = {"2.5.29.37", "1.2.840.113635.100.8.6"}
-    assert extensions(new_chain[0]) == extensions(old_chain[0]) | added
-    assert not extensions(old_chain[0]) & added
+    oldest_chain = read(build(setup, ios_app, "ios-17-iphone"))[1]
+    assert extensions(new_chain[0]) == extensions(old_chain[0])
+    assert extensions(new_chain[0]) == extensions(oldest_chain[0]) | added
+    assert not extensions(oldest_chain[0]) & added
     assert new_data.startswith(old_data)
     assert len(old_data) < len(new_data)
     assert (

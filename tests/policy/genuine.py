@@ -8,8 +8,10 @@ from tests.attestation import forge
 
 from watchword.attestation.claims import (
     AppClaims,
+    AppleClaims,
     BootClaims,
     BootState,
+    KeyAccess,
     KeySecurity,
     PatchLevels,
     PlayVerdicts,
@@ -21,7 +23,7 @@ from watchword.attestation.claims import (
 )
 from watchword.attestation.interface import AppleApp, AppRegistration
 from watchword.policy.interface import Circumstances
-from watchword.vocabulary import Platform
+from watchword.vocabulary import ApplePlatform, Distribution, Platform
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TODAY = Circumstances(NOW, enrolled_today=0)
@@ -52,6 +54,7 @@ ANDROID = UnverifiedClaims(
 
 IDENTITY = AppleApp("TEAM123456", "org.example.clinic")
 APPLE_APP = AppRegistration("ios", IDENTITY, "1.10")
+PHONE = AppleClaims(ApplePlatform.IOS, KeyAccess.OTHER, Distribution.APP_STORE, "27.0", "24A5355q")
 RECEIPT = ReceiptClaims(ReceiptKind.ATTEST, IDENTITY.app_id, NOW)
 APPLE = UnverifiedClaims(
     format="app-attest",
@@ -65,6 +68,7 @@ APPLE = UnverifiedClaims(
     key_signs=True,
     counter=0,
     receipt=RECEIPT,
+    apple=PHONE,
 )
 
 VERDICTS = PlayVerdicts(
@@ -112,6 +116,11 @@ GENUINE = {
 def with_play(**bent: Any) -> UnverifiedClaims:
     """Return Play's claims with verdicts bent."""
     return replace(PLAY, play=replace(VERDICTS, **bent))
+
+
+def with_apple(**bent: Any) -> UnverifiedClaims:
+    """Return Apple's claims with what Apple says of the device bent."""
+    return replace(APPLE, apple=replace(PHONE, **bent))
 
 
 def with_boot(**bent: Any) -> UnverifiedClaims:

@@ -12,6 +12,7 @@ from tests.policy.genuine import (
     ANDROID_APP,
     APPLE,
     GENUINE,
+    PHONE,
     PLAY,
     PROVIDER,
     RECEIPT,
@@ -65,6 +66,7 @@ EVERYTHING = replace(
     receipt=replace(RECEIPT, risk_metric=3),
     play=None if PLAY.play is None else replace(PLAY.play, testing=True),
     provider=PROVIDER.provider,
+    apple=PHONE,
 )
 
 
@@ -79,6 +81,10 @@ def test_everything_is_stated_where_everything_is_there() -> None:
         (Claim.BOOT, {"boot": None}),
         (Claim.PATCH_LEVELS, {"patches": PatchLevels()}),
         (Claim.PROVISIONING, {"provisioning": None}),
+        (Claim.APPLE_PLATFORM, {"apple": replace(PHONE, platform=None)}),
+        (Claim.KEY_ACCESS, {"apple": replace(PHONE, key_access=None)}),
+        (Claim.DISTRIBUTION, {"apple": replace(PHONE, distribution=None)}),
+        (Claim.APPLE_SYSTEM, {"apple": replace(PHONE, os_version=None, os_build=None)}),
         (Claim.ATTEST_KEY, {"attest_key": False}),
         (Claim.SUSPENSION, {"revocation": RevocationClaims(known=True)}),
         (Claim.DEVICE_VELOCITY, {"device_key": None}),

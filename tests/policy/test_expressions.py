@@ -1,17 +1,27 @@
 """Expressions: all and any keep the laws of logic, and tell of a refusal what helps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.policy.genuine import ANDROID, ANDROID_APP, NOW, TODAY
+from tests.policy.genuine import ANDROID, ANDROID_APP, APPLE, APPLE_APP, NOW, RECEIPT, TODAY
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.expressions import MAX_DEPTH, AllOf, AnyOf, depth
+from watchword.policy.expressions import (
+    MAX_DEPTH,
+    AllOf,
+    AnyOf,
+    Signals,
+    depth,
+    judges_standing,
+    signals_in,
+)
 from watchword.policy.interface import Circumstances, Claim, Finding, Policy, Rule, Standing
+from watchword.policy.rules.apple_system import AppleSystem
 from watchword.policy.rules.risk_metric import RiskMetric
+from watchword.policy.rules.sdk_version import SdkVersion
 from watchword.policy.service import appraise_unverified
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Level
@@ -181,3 +191,42 @@ def test_standing_goes_through_expressions() -> None:
     assert AnyOf((low, AllOf((HOLDS,)))).judge_standing(standing) != ()
     assert AnyOf((HOLDS, AllOf((HOLDS,)))).judge_standing(standing) == ()
     assert AllOf((HOLDS, AnyOf((low, AllOf((low,)))))).judge_standing(standing) != ()
+
+
+OLD, MANY = AppleSystem(least="99"), RiskMetric(most=10)
+
+
+def test_a_signal_alone_refuses_nothing_and_two_do() -> None:
+    """Rules that only tell count as signs too; what can't be stated is none."""
+    busy = replace(APPLE, receipt=replace(RECEIPT, risk_metric=30))
+    alone = Signals((MANY,)).judge(busy, APPLE_APP, TODAY)
+    assert (alone.refusals, [each.reason for each in alone.signals]) == (
+        (),
+        [Reason.POLICY_RISK_METRIC],
+    )
+    both = Signals((MANY, OLD)).judge(busy, APPLE_APP, TODAY)
+    assert [each.reason for each in both.refusals] == [
+        Reason.POLICY_RISK_METRIC,
+        Reason.POLICY_APPLE_SYSTEM,
+    ]
+    assert both.signals == ()
+    apart = AllOf((Signals((MANY,)), Signals((OLD,)))).judge(busy, APPLE_APP, TODAY)
+    assert apart.refusals == ()
+    assert len(apart.signals) == 2
+    assert Signals((MANY, OLD)).judge(APPLE, APPLE_APP, TODAY).refusals == ()
+    foreign = Signals((SdkVersion(least=99), MANY)).judge(busy, APPLE_APP, TODAY)
+    assert foreign.refusals == ()
+    assert not foreign.foreign
+
+
+def test_signals_of_a_standing() -> None:
+    """A renewal is told the same way; what stands outside of signals refuses as ever."""
+    standing = Standing("app-attest", Level.HARDWARE, NOW, risk_metric=30)
+    rule = AllOf((HOLDS, Signals((MANY, OLD))))
+    assert rule.judge_standing(standing) == ()
+    assert [each.reason for each in signals_in(rule, standing)] == [Reason.POLICY_RISK_METRIC]
+    twice = Signals((MANY, AllOf((RiskMetric(most=20),))))
+    assert len(twice.judge_standing(standing)) == 2
+    assert signals_in(twice, standing) == ()
+    assert signals_in(MANY, standing) == ()
+    assert judges_standing(rule)

@@ -15,6 +15,7 @@ from tests.policy.genuine import (
     NOW,
     PLAY,
     RECEIPT,
+    with_apple,
     with_boot,
     with_play,
 )
@@ -22,6 +23,7 @@ from tests.policy.genuine import (
 from watchword.attestation.claims import (
     AppClaims,
     BootState,
+    KeyAccess,
     KeySecurity,
     PatchLevels,
     Provisioning,
@@ -30,12 +32,12 @@ from watchword.attestation.claims import (
 )
 from watchword.attestation.interface import Expected, Trust
 from watchword.attestation.service import examine
-from watchword.policy.interface import Circumstances
+from watchword.policy.interface import Circumstances, Standing
 from watchword.policy.presets import BALANCED, INCLUSIVE, PRESETS, RECORDED, STRICT
 from watchword.policy.service import BALANCED as DEFAULT
-from watchword.policy.service import appraise_unverified
+from watchword.policy.service import appraise_standing, appraise_unverified, standing_signals
 from watchword.reasons import Reason
-from watchword.vocabulary import Level, Platform
+from watchword.vocabulary import ApplePlatform, Distribution, Level, Platform
 
 H, V, S, N = Level.HARDWARE, Level.VERIFIED, Level.SOFTWARE, Level.NONE
 STRONG = frozenset({"MEETS_DEVICE_INTEGRITY", "MEETS_STRONG_INTEGRITY"})
@@ -71,9 +73,24 @@ CASES = {
         N,
     ),
     "an iPhone without a receipt": (replace(APPLE, receipt=None), 0, N, N, H),
-    "a risk metric of 10": (replace(APPLE, receipt=replace(RECEIPT, risk_metric=10)), 0, N, H, H),
-    "a risk metric of 30": (replace(APPLE, receipt=replace(RECEIPT, risk_metric=30)), 0, N, N, H),
-    "a risk metric of 60": (replace(APPLE, receipt=replace(RECEIPT, risk_metric=60)), 0, N, N, N),
+    "a risk metric of 10": (replace(APPLE, receipt=replace(RECEIPT, risk_metric=10)), 0, H, H, H),
+    "a risk metric of 30": (replace(APPLE, receipt=replace(RECEIPT, risk_metric=30)), 0, H, H, H),
+    "a risk metric of 60": (replace(APPLE, receipt=replace(RECEIPT, risk_metric=60)), 0, H, H, H),
+    "an iPad": (with_apple(platform=ApplePlatform.IPADOS), 0, H, H, H),
+    "an iPhone before iOS 18": (with_apple(platform=None, key_access=None), 0, H, H, H),
+    "an app that states no category": (with_apple(distribution=None), 0, H, H, H),
+    "a Mac, sealed": (
+        with_apple(platform=ApplePlatform.MACOS, key_access=KeyAccess.FULL_SECURITY),
+        0,
+        N,
+        N,
+        N,
+    ),
+    "a system without a name": (with_apple(platform=ApplePlatform.UNKNOWN), 0, N, N, N),
+    "a build from TestFlight": (with_apple(distribution=Distribution.TESTFLIGHT), 0, N, N, N),
+    "a developer's build": (with_apple(distribution=Distribution.DEVELOPMENT), 0, N, N, N),
+    "a category nobody knows": (with_apple(distribution=Distribution.UNKNOWN), 0, N, N, N),
+    "an iPhone with a very old system": (with_apple(os_version="14.0"), 0, H, H, H),
     "the 4th instance today": (ANDROID, 3, N, H, H),
     "the 11th instance today": (ANDROID, 10, N, N, H),
     "the 21st instance today": (ANDROID, 20, N, N, N),
@@ -97,6 +114,19 @@ CASES = {
         N,
     ),
 }
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_risk_metric_refuses_nothing_alone_and_is_told(name: str) -> None:
+    """Apple advises against refusing on the count alone: re-installs and testers raise it too."""
+    claims = replace(APPLE, receipt=replace(RECEIPT, risk_metric=1000))
+    verdict = appraise_unverified(claims, APPLE_APP, PRESETS[name], Circumstances(NOW, 0))
+    assert verdict.level is H
+    assert [each.reason for each in verdict.signals] == [Reason.POLICY_RISK_METRIC]
+    standing = Standing("app-attest", H, NOW, risk_metric=1000, key_attested=True)
+    assert appraise_standing(standing, PRESETS[name], Circumstances(NOW)) == ()
+    told = standing_signals(standing, PRESETS[name])
+    assert [each.reason for each in told] == [Reason.POLICY_RISK_METRIC]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -22,6 +22,7 @@ from tests.policy.genuine import (
     PROVIDER,
     RECEIPT,
     TODAY,
+    with_apple,
     with_boot,
     with_play,
 )
@@ -29,6 +30,7 @@ from tests.policy.genuine import (
 from watchword.attestation.claims import (
     AppClaims,
     BootState,
+    KeyAccess,
     KeySecurity,
     PatchLevels,
     Provisioning,
@@ -36,16 +38,19 @@ from watchword.attestation.claims import (
     UnverifiedClaims,
 )
 from watchword.attestation.interface import AndroidApp, AppRegistration
-from watchword.policy.interface import Circumstances, Finding, Rule
+from watchword.policy.interface import Circumstances, Finding, Rule, Standing
 from watchword.policy.registry import RULES
 from watchword.policy.rules.app_access_risk import AppAccessRisk
 from watchword.policy.rules.app_identity import AppIdentity
 from watchword.policy.rules.app_recognition import AppRecognition
+from watchword.policy.rules.apple_platform import ListedPlatform
+from watchword.policy.rules.apple_system import AppleSystem
 from watchword.policy.rules.attest_key import AttestKey
 from watchword.policy.rules.coherence import INCOHERENCES, Coherence
 from watchword.policy.rules.device_integrity import DeviceIntegrity
 from watchword.policy.rules.device_recall import DeviceRecall
 from watchword.policy.rules.device_velocity import DeviceVelocity
+from watchword.policy.rules.distribution import ListedDistribution
 from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.policy.rules.key_origin import KeyOrigin
 from watchword.policy.rules.key_purpose import KeyPurpose
@@ -63,6 +68,7 @@ from watchword.policy.rules.sdk_version import SdkVersion
 from watchword.policy.rules.suspension import Suspension
 from watchword.policy.rules.verified_boot import VerifiedBoot
 from watchword.reasons import Reason
+from watchword.vocabulary import AppAttestEnvironment, ApplePlatform, Distribution, Level
 
 BARE: dict[str, Rule] = {
     "risk_metric": RiskMetric(most=10),
@@ -467,6 +473,111 @@ def test_receipt() -> None:
         assert (fault or "none") in finding.refusals[0].detail
         optional = Receipt(needed=False).judge(claims, APPLE_APP, TODAY)
         assert optional == Finding(unchecked=("receipt",))
+
+
+PLATFORMS = frozenset({ApplePlatform.IOS, ApplePlatform.MACOS, ApplePlatform.UNKNOWN})
+WITH_MACS = replace(APPLE_APP, identity=replace(IDENTITY, platforms=PLATFORMS))
+
+
+@pytest.mark.parametrize(
+    ("platform", "access", "unlisted", "listed"),
+    [
+        (ApplePlatform.IOS, KeyAccess.OTHER, [], []),
+        (ApplePlatform.IOS, None, [], []),
+        (ApplePlatform.MACOS, KeyAccess.FULL_SECURITY, [Reason.POLICY_APPLE_PLATFORM], []),
+        (
+            ApplePlatform.MACOS,
+            KeyAccess.OTHER,
+            [Reason.POLICY_APPLE_PLATFORM, Reason.POLICY_KEY_ACCESS],
+            [Reason.POLICY_KEY_ACCESS],
+        ),
+        (
+            ApplePlatform.MACOS,
+            None,
+            [Reason.POLICY_APPLE_PLATFORM, Reason.POLICY_KEY_ACCESS],
+            [Reason.POLICY_KEY_ACCESS],
+        ),
+        (
+            ApplePlatform.UNKNOWN,
+            KeyAccess.OTHER,
+            [Reason.POLICY_APPLE_PLATFORM, Reason.POLICY_KEY_ACCESS],
+            [Reason.POLICY_KEY_ACCESS],
+        ),
+        (
+            ApplePlatform.MAC_CATALYST,
+            KeyAccess.FULL_SECURITY,
+            [Reason.POLICY_APPLE_PLATFORM],
+            [Reason.POLICY_APPLE_PLATFORM],
+        ),
+        (
+            ApplePlatform.TVOS,
+            KeyAccess.OTHER,
+            [Reason.POLICY_APPLE_PLATFORM],
+            [Reason.POLICY_APPLE_PLATFORM],
+        ),
+    ],
+)
+def test_platform_must_be_listed_and_a_mac_sealed(
+    platform: ApplePlatform,
+    access: KeyAccess | None,
+    unlisted: list[Reason],
+    listed: list[Reason],
+) -> None:
+    """Listing macOS lets no Mac in whose protection is off; nor does listing what nobody knows."""
+    claims = with_apple(platform=platform, key_access=access)
+    assert found(ListedPlatform(), claims, APPLE_APP) == unlisted
+    assert found(ListedPlatform(), claims, WITH_MACS) == listed
+
+
+def test_platform_that_no_leaf_names_is_unchecked() -> None:
+    """Before OS 27; the offline verifier without an app still refuses an open Mac."""
+    rule = ListedPlatform()
+    silent = rule.judge(with_apple(platform=None), APPLE_APP, TODAY)
+    assert silent == Finding(unchecked=("apple_platform",))
+    assert rule.judge(APPLE, None, TODAY) == Finding(unchecked=("apple_platform",))
+    open_mac = with_apple(platform=ApplePlatform.MACOS)
+    assert found(rule, open_mac, None) == [Reason.POLICY_KEY_ACCESS]
+
+
+@pytest.mark.parametrize("way", Distribution)
+def test_distribution_must_be_listed(way: Distribution) -> None:
+    """Without a list the App Store alone, or development in its environment; a list replaces that."""
+    rule, claims = ListedDistribution(), with_apple(distribution=way)
+    assert (found(rule, claims, APPLE_APP) == []) is (way is Distribution.APP_STORE)
+    own = replace(IDENTITY, environment=AppAttestEnvironment.DEVELOPMENT)
+    development = replace(APPLE_APP, identity=own)
+    assert (found(rule, claims, development) == []) is (way is Distribution.DEVELOPMENT)
+    testers = replace(IDENTITY, distribution=frozenset({Distribution.TESTFLIGHT}))
+    listed = replace(APPLE_APP, identity=testers)
+    assert (found(rule, claims, listed) == []) is (way is Distribution.TESTFLIGHT)
+    standing = Standing("app-attest", Level.HARDWARE, NOW, app=listed, distribution=way)
+    assert (rule.judge_standing(standing) == ()) is (way is Distribution.TESTFLIGHT)
+    assert rule.judge_standing(replace(standing, distribution=None)) == ()
+
+
+def test_distribution_that_is_not_stated() -> None:
+    """Unchecked on a phone, unless it is needed; a Mac that attests can state it."""
+    silent = with_apple(distribution=None)
+    assert ListedDistribution().judge(silent, APPLE_APP, TODAY) == Finding(
+        unchecked=("distribution",)
+    )
+    assert found(ListedDistribution(needed=True), silent, APPLE_APP) == [Reason.POLICY_DISTRIBUTION]
+    mac = with_apple(distribution=None, platform=ApplePlatform.MACOS)
+    assert found(ListedDistribution(), mac, WITH_MACS) == [Reason.POLICY_DISTRIBUTION]
+
+
+def test_system_is_told_and_never_refused() -> None:
+    """Apple documents no place for the version, so that it refuses nothing by itself."""
+    old = with_apple(os_version="17.5.1")
+    finding = AppleSystem(least="26.1").judge(old, APPLE_APP, TODAY)
+    assert finding.refusals == ()
+    assert [each.reason for each in finding.signals] == [Reason.POLICY_APPLE_SYSTEM]
+    assert AppleSystem(least="17.5").judge(old, APPLE_APP, TODAY) == Finding()
+    assert AppleSystem().judge(old, APPLE_APP, TODAY) == Finding()
+    silent = AppleSystem(least="26").judge(with_apple(os_version=None), APPLE_APP, TODAY)
+    assert silent == Finding(unchecked=("apple_system",))
+    with pytest.raises(ValueError, match="dotted numbers"):
+        AppleSystem(least="iOS 26")
 
 
 def test_risk_metric() -> None:

@@ -37,7 +37,7 @@ from watchword.policy.service import (
 )
 from watchword.ports import RevocationEntry
 from watchword.reasons import Reason
-from watchword.vocabulary import Level
+from watchword.vocabulary import Distribution, Level
 
 EVERY_CLAIM = frozenset(Claim)
 
@@ -246,8 +246,9 @@ def test_everything_that_is_wrong_is_told() -> None:
         Reason.INSTANCE_WITHDRAWN,
         Reason.INSTANCE_ATTESTATION_STALE,
         Reason.POLICY_REVOCATION_UNKNOWN,
-        Reason.POLICY_RISK_METRIC,
     ]
+    own = Policy("p", {Level.HARDWARE: AllOf((RevocationKnown(), RiskMetric(most=5)))})
+    assert held_against(bad, own)[-1] is Reason.POLICY_RISK_METRIC
 
 
 @pytest.mark.parametrize("level", [Level.HARDWARE, Level.SOFTWARE])
@@ -255,7 +256,10 @@ def test_everything_that_is_wrong_is_told() -> None:
     ("known", "reason"),
     [
         ({"withdrawn": RevocationEntry("SUSPENDED", "")}, Reason.POLICY_SUSPENDED),
-        ({"risk_metric": 9999}, Reason.POLICY_RISK_METRIC),
+        (
+            {"distribution": Distribution.TESTFLIGHT, "app": APPLE_APP},
+            Reason.POLICY_DISTRIBUTION,
+        ),
     ],
 )
 def test_no_level_of_inclusive_forgets_what_became_known(

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from watchword.encoding import cbor
 from watchword.reasons import MalformedError, Reason
+from watchword.vocabulary import Distribution
 
 MAX_AUTHENTICATOR_DATA_BYTES: Final = 4096
 """Most bytes of authenticator data; real ones have 37 to about 230."""
@@ -15,6 +16,19 @@ BUNDLE_VERSION: Final = "apple_bundle_version_01"
 
 VALIDATION_CATEGORY: Final = "apple_validation_category_01"
 """Member of the trailing map that holds how the system validated the app's code (since iOS 27)."""
+
+_CATEGORY_BYTES: Final = 4
+
+_CATEGORIES: Final[Mapping[int, Distribution]] = {
+    1: Distribution.OPERATING_SYSTEM,
+    2: Distribution.TESTFLIGHT,
+    3: Distribution.DEVELOPMENT,
+    4: Distribution.APP_STORE,
+    5: Distribution.ENTERPRISE,
+    6: Distribution.DEVELOPER_ID,
+    10: Distribution.OTHER,
+}
+"""Apple, "Validating apps that connect to your server", and WWDC26 session 201."""
 
 FLAG_ATTESTED: Final = 0x40
 FLAG_EXTENSIONS: Final = 0x80
@@ -47,11 +61,27 @@ class AuthenticatorData:
 
     @property
     def validation_category(self) -> int | None:
-        """Return the category, four bytes with the lowest first; None where the system states none."""
+        """Return the category: a whole number of 32 bits, or four bytes with the lowest first.
+
+        Apple's article says UInt32 and its example has four bytes.  None for anything else, and where the
+        system states none.
+        """
         category = self.trailing.get(VALIDATION_CATEGORY)
-        if not isinstance(category, bytes) or len(category) != 4:
+        if isinstance(category, bytes) and len(category) == _CATEGORY_BYTES:
+            return int.from_bytes(category, "little")
+        # True is an int to Python, and no number in CBOR.
+        if not isinstance(category, int) or isinstance(category, bool):
             return None
-        return int.from_bytes(category, "little")
+        return category if 0 <= category < 1 << 8 * _CATEGORY_BYTES else None
+
+    @property
+    def distribution(self) -> Distribution | None:
+        """Return the way that the category names, None where the system states none."""
+        if VALIDATION_CATEGORY not in self.trailing:
+            return None
+        category = self.validation_category
+        unknown = Distribution.UNKNOWN
+        return unknown if category is None else _CATEGORIES.get(category, unknown)
 
     @property
     def leniencies(self) -> tuple[str, ...]:

@@ -33,8 +33,8 @@ MAX_CERTIFICATE_BYTES: Final = 16 * 1024
 P256_SPKI_PREFIX: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
 """What stands before the point in every SubjectPublicKeyInfo of an uncompressed P-256 key (RFC 5480)."""
 
-MAX_EXTENSIONS: Final = 32
-"""Most extensions of a certificate; real ones have up to six."""
+MAX_EXTENSIONS: Final = 16
+"""Most extensions of a certificate; recorded ones of phones have up to seven."""
 
 _EC_KEY: Final = "1.2.840.10045.2.1"
 _RSA_KEY: Final = "1.2.840.113549.1.1.1"

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from watchword.vocabulary import Platform
+from watchword.vocabulary import ApplePlatform, Distribution, Platform
 
 
 class KeySecurity(StrEnum):
@@ -118,6 +118,34 @@ class ReceiptClaims:
     expires_at: datetime | None = None
 
 
+class KeyAccess(StrEnum):
+    """Say under which conditions a Secure Enclave lets an App Attest key sign.
+
+    ``full_security``: only on a Mac in Full Security with System Integrity Protection, in the exact words that
+    Apple gives for it.  ``other``: any other conditions, those of an iPhone among them.
+    """
+
+    FULL_SECURITY = "full_security"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class AppleClaims:
+    """Hold what Apple says of the device and of how the app came onto it; None where it says nothing.
+
+    :param platform: None before OS 27, where certificates needn't name one and no Mac attests.
+    :param key_access: stated since OS 27.
+    :param distribution: stated since OS 27, by the system, under the nonce.
+    :param os_version: for example ``27.0``, and ``os_build`` ``24A5355q``; Apple documents neither.
+    """
+
+    platform: ApplePlatform | None = None
+    key_access: KeyAccess | None = None
+    distribution: Distribution | None = None
+    os_version: str | None = None
+    os_build: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PlayVerdicts:
     """Hold Google's verdicts under Google's own words; empty or None where a verdict is absent.
@@ -194,6 +222,7 @@ class UnverifiedClaims:
     revocation: RevocationClaims | None = None
     receipt: ReceiptClaims | None = None
     receipt_fault: str | None = None
+    apple: AppleClaims | None = None
     play: PlayVerdicts | None = None
     provider: Mapping[str, Any] | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)

@@ -7,29 +7,55 @@ Formats authenticate and extract; whether the claims suffice is for :mod:`watchw
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.ports import RevocationStatus, TrustAnchors
 from watchword.reasons import Refusal
-from watchword.vocabulary import AppAttestEnvironment, Platform
+from watchword.vocabulary import AppAttestEnvironment, ApplePlatform, Distribution, Platform
 
 MAX_EVIDENCE_BYTES = 64 * 1024
 """Most bytes of one piece of evidence; the largest real one has 5.9 kB."""
 
 
+SEALED_PLATFORMS: Final = frozenset(
+    {ApplePlatform.IOS, ApplePlatform.IPADOS, ApplePlatform.VISIONOS}
+)
+"""Where an iOS app runs unless its owner says otherwise: systems whose protection no user can switch off."""
+
+_DISTRIBUTED_BY: Final[Mapping[AppAttestEnvironment, Distribution]] = {
+    AppAttestEnvironment.PRODUCTION: Distribution.APP_STORE,
+    AppAttestEnvironment.DEVELOPMENT: Distribution.DEVELOPMENT,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class AppleApp:
-    """Name an iOS app: the App ID is ``team_id.bundle_id``."""
+    """Name an iOS app: the App ID is ``team_id.bundle_id``.
+
+    :param platforms: the systems that instances may run on.
+    :param distribution: the ways by which they may have come onto the device; empty is the one way of the
+        environment, see :attr:`distributed_by`.
+    """
 
     team_id: str
     bundle_id: str
     environment: AppAttestEnvironment = AppAttestEnvironment.PRODUCTION
+    platforms: frozenset[ApplePlatform] = SEALED_PLATFORMS
+    distribution: frozenset[Distribution] = frozenset()
 
     @property
     def app_id(self) -> str:
         """Return Apple's App ID."""
         return f"{self.team_id}.{self.bundle_id}"
+
+    @property
+    def distributed_by(self) -> frozenset[Distribution]:
+        """Return the ways by which the app may have come onto a device.
+
+        Where none are listed it is one alone: the App Store, or development in that environment.
+        """
+        return self.distribution or frozenset({_DISTRIBUTED_BY[self.environment]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +308,10 @@ class RenewalExamination:
     """Hold the result of a renewal.
 
     :param counter: to be compared and set by the store; None where the format has none.
-    :param app_version: as stated by the evidence, None if it states none.
+    :param app_version: as stated by the evidence, None if it states none; ``distribution`` likewise.
     """
 
     counter: int | None
     refusals: tuple[Refusal, ...]
     app_version: str | None = None
+    distribution: Distribution | None = None

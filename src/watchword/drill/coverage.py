@@ -14,7 +14,7 @@ NEEDS: Final[Mapping[str, str]] = MappingProxyType(
         "MT-A01": _APP,
         "MT-A02": _APP,
         "MT-A03": _APP,
-        "MT-A04": "a rooted phone with the app on it; what its evidence is worth is attacked: phone-rooted",
+        "MT-A04": "a rooted phone with the app on it; what its evidence is worth is attacked: phone-rooted, phone-mac",
         "MT-A05": "an emulator or a shelf of phones; what its evidence is worth is attacked: phone-emulator",
         "MT-A06": "a cloning app on a phone",
         "MT-A07": f"{_PHONE}, with an instrumentation tool",

@@ -36,6 +36,7 @@ from watchword.drill.attacks import (
     phone_cloned,
     phone_emulator,
     phone_false_patch,
+    phone_mac,
     phone_old_app,
     phone_other_app,
     phone_receipt,
@@ -43,6 +44,7 @@ from watchword.drill.attacks import (
     phone_revoked_key,
     phone_rooted,
     phone_strongbox_claimed,
+    phone_test_build,
     pin_roots_forged,
     pins_forged,
     pins_frozen,
@@ -90,11 +92,8 @@ from watchword.drill.attacks import (
     token_wrong_audience,
     token_wrong_environment,
     token_wrong_issuer,
-<<<<<<< HEAD
-    unicode_folding,
-=======
     trailers,
->>>>>>> engines
+    unicode_folding,
     upstream_direct,
 )
 from watchword.drill.interface import Attack
@@ -140,6 +139,8 @@ _ALL: Final[tuple[Attack, ...]] = (
     phone_rooted.ATTACK,
     phone_emulator.ATTACK,
     phone_other_app.ATTACK,
+    phone_mac.ATTACK,
+    phone_test_build.ATTACK,
     phone_cloned.ATTACK,
     phone_revoked_key.ATTACK,
     phone_false_patch.ATTACK,

@@ -37,7 +37,12 @@ from watchword.enrolment.questions import VendorQuestions
 from watchword.enrolment.receipts import receipt_to_keep
 from watchword.enrolment.standing import require_same_device, sent_to_enrol_again, standing_of
 from watchword.policy.interface import Circumstances, Policy, Verdict
-from watchword.policy.service import appraise, appraise_renewal, appraise_standing
+from watchword.policy.service import (
+    appraise,
+    appraise_renewal,
+    appraise_standing,
+    standing_signals,
+)
 from watchword.ports import DeviceLimit, Instance, PlayDecoder
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk
@@ -159,6 +164,7 @@ class RegisteredFormats:
         )
         version = examined.app_version
         standing = standing_of(instance, evidence_format, self._trust.revocation, now)
+        standing = replace(standing, app=app, distribution=examined.distribution)
         anew = renewal.attestation if isinstance(renewal, ProofKeySignature) else None
         if anew is not None:
             attestation = await self._decoded(anew, statement, app, now)
@@ -170,7 +176,8 @@ class RegisteredFormats:
         refusals += sent_to_enrol_again(against, instance, self._trust.revocation, now)
         if refusals:
             raise RefusedError(refusals)
-        return AppraisedRenewal(examined.counter, version, vouched_anew=anew is not None)
+        signals = standing_signals(standing, self._policy)
+        return AppraisedRenewal(examined.counter, version, anew is not None, signals)
 
     def _verified(self, case: _Case) -> tuple[VerifiedClaims, NotedStatus | None]:
         """Verify evidence that enrols; return what the status list said too, where that is noted.
@@ -245,6 +252,7 @@ class RegisteredFormats:
             receipt_due_at=receipt_due_at,
             appraisal=appraisal,
             counted=counted,
+            signals=verdict.signals,
         )
 
     def _most_enrolled(

@@ -9,6 +9,7 @@ from watchword.attestation.interface import AppRegistration
 from watchword.enrolment.appraisals import Appraisal
 from watchword.enrolment.operator_codes import OperatorCode
 from watchword.ports import DeviceLimit, Instance
+from watchword.reasons import Refusal
 from watchword.vocabulary import Environment, Level, Purpose
 
 MAX_STATEMENT_BYTES = 4096
@@ -114,6 +115,7 @@ class AppraisedEvidence:
     :param receipt: a vendor's receipt to keep, and when to ask for a newer one; None where there is none.
     :param appraisal: how this came about, to be recorded with the instance that it enrols.
     :param counted: how many instances of the device the verdict depends on; None where it depends on none.
+    :param signals: what the policy holds against it without refusing it.
     :param code: the operator's code that stood in the place of evidence, to be used up with the enrolment;
         None for all evidence of devices.
     """
@@ -131,6 +133,7 @@ class AppraisedEvidence:
     appraisal: Appraisal | None = None
     counted: "CountedDevice | None" = field(default=None, compare=False, repr=False)
     code: OperatorCode | None = None
+    signals: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +158,13 @@ class AppraisedRenewal:
     :param counter: to be compared and set by the store; None where the format has none.
     :param app_version: as the evidence states it, None where it states none.
     :param vouched_anew: the vendor vouched for the instance again, not its key alone.
+    :param signals: what the policy holds against it without refusing it.
     """
 
     counter: int | None
     app_version: str | None = None
     vouched_anew: bool = False
+    signals: tuple[Refusal, ...] = ()
 
 
 class EvidenceVerifier(Protocol):

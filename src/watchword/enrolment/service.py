@@ -8,6 +8,7 @@ signer that fails must not burn the challenge or leave an instance that got no a
 last, because a token of an enrolment that was never committed could not be revoked.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -43,7 +44,7 @@ from watchword.ports import (
     Signer,
     StoredReceipt,
 )
-from watchword.reasons import Reason, RefusedError
+from watchword.reasons import Reason, Refusal, RefusedError
 from watchword.tokens.interface import TokenClaims
 from watchword.tokens.jwk import thumbprint
 from watchword.tokens.proofs.interface import GateSecret
@@ -116,6 +117,8 @@ class Enrolment:
         self._entropy = entropy
         self._appraisals = appraisals
         self._rejudgement = rejudgement
+        self.signals: Counter[Reason] = Counter()
+        """How often policy told something of an instance that it let in or renewed, since the start."""
 
     def challenge(self, app: str, purpose: Purpose, now: datetime) -> tuple[bytes, int]:
         """Return a challenge and its life in seconds; nothing is stored.
@@ -169,7 +172,7 @@ class Enrolment:
             instance = self._instance(statement, app, appraised, now)
             tokens = await self._keys.aside(lambda: self._issue(instance, statement, now))
             receipt = _receipt(instance, appraised)
-            audit = _audit("instance.enrolled", instance, now, appraised.code)
+            audit = _audit("instance.enrolled", instance, now, appraised.signals, appraised.code)
             if appraised.code is None:
                 overtaken = await self._store.enrol(use, instance, audit, receipt, limit)
             else:
@@ -180,6 +183,7 @@ class Enrolment:
             if self._rejudgement is not None:
                 self._rejudgement.require_standing(instance)
             enrolled = instance.id
+            self._count(appraised.signals)
         finally:
             # Recorded as an enrolment only after it was one: the same evidence can be sent again and
             # again, and is accepted each time until its challenge turns out to have been used.
@@ -224,10 +228,14 @@ class Enrolment:
             instance.id,
             renewal.counter,
             stated.app_version,
-            _audit("instance.renewed", stated, now),
+            _audit("instance.renewed", stated, now, renewal.signals),
             now if renewal.vouched_anew else None,
         )
+        self._count(renewal.signals)
         return Enrolled(renewed, tokens)
+
+    def _count(self, signals: tuple[Refusal, ...]) -> None:
+        self.signals.update({signal.reason for signal in signals})
 
     def _instance(
         self,
@@ -328,7 +336,11 @@ def _end(code: OperatorCode, now: datetime) -> datetime:
 
 
 def _audit(
-    action: str, instance: Instance, now: datetime, code: OperatorCode | None = None
+    action: str,
+    instance: Instance,
+    now: datetime,
+    signals: tuple[Refusal, ...],
+    code: OperatorCode | None = None,
 ) -> AuditEntry:
     detail: dict[str, Any] = {
         "app": instance.app,
@@ -336,6 +348,8 @@ def _audit(
         "format": instance.format,
         "level": instance.level.value,
     }
+    if signals:
+        detail["signals"] = [str(signal) for signal in signals]
     if instance.expires_at is not None:
         detail |= {"test": True, "expires_at": instance.expires_at.isoformat()}
     if code is not None:

@@ -6,6 +6,7 @@ environment (protocol, section 4).
 """
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from watchword.lab import der
 from watchword.lab.android_authorities import AndroidAuthorities
 from watchword.lab.apple_receipts import ReceiptAuthorities
+from watchword.lab.apple_systems import IPHONE, AppleSystem
 from watchword.lab.certificates import Authority, Issuer
 from watchword.lab.keys import MIN_SEED_BYTES, derive_key, derive_serial
 from watchword.lab.names import MARKER, marked_name
@@ -26,15 +28,9 @@ from watchword.ports import Anchor
 __all__ = ["MARKER", "LabAuthorities"]
 
 _APPLE_NONCE: Final = x509.ObjectIdentifier("1.2.840.113635.100.8.2")
-_IOS_27: Final = (
-    (x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.2.840.113635.100.4.24")]), False),
-    (
-        x509.UnrecognizedExtension(
-            x509.ObjectIdentifier("1.2.840.113635.100.8.6"), der.sequence(der.octet_string(b"lab"))
-        ),
-        False,
-    ),
-)
+_KEY_ACCESS: Final = x509.ObjectIdentifier("1.2.840.113635.100.8.6")
+_SYSTEM: Final = x509.ObjectIdentifier("1.2.840.113635.100.8.7")
+_CREDENTIAL_USAGE: Final = x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.2.840.113635.100.4.24")])
 
 
 @dataclass(frozen=True)
@@ -122,14 +118,13 @@ class LabAuthorities:
         key_id: bytes,
         nonce: bytes,
         now: datetime,
-        *,
-        ios_27: bool = True,
+        system: AppleSystem = IPHONE,
     ) -> bytes:
         """Issue the credential certificate of an App Attest key, valid for three days, as DER.
 
         :param key_id: SHA-256 of the public key; stands in the subject, as with Apple.
         :param nonce: 32 bytes, in Apple's extension as SEQUENCE { [1] OCTET STRING }.
-        :param ios_27: with the extended key usage and the access control list that came with iOS 27.
+        :param system: what Apple says of the device, in extensions of its own.
         """
         nonce_extension = der.sequence(der.explicit(1, der.octet_string(nonce)))
         # The day before: a service whose clock is minutes behind mustn't see a leaf too early.
@@ -142,9 +137,18 @@ class LabAuthorities:
             extensions=(
                 (x509.BasicConstraints(ca=False, path_length=None), True),
                 (x509.UnrecognizedExtension(_APPLE_NONCE, nonce_extension), False),
-                *(_IOS_27 if ios_27 else ()),
+                *_of_system(system),
             ),
         )
+
+
+def _of_system(system: AppleSystem) -> Iterator[tuple[x509.ExtensionType, bool]]:
+    """Yield the extensions that say which device it is; the key's came with OS 27."""
+    yield x509.UnrecognizedExtension(_SYSTEM, system.described()), False
+    if system.key_access is not None:
+        yield _CREDENTIAL_USAGE, False
+        listed = der.sequence(der.explicit(3, der.octet_string(system.key_access)))
+        yield x509.UnrecognizedExtension(_KEY_ACCESS, listed), False
 
 
 def _anchor(root: Issuer, name: str, vendor: str, kind: str) -> Anchor:

@@ -3,7 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from watchword.attestation.claims import KeySecurity, PatchLevels, PlayVerdicts, UnverifiedClaims
+from watchword.attestation.claims import (
+    AppleClaims,
+    KeySecurity,
+    PatchLevels,
+    PlayVerdicts,
+    UnverifiedClaims,
+)
 from watchword.policy.interface import Claim, Policy
 from watchword.vocabulary import Level
 
@@ -50,6 +56,12 @@ FIELDS: Final[Mapping[str, Claim | str]] = {
     "receipt.refresh_after": "says when to ask for a newer one",
     "receipt.expires_at": "says until when to ask for a newer one",
     "receipt_fault": Claim.RECEIPT,
+    "apple": Claim.APPLE_PLATFORM,
+    "apple.platform": Claim.APPLE_PLATFORM,
+    "apple.key_access": Claim.KEY_ACCESS,
+    "apple.distribution": Claim.DISTRIBUTION,
+    "apple.os_version": Claim.APPLE_SYSTEM,
+    "apple.os_build": Claim.APPLE_SYSTEM,
     "play": Claim.APP_RECOGNITION,
     "play.request": "the verification compares nonce or request hash",
     "play.requested_at": "the verification judges its age",
@@ -71,6 +83,10 @@ FIELDS: Final[Mapping[str, Claim | str]] = {
 
 A test holds this table to the fields there are, so that a new one can't be forgotten.
 """
+
+
+def _apple(states: Callable[[AppleClaims], bool]) -> Callable[[UnverifiedClaims], bool]:
+    return lambda claims: claims.apple is not None and states(claims.apple)
 
 
 def _play(states: Callable[[PlayVerdicts], bool]) -> Callable[[UnverifiedClaims], bool]:
@@ -98,6 +114,10 @@ _STATED: Final[Mapping[Claim, Callable[[UnverifiedClaims], bool]]] = {
     Claim.RISK_METRIC: lambda claims: (
         claims.receipt is not None and claims.receipt.risk_metric is not None
     ),
+    Claim.APPLE_PLATFORM: _apple(lambda apple: apple.platform is not None),
+    Claim.KEY_ACCESS: _apple(lambda apple: apple.key_access is not None),
+    Claim.DISTRIBUTION: _apple(lambda apple: apple.distribution is not None),
+    Claim.APPLE_SYSTEM: _apple(lambda apple: (apple.os_version, apple.os_build) != (None, None)),
     Claim.DEVICE_VELOCITY: lambda claims: claims.device_key is not None,
     Claim.APP_RECOGNITION: lambda claims: claims.play is not None,
     # A device without any label is the one that matters.

@@ -1,8 +1,11 @@
-"""Compose rules: all of them must hold, or any one of them.  Expressions are rules themselves."""
+"""Compose rules: all of them must hold, any one of them, or no two may tell something against it.
 
-from collections.abc import Iterator
+Expressions are rules themselves.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
@@ -16,7 +19,7 @@ from watchword.policy.interface import (
 )
 from watchword.reasons import Refusal
 
-MAX_DEPTH: Final = 3
+MAX_DEPTH: Final = 4
 """Most expressions within each other: what is nested deeper, nobody reads right."""
 
 
@@ -47,8 +50,9 @@ class AllOf:
         foreign = [finding for finding in findings if finding.foreign]
         return Finding(
             tuple(refusal for finding in foreign or findings for refusal in finding.refusals),
-            tuple(dict.fromkeys(name for finding in findings for name in finding.unchecked)),
+            _unchecked(findings),
             foreign=bool(foreign),
+            signals=tuple(each for finding in findings for each in finding.signals),
         )
 
     def judge_standing(self, standing: Standing) -> tuple[Refusal, ...]:
@@ -87,7 +91,7 @@ class AnyOf:
         # What would have let it pass otherwise stands in the policy; the detail only says that there is more.
         more = f"nearest of {len(findings)} ways"
         told = (Refusal(each.reason, f"{each.detail} ({more})") for each in best.refusals)
-        return Finding(tuple(told), best.unchecked, best.foreign)
+        return Finding(tuple(told), best.unchecked, best.foreign, best.signals)
 
     def judge_standing(self, standing: Standing) -> tuple[Refusal, ...]:
         """Return the least that one of the rules holds against it.
@@ -103,9 +107,67 @@ class AnyOf:
         return min(told, key=len, default=())
 
 
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Tell what rules hold against evidence; refuse only where two or more of them do.
+
+    For what is often harmless by itself, such as Apple's count of attestations: alone it is told, recorded
+    and counted.  What evidence of a kind can't state is no sign of anything.
+    """
+
+    rules: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse to be made without any rule, or too deep."""
+        _require_sense(self.rules)
+
+    @property
+    def accounts_for(self) -> frozenset[Claim]:
+        """Return what any of the rules looks at."""
+        return _accounts_for(self.rules)
+
+    def judge(
+        self, claims: UnverifiedClaims, app: AppRegistration | None, circumstances: Circumstances
+    ) -> Finding:
+        """Return what the rules hold against it as signals, or as refusals where they coincide."""
+        findings = [rule.judge(claims, app, circumstances) for rule in self.rules]
+        stated = [finding for finding in findings if not finding.foreign]
+        signs = [(*finding.refusals, *finding.signals) for finding in stated]
+        told, refuses = _coinciding(signs)
+        unchecked = _unchecked(findings)
+        return Finding(told, unchecked) if refuses else Finding((), unchecked, signals=told)
+
+    def judge_standing(self, standing: Standing) -> tuple[Refusal, ...]:
+        """Return what the rules that judge a standing hold against it, where two or more do."""
+        told, refuses = self._standing(standing)
+        return told if refuses else ()
+
+    def signals_of(self, standing: Standing) -> tuple[Refusal, ...]:
+        """Return what one rule alone holds against a standing."""
+        told, refuses = self._standing(standing)
+        return () if refuses else told
+
+    def _standing(self, standing: Standing) -> tuple[tuple[Refusal, ...], bool]:
+        judging = [rule for rule in self.rules if isinstance(rule, StandingRule)]
+        return _coinciding([rule.judge_standing(standing) for rule in judging])
+
+
+Expression: TypeAlias = AllOf | AnyOf | Signals
+"""What is made of other rules."""
+
+
+def signals_in(rule: Rule, standing: Standing) -> tuple[Refusal, ...]:
+    """Return what a rule, and those within an expression, hold against a standing without refusing it."""
+    if isinstance(rule, Signals):
+        return rule.signals_of(standing)
+    if not isinstance(rule, Expression):
+        return ()
+    return tuple(each for inner in rule.rules for each in signals_in(inner, standing))
+
+
 def judges_standing(rule: Rule) -> bool:
     """Tell whether a rule, or any within an expression, judges what became known since an enrolment."""
-    if isinstance(rule, AllOf | AnyOf):
+    if isinstance(rule, Expression):
         return any(judges_standing(inner) for inner in rule.rules)
     return isinstance(rule, StandingRule)
 
@@ -120,18 +182,28 @@ def distance(finding: Finding) -> tuple[bool, int]:
 
 def depth(rule: Rule) -> int:
     """Return how many expressions stand within each other; 0 for a rule by itself."""
-    if not isinstance(rule, AllOf | AnyOf):
+    if not isinstance(rule, Expression):
         return 0
     return 1 + max(depth(inner) for inner in rule.rules)
 
 
 def leaves_of(rule: Rule) -> Iterator[Rule]:
     """Yield the rules that an expression is made of, or the rule itself."""
-    if isinstance(rule, AllOf | AnyOf):
+    if isinstance(rule, Expression):
         for each in rule.rules:
             yield from leaves_of(each)
     else:
         yield rule
+
+
+def _coinciding(signs: Sequence[tuple[Refusal, ...]]) -> tuple[tuple[Refusal, ...], bool]:
+    """Return all that is told, and whether two or more tell something."""
+    told = tuple(each for sign in signs for each in sign)
+    return told, sum(map(bool, signs)) > 1
+
+
+def _unchecked(findings: Sequence[Finding]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for finding in findings for name in finding.unchecked))
 
 
 def _require_sense(rules: tuple[Rule, ...]) -> None:

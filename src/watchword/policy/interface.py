@@ -10,7 +10,7 @@ from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
 from watchword.ports import RevocationEntry
 from watchword.reasons import Refusal
-from watchword.vocabulary import Level
+from watchword.vocabulary import Distribution, Level
 
 RENEW_BY_KEY_FOR: Final = timedelta(days=1)
 """How long a verdict of a vendor serves for renewals by the proof key, unless a policy says otherwise."""
@@ -34,6 +34,10 @@ class Claim(StrEnum):
     SUSPENSION = "suspension"
     RECEIPT = "receipt"
     RISK_METRIC = "risk_metric"
+    APPLE_PLATFORM = "apple_platform"
+    KEY_ACCESS = "key_access"
+    DISTRIBUTION = "distribution"
+    APPLE_SYSTEM = "apple_system"
     DEVICE_VELOCITY = "device_velocity"
     APP_RECOGNITION = "app_recognition"
     DEVICE_INTEGRITY = "device_integrity"
@@ -66,6 +70,8 @@ class Standing:
     :param withdrawn: what the vendor's status list says of a certificate that vouched for it.
     :param revocation_known: the list was there and recent enough; None where none is asked.
     :param attested_at: when the vendor last vouched for it.
+    :param app: the app as it is registered now; ``distribution`` is how the renewal says that it came onto
+        the device, None where it says nothing.
     :param key_attested: the vendor vouched for the key that renews it; False where its evidence attested no
         key, so that nothing but the app's own word stands behind a renewal.
     """
@@ -77,6 +83,8 @@ class Standing:
     revocation_known: bool | None = None
     risk_metric: int | None = None
     key_attested: bool = False
+    app: AppRegistration | None = None
+    distribution: Distribution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +93,13 @@ class Finding:
 
     :param foreign: it refuses since evidence of this kind can't state what the rule wants, such as a verdict
         of Google's in Android key attestation: nothing about this device is wrong.
+    :param signals: what it holds against the evidence without refusing it: told, recorded and counted.
     """
 
     refusals: tuple[Refusal, ...] = ()
     unchecked: tuple[str, ...] = ()
     foreign: bool = False
+    signals: tuple[Refusal, ...] = ()
 
 
 class Rule(Protocol):
@@ -147,9 +157,11 @@ class Verdict:
     :param refusals: why no level was granted; empty where one was.
     :param unchecked: what couldn't be checked, and what was stated and left out on purpose.
     :param short_of: why each higher level wasn't granted, by level; of ``none`` every level is higher.
+    :param signals: what was held against it without refusing it.
     """
 
     level: Level
     refusals: tuple[Refusal, ...] = ()
     unchecked: tuple[str, ...] = ()
     short_of: Mapping[Level, tuple[Refusal, ...]] = field(default_factory=dict)
+    signals: tuple[Refusal, ...] = ()

@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from typing import Final
 
-from watchword.policy.expressions import AllOf, AnyOf
+from watchword.policy.expressions import AllOf, AnyOf, Signals
 from watchword.policy.interface import Claim, Policy, Rule
 from watchword.policy.rules.app_identity import AppIdentity
 from watchword.policy.rules.app_recognition import AppRecognition
+from watchword.policy.rules.apple_platform import ListedPlatform
+from watchword.policy.rules.apple_system import AppleSystem
 from watchword.policy.rules.attest_key import AttestKey
 from watchword.policy.rules.device_integrity import DeviceIntegrity
 from watchword.policy.rules.device_velocity import DeviceVelocity
+from watchword.policy.rules.distribution import ListedDistribution
 from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.policy.rules.key_origin import KeyOrigin
 from watchword.policy.rules.key_purpose import KeyPurpose
@@ -29,6 +32,9 @@ _APP: Final[tuple[Rule, ...]] = (AppIdentity(), MinimumAppVersion())
 _KEY: Final[tuple[Rule, ...]] = (HardwareSecurity(), KeyOrigin(), KeyPurpose())
 """A key that nobody can copy off the device."""
 
+_APPLE: Final[tuple[Rule, ...]] = (ListedPlatform(), ListedDistribution(), AppleSystem())
+"""Where an iOS app runs, how it came there, and on how old a system; the last is told alone."""
+
 STRICT: Final = Policy(
     "strict",
     {
@@ -42,8 +48,9 @@ STRICT: Final = Policy(
                 RemoteProvisioning(),
                 Suspension(),
                 RevocationKnown(),
+                *_APPLE,
                 Receipt(),
-                RiskMetric(most=5),
+                Signals((RiskMetric(most=5),)),
                 DeviceVelocity(most=3),
             )
         ),
@@ -64,8 +71,9 @@ BALANCED: Final = Policy(
                 PatchLevel(),
                 Suspension(),
                 RevocationKnown(needed=False),
+                *_APPLE,
                 Receipt(),
-                RiskMetric(most=20),
+                Signals((RiskMetric(most=20),)),
                 DeviceVelocity(most=10),
             )
         ),
@@ -100,8 +108,9 @@ INCLUSIVE: Final = Policy(
                 PatchLevel(system=12),
                 Suspension(),
                 RevocationKnown(needed=False),
+                *_APPLE,
                 Receipt(needed=False),
-                RiskMetric(most=50),
+                Signals((RiskMetric(most=50),)),
                 DeviceVelocity(most=20),
             )
         ),
@@ -117,8 +126,9 @@ INCLUSIVE: Final = Policy(
                         PatchLevel(),
                         Suspension(),
                         RevocationKnown(needed=False),
+                        *_APPLE,
                         Receipt(needed=False),
-                        RiskMetric(most=50),
+                        Signals((RiskMetric(most=50),)),
                         DeviceVelocity(most=20),
                     )
                 ),

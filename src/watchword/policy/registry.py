@@ -7,11 +7,14 @@ from watchword.policy.interface import Rule
 from watchword.policy.rules.app_access_risk import AppAccessRisk
 from watchword.policy.rules.app_identity import AppIdentity
 from watchword.policy.rules.app_recognition import AppRecognition
+from watchword.policy.rules.apple_platform import ListedPlatform
+from watchword.policy.rules.apple_system import AppleSystem
 from watchword.policy.rules.attest_key import AttestKey
 from watchword.policy.rules.coherence import Coherence
 from watchword.policy.rules.device_integrity import DeviceIntegrity
 from watchword.policy.rules.device_recall import DeviceRecall
 from watchword.policy.rules.device_velocity import DeviceVelocity
+from watchword.policy.rules.distribution import ListedDistribution
 from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.policy.rules.key_origin import KeyOrigin
 from watchword.policy.rules.key_purpose import KeyPurpose
@@ -42,6 +45,9 @@ RULES: Final[Mapping[str, type[Rule]]] = {
     "remote_provisioning": RemoteProvisioning,
     "suspension": Suspension,
     "revocation_known": RevocationKnown,
+    "apple_platform": ListedPlatform,
+    "distribution": ListedDistribution,
+    "apple_system": AppleSystem,
     "receipt": Receipt,
     "risk_metric": RiskMetric,
     "device_velocity": DeviceVelocity,

@@ -3,7 +3,7 @@
 from watchword.attestation.claims import UnverifiedClaims, VerifiedClaims
 from watchword.attestation.interface import AppRegistration
 from watchword.policy.accounting import left_out, unaccounted
-from watchword.policy.expressions import distance, judges_standing
+from watchword.policy.expressions import distance, judges_standing, signals_in
 from watchword.policy.interface import (
     Circumstances,
     Finding,
@@ -24,6 +24,7 @@ __all__ = [
     "appraise_renewal",
     "appraise_standing",
     "appraise_unverified",
+    "standing_signals",
 ]
 
 
@@ -59,13 +60,14 @@ def appraise_unverified(
     told = found[judged]
     unchecked = tuple(dict.fromkeys((*told.unchecked, *left_out(claims, policy, judged))))
     if granted is Level.NONE:
-        return Verdict(granted, told.refusals, unchecked, short_of)
+        return Verdict(granted, told.refusals, unchecked, short_of, told.signals)
     strange = unaccounted(claims, policy, granted)
     if strange:
         detail = f"got {', '.join(sorted(strange))}, expected a rule for it, or it under unchecked"
         refusals = (Refusal(Reason.POLICY_UNACCOUNTED, detail),)
-        return Verdict(Level.NONE, refusals, unchecked, {**short_of, granted: refusals})
-    return Verdict(granted, (), unchecked, short_of)
+        short_of[granted] = refusals
+        return Verdict(Level.NONE, refusals, unchecked, short_of, told.signals)
+    return Verdict(granted, (), unchecked, short_of, told.signals)
 
 
 def appraise_renewal(stated_version: str | None, app: AppRegistration) -> tuple[Refusal, ...]:
@@ -109,6 +111,12 @@ def appraise_standing(
     if isinstance(rule, StandingRule):
         refusals += rule.judge_standing(standing)
     return tuple(refusals)
+
+
+def standing_signals(standing: Standing, policy: Policy) -> tuple[Refusal, ...]:
+    """Return what the rules hold against an instance that renews without refusing it."""
+    rule = _standing_rule(standing, policy)
+    return () if rule is None else signals_in(rule, standing)
 
 
 def _standing_rule(standing: Standing, policy: Policy) -> Rule | None:

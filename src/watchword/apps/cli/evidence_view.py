@@ -116,6 +116,7 @@ def _show_findings(report: EvidenceReport, options: EvidenceOptions) -> None:
         ("let pass", f"{name}: {LENIENCIES[name]}" if name in LENIENCIES else name)
         for name in report.leniencies
     ]
+    rows += [("signal", str(signal)) for signal in report.signals]
     if report.unchecked:
         rows.append(("not checked", ", ".join(report.unchecked)))
     for name, value in rows:
@@ -156,6 +157,7 @@ def _device(claims: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     known = {name: value for name, value in patches.items() if value is not None}
     if known:
         yield "patches", ", ".join(f"{name} {value}" for name, value in known.items())
+    yield from _apple(claims.get("apple") or {})
     receipt, play = claims.get("receipt"), claims.get("play")
     if receipt:
         metric = receipt["risk_metric"]
@@ -165,3 +167,13 @@ def _device(claims: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if play:
         yield "app recognition", play["app_recognition"]
         yield "device", ", ".join(play["device_labels"]) or "no label"
+
+
+def _apple(apple: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    build = apple.get("os_build")
+    system = [apple.get("platform"), apple.get("os_version"), build and f"({build})"]
+    if any(system):
+        yield "system", " ".join(each for each in system if each)
+    for name in ("distribution", "key_access"):
+        if apple.get(name):
+            yield name.replace("_", " "), apple[name]

@@ -24,6 +24,8 @@ from watchword.lab import (
     LabAuthorities,
     PhoneSetup,
 )
+from watchword.lab.phones.interface import PhoneModel
+from watchword.lab.phones.iphone import IPhoneModel
 from watchword.policy.expressions import leaves_of
 from watchword.policy.interface import Policy
 from watchword.policy.rules.hardware_security import HardwareSecurity
@@ -86,6 +88,8 @@ class LabPhones:
         app = self._app(model.platform)
         if app is None:
             raise MissingError(Need.PHONES, f"no app of the API is for {model.platform.value}")
+        if isinstance(app.identity, AppleApp) and _is_listed(model, app.identity):
+            raise MissingError(Need.PHONES, f"{app.id} lists what a {kind} is")
         # A phone's keys follow from its name: each is one that nobody has seen.
         name = f"drill-{kind}-{next(self._numbers)}-{self._entropy.token_bytes(8).hex()}"
         setup = PhoneSetup(authorities=self._authorities, clock=self._clock, name=name)
@@ -104,6 +108,12 @@ class LabPhones:
             )
         digests = tuple(sorted(app.identity.signing_digests))
         return InstalledAndroidApp(app.identity.package, digests, _numbers(version)[0])
+
+
+def _is_listed(model: PhoneModel, app: AppleApp) -> bool:
+    """Tell whether a kind of phone that most apps refuse is one that this app takes."""
+    listed = model.listed_as if isinstance(model, IPhoneModel) else None
+    return listed in {*app.platforms, *app.distributed_by}
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -16,8 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from watchword.apps.evidence.files import EvidenceFileError
 from watchword.attestation.claims import UnverifiedClaims
-from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
-from watchword.vocabulary import AppAttestEnvironment
+from watchword.attestation.interface import (
+    SEALED_PLATFORMS,
+    AndroidApp,
+    AppleApp,
+    AppRegistration,
+)
+from watchword.vocabulary import AppAttestEnvironment, ApplePlatform, Distribution
 
 _STRICT: Final = ConfigDict(
     strict=True, extra="forbid", ser_json_bytes="hex", val_json_bytes="hex", frozen=True
@@ -74,6 +79,8 @@ def app_to_document(app: AppRegistration) -> dict[str, Any]:
             "team_id": identity.team_id,
             "bundle_id": identity.bundle_id,
             "app_attest": identity.environment.name.lower(),
+            "platforms": plain(identity.platforms),
+            "distribution": plain(identity.distribution),
         }
     else:
         named = {
@@ -93,7 +100,13 @@ def app_from_document(document: Mapping[str, Any]) -> AppRegistration:
     identity: AppleApp | AndroidApp
     if isinstance(written, _IosApp):
         environment = AppAttestEnvironment[written.app_attest.upper()]
-        identity = AppleApp(written.team_id, written.bundle_id, environment)
+        identity = AppleApp(
+            written.team_id,
+            written.bundle_id,
+            environment,
+            written.platforms,
+            written.distribution,
+        )
     else:
         identity = AndroidApp(written.package, written.signing_digests)
     return AppRegistration(written.id, identity, written.minimum_version)
@@ -174,6 +187,8 @@ class _IosApp(BaseModel):
     team_id: str
     bundle_id: str
     app_attest: Literal["production", "development"] = "production"
+    platforms: frozenset[ApplePlatform] = SEALED_PLATFORMS
+    distribution: frozenset[Distribution] = frozenset()
     minimum_version: str | None = None
 
 

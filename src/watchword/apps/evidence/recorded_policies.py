@@ -9,7 +9,7 @@ from typing import Any, Final
 from watchword.apps.evidence.claims_document import plain
 from watchword.apps.evidence.records import RecordedPolicy
 from watchword.apps.settings.policies import read_policy, write_policy
-from watchword.apps.settings.rule_forms import ALL, ANY
+from watchword.apps.settings.rule_forms import EXPRESSIONS
 from watchword.policy.expressions import AllOf, AnyOf
 from watchword.policy.interface import Policy, Rule
 from watchword.policy.registry import name_of
@@ -57,9 +57,9 @@ def _in_full(rule: Rule) -> dict[str, Any]:
 
     :raises KeyError: for a rule that isn't one of Watchword's.
     """
-    if isinstance(rule, AllOf | AnyOf):
-        name = ALL if isinstance(rule, AllOf) else ANY
-        return {name: [_in_full(inner) for inner in rule.rules]}
+    for name, kind in EXPRESSIONS.items():
+        if isinstance(rule, kind):
+            return {name: [_in_full(inner) for inner in rule.rules]}
     return {name_of(rule): plain(rule)}
 
 

@@ -174,6 +174,7 @@ def record_to_document(record: VerificationRecord) -> dict[str, Any]:
                 level.value: _refusals_to_document(refusals)
                 for level, refusals in record.verdict.short_of.items()
             },
+            "signals": _refusals_to_document(record.verdict.signals),
         },
         "left_out": record.left_out,
     }
@@ -232,6 +233,7 @@ def record_from_document(document: Mapping[str, Any]) -> VerificationRecord:
                 level: _refusals_from(refusals)
                 for level, refusals in written.verdict.short_of.items()
             },
+            signals=_refusals_from(written.verdict.signals),
         ),
         instance=written.instance,
         left_out=written.left_out,
@@ -328,6 +330,7 @@ class _Verdict(_Written):
     refusals: list[_Refusal]
     unchecked: list[str]
     short_of: dict[Level, list[_Refusal]]
+    signals: list[_Refusal] = Field(default_factory=list)
 
 
 class _Wire(_Written):

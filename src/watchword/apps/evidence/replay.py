@@ -208,6 +208,7 @@ def _verdict_differences(recorded: Verdict, now: Verdict) -> Iterator[str]:
     if recorded.level is not now.level:
         yield f"level: recorded {recorded.level.value}, now {now.level.value}"
     yield from _refusal_differences("verdict", recorded.refusals, now.refusals)
+    yield from _refusal_differences("signals", recorded.signals, now.signals)
 
 
 def _short_of_differences(recorded: Verdict, now: Verdict) -> Iterator[str]:

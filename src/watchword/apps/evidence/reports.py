@@ -58,6 +58,7 @@ class EvidenceReport:
     :param steps: what the verification did; empty for assertions, which are verified as a whole.
     :param policy: who appraised, None where there were no claims to appraise; ``short_of`` says why it
         grants no higher level, ``levels`` how it stands with each.
+    :param signals: what the policy holds against it without refusing it.
     """
 
     id: str
@@ -70,6 +71,7 @@ class EvidenceReport:
     policy: str | None = None
     levels: Mapping[Level, str] = field(default_factory=dict)
     short_of: Mapping[Level, tuple[Refusal, ...]] = field(default_factory=dict)
+    signals: tuple[Refusal, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -99,6 +101,7 @@ class EvidenceReport:
                 for level, refusals in self.short_of.items()
                 if level in self.levels
             },
+            "signals": refusals_to_document(self.signals),
         }
 
 
@@ -138,6 +141,7 @@ def report_attestation(
         policy=policy.name,
         levels=levels_of(policy, verdict, foreign, is_verified=not examination.refusals),
         short_of=verdict.short_of,
+        signals=verdict.signals,
     )
 
 
@@ -162,6 +166,7 @@ def report_assertion(
             "format": app_attest.NAME,
             "counter": data.counter,
             "app_version": data.app_version,
+            "distribution": data.distribution,
             "fields": {
                 "rp_id_hash": data.rp_id_hash.hex(),
                 "flags": data.flags,

@@ -25,7 +25,7 @@ from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Level
 
 _KEYS: Final = ("name", "like", "claims", "record", "line", "app", "at", "enrolled_today", "expect")
-_EXPECT_KEYS: Final = ("level", "reasons", "unchecked", "short_of")
+_EXPECT_KEYS: Final = ("level", "reasons", "unchecked", "short_of", "signals")
 _MAX_LINE: Final = 1_000_000
 
 Apps = Callable[[], Mapping[str, AppRegistration]]
@@ -43,6 +43,7 @@ class Wanted:
     reasons: frozenset[str] | None = None
     unchecked: frozenset[str] | None = None
     short_of: Mapping[Level, frozenset[str]] | None = None
+    signals: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Tried:
             "reasons": codes(self.verdict.refusals),
             "unchecked": list(self.verdict.unchecked),
             "short_of": {level.value: codes(why) for level, why in self.verdict.short_of.items()},
+            "signals": codes(self.verdict.signals),
             "differences": list(self.differences),
         }
 
@@ -114,6 +116,7 @@ def _differences(wanted: Wanted, verdict: Verdict) -> Iterator[str]:
         yield f"level: got {verdict.level.value}, expected {wanted.level.value}"
     yield from _set_difference("reasons", wanted.reasons, codes(verdict.refusals))
     yield from _set_difference("unchecked", wanted.unchecked, verdict.unchecked)
+    yield from _set_difference("signals", wanted.signals, codes(verdict.signals))
     for level, reasons in (wanted.short_of or {}).items():
         got = codes(verdict.short_of.get(level, ()))
         yield from _set_difference(f"short of {level.value}", reasons, got)
@@ -278,7 +281,8 @@ class _Reader:
         if level is None:
             return None
         told = None if unchecked is None else frozenset(unchecked)
-        return Wanted(level, reasons, told, short or None)
+        signals = self._reasons(data.get("signals"), (*path, "signals"))
+        return Wanted(level, reasons, told, short or None, signals)
 
     def _level(self, data: Any, path: Path_) -> Level | None:
         known = [level.value for level in Level]

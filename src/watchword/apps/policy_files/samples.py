@@ -9,8 +9,10 @@ from typing import Final
 
 from watchword.attestation.claims import (
     AppClaims,
+    AppleClaims,
     BootClaims,
     BootState,
+    KeyAccess,
     KeySecurity,
     PatchLevels,
     PlayVerdicts,
@@ -21,7 +23,7 @@ from watchword.attestation.claims import (
     UnverifiedClaims,
 )
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
-from watchword.vocabulary import Platform
+from watchword.vocabulary import ApplePlatform, Distribution, Platform
 
 _PACKAGE: Final = "com.example.app"
 _SIGNER: Final = bytes([0x5A]) * 32
@@ -80,6 +82,13 @@ def _app_attest(at: datetime) -> UnverifiedClaims:
             created_at=at,
             refresh_after=at + timedelta(days=1),
             expires_at=at + timedelta(days=90),
+        ),
+        apple=AppleClaims(
+            platform=ApplePlatform.IOS,
+            key_access=KeyAccess.OTHER,
+            distribution=Distribution.APP_STORE,
+            os_version="27.0",
+            os_build="24A5355q",
         ),
     )
 

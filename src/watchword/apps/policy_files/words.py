@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from watchword.apps.settings.rule_forms import summary
-from watchword.policy.expressions import AllOf, AnyOf
+from watchword.policy.expressions import AnyOf, Expression, Signals
 from watchword.policy.interface import Policy, Rule
 from watchword.policy.parameters import parameters_of
 from watchword.policy.registry import name_of
@@ -34,12 +34,14 @@ def policy_in_words(policy: Policy) -> Iterator[str]:
 
 
 def _opening(rule: Rule) -> str:
+    if isinstance(rule, Signals):
+        return "told, and refused only where two of these hold something against it"
     return "any of these" if isinstance(rule, AnyOf) else "all of these"
 
 
 def _lines(rule: Rule, depth: int) -> Iterator[str]:
     indent = _INDENT * depth
-    if not isinstance(rule, AllOf | AnyOf):
+    if not isinstance(rule, Expression):
         yield f"{indent}{name_of(rule)}: {summary(type(rule))}"
         described = parameters_of(type(rule))
         for each in fields(rule):  # type: ignore[arg-type]  # Each rule is a dataclass.
@@ -50,7 +52,7 @@ def _lines(rule: Rule, depth: int) -> Iterator[str]:
                 yield f"{indent}{_INDENT}{each.name}: {_shown(value)} ({described[each.name].says})"
         return
     for inner in rule.rules:
-        if isinstance(inner, AllOf | AnyOf):
+        if isinstance(inner, Expression):
             yield f"{indent}{_opening(inner)}"
             yield from _lines(inner, depth + 1)
         else:

@@ -23,7 +23,7 @@ from watchword.apps.settings.faults import ConfigurationError, Fault, join
 MAX_BYTES = 4 * 1024 * 1024
 """Most bytes of a configuration file; most have a few kB, a plan for 10,000 assets two MB."""
 
-MAX_DEPTH = 12
+MAX_DEPTH = 14
 """Most levels of nesting; the format has five."""
 
 _EXPECTED: Final = (

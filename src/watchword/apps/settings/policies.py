@@ -13,6 +13,7 @@ from watchword.apps.settings.faults import shown
 from watchword.apps.settings.rule_forms import (
     ALL,
     ANY,
+    EXPRESSIONS,
     Faults,
     may_be_bare,
     nearest,
@@ -22,7 +23,7 @@ from watchword.apps.settings.rule_forms import (
     write_rule,
 )
 from watchword.apps.settings.written_types import seconds
-from watchword.policy.expressions import AllOf, AnyOf
+from watchword.policy.expressions import AllOf, Expression, Signals
 from watchword.policy.interface import RENEW_BY_KEY_FOR, Claim, Policy, Rule
 from watchword.policy.presets import BALANCED, PRESETS
 from watchword.policy.registry import RULES, name_of
@@ -119,14 +120,13 @@ def add_policy_schema(schema: dict[str, Any]) -> None:
     """Put the form of ``policy:`` into the JSON Schema of the file, in place."""
     definitions = schema.setdefault("$defs", {})
     rules = [rule_schema(name) for name in RULES]
-    expressions = [_one_key(key, _ref_list()) for key in (ALL, ANY)]
-    definitions["PolicyRule"] = {
-        "anyOf": [{"enum": [name for name in RULES if may_be_bare(name)]}, *rules, *expressions]
-    }
+    expressions = {key: _one_key(key, _ref_list()) for key in EXPRESSIONS}
+    bare = {"enum": [name for name in RULES if may_be_bare(name)]}
+    definitions["PolicyRule"] = {"anyOf": [bare, *rules, *expressions.values()]}
     names = {"type": "array", "items": {"enum": list(RULES)}}
     change = {"with": _ref_list(), "without": names}
     definitions["PolicyLevel"] = {
-        "anyOf": [{"const": OFF}, *expressions, _object(change)],
+        "anyOf": [{"const": OFF}, expressions[ALL], expressions[ANY], _object(change)],
         "description": "what it takes, or what is changed in the base, or off: granted to nobody",
     }
     level = {"$ref": "#/$defs/PolicyLevel"}
@@ -239,8 +239,9 @@ def _change_everywhere(draft: _Draft, data: dict[str, Any], path: Path_) -> None
     rules = read_rules(data["with"], (*path, "with"), draft.faults, 1)
     for index, rule in enumerate(rules or ()):
         here = (*path, "with", index)
-        if isinstance(rule, AllOf | AnyOf):
-            draft.faults.append((here, "all or any", "a rule; these stand under levels"))
+        if isinstance(rule, Expression):
+            got = "all, any or signals"
+            draft.faults.append((here, got, "a rule; these stand under levels"))
         elif name_of(rule) not in known:
             expected = (
                 f"one of {', '.join(known)}; new rules stand at a level: levels.hardware.with"
@@ -329,35 +330,35 @@ def _names(data: Any, path: Path_, faults: Faults) -> list[tuple[int, str]]:
 
 def _names_in(rule: Rule) -> list[str]:
     """Return the names of the rules in an expression, in order."""
-    if not isinstance(rule, AllOf | AnyOf):
+    if not isinstance(rule, Expression):
         return [name_of(rule)]
     return list(dict.fromkeys(name for inner in rule.rules for name in _names_in(inner)))
 
 
 def _without(rule: Rule, name: str) -> Rule | None:
     """Return the expression without the rules of a name; None where nothing would be left of a part."""
-    if not isinstance(rule, AllOf | AnyOf):
+    if not isinstance(rule, Expression):
         return None if name_of(rule) == name else rule
     left = []
     for inner in rule.rules:
         kept = _without(inner, name)
         if kept is not None:
             left.append(kept)
-        elif isinstance(inner, AllOf | AnyOf):
-            return None
+        elif isinstance(inner, Expression) and not isinstance(inner, Signals):
+            return None  # What is left of an empty all or any would let everything pass.
     return type(rule)(tuple(left)) if left else None
 
 
 def _replaced(rule: Rule, new: Rule) -> Rule:
     """Return the expression with a rule in the place of each of its name."""
-    if isinstance(rule, AllOf | AnyOf):
+    if isinstance(rule, Expression):
         return type(rule)(tuple(_replaced(inner, new) for inner in rule.rules))
     return new if name_of(rule) == name_of(new) else rule
 
 
 def _added(rule: Rule, new: Rule) -> Rule:
     """Return the expression with a rule in the place of those of its name, or beside the others."""
-    if not isinstance(new, AllOf | AnyOf) and name_of(new) in _names_in(rule):
+    if not isinstance(new, Expression) and name_of(new) in _names_in(rule):
         return _replaced(rule, new)
     return AllOf((*rule.rules, new)) if isinstance(rule, AllOf) else AllOf((rule, new))
 

@@ -51,7 +51,16 @@ from watchword.apps.settings.written_types import (
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.gate.interface import Canary, Rate, Route
 from watchword.policy.interface import Policy
-from watchword.vocabulary import AppAttestEnvironment, Environment, Level, Mode, Proof, ReplayMode
+from watchword.vocabulary import (
+    AppAttestEnvironment,
+    ApplePlatform,
+    Distribution,
+    Environment,
+    Level,
+    Mode,
+    Proof,
+    ReplayMode,
+)
 
 
 def load_settings(file: Path) -> Settings:
@@ -216,7 +225,13 @@ def _play(base: Path, package: str, play: WrittenPlayIntegrity) -> PlaySettings:
 def _app(name: str, app: WrittenIosApp | WrittenAndroidApp) -> AppRegistration:
     if isinstance(app, WrittenIosApp):
         environment = AppAttestEnvironment[app.app_attest.upper()]
-        identity = AppleApp(app.team_id, app.bundle_id, environment)
+        identity = AppleApp(
+            app.team_id,
+            app.bundle_id,
+            environment,
+            frozenset(map(ApplePlatform, app.platforms)),
+            frozenset(map(Distribution, app.distribution or ())),
+        )
         return AppRegistration(name, identity, app.minimum_version)
     digests = frozenset(bytes.fromhex(text.replace(":", "")) for text in app.signing_digests)
     minimum = None if app.minimum_version is None else str(app.minimum_version)

@@ -13,15 +13,22 @@ from typing import Any, Final, get_type_hints
 from watchword.apps.settings.consistency import Inconsistency
 from watchword.apps.settings.document import Path_
 from watchword.apps.settings.faults import shown
-from watchword.policy.expressions import MAX_DEPTH, AllOf, AnyOf
+from watchword.policy.expressions import MAX_DEPTH, AllOf, AnyOf, Signals
 from watchword.policy.interface import Rule
 from watchword.policy.parameters import Parameter, parameters_of
 from watchword.policy.registry import RULES, name_of
 
 ALL: Final = "all"
 ANY: Final = "any"
+SIGNALS: Final = "signals"
 
-_EXPRESSIONS: Final[Mapping[str, type[AllOf] | type[AnyOf]]] = {ALL: AllOf, ANY: AnyOf}
+EXPRESSIONS: Final[Mapping[str, type[AllOf] | type[AnyOf] | type[Signals]]] = {
+    ALL: AllOf,
+    ANY: AnyOf,
+    SIGNALS: Signals,
+}
+"""What is made of other rules, by its name; ``signals`` grants no level by itself."""
+
 _BOOT_KEY: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_WORDS: Final = 100
 _MAX_TEXT: Final = 100
@@ -46,7 +53,7 @@ def read_rule(data: Any, path: Path_, faults: Faults, depth: int = 0) -> Rule | 
         return None
     (name, given), *_ = data.items()
     here = (*path, name)
-    if name in _EXPRESSIONS:
+    if name in EXPRESSIONS:
         return read_expression(name, given, here, faults, depth)
     return _build(name, {} if given is None else given, here, here, faults)
 
@@ -54,12 +61,13 @@ def read_rule(data: Any, path: Path_, faults: Faults, depth: int = 0) -> Rule | 
 def read_expression(
     name: str, data: Any, path: Path_, faults: Faults, depth: int = 0
 ) -> Rule | None:
-    """Return ``all`` or ``any`` of the rules in a list; None where there are faults."""
+    """Return an expression of the rules in a list; None where there are faults."""
     if depth >= MAX_DEPTH:
-        faults.append((path, "deeper nesting", f"at most {MAX_DEPTH} of all and any in each other"))
+        expected = f"at most {MAX_DEPTH} of all, any and signals in each other"
+        faults.append((path, "deeper nesting", expected))
         return None
     rules = read_rules(data, path, faults, depth + 1)
-    return None if rules is None else _EXPRESSIONS[name](rules)
+    return None if rules is None else EXPRESSIONS[name](rules)
 
 
 def read_rules(data: Any, path: Path_, faults: Faults, depth: int) -> tuple[Rule, ...] | None:
@@ -75,7 +83,7 @@ def read_rules(data: Any, path: Path_, faults: Faults, depth: int) -> tuple[Rule
 
 def write_rule(rule: Rule) -> Any:
     """Return a rule as it is read: its name, or its name with the parameters that aren't the default's."""
-    for name, kind in _EXPRESSIONS.items():
+    for name, kind in EXPRESSIONS.items():
         if isinstance(rule, kind):
             return {name: [write_rule(inner) for inner in rule.rules]}
     written = {
@@ -126,7 +134,9 @@ def _build(name: str, given: Any, path: Path_, inside: Path_, faults: Faults) ->
     """Return a rule by its name and parameters; None where there are faults."""
     rule = RULES.get(name)
     if rule is None:
-        faults.append((path, f"an unknown rule {shown(name)}", nearest(name, [*RULES, ALL, ANY])))
+        faults.append(
+            (path, f"an unknown rule {shown(name)}", nearest(name, [*RULES, *EXPRESSIONS]))
+        )
         return None
     described, hints = parameters_of(rule), get_type_hints(rule)
     if not isinstance(given, dict):

@@ -66,6 +66,41 @@ class WrittenIosApp(Written):
         str | None,
         Field(pattern=r"^[0-9]+(\.[0-9]+){0,3}$", description="lowest CFBundleVersion accepted"),
     ] = None
+    platforms: Annotated[
+        list[
+            Literal[
+                "ios",
+                "ipados",
+                "macos",
+                "mac_catalyst",
+                "visionos",
+                "tvos",
+                "watchos",
+                "unknown",
+            ]
+        ],
+        Field(min_length=1, description="systems that instances may run on; a Mac must be listed"),
+    ] = ["ios", "ipados", "visionos"]
+    distribution: Annotated[
+        list[
+            Literal[
+                "operating_system",
+                "testflight",
+                "development",
+                "app_store",
+                "enterprise",
+                "developer_id",
+                "other",
+                "unknown",
+            ]
+        ]
+        | None,
+        Field(
+            min_length=1,
+            description="ways by which the app comes onto devices, since OS 27; "
+            "left out, app_store alone, or development in Apple's development environment",
+        ),
+    ] = None
     receipts: Annotated[
         WrittenReceipts | None, Field(description="refresh Apple's receipts for their risk metric")
     ] = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from watchword.attestation import chains
+from watchword.attestation import apple_leaf, chains
 from watchword.attestation.attestation_object import (
     CERTIFICATES,
     AttestationObject,
@@ -159,7 +159,7 @@ def examine_assertion(
             Refusal(Reason.APP_ATTEST_SIGNATURE, "not signed by the attested key over this")
         )
     refusals += _app_refusals(data, app)
-    return RenewalExamination(data.counter, tuple(refusals), data.app_version)
+    return RenewalExamination(data.counter, tuple(refusals), data.app_version, data.distribution)
 
 
 def _chain_step(linked: LinkedChain, now: datetime) -> Step:
@@ -333,6 +333,7 @@ def _claims(
         counter=read.data.counter,
         receipt=receipt.claims,
         receipt_fault=receipt.fault,
+        apple=apple_leaf.apple_claims(leaf, read.data.distribution),
         fields={**_fields(read, leaf, nonce), "receipt": receipt.fields},
         leniencies=(*read.data.leniencies, *receipt.leniencies),
         unchecked=tuple(name for name, left_out in unchecked.items() if left_out),
@@ -363,6 +364,9 @@ def _fields(read: AttestationObject, leaf: Certificate, nonce: bytes) -> dict[st
         "public_key_x962": point.hex(),
         "leaf_extensions": list(leaf.extensions),
     }
+    access = leaf.extensions.get(apple_leaf.KEY_ACCESS)
+    if access is not None and len(access) <= apple_leaf.MAX_EXTENSION_BYTES:
+        fields["key_access"] = access.hex()
     if data.trailing_raw:
         fields["bundle_version"] = data.app_version
         fields["validation_category"] = data.validation_category

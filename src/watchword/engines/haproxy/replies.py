@@ -17,17 +17,13 @@ _REASONS: Final = (
     *(each for each in Reason if each.code.startswith(("token.", "proof."))),
     *(Reason.REQUEST_MALFORMED, Reason.REQUEST_HEADERS_TOO_LARGE, Reason.REQUEST_HOST),
     *(Reason.REQUEST_FRAMING, Reason.REQUEST_HEADER_DUPLICATED, Reason.REQUEST_PATH_AMBIGUOUS),
-<<<<<<< HEAD
-    *(Reason.REQUEST_BODY_TOO_LARGE, Reason.GATE_PROTOCOL, Reason.GATE_ROUTE_UNKNOWN),
-    *(Reason.GATE_ROUTE_AMBIGUOUS,),
-=======
     *(
         Reason.REQUEST_LENGTH_REQUIRED,
         Reason.REQUEST_BODY_TOO_LARGE,
         Reason.GATE_PROTOCOL,
         Reason.GATE_ROUTE_UNKNOWN,
+        Reason.GATE_ROUTE_AMBIGUOUS,
     ),
->>>>>>> engines
     *(Reason.GATE_LEVEL, Reason.GATE_APP_VERSION, Reason.GATE_RATE, Reason.GATE_REPLAY_FULL),
     *(Reason.GATE_REPLAY_UNAVAILABLE, Reason.GATE_STATE_UNAVAILABLE),
 )

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from watchword.encoding import base64url
 from watchword.lab.apple_receipts import ReceiptContent
 from watchword.lab.apple_server import device_token
+from watchword.lab.apple_systems import IPHONE, AppleSystem
 from watchword.lab.keys import open_sealed, public_jwk, sign_message
 from watchword.lab.phones.interface import (
     Expectation,
@@ -24,7 +25,7 @@ from watchword.lab.phones.interface import (
     InstalledIosApp,
     PhoneSetup,
 )
-from watchword.vocabulary import AppAttestEnvironment, Platform
+from watchword.vocabulary import AppAttestEnvironment, ApplePlatform, Distribution, Platform
 
 _FLAG_ATTESTED_DATA: Final = b"\x40"
 _COPYCAT_TEAM: Final = "WRONGTEAM0"
@@ -33,6 +34,16 @@ _ENVIRONMENTS: Final = {
     AppAttestEnvironment.PRODUCTION: "production",
 }
 _AS_OF_IOS_27: Final = Expectation(leniencies=("extension_data_without_flag",))
+
+
+APP_STORE: Final = (4).to_bytes(4, "little")
+TESTFLIGHT: Final = (2).to_bytes(4, "little")
+DEVELOPMENT: Final = 3
+"""As a number: Apple's article says UInt32, its example has four bytes."""
+
+ENTERPRISE: Final = (5).to_bytes(4, "little")
+DEVELOPER_ID: Final = (6).to_bytes(4, "little")
+NOBODY_KNOWS: Final = (77).to_bytes(4, "little")
 
 
 class ReceiptHabit(Enum):
@@ -47,12 +58,17 @@ class ReceiptHabit(Enum):
 class Habits:
     """Hold what an iPhone does beside attesting.
 
-    :param states_version: as iOS does from 27 on.
+    :param system: which device it is, and which version of its system.
+    :param category: how the system says that the app came onto the device, as iOS does from 27 on; four bytes,
+        or a number.  None states neither that nor the app's version.
+    :param category_later: what renewals state in its place, after an update of system or app.
     :param cloned: each renewal starts from the counter that the key had when it was copied.
     :param device: the device that Apple counts attestations of; None is one for each name.
     """
 
-    states_version: bool = True
+    system: AppleSystem = IPHONE
+    category: int | bytes | None = APP_STORE
+    category_later: int | bytes | None = None
     receipt: ReceiptHabit = ReceiptHabit.OWN
     cloned: bool = False
     device: str | None = None
@@ -99,7 +115,9 @@ class IPhone:
     def renew(self, statement: bytes) -> dict[str, Any]:
         """Return an assertion with ``clientDataHash = SHA-256(statement)``; the counter goes up."""
         self.counter = 1 if self._habits.cloned else self.counter + 1
-        data = self._authenticator_head(self.counter) + self._trailing()
+        later = self._habits.category_later
+        trailing = self._trailing(self._habits.category if later is None else later)
+        data = self._authenticator_head(self.counter) + trailing
         nonce = hashlib.sha256(data + hashlib.sha256(statement).digest()).digest()
         # The Secure Enclave hashes the nonce once more: ECDSA-SHA256 over these 32 bytes.
         signature = sign_message(self._key("attested"), nonce)
@@ -121,13 +139,14 @@ class IPhone:
         """Return the CBOR that ``DCAppAttestService.attestKey`` gives an app."""
         authorities = self._setup.authorities
         key = self._key("attested").public_key()
-        data = self._authenticator_head(0) + self._credential(key) + self._trailing()
+        trailing = self._trailing(self._habits.category)
+        data = self._authenticator_head(0) + self._credential(key) + trailing
         leaf = authorities.issue_app_attest_leaf(
             key,
             self._key_id(),
             nonce=hashlib.sha256(data + client_data_hash).digest(),
             now=self._setup.clock.now(),
-            ios_27=self._habits.states_version,
+            system=self._habits.system,
         )
         statement: dict[str, Any] = {"x5c": [leaf, authorities.apple_intermediate.der]}
         if self._habits.receipt is not ReceiptHabit.NONE:
@@ -179,14 +198,16 @@ class IPhone:
             + cbor2.dumps(cose)
         )
 
-    def _trailing(self) -> bytes:
+    def _trailing(self, category: int | bytes | None) -> bytes:
         """Return what iOS 27 appends while the extension flag stays clear."""
-        if not self._habits.states_version:
+        if category is None:
             return b""
+        if category == APP_STORE and self._app.environment is AppAttestEnvironment.DEVELOPMENT:
+            category = DEVELOPMENT  # The store has no builds for Apple's development environment.
         return cbor2.dumps(
             {
                 "apple_bundle_version_01": self._app.version,
-                "apple_validation_category_01": (1).to_bytes(4, "little"),
+                "apple_validation_category_01": category,
             }
         )
 
@@ -209,12 +230,14 @@ class IPhoneModel:
 
     :param copycat: another developer's app stands on it, which sends what ours would.
     :param development: the app was built for Apple's development environment.
+    :param listed_as: what an app must list to take it; None where none does, or all do.
     """
 
     summary: str
     habits: Habits = _GENUINE
     copycat: bool = False
     development: bool = False
+    listed_as: ApplePlatform | Distribution | None = None
     expected: Expectation = _AS_OF_IOS_27
 
     @property

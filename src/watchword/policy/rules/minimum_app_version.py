@@ -1,18 +1,14 @@
 """Judge whether the app is recent enough."""
 
-import re
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import ClassVar
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
 from watchword.policy.interface import Circumstances, Claim, Finding
+from watchword.policy.versions import VERSION, is_at_least
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Platform
-
-_VERSION = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19}){0,7}")
-"""``versionCode`` (up to 64 bits) or ``CFBundleVersion`` (dotted numbers)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +40,5 @@ def judge_version(stated: str | None, minimum: str) -> tuple[Refusal, ...]:
     if stated is not None and is_at_least(stated, minimum):
         return ()
     # An odd version is the sender's own text and stays out of the detail.
-    got = stated if stated is not None and _VERSION.fullmatch(stated) else "no version"
+    got = stated if stated is not None and VERSION.fullmatch(stated) else "no version"
     return (Refusal(Reason.POLICY_APP_VERSION, f"got {got}, expected at least {minimum}"),)
-
-
-def is_at_least(stated: str, minimum: str) -> bool:
-    """Tell whether a version isn't below the minimum; a version that isn't dotted numbers is."""
-    if not (_VERSION.fullmatch(stated) and _VERSION.fullmatch(minimum)):
-        return False
-    pairs = zip_longest(map(int, stated.split(".")), map(int, minimum.split(".")), fillvalue=0)
-    return next((got > least for got, least in pairs if got != least), True)

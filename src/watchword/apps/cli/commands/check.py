@@ -8,7 +8,8 @@ import click
 
 from watchword.apps.cli.console import EXIT_USAGE, print_json
 from watchword.apps.cli.fetched import duration, fetched
-from watchword.vocabulary import Level, Mode
+from watchword.attestation.interface import AndroidApp, AppRegistration
+from watchword.vocabulary import Distribution, Environment, Level, Mode
 
 if TYPE_CHECKING:
     from watchword.apps.settings import ApiSettings, Settings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _HTTPS: Final = 443
 _MOST_SPELLINGS: Final = 12
 _MOST_ROWS: Final = 2
+_FOR_TESTERS: Final = frozenset({Distribution.TESTFLIGHT, Distribution.DEVELOPMENT})
 
 
 @click.command(epilog="Example: watchword -c staging.yaml check --json")
@@ -166,6 +168,12 @@ def _show(settings: "Settings") -> None:
         click.echo(f"  secret       {line}")
     if settings.pins is not None:
         click.echo(f"  pins         {_pinned(settings.pins)}")
+    for app in settings.apps.values():
+        if test_builds := _mixed(settings, app):
+            click.echo(
+                f"  note         {app.id} takes {', '.join(test_builds)} builds beside those of the App Store"
+                " in production: an app of its own for testers keeps them apart"
+            )
     for name in _unreached(settings):
         click.echo(
             f"  note         {name} takes Play Integrity, and every route wants level hardware: "
@@ -200,6 +208,15 @@ def _pinned(pins: "PinsSettings") -> str:
     return f"{said}; {there} {pins.directory}"
 
 
+def _mixed(settings: "Settings", app: AppRegistration) -> list[str]:
+    """Return the ways by which builds for testers come beside the store's, where that is production."""
+    identity = app.identity
+    if isinstance(identity, AndroidApp) or settings.environment is not Environment.PROD:
+        return []
+    ways = identity.distributed_by
+    return sorted(ways & _FOR_TESTERS) if Distribution.APP_STORE in ways else []
+
+
 def _unreached(settings: "Settings") -> Iterator[str]:
     """Yield the apps whose Play Integrity tokens are good for nothing."""
     for name in settings.play:
@@ -215,7 +232,11 @@ def _unreached(settings: "Settings") -> Iterator[str]:
 
 
 def _beside(settings: "Settings", app: str) -> str:
-    """Say how Play Integrity tokens of an app are opened, where any are taken."""
+    """Say where an iOS app runs and how it comes there; how Play Integrity tokens of an app are opened."""
+    identity = settings.apps[app].identity
+    if not isinstance(identity, AndroidApp):
+        ways = ", ".join(sorted(identity.distributed_by))
+        return f" on {', '.join(sorted(identity.platforms))}, distributed by {ways}"
     play = settings.play.get(app)
     if play is None:
         return ""

@@ -15,6 +15,13 @@ def vendor_metrics(context: ServiceContext) -> Iterator[Metric]:
         {(("name", name),): count for name, count in context.vendors.contradictions.items()},
     )
     yield from _status_list(context)
+    signals = context.enrolment.signals
+    yield Metric(
+        "watchword_signals_total",
+        "counter",
+        "What policy told of instances that it let in or renewed, by reason, since the start.",
+        {(("reason", reason.code),): count for reason, count in signals.items()},
+    )
     rejudgement, receipts = context.vendors.rejudgement, context.vendors.receipts
     if rejudgement is not None:
         yield Metric(
