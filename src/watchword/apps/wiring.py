@@ -283,6 +283,8 @@ def service_of(
         pins=pins_of(settings),
         secrets=secrets,
         safeguards=safeguards_of(paths, clock, steady),
+        rates=paths.enrolments,
+        trusted_proxies=paths.trusted_proxies,
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock), play_fetcher=play_fetcher
         ),

@@ -139,7 +139,7 @@ class Limits:
         rows = self._applying(route, claims.app_id, claims.app_version)
         if not rows:
             return None
-        subject = claims.subject
+        subject = claims.device or claims.subject
         first = rows[0]
         others = rows[1:]
         # All others are asked before one counts: what is refused must not spend what it didn't get.

@@ -176,7 +176,7 @@ class WatchwordMiddleware(Guard):
             patience=self._body_patience,
             total=pending.claim.until - self._timestamp(),
             memory=self._held,
-            instance="" if decision.claims is None else decision.claims.subject,
+            instance="" if decision.claims is None else decision.claims.counted_as,
         )
 
     async def _settle(

@@ -8,7 +8,7 @@ import click
 
 from watchword.apps.cli.console import EXIT_USAGE, print_json
 from watchword.apps.cli.fetched import duration, fetched
-from watchword.vocabulary import Level, Mode
+from watchword.vocabulary import Environment, Level, Mode
 
 if TYPE_CHECKING:
     from watchword.apps.settings import Settings
@@ -90,6 +90,8 @@ def _show(settings: "Settings") -> None:
     click.echo(f"{settings.path.name} is good.")
     click.echo(f"  environment  {settings.environment.value}, trusting {' and '.join(trusted)}")
     click.echo(f"  service      {settings.service.issuer}, listening on {settings.service.listen}")
+    for line in _addresses(settings):
+        click.echo(f"  note         {line}")
     for line in fetched(settings):
         click.echo(f"  vendors      {line}")
     granted = sorted(settings.policy.levels, key=lambda level: -level.rank)
@@ -118,6 +120,23 @@ def _show(settings: "Settings") -> None:
         click.echo(
             f"  note         {name} takes Play Integrity, and every route wants level hardware: "
             "such phones enrol and are served nothing"
+        )
+
+
+def _addresses(settings: "Settings") -> Iterator[str]:
+    """Yield what is wrong with how clients' addresses are told: in production there is always a proxy, for TLS."""
+    service = settings.service
+    if settings.environment is Environment.LAB or service.trusted_proxies:
+        return
+    if service.listen.is_loopback:
+        yield (
+            "service.trusted_proxies is empty and the service listens on this machine alone: enrolments "
+            "aren't limited by address. Name the proxy, such as 127.0.0.1"
+        )
+    else:
+        yield (
+            "service.trusted_proxies is empty: enrolments are limited by the address that connects. "
+            "Behind a proxy with a public address all apps share one limit: name the proxy"
         )
 
 
