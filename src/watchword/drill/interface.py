@@ -183,6 +183,8 @@ class Facts:
     :param lowest_versions: by app, the lowest version that enrols; an app that takes any isn't in it.
     :param limits: on what an instance may send, beside the rate.
     :param deliveries: by name, to whom a secret is handed.
+    :param enrolments: so many of one address prefix in so many seconds, where the drill may say which that is; None
+        elsewhere.
     """
 
     api: str | None
@@ -198,6 +200,7 @@ class Facts:
     lowest_versions: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
     deliveries: Mapping[str, DeliveryRule] = field(default_factory=dict)
+    enrolments: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

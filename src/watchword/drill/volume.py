@@ -18,7 +18,7 @@ TOGETHER: Final = 8
 """Requests that are sent at one moment, where a limit that counts late would let several through."""
 
 _MARGIN: Final = 20
-_TOO_SLOW: Final = "requests went out too slowly to go past it"
+TOO_SLOW: Final = "requests went out too slowly to go past it"
 _FIRST_BROKEN: Final = 500
 
 Counts = Callable[[Answer], bool]
@@ -81,7 +81,7 @@ def past_the_limit(
     :param counts: returns what tells whether an answer is the API's; it may send a request itself.
     :raises MissingError: where there is no limit, or none that so few requests exceed.
     """
-    requests, seconds = _limit(arena)
+    requests, seconds = limit_of(arena)
     total = min(MAX_REQUESTS, 2 * requests + _MARGIN)
     held = enrol_genuine(arena)
     reaches = counts(held)
@@ -89,7 +89,7 @@ def past_the_limit(
     half = min(total, requests) // 2
     answers = [arena.wire.send(call(held, number)) for number in range(half)]
     if allowed_in((requests, seconds), (arena.now() - began) * total / max(1, half)) >= total:
-        raise MissingError(Need.RATE, _TOO_SLOW)  # Known by now: the rest would take as long.
+        raise MissingError(Need.RATE, TOO_SLOW)  # Known by now: the rest would take as long.
     held = renew(arena, held).held or held
     border = max(half, requests - TOGETHER)
     answers += [arena.wire.send(call(held, number)) for number in range(half, border)]
@@ -114,7 +114,7 @@ def excess(sample: Sample, answers: Sequence[Answer], counts: Counts, allowed: i
     :raises MissingError: when not more went out than is allowed: a limit would have been met by none.
     """
     if allowed >= len(answers):
-        raise MissingError(Need.RATE, _TOO_SLOW)
+        raise MissingError(Need.RATE, TOO_SLOW)
     attempt = tallied(sample, answers, counts)
     served, of = attempt.served or (0, 0)
     return replace(attempt, served=(max(0, served - allowed), of - allowed))
@@ -125,7 +125,11 @@ def each_of(arena: Arena, calls: Iterable[Call]) -> list[Answer]:
     return [arena.wire.send(each) for each in calls]
 
 
-def _limit(arena: Arena) -> tuple[int, int]:
+def limit_of(arena: Arena) -> tuple[int, int]:
+    """Return how many requests one instance may send in how many seconds.
+
+    :raises MissingError: where there is no limit, or none that so few requests exceed.
+    """
     if arena.facts.rate is None:
         raise MissingError(Need.RATE)
     requests, seconds = arena.facts.rate
