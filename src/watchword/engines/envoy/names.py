@@ -29,6 +29,9 @@ APP_HEADER: Final = "watchword-app"
 ENVIRONMENT_HEADER: Final = "watchword-environment"
 """Says inside of Envoy in which environment the token was issued; the API never sees it."""
 
+DEVICE_HEADER: Final = "watchword-device"
+"""Says inside of Envoy by which device requests are counted, where the token names one; the API never sees it."""
+
 FRAMED_HEADER: Final = "watchword-framed"
 """Carries inside of Envoy what ``Transfer-Encoding`` said."""
 
