@@ -26,9 +26,9 @@ from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store import SqliteStore
 from watchword.adapters.store_mark import StoreMark
-from watchword.apps.service.client_addresses import Network
+from watchword.apps.service.client_addresses import ClientAddresses, Network
 from watchword.apps.service.clock_watch import ClockWatch
-from watchword.apps.service.enrolment_limits import EnrolmentRates
+from watchword.apps.service.enrolment_limits import EnrolmentLimits, EnrolmentRates
 from watchword.apps.service.safeguards import Safeguards
 from watchword.apps.service.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.service import Service, build_service
@@ -138,8 +138,8 @@ def service_bench(
             watch=None if steady is None else ClockWatch(clock.timestamp, steady),
         ),
         vendors=NO_VENDORS if vendors is None else vendors(store, clock),
-        rates=rates,
-        trusted_proxies=trusted_proxies,
+        room=None if rates is None else EnrolmentLimits(rates),
+        addresses=ClientAddresses(trusted_proxies),
     )
     return ServiceBench(service, store, keyring, log, clock, directory)
 

@@ -41,7 +41,9 @@ from watchword.apps.formats import formats_of
 from watchword.apps.gate_policies import gate_policies
 from watchword.apps.play import lab_play_keys, play_decoders_of, play_keys_of
 from watchword.apps.secret_parts import key_keeper_of, openbao_of, secret_work
+from watchword.apps.service.client_addresses import ClientAddresses
 from watchword.apps.service.clock_watch import ClockWatch
+from watchword.apps.service.enrolment_limits import EnrolmentLimits
 from watchword.apps.service.safeguards import Safeguards
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.service.vendors import VendorWork
@@ -257,6 +259,7 @@ def service_of(
         keeper=keeper,
     )
     fetcher, play_fetcher = fetcher_of(settings), play_fetcher_of(settings)
+    decoders = {} if play_fetcher is None else play_decoders_of(settings, play_fetcher, clock)
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
     store = SqliteStore(paths.database)
@@ -267,9 +270,7 @@ def service_of(
             settings.policy,
             store,
             formats=formats_of(settings),
-            play_decoders={}
-            if play_fetcher is None
-            else play_decoders_of(settings, play_fetcher, clock),
+            play_decoders=decoders,
             appraisals=recorder,
         ),
         store=store,
@@ -283,8 +284,8 @@ def service_of(
         pins=pins_of(settings),
         secrets=secrets,
         safeguards=safeguards_of(paths, clock, steady),
-        rates=paths.enrolments,
-        trusted_proxies=paths.trusted_proxies,
+        room=EnrolmentLimits(paths.enrolments),
+        addresses=ClientAddresses(paths.trusted_proxies),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock), play_fetcher=play_fetcher
         ),

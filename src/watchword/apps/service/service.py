@@ -17,9 +17,8 @@ from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.evidence.recording import Recorder
 from watchword.apps.service.application import Application
-from watchword.apps.service.client_addresses import ClientAddresses, Network
+from watchword.apps.service.client_addresses import ClientAddresses
 from watchword.apps.service.context import ServiceContext, ServiceStore
-from watchword.apps.service.enrolment_limits import EnrolmentLimits, EnrolmentRates
 from watchword.apps.service.gates.delivery import GateDelivery
 from watchword.apps.service.operator.routes import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES
@@ -260,8 +259,8 @@ def build_service(
     pins: PinPublication | None = None,
     secrets: SecretWork = NO_SECRETS,
     safeguards: Safeguards = NO_SAFEGUARDS,
-    rates: EnrolmentRates | None = None,
-    trusted_proxies: Sequence[Network] = (),
+    room: EnrolmentRoom | None = None,
+    addresses: ClientAddresses | None = None,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
@@ -272,10 +271,8 @@ def build_service(
     :param pins: follows what is published of pins; None where no host is pinned.
     :param secrets: what is lent at the edge and delivered, and which canaries are planted.
     :param safeguards: what guards the store beside it, and watches the clock.
-    :param rates: how many instances may enrol; None bounds nothing.
-    :param trusted_proxies: who may say by ``X-Forwarded-For`` where a request comes from.
+    :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
     """
-    room = None if rates is None else EnrolmentLimits(rates)
     enrolment = _enrolment(
         policy, verifier, store, keyring, entropy, vendors, recorder, safeguards.mark, room
     )
@@ -303,9 +300,7 @@ def build_service(
         records=None if recorder is None else recorder.log,
         safeguards=safeguards,
     )
-    return _served(
-        context, ClientAddresses(trusted_proxies), reveal=policy.environment is Environment.LAB
-    )
+    return _served(context, addresses, reveal=policy.environment is Environment.LAB)
 
 
 def _delivery(
@@ -361,7 +356,7 @@ def _enrolment(
     )
 
 
-def _served(context: ServiceContext, addresses: ClientAddresses, *, reveal: bool) -> Service:
+def _served(context: ServiceContext, addresses: ClientAddresses | None, *, reveal: bool) -> Service:
     return Service(
         public_app=Application(PUBLIC_ROUTES, context, reveal=reveal, addresses=addresses),
         operator_app=Application(OPERATOR_ROUTES, context, reveal=True, operator=True),
