@@ -16,7 +16,7 @@ from watchword.vocabulary import Proof
 INSTANCES: Final = 3
 """Instances of one device among which its requests are spread; policies allow a device as many."""
 
-MAX_ENROLMENTS: Final = 60
+MAX_ENROLMENTS: Final = 120
 """Most enrolments of the attack by address."""
 
 _BEYOND: Final = 10
