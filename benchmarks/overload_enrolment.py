@@ -39,6 +39,7 @@ service:
   issuer: http://127.0.0.1:{service}
   listen: 127.0.0.1:{service}
   state: state
+  enrolments: {{app: {{requests: 1000000, per: 1s}}}}
 apps:
   ios: {{platform: ios, team_id: {team}, bundle_id: {bundle}}}
 apis:

@@ -62,9 +62,30 @@ MUTATIONS = (
     Mutation(
         check="the rate is the instance's, not the token's",
         file="gate/limits.py",
-        before="subject = claims.subject",
+        before="subject = claims.device or claims.subject",
         after="subject = claims.session_id",
         red=("scraping-with-instance", "stuffing-with-instance"),
+    ),
+    Mutation(
+        check="the rate is the device's, where its evidence names it",
+        file="gate/limits.py",
+        before="claims.device or claims.subject",
+        after="claims.subject",
+        red=("instances-in-bulk",),
+    ),
+    Mutation(
+        check="enrolments of one address",
+        file="apps/service/enrolment_limits.py",
+        before="        if wait:\n",
+        after="        if False:\n",
+        red=("instances-in-bulk",),
+    ),
+    Mutation(
+        check="X-Forwarded-For is read from the right",
+        file="apps/service/client_addresses.py",
+        before="in reversed(values",
+        after="in iter(values",
+        red=("instances-in-bulk",),
     ),
     Mutation(
         check="a request without a token",

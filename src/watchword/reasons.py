@@ -273,6 +273,7 @@ class Reason(Enum):
     VENDOR_UNAVAILABLE = ("vendor.unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     STORE_UNAVAILABLE = ("store.unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_OVERLOADED = ("service.overloaded", _C.UNAVAILABLE, _P.UNAVAILABLE)
+    ENROLMENT_LIMIT = ("enrolment.limit", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_CLOCK = ("service.clock", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_UNREACHABLE = ("service.unreachable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SERVICE_INTERNAL = ("service.internal", _C.UNAVAILABLE, _P.INTERNAL)

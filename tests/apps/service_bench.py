@@ -26,7 +26,9 @@ from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store import SqliteStore
 from watchword.adapters.store_mark import StoreMark
+from watchword.apps.service.client_addresses import ClientAddresses, Network
 from watchword.apps.service.clock_watch import ClockWatch
+from watchword.apps.service.enrolment_limits import EnrolmentLimits, EnrolmentRates
 from watchword.apps.service.safeguards import Safeguards
 from watchword.apps.service.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.service import Service, build_service
@@ -69,11 +71,16 @@ class ServiceBench:
         key = self.keyring.bundle_signer().verification_key()
         return from_jws(self.gate_path.with_name(f"{api}.jws").read_bytes(), key)
 
-    def run(self, work: Callable[["Caller"], Awaitable[_Result]]) -> _Result:
-        """Run a scenario against the public and the operator's application."""
+    def run(
+        self, work: Callable[["Caller"], Awaitable[_Result]], peer: str = "127.0.0.1"
+    ) -> _Result:
+        """Run a scenario against the public and the operator's application.
+
+        :param peer: the address that the calls come from.
+        """
 
         async def scenario() -> _Result:
-            async with Caller.of(self) as caller:
+            async with Caller.of(self, peer) as caller:
                 return await work(caller)
 
         return asyncio.run(scenario())
@@ -95,6 +102,8 @@ def service_bench(
     secrets: SecretWork = NO_SECRETS,
     gate_policies: Sequence[GatePolicy] = GATE_POLICIES,
     steady: Callable[[], float] | None = None,
+    rates: EnrolmentRates | None = None,
+    trusted_proxies: Sequence[Network] = (),
 ) -> ServiceBench:
     """Build a service on a state directory; the caller closes the store.
 
@@ -129,6 +138,8 @@ def service_bench(
             watch=None if steady is None else ClockWatch(clock.timestamp, steady),
         ),
         vendors=NO_VENDORS if vendors is None else vendors(store, clock),
+        room=None if rates is None else EnrolmentLimits(rates),
+        addresses=ClientAddresses(trusted_proxies),
     )
     return ServiceBench(service, store, keyring, log, clock, directory)
 
@@ -141,11 +152,13 @@ class Caller:
     operator: httpx.AsyncClient
 
     @classmethod
-    def of(cls, bench: ServiceBench) -> "Caller":
+    def of(cls, bench: ServiceBench, peer: str = "127.0.0.1") -> "Caller":
         """Return a caller of a bench's applications."""
         return cls(
             httpx.AsyncClient(
-                transport=httpx.ASGITransport(bench.service.public_app, raise_app_exceptions=True),
+                transport=httpx.ASGITransport(
+                    bench.service.public_app, raise_app_exceptions=True, client=(peer, 49152)
+                ),
                 base_url="http://watchword.example",
             ),
             httpx.AsyncClient(
@@ -176,6 +189,7 @@ class Caller:
         phone: SimulatedPhone,
         challenge: bytes,
         evidence: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         **changes: Any,
     ) -> httpx.Response:
         """Send statement and evidence; ``evidence`` is added to what the phone says."""
@@ -186,6 +200,7 @@ class Caller:
                 "statement": base64url.encode(request.statement),
                 "evidence": dict(request.evidence),
             },
+            headers=headers,
         )
 
     async def enrol(self, phone: SimulatedPhone, **evidence: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from watchword.apps.wiring import system_ports
 FILE = """\
 version: 1
 environment: prod
-service: {issuer: https://attest.bank.example, state: state}
+service: {issuer: https://attest.bank.example, state: state, trusted_proxies: [127.0.0.1]}
 records: {keep: 30d}
 apps:
   bank-ios:

@@ -14,8 +14,10 @@ from tests.gate.proving import Prover
 from tests.gate.simulators import NOW, published, route, token
 
 from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.http_server import HttpServer
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.middleware import WatchwordMiddleware
+from watchword.apps.middleware.bodies import HeldMemory
 from watchword.gate.interface import Rate
 from watchword.gate.service import Gate
 from watchword.reasons import Reason
@@ -427,3 +429,239 @@ def test_the_largest_body_always_has_room() -> None:
     stage = Stage(options={"max_held": 1})
     for _ in range(3):
         assert stage.send(proved("/v1/a"), pieces(BODY)).status == 200
+
+
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """Be an event loop whose clock the test sets forward."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        """Return the loop's time and what was leapt over."""
+        return super().time() + self.ahead
+
+
+@dataclass
+class Crowd:
+    """Send bodies of which most fall silent, under a clock that leaps."""
+
+    stage: Stage
+    loop: LeapingLoop = field(default_factory=LeapingLoop)
+    statuses: dict[str, list[int]] = field(default_factory=dict)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def begin(self, who: str, scope: Message, cut: Sequence[Message | None]) -> None:
+        """Send pieces, and nothing after them."""
+        left = list(cut)
+        statuses = self.statuses.setdefault(who, [])
+
+        async def receive() -> Message:
+            if not left:
+                await self.loop.create_future()
+            message = left.pop(0)
+            assert message is not None
+            return message
+
+        async def reply(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        work = self.stage.middleware(dict(scope), receive, reply)
+        self.tasks.append(self.loop.create_task(work))
+
+    async def settle(self) -> None:
+        """Let all that can go on go on."""
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    def later(self, seconds: float) -> None:
+        """Set the clock forward, and let what it was for happen."""
+        self.loop.run_until_complete(self.settle())
+        self.loop.ahead += seconds
+        self.loop.run_until_complete(asyncio.sleep(0.001))
+        self.loop.run_until_complete(self.settle())
+
+    def end(self) -> None:
+        """Let go of all."""
+        for task in self.tasks:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*self.tasks, return_exceptions=True))
+        self.loop.close()
+
+
+def test_a_crowd_that_falls_silent_keeps_nobody_out() -> None:
+    """17 instances with 16 bodies each, all but a byte of them sent, hold all there is; another's body is served."""
+    crowd = Crowd(Stage(options={"max_held": 256 * LIMIT, "body_patience": 600.0}))
+    for phone in phones(17):
+        for _ in range(16):
+            crowd.begin("idle", posted(phone), pieces(BODY, LIMIT - 1)[:1])
+    crowd.later(0)
+    assert len(crowd.stage.middleware._held) > 255 * LIMIT
+    crowd.begin("early", posted(Prover(token(subject="early"))), pieces(BODY))
+    # Nobody is idle yet: who comes now is told to come again.
+    crowd.later(2)
+    assert crowd.statuses["early"] == [503]
+    for number in range(20):
+        name = f"genuine-{number}"
+        crowd.begin(name, posted(Prover(token(subject=name))), pieces(BODY))
+        crowd.later(0)
+        assert crowd.statuses[name] == [200]
+    # Idle ones went for them and no others: each of these has a body's room now.
+    assert crowd.statuses["idle"] == [503] * len(crowd.statuses["idle"])
+    assert 0 < len(crowd.statuses["idle"]) <= 17 + 20
+    assert set(crowd.stage.reasons) == {Reason.GATE_OVERLOADED}
+    crowd.end()
+    assert len(crowd.stage.middleware._held) == 0
+
+
+def test_a_body_has_a_least_pace() -> None:
+    """Silent or by the byte, it holds memory for ten seconds; at 8 KiB in that time it may go on."""
+    size = 64 * 1024
+    routes = (route("/v1/**", proof=Proof.SESSION, max_body=size),)
+    stage = Stage()
+    stage.middleware = WatchwordMiddleware(
+        stage.api,
+        gate=Gate(
+            published(*routes, replay=ReplayMode.LOCAL),
+            memory=MemoryReplayStore(),
+            entropy=SystemEntropy(),
+        ),
+        refusal_log=stage.log,
+        clock=StoppedClock(),
+    )
+    crowd = Crowd(stage)
+    body = bytes(size)
+    fields = PHONE.session(target="/v1/a", body=body, method="POST")
+    scope = http_scope("/v1/a", method="POST") | {"headers": fields}
+    arriving: dict[str, asyncio.Queue[bytes]] = {"slow": asyncio.Queue(), "paced": asyncio.Queue()}
+
+    def begin(who: str) -> None:
+        statuses = crowd.statuses.setdefault(who, [])
+
+        async def receive() -> Message:
+            piece = await arriving[who].get()
+            return {"type": "http.request", "body": piece, "more_body": True}
+
+        async def reply(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        crowd.tasks.append(crowd.loop.create_task(stage.middleware(dict(scope), receive, reply)))
+
+    for who in arriving:
+        begin(who)
+    for _ in range(5):
+        crowd.later(4)
+        arriving["slow"].put_nowait(b"x")
+        arriving["paced"].put_nowait(bytes(8 * 1024))
+    crowd.later(0)
+    assert (crowd.statuses, stage.reasons) == (
+        {"slow": [408], "paced": []},
+        [Reason.REQUEST_TIMEOUT],
+    )
+    crowd.later(11)
+    assert crowd.statuses["paced"] == [408]
+    crowd.end()
+
+
+@dataclass(eq=False)
+class IdleBody:
+    """Be a body that is held, and idle for so long."""
+
+    memory: HeldMemory
+    holder: str
+    size: int
+    seconds: float
+    evicted: bool = False
+
+    def idle(self) -> float:
+        """Return for how long."""
+        return self.seconds
+
+    def evict(self) -> None:
+        """Give back what it holds."""
+        self.evicted = True
+        self.memory.give_back(self.holder, self.size, self)
+
+    def take(self) -> bool:
+        """Ask for room."""
+        return self.memory.take(self.holder, self.size, 160, self)
+
+
+def test_who_makes_room_for_others() -> None:
+    """The idlest of whoever holds most; of who holds less one that is long idle; never an active one, nor more than needed."""
+    memory = HeldMemory(1000)
+    held = [
+        IdleBody(memory, name, size, idle)
+        for name, size, idle in (
+            *((f"greedy-{number}", 80, 2.0 + slower) for number in range(6) for slower in (0, 1)),
+            ("tunnel", 40, 2.5),
+        )
+    ]
+    assert all(each.take() for each in held)
+    assert IdleBody(memory, "a", 80, 0).take()
+    gone = [each for each in held if each.evicted]
+    assert [(each.holder[:6], each.seconds) for each in gone] == [("greedy", 3.0)]
+    # More than a holder's share is refused, whoever is idle.
+    assert not IdleBody(memory, "a", 100, 0).take()
+    assert len([each for each in held if each.evicted]) == 1
+    for each in held:
+        each.seconds = 0.5
+    assert not IdleBody(memory, "b", 160, 0).take()
+    held[-1].seconds = 2.5
+    assert not IdleBody(memory, "b", 160, 0).take()
+    for each in held:
+        each.seconds = 3.5
+    assert IdleBody(memory, "b", 160, 0).take()
+    assert not held[-1].evicted
+    assert len(memory) <= 1000
+
+
+def test_the_reproduction_over_sockets() -> None:
+    """Connections that hold idle bodies at a real server: a genuine client that comes again is served."""
+    api = Reader()
+    gate = Gate(published(*ROUTES), memory=MemoryReplayStore(), entropy=SystemEntropy())
+    guarded = WatchwordMiddleware(
+        api,
+        gate=gate,
+        clock=StoppedClock(),
+        max_held=32 * LIMIT,
+        body_patience=3600.0,
+    )
+
+    def request(phone: Prover) -> bytes:
+        fields = phone.session(target="/v1/a", body=BODY, method="POST")
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in fields)
+        return b"POST /v1/a HTTP/1.1\r\n" + lines + b"Connection: close\r\n\r\n"
+
+    async def scenario() -> int:
+        server = HttpServer(guarded)
+        await server.start()
+        opened = []
+        try:
+            for phone in phones(17):
+                for _ in range(2):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                    writer.write(request(phone) + BODY[:-1])
+                    opened.append((reader, writer))
+            for _ in range(6000):
+                if len(guarded._held) > 31 * LIMIT:
+                    break
+                await asyncio.sleep(0.01)
+            # As long as it is told to come again; nobody who is idle gives up by himself.
+            for _ in range(600):
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                opened.append((reader, writer))
+                writer.write(request(Prover(token(subject="genuine"))) + BODY)
+                status = int((await reader.readuntil(b"\r\n")).split()[1])
+                if status != 503:
+                    return status
+                await asyncio.sleep(0.1)
+            return 503
+        finally:
+            for _, writer in opened:
+                writer.close()
+            await server.stop()
+
+    assert asyncio.run(scenario()) == 200
+    assert api.bodies == [BODY]

@@ -236,7 +236,7 @@ def held(
         until=until,
         timestamp=lambda: next(clock, 0.0),
         memory=HeldMemory(16 * LIMIT),
-        instance="i",
+        holder="i",
     )
 
 
@@ -245,6 +245,20 @@ def test_a_body_that_takes_longer_than_its_proof() -> None:
     refusal = held(io.BytesIO(BODY), None, until=60.0, ticks=[0.0, 60.0]).read()
     assert refusal is not None
     assert refusal.reason is Reason.REQUEST_TIMEOUT
+
+
+def test_a_body_that_comes_by_the_byte() -> None:
+    """It holds a thread and memory for ten seconds, however long its proof lives; one at a pace is read whole."""
+
+    class Dripping(io.BytesIO):
+        def read(self, most: int | None = -1, /) -> bytes:
+            return super().read(min(100, most or 0))
+
+    slow = held(Dripping(BODY), len(BODY), until=600.0, ticks=range(60)).read()
+    assert slow is not None
+    assert slow.reason is Reason.REQUEST_TIMEOUT
+    paced = (number / 2 for number in range(60))
+    assert held(Dripping(BODY), len(BODY), until=600.0, ticks=paced).read() is None
 
 
 @given(st.binary(max_size=3 * LIMIT), st.integers(1, 200), st.booleans())

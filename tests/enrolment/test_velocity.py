@@ -6,16 +6,18 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.endurance.enrolling_process import packed
 from tests.enrolment.simulators import (
     CLINIC,
     ISSUER,
+    LEDGER,
     NOW,
     POLICY,
     SeededEntropy,
@@ -36,11 +38,13 @@ from watchword.adapters.store.sqlite import SqliteStore
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentRequest
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
+from watchword.enrolment.subjects import pairwise_device
 from watchword.policy.expressions import AllOf
 from watchword.policy.interface import Claim, Policy
 from watchword.policy.presets import BALANCED
 from watchword.policy.rules.device_velocity import DeviceVelocity
 from watchword.policy.rules.key_origin import KeyOrigin
+from watchword.ports import Instance
 from watchword.reasons import RefusedError
 from watchword.vocabulary import Level, Purpose
 
@@ -88,9 +92,11 @@ def enrolment_on(
     )
 
 
-def requests_of_one_device(enrolment: Enrolment, count: int) -> list[EnrolmentRequest]:
+def requests_of_one_device(
+    enrolment: Enrolment, count: int, kind: str = KIND
+) -> list[EnrolmentRequest]:
     """Return as many requests, each with a new key of the same phone."""
-    device = phone(KIND)
+    device = phone(kind)
     requests = []
     for _ in range(count):
         device.create_keys()
@@ -222,3 +228,43 @@ def test_device_that_is_not_told_apart_is_not_counted() -> None:
     found = verifier().appraise(phone("genuine-android").attest(said.binding), said, ANDROID, NOW)
     proven = asyncio.run(found)
     assert (proven.device_key is None) == (proven.counted is None)
+
+
+def test_instances_of_one_device_share_what_gates_count_by(store: SqliteStore) -> None:
+    """Each audience and app knows the device by another name, and none by its key; other devices have other names."""
+    enrolment = enrolment_on(store)
+    first, second = requests_of_one_device(enrolment, 2)
+    (other,) = requests_of_one_device(enrolment, 1, "broker-android")
+
+    async def issued(request: EnrolmentRequest) -> tuple[Instance, Mapping[str, Any]]:
+        done = await enrolment.enrol(request, NOW)
+        payload = done.tokens[0].token.split(".")[1]
+        return done.instance, json.loads(base64url.decode(payload))
+
+    async def all_issued() -> list[tuple[Instance, Mapping[str, Any]]]:
+        return [await issued(each) for each in (first, second, other)]
+
+    (instance, mine), (_, again), (_, stranger) = asyncio.run(all_issued())
+    assert mine["sub"] != again["sub"]
+    assert mine["dev"] == again["dev"] != stranger["dev"]
+    key = instance.device_key
+    assert key is not None
+    names = {
+        pairwise_device(key, app, audience, bytes(32))
+        for app in (ANDROID.id, "other")
+        for audience in (CLINIC, LEDGER)
+    }
+    assert len(names) == 4
+    assert mine["dev"] in names
+    assert all(len(base64url.decode(name)) == 32 for name in names)
+    # Nothing of what the store and the evidence know it by.
+    assert base64url.encode(key) not in names
+
+
+def test_a_device_that_evidence_does_not_name_is_not_named(store: SqliteStore) -> None:
+    """Thousands share a factory's key: their gates count by the instance."""
+    enrolment = enrolment_on(store)
+    (request,) = requests_of_one_device(enrolment, 1, "genuine-android")
+    done = asyncio.run(enrolment.enrol(request, NOW))
+    assert done.instance.device_key is None
+    assert "dev" not in json.loads(base64url.decode(done.tokens[0].token.split(".")[1]))

@@ -259,6 +259,18 @@ def test_instances_are_counted_apart() -> None:
     assert [passes(held, 3, subject=who) for who in "abc"] == [2, 2, 2]
 
 
+def test_instances_of_one_device_share_its_limits() -> None:
+    """Enrolling again brings no new rate and no new quota; others aren't touched by it."""
+    held = limits(quota(4), rate=Rate(4, 60))
+    served = sum(
+        passes(held, 3, subject=f"instance-{number}", device="device-1") for number in range(5)
+    )
+    assert served == 4
+    assert passes(held, 9, subject="instance-9", device="device-2") == 4
+    # One whose evidence names no device has limits of its own.
+    assert passes(held, 9, subject="instance-1") == 4
+
+
 @pytest.mark.parametrize(
     "them",
     [

@@ -32,11 +32,12 @@ def test_members_of_the_protocol() -> None:
         "epo": 0,
         "bnd": "b",
     }
+    assert claims_to_json(replace(CLAIMS, device="d")) == MEMBERS | {"dev": "d"}
 
 
 @pytest.mark.parametrize(
     "claims",
-    [CLAIMS, replace(CLAIMS, app_version=None), replace(CLAIMS, binding="b", epoch=7)],
+    [CLAIMS, replace(CLAIMS, app_version=None), replace(CLAIMS, binding="b", epoch=7, device="d")],
 )
 def test_round_trip(claims: Any) -> None:
     """Claims survive being written and read, with and without the optional ones."""
@@ -46,6 +47,15 @@ def test_round_trip(claims: Any) -> None:
 def test_unknown_claims_are_ignored() -> None:
     """A newer service may say more (RFC 7519 section 4)."""
     assert claims_from_json(MEMBERS | {"new": [1]}) == CLAIMS
+
+
+def test_a_device_counts_where_it_is_named() -> None:
+    """Otherwise the instance does; the name is text, as a subject is."""
+    assert CLAIMS.counted_as == CLAIMS.subject
+    assert replace(CLAIMS, device="d").counted_as == "d"
+    for device in ("", "a b", 7, None, ["d"], "d" * 257):
+        with pytest.raises(MalformedError):
+            claims_from_json(MEMBERS | {"dev": device})
 
 
 @pytest.mark.parametrize("name", [name for name in MEMBERS if name != "bnd"])

@@ -41,7 +41,9 @@ from watchword.apps.formats import formats_of
 from watchword.apps.gate_policies import gate_policies
 from watchword.apps.play import lab_play_keys, play_decoders_of, play_keys_of
 from watchword.apps.secret_parts import key_keeper_of, openbao_of, secret_work
+from watchword.apps.service.client_addresses import ClientAddresses
 from watchword.apps.service.clock_watch import ClockWatch
+from watchword.apps.service.enrolment_limits import EnrolmentLimits
 from watchword.apps.service.safeguards import Safeguards
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.service.vendors import VendorWork
@@ -282,6 +284,8 @@ def service_of(
         pins=pins_of(settings),
         secrets=secrets,
         safeguards=safeguards_of(paths, clock, steady),
+        room=EnrolmentLimits(paths.enrolments),
+        addresses=ClientAddresses(paths.trusted_proxies),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock),
             play_fetcher=play_fetcher,

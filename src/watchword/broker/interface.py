@@ -240,7 +240,7 @@ class CanaryWatch:
 class Use(NamedTuple):
     """Hold one call that a ledger is to count.
 
-    :param who: the pairwise subject of the instance.
+    :param who: the device where it is known, and the pairwise subject of the instance otherwise.
     :param cost: units that it spends.
     """
 

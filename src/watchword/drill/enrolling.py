@@ -8,7 +8,7 @@ from watchword.client.session import HeldToken, Session
 from watchword.client.statement import binding_of, bound_to, build_statement
 from watchword.drill.interface import Arena, Held, Phone
 from watchword.drill.needs import MissingError, Need
-from watchword.drill.wire import Answer, Call, Part
+from watchword.drill.wire import Answer, Call, Headers, Part
 from watchword.encoding import base64url, length_prefixed, strict_json
 from watchword.vocabulary import Platform, Purpose
 
@@ -34,11 +34,10 @@ class Enrolment:
     held: Held | None = None
 
 
-def post(arena: Arena, path: str, members: Mapping[str, Any]) -> Answer:
+def post(arena: Arena, path: str, members: Mapping[str, Any], headers: Headers = ()) -> Answer:
     """Send a JSON object to the service."""
-    return arena.wire.send(
-        Call(Part.SERVICE, "POST", path, _JSON, strict_json.dumps(dict(members)))
-    )
+    body = strict_json.dumps(dict(members))
+    return arena.wire.send(Call(Part.SERVICE, "POST", path, (*_JSON, *headers), body))
 
 
 def challenge(arena: Arena, app: str, purpose: Purpose = Purpose.ENROL) -> str:
@@ -97,17 +96,20 @@ def enrol(
     *,
     statement: bytes | None = None,
     bend: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    headers: Headers = (),
 ) -> Enrolment:
     """Enrol a phone with new keys.
 
     :param statement: sent in place of the app's own; then the phone's present keys are used.
     :param bend: changes the evidence before it is sent.
+    :param headers: sent beside it.
     """
     if statement is None:
         phone.device.create_keys()
         statement = statement_of(arena, phone, challenge(arena, phone.app))
     evidence = dict(phone.device.attest(binding_of(statement)))
-    return send_enrolment(arena, phone, statement, evidence if bend is None else bend(evidence))
+    sent = evidence if bend is None else bend(evidence)
+    return send_enrolment(arena, phone, statement, sent, headers)
 
 
 def enrol_genuine(arena: Arena, platform: Platform | None = None) -> Held:
@@ -122,11 +124,15 @@ def enrol_genuine(arena: Arena, platform: Platform | None = None) -> Held:
 
 
 def send_enrolment(
-    arena: Arena, phone: Phone, statement: bytes, evidence: Mapping[str, Any]
+    arena: Arena,
+    phone: Phone,
+    statement: bytes,
+    evidence: Mapping[str, Any],
+    headers: Headers = (),
 ) -> Enrolment:
     """Send a statement with evidence; both may be anything."""
     body = {"statement": base64url.encode(statement), "evidence": dict(evidence)}
-    return _concluded(arena, phone, post(arena, ENROL, body), statement, body)
+    return _concluded(arena, phone, post(arena, ENROL, body, headers), statement, body)
 
 
 def renew(

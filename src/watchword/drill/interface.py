@@ -197,6 +197,8 @@ class Facts:
     :param own_chip: the policy wants keys in a chip of their own, a StrongBox or a Secure Enclave.
     :param limits: on what an instance may send, beside the rate.
     :param deliveries: by name, to whom a secret is handed.
+    :param enrolments: so many of one address prefix in so many seconds, where the drill may say which that is; None
+        elsewhere.
     """
 
     api: str | None
@@ -213,6 +215,7 @@ class Facts:
     own_chip: bool = False
     limits: tuple[Limit, ...] = ()
     deliveries: Mapping[str, DeliveryRule] = field(default_factory=dict)
+    enrolments: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

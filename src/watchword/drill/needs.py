@@ -36,6 +36,7 @@ class Need(StrEnum):
     QUOTA = "quota"
     LIMIT = "limit"
     DECOY = "decoy"
+    ADDRESSES = "addresses"
 
 
 NEEDED: Final[Mapping[Need, str]] = {
@@ -65,6 +66,8 @@ NEEDED: Final[Mapping[Need, str]] = {
     Need.DELIVERY: "a secret that is handed to an app of the API (`deliver:`) and has a value",
     Need.QUOTA: "a quota or a spend cap on a lent key that so few calls exceed",
     Need.LIMIT: "one of the API's `limits` that a sample falls under and so few requests exceed",
+    Need.ADDRESSES: "a lab whose service trusts this machine as its proxy (`service.trusted_proxies`), and a limit of enrolments by "
+    "address that so few exceed",
 }
 """What each need is, for people."""
 

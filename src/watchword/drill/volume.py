@@ -21,7 +21,7 @@ _UNLIMITED: Final = 15 * TOGETHER
 """Requests of one instance in a row that no limit which deserves the name lets pass."""
 
 _MARGIN: Final = 20
-_TOO_SLOW: Final = "requests went out too slowly to go past it"
+TOO_SLOW: Final = "requests went out too slowly to go past it"
 _FIRST_BROKEN: Final = 500
 
 Counts = Callable[[Answer], bool]
@@ -86,7 +86,7 @@ def past_the_limit(
     """
     if arena.facts.rate is None:
         return _without_limit(arena, sample, call, counts)
-    requests, seconds = _limit(arena.facts.rate)
+    requests, seconds = limit_of(arena)
     total = min(MAX_REQUESTS, 2 * requests + _MARGIN)
     held = enrol_genuine(arena)
     reaches = counts(held)
@@ -94,7 +94,7 @@ def past_the_limit(
     half = min(total, requests) // 2
     answers = [arena.wire.send(call(held, number)) for number in range(half)]
     if allowed_in((requests, seconds), (arena.now() - began) * total / max(1, half)) >= total:
-        raise MissingError(Need.RATE, _TOO_SLOW)  # Known by now: the rest would take as long.
+        raise MissingError(Need.RATE, TOO_SLOW)  # Known by now: the rest would take as long.
     held = renew(arena, held).held or held
     border = max(half, requests - TOGETHER)
     answers += [arena.wire.send(call(held, number)) for number in range(half, border)]
@@ -119,7 +119,7 @@ def excess(sample: Sample, answers: Sequence[Answer], counts: Counts, allowed: i
     :raises MissingError: when not more went out than is allowed: a limit would have been met by none.
     """
     if allowed >= len(answers):
-        raise MissingError(Need.RATE, _TOO_SLOW)
+        raise MissingError(Need.RATE, TOO_SLOW)
     attempt = tallied(sample, answers, counts)
     served, of = attempt.served or (0, 0)
     return replace(attempt, served=(max(0, served - allowed), of - allowed))
@@ -159,8 +159,14 @@ def _without_limit(
     return attempt
 
 
-def _limit(rate: tuple[int, int]) -> tuple[int, int]:
-    requests, seconds = rate
+def limit_of(arena: Arena) -> tuple[int, int]:
+    """Return how many requests one instance may send in how many seconds.
+
+    :raises MissingError: where there is no limit, or none that so few requests exceed.
+    """
+    if arena.facts.rate is None:
+        raise MissingError(Need.RATE)
+    requests, seconds = arena.facts.rate
     if requests + requests // 20 + _MARGIN > MAX_REQUESTS:
         raise MissingError(Need.RATE, f"one that {MAX_REQUESTS} requests exceed, got {requests}")
     return requests, seconds

@@ -1,6 +1,7 @@
 """Define enrolment: statement and evidence give an instance and its tokens."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -88,10 +89,24 @@ class EnrolmentRequest:
 
     :param statement: the statement's bytes as received.
     :param evidence: the members of the evidence, ``format`` among them.
+    :param address: the prefix of the address that it comes from, None where that tells no client from another.  It
+        proves nothing, and is neither stored nor logged.
     """
 
     statement: bytes
     evidence: Mapping[str, Any]
+    address: str | None = None
+
+
+class EnrolmentRoom(Protocol):
+    """Bound how many instances enrol."""
+
+    def room(self, app: str, address: str | None, now: datetime) -> AbstractContextManager[None]:
+        """Take room for one enrolment of an app; an exception in the block gives it back.
+
+        :param address: as in :class:`EnrolmentRequest`.
+        :raises UnavailableError: ``enrolment.limit``, with the seconds until there is room.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ last, because a token of an enrolment that was never committed could not be revo
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -24,6 +25,7 @@ from watchword.enrolment.interface import (
     Enrolled,
     EnrolmentPolicy,
     EnrolmentRequest,
+    EnrolmentRoom,
     EvidenceVerifier,
     IssuedToken,
     RenewalRequest,
@@ -34,7 +36,7 @@ from watchword.enrolment.operator_codes import OperatorCode, OperatorCodeStore
 from watchword.enrolment.reception import Reception, require_app
 from watchword.enrolment.rejudgement import Rejudgement
 from watchword.enrolment.requirements import require_alive, require_same
-from watchword.enrolment.subjects import pairwise_subject
+from watchword.enrolment.subjects import pairwise_device, pairwise_subject
 from watchword.ports import (
     AuditEntry,
     ChallengeUse,
@@ -100,9 +102,11 @@ class Enrolment:
         rejudgement: Rejudgement | None = None,
         codes: OperatorCodeStore | None = None,
         epochs: ChallengeEpochs | None = None,
+        room: EnrolmentRoom | None = None,
     ) -> None:
         """Keep the ports; nothing is called yet.
 
+        :param room: bounds how many enrol; None bounds nothing.
         :param epochs: which challenges count; None where the store is never put back.
         :param codes: who knows the codes that enrol test instances; None lets nobody in without evidence.
         :param rejudgement: who revokes instances of revoked certificates; None leaves that out.
@@ -119,6 +123,7 @@ class Enrolment:
         self._rejudgement = rejudgement
         self.signals: Counter[Reason] = Counter()
         """How often policy told something of an instance that it let in or renewed, since the start."""
+        self._room = room
 
     def challenge(self, app: str, purpose: Purpose, now: datetime) -> tuple[bytes, int]:
         """Return a challenge and its life in seconds; nothing is stored.
@@ -134,7 +139,8 @@ class Enrolment:
 
         1. The statement is read, and is for this issuer, a known app and audiences open to it.
         2. Its challenge was made here for that app, is fresh; its use is recorded in step 6.
-        3. The evidence verifies and is bound to the statement's bytes.
+        3. There is room for another instance of the app, from this address; the evidence verifies and is bound
+           to the statement's bytes.
         4. Policy grants a level of at least the deployment's minimum.
         5. The proof key is the attested key, or is vouched for by the statement.
         6. Challenge, instance and audit entry are stored in one transaction, if the device has enrolled
@@ -142,18 +148,21 @@ class Enrolment:
         7. No certificate of the evidence was revoked while all this went on.
 
         :raises RefusedError: with the reason of the first step that failed.
-        :raises UnavailableError: when the store or the signer can't answer; nothing was stored.
+        :raises UnavailableError: where there is no room, or when the store or the signer can't answer; nothing was
+            stored.
         """
         statement, app, use = self._reception.receive(
             request.statement, request.evidence, Purpose.ENROL, now
         )
-        appraised = await self._verifier.appraise(request.evidence, statement, app, now)
-        done = await self._store_enrolled(statement, app, use, appraised, now)
-        while isinstance(done, int):
-            assert appraised.counted is not None  # Nothing else makes the store count.
-            appraised = appraised.counted.judge_again(done)
+        # Before the evidence, which costs a hundred times more than the rest.
+        with nullcontext() if self._room is None else self._room.room(app.id, request.address, now):
+            appraised = await self._verifier.appraise(request.evidence, statement, app, now)
             done = await self._store_enrolled(statement, app, use, appraised, now)
-        return done
+            while isinstance(done, int):
+                assert appraised.counted is not None  # Nothing else makes the store count.
+                appraised = appraised.counted.judge_again(done)
+                done = await self._store_enrolled(statement, app, use, appraised, now)
+            return done
 
     async def _store_enrolled(
         self,
@@ -307,6 +316,11 @@ class Enrolment:
                 session_id=self._random_id(),
                 epoch=secret.epoch,
                 binding=statement.bnd,
+                device=None
+                if instance.device_key is None
+                else pairwise_device(
+                    instance.device_key, instance.app, audience, self._keys.pairwise
+                ),
             )
             key = derive_key(
                 secret.secret,

@@ -129,9 +129,9 @@ class Limits:
         return bool(self.rows)
 
     def take(self, route: str, claims: TokenClaims, now: float) -> Overrun | None:
-        """Count a request of an instance in each limit that applies; return those that have no room for it.
+        """Count a request of a device in each limit that applies; return those that have no room for it.
 
-        Where one of these is enforced, the request is counted nowhere; where none is, in all others.
+        Where no device is known, the instance is counted: who enrols again and again has one share.  Where one of these is enforced, the request is counted nowhere; where none is, in all others.
 
         :param claims: of the verified token, and where a proof is asked for that was verified too.
         :param now: seconds since 1970.
@@ -139,7 +139,7 @@ class Limits:
         rows = self._applying(route, claims.app_id, claims.app_version)
         if not rows:
             return None
-        subject = claims.subject
+        subject = claims.device or claims.subject
         first = rows[0]
         others = rows[1:]
         # All others are asked before one counts: what is refused must not spend what it didn't get.

@@ -105,6 +105,27 @@ class RateLimiter:
         # There is no room, so that this takes nothing; it writes down what a clock that went back needs.
         return self.take(subject, now)
 
+    def is_spent(self, subject: str, now: float) -> bool:
+        """Tell whether something is missing in an instance's bucket."""
+        full_at = self._young.get(subject, self._old.get(subject, 0.0))
+        return max(full_at, self._spent_in_cell(subject)) > now
+
+    def give_back(self, subject: str) -> None:
+        """Put the request back that was taken last: it came to nothing.
+
+        It goes where it was taken from, unless that is full and forgotten by now.
+        """
+        cell = hash(subject) % SHARED_CELLS
+        for held, key in (
+            (self._young, subject),
+            (self._cells, cell),
+            (self._old, subject),
+            (self._old_cells, cell),
+        ):
+            if key in held:
+                held[key] -= self._cost  # type: ignore[index]
+                return
+
     def _turn_once(self, now: float) -> None:
         """Turn, but of two threads one only: the second would let go of what is still in use."""
         ended, mine = self._turn_at, object()

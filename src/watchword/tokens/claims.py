@@ -41,6 +41,8 @@ def claims_to_json(claims: TokenClaims) -> dict[str, Any]:
     }
     if claims.binding is not None:
         members["bnd"] = claims.binding
+    if claims.device is not None:
+        members["dev"] = claims.device
     return members
 
 
@@ -73,6 +75,7 @@ def claims_from_json(members: Mapping[str, Any]) -> TokenClaims:
         session_id=_text(members, "sid"),
         epoch=_whole_number(members, "epo"),
         binding=_text(members, "bnd") if "bnd" in members else None,
+        device=_header_safe(members, "dev") if "dev" in members else None,
     )
 
 

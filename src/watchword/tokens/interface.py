@@ -34,6 +34,8 @@ class TokenClaims:
     :param session_id: random for each issue.
     :param epoch: epoch of the audience's gate secret.
     :param binding: optional ``bnd`` of the statement.
+    :param device: what all instances of one app on one device share at this audience alone, where the evidence
+        names the device.
     """
 
     issuer: str
@@ -50,6 +52,15 @@ class TokenClaims:
     session_id: str
     epoch: int = 0
     binding: str | None = None
+    device: str | None = None
+
+    @property
+    def counted_as(self) -> str:
+        """Return by whom requests are counted: the device, where it is known, and the instance otherwise.
+
+        A device that enrols again and again has one share of every rate, quota and memory.
+        """
+        return self.device or self.subject
 
 
 @dataclass(frozen=True, slots=True)

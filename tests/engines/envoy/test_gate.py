@@ -245,6 +245,24 @@ def test_one_instance_over_its_rate_waits_and_another_does_not(tmp_path: Path) -
         assert stand.send(token=token(subject="another")).status == 200
 
 
+def test_instances_of_one_device_share_its_rate(tmp_path: Path) -> None:
+    """Enrolling again brings no new rate; who is of no known device has his own, whatever he says of himself."""
+    bundle = bundle_of([route("/v1/**")], rate=Rate(3, 600))
+    with envoy_before_api(tmp_path / "e", bundle, concurrency=1) as stand:
+        sent = [token(subject=name, device="device-1") for name in ("a", "b", "c", "d", "a")]
+        assert [stand.send(token=each).status for each in sent] == [200] * 3 + [429] * 2
+        assert stand.send(token=token(subject="e", device="device-2")).status == 200
+        own = [
+            stand.send(b"/v1/x", b"Watchword-Device: %d" % number, token=token(subject="a")).status
+            for number in range(4)
+        ]
+        assert own == [200] * 3 + [429]
+        assert (
+            b"watchword-device"
+            not in str([seen.fields for seen in stand.api.seen]).lower().encode()
+        )
+
+
 OPTIONS = EnvoyOptions(
     directory="/srv/envoy",
     listen=Endpoint("127.0.0.1", 8080),

@@ -419,6 +419,22 @@ def test_full_table_of_verdicts_verifies_again(stand: Stand) -> None:
         assert stand.master.ask("reload").startswith("Success=1")
 
 
+def test_instances_of_one_device_share_its_rate(stand: Stand) -> None:
+    """Enrolling again brings no new rate, also where tokens are known by then; who is of no known device has his own."""
+    stand.push(policy=replace(BUNDLE.policy, rate=Rate(4, 3600)))
+    try:
+        sent = [token(subject=f"of-one-device-{name}", device="device-1") for name in "abc" * 2]
+        answers = [stand.send(token=each).status for each in (*sent, *sent)]
+        assert answers == [200] * 4 + [429] * 8
+        assert stand.send(token=token(subject="of-another", device="device-2")).status == 200
+        alone = token(subject="of-one-device-a", app_id="dev")
+        assert [stand.send(token=alone).status for _ in range(5)] == [200] * 4 + [429]
+        assert stand.reason(stand.send(token=token(device="two words"))) == "token.malformed"
+    finally:
+        stand.push(policy=BUNDLE.policy)
+        take_proofs(stand)
+
+
 def test_rate_is_held_and_refills_evenly(stand: Stand) -> None:
     """A burst of all, then one whenever there is room for one; a refused request takes nothing."""
     stand.push(policy=replace(BUNDLE.policy, rate=Rate(4, 2)))

@@ -480,3 +480,16 @@ def test_rate_is_exact_over_workers_and_outlives_tokens(tmp_path: Path) -> None:
         assert 150 < int(wait[1]) <= 180
         assert stand.reason(refused) == "gate.rate"
         assert stand.send(token=token(subject="another-instance")).status == 200
+
+
+def test_instances_of_one_device_share_its_rate(tmp_path: Path) -> None:
+    """Enrolling again brings no new rate; who is of no known device has his own, whatever he says of himself."""
+    bundle = bundle_of(ROUTES, rate=Rate(4, 3600))
+    with nginx_before_api(tmp_path, bundle, workers=2) as stand:
+        names = ["a", "b", "c"] * 2
+        sent = [token(subject=name, device="device-1") for name in names]
+        answers = [stand.send(token=each).status for each in (*sent, *sent)]
+        assert answers == [200] * 4 + [429] * 8
+        assert stand.send(token=token(subject="d", device="device-2")).status == 200
+        assert [stand.send(token=token(subject="a")).status for _ in range(5)] == [200] * 4 + [429]
+        assert stand.reason(stand.send(token=token(device="two words"))) == "token.malformed"

@@ -41,6 +41,8 @@ service:
   listen: 127.0.0.1:{service}
   token_lifetime: 5m
   state: state
+  trusted_proxies: [127.0.0.1]
+  enrolments: {{address: {{requests: 30, per: 10m}}}}
 apps:
   clinic-ios: {{platform: ios, team_id: {team}, bundle_id: {bundle}}}
   clinic-android:

@@ -1,5 +1,6 @@
 """Set a drill up: which requests, which phones, whose keys, over which wire."""
 
+import ipaddress
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -211,7 +212,20 @@ def facts_of(settings: Settings, api: ApiSettings) -> Facts:
         deliveries={
             name: rule for name, rule in deliveries.items() if rule.apps.intersection(api.apps)
         },
+        enrolments=_enrolments(settings),
     )
+
+
+def _enrolments(settings: Settings) -> tuple[int, int] | None:
+    """Return how many may enrol from an address, where this machine is a proxy that says from which."""
+    service = settings.service
+    host = "127.0.0.1" if service.listen.host == "localhost" else service.listen.host
+    own = ipaddress.ip_address(host)
+    if settings.environment is not Environment.LAB or not own.is_loopback:
+        return None
+    believed = any(own in network for network in service.trusted_proxies)
+    rate = service.enrolments.address
+    return (rate.requests, rate.seconds) if believed else None
 
 
 def _lab_side(

@@ -38,8 +38,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-BODY_PATIENCE_SECONDS = 30.0
-"""How long each next piece of a body that is held may take: it holds memory until it is complete."""
+BODY_PATIENCE_SECONDS = 10.0
+"""How long the next 8 KiB of a body that is held may take: it holds memory until it is complete."""
 
 MAX_HELD_BYTES = 256 * 1024 * 1024
 """Most bytes of all bodies that are held at once, in one process."""
@@ -85,9 +85,9 @@ class WatchwordMiddleware(Guard):
         :param refusal_log: is told of every refusal, also of those that ``monitor`` lets pass.
         :param clock: the system's clock if None.
         :param entropy: the system's generator if None.
-        :param body_patience: seconds in which each next piece of a held body must arrive.
-        :param max_held: most bytes of all bodies that are held at once; one instance gets a sixteenth of it,
-            or one body.
+        :param body_patience: seconds in which the next 8 KiB of a held body must arrive, or its end.
+        :param max_held: most bytes of all bodies that are held at once; one device, or an instance where no device
+            is known, gets a sixteenth of it, or one body.  Idle bodies make room for others.
         :param lends: whether ``app`` adds keys and sends requests on to third parties, as the proxy does; a route
             with a secret is closed otherwise.
         """
@@ -176,7 +176,7 @@ class WatchwordMiddleware(Guard):
             patience=self._body_patience,
             total=pending.claim.until - self._timestamp(),
             memory=self._held,
-            instance="" if decision.claims is None else decision.claims.subject,
+            holder="" if decision.claims is None else decision.claims.counted_as,
         )
 
     async def _settle(

@@ -6,8 +6,17 @@ import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from watchword.apps.middleware.bodies import ClientGoneError, HeldMemory, too_large
+from watchword.apps.middleware.bodies import (
+    PACE_BYTES,
+    ClientGoneError,
+    Evictable,
+    HeldMemory,
+    too_large,
+)
 from watchword.reasons import Reason, Refusal
+
+PATIENCE_SECONDS: Final = 10.0
+"""How long the next 8 KiB of a body may take, as for :class:`watchword.apps.middleware.bodies.HeldBody`."""
 
 PIECE_BYTES: Final = 64 * 1024
 """Most bytes that are asked for at once."""
@@ -28,21 +37,22 @@ class SharedMemory(HeldMemory):
         super().__init__(most)
         self._lock = threading.Lock()
 
-    def take(self, instance: str, size: int, limit: int) -> bool:
+    def take(self, holder: str, size: int, limit: int, body: Evictable | None = None) -> bool:
         """Make room for a piece; tell whether there is any."""
         with self._lock:
-            return super().take(instance, size, limit)
+            return super().take(holder, size, limit, body)
 
-    def give_back(self, instance: str, size: int) -> None:
+    def give_back(self, holder: str, size: int, body: Evictable | None = None) -> None:
         """Give back what was taken."""
         with self._lock:
-            super().give_back(instance, size)
+            super().give_back(holder, size, body)
 
 
 class HeldInput:
     """Read a body into memory, bounded, on the thread of the request.
 
-    A read that blocks can't be broken off here: how long a client may say nothing is for the server to bound.
+    A read that blocks can't be broken off here: how long a client may say nothing is for the server to bound, and an idle
+    body keeps a thread beside its memory, of which there are fewer.  One that comes slowly is refused here.
 
     :ivar complete: whether it was read to its end.
     """
@@ -56,7 +66,8 @@ class HeldInput:
         until: float,
         timestamp: Callable[[], float],
         memory: HeldMemory,
-        instance: str,
+        holder: str,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         """Prepare to read; nothing is read yet.
 
@@ -65,7 +76,8 @@ class HeldInput:
         :param limit: most bytes.
         :param until: seconds since 1970 by which all of it must be there.
         :param memory: is asked for room for each piece.
-        :param instance: whose body it is.
+        :param holder: whose body it is: the device or the instance.
+        :param patience: seconds in which the next :data:`PACE_BYTES` must arrive, or the end.
         """
         self._stream = stream
         self._left = length
@@ -73,7 +85,8 @@ class HeldInput:
         self._until = until
         self._timestamp = timestamp
         self._memory = memory
-        self._instance = instance
+        self._holder = holder
+        self._patience = patience
         self._taken = 0
         self._size = 0
         self._hash = hashlib.sha256()
@@ -97,8 +110,12 @@ class HeldInput:
 
         :raises ClientGoneError: when the body breaks off.
         """
+        until, progress = min(self._until, self._timestamp() + self._patience), 0
         while self._left != 0:
-            if self._timestamp() >= self._until:
+            now = self._timestamp()
+            if self._size - progress >= PACE_BYTES:
+                until, progress = min(self._until, now + self._patience), self._size
+            if now >= until:
                 return Refusal(
                     Reason.REQUEST_TIMEOUT, f"got {self._size} bytes of a body, and no more in time"
                 )
@@ -115,7 +132,7 @@ class HeldInput:
                 self._left -= len(piece)
             if self._size > self._limit:
                 return too_large(self._limit)
-            if not self._memory.take(self._instance, len(piece), self._limit):
+            if not self._memory.take(self._holder, len(piece), self._limit):
                 return Refusal(Reason.GATE_OVERLOADED, "got more bodies at once than there is room")
             self._taken += len(piece)
         self.complete = True
@@ -132,7 +149,7 @@ class HeldInput:
 
     def give_back(self) -> None:
         """Give back the room: what is handed on is the application's."""
-        self._memory.give_back(self._instance, self._taken)
+        self._memory.give_back(self._holder, self._taken)
         self._taken = 0
 
     def _next(self) -> bytes:

@@ -77,7 +77,7 @@ class Sockets:
     def full(self, opened: Opened) -> Refusal | None:
         """Return why an instance may open no further one, None where it may."""
         claims = opened.claims
-        if claims is None or self._held[claims.subject] < self._most_of_one:
+        if claims is None or self._held[claims.counted_as] < self._most_of_one:
             return None
         return Refusal(
             Reason.GATE_RATE, f"got more than {self._most_of_one} open WebSockets of one instance"
@@ -90,7 +90,7 @@ class Sockets:
         """
         opening: Opening = scope.pop(OPENING)
         claims = opening.opened.claims
-        subject = None if claims is None else claims.subject
+        subject = None if claims is None else claims.counted_as
         if subject is not None:
             self._held[subject] += 1
         socket = _Socket(receive, send, opening, self._watch)

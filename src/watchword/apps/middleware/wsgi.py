@@ -145,7 +145,7 @@ class WatchwordWsgiMiddleware(Guard):
             until=pending.claim.until,
             timestamp=self._timestamp,
             memory=self._held,
-            instance="" if decision.claims is None else decision.claims.subject,
+            holder="" if decision.claims is None else decision.claims.counted_as,
         )
 
     def _settle(self, decision: Decision, held: HeldInput | None) -> Decision:

@@ -156,7 +156,7 @@ class Lender:
             rule=rule,
             value=value,
             use=Use(
-                rule.secret, value.version, decision.claims.subject, rule.cost, rule.allowances
+                rule.secret, value.version, decision.claims.counted_as, rule.cost, rule.allowances
             ),
             now=self._timestamp(),
             method=scope["method"],

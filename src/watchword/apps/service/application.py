@@ -10,6 +10,7 @@ import structlog
 from watchword.apps.problems import render
 from watchword.apps.service.admission import Admission
 from watchword.apps.service.body import MAX_BODY_BYTES, BodyReader, Receive, require_cheap
+from watchword.apps.service.client_addresses import ClientAddresses
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response
 from watchword.apps.service.routing import MethodError, Route, find_route
@@ -55,18 +56,21 @@ class Application:
         *,
         reveal: bool,
         operator: bool = False,
+        addresses: ClientAddresses | None = None,
     ) -> None:
         """Keep the table.
 
         :param reveal: put reasons in the open.
         :param operator: the caller may know everything and is told the details too; what he
             mistypes is counted at places of its own, which begin with ``operator``.
+        :param addresses: tells clients' addresses; None where nobody asks for them.
         """
         self.routes = tuple(routes)
         self._operator = operator
         self._prefix = "operator " if operator else ""
         self._context = context
         self._reveal = reveal
+        self._addresses = addresses
         self._bodies = BodyReader()
         self._admission = Admission()
         self._waited_for = {
@@ -108,7 +112,9 @@ class Application:
             body = await self._body(route, headers, receive)
             # Only a listener of ours puts a state there; nothing of it comes out of the request.
             peer = tuple(scope.get("state", {}).get(PEER_STATE, ()))
-            request = Request(parameters, _query(scope), {}, headers, peer, body)
+            request = Request(
+                parameters, _query(scope), {}, headers, peer, body, self._address(scope)
+            )
             if route.urgency is None:
                 response = await self._carry_out(route, request)
             else:
@@ -118,6 +124,14 @@ class Application:
             response = self._refuse(error, where)
         self._context.answers[where, response.status] += 1
         return response
+
+    def _address(self, scope: Scope) -> str | None:
+        """Return the prefix of the client's address; the fields are in order by now."""
+        if self._addresses is None:
+            return None
+        peer = scope.get("client")
+        fields = ((name.lower(), value) for name, value in scope["headers"])
+        return self._addresses.prefix(peer[0] if peer else None, fields)
 
     async def _carry_out(self, route: Route, request: Request) -> Response:
         if route.takes_json:

@@ -17,6 +17,7 @@ class Request:
     :param members: the JSON object of the body; empty where the route takes none.
     :param body: the body as it came; empty where the route takes none.
     :param headers: names in lower case.
+    :param address: the prefix of the client's address, None where it isn't known (:mod:`.client_addresses`).
     :param peer: the names in the caller's certificate, where the listener asks for one.
     """
 
@@ -26,6 +27,7 @@ class Request:
     headers: Mapping[bytes, bytes]
     peer: tuple[str, ...] = ()
     body: bytes = field(default=b"", repr=False)
+    address: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

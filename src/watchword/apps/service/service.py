@@ -17,6 +17,7 @@ from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log.memory import MemoryRefusalLog
 from watchword.apps.evidence.recording import Recorder
 from watchword.apps.service.application import Application
+from watchword.apps.service.client_addresses import ClientAddresses
 from watchword.apps.service.context import ServiceContext, ServiceStore
 from watchword.apps.service.gates.delivery import GateDelivery
 from watchword.apps.service.operator.routes import OPERATOR_ROUTES
@@ -29,7 +30,7 @@ from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.attestation.interface import AppleApp
 from watchword.enrolment.challenges import ChallengeEpochs
 from watchword.enrolment.delivery import SecretDelivery
-from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
+from watchword.enrolment.interface import EnrolmentPolicy, EnrolmentRoom, EvidenceVerifier
 from watchword.enrolment.invitations import Invitations
 from watchword.enrolment.receipts import ReceiptRefresh
 from watchword.enrolment.rejudgement import Rejudgement
@@ -258,6 +259,8 @@ def build_service(
     pins: PinPublication | None = None,
     secrets: SecretWork = NO_SECRETS,
     safeguards: Safeguards = NO_SAFEGUARDS,
+    room: EnrolmentRoom | None = None,
+    addresses: ClientAddresses | None = None,
 ) -> Service:
     """Return the service; nothing runs before :meth:`Service.start`.
 
@@ -268,9 +271,10 @@ def build_service(
     :param pins: follows what is published of pins; None where no host is pinned.
     :param secrets: what is lent at the edge and delivered, and which canaries are planted.
     :param safeguards: what guards the store beside it, and watches the clock.
+    :param room: bounds how many enrol, by the addresses that ``addresses`` tells; None bounds nothing.
     """
     enrolment = _enrolment(
-        policy, verifier, store, keyring, entropy, vendors, recorder, safeguards.mark
+        policy, verifier, store, keyring, entropy, vendors, recorder, safeguards.mark, room
     )
     published = NothingPublished() if pins is None else pins
     context = ServiceContext(
@@ -296,7 +300,7 @@ def build_service(
         records=None if recorder is None else recorder.log,
         safeguards=safeguards,
     )
-    return _served(context, reveal=policy.environment is Environment.LAB)
+    return _served(context, addresses, reveal=policy.environment is Environment.LAB)
 
 
 def _delivery(
@@ -329,6 +333,7 @@ def _enrolment(
     vendors: VendorWork,
     recorder: Recorder | None,
     epochs: ChallengeEpochs | None,
+    room: EnrolmentRoom | None,
 ) -> Enrolment:
     ring = keyring.ring
     return Enrolment(
@@ -347,12 +352,13 @@ def _enrolment(
         appraisals=recorder,
         codes=store,
         epochs=epochs,
+        room=room,
     )
 
 
-def _served(context: ServiceContext, *, reveal: bool) -> Service:
+def _served(context: ServiceContext, addresses: ClientAddresses | None, *, reveal: bool) -> Service:
     return Service(
-        public_app=Application(PUBLIC_ROUTES, context, reveal=reveal),
+        public_app=Application(PUBLIC_ROUTES, context, reveal=reveal, addresses=addresses),
         operator_app=Application(OPERATOR_ROUTES, context, reveal=True, operator=True),
         context=context,
         upkeep=Upkeep(tuple(_chores(context))),

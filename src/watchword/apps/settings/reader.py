@@ -1,11 +1,13 @@
 """Turn ``watchword.yaml`` as written into validated settings, or into all of its faults."""
 
+import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from watchword.apps.service.enrolment_limits import EnrolmentRates
 from watchword.apps.settings.consistency import Readable, inconsistencies
 from watchword.apps.settings.document import read_document
 from watchword.apps.settings.drill_forms import drill_settings, unknown_apis
@@ -33,6 +35,7 @@ from watchword.apps.settings.validated import (
 )
 from watchword.apps.settings.written import (
     WrittenAndroidApp,
+    WrittenEnrolments,
     WrittenFile,
     WrittenGates,
     WrittenIosApp,
@@ -147,6 +150,8 @@ def _validated(file: Path, written: WrittenFile, policy: Policy) -> Settings:
             listen=Address(*split_address(service.listen)),
             token_lifetime=seconds(service.token_lifetime),
             state_dir=(base / service.state).resolve(),
+            trusted_proxies=tuple(map(ipaddress.ip_network, service.trusted_proxies)),
+            enrolments=_enrolments(service.enrolments),
         ),
         apps={name: _app(name, app) for name, app in written.apps.items()},
         apis={name: _api(base, name, api) for name, api in written.apis.items()},
@@ -175,6 +180,15 @@ def _validated(file: Path, written: WrittenFile, policy: Policy) -> Settings:
         if written.secrets is None
         else secrets_settings(base, (base / service.state).resolve(), written.secrets),
     )
+
+
+def _enrolments(written: WrittenEnrolments) -> EnrolmentRates:
+    given = {
+        name: Rate(rate.requests, seconds(rate.per))
+        for name, rate in (("address", written.address), ("app", written.app))
+        if rate is not None
+    }
+    return EnrolmentRates()._replace(**given)
 
 
 def _gates(base: Path, gates: WrittenGates) -> GatesSettings:

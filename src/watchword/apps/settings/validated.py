@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from watchword.apps.service.client_addresses import Network
+from watchword.apps.service.enrolment_limits import EnrolmentRates
 from watchword.apps.settings.validated_secrets import SecretsSettings
 from watchword.attestation.interface import AppRegistration
 from watchword.gate.interface import Limit, Rate, Route
@@ -38,12 +40,15 @@ class ServiceSettings:
 
     :param token_lifetime: seconds, 30 to 3600.
     :param state_dir: absolute directory of keys, store and sockets.
+    :param trusted_proxies: who may say by ``X-Forwarded-For`` where a request comes from.
     """
 
     issuer: str
     listen: Address
     token_lifetime: int
     state_dir: Path
+    trusted_proxies: tuple[Network, ...] = ()
+    enrolments: EnrolmentRates = field(default_factory=EnrolmentRates)
 
     @property
     def database(self) -> Path:

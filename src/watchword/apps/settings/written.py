@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from watchword.apps.settings.written_apis import WrittenApi
+from watchword.apps.settings.written_apis import WrittenApi, WrittenRate
 from watchword.apps.settings.written_drill import WrittenDrill
 from watchword.apps.settings.written_pins import WrittenPins
 from watchword.apps.settings.written_plan import WrittenPlan
@@ -16,6 +16,7 @@ from watchword.apps.settings.written_types import (
     ListenAddress,
     Name,
     Origin,
+    ProxyNetwork,
     Url,
     Written,
     within,
@@ -129,6 +130,19 @@ WrittenApp: TypeAlias = Annotated[
 ]
 
 
+class WrittenEnrolments(Written):
+    """Say how many new instances there may be; what is beyond is told when to come again."""
+
+    address: Annotated[
+        WrittenRate | None,
+        Field(description="from one address prefix, of all apps; left out: 100 in 10m"),
+    ] = None
+    app: Annotated[
+        WrittenRate | None,
+        Field(description="of one app, from all addresses; left out: 6000 in 1m"),
+    ] = None
+
+
 class WrittenService(Written):
     """Describe the service that attests instances and issues tokens."""
 
@@ -141,6 +155,16 @@ class WrittenService(Written):
     state: Annotated[FilePath, Field(description="directory of keys and store, from this file")] = (
         ".watchword"
     )
+    trusted_proxies: Annotated[
+        list[ProxyNetwork],
+        Field(
+            max_length=64,
+            description="addresses of the proxies in front, whose X-Forwarded-For is believed",
+        ),
+    ] = []
+    enrolments: Annotated[
+        WrittenEnrolments, Field(description="how many new instances there may be")
+    ] = WrittenEnrolments()
 
 
 class WrittenRevocation(Written):

@@ -15,6 +15,12 @@ _LABEL = re.compile(r"[0-9A-Za-z_](?:[0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?")
 _URL = re.compile(r"(https?://[^/?#]+)(?:[/?][!-\"$-~]{0,300})?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
+_LEAST_PREFIX = {
+    4: 8,
+    6: 19,
+}  # Wider ones are whole parts of the Internet, however they are cut into pieces.
+_LOCAL_IPV6 = ipaddress.IPv6Network("fc00::/7")  # RFC 4193.
+
 MAX_PORT = 65535
 
 IN_WORDS: Final = {
@@ -114,6 +120,22 @@ def _digest(text: str) -> str:
     return text
 
 
+def _proxy_network(text: str) -> str:
+    """Accept an address or a network that can be that of one's own proxies.
+
+    Who trusts the Internet lets every client choose the address that it is counted by.
+    """
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise _expected("an address or a network, such as 10.0.3.0/24 or 2001:db8::5") from None
+    least = _LEAST_PREFIX[network.version]
+    private = isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_LOCAL_IPV6)
+    if network.prefixlen < least and not private:
+        raise _expected(f"your proxies alone: a network of at least /{least}")
+    return text
+
+
 def _pattern(text: str) -> str:
     """Accept ``/literal/*/segments`` with an optional last ``**``."""
     segments = text.split("/")[1:]
@@ -134,6 +156,7 @@ ListenAddress: TypeAlias = Annotated[str, AfterValidator(_address)]
 Origin: TypeAlias = Annotated[str, AfterValidator(_origin)]
 Url: TypeAlias = Annotated[str, AfterValidator(_url)]
 Digest: TypeAlias = Annotated[str, AfterValidator(_digest)]
+ProxyNetwork: TypeAlias = Annotated[str, AfterValidator(_proxy_network)]
 FilePath: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_path)]
 Pattern: TypeAlias = Annotated[str, AfterValidator(_pattern)]
 

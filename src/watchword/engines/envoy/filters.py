@@ -71,6 +71,7 @@ def _provider(jwks: str, expectation: TokenExpectation, options: EnvoyOptions) -
                 {"header_name": names.LEVEL_HEADER, "claim_name": "lvl"},
                 {"header_name": names.APP_HEADER, "claim_name": "app.id"},
                 {"header_name": names.ENVIRONMENT_HEADER, "claim_name": "env"},
+                {"header_name": names.DEVICE_HEADER, "claim_name": "dev"},
             ],
             "Only these reach the API: what a client sent by such names is gone by now.",
         ),
@@ -207,24 +208,47 @@ def rate_filter(rate: Rate) -> dict[str, object]:
             "filter_enforced": whole,
             "always_consume_default_token_bucket": False,
             "max_dynamic_descriptors": MAX_RATED_INSTANCES,
-            "rate_limits": [
-                {
-                    "actions": [
-                        {
-                            "request_headers": {
-                                "header_name": names.INSTANCE_HEADER,
-                                "descriptor_key": "instance",
-                            }
-                        }
-                    ]
-                }
-            ],
-            "descriptors": Commented(
-                [{"entries": [{"key": "instance"}], "token_bucket": bucket}],
-                "No value: a bucket of its own for each instance.",
-            ),
+            **counted_by_device(bucket),
         },
     )
+
+
+def counted_by_device(
+    bucket: Mapping[str, object],
+    actions: Sequence[Mapping[str, object]] = (),
+    entries: Sequence[Mapping[str, object]] = (),
+) -> dict[str, object]:
+    """Return what gives each device a bucket, and each instance whose token names none.
+
+    :param actions: what else a request is counted by, with their ``entries``.
+    """
+    device = {"header_name": names.DEVICE_HEADER, "descriptor_key": "device"}
+    unnamed = {
+        "descriptor_value": "unnamed",
+        "expect_match": False,
+        "headers": [{"name": names.DEVICE_HEADER, "present_match": True}],
+    }
+    instance = {"header_name": names.INSTANCE_HEADER, "descriptor_key": "instance"}
+    none = {"key": "header_match", "value": "unnamed"}
+    return {
+        "rate_limits": [
+            {"actions": [*actions, {"request_headers": device}]},
+            {
+                "actions": [
+                    *actions,
+                    {"header_value_match": unnamed},
+                    {"request_headers": instance},
+                ]
+            },
+        ],
+        "descriptors": Commented(
+            [
+                {"entries": [*entries, {"key": "device"}], "token_bucket": bucket},
+                {"entries": [*entries, none, {"key": "instance"}], "token_bucket": bucket},
+            ],
+            "No value: a bucket of its own for each device, and for each instance of a device that isn't known.",
+        ),
+    }
 
 
 def proof_filter(script: str) -> dict[str, object]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from watchword.broker.interface import EdgeRule
 from watchword.engines.envoy import names
-from watchword.engines.envoy.filters import MAX_RATED_INSTANCES
+from watchword.engines.envoy.filters import MAX_RATED_INSTANCES, counted_by_device
 from watchword.engines.envoy.names import typed
 from watchword.engines.envoy.yaml_text import Commented
 from watchword.engines.interface import UnsupportedError
@@ -151,7 +151,6 @@ def counting_filter(counter: Counter, now: float) -> dict[str, object]:
             ]
         }
     whole = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
-    by_instance = {"header_name": names.INSTANCE_HEADER, "descriptor_key": "instance"}
     by_window = {"descriptor_key": "window", "descriptor_value": window}
     return typed(
         "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
@@ -170,17 +169,8 @@ def counting_filter(counter: Counter, now: float) -> dict[str, object]:
             "always_consume_default_token_bucket": False,
             "max_dynamic_descriptors": MAX_RATED_INSTANCES,
             **answer,
-            "rate_limits": [
-                {"actions": [{"generic_key": by_window}, {"request_headers": by_instance}]}
-            ],
-            "descriptors": Commented(
-                [
-                    {
-                        "entries": [{"key": "window", "value": window}, {"key": "instance"}],
-                        "token_bucket": bucket,
-                    }
-                ],
-                "No value for the instance: a bucket of its own for each.",
+            **counted_by_device(
+                bucket, [{"generic_key": by_window}], [{"key": "window", "value": window}]
             ),
         },
     )

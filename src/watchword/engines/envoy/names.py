@@ -32,6 +32,8 @@ ENVIRONMENT_HEADER: Final = "watchword-environment"
 
 API_HEADER: Final = "watchword-api"
 """Says inside of Envoy whose gate let a request pass (:data:`watchword.gate.interface.API_HEADER`)."""
+DEVICE_HEADER: Final = "watchword-device"
+"""Says inside of Envoy by which device requests are counted, where the token names one; the API never sees it."""
 
 FRAMED_HEADER: Final = "watchword-framed"
 """Carries inside of Envoy what ``Transfer-Encoding`` said."""

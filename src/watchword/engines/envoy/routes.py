@@ -67,6 +67,7 @@ def route_configuration(
                 [
                     names.TOKEN_HEADER,
                     names.ENVIRONMENT_HEADER,
+                    names.DEVICE_HEADER,
                     names.FRAMED_HEADER,
                     names.API_HEADER,
                     "x-envoy-external-address",

@@ -47,7 +47,7 @@ _VALUES: Final = f"(?<v0>{_SCALAR})" + "".join(
 _MEMBER: Final = f"{_NAME}{_W}:{_W}(?&v{_DEPTHS}){_W}"
 _NAMES: Final = (
     *("iss", "aud", "sub", "iat", "exp", "nbf", "jti", "env", "app", "id", "ver", "lvl"),
-    *("cnf", "jwk", "kty", "crv", "x", "y", "sid", "epo", "bnd"),
+    *("cnf", "jwk", "kty", "crv", "x", "y", "sid", "epo", "bnd", "dev"),
 )
 # Where there is an escape, what is behind it isn't counted.
 _TEXT: Final = rf'"(?:[^"\\]{{1,{MAX_NAME_CHARACTERS}}}+"|[^"\\]{{0,{MAX_NAME_CHARACTERS}}}+\\)'
@@ -88,6 +88,7 @@ PAYLOAD: Final = "".join(
         _has("lvl", _one_of([each.value for each in Level])),
         _has("jwk", _JWK),
         *(_may_have(name, _TEXT) for name in ("ver", "bnd")),
+        _may_have("dev", _SAFE),
         _may_have("nbf", _WHOLE),
         rf"{_W}\{{{_W}{_MEMBER}(?:,{_W}{_MEMBER})*+\}}{_W}$",
     )

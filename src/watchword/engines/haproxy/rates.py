@@ -40,7 +40,7 @@ def rate_rules(rate: Rate) -> Iterator[str]:
     whole_ms = rate.seconds * 1000
     most = whole_ms - whole_ms // rate.requests + _ROUNDING_MS
     counted = "{ sc2_tracked }"
-    yield rule("set-var(txn.bucket) var(txn.sub),sha2(256)", WHOLE)
+    yield rule("set-var(txn.bucket) var(txn.counted),sha2(256)", WHOLE)
     yield rule(f"track-sc2 var(txn.bucket) table {table_name(rate)}", WHOLE)
     # To let pass whom the table has no room for would switch the limit off for a crowd.
     yield because(Reason.GATE_RATE, f"{WHOLE} !{counted}")

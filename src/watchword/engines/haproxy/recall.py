@@ -6,7 +6,7 @@ nothing on whether a token is good: it is asked where the table of verdicts said
 reads the token once.  Only a verified token's is kept, so that nobody fills it with tokens that he made up.
 
 A record is the second in which the session's secret ends, ten digits, a colon, and its key, 44 characters; then
-level, app, subject and session with a quote between, which none of them can hold.
+level, app, subject, whom requests are counted by, and session with a quote between, which none of them can hold.
 """
 
 from collections.abc import Iterator
@@ -39,12 +39,12 @@ def look(*, session: bool) -> Iterator[str]:
     :param session: whether the session's key and id are read too.
     """
     yield rule(f"set-var(txn.record) {_FILED},lua.watchword_recall")
-    for at, name in enumerate(("level", "app", "sub"), 1):
+    for at, name in enumerate(("level", "app", "sub", "counted"), 1):
         yield rule(f"set-var(txn.{name}) {_claim(at)}")
     if session:
         lives = "{ var(txn.record),field(1,:),sub(txn.now) -m int gt 0 }"
         yield rule(f"set-var(txn.session_key) var(txn.record),bytes({_SECOND + 1},{_KEY})", lives)
-        yield rule(f"set-var(txn.sid) {_claim(4)}")
+        yield rule(f"set-var(txn.sid) {_claim(5)}")
 
 
 def _claim(at: int) -> str:
@@ -64,7 +64,7 @@ def keep_session(condition: str) -> Iterator[str]:
 
 
 def _keep(before: str, behind: str, condition: str) -> Iterator[str]:
-    claims = '%[var(txn.level)]"%[var(txn.app)]"%[var(txn.sub)]"'
+    claims = '%[var(txn.level)]"%[var(txn.app)]"%[var(txn.sub)]"%[var(txn.counted)]"'
     # Not under the name by which a record is known: the condition may be that there is none.
     yield rule(f"set-var-fmt(txn.noted) {word(before + claims + behind)}", condition)
     kept = f"{_FILED},concat(,txn.noted),lua.watchword_keep"

@@ -82,6 +82,10 @@ def token_rules(
     for name, claim in (("sub", "sub"), ("app", "id"), ("level", "lvl")):
         # A subject is written into the log, where a line break would end the line.
         yield rule(f"set-var(txn.{name}) {text_of(claim)}", absent)
+    # By the device, where the token names it: instances of one device share its rate.
+    yield rule("set-var(txn.counted) var(txn.sub)", absent)
+    named = matches("var(txn.payload)", "reg", r'"dev"[ \t\r\n]*:')
+    yield rule(f"set-var(txn.counted) {text_of('dev')}", f"{absent} {named}")
     if not known:
         yield from _remembering()
     yield from recall.keep(absent)

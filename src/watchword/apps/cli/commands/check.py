@@ -168,16 +168,40 @@ def _show(settings: "Settings") -> None:
         click.echo(f"  secret       {line}")
     if settings.pins is not None:
         click.echo(f"  pins         {_pinned(settings.pins)}")
+    for line in _notes(settings):
+        click.echo(f"  note         {line}")
+
+
+def _notes(settings: "Settings") -> Iterator[str]:
+    """Yield what is allowed, and most likely not meant."""
+    yield from _addresses(settings)
     for app in settings.apps.values():
         if test_builds := _mixed(settings, app):
-            click.echo(
-                f"  note         {app.id} takes {', '.join(test_builds)} builds beside those of the App Store"
+            yield (
+                f"{app.id} takes {', '.join(test_builds)} builds beside those of the App Store"
                 " in production: an app of its own for testers keeps them apart"
             )
     for name in _unreached(settings):
-        click.echo(
-            f"  note         {name} takes Play Integrity, and every route wants level hardware: "
+        yield (
+            f"{name} takes Play Integrity, and every route wants level hardware: "
             "such phones enrol and are served nothing"
+        )
+
+
+def _addresses(settings: "Settings") -> Iterator[str]:
+    """Yield what is wrong with how clients' addresses are told: in production there is always a proxy, for TLS."""
+    service = settings.service
+    if settings.environment is Environment.LAB or service.trusted_proxies:
+        return
+    if service.listen.is_loopback:
+        yield (
+            "service.trusted_proxies is empty and the service listens on this machine alone: enrolments "
+            "aren't limited by address. Name the proxy, such as 127.0.0.1"
+        )
+    else:
+        yield (
+            "service.trusted_proxies is empty: enrolments are limited by the address that connects. "
+            "Behind a proxy with a public address all apps share one limit: name the proxy"
         )
 
 

@@ -32,7 +32,7 @@ async def create_instance(context: ServiceContext, request: Request) -> Response
     require_members(request.members, "statement", "evidence")
     context.safeguards.require_steady_clock()
     enrolled = await context.enrolment.enrol(
-        EnrolmentRequest(_statement(request.members), _evidence(request.members)),
+        EnrolmentRequest(_statement(request.members), _evidence(request.members), request.address),
         context.clock.now(),
     )
     instance = enrolled.instance

@@ -18,11 +18,11 @@ local tokens = (function()
   local HEADER_MEMBERS = { alg = true, kid = true, typ = true }
   local KEY_MEMBERS = { kty = true, crv = true, x = true, y = true }
   local KEY_ID = '^[^%c "\\\128-\255]+$'
-  -- By place: whose token it is, what the API is told of that, of which app and version, to what it is bound, and the
+  -- By place: whose token it is, by whom its requests are counted, what the API is told of that, of which app and version, to what it is bound, and the
   -- instance's key.
-  local self = { subjects = {}, results = {}, apps = {}, versions = {}, bindings = {}, keys = {} }
+  local self = { subjects = {}, counted = {}, results = {}, apps = {}, versions = {}, bindings = {}, keys = {} }
   local subjects, results, apps, versions = self.subjects, self.results, self.apps, self.versions
-  local bindings, keys = self.bindings, self.keys
+  local bindings, keys, counted = self.bindings, self.keys, self.counted
   local state
 
   -- Proofs are verified with the key that is handed over in place of a request, or made anew of its point.
@@ -108,7 +108,7 @@ local tokens = (function()
       and (claims.env == "prod" or claims.env == "lab")
       and visible(app.id) and (app.ver == nil or text(app.ver))
       and RANKS[text(claims.lvl) or ""] and text(claims.sid) and whole(claims.epo)
-      and (claims.bnd == nil or text(claims.bnd))
+      and (claims.bnd == nil or text(claims.bnd)) and (claims.dev == nil or visible(claims.dev))
   end
 
   -- What of a proof's Signature-Input and MAC is the same for all requests of the token.
@@ -147,6 +147,8 @@ local tokens = (function()
     ffi.copy(entry.point, point, 64)
     prepare(entry, claims, jwk, token)
     subjects[place], apps[place] = claims.sub, claims.app.id
+    -- By the device where the token names it: instances of one device share its rate.
+    counted[place] = claims.dev or claims.sub
     -- Three fields as the value of the first one, since each variable that is set costs as much as a look-up of the
     -- token.  None of them can hold a line break: `visible` and the known levels see to that.
     results[place] = claims.sub .. "\r\nWatchword-Level: " .. claims.lvl .. "\r\nWatchword-App: " .. claims.app.id
@@ -176,6 +178,7 @@ local tokens = (function()
     if old and now >= entries[old].valid_from and now < entries[old].ends then
       ffi.copy(entries + place, entries + old, SIZE)
       subjects[place], results[place], apps[place] = subjects[old], results[old], apps[old]
+      counted[place] = counted[old]
       versions[place], bindings[place], keys[place] = versions[old], bindings[old], keys[old]
     else
       ffi.fill(entry, SIZE)

@@ -155,7 +155,7 @@ local gate = (function()
       at, state = now(), states.held()
     end
     if state.rate then
-      local reason, wait = rate.take(state.rate, subject, at)
+      local reason, wait = rate.take(state.rate, tokens.counted[place], at)
       return reason, wait, subject, results
     end
     return nil, nil, subject, results
