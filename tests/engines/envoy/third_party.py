@@ -110,6 +110,7 @@ def rule(port: int, **changes: Any) -> EdgeRule:
             "place": Place(PlaceKind.HEADER, "authorization", "Bearer "),
             "ca": AUTHORITY.pem.decode(),
             "private": True,
+            "reflects": False,
             **changes,
         }
     )

@@ -1,12 +1,17 @@
-"""Search what comes back from a third party for the key that was lent to it.
+"""Search what comes back from a third party for the key that was injected.
 
 A server that shows its request (an echo, a page of diagnostics, an error that quotes a header, a redirect that
 repeats the query) would hand the key to the client, which it is kept from.
+
+The search must not answer guesses either.  A client whose own text is shown beside the key could try the key's first
+character, then its second, if anything that it sees depended on how far its text agrees with the key.  So what is
+sent, in which pieces and after how long depends on lengths alone, unless the whole key was found.
 """
 
+import asyncio
 import base64
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -14,6 +19,16 @@ from watchword.broker.interface import SecretValue
 
 MIN_BYTES: Final = 8
 """A form of the key that is shorter isn't searched for: it would be found in answers that don't hold it."""
+
+PIECE_BYTES: Final = 64 * 1024
+"""How much of a held answer is searched, and sent on, at a time."""
+
+_UNPACED_BYTES: Final = 4096
+_SECONDS_PER_BYTE: Final = 40e-9
+"""What a search is given for each byte: several times what it takes, and so it is over whatever the answer holds."""
+
+_BACK_STEP: Final = 256
+"""What is held back of a stream is a multiple of this, so that it doesn't tell how long a key is."""
 
 
 class KeyFoundError(Exception):
@@ -27,6 +42,7 @@ class KeyForms:
     escape it, in hexadecimal, in base64 at any offset, and as what it stands for, where it is in base64 itself (user and
     password of Basic).  A server that means to
     give it away (reversed, compressed, letter by letter) isn't held by this; it has the key anyhow.
+    Each form is of the whole key, or of all that is secret of it: none lets anybody try a part.
     """
 
     def __init__(self, value: SecretValue) -> None:
@@ -39,55 +55,93 @@ class KeyForms:
         self.longest = max(map(len, self.texts), default=0)
 
 
+def search_seconds(length: int) -> float:
+    """Return how long after its last byte came an answer of this length is sent on, if it holds no key.
+
+    How long a search takes depends on the answer's text, by up to a microsecond for each kilobyte.  What is short enough
+    for that to drown in the time of any call isn't delayed.
+    """
+    return 0.0 if length <= _UNPACED_BYTES else length * _SECONDS_PER_BYTE
+
+
 class KeySearch:
     """Find a key in header fields, and in a body that comes in pieces."""
 
-    def __init__(self, forms: KeyForms) -> None:
-        """Begin with one answer."""
+    def __init__(
+        self,
+        forms: KeyForms,
+        *,
+        whole: bool,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Begin with one answer.
+
+        :param whole: whether nothing of the body goes on before all of it was searched.
+        :param clock: returns seconds that never step back.
+        """
         self._forms = forms.texts
-        self._longest = forms.longest
-        self._kept = b""
+        self._overlap = max(0, forms.longest - 1)
+        self._back = -(-forms.longest // _BACK_STEP) * _BACK_STEP
+        self._whole = whole
+        self._clock = clock
+        self._sleep = sleep
+        self._fields = b""
+        self._kept = bytearray()
 
     def check_fields(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
-        """Search header fields; raise KeyFoundError."""
+        """Take header fields; those of an answer that is searched whole are searched with its body.
+
+        :raises KeyFoundError: when the key is in those of a stream.
+        """
         # A line break stands in no field, and so in no form of a key.
-        self._check(b"\n".join(part for field in fields for part in field))
+        self._fields = b"\n".join(part for field in fields for part in field)
+        if not self._whole:
+            self._check(self._fields)
 
     def feed(self, piece: bytes) -> bytes:
-        """Take the next piece of a body, and return what may go on.
-
-        What looks like the beginning of the key is kept back until more has come, so that not even a part of it is
-        sent on.
+        """Take the next piece of a body, and return what may go on: of one that is searched whole, nothing.
 
         :raises KeyFoundError: when the key is complete.
         """
-        data = self._kept + piece if self._kept else piece
+        self._kept += piece
+        at = 0 if self._whole else self._settled()
+        if not at:
+            return b""
+        ready = bytes(self._kept[:at])
+        del self._kept[:at]
+        return ready
+
+    async def finish(self) -> AsyncIterator[bytes]:
+        """Yield what was kept back, at the end of the body, in pieces whose sizes depend on its length alone.
+
+        :raises KeyFoundError: before the first piece.
+        """
+        length = len(self._fields) + len(self._kept)
+        due = self._clock() + search_seconds(length)
+        self._check(self._fields)
+        for at in range(0, len(self._kept), PIECE_BYTES):
+            self._check(self._kept[at : at + PIECE_BYTES + self._overlap])
+            if length > PIECE_BYTES:
+                await self._sleep(0)  # Others have their turn.
+        if length > _UNPACED_BYTES:
+            await self._sleep(max(0.0, due - self._clock()))
+        for at in range(0, len(self._kept), PIECE_BYTES):
+            yield bytes(self._kept[at : at + PIECE_BYTES])
+
+    def _settled(self) -> int:
+        """Return up to where a stream goes on: to its last line, of which as much is held back as a key may be long.
+
+        No form of a key holds a line break, so that a stream of events, which end with one, waits for nothing.
+        """
+        data = self._kept
         self._check(data)
-        at = self._begins(data)
-        self._kept = data[at:]
-        return data[:at]
+        line = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        return max(line, len(data) - self._back)
 
-    def finish(self) -> bytes:
-        """Return what was kept back, at the end of the body: it didn't become the key."""
-        kept, self._kept = self._kept, b""
-        return kept
-
-    def _check(self, data: bytes) -> None:
+    def _check(self, data: bytes | bytearray) -> None:
         if any(form in data for form in self._forms):
             raise KeyFoundError
-
-    def _begins(self, data: bytes) -> int:
-        """Return the first position from which on all that follows begins a form of the key."""
-        first = len(data)
-        from_on = max(0, first - self._longest + 1)
-        for form in self._forms:
-            at = data.find(form[:1], max(from_on, len(data) - len(form) + 1))
-            while 0 <= at < first:
-                if form.startswith(data[at:]):
-                    first = at
-                    break
-                at = data.find(form[:1], at + 1)
-        return first
 
 
 _JSON: Final = (
