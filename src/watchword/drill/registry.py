@@ -20,6 +20,7 @@ from watchword.drill.attacks import (
     enumeration_by_script,
     evidence_replayed,
     host_confusion,
+    injected_key_oracle,
     key_from_package,
     key_grown_old,
     key_swapped,
@@ -166,6 +167,7 @@ _ALL: Final[tuple[Attack, ...]] = (
     # Keys of third parties.
     key_from_package.ATTACK,
     lent_key_on_the_wire.ATTACK,
+    injected_key_oracle.ATTACK,
     lent_path_unlisted.ATTACK,
     lent_elsewhere.ATTACK,
     lent_key_replaced.ATTACK,

@@ -65,6 +65,7 @@ plan:
 #         paths: [/geocode/**]
 #         add: {{header: Authorization, prefix: "Bearer "}}
 #         quota: {{calls: 100, per: 1d}}    # of one instance
+#         # reflects: never             # no answer shows text of its request: lets answers stream
 
 # Your apps, named as you like. The values are what Apple and Android sign.
 apps:
