@@ -32,7 +32,7 @@ MUTATIONS = (
     _keys(
         "lent keys: the answer is searched for the key",
         "apps/proxy/key_search.py",
-        "if any(form in data for form in self._forms):",
+        "if self._forms.are_in(data):",
         "if False:",
         "lent-key-on-the-wire",
     ),
@@ -42,7 +42,7 @@ MUTATIONS = (
         "at = 0 if self._whole else self._settled()",
         # The tail of a piece waits where it begins the key, and there alone.
         "at = next((i for i in range(max(0, len(self._kept) - self._overlap), len(self._kept))"
-        " if any(form.startswith(bytes(self._kept[i:])) for form in self._forms)), len(self._kept))",
+        " if any(form.startswith(bytes(self._kept[i:])) for form in self._forms.texts)), len(self._kept))",
         "injected-key-oracle",
     ),
     _keys(

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from watchword.apps.proxy.key_search import (
     PIECE_BYTES,
     KeyForms,
     KeyFoundError,
     KeySearch,
-    search_seconds,
 )
 from watchword.broker.interface import SecretValue
 
@@ -68,14 +69,14 @@ async def sizes(forms: KeyForms, pieces: Iterable[bytes], *, whole: bool) -> lis
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("key", KEYS)
 def test_sizes_depend_on_lengths_alone(key: str, *, whole: bool) -> None:
-    """Every form, cut at each of its lengths: what goes on is as long as for a text that begins no form."""
+    """Every form, cut at every third of its lengths: what goes on is as long as for a text that begins no form."""
 
     async def compare() -> None:
         forms = KeyForms(SecretValue(key))
         for form in forms.texts:
-            for count in range(1, len(form)):
+            for count in range(1, len(form), 3):
                 right = form[:count]
-                if any(each in right for each in forms.texts):
+                if forms.are_in(right):
                     break  # Of one form's text another is a part, which is the whole key too.
                 for front in (b"you asked for ", b"x" * 300, b"\nline "):
                     seen = [
@@ -117,6 +118,31 @@ def test_a_form_is_found_wherever_it_stands(at: int, *, whole: bool) -> None:
         assert sum(map(len, sent)) <= (0 if whole else at)
 
 
+@pytest.mark.parametrize("key", [*KEYS, "0123456789abcdef0", "x" * 22, "y" * 23, "z" * 200])
+def test_forms_are_found_as_by_the_usual_search(key: str) -> None:
+    """At each offset of a block, at the beginning and at the end; and nothing else is found."""
+    forms = KeyForms(SecretValue(key))
+    for form in forms.texts:
+        for at in range(17):
+            for text in (b"-" * at + form, b"-" * at + form + b"-" * at):
+                assert forms.are_in(text)
+                assert forms.are_in(bytearray(text))
+            for other in (form[:-1] + b"\1", b"\1" + form[1:]):
+                text = b"-" * at + other + b"-" * at
+                assert forms.are_in(text) is any(each in text for each in forms.texts)
+    assert not forms.are_in(b"")
+
+
+@given(st.binary(max_size=80), st.sampled_from(KEYS), st.data())
+def test_what_is_found_is_there(text: bytes, key: str, data: st.DataObject) -> None:
+    """In whatever stands around, and with a part of the key in it."""
+    forms = KeyForms(SecretValue(key))
+    form = data.draw(st.sampled_from(forms.texts))
+    at, end = data.draw(st.integers(0, len(text))), data.draw(st.integers(0, len(form)))
+    text = text[:at] + form[:end] + text[at:]
+    assert forms.are_in(text) is any(each in text for each in forms.texts)
+
+
 def test_fields_are_searched_with_the_body() -> None:
     """Of an answer that is searched whole, so that both end alike; those of a stream at once."""
     fields = [(b"x-echo", b"a " + KEYS[0].encode())]
@@ -132,7 +158,7 @@ def test_fields_are_searched_with_the_body() -> None:
 def test_an_answer_goes_out_at_a_time_that_its_length_tells(took: float) -> None:
     """However long the search of a text took: the rest of its time is waited for."""
     length = 100_000
-    due = search_seconds(length)
+    due = KeyForms(SecretValue(KEYS[0])).seconds(length)
     clock = Clock(50.0, 50.0 + took)
     found = search(KEYS[0], whole=True, clock=clock)
     found.feed(b"-" * length)

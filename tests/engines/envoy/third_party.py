@@ -93,6 +93,12 @@ class _Handler(socketserver.BaseRequestHandler):
             name, _, value = field.partition(b":")
             fields.append((name.lower(), value.strip()))
         body = stream.read(int(dict(fields).get(b"content-length", b"0")))
+        if b"transfer-encoding" in dict(fields):
+            while size := int(stream.readline(), 16):
+                body += stream.read(size)
+                stream.readline()
+            while (trailer := stream.readline().strip()) != b"":
+                fields.append((b"trailer: " + trailer, b""))
         seen = Seen(line, fields, body)
         self.server.seen.append(seen)
         return seen

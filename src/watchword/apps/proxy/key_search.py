@@ -6,14 +6,22 @@ repeats the query) would hand the key to the client, which it is kept from.
 The search must not answer guesses either.  A client whose own text is shown beside the key could try the key's first
 character, then its second, if anything that it sees depended on how far its text agrees with the key.  So what is
 sent, in which pieces and after how long depends on lengths alone, unless the whole key was found.
+
+The usual search for a text takes up to fifty times as long where the answer is made of the key's characters, and longer for
+each character of a beginning.  Here it is blocks of the answer that are compared, encrypted under a key that nobody
+else has: each costs the same, and none is more alike than another unless all of its bytes are.
 """
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import html
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote, quote_plus
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from watchword.broker.interface import SecretValue
 
@@ -25,7 +33,7 @@ PIECE_BYTES: Final = 64 * 1024
 
 _UNPACED_BYTES: Final = 4096
 _SECONDS_PER_BYTE: Final = 40e-9
-"""What a search is given for each byte: several times what it takes, and so it is over whatever the answer holds."""
+"""What a search is given for each byte and each step of it: several times what it takes."""
 
 _BACK_STEP: Final = 256
 """What is held back of a stream is a multiple of this, so that it doesn't tell how long a key is."""
@@ -33,6 +41,36 @@ _BACK_STEP: Final = 256
 
 class KeyFoundError(Exception):
     """Report that the key, in one form or another, is in what came back."""
+
+
+class _Size(NamedTuple):
+    """Hold of which blocks forms are found by: how long they are, and how many positions lie from one to the next.
+
+    A form that is at least ``block + step - 1`` long holds one of them whole, wherever it begins.
+    """
+
+    block: int
+    step: int
+
+
+_SIZES: Final = (_Size(16, 8), _Size(16, 1), _Size(8, 1))
+"""For each form the first that it is long enough for; the first is the cheapest, and does for most keys."""
+
+_AES_BYTES: Final = 16
+
+
+class _End(NamedTuple):
+    """Hold a form, and how many of its bytes stand behind a block."""
+
+    text: bytes
+    behind: int
+
+    def stands(self, data: bytes | bytearray, at: int) -> bool:
+        """Tell whether the form stands in data whose block ends at a position."""
+        end = at + self.behind
+        return end >= len(self.text) and hmac.compare_digest(
+            bytes(data[end - len(self.text) : end]), self.text
+        )
 
 
 class KeyForms:
@@ -53,15 +91,52 @@ class KeyForms:
         self.value = value
         self.texts = tuple(sorted(_forms(value.text), key=len))
         self.longest = max(map(len, self.texts), default=0)
+        # Whoever doesn't know the key can't tell how any block is encrypted.
+        key = hashlib.sha256(b"watchword key search\0" + value.text.encode("utf-8")).digest()
+        # Equal blocks stay equal in this mode: they are compared, and shown to nobody.
+        cipher = Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305
+        self._encrypted = cipher.encryptor().update
+        self._ends: dict[_Size, dict[int, list[_End]]] = {}
+        for text in self.texts:
+            size = next(each for each in _SIZES if len(text) >= each.block + each.step - 1)
+            ends = self._ends.setdefault(size, {})
+            for behind in range(size.step):
+                (word,) = self._words(text[len(text) - behind - size.block :], size)[:1]
+                ends.setdefault(word, []).append(_End(text, behind))
 
+    def are_in(self, data: bytes | bytearray) -> bool:
+        """Tell whether one of them stands in data.
 
-def search_seconds(length: int) -> float:
-    """Return how long after its last byte came an answer of this length is sent on, if it holds no key.
+        How long that takes depends on the data's length alone, as long as no whole block of a form stands in it.
+        """
+        found = False
+        for size, ends in self._ends.items():
+            for at in range(0, size.block, size.step):
+                words = self._words(data[at:], size)
+                if not ends.keys().isdisjoint(words):
+                    for index, word in enumerate(words, 1):
+                        block_end = at + index * size.block
+                        found |= any(each.stands(data, block_end) for each in ends.get(word, ()))
+        return found
 
-    How long a search takes depends on the answer's text, by up to a microsecond for each kilobyte.  What is short enough
-    for that to drown in the time of any call isn't delayed.
-    """
-    return 0.0 if length <= _UNPACED_BYTES else length * _SECONDS_PER_BYTE
+    def seconds(self, length: int) -> float:
+        """Return how long after its last byte came an answer of this length is sent on, if it holds no key.
+
+        What is so short that its search is a matter of microseconds isn't delayed.
+        """
+        if length <= _UNPACED_BYTES:
+            return 0.0
+        steps = sum(_SIZES[0].step // size.step for size in self._ends)
+        return length * _SECONDS_PER_BYTE * steps
+
+    def _words(self, data: bytes | bytearray, size: _Size) -> memoryview:
+        """Return 64 bits of the encryption of each block of data."""
+        blocks = memoryview(data)[: len(data) // size.block * size.block]
+        if size.block < _AES_BYTES:
+            wide = bytearray(len(blocks) * 2)
+            memoryview(wide).cast("Q")[::2] = blocks.cast("Q")
+            blocks = memoryview(wide)
+        return memoryview(self._encrypted(blocks)).cast("Q")[::2]
 
 
 class KeySearch:
@@ -80,7 +155,7 @@ class KeySearch:
         :param whole: whether nothing of the body goes on before all of it was searched.
         :param clock: returns seconds that never step back.
         """
-        self._forms = forms.texts
+        self._forms = forms
         self._overlap = max(0, forms.longest - 1)
         self._back = -(-forms.longest // _BACK_STEP) * _BACK_STEP
         self._whole = whole
@@ -118,7 +193,7 @@ class KeySearch:
         :raises KeyFoundError: before the first piece.
         """
         length = len(self._fields) + len(self._kept)
-        due = self._clock() + search_seconds(length)
+        due = self._clock() + self._forms.seconds(length)
         self._check(self._fields)
         for at in range(0, len(self._kept), PIECE_BYTES):
             self._check(self._kept[at : at + PIECE_BYTES + self._overlap])
@@ -140,7 +215,7 @@ class KeySearch:
         return max(line, len(data) - self._back)
 
     def _check(self, data: bytes | bytearray) -> None:
-        if any(form in data for form in self._forms):
+        if self._forms.are_in(data):
             raise KeyFoundError
 
 

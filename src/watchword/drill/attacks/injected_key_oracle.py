@@ -60,24 +60,22 @@ def _compared(arena: Arena, sample: Sample, lending: Lending) -> Attempt:
     # With a quota of its own: what the run's other attacks use of theirs isn't in the way.
     held = enrol_genuine(arena)
     pairs = guesses(borrowed_value(arena, lending))
-    more = less = 0
-    for pair in pairs:
-        right, wrong = (
-            arena.wire.send(as_genuine(arena, sample, _asking(sample, guess), held))
-            for guess in pair
-        )
-        for answer, guess in zip((right, wrong), pair, strict=True):
-            if not is_of_the_api(answer):
-                return Attempt(sample, answer, unsure=f"a guess was answered {answer.status}")
-            if not _shows(answer, guess):
-                return Attempt(sample, answer, unsure="no answer ended with what it was asked for")
-        more += _shape(right) > _shape(wrong)
-        less += _shape(right) < _shape(wrong)
+    shapes: list[tuple[int, int, tuple[int, ...]]] = []
+    answer = Answer(0)
+    for guess in (guess for pair in pairs for guess in pair):
+        answer = arena.wire.send(as_genuine(arena, sample, _asking(sample, guess), held))
+        if not is_of_the_api(answer):
+            return Attempt(sample, answer, unsure=f"a guess was answered {answer.status}")
+        if not _shows(answer, guess):
+            return Attempt(sample, answer, unsure="no answer ended with what it was asked for")
+        shapes.append(_shape(answer))
+    more = sum(right > wrong for right, wrong in zip(shapes[::2], shapes[1::2], strict=True))
+    less = sum(right < wrong for right, wrong in zip(shapes[::2], shapes[1::2], strict=True))
     if len(pairs) in {more, less}:
         told = f"right guesses of {lending.rule.secret} are cut otherwise than wrong ones"
-        return Attempt(sample, right, leaked=f"{told}: {len(pairs)} of {len(pairs)}")
+        return Attempt(sample, answer, leaked=f"{told}: {len(pairs)} of {len(pairs)}")
     doubt = f"{more + less} of {len(pairs)} right guesses were cut otherwise than wrong ones"
-    return Attempt(sample, right, served=(0, 1), unsure=doubt if more + less else "")
+    return Attempt(sample, answer, served=(0, 1), unsure=doubt if more + less else "")
 
 
 ATTACK = Attack(
