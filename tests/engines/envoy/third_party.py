@@ -87,6 +87,12 @@ class _Handler(socketserver.BaseRequestHandler):
             time.sleep(silence)
             secured.sendall(piece)
 
+    def _line(self, stream: Any) -> bytes:
+        line: bytes = stream.readline()
+        if not line:
+            raise ConnectionError("cut off in a body")
+        return line
+
     def _read(self, line: bytes, stream: Any) -> Seen:
         fields = []
         while (field := stream.readline().strip()) != b"":
@@ -94,7 +100,7 @@ class _Handler(socketserver.BaseRequestHandler):
             fields.append((name.lower(), value.strip()))
         body = stream.read(int(dict(fields).get(b"content-length", b"0")))
         if b"transfer-encoding" in dict(fields):
-            while size := int(stream.readline(), 16):
+            while size := int(self._line(stream), 16):
                 body += stream.read(size)
                 stream.readline()
             while (trailer := stream.readline().strip()) != b"":
