@@ -31,10 +31,19 @@ MUTATIONS = (
     ),
     _keys(
         "lent keys: the answer is searched for the key",
-        "apps/proxy/lent_answer.py",
-        "fit = self._search.feed(piece)",
-        "fit = piece",
+        "apps/proxy/key_search.py",
+        "if self._forms.are_in(data):",
+        "if False:",
         "lent-key-on-the-wire",
+    ),
+    _keys(
+        "injected keys: what is held back of an answer doesn't depend on what it says",
+        "apps/proxy/key_search.py",
+        "at = 0 if self._whole else self._settled()",
+        # The tail of a piece waits where it begins the key, and there alone.
+        "at = next((i for i in range(max(0, len(self._kept) - self._overlap), len(self._kept))"
+        " if any(form.startswith(bytes(self._kept[i:])) for form in self._forms.texts)), len(self._kept))",
+        "injected-key-oracle",
     ),
     _keys(
         "lent keys: the quota of an instance",

@@ -265,6 +265,7 @@ class Reason(Enum):
     SECRET_USAGE_UNAVAILABLE = ("secret.usage_unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SECRET_UNAVAILABLE = ("secret.unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
     SECRET_ADDRESS = ("secret.address", _C.UNAVAILABLE, _P.UPSTREAM_UNREACHABLE)
+    SECRET_STREAM = ("secret.stream", _C.UNAVAILABLE, _P.UPSTREAM_UNREACHABLE)
     SECRET_CANARY = ("secret.canary", _C.TRUST, _P.TOKEN_REFUSED)
     SECRET_STORE_UNAVAILABLE = ("secret.store_unavailable", _C.UNAVAILABLE, _P.UNAVAILABLE)
 

@@ -21,6 +21,8 @@ class KeyedParty:
     """Hold what it takes for good, and what it was asked.
 
     :ivar keys: by header in lower case, the values that it takes.
+    Who asks for ``text/plain`` is told the target of the request.
+
     :ivar talkative: whether it tells what it was sent, key and all, who asks for ``message/http``.
     :ivar asked: method, path and headers of each call that came with a good key.
     """
@@ -64,6 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.party.talkative and headers.get("accept") == "message/http":
             self._send(200, headers)
             return
+        if headers.get("accept") == "text/plain":
+            self._repeat_target()
+            return
         keys = {key for values in self.party.keys.values() for key in values}
         shown = keys.intersection(headers.values())
         match self.path.partition("?")[0].rpartition("/")[2]:
@@ -90,6 +95,15 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(500, {"error": "out of order"})
             case _:
                 self._send(200, {name: each for name, each in headers.items() if each not in keys})
+
+    def _repeat_target(self) -> None:
+        """Answer with what was asked for at the end, in one chunk."""
+        text = f"you asked for {self.path}".encode("latin-1")
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(text), text))
 
     def _send(self, status: int, body: dict[str, str], *more: tuple[str, str]) -> None:
         data = json.dumps(body).encode()

@@ -30,6 +30,7 @@ secrets:
         quota: {{calls: 3, per: 366d}}
         ca: party-ca.pem
         private: true
+        reflects: never
 apis:
   clinic:
     audience: https://api.clinic.example

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.gate.simulators import CLAIMS, published, route, token
 from watchword.adapters.usage import MemoryUsageLedger
 from watchword.apps.middleware.asgi import DECISION
 from watchword.apps.proxy import Lender, ProxyApp, Timeouts
-from watchword.apps.proxy.turns import MOST_AT_ONCE, Turns
+from watchword.apps.proxy.turns import MOST_AT_ONCE, MOST_HELD, Room, Turns
 from watchword.broker.interface import (
     Allowance,
     LentValue,
@@ -512,7 +513,7 @@ def test_an_echo_of_the_key_does_not_reach_the_client(
 @pytest.mark.parametrize("size", [1, 7, 16])
 @pytest.mark.parametrize("leak", [LEAKS["plain"], LEAKS["json"], LEAKS["basic"]])
 def test_an_echo_in_pieces(authority: Authority, size: int, leak: bytes) -> None:
-    """Cut wherever: not even a part of the key goes on, and the answer doesn't look whole."""
+    """Cut wherever: not even a part of the key goes on, and the answer doesn't look whole, held or streamed."""
 
     async def drip(_api: RawApi, _reader: Reader, writer: Writer) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -526,7 +527,10 @@ def test_an_echo_in_pieces(authority: Authority, size: int, leak: bytes) -> None
         await writer.drain()
 
     got, _, refusals = asked(authority, ask(), drip)
-    assert leak[8:14] not in got
+    assert (status_of(got), b"something" in got) == (502, False)
+    assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
+    got, _, refusals = asked(authority, ask(), drip, reflects=False)
+    assert leak[:6] not in got
     assert not got.endswith(b"0\r\n\r\n")
     assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
 
@@ -537,6 +541,184 @@ def test_what_looks_like_the_beginning_of_the_key_goes_on(authority: Authority) 
     got, _, refusals = asked(authority, ask(), told(body))
     assert got.endswith(b"\r\n\r\n" + body)
     assert refusals == []
+
+
+FRAMINGS = {
+    "chunked": b"transfer-encoding: chunked",
+    "length": b"content-length: %d",
+    "close": b"x-end: is told by its connection",
+}
+
+
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS.keys())
+def test_nothing_that_a_client_sees_tells_how_far_a_guess_is_right(
+    authority: Authority, framing: bytes
+) -> None:
+    """Guesses of every length, right and wrong in their last character, shown at the end of each piece and of a field."""
+    guess = b""
+
+    async def reflect(_api: RawApi, _reader: Reader, writer: Writer) -> None:
+        pieces = [b"you asked for " + guess, b"\nwhich isn't here: " + guess, b"x" * 70_000 + guess]
+        head = framing % sum(map(len, pieces)) if b"%d" in framing else framing
+        head += b"\r\nconnection: close\r\n\r\n"
+        writer.write(b"HTTP/1.1 404 No\r\nx-asked: " + guess + b"\r\n" + head)
+        for piece in pieces:
+            await writer.drain()
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece) if b"chunked" in head else piece)
+        writer.write(b"0\r\n\r\n" if b"chunked" in head else b"")
+        await writer.drain()
+
+    async def main() -> dict[bytes, tuple[Any, bytes]]:
+        nonlocal guess
+        seen = {}
+        async with (
+            listening(RawApi(reflect), authority.server(NAME)) as api,
+            lending(rule(api.port, authority)) as gate,
+        ):
+            for count in range(1, len(KEY)):
+                for last in (KEY[count - 1], "~"):
+                    guess = (KEY[: count - 1] + last).encode()
+                    gate.sent.clear()
+                    answer = await exchange(gate.port, ask())
+                    # The server's own field of the time aside.
+                    assert gate.log.seen == [], guess
+                    seen[guess] = (tuple(gate.sent), re.sub(rb"date: [^\r]*", b"", answer))
+        return seen
+
+    seen = asyncio.run(main())
+    for count in range(1, len(KEY)):
+        messages, answer = seen[KEY[:count].encode()]
+        assert status_of(answer) == 404
+        assert len(messages) == 4
+        others, other = seen[f"{KEY[: count - 1]}~".encode()]
+        assert messages == others
+        assert len(answer) == len(other)
+        # Byte for byte the same, framing and all, but for the one character in its four places.
+        assert sum(one != two for one, two in zip(answer, other, strict=True)) == 4
+
+
+def test_a_stream_is_searched_whole_or_not_at_all(authority: Authority) -> None:
+    """A stream of events gets no key where its origin may reflect; the reason says what to write."""
+    for kind in (
+        b"text/event-stream",
+        b"Text/Event-Stream; charset=utf-8",
+        b"multipart/x-mixed-replace",
+    ):
+        answer = told(b"data: 1\n\n", b"content-type: " + kind)
+        got, _, refusals = asked(authority, ask(), answer)
+        assert (status_of(got), b"data: 1" in got) == (502, False)
+        assert refusals == [(Reason.SECRET_STREAM, "/maps/**")]
+        got, _, refusals = asked(authority, ask(), answer, reflects=False)
+        assert got.endswith(b"data: 1\n\n")
+        assert refusals == []
+
+
+def test_events_do_not_stall(authority: Authority) -> None:
+    """Each event arrives before the next one is sent, also one that ends as the key begins."""
+    taken = asyncio.Semaphore(0)
+
+    async def tell(_api: RawApi, _reader: Reader, writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        for number in range(5):
+            writer.write(b"data: %d %s\n\n" % (number, KEY[:9].encode()))
+            await writer.drain()
+            await taken.acquire()
+        writer.close()
+
+    async def main() -> list[bytes]:
+        async with (
+            listening(RawApi(tell), authority.server(NAME)) as api,
+            lending(rule(api.port, authority, reflects=False)) as gate,
+            asyncio.timeout(60),
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+            writer.write(ask())
+            events = []
+            for _ in range(5):
+                await reader.readuntil(b"data: ")
+                events.append(await reader.readuntil(b"\n\n"))
+                taken.release()
+            writer.close()
+            return events
+
+    assert [each[:1] for each in asyncio.run(main())] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_an_answer_without_an_end_is_a_stream(authority: Authority) -> None:
+    """What drips on is given up after the time for the whole of it, whatever its media type; its room is free again."""
+
+    async def drip(_api: RawApi, _reader: Reader, writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async def main() -> tuple[bytes, list[tuple[Reason, str]], int]:
+        async with (
+            listening(RawApi(drip), authority.server(NAME)) as api,
+            lending(rule(api.port, authority, seconds=0.2), timeouts=Timeouts(whole=0.2)) as gate,
+        ):
+            return await exchange(gate.port, ask()), gate.log.seen, gate.lender.room.held
+
+    got, refusals, held = asyncio.run(main())
+    assert (status_of(got), held) == (502, 0)
+    assert refusals == [(Reason.SECRET_STREAM, "/maps/**")]
+
+
+def test_an_answer_for_which_there_is_no_room(authority: Authority) -> None:
+    """It is refused as a whole, and counted; what others hold ends, and there is room again."""
+
+    async def main() -> tuple[list[int], list[tuple[Reason, str]], int]:
+        async with (
+            listening(RawApi(told(b"x" * 1000)), authority.server(NAME)) as api,
+            lending(rule(api.port, authority)) as gate,
+        ):
+            with gate.lender.room.one("another") as place:
+                place.take(MOST_HELD - 999)
+                found = [status_of(await exchange(gate.port, ask()))]
+            found.append(status_of(await exchange(gate.port, ask())))
+            return found, gate.log.seen, gate.lender.room.held
+
+    assert asyncio.run(main()) == ([503, 200], [(Reason.GATE_OVERLOADED, "/maps/**")], 0)
+
+
+def test_one_instance_leaves_room_to_the_others() -> None:
+    """A single answer may have all that its rule allows; several of one instance have its share together."""
+    room = Room(most=100, share=10)
+    with room.one("a") as first, room.one("a") as second, room.one("b") as other:
+        first.take(60)
+        with pytest.raises(UnavailableError):
+            second.take(1)
+        other.take(40)
+        with pytest.raises(UnavailableError):
+            other.take(1)
+        assert room.held == 100
+    with room.one("a") as first, room.one("a") as second:
+        first.take(5)
+        second.take(5)
+        with pytest.raises(UnavailableError):
+            second.take(1)
+    assert room.held == 0
+
+
+def test_a_client_that_takes_nothing_holds_no_room(authority: Authority) -> None:
+    """An answer that is held until the client takes it ends after a time."""
+
+    async def main() -> int:
+        async with (
+            listening(RawApi(told(b"x" * 8_000_000)), authority.server(NAME)) as api,
+            lending(rule(api.port, authority), timeouts=Timeouts(body=0.2, pace=10**9)) as gate,
+        ):
+            _, writer = await asyncio.open_connection("127.0.0.1", gate.port, limit=1024)
+            writer.write(ask())
+            async with asyncio.timeout(60):
+                while not gate.log.seen:  # noqa: ASYNC110 - a log of refusals has no event.
+                    await asyncio.sleep(0.01)
+            writer.close()
+            return gate.lender.room.held
+
+    assert asyncio.run(main()) == 0
 
 
 CREDENTIALS = base64.b64encode(b"AC4711-account:the-password-0815").decode()
@@ -650,7 +832,7 @@ def test_a_cache_in_front_keeps_no_answer(
     ids=["announced", "chunked", "until it closes"],
 )
 def test_ten_megabytes(authority: Authority, head: bytes) -> None:
-    """More than `max_answer` ends: at once where it is announced, and cut where it isn't."""
+    """More than `max_answer` ends: at once where it is announced, and where it streams, it is cut."""
 
     async def flood(_api: RawApi, _reader: Reader, writer: Writer) -> None:
         writer.write(head)
@@ -662,11 +844,12 @@ def test_ten_megabytes(authority: Authority, head: bytes) -> None:
             writer.write(b"0\r\n\r\n")
         await writer.drain()
 
-    got, _, refusals = asked(authority, ask(), flood, max_answer=1_000_000)
-    assert len(got) < 1_100_000
-    assert not got.endswith(b"0\r\n\r\n")
-    assert (status_of(got) == 502) is (b"length" in head)
-    assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
+    for reflects in (True, False):
+        got, _, refusals = asked(authority, ask(), flood, max_answer=1_000_000, reflects=reflects)
+        assert len(got) < 1_100_000
+        assert not got.endswith(b"0\r\n\r\n")
+        assert (status_of(got) == 502) is (reflects or b"length" in head)
+        assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
 
 
 def test_the_head_of_a_large_answer(authority: Authority) -> None:
@@ -729,18 +912,21 @@ def test_a_slow_body_has_its_own_time(authority: Authority) -> None:
 @pytest.mark.parametrize(
     "head",
     [
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\npart\r\n",
-        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\npart\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart\n",
     ],
 )
 def test_an_answer_that_is_cut_off_does_not_look_whole(authority: Authority, head: bytes) -> None:
-    """A drop in the middle of a body is one for the client too."""
+    """A drop in the middle of a body is one for the client too; of one that is held nothing is sent."""
 
     async def cut(_api: RawApi, _reader: Reader, writer: Writer) -> None:
         writer.write(head)
         await writer.drain()
 
     got, _, refusals = asked(authority, ask(), cut)
+    assert (status_of(got), b"part" in got) == (502, False)
+    assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]
+    got, _, refusals = asked(authority, ask(), cut, reflects=False)
     assert b"part" in got
     assert not got.endswith(b"0\r\n\r\n")
     assert refusals == [(Reason.GATE_UPSTREAM, "/maps/**")]

@@ -13,7 +13,7 @@ from watchword.apps.gate_policies import gate_policies
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
 from watchword.apps.settings.generation import generation_of
 from watchword.apps.settings.template import TEMPLATE
-from watchword.broker.interface import Allowance, DeliveryRule, Place, PlaceKind
+from watchword.broker.interface import Allowance, DeliveryRule, EdgeRule, Place, PlaceKind
 from watchword.gate.interface import Limit, LimitKind
 from watchword.gate.lending import compile_lendings
 from watchword.vocabulary import Level
@@ -88,6 +88,23 @@ def test_a_key_at_the_edge(tmp_path: Path) -> None:
     assert secrets.master_key.file == settings.service.state_dir / "master.key"
     (api,) = settings.apis.values()
     assert api.routes[0].secret == "maps"
+
+
+def test_answers_are_held_unless_their_origin_reflects_nothing(tmp_path: Path) -> None:
+    """Only where the file says so do answers stream, in parts and of any length."""
+    assert rule_of(tmp_path, {}).reflects
+    assert rule_of(tmp_path, {"reflects": "maybe"}).reflects
+    free = {"reflects": "never", "headers": ["Range"], "max_answer": 1024**3}
+    assert not rule_of(tmp_path, free).reflects
+
+
+def rule_of(tmp_path: Path, changes: dict[str, Any]) -> EdgeRule:
+    """Return the rule of a key, which the gate takes."""
+    parts = {"keys": {"maps": {"edge": EDGE | changes}}}
+    settings = loaded(tmp_path, secrets=parts, route=ROUTE)
+    (policy,) = gate_policies(settings)
+    compile_lendings(policy)
+    return policy.edges["maps"]
 
 
 def test_a_placeholder_in_the_query(tmp_path: Path) -> None:
@@ -237,6 +254,18 @@ def test_an_edit_of_a_key_is_another_generation(tmp_path: Path) -> None:
         (
             {"secrets": {"keys": {"maps": {"edge": EDGE | {"headers": ["Accept", "Cookie"]}}}}},
             "secrets.keys.maps.edge.headers[1]",
+        ),
+        (
+            {"secrets": {"keys": {"maps": {"edge": EDGE | {"headers": ["Accept", "Range"]}}}}},
+            "secrets.keys.maps.edge.headers[1]",
+        ),
+        (
+            {"secrets": {"keys": {"maps": {"edge": EDGE | {"max_answer": 64 * 1024**2 + 1}}}}},
+            "secrets.keys.maps.edge.max_answer",
+        ),
+        (
+            {"secrets": {"keys": {"maps": {"edge": EDGE | {"reflects": "always"}}}}},
+            "secrets.keys.maps.edge.reflects",
         ),
         (
             {"secrets": {"keys": {"maps": {"edge": EDGE | {"headers": ["X-HTTP-Method"]}}}}},

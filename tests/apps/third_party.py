@@ -144,13 +144,19 @@ def rule(port: int, authority: Authority | None = None, **changes: Any) -> EdgeR
 
 @dataclass
 class Front:
-    """Hold a running proxy that lends."""
+    """Hold a running proxy that lends.
+
+    :ivar sent: of each message that went to the server, and so to the client's transport: its type, how many bytes of a
+        body it has, and whether more are to come.
+    """
 
     port: int
     log: ListedRefusals
     state: PublishedState
     ledger: UsageLedger
     names: Names
+    lender: Lender
+    sent: list[tuple[str, int, bool]] = field(default_factory=list)
 
     def publish(self, **changes: Any) -> None:
         """Let the service publish another rule."""
@@ -184,7 +190,17 @@ async def lending(
     lender = Lender(state, ledger, clock, resolver=names, timeouts=timeouts)
     proxy = ProxyApp(f"http://127.0.0.1:{api_port}", refusal_log=log, lender=lender)
     guarded = WatchwordMiddleware(proxy, gate=Gate(state), refusal_log=log, clock=clock, lends=True)
-    async with serve(guarded) as server:
-        yield Front(server.port, log, state, ledger, names)
+    sent: list[tuple[str, int, bool]] = []
+
+    async def heard(scope: Any, receive: Any, send: Any) -> None:
+        async def told(message: Any) -> None:
+            body = len(message.get("body", b""))
+            sent.append((message["type"], body, message.get("more_body", False)))
+            await send(message)
+
+        await guarded(scope, receive, told if scope["type"] == "http" else send)
+
+    async with serve(heard) as server:
+        yield Front(server.port, log, state, ledger, names, lender, sent)
     await lender.aclose()
     await proxy.aclose()

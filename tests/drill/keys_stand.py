@@ -83,6 +83,10 @@ class Flaw(Enum):
     CANARY_TOLD = auto()
     ENDED_LENT = auto()
     KEY_IN_SAMPLES = auto()
+    BEGINNING_HELD_BACK = auto()
+    BEGINNING_REFUSED = auto()
+    TARGET_UNTOLD = auto()
+    CUT_AT_RANDOM = auto()
 
 
 @dataclass
@@ -315,8 +319,23 @@ class Deployment:
             given = [value for name, value in folded if name == self.place.name][-1:]
         if given != [KEY]:
             return api(403)
+        if call.header("accept") == "text/plain":
+            return self._repeating(call)
         echo = {n: v for n, v in call.headers if v != KEY or Flaw.KEY_ECHOED in self.flaws}
         return Answer(200, (), json.dumps(echo).encode())
+
+    def _repeating(self, call: Call) -> Answer:
+        """Repeat the target; the gate cuts off what begins the key, or refuses it, where it is flawed."""
+        path = call.target.replace(f"key={KEY}", "")
+        text = f"asked for {path}" + "." * (Flaw.TARGET_UNTOLD in self.flaws)
+        kept = next((n for n in range(len(KEY), 0, -1) if text.endswith(KEY[:n])), 0)
+        if Flaw.BEGINNING_REFUSED in self.flaws and kept:
+            return Answer(404, (), text.encode())
+        if Flaw.CUT_AT_RANDOM in self.flaws:
+            kept = len(self.asked) % 3
+        cut = {Flaw.BEGINNING_HELD_BACK, Flaw.CUT_AT_RANDOM} & self.flaws
+        pieces = (len(text) - kept, kept) if cut and kept else (len(text),)
+        return Answer(200, (), text.encode(), pieces)
 
 
 def samples(deployment: Deployment) -> tuple[Sample, ...]:

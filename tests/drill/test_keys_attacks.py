@@ -24,6 +24,7 @@ from tests.drill.keys_stand import (
 from watchword.broker.interface import Allowance, Place, PlaceKind
 from watchword.drill.attacks import (
     canary_used,
+    injected_key_oracle,
     key_from_package,
     key_grown_old,
     lent_elsewhere,
@@ -115,6 +116,50 @@ def test_a_check_that_is_left_out_is_open(flaw: Flaw, attack: Attack, variant: s
     if flaw is Flaw.ANY_PATH and variant == "path":
         flaws.add(Flaw.AMBIGUOUS_PATHS)
     assert verdicts(attack, Deployment(frozenset(flaws)))[variant] is Verdict.OPEN
+
+
+@pytest.mark.parametrize(
+    ("flaws", "place", "verdict"),
+    [
+        ((), IN_HEADER, Verdict.STOPPED),
+        ((), REPLACED, Verdict.STOPPED),
+        ((Flaw.BEGINNING_HELD_BACK,), IN_HEADER, Verdict.OPEN),
+        ((Flaw.BEGINNING_REFUSED,), REPLACED, Verdict.OPEN),
+        ((Flaw.CUT_AT_RANDOM,), IN_HEADER, Verdict.UNSURE),
+        ((Flaw.TARGET_UNTOLD,), IN_HEADER, Verdict.UNSURE),
+        ((Flaw.TARGET_UNTOLD, Flaw.BEGINNING_HELD_BACK), IN_HEADER, Verdict.UNSURE),
+        # Behind the guess stands the key, so that no answer ends with it.
+        ((), IN_QUERY, Verdict.UNSURE),
+    ],
+)
+def test_guesses_are_told_apart_where_answers_are_cut_by_them(
+    flaws: tuple[Flaw, ...], place: Place, verdict: Verdict
+) -> None:
+    """Open where every right guess is cut otherwise than the wrong one beside it, unsure where nothing can be told."""
+    deployment = Deployment(frozenset(flaws), place)
+    assert verdicts(injected_key_oracle.ATTACK, deployment) == {"boundaries": verdict}
+
+
+def test_no_guess_is_made_of_a_third_party_that_repeats_nothing() -> None:
+    """Without a sample that says so, the attack isn't run, and no call is paid for."""
+    deployment = Deployment()
+    stage = arena(deployment)
+    silent = tuple(replace(each, echo=False) for each in stage.samples)
+    with pytest.raises(MissingError) as missing:
+        injected_key_oracle.ATTACK.variants[0].run(replace(stage, samples=silent))
+    assert missing.value.need is Need.ECHO
+    assert deployment.asked == []
+
+
+@given(st.text("abAB09-_", min_size=8, max_size=60))
+def test_guesses_differ_in_one_character(key: str) -> None:
+    """Of many lengths, none of them the whole key."""
+    found = injected_key_oracle.guesses(key)
+    assert len({len(right) for right, _ in found}) == len(found) >= min(10, len(key) - 4)
+    for right, wrong in found:
+        assert key.startswith(right)
+        assert len(right) < len(key)
+        assert (right[:-1], right[-1] == wrong[-1]) == (wrong[:-1], False)
 
 
 @dataclass

@@ -219,6 +219,7 @@ def _with(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         ("policy.edges", []),
         ("policy.edges.maps.host", ""),
         ("policy.edges.maps.port", 65536),
+        ("policy.edges.maps.reflects", "never"),
         ("policy.edges.maps.patterns", None),
         ("policy.edges.maps.methods", [""]),
         ("policy.edges.maps.place.kind", "cookie"),

@@ -138,6 +138,8 @@ def test_other_routes_lend_nothing() -> None:
         (MAPS, {"headers": frozenset({"cookie"})}),
         (MAPS, {"headers": frozenset({"signature"})}),
         (MAPS, {"headers": frozenset({"connection"})}),
+        (MAPS, {"headers": frozenset({"range"})}),
+        (MAPS, {"headers": frozenset({"if_range"})}),
         (MAPS, {"headers": frozenset({"x-http-method-override"})}),
         (MAPS, {"headers": frozenset({"x_original.url"})}),
         (MAPS, {"headers": frozenset({"é"})}),

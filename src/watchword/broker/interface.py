@@ -18,6 +18,9 @@ MAX_VALUE_BYTES: Final = 4096
 MAX_VERSIONS: Final = 16
 """Most versions that a secret keeps; the oldest that counts no more is forgotten first."""
 
+MAX_HELD_ANSWER: Final = 64 * 1024 * 1024
+"""Most bytes of an answer that is held until it was searched."""
+
 MAX_SECRETS: Final = 500
 """Most secrets of one deployment."""
 
@@ -184,6 +187,8 @@ class EdgeRule:
     :param max_answer: most bytes of an answer's body.
     :param headers: lower-case names of request headers that go to the origin beside the few that always do
         (:data:`watchword.gate.lending.FORWARDED_FIELDS`), such as ``x-goog-fieldmask``.
+    :param reflects: whether text of a client may stand in answers.  Answers are held until they were searched whole
+        then; otherwise they stream.
     """
 
     secret: str
@@ -199,6 +204,7 @@ class EdgeRule:
     seconds: float = 30.0
     max_answer: int = 8 * 1024 * 1024
     headers: frozenset[str] = frozenset()
+    reflects: bool = True
 
 
 @dataclass(frozen=True, slots=True)

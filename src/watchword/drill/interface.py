@@ -242,6 +242,7 @@ class Attempt:
     :param stops: refusals that were met on the way there, at the service.
     :param served: of how many requests how many were served, where it is a matter of volume.
     :param leaked: what the API was told that only the gate may tell it, empty where nothing was.
+    :param unsure: why it proves nothing, empty where it does.
     """
 
     sample: Sample
@@ -249,6 +250,7 @@ class Attempt:
     stops: tuple[Answer, ...] = ()
     served: tuple[int, int] | None = None
     leaked: str = ""
+    unsure: str = ""
 
 
 Run = Callable[["Arena"], Sequence[Attempt]]

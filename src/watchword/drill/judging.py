@@ -104,6 +104,8 @@ def _one(
     )
     if attempt.leaked:
         return Verdict.OPEN, attempt.leaked, reasons
+    if attempt.unsure:
+        return Verdict.UNSURE, attempt.unsure, reasons
     if attempt.served is not None:
         served, of = attempt.served
         got = f"served {served} of {of}"

@@ -21,6 +21,7 @@ from watchword.drill.attacks import (
     enumeration_by_script,
     evidence_replayed,
     host_confusion,
+    injected_key_oracle,
     instances_in_bulk,
     key_from_package,
     key_grown_old,
@@ -181,6 +182,7 @@ _ALL: Final[tuple[Attack, ...]] = (
     # Keys of third parties.
     key_from_package.ATTACK,
     lent_key_on_the_wire.ATTACK,
+    injected_key_oracle.ATTACK,
     lent_path_unlisted.ATTACK,
     lent_elsewhere.ATTACK,
     lent_key_replaced.ATTACK,

@@ -79,11 +79,14 @@ class Answer:
     """Hold what came back.
 
     :param status: 0 where the connection was closed without an answer.
+    :param pieces: how many bytes of the body came together: in each chunk (RFC 9112 section 7.1), or, where there are
+        none, by each look at the connection, which depends on the way too.
     """
 
     status: int
     headers: Headers = ()
     body: bytes = field(default=b"", repr=False)
+    pieces: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header, by its name in any case."""

@@ -22,6 +22,7 @@ _EDGE: Final = {"host", "port", "patterns", "methods", "place", "allowances", "c
     "seconds",
     "max_answer",
     "headers",
+    "reflects",
 }
 _CANARIES: Final = {"key", "digests", "headers", "parameters"}
 _DIGEST_BYTES: Final = 32
@@ -90,6 +91,7 @@ def _edge_to_json(edge: EdgeRule) -> dict[str, Any]:
         "seconds": edge.seconds,
         "max_answer": edge.max_answer,
         "headers": sorted(edge.headers),
+        "reflects": edge.reflects,
     }
 
 
@@ -121,6 +123,7 @@ def _edge(name: str, value: Any) -> EdgeRule:
         seconds=float(members["seconds"]),
         max_answer=a_number(members["max_answer"], "max_answer", 1),
         headers=frozenset(_texts(members["headers"], "headers")),
+        reflects=_flag(members["reflects"], "reflects"),
     )
 
 

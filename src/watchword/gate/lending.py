@@ -42,9 +42,11 @@ FORWARDED_FIELDS: Final = frozenset(
 """Request headers that go to a third party; of the others only those that the rule names.
 
 A list of what may go, and not of what may not: apps put sessions, user ids and device ids into headers of any name, and
-send them with each call to their own host.  ``Range`` isn't among them: with it an answer that holds the key could be
-fetched in pieces that each hold too little of it to be recognised.
+send them with each call to their own host.  ``Range`` isn't among them (:func:`asks_for_part`).
 """
+
+_PARTIAL: Final = frozenset({b"range", b"if-range", b"request-range"})
+"""Fields by which a client asks for a part of an answer."""
 
 FIELDS_OF_THE_HOST: Final = frozenset(
     {
@@ -190,6 +192,8 @@ def compile_lending(route: Route, rule: EdgeRule) -> LendingRoute:
     for name in rule.headers:
         if not may_go_on(name):
             raise ValueError(f"{name!r}: expected a header that may go to a third party")
+        if rule.reflects and asks_for_part(name):
+            raise ValueError(f"{name!r}: expected no header that asks for a part of an answer")
     if not rule.methods or not rule.patterns:
         raise ValueError(f"{rule.secret}: expected methods and paths that the key is lent for")
     table = tuple(
@@ -216,6 +220,14 @@ def may_go_on(name: str) -> bool:
     return _FIELD_NAME.fullmatch(name) is not None and (
         canonical_name(name.encode("ascii")) not in _NEVER_FORWARDED
     )
+
+
+def asks_for_part(name: str) -> bool:
+    """Tell whether a client asks for a part of an answer by a header: a rule may name it where none reflects.
+
+    An answer that holds the key could be fetched in pieces that each hold too little of it to be recognised.
+    """
+    return canonical_name(name.encode("ascii")) in _PARTIAL
 
 
 def may_hold_key(name: str) -> bool:

@@ -485,3 +485,19 @@ def test_a_handshake_has_its_time_and_an_authority_its_file(tmp_path: Path) -> N
                 empty.write_text(text)
             with pytest.raises(WatchwordError):
                 HttpWire({Part.GATE: target.origin(scheme="https")}, rate=None, ca=empty).send(GET)
+
+
+def test_an_answer_is_told_in_the_pieces_in_which_it_came() -> None:
+    """A chunk is a piece, however many reads it takes; without chunks, what each read brings is one."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    def talk(_: bytes, connection: socket.socket) -> bytes:
+        for part in (head, b"3\r\na", b"bc\r\n2", b"\r\nde\r\n"):
+            connection.sendall(part)
+        return b"fffff\r\n" + b"x" * 0xFFFFF + b"\r\n0\r\n\r\n"
+
+    with machine(talk) as chunked, machine() as whole:
+        (one,) = sent(chunked, GET)
+        (two,) = sent(whole, GET)
+    assert (one.pieces[:2], len(one.pieces)) == ((3, 2), 3)
+    assert sum(two.pieces) == 2

@@ -34,6 +34,7 @@ PUSH_KEY = "push-server-key-that-goes-to-iphones-only"
 ABOUT_KEYS = (
     "key-from-package",
     "lent-key-on-the-wire",
+    "injected-key-oracle",
     "lent-path-unlisted",
     "lent-elsewhere",
     "lent-key-replaced",

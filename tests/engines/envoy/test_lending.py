@@ -329,6 +329,7 @@ OPTIONS = EnvoyOptions(
             {"place": Place(PlaceKind.HEADER, "x-api-key", placeholder="wwk-maps")},
             "secret maps: replace",
         ),
+        ({"reflects": True}, "secret maps: reflects"),
         ({"secret": "ma/ps"}, "secret ma/ps"),
         ({"place": Place(PlaceKind.HEADER, "host")}, "secret"),
         ({"allowances": (Allowance(60, spend=3),), "cost": 4}, "quota"),

@@ -87,12 +87,24 @@ class _Handler(socketserver.BaseRequestHandler):
             time.sleep(silence)
             secured.sendall(piece)
 
+    def _line(self, stream: Any) -> bytes:
+        line: bytes = stream.readline()
+        if not line:
+            raise ConnectionError("cut off in a body")
+        return line
+
     def _read(self, line: bytes, stream: Any) -> Seen:
         fields = []
         while (field := stream.readline().strip()) != b"":
             name, _, value = field.partition(b":")
             fields.append((name.lower(), value.strip()))
         body = stream.read(int(dict(fields).get(b"content-length", b"0")))
+        if b"transfer-encoding" in dict(fields):
+            while size := int(self._line(stream), 16):
+                body += stream.read(size)
+                stream.readline()
+            while (trailer := stream.readline().strip()) != b"":
+                fields.append((b"trailer: " + trailer, b""))
         seen = Seen(line, fields, body)
         self.server.seen.append(seen)
         return seen
@@ -110,6 +122,7 @@ def rule(port: int, **changes: Any) -> EdgeRule:
             "place": Place(PlaceKind.HEADER, "authorization", "Bearer "),
             "ca": AUTHORITY.pem.decode(),
             "private": True,
+            "reflects": False,
             **changes,
         }
     )

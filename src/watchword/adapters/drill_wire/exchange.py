@@ -95,7 +95,8 @@ def exchange(stream: Stream, call: Call, head: bytes, limit: Limit, most: int) -
     own_framing = any(name.lower() in _OWN_FRAMING for name, _ in call.headers)
     reader = _Reader(stream, _expecting(call), most)
     whole = reader.read(limit)
-    answer = Answer(reader.status, reader.headers, bytes(reader.body[:most]))
+    body, pieces = bytes(reader.body[:most]), tuple(reader.pieces)
+    answer = Answer(reader.status, reader.headers, body, pieces)
     return Outcome(answer, whole, whole and sent and not own_framing and reader.is_clean())
 
 
@@ -123,6 +124,8 @@ class _Reader:
         self.status = 0
         self.headers: Headers = ()
         self.body = bytearray()
+        self.pieces: list[int] = []
+        self._in_chunk = False
 
     def read(self, limit: Limit) -> bool:
         """Read as far as it goes; tell whether that was the answer's end."""
@@ -137,6 +140,12 @@ class _Reader:
         """Tell whether the next request may go over the same connection."""
         return self._connection.their_state is h11.DONE and not self._connection.trailing_data[0]
 
+    def _count(self, event: h11.Data) -> None:
+        if event.chunk_start or not self._in_chunk:
+            self.pieces.append(0)
+        self.pieces[-1] += len(event.data)
+        self._in_chunk = (event.chunk_start or self._in_chunk) and not event.chunk_end
+
     def _took(self, limit: Limit) -> bool:
         """Take the next event; tell whether it was the last."""
         event = self._connection.next_event()
@@ -146,6 +155,7 @@ class _Reader:
             self._connection.receive_data(self._stream.receive(limit))
             return False
         if isinstance(event, h11.Data):
+            self._count(event)
             self.body += event.data[: self._most + 1 - len(self.body)]
             return len(self.body) > self._most
         if isinstance(event, h11.Response | h11.InformationalResponse):

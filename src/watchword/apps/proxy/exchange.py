@@ -43,7 +43,9 @@ class Timeouts:
     :param read: for each next piece of its answer, the first included.
     :param write: for it to take each piece of the body.
     :param pool: for a free connection.
-    :param body: for the client to send each next piece of its body.
+    :param body: for the client to send each next piece of its body, and to begin to take an answer that was held.
+    :param whole: for the end of an answer that is held until it was searched, if its rule gives it no more.
+    :param pace: bytes a second, at least, at which a client takes such an answer: others wait for its room.
     """
 
     connect: float = 5.0
@@ -51,6 +53,8 @@ class Timeouts:
     write: float = 30.0
     pool: float = 5.0
     body: float = 30.0
+    whole: float = 120.0
+    pace: int = 16 * 1024
 
 
 async def while_client_stays(exchange: Coroutine[Any, Any, None], body: RequestBody) -> None:

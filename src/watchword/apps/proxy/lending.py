@@ -1,7 +1,8 @@
 """Forward requests to the third parties that keys are lent to, with the key added and nothing of the app's besides.
 
 The connection is this side's alone: HTTPS to the rule's origin, at an address that was checked, with the certificate of its
-name, one pool for each secret.  No redirect is followed.  What comes back is capped and searched for the key.
+name, one pool for each secret.  No redirect is followed.  What comes back is capped, and searched for the key as a whole
+before any of it goes on.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from watchword.apps.proxy.exchange import (
 from watchword.apps.proxy.headers import VIA, has_body
 from watchword.apps.proxy.key_search import KeyForms, KeySearch
 from watchword.apps.proxy.lent_answer import Ends, hand_on
-from watchword.apps.proxy.turns import Turns
+from watchword.apps.proxy.turns import Room, Turns
 from watchword.broker.interface import EdgeRule, LentValue, UsageLedger, Use
 from watchword.gate.interface import Decision, GateState
 from watchword.gate.lending import place_key, request_fields
@@ -63,7 +64,10 @@ class _Call(NamedTuple):
 
 
 class Lender:
-    """Add keys to requests that the gate allowed, and forward them."""
+    """Add keys to requests that the gate allowed, and forward them.
+
+    :ivar room: for answers that are held until they were searched.
+    """
 
     def __init__(
         self,
@@ -90,6 +94,7 @@ class Lender:
         self._timeouts = timeouts or Timeouts()
         self._forms: dict[str, KeyForms] = {}
         self._turns = Turns()
+        self.room = Room()
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -99,7 +104,7 @@ class Lender:
     async def forward(
         self, decision: Decision, scope: Scope, receive: Receive, send: Send, ends: Ends
     ) -> None:
-        """Forward one request that the gate allowed, with its key, and stream the answer back.
+        """Forward one request that the gate allowed, with its key, and hand the answer back.
 
         1. No tunnel, no echo, no change of protocol.
         2. There is a value now, and a place for it.
@@ -193,15 +198,23 @@ class Lender:
                 if isinstance(response, Refusal):
                     await ends.refuse(response, None)
                     return
+                search = KeySearch(
+                    self._forms_of(call),
+                    whole=call.rule.reflects,
+                    clock=asyncio.get_running_loop().time,
+                )
                 try:
-                    await hand_on(
-                        response,
-                        call.rule,
-                        KeySearch(self._forms_of(call)),
-                        send,
-                        ends,
-                        bodiless=call.method == "HEAD",
-                    )
+                    with self.room.one(call.use.who) as room:
+                        await hand_on(
+                            response,
+                            call.rule,
+                            search,
+                            send,
+                            ends,
+                            room=room,
+                            timeouts=self._timeouts,
+                            bodiless=call.method == "HEAD",
+                        )
                 finally:
                     await end(response)
         except UnavailableError as error:

@@ -1,18 +1,35 @@
-"""Hand a third party's answer to the client: capped, searched for the key, without what is the API's to say."""
+"""Hand a third party's answer to the client: capped, searched for the key, without what is the API's to say.
 
+An answer in which a client's own text may stand (``reflects: maybe``) is held until its end and searched whole, so that
+nothing but the whole key makes a difference.  Only where the operator states that no such text is shown does it stream.
+"""
+
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 import httpcore
 
-from watchword.apps.proxy.exchange import FIRST_FINAL_STATUS, UPSTREAM_ERRORS, Send, start
+from watchword.apps.proxy.exchange import (
+    FIRST_FINAL_STATUS,
+    UPSTREAM_ERRORS,
+    Send,
+    Timeouts,
+    start,
+)
 from watchword.apps.proxy.headers import lent_response_fields
 from watchword.apps.proxy.key_search import KeyFoundError, KeySearch
+from watchword.apps.proxy.turns import Place
 from watchword.broker.interface import EdgeRule
 from watchword.reasons import Reason, Refusal
 
 _NOT_MODIFIED: Final = 304
+_STREAMS: Final = re.compile(
+    rb"\s*(?:text/event-stream|multipart/x-mixed-replace)\b", re.IGNORECASE
+)
+"""Media types of answers that have no end."""
+
 _CHARSET: Final = re.compile(rb"charset\s*=\s*[\"']?\s*([^\"';,\s]*)", re.IGNORECASE)
 _LIKE_ASCII: Final = re.compile(
     rb"(?:utf-?8|(?:us-)?ascii|iso-?8859-?[0-9]{1,2}|latin-?1|windows-125[0-8])?", re.IGNORECASE
@@ -37,6 +54,10 @@ class Ends(NamedTuple):
 class _UnfitError(Exception):
     """Report an answer that isn't handed on; the text is for the operator."""
 
+    def __init__(self, detail: str, reason: Reason = Reason.GATE_UPSTREAM) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
 
 async def hand_on(
     response: httpcore.Response,
@@ -45,29 +66,33 @@ async def hand_on(
     send: Send,
     ends: Ends,
     *,
+    room: Place,
+    timeouts: Timeouts,
     bodiless: bool,
 ) -> None:
-    """Send an answer on, piece by piece; the next one is read when the last one was taken.
+    """Send an answer on: as a whole, or, where its rule lets it stream, piece by piece.
 
-    The head waits for the first piece of the body, so that an answer which is short and holds the key ends as a problem and
-    not as half of an answer.  Where the head is out already, the rest is cut: returning without the last piece makes
-    the server close the connection, so that the client can't take the part for the whole.
+    One that holds the key ends as a problem.  Where the head of a stream is out already, the rest is cut: returning
+    without the last piece makes the server close the connection, so that the client can't take the part for the whole.
 
+    :param room: for what is held.
     :param bodiless: whether the answer has no body whatever its head says, as one to HEAD.
+    :raises UnavailableError: ``gate.overloaded`` when there is no room for it; nothing was sent.
     """
-    passage = _Passage(response, rule, search, send)
+    passage = _Passage(response, rule, search, send, room, timeouts)
     passage.bodiless = bodiless or response.status == _NOT_MODIFIED
+    reason = Reason.GATE_UPSTREAM
     try:
         await passage.run()
     except KeyFoundError:
         failure = f"the answer held the key of {rule.secret}"
     except _UnfitError as error:
-        failure = str(error)
+        failure, reason = str(error), error.reason
     except UPSTREAM_ERRORS as error:
         failure = f"{rule.secret}: the answer ended early: {type(error).__name__}"
     else:
         return
-    refusal = Refusal(Reason.GATE_UPSTREAM, failure)
+    refusal = Refusal(reason, failure)
     if passage.begun:
         ends.record(refusal)
     else:
@@ -78,7 +103,13 @@ class _Passage:
     """Hold an answer on its way."""
 
     def __init__(
-        self, response: httpcore.Response, rule: EdgeRule, search: KeySearch, send: Send
+        self,
+        response: httpcore.Response,
+        rule: EdgeRule,
+        search: KeySearch,
+        send: Send,
+        room: Place,
+        timeouts: Timeouts,
     ) -> None:
         self.begun = False
         self.bodiless = False
@@ -86,27 +117,57 @@ class _Passage:
         self._rule = rule
         self._search = search
         self._send = send
+        self._room = room
+        self._timeouts = timeouts
+        self._fields = lent_response_fields(response.headers)
 
     async def run(self) -> None:
         """Hand it on to its end."""
-        fields = lent_response_fields(self._response.headers)
-        self._check_head(fields)
+        self._check_head(self._fields)
+        held = self._rule.reflects
+        most = max(self._timeouts.whole, self._rule.seconds) if held else None
+        reading = asyncio.timeout(most)
+        try:
+            async with reading:
+                total = await self._read()
+        except TimeoutError:
+            if reading.expired():
+                raise self._endless(f"no end of it in {most:g} s") from None
+            raise
+        patience = self._timeouts.body + total / self._timeouts.pace if held else None
+        sending = asyncio.timeout(patience)
+        try:
+            async with sending:
+                async for piece in self._search.finish():
+                    await self._go_on(piece)
+                await self._begin()
+                await self._send({"type": "http.response.body", "body": b""})
+        except TimeoutError:
+            if sending.expired():
+                raise _UnfitError(f"{self._rule.secret}: the client didn't take it") from None
+            raise
+
+    async def _read(self) -> int:
+        """Read the body to its end, send on what may go by then, and return how long it is."""
         total = 0
         async for piece in self._response.aiter_stream():
             total += len(piece)
             if total > self._rule.max_answer:
                 raise self._too_long()
-            fit = self._search.feed(piece)
-            if fit:
-                await self._begin(fields)
-                await self._send({"type": "http.response.body", "body": fit, "more_body": True})
-        await self._begin(fields)
-        await self._send({"type": "http.response.body", "body": self._search.finish()})
+            if self._rule.reflects:
+                self._room.take(len(piece))
+            await self._go_on(self._search.feed(piece))
+        return total
 
-    async def _begin(self, fields: list[tuple[bytes, bytes]]) -> None:
+    async def _go_on(self, piece: bytes) -> None:
+        if piece:
+            await self._begin()
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def _begin(self) -> None:
         if not self.begun:
             self.begun = True
-            await self._send(start(self._response.status, fields))
+            await self._send(start(self._response.status, self._fields))
 
     def _check_head(self, fields: list[tuple[bytes, bytes]]) -> None:
         if self._response.status < FIRST_FINAL_STATUS:
@@ -121,6 +182,8 @@ class _Passage:
             ):
                 # UTF-16 or EBCDIC, which the client may have asked for in Accept: the key would be other bytes there.
                 raise _UnfitError(f"{self._rule.secret}: got a charset that can't be searched")
+            if name == b"content-type" and self._rule.reflects and _STREAMS.match(value):
+                raise self._endless(f"got {value.decode('latin-1').partition(';')[0].strip()}")
             if (
                 name == b"content-length"
                 and not self.bodiless
@@ -131,3 +194,12 @@ class _Passage:
     def _too_long(self) -> _UnfitError:
         most = self._rule.max_answer
         return _UnfitError(f"{self._rule.secret}: got more than {most} bytes (max_answer)")
+
+    def _endless(self, got: str) -> _UnfitError:
+        """Return the refusal of an answer that can't be held until its end."""
+        return _UnfitError(
+            f"{self._rule.secret}: {got}; a stream can't be searched whole: where no answer of "
+            f"{self._rule.host} shows text of a request, write reflects: never at secrets.keys."
+            f"{self._rule.secret}.edge",
+            Reason.SECRET_STREAM,
+        )

@@ -25,8 +25,15 @@ from watchword.apps.settings.written_secrets import (
     WrittenSecrets,
 )
 from watchword.apps.settings.written_types import seconds
-from watchword.broker.interface import Allowance, DeliveryRule, EdgeRule, Place, PlaceKind
-from watchword.gate.lending import may_go_on, may_hold_key
+from watchword.broker.interface import (
+    MAX_HELD_ANSWER,
+    Allowance,
+    DeliveryRule,
+    EdgeRule,
+    Place,
+    PlaceKind,
+)
+from watchword.gate.lending import asks_for_part, may_go_on, may_hold_key
 from watchword.vocabulary import Level
 
 _HTTPS: Final = 443
@@ -110,6 +117,7 @@ def _edge(name: str, edge: WrittenEdge) -> EdgeRule:
         seconds=float(seconds(edge.timeout)),
         max_answer=edge.max_answer,
         headers=frozenset(each.lower() for each in edge.headers),
+        reflects=edge.reflects == "maybe",
     )
 
 
@@ -224,15 +232,25 @@ def _edge_faults(here: Path_, edge: WrittenEdge, environment: str) -> Iterator[I
     if edge.private and environment == "prod":
         # Through it a request could reach what only this network may.
         yield (*here, "private"), "true", "false in environment prod"
-    for index, name in enumerate(edge.headers):
-        if not may_go_on(name.lower()):
-            # The gate would refuse the whole policy, and with it every request.
-            yield (*here, "headers", index), shown(name), "a header that may go to a third party"
+    yield from _header_faults(here, edge)
+    if edge.reflects != "never" and edge.max_answer > MAX_HELD_ANSWER:
+        expected = f"at most {MAX_HELD_ANSWER}, or reflects: never: answers are held and searched"
+        yield (*here, "max_answer"), shown(edge.max_answer), expected
     if edge.spend is not None and edge.spend.cost > edge.spend.most:
         got = f"{edge.spend.cost} for one call, and {edge.spend.most} for all"
         yield (*here, "spend"), got, "most of at least one call's cost, or no call ever passes"
     if {"CONNECT", "TRACE"} & set(edge.methods):
         yield (*here, "methods"), shown(edge.methods), "no CONNECT and no TRACE"
+
+
+def _header_faults(here: Path_, edge: WrittenEdge) -> Iterator[Inconsistency]:
+    """Find headers for which the gate would refuse the whole policy, and with it every request."""
+    for index, name in enumerate(edge.headers):
+        if not may_go_on(name.lower()):
+            yield (*here, "headers", index), shown(name), "a header that may go to a third party"
+        elif edge.reflects != "never" and asks_for_part(name.lower()):
+            expected = "none that asks for a part of an answer, or reflects: never"
+            yield (*here, "headers", index), shown(name), expected
 
 
 def _is_of_a_key(name: str) -> bool:

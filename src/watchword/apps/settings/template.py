@@ -65,6 +65,7 @@ plan:
 #         paths: [/geocode/**]
 #         add: {{header: Authorization, prefix: "Bearer "}}
 #         quota: {{calls: 100, per: 1d}}    # of one instance
+#         # reflects: never             # no answer shows text of its request: lets answers stream
 
 # What `watchword drill` asks for as the genuine app does: requests that your API serves, one for each kind of proof.
 # An answer that isn't a 2xx makes the run unsure; write status: [404] beside path where that is the good answer.

@@ -99,6 +99,13 @@ class WrittenEdge(Written):
     max_answer: Annotated[
         int, Field(ge=1, le=1024 * 1024 * 1024, description="most bytes of an answer's body")
     ] = 8 * 1024 * 1024
+    reflects: Annotated[
+        Literal["maybe", "never"],
+        Field(
+            description="whether an answer may show text of its request: such answers are held and searched whole "
+            "before they are sent on; never lets them stream"
+        ),
+    ] = "maybe"
 
 
 class WrittenDeliver(Written):

@@ -85,6 +85,10 @@ def _require_exact(route: str, rule: EdgeRule) -> None:
     if rule.place.placeholder is not None:
         why = "Envoy adds a key, and can't put it in the place of a text"
         raise UnsupportedError(route, f"{here}: replace", why, f"{by_proxy}, or let it be added")
+    if rule.reflects:
+        why = "Envoy searches no answer for the key, so that a server which shows its request gives it away"
+        unless = f"{by_proxy}, or write reflects: never where no answer of {rule.host} shows text of a request"
+        raise UnsupportedError(route, f"{here}: reflects", why, unless)
     if rule.place.kind is not PlaceKind.HEADER:
         why = "Envoy's admin endpoint would show a key that it adds to a query"
         raise UnsupportedError(route, f"{here}: query", why, f"{by_proxy}, or name a header")

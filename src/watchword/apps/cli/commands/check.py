@@ -214,7 +214,11 @@ def _secrets(settings: "Settings") -> Iterator[str]:
         where = f"https://{rule.host}" + ("" if rule.port == _HTTPS else f":{rule.port}")
         calls = f"{','.join(sorted(rule.methods))} {' '.join(rule.patterns)}"
         used = any(each.secret == name for api in settings.apis.values() for each in api.routes)
-        yield f"{name}: lent to {where} for {calls}{'' if used else '; no route adds it yet'}"
+        answers = (
+            "answers held and searched" if rule.reflects else "answers stream (reflects: never)"
+        )
+        unused = "" if used else "; no route adds it yet"
+        yield f"{name}: lent to {where} for {calls}; {answers}{unused}"
     for name, delivery in secrets.deliveries.items():
         yield f"{name}: sealed to {', '.join(sorted(delivery.apps))} for {duration(delivery.lease)}"
 
