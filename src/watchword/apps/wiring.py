@@ -250,14 +250,7 @@ def service_of(
     policies, bao = gate_policies(settings), openbao_of(settings)
     keeper = key_keeper_of(settings, bao)
     secrets = replace(secret_work(settings, entropy, bao), signing=keeper)
-    keyring = FileKeyRing(
-        paths.keyring,
-        environment=settings.environment,
-        grace=paths.token_lifetime + LEEWAY_SECONDS,
-        now=clock.timestamp(),
-        entropy=entropy,
-        keeper=keeper,
-    )
+    keyring = _keyring_of(settings, clock, entropy, keeper)
     fetcher, play_fetcher = fetcher_of(settings), play_fetcher_of(settings)
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
@@ -291,6 +284,19 @@ def service_of(
             play_fetcher=play_fetcher,
             contradictions=verifier.contradictions,
         ),
+    )
+
+
+def _keyring_of(
+    settings: Settings, clock: Clock, entropy: Entropy, keeper: KeyKeeper | None
+) -> FileKeyRing:
+    return FileKeyRing(
+        settings.service.keyring,
+        environment=settings.environment,
+        grace=settings.service.token_lifetime + LEEWAY_SECONDS,
+        now=clock.timestamp(),
+        entropy=entropy,
+        keeper=keeper,
     )
 
 

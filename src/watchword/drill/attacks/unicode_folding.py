@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import quote
 
 from watchword.drill.around import first_and_rest, known_by, path_of, strictest
 from watchword.drill.interface import Arena, Attack, Attempt, Variant
@@ -23,6 +22,11 @@ def _full_width(sign: str) -> str:
     return chr(ord(sign) + _FULL_WIDTH)
 
 
+def _encoded(text: str) -> str:
+    """Return a text with each byte outside of ASCII percent-encoded."""
+    return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in text.encode("utf-8"))
+
+
 def _letters(arena: Arena) -> Sequence[Attempt]:
     """Put one sign in the place of one letter, then of all."""
     path = path_of(strictest(arena))
@@ -31,29 +35,29 @@ def _letters(arena: Arena) -> Sequence[Attempt]:
         if path[at - 1] == "/" and sign.isalnum():
             found.append(f"{path[:at]}{_full_width(sign)}{path[at + 1 :]}")
     found.append("".join(_full_width(sign) if sign.isalpha() else sign for sign in path))
-    return known_by(arena, [quote(name) for name in dict.fromkeys(found) if name != path])
+    return known_by(arena, [_encoded(name) for name in dict.fromkeys(found) if name != path])
 
 
 def _dots(arena: Arena) -> Sequence[Attempt]:
     path = path_of(strictest(arena))
     first, rest = first_and_rest(path)
     begun = [*arena.facts.off[:2], f"{first}/x"]
-    names = [f"{at}/{quote(dots)}{path}" for at in begun[:-1] for dots in _DOTS]
-    return known_by(arena, names + [f"{begun[-1]}/{quote(dots)}{rest}" for dots in _DOTS])
+    names = [f"{at}/{_encoded(dots)}{path}" for at in begun[:-1] for dots in _DOTS]
+    return known_by(arena, names + [f"{begun[-1]}/{_encoded(dots)}{rest}" for dots in _DOTS])
 
 
 def _slashes(arena: Arena) -> Sequence[Attempt]:
     path = path_of(strictest(arena))
     first, rest = first_and_rest(path)
-    names = [f"/x{quote(sign)}..{quote(sign)}{path[1:]}" for sign in _SLASHES]
+    names = [f"/x{_encoded(sign)}..{_encoded(sign)}{path[1:]}" for sign in _SLASHES]
     if len(rest) > 1:
-        names += [f"{first}{quote(sign)}{rest[1:]}" for sign in _SLASHES]
+        names += [f"{first}{_encoded(sign)}{rest[1:]}" for sign in _SLASHES]
     return known_by(arena, names)
 
 
 def _cut(arena: Arena) -> Sequence[Attempt]:
     path = path_of(strictest(arena))
-    return known_by(arena, [f"{path}{quote(sign)}x" for sign in _CUTS])
+    return known_by(arena, [f"{path}{_encoded(sign)}x" for sign in _CUTS])
 
 
 _GUARDED = frozenset(
