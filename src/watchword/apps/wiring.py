@@ -18,6 +18,7 @@ from watchword.adapters.apple_receipts import (
 from watchword.adapters.clock import SystemClock, is_synchronised
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.held import KeyKeeper
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     private_directory,
