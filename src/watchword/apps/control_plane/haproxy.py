@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from watchword.adapters.clock import steady_seconds
+from watchword.adapters.clock import SystemClock, steady_seconds
 from watchword.apps.control_plane.files import write_files
 from watchword.apps.control_plane.following import EngineRejectedError
 from watchword.apps.control_plane.haproxy_master import HaproxyError, MasterSocket
@@ -25,13 +25,21 @@ from watchword.engines.haproxy import names
 from watchword.engines.haproxy.generation import state
 from watchword.engines.interface import EngineFile, EngineFileKind, Files
 from watchword.engines.places import EngineOptions
+from watchword.gate.replay import window
+from watchword.tokens.interface import LEEWAY_SECONDS
 
 _FOLLOWED: Final = (names.KEYS, names.SECRETS, names.REVOKED)
 """Maps of which a running process is told each change."""
 
 _STAGED: Final = ".new-"
 _STARTED: Final = ".started"
-"""Says of a directory that HAProxy was started in it once, so that proofs may have been used."""
+"""Says of a directory that HAProxy was started in it once, so that proofs may have been used: at its own time at the latest."""
+
+_BACK_SECONDS: Final = 1.0
+"""By how much the clock may be behind that time before it counts as set back."""
+
+_UNSURE_SECONDS: Final = window(LEEWAY_SECONDS) + 2.0
+"""After which no proof that was used before a start is good any more, by whatever clock."""
 
 _CHECK_SECONDS: Final = 30.0
 _HANDOVER_SECONDS: Final = 5.0
@@ -53,14 +61,20 @@ class RunningHaproxy:
         runs: bool,
         tell: Callable[[str], None],
         monotonic: Callable[[], float] = steady_seconds,
+        timestamp: Callable[[], float] | None = None,
     ) -> None:
-        """Prepare; nothing is written or started yet."""
+        """Prepare; nothing is written or started yet.
+
+        :param timestamp: seconds since 1970; the system's clock if None.
+        """
         self._options = options
         self._directory = Path(options.directory)
         self._binary = find_haproxy(binary)
         self._runs = runs
         self._tell = tell
         self._monotonic = monotonic
+        self._timestamp = timestamp or SystemClock().timestamp
+        self._sure_at: float | None = None
         self._master = MasterSocket(self._directory / names.MASTER_SOCKET)
         self._held: int | None = None
         self._loaded: dict[str, str] | None = None
@@ -132,6 +146,7 @@ class RunningHaproxy:
         if self._keeper.ran_well and not ran_well:
             # It has read its files; whoever starts another one by them starts with an empty table.
             self._say_of_proofs(names.COLD)
+        self._note_time()
 
     def stop(self) -> None:
         """End the HAProxy that was started here, and let go of the directory."""
@@ -149,8 +164,17 @@ class RunningHaproxy:
         ]
         log, mark = self._options.access_log, self._directory / _STARTED
         # Of a directory that no HAProxy was started in no proof was used: there is nothing to wait for.
-        self._say_of_proofs(names.COLD if mark.exists() else names.READY)
-        mark.touch(0o600)
+        known = names.COLD if mark.exists() else names.READY
+        self._sure_at = None
+        if known == names.COLD and self._timestamp() < mark.stat().st_mtime - _BACK_SECONDS:
+            known, self._sure_at = names.UNSURE, self._monotonic() + _UNSURE_SECONDS
+            self._tell(
+                "HAProxy is started by a clock that was set back: proofs wait for "
+                f"{_UNSURE_SECONDS:.0f} s, since those that were used before can't be told by their time"
+            )
+        self._say_of_proofs(known)
+        if known == names.READY:
+            mark.touch(0o600)
         self._loaded = {
             path.name: path.read_text("utf-8")
             for path in self._directory.iterdir()
@@ -160,6 +184,21 @@ class RunningHaproxy:
             return subprocess.Popen(command)  # noqa: S603 - the operator named it.
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as opened:
             return subprocess.Popen(command, stdout=opened)  # noqa: S603 - the operator named it.
+
+    def _note_time(self) -> None:
+        """Note how far the clock is, which a start compares with; take proofs again where they had to wait."""
+        now, mark = self._timestamp(), self._directory / _STARTED
+        if self._sure_at is not None:
+            if self._monotonic() < self._sure_at or not self._master.is_there():
+                return
+            state_map = self._options.path(names.STATE)
+            self._master.tell([f"set map {state_map} {names.PROOFS} {names.COLD}"])
+            self._sure_at = None
+        elif mark.exists() and now <= mark.stat().st_mtime:
+            # Set back while it runs, which it finds out by itself; whoever starts the next one has to know.
+            return
+        mark.touch(0o600)
+        os.utime(mark, (now, now))
 
     def _say_of_proofs(self, known: str) -> None:
         """Write down what a process that starts is to know of its table of used proofs."""
@@ -233,6 +272,8 @@ class RunningHaproxy:
                 # It ended meanwhile.
                 continue
         known = names.READY if self._is_taught() else names.COLD
+        if self._sure_at is not None:
+            known = names.UNSURE
         self._master.tell([f"set map {state} {names.PROOFS} {known}"])
         # Whoever starts HAProxy by these files starts with an empty table.
         write_files(self._directory, files)

@@ -39,8 +39,9 @@ PROOFS: Final = "proofs"
 COLD: Final = "cold"
 SYNCING: Final = "syncing"
 READY: Final = "ready"
+UNSURE: Final = "unsure"
 """What :data:`PROOFS` can be: a table of used proofs that began empty; one that is being handed over; one that
-knows all."""
+knows all; one that began empty by a clock that had been further, so that it takes none yet."""
 
 CLOSED: Final = "closed"
 """The generation of a process that must judge nothing more, since another one does."""

@@ -31,7 +31,7 @@ def page(policy: GatePolicy, options: EngineOptions, rows: Sequence[Row]) -> str
         f"| `{names.REVOKED}` | subjects of revoked instances |",
         f"| `{names.STATE}` | the generation, and whether used proofs of before are known |",
         f"| `{names.PAYLOAD}`, `{names.VERSIONS}` | the form of claims, and of versions that are high enough |",
-        f"| `{names.SIZES}`, `{names.WAITING}` | for session proofs: lengths, and waiting for a table |",
+        f"| `{names.SIZES}`, `{names.WAITING}` | for session proofs: lengths, waiting for a table, and a clock that nobody sets |",
         f"| `{names.MASTER_SOCKET}` | mode 0600: whoever can open it can change and read everything |",
         "",
         "| route | methods | mode | level | proof | asked |",

@@ -232,7 +232,8 @@ _YOUNG: Final = "{ var(txn.created),sub(proc.horizon) -m int gt 0 }"
 def clock_rules() -> Iterator[str]:
     """Yield the rules that refuse what a clock that was set back would make young again.
 
-    The table forgets by a steady clock, and the date says how old a proof is.  Where the date was set back, whatever was
+    The table forgets by a steady clock, and the date says how old a proof is.  How far both are apart is found with the
+    first proof.  Where the date was set back, whatever was
     made no later than the newest proof that was ever taken may have been forgotten: it is refused for good.
     """
     yield _SKEW
@@ -366,8 +367,21 @@ core.register_action("watchword_wait", {{ "http-req" }}, function(txn)
   end
 end, 0)
 
--- Says by how many seconds the date has left behind a clock that nobody sets.
-core.register_converters("watchword_skew", function(date)
-  return date - core.now().sec
+-- Says how far the date is from a clock that nobody sets, in seconds: that of the kernel, since HAProxy's own takes
+-- a pause of all its threads for a clock that was set.  Read anew where time passed between both.
+local uptime = io.open("/proc/uptime", "rb")
+if uptime then uptime:setvbuf("no") end
+local function steady()
+  if not uptime then return core.now().sec end
+  uptime:seek("set")
+  return math.floor(tonumber(uptime:read(24):match("^%d+")))
+end
+core.register_converters("watchword_skew", function()
+  while true do
+    local before = os.time()
+    local at = steady()
+    local date = os.time()
+    if date - before <= 1 and date >= before then return date - at end
+  end
 end)
 """
