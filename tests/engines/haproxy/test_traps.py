@@ -21,8 +21,8 @@ from watchword.encoding import base64url, strict_json
 from watchword.engines.client_side import CLIENT_SIDE
 from watchword.engines.haproxy import names
 from watchword.gate.interface import Rate
-from watchword.tokens import strict_jws
 from watchword.reasons import Reason
+from watchword.tokens import strict_jws
 from watchword.tokens.claims import claims_to_json
 from watchword.tokens.interface import TOKEN_TYPE
 
