@@ -678,6 +678,18 @@ def test_a_place_that_anybody_may_rename_is_refused(tmp_path: Path, depth: int) 
         private_directory(way / "state")
 
 
+def test_what_is_made_on_the_way_is_open_to_nobody_else(tmp_path: Path) -> None:
+    """Without a umask too: the next start would refuse it."""
+    before = os.umask(0)
+    try:
+        private_directory(tmp_path / "a" / "b" / "state")
+        private_directory(tmp_path / "a" / "b" / "state")
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / each).stat().st_mode) for each in ("a", "a/b", "a/b/state")]
+    assert modes == [0o755, 0o755, 0o700]
+
+
 @pytest.mark.parametrize("mode", [0o1777, 0o775, 0o700])
 def test_a_place_where_nobody_renames_what_is_ours_is_taken(tmp_path: Path, mode: int) -> None:
     """As /tmp is, or a directory of the group that a user has to himself."""

@@ -121,7 +121,11 @@ def private_directory(directory: Path) -> None:
     """
     _require_parents(directory)
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for parent in reversed(directory.parents):
+            # Made with the mode of the umask, which may be none, they would be open to all.
+            if not parent.exists():
+                parent.mkdir(mode=0o755, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.stat()
     except OSError as error:
         raise PrivateFileError(f"{directory}: can't be used: {error.strerror}") from None
