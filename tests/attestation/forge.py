@@ -140,18 +140,20 @@ def certify(
     extensions: Iterable[Extension] = (),
     serial: int | None = None,
     digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None = None,
+    names: x509.Name | None = None,
 ) -> Party:
     """Return a certificate of ``subject`` by ``issuer`` (None: by itself).
 
     :param ca: basicConstraints; None leaves the extension out.  ``signs``: keyCertSign, likewise.
     :param days: notBefore and notAfter from :data:`NOW`.
+    :param names: the issuer as the certificate names it; None as its own certificate does.
     """
     key = key or p256()
     signer = issuer or Party(None, key)  # type: ignore[arg-type]
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .issuer_name(_own(subject, issuer) if names is None else names)
         .public_key(key.public_key())
         .serial_number(serial or x509.random_serial_number())
         .not_valid_before(NOW + timedelta(days=days[0]))
@@ -175,6 +177,10 @@ def certify(
     for oid, content in extensions:
         builder = builder.add_extension(x509.UnrecognizedExtension(oid, content), critical=False)
     return Party(builder.sign(signer.key, digest or hashes.SHA256()), key)
+
+
+def _own(subject: x509.Name, issuer: Party | None) -> x509.Name:
+    return issuer.certificate.subject if issuer else subject
 
 
 @dataclass
@@ -302,11 +308,15 @@ def attest_key_description(**bent: Any) -> bytes:
 
 @dataclass
 class Google:
-    """Play Google: a root, an intermediate, attestation certificates, and the leaves of phones."""
+    """Play Google: a root, an intermediate, attestation certificates, and the leaves of phones.
+
+    :param between: stands between attester and intermediate: one more authority where keys come remotely.
+    """
 
     root: Party
     intermediate: Party
     attester: Party
+    between: tuple[Party, ...] = ()
 
     def leaf(
         self, description: bytes | None = None, *, key: Any = None, **certificate: Any
@@ -342,7 +352,7 @@ class Google:
 
     def evidence(self, leaf: Party | None = None, *, root: bool = True) -> AndroidKeyChain:
         """Return the chain of a leaf, with or without its root."""
-        chain = [leaf or self.leaf(), self.attester, self.intermediate]
+        chain = [leaf or self.leaf(), self.attester, *self.between, self.intermediate]
         return AndroidKeyChain(tuple(one.der for one in [*chain, *([self.root] if root else [])]))
 
     @property
@@ -372,14 +382,15 @@ def remote_google(*, info: bool = True, **bent: Mapping[str, Any]) -> Google:
     """Return a Google that provisions keys remotely; ``info`` puts the extension in."""
     root = certify(name(common_name="Key Attestation CA1"), None)
     intermediate = certify(name(common_name="Droid CA2"), root, **bent.get("intermediate", {}))
+    between = certify(name(common_name="Droid CA3"), intermediate)
     extensions = [(PROVISIONING_INFO, b"\xa1\x01\x08")] if info else []
     attester = certify(
         name(common_name="4f47dffa", organization_name="TEE"),
-        intermediate,
+        between,
         extensions=extensions,
         **bent.get("attester", {}),
     )
-    return Google(root, intermediate, attester)
+    return Google(root, intermediate, attester, (between,))
 
 
 # Apple

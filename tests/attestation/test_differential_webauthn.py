@@ -9,7 +9,7 @@ KeyDescription.  What each difference means stands in docs/divergences.md.
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -168,7 +168,8 @@ def forged(
 ) -> Forged:
     """Return a chain under a vendor, and a statement signed by its leaf."""
     key = forge.p256()
-    parties = (vendor.leaf(content, key=key), vendor.attester, vendor.intermediate)
+    above = (vendor.attester, *vendor.between, vendor.intermediate)
+    parties = (vendor.leaf(content, key=key), *above)
     last = () if drop_root else (root or vendor.root.der,)
     chain = (*(party.der for party in parties), *last)
     data = forge.authenticator_data(key, app_id=peers.RP_ID, flags=0x45)
@@ -200,8 +201,8 @@ def test_key_description_in_an_issuer() -> None:
     plain = forge.remote_google()
     extensions = [(forge.KEY_DESCRIPTION, description())]
     name = plain.attester.certificate.subject
-    attester = forge.certify(name, plain.intermediate, extensions=extensions)
-    made = forged(description(), forge.Google(plain.root, plain.intermediate, attester))
+    attester = forge.certify(name, plain.between[0], extensions=extensions)
+    made = forged(description(), replace(plain, attester=attester))
     assert made.peer() == ACCEPTS
     assert Reason.ANDROID_KEY_DESCRIPTION_MISPLACED in made.ours(revoked={})
 
@@ -241,7 +242,15 @@ def test_leaf_as_a_ca() -> None:
     key = forge.p256()
     leaf = attacker.leaf(description(), key=key)
     chain = tuple(
-        party.der for party in (leaf, owned, vendor.attester, vendor.intermediate, vendor.root)
+        party.der
+        for party in (
+            leaf,
+            owned,
+            vendor.attester,
+            *vendor.between,
+            vendor.intermediate,
+            vendor.root,
+        )
     )
     data = forge.authenticator_data(key, app_id=peers.RP_ID, flags=0x45)
     signature = key.sign(data + BINDING, ECDSA(SHA256()))

@@ -121,11 +121,12 @@ def test_another_phone_under_the_same_issuers_finds_them() -> None:
     google = forge.remote_google()
     trust = forge.trust(google.anchor, issuers=cache)
     assert verdict(google.evidence(), trust).refusals == ()
-    device = forge.certify(forge.name(common_name="another phone"), google.intermediate)
+    (authority,) = google.between
+    device = forge.certify(forge.name(common_name="another phone"), authority)
     other = replace(google, attester=device)
     assert verdict(other.evidence(), trust).refusals == ()
     assert len(cache.found) == 1
-    assert cache.found[0].certificates[0].der == google.intermediate.der
+    assert cache.found[0].certificates[0].der == authority.der
 
 
 def test_nothing_of_a_refused_chain_is_remembered() -> None:
@@ -208,15 +209,15 @@ def test_with_other_anchors_nothing_is_known() -> None:
 
 
 def test_a_known_issuer_at_another_depth() -> None:
-    """Path lengths are counted anew: what may have one CA below it hasn't two because it is known."""
-    google = forge.remote_google(intermediate={"path_length": 1})
+    """Path lengths and depths are counted anew: what may have two CAs below it hasn't three because it is known."""
+    google = forge.remote_google(intermediate={"path_length": 2})
     cache = warm(google)
     further = forge.certify(forge.name(common_name="further"), google.attester)
     leaf = replace(google, attester=further).leaf()
     chain = AndroidKeyChain((leaf.der, further.der, *google.evidence().chain[1:]))
     for issuers in (None, cache):
         found = verdict(chain, forge.trust(google.anchor, issuers=issuers))
-        assert told(found) == [Reason.ATTESTATION_CHAIN_NOT_CA]
+        assert told(found) == [Reason.ATTESTATION_CHAIN_NOT_CA, Reason.ATTESTATION_CHAIN_LENGTH]
 
 
 def test_chains_that_are_cut_up_differently_have_other_digests() -> None:

@@ -134,6 +134,20 @@ def subject_key(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
+def test_a_leaf_without_the_title_of_its_issuer(
+    setup: PhoneSetup, android_app: InstalledAndroidApp
+) -> None:
+    """The key above signed it, and it names the key's number alone."""
+    leaf, issuer, *_ = chain_of(build(setup, android_app, "untitled-issuer-android"))
+    key, algorithm = issuer.public_key(), leaf.signature_hash_algorithm
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert algorithm is not None
+    key.verify(leaf.signature, leaf.tbs_certificate_bytes, ec.ECDSA(algorithm))
+    titles = issuer.subject.get_attributes_for_oid(x509.NameOID.TITLE)
+    assert [each.value for each in titles] == ["TEE"]
+    assert list(leaf.issuer) == [each for each in issuer.subject if each not in titles]
+
+
 def holders(chain: list[x509.Certificate], oid: x509.ObjectIdentifier) -> list[int]:
     """Return the indexes of the certificates that have an extension."""
     return [
@@ -151,7 +165,9 @@ def application(description: KeyDescription) -> tuple[list[tuple[bytes, int]], l
     return packages, read_id.digests.as_list()
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"titan-m-android"}))
+@pytest.mark.parametrize(
+    "kind", sorted(set(KINDS) - {"titan-m-android", "untitled-issuer-android"})
+)
 def test_chains_verify_from_leaf_to_root(
     setup: PhoneSetup, android_app: InstalledAndroidApp, authorities: LabAuthorities, kind: str
 ) -> None:

@@ -56,6 +56,7 @@ STRICT_REFUSES = {
     "v1-android": {Reason.POLICY_PATCH_LEVEL, Reason.POLICY_PROVISIONING},
     "v2-android": {Reason.POLICY_PATCH_LEVEL, Reason.POLICY_PROVISIONING},
     "huawei-android": {Reason.POLICY_PATCH_LEVEL, Reason.POLICY_PROVISIONING},
+    "untitled-issuer-android": {Reason.POLICY_PATCH_LEVEL, Reason.POLICY_PROVISIONING},
     "unmarked-ca-android": {Reason.POLICY_PATCH_LEVEL, Reason.POLICY_PROVISIONING},
 }
 
@@ -66,10 +67,12 @@ STEPS = {
     "software-attestation-android": ["anchor"],
     "expired-rkp-android": ["dates"],
     "revoked-android": ["revocation"],
-    "foreign-attest-key-android": ["authorities", "placement"],
-    "forged-extension-android": ["authorities", "placement"],
-    "forged-by-attest-key-android": ["authorities", "placement"],
-    "moved-extension-android": ["authorities", "placement", "key description"],
+    "sub-keybox-android": ["anchor"],
+    "rkp-sub-keybox-android": ["anchor"],
+    "foreign-attest-key-android": ["authorities", "anchor", "placement"],
+    "forged-extension-android": ["authorities", "anchor", "placement"],
+    "forged-by-attest-key-android": ["authorities", "anchor", "placement"],
+    "moved-extension-android": ["authorities", "anchor", "placement", "key description"],
 }
 
 

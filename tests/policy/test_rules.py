@@ -265,8 +265,27 @@ def test_strongbox_only() -> None:
     """A TEE on either side isn't a chip of its own; a Secure Enclave is one."""
     rule = HardwareSecurity(strongbox=True)
     assert found(rule, ANDROID) == [Reason.POLICY_SECURITY_LEVEL]
-    assert found(rule, replace(ANDROID, attestation_security=KeySecurity.STRONGBOX)) == []
+    certified = replace(
+        ANDROID,
+        attestation_security=KeySecurity.STRONGBOX,
+        key_security=KeySecurity.STRONGBOX,
+        certified_security=KeySecurity.STRONGBOX,
+    )
+    assert found(rule, certified) == []
     assert found(rule, APPLE) == []
+
+
+@pytest.mark.parametrize("certified", [KeySecurity.TEE, KeySecurity.SOFTWARE, None])
+def test_a_strongbox_needs_the_vendors_word(certified: KeySecurity | None) -> None:
+    """A leaked key of a TEE writes any level; without the parameter the level is as good as a TEE's."""
+    claims = replace(
+        ANDROID,
+        attestation_security=KeySecurity.STRONGBOX,
+        key_security=KeySecurity.STRONGBOX,
+        certified_security=certified,
+    )
+    assert found(HardwareSecurity(strongbox=True), claims) == [Reason.POLICY_SECURITY_LEVEL]
+    assert found(HardwareSecurity(), claims) == []
 
 
 def test_key_origin_and_purpose() -> None:

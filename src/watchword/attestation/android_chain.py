@@ -6,15 +6,15 @@ IKeyMintDevice.aidl for ATTEST_KEY.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from watchword.attestation import chains
 from watchword.attestation.authorization_list import ORIGIN_GENERATED, PURPOSE_ATTEST_KEY
 from watchword.attestation.certificates import Certificate
-from watchword.attestation.chains import Anchored
-from watchword.attestation.claims import Provisioning, RevocationClaims
+from watchword.attestation.chains import Anchored, LinkedChain
+from watchword.attestation.claims import KeySecurity, Provisioning, RevocationClaims
 from watchword.attestation.key_description import (
     KEY_DESCRIPTION,
     KeyDescription,
@@ -35,17 +35,32 @@ LENIENT_NOT_CA: Final = "attestation_certificate_not_ca"
 LENIENT_ATTEST_KEY: Final = "attest_key_not_ca"
 """In reports: a key of the app for attesting others (ATTEST_KEY) isn't marked as a CA; none is."""
 
+LENIENT_ISSUER_TITLE: Final = "issuer_without_title"
+"""In reports: the leaf names the factory's attestation key without the title that is in its certificate."""
+
 MINIMUM_CERTIFICATES: Final = 2
 """A leaf that vouches for itself proves nothing; its issuer may be signed by an absent root."""
 
 _FACTORY_DEPTH: Final = 3
 """Certificates below the root of a factory-provisioned chain: leaf, attestation key, batch."""
 
+_REMOTE_DEPTH: Final = 4
+"""Certificates below the root of a remotely provisioned chain: leaf, attestation key, two authorities."""
+
 _SERIAL_NUMBER: Final = "2.5.4.5"
 """Subject attribute by which Google names each batch of factory-provisioned keys."""
 
 _COMMON_NAME: Final = "2.5.4.3"
 """Subject attribute by which Google names the authorities of remote provisioning."""
+
+_TITLE: Final = "2.5.4.12"
+"""Subject attribute by which Google says where a factory's attestation key lives."""
+
+_ORGANIZATION: Final = "2.5.4.10"
+"""Subject attribute by which Google says the same of a remotely provisioned one."""
+
+_CERTIFIED: Final = {"TEE": KeySecurity.TEE, "StrongBox": KeySecurity.STRONGBOX}
+"""Google's words for it; keyattestation's ``MATCHES_CERTIFICATE`` looks for the same."""
 
 _WORTHLESS_SERIALS: Final = frozenset({"0", "1"})
 """What phones write into nearly all leaves: it names no certificate."""
@@ -93,23 +108,50 @@ def is_factory_provisioned(chain: Sequence[Certificate], anchored: Anchored | No
     below = below_root(chain, anchored)
     if any(PROVISIONING_INFO in certificate.extensions for certificate in below):
         return False
+    return _is_batch(below)
+
+
+def _is_batch(below: Sequence[Certificate]) -> bool:
+    """Tell whether the root issued a batch of a factory's; only Google's own signature says so.
+
+    Whoever owns a factory's key can write the provisioning extension into what that key signs.
+    """
     return len(below) > 1 and _names(below[-1], _SERIAL_NUMBER)
 
 
 def provisioning(shape: Shape) -> Provisioning | None:
     """Return how the phone came by its attestation key, None where the chain doesn't show it.
 
-    A chain that ends nowhere, or at a root for software, shows nothing.
+    A chain that ends nowhere, or at a root for software, shows nothing; nor does one of a factory's batch
+    that has the extension of remote provisioning.
     """
     if shape.anchored is None or shape.anchored.anchor.kind == AnchorKind.SOFTWARE:
         return None
     if shape.factory:
         return Provisioning.FACTORY
     below = below_root(shape.chain, shape.anchored)
+    if _is_batch(below):
+        return None
     if any(PROVISIONING_INFO in certificate.extensions for certificate in below):
         return Provisioning.REMOTE
     remote = len(below) > 1 and _names(below[-1], _COMMON_NAME)
     return Provisioning.REMOTE if remote else None
+
+
+def certified_security(shape: Shape) -> KeySecurity | None:
+    """Return where the vendor's certificate of the attestation key says that it lives, None where it says nothing.
+
+    At the depth that genuine chains have, the vendor signed it, not whoever owns a phone or its key.  Of 150
+    recorded chains under Google's roots all ten of a StrongBox say so; 28 of a TEE say nothing.
+    """
+    chain, attester = shape.chain, shape.attester
+    if shape.anchored is None or len(below_root(chain, shape.anchored)) <= attester:
+        return None
+    try:
+        named = chain[attester].subject_attributes()
+    except MalformedError:
+        return None
+    return _CERTIFIED.get(named.get(_TITLE, "")) or _CERTIFIED.get(named.get(_ORGANIZATION, ""))
 
 
 def _names(certificate: Certificate, attribute: str) -> bool:
@@ -138,6 +180,57 @@ def length_refusals(chain: Sequence[Certificate]) -> tuple[Refusal, ...]:
     return ()
 
 
+def depth_refusals(shape: Shape) -> tuple[Refusal, ...]:
+    """Refuse more or fewer certificates below the root than the vendor's chains have.
+
+    Most attestation keys are marked as CAs: whoever owns one, by a leak, could issue further ones of their
+    own, under serials that are in no status list.  Genuine chains have three certificates below the root where
+    the root issued a factory's batch, and four elsewhere; an attest key of the app is one more.
+    """
+    anchored = shape.anchored
+    if anchored is None or anchored.anchor.kind == AnchorKind.SOFTWARE:
+        return ()
+    if length_refusals(shape.chain):
+        return ()  # Told already, in other words.
+    below = below_root(shape.chain, anchored)
+    expected = (_FACTORY_DEPTH if _is_batch(below) else _REMOTE_DEPTH) + shape.attester - 1
+    if len(below) == expected:
+        return ()
+    detail = f"got {len(below)} certificates below the root, expected {expected}"
+    return (Refusal(Reason.ATTESTATION_CHAIN_LENGTH, detail),)
+
+
+def forgive_missing_title(linked: LinkedChain, shape: Shape) -> tuple[LinkedChain, tuple[str, ...]]:
+    """Let a leaf of a factory's key name its issuer without ``title``; its signature decides.
+
+    Keymaster 3 of some phones (AUM-L29, POCOPHONE F1 of the GrapheneOS samples) writes the name of its attestation key
+    without the title that Google put into the certificate.  Only there: between leaf and attestation key of a
+    factory-provisioned chain, with the same serialNumber, and nothing else left out.
+
+    :return: the chain without that refusal, and the leniency; both as they were where it doesn't apply.
+    """
+    if not shape.factory or shape.attest_key:
+        return linked, ()
+    misnamed = chains.name_refusal(0)
+    leaf, issuer = linked.certificates[:2]
+    if misnamed not in linked.refusals or not _is_named_without_title(leaf, issuer):
+        return linked, ()
+    others = tuple(refusal for refusal in linked.refusals if refusal != misnamed)
+    return replace(linked, refusals=others), (LENIENT_ISSUER_TITLE,)
+
+
+def _is_named_without_title(leaf: Certificate, issuer: Certificate) -> bool:
+    """Tell whether a leaf's issuer is the subject of ``issuer`` but for its title, member by member."""
+    try:
+        named, subject = leaf.issuer_names(), issuer.subject_names()
+    except MalformedError:
+        return False
+    titled = [name for name in subject if name[0] == _TITLE]
+    rest = [name for name in subject if name[0] != _TITLE]
+    numbered = any(kind == _SERIAL_NUMBER for kind, _ in rest)
+    return len(titled) == 1 and numbered and list(named) == rest
+
+
 def judge_authorities(shape: Shape) -> Judgement:
     """Require issuers to be CAs, but for the one that factories make otherwise, and for attest keys.
 
@@ -157,7 +250,7 @@ def judge_authorities(shape: Shape) -> Judgement:
         if (
             direct
             and shape.factory
-            and len(below_root(chain, shape.anchored)) == _FACTORY_DEPTH + attester - 1
+            and not depth_refusals(shape)
             and _SERIAL_NUMBER in chain[attester].subject_attributes()
         ):
             return Judgement(refusals, (*leniencies, LENIENT_NOT_CA))

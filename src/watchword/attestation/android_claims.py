@@ -55,6 +55,7 @@ def read_claims(
         public_key=chain[0].spki,
         attestation_security=_SECURITY[description.attestation_security],
         key_security=_SECURITY[description.keymaster_security],
+        certified_security=android_chain.certified_security(shape),
         anchor=None if anchored is None else anchored.anchor.name,
         app=None if application is None else application.claims,
         boot=hardware.boot,

@@ -6,7 +6,7 @@ the signature itself is checked by ``cryptography`` over the signed bytes as the
 reading can't forge anything: what is read is what was signed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -139,6 +139,17 @@ class Certificate(NamedTuple):
         :raises MalformedError: with ``encoding.der``.
         """
         return _ATTRIBUTES.read(self.subject)
+
+    def subject_names(self) -> Sequence[tuple[str, str]]:
+        """Return the attributes of the subject in order, each by its object identifier; ``issuer_names`` likewise.
+
+        :raises MalformedError: with ``encoding.der``.
+        """
+        return tuple(_names(self.subject))
+
+    def issuer_names(self) -> Sequence[tuple[str, str]]:
+        """See :meth:`subject_names`."""
+        return tuple(_names(self.issuer))
 
     def is_signed_by(self, spki: bytes) -> bool:
         """Tell whether the key in ``spki`` signed this certificate; anything unusual is no."""
@@ -305,12 +316,14 @@ def _window(validity: bytes) -> tuple[datetime, datetime]:
 
 
 def _attributes(name: bytes) -> Mapping[str, str]:
-    attributes: dict[str, str] = {}
+    return MappingProxyType(dict(_names(name)))
+
+
+def _names(name: bytes) -> Iterator[tuple[str, str]]:
     for relative in der.sequence(der.read(name)):
         for pair in der.set_of(relative):
             kind, value = _exactly(der.sequence(pair), 2, "an attribute")
-            attributes[der.object_identifier(kind)] = value.content.decode("utf-8", "replace")
-    return MappingProxyType(attributes)
+            yield der.object_identifier(kind), value.content.decode("utf-8", "replace")
 
 
 def _basic_constraints(content: bytes) -> tuple[bool, int | None]:

@@ -219,16 +219,21 @@ def link_refusals(chain: Sequence[Certificate], *, signatures: bool = True) -> I
     for index in range(len(chain) - 2, -1, -1):
         child, issuer = chain[index], chain[index + 1]
         if child.issuer != issuer.subject:
-            yield Refusal(
-                Reason.ATTESTATION_CHAIN_NAME,
-                f"certificate {index} names another issuer than certificate {index + 1}",
-            )
+            yield name_refusal(index)
         if signatures and not child.is_signed_by(issuer.spki):
             signatures = False
             yield Refusal(
                 Reason.ATTESTATION_CHAIN_SIGNATURE,
                 f"certificate {index} isn't signed by the key of certificate {index + 1}",
             )
+
+
+def name_refusal(index: int) -> Refusal:
+    """Return the refusal of a certificate that names another issuer than the one above it."""
+    return Refusal(
+        Reason.ATTESTATION_CHAIN_NAME,
+        f"certificate {index} names another issuer than certificate {index + 1}",
+    )
 
 
 def authority_refusals(chain: Sequence[Certificate], first: int, end: int = 0) -> Iterator[Refusal]:

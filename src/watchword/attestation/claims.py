@@ -152,6 +152,8 @@ class UnverifiedClaims:
         for the statement's own proof key instead.
     :param attestation_security: where the attesting key lives; ``key_security``: where the
         attested key lives; both must be hardware for level ``hardware``.
+    :param certified_security: where the vendor's own certificate says that the attesting key lives, beside what the
+        evidence says of itself; None where it says nothing.
     :param anchor: name of the anchor at the end of the chain, None if none was recognised.
     :param counter: App Attest's counter; None elsewhere.
     :param key_generated: Android: origin GENERATED in the hardware list; Apple: always True.
@@ -174,6 +176,7 @@ class UnverifiedClaims:
     attestation_security: KeySecurity
     key_security: KeySecurity
     anchor: str | None
+    certified_security: KeySecurity | None = None
     app: AppClaims | None = None
     boot: BootClaims | None = None
     key_generated: bool = False

@@ -247,11 +247,13 @@ def issue_leaf(
     *,
     usage: Usage = Usage.DATA,
     further: Sequence[Extension] = (),
+    issuer_name: x509.Name | None = None,
 ) -> bytes:
     """Issue the certificate of a key in a Keystore, named, numbered and dated as devices do it.
 
     :param key_description: DER of the KeyDescription extension, None for none.
     :param further: extensions before it.
+    :param issuer_name: how the leaf names its issuer; None as the issuer's certificate does.
     """
     extensions = list(further)
     if key_description is not None:
@@ -263,7 +265,15 @@ def issue_leaf(
         validity=LEAF_VALIDITY,
         extensions=extensions,
         usage=usage,
+        issuer_name=issuer_name,
     )
+
+
+def sub_keybox(issuer: Authority, title: str) -> Authority:
+    """Issue a further attestation key below one that leaked, as its thief may, since it is marked as a CA."""
+    serial = derive_bytes(b"a thief's", f"sub-keybox/{title}", 16).hex()
+    name = _numbered_name(serial, title)
+    return issuer.subordinate(b"a thief's", f"sub-keybox/{title}", name, ec.SECP256R1())
 
 
 def _provisioning_info(issued: int) -> x509.UnrecognizedExtension:

@@ -116,10 +116,13 @@ class Authority(Issuer):
         validity: Validity,
         extensions: Sequence[Extension],
         usage: Usage = Usage.DATA,
+        issuer_name: x509.Name | None = None,
     ) -> bytes:
         """Issue a certificate that isn't an authority's, as DER.
 
         The hash is SHA-256 also under a P-384 key: so do Apple and Android devices.
+
+        :param issuer_name: how it names this authority; None as the authority's own certificate does.
         """
         certificate = _sign(
             self,
@@ -129,6 +132,7 @@ class Authority(Issuer):
             validity=validity,
             extensions=(_key_usage(usage), *extensions),
             algorithm=hashes.SHA256(),
+            issuer_name=issuer_name,
         )
         return certificate.public_bytes(Encoding.DER)
 
@@ -176,9 +180,11 @@ def _sign(
     validity: Validity,
     extensions: Sequence[Extension],
     algorithm: hashes.SHA256 | hashes.SHA384,
+    issuer_name: x509.Name | None = None,
 ) -> x509.Certificate:
     """Sign one certificate."""
-    builder = _builder(issuer.certificate.subject, subject, key, serial, validity)
+    named = issuer.certificate.subject if issuer_name is None else issuer_name
+    builder = _builder(named, subject, key, serial, validity)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical=critical)
     return _finish(builder, issuer.key, algorithm)

@@ -13,6 +13,7 @@ FIELDS: Final[Mapping[str, Claim | str]] = {
     "public_key": "the key itself; where it lives is key_security",
     "attestation_security": Claim.KEY_SECURITY,
     "key_security": Claim.KEY_SECURITY,
+    "certified_security": Claim.KEY_SECURITY,
     "anchor": "the verification refuses evidence under no anchor",
     "app": Claim.APP_ID,
     "app.ids": Claim.APP_ID,

@@ -343,7 +343,7 @@ def test_a_vendors_leaf_without_a_description_cannot_issue(
     leaf = replace(google, attester=certified).leaf()
     chain = (leaf.der, certified.der, *google.evidence(root=root).chain[1:])
     found = judge(AndroidKeyChain(chain), forge.trust(google.anchor))
-    assert reasons(found) == [Reason.ATTESTATION_CHAIN_NOT_CA]
+    assert reasons(found) == [Reason.ATTESTATION_CHAIN_NOT_CA, Reason.ATTESTATION_CHAIN_LENGTH]
 
 
 def test_numbers_too_long_to_print_are_malformed() -> None:
@@ -517,7 +517,7 @@ def test_chain_extension_attack(google: forge.Google) -> None:
 
 
 def test_chain_extension_without_a_description(google: forge.Google) -> None:
-    """An attested leaf as issuer of a leaf that describes nothing is refused twice over."""
+    """An attested leaf as issuer of a leaf that describes nothing is refused thrice over."""
     attested = google.leaf(ca=True, signs=True)
     further = forge.certify(forge.name(common_name="x"), attested)
     found = judge(
@@ -525,6 +525,7 @@ def test_chain_extension_without_a_description(google: forge.Google) -> None:
         forge.trust(google.anchor),
     )
     assert reasons(found) == [
+        Reason.ATTESTATION_CHAIN_LENGTH,
         Reason.ANDROID_KEY_DESCRIPTION_MISPLACED,
         Reason.ANDROID_KEY_DESCRIPTION_MISSING,
     ]

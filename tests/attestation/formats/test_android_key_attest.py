@@ -65,7 +65,7 @@ def test_the_devices_key_is_the_one_above_the_attest_key() -> None:
 
 def test_path_lengths_are_counted_from_the_attest_key() -> None:
     """An authority that reckons with phones' own certificates only has no CA too many below it."""
-    for length, expected in ((1, []), (0, [Reason.ATTESTATION_CHAIN_NOT_CA])):
+    for length, expected in ((2, []), (1, [Reason.ATTESTATION_CHAIN_NOT_CA])):
         google = forge.remote_google(intermediate={"path_length": length})
         assert reasons(judge(google, google.attested())) == expected
         assert reasons(judge(google, google.evidence())) == expected
@@ -108,6 +108,7 @@ def test_a_key_that_signs_anything_vouches_for_nothing(purposes: tuple[int, ...]
         found = judge(google, google.attested(above))
         assert reasons(found) == [
             Reason.ATTESTATION_CHAIN_NOT_CA,
+            Reason.ATTESTATION_CHAIN_LENGTH,
             Reason.ANDROID_KEY_DESCRIPTION_MISPLACED,
         ]
         assert found.claims is not None
@@ -224,7 +225,7 @@ def test_key_description_at_index_two() -> None:
     attested = google.leaf(ca=True, signs=True)
     between = forge.certify(forge.name(common_name="device"), attested)
     leaf = forge.Google(google.root, google.intermediate, between).leaf()
-    chain = (leaf.der, between.der, *google.evidence(attested).chain)
+    chain = (leaf.der, between.der, *google.evidence(attested, root=False).chain)
     assert Reason.ANDROID_KEY_DESCRIPTION_MISPLACED in reasons(
         judge(google, AndroidKeyChain(chain))
     )

@@ -25,6 +25,9 @@ from watchword.attestation.interface import AndroidKeyChain, Examination, Expect
 from watchword.attestation.key_description import LENIENT_BOOLEAN, LENIENT_ORDER
 from watchword.attestation.provisioning import describe_provisioning
 from watchword.attestation.service import examine
+from watchword.policy.interface import Circumstances
+from watchword.policy.presets import STRICT
+from watchword.policy.service import appraise_unverified
 from watchword.reasons import Reason
 
 PAGE = Path(__file__).parents[3] / "docs" / "formats" / "android_key.md"
@@ -159,8 +162,9 @@ def test_no_provisioning_where_the_chain_shows_none() -> None:
         assert (found.claims.provisioning, found.claims.device_key) == (None, None)
     root = forge.certify(forge.name(common_name="root"), None)
     between = forge.certify(forge.name(title="nameless"), root)
-    attester = forge.certify(forge.name(title="TEE"), between)
-    nameless = forge.Google(root, between, attester)
+    lower = forge.certify(forge.name(title="nameless too"), between)
+    attester = forge.certify(forge.name(title="TEE"), lower)
+    nameless = forge.Google(root, between, attester, (lower,))
     assert claimed(nameless).provisioning is None
     assert claimed(nameless).device_key is None
 
@@ -284,12 +288,34 @@ def test_any_provisioning_information_is_shown(content: bytes) -> None:
 
 
 def test_unreadable_provisioning_information_refuses_nobody() -> None:
-    """It is shown as it is; that it is there makes the stricter rules hold all the same."""
+    """It is shown as it is, and provisioning stays what the names of the authorities say."""
     info = [(forge.PROVISIONING_INFO, b"\xff\xff")]
-    google = forge.google(attester={"extensions": info})
-    claims = claimed(google)
-    assert claims.fields["provisioningInfo"] == {"unreadable": "ffff"}
-    assert claims.provisioning is Provisioning.REMOTE
+    for google, provisioning in (
+        (forge.remote_google(info=False, intermediate={"extensions": info}), Provisioning.REMOTE),
+        (forge.google(attester={"extensions": info}), None),
+    ):
+        claims = claimed(google)
+        assert claims.fields["provisioningInfo"] == {"unreadable": "ffff"}
+        assert claims.provisioning is provisioning
+
+
+def test_a_factorys_key_does_not_pass_for_a_remotely_provisioned_one() -> None:
+    """Whoever owns a leaked one writes the extension into a leaf: only Google's authorities say how it came."""
+    google = forge.google()
+    info = [(forge.PROVISIONING_INFO, b"\xa1\x01\x08")]
+    described = (forge.KEY_DESCRIPTION, forge.key_description())
+    leaf = forge.certify(
+        forge.name(common_name="Android Keystore Key"),
+        google.attester,
+        extensions=[described, *info],
+        ca=None,
+        signs=False,
+    )
+    claims = claimed(google, leaf)
+    assert claims.provisioning is None
+    assert claims.device_key is None
+    verdict = appraise_unverified(claims, forge.ANDROID_APP, STRICT, Circumstances(forge.NOW))
+    assert Reason.POLICY_PROVISIONING in {refusal.reason for refusal in verdict.refusals}
 
 
 # Bad input

@@ -37,6 +37,7 @@ REJECT: Final = "reject"
 LENIENCIES: Final[Mapping[str, str]] = {
     android_key.LENIENT_EXPIRED: "a factory's certificate isn't valid now, and can't be renewed",
     android_key.LENIENT_NOT_CA: "the factory's attestation certificate isn't marked as a CA",
+    android_key.LENIENT_ISSUER_TITLE: "the leaf names its issuer without the title in its certificate",
     android_key.LENIENT_ATTEST_KEY: "a key of the app that attests others isn't marked as a CA",
     LENIENT_BOOLEAN: "TRUE was written as another byte than FF",
     LENIENT_ORDER: "the tags of an authorization list don't ascend",

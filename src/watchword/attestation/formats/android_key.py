@@ -16,6 +16,7 @@ from watchword.attestation import android_chain, chains
 from watchword.attestation.android_chain import (
     LENIENT_ATTEST_KEY,
     LENIENT_EXPIRED,
+    LENIENT_ISSUER_TITLE,
     LENIENT_NOT_CA,
     Judgement,
     Shape,
@@ -51,6 +52,7 @@ from watchword.vocabulary import Platform, Vendor
 __all__ = [
     "LENIENT_ATTEST_KEY",
     "LENIENT_EXPIRED",
+    "LENIENT_ISSUER_TITLE",
     "LENIENT_NOT_CA",
     "NAME",
     "RENEWAL_PREFIX",
@@ -69,7 +71,10 @@ STEPS: Final = {
     "1": ("certificates", "2 to 6 that can be read, of 32 KiB at most"),
     "2": ("links", "each names the next one as its issuer and is signed by it"),
     "3": ("authorities", "every issuer is a CA"),
-    "4": ("anchor", "the last one bears or was signed by the key of one of Google's roots"),
+    "4": (
+        "anchor",
+        "the key of one of Google's roots, and below it as many as Google's chains have",
+    ),
     "5": ("dates", "remotely provisioned issuers are valid now"),
     "6": ("revocation", "none is in Google's status list"),
     "7": ("placement", "a KeyDescription in the leaf only, or above it in an attest key too"),
@@ -132,11 +137,12 @@ class AndroidKey:
         attest_key, misplaced = android_chain.judge_placement(chain, description)
         factory = android_chain.is_factory_provisioned(chain, anchored)
         shape = Shape(chain, anchored, factory, attest_key)
+        linked, untitled = android_chain.forgive_missing_title(linked, shape)
         authorities = android_chain.judge_authorities(shape)
         dates = android_chain.judge_dates(shape, now)
         withdrawn, revocation = android_chain.judge_revocation(chain, trust.revocation, now)
         steps = (
-            *_chain_steps(linked, authorities, dates, shape),
+            *_chain_steps(linked, untitled, authorities, dates, shape),
             _revocation_step(withdrawn, revocation, len(chain)),
             _placement_step(attest_key, misplaced),
             _description_step(description, unreadable),
@@ -150,7 +156,7 @@ class AndroidKey:
             description,
             expected,
             revocation,
-            (*authorities.leniencies, *dates.leniencies, *description.leniencies),
+            (*untitled, *authorities.leniencies, *dates.leniencies, *description.leniencies),
         )
         examination = Examination(claims, steps)
         first = _shared_from(shape, claims.provisioning)
@@ -233,12 +239,19 @@ def _passed(number: str, found: str, checked: bool) -> Step:
 
 
 def _chain_steps(
-    linked: LinkedChain, authorities: Judgement, dates: Judgement, shape: Shape
+    linked: LinkedChain,
+    untitled: tuple[str, ...],
+    authorities: Judgement,
+    dates: Judgement,
+    shape: Shape,
 ) -> tuple[Step, ...]:
     chain, anchored = linked.certificates, linked.anchored
+    beyond = tuple(chains.anchor_refusals(chain, anchored, linked.anchors))
     return (
         _step("1", f"a chain of {len(chain)}", android_chain.length_refusals(chain)),
-        _step("2", _links_in_words(linked), linked.refusals, checked=anchored is not None),
+        _step(
+            "2", _links_in_words(linked, untitled), linked.refusals, checked=anchored is not None
+        ),
         _step(
             "3",
             _authorities_in_words(authorities),
@@ -247,7 +260,7 @@ def _chain_steps(
         _step(
             "4",
             _end_in_words(anchored),
-            tuple(chains.anchor_refusals(chain, anchored, linked.anchors)),
+            (*beyond, *(() if beyond else android_chain.depth_refusals(shape))),
         ),
         _step(
             "5",
@@ -264,8 +277,8 @@ def _authorities_in_words(authorities: Judgement) -> str:
     return f"let pass: {let_pass}" if let_pass else "every issuer is a CA"
 
 
-def _links_in_words(linked: LinkedChain) -> str:
-    links = f"{len(linked.certificates) - 1} links"
+def _links_in_words(linked: LinkedChain, untitled: tuple[str, ...]) -> str:
+    links = ", let pass: ".join((f"{len(linked.certificates) - 1} links", *untitled))
     return links if linked.anchored is not None else f"{links}, names only below an unknown end"
 
 

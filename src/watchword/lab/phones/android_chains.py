@@ -12,8 +12,10 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from watchword.lab.android_authorities import issue_leaf
+from watchword.lab.android_authorities import sub_keybox as issue_sub_keybox
 from watchword.lab.certificates import Authority, Usage
 from watchword.lab.phones.interface import InstalledAndroidApp
 from watchword.lab.phones.key_description import Boot, Purpose, Statement, key_description
@@ -62,6 +64,8 @@ class Scheme(StrEnum):
     FORGED = "forged"
     FORGED_BY_BOTH = "forged-by-both"
     MOVED = "moved"
+    UNTITLED = "untitled"
+    SUB_KEYBOX = "sub-keybox"
 
 
 def plain(bench: Bench) -> tuple[bytes, ...]:
@@ -80,6 +84,14 @@ def zero_byte(bench: Bench) -> tuple[bytes, ...]:
     leaf = issue_leaf(
         bench.issuer, bench.key.public_key(), bench.describe(), further=((addresses, False),)
     )
+    return (leaf,)
+
+
+def untitled(bench: Bench) -> tuple[bytes, ...]:
+    """Do the same with an issuer that is named by its number alone, without its title (Keymaster 3)."""
+    subject = bench.issuer.certificate.subject
+    numbered = x509.Name([each for each in subject if each.oid != NameOID.TITLE])
+    leaf = issue_leaf(bench.issuer, bench.key.public_key(), bench.describe(), issuer_name=numbered)
     return (leaf,)
 
 
@@ -144,6 +156,16 @@ def moved(bench: Bench) -> tuple[bytes, ...]:
     return issue_leaf(_as_issuer(honest, bench), bench.key.public_key(), None), honest
 
 
+def sub_keybox(bench: Bench) -> tuple[bytes, ...]:
+    """Have a key that leaked certify an attestation key of the thief's own, and that one the app's.
+
+    The attack on verifiers that don't count: its serial is in no status list, and there can be one for each
+    buyer.
+    """
+    own = issue_sub_keybox(bench.issuer, "StrongBox")
+    return issue_leaf(own, bench.key.public_key(), bench.describe()), own.der
+
+
 def _as_issuer(certificate: bytes, bench: Bench) -> Authority:
     """Let the app's further key sign certificates, whether or not it may."""
     return Authority(x509.load_der_x509_certificate(certificate), bench.further)
@@ -159,6 +181,8 @@ SCHEMES: Final[Mapping[Scheme, Callable[[Bench], tuple[bytes, ...]]]] = MappingP
         Scheme.FORGED: forged,
         Scheme.FORGED_BY_BOTH: forged_by_both,
         Scheme.MOVED: moved,
+        Scheme.UNTITLED: untitled,
+        Scheme.SUB_KEYBOX: sub_keybox,
     }
 )
 """Name of each scheme, and what makes the certificates below the attestation key's own."""

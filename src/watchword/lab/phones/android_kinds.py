@@ -21,6 +21,11 @@ _refused = Expectation.refused
 _OF_NO_APP: Final = _refused(
     Reason.POLICY_APP_ID, Reason.POLICY_SIGNING_DIGEST, Reason.POLICY_APP_VERSION
 )
+_TOO_DEEP: Final = _refused(
+    Reason.ANDROID_KEY_DESCRIPTION_MISPLACED,
+    Reason.ATTESTATION_CHAIN_NOT_CA,
+    Reason.ATTESTATION_CHAIN_LENGTH,
+)
 _BROKERS: Final = "the broker's phone"
 
 ANDROID_PHONES: Final[Mapping[str, PhoneModel]] = MappingProxyType(
@@ -57,6 +62,13 @@ ANDROID_PHONES: Final[Mapping[str, PhoneModel]] = MappingProxyType(
             scheme=Scheme.ZERO_BYTE,
             version=2,
             expected=Expectation(leniencies=("attestation_certificate_not_ca",)),
+        ),
+        "untitled-issuer-android": AndroidModel(
+            "A phone of Android 8 whose leaf leaves the title out of its issuer's name (Keymaster 3).",
+            supply=Factory(batch="untitled", root=Root.RSA_ENDED),
+            scheme=Scheme.UNTITLED,
+            version=2,
+            expected=Expectation(leniencies=("issuer_without_title",)),
         ),
         "rkp-android": AndroidModel(
             "A remotely provisioned phone: a fresh attestation key every two weeks.",
@@ -106,6 +118,10 @@ ANDROID_PHONES: Final[Mapping[str, PhoneModel]] = MappingProxyType(
         "old-patch-android": AndroidModel(
             "A phone whose last security patch is two years old; policy `strict` refuses it.",
             months_ahead=-24,
+        ),
+        "claimed-strongbox-android": AndroidModel(
+            "A leaked TEE key that says StrongBox; a policy with `strongbox: true` refuses it.",
+            security=SecurityLevel.STRONG_BOX,
         ),
         # Refused for what they are.
         "unlocked-android": AndroidModel(
@@ -216,23 +232,34 @@ ANDROID_PHONES: Final[Mapping[str, PhoneModel]] = MappingProxyType(
         "foreign-attest-key-android": AndroidModel(
             "A key that claims a locked phone, certified by an attest key of an unlocked one.",
             scheme=Scheme.FOREIGN_ATTEST_KEY,
-            expected=_refused(Reason.ANDROID_ATTEST_KEY, Reason.ATTESTATION_CHAIN_NOT_CA),
+            expected=_refused(
+                Reason.ANDROID_ATTEST_KEY,
+                Reason.ATTESTATION_CHAIN_NOT_CA,
+                Reason.ATTESTATION_CHAIN_LENGTH,
+            ),
+        ),
+        "sub-keybox-android": AndroidModel(
+            "A leaked factory key that certifies an attestation key of the thief's own.",
+            scheme=Scheme.SUB_KEYBOX,
+            expected=_refused(Reason.ATTESTATION_CHAIN_LENGTH),
+        ),
+        "rkp-sub-keybox-android": AndroidModel(
+            "The same by a leaked key that was provisioned remotely.",
+            supply=Remote(),
+            scheme=Scheme.SUB_KEYBOX,
+            expected=_refused(Reason.ATTESTATION_CHAIN_LENGTH),
         ),
         "forged-extension-android": AndroidModel(
             "An unlocked phone's key that signs a certificate about a locked one.",
             system=System.UNLOCKED,
             scheme=Scheme.FORGED,
-            expected=_refused(
-                Reason.ANDROID_KEY_DESCRIPTION_MISPLACED, Reason.ATTESTATION_CHAIN_NOT_CA
-            ),
+            expected=_TOO_DEEP,
         ),
         "forged-by-attest-key-android": AndroidModel(
             "The same by a key that may sign data and attest, which no hardware would make.",
             system=System.UNLOCKED,
             scheme=Scheme.FORGED_BY_BOTH,
-            expected=_refused(
-                Reason.ANDROID_KEY_DESCRIPTION_MISPLACED, Reason.ATTESTATION_CHAIN_NOT_CA
-            ),
+            expected=_TOO_DEEP,
         ),
         "moved-extension-android": AndroidModel(
             "A genuine key that signs a certificate for one in software, with no word about it.",
@@ -241,6 +268,7 @@ ANDROID_PHONES: Final[Mapping[str, PhoneModel]] = MappingProxyType(
                 Reason.ANDROID_KEY_DESCRIPTION_MISSING,
                 Reason.ANDROID_KEY_DESCRIPTION_MISPLACED,
                 Reason.ATTESTATION_CHAIN_NOT_CA,
+                Reason.ATTESTATION_CHAIN_LENGTH,
             ),
         ),
     }

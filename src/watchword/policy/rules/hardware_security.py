@@ -21,6 +21,9 @@ class HardwareSecurity:
 
     A software attestation can say anything of the key, and a key in software under a hardware
     attestation can be copied off the device.  A verdict without a key (Play Integrity) is neither.
+
+    A StrongBox is believed where the vendor's own certificate names one: whoever owns a leaked key of a TEE can
+    write any level into what that key signs.
     """
 
     accounts_for: ClassVar[frozenset[Claim]] = frozenset({Claim.KEY_SECURITY})
@@ -30,13 +33,23 @@ class HardwareSecurity:
     def judge(
         self, claims: UnverifiedClaims, app: AppRegistration | None, circumstances: Circumstances
     ) -> Finding:
-        """Compare both security levels."""
+        """Compare both security levels, and a StrongBox with what the vendor certified."""
         levels = (claims.attestation_security, claims.key_security)
         if KeySecurity.UNATTESTED in levels:
             detail = "got evidence that attests no key, expected one in hardware"
             return Finding((Refusal(Reason.POLICY_SECURITY_LEVEL, detail),), foreign=True)
         if (_OWN_CHIP if self.strongbox else _HARDWARE).issuperset(levels):
-            return Finding()
+            return Finding(self._only_claimed(claims) if self.strongbox else ())
         expected = "strongbox or secure_enclave" if self.strongbox else "hardware"
         detail = f"got attestation {levels[0].value}, key {levels[1].value}, expected {expected}"
         return Finding((Refusal(Reason.POLICY_SECURITY_LEVEL, detail),))
+
+    @staticmethod
+    def _only_claimed(claims: UnverifiedClaims) -> tuple[Refusal, ...]:
+        certified = claims.certified_security
+        levels = {claims.attestation_security, claims.key_security}
+        if KeySecurity.STRONGBOX not in levels or certified is KeySecurity.STRONGBOX:
+            return ()
+        named = "none" if certified is None else certified.value
+        detail = f"got {named} in the vendor's certificate, expected strongbox as the key says"
+        return (Refusal(Reason.POLICY_SECURITY_LEVEL, detail),)
