@@ -1,6 +1,6 @@
 """Take out checks of the service: challenge, statement, evidence, policy and renewal."""
 
-from scripts.drill_mutations.mutation import Mutation
+from scripts.drill_mutations.mutation import Mutation, Place
 
 _NEVER = "if False:"
 _ALWAYS = "if True:"
@@ -97,15 +97,24 @@ _ANDROID = (
         attest_key, misplaced = android_chain.judge_placement(chain, description)
         factory = android_chain.is_factory_provisioned(chain, anchored)
         shape = Shape(chain, anchored, factory, attest_key)
+        linked, untitled = android_chain.forgive_missing_title(linked, shape)
         authorities = android_chain.judge_authorities(shape)
 """,
         after="""\
         attest_key, misplaced = False, ()
         factory = android_chain.is_factory_provisioned(chain, anchored)
         shape = Shape(chain, anchored, factory, attest_key)
+        linked, untitled = android_chain.forgive_missing_title(linked, shape)
         authorities = Judgement()
 """,
         red=("chain-forged",),
+    ),
+    Mutation(
+        check="depth below the root",
+        file="attestation/android_chain.py",
+        before="if len(below) == expected:",
+        after=_ALWAYS,
+        red=("sub-keybox",),
     ),
     Mutation(
         check="dates of remotely provisioned keys",
@@ -187,6 +196,14 @@ _APPLE = (
 )
 
 _POLICY = (
+    Mutation(
+        check="StrongBox in the vendor's certificate",
+        file="policy/rules/hardware_security.py",
+        before="if KeySecurity.STRONGBOX not in levels or certified is KeySecurity.STRONGBOX:",
+        after=_ALWAYS,
+        red=("phone-strongbox-claimed",),
+        place=Place.KEYS,
+    ),
     Mutation(
         check="boot state",
         file="policy/rules/verified_boot.py",

@@ -9,7 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.apps.drill.keys_stage import ABOUT_KEYS, add_values, keys_stage
+from tests.apps.drill.keys_stage import (
+    ABOUT_KEYS,
+    WITH_OWN_CHIP,
+    add_values,
+    keys_stage,
+)
 
 
 async def main() -> None:
@@ -18,7 +23,9 @@ async def main() -> None:
         async with keys_stage(Path(directory)) as stage:
             stage.third.talkative = True
             await asyncio.to_thread(add_values, stage.settings.service.operator_socket)
-            report = await asyncio.to_thread(stage.drilled, sys.argv[1:] or ABOUT_KEYS)
+            report = await asyncio.to_thread(
+                stage.drilled, sys.argv[1:] or (*ABOUT_KEYS, WITH_OWN_CHIP)
+            )
     verdicts = {each.attack.id: each.verdict.value for each in report.results}
     served = [report.genuine.served, report.genuine.sent]
     json.dump({"verdicts": verdicts, "genuine": served}, sys.stdout)

@@ -67,12 +67,12 @@ STEPS = {
     "software-attestation-android": ["anchor"],
     "expired-rkp-android": ["dates"],
     "revoked-android": ["revocation"],
-    "sub-keybox-android": ["anchor"],
-    "rkp-sub-keybox-android": ["anchor"],
-    "foreign-attest-key-android": ["authorities", "anchor", "placement"],
-    "forged-extension-android": ["authorities", "anchor", "placement"],
-    "forged-by-attest-key-android": ["authorities", "anchor", "placement"],
-    "moved-extension-android": ["authorities", "anchor", "placement", "key description"],
+    "sub-keybox-android": ["authorities"],
+    "rkp-sub-keybox-android": ["authorities"],
+    "foreign-attest-key-android": ["authorities", "placement"],
+    "forged-extension-android": ["authorities", "placement"],
+    "forged-by-attest-key-android": ["authorities", "placement"],
+    "moved-extension-android": ["authorities", "placement", "key description"],
 }
 
 

@@ -232,7 +232,7 @@ def _is_named_without_title(leaf: Certificate, issuer: Certificate) -> bool:
 
 
 def judge_authorities(shape: Shape) -> Judgement:
-    """Require issuers to be CAs, but for the one that factories make otherwise, and for attest keys.
+    """Require issuers to be CAs, and as many as the vendor's chains have, but for the one that factories make otherwise, and for attest keys.
 
     Many attestation certificates from the factory (27 of 179 recorded chains) are marked neither as
     a CA nor for signing certificates.  Only there, right above the leaf and right below the batch
@@ -244,20 +244,21 @@ def judge_authorities(shape: Shape) -> Judgement:
     """
     chain, attester = shape.chain, shape.attester
     leniencies = (LENIENT_ATTEST_KEY,) if shape.attest_key else ()
+    too_many = depth_refusals(shape)
     try:
         refusals = tuple(chains.authority_refusals(chain, attester + 1, attester - 1))
         direct = tuple(chains.authority_refusals(chain[: attester + 1], attester, attester - 1))
         if (
             direct
             and shape.factory
-            and not depth_refusals(shape)
+            and not too_many
             and _SERIAL_NUMBER in chain[attester].subject_attributes()
         ):
             return Judgement(refusals, (*leniencies, LENIENT_NOT_CA))
     except MalformedError as error:
         what = "extension or name of an issuer"
         return Judgement(error.as_reason(Reason.EVIDENCE_MALFORMED, what).refusals)
-    return Judgement((*refusals, *direct), leniencies)
+    return Judgement((*refusals, *direct, *too_many), leniencies)
 
 
 def judge_dates(shape: Shape, now: datetime) -> Judgement:

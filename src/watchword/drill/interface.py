@@ -181,6 +181,7 @@ class Facts:
     :param off: targets of routes in mode ``off``.
     :param rate: requests of one instance in so many seconds, None for no limit.
     :param lowest_versions: by app, the lowest version that enrols; an app that takes any isn't in it.
+    :param own_chip: the policy wants keys in a chip of their own, a StrongBox or a Secure Enclave.
     :param limits: on what an instance may send, beside the rate.
     :param deliveries: by name, to whom a secret is handed.
     """
@@ -196,6 +197,7 @@ class Facts:
     rate: tuple[int, int] | None = None
     binding_header: str | None = None
     lowest_versions: Mapping[str, str] = field(default_factory=dict)
+    own_chip: bool = False
     limits: tuple[Limit, ...] = ()
     deliveries: Mapping[str, DeliveryRule] = field(default_factory=dict)
 

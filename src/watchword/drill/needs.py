@@ -26,6 +26,7 @@ class Need(StrEnum):
     OTHER_API = "other-api"
     RATE = "rate"
     VERSION_RULE = "version-rule"
+    OWN_CHIP_RULE = "own-chip-rule"
     BINDING = "binding"
     TLS = "tls"
     WEAK_TLS = "weak-tls"
@@ -53,6 +54,7 @@ NEEDED: Final[Mapping[Need, str]] = {
     Need.OTHER_API: "a second API of the same service",
     Need.RATE: "a rate limit per instance on the API",
     Need.VERSION_RULE: "a lowest app version on the app or the route",
+    Need.OWN_CHIP_RULE: "a policy that wants keys in a chip of their own, at each level of key attestation",
     Need.BINDING: "a header that the API binds tokens to, in its sample requests",
     Need.TLS: "an API that is reached over https",
     Need.WEAK_TLS: "a TLS library on this machine that can still be made so weak",

@@ -1,5 +1,6 @@
 """Compose rules: all of them must hold, or any one of them.  Expressions are rules themselves."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -122,6 +123,15 @@ def depth(rule: Rule) -> int:
     if not isinstance(rule, AllOf | AnyOf):
         return 0
     return 1 + max(depth(inner) for inner in rule.rules)
+
+
+def leaves_of(rule: Rule) -> Iterator[Rule]:
+    """Yield the rules that an expression is made of, or the rule itself."""
+    if isinstance(rule, AllOf | AnyOf):
+        for each in rule.rules:
+            yield from leaves_of(each)
+    else:
+        yield rule
 
 
 def _require_sense(rules: tuple[Rule, ...]) -> None:

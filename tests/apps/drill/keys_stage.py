@@ -45,6 +45,9 @@ ABOUT_KEYS = (
     "lent-quota",
 )
 
+WITH_OWN_CHIP = "phone-strongbox-claimed"
+"""What only a policy that wants a StrongBox can show: the deployment of this stage has such a one."""
+
 FILE = """\
 version: 1
 environment: lab
@@ -59,6 +62,10 @@ apps:
     platform: android
     package: com.example.clinic
     signing_digests: [{digest}]
+policy:
+  base: balanced
+  with:
+    - hardware_security: {{strongbox: true}}
 secrets:
   keys:
     maps:

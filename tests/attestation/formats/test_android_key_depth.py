@@ -55,7 +55,7 @@ def test_a_keybox_issues_no_further_keyboxes(make: object, count: int, *, root: 
         return
     found = judge(google, evidence)
     assert reasons(found) == [Reason.ATTESTATION_CHAIN_LENGTH]
-    assert [step.number for step in found.steps if step.refusals] == ["4"]
+    assert [step.number for step in found.steps if step.refusals] == ["3"]
 
 
 def test_a_factorys_keybox_is_not_as_deep_as_a_remote_one() -> None:

@@ -13,7 +13,7 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.store_mark import StoreMark
 from watchword.apps.drill.invited_instance import NoPhones
-from watchword.apps.drill.lab_side import LabPhones, LentKeys, SocketOperator
+from watchword.apps.drill.lab_side import LabPhones, LentKeys, SocketOperator, wants_own_chip
 from watchword.apps.drill.samples import off_targets, samples_of
 from watchword.apps.operator_client import OperatorClient
 from watchword.apps.secret_parts import key_keeper_of, openbao_of
@@ -205,6 +205,7 @@ def facts_of(settings: Settings, api: ApiSettings) -> Facts:
             for app in api.apps
             if (lowest := settings.apps[app].minimum_version) is not None
         },
+        own_chip=wants_own_chip(settings.policy),
         limits=api.limits,
         # What no app of the API gets is another API's to attack.
         deliveries={

@@ -24,6 +24,9 @@ from watchword.lab import (
     LabAuthorities,
     PhoneSetup,
 )
+from watchword.policy.expressions import leaves_of
+from watchword.policy.interface import Policy
+from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.ports import Clock, Entropy, Signer
 from watchword.reasons import RefusedError, UnavailableError
 from watchword.tokens.proofs.interface import GateSecret
@@ -32,6 +35,18 @@ from watchword.vocabulary import Level, Platform
 _INVITED_SECONDS = 120
 _ENDED = frozenset({"ended", "revoked", "withheld"})
 _GENUINE = {Platform.ANDROID: "genuine-android", Platform.IOS: "genuine-iphone"}
+_IN_OWN_CHIP = {**_GENUINE, Platform.ANDROID: "strongbox-android"}
+
+
+def wants_own_chip(policy: Policy) -> bool:
+    """Tell whether a policy takes keys in a chip of their own alone, at every level that key attestation gets."""
+    judging = [
+        rule
+        for level in policy.levels.values()
+        for rule in leaves_of(level)
+        if isinstance(rule, HardwareSecurity)
+    ]
+    return bool(judging) and all(rule.strongbox for rule in judging)
 
 
 class LabPhones:
@@ -48,6 +63,7 @@ class LabPhones:
         """Prepare; a phone is made when it's asked for."""
         self._apps = {name: settings.apps[name] for name in api.apps}
         self._routes = api.routes
+        self._genuine = _IN_OWN_CHIP if wants_own_chip(settings.policy) else _GENUINE
         self._authorities = authorities
         self._clock = clock
         self._entropy = entropy
@@ -55,10 +71,10 @@ class LabPhones:
 
     def genuine(self, platform: Platform | None = None) -> Phone:
         """See :meth:`watchword.drill.interface.Phones.genuine`."""
-        wanted = list(_GENUINE) if platform is None else [platform]
+        wanted = list(self._genuine) if platform is None else [platform]
         for each in wanted:
             if self._app(each) is not None:
-                return self.of_kind(_GENUINE[each])
+                return self.of_kind(self._genuine[each])
         raise MissingError(Need.GENUINE, f"no app of the API is for {wanted[0].value}")
 
     def of_kind(self, kind: str) -> Phone:

@@ -70,10 +70,10 @@ of that shape for anyone (protocol, section 1)."""
 STEPS: Final = {
     "1": ("certificates", "2 to 6 that can be read, of 32 KiB at most"),
     "2": ("links", "each names the next one as its issuer and is signed by it"),
-    "3": ("authorities", "every issuer is a CA"),
+    "3": ("authorities", "every issuer is a CA, and there are as many as Google's chains have"),
     "4": (
         "anchor",
-        "the key of one of Google's roots, and below it as many as Google's chains have",
+        "the last one bears or was signed by the key of one of Google's roots",
     ),
     "5": ("dates", "remotely provisioned issuers are valid now"),
     "6": ("revocation", "none is in Google's status list"),
@@ -246,7 +246,6 @@ def _chain_steps(
     shape: Shape,
 ) -> tuple[Step, ...]:
     chain, anchored = linked.certificates, linked.anchored
-    beyond = tuple(chains.anchor_refusals(chain, anchored, linked.anchors))
     return (
         _step("1", f"a chain of {len(chain)}", android_chain.length_refusals(chain)),
         _step(
@@ -260,7 +259,7 @@ def _chain_steps(
         _step(
             "4",
             _end_in_words(anchored),
-            (*beyond, *(() if beyond else android_chain.depth_refusals(shape))),
+            tuple(chains.anchor_refusals(chain, anchored, linked.anchors)),
         ),
         _step(
             "5",
@@ -272,9 +271,9 @@ def _chain_steps(
 
 def _authorities_in_words(authorities: Judgement) -> str:
     if authorities.refusals:
-        return "issuers that aren't CAs"
+        return "issuers that may not issue"
     let_pass = ", ".join(authorities.leniencies)
-    return f"let pass: {let_pass}" if let_pass else "every issuer is a CA"
+    return f"let pass: {let_pass}" if let_pass else "every issuer is a CA at its depth"
 
 
 def _links_in_words(linked: LinkedChain, untitled: tuple[str, ...]) -> str:

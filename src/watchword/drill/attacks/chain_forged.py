@@ -75,7 +75,11 @@ def _spliced(arena: Arena) -> Sequence[Attempt]:
     return [exploited(arena, send_enrolment(arena, bad, statement, spliced))]
 
 
-_MISPLACED = (Reason.ANDROID_KEY_DESCRIPTION_MISPLACED, Reason.ATTESTATION_CHAIN_NOT_CA)
+_MISPLACED = (
+    Reason.ANDROID_KEY_DESCRIPTION_MISPLACED,
+    Reason.ATTESTATION_CHAIN_NOT_CA,
+    Reason.ATTESTATION_CHAIN_LENGTH,
+)
 _SIGNATURE = Reason.ATTESTATION_CHAIN_SIGNATURE
 
 ATTACK = Attack(
@@ -106,6 +110,7 @@ ATTACK = Attack(
             "foreign-attest-key-android",
             Reason.ANDROID_ATTEST_KEY,
             Reason.ATTESTATION_CHAIN_NOT_CA,
+            Reason.ATTESTATION_CHAIN_LENGTH,
         ),
         phone_variant("own-attest-key", "attest-key-android", Reason.POLICY_ATTEST_KEY),
         phone_variant(

@@ -1,0 +1,29 @@
+"""Enrol with a leaked key of a TEE that says it lives in a StrongBox, where the policy wants one."""
+
+from collections.abc import Sequence
+
+from watchword.drill.enrolling import enrol
+from watchword.drill.exploiting import exploited
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.needs import MissingError, Need
+from watchword.reasons import Reason
+
+
+def _claimed(arena: Arena) -> Sequence[Attempt]:
+    """Enrol with a StrongBox that only the key description speaks of."""
+    if not arena.facts.own_chip:
+        raise MissingError(Need.OWN_CHIP_RULE, "hardware_security with strongbox: true")
+    return [exploited(arena, enrol(arena, arena.phone("claimed-strongbox-android")))]
+
+
+ATTACK = Attack(
+    id="phone-strongbox-claimed",
+    title="Enrol with a StrongBox that is only claimed",
+    techniques=("MT-B03",),
+    protections={"PR-B01": "live:shield.rejected_unattested"},
+    needs=(Need.SERVICE, Need.PHONES),
+    sends="Key attestation by a TEE's key, whose owner wrote StrongBox into what it signs.",
+    must="The service refuses it: the vendor's certificate names no StrongBox.",
+    blind="Where the policy wants no StrongBox such a phone passes as what its certificate says, a TEE.",
+    variants=(Variant("by-a-tee", _claimed, frozenset({Reason.POLICY_SECURITY_LEVEL})),),
+)
