@@ -531,9 +531,9 @@ def test_folder_without_anything_of_ours_proves_nothing(files: Files) -> None:
     [
         "{",
         "{}",
-        "[1]",
-        '[{"id": "x"}]',
-        '[{"id": "x", "kind": "app-attest-attestation", "file": "index.json", "app_id": "a"}]',
+        "",
+        "[" * 100_000,
+        f"[{' ' * (16 * 1024 * 1024)}]",
     ],
 )
 def test_folder_with_a_broken_index(files: Files, index: str) -> None:

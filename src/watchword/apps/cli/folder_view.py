@@ -8,7 +8,7 @@ import click
 
 from watchword.apps.cli.console import EXIT_REFUSED, print_json
 from watchword.apps.cli.paragraphs import printable
-from watchword.apps.evidence.vectors import INDEX, Compared, Skipped, verify_folder
+from watchword.apps.evidence.vectors import INDEX, Compared, Faulty, Skipped, verify_folder
 
 
 def verify_and_show(folder: Path, *, as_json: bool) -> int:
@@ -17,9 +17,17 @@ def verify_and_show(folder: Path, *, as_json: bool) -> int:
         raise click.UsageError(f"--vectors: {folder} has no {INDEX}.")
     compared: list[Compared] = []
     skipped: list[Skipped] = []
+    faulty = 0
     for row in verify_folder(folder):
         if isinstance(row, Skipped):
             skipped.append(row)
+            continue
+        if isinstance(row, Faulty):
+            faulty += 1
+            if as_json:
+                print_json(row.as_dict())
+            else:
+                click.echo(printable(f"{row.id}: {row.why}"))
             continue
         compared.append(row)
         if as_json:
@@ -29,7 +37,12 @@ def verify_and_show(folder: Path, *, as_json: bool) -> int:
             for refusal in row.report.refusals:
                 click.echo(f"  {printable(str(refusal))}")
     _show_summary(compared, skipped, err=as_json)
-    return 0 if compared and all(row.agrees for row in compared) else EXIT_REFUSED
+    if faulty:
+        click.echo(
+            f"  {'faulty':<12} {faulty:>4}  rows of {INDEX} that can't be compared", err=as_json
+        )
+    agree = bool(compared) and all(row.agrees for row in compared)
+    return 0 if agree and not faulty else EXIT_REFUSED
 
 
 def _show_summary(compared: Sequence[Compared], skipped: Sequence[Skipped], *, err: bool) -> None:

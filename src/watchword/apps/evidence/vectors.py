@@ -1,17 +1,22 @@
-"""Verify a folder of recorded evidence, and compare with what was recorded (protocol, section 1)."""
+"""Verify a folder of recorded evidence, and compare with what was recorded (protocol, section 1).
+
+The index is a person's own: each member of it is read by :class:`_Members`, so that one which is null, missing or of
+another type is a fault of its row, by its path, and the other rows are verified all the same.
+"""
 
 import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 from watchword.adapters.revocation import load_status_lists
 from watchword.apps.evidence import recorded_receipts
 from watchword.apps.evidence.files import (
+    MAX_FILE_BYTES,
     EvidenceFileError,
     read_anchors,
     read_certificates,
@@ -42,10 +47,22 @@ from watchword.vocabulary import AppAttestEnvironment, Vendor
 
 INDEX: Final = "index.json"
 
+MAX_INDEX_BYTES: Final = 16 * 1024 * 1024
+"""Most bytes of an index; that of 188 chains has 700 kB."""
+
+_MOST_OF_A_NAME: Final = 256
+"""Most characters of an id, a kind, a file's name and an App ID."""
+
+_MOST_DIGITS: Final = 40
+"""Most digits of a recorded number."""
+
+_MOST_SHOWN: Final = 200
+"""Most characters of a value that are shown."""
+
+_MISSING: Final = object()
+
 _IDENTIFIERS: Final = frozenset({"uniqueId", "attestationId", "token"})
 """Fields whose values identify a device: compared, and never printed."""
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,41 +96,163 @@ class Skipped:
     why: str
 
 
-def verify_folder(folder: Path) -> Iterator[Compared | Skipped]:
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """Hold a row whose record isn't one, and which member is at fault; nothing was compared."""
+
+    id: str
+    why: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fault as it is printed with ``--json``."""
+        return {"id": self.id, "fault": self.why}
+
+
+class _MemberError(Exception):
+    """Report a member of a row that isn't what it should be."""
+
+    def __init__(self, path: str, value: object, expected: str) -> None:
+        got = "nothing" if value is _MISSING else _named(value)
+        super().__init__(f"{path}: got {got}, expected {expected}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """Read the members of a row, or of an object within it; ``path`` stands before their names in faults."""
+
+    values: Mapping[str, Any]
+    path: str = ""
+
+    def has(self, name: str) -> bool:
+        """Tell whether an optional member is there; null says as much as nothing."""
+        return self.values.get(name) is not None
+
+    def fault(self, name: str, expected: str) -> _MemberError:
+        """Return the fault of one member."""
+        return _MemberError(self.path + name, self.values.get(name, _MISSING), expected)
+
+    def text(self, name: str, *, most: int = MAX_FILE_BYTES) -> str:
+        """Return a text that says something."""
+        value = self.values.get(name)
+        if not isinstance(value, str) or not 0 < len(value) <= most:
+            raise self.fault(name, f"a text of at most {most} characters")
+        return value
+
+    def word(self, name: str, *words: str) -> str:
+        """Return one of these words."""
+        value = self.values.get(name)
+        if value not in words:
+            raise self.fault(name, f"one of {', '.join(words)}")
+        assert isinstance(value, str)
+        return value
+
+    def base64(self, name: str) -> bytes:
+        """Return bytes that are written as base64, padded or not."""
+        text = self.text(name)
+        try:
+            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        except ValueError:
+            raise self.fault(name, "base64") from None
+
+    def hex(self, name: str) -> bytes:
+        """Return bytes that are written as hex."""
+        try:
+            return bytes.fromhex(self.text(name))
+        except ValueError:
+            raise self.fault(name, "hex") from None
+
+    def instant(self, name: str) -> datetime:
+        """Return an instant with an offset."""
+        try:
+            instant = datetime.fromisoformat(self.text(name, most=64))
+        except ValueError:
+            instant = None
+        if instant is None or instant.tzinfo is None:
+            raise self.fault(name, "an ISO 8601 time with an offset")
+        return instant
+
+    def group(self, name: str) -> "_Members":
+        """Return the members of an object within this one."""
+        value = self.values.get(name)
+        if not isinstance(value, dict):
+            raise self.fault(name, "an object")
+        return _Members(value, f"{self.path}{name}.")
+
+    def optional(self, name: str) -> "_Members":
+        """Return the same, without any members where it is null or missing."""
+        return self.group(name) if self.has(name) else _Members({}, f"{self.path}{name}.")
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        """Return true or false; the default where it is missing."""
+        value = self.values.get(name, default)
+        if not isinstance(value, bool):
+            raise self.fault(name, "true or false")
+        return value
+
+
+def verify_folder(folder: Path) -> Iterator[Compared | Skipped | Faulty]:
     """Verify each row of ``index.json`` at its recorded instant, against its recorded verdict.
 
     Roots come from ``roots.json``, withdrawn certificates from ``status-*.json``, in the folder or the
     one above it; where there are none the packaged anchors hold and revocation stays unchecked.
+    A row that lacks what it needs is one of its own, since one that is passed over would look as if it agreed.
 
     :raises EvidenceFileError: when the folder isn't one of recorded evidence.
     :raises OSError: when a file can't be read.
     """
     trust = _trust(folder)
-    for row in _rows(folder):
-        verify_row = _KINDS.get(str(row["kind"]))
-        if verify_row is None:
-            yield Skipped(row["id"], f"{row['kind']} isn't a format of Watchword")
-        else:
-            try:
-                yield verify_row(row, folder, trust)
-            except (KeyError, TypeError, ValueError) as error:
-                # The index is the person's own; a row that lacks what it needs is named, and
-                # ends the run, since a row that is passed over would look like one that agrees.
-                why = f"{folder / INDEX}: {row['id']} lacks or bends {error}"
-                raise EvidenceFileError(why) from None
+    for number, row in enumerate(_rows(folder)):
+        name = f"row {number}"
+        try:
+            members = (
+                _Members({name: row}).group(name) if not isinstance(row, dict) else _Members(row)
+            )
+            name = members.text("id", most=_MOST_OF_A_NAME)
+            yield _verified(members, folder, trust)
+        except _MemberError as error:
+            yield Faulty(name, str(error))
 
 
-def _rows(folder: Path) -> list[Row]:
-    path = folder / INDEX
+def _verified(row: _Members, folder: Path, trust: Trust) -> Compared | Skipped:
+    """Verify one row.
+
+    :raises _MemberError: when a member isn't as it should be, or its file can't be read.
+    """
+    kind = row.text("kind", most=_MOST_OF_A_NAME)
+    verify_row = _KINDS.get(kind)
+    if verify_row is None:
+        return Skipped(row.text("id"), f"{kind} isn't a format of Watchword")
+    named = PurePath(row.text("file", most=_MOST_OF_A_NAME))
+    if named.is_absolute() or ".." in named.parts:
+        raise row.fault("file", "the name of a file in the folder")
     try:
-        rows = json.loads(path.read_bytes())
+        if not (folder / named).is_file():
+            raise row.fault("file", "the name of a file in the folder")
+        return verify_row(row, folder / named, trust)
+    except (OSError, ValueError, EvidenceFileError) as error:
+        # ``ValueError``: a name that no file system takes.
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise row.fault("file", f"evidence that can be read ({why})") from None
+
+
+def _rows(folder: Path) -> list[Any]:
+    path = folder / INDEX
+    with path.open("rb") as file:
+        data = file.read(MAX_INDEX_BYTES + 1)
+    if len(data) > MAX_INDEX_BYTES:
+        raise EvidenceFileError(f"{path}: expected at most {MAX_INDEX_BYTES} bytes")
+    try:
+        rows = json.loads(data, parse_int=_number)
     except (ValueError, RecursionError):
         raise EvidenceFileError(f"{path}: expected JSON") from None
-    if not isinstance(rows, list) or not all(
-        isinstance(row, dict) and {"id", "kind", "file"} <= row.keys() for row in rows
-    ):
+    if not isinstance(rows, list):
         raise EvidenceFileError(f"{path}: expected a list of rows with id, kind and file")
     return rows
+
+
+def _number(digits: str) -> int | str:
+    """Return a number, as text where it is longer than anything that was recorded: Python refuses to read it."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
 
 
 def _trust(folder: Path) -> Trust:
@@ -129,38 +268,32 @@ def _trust(folder: Path) -> Trust:
     )
 
 
-def _android_chain(row: Row, folder: Path, trust: Trust) -> Compared:
-    chain = read_certificates(folder / row["file"])
-    recorded = row.get("recorded") or {}
-    binding = base64.b64decode(recorded["challenge"]) if recorded.get("challenge") else None
+def _android_chain(row: _Members, file: Path, trust: Trust) -> Compared:
+    recorded = row.optional("recorded")
+    binding = recorded.base64("challenge") if recorded.has("challenge") else None
+    now, name, record = row.instant("valid_at"), row.text("id"), _record(row, optional=True)
+    chain = read_certificates(file)
     report = report_attestation(
-        row["id"], AndroidKeyChain(chain), Expected(binding, None), trust, _instant(row), RECORDED
+        name, AndroidKeyChain(chain), Expected(binding, None), trust, now, RECORDED
     )
     try:
         got: dict[str, Any] | None = android_key.describe_leaf(chain[0])
     except MalformedError:
         got = None
-    return _compare(row, report, got)
+    return _compare(record, report, got)
 
 
-def _app_attest_attestation(row: Row, folder: Path, trust: Trust) -> Compared:
-    expected = row["expected"]
+def _app_attest_attestation(row: _Members, file: Path, trust: Trust) -> Compared:
+    expected, record = row.group("expected"), _record(row)
     binding = (
-        _client_data_hash(row["challenge"], "value")
-        if row.get("challenge")
-        else bytes.fromhex(row["client_data_hash"])
+        _client_data_hash(row.group("challenge"), "value")
+        if row.has("challenge")
+        else row.hex("client_data_hash")
     )
-    evidence = AppAttestAttestation(
-        attestation=read_evidence(folder / row["file"]),
-        key_id=base64.b64decode(expected["key_id"]),
-    )
+    app, now, key_id = _apple_app(row), row.instant("valid_at"), expected.base64("key_id")
+    evidence = AppAttestAttestation(read_evidence(file), key_id)
     report = report_attestation(
-        row["id"],
-        evidence,
-        Expected(binding, _apple_app(row), fresh=False),
-        trust,
-        _instant(row),
-        RECORDED,
+        row.text("id"), evidence, Expected(binding, app, fresh=False), trust, now, RECORDED
     )
     got = dict(report.claims["fields"]) if report.claims is not None else None
     if got is not None:
@@ -170,7 +303,7 @@ def _app_attest_attestation(row: Row, folder: Path, trust: Trust) -> Compared:
         got["key_id"] = base64.b64encode(bytes.fromhex(got["credential_id"])).decode()
         got["rp_id_matches_app_id"] = Reason.POLICY_APP_ID.code not in report.reasons
         got |= _attested_receipt(evidence, bytes.fromhex(got["nonce"]))
-    return _compare(row, report, got)
+    return _compare(record, report, got)
 
 
 def _attested_receipt(evidence: AppAttestAttestation, nonce: bytes) -> dict[str, Any]:
@@ -189,30 +322,33 @@ def _attested_receipt(evidence: AppAttestAttestation, nonce: bytes) -> dict[str,
     }
 
 
-def _app_attest_receipt(row: Row, folder: Path, trust: Trust) -> Compared:
-    data = read_evidence(folder / row["file"])
-    report = recorded_receipts.report_receipt(row["id"], data, trust)
+def _app_attest_receipt(row: _Members, file: Path, trust: Trust) -> Compared:
+    record = _record(row)
+    if not isinstance(row.values.get("signature_ok"), bool | str):
+        raise row.fault("signature_ok", "true, or the name of the error")
+    if not isinstance(row.values.get("signer_validity"), list):
+        raise row.fault("signer_validity", "the first and the last instant")
+    data = read_evidence(file)
+    report = recorded_receipts.report_receipt(row.text("id"), data, trust)
     try:
         got = recorded_receipts.describe(receipts.read_receipt(data))
     except MalformedError:
         got = {}
     got |= recorded_receipts.describe_signature(data)
-    beside = {name: row[name] for name in ("signature_ok", "signer_validity")}
-    return _compare({**row, "expected": {**row["expected"], **beside}}, report, got)
+    beside = {name: row.values[name] for name in ("signature_ok", "signer_validity")}
+    assert record.expected is not None
+    return _compare(replace(record, expected={**record.expected, **beside}), report, got)
 
 
-def _app_attest_assertion(row: Row, folder: Path, _trust: Trust) -> Compared | Skipped:
-    known = row.get("verified_with")
-    if not known:
-        return Skipped(row["id"], "no client data and no key were recorded with this assertion")
-    report = report_assertion(
-        row["id"],
-        read_evidence(folder / row["file"]),
-        _client_data_hash(known, "client_data"),
-        base64.b64decode(known["public_key_spki"]),
-        _apple_app(row),
-    )
-    return _compare(row, report, report.claims["fields"] if report.claims is not None else None)
+def _app_attest_assertion(row: _Members, file: Path, _trust: Trust) -> Compared | Skipped:
+    if not row.has("verified_with"):
+        why = "no client data and no key were recorded with this assertion"
+        return Skipped(row.text("id"), why)
+    known, record = row.group("verified_with"), _record(row)
+    hashed, key = _client_data_hash(known, "client_data"), known.base64("public_key_spki")
+    app = _apple_app(row)
+    report = report_assertion(row.text("id"), read_evidence(file), hashed, key, app)
+    return _compare(record, report, report.claims["fields"] if report.claims is not None else None)
 
 
 _KINDS: Final = {
@@ -223,38 +359,55 @@ _KINDS: Final = {
 }
 
 
-def _instant(row: Row) -> datetime:
-    return datetime.fromisoformat(row["valid_at"])
-
-
-def _apple_app(row: Row) -> AppRegistration:
+def _apple_app(row: _Members) -> AppRegistration:
     """Return the recorded app; its environment is the recorded one, which the AAGUID must match."""
-    team_id, _, bundle_id = row["app_id"].partition(".")
-    environment = row["expected"].get("environment", AppAttestEnvironment.PRODUCTION.name)
-    identity = AppleApp(team_id, bundle_id, AppAttestEnvironment[environment.upper()])
-    return AppRegistration(row["id"], identity)
+    team_id, dot, bundle_id = row.text("app_id", most=_MOST_OF_A_NAME).partition(".")
+    if not (team_id and dot and bundle_id):
+        raise row.fault("app_id", "TEAM_ID.bundle.id")
+    expected, environment = row.group("expected"), AppAttestEnvironment.PRODUCTION
+    if "environment" in expected.values:
+        known = {each.name.lower(): each for each in AppAttestEnvironment}
+        environment = known[expected.word("environment", *known)]
+    return AppRegistration(row.text("id"), AppleApp(team_id, bundle_id, environment))
 
 
-def _client_data_hash(recorded: Row, member: str) -> bytes:
+def _client_data_hash(recorded: _Members, member: str) -> bytes:
     """Return the client data hash of a recorded challenge; ``raw`` ones weren't hashed."""
-    text = recorded[member]
-    if recorded["encoding"] == "utf8":
-        data = text.encode()
-    elif recorded["encoding"] == "hex":
-        data = bytes.fromhex(text)
+    encoding = recorded.word("encoding", "utf8", "hex", "base64")
+    if encoding == "utf8":
+        data = recorded.text(member).encode("utf-8", "replace")
     else:
-        data = base64.b64decode(text + "=" * (-len(text) % 4))
-    return bytes(data) if recorded["client_data_hash"] == "raw" else hashlib.sha256(data).digest()
+        data = recorded.hex(member) if encoding == "hex" else recorded.base64(member)
+    hashed = recorded.word("client_data_hash", "raw", "sha256") == "sha256"
+    return hashlib.sha256(data).digest() if hashed else data
 
 
-def _compare(row: Row, report: EvidenceReport, got: Mapping[str, Any] | None) -> Compared:
-    """Compare verdict and fields; evidence without a recorded verdict was recorded as genuine."""
-    accept = (row.get("computed_verdict") or {}).get("accept", True)
-    recorded = ACCEPT if accept else REJECT
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """Hold what a row recorded: the verdict, and the fields, None where nothing could be read."""
+
+    accept: bool
+    expected: Mapping[str, Any] | None
+
+
+def _record(row: _Members, *, optional: bool = False) -> _Record:
+    """Return a row's record; evidence without a recorded verdict was recorded as genuine.
+
+    :param optional: evidence that can't be read has no fields.
+    """
+    accept = row.optional("computed_verdict").boolean("accept", default=True)
+    if optional and "expected" in row.values and not row.has("expected"):
+        return _Record(accept, None)
+    return _Record(accept, row.group("expected").values)
+
+
+def _compare(record: _Record, report: EvidenceReport, got: Mapping[str, Any] | None) -> Compared:
+    """Compare verdict and fields."""
+    recorded = ACCEPT if record.accept else REJECT
     differences = []
-    if report.accepted != accept:
+    if report.accepted != record.accept:
         differences.append(f"verdict: expected {recorded}")
-    differences += _differences("fields", row.get("expected"), got)
+    differences += _differences("fields", record.expected, got)
     return Compared(report, recorded, tuple(differences))
 
 
@@ -272,5 +425,8 @@ def _differences(path: str, expected: Any, got: Any) -> Iterator[str]:
 
 
 def _named(value: Any) -> str:
-    """Return a value as JSON; a group of fields isn't shown, as it may hold identifiers."""
-    return "fields" if isinstance(value, Mapping) else json.dumps(value, default=bytes.hex)
+    """Return a value as JSON, cut short; a group of fields isn't shown, as it may hold identifiers."""
+    if isinstance(value, Mapping):
+        return "fields"
+    text = json.dumps(value, default=bytes.hex)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
