@@ -1,4 +1,4 @@
-"""Bend recorded evidence in at least 100,000 ways and print what became of it: ``make mutants``.
+"""Bend recorded evidence in at least 270,000 ways and print what became of it: ``make mutants``.
 
 Exits 1 if anything was accepted that says something else than the evidence it was made of.  ``same`` counts
 what says the same, ``without`` what says the same but for a receipt that isn't believed.
@@ -23,13 +23,14 @@ from tests.attestation.mutant_runs import (
     run_android,
     run_apple,
     run_assertions,
+    run_leaked,
 )
 from tests.attestation.mutants import Tally, overlooking
 
 from watchword.attestation.service import examine
 from watchword.reasons import Reason
 
-LEAST = 100_000
+LEAST = 270_000
 
 
 def main() -> None:
@@ -65,6 +66,7 @@ def _runs(run: Run, real: bool) -> list[tuple[str, Tally]]:
             ("Android chains, forged", run_android(*forged_android(), run)),
             ("App Attest attestations, forged", run_apple(*forged_apple(), run)),
             ("App Attest assertions, forged", run_assertions(forged_assertions(), run)),
+            ("Android chains by leaked keys, forged", run_leaked(run)),
         ]
     runs: list[tuple[str, Tally]] = []
     caches = [None, issuer_cache()] if has_issuer_cache() else [None]
@@ -73,6 +75,8 @@ def _runs(run: Run, real: bool) -> list[tuple[str, Tally]]:
         trust = recorded.trust(cache)
         runs.append((f"Android chains, {known}", run_android(android_cases(), trust, run)))
         runs.append((f"App Attest attestations, {known}", run_apple(apple_cases(), trust, run)))
+        leaked = run_leaked(run, remembered=cache is not None)
+        runs.append((f"Android chains by leaked keys, forged, {known}", leaked))
     runs.append(("App Attest assertions", run_assertions(assertion_cases(), run)))
     return runs
 

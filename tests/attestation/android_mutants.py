@@ -1,8 +1,12 @@
 """Bend Android chains."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
+from itertools import product
 
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 from tests.attestation import forge
 from tests.attestation.bending import (
     bent_expectations,
@@ -15,7 +19,9 @@ from tests.attestation.bending import (
     orders,
     own_key,
     signed_by_own_key,
+    subject_of,
     with_extensions_of,
+    with_member,
     with_own_key,
 )
 from tests.attestation.mutants import Case, Meaning, Mutant
@@ -56,6 +62,8 @@ def chain_mutants(
         meaning = Meaning.UNSIGNED if free else Meaning.SIGNED
         yield Mutant(kind, AndroidKeyChain(order), case.expected, meaning)
     yield from _forged_chains(case, chain)
+    yield from _renamed_chains(case, chain, len(signed))
+    yield from _deeper_chains(case, chain)
     yield from _spliced_chains(case, chain, others)
     yield from bent_expectations(case, OTHER_ANDROID)
 
@@ -99,6 +107,108 @@ def _forged_chains(case: Case, chain: Sequence[bytes]) -> Iterator[Mutant]:
     evidence = ours.evidence(ours.leaf(description))
     yield Mutant("own vendor", evidence, case.expected)
     yield Mutant("own vendor", AndroidKeyChain((*evidence.chain[:-1], chain[-1])), case.expected)
+
+
+TITLE = bytes.fromhex("060355040c")
+"""The object identifier of ``title``, as it stands in a name."""
+
+
+def _renamed_chains(case: Case, chain: Sequence[bytes], signed: int) -> Iterator[Mutant]:
+    """Yield chains in which a name says less, or StrongBox: the title rule and the vendor's word for a level."""
+    strongbox = forge.name(title="StrongBox", serial_number="1").public_bytes()
+    for at in range(signed):
+        names = subject_of(chain[min(at + 1, len(chain) - 1)])
+        fewer = [[each for each in names if TITLE not in each], names[:1], names[::-1], []]
+        renamed = [("title rule", 3, forge.tlv(0x30, *each)) for each in fewer]
+        renamed.append(("StrongBox in a name", 5, strongbox))
+        for kind, member, name in renamed:
+            bent = with_member(chain[at], member, name)
+            for data in (bent, signed_by_own_key(bent)):
+                order = (*chain[:at], data, *chain[at + 1 :])
+                if bent != chain[at]:
+                    yield Mutant(kind, AndroidKeyChain(order), case.expected)
+
+
+def _deeper_chains(case: Case, chain: Sequence[bytes]) -> Iterator[Mutant]:
+    """Yield chains with a keybox of the attacker's at each place, named as its issuer's, signed by the attacker."""
+    leaf, keybox = _own_keybox(case.expected.binding or b"")
+    for at in range(1, len(chain)):
+        own = issued_under(keybox, chain[at])
+        for below in ((leaf,), tuple(chain[:at])):
+            order = (*below, own, *chain[at:])
+            yield Mutant("depth: own keybox", AndroidKeyChain(order), case.expected)
+
+
+@cache
+def _own_keybox(binding: bytes) -> tuple[bytes, bytes]:
+    """Return a leaf under a keybox of the attacker's, and that."""
+    keybox = forge.certify(forge.name(title="TEE", serial_number="own"), None, key=own_key())
+    leaf = forge.certify(
+        forge.name(common_name="Android Keystore Key"),
+        keybox,
+        extensions=[(forge.KEY_DESCRIPTION, forge.key_description(challenge=binding))],
+        ca=None,
+        signs=False,
+    )
+    return leaf.der, keybox.der
+
+
+def leaked_key_mutants(case: Case, vendor: forge.Google) -> Iterator[Mutant]:
+    """Yield what the owner of a vendor's attestation key makes of it, each signature in order.
+
+    :param vendor: whose root is trusted, with the key that leaked.
+    """
+    for description, root in product(_descriptions(case), (True, False)):
+        for deeper in _sub_keyboxes(vendor):
+            evidence = deeper.evidence(deeper.leaf(description), root=root)
+            yield Mutant("depth: sub-keybox", evidence, case.expected)
+        attester = vendor.attester.certificate
+        without = [each for each in attester.subject if each.oid != NameOID.TITLE]
+        for name in (
+            without[:0],
+            [*without, *without],
+            [*attester.subject][::-1],
+            [*without, EXTRA],
+        ):
+            leaf = vendor.leaf(description, names=x509.Name(name))
+            yield Mutant("title rule: other name", vendor.evidence(leaf, root=root), case.expected)
+        above = forge.certify(
+            attester.subject,
+            (*vendor.between, vendor.intermediate)[0],
+            key=vendor.attester.key,
+            names=forge.name(serial_number="batch"),
+        )
+        titled = replace(vendor, attester=above)
+        evidence = titled.evidence(titled.leaf(description), root=root)
+        yield Mutant("title rule: link above", evidence, case.expected)
+    for levels, root in product(((2, 2), (2, 1), (1, 2)), (True, False)):
+        binding = case.expected.binding or b""
+        leaf = vendor.leaf(forge.key_description(challenge=binding, levels=levels))
+        yield Mutant("StrongBox claimed", vendor.evidence(leaf, root=root), case.expected)
+
+
+EXTRA = x509.NameAttribute(NameOID.COMMON_NAME, "x")
+
+
+def _descriptions(case: Case) -> Iterator[bytes]:
+    binding = case.expected.binding or b""
+    for version, levels in product((2, 3, 4, 100, 200, 300, 400, 500), ((1, 1), (2, 2))):
+        yield forge.key_description(challenge=binding, version=version, levels=levels)
+
+
+def _sub_keyboxes(vendor: forge.Google) -> Iterator[forge.Google]:
+    """Yield what an owner of the attestation key sees: one keybox below it, and two."""
+    info = [(forge.PROVISIONING_INFO, b"\xa1\x01\x08")]
+    for title, extensions in product(("TEE", "StrongBox"), ([], info)):
+        deeper = vendor
+        while len(deeper.between) < 3:
+            sub = forge.certify(
+                forge.name(title=title, serial_number=f"sub-{len(deeper.between)}"),
+                deeper.attester,
+                extensions=extensions,
+            )
+            deeper = replace(deeper, attester=sub, between=(deeper.attester, *deeper.between))
+            yield deeper
 
 
 @cache

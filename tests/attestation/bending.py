@@ -146,6 +146,19 @@ def issued_under(forged: bytes, issuer: bytes) -> bytes:
     return signed_by_own_key(forge.tlv(0x30, unsigned, members[2], empty))
 
 
+def with_member(data: bytes, at: int, member: bytes) -> bytes:
+    """Return a certificate with another member of its signed part (3 is the issuer, 5 the subject), under its old signature."""
+    tbs, algorithm, signature = der.sequence(der.read(data))
+    members = [each.raw for each in der.sequence(tbs)]
+    members[at if members[0][0] == 0xA0 else at - 1] = member
+    return forge.tlv(0x30, forge.tlv(0x30, *members), algorithm.raw, signature.raw)
+
+
+def subject_of(data: bytes) -> list[bytes]:
+    """Return the relative names of a certificate's subject."""
+    return [each.raw for each in der.sequence(der.sequence(der.sequence(der.read(data))[0])[5])]
+
+
 def certificate_mutants(data: bytes, positions: int) -> Iterator[tuple[str, bytes, Meaning]]:
     """Yield mutants of a certificate that somebody signed, by kind."""
     for region, (start, end) in certificate_regions(data).items():

@@ -8,7 +8,7 @@ from importlib import import_module, util
 from typing import Any
 
 from tests.attestation import forge, recorded
-from tests.attestation.android_mutants import chain_mutants
+from tests.attestation.android_mutants import chain_mutants, leaked_key_mutants
 from tests.attestation.apple_mutants import AssertionCase, assertion_mutants, object_mutants
 from tests.attestation.bending import key_of, serial_of
 from tests.attestation.mutants import Case, Tally, Verifier, count, every, tally_as
@@ -121,6 +121,24 @@ def run_android(cases: Sequence[Case], trust: Trust, run: Run) -> Tally:
     for at, case in enumerate(cases):
         mutants = chain_mutants(case, roots, run.positions, neighbours(cases, at))
         tally.merge(count(case, _sampled(mutants, run, at), trust, run.verifier))
+    return tally
+
+
+def run_leaked(run: Run, *, remembered: bool = False) -> Tally:
+    """Bend what leaked attestation keys of forged vendors sign, and chains that a leniency lets pass."""
+    vendors = (forge.google(), forge.google(attester={"path_length": 3}), forge.remote_google())
+    cache = issuer_cache() if remembered else None
+    trust = forge.trust(*(vendor.anchor for vendor in vendors), revoked={}, issuers=cache)
+    roots, tally = root_keys(trust), Tally()
+    expected = Expected(forge.BINDING, forge.ANDROID_APP)
+    for at, vendor in enumerate(vendors):
+        case = chain_case(vendor.evidence(), expected, forge.NOW, roots)
+        mutants = _sampled(leaked_key_mutants(case, vendor), run, at)
+        tally.merge(count(case, mutants, trust, run.verifier))
+    untitled = vendors[0].leaf(names=forge.name(serial_number="unit"))
+    case = chain_case(vendors[0].evidence(untitled), expected, forge.NOW, roots)
+    mutants = _sampled(chain_mutants(case, roots, run.positions), run, 0)
+    tally.merge(count(case, mutants, trust, run.verifier))
     return tally
 
 

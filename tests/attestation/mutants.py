@@ -32,6 +32,7 @@ from watchword.attestation.interface import (
 )
 from watchword.attestation.service import examine
 from watchword.policy.interface import Circumstances
+from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.policy.service import BALANCED, appraise_unverified
 from watchword.reasons import Reason
 from watchword.vocabulary import Level
@@ -148,6 +149,11 @@ def _is_of_another_app(claims: UnverifiedClaims, expected: Expected, now: dateti
     return Reason.POLICY_APP_ID in {refusal.reason for refusal in verdict.refusals}
 
 
+def _is_only_claimed(claims: UnverifiedClaims, now: datetime) -> bool:
+    rule = HardwareSecurity(strongbox=True)
+    return bool(rule.judge(claims, None, Circumstances(now)).refusals)
+
+
 def count(
     case: Case, mutants: Iterable[Mutant], trust: Trust, verifier: Verifier = examine
 ) -> Tally:
@@ -170,6 +176,10 @@ def _judge(
         claims, mutant.expected, case.now
     ):
         return "refused"  # Which app it is is for policy on Android, where evidence names it.
+    if mutant.kind == "StrongBox claimed" and _is_only_claimed(claims, case.now):
+        return (
+            "refused"  # What a level is worth is for policy, by the rule that asks for a StrongBox.
+        )
     if mutant.meaning is Meaning.SIGNED:
         return "wrong"
     if _said(claims, case) == _said(genuine, case):

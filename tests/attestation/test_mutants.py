@@ -16,6 +16,7 @@ from tests.attestation.mutant_runs import (
     run_android,
     run_apple,
     run_assertions,
+    run_leaked,
 )
 from tests.attestation.mutants import (
     Case,
@@ -61,6 +62,38 @@ def test_bent_android_chains(remembered: bool) -> None:
     for kind, least in (("truncated", 400), ("swapped", 18), ("spliced", 18), ("other key", 9)):
         assert tally.made[kind] >= least, kind
     assert tally.made["leaf used as a CA"] == 3 * 2
+    for kind, least in (("title rule", 40), ("depth: own keybox", 18), ("StrongBox in a name", 18)):
+        assert tally.made[kind] >= least, kind
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_what_leaked_keys_sign(remembered: bool) -> None:
+    """Further keyboxes, other names and other levels: each signature holds, and none is accepted."""
+    tally = run_leaked(Run(positions=8), remembered=remembered)
+    assert tally.wrong.total() == 0
+    assert tally.unsigned <= ROOT | WRAPPING
+    classes = {
+        "depth: sub-keybox": 400,
+        "title rule: other name": 380,
+        "title rule: link above": 96,
+    }
+    for kind, least in {**classes, "StrongBox claimed": 18}.items():
+        assert tally.made[kind] >= least, kind
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (Reason.ATTESTATION_CHAIN_LENGTH, "depth: sub-keybox"),
+        (Reason.ATTESTATION_CHAIN_NAME, "title rule: other name"),
+        (Reason.ATTESTATION_CHAIN_NAME, "title rule: link above"),
+    ],
+)
+def test_run_over_leaked_keys_fails_for_a_verifier_that_overlooks(
+    reason: Reason, kind: str
+) -> None:
+    """Only the rule that a class is for stands between it and acceptance."""
+    assert run_leaked(Run(positions=2, verifier=overlooking(reason))).wrong[kind] > 10
 
 
 def test_bent_app_attest_attestations() -> None:
