@@ -127,6 +127,7 @@ class Reason(Enum):
     POLICY_KEY_PURPOSE = ("policy.key_purpose", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_BOOT_KEY = ("policy.boot_key", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_PATCH_LEVEL = ("policy.patch_level", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_COHERENCE = ("policy.coherence", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_PROVISIONING = ("policy.provisioning", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_ATTEST_KEY = ("policy.attest_key", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_SUSPENDED = ("policy.suspended", _C.POLICY, _P.EVIDENCE_REFUSED)

@@ -90,7 +90,7 @@ def test_show_says_each_level_in_words(tmp_path: Path) -> None:
     assert shown.startswith("Policy balanced, changed\n\nhardware: all of these\n")
     assert "    system: 6 (most months of age of osPatchLevel)\n" in shown
     assert "software: granted to nobody" in shown
-    assert "left out on purpose: app_access_risk, device_recall" in shown
+    assert "left out on purpose: app_access_risk, coherence, device_recall" in shown
     assert "for 24 hours after a verdict" in shown
 
 

@@ -60,6 +60,7 @@ def test_every_claim_has_a_field_and_a_rule() -> None:
 EVERYTHING = replace(
     ANDROID,
     attest_key=True,
+    incoherent=("versions",),
     revocation=RevocationClaims(known=True, suspended=("ab",)),
     receipt=replace(RECEIPT, risk_metric=3),
     play=None if PLAY.play is None else replace(PLAY.play, testing=True),

@@ -42,6 +42,7 @@ from watchword.policy.rules.app_access_risk import AppAccessRisk
 from watchword.policy.rules.app_identity import AppIdentity
 from watchword.policy.rules.app_recognition import AppRecognition
 from watchword.policy.rules.attest_key import AttestKey
+from watchword.policy.rules.coherence import INCOHERENCES, Coherence
 from watchword.policy.rules.device_integrity import DeviceIntegrity
 from watchword.policy.rules.device_recall import DeviceRecall
 from watchword.policy.rules.device_velocity import DeviceVelocity
@@ -292,6 +293,17 @@ def test_key_origin_and_purpose() -> None:
     """A key that was imported has been known outside; one that can't sign proves no request."""
     assert found(KeyOrigin(), replace(ANDROID, key_generated=False)) == [Reason.POLICY_KEY_ORIGIN]
     assert found(KeyPurpose(), replace(ANDROID, key_signs=False)) == [Reason.POLICY_KEY_PURPOSE]
+
+
+@pytest.mark.parametrize("name", INCOHERENCES)
+def test_contradictions_are_told_or_refused(name: str) -> None:
+    """A rule that names one refuses it, one that doesn't tells it, and coherent evidence is neither."""
+    claims = replace(ANDROID, incoherent=(name,))
+    circumstances = Circumstances(NOW)
+    assert found(Coherence(), claims) == [Reason.POLICY_COHERENCE]
+    others = Coherence(none_of=frozenset(INCOHERENCES) - {name})
+    assert others.judge(claims, None, circumstances) == Finding(unchecked=("coherence",))
+    assert Coherence().judge(ANDROID, None, circumstances) == Finding()
 
 
 def test_attest_key() -> None:

@@ -159,6 +159,8 @@ class UnverifiedClaims:
     :param key_generated: Android: origin GENERATED in the hardware list; Apple: always True.
     :param key_signs: Android: purpose SIGN in the hardware list; Apple: always True.
     :param attest_key: the attestation was made by a key of the app (Android's ATTEST_KEY).
+    :param incoherent: in what the evidence contradicts itself or its certificates, each by name; no step of the
+        verification refuses it, since genuine devices err too.
     :param device_key: SHA-256 that all instances of one device share and no other device has; None
         where the evidence tells devices apart no further than by model.
     :param serials: serials in hex of the chain's certificates, for later revocations.
@@ -185,6 +187,7 @@ class UnverifiedClaims:
     patches: PatchLevels | None = None
     provisioning: Provisioning | None = None
     attest_key: bool = False
+    incoherent: tuple[str, ...] = ()
     device_key: bytes | None = None
     serials: tuple[str, ...] = ()
     model: str = ""

@@ -29,6 +29,7 @@ class Claim(StrEnum):
     PATCH_LEVELS = "patch_levels"
     PROVISIONING = "provisioning"
     ATTEST_KEY = "attest_key"
+    COHERENCE = "coherence"
     REVOCATION = "revocation"
     SUSPENSION = "suspension"
     RECEIPT = "receipt"

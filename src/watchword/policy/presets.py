@@ -48,6 +48,7 @@ STRICT: Final = Policy(
             )
         ),
     },
+    unchecked=frozenset({Claim.COHERENCE}),
 )
 """For what must not fall into wrong hands, at the price of older phones and of outages at Google."""
 
@@ -75,6 +76,7 @@ BALANCED: Final = Policy(
     unchecked=frozenset(
         {
             Claim.PROVISIONING,
+            Claim.COHERENCE,
             Claim.LICENSING,
             Claim.SDK_VERSION,
             Claim.RECENT_ACTIVITY,

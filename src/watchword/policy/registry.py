@@ -8,6 +8,7 @@ from watchword.policy.rules.app_access_risk import AppAccessRisk
 from watchword.policy.rules.app_identity import AppIdentity
 from watchword.policy.rules.app_recognition import AppRecognition
 from watchword.policy.rules.attest_key import AttestKey
+from watchword.policy.rules.coherence import Coherence
 from watchword.policy.rules.device_integrity import DeviceIntegrity
 from watchword.policy.rules.device_recall import DeviceRecall
 from watchword.policy.rules.device_velocity import DeviceVelocity
@@ -36,6 +37,7 @@ RULES: Final[Mapping[str, type[Rule]]] = {
     "key_origin": KeyOrigin,
     "key_purpose": KeyPurpose,
     "attest_key": AttestKey,
+    "coherence": Coherence,
     "patch_level": PatchLevel,
     "remote_provisioning": RemoteProvisioning,
     "suspension": Suspension,

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.attestation import forge
+from tests.attestation import forge, recorded
 
 from watchword.attestation.claims import PatchLevels, Provisioning, UnverifiedClaims
 from watchword.attestation.formats.android_key import (
@@ -316,6 +317,86 @@ def test_a_factorys_key_does_not_pass_for_a_remotely_provisioned_one() -> None:
     assert claims.device_key is None
     verdict = appraise_unverified(claims, forge.ANDROID_APP, STRICT, Circumstances(forge.NOW))
     assert Reason.POLICY_PROVISIONING in {refusal.reason for refusal in verdict.refusals}
+
+
+# Coherence
+
+
+def incoherent(
+    *, versions: tuple[int, int] = (400, 400), certified: str = "TEE", **bent: Any
+) -> tuple[str, ...]:
+    """Return in what a chain contradicts itself; everything else is as it should be."""
+    google = forge.google()
+    subject = forge.name(serial_number="unit", **({"title": certified} if certified else {}))
+    google = replace(google, attester=forge.certify(subject, google.intermediate))
+    levels = bent.pop("levels", (1, 1))
+    hardware = forge.hardware_tags(**bent)
+    description = forge.key_description(version=versions[0], levels=levels, hardware=hardware)
+    if versions[0] != versions[1]:
+        old = (
+            forge.integer(versions[0]) + forge.integer(levels[0], 0x0A) + forge.integer(versions[0])
+        )
+        new = (
+            forge.integer(versions[0]) + forge.integer(levels[0], 0x0A) + forge.integer(versions[1])
+        )
+        assert len(old) == len(new)
+        description = description.replace(old, new, 1)
+    return claimed(google, google.leaf(description)).incoherent
+
+
+def number(value: int) -> bytes:
+    """Return an INTEGER of a tag."""
+    return forge.integer(value)
+
+
+@pytest.mark.parametrize(
+    ("bent", "names"),
+    [
+        ({}, ()),
+        ({"certified": ""}, ()),
+        ({"certified": "StrongBox", "levels": (2, 2)}, ()),
+        ({"certified": "TEE", "levels": (2, 2)}, ("security_name",)),
+        ({"certified": "", "levels": (2, 2)}, ("security_name",)),
+        ({"certified": "StrongBox"}, ("security_name",)),
+        ({"versions": (3, 41)}, ()),
+        ({"versions": (4, 41)}, ()),
+        ({"versions": (2, 3)}, ()),
+        ({"versions": (2, 4)}, ("versions",)),
+        ({"versions": (3, 3)}, ("versions",)),
+        ({"versions": (200, 300)}, ("versions",)),
+        ({"versions": (600, 600)}, ()),
+        ({"tag_705": number(150000)}, ("os_version",)),
+        ({"tag_705": number(0)}, ()),
+        ({"tag_705": None}, ()),
+        ({"versions": (2, 3), "tag_705": number(140000)}, ()),
+        ({"tag_718": number(20261005), "tag_719": number(202610)}, ()),
+        ({"tag_718": number(20261105)}, ()),
+        ({"tag_718": number(20261205)}, ("patches",)),
+        ({"tag_719": number(20261205)}, ("patches",)),
+        ({"tag_718": number(0)}, ()),
+        ({"tag_718": number(20191105)}, ()),
+        ({"tag_718": number(20261305)}, ("patches",)),
+        ({"tag_718": number(2**62)}, ("patches",)),
+        ({"tag_718": number(-5)}, ("patches",)),
+        ({"tag_706": number(0), "tag_718": number(20261205)}, ()),
+        (
+            {"certified": "StrongBox", "versions": (100, 101), "tag_719": number(7)},
+            ("security_name", "versions", "patches"),
+        ),
+    ],
+)
+def test_contradictions(bent: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Names of certificates, versions, systems and patches that don't fit together, each by its name."""
+    assert incoherent(**bent) == names
+
+
+@pytest.mark.skipif(not recorded.are_here(), reason="the recorded evidence isn't here")
+def test_no_recorded_chain_contradicts_itself() -> None:
+    """What is counted against forgers is counted against none of the genuine phones."""
+    for row in recorded.android_chains():
+        found = examine(row.evidence, row.expected, recorded.trust(), row.now)
+        assert found.claims is not None
+        assert found.claims.incoherent == (), row.id
 
 
 # Bad input

@@ -124,9 +124,18 @@ def _show_findings(report: EvidenceReport, options: EvidenceOptions) -> None:
 
 def _claims(claims: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what people look at, by its name; a device's state by the vendor's names."""
-    for name in ("anchor", "attestation_security", "key_security", "provisioning", "counter"):
+    for name in (
+        "anchor",
+        "attestation_security",
+        "key_security",
+        "certified_security",
+        "provisioning",
+        "counter",
+    ):
         if claims.get(name) is not None:
             yield name, str(claims[name])
+    if claims.get("incoherent"):
+        yield "contradicts", ", ".join(claims["incoherent"])
     if claims.get("model"):
         yield "model", claims["model"]
     app = claims.get("app") or {"ids": ()}
