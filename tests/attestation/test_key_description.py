@@ -196,3 +196,14 @@ def test_mutations_raise_nothing_but_malformed(data: st.DataObject) -> None:
     except MalformedError:
         return
     assert withhold_identifiers(described).keys() == described.keys()
+
+
+def test_a_key_that_needs_a_confirmation_says_so_by_name() -> None:
+    """Tag 508 has no value; one that has is shown under its number."""
+    hardware = {**forge.hardware_tags(), 508: forge.tlv(0x05)}
+    described = describe(read_key_description(forge.key_description(hardware=hardware)))
+    assert described["hardwareEnforced"]["trustedConfirmationRequired"] is True
+    odd = {**forge.hardware_tags(), 508: forge.integer(1)}
+    described = describe(read_key_description(forge.key_description(hardware=odd)))
+    assert "trustedConfirmationRequired" not in described["hardwareEnforced"]
+    assert described["hardwareEnforced"]["otherTags"]["508"] == forge.integer(1).hex()

@@ -358,6 +358,13 @@ def _hex(tlv: Tlv) -> str:
     return der.octets(tlv).hex()
 
 
+def _present(tlv: Tlv) -> bool:
+    """Return that a tag without a value is there; one with a value is shown as it is."""
+    if not tlv.is_universal(der.NULL) or tlv.content:
+        _refuse("got a value, expected NULL")
+    return True
+
+
 _STRUCTURES: Final = frozenset({TAG_ROOT_OF_TRUST, TAG_APPLICATION_ID})
 _READERS: Final[Mapping[int, tuple[str, Callable[[Tlv], Any]]]] = {
     TAG_PURPOSE: ("purpose", _integers),
@@ -375,6 +382,9 @@ _READERS: Final[Mapping[int, tuple[str, Callable[[Tlv], Any]]]] = {
     405: ("usageCountLimit", der.integer),
     504: ("userAuthType", der.integer),
     505: ("authTimeout", der.integer),
+    # TRUSTED_CONFIRMATION_REQUIRED of KeyMint's Tag.aidl (android.googlesource.com, platform/hardware/interfaces,
+    # security/keymint/aidl; read on 2026-11-29 in the mirror LineageOS/android_hardware_interfaces at cb594f6).
+    508: ("trustedConfirmationRequired", _present),
     701: ("creationDateTime", der.integer),
     TAG_ORIGIN: ("origin", der.integer),
     TAG_OS_VERSION: ("osVersion", der.integer),
