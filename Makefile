@@ -69,7 +69,7 @@ bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, be
 bench-scan: .venv/.dev-ready .venv/.peers-scan-ready  ## Measure the scan: what it finds in apps of a new seed, how fast, APKiD and androguard beside it.
 	$(PY)/python -m benchmarks.bench_scan
 
-mutants: .venv/.dev-ready  ## Bend recorded evidence in 100,000 ways and more: none may be accepted.
+mutants: .venv/.dev-ready  ## Mutate recorded evidence in 270,000 ways and more: none may be accepted.
 	$(PY)/python -m scripts.mutants
 
 fuzz: .venv/.dev-ready  ## Fuzz every parser, SECONDS each, one after another; finds go into fuzz-finds/.

@@ -38,11 +38,12 @@ from watchword.lab import (
 )
 from watchword.lab.google_play import GooglePlay
 from watchword.lab.phones.play import PlayPhone
-from watchword.policy.expressions import AllOf
+from watchword.policy.expressions import AllOf, leaves_of
 from watchword.policy.interface import Claim, Policy
 from watchword.policy.presets import BALANCED
 from watchword.policy.rules.app_identity import AppIdentity
 from watchword.policy.rules.device_integrity import DeviceIntegrity
+from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.policy.rules.provider_verdict import ProviderVerdict
 from watchword.ports import Instance
 from watchword.reasons import Reason, RefusedError, UnavailableError
@@ -208,6 +209,23 @@ def test_genuine_phone_has_its_level(
     assert (proven.format, proven.level, proven.counter) == (format_name, level, 0)
     if version is not None:
         assert proven.app_version == version
+
+
+def test_contradictions_are_counted_and_refuse_nobody() -> None:
+    """A StrongBox that only the key description speaks of enrols by default, and the count says so."""
+    by = verifier()
+    assert appraised("genuine-android", by=by).level is Level.HARDWARE
+    assert by.contradictions == {}
+    assert appraised("claimed-strongbox-android", by=by).level is Level.HARDWARE
+    assert by.contradictions == {"security_name": 1}
+    wants = leaves_of(BALANCED.levels[Level.HARDWARE])
+    strict = replace(
+        BALANCED, levels={Level.HARDWARE: AllOf((*wants, HardwareSecurity(strongbox=True)))}
+    )
+    assert appraised("strongbox-android", by=verifier(strict)).level is Level.HARDWARE
+    with pytest.raises(RefusedError) as refused:
+        appraised("claimed-strongbox-android", by=verifier(strict))
+    assert {each.reason for each in refused.value.refusals} == {Reason.POLICY_SECURITY_LEVEL}
 
 
 def test_verdict_vouches_for_the_proof_key() -> None:

@@ -260,18 +260,19 @@ def service_of(
     trust = trust_of(settings, entropy, fetcher)
     recorder = recorder_of(settings)
     store = SqliteStore(paths.database)
+    verifier = RegisteredFormats(
+        trust,
+        settings.policy,
+        store,
+        formats=formats_of(settings),
+        play_decoders={}
+        if play_fetcher is None
+        else play_decoders_of(settings, play_fetcher, clock),
+        appraisals=recorder,
+    )
     return build_service(
         policy=enrolment_policy(settings),
-        verifier=RegisteredFormats(
-            trust,
-            settings.policy,
-            store,
-            formats=formats_of(settings),
-            play_decoders={}
-            if play_fetcher is None
-            else play_decoders_of(settings, play_fetcher, clock),
-            appraisals=recorder,
-        ),
+        verifier=verifier,
         store=store,
         keyring=keyring,
         refusal_log=refusal_log,
@@ -284,7 +285,9 @@ def service_of(
         secrets=secrets,
         safeguards=safeguards_of(paths, clock, steady),
         vendors=replace(
-            vendor_work(settings, store, trust, fetcher, clock), play_fetcher=play_fetcher
+            vendor_work(settings, store, trust, fetcher, clock),
+            play_fetcher=play_fetcher,
+            contradictions=verifier.contradictions,
         ),
     )
 

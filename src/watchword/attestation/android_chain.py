@@ -142,7 +142,7 @@ def certified_security(shape: Shape) -> KeySecurity | None:
     """Return where the vendor's certificate of the attestation key says that it lives, None where it says nothing.
 
     At the depth that genuine chains have, the vendor signed it, not whoever owns a phone or its key.  Of 150
-    recorded chains under Google's roots all ten of a StrongBox say so; 28 of a TEE say nothing.
+    recorded chains under Google's roots all ten of a StrongBox say so; 27 of a TEE say nothing.
     """
     chain, attester = shape.chain, shape.attester
     if shape.anchored is None or len(below_root(chain, shape.anchored)) <= attester:

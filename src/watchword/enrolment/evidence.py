@@ -1,6 +1,7 @@
 """Verify, then appraise: the registered formats and the policy behind enrolment's one port."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -109,6 +110,7 @@ class RegisteredFormats:
         self._play_decoders = play_decoders
         self._appraisals = appraisals
         self._questions = VendorQuestions()
+        self.contradictions: Counter[str] = Counter()
 
     def states_proof_key(self, evidence: Mapping[str, Any], app: AppRegistration) -> bool:
         """See :meth:`watchword.enrolment.interface.EvidenceVerifier.states_proof_key`."""
@@ -207,6 +209,8 @@ class RegisteredFormats:
         :raises RefusedError: with what the policy holds against it; that is recorded.
         """
         claims, now = verified.claims, case.now
+        if not overtaken:
+            self.contradictions.update(claims.incoherent)
         circumstances = Circumstances(now, enrolled_today)
         verdict = appraise(verified, case.app, self._policy, circumstances)
         appraisal = None

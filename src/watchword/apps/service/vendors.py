@@ -1,6 +1,7 @@
 """Hold what the service asks of vendors beside the requests: a status list, newer receipts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from watchword.adapters.revocation import LiveStatusList
@@ -24,6 +25,7 @@ class VendorWork:
     :param first_list_seconds: how long a start waits for a status list that isn't known yet.
     :param fetcher: speaks for all of them, and is closed when the service stops; so is ``play_fetcher``,
         which asks Google's decoder while a request waits.
+    :param contradictions: by name, how often evidence that enrolled or was refused by policy contradicted itself.
     """
 
     status_list: LiveStatusList | None = None
@@ -33,6 +35,7 @@ class VendorWork:
     first_list_seconds: float = 5.0
     fetcher: Closable | None = None
     play_fetcher: Closable | None = None
+    contradictions: Mapping[str, int] = field(default_factory=dict)
 
 
 NO_VENDORS: Final = VendorWork()

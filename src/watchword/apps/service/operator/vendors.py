@@ -8,6 +8,12 @@ from watchword.apps.service.context import ServiceContext
 
 def vendor_metrics(context: ServiceContext) -> Iterator[Metric]:
     """Yield the metrics of what is configured."""
+    yield Metric(
+        "watchword_evidence_contradictions_total",
+        "counter",
+        "Verified evidence that contradicted itself, by the contradiction's name, since the start.",
+        {(("name", name),): count for name, count in context.vendors.contradictions.items()},
+    )
     yield from _status_list(context)
     rejudgement, receipts = context.vendors.rejudgement, context.vendors.receipts
     if rejudgement is not None:
