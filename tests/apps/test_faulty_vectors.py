@@ -68,7 +68,7 @@ ROWS: tuple[Mapping[str, Any], ...] = (ANDROID, ATTESTATION, ASSERTION, RECEIPT)
 ABSENT = object()
 
 # What a row may do without, or leave null: optional by the form of the recordings.
-OPTIONAL = {
+OPTIONAL: dict[tuple[str, str], set[Any]] = {
     ("android", "recorded"): {ABSENT, None},
     ("android", "recorded.challenge"): {ABSENT, None},
     ("android", "expected"): {None},

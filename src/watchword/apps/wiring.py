@@ -265,9 +265,7 @@ def service_of(
         settings.policy,
         store,
         formats=formats_of(settings),
-        play_decoders={}
-        if play_fetcher is None
-        else play_decoders_of(settings, play_fetcher, clock),
+        play_decoders=play_decoders_of(settings, play_fetcher, clock) if play_fetcher else {},
         appraisals=recorder,
     )
     return build_service(
