@@ -193,6 +193,21 @@ def test_the_step_that_finds_it_is_the_one_that_looks_for_it(
     assert [step.title for step in examination.steps if step.refusals] == titles
 
 
+@pytest.mark.parametrize("kind", sorted(set(ACCEPTED) & set(ANDROID_PHONES)))
+def test_genuine_phones_contradict_nothing(
+    phones: dict[str, Phone],
+    registrations: dict[Platform, AppRegistration],
+    trust: Trust,
+    setup: PhoneSetup,
+    kind: str,
+) -> None:
+    """Only the leaked key that says StrongBox does."""
+    claims = examined(phones[kind], registrations[Platform.ANDROID], trust, setup).claims
+    assert claims is not None
+    expected = ("security_name",) if kind == "claimed-strongbox-android" else ()
+    assert claims.incoherent == expected
+
+
 @pytest.mark.parametrize("kind", REFUSED)
 def test_bad_phones_are_refused_by_every_policy(
     phones: dict[str, Phone],
