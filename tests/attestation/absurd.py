@@ -93,7 +93,7 @@ def _kinds() -> Iterator[tuple[str, Reason, dict[str, Any]]]:
         yield f"system is {kind}", platform, {"system": content}
     numbers = forge.tlv(0x30, forge.tagged(1026, forge.integer(7)))
     yield "system's name is a number", platform, {"system": numbers}
-    yield "system of 100 tags", platform, {"system": _wide(100)}
+    yield "system of 128 tags", platform, {"system": _wide(128)}
     yield "system of 200 tags", platform, {"system": _wide(200)}
     numbers_and_bytes = (
         2**63,
