@@ -82,6 +82,11 @@ def borrowed_value(arena: Arena, lending: Lending) -> str:
     return lent.value.text
 
 
+def percent_encoded(text: str) -> str:
+    """Return visible ASCII as it stands in the value of a parameter."""
+    return "".join(each if each in _UNRESERVED else f"%{ord(each):02X}" for each in text)
+
+
 def holds(value: str, data: bytes) -> bool:
     """Tell whether data holds a key, plain or in one of the writings that servers put things into.
 
@@ -95,7 +100,7 @@ def holds(value: str, data: bytes) -> bool:
 def _forms(value: str) -> Iterator[str]:
     raw = value.encode()
     yield value.lower()
-    yield "".join(each if each in _UNRESERVED else f"%{ord(each):02x}" for each in value).lower()
+    yield percent_encoded(value).lower()
     yield json.dumps(value)[1:-1].lower()
     yield raw.hex()
     for before in range(_GROUP):

@@ -7,7 +7,13 @@ from typing import Final
 from watchword.drill.enrolling import enrol_genuine
 from watchword.drill.interface import Arena, Attack, Attempt, Lending, Sample, Variant
 from watchword.drill.judging import is_of_the_api
-from watchword.drill.keys_lending import LENT_EVIDENCE, as_genuine, borrowed_value, lent_samples
+from watchword.drill.keys_lending import (
+    LENT_EVIDENCE,
+    as_genuine,
+    borrowed_value,
+    lent_samples,
+    percent_encoded,
+)
 from watchword.drill.needs import MissingError, Need
 from watchword.drill.wire import Answer, Call
 
@@ -30,23 +36,16 @@ def _other(character: str) -> str:
     return "8" if character != "8" else "9"
 
 
-def _encoded(text: str) -> str:
-    """Return ASCII as it stands in a query (RFC 3986 section 2.3)."""
-    return "".join(
-        each if each.isalnum() or each in "-._~" else f"%{ord(each):02X}" for each in text
-    )
-
-
 def _asking(sample: Sample, guess: str) -> Call:
     """Return the sample's request with a guess at its end, for an answer that is plain text."""
     mark = "&" if "?" in sample.target else "?"
-    target = f"{sample.target}{mark}drill={_encoded(guess)}"
+    target = f"{sample.target}{mark}drill={percent_encoded(guess)}"
     return replace(sample.call(), target=target).with_header("Accept", "text/plain")
 
 
 def _shows(answer: Answer, guess: str) -> bool:
     """Tell whether an answer ends with a guess, where its last piece may be cut off."""
-    ends = (guess.encode("latin-1"), _encoded(guess).encode("ascii"))
+    ends = (guess.encode("latin-1"), percent_encoded(guess).encode("ascii"))
     return answer.body.rstrip(b"\r\n").endswith(ends)
 
 
