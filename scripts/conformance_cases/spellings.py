@@ -33,28 +33,20 @@ def _case() -> list[Json]:
     made = [
         case(
             f"fold/case-{name}",
-            "The row of the same letters in another case judges: it asks for a proof.",
-            request(target, UNPROVED),
-            needs=("session",),
+            "The row of the same letters in another case judges: its level counts.",
+            request(target, LOW, token=SOFTWARE),
         )
         for name, target in spelled
     ]
     made += [
         case(
-            f"fold/case-{name}-proved",
+            f"fold/case-{name}-high",
             "With what that row asks for, the path is served as it was sent.",
-            request(target, passed(), proof=SESSION),
-            needs=("session",),
+            request(target, passed()),
         )
         for name, target in spelled
     ]
     made += [
-        case(
-            "fold/case-low",
-            "The stricter row's level counts.",
-            request("/fold/HARD/x", LOW, token=SOFTWARE),
-        ),
-        case("fold/case-high", "A token of that level passes.", request("/fold/HARD/x", passed())),
         case(
             "fold/case-rest",
             "A path in upper case that no row is alike to.",
@@ -63,8 +55,7 @@ def _case() -> list[Json]:
         case(
             "fold/case-behind",
             "Case behind the row's own segments means nothing.",
-            request("/fold/sess/X/Y", passed(), proof=SESSION),
-            needs=("session",),
+            request("/fold/sess/X/Y", passed()),
         ),
         case(
             "fold/case-prefix",
@@ -104,19 +95,29 @@ def _case() -> list[Json]:
         case(
             "fold/ambiguous",
             "Two rows, of which each asks for something more: none can judge.",
-            request("/fold/mixed/IN/x", AMBIGUOUS, proof=SESSION),
-            needs=("session",),
-        ),
-        case(
-            "fold/ambiguous-bearer",
-            "The same with the token alone.",
-            request("/fold/mixed/In/x", AMBIGUOUS),
-            needs=("session",),
+            request("/fold/mixed/IN/x", AMBIGUOUS),
         ),
         case(
             "fold/ambiguous-not",
             "As the table writes it, its first row judges.",
-            request("/fold/mixed/in/x", passed(), proof=SESSION, token=SOFTWARE),
+            request("/fold/mixed/in/x", passed(), token=SOFTWARE),
+        ),
+        case(
+            "fold/session",
+            "The row that asks for a proof judges.",
+            request("/fold-session/IN/x", UNPROVED),
+            needs=("session",),
+        ),
+        case(
+            "fold/session-proved",
+            "With its proof the path is served as it was sent.",
+            request("/fold-session/IN/x", passed(), proof=SESSION),
+            needs=("session",),
+        ),
+        case(
+            "fold/session-unicode",
+            "In another form of Unicode too.",
+            request("/fold-session/%EF%BD%89n/x", UNPROVED),
             needs=("session",),
         ),
         case(
@@ -149,17 +150,15 @@ def _unicode() -> list[Json]:
         case(
             f"fold/nfkc-{name}",
             "A sign that Unicode's normal form or case makes a letter of a stricter row.",
-            request(target, UNPROVED),
-            needs=("session",),
+            request(target, LOW, token=SOFTWARE),
         )
         for name, target in spelled
     ]
     made += [
         case(
-            f"fold/nfkc-{name}-proved",
+            f"fold/nfkc-{name}-high",
             "With what the stricter row asks for, the path is served as it was sent.",
-            request(target, passed(), proof=SESSION),
-            needs=("session",),
+            request(target, passed()),
         )
         for name, target in spelled
     ]
@@ -167,7 +166,7 @@ def _unicode() -> list[Json]:
         case(
             "fold/nfkc-low",
             "The stricter row's level counts.",
-            request("/fold/h%EF%BD%81rd/x", LOW, token=SOFTWARE),
+            request("/fold/%C5%BFe%C5%BFs/x", LOW, token=SOFTWARE),
         ),
         case(
             "fold/nfkc-behind",
@@ -197,8 +196,7 @@ def _unicode() -> list[Json]:
         case(
             "fold/nfkc-ambiguous",
             "None of the rows is the strictest.",
-            request("/fold/mixed/%EF%BD%89n/x", AMBIGUOUS, proof=SESSION),
-            needs=("session",),
+            request("/fold/mixed/%EF%BD%89n/x", AMBIGUOUS),
         ),
         case(
             "fold/nfkc-device",
@@ -287,55 +285,43 @@ def _names() -> list[Json]:
         case(
             "fold/me",
             "As the table writes it, its own row judges.",
-            request("/fold/users/me", passed()),
+            request("/fold/users/me", passed(), token=SOFTWARE),
         ),
         case(
             "fold/me-upper",
             "A name in other letters isn't served by the laxer row.",
-            request("/fold/users/ME", UNPROVED),
-            needs=("session",),
+            request("/fold/users/ME", LOW, token=SOFTWARE),
         ),
         case(
-            "fold/me-upper-proved",
+            "fold/me-upper-high",
             "And it is served with what its own row asks for.",
-            request("/fold/users/ME", passed(), proof=SESSION),
-            needs=("session",),
+            request("/fold/users/ME", passed()),
         ),
         case(
-            "fold/me-unicode-proved",
+            "fold/me-unicode-high",
             "A name of such signs as well.",
-            request("/fold/users/%EF%BD%8De", passed(), proof=SESSION),
-            needs=("session",),
+            request("/fold/users/%EF%BD%8De", passed()),
         ),
+        case("fold/user", "Another name.", request("/fold/users/you", passed())),
         case(
-            "fold/user",
-            "Another name.",
-            request("/fold/users/you", passed(), proof=SESSION),
-            needs=("session",),
-        ),
-        case(
-            "fold/user-unproved",
-            "Another name without a proof.",
-            request("/fold/users/you", refused("proof.missing", 401)),
-            needs=("session",),
+            "fold/user-low",
+            "Another name at a low level.",
+            request("/fold/users/you", LOW, token=SOFTWARE),
         ),
         case(
             "fold/users-upper",
             "The collection in other letters.",
-            request("/fold/USERS/you", UNPROVED),
-            needs=("session",),
+            request("/fold/USERS/you", LOW, token=SOFTWARE),
         ),
         case(
             "fold/users-upper-me",
             "Both in other letters: the strictest of three judges.",
-            request("/fold/USERS/me", UNPROVED),
-            needs=("session",),
+            request("/fold/USERS/me", LOW, token=SOFTWARE),
         ),
         case(
-            "fold/users-upper-proved",
-            "With its proof.",
-            request("/fold/USERS/you", passed(), proof=SESSION),
-            needs=("session",),
+            "fold/users-upper-high",
+            "With what it asks for.",
+            request("/fold/USERS/you", passed()),
         ),
     ]
 

@@ -43,13 +43,16 @@ ROUTES: list[Json] = [
     {"name": "first", "pattern": "/first/**", "proof": "device"},
     # Paths that a server which ignores case, or normalises Unicode, takes for those of another row.
     {"name": "fold-health", "pattern": "/fold/health", "methods": ["GET"], "mode": "off"},
-    {"name": "fold-session", "pattern": "/fold/sess/**", "proof": "session"},
-    {"name": "fold-hardware", "pattern": "/fold/hard/**", "level": "hardware"},
-    {"name": "fold-inner", "pattern": "/fold/mixed/in/**", "proof": "session"},
+    {"name": "fold-hardware", "pattern": "/fold/sess/**", "level": "hardware"},
+    {
+        "name": "fold-inner",
+        "pattern": "/fold/mixed/in/**",
+        "minimum_versions": {"conformance-app": "2.0.1"},
+    },
     {"name": "fold-mixed", "pattern": "/fold/mixed/**", "level": "hardware"},
     {"name": "fold-me", "pattern": "/fold/users/me"},
-    {"name": "fold-user", "pattern": "/fold/users/*", "proof": "session"},
-    {"name": "fold-of-any", "pattern": "/fold/*/kiss/**", "proof": "session"},
+    {"name": "fold-user", "pattern": "/fold/users/*", "level": "hardware"},
+    {"name": "fold-of-any", "pattern": "/fold/*/kiss/**", "level": "hardware"},
     {"name": "fold-post", "pattern": "/fold/post", "methods": ["POST"], "level": "hardware"},
     {
         "name": "fold-watched-inner",
@@ -67,6 +70,13 @@ ROUTES: list[Json] = [
     {"name": "fold-off-guarded", "pattern": "/fold/free/at/**"},
     {"name": "fold-off", "pattern": "/fold/free/**", "mode": "off"},
     {"name": "fold-rest", "pattern": "/fold/**"},
+    {"name": "fold-session", "pattern": "/fold-session/in/**", "proof": "session"},
+    {
+        "name": "fold-session-watched",
+        "pattern": "/fold-session/**",
+        "proof": "session",
+        "mode": "monitor",
+    },
     {"name": "fold-device", "pattern": "/fold-device/in/**", "proof": "device"},
     {"name": "fold-dpop", "pattern": "/fold-device/**", "proof": "device", "dpop": True},
 ]

@@ -286,3 +286,17 @@ def test_the_public_key_has_one_form() -> None:
     for data in (b"", b"{}", b"[]", signer_to_json(KEY)[:-3], b'{"kty":"EC","crv":1,"x":2,"y":3}'):
         with pytest.raises(GateBundleError):
             signer_from_json(data)
+
+
+def test_case_is_named_only_where_it_counts() -> None:
+    """Bundles of all other tables keep their bytes, and a word that says nothing is refused."""
+    assert "case" not in members()["policy"]
+    sensitive = replace(BUNDLE, policy=replace(BUNDLE.policy, case_sensitive=True))
+    again = from_jws(to_jws(sensitive, SERVICE), KEY)
+    assert again == sensitive
+    assert not from_jws(to_jws(BUNDLE, SERVICE), KEY).policy.case_sensitive
+    for value in ("insensitive", "", None, True):
+        crooked = members()
+        crooked["policy"]["case"] = value
+        with pytest.raises(GateBundleError, match="case"):
+            from_jws(signed(crooked), KEY)
