@@ -209,7 +209,7 @@ def forgive_missing_title(linked: LinkedChain, shape: Shape) -> tuple[LinkedChai
 
     :return: the chain without that refusal, and the leniency; both as they were where it doesn't apply.
     """
-    if not shape.factory or shape.attest_key:
+    if not linked.refusals or not shape.factory or shape.attest_key:
         return linked, ()
     misnamed = chains.name_refusal(0)
     leaf, issuer = linked.certificates[:2]

@@ -320,10 +320,11 @@ def _attributes(name: bytes) -> Mapping[str, str]:
 
 
 def _names(name: bytes) -> Iterator[tuple[str, str]]:
-    for relative in der.sequence(der.read(name)):
-        for pair in der.set_of(relative):
-            kind, value = _exactly(der.sequence(pair), 2, "an attribute")
-            yield der.object_identifier(kind), value.content.decode("utf-8", "replace")
+    for relative in der.members(name, der.whole(name)):
+        for pair in der.set_members(name, relative):
+            kind, (_, _, start, end) = _exactly(der.members(name, pair), 2, "an attribute")
+            value = name[start:end].decode("utf-8", "replace")
+            yield der.object_identifier_at(name, kind), value
 
 
 def _basic_constraints(content: bytes) -> tuple[bool, int | None]:

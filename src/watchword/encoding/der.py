@@ -46,6 +46,8 @@ MAX_ELEMENTS: Final = 128
 FIRST_OF_SEQUENCE: Final = 0x30
 """The first byte of a SEQUENCE, the bit for constructed ones included."""
 
+_FIRST_OF_SET: Final = 0x31
+
 _CONSTRUCTED: Final = frozenset({SEQUENCE, SET})
 """The universal types, of those that are read here, that hold elements."""
 
@@ -117,6 +119,16 @@ def members(data: bytes, span: Span) -> list[Span]:
     """
     if span[0] != FIRST_OF_SEQUENCE:
         _refuse(f"got an element that begins with {span[0]:02x}, expected a SEQUENCE")
+    return spans(data, span[2], span[3])
+
+
+def set_members(data: bytes, span: Span) -> list[Span]:
+    """Return where the elements of a SET lie, in any order (real devices don't sort them).
+
+    :raises MalformedError: as :func:`spans` does; also for anything but a SET.
+    """
+    if span[0] != _FIRST_OF_SET:
+        _refuse(f"got an element that begins with {span[0]:02x}, expected a SET")
     return spans(data, span[2], span[3])
 
 
