@@ -46,6 +46,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     derive_private_key,
 )
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
+from tests.attestation.absurd import ABSURD
 
 from watchword.adapters.anchors import AnchorSet, read_lab_anchors
 from watchword.adapters.gate_bundle import GateBundleFile
@@ -63,7 +64,7 @@ from watchword.attestation.interface import (
 )
 from watchword.attestation.issuers import BoundedIssuerCache
 from watchword.attestation.registry import find_format
-from watchword.attestation.service import verify, verify_renewal
+from watchword.attestation.service import examine, verify, verify_renewal
 from watchword.gate.bundle import to_jws
 from watchword.gate.interface import RequestFacts
 from watchword.gate.service import Gate
@@ -278,6 +279,27 @@ def assertion(bench: Bench, count: int) -> Job:
     return lambda one: verify_renewal(one, statement, key, app), renewals
 
 
+def absurd(_bench: Bench, count: int, *, kind: str | None) -> Job:
+    """Refuse an App Attest attestation with an absurd certificate.
+
+    :param kind: of the absurd ones of the tests; None for the genuine one that they are compared with.
+    """
+    case = ABSURD.genuine if kind is None else ABSURD[kind]
+
+    def work(one: Attestation) -> None:
+        examine(one, case.expected, case.trust, NOW)
+
+    return work, [case.evidence] * count
+
+
+HEAVIEST: Final = (
+    "system of 128 tags",
+    "50 extensions",
+    "12 extensions of 1000 bytes",
+    "category 900 bytes",
+)
+"""Of the absurd attestations those that ask for the most: each may cost two genuine ones at most."""
+
 _REQUESTS: Final[dict[str, Requests]] = {
     "open route": without_token,
     "bearer, token new": partial(bearer, first=True),
@@ -304,6 +326,8 @@ ROWS: Final[dict[str, tuple[Callable[[Bench, int], Job], int, int]]] = {
     "Android RKP": (partial(chain, kind="rkp-android"), 4, 16),
     "Android RKP, issuers unknown": (partial(chain, kind="rkp-android", known=False), 4, 16),
     "Play Integrity token": (partial(chain, kind="play-phone"), 8, 32),
+    "absurd: none, a genuine one": (partial(absurd, kind=None), 4, 16),
+    **{f"absurd: {kind}": (partial(absurd, kind=kind), 4, 16) for kind in HEAVIEST},
 }
 """By name: what makes the work, and how often it is done in the first stretch and in the second."""
 
