@@ -63,7 +63,11 @@ EXCEPTIONS = (
 
 GOOD = token()
 REVOKED = token(subject="revoked-instance")
-TO_CLEAN = [(b"connection", b"x-hop"), (b"x-hop", b"1"), (b"Watchword_Level", b"hardware")]
+TO_CLEAN = [
+    (b"connection", b"keep-alive"),
+    (b"keep-alive", b"1"),
+    (b"Watchword_Level", b"hardware"),
+]
 
 
 @dataclass(frozen=True)

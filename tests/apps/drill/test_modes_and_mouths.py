@@ -26,6 +26,9 @@ OF_TLS = {"cleartext-served", "tls-old-version", "tls-weak-suite"}
 OF_PINS = {"pins-intercepted", "pins-frozen", "pins-forged", "pin-roots-forged"}
 """Find no pins: nobody publishes any for the demo's apps."""
 
+OF_STRONGBOX = {"phone-strongbox-claimed"}
+"""Needs a policy that asks for a StrongBox: tests/apps/drill/test_keys_drill.py has one."""
+
 OF_KEYS = {*ABOUT_KEYS} - {"canary-used"}
 """Need a key that is kept, or a limit: tests/apps/drill/test_keys_drill.py has a deployment of both. Canaries need neither."""
 
@@ -54,7 +57,7 @@ def exploiting(report: Report) -> list[AttackResult]:
     """Return the attacks that take something and can be run here: nothing goes around, and no key is kept yet."""
     found = [each for each in report.results if each.attack.exploits]
     assert len(found) > 50
-    return [each for each in found if each.attack.id not in {GOES_AROUND, *OF_KEYS}]
+    return [each for each in found if each.attack.id not in {GOES_AROUND, *OF_KEYS, *OF_STRONGBOX}]
 
 
 def test_an_open_api_loses_everything(place: stands.Theatre) -> None:
@@ -102,7 +105,12 @@ def test_enforced_nothing_is_served_but_the_genuine_app(
     unnoticed = {"canary-used"} if mouth is stands.envoy else set()
     assert set(by_verdict(report, Verdict.OPEN)) == unnoticed
     assert by_verdict(report, Verdict.UNSURE) == {}
-    assert set(by_verdict(report, Verdict.NOT_RUN)) == {GOES_AROUND, *OF_TLS, *OF_KEYS}
+    assert set(by_verdict(report, Verdict.NOT_RUN)) == {
+        GOES_AROUND,
+        *OF_TLS,
+        *OF_KEYS,
+        *OF_STRONGBOX,
+    }
     assert set(by_verdict(report, Verdict.ABSENT)) == OF_PINS
     assert (report.genuine.served, report.genuine.sent) == (GENUINE, GENUINE), report.genuine.faults
     proven = {each.protection for each in report.findings if each.state is State.PROVEN}
