@@ -13,7 +13,7 @@ from watchword.vocabulary import Platform
 
 def _development(arena: Arena) -> Sequence[Attempt]:
     """Enrol with a build for Apple's development environment, unless that is the registered one."""
-    phone, registered = arena.phone("development-iphone"), arena.phone(GENUINE[Platform.IOS])
+    phone, registered = arena.phone("ios-26-development-iphone"), arena.phone(GENUINE[Platform.IOS])
     own, expected = (
         environment_of(dict(each.device.attest(bytes(32)))) for each in (phone, registered)
     )

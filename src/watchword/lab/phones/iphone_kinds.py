@@ -96,6 +96,12 @@ IPHONES: Final[Mapping[str, PhoneModel]] = {
         development=True,
         expected=Expectation.refused(Reason.APP_ATTEST_ENVIRONMENT, Reason.POLICY_DISTRIBUTION),
     ),
+    "ios-26-development-iphone": IPhoneModel(
+        "The same with iOS 26, where nothing but the environment tells the build.",
+        Habits(IPHONE_26, category=None),
+        development=True,
+        expected=Expectation.refused(Reason.APP_ATTEST_ENVIRONMENT),
+    ),
     "wrong-app-iphone": IPhoneModel(
         "A genuine iPhone with another developer's app that talks to your service.",
         copycat=True,
