@@ -310,8 +310,7 @@ def test_certificate_is_told_and_counted_and_refuses_nobody(store: SqliteStore) 
 
 def test_what_only_tells_makes_nobody_wait_for_another(store: SqliteStore) -> None:
     """Thousands of phones share a certificate: none is judged again because another one was faster."""
-    log = KeptAppraisals()
-    enrolment = enrolment_on(store, BALANCED, log)
+    enrolment = enrolment_on(store)
     said = statement()
     found = verifier().appraise(phone("genuine-android").attest(said.binding), said, ANDROID, NOW)
     assert asyncio.run(found).counted is None
