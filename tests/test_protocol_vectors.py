@@ -29,7 +29,7 @@ from watchword.enrolment.statement import read_statement
 from watchword.enrolment.subjects import pairwise_subject
 from watchword.gate.references import open_reference
 from watchword.policy.service import BALANCED
-from watchword.ports import Anchor, VerificationKey
+from watchword.ports import Anchor, EnrolledCounts, VerificationKey
 from watchword.reasons import Reason, RefusedError
 from watchword.tokens.interface import TokenExpectation
 from watchword.tokens.jwk import public_key_from_jwk, thumbprint
@@ -65,9 +65,11 @@ def registration(platform: str) -> AppRegistration:
 class NobodyEnrolled:
     """Know of no instance of any device."""
 
-    async def count_enrolled(self, device_key: bytes, since: datetime) -> int:
+    async def count_enrolled(
+        self, app: str, device_key: bytes | None, attester_serial: str | None, since: datetime
+    ) -> EnrolledCounts:
         """See :class:`watchword.enrolment.interface.DeviceHistory`."""
-        return 0
+        return EnrolledCounts(0, 0)
 
 
 def verifier() -> RegisteredFormats:

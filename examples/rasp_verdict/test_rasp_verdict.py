@@ -23,6 +23,7 @@ from watchword.policy.expressions import AnyOf
 from watchword.policy.interface import Policy
 from watchword.policy.presets import BALANCED
 from watchword.policy.rules.provider_verdict import ProviderVerdict
+from watchword.ports import EnrolledCounts
 from watchword.reasons import MalformedError, Reason, RefusedError
 from watchword.vocabulary import Level, Purpose
 
@@ -80,9 +81,13 @@ def enrolled(verdict: str) -> AppraisedEvidence:
 class NoHistory:
     """Know nothing of devices: these verdicts name none."""
 
-    async def count_enrolled(self, device_key: bytes, since: datetime) -> int:
+    async def count_enrolled(
+        self, app: str, device_key: bytes | None, attester_serial: str | None, since: datetime
+    ) -> EnrolledCounts:
         """See the port."""
-        raise AssertionError(f"nobody asks for {device_key!r} since {since}")
+        raise AssertionError(
+            f"nobody asks for {app}, {device_key!r}, {attester_serial} since {since}"
+        )
 
 
 def test_clean_verdict_enrols_and_another_does_not() -> None:

@@ -8,7 +8,7 @@ else that isn't a :class:`watchword.reasons.WatchwordError`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
@@ -183,6 +183,7 @@ class Instance:
     :param attested_at: when the vendor last vouched for it; a renewal by its key alone doesn't count.
     :param serials: serials in hex of the certificates that vouched for it, for later revocations.
     :param device_key: SHA-256 shared by all instances of one device; None where that can't be told.
+    :param attester_serial: serial in hex of the certificate of the key that attested it; None where there is none.
     :param risk_metric: Apple's count of attestations of the device in 30 days, once it is known.
     :param expires_at: when a test instance that came by an operator's code ends; None for all others.
     """
@@ -206,6 +207,7 @@ class Instance:
     attested_at: datetime | None = None
     serials: tuple[str, ...] = ()
     device_key: bytes | None = None
+    attester_serial: str | None = None
     risk_metric: int | None = None
     expires_at: datetime | None = None
 
@@ -256,11 +258,34 @@ class ChallengeUse:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceLimit:
-    """Let one more instance of a device enrol after at most so many since an instant."""
+class EnrolledCounts:
+    """Count instances that enrolled: of one device, and of an app under one attestation certificate.
+
+    :param device: None where that can't be told; ``serial`` likewise, and at most :data:`MOST_UNDER_SERIAL`.
+    """
+
+    device: int | None = None
+    serial: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CountLimit:
+    """Let one more instance enrol after at most so many since an instant; a count of None is no limit."""
 
     since: datetime
-    most: int
+    most: EnrolledCounts
+
+    def is_exceeded(self, by: EnrolledCounts) -> bool:
+        """Tell whether there are more of either kind."""
+        pairs = ((by.device, self.most.device), (by.serial, self.most.serial))
+        return any(count is not None and most is not None and count > most for count, most in pairs)
+
+
+MOST_UNDER_SERIAL: Final = 100_000
+"""How far instances under one certificate are counted: so many phones share one of a factory's.
+
+What an enrolment costs the store stays bounded, however many a leaked key has enrolled.
+"""
 
 
 class InstanceStore(Protocol):
@@ -276,11 +301,11 @@ class InstanceStore(Protocol):
         instance: Instance,
         audit: AuditEntry,
         receipt: StoredReceipt | None = None,
-        limit: DeviceLimit | None = None,
-    ) -> int | None:
+        limit: CountLimit | None = None,
+    ) -> EnrolledCounts | None:
         """Consume the challenge, add the instance and its receipt, return None.
 
-        :param limit: when its device has more instances by now, nothing is written, and their count returned.
+        :param limit: when there are more instances by now, nothing is written, and their counts returned.
         :raises RefusedError: ``challenge.used`` when the nonce was used before (of several racing
             for it exactly one wins), ``instance.exists`` when the attested key is enrolled.
         """
@@ -303,8 +328,10 @@ class InstanceStore(Protocol):
             ``instance.counter``.
         """
 
-    async def count_enrolled(self, device_key: bytes, since: datetime) -> int:
-        """Return how many instances of a device were enrolled at or after ``since``."""
+    async def count_enrolled(
+        self, app: str, device_key: bytes | None, attester_serial: str | None, since: datetime
+    ) -> EnrolledCounts:
+        """Return how many instances were enrolled at or after ``since``."""
 
     async def instances_with_serials(
         self, serials: Sequence[str], limit: int

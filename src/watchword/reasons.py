@@ -140,6 +140,7 @@ class Reason(Enum):
     POLICY_APPLE_SYSTEM = ("policy.apple_system", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_RISK_METRIC = ("policy.risk_metric", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_DEVICE_VELOCITY = ("policy.device_velocity", _C.POLICY, _P.EVIDENCE_REFUSED)
+    POLICY_SERIAL_FAN_OUT = ("policy.serial_fan_out", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_APP_RECOGNITION = ("policy.app_recognition", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_DEVICE_INTEGRITY = ("policy.device_integrity", _C.POLICY, _P.EVIDENCE_REFUSED)
     POLICY_LICENSING = ("policy.licensing", _C.POLICY, _P.EVIDENCE_REFUSED)

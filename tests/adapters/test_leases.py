@@ -199,10 +199,11 @@ def test_file_of_the_third_version_is_taken_over(path: Path) -> None:
     for migration in MIGRATIONS[:3]:
         connection.executescript(migration)
     connection.execute("PRAGMA user_version = 3")
-    made = replace(instance(), serials=())
-    row = instance_row(made)
+    made = replace(instance(), serials=(), attester_serial=None)
+    columns = INSTANCE_COLUMNS.removesuffix(", attester_serial")
+    row = instance_row(made)[:-1]
     connection.execute(
-        f"INSERT INTO instances ({INSTANCE_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row
+        f"INSERT INTO instances ({columns}) VALUES ({', '.join('?' * len(row))})", row
     )
     connection.close()
     opened = SqliteStore(path)

@@ -206,9 +206,9 @@ def second_version(path: Path) -> Instance:
     for migration in MIGRATIONS[:2]:
         connection.executescript(migration)
     connection.execute("PRAGMA user_version = 2")
-    made = replace(instance(), serials=(), expires_at=None)
-    columns = INSTANCE_COLUMNS.removesuffix(", expires_at")
-    row = instance_row(made)[:-1]
+    made = replace(instance(), serials=(), expires_at=None, attester_serial=None)
+    columns = INSTANCE_COLUMNS.removesuffix(", expires_at, attester_serial")
+    row = instance_row(made)[:-2]
     connection.execute(
         f"INSERT INTO instances ({columns}) VALUES ({', '.join('?' * len(row))})", row
     )

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,10 +15,19 @@ from tests.adapters.ordinary_user import ordinary_user
 from tests.enrolment.simulators import CLINIC, LEDGER, NOW, public_jwk, public_spki
 
 from watchword.adapters.store.database import MAX_WAITING, TROUBLE_SECONDS
+from watchword.adapters.store.instances import count_enrolled
 from watchword.adapters.store.rows import audit_row, instance_row, microseconds
 from watchword.adapters.store.schema import MIGRATIONS, SchemaError
 from watchword.adapters.store.sqlite import SqliteStore
-from watchword.ports import AuditEntry, ChallengeUse, DeviceLimit, Instance, StoredReceipt
+from watchword.ports import (
+    MOST_UNDER_SERIAL,
+    AuditEntry,
+    ChallengeUse,
+    CountLimit,
+    EnrolledCounts,
+    Instance,
+    StoredReceipt,
+)
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Level
 
@@ -55,6 +65,7 @@ def instance(name: str = "one") -> Instance:
         device_key=bytes(32),
         risk_metric=2,
         expires_at=NOW + timedelta(days=30),
+        attester_serial="1",
     )
 
 
@@ -279,8 +290,10 @@ def test_instances_of_a_device_are_counted(store: SqliteStore) -> None:
         run(lambda made=made: store.enrol(use(made.id.encode()), made, audit()))  # type: ignore[misc]
     run(lambda: store.revoke("1", NOW, "b", audit()))
 
-    def count(key: bytes, since: datetime) -> int:
-        return run(lambda: store.count_enrolled(key, since))
+    def count(key: bytes, since: datetime) -> int | None:
+        counts = run(lambda: store.count_enrolled("other", key, None, since))
+        assert counts.serial is None
+        return counts.device
 
     assert count(bytes(32), NOW) == 2
     assert count(bytes(32), NOW + timedelta(microseconds=1)) == 1
@@ -290,24 +303,73 @@ def test_instances_of_a_device_are_counted(store: SqliteStore) -> None:
 
 def test_limit_is_counted_in_the_transaction(store: SqliteStore) -> None:
     """Beyond it nothing is written, the challenge included; others' instances don't count."""
-    limit = DeviceLimit(NOW, 1)
+    limit = CountLimit(NOW, EnrolledCounts(1, None))
     other = replace(instance("other"), device_key=bytes([1] * 32))
     old = replace(instance("old"), enrolled_at=NOW - timedelta(microseconds=1))
     for made in (other, old):
         run(lambda made=made: store.enrol(use(made.id.encode()), made, audit()))  # type: ignore[misc]
 
-    def enrol(name: str, limit: DeviceLimit | None = limit) -> int | None:
+    def enrol(name: str, limit: CountLimit | None = limit) -> EnrolledCounts | None:
         return run(lambda: store.enrol(use(name.encode()), instance(name), audit(), limit=limit))
 
     assert [enrol("a"), enrol("b")] == [None, None]
     before = run(lambda: store.audit_entries(100))
-    assert enrol("c") == 2
+    assert enrol("c") == EnrolledCounts(2, 3)
     assert run(lambda: store.find("c")) is None
     assert run(lambda: store.audit_entries(100)) == before
-    assert enrol("c", DeviceLimit(NOW, 2)) is None
+    assert enrol("c", CountLimit(NOW, EnrolledCounts(2, None))) is None
     assert enrol("d", None) is None
-    nobody = replace(instance("e"), device_key=None)
-    assert run(lambda: store.enrol(use(b"e"), nobody, audit(), limit=DeviceLimit(NOW, 0))) is None
+    nobody = replace(instance("e"), device_key=None, attester_serial=None)
+    none = CountLimit(NOW, EnrolledCounts(0, 0))
+    assert run(lambda: store.enrol(use(b"e"), nobody, audit(), limit=none)) is None
+    assert enrol("f", CountLimit(NOW, EnrolledCounts(None, 4))) == EnrolledCounts(4, 5)
+    assert enrol("f", CountLimit(NOW, EnrolledCounts(4, 5))) is None
+
+
+def test_instances_of_an_app_under_a_certificate_are_counted(store: SqliteStore) -> None:
+    """Those that enrolled at or after an instant, also revoked ones; not another app's, nor a batch's above it."""
+    for number in range(6):
+        made = replace(
+            instance(str(number)),
+            app="other" if number == 4 else "clinic",
+            enrolled_at=NOW + timedelta(hours=number),
+            attester_serial=None if number == 5 else str(1 + number // 3),
+        )
+        run(lambda made=made: store.enrol(use(made.id.encode()), made, audit()))  # type: ignore[misc]
+    run(lambda: store.revoke("1", NOW, "b", audit()))
+
+    def count(app: str, serial: str, since: datetime) -> int | None:
+        counts = run(lambda: store.count_enrolled(app, None, serial, since))
+        assert counts.device is None
+        return counts.serial
+
+    assert count("clinic", "1", NOW) == 3
+    assert count("clinic", "1", NOW + timedelta(hours=1)) == 2
+    assert count("clinic", "1", NOW + timedelta(hours=1, microseconds=1)) == 1
+    assert [count(app, "2", NOW) for app in ("clinic", "other", "nobody's")] == [1, 1, 0]
+    assert count("clinic", "c3", NOW) == 0
+
+
+def test_counting_reads_no_more_than_the_index(path: Path, store: SqliteStore) -> None:
+    """However many a leaked key has enrolled: no table is scanned, and counting ends at a bound."""
+    statements: list[str] = []
+    with closing(sqlite3.connect(path)) as connection:
+        connection.set_trace_callback(statements.append)
+        count_enrolled(connection, "clinic", bytes(32), "1", NOW)
+        connection.set_trace_callback(None)
+        plans = [
+            row[3]
+            for each in statements
+            for row in connection.execute(f"EXPLAIN QUERY PLAN {each}")
+        ]
+    assert f"LIMIT {MOST_UNDER_SERIAL}" in statements[1]
+    assert [each for each in plans if " instances" in each] == [
+        "SEARCH instances USING COVERING INDEX instances_by_device (device_key=? AND enrolled_at>?)",
+        (
+            "SEARCH instances USING COVERING INDEX instances_by_attester "
+            "(attester_serial=? AND app=? AND enrolled_at>?)"
+        ),
+    ]
 
 
 def test_instances_are_found_by_their_certificates(store: SqliteStore) -> None:
@@ -449,6 +511,7 @@ def first_version(path: Path, rows: int = 3) -> list[Instance]:
             device_key=None,
             risk_metric=None,
             expires_at=None,
+            attester_serial=None,
         )
         for each in made
     ]

@@ -36,7 +36,7 @@ from watchword.lab.google_play import GooglePlay
 from watchword.lab.status_list import LabStatusList
 from watchword.policy.interface import Policy
 from watchword.policy.presets import BALANCED
-from watchword.ports import Anchor, RevocationStatus
+from watchword.ports import Anchor, EnrolledCounts, RevocationStatus
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Platform, Purpose
 
@@ -99,9 +99,11 @@ class Decoder:
 class NoHistory:
     """Know three earlier instances of each device, so that a record has something to hold."""
 
-    async def count_enrolled(self, device_key: bytes, since: datetime) -> int:
-        """Return three."""
-        return 3
+    async def count_enrolled(
+        self, app: str, device_key: bytes | None, attester_serial: str | None, since: datetime
+    ) -> EnrolledCounts:
+        """Return three, and five under their certificate."""
+        return EnrolledCounts(3, 5)
 
 
 def evidence_of(kind: str) -> dict[str, Any]:

@@ -125,6 +125,7 @@ CLAIMS = some(
     attest_key=st.booleans(),
     incoherent=st.lists(TEXT, max_size=3).map(tuple),
     device_key=st.none() | st.binary(max_size=32),
+    attester_serial=st.none() | TEXT,
     serials=st.lists(TEXT, max_size=3).map(tuple),
     model=TEXT,
     revocation=st.none() | REVOCATION,

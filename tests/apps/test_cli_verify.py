@@ -121,7 +121,12 @@ def test_android_chain_is_accepted(files: Files) -> None:
     assert found["verdict"] == "accept"
     assert found["level"] == "hardware"
     assert found["reasons"] == found["leniencies"] == []
-    assert found["unchecked"] == ["revocation", "device_velocity", "provisioning"]
+    assert found["unchecked"] == [
+        "revocation",
+        "serial_fan_out",
+        "device_velocity",
+        "provisioning",
+    ]
     assert found["id"] == "chain.pem"
     assert found["claims"]["anchor"] == "forged root"
     assert found["claims"]["fields"]["attestationVersion"] == 400
@@ -145,7 +150,13 @@ def test_refused_chain_says_every_reason(files: Files) -> None:
         "policy.bootloader_unlocked",
         "policy.boot_unverified",
     ]
-    assert found["unchecked"] == ["app", "app_version", "device_velocity", "provisioning"]
+    assert found["unchecked"] == [
+        "app",
+        "app_version",
+        "serial_fan_out",
+        "device_velocity",
+        "provisioning",
+    ]
 
 
 def test_people_see_the_same(files: Files) -> None:

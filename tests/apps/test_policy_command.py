@@ -129,7 +129,7 @@ def test_cases_of_the_page(tmp_path: Path) -> None:
     done = watchword("policy", "test", file, "--policy", "inclusive")
     assert (done.exit_code, done.output.splitlines()[-1]) == (
         0,
-        "5 of 5 cases as expected under policy inclusive",
+        "6 of 6 cases as expected under policy inclusive",
     )
 
 
@@ -274,6 +274,11 @@ def test_case_from_a_record(tmp_path: Path) -> None:
             "  - {name: a, like: app-attest, enrolled_today: -1, expect: {level: none}}\n",
             "cases[0].enrolled_today",
             "-1",
+        ),
+        (
+            "  - {name: a, like: android-key, fan_out_today: many, expect: {level: none}}\n",
+            "cases[0].fan_out_today",
+            "'many'",
         ),
         (
             "  - {name: a, like: app-attest, app: clinik-ios, expect: {level: none}}\n",

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
 from tests.attestation.own_format import EchoFormat
 from tests.enrolment.simulators import NOW, MovableClock, public_jwk, public_spki
 
@@ -38,14 +39,16 @@ from watchword.lab import (
 )
 from watchword.lab.google_play import GooglePlay
 from watchword.lab.phones.play import PlayPhone
-from watchword.policy.expressions import AllOf, leaves_of
+from watchword.policy.expressions import AllOf, Signals, leaves_of
 from watchword.policy.interface import Claim, Policy
 from watchword.policy.presets import BALANCED
 from watchword.policy.rules.app_identity import AppIdentity
 from watchword.policy.rules.device_integrity import DeviceIntegrity
 from watchword.policy.rules.hardware_security import HardwareSecurity
+from watchword.policy.rules.key_origin import KeyOrigin
 from watchword.policy.rules.provider_verdict import ProviderVerdict
-from watchword.ports import Instance
+from watchword.policy.rules.serial_fan_out import SerialFanOut
+from watchword.ports import EnrolledCounts, Instance
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import ApplePlatform, Distribution, Level, Purpose
 
@@ -63,15 +66,20 @@ GENUINE = [*ATTESTING, "play-phone", "play-classic", "play-strong"]
 
 @dataclass
 class CountedDevices:
-    """Know how many instances each device enrolled, and what was asked."""
+    """Know how many instances each device and certificate enrolled, and what was asked."""
 
     count: int = 0
-    asked: list[tuple[bytes, datetime]] = field(default_factory=list)
+    asked: list[tuple[str, bytes | None, str | None, datetime]] = field(default_factory=list)
 
-    async def count_enrolled(self, device_key: bytes, since: datetime) -> int:
+    async def count_enrolled(
+        self, app: str, device_key: bytes | None, attester_serial: str | None, since: datetime
+    ) -> EnrolledCounts:
         """See the port."""
-        self.asked.append((device_key, since))
-        return self.count
+        self.asked.append((app, device_key, attester_serial, since))
+        return EnrolledCounts(
+            None if device_key is None else self.count,
+            None if attester_serial is None else self.count,
+        )
 
 
 @dataclass
@@ -511,9 +519,30 @@ def test_instances_of_a_device_are_counted_for_a_day() -> None:
     with pytest.raises(RefusedError) as caught:
         appraised("rkp-android", by=verifier(history=history))
     assert Reason.POLICY_DEVICE_VELOCITY in {each.reason for each in caught.value.refusals}
-    assert [since for _, since in history.asked] == [NOW - timedelta(days=1)]
+    assert [(app, since) for app, _, _, since in history.asked] == [
+        (ANDROID.id, NOW - timedelta(days=1))
+    ]
     assert appraised("play-phone", by=verifier(history=history)).device_key is None
     assert len(history.asked) == 1
+
+
+@pytest.mark.parametrize("kind", ["genuine-android", "rkp-android"])
+def test_instances_under_a_certificate_are_counted_for_a_day(kind: str) -> None:
+    """By the certificate of the key that attested, be it a batch's or a phone's own."""
+    history = CountedDevices(count=1000)
+    told = AllOf((KeyOrigin(), Signals((SerialFanOut(1000),))))
+    policy = Policy("told", {Level.HARDWARE: told}, frozenset(Claim))
+    said = statement()
+    evidence = phone(kind).attest(said.binding)
+    found = verifier(policy, history=history).appraise(evidence, said, ANDROID, NOW)
+    assert [each.reason for each in asyncio.run(found).signals] == [Reason.POLICY_SERIAL_FAN_OUT]
+    chain = [x509.load_der_x509_certificate(base64url.decode(each)) for each in evidence["chain"]]
+    ((app, _, serial, since),) = history.asked
+    assert (app, serial, since) == (
+        ANDROID.id,
+        f"{chain[1].serial_number:x}",
+        NOW - timedelta(days=1),
+    )
 
 
 def test_refusals_are_recorded_and_acceptances_handed_on() -> None:

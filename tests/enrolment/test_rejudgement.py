@@ -34,7 +34,8 @@ from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.ports import (
     AuditEntry,
     ChallengeUse,
-    DeviceLimit,
+    CountLimit,
+    EnrolledCounts,
     Instance,
     RevocationEntry,
     StoredReceipt,
@@ -81,8 +82,8 @@ class InterruptedStore(SqliteStore):
         instance: Instance,
         audit: AuditEntry,
         receipt: StoredReceipt | None = None,
-        limit: DeviceLimit | None = None,
-    ) -> int | None:
+        limit: CountLimit | None = None,
+    ) -> EnrolledCounts | None:
         """Enrol after something else happened."""
         if self.before_commit is not None:
             await self.before_commit()

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import json
 import subprocess
 import sys
@@ -39,13 +40,14 @@ from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentRequest
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.enrolment.subjects import pairwise_device
-from watchword.policy.expressions import AllOf
-from watchword.policy.interface import Claim, Policy
+from watchword.policy.expressions import AllOf, Signals
+from watchword.policy.interface import Claim, Policy, Rule
 from watchword.policy.presets import BALANCED
 from watchword.policy.rules.device_velocity import DeviceVelocity
 from watchword.policy.rules.key_origin import KeyOrigin
-from watchword.ports import Instance
-from watchword.reasons import RefusedError
+from watchword.policy.rules.serial_fan_out import SerialFanOut
+from watchword.ports import EnrolledCounts, Instance
+from watchword.reasons import Reason, RefusedError
 from watchword.vocabulary import Level, Purpose
 
 KIND = "rkp-android"
@@ -211,14 +213,14 @@ def test_verdict_stands_up_to_the_limit(most: int) -> None:
     )
     counted = asyncio.run(found).counted
     assert counted is not None
-    assert counted.limit.most == 0
+    assert counted.limit.most == EnrolledCounts(0, None)
     assert counted.limit.since == NOW - timedelta(days=1)
     for enrolled in {0, 1, most // 2, most - 2, most - 1} & set(range(most)):
-        again = counted.judge_again(enrolled).counted
+        again = counted.judge_again(EnrolledCounts(enrolled, 0)).counted
         assert again is not None
-        assert again.limit.most == most - 1
+        assert again.limit.most == EnrolledCounts(most - 1, None)
     with pytest.raises(RefusedError) as caught:
-        counted.judge_again(most)
+        counted.judge_again(EnrolledCounts(most, 0))
     assert caught.value.reason.code == VELOCITY
 
 
@@ -268,3 +270,83 @@ def test_a_device_that_evidence_does_not_name_is_not_named(store: SqliteStore) -
     done = asyncio.run(enrolment.enrol(request, NOW))
     assert done.instance.device_key is None
     assert "dev" not in json.loads(base64url.decode(done.tokens[0].token.split(".")[1]))
+
+
+FAN_OUT = "policy.serial_fan_out"
+
+
+def of_a_batch(enrolment: Enrolment, count: int) -> list[EnrolmentRequest]:
+    """Return requests of as many keys under the certificate that a factory's batch shares."""
+    return requests_of_one_device(enrolment, count, "genuine-android")
+
+
+def test_limit_of_a_certificate_holds_for_enrolments_in_parallel(store: SqliteStore) -> None:
+    """Exactly as many as allowed in all, though each was counted before any was stored; what is left is a lower level."""
+    levels: dict[Level, Rule] = {
+        Level.HARDWARE: AllOf((KeyOrigin(), SerialFanOut(2))),
+        Level.VERIFIED: AllOf((KeyOrigin(), SerialFanOut(5))),
+    }
+    enrolment = enrolment_on(store, Policy("fan out", levels, frozenset(Claim)))
+    said = outcomes([enrolment], of_a_batch(enrolment, 9))
+    assert said == {"hardware": 2, "verified": 3, FAN_OUT: 4}
+    # Another factory's certificate, and a phone's own, are counted apart.
+    for kind in ("strongbox-android", KIND):
+        assert outcomes([enrolment], requests_of_one_device(enrolment, 1, kind)) == {"hardware": 1}
+
+
+def test_certificate_is_told_and_counted_and_refuses_nobody(store: SqliteStore) -> None:
+    """In the audit entry and in the counter that the metric shows."""
+    told = AllOf((KeyOrigin(), Signals((SerialFanOut(2),))))
+    enrolment = enrolment_on(store, Policy("told", {Level.HARDWARE: told}, frozenset(Claim)))
+    for request in of_a_batch(enrolment, 4):
+        asyncio.run(enrolment.enrol(request, NOW))
+    assert enrolment.signals == {Reason.POLICY_SERIAL_FAN_OUT: 2}
+    details = [each.detail.get("signals") for each in asyncio.run(store.audit_entries(9))]
+    detail = (
+        f"{FAN_OUT}: got {{}} new instances under one certificate in 24 hours, expected at most 2"
+    )
+    assert details == [[detail.format(4)], [detail.format(3)], None, None]
+
+
+def test_what_only_tells_makes_nobody_wait_for_another(store: SqliteStore) -> None:
+    """Thousands of phones share a certificate: none is judged again because another one was faster."""
+    enrolment = enrolment_on(store)
+    said = statement()
+    found = verifier().appraise(phone("genuine-android").attest(said.binding), said, ANDROID, NOW)
+    assert asyncio.run(found).counted is None
+    assert outcomes([enrolment], of_a_batch(enrolment, 20)) == {"hardware": 20}
+
+
+@pytest.mark.parametrize("signals", [True, False])
+def test_limits_of_device_and_certificate_hold_together(signals: bool) -> None:
+    """Where two signals refuse, a verdict stands up to counts that refuse together, and to none beyond."""
+    pair = (DeviceVelocity(3), SerialFanOut(5))
+    rule = Signals(pair) if signals else AllOf(pair)
+    policy = Policy("p", {Level.HARDWARE: rule}, frozenset(Claim))
+    said = statement()
+    found = verifier(policy, history=CountedDevices()).appraise(
+        phone(KIND).attest(said.binding), said, ANDROID, NOW
+    )
+    counted = asyncio.run(found).counted
+    assert counted is not None
+
+    def granted(device: int, serial: int) -> bool:
+        assert counted is not None
+        try:
+            counted.judge_again(EnrolledCounts(device, serial))
+        except RefusedError:
+            return False
+        return True
+
+    counts = range(8)
+    for device, serial in itertools.product(counts, counts):
+        over = (device >= 3, serial >= 5)
+        assert granted(device, serial) is not (all(over) if signals else any(over))
+        if not granted(device, serial):
+            continue
+        again = counted.judge_again(EnrolledCounts(device, serial)).counted
+        assert again is not None
+        assert not again.limit.is_exceeded(EnrolledCounts(device, serial))
+        for more in itertools.product(counts, counts):
+            if more >= (device, serial) and more[1] >= serial and not granted(*more):
+                assert again.limit.is_exceeded(EnrolledCounts(*more))

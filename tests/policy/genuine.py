@@ -26,7 +26,7 @@ from watchword.policy.interface import Circumstances
 from watchword.vocabulary import ApplePlatform, Distribution, Platform
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-TODAY = Circumstances(NOW, enrolled_today=0)
+TODAY = Circumstances(NOW, enrolled_today=0, fan_out_today=0)
 
 BOOT = BootClaims(
     device_locked=True,
@@ -49,6 +49,7 @@ ANDROID = UnverifiedClaims(
     patches=PatchLevels(160000, 202610, 20261005, 20261005),
     provisioning=Provisioning.REMOTE,
     device_key=bytes(32),
+    attester_serial="a1",
     revocation=RevocationClaims(known=True, list_digest="list"),
 )
 

@@ -88,6 +88,7 @@ def test_everything_is_stated_where_everything_is_there() -> None:
         (Claim.ATTEST_KEY, {"attest_key": False}),
         (Claim.SUSPENSION, {"revocation": RevocationClaims(known=True)}),
         (Claim.DEVICE_VELOCITY, {"device_key": None}),
+        (Claim.SERIAL_FAN_OUT, {"attester_serial": None}),
         (Claim.PROVIDER_VERDICT, {"provider": None}),
         (Claim.RISK_METRIC, {"receipt": RECEIPT}),
     ],

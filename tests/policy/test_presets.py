@@ -117,6 +117,24 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", PRESETS)
+def test_serial_fan_out_refuses_nothing_and_is_told(name: str) -> None:
+    """Not even beside all other signals of a phone, however many share its certificate; a thousand are usual."""
+    for before, told in (
+        (999, []),
+        (1000, [Reason.POLICY_SERIAL_FAN_OUT]),
+        (10**6, [Reason.POLICY_SERIAL_FAN_OUT]),
+    ):
+        circumstances = Circumstances(NOW, 0, before)
+        verdict = appraise_unverified(ANDROID, ANDROID_APP, PRESETS[name], circumstances)
+        assert (verdict.level, verdict.refusals) == (H, ())
+        assert [each.reason for each in verdict.signals] == told
+        foreign_system = with_boot(state=BootState.SELF_SIGNED)
+        lower = appraise_unverified(foreign_system, ANDROID_APP, PRESETS[name], circumstances)
+        assert lower.level is (Level.SOFTWARE if name == "inclusive" else Level.NONE)
+        assert [each.reason for each in lower.signals] == told
+
+
+@pytest.mark.parametrize("name", PRESETS)
 def test_risk_metric_refuses_nothing_alone_and_is_told(name: str) -> None:
     """Apple advises against refusing on the count alone: re-installs and testers raise it too."""
     claims = replace(APPLE, receipt=replace(RECEIPT, risk_metric=1000))

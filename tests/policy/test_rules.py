@@ -65,6 +65,7 @@ from watchword.policy.rules.recent_activity import RecentActivity
 from watchword.policy.rules.revocation_known import RevocationKnown
 from watchword.policy.rules.risk_metric import RiskMetric
 from watchword.policy.rules.sdk_version import SdkVersion
+from watchword.policy.rules.serial_fan_out import SerialFanOut
 from watchword.policy.rules.suspension import Suspension
 from watchword.policy.rules.verified_boot import VerifiedBoot
 from watchword.reasons import Reason
@@ -73,6 +74,7 @@ from watchword.vocabulary import AppAttestEnvironment, ApplePlatform, Distributi
 BARE: dict[str, Rule] = {
     "risk_metric": RiskMetric(most=10),
     "device_velocity": DeviceVelocity(most=3),
+    "serial_fan_out": SerialFanOut(most=3),
     "sdk_version": SdkVersion(least=33),
     "recent_activity": RecentActivity(most=2),
     "provider_verdict": ProviderVerdict("verdict", "clean"),
@@ -596,6 +598,19 @@ def test_device_velocity() -> None:
         assert found(rule, ANDROID, ANDROID_APP, Circumstances(NOW, before)) == reasons
     unknown = rule.judge(ANDROID, ANDROID_APP, Circumstances(NOW))
     assert unknown == Finding(unchecked=("device_velocity",))
+
+
+def test_serial_fan_out() -> None:
+    """This instance counts too; without a count it is unchecked, and without such a certificate there is nothing to count."""
+    rule = SerialFanOut(most=3)
+    for before, reasons in ((2, []), (3, [Reason.POLICY_SERIAL_FAN_OUT])):
+        circumstances = Circumstances(NOW, fan_out_today=before)
+        assert found(rule, ANDROID, ANDROID_APP, circumstances) == reasons
+    uncounted = Circumstances(NOW, enrolled_today=9)
+    unknown = rule.judge(ANDROID, ANDROID_APP, uncounted)
+    assert unknown == Finding(unchecked=("serial_fan_out",))
+    for claims, app in ((APPLE, APPLE_APP), (PLAY, ANDROID_APP), (PROVIDER, ANDROID_APP)):
+        assert rule.judge(claims, app, uncounted) == Finding()
 
 
 # Google's verdicts

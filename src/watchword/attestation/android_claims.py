@@ -102,6 +102,7 @@ def read_claims(
         attest_key=shape.attest_key,
         incoherent=tuple(_incoherences(certified, description)),
         device_key=_device_key(shape, provisioned),
+        attester_serial=_attester_serial(shape),
         serials=android_chain.serials(shape),
         model=hardware.model,
         revocation=revocation,
@@ -157,6 +158,13 @@ def _device_key(shape: Shape, provisioned: Provisioning | None) -> bytes | None:
     if provisioned is not Provisioning.REMOTE or len(shape.chain) <= shape.attester:
         return None
     return hashlib.sha256(shape.chain[shape.attester].spki).digest()
+
+
+def _attester_serial(shape: Shape) -> str | None:
+    """Return the serial under which the vendor certified the attesting key: all that it attests stands under it."""
+    if len(android_chain.below_root(shape.chain, shape.anchored)) <= shape.attester:
+        return None
+    return shape.chain[shape.attester].serial_hex
 
 
 def _fields(shape: Shape, description: KeyDescription) -> dict[str, Any]:

@@ -191,6 +191,8 @@ class UnverifiedClaims:
         verification refuses it, since genuine devices err too.
     :param device_key: SHA-256 that all instances of one device share and no other device has; None
         where the evidence tells devices apart no further than by model.
+    :param attester_serial: serial in hex of the certificate that the vendor signed for the attesting key; None
+        where the format knows no such key.
     :param serials: serials in hex of the chain's certificates, for later revocations.
     :param model: the device as the evidence names it, empty where it doesn't.
     :param receipt: None where there is none or where it doesn't verify (``receipt_fault`` says why).
@@ -217,6 +219,7 @@ class UnverifiedClaims:
     attest_key: bool = False
     incoherent: tuple[str, ...] = ()
     device_key: bytes | None = None
+    attester_serial: str | None = None
     serials: tuple[str, ...] = ()
     model: str = ""
     revocation: RevocationClaims | None = None

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -29,7 +29,7 @@ from watchword.enrolment.appraisals import Appraisal, AppraisalLog, NotedStatus,
 from watchword.enrolment.interface import (
     AppraisedEvidence,
     AppraisedRenewal,
-    CountedDevice,
+    CountedInstances,
     DeviceHistory,
     Statement,
 )
@@ -43,16 +43,16 @@ from watchword.policy.service import (
     appraise_standing,
     standing_signals,
 )
-from watchword.ports import DeviceLimit, Instance, PlayDecoder
+from watchword.ports import CountLimit, EnrolledCounts, Instance, PlayDecoder
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk
 from watchword.vocabulary import Level, Vendor
 
 VELOCITY_WINDOW: Final = timedelta(days=1)
-"""How far back new instances of a device are counted."""
+"""How far back new instances of a device, and under a certificate, are counted."""
 
 _BEYOND_ANY_LIMIT: Final = 2**20
-"""More instances of a device than any policy can allow."""
+"""More instances than any policy can allow."""
 
 UNCONFIGURED_RETRY_SECONDS: Final = 300
 """When to try again what an operator must configure first."""
@@ -134,11 +134,12 @@ class RegisteredFormats:
         attestation = await self._decoded(read, statement, app, now)
         case = _Case(evidence, evidence_format, attestation, statement, app, now)
         verified, status = self._verified(case)
-        device_key, enrolled_today = verified.claims.device_key, None
-        if device_key is not None:
+        device_key, serial = verified.claims.device_key, verified.claims.attester_serial
+        counts = EnrolledCounts()
+        if (device_key, serial) != (None, None):
             since = now - VELOCITY_WINDOW
-            enrolled_today = await self._history.count_enrolled(device_key, since)
-        return self._judged(case, verified, status, enrolled_today)
+            counts = await self._history.count_enrolled(app.id, device_key, serial, since)
+        return self._judged(case, verified, status, counts)
 
     async def appraise_renewal(
         self,
@@ -205,20 +206,20 @@ class RegisteredFormats:
         case: _Case,
         verified: VerifiedClaims,
         status: NotedStatus | None,
-        enrolled_today: int | None,
+        counts: EnrolledCounts,
         *,
         overtaken: bool = False,
     ) -> AppraisedEvidence:
-        """Let policy judge verified evidence, after so many instances of its device.
+        """Let policy judge verified evidence, after so many instances.
 
-        :param overtaken: others of the device enrolled meanwhile, and more may: the verdict then
+        :param overtaken: others enrolled meanwhile, and more may: the verdict then
             holds for as many as it can, so that it is judged again for another level alone.
         :raises RefusedError: with what the policy holds against it; that is recorded.
         """
         claims, now = verified.claims, case.now
         if not overtaken:
             self.contradictions.update(claims.incoherent)
-        circumstances = Circumstances(now, enrolled_today)
+        circumstances = Circumstances(now, counts.device, counts.serial)
         verdict = appraise(verified, case.app, self._policy, circumstances)
         appraisal = None
         if self._appraisals is not None:
@@ -228,13 +229,11 @@ class RegisteredFormats:
             if self._appraisals is not None and appraisal is not None:
                 self._appraisals.record(appraisal, None)
             raise RefusedError(verdict.refusals)
-        counted, most = None, enrolled_today
-        if overtaken and enrolled_today is not None:
-            # Few are: nobody else pays for the search.
-            most = self._most_enrolled(case, verified, enrolled_today, verdict.level)
-        if most is not None:
-            counted = CountedDevice(
-                DeviceLimit(now - VELOCITY_WINDOW, most),
+        counted = None
+        most = self._most_enrolled(case, verified, counts, verdict.level, overtaken=overtaken)
+        if most != EnrolledCounts():
+            counted = CountedInstances(
+                CountLimit(now - VELOCITY_WINDOW, most),
                 lambda enrolled: self._judged(case, verified, status, enrolled, overtaken=True),
             )
         attested_key, attested_jwk = _keys(claims, case.statement)
@@ -248,6 +247,7 @@ class RegisteredFormats:
             counter=claims.counter or 0,
             serials=claims.serials,
             device_key=claims.device_key,
+            attester_serial=claims.attester_serial,
             receipt=receipt,
             receipt_due_at=receipt_due_at,
             appraisal=appraisal,
@@ -256,24 +256,34 @@ class RegisteredFormats:
         )
 
     def _most_enrolled(
-        self, case: _Case, verified: VerifiedClaims, enrolled: int, level: Level
-    ) -> int | None:
-        """Return up to which count of the device's instances the level is granted, None if to any.
+        self,
+        case: _Case,
+        verified: VerifiedClaims,
+        counts: EnrolledCounts,
+        level: Level,
+        *,
+        overtaken: bool,
+    ) -> EnrolledCounts:
+        """Return up to which counts the level is granted, None for what doesn't matter.
 
-        No rule likes a device better for having enrolled more.
+        No rule likes evidence better for more instances: what is granted at both limits is granted below them.
+        So that of the certificate is searched for with the device already at its own.
         """
 
-        def differs(count: int) -> bool:
-            circumstances = Circumstances(case.now, count)
+        def differs(device: int | None, serial: int | None) -> bool:
+            circumstances = Circumstances(case.now, device, serial)
             return appraise(verified, case.app, self._policy, circumstances).level is not level
 
-        if not differs(_BEYOND_ANY_LIMIT):
-            return None
-        above = enrolled + 1
-        while above < _BEYOND_ANY_LIMIT and not differs(above):
-            above *= 2
-        counts = range(max(enrolled, above // 2) + 1, above)
-        return counts.start + bisect_left(counts, x=True, key=differs) - 1
+        device, serial = counts.device, None
+        if device is not None and overtaken:
+            # Few are: nobody else pays for the search.
+            device = _last_alike(device, lambda count: differs(count, counts.serial))
+        if counts.serial is not None:
+            # Thousands of phones share a certificate: by any newer one, each of them would be overtaken.
+            unlimited = device is None and counts.device is not None
+            reached = _BEYOND_ANY_LIMIT if unlimited else device
+            serial = _last_alike(counts.serial, lambda count: differs(reached, count))
+        return EnrolledCounts(device, serial)
 
     def _appraisal(
         self,
@@ -347,6 +357,17 @@ class RegisteredFormats:
                 f"got {evidence_format.name}, expected evidence of {app.platform.value}",
             )
         return evidence_format
+
+
+def _last_alike(count: int, differs: Callable[[int], bool]) -> int | None:
+    """Return the last count before the verdict differs, None if it never does."""
+    if not differs(_BEYOND_ANY_LIMIT):
+        return None
+    above = count + 1
+    while above < _BEYOND_ANY_LIMIT and not differs(above):
+        above *= 2
+    counts = range(max(count, above // 2) + 1, above)
+    return counts.start + bisect_left(counts, x=True, key=differs) - 1
 
 
 def _keys(claims: UnverifiedClaims, statement: Statement) -> tuple[bytes, Mapping[str, str]]:

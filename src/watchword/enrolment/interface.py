@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from watchword.attestation.interface import AppRegistration
 from watchword.enrolment.appraisals import Appraisal
 from watchword.enrolment.operator_codes import OperatorCode
-from watchword.ports import DeviceLimit, Instance
+from watchword.ports import CountLimit, EnrolledCounts, Instance
 from watchword.reasons import Refusal
 from watchword.vocabulary import Environment, Level, Purpose
 
@@ -127,9 +127,10 @@ class AppraisedEvidence:
     :param counter: App Attest's counter; 0 where the format has none.
     :param serials: serials in hex of the certificates that vouched for it.
     :param device_key: SHA-256 shared by all instances of one device; None where that can't be told.
+    :param attester_serial: serial in hex of the certificate of the key that attested it; None where there is none.
     :param receipt: a vendor's receipt to keep, and when to ask for a newer one; None where there is none.
     :param appraisal: how this came about, to be recorded with the instance that it enrols.
-    :param counted: how many instances of the device the verdict depends on; None where it depends on none.
+    :param counted: how many other instances the verdict depends on; None where it depends on none.
     :param signals: what the policy holds against it without refusing it.
     :param code: the operator's code that stood in the place of evidence, to be used up with the enrolment;
         None for all evidence of devices.
@@ -143,27 +144,28 @@ class AppraisedEvidence:
     counter: int = 0
     serials: tuple[str, ...] = ()
     device_key: bytes | None = None
+    attester_serial: str | None = None
     receipt: bytes | None = None
     receipt_due_at: datetime | None = None
     appraisal: Appraisal | None = None
-    counted: "CountedDevice | None" = field(default=None, compare=False, repr=False)
+    counted: "CountedInstances | None" = field(default=None, compare=False, repr=False)
     code: OperatorCode | None = None
     signals: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class CountedDevice:
-    """Hold up to which count of a device's instances a verdict stands, and who judges beyond it.
+class CountedInstances:
+    """Hold up to which counts of instances a verdict stands, and who judges beyond them.
 
-    Other evidence of the same device can enrol while this one is judged: the store counts again in
+    Other evidence of the same device, or under the same certificate, can enrol while this one is judged: the store counts again in
     the transaction that enrols.
 
     :param judge_again: returns what the evidence is worth after so many instances; raises
         :class:`RefusedError` where that is nothing, which is recorded.
     """
 
-    limit: DeviceLimit
-    judge_again: Callable[[int], AppraisedEvidence]
+    limit: CountLimit
+    judge_again: Callable[[EnrolledCounts], AppraisedEvidence]
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,9 @@ class EvidenceVerifier(Protocol):
 
 
 class DeviceHistory(Protocol):
-    """Know how many instances a device enrolled; the instance store is one."""
+    """Know how many instances enrolled; the instance store is one."""
 
-    async def count_enrolled(self, device_key: bytes, since: datetime) -> int:
+    async def count_enrolled(
+        self, app: str, device_key: bytes | None, attester_serial: str | None, since: datetime
+    ) -> EnrolledCounts:
         """See :meth:`watchword.ports.InstanceStore.count_enrolled`."""

@@ -40,6 +40,7 @@ from watchword.enrolment.subjects import pairwise_device, pairwise_subject
 from watchword.ports import (
     AuditEntry,
     ChallengeUse,
+    EnrolledCounts,
     Entropy,
     Instance,
     InstanceStore,
@@ -143,8 +144,8 @@ class Enrolment:
            to the statement's bytes.
         4. Policy grants a level of at least the deployment's minimum.
         5. The proof key is the attested key, or is vouched for by the statement.
-        6. Challenge, instance and audit entry are stored in one transaction, if the device has enrolled
-           no more instances by then than the verdict of step 4 allows; otherwise that step comes again.
+        6. Challenge, instance and audit entry are stored in one transaction, if device and certificate have
+           enrolled no more instances by then than the verdict of step 4 allows; otherwise that step comes again.
         7. No certificate of the evidence was revoked while all this went on.
 
         :raises RefusedError: with the reason of the first step that failed.
@@ -158,7 +159,7 @@ class Enrolment:
         with nullcontext() if self._room is None else self._room.room(app.id, request.address, now):
             appraised = await self._verifier.appraise(request.evidence, statement, app, now)
             done = await self._store_enrolled(statement, app, use, appraised, now)
-            while isinstance(done, int):
+            while isinstance(done, EnrolledCounts):
                 assert appraised.counted is not None  # Nothing else makes the store count.
                 appraised = appraised.counted.judge_again(done)
                 done = await self._store_enrolled(statement, app, use, appraised, now)
@@ -171,10 +172,10 @@ class Enrolment:
         use: ChallengeUse,
         appraised: AppraisedEvidence,
         now: datetime,
-    ) -> Enrolled | int:
-        """Carry out the steps from 5 on; return how many instances the device has if they are too many."""
+    ) -> Enrolled | EnrolledCounts:
+        """Carry out the steps from 5 on; return how many instances there are if they are too many."""
         enrolled: str | None = None
-        overtaken: int | None = None
+        overtaken: EnrolledCounts | None = None
         limit = None if appraised.counted is None else appraised.counted.limit
         try:
             self._require_level(appraised.level)
@@ -270,6 +271,7 @@ class Enrolment:
             attested_at=now if appraised.code is None else None,
             serials=appraised.serials,
             device_key=appraised.device_key,
+            attester_serial=appraised.attester_serial,
             test=self._policy.environment is Environment.LAB or appraised.code is not None,
             expires_at=None if appraised.code is None else _end(appraised.code, now),
         )

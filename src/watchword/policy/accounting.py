@@ -42,6 +42,7 @@ FIELDS: Final[Mapping[str, Claim | str]] = {
     "attest_key": Claim.ATTEST_KEY,
     "incoherent": Claim.COHERENCE,
     "device_key": Claim.DEVICE_VELOCITY,
+    "attester_serial": Claim.SERIAL_FAN_OUT,
     "serials": "kept with the instance, for later revocations",
     "model": "for people and statistics; a device may call itself as it likes",
     "revocation": Claim.REVOCATION,
@@ -119,6 +120,7 @@ _STATED: Final[Mapping[Claim, Callable[[UnverifiedClaims], bool]]] = {
     Claim.DISTRIBUTION: _apple(lambda apple: apple.distribution is not None),
     Claim.APPLE_SYSTEM: _apple(lambda apple: (apple.os_version, apple.os_build) != (None, None)),
     Claim.DEVICE_VELOCITY: lambda claims: claims.device_key is not None,
+    Claim.SERIAL_FAN_OUT: lambda claims: claims.attester_serial is not None,
     Claim.APP_RECOGNITION: lambda claims: claims.play is not None,
     # A device without any label is the one that matters.
     Claim.DEVICE_INTEGRITY: lambda claims: claims.play is not None,

@@ -39,6 +39,7 @@ class Claim(StrEnum):
     DISTRIBUTION = "distribution"
     APPLE_SYSTEM = "apple_system"
     DEVICE_VELOCITY = "device_velocity"
+    SERIAL_FAN_OUT = "serial_fan_out"
     APP_RECOGNITION = "app_recognition"
     DEVICE_INTEGRITY = "device_integrity"
     LICENSING = "licensing"
@@ -57,10 +58,12 @@ class Circumstances:
 
     :param enrolled_today: instances of the same device that were enrolled in the last 24 hours, this one
         not counted; None where devices can't be told apart or nobody counted.
+    :param fan_out_today: likewise, of instances of the app under the same attestation certificate.
     """
 
     now: datetime
     enrolled_today: int | None = None
+    fan_out_today: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from watchword.policy.rules.provisioning import RemoteProvisioning
 from watchword.policy.rules.receipt import Receipt
 from watchword.policy.rules.revocation_known import RevocationKnown
 from watchword.policy.rules.risk_metric import RiskMetric
+from watchword.policy.rules.serial_fan_out import SerialFanOut
 from watchword.policy.rules.suspension import Suspension
 from watchword.policy.rules.verified_boot import VerifiedBoot
 from watchword.vocabulary import Level
@@ -34,6 +35,9 @@ _KEY: Final[tuple[Rule, ...]] = (HardwareSecurity(), KeyOrigin(), KeyPurpose())
 
 _APPLE: Final[tuple[Rule, ...]] = (ListedPlatform(), ListedDistribution(), AppleSystem())
 """Where an iOS app runs, how it came there, and on how old a system; the last is told alone."""
+
+_FAN_OUT: Final = Signals((SerialFanOut(most=1000),))
+"""Genuine phones share a factory's certificate too: alone among its signals, it never refuses."""
 
 STRICT: Final = Policy(
     "strict",
@@ -51,6 +55,7 @@ STRICT: Final = Policy(
                 *_APPLE,
                 Receipt(),
                 Signals((RiskMetric(most=5),)),
+                _FAN_OUT,
                 DeviceVelocity(most=3),
             )
         ),
@@ -74,6 +79,7 @@ BALANCED: Final = Policy(
                 *_APPLE,
                 Receipt(),
                 Signals((RiskMetric(most=20),)),
+                _FAN_OUT,
                 DeviceVelocity(most=10),
             )
         ),
@@ -111,6 +117,7 @@ INCLUSIVE: Final = Policy(
                 *_APPLE,
                 Receipt(needed=False),
                 Signals((RiskMetric(most=50),)),
+                _FAN_OUT,
                 DeviceVelocity(most=20),
             )
         ),
@@ -129,6 +136,7 @@ INCLUSIVE: Final = Policy(
                         *_APPLE,
                         Receipt(needed=False),
                         Signals((RiskMetric(most=50),)),
+                        _FAN_OUT,
                         DeviceVelocity(most=20),
                     )
                 ),

@@ -29,6 +29,7 @@ from watchword.policy.rules.recent_activity import RecentActivity
 from watchword.policy.rules.revocation_known import RevocationKnown
 from watchword.policy.rules.risk_metric import RiskMetric
 from watchword.policy.rules.sdk_version import SdkVersion
+from watchword.policy.rules.serial_fan_out import SerialFanOut
 from watchword.policy.rules.suspension import Suspension
 from watchword.policy.rules.verified_boot import VerifiedBoot
 
@@ -51,6 +52,7 @@ RULES: Final[Mapping[str, type[Rule]]] = {
     "receipt": Receipt,
     "risk_metric": RiskMetric,
     "device_velocity": DeviceVelocity,
+    "serial_fan_out": SerialFanOut,
     "app_recognition": AppRecognition,
     "device_integrity": DeviceIntegrity,
     "licensing": Licensing,

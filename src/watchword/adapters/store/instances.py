@@ -14,7 +14,13 @@ from watchword.adapters.store.rows import (
     instance_row,
     microseconds,
 )
-from watchword.ports import AuditEntry, ChallengeUse, Instance
+from watchword.ports import (
+    MOST_UNDER_SERIAL,
+    AuditEntry,
+    ChallengeUse,
+    EnrolledCounts,
+    Instance,
+)
 from watchword.reasons import Reason, RefusedError
 
 
@@ -44,13 +50,28 @@ def insert_instance(connection: sqlite3.Connection, instance: Instance) -> None:
     )
 
 
-def count_enrolled(connection: sqlite3.Connection, device_key: bytes, since: datetime) -> int:
-    """Return how many instances of a device were enrolled at or after an instant."""
-    count: int = connection.execute(
-        "SELECT count(*) FROM instances WHERE device_key = ? AND enrolled_at >= ?",
-        (device_key, microseconds(since)),
-    ).fetchone()[0]
-    return count
+def count_enrolled(
+    connection: sqlite3.Connection,
+    app: str,
+    device_key: bytes | None,
+    attester_serial: str | None,
+    since: datetime,
+) -> EnrolledCounts:
+    """Return how many instances of a device, and of an app under a certificate, enrolled since an instant."""
+    at = microseconds(since)
+    device = serial = None
+    if device_key is not None:
+        (device,) = connection.execute(
+            "SELECT count(*) FROM instances WHERE device_key = ? AND enrolled_at >= ?",
+            (device_key, at),
+        ).fetchone()
+    if attester_serial is not None:
+        (serial,) = connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM instances WHERE attester_serial = ? AND app = ? "
+            "AND enrolled_at >= ? LIMIT ?)",
+            (attester_serial, app, at, MOST_UNDER_SERIAL),
+        ).fetchone()
+    return EnrolledCounts(device, serial)
 
 
 def revoke_instance(

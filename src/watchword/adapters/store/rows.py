@@ -14,7 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INSTANCE_COLUMNS: Final = (
     "id, app, app_version, platform, format, level, attested_key, proof_jwk, seal_jwk, audiences, "
     "enrolled_at, renewed_at, counter, revoked_at, revoked_because, test, attested_at, device_key, "
-    "risk_metric, expires_at"
+    "risk_metric, expires_at, attester_serial"
 )
 """Columns in the order of :func:`instance_row`."""
 
@@ -75,6 +75,7 @@ def instance_row(instance: Instance) -> tuple[Any, ...]:
         instance.device_key,
         instance.risk_metric,
         _microseconds_or_none(instance.expires_at),
+        instance.attester_serial,
     )
 
 
@@ -101,7 +102,8 @@ def instance_from_row(row: tuple[Any, ...]) -> Instance:
         device_key=row[17],
         risk_metric=row[18],
         expires_at=_instant_or_none(row[19]),
-        serials=tuple(json.loads(row[20])),
+        attester_serial=row[20],
+        serials=tuple(json.loads(row[21])),
     )
 
 

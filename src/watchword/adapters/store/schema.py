@@ -111,7 +111,13 @@ CREATE INDEX leases_by_expiry ON leases (expires_at);
 """
 # What was handed out stays on a phone whose instance is revoked: its lease is marked, and not dropped.
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+_FIFTH = """
+ALTER TABLE instances ADD COLUMN attester_serial TEXT;
+CREATE INDEX instances_by_attester ON instances (attester_serial, app, enrolled_at)
+    WHERE attester_serial IS NOT NULL;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """Statements that lead from one version to the next, oldest first."""
 
 

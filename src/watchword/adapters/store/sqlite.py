@@ -46,7 +46,8 @@ from watchword.enrolment.operator_codes import OperatorCode
 from watchword.ports import (
     AuditEntry,
     ChallengeUse,
-    DeviceLimit,
+    CountLimit,
+    EnrolledCounts,
     Instance,
     RevokedInstance,
     StoredReceipt,
@@ -80,15 +81,21 @@ class SqliteStore(OwingStore):
         instance: Instance,
         audit: AuditEntry,
         receipt: StoredReceipt | None = None,
-        limit: DeviceLimit | None = None,
-    ) -> int | None:
+        limit: CountLimit | None = None,
+    ) -> EnrolledCounts | None:
         """See :meth:`watchword.ports.InstanceStore.enrol`."""
 
-        def work(connection: sqlite3.Connection) -> int | None:
-            if limit is not None and instance.device_key is not None:
-                count = count_enrolled(connection, instance.device_key, limit.since)
-                if count > limit.most:
-                    return count
+        def work(connection: sqlite3.Connection) -> EnrolledCounts | None:
+            if limit is not None:
+                counts = count_enrolled(
+                    connection,
+                    instance.app,
+                    instance.device_key,
+                    instance.attester_serial,
+                    limit.since,
+                )
+                if limit.is_exceeded(counts):
+                    return counts
             consume_challenge(connection, use)
             insert_instance(connection, instance)
             if receipt is not None:
@@ -194,10 +201,12 @@ class SqliteStore(OwingStore):
         """See :meth:`watchword.enrolment.leases.LeaseStore.forget_leases`."""
         return await self._database.write(lambda connection: drop_leases(connection, now))
 
-    async def count_enrolled(self, device_key: bytes, since: datetime) -> int:
+    async def count_enrolled(
+        self, app: str, device_key: bytes | None, attester_serial: str | None, since: datetime
+    ) -> EnrolledCounts:
         """See :meth:`watchword.ports.InstanceStore.count_enrolled`."""
         return await self._database.read(
-            lambda connection: count_enrolled(connection, device_key, since)
+            lambda connection: count_enrolled(connection, app, device_key, attester_serial, since)
         )
 
     async def instances_with_serials(

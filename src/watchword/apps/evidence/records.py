@@ -165,7 +165,10 @@ def record_to_document(record: VerificationRecord) -> dict[str, Any]:
             "digest": record.policy.digest,
             "document": record.policy.document,
         },
-        "circumstances": {"enrolled_today": record.circumstances.enrolled_today},
+        "circumstances": {
+            "enrolled_today": record.circumstances.enrolled_today,
+            "fan_out_today": record.circumstances.fan_out_today,
+        },
         "verdict": {
             "level": record.verdict.level.value,
             "refusals": _refusals_to_document(record.verdict.refusals),
@@ -224,7 +227,11 @@ def record_from_document(document: Mapping[str, Any]) -> VerificationRecord:
             },
         ),
         policy=RecordedPolicy(written.policy.name, written.policy.digest, written.policy.document),
-        circumstances=Circumstances(written.at, written.circumstances.enrolled_today),
+        circumstances=Circumstances(
+            written.at,
+            written.circumstances.enrolled_today,
+            written.circumstances.fan_out_today,
+        ),
         verdict=Verdict(
             level=written.verdict.level,
             refusals=_refusals_from(written.verdict.refusals),
@@ -323,6 +330,7 @@ class _Policy(_Written):
 
 class _Circumstances(_Written):
     enrolled_today: int | None
+    fan_out_today: int | None
 
 
 class _Verdict(_Written):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from watchword.attestation.formats.play_integrity import NAME as _PLAY_FORMAT
 from watchword.attestation.interface import Attestation, Expected, PlayIntegrityPayload, Trust
 from watchword.attestation.registry import find_format
 from watchword.attestation.service import examine, require_verified
-from watchword.policy.interface import Circumstances, Policy, Verdict
+from watchword.policy.interface import Policy, Verdict
 from watchword.policy.service import appraise_unverified
 from watchword.ports import Anchor
 from watchword.reasons import MalformedError, Refusal, RefusedError
@@ -111,7 +111,7 @@ def replay(record: VerificationRecord, conditions: Conditions) -> Replayed:
         differences += _refusal_differences("verification", record.verification, verification)
     if not is_whole(record.policy):
         differences.append("policy: its document was changed since it judged")
-    circumstances = Circumstances(at, record.circumstances.enrolled_today)
+    circumstances = replace(record.circumstances, now=at)
     policy = conditions.policy or policy_of(record.policy)
     verdict: Verdict | None = None
     if verification or claims is None:

@@ -1,7 +1,7 @@
 """Read cases for a policy from YAML and compare what is expected with what the policy says."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,8 @@ from watchword.policy.service import appraise_unverified
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Level
 
-_KEYS: Final = ("name", "like", "claims", "record", "line", "app", "at", "enrolled_today", "expect")
+_COUNTS: Final = ("enrolled_today", "fan_out_today")
+_KEYS: Final = ("name", "like", "claims", "record", "line", "app", "at", *_COUNTS, "expect")
 _EXPECT_KEYS: Final = ("level", "reasons", "unchecked", "short_of", "signals")
 _MAX_LINE: Final = 1_000_000
 
@@ -154,11 +155,10 @@ class _Reader:
         if not isinstance(name, str) or not name:
             self.fault((*path, "name"), shown(name), "a name that says what the case is about")
         at = self._instant(data.get("at"), (*path, "at"))
-        today = data.get("enrolled_today")
-        if today is not None and (
-            not isinstance(today, int) or isinstance(today, bool) or today < 0
-        ):
-            self.fault((*path, "enrolled_today"), shown(today), "a whole number")
+        counts = {name: data[name] for name in _COUNTS if data.get(name) is not None}
+        for count, value in counts.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                self.fault((*path, count), shown(value), "a whole number")
         wanted = self._wanted(data.get("expect"), (*path, "expect"))
         record = self._record(data, path) if "record" in data else None
         if record is not None and record.claims is None:
@@ -167,10 +167,9 @@ class _Reader:
         app = self._app(data, path, claims, record)
         if len(self.faults) > before or claims is None or wanted is None:
             return None
-        if record is not None:
-            at = at or record.at
-            today = record.circumstances.enrolled_today if today is None else today
-        return Case(str(name), claims, app, Circumstances(at or self.now, today), wanted)
+        known = Circumstances(self.now) if record is None else record.circumstances
+        circumstances = replace(known, now=at or known.now, **counts)
+        return Case(str(name), claims, app, circumstances, wanted)
 
     def _known(self, data: Mapping[str, Any], path: Path_, keys: Sequence[str]) -> None:
         for key in data:

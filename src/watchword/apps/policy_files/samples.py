@@ -60,6 +60,7 @@ def _android_key(at: datetime) -> UnverifiedClaims:
         provisioning=Provisioning.REMOTE,
         model="Pixel 9",
         device_key=bytes([0xD0]) * 32,
+        attester_serial="d0d0",
         revocation=RevocationClaims(known=True, list_digest="sample"),
     )
 
