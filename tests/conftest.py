@@ -1,6 +1,7 @@
 """Set up what every test shares."""
 
 import fcntl
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,11 @@ from hypothesis import HealthCheck, settings
 # How fast a machine is says nothing about the code: a loaded one must not fail a property.
 settings.register_profile("watchword", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("watchword")
+
+# Where a shell starts the tests in the background, or under nohup, SIGINT is ignored, and what ignores it passes that on to whatever
+# it starts.  The product is right to obey; a test of Ctrl-C starts what somebody sits before.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Once = Callable[[str, Callable[[], str]], str]
 """Takes a name and what makes a text; returns the text, which is made once in a run of the tests."""

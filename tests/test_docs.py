@@ -13,6 +13,7 @@ import pytest
 from tests.apps.played_demo import told_to_people
 from tests.apps.test_scan_command import dead_token
 from tests.conftest import Once
+from tests.machine import patience
 from tests.ports import free_port
 from tests.scan.app_building import apk
 
@@ -82,7 +83,7 @@ def test_five_minutes_go_as_the_readme_says(tmp_path: Path) -> None:
         ["bash", "-mc", PREAMBLE.format(bin=bin_) + script + ending],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
         cwd=tmp_path,
     )
@@ -123,7 +124,7 @@ def test_the_example_runs_as_its_page_says(tmp_path: Path) -> None:
         ["bash", "-mc", PREAMBLE.format(bin=Path(sys.executable).parent) + script + "\nwait\n"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
         cwd=tmp_path,
     )
@@ -158,7 +159,7 @@ def test_plan_in_the_readme_is_real() -> None:
         [Path(sys.executable).with_name("watchword"), "-c", "examples/api-key-script.yaml", "plan"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=True,
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "110"},  # noqa: TID251 - a wide terminal.
@@ -179,7 +180,7 @@ def test_scan_in_the_readme_is_real(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
         cwd=tmp_path,
         env={**os.environ, "COLUMNS": "110"},  # noqa: TID251 - a wide terminal.

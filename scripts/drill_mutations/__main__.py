@@ -17,6 +17,7 @@ from pathlib import Path
 
 from scripts.drill_mutations.mutation import Mutation, Place
 from scripts.drill_mutations.table import MUTATIONS
+from tests.machine import patience
 
 from watchword.drill.outcome import Verdict
 
@@ -90,7 +91,7 @@ def drill(source: Path, place: Place = Place.DEMO, attacks: Sequence[str] = ()) 
         env={"PYTHONPATH": str(source), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_SECONDS,
+        timeout=patience(TIMEOUT_SECONDS),
         check=False,
     )
     if done.returncode != 0:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.adapters.test_sqlite_store import audit, instance, reason_of, run, store, use
 from tests.enrolment.simulators import NOW
+from tests.machine import patience
 
 from watchword.adapters.store.rows import INSTANCE_COLUMNS, instance_row
 from watchword.adapters.store.schema import MIGRATIONS
@@ -184,7 +185,9 @@ def test_of_several_processes_all_continue_one_lease(enrolled: SqliteStore, path
 def test_killed_in_the_middle_nothing_was_done(enrolled: SqliteStore, path: Path) -> None:
     """A process that dies within the transaction leaves neither lease nor used challenge nor counter."""
     enrolled.close()
-    done = subprocess.run([sys.executable, "-c", KILLED, path], cwd=ROOT, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, path], cwd=ROOT, timeout=patience(60), check=False
+    )
     assert done.returncode == -9
     after = SqliteStore(path)
     assert counts(after) == []

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.adapters.test_sqlite_store import audit, instance, reason_of, run, store, use
 from tests.enrolment.simulators import NOW
+from tests.machine import patience
 
 from watchword.adapters.store.rows import INSTANCE_COLUMNS, instance_row, microseconds
 from watchword.adapters.store.schema import MIGRATIONS
@@ -190,7 +191,9 @@ def test_killed_in_the_middle_nothing_was_done(path: Path) -> None:
     before = SqliteStore(path)
     run(lambda: before.add_code(code(), audit()))
     before.close()
-    done = subprocess.run([sys.executable, "-c", KILLED, path], cwd=ROOT, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, path], cwd=ROOT, timeout=patience(60), check=False
+    )
     assert done.returncode == -9
     after = SqliteStore(path)
     assert run(lambda: after.find_code("code")) == code()

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.machine import patience
 
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.written_behind import PrivateDatabase, Writer
@@ -40,7 +41,7 @@ def test_a_wake_is_followed_by_the_work() -> None:
     writer = Writer(work, done.clear, name="beside", seconds=0)
     for _ in range(2):
         writer.wake()
-        assert worked.acquire(timeout=20)
+        assert worked.acquire(timeout=patience(20))
     writer.close()
     assert done == ["beside", "beside", threading.current_thread().name]
     writer.wake()
@@ -56,7 +57,11 @@ def test_the_end_of_a_process_writes_what_is_left() -> None:
         "writer.wake()\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=patience(60),
     )
     assert ended.stdout == "written\n"
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tests.machine import patience
+
 ROOT = Path(__file__).parents[2]
 MOST_BYTES = 1 << 20
 """Of what is sent to the forking process: arguments and an environment."""
@@ -93,7 +95,7 @@ def command(
     :param more: variables of its environment, beside those of the tests.
     """
     env = {**os.environ, **more}  # noqa: TID251 - what a child of ours would inherit.
-    return forks().run(list(arguments), cwd, given, timeout, env)
+    return forks().run(list(arguments), cwd, given, patience(timeout), env)
 
 
 def serve(descriptor: int) -> None:

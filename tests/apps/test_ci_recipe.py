@@ -16,6 +16,7 @@ import yaml
 from tests.apps.test_drill_command import MONITORED, OBSERVED
 from tests.apps.test_scan_command import dead_token
 from tests.apps.test_up import WATCHWORD, configuration, upstream, watchword
+from tests.machine import patience
 from tests.scan.app_building import PINS, apk
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
@@ -93,7 +94,7 @@ def shell(place: Path, script: str) -> tuple[int, str]:
         os.close(passed_on)
         out, err, ended = "", "", []
         try:
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=patience(120))
             # Everything that the step starts holds the other end until it ends.
             ended = select.select([held], [], [], 30)[0]
         finally:

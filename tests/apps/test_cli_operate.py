@@ -17,6 +17,7 @@ import httpx
 import pytest
 from tests.apps.forked_commands import command
 from tests.enrolment.simulators import CLINIC, public_jwk, public_spki
+from tests.machine import patience
 
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.store import SqliteStore
@@ -106,7 +107,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     assert json.loads(process.stdout.readline())["service"] == f"127.0.0.1:{port}"
     yield Running(directory, port)
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=patience(20))
 
 
 def test_socket_is_ours_alone(running: Running) -> None:

@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from tests.apps.forked_commands import command
 from tests.apps.test_up import WATCHWORD, configuration, running, upstream, watchword
+from tests.machine import patience
 
 ROOT = Path(__file__).parents[2]
 OBSERVED = {"plan:\n  assets:": "plan:\n  observers: {ci: {key: ci.jwk}}\n  assets:"}
@@ -160,7 +161,7 @@ def test_what_was_interrupted_is_reported_and_proves_nothing(tmp_path: Path) -> 
             if "STOPPED" in line:
                 break
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=20)
+        out, errors = process.communicate(timeout=patience(20))
     assert process.returncode == 130
     assert "Traceback" not in errors
     report = json.loads(out)
@@ -212,7 +213,7 @@ def test_a_test_instance_is_enrolled_once_by_its_code(tmp_path: Path) -> None:
                 input=code,
                 capture_output=True,
                 text=True,
-                timeout=30,
+                timeout=patience(30),
                 check=False,
             )
 

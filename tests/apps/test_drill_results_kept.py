@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.apps.test_drill_command import deployed, drill
 from tests.apps.test_up import WATCHWORD, configuration
+from tests.machine import patience
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.drill_wire import AddressError, Origin
@@ -183,7 +184,7 @@ def test_what_is_no_code_is_told_and_leaves_no_file(tmp_path: Path, code: str) -
         input=code.encode("utf-8", "surrogateescape") + b"\n",
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=patience(60),
         cwd=tmp_path,
     )
     assert done.returncode == 2, done.stderr

@@ -26,6 +26,7 @@ from tests.apps.drill.keys_stage import written
 from tests.apps.keyed_party import KeyedParty, keyed_party
 from tests.apps.leak_search import Find, files_below, finds
 from tests.apps.test_up import WATCHWORD, upstream
+from tests.machine import patience
 
 from watchword.adapters.drill_wire import resolve
 from watchword.adapters.gate_bundle.file import GateBundleFile
@@ -95,7 +96,7 @@ class Yard:
             [*WATCHWORD, "-c", str(self.file), *arguments],
             input=given,
             capture_output=True,
-            timeout=120,
+            timeout=patience(120),
             check=False,
             cwd=self.file.parent,
         )

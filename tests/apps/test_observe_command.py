@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from tests.apps.forked_commands import command
+from tests.machine import patience
 
 from watchword.adapters.observations import ObservationsFile, read_observer_key
 from watchword.apps.cli.main import cli
@@ -247,7 +248,7 @@ def test_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
         ["sh", "-c", "\n".join(script)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
         cwd=tmp_path,
     )
@@ -274,7 +275,7 @@ def run_real(
         [*(rights if os.geteuid() == 0 else []), "sh", "-c", f"{before}\n{line}"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
         cwd=directory,
     )

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from tests.adapters.published_pins.workspaces import Bench
 from tests.apps.test_cli_operate import configure, watchword
+from tests.machine import patience
 from tests.pins.building import HOST, certificate, pem, spki
 
 from watchword.pins.installed import DAY
@@ -80,7 +81,7 @@ class Deployment:
             yield
         finally:
             process.terminate()
-            process.communicate(timeout=20)
+            process.communicate(timeout=patience(20))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import yaml
 from tests.apps.pins_cli import Shell
 from tests.apps.pins_servers import HOST, new_key
 from tests.apps.pins_yard import Yard, yard
+from tests.machine import patience
 from tests.ports import free_port
 
 from watchword.apps.settings.template import TEMPLATE
@@ -36,7 +37,7 @@ def watching(made: Yard, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=patience(30))
 
 
 def test_it_tells_when_something_begins_and_when_it_is_over(tmp_path: Path) -> None:

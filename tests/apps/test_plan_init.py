@@ -14,6 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.machine import patience
 
 from watchword.apps.cli.main import COMMANDS
 from watchword.apps.cli.plan.init import command
@@ -188,7 +189,7 @@ def test_a_full_disk_leaves_no_file_in_the_way(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
     )
     assert done.returncode == 3, done.stderr
@@ -507,7 +508,7 @@ def test_the_command_line_ends_with_the_right_code(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
     )
     assert done.returncode == code, done.stderr

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.apps.forked_commands import command
 from tests.apps.test_up import configuration, watchword
+from tests.machine import patience
 from tests.ports import free_port
 from tests.scan.ios_building import ats, info, ipa, zipped
 
@@ -69,7 +70,7 @@ def scan(
             [sys.executable, "-B", "-c", guard + RUN, *words],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=patience(120),
             check=False,
             stdin=subprocess.DEVNULL,
             cwd=cwd,

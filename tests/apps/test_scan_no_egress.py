@@ -9,6 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 from tests.apps.test_up import configuration, watchword
+from tests.machine import patience
 from tests.ports import free_port
 from tests.scan.app_building import PINS, apk
 from tests.scan.ios_building import info, ipa, zipped
@@ -82,7 +83,7 @@ def _guarded(*arguments: object, code: str = RUN) -> subprocess.CompletedProcess
         [sys.executable, "-B", "-c", GUARD + code, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience(120),
         check=False,
         stdin=subprocess.DEVNULL,
     )

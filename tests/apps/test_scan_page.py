@@ -14,6 +14,7 @@ import yaml
 from tests.apps.test_plan_and_scan import EXAMPLE, HEAD
 from tests.apps.test_scan_command import dead_token
 from tests.apps.test_up import WATCHWORD
+from tests.machine import patience
 from tests.scan.app_building import PINS, apk
 from tests.scan.imports.test_mobsfscan import REPORT
 
@@ -115,7 +116,7 @@ def printed(commands: str, place: Path) -> list[str]:
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
-        timeout=120,
+        timeout=patience(120),
         check=False,
     )
     assert "Traceback" not in done.stdout

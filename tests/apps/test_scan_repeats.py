@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.machine import patience
 from tests.scan.app_building import PINS, apk
 
 REAL = Path(__file__).parents[3] / "shared" / "apps"
@@ -23,7 +24,7 @@ def _printed(file: Path, seed: str) -> str:
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience(120),
         check=True,
         env={"PYTHONHASHSEED": seed},
     )

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from tests.apps.forked_commands import command
 from tests.apps.test_cli_operate import CONFIG, configure
 from tests.enrolment.simulators import CLINIC
+from tests.machine import patience
 
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.apps.cli.main import cli
@@ -77,7 +78,7 @@ def start(directory: Path) -> Running:
         )
     assert process.stdout is not None
     if not process.stdout.readline():
-        process.communicate(timeout=20)
+        process.communicate(timeout=patience(20))
         pytest.fail((directory / "log").read_text())
     return Running(directory, process)
 
@@ -86,7 +87,7 @@ def stop(running: Running) -> None:
     """Stop it as an operator does, if it runs."""
     if running.process.returncode is None:
         running.process.terminate()
-        running.process.communicate(timeout=20)
+        running.process.communicate(timeout=patience(20))
 
 
 @pytest.fixture
@@ -209,7 +210,7 @@ def test_value_is_in_no_process_list(running: Running) -> None:
         for what in ("cmdline", "environ"):
             assert b"marked" not in Path(f"/proc/{each}/{what}").read_bytes()
     process.stdin.close()
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=patience(30)) == 0
     assert running.lent() == (1, FIRST)
 
 
@@ -218,7 +219,7 @@ def test_killed_service_has_what_it_acknowledged(running: Running) -> None:
     assert running.call("add", "maps", value=FIRST).returncode == 0
     assert running.call("rotate", "maps", value=SECOND).returncode == 0
     os.kill(running.process.pid, signal.SIGKILL)
-    running.process.communicate(timeout=20)
+    running.process.communicate(timeout=patience(20))
     again = start(running.directory)
     try:
         assert again.lent() == (2, SECOND)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.apps.test_cli_operate import watchword
+from tests.machine import patience
 
 from watchword.apps.cli.secrets.values import read_value
 from watchword.broker.interface import MAX_VALUE_BYTES
@@ -134,7 +135,7 @@ def test_closed_standard_input_is_no_value(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=True,
     )
     assert done.stdout == "''\n"
@@ -152,7 +153,7 @@ def test_empty_standard_input_is_no_value(tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=True,
     )
     assert done.stdout == "''\n"

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.apps.forked_commands import command
+from tests.machine import patience
 from tests.ports import free_port
 
 from watchword.apps.settings.template import TEMPLATE
@@ -123,7 +124,7 @@ def test_signals_stop_it_cleanly(tmp_path: Path, number: signal.Signals) -> None
     with upstream() as port, running(configuration(tmp_path, port)) as (where, process):
         assert Path(where["operator"]).stat().st_mode & 0o777 == 0o600
         process.send_signal(number)
-        _out, errors = process.communicate(timeout=10)
+        _out, errors = process.communicate(timeout=patience(10))
         assert process.returncode == 0
         assert "panicked" not in errors
         assert "Traceback" not in errors
@@ -183,7 +184,7 @@ def test_no_secret_reaches_the_log(tmp_path: Path) -> None:
         httpx.get(url, headers={"watchword-token": "eyJhbGciOiJub25lIn0.e30."})
         keyring = json.loads((tmp_path / ".watchword" / "keyring.json").read_text())
         process.send_signal(signal.SIGTERM)
-        out, errors = process.communicate(timeout=10)
+        out, errors = process.communicate(timeout=patience(10))
         text = out + errors
         assert "eyJ" not in text
         assert "4111111111111111" not in text

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.machine import patience
+
 from watchword.apps.evidence.recording import REFUSED_PER_MINUTE
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
@@ -23,7 +25,7 @@ def test_its_commands_print_what_it_says(tmp_path: Path) -> None:
         ["bash", "-uc", script],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
         cwd=tmp_path,
         env=environment,

@@ -9,6 +9,7 @@ import pytest
 import structlog
 from tests.apps.test_up import configuration, running, upstream, watchword
 from tests.enrolment.simulators import MovableClock, SeededEntropy
+from tests.machine import patience
 
 from watchword.adapters.anchors import AnchorsError
 from watchword.adapters.keyring.private_file import PrivateFileError
@@ -96,7 +97,7 @@ def test_production_does_not_load_the_lab(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=patience(60),
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
 

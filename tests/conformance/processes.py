@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.machine import patience
+
 from watchword.adapters.clock import SystemClock
 from watchword.apps.conformance.deployment import BUNDLE_FILE, load
 from watchword.gate.bundle import GateBundle, from_jws
 
 ROOT: Final = Path(__file__).parents[2]
-PATIENCE_SECONDS: Final = 15.0
+PATIENCE_SECONDS: Final = patience(15.0)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from subprocess import CompletedProcess
 import pytest
 from tests.conformance.mouths import MOUTHS
 from tests.conformance.processes import ROOT
+from tests.machine import patience
 from tests.ports import free_port
 
 from watchword.apps.conformance.corpus import load_corpus
@@ -37,7 +38,7 @@ def words(command: str, **places: object) -> list[str]:
 def run(command: str, *more: str, **places: object) -> CompletedProcess[str]:
     """Run a command of the page to its end."""
     asked = [WATCHWORD, *words(command, **places), *more]
-    return subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(asked, capture_output=True, text=True, check=False, timeout=patience(60))
 
 
 @pytest.fixture(scope="module")

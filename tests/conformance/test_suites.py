@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.conformance import own_suites as own
+from tests.machine import patience
 
 from watchword.apps.conformance.suites import files, proving, report
 from watchword.apps.conformance.suites.files import SuiteError, SuiteFile, find
@@ -270,7 +271,7 @@ def test_caps(tmp_path: Path) -> None:
 def command(*words: str) -> subprocess.CompletedProcess[str]:
     """Run ``watchword conformance suites``."""
     asked = [WATCHWORD, "conformance", "suites", *words]
-    return subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(asked, capture_output=True, text=True, check=False, timeout=patience(60))
 
 
 def test_command(tmp_path: Path) -> None:

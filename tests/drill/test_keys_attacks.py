@@ -176,19 +176,24 @@ class Noting(Deployment):
         return found if self.clock >= NOW + self.known_after else ""
 
 
-@pytest.mark.parametrize(("flaws", "uses"), [({Flaw.NO_ALARM}, 3 + 5), (set(), 6)])
+@pytest.mark.parametrize(("flaws", "uses"), [({Flaw.NO_ALARM}, 10 + 5), (set(), 6)])
 def test_whoever_tells_nobody_is_waited_for_once(flaws: set[Flaw], uses: int) -> None:
-    """Three uses in the first variant and one in each other, where nobody is ever told; else one in each."""
+    """Ten uses in the first variant and one in each other, where nobody is ever told; else one in each."""
     deployment = Noting(frozenset(flaws))
     verdicts(canary_used.ATTACK, deployment)
     assert len(deployment.uses) == uses
 
 
-def test_a_gate_that_learns_of_a_canary_late_is_given_its_time() -> None:
-    """Nobody is told of what was used in the first five seconds, and that is held against nobody."""
-    deployment = Noting(known_after=5)
-    assert set(verdicts(canary_used.ATTACK, deployment).values()) == {Verdict.STOPPED}
-    assert len(deployment.uses) == 3 + 5
+@pytest.mark.parametrize(
+    ("known_after", "verdict"),
+    [(5, Verdict.STOPPED), (25, Verdict.STOPPED), (120, Verdict.OPEN)],
+)
+def test_a_gate_that_learns_of_a_canary_late_is_given_its_time(
+    known_after: float, verdict: Verdict
+) -> None:
+    """What was used before a busy gate has its news is held against nobody; what never comes is."""
+    deployment = Noting(known_after=known_after)
+    assert set(verdicts(canary_used.ATTACK, deployment).values()) == {verdict}
 
 
 def test_an_own_key_in_the_query_is_open() -> None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from tests.apps.test_up import WATCHWORD, configuration
 from tests.endurance.forked_deployment import Deployment
+from tests.machine import patience
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
@@ -99,7 +100,7 @@ def deployment(file: Path) -> Iterator[Deployment]:
             input=VALUE,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patience(60),
             check=False,
         )
         assert added.returncode == 0, added.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 from tests.apps.test_up import WATCHWORD, configuration
 from tests.endurance.forked_deployment import Deployment
+from tests.machine import patience
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
@@ -74,7 +75,7 @@ def listed(file: Path) -> set[str]:
         [*WATCHWORD, "-c", str(file), "instances", "list", "--limit", "1000", "--json"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=patience(30),
         check=True,
     )
     return {json.loads(line)["instance"] for line in done.stdout.splitlines()}

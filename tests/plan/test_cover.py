@@ -1,10 +1,10 @@
-"""Hold the solver to known optima, and to an answer where it has no time."""
+"""Hold the solver to known optima, and to an answer where it may not look."""
 
 from itertools import combinations, product
 
 import pytest
 
-from watchword.plan.cover import Costs, Row, SolverError, _Programme, cover, cover_within
+from watchword.plan.cover import NODES, Costs, Row, SolverError, _Programme, cover, cover_within
 
 
 def lines() -> list[int]:
@@ -29,20 +29,20 @@ def test_a_known_optimum_is_reached_and_proven() -> None:
     assert all(row.closers & chosen.mask for row in ROWS)
 
 
-def test_without_time_there_is_an_answer_that_is_not_called_exact() -> None:
+def test_without_a_node_there_is_an_answer_that_is_not_called_exact() -> None:
     """Every row is cut, or the budget kept; only that it is the best isn't said."""
     costs = Costs([1] * 27, [0] * 27)
-    chosen = cover(ROWS, costs, available=ALL, have=0, seconds=0.0)
+    chosen = cover(ROWS, costs, available=ALL, have=0, nodes=0)
     assert not chosen.exact
     assert all(row.closers & chosen.mask for row in ROWS)
-    within = cover_within(ROWS, costs, available=ALL, have=0, budget=9, seconds=0.0)
+    within = cover_within(ROWS, costs, available=ALL, have=0, budget=9, nodes=0)
     assert not within.exact
     assert within.cost <= 9
 
 
 def test_what_cannot_be_is_a_fault_of_ours() -> None:
     """A programme without any solution raises, and never gives an answer that breaks a row."""
-    programme = _Programme(0b11, Costs([1, 1], [0, 0]), 5.0)
+    programme = _Programme(0b11, Costs([1, 1], [0, 0]), NODES)
     programme.require(0b11)
     programme.hold({0: 1, 1: 1}, most=0)
     with pytest.raises(SolverError):

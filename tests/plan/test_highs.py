@@ -3,7 +3,7 @@
 import pytest
 from tests.plan.building import cover_by_trying, some_cover
 
-from watchword.plan.cover import Costs, Row, cover, cover_within
+from watchword.plan.cover import NODES, Costs, Row, cover, cover_within
 from watchword.plan.highs import solve
 
 NEVER = float("inf")
@@ -21,7 +21,7 @@ def test_a_release_that_finds_nothing_where_there_is_something_is_noticed() -> N
     rows += [([(column, 1), (by, -1)], -NEVER, 0.0) for column, by in strong.items()]
     rows.append(([(12, 9), (13, 1), (14, 16), (15, 9)], 10.0, NEVER))
     objective = [-(2.0 ** (11 - column)) for column in range(12)] + [0.0] * 4
-    values, best = solve(objective, rows, 5.0)
+    values, best = solve(objective, rows, NODES)
     assert best
     assert values is not None
     assert round(sum(c * v for c, v in zip(objective, values, strict=True))) == -1208
@@ -29,7 +29,7 @@ def test_a_release_that_finds_nothing_where_there_is_something_is_noticed() -> N
 
 def test_what_can_not_be_is_said_to_be_so() -> None:
     """No values, and the proof that there are none."""
-    assert solve([1.0], [([(0, 1)], 2.0, NEVER)], 5.0) == (None, True)
+    assert solve([1.0], [([(0, 1)], 2.0, NEVER)], NODES) == (None, True)
 
 
 @pytest.mark.parametrize("seed", range(300))

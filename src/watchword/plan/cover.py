@@ -16,8 +16,12 @@ _CHUNK: Final = 12
 FEW: Final = 8
 """Up to so many columns every set is tried, which is over before the solver and numpy are loaded."""
 
-SECONDS: Final = 5.0
-"""Longest for one solve; what isn't proven best by then is said to be not exact."""
+NODES: Final = 2000
+"""Most nodes of one solve; what isn't proven best by then is said to be not exact.
+
+Never seconds: a busy machine must give the plan that an idle one gives.  Real models take one node, and the hardest cover
+of the tests about 1,200.
+"""
 
 _TOLERANCE: Final = 1e-4
 """How far a solver's number may lie from the whole number that it stands for."""
@@ -109,7 +113,7 @@ def cover(
     available: int,
     have: int,
     refine: bool = True,
-    seconds: float = SECONDS,
+    nodes: int = NODES,
     few: int = FEW,
 ) -> Chosen:
     """Return the cheapest set that cuts every row which can be cut at all.
@@ -117,7 +121,7 @@ def cover(
     :param available: what may be chosen.
     :param have: what is there already: it costs nothing, and cuts nothing that still is a row.
     :param refine: break ties by strength and by ids; without it any cheapest set will do.
-    :param seconds: longest for each solve; what is found by then cuts every row, but may not be the cheapest.
+    :param nodes: most of each solve; what is found by then cuts every row, but may not be the cheapest.
     :param few: up to so many columns every set is tried, beyond it HiGHS decides.
     """
     allowed = obtainable(available, have, costs)
@@ -136,7 +140,7 @@ def cover(
     if columns.bit_count() <= few:
         mask = forced | _by_trying(left, rows, costs, columns, forced)
         return Chosen(mask, costs.of(mask), strength(rows, mask))
-    mip = _Programme(columns, costs, seconds)
+    mip = _Programme(columns, costs, nodes)
     for mask in left:
         mip.require(mask)
     best = mip.minimise({bit: costs.effort[bit] for bit in bits(columns)})
@@ -153,7 +157,7 @@ def cover_within(
     available: int,
     have: int,
     budget: int,
-    seconds: float = SECONDS,
+    nodes: int = NODES,
 ) -> Chosen:
     """Return the set within a budget that cuts most.
 
@@ -170,7 +174,7 @@ def cover_within(
     for row in cuttable:
         columns |= row.closers & allowed
     columns = costs.closure(columns) & ~have
-    mip = _Programme(columns, costs, seconds)
+    mip = _Programme(columns, costs, nodes)
     mip.hold({bit: costs.effort[bit] for bit in bits(columns)}, most=budget)
     done: dict[int, int] = {}
     groups: dict[int, list[int]] = {}
@@ -249,7 +253,7 @@ class _Programme:
 
     columns: int
     costs: Costs
-    seconds: float
+    nodes: int
     exact: bool = True
     _places: dict[int, int] = field(default_factory=dict)
     _rows: list[tuple[Mapping[int, int], float, float]] = field(default_factory=list)
@@ -315,7 +319,7 @@ class _Programme:
         from watchword.plan.highs import solve  # noqa: PLC0415
 
         rows = [*self._rows, (goal, -_infinite(), taken.bit_count() - 1)]
-        answer, certain = solve([0.0] * len(self._places), self._placed(rows), self.seconds)
+        answer, certain = solve([0.0] * len(self._places), self._placed(rows), self.nodes)
         return answer is None and certain
 
     def _placed(
@@ -338,7 +342,7 @@ class _Programme:
             objective[self._places[column]] = float(sign * weight)
         from watchword.plan.highs import solve  # noqa: PLC0415 - see alone.
 
-        answer, optimal = solve(objective, self._placed(self._rows), self.seconds)
+        answer, optimal = solve(objective, self._placed(self._rows), self.nodes)
         if answer is None:
             # There is a solution, whatever the solver says: see tests/plan/test_highs.py.
             answer, optimal = self._unsolved(), False
@@ -353,7 +357,7 @@ class _Programme:
         return self.mask
 
     def _unsolved(self) -> list[float]:
-        """Return an answer where the solver had no time to find any: the last one, everything, or nothing.
+        """Return an answer where the solver stopped before it found any: the last one, everything, or nothing.
 
         The last one keeps every bound, since those were set by it; new columns may always be 0.
         """

@@ -15,13 +15,13 @@ _FEASIBLE: Final = highspy.SolutionStatus.kSolutionStatusFeasible
 def solve(
     objective: Sequence[float],
     rows: Sequence[tuple[list[tuple[int, int]], float, float]],
-    seconds: float,
+    nodes: int,
 ) -> tuple[list[float] | None, bool]:
     """Minimise an objective over columns that are 0 or 1.
 
     :param rows: (coefficients by column, least, most).
-    :param seconds: longest that it may take.
-    :returns: the columns' values (None where none were found in time), and whether they are proven best;
+    :param nodes: most that it may look into.
+    :returns: the columns' values (None where none were found by then), and whether they are proven best;
         where there are none, whether it is proven that there can't be.
     """
     model = highspy.HighsLp()
@@ -41,7 +41,7 @@ def solve(
     model.a_matrix_.index_ = np.array([column for column, _ in flat], dtype=np.int32)
     model.a_matrix_.value_ = np.array([weight for _, weight in flat], dtype=np.double)
     solver = _Silent()
-    solver.setOptionValue("time_limit", seconds)
+    solver.setOptionValue("mip_max_nodes", nodes)
     solver.passModel(model)
     solver.run()
     status = solver.getModelStatus()

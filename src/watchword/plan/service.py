@@ -28,8 +28,8 @@ from watchword.plan.phases import Schedule, hardening, schedule
 from watchword.plan.reliance import NEGATIVE
 from watchword.plan.stability import Shaken, shake
 
-_CHEAPER_SECONDS: Final = 2.0
-"""Longest for each solve of what is only told beside the list."""
+_CHEAPER_NODES: Final = 800
+"""Most nodes of each solve of what is only told beside the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def _cheaper(compiled: Compiled, found: Schedule) -> tuple[Cheaper | None, bool]
             available=compiled.available,
             have=compiled.everywhere,
             refine=refine,
-            seconds=_CHEAPER_SECONDS,
+            nodes=_CHEAPER_NODES,
         )
 
     # Ties are only worth breaking where the set is shown.
@@ -223,10 +223,14 @@ def _notes(
     """Say what was left out to stay within limits of size and time."""
     notes = [*model.cut, *shaken.notes]
     if not found.exact:
-        notes.append("the solver's time was over: some phase may not be the cheapest")
+        notes.append("the solver stopped at its limit: some phase may not be the cheapest")
     if unsolved := len(found.order) - len(without):
         items = f"{unsolved} item{'' if unsolved == 1 else 's'}"
-        notes.append(f"what would follow without {items} wasn't solved: the time was over")
+        notes.append(
+            f"what would follow without {items} wasn't solved: the time was over, or the solver stopped at its limit"
+        )
     if not compared:
-        notes.append("whether one set for all levels costs less wasn't solved: the time was over")
+        notes.append(
+            "whether one set for all levels costs less wasn't solved: the solver stopped at its limit"
+        )
     return tuple(notes)

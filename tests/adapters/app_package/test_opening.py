@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.machine import patience
 from tests.scan.archive.building import built, opened
 
 from watchword.adapters.app_package import PackageError, open_app
@@ -257,7 +258,7 @@ def _peak(path: Path) -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=patience(60),
     )
     peak, said = run.stdout.split()
     return int(peak), said

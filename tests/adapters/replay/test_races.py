@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.adapters.replay.claimers import LEEWAY, ROUND_SECONDS, claim_of_round
 from tests.adapters.replay.servers import valkey
+from tests.machine import patience
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.replay.valkey import ValkeyReplayStore
@@ -65,7 +66,7 @@ def race(
 
 def wins(racers: list[subprocess.Popen[bytes]]) -> tuple[Counter[int], bytes]:
     """Return how often each round was won, and what the racers complained of."""
-    outputs = [racer.communicate(timeout=60) for racer in racers]
+    outputs = [racer.communicate(timeout=patience(60)) for racer in racers]
     won = Counter(int(line) for output, _ in outputs for line in output.split())
     return won, b"".join(errors for _, errors in outputs)
 

@@ -25,6 +25,7 @@ from tests.adapters.secret_store.stand import (
     run,
     store_in,
 )
+from tests.machine import patience
 
 from watchword.adapters.secret_store import LocalMasterKey
 from watchword.adapters.secret_store.document import (
@@ -618,7 +619,7 @@ def test_two_processes_lose_nothing(tmp_path: Path) -> None:
     directory = tmp_path / "state"
     store_in(directory)
     processes = [writer(directory, "maps", 60) for _ in range(2)]
-    told = [process.communicate(timeout=120)[0].split() for process in processes]
+    told = [process.communicate(timeout=patience(120))[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     written = sorted(int(each) for lines in told for each in lines if each != "conflict")
     assert written == list(range(1, len(written) + 1))
@@ -641,7 +642,7 @@ def test_killed_at_any_moment_the_file_is_old_or_new(tmp_path: Path) -> None:
             process.send_signal(signal.SIGKILL)
         stored = {each.record.name: each for each in run(store_in(directory).read_all())}
         for at, process in enumerate(processes):
-            lines = (first[at] + process.communicate(timeout=30)[0]).split("\n")
+            lines = (first[at] + process.communicate(timeout=patience(30))[0]).split("\n")
             kept = [int(line) for line in lines[:-1] if line != "conflict"]
             told += len(lines) - 1
             assert not kept or stored[f"secret-{at}"].revision >= max(kept)

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from tests.adapters.authority import Authority
 from tests.apps.test_up import WATCHWORD, configuration, running, upstream, watchword
+from tests.machine import patience
 from tests.ports import free_port
 
 from watchword.adapters.gate_bundle import GateBundleFile, read_signer
@@ -248,7 +249,7 @@ def test_no_secret_in_the_log_of_a_whole_run(tmp_path: Path) -> None:
                 bundle = GateBundleFile(state / "gates" / "clinic.jws", state / "gates/signer.jwk")
                 held = bundle.bundle
                 process.send_signal(signal.SIGTERM)
-                out, errors = process.communicate(timeout=10)
+                out, errors = process.communicate(timeout=patience(10))
         finally:
             del os.environ["WATCHWORD_LOG"]  # noqa: TID251 - as above.
         ring = json.loads((state / "keyring.json").read_text())

@@ -136,6 +136,8 @@ def test_blanks_in_connection_cost_no_more_than_letters(tmp_path: Path) -> None:
         return int(Path(f"/proc/{worker}/schedstat").read_text("ascii").split()[0])
 
     with nginx_before_api(tmp_path, bundle_of(ROUTES), workers=1) as stand:
+        # The socket is open before the worker is forked, and a busy machine takes its time in between.
+        until(lambda: len(stand.workers()) == 1)
         (worker,), taken = stand.workers(), list[int]()
         for inside in (b"a" * 8000, b" " * 8000):
             before = spent()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tests.plan.coverage.semantics import Attack, attacker_wins
 from tests.plan.coverage.trees import Tree
 
-from watchword.plan.cover import SECONDS, Costs, Row, _Programme, bits, cover_within
+from watchword.plan.cover import NODES, Costs, Row, _Programme, bits, cover_within
 
 
 class Choice(NamedTuple):
@@ -28,7 +28,7 @@ def by_solver(attacks: Sequence[Attack], costs: Mapping[str, int], budget: int) 
         return Choice(0, 0, frozenset())
     efforts = {bit: costs[name] for bit, name in enumerate(names)}
     programme = _Programme(
-        (1 << len(names)) - 1, Costs([costs[name] for name in names], [0] * len(names)), SECONDS
+        (1 << len(names)) - 1, Costs([costs[name] for name in names], [0] * len(names)), NODES
     )
     programme.hold(efforts, most=budget)
     barred: dict[int, int] = {}

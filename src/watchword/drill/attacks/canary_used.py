@@ -21,7 +21,10 @@ _LOOKS: Final = 30
 _LOOK_SECONDS: Final = 0.1
 """How often, and how long in between, the alarms are looked at after a use: three seconds in all."""
 
-_PATIENCE_SECONDS: Final = _TRIES * _LOOKS * _LOOK_SECONDS
+_FIRST_TRIES: Final = 10
+"""The same while nobody was told of any use yet: news reaches a gate late where its machine is busy, and thirty seconds are enough."""
+
+_PATIENCE_SECONDS: Final = _FIRST_TRIES * _LOOKS * _LOOK_SECONDS
 """After so long a canary that nobody was ever told of is used once in a variant: whoever would know it knows it by now."""
 
 _CHANGING: Final = frozenset({"date", "content-length", "watchword-nonce"})
@@ -75,7 +78,7 @@ def _using(carry: Carrying, send_as: Callable[[Arena, Sample, Call], Call]) -> R
 
 
 def _used(arena: Arena, carrying: Callable[[str], Call]) -> tuple[Canary, Answer, bool]:
-    """Use the run's canary until somebody is told, at most :data:`_TRIES` times; return it, the last answer, and whether he was.
+    """Use the run's canary until somebody is told, a bounded number of times; return it, the last answer, and whether he was.
 
     A gate that told knew it; one that didn't may not know it yet, which is no fault within the first second.  Where nobody was
     told of any use for :data:`_PATIENCE_SECONDS`, the variants that follow need not be as patient.
@@ -86,7 +89,9 @@ def _used(arena: Arena, carrying: Callable[[str], Call]) -> tuple[Canary, Answer
         raise AbsentError(Need.DECOY)
     canary = operator.plant()
     before = operator.alarms(canary)
-    tries = 1 if not before and arena.now() - canary.planted_at > _PATIENCE_SECONDS else _TRIES
+    tries = _TRIES
+    if not before:
+        tries = 1 if arena.now() - canary.planted_at > _PATIENCE_SECONDS else _FIRST_TRIES
     if not before and tries > 1:
         arena.wait(_SETTLE_SECONDS)
     answer = arena.wire.send(carrying(canary.key))
