@@ -37,7 +37,9 @@ class AuthzStage(Stage):
         text = file.read_text("utf-8").replace("    rate:", f"{more}    rate:", 1)
         text = text.replace("headers: {", "headers: {x-session: of-one-user, ", 1)
         # Envoy searches no answers.
-        text = text.replace("        private: true", "        private: true\n        reflects: never", 1)
+        text = text.replace(
+            "        private: true", "        private: true\n        reflects: never", 1
+        )
         file.write_text(text, "utf-8")
         return file
 
