@@ -16,7 +16,7 @@ Every refusal carries a reason: a dotted code that is never reused. Logs, metric
 and the tests name it. A client in production is told only the public class (in brackets the HTTP status),
 so that an attacker who probes learns little; in the `lab` environment the reasons stand in the open.
 
-Each entry: what it means, and what to do about it. `watchword explain REF` prints it too.
+Each entry: what it means, and what to do about it. `watchword explain REF` prints it too, and `watchword explain gate.rate` that of one reason.
 """
 
 

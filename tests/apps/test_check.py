@@ -87,7 +87,7 @@ ROUTES = FILE[FILE.index("    routes:") :]
 
 def test_it_says_what_becomes_of_other_spellings(file: Path) -> None:
     """Which rows judge paths of others, and which paths are refused, in lines of 80 columns; and where case counts."""
-    told = "judges   spellings of /transfers under /**\n"
+    told = "judges   /transfers: its other spellings too, in place of /**\n"
     assert told in check(file).output
     rows = "    routes:\n" + "".join(
         f"      - {{{row}}}\n"
@@ -102,9 +102,9 @@ def test_it_says_what_becomes_of_other_spellings(file: Path) -> None:
     file.write_text(FILE.replace(ROUTES, rows), encoding="utf-8")
     lines = [line.strip() for line in check(file).output.splitlines()]
     assert "case     insensitive: any case and Unicode form of a path counts" in lines
-    assert "refuses  spellings of /v1/transfers/** under /**: neither is stricter" in lines
-    assert "judges   spellings of /v1/transfers/** under /v1/*" in lines
-    assert "reports  spellings of /v1/watched under /v1/*: neither is stricter" in lines
+    assert "refuses  other spellings of /v1/transfers/** under /**: neither is stricter" in lines
+    assert "judges   /v1/transfers/**: its other spellings too, in place of /v1/*" in lines
+    assert "reports  other spellings of /v1/watched under /v1/*: neither is stricter" in lines
     spelled = [line for line in check(file).output.splitlines() if "spellings" in line]
     assert len(spelled) == 3
     assert all(len(line) <= 80 for line in spelled)

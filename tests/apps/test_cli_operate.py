@@ -177,6 +177,20 @@ def test_reference_is_explained(running: Running) -> None:
     assert 'watchword_refusals_total{reason="request.not_found",where="unmatched"} ' in scraped
 
 
+def test_a_reason_is_explained_by_its_name_while_nothing_runs(tmp_path: Path) -> None:
+    """Logs and metrics name reasons without a reference, and a typo names the nearest."""
+    # Neither a file nor a service is needed.
+    shown = watchword(tmp_path, "explain", "gate.route_ambiguous")
+    assert shown.returncode == 0, shown.stderr
+    assert "gate.route_ambiguous  (policy, HTTP 403)" in shown.stdout
+    assert "make one row as strict as the other" in " ".join(shown.stdout.split())
+    told = json.loads(watchword(tmp_path, "explain", "gate.rate", "--json").stdout)
+    assert [each["status"] for each in told["reasons"]] == [429]
+    typo = watchword(tmp_path, "explain", "gate.route_ambigous")
+    assert typo.returncode == 2
+    assert "did you mean gate.route_ambiguous?" in typo.stderr
+
+
 def test_keys_are_listed_rotated_and_retired(running: Running) -> None:
     """A rotation and a withdrawal show in the list."""
     before = [

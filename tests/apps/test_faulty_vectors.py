@@ -222,6 +222,7 @@ def test_rows_that_are_no_objects_and_long_numbers(folder: Folder) -> None:
     assert [each.id for each in found if isinstance(each, Faulty)] == [
         "row 0", "row 1", "row 2", "row 3", "row 5",
     ]  # fmt: skip
+    assert found[1] == Faulty("row 1", "got null, expected an object")
 
 
 def test_the_command_tells_faults_and_exits_with_one(folder: Folder) -> None:

@@ -317,6 +317,15 @@ def test_an_odd_retry_after_counts_as_none(
     assert world.pauses == [0.25]
 
 
+def test_a_lab_says_why_it_is_not_available(world: World, client: WatchwordClient) -> None:
+    """Whoever tries limits of enrolments sees that it was one of them."""
+    said = {"type": "urn:watchword:problem:unavailable", "reasons": ["enrolment.limit"]}
+    headers = {"retry-after": "60", "content-type": "application/problem+json"}
+    world.service.script["/v1/attestations"] = [httpx.Response(503, json=said, headers=headers)]
+    with pytest.raises(ServiceUnavailableError, match=r"HTTP 503 \(enrolment\.limit\)"):
+        client.enrol()
+
+
 def test_a_long_retry_after_is_handed_to_the_caller(world: World, client: WatchwordClient) -> None:
     """Nobody hangs for minutes in a call: the error says when to come back."""
     world.service.script["/v1/challenges"] = [httpx.Response(503, headers={"retry-after": "60"})]

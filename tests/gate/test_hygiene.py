@@ -51,6 +51,8 @@ def test_the_token_is_taken_out() -> None:
         b"watchword~instance",
         b"Watchword!App",
         b"Watchword-Verdict",
+        b"Watchword-Api",
+        b"watchword_api",
     ],
 )
 def test_result_headers_of_the_client_are_removed(name: bytes) -> None:

@@ -137,7 +137,10 @@ def _sort(response: httpx.Response, body: bytes) -> dict[str, Any]:
     """
     status = response.status_code
     if status in _LATER:
-        raise _LaterError(f"HTTP {status}", _retry_after(response))
+        problem = read_problem(response, body)
+        # A lab's service says why, such as `enrolment.limit`; nothing hangs on it.
+        why = "" if problem is None or not problem.reasons else f" ({', '.join(problem.reasons)})"
+        raise _LaterError(f"HTTP {status}{why}", _retry_after(response))
     if status in {200, 201}:
         try:
             return strict_json.loads(body, MAX_ANSWER_BYTES)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER, RawHeaders
+from watchword.gate.interface import API_HEADER, RESULT_HEADERS, TOKEN_HEADER, RawHeaders
 from watchword.gate.remembering import remembered
 from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.reasons import Reason, Refusal
@@ -63,8 +63,8 @@ REWRITING_FIELDS = frozenset(
 )
 """Fields for whose sake frameworks serve another path or method than the one that was judged; a client's are removed."""
 
-_STATED_HERE = frozenset({*RESULT_HEADERS, VERDICT_HEADER})
-"""Fields by which a gate tells the API who is there; a client's are removed."""
+_STATED_HERE = frozenset({*RESULT_HEADERS, VERDICT_HEADER, API_HEADER})
+"""Fields by which a gate tells the API who is there, and an engine whose gate it is; a client's are removed."""
 
 _REMOVED = _STATED_HERE | REWRITING_FIELDS
 

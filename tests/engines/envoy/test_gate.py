@@ -154,6 +154,7 @@ def test_the_api_sees_the_verified_instance_and_nothing_that_a_client_claims(sta
         b"watchword_instance: me",
         b"Watchword.App: me",
         b"Watchword-Verdict: me",
+        b"Watchword.Api: me",
         b"Watchword-Environment: lab",
         b"X-Request-Id: chosen",
         b"x.request_id: chosen",

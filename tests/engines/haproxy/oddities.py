@@ -56,7 +56,7 @@ SPELLED: Final = [
 ]
 LINES: Final = (
     b"Watchword-Level: hardware @@ watchword_level: x @@ Watchword.Instance: x @@ "
-    b"WATCHWORD-APP: x @@ watchword~app:x @@ Watchword-Verdict: x @@ "
+    b"WATCHWORD-APP: x @@ watchword~app:x @@ Watchword-Verdict: x @@ watchword_api: x @@ "
     b"Watchword-Token: x @@ watchword_token: x @@ Watchword.Token: x @@ "
     b"Host: other.example @@ Host: clinic.example @@ Authorization: a @@ "
     b"Authorization: b @@ Content-Length: 0 @@ Content-Length: 00 @@ "

@@ -113,6 +113,7 @@ _NAMES = (
     *(
         b"Watchword-Instance",
         b"watchword-verdict",
+        b"watchword-api",
         b"DPoP",
         b"Signature",
         b"Signature-Input",

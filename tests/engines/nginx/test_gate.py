@@ -107,7 +107,7 @@ def test_the_api_sees_no_token_no_proof_and_one_result_each(stand: Stand) -> Non
     """Whatever a client calls by these names is removed."""
     faked = [
         b"%s: faked" % name.replace(b"-", sign)
-        for name in (*RESULTS, b"watchword-verdict", *CLIENT_NAMES)
+        for name in (*RESULTS, b"watchword-verdict", b"watchword-api", *CLIENT_NAMES)
         for sign in (b"-", b"_", b".")
     ]
     instance = prover()

@@ -30,7 +30,13 @@ def test_every_request_is_asked_about_and_then_cleaned() -> None:
     assert "Watchword-Level" in asked["authResponseHeaders"]
     removed = http["middlewares"]["watchword-clean"]["headers"]["customRequestHeaders"]
     assert set(removed.values()) == {""}
-    assert {"Watchword-Token", "Watchword_Level", "Watchword.Instance", "Upgrade"} <= set(removed)
+    assert {
+        "Watchword-Token",
+        "Watchword-Api",
+        "Watchword_Level",
+        "Watchword.Instance",
+        "Upgrade",
+    } <= set(removed)
     assert {"Forwarded", "X-Forwarded-Ssl", "X-Forwarded-Prefix"} <= set(removed)
     assert "Watchword-Level" not in removed
     assert http["services"]["watchword-api"]["loadBalancer"] == {

@@ -203,10 +203,11 @@ def verify_folder(folder: Path) -> Iterator[Compared | Skipped | Faulty]:
     trust = _trust(folder)
     for number, row in enumerate(_rows(folder)):
         name = f"row {number}"
+        if not isinstance(row, dict):
+            yield Faulty(name, f"got {_named(row)}, expected an object")
+            continue
+        members = _Members(row)
         try:
-            members = (
-                _Members({name: row}).group(name) if not isinstance(row, dict) else _Members(row)
-            )
             name = members.text("id", most=_MOST_OF_A_NAME)
             yield _verified(members, folder, trust)
         except _MemberError as error:

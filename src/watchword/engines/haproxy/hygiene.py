@@ -21,7 +21,7 @@ from watchword.gate.hygiene import (
     PROOF_FIELDS,
     REWRITING_FIELDS,
 )
-from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER
+from watchword.gate.interface import API_HEADER, RESULT_HEADERS, TOKEN_HEADER
 from watchword.gate.judgement import MAX_QUERY_BYTES
 from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.reasons import Reason
@@ -57,7 +57,8 @@ def _spelled(names: Iterable[str]) -> str:
 def _results() -> str:
     """Return the expression for names by which a gate tells the API who is there."""
     endings = sorted(
-        name.decode().removeprefix("watchword-") for name in (*RESULT_HEADERS, VERDICT_HEADER)
+        name.decode().removeprefix("watchword-")
+        for name in (*RESULT_HEADERS, VERDICT_HEADER, API_HEADER)
     )
     return f"watchword{_SIGN}(?:{'|'.join(endings)})"
 

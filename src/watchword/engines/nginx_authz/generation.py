@@ -196,7 +196,8 @@ def _guarded(options: EngineOptions) -> Iterable[str]:
     yield "add_header Watchword-Nonce $watchword_nonce always;"
     for name in ("Instance", "Level", "App", "Verdict"):
         yield f"proxy_set_header Watchword-{name} $watchword_{name.lower()};"
-    yield 'proxy_set_header Watchword-Token "";'
+    for name in ("Token", "Api"):
+        yield f'proxy_set_header Watchword-{name} "";'
     for name in _PROOF_FIELDS:
         variable = name.lower().replace("-", "_")
         yield f"proxy_set_header {name} $watchword_passed_{variable};"

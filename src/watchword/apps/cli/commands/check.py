@@ -95,9 +95,9 @@ def _spellings(api: "ApiSettings") -> Iterator[str]:
         yield "case     sensitive: a path in other letters is another path"
         return
     words = {
-        Outcome.JUDGED: ("judges", ""),
-        Outcome.REFUSED: ("refuses", ": neither is stricter"),
-        Outcome.REPORTED: ("reports", ": neither is stricter"),
+        Outcome.JUDGED: "judges",
+        Outcome.REFUSED: "refuses",
+        Outcome.REPORTED: "reports",
     }
     found: dict[tuple[Outcome, str], list[str]] = {}
     for each in meetings(api.routes, api.limits):
@@ -105,10 +105,13 @@ def _spellings(api: "ApiSettings") -> Iterator[str]:
     if found:
         yield "case     insensitive: any case and Unicode form of a path counts"
     for (outcome, pattern), under in list(found.items())[:_MOST_SPELLINGS]:
-        word, why = words[outcome]
+        word = words[outcome]
         rows = ", ".join(under[:_MOST_ROWS])
         more = f" and {len(under) - _MOST_ROWS} more" if len(under) > _MOST_ROWS else ""
-        yield f"{word:<8} spellings of {pattern} under {rows}{more}{why}"
+        if outcome is Outcome.JUDGED:
+            yield f"{word:<8} {pattern}: its other spellings too, in place of {rows}{more}"
+        else:
+            yield f"{word:<8} other spellings of {pattern} under {rows}{more}: neither is stricter"
     if len(found) > _MOST_SPELLINGS:
         yield f"         and {len(found) - _MOST_SPELLINGS} more rows: see --json"
 

@@ -1,5 +1,6 @@
 """Say why a request was refused."""
 
+import difflib
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from watchword.apps.cli.console import NAMES_LIKE_OPTIONS, print_json
 from watchword.apps.cli.engine_refusals_view import kept_refusals, show_kept, shown_refusal
 from watchword.apps.cli.paragraphs import hanging, show
 from watchword.apps.cli.refusals_view import show_refusals
-from watchword.reasons import RefusedError, UnavailableError
+from watchword.reasons import Reason, RefusedError, UnavailableError
 
 _MAX_ID: Final = 64
 """Most characters of a request's id; what is sealed has twice as many."""
@@ -28,8 +29,12 @@ def command(config: Path, *, ref: str | None, as_json: bool) -> None:
 
     The reference holds all of it, encrypted for this deployment; nothing was stored.  That of an
     engine (Envoy, nginx, HAProxy) is the id of the request, which is known once `watchword audit
-    ingest` read the engine's log.  Without one, show the latest refusals, as `watchword metrics` does.
+    ingest` read the engine's log.  Of a reason (`gate.rate`), say what it means.  Without either, show
+    the latest refusals, as `watchword metrics` does.
     """
+    if ref is not None and (reason := _named_reason(ref)):
+        _explain({"reasons": [reason]}, as_json=as_json)
+        return
     from watchword.apps.operator_client import OperatorClient
     from watchword.apps.settings import load_settings
 
@@ -56,6 +61,22 @@ def command(config: Path, *, ref: str | None, as_json: bool) -> None:
         _explain(shown_refusal(found), as_json=as_json)
 
 
+def _named_reason(ref: str) -> dict[str, Any] | None:
+    """Return the reason of this name; None where it is a reference, which looks like no reason."""
+    codes = {each.code: each for each in Reason}
+    reason = codes.get(ref)
+    if reason is not None:
+        return {
+            "reason": ref,
+            "category": reason.category.value,
+            "status": reason.public.status,
+        }
+    near = difflib.get_close_matches(ref, codes, n=1) if "." in ref else []
+    if near:
+        raise click.UsageError(f"{ref} is no reason; did you mean {near[0]}?")
+    return None
+
+
 def _explain(explained: dict[str, Any], *, as_json: bool) -> None:
     from watchword.apps.reason_texts import text_of
 
@@ -66,7 +87,7 @@ def _explain(explained: dict[str, Any], *, as_json: bool) -> None:
         return
     if "engine" in explained:
         show_kept(explained)
-    else:
+    elif "at" in explained:
         click.echo(f"Refused at {explained['at']} by {explained['where'] or 'no route'}:")
     for reason in explained["reasons"]:
         click.echo(f"  {reason['reason']}  ({reason['category']}, HTTP {reason['status']})")
