@@ -4,11 +4,11 @@ Ids of attacks as arguments choose some.
 """
 
 import asyncio
-import json
 import sys
 import tempfile
 from pathlib import Path
 
+from scripts.drill_mutations.mutation import tell
 from tests.apps.drill.keys_stage import (
     ABOUT_KEYS,
     WITH_OWN_CHIP,
@@ -26,10 +26,7 @@ async def main() -> None:
             report = await asyncio.to_thread(
                 stage.drilled, sys.argv[1:] or (*ABOUT_KEYS, WITH_OWN_CHIP)
             )
-    verdicts = {each.attack.id: each.verdict.value for each in report.results}
-    served = [report.genuine.served, report.genuine.sent]
-    json.dump({"verdicts": verdicts, "genuine": served}, sys.stdout)
-    sys.stdout.flush()
+    tell(report)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Ids of attacks as arguments choose some.  The verdicts are printed as JSON.
 
 import asyncio
 import contextlib
-import json
 import logging
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from scripts.drill_mutations.mutation import tell
 from tests.conformance.mouths import haproxy_binary
 from tests.conformance.processes import served
 from tests.ports import free_port
@@ -104,11 +104,7 @@ async def main() -> None:
                 report = await asyncio.to_thread(_behind_haproxy, stage, port)
         finally:
             await stage.tear_down()
-    verdicts = {each.attack.id: each.verdict.value for each in report.results}
-    json.dump(
-        {"verdicts": verdicts, "genuine": [report.genuine.served, report.genuine.sent]}, sys.stdout
-    )
-    sys.stdout.flush()
+    tell(report)
 
 
 if __name__ == "__main__":

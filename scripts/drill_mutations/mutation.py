@@ -1,7 +1,11 @@
 """Define a mutation: one check that is taken out of a copy of the source."""
 
+import json
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
+
+from watchword.drill.outcome import Report
 
 
 class Place(StrEnum):
@@ -34,3 +38,11 @@ class Mutation:
     after: str
     red: tuple[str, ...]
     place: Place = Place.DEMO
+
+
+def tell(report: Report) -> None:
+    """Write to stdout how each attack ended and how the genuine app fared, for whoever started this process."""
+    verdicts = {each.attack.id: each.verdict.value for each in report.results}
+    served = [report.genuine.served, report.genuine.sent]
+    json.dump({"verdicts": verdicts, "genuine": served}, sys.stdout)
+    sys.stdout.flush()

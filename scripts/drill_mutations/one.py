@@ -4,13 +4,13 @@ Ids of attacks as arguments choose some.
 """
 
 import asyncio
-import json
 import logging
 import sys
 import tempfile
 from pathlib import Path
 
 import structlog
+from scripts.drill_mutations.mutation import tell
 
 from watchword.apps.demo.drills import drilled
 from watchword.apps.demo.stage import Stage
@@ -31,11 +31,7 @@ async def main() -> None:
             report: Report = await asyncio.to_thread(drilled, stage, attacks=chosen)
         finally:
             await stage.tear_down()
-    verdicts = {each.attack.id: each.verdict.value for each in report.results}
-    json.dump(
-        {"verdicts": verdicts, "genuine": [report.genuine.served, report.genuine.sent]}, sys.stdout
-    )
-    sys.stdout.flush()
+    tell(report)
 
 
 if __name__ == "__main__":
