@@ -20,7 +20,7 @@ from watchword.scan.baseline import (
     to_baseline,
 )
 from watchword.scan.failing import failed
-from watchword.scan.interface import Severity, Verdict
+from watchword.scan.interface import Confidence, Severity, Verdict
 from watchword.scan.outcome import fingerprint
 
 TODAY = date(2026, 11, 25)
@@ -179,6 +179,15 @@ def test_a_severity_holds_for_it_and_for_worse_ones(condition: str, fails: bool)
     one = report(finding("a"))
     assert bool(failed(one, Sorted(one.all_findings), [condition])) is fails
     assert not failed(one, Sorted(()), [condition])
+
+
+@pytest.mark.parametrize("condition", ["critical", "high", "medium", "low"])
+def test_what_is_only_possible_fails_no_severity(condition: str) -> None:
+    """A guess by looks is shown, and is new where it's new; a build doesn't break on it."""
+    guess = replace(finding("a", severity=Severity.CRITICAL), confidence=Confidence.POSSIBLE)
+    one = report(guess)
+    assert not failed(one, Sorted(one.all_findings), [condition])
+    assert failed(one, Sorted(one.all_findings), ["new"])
 
 
 def test_not_seen_holds_wherever_anything_wasnt_seen() -> None:

@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from watchword.scan.baseline import Sorted
-from watchword.scan.interface import Finding, Severity, Verdict
+from watchword.scan.interface import Confidence, Finding, Severity, Verdict
 from watchword.scan.outcome import Report, bad
 
 CONDITIONS: Final = ("critical", "high", "medium", "low", "not-seen", "new")
 """What ``--fail-on`` may name.
 
-A severity: a finding as severe or more counts.  ``not-seen``: a part wasn't read, or a rule couldn't decide and nobody set that
+A severity: a finding as severe or more counts, unless it is only possible: a guess by looks fails no build.  ``not-seen``: a part wasn't read, or a rule couldn't decide and nobody set that
 aside.  ``new``: a finding counts that the baseline
 doesn't know, of any severity above info.
 """
@@ -45,7 +45,11 @@ def _holds(condition: str, report: Report, found: Sorted) -> Iterator[str]:
             yield f"{_many(acted)} that the baseline doesn't know: {_names(acted)}."
     else:
         least = Severity(condition).rank
-        severe = [each for each in acted if each.severity.rank >= least]
+        severe = [
+            each
+            for each in acted
+            if each.severity.rank >= least and each.confidence is not Confidence.POSSIBLE
+        ]
         if severe:
             yield f"{_many(severe)} of severity {condition} or more: {_names(severe)}."
 
