@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.scan.ios_building import EXECUTABLE, FOLDER, PLIST, Image, ats, info, ipa, read
 
-from watchword.scan.app import App
+from watchword.scan.app import App, Part
 from watchword.scan.interface import Rule, Severity, Verdict
 from watchword.scan.ios.rule import MOST_NAMES
 from watchword.scan.rules.ats_exceptions import RULE as ATS
@@ -175,6 +175,18 @@ def test_pinning_in_code_is_not_absent() -> None:
     assert _seen(PINS, certificate) == {(NOT_SEEN, "pinning")}
     hidden = Image(entitlements={}, encryption=1, text=b"x" * 9)
     assert _seen(PINS, read(ipa(image=hidden))) == {(NOT_SEEN, "pinning")}
+
+
+@pytest.mark.parametrize("named", ["Shop", "", "Shop.dylib"])
+def test_without_its_executable_nothing_is_absent(named: str) -> None:
+    """Its code could pin: an IPA whose executable isn't there says so at the top, and no rule says that pins are missing."""
+    files = ipa(info(CFBundleExecutable=named))
+    del files[EXECUTABLE]
+    app = read(files)
+    assert [gap.why for gap in app.coverage.gaps_of(Part.NATIVE)] == [
+        "the app's executable isn't in the package"
+    ]
+    assert {each.verdict for each in PINS.look(app)} == {Verdict.NOT_SEEN}
 
 
 def _opened(*schemes: str, name: str = "com.example") -> dict[str, object]:

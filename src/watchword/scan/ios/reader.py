@@ -93,6 +93,9 @@ def _entitlements(
 ) -> Mapping[str, object] | None:
     """Return the entitlements of the first image that is signed; None, with a gap, if there is none."""
     executable = f"{folder}{_text(info, 'CFBundleExecutable') or ''}"
+    if executable == folder or not archive.has(executable):
+        # All that such an app does would be done there: without it, nothing of its code is absent.
+        notes.gap(Part.NATIVE, executable, "the app's executable isn't in the package")
     found: Mapping[str, object] | None = None
     try:
         data = archive.read(executable)
