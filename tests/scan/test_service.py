@@ -1,7 +1,7 @@
 """A scan: every rule for itself, within the time, and no secret where none belongs."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,7 @@ from watchword.scan.interface import Confidence, Finding, Secret, Severity, Verd
 from watchword.scan.numbering import unnumbered
 from watchword.scan.outcome import Report, RuleFacts
 from watchword.scan.registry import RULES
+from watchword.scan.secrets.patterns import packaged
 from watchword.scan.service import MOST, scan
 
 SECRET = "s3cr3t-value-of-somebody"
@@ -114,6 +115,39 @@ def test_a_secret_leaves_title_and_subject() -> None:
     assert SECRET not in found.title + found.subject
     assert found.secret is not None
     assert found.secret.value == SECRET
+
+
+_KINDS = sorted({each.kind for each in packaged().patterns})
+
+
+@given(st.sampled_from(_KINDS), st.data())
+def test_a_title_keeps_the_name_of_the_kind(kind: str, data: st.DataObject) -> None:
+    """A password that is a part of ``password-in-url`` is shown nowhere, and damages neither title nor subject."""
+    start = data.draw(st.integers(0, len(kind) - 1))
+    value = kind[start : data.draw(st.integers(start + 1, len(kind)))]
+    one = Finding(
+        "scripted",
+        Verdict.EXPOSED,
+        Severity.HIGH,
+        Confidence.LIKELY,
+        f"{kind}:0123",
+        f"A secret of the kind {kind} is in the package.",
+        secret=Secret(kind, value),
+    )
+    (found,) = scan(simulated(), [Scripted(lambda _: [one])]).findings
+    assert found.title == one.title
+    assert found.subject == f"{kind}:0123"
+
+
+def test_a_value_that_a_rule_speaks_of_damages_no_other_finding() -> None:
+    """What stands in a rule's own texts tells nobody what the secret is."""
+    held = replace(finding(Verdict.EXPOSED), secret=Secret("token", "Scripted-Words"))
+    speaking = Scripted(
+        lambda _: [held, finding(subject="y", title="It has Scripted-Words.")],
+        blind="It knows Scripted-Words.",
+    )
+    report = scan(simulated(), [speaking])
+    assert "It has Scripted-Words." in {each.title for each in report.findings}
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=20))

@@ -26,10 +26,19 @@ MOST: Final = 2_000
 class Redaction:
     """Know the secrets of a report in the forms in which texts hold them: as they are, in base64, in hex, in an address."""
 
-    def __init__(self, secrets: Iterable[Secret]) -> None:
-        """Make the one automaton that finds them all in one pass."""
+    def __init__(self, secrets: Iterable[Secret], ours: Iterable[str] = ()) -> None:
+        """Make the one automaton that finds them all in one pass.
+
+        :param ours: texts that rules write by themselves; a value that stands in them is a word of ours wherever it's met.
+        """
+        found = {each.value: each for each in secrets}
+        words = "\n".join((*ours, *(each.kind for each in found.values()))).lower()
         kept = sorted(
-            {each.value: each for each in secrets if _worth_looking_for(each.value)}.values(),
+            (
+                each
+                for value, each in found.items()
+                if _worth_looking_for(value) and value.lower() not in words
+            ),
             key=lambda one: (-len(one.value), one.value),
         )[:MOST]
         self._forms = {form.lower(): (form, each) for each in kept[::-1] for form in _forms(each)}
@@ -39,9 +48,9 @@ class Redaction:
         )
 
     @classmethod
-    def of(cls, findings: Iterable[Finding]) -> "Redaction":
+    def of(cls, findings: Iterable[Finding], ours: Iterable[str] = ()) -> "Redaction":
         """Return that of the secrets which findings hold."""
-        return cls(each.secret for each in findings if each.secret is not None)
+        return cls((each.secret for each in findings if each.secret is not None), ours)
 
     def text(self, text: str, *, by_kind: bool = False) -> str:
         """Return a text with what may be shown of each secret in its place.
@@ -91,6 +100,16 @@ class Redaction:
     def disagreements(self, odd: Iterable[Disagreement]) -> tuple[Disagreement, ...]:
         """Return disagreements that hold none."""
         return tuple(Disagreement(self.text(each.entry), self.text(each.what)) for each in odd)
+
+
+def without_value(text: str, secret: Secret, instead: str) -> str:
+    """Return a text of ours with something else in the place of a secret's value.
+
+    A value that is a part of its kind's name stays: whoever reads ``password-in-url`` learns no password, and without the name the
+    sentence says nothing.
+    """
+    ours = secret.value.lower() in secret.kind.lower()
+    return text if ours else text.replace(secret.value, instead)
 
 
 def _worth_looking_for(value: str) -> bool:

@@ -15,7 +15,7 @@ from watchword.scan.outcome import (
     package_of,
     standings_of,
 )
-from watchword.scan.redaction import Redaction
+from watchword.scan.redaction import Redaction, without_value
 
 MOST: Final = 2_000
 """Findings of one rule that are kept; nobody reads more, and an app could be made to give any number."""
@@ -51,7 +51,7 @@ def scan(
     facts = {each.id: each for each in (*map(facts_of, rules), *more)}
     package = package_of(app)
     # What one rule takes for a secret, others may have met in a path, a host or a name.
-    hidden = Redaction.of((*found, *of_api))
+    hidden = Redaction.of((*found, *of_api), _texts_of(facts.values()))
     found = renumbered([hidden.finding(each) for each in found])
     coverage, odd = hidden.coverage(app.coverage), hidden.disagreements(app.disagreements)
     return Report(
@@ -63,6 +63,12 @@ def scan(
         disagreements=odd,
         api=_once(map(hidden.finding, of_api)),
     )
+
+
+def _texts_of(facts: Iterable[RuleFacts]) -> Iterator[str]:
+    """Yield what rules say of themselves."""
+    for each in facts:
+        yield from (each.id, each.title, each.todo, each.blind)
 
 
 def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -112,8 +118,8 @@ def _guarded(finding: Finding) -> Finding:
     title, subject = finding.title, finding.subject
     secret = finding.secret
     if secret is not None and len(secret.value) >= _SHORTEST:
-        title = title.replace(secret.value, secret.redacted)
-        subject = subject.replace(secret.value, secret.kind)
+        title = without_value(title, secret, secret.redacted)
+        subject = without_value(subject, secret, secret.kind)
     # Strings of DEX may hold halves of pairs, which nobody can name in a suppression nor read back.
     title, subject = _writable(title), _writable(subject)
     if (title, subject) == (finding.title, finding.subject):
