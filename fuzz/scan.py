@@ -46,6 +46,7 @@ from watchword.scan.ios.signature import EntitlementsError, entitlements
 from watchword.scan.notes import Notes
 from watchword.scan.secrets.detection import detect
 from watchword.scan.texts import hermes
+from watchword.scan.texts.lexer import Language, lexed
 from watchword.scan.texts.reader import read_texts
 from watchword.scan.texts.runs import LONGEST_LINE
 from watchword.vocabulary import Platform
@@ -178,6 +179,21 @@ def read_text(data: bytes) -> None:
     notes = Notes()
     for part in read_texts(archive_of(dict.fromkeys(_TEXTS, data), notes), notes):
         assert all(len(line) <= LONGEST_LINE for line in part.lines)
+
+
+def read_tokens(data: bytes) -> None:
+    """Tell code from comments and literals in the same text in each language; what is told lies in the text, in order."""
+    text = data.decode("utf-8", "replace")
+    for language in Language:
+        found = lexed(language, text)
+        last = 0
+        for begin, end in zip(found.begins, found.ends, strict=True):
+            assert last <= begin <= end <= len(text)
+            last = end
+        assert len(found.text) == len(text)
+        for place in range(0, len(text), 7):
+            _, begin, end = found.at(place)
+            assert begin <= place <= end
 
 
 def read_secrets(data: bytes) -> None:

@@ -164,6 +164,14 @@ def texts() -> Iterator[bytes]:
     yield b"XALZ" + "some text".encode("utf-16-le") + bytes(9) + b"name"
 
 
+def tokens() -> Iterator[bytes]:
+    """Yield texts of each language with comments in literals, literals in comments, and what looks like either."""
+    yield b"// a\nvar b='http://c',d=/\\/[/*]\"/g.test(e)/2;/* f */`g${h?`i`:{}}\\`j`"
+    yield b"<!DOCTYPE a [<!ENTITY b 'c'>]><!-- d --><script>//e\n</script><style>/*f*/</style><a href='g'>"
+    yield b"# a\nb=c # d\n; e\nf: http://g#h\n"
+    yield b"a{b:url(c)}/* d"
+
+
 def secrets() -> Iterator[bytes]:
     """Yield lines in which secrets are looked for: by form, by name, by structure, and what only looks like one."""
     claims = ("eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiJhIn0", "c2lnbmF0dXJlLXNpZ25hdHVyZQ")

@@ -262,6 +262,7 @@ TARGETS: Mapping[str, Target] = {
     "scan_plist": Target(scan.read_plists, scan_seeds.plists),
     "scan_hermes": Target(scan.read_hermes, scan_seeds.bundles, 1024),
     "scan_texts": Target(scan.read_text, scan_seeds.texts, 1024),
+    "scan_tokens": Target(scan.read_tokens, scan_seeds.tokens, 1024),
     "scan_secrets": Target(scan.read_secrets, scan_seeds.secrets, 1024),
     "scan_api": Target(scan.read_api, scan_seeds.descriptions),
     "scan_reports": Target(scan.read_stored, scan_seeds.reports, 2048),

@@ -1,0 +1,334 @@
+"""Tell code from comments and literals in the texts of an app, as far as it takes to know what a text that was met there is for.
+
+No parser: JavaScript is read by its tokens, markup by its comments and its scripts, settings by their line comments.  Where it loses its way, a
+place counts as code: what isn't known to be a comment is looked at.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
+from typing import Final
+
+from watchword.scan.texts.runs import LONGEST_LINE
+
+MOST_SPANS: Final = 500_000
+"""How many comments and literals of one file are told apart; what lies behind them counts as code."""
+
+LONGEST_COMMENT: Final = 2_000
+"""Characters up to which what begins with two slashes in the middle of a line is a comment: in a minified line it would be all the rest."""
+
+_INDENT: Final = 200
+"""Characters up to which a comment that has a line for itself may be indented."""
+
+_DEEPEST: Final = 100
+"""How many templates may be open at once."""
+
+_LONGEST_SUBSET: Final = 10_000
+"""Characters of the definitions within a document's type."""
+
+_AROUND: Final = 1_000
+"""Characters of a line of code that are told around a place."""
+
+_SOFT: Final = "\x0b"
+"""Stands where a long line was cut, in place of a line's end."""
+
+_SEPARATORS: Final = ";,} "
+
+
+class Language(StrEnum):
+    """Name what a text is written in."""
+
+    SCRIPT = "script"
+    MARKUP = "markup"
+    STYLE = "style"
+    SETTINGS = "settings"
+    PROSE = "prose"
+    OTHER = "other"
+
+
+class Span(StrEnum):
+    """Say what a place of a text is in."""
+
+    COMMENT = "comment"
+    LITERAL = "literal"
+    CODE = "code"
+
+
+_ENDINGS: Final[Mapping[str, Language]] = {
+    **dict.fromkeys(
+        ("js", "mjs", "cjs", "jsx", "ts", "tsx", "bundle", "jsbundle", "json"), Language.SCRIPT
+    ),
+    **dict.fromkeys(("html", "htm", "xml", "svg", "plist", "xhtml"), Language.MARKUP),
+    "css": Language.STYLE,
+    **dict.fromkeys(
+        ("properties", "yaml", "yml", "toml", "ini", "conf", "config", "cfg", "env", "graphql"),
+        Language.SETTINGS,
+    ),
+    **dict.fromkeys(("md", "markdown", "map"), Language.PROSE),
+}
+_PROSE_NAME: Final = re.compile(
+    r"(?i)(?:readme|licen[cs]es?|notices?|copying|changelog|changes|history|contributing|contributors|authors|credits|thanks|security"
+    r"|code[_-]of[_-]conduct|third[_-]?party\w*|open[_-]?source\w*|acknowledge?ments?)(?:[._-][\w.-]*)?"
+)
+_PACKAGE_NAME: Final = frozenset(
+    (
+        "package.json",
+        "bower.json",
+        ".bower.json",
+        "component.json",
+        "composer.json",
+        "package-lock.json",
+    )
+)
+"""Files that describe a package to its tools: its home, its authors, its licence.  Nothing of the app reads them."""
+
+
+def language_of(file: str, kind: str = "asset") -> Language:
+    """Tell by its name, and by what read it, what a text is written in.
+
+    :param kind: of the text part; ``react-native`` is a script whatever its file is called.
+    """
+    last = file.rpartition("/")[2]
+    stem, _, ending = last.lower().rpartition(".")
+    if kind in {"hermes", "flutter", "unity", "xamarin", "dotnet"}:
+        return Language.OTHER
+    if last.lower() in _PACKAGE_NAME or (
+        _PROSE_NAME.fullmatch(last) and ending not in {"js", "mjs", "json", "properties"}
+    ):
+        return Language.PROSE
+    if kind == "react-native":
+        return Language.SCRIPT
+    if not stem or stem.startswith(".env"):
+        return Language.SETTINGS
+    return _ENDINGS.get(ending, Language.OTHER)
+
+
+@dataclass(frozen=True, slots=True)
+class Lexed:
+    """Hold where the comments and the literals of a text are: begins in order, with their ends and what they are.
+
+    :param text: in which long lines are whole again; each character is in its place.
+    """
+
+    language: Language
+    text: str = field(repr=False)
+    begins: Sequence[int] = field(repr=False)
+    ends: Sequence[int] = field(repr=False)
+    kinds: Sequence[Span] = field(repr=False)
+
+    def at(self, place: int) -> tuple[Span, int, int]:
+        """Return what a place is in, with begin and end of that; without quotes; of code what stands around it in its line."""
+        index = bisect_right(self.begins, place) - 1
+        if index >= 0 and place < self.ends[index] and self.kinds[index] is not Span.CODE:
+            return self.kinds[index], self.begins[index], self.ends[index]
+        low, high = max(0, place - _AROUND), min(len(self.text), place + _AROUND)
+        begin, end = self.text.rfind("\n", low, place) + 1, self.text.find("\n", place, high)
+        return Span.CODE, begin or low, high if end < 0 else end
+
+
+def lexed(language: Language, text: str, most: int = MOST_SPANS) -> Lexed:
+    """Return where the comments and literals of a text are; its lines are separated by a line feed, long ones cut as readers cut them.
+
+    :param most: how many are told apart.
+    """
+    text = _rejoined(text)
+    begins: list[int] = []
+    ends: list[int] = []
+    kinds: list[Span] = []
+    for begin, end, kind in islice(_SPANS[language](text), most):
+        begins.append(begin)
+        ends.append(end)
+        kinds.append(kind)
+    return Lexed(language, text, begins, ends, kinds)
+
+
+_Spans = Iterator[tuple[int, int, Span]]
+
+
+def _rejoined(text: str) -> str:
+    """Mark the ends of lines that only a reader put there, so that a literal over them stays one."""
+    if len(text) <= LONGEST_LINE * 3 // 4:
+        return text
+    lines = text.split("\n")
+    parts: list[str] = []
+    for line in lines:
+        cut = len(line) == LONGEST_LINE or (
+            len(line) > LONGEST_LINE * 3 // 4 and line[-1] in _SEPARATORS
+        )
+        parts += (line, _SOFT if cut else "\n")
+    return "".join(parts[:-1])
+
+
+_STRINGS: Final = r"""|"(?:[^"\\\n]++|\\(?s:.))*+"?|'(?:[^'\\\n]++|\\(?s:.))*+'?"""
+_TOKEN: Final = re.compile(rf"//|/\*{_STRINGS}|[`/]")
+_TOKEN_IN_TEMPLATE: Final = re.compile(rf"//|/\*{_STRINGS}|[`/{{}}]")
+_TEMPLATE: Final = re.compile(r"(?:[^`\\$]++|\\(?s:.)|\$(?!\{))*+")
+_LINE_END: Final = re.compile(r"[\n\u2028\u2029]")
+_REGEX: Final = re.compile(
+    r"/(?![*/])(?:[^/\\\[\n]++|\\[^\n]|\[(?:[^\]\\\n]++|\\[^\n])*+\])++/[a-z]{0,8}(?!\w)"
+)
+_LONGEST_REGEX: Final = 500
+_BEFORE_REGEX: Final = frozenset(
+    (
+        *("return", "typeof", "case", "in", "of", "delete", "void", "throw", "new", "else", "do"),
+        *("instanceof", "yield", "await"),
+    )
+)
+_AFTER_REGEX: Final = re.compile(r"\s{0,9}(?:[.,;)\]}:?&|]|$)", re.MULTILINE)
+_WORD_BEFORE: Final = re.compile(r"[A-Za-z_$][\w$]{0,20}\Z")
+
+
+class _Script:
+    """Walk over JavaScript, TypeScript or JSON: comments, strings, and templates in the pieces between their expressions."""
+
+    def __init__(self, text: str, at: int = 0, end: int | None = None) -> None:
+        self._text = text
+        self._at = at
+        self._end = len(text) if end is None else end
+        self._closes = True
+
+    def spans(self) -> _Spans:
+        """Yield comments and literals; what is neither and was looked at is yielded as code, so that its number is bounded too."""
+        text, end = self._text, self._end
+        # For each template that is open, how many braces of its expression are.
+        braces: list[int] = []
+        while True:
+            pattern = _TOKEN_IN_TEMPLATE if braces else _TOKEN
+            token = pattern.search(text, self._at, end)
+            if token is None:
+                return
+            begin, self._at = token.span()
+            first = text[begin]
+            if first in "\"'":
+                closed = self._at - begin > 1 and text[self._at - 1] == first
+                yield begin + 1, self._at - closed, Span.LITERAL
+            elif first == "/":
+                kind = self._slash(begin, token[0])
+                yield begin, self._at, kind
+            elif first == "`" or (first == "}" and not braces[-1]):
+                if first == "}":
+                    braces.pop()
+                piece = self._at, self._piece_end()
+                if self._opens(piece[1], len(braces)):
+                    braces.append(0)
+                yield *piece, Span.LITERAL
+            else:
+                braces[-1] += 1 if first == "{" else -1
+
+    def _piece_end(self) -> int:
+        """Return where a piece of a template ends."""
+        found = _TEMPLATE.match(self._text, self._at, self._end)
+        return self._at if found is None else found.end()
+
+    def _opens(self, at: int, depth: int) -> bool:
+        """Go on behind what ends a piece; tell whether an expression follows."""
+        opens = self._text.startswith("${", at) and depth < _DEEPEST
+        self._at = min(self._end, at + (2 if opens else 1))
+        return opens
+
+    def _slash(self, begin: int, mark: str) -> Span:
+        """Go on behind what a slash begins, and return what that is."""
+        text, end = self._text, self._end
+        if mark == "/*":
+            close = text.find("*/", begin + 2, end) if self._closes else -1
+            # One that nothing closes is no comment: no engine would run the script.
+            self._closes = close >= 0
+            self._at = begin + 2 if close < 0 else close + 2
+            return Span.CODE if close < 0 else Span.COMMENT
+        if mark == "//":
+            alone = not text[max(0, begin - _INDENT) : begin].rpartition("\n")[2].strip(" \t")
+            reach = end if alone else min(end, begin + LONGEST_COMMENT)
+            stop = _LINE_END.search(text, begin, reach)
+            if stop is None and reach < end:
+                return Span.CODE
+            self._at = reach if stop is None else stop.start()
+            return Span.COMMENT
+        found = _REGEX.match(text, begin, min(end, begin + _LONGEST_REGEX))
+        if found is not None and _may_be_regex(text, begin, found.end()):
+            self._at = found.end()
+        return Span.CODE
+
+
+def _may_be_regex(text: str, begin: int, end: int) -> bool:
+    """Tell by what stands before a slash whether it divides: behind a bracket that closes, what follows decides."""
+    before = text[max(0, begin - 40) : begin].rstrip()
+    if not before or before[-1] in "=(,[!&|?:;{+-*%<>~^":
+        return True
+    if before[-1] in ")}":
+        return _AFTER_REGEX.match(text, end) is not None
+    word = _WORD_BEFORE.search(before)
+    return word is not None and word[0] in _BEFORE_REGEX
+
+
+def _script(text: str, at: int = 0, end: int | None = None) -> _Spans:
+    return _Script(text, at, end).spans()
+
+
+_SCRIPT_END: Final = re.compile(r"(?i)</script")
+_STYLE_END: Final = re.compile(r"(?i)</style")
+_MARK: Final = re.compile(r"(?i)<!--|<!doctype|<!\[CDATA\[|<(?:script|style)\b[^>]{0,2000}>")
+
+
+def _markup(text: str) -> _Spans:
+    """Yield the comments of HTML or XML, and what its scripts and styles hold; a document's type is a comment too."""
+    at = 0
+    while (mark := _MARK.search(text, at)) is not None:
+        begin, at = mark.span()
+        head = mark[0][:9].lower()
+        if head.startswith("<!--"):
+            close = text.find("-->", at)
+            at = len(text) if close < 0 else close + 3
+            yield begin, at, Span.COMMENT
+        elif head.startswith("<!d"):
+            at = _doctype_end(text, at)
+            yield begin, at, Span.COMMENT
+        elif not head.startswith("<!["):
+            script = head.startswith("<script")
+            closing = (_SCRIPT_END if script else _STYLE_END).search(text, at)
+            close = len(text) if closing is None else closing.start()
+            yield from _script(text, at, close) if script else _style(text, at, close)
+            at = close
+
+
+def _doctype_end(text: str, at: int) -> int:
+    """Return where a document type ends, with its internal subset where it has one."""
+    close = text.find(">", at)
+    subset = text.find("[", at, max(close, at))
+    if subset >= 0:
+        inner = text.find("]", subset, subset + _LONGEST_SUBSET)
+        close = text.find(">", inner) if inner >= 0 else -1
+    return len(text) if close < 0 else close + 1
+
+
+def _style(text: str, at: int = 0, end: int | None = None) -> _Spans:
+    end = len(text) if end is None else end
+    while (begin := text.find("/*", at, end)) >= 0:
+        close = text.find("*/", begin + 2, end)
+        at = end if close < 0 else close + 2
+        yield begin, at, Span.COMMENT
+
+
+_LINE_COMMENT: Final = re.compile(r"^[ \t]*(?:[#;!]|//)[^\n]*|(?<=[ \t])#[ \t][^\n]*", re.MULTILINE)
+
+
+def _settings(text: str) -> _Spans:
+    """Yield the comments of property files, YAML, TOML and their like: whole lines, and what stands behind a hash with a space around it."""
+    for found in _LINE_COMMENT.finditer(text):
+        yield found.start(), found.end(), Span.COMMENT
+
+
+def _nothing(_: str) -> _Spans:
+    yield from ()
+
+
+_SPANS: Final[Mapping[Language, Callable[[str], _Spans]]] = {
+    Language.SCRIPT: _script,
+    Language.MARKUP: _markup,
+    Language.STYLE: _style,
+    Language.SETTINGS: _settings,
+    Language.PROSE: _nothing,
+    Language.OTHER: _nothing,
+}
