@@ -4,12 +4,13 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import resources
 
 from watchword.scan.app import App
 from watchword.scan.interface import Location
+from watchword.scan.purposes import Lexer, Purposes, of_framework
 from watchword.scan.remembering import remembered
 from watchword.scan.secrets.corpus import Group, Origin, groups_of, is_own_class, places_of
 from watchword.scan.secrets.detection import detect
@@ -23,6 +24,7 @@ _STANDARDS, _FILES = tuple(_LISTS["standards"]), tuple(_LISTS["files"])
 _SUFFIXES = tuple(_LISTS["suffixes"])
 _SERVICES = dict(_LISTS["services"])
 _SITES = tuple(_LISTS["sites"])
+_RESERVED, _HOSTING = frozenset(_LISTS["reserved"]), frozenset(_LISTS["hosting"])
 
 MOST = 20_000
 """How many addresses of one app are told; a list of hosts, such as a blocker's, has more."""
@@ -61,6 +63,8 @@ class Address:
     :param scheme: ``https``, ``http``, ``wss``, ``ws``, or empty for a bare host.
     :param path: empty for none; without its query, which may hold a secret.
     :param own: whether the app's own code or its resources name it, not only a library.
+    :param called: whether it stands where something may ask it; one in a comment, a licence or a sentence, a link that a reader may
+        follow and the name of a schema are not asked.
     """
 
     scheme: str
@@ -68,6 +72,7 @@ class Address:
     port: int | None
     path: str
     own: bool
+    called: bool = True
     places: tuple[Location, ...] = field(default=(), compare=False)
 
 
@@ -75,13 +80,14 @@ class Address:
 def addresses_of(app: App) -> tuple[Address, ...]:
     """Return all URLs and bare hosts, each once, in a stable order; the last app's are remembered for the next rule."""
     merged: dict[Address, tuple[Location, ...]] = {}
+    lexer = Lexer(app)
     for group in groups_of(app):
-        for address in _in_group(app, group):
+        for address in _in_group(app, group, lexer):
             if len(merged) >= MOST:
                 break
             merged[address] = tuple(dict.fromkeys((*merged.get(address, ()), *address.places)))
     return tuple(
-        Address(each.scheme, each.host, each.port, each.path, each.own, places)
+        replace(each, places=places)
         for each, places in sorted(merged.items(), key=lambda item: _order(item[0]))
     )
 
@@ -152,11 +158,15 @@ def reach_of(host: str) -> Reach:
         return Reach.STANDARD
     if _NAMESPACE.match(bare) or "." not in bare:
         return Reach.STANDARD
-    return Reach.PRIVATE if _INTERNAL.search(bare) else Reach.PUBLIC
+    # A top-level domain such as .dev is anybody's, unless it's reserved.
+    name, _, top = bare.rpartition(".")
+    return Reach.PRIVATE if top in _RESERVED or _INTERNAL.search(name) else Reach.PUBLIC
 
 
 def service_of(host: str) -> str | None:
-    """Return whose API that wants a key a host is; None for one that isn't known."""
+    """Return whose API that wants a key a host is; None for one that isn't known, and for the app's own server at a host of servers."""
+    if not _HOSTING.isdisjoint(host.split(".")[:-2]):
+        return None
     while host:
         if host in _SERVICES:
             return str(_SERVICES[host])
@@ -165,12 +175,14 @@ def service_of(host: str) -> str | None:
     return None
 
 
-def _order(address: Address) -> tuple[str, str, str, int, bool]:
-    return (address.host, address.scheme, address.path, address.port or 0, address.own)
+def _order(address: Address) -> tuple[str, str, str, int, bool, bool]:
+    each = address
+    return (each.host, each.scheme, each.path, each.port or 0, each.own, each.called)
 
 
-def _in_group(app: App, group: Group) -> Iterator[Address]:
+def _in_group(app: App, group: Group, lexer: Lexer) -> Iterator[Address]:
     joined = Joined(group.texts)
+    purposes = Purposes(app, group, lexer)
     for scheme, match in _urls(joined.text):
         index = joined.index(match.start())
         host = match[1].lower().rstrip(".")
@@ -179,14 +191,17 @@ def _in_group(app: App, group: Group) -> Iterator[Address]:
         own, places = _whose(app, group, index)
         port = int(match[2][1:]) if match[2] else None
         path = (match[3] or "").partition("?")[0].partition("#")[0].rstrip(".,;)")
-        yield Address(scheme, host, port, path, own, places)
+        begin = joined.bounds(index)[0]
+        at = match.start() - len("://") - len(scheme) - begin
+        called = own and purposes.called(index, at, match.end() - begin)
+        yield Address(scheme, host, port, path, own, called, places)
     if group.origin in {Origin.TEXT, Origin.NATIVE}:
         return
     texts = [each.value for each in group.named] if group.named else group.texts
     for index, text in enumerate(texts):
         if "." in text and 6 <= len(text) <= 253 and _is_host(text):
             own, places = _whose(app, group, index)
-            yield Address("", text, None, "", own, places)
+            yield Address("", text, None, "", own, places=places)
 
 
 def _urls(text: str) -> Iterator[tuple[str, re.Match[str]]]:
@@ -203,7 +218,8 @@ def _urls(text: str) -> Iterator[tuple[str, re.Match[str]]]:
 
 def _whose(app: App, group: Group, index: int) -> tuple[bool, tuple[Location, ...]]:
     if group.origin is not Origin.STRING:
-        return group.origin is not Origin.NATIVE, (group.places[index],)
+        place = group.places[index]
+        return group.origin is not Origin.NATIVE and not of_framework(place.file), (place,)
     users = app.code.users(group.texts[index]) if app.code is not None else ()
     return any(is_own_class(app, by.cls) for by in users), places_of(app, group.texts[index])
 

@@ -109,7 +109,7 @@ def test_no_more_is_told_apart_than_allowed() -> None:
         ("assets/.env", "asset", Language.SETTINGS),
         ("assets/a.properties", "asset", Language.SETTINGS),
         ("assets/index.android.bundle", "react-native", Language.SCRIPT),
-        ("assets/index.android.bundle", "hermes", Language.OTHER),
+        ("assets/index.android.bundle", "hermes", Language.STRINGS),
         ("assets/servers.txt", "asset", Language.OTHER),
     ],
 )

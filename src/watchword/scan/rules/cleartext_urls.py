@@ -39,13 +39,13 @@ class CleartextUrls:
 
 
 def _hosts(look: Look) -> Iterator[Finding]:
-    found = addresses_of(look.app)
+    found = [each for each in addresses_of(look.app) if each.own and each.called]
     also = {(each.scheme, each.host, each.path) for each in found}
     by_host: dict[str, list[Address]] = {}
     for each in found:
         tls = _SCHEMES.get(each.scheme)
         # Standards and the phone itself need no TLS; who names both asks with TLS first.
-        if tls is None or not each.own or (tls, each.host, each.path) in also:
+        if tls is None or (tls, each.host, each.path) in also:
             continue
         if reach_of(each.host) in {Reach.PUBLIC, Reach.PRIVATE}:
             by_host.setdefault(each.host, []).append(each)
@@ -67,8 +67,11 @@ def _begins(look: Look) -> Iterator[Finding]:
     for begin in ("http://", "ws://"):
         users: dict[str, list[Location]] = {}
         for by in look.users(begin):
+            loaded = look.code.strings_of(by)
+            # A static initialiser is given nothing: where it names the phone itself, that's where its address leads.
+            to_phone = by.name == "<clinit>" and any(map(_is_phone, loaded))
             # Code that loads both only compares or completes what was typed.
-            if begin.replace("://", "s://") not in look.code.strings_of(by):
+            if begin.replace("://", "s://") not in loaded and not to_phone:
                 users.setdefault(by.cls, []).extend(places([by]))
         for cls, at in users.items():
             yield look.exposed(
@@ -78,6 +81,12 @@ def _begins(look: Look) -> Iterator[Finding]:
                 at=at,
                 confidence=Confidence.POSSIBLE,
             )
+
+
+def _is_phone(text: str) -> bool:
+    """Tell whether a text is the phone's own name or number, by itself or with a port."""
+    host = text.partition(":")[0]
+    return host in {"localhost", "127.0.0.1"} and not text.removeprefix(host).strip(":0123456789")
 
 
 RULE = CleartextUrls()

@@ -37,7 +37,7 @@ class ThirdPartyHosts:
         named = False
         for each in addresses_of(app):
             named = named or each.own
-            service = service_of(each.host)
+            service = service_of(each.host) if each.called else None
             if each.own and service and _only_written(app, each):
                 title = f"{each.host} stands where Google's set-up tool writes it; the library that asks there isn't in the app."
                 yield look.told(each.host, title, at=each.places)

@@ -39,13 +39,14 @@ _SEPARATORS: Final = ";,} "
 
 
 class Language(StrEnum):
-    """Name what a text is written in."""
+    """Name what a text is written in; of compiled code there are only its strings, a line each."""
 
     SCRIPT = "script"
     MARKUP = "markup"
     STYLE = "style"
     SETTINGS = "settings"
     PROSE = "prose"
+    STRINGS = "strings"
     OTHER = "other"
 
 
@@ -94,7 +95,7 @@ def language_of(file: str, kind: str = "asset") -> Language:
     last = file.rpartition("/")[2]
     stem, _, ending = last.lower().rpartition(".")
     if kind in {"hermes", "flutter", "unity", "xamarin", "dotnet"}:
-        return Language.OTHER
+        return Language.STRINGS
     if last.lower() in _PACKAGE_NAME or (
         _PROSE_NAME.fullmatch(last) and ending not in {"js", "mjs", "json", "properties"}
     ):
@@ -330,5 +331,6 @@ _SPANS: Final[Mapping[Language, Callable[[str], _Spans]]] = {
     Language.STYLE: _style,
     Language.SETTINGS: _settings,
     Language.PROSE: _nothing,
+    Language.STRINGS: _nothing,
     Language.OTHER: _nothing,
 }
