@@ -1,4 +1,6 @@
-"""Measure the scan: what it finds in apps that are built now from a seed nobody saw, and how long it takes.
+"""Measure the scan: what it finds in apps that are built now from a seed nobody saw and in known apps, and how long it takes.
+
+Known apps are judged finding by finding (``tests/scan/real_apps/labels.json``), where they lie beside the clone.
 
 The floor unzips all, reads DEX strings, looks for keywords and matches the patterns (``scan_floor``); APKiD and androguard's
 full analysis run on the same files in turn.  All processes are measured whole, from the shell's view.
@@ -18,8 +20,10 @@ from pathlib import Path
 from benchmarks.report import Row, write_report
 from benchmarks.scan_apps import large_app, small_app
 from benchmarks.scan_runs import ANALYZE, PEERS, Cost, measured, profiled
+from tests.scan.fixtures.case_sets import NOISY, planted_cases
 from tests.scan.fixtures.grading import built, graded
 from tests.scan.fixtures.labels import SECRET_RULES
+from tests.scan.real_apps.labelled import judged_by_rule, labelled_apps
 
 from watchword.scan.registry import RULES
 
@@ -27,6 +31,7 @@ COMMAND = Path(sys.executable).parent / "watchword"
 ROUNDS = 7
 SLOW_ROUNDS = 2
 GOAL_SECRETS, GOAL_PROTECTIONS = 0.95, 1.0
+GOAL_JUDGED = 0.95
 GOAL_TIMES, GOAL_MEGABYTES, GOAL_SECONDS, MOST_MEGABYTES = 3, 150, 10, 500
 
 
@@ -46,6 +51,45 @@ def found_rows(seed: str, apps: int, folder: Path) -> list[Row]:
         planted, told = grade.planted[rule], grade.told[rule]
         rows.append(Row.at_least(f"{rule}: recall, of {planted}", grade.recall(rule), goal))
         rows.append(Row.at_least(f"{rule}: precision, of {told}", grade.precision(rule), goal))
+    return rows
+
+
+def case_rows(seed: str, folder: Path) -> list[Row]:
+    """Plant true cases and near misses of a seed one by one, and count by rule which of them are told."""
+    outcome = planted_cases(seed).graded(folder / "cases")
+    for mistake in outcome.mistakes:
+        print(f"  {mistake}")
+    rows: list[Row] = []
+    for rule in NOISY:
+        true, near, found = outcome.real[rule], outcome.near[rule], outcome.found[rule]
+        told = found + outcome.false[rule]
+        what = f"{rule}: {true} cases and {near} near misses: "
+        precision = f"{what}precision, {found} of {told}"
+        rows.append(Row.at_least(precision, outcome.precision(rule), GOAL_JUDGED))
+        rows.append(Row(f"{what}recall, {found} of {true}", outcome.recall(rule)))
+    return rows
+
+
+def known_rows() -> list[Row]:
+    """Count by rule what is told of known apps, whose findings people judged; nothing where the apps aren't beside the clone."""
+    apps = len(labelled_apps())
+    if not apps:
+        print("the known apps aren't beside the clone: their findings aren't counted")
+        return []
+    rows: list[Row] = []
+    for rule, each in judged_by_rule().items():
+        what = f"{apps} known apps, {rule}: "
+        precision = f"{what}precision, {each.true} of {each.judged}"
+        if rule in {*NOISY, "all"}:
+            rows.append(Row.at_least(precision, each.precision, GOAL_JUDGED))
+        else:
+            rows.append(Row(precision, each.precision))
+        found = each.held + each.regained
+        rows.append(Row(f"{what}recall, {found} of {each.weaknesses}", each.recall))
+        if rule == "all":
+            rows.append(Row.at_most(f"{what}not judged yet", each.unjudged, None, 0))
+            rows.append(Row.at_most(f"{what}true ones lost", each.lost, None, 0))
+            rows.append(Row(f"{what}nobody can decide", each.unsure))
     return rows
 
 
@@ -114,6 +158,8 @@ def main() -> bool:
         if given.only != "speed":
             print(f"seed: {given.seed} (--seed {given.seed} --apps {given.apps} repeats it)")
             rows += found_rows(given.seed, given.apps, folder)
+            rows += case_rows(given.seed, folder)
+            rows += known_rows()
         if given.only != "found":
             small, large = small_app(folder), large_app(folder)
             for name, app, rounds, slow in (

@@ -25,9 +25,6 @@ from watchword.scan.interface import Finding, Location, Severity, Verdict
 from watchword.scan.outcome import Report
 
 LABELS: Final = Path(__file__).with_name("labels.json")
-NOISY: Final = ("cleartext-urls", "secret-in-app", "hard-coded-crypto-key")
-"""Rules whose precision is held each by itself."""
-
 DIGITS: Final = 24
 
 
@@ -214,7 +211,7 @@ def tally(report: Report, known: Sequence[Label]) -> dict[str, Tally]:
     return told
 
 
-def measured(look: Callable[[str], Report] = report_of) -> dict[str, Tally]:
+def judged_by_rule(look: Callable[[str], Report] = report_of) -> dict[str, Tally]:
     """Return what counts of all labelled apps that lie here, by rule in the order of their ids, and of all rules as ``all``."""
     told: dict[str, Tally] = {}
     for file, digest in labelled_apps().items():
