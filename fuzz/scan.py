@@ -196,6 +196,9 @@ def read_tokens(data: bytes) -> None:
             assert begin <= place <= end
 
 
+_ENDINGS = ("txt", "js", "html", "env", "md")
+
+
 def read_secrets(data: bytes) -> None:
     """Look for secrets in lines of a file and in named resources; each is told once, redacted, with its place."""
     lines = tuple(data.decode("utf-8", "replace").splitlines())
@@ -209,7 +212,7 @@ def read_secrets(data: bytes) -> None:
         entries=(),
         coverage=Coverage(),
         resources=resources,
-        texts=(TextPart("assets/a.txt", "asset", lines),),
+        texts=tuple(TextPart(f"assets/a.{each}", "asset", lines) for each in _ENDINGS),
     )
     found = detect(app)
     assert len({each.secret for each in found}) == len(found)

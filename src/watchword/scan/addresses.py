@@ -10,11 +10,12 @@ from importlib import resources
 
 from watchword.scan.app import App
 from watchword.scan.interface import Location
-from watchword.scan.purposes import Lexer, Purposes, of_framework
+from watchword.scan.purposes import Purposes, of_framework
 from watchword.scan.remembering import remembered
 from watchword.scan.secrets.corpus import Group, Origin, groups_of, is_own_class, places_of
 from watchword.scan.secrets.detection import detect
 from watchword.scan.secrets.prefilter import Joined
+from watchword.scan.texts.lexer import Lexer
 
 _LISTS = tomllib.loads(
     resources.files("watchword.scan").joinpath("addresses.toml").read_text("utf-8")
@@ -80,7 +81,7 @@ class Address:
 def addresses_of(app: App) -> tuple[Address, ...]:
     """Return all URLs and bare hosts, each once, in a stable order; the last app's are remembered for the next rule."""
     merged: dict[Address, tuple[Location, ...]] = {}
-    lexer = Lexer(app)
+    lexer = Lexer({each.file: each.kind for each in app.texts})
     for group in groups_of(app):
         for address in _in_group(app, group, lexer):
             if len(merged) >= MOST:

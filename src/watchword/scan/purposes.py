@@ -10,10 +10,7 @@ from typing import Final
 
 from watchword.scan.app import App, Method
 from watchword.scan.secrets.corpus import Group, Origin
-from watchword.scan.texts.lexer import MOST_SPANS, Language, Lexed, Span, language_of, lexed
-
-MOST_OF_APP: Final = 1_000_000
-"""How many comments and literals of one app are told apart; of what comes later each address counts as asked."""
+from watchword.scan.texts.lexer import Language, Lexed, Lexer, Span
 
 _AROUND: Final = 1_000
 """Characters before and behind an address that are looked at."""
@@ -27,7 +24,7 @@ _FRAMEWORKS: Final = re.compile(
 """Assemblies of .NET itself: what they name is the same in every app."""
 
 _NAMES: Final = re.compile(
-    r"(?i)[$@]?(?:xmlns(?::[\w.-]+)?|(?:xsi:)?(?:nonamespace)?schema_?(?:location|uri)?|(?:target)?namespace(?:_?ur[il])?|context|vocab|itemtype"
+    r"(?i)[$@]\w+|(?:xmlns(?::[\w.-]+)?|(?:xsi:)?(?:nonamespace)?schema_?(?:location|uri)?|(?:target)?namespace(?:_?ur[il])?|context|vocab|itemtype"
     r"|cite|profile|licen[cs]e(?:_?url)?|homepage|bugs|repository|author|documentation|(?:rdf:)?(?:about|resource|datatype)|longdesc)"
 )
 """Names of attributes, keys and settings whose value names or explains something."""
@@ -44,7 +41,7 @@ _TOLD: Final = re.compile(
 )
 _JOINED: Final = re.compile(r"""((?:[^"'`\\\n]|\\.){0,100}\s)["'`]\s{0,60}\+\s{0,60}["'`]\Z""")
 _SETTING: Final = re.compile(
-    r"""\s*(?:-\s+)?(?:export\s+)?["']?([\w.$@\[\]-]{0,80})["']?\s*[=:]\s*\\?["']?\Z"""
+    r"""\s*(?:-\s+)?(?:export\s+)?(?:["']?([\w.$@\[\]-]{0,80})["']?\s*[=:]|([^=\n]{1,80}) =)\s*\\?["']?\Z"""
 )
 _VALUE_BEFORE: Final = re.compile(r"""(?:[=:(,\[{]\s?\\?["']|url\(\\?["']?|=)\Z""")
 _MORE_WORDS: Final = re.compile(r"""[.,;:!?)'"\\]{0,3}\s+[A-Za-z]{2,}""")
@@ -65,25 +62,6 @@ _XML_CLASSES: Final = (
 def of_framework(file: str) -> bool:
     """Tell whether a file is a part of a framework that many apps bring along."""
     return _FRAMEWORKS.search(file) is not None
-
-
-class Lexer:
-    """Tell code from comments and literals in the files of one app, as long as there is an allowance for it."""
-
-    def __init__(self, app: App, most: int = MOST_OF_APP) -> None:
-        """Take the app; nothing of it is read yet.
-
-        :param most: how many comments and literals are told apart.
-        """
-        self._kinds = {each.file: each.kind for each in app.texts}
-        self._left = most
-
-    def lexed(self, file: str, text: str) -> Lexed:
-        """Return where the comments and literals of a file's text are."""
-        language = language_of(file, self._kinds.get(file, ""))
-        found = lexed(language, text, min(MOST_SPANS, self._left))
-        self._left -= len(found.begins)
-        return found
 
 
 class Purposes:
@@ -153,13 +131,13 @@ def _called_in_file(found: Lexed, start: int, end: int) -> bool:
         if _ends_a_sentence(before):
             return False
         begin, close = max(begin, start - _AROUND), min(close, end + _AROUND)
-    elif found.language is Language.MARKUP:
+    elif found.language is Language.MARKUP and "<" in found.text[max(0, start - _AROUND) : start]:
         low, high = max(0, start - _AROUND), end + _AROUND
         return _called_in_markup(found.text[low:high], start - low, end - low)
     elif found.language is not Language.STRINGS:
         setting = _SETTING.fullmatch(found.text, begin, start)
         if setting is not None:
-            return not _NAMES.fullmatch(setting[1])
+            return not _NAMES.fullmatch(setting[1] or setting[2])
     return _called_in(found.text[begin:close], start - begin, end - begin)
 
 

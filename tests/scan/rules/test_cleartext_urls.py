@@ -44,6 +44,7 @@ def _exposed(app: App) -> set[str]:
         ("assets/a.properties", f"# the server\napi.url = {URL}"),
         ("assets/a.yaml", f"api:\n  url: '{URL}' # {URL}"),
         ("assets/servers.txt", f"{URL}\n"),
+        ("Payload/A.app/Config.plist", f"Retries = 3\nServer URL = {URL}"),
     ],
 )
 def test_an_address_that_may_be_asked_counts(file: str, text: str) -> None:
@@ -77,6 +78,8 @@ def test_an_address_that_may_be_asked_counts(file: str, text: str) -> None:
         ("assets/README.md", f"Use `{URL}`."),
         ("assets/LICENSE.txt", f"{URL}"),
         ("assets/NOTICE", f"{URL}"),
+        ("assets/open_source_licenses.json", f'[{{"url":"{URL}"}}]'),
+        ("assets/a.json", f'{{"$id": "{URL}"}}'),
         ("www/lib/a/package.json", f'{{"homepage": "{URL}"}}'),
         ("www/app.js.map", f'{{"sourcesContent": ["fetch(\'{URL}\')"]}}'),
         ("assets/a.properties", f"# api.url = {URL}"),
@@ -137,6 +140,17 @@ def test_what_a_static_initialiser_builds_for_the_phone_itself_is_no_finding() -
     given = Body("url", strings=strings)
     assert _exposed(simulated(Class("com.example.shop.A", (fixed,)))) == set()
     assert _exposed(simulated(Class("com.example.shop.A", (given,)))) == {
+        "http://:com.example.shop.A"
+    }
+
+
+def test_a_begin_that_is_only_looked_for_is_no_address() -> None:
+    """Code that asks whether a text begins so builds none; where it loads it once more, it may."""
+    ask = Call("java.lang.String", "startsWith", ("http://",))
+    only = Body("a", (ask,), ("http://",))
+    both = Body("a", (ask,), ("http://", "http://"))
+    assert _exposed(simulated(Class("com.example.shop.A", (only,)))) == set()
+    assert _exposed(simulated(Class("com.example.shop.A", (both,)))) == {
         "http://:com.example.shop.A"
     }
 

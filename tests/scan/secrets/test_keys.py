@@ -92,9 +92,39 @@ def test_a_key_from_a_resource_is_told_without_its_value() -> None:
 def test_a_home_made_cipher_is_found(mnemonic: str) -> None:
     """Characters of two texts, combined by exclusive or: the constant is the key."""
     chars = Call("java.lang.String", "charAt")
-    body = Body("c", (chars, chars), ("", "amazing"), ("const-string", mnemonic, "return"))
+    code = ("const-string", mnemonic, "int-to-char", "return")
+    body = Body("c", (chars, chars), ("", "amazing"), code)
     use = only(simulated(Class(CRYPTO, (body,))))
     assert (use.value, use.way) == ("amazing", Way.OWN_CIPHER)
+
+
+@pytest.mark.parametrize(
+    "mnemonics",
+    [
+        ("xor-int/lit8", "int-to-char"),
+        ("xor-int", "or-int/2addr", "return"),
+        ("xor-int/2addr", "mul-int/2addr", "add-int/lit8", "goto", "int-to-char"),
+    ],
+    ids=["a flag", "a comparison", "a hash"],
+)
+def test_exclusive_or_that_makes_no_character_is_no_cipher(mnemonics: tuple[str, ...]) -> None:
+    """ICU reads the patterns of its time zones so, in a library or copied into the app: thirty findings, none of them a key."""
+    chars = Call("java.lang.String", "charAt")
+    body = Body("c", (chars, chars), ("zoneStrings/gmtFormat",), mnemonics)
+    assert not key_uses(simulated(Class(CRYPTO, (body,))))
+    cipher = Body("c", (chars, chars), ("zoneStrings/gmtFormat",), ("xor-int", "int-to-char"))
+    for cls in ("com.ibm.icu.impl.TimeZoneFormat", "org.spongycastle.jce.Test"):
+        assert not key_uses(simulated(Class(cls, (cipher,))))
+
+
+def test_a_sentence_for_native_code_is_no_key() -> None:
+    """A line of a log may have the length of a key."""
+    main = f"{PACKAGE}.Native"
+    call = Call(main, "log", ("started the app!",), "([B)V")
+    native = Body("log", mnemonics=(), descriptor="([B)V")
+    assert not key_uses(
+        simulated(Class(main, (Body("run", (call,), ("started the app!",)), native)))
+    )
 
 
 def test_bytes_for_native_code_are_found() -> None:

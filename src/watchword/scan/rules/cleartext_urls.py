@@ -4,10 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from watchword.scan.addresses import Address, Reach, addresses_of, reach_of
-from watchword.scan.app import App, Part
+from watchword.scan.app import App, Method, Part
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import Look, places
 
+_QUESTIONS = frozenset(
+    ("startsWith", "equals", "equalsIgnoreCase", "contains", "indexOf", "lastIndexOf", "matches")
+)
 _SCHEMES = {"http": "https", "ws": "wss"}
 
 
@@ -71,7 +74,9 @@ def _begins(look: Look) -> Iterator[Finding]:
             # A static initialiser is given nothing: where it names the phone itself, that's where its address leads.
             to_phone = by.name == "<clinit>" and any(map(_is_phone, loaded))
             # Code that loads both only compares or completes what was typed.
-            if begin.replace("://", "s://") not in loaded and not to_phone:
+            if begin.replace("://", "s://") in loaded or to_phone:
+                continue
+            if not _only_asks(look, by, begin):
                 users.setdefault(by.cls, []).extend(places([by]))
         for cls, at in users.items():
             yield look.exposed(
@@ -81,6 +86,15 @@ def _begins(look: Look) -> Iterator[Finding]:
                 at=at,
                 confidence=Confidence.POSSIBLE,
             )
+
+
+def _only_asks(look: Look, by: Method, begin: str) -> bool:
+    """Tell whether code hands a begin to nothing but what looks for it in another text."""
+    asked = sum(
+        callee.cls == "java.lang.String" and callee.name in _QUESTIONS and begin in given
+        for callee, given in look.code.arguments(by)
+    )
+    return asked >= look.code.strings_of(by).count(begin)
 
 
 def _is_phone(text: str) -> bool:

@@ -16,10 +16,12 @@ from watchword.scan.secrets.corpus import (
     is_own_class,
     places_of,
 )
+from watchword.scan.secrets.files import FileText
 from watchword.scan.secrets.kinds import is_public
 from watchword.scan.secrets.passwords import PASSWORD, passwords_of
 from watchword.scan.secrets.patterns import GENERIC, Pattern, packaged
 from watchword.scan.secrets.prefilter import Joined, candidates, unkeyed
+from watchword.scan.texts.lexer import Lexer
 
 LONG = 4_096
 """How many characters of a text are searched as a whole; of a longer one only what stands around keywords."""
@@ -55,19 +57,22 @@ class Hit:
 @remembered
 def detect(app: App) -> tuple[Hit, ...]:
     """Return all secrets of an app, each once, in a stable order; the last app's are remembered for the next rule."""
-    return tuple(_merged(hit for group in groups_of(app) for hit in _hits(app, group)))
+    lexer = Lexer({each.file: each.kind for each in app.texts})
+    return tuple(_merged(hit for group in groups_of(app) for hit in _hits(app, group, lexer)))
 
 
-def _hits(app: App, group: Group) -> Iterator[Hit]:
+def _hits(app: App, group: Group, lexer: Lexer) -> Iterator[Hit]:
     if not group.texts:
         return
     joined = Joined(group.texts)
+    file = FileText(group, lexer) if group.origin is Origin.TEXT else None
     for pattern, match in _matches(joined, group):
         index = joined.index(match.start())
         hit = _judged(app, group, pattern, match, index)
-        if hit is not None:
-            yield replace(hit, places=_placed(app, group, joined, match, index))
-    for named, value in passwords_of(group.named):
+        if hit is None or (file is not None and file.rejects(hit.kind, pattern, hit.secret, match)):
+            continue
+        yield replace(hit, places=_placed(app, group, joined, match, index))
+    for named, value in passwords_of(file.named(joined) if file is not None else group.named):
         yield Hit(PASSWORD, value, named.name, (named.place,), verified=False, public=False)
 
 
@@ -137,7 +142,11 @@ def _judged(
     # A structure that holds is no accident, but any word stands in a long enough key by accident.
     if not _sure(pattern, holds=holds) and noise.is_noise(pattern, packaged(), secret, match[0]):
         return None
-    if not holds and group.origin is Origin.STRING and _elsewhere(app, group.texts[index]):
+    # A checksum proves a token to be one; that a key can be parsed doesn't prove it to be the app's.
+    proven = holds and not pattern.kind.startswith("private-key")
+    if not proven and group.origin is Origin.STRING and _elsewhere(app, group.texts[index]):
+        return None
+    if noise.is_published(pattern.kind, secret) or noise.is_example(pattern.kind, match):
         return None
     kind = pattern.kind
     if kind == "private-key" and "service_account" in group.texts[index]:

@@ -34,6 +34,8 @@ _KEY_NAME = re.compile(
 )
 # Parsers combine characters by exclusive or too, but theirs are regular expressions and messages.
 _PLAIN = re.compile(r"[\w!#$%&*+,./:;<=>@~-]{4,64}", re.ASCII)
+_XOR = frozenset(("xor-int", "xor-int/2addr"))
+_NARROW = frozenset(("int-to-char", "int-to-byte"))
 _GET_STRING = frozenset(("getString", "getText"))
 _AS_BYTES = frozenset(("getBytes", "toCharArray"))
 
@@ -146,9 +148,7 @@ class _Search:
     def _own_ciphers(self) -> Iterator[KeyUse]:
         """Yield the constants of methods that combine the characters of two texts by exclusive or: a home-made cipher."""
         for by in dict.fromkeys(use.by for use in self._code.calls("java.lang.String", "charAt")):
-            if not self._own(by.cls) or not any(
-                name.startswith("xor-int") for name in self._code.body(by)
-            ):
+            if not self._own(by.cls) or not _combines(self._code.body(by)):
                 continue
             inner = [text for text in self._code.strings_of(by) if text]
             before = [
@@ -183,7 +183,7 @@ class _Search:
             calls = self._code.arguments(caller)
             given = [arguments for callee, arguments in calls if callee == native]
             for text in _texts(given):
-                if len(text) in material.SIZES:
+                if len(text) in material.SIZES and " " not in text:
                     yield self._use(
                         "key", Way.NATIVE, text, caller, str(native), Confidence.POSSIBLE
                     )
@@ -196,6 +196,14 @@ class _Search:
         role: str, way: Way, value: str | None, by: Method, into: str, sure: Confidence
     ) -> KeyUse:
         return KeyUse(role, way, value, Location("", by.cls, by.name), into, sure)
+
+
+def _combines(body: Sequence[str]) -> bool:
+    """Tell whether code makes a character of two by exclusive or; one that only compares or hashes keeps a number."""
+    return any(
+        name in _XOR and not _NARROW.isdisjoint(body[at + 1 : at + 4])
+        for at, name in enumerate(body)
+    )
 
 
 def _texts(calls: Iterable[Sequence[str | int | None]]) -> Iterator[str]:

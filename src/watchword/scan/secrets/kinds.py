@@ -50,10 +50,14 @@ _CRITICAL = (
     "rubygems-",
     "1password-",
     "firebase-server-key",
+    "paypal-",
 )
 """Begins of kinds that open data or accounts of many."""
 
-_OF_TESTS = ("sk_test", "rk_test", "eztk", "flwseck_test", "duffel_test")
+_NAMES_ONLY = frozenset(("twilio-account-sid", "gcp-service-account-key-id"))
+"""Kinds that name an account or a key and open nothing without what belongs to them."""
+
+_OF_TESTS = ("access_token$sandbox", "sk_test", "rk_test", "eztk", "flwseck_test", "duffel_test")
 
 
 def is_public(pattern: Pattern, secret: str) -> bool:
@@ -69,7 +73,7 @@ def is_public(pattern: Pattern, secret: str) -> bool:
 
 def severity_of(kind: str, secret: str) -> Severity:
     """Return what a secret of this kind opens."""
-    if secret.lower().startswith(_OF_TESTS):
+    if secret.lower().startswith(_OF_TESTS) or kind in _NAMES_ONLY:
         return Severity.LOW
     if kind.startswith(_CRITICAL):
         return Severity.CRITICAL

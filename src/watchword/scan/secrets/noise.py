@@ -1,11 +1,15 @@
 """Tell what isn't a secret although it looks like one: placeholders, identifiers, constants of standards."""
 
+import functools
 import hashlib
 import math
 import re
+import tomllib
 from collections import Counter
+from importlib import resources
 
-from watchword.scan.secrets.patterns import Pattern, PatternSet, packaged
+from watchword.scan.secrets import structure
+from watchword.scan.secrets.patterns import GENERIC, Pattern, PatternSet, packaged
 
 _IDENTIFIERS = re.compile(
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # A UUID names, it doesn't open.
@@ -15,7 +19,8 @@ _IDENTIFIERS = re.compile(
     r"|[a-z]+://.*|/.*|\.{1,2}/.*|(?:[\w-]+/)+[\w-]+\.[a-z]{2,5}"  # Addresses and paths.
     r"|[a-z]{1,20}(?:[_.-](?:[a-z]{1,20}[0-9]{0,3}|[0-9]{1,4}))*"  # Names of things.
     r"|[A-Z]{1,20}(?:_(?:[A-Z]{1,20}[0-9]{0,3}|[0-9]{1,4}))*"
-    r"|(?:[A-Za-z][a-z]+)(?:[A-Z][a-z]+)*[0-9]{0,2}",
+    r"|(?:[A-Za-z][a-z]+)(?:[A-Z][a-z]+)*[0-9]{0,2}"
+    r"|[a-z]{2,20}[0-9]{0,2}(?:[A-Z][a-z]{2,20}[0-9]{0,2}){2,9}",  # Names of methods: getBase64ForTag.
     re.ASCII,
 )
 _DIGEST_NAME = re.compile(
@@ -23,6 +28,15 @@ _DIGEST_NAME = re.compile(
 )
 _DIGEST = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56,64}|[0-9a-fA-F]{96,128}")
 _PUBLIC_NAME = re.compile(r"(?i)pub(?:lic)?[_-]?key|site[_-]?key|rsa[_-]?pub|sign(?:ing)?[_-]?cert")
+
+_KEY_TOKEN = re.compile(r"""(?i)token["']?\s{0,3}[=:]\s{0,3}["']?[0-9a-f]{16}(?![0-9a-z])""")
+"""Eight bytes of a public key's hash, by which assemblies of .NET name it."""
+
+_AROUND = 100
+"""Characters around such a token in which the word for a public key stands."""
+
+_HEAD = 128
+"""Characters of a key's base64 that tell it: the algorithm, and half of a modulus of 1,024 bits."""
 
 _CONSTANTS = frozenset(
     {
@@ -83,6 +97,32 @@ def is_identifier(value: str, name: str = "") -> bool:
     if _PUBLIC_NAME.search(name):
         return True
     return bool(_DIGEST_NAME.search(name)) and bool(_DIGEST.fullmatch(value))
+
+
+def is_example(kind: str, match: re.Match[str]) -> bool:
+    """Tell whether a match only explains the form of an address with a login, or is a token by which .NET names a public key."""
+    if kind == "password-in-url":
+        login = match[0].partition("://")[2].rpartition("@")[0]
+        user, _, password = login.partition(":")
+        return structure.is_example(user, password)
+    if kind != GENERIC:
+        return False
+    around = match.string[max(0, match.start() - _AROUND) : match.end() + _AROUND]
+    return _KEY_TOKEN.search(match[0]) is not None and _PUBLIC_NAME.search(around) is not None
+
+
+def is_published(kind: str, secret: str) -> bool:
+    """Tell whether a private key is one that a library or a standard publishes for tests: known by the hash of its begin."""
+    if not kind.startswith("private-key"):
+        return False
+    body = re.sub(r"-----[^-]*-----|\\[nr]|[^A-Za-z0-9+/]", "", secret)[:_HEAD]
+    return hashlib.sha256(body.encode()).hexdigest() in _published()
+
+
+@functools.cache
+def _published() -> frozenset[str]:
+    text = resources.files("watchword.scan.secrets").joinpath("published.toml").read_text("utf-8")
+    return frozenset(each["head"] for each in tomllib.loads(text)["keys"])
 
 
 def is_placeholder(value: str) -> bool:

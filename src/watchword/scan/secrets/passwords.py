@@ -29,5 +29,10 @@ def passwords_of(named: Iterable[Named]) -> Iterator[tuple[Named, str]]:
         yield each, each.value
 
 
+def made_up(password: str) -> bool:
+    """Tell whether a password looks as if somebody had made it up for an account: letters and digits, and no placeholder."""
+    return _VALUE.fullmatch(password) is not None and not _allowed(password)
+
+
 def _allowed(value: str) -> bool:
     return any(allowed.holds(value, value) for allowed in packaged().allowed)

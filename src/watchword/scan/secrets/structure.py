@@ -21,6 +21,45 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _ACCOUNTS = 10**12
 _OLD_AWS = ("I", "J")
+_MAPBOX_USER = "sk.eyJ1Ijoi"
+"""A header of secret tokens, and the begin of their claims in base64: ``{"u":"`` (docs.mapbox.com/api/accounts/tokens, 2026-11-29)."""
+
+_EXAMPLE_USERS = frozenset(
+    (
+        "user",
+        "username",
+        "usr",
+        "login",
+        "name",
+        "u",
+        "me",
+        "foo",
+        "my-user",
+        "myuser",
+        "youruser",
+        "aladdin",
+        "admin",
+        "test",
+    )
+)
+_EXAMPLE_PASSWORDS = frozenset(
+    (
+        "password",
+        "passwd",
+        "pass",
+        "passw",
+        "passwort",
+        "pwd",
+        "pw",
+        "p",
+        "secret",
+        "bar",
+        "my-password",
+        "mypassword",
+        "yourpassword",
+        "open sesame",
+    )
+)
 _BODY = re.compile(r"-----BEGIN ([ A-Z0-9_-]*)-----(.*?)-----END ([ A-Z0-9_-]*)-----", re.DOTALL)
 
 
@@ -125,6 +164,32 @@ def _mapbox(secret: str) -> bool:
     return isinstance(claims, dict) and "u" in claims
 
 
+def _mapbox_secret(secret: str) -> bool | None:
+    """Tell of a secret one that begins as all do that it can be one, even if nobody can read the rest of it."""
+    try:
+        return _mapbox(secret)
+    except ValueError:
+        return None if secret.startswith(_MAPBOX_USER) else False
+
+
+def _basic(secret: str) -> bool:
+    user, colon, password = _unpadded(secret).decode("ascii").partition(":")
+    printable = f"{user}{password}".isprintable()
+    return bool(colon and user and password) and printable and not is_example(user, password)
+
+
+def password_of(kind: str, secret: str) -> str:
+    """Return the password in a login."""
+    if kind != "basic-auth":
+        return secret
+    return _unpadded(secret).decode("ascii", "replace").partition(":")[2]
+
+
+def is_example(user: str, password: str) -> bool:
+    """Tell whether a login is one that explains a form: ``user:password``."""
+    return user.lower() in _EXAMPLE_USERS and password.lower() in _EXAMPLE_PASSWORDS
+
+
 def _sentry(secret: str) -> bool:
     claims = json.loads(_unpadded(secret.removeprefix("sntrys_").rpartition("_")[0]))
     return isinstance(claims, dict) and "iat" in claims
@@ -151,6 +216,7 @@ _CHECKS: Mapping[str, Callable[[str], bool | None]] = {
     "private-key-der": _der,
     "aws-access-token": _aws,
     "mapbox-public-token": _mapbox,
-    "mapbox-secret-token": _mapbox,
+    "mapbox-secret-token": _mapbox_secret,
+    "basic-auth": _basic,
     "sentry-org-token": _sentry,
 }

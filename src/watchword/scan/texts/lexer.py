@@ -5,6 +5,7 @@ place counts as code: what isn't known to be a comment is looked at.
 """
 
 import re
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from watchword.scan.texts.runs import LONGEST_LINE
 
 MOST_SPANS: Final = 500_000
 """How many comments and literals of one file are told apart; what lies behind them counts as code."""
+
+MOST_OF_APP: Final = 1_000_000
+"""How many of all files of one app are."""
 
 LONGEST_COMMENT: Final = 2_000
 """Characters up to which what begins with two slashes in the middle of a line is a comment: in a minified line it would be all the rest."""
@@ -71,9 +75,14 @@ _ENDINGS: Final[Mapping[str, Language]] = {
     **dict.fromkeys(("md", "markdown", "map"), Language.PROSE),
 }
 _PROSE_NAME: Final = re.compile(
-    r"(?i)(?:readme|licen[cs]es?|notices?|copying|changelog|changes|history|contributing|contributors|authors|credits|thanks|security"
-    r"|code[_-]of[_-]conduct|third[_-]?party\w*|open[_-]?source\w*|acknowledge?ments?)(?:[._-][\w.-]*)?"
+    r"(?i)(?:readme|copying|changelog|changes|history|contributing|contributors|authors|credits|thanks|security|code[_-]of[_-]conduct)"
+    r"(?:[._-][\w.-]*)?"
 )
+_LICENCE_NAME: Final = re.compile(
+    r"(?i)(?:[\w-]*[_-])?(?:licen[cs]es?|notices?|third[_-]?party\w*|open[_-]?source\w*|acknowledge?ments?)(?:[._-][\w.-]*)?"
+)
+_RUN: Final = frozenset(("js", "mjs", "cjs", "jsx", "ts", "tsx", "bundle", "jsbundle"))
+_DATA: Final = frozenset(("json", "properties", "yaml", "yml", "xml", "plist", "ini", "env"))
 _PACKAGE_NAME: Final = frozenset(
     (
         "package.json",
@@ -96,9 +105,11 @@ def language_of(file: str, kind: str = "asset") -> Language:
     stem, _, ending = last.lower().rpartition(".")
     if kind in {"hermes", "flutter", "unity", "xamarin", "dotnet"}:
         return Language.STRINGS
-    if last.lower() in _PACKAGE_NAME or (
-        _PROSE_NAME.fullmatch(last) and ending not in {"js", "mjs", "json", "properties"}
-    ):
+    if last.lower() in _PACKAGE_NAME:
+        return Language.PROSE
+    if _LICENCE_NAME.fullmatch(last) and ending not in _RUN:
+        return Language.PROSE
+    if _PROSE_NAME.fullmatch(last) and ending not in _RUN | _DATA:
         return Language.PROSE
     if kind == "react-native":
         return Language.SCRIPT
@@ -119,6 +130,11 @@ class Lexed:
     begins: Sequence[int] = field(repr=False)
     ends: Sequence[int] = field(repr=False)
     kinds: Sequence[Span] = field(repr=False)
+    whole: bool = True
+
+    def known(self, place: int) -> bool:
+        """Tell whether a place was reached before there was too much to tell apart."""
+        return self.whole or (bool(self.ends) and place < self.ends[-1])
 
     def at(self, place: int) -> tuple[Span, int, int]:
         """Return what a place is in, with begin and end of that; without quotes; of code what stands around it in its line."""
@@ -136,14 +152,33 @@ def lexed(language: Language, text: str, most: int = MOST_SPANS) -> Lexed:
     :param most: how many are told apart.
     """
     text = _rejoined(text)
-    begins: list[int] = []
-    ends: list[int] = []
+    # A list of a million numbers would take ten times the memory.
+    begins, ends = array("I"), array("I")
     kinds: list[Span] = []
     for begin, end, kind in islice(_SPANS[language](text), most):
         begins.append(begin)
         ends.append(end)
         kinds.append(kind)
-    return Lexed(language, text, begins, ends, kinds)
+    return Lexed(language, text, begins, ends, kinds, len(begins) < most)
+
+
+class Lexer:
+    """Tell code from comments and literals in the files of one app, as long as there is an allowance for it."""
+
+    def __init__(self, kinds: Mapping[str, str], most: int = MOST_OF_APP) -> None:
+        """Take by file what read it.
+
+        :param most: how many comments and literals are told apart.
+        """
+        self._kinds = kinds
+        self._left = most
+
+    def lexed(self, file: str, text: str) -> Lexed:
+        """Return where the comments and literals of a file's text are."""
+        language = language_of(file, self._kinds.get(file, ""))
+        found = lexed(language, text, min(MOST_SPANS, self._left))
+        self._left -= len(found.begins)
+        return found
 
 
 _Spans = Iterator[tuple[int, int, Span]]
