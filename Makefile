@@ -69,7 +69,7 @@ bench-pushes: .venv/.dev-ready  ## Measure how long a revocation or another poli
 bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, beside as many plain requests.
 	$(PY)/python -m benchmarks.bench_drill
 
-bench-scan: .venv/.dev-ready .venv/.peers-scan-ready  ## Measure the scan: what it finds in apps of a new seed, how fast, APKiD and androguard beside it.
+bench-scan: .venv/.dev-ready .venv/.peers-scan-ready  ## Measure the scan: what it finds in apps of a new seed and in known ones, how fast, APKiD and androguard beside it.
 	$(PY)/python -m benchmarks.bench_scan
 
 mutants: .venv/.dev-ready  ## Mutate recorded evidence in 270,000 ways and more: none may be accepted.

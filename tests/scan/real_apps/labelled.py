@@ -12,7 +12,7 @@ subject nobody knows is kept by its place alone.  ``beside`` holds places of the
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -211,11 +211,11 @@ def tally(report: Report, known: Sequence[Label]) -> dict[str, Tally]:
     return told
 
 
-def judged_by_rule(look: Callable[[str], Report] = report_of) -> dict[str, Tally]:
+def judged_by_rule() -> dict[str, Tally]:
     """Return what counts of all labelled apps that lie here, by rule in the order of their ids, and of all rules as ``all``."""
     told: dict[str, Tally] = {}
     for file, digest in labelled_apps().items():
-        for rule, more in tally(look(file), labels()[digest]).items():
+        for rule, more in tally(report_of(file), labels()[digest]).items():
             told[rule] = told.get(rule, Tally()) + more
     total = sum(told.values(), Tally())
     return {**dict(sorted(told.items())), "all": total}

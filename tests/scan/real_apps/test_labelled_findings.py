@@ -1,5 +1,6 @@
 """Hold the scan to findings that people judged: nothing unjudged, no true one lost, and few that aren't true."""
 
+import json
 import re
 
 import pytest
@@ -28,7 +29,7 @@ PRECISION = 0.95
 beside_the_clone = pytest.mark.skipif(
     not labelled_apps(), reason="the labelled apps aren't beside the clone"
 )
-_REASON = re.compile(r"[A-Za-z' ,;:.-]{10,90}")
+_REASON = re.compile(r"[A-Za-z0-9' ,;:.-]{10,90}")
 
 
 def _finding(*files: str, verdict: Verdict = Verdict.EXPOSED, subject: str = "host") -> Finding:
@@ -59,7 +60,8 @@ def test_labels_hold_nothing_but_hashes_and_words() -> None:
             len(row.at) for row in rows
         ), f"a place of {digest} is labelled twice"
         for row in rows:
-            assert row.rule in rules
+            # What was missed may be found by a rule to come.
+            assert row.rule in rules or row.judgement is not Judgement.TRUE
             assert row.says in {Verdict.EXPOSED, Verdict.ABSENT}
             assert _REASON.fullmatch(row.reason), row.reason
             assert row.at
@@ -112,11 +114,18 @@ def test_every_finding_is_judged(file: str) -> None:
     """A finding that is new has to be judged by the app alone, and gets a label; a false one tells what to mend first."""
     known = labels()[labelled_apps()[file]]
     new = [
-        f"{each.rule} {each.verdict}: {each.title} {[str(place) for place in each.locations]}\n"
-        f'   {{"rule":"{each.rule}","says":"{each.verdict}","verdict":"true|false|unsure","reason":"...",'
-        f'"at":{sorted(places(each))}}}'
+        f"{each.title} {[str(place) for place in each.locations]}\n   {json.dumps(row)}"
         for each in filter(counts, report_of(file).findings)
         if judgement(each, known) is None
+        for row in [
+            {
+                "rule": each.rule,
+                "says": each.verdict,
+                "verdict": "true|false|unsure",
+                "reason": "...",
+                "at": sorted(places(each)),
+            }
+        ]
     ]
     assert not new, f"{file}: judge by the app, then add to {LABELS.name}:\n" + "\n".join(new)
 
