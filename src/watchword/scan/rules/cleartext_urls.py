@@ -26,8 +26,8 @@ class CleartextUrls:
     )
     todo: str = "Name the host with https, and refuse cleartext in the network security config or by App Transport Security."
     blind: str = (
-        "It can't tell whether an address is ever asked, or whether the system's configuration refuses it. Names of XML schemas look"
-        " like addresses: those it knows are left out."
+        "It can't tell whether an address is ever asked, or whether the system's configuration refuses it. Addresses in comments,"
+        " licences, messages and links, and names of schemas, are left out; native code is too."
     )
 
     def look(self, app: App) -> Iterable[Finding]:

@@ -35,7 +35,7 @@ class SecretInApp:
     )
     blind: str = (
         "It can't tell whether a secret still works: nobody is asked. Secrets that the app puts together or decrypts at run time"
-        " aren't seen."
+        " aren't seen. In comments, and in texts that explain something, only secrets with a form of their own are told."
     )
 
     def look(self, app: App) -> Iterable[Finding]:
