@@ -29,7 +29,8 @@ _NAMES: Final = re.compile(
 )
 """Names of attributes, keys and settings whose value names or explains something."""
 
-_ATTRIBUTE: Final = re.compile(r"""([\w:.@$-]{1,60})\s{0,9}=\s{0,9}\\?["']?[^"'=<>]{0,400}\Z""")
+_NAME_BEFORE: Final = re.compile(r"[\w:.@$-]{1,60}\s{0,9}\Z")
+_HELD: Final = re.compile(r"""\s{0,9}\\?["']?[^"'<>]*\Z""")
 _TAG: Final = re.compile(r"<([!?\w:.-]{1,60})")
 _LINKS: Final = frozenset(("a", "area"))
 _RELATION: Final = re.compile(
@@ -82,6 +83,8 @@ class Purposes:
         group = self._group
         text = group.texts[index]
         if group.origin is Origin.TEXT:
+            if not self._lexer.looks():
+                return True
             if self._lexed is None:
                 self._lexed = self._lexer.lexed(group.places[index].file, text)
             return _called_in_file(self._lexed, start, end)
@@ -164,10 +167,11 @@ def _called_in_markup(text: str, start: int, end: int) -> bool:
 
 
 def _called_in_tag(before: str, behind: str) -> bool:
-    tag, attribute = _TAG.match(before), _ATTRIBUTE.search(before)
-    if tag is None or attribute is None:
+    tag, equals = _TAG.match(before), before.rfind("=")
+    attribute = _NAME_BEFORE.search(before, max(0, equals - 70), equals) if equals > 0 else None
+    if tag is None or attribute is None or not _HELD.match(before, equals + 1):
         return True
-    name, held = tag[1].lower(), attribute[1].lower()
+    name, held = tag[1].lower(), attribute[0].strip().lower()
     if _NAMES.fullmatch(held) or (name in _LINKS and held.endswith("href")):
         return False
     if name == "meta":

@@ -8,6 +8,7 @@ from watchword.scan.interface import Verdict
 from watchword.scan.rules.cleartext_urls import RULE
 from watchword.scan.rules.hosts_and_urls import RULE as HOSTS
 from watchword.scan.rules.third_party_hosts import RULE as THIRD_PARTIES
+from watchword.scan.texts.lexer import MOST_LOOKS
 
 URL = "http://api.bank.io/v1/pay"
 
@@ -153,6 +154,12 @@ def test_a_begin_that_is_only_looked_for_is_no_address() -> None:
     assert _exposed(simulated(Class("com.example.shop.A", (both,)))) == {
         "http://:com.example.shop.A"
     }
+
+
+def test_of_more_addresses_than_are_looked_at_each_counts() -> None:
+    """A file that was made to take for ever hides nothing: what nobody looked at may be asked."""
+    text = "// http://first.bank.io/a\n" * MOST_LOOKS + "// http://second.bank.io/a"
+    assert _exposed(_in("www/a.js", text)) == {"second.bank.io"}
 
 
 @pytest.mark.parametrize("host", ["flutter.dev", "pub.dev", "api.shop.dev", "get.beta"])

@@ -21,10 +21,14 @@ _PASS_ON = {
         ("getBytes", "toCharArray", "trim", "intern", "toString", "valueOf", "copyValueOf")
     ),
     "android.util.Base64": frozenset(("decode",)),
+    # Cut or hashed, a constant stays one: whoever has the app makes the same of it.
+    "java.util.Arrays": frozenset(("copyOf", "copyOfRange")),
+    "java.security.MessageDigest": frozenset(("digest",)),
     "java.util.Base64$Decoder": frozenset(("decode",)),
     "kotlin.text.StringsKt": frozenset(("encodeToByteArray", "toByteArray")),
     "kotlin.text.StringsKt__StringsJVMKt": frozenset(("encodeToByteArray", "toByteArray")),
 }
+_OF_OTHERS = frozenset(("valueOf", "copyValueOf"))
 _HARMLESS = ("java.lang.String", "javax.crypto.spec.", "kotlin.jvm.internal.Intrinsics")
 _LITERALS = {0x13: "<2xh", 0x14: "<2xi", 0x16: "<2xh", 0x17: "<2xi", 0x18: "<2xq"}
 _STATICS = frozenset((0x71, 0x77))
@@ -232,6 +236,8 @@ def _passed_on(
         return f"{receiver}{first}" if both else None
     if name not in _PASS_ON.get(owner, ()):
         return None
-    # A static method, and a decoder, give back their first argument; the string itself is the receiver elsewhere.
-    value = receiver if isinstance(receiver, str) else first
+    # A static method, and a decoder, give back their first argument; the string itself is the receiver elsewhere: what getBytes
+    # gets is the name of an encoding.
+    of_itself = owner == "java.lang.String" and name not in _OF_OTHERS
+    value = receiver if of_itself or isinstance(receiver, str) else first
     return value if isinstance(value, str) else None

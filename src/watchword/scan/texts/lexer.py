@@ -21,6 +21,9 @@ MOST_SPANS: Final = 500_000
 MOST_OF_APP: Final = 1_000_000
 """How many of all files of one app are."""
 
+MOST_LOOKS: Final = 20_000
+"""At how many places of one app is looked for what stands around them."""
+
 LONGEST_COMMENT: Final = 2_000
 """Characters up to which what begins with two slashes in the middle of a line is a comment: in a minified line it would be all the rest."""
 
@@ -172,6 +175,12 @@ class Lexer:
         """
         self._kinds = kinds
         self._left = most
+        self._looks = MOST_LOOKS
+
+    def looks(self) -> bool:
+        """Tell whether one more place may be looked at, and count it."""
+        self._looks -= 1
+        return self._looks >= 0
 
     def lexed(self, file: str, text: str) -> Lexed:
         """Return where the comments and literals of a file's text are."""
