@@ -17,6 +17,20 @@ MAX_REVIEW: Final = timedelta(days=180)
 """Longest that a review counts: what no machine can see changes without telling anybody."""
 
 
+OF_A_ROUTE: Final = (
+    "live:shield.",
+    "live:tokens.",
+    "live:attest.",
+    "live:app.",
+    "live:gateway.limits",
+    "live:policy.",
+)
+"""What a key begins with that a row of the API's route table decides: seen on one it says nothing of another."""
+
+BY_A_PROOF: Final = ("live:shield.signature_enforced", "live:tokens.bound_ratio")
+"""Keys of what a token alone never shows: whoever steals it, or repeats the request, is served."""
+
+
 class State(StrEnum):
     """Say how a protection stands.
 

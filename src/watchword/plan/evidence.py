@@ -13,7 +13,17 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
-from watchword.observations import MAX_REVIEW, Claim, Observation, Review, SeenRoute, State, Vouched
+from watchword.observations import (
+    BY_A_PROOF,
+    MAX_REVIEW,
+    OF_A_ROUTE,
+    Claim,
+    Observation,
+    Review,
+    SeenRoute,
+    State,
+    Vouched,
+)
 from watchword.plan.interface import (
     Asset,
     Catalogue,
@@ -33,19 +43,6 @@ CLOCK_LEEWAY: Final = timedelta(minutes=5)
 """How far an observer's clock may run ahead of ours."""
 
 _LIVE: Final = "live:"
-OF_A_ROUTE: Final = (
-    "live:shield.",
-    "live:tokens.",
-    "live:attest.",
-    "live:app.",
-    "live:gateway.limits",
-    "live:policy.",
-)
-"""What a key begins with that a row of the API's route table decides: seen on one it says nothing of another."""
-
-BY_A_PROOF: Final = ("live:shield.signature_enforced", "live:tokens.bound_ratio")
-"""Keys of what a token alone never shows: whoever steals it, or repeats the request, is served."""
-
 _UNSEEN: Final = frozenset({"Cc", "Cf"})
 """Categories of characters that don't show: somebody could review himself under a name that looks the same."""
 
