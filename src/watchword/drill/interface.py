@@ -21,7 +21,6 @@ from watchword.reasons import Reason
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.vocabulary import Environment, Level, Mode, Platform, Proof
 
-
 MAX_ROUTES: Final = 64
 """Most routes, each by each method, that a variant is carried out on."""
 

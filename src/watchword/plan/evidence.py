@@ -240,11 +240,12 @@ def _judge(
         return _Judged(seen, State.CLAIMED, _Bearing.NONE, beside)
     elsewhen = _of_another_time(seen, circumstances)
     if seen.state in NEGATIVE:
-        if elsewhen and seen.route is not None and _row(seen, circumstances) is None:
+        past = bool(elsewhen) and _names_what_it_saw(seen)
+        if past and seen.route is not None and _row(seen, circumstances) is None:
             # It was bad on a route that is gone, under a policy that is gone.
             gone = _off_the_table(seen, circumstances)
             return _Judged(seen, State.STALE, _Bearing.PAST, gone)
-        bearing = _Bearing.PAST if elsewhen and _names_what_it_saw(seen) else _Bearing.PRESENT
+        bearing = _Bearing.PAST if past else _Bearing.PRESENT
         return _Judged(seen, seen.state, bearing, bad_news(seen, observer))
     return _judge_good_news(seen, observer, unvouched, protection, elsewhen, circumstances)
 

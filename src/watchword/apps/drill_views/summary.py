@@ -104,7 +104,9 @@ def _routes(page: Page, report: Report) -> None:
     if report.facts.unasked:
         page.heading("Routes that no request falls on, so that nothing is proven there")
         page.names("", list(report.facts.unasked), indent=_INDENT, at=_INDENT)
-        page.entry("", "Name one under `drill: requests` that your API serves.", indent=0, at=_INDENT)
+        page.entry(
+            "", "Name one under `drill: requests` that your API serves.", indent=0, at=_INDENT
+        )
 
 
 def _missing(page: Page, report: Report) -> None:

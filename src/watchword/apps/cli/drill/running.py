@@ -181,8 +181,9 @@ def _build(text: str | None) -> str | None:
 
 
 def _plan(config: Path, signer: Any) -> "PlanSettings | None":
-    """Read the plan before anything is sent: its assets say what has to be guarded, and what is recorded is bound to the policy
-    that the run began with.
+    """Read the plan before anything is sent, None where the file has none.
+
+    Its assets say what has to be guarded, and what is recorded is bound to the policy that the run began with.
 
     :raises ConfigurationError: for one with faults, and where there is none that could be signed for.
     """
