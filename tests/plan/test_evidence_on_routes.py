@@ -317,7 +317,7 @@ def test_weak_routes_name_what_lives_there_and_what_to_write() -> None:
     texts = [str(each) for each in weak_routes([*assets, replace(asset("anywhere"), rows=(off,))])]
     assert texts == [
         (
-            "Route /v1/cards/** of bank, where cards (impact 5), lists (impact 5) lives, is in mode "
+            "Route /v1/cards/** of bank, where cards (impact 5) and lists (impact 5) live, is in mode "
             "off: anybody is served. Write mode: enforce there."
         ),
         (
