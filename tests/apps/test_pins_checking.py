@@ -13,7 +13,7 @@ from tests.apps.pins_yard import APP, DAY, Yard, yard
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.live_chain import Place
-from watchword.adapters.metrics.prometheus import exposition
+from watchword.adapters.metrics import exposition
 from watchword.apps.pins.checking import Check, Weight, check
 from watchword.apps.pins.editing import edit, found_key
 from watchword.apps.pins.looking import Vantage, look_at

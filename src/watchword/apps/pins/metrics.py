@@ -1,6 +1,6 @@
 """Turn a check into metrics: what an alert needs, with few labels."""
 
-from watchword.adapters.metrics.prometheus import Metric
+from watchword.adapters.metrics import Metric
 from watchword.apps.pins.bench import Bench
 from watchword.apps.pins.checking import Check, Weight, has_backup
 from watchword.pins.installed import matches

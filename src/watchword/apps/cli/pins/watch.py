@@ -83,7 +83,7 @@ class _Watcher:
     def check(self) -> "Check":
         """Check once: the file and the workspace are read anew, so that edits count."""
         from watchword.adapters.clock import SystemClock
-        from watchword.adapters.metrics.prometheus import exposition
+        from watchword.adapters.metrics import exposition
         from watchword.apps.pins.bench import open_bench
         from watchword.apps.pins.checking import check
         from watchword.apps.pins.looking import look_at
