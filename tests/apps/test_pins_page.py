@@ -19,7 +19,7 @@ from tests.apps.pins_servers import HOST, Authority, Server, new_key, server
 
 from watchword.apps.cli.commands.pins import SUBCOMMANDS
 from watchword.apps.settings.template import TEMPLATE
-from watchword.pins.scenarios import SCENARIOS
+from watchword.pins.rehearsal import SCENARIOS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "pins.md").read_text(encoding="utf-8")
 

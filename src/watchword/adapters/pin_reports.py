@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from watchword.pins.delivery import PublishedPins
-from watchword.pins.interface import Basis
+from watchword.pins.interface import Basis, PublishedPins
 from watchword.pins.reports import MAX_NAMED, PinReport, ReportGroup, group
 from watchword.ports import Clock
 

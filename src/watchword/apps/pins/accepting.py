@@ -12,9 +12,8 @@ from watchword.apps.pins.root_lists import read_list
 from watchword.apps.pins.steps import step
 from watchword.pins.installed import is_withdrawn
 from watchword.pins.interface import RootList
-from watchword.pins.publishing import MAX_WHY
+from watchword.pins.publishing import MAX_WHY, list_objections
 from watchword.pins.roots import read_roots
-from watchword.pins.swapping import list_objections
 from watchword.reasons import RefusedError
 
 

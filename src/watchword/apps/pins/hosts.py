@@ -6,7 +6,7 @@ import idna
 
 from watchword.apps.pins.faults import PinsError
 from watchword.apps.settings.written_pins import HOST_EXPECTED
-from watchword.pins import hosts as pinned_hosts
+from watchword.pins import sets
 from watchword.pins.spki import PinError
 
 _MAX_SHOWN: Final = 100
@@ -25,7 +25,7 @@ def read_host(text: str) -> str:
         except idna.IDNAError:
             name = ""
     try:
-        return pinned_hosts.read_host(name)
+        return sets.read_host(name)
     except PinError:
         shown = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
         raise PinsError(f"host: got {shown!r}, expected {HOST_EXPECTED}") from None

@@ -8,8 +8,7 @@ from watchword.apps.pins.drafting import draft_of
 from watchword.apps.pins.faults import PinsError
 from watchword.apps.pins.looking import Look
 from watchword.pins.interface import PinMode, PinRole, PinSet
-from watchword.pins.rehearsal import Rehearsal, Scenario, Situation, rehearse
-from watchword.pins.scenarios import SCENARIOS
+from watchword.pins.rehearsal import SCENARIOS, Rehearsal, Scenario, Situation, rehearse
 
 
 @dataclass(frozen=True, slots=True)

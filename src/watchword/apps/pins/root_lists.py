@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from watchword.apps.pins.faults import PinsError
 from watchword.pins.interface import MAX_ROOTS_BYTES, RootList
+from watchword.pins.publishing import list_objections
 from watchword.pins.roots import read_unverified, signers_of, unsigned
-from watchword.pins.swapping import list_objections
 from watchword.ports import VerificationKey
 from watchword.reasons import RefusedError
 

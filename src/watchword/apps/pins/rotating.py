@@ -10,7 +10,7 @@ from watchword.apps.pins.looking import Look
 from watchword.apps.pins.pinned_keys import PinnedKey, PinnedKeys
 from watchword.apps.pins.words import day
 from watchword.pins.interface import PinRole
-from watchword.pins.swapping import swap_objections
+from watchword.pins.publishing import swap_objections
 
 _STEP: Final = "watchword pins"
 

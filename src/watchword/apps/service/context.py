@@ -20,7 +20,7 @@ from watchword.enrolment.operator_codes import OperatorCodeStore
 from watchword.enrolment.service import Enrolment
 from watchword.gate.limits import LimitTally
 from watchword.gate.references import NONCE_BYTES, seal
-from watchword.pins.delivery import PublishedPins
+from watchword.pins.interface import PublishedPins
 from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
 from watchword.reasons import Refusal
 

@@ -36,7 +36,7 @@ from watchword.enrolment.receipts import ReceiptRefresh
 from watchword.enrolment.rejudgement import Rejudgement
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.gate.interface import GatePolicy
-from watchword.pins.delivery import NothingPublished
+from watchword.pins.interface import NothingPublished
 from watchword.ports import Clock, Entropy, RecordLog
 from watchword.reasons import Reason, UnavailableError
 from watchword.vocabulary import Environment

@@ -46,8 +46,7 @@ def command(
     from watchword.apps.pins.bench import open_bench
     from watchword.apps.pins.drafting import draft_of
     from watchword.apps.pins.faults import PinsError
-    from watchword.pins.rendering.interface import RenderError
-    from watchword.pins.rendering.registry import render
+    from watchword.pins.rendering import RenderError, render
 
     bench = open_bench(config)
     name = bench.app_named(app)

@@ -1,7 +1,7 @@
-"""Follow a workspace: what is newer is handed out within a second, what is older never.
+"""Follow a workspace's published sets and root lists, never back to an older one.
 
-An app is followed by the very rules by which it decides itself (:mod:`watchword.pins.installed`): what the service hands out was
-verified as a phone verifies it.  It holds no key; a set that it can't vouch for stays in the workspace and is told.
+What is newer is handed out within a second.  An app is followed by the very rules by which it decides itself
+(:mod:`watchword.pins.installed`).  This holds no key; a set that it can't vouch for stays in the workspace and is told.
 """
 
 import threading
@@ -12,13 +12,87 @@ from typing import Final
 
 import structlog
 
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    private_directory,
+    read_private,
+    write_private,
+)
 from watchword.adapters.pin_workspace import PinWorkspace
-from watchword.adapters.published_pins.kept import MAX_LISTS, KeptPins
-from watchword.pins.delivery import PublishedSet
 from watchword.pins.installed import accept_set, is_withdrawn, restored
-from watchword.pins.interface import Builtin, Installed, RootList
+from watchword.pins.interface import (
+    MAX_ROOTS_BYTES,
+    MAX_SET_BYTES,
+    Builtin,
+    Installed,
+    PublishedSet,
+    RootList,
+)
 from watchword.pins.roots import read_roots, read_unverified
 from watchword.reasons import RefusedError, WatchwordError
+
+MAX_LISTS = 1000
+"""Most root lists that are followed: one a day for three years."""
+
+
+class KeptPins:
+    """Read and write the directory: ``roots/N.json`` and ``sets/APP.jws``, each as it was signed."""
+
+    def __init__(self, directory: Path) -> None:
+        """Keep the directory; it is made with the first that is kept."""
+        self.directory = directory
+
+    def lists(self) -> tuple[bytes, ...]:
+        """Return the root lists in order.
+
+        :raises PrivateFileError: when one can't be read, or is missing between others.
+        """
+        directory = self.directory / "roots"
+        try:
+            found = sorted(int(path.stem) for path in directory.glob("*.json") if _counted(path))
+        except OSError as error:
+            raise PrivateFileError(f"{directory}: can't be read: {error.strerror}") from None
+        if found != list(range(found[0], found[-1] + 1)) if found else False:
+            raise PrivateFileError(f"{directory}: got {found}, expected none to be missing")
+        if not found and self.apps():
+            raise PrivateFileError(f"{self.directory}: got sets without root lists")
+        lists = [read_private(directory / f"{each}.json", MAX_ROOTS_BYTES) for each in found]
+        return tuple(each for each in lists if each is not None)
+
+    def apps(self) -> frozenset[str]:
+        """Return the apps that a set is kept for."""
+        return frozenset(path.stem for path in (self.directory / "sets").glob("[!.]*.jws"))
+
+    def signed(self, app: str) -> bytes | None:
+        """Return an app's set, None where none was handed out.
+
+        :raises PrivateFileError: when it can't be read.
+        """
+        return read_private(self.directory / "sets" / f"{app}.jws", MAX_SET_BYTES)
+
+    def keep_list(self, version: int, data: bytes) -> None:
+        """Keep a root list, durably.
+
+        :raises PrivateFileError: when the disk refuses.
+        """
+        self._write("roots", f"{version}.json", data)
+
+    def keep_set(self, app: str, data: bytes) -> None:
+        """Keep a set in the place of an older one, durably.
+
+        :raises PrivateFileError: when the disk refuses.
+        """
+        self._write("sets", f"{app}.jws", data)
+
+    def _write(self, part: str, name: str, data: bytes) -> None:
+        private_directory(self.directory)
+        private_directory(self.directory / part)
+        write_private(self.directory / part / name, data)
+
+
+def _counted(path: Path) -> bool:
+    return path.stem.isascii() and path.stem.isdigit()
+
 
 AGAIN_SECONDS: Final = 30.0
 """How often all is looked at where no file has changed: what was too early once may count now."""
