@@ -27,7 +27,7 @@ from tests.pins.building import (
     spki,
 )
 
-from watchword.apps.pins.pinned_keys import parse_pinned, pinned_document
+from watchword.apps.pins.session import parse_pinned, pinned_document
 from watchword.encoding import base64url, strict_json
 from watchword.pins.builtins import BuiltinError, builtin_document, read_builtin
 from watchword.pins.installed import accept_set, fresh, judge

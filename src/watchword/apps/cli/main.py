@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "scan": ("watchword.apps.cli.commands.scan", "Read your built app as an attacker would."),
     "drill": ("watchword.apps.cli.commands.drill", "Attack your own deployment, prove what holds."),
-    "pins": ("watchword.apps.cli.commands.pins", "Pin your servers' keys, never brick an app."),
+    "pins": ("watchword.apps.pins.cli", "Pin your servers' keys, never brick an app."),
     "observe": ("watchword.apps.cli.commands.observe", "Record what proves protections."),
     "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),
     "explain": ("watchword.apps.cli.commands.explain", "Say why a request was refused."),
