@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("watchword.apps.cli.commands.explain", "Say why a request was refused."),
     "audit": ("watchword.apps.cli.commands.audit", "Read what engines refused, from their logs."),
     "keys": ("watchword.apps.cli.commands.keys", "List and rotate the token keys."),
-    "secrets": ("watchword.apps.cli.commands.secrets", "Keep third parties' keys out of the app."),
+    "secrets": ("watchword.apps.secrets.cli", "Keep third parties' keys out of the app."),
     "metrics": ("watchword.apps.cli.commands.metrics", "Show the running service's counters."),
     "schema": ("watchword.apps.cli.commands.schema", "Print the JSON Schema of watchword.yaml."),
 }
