@@ -27,11 +27,7 @@ SIGNER = bytes.fromhex("4f1d8c5b0e3a7296d1c4b5a6978810fe2d3c4b5a69788190a1b2c3d4
 @contextlib.contextmanager
 def running(configuration: Path, directory: Path) -> Iterator[Settings]:
     """Run ``watchword up`` on a free port, with a copy of an example's configuration."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    file = directory / "watchword.yaml"
-    file.write_text(configuration.read_text().replace("8440", str(port)))
+    file = on_a_free_port(configuration, directory)
     watchword = Path(sys.executable).with_name("watchword")
     command = [str(watchword), "-c", str(file), "up", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as service:
@@ -39,6 +35,16 @@ def running(configuration: Path, directory: Path) -> Iterator[Settings]:
         assert service.stdout.readline()  # It says where it listens when it does.
         yield load_settings(file)
         service.terminate()
+
+
+def on_a_free_port(configuration: Path, directory: Path) -> Path:
+    """Copy an example's configuration so that its service listens on a port that nobody else has; return the copy."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    file = directory / "watchword.yaml"
+    file.write_text(configuration.read_text().replace("8440", str(port)))
+    return file
 
 
 def app_on(kind: str, settings: Settings, audience: str) -> WatchwordClient:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuzz import seeds
-from watchword.adapters.canary_file.file import read_canaries
+from watchword.adapters.canary_file import read_canaries
 from watchword.adapters.secret_store.document import (
     Document,
     DocumentError,

@@ -27,10 +27,9 @@ from tests.pins.building import (
     spki,
 )
 
-from watchword.apps.pins.pinned_keys import parse_pinned, pinned_document
+from watchword.apps.pins.session import parse_pinned, pinned_document
 from watchword.encoding import base64url, strict_json
 from watchword.pins.builtins import BuiltinError, builtin_document, read_builtin
-from watchword.pins.hosts import host_of_url, read_host
 from watchword.pins.installed import accept_set, fresh, judge
 from watchword.pins.interface import (
     PIN_BYTES,
@@ -44,7 +43,7 @@ from watchword.pins.interface import (
 from watchword.pins.reports import PinReport, group, parse_report, write_report
 from watchword.pins.roots import read_roots, read_unverified, sign_roots
 from watchword.pins.sets import TYPE as SET_TYPE
-from watchword.pins.sets import payload_of, read_set, sign_set
+from watchword.pins.sets import host_of_url, payload_of, read_host, read_set, sign_set
 from watchword.pins.spki import certificates_of, pin_of_file, pins_of_chain, read_pin
 from watchword.reasons import MalformedError, RefusedError, WatchwordError
 from watchword.tokens import strict_jws

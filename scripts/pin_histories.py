@@ -34,8 +34,15 @@ from watchword.pins.interface import (
     PinSet,
     RootList,
 )
-from watchword.pins.publishing import Objection, Observed, Shown, Tried, objections, permit
-from watchword.pins.swapping import swap_objections
+from watchword.pins.publishing import (
+    Objection,
+    Observed,
+    Shown,
+    Tried,
+    objections,
+    permit,
+    swap_objections,
+)
 from watchword.ports import VerificationKey
 from watchword.reasons import RefusedError
 

@@ -15,8 +15,15 @@ from watchword.pins.interface import (
     PinSet,
     RootList,
 )
-from watchword.pins.rehearsal import OFFLINE, Ending, Outcome, Rehearsal, Situation, rehearse
-from watchword.pins.scenarios import SCENARIOS
+from watchword.pins.rehearsal import (
+    OFFLINE,
+    SCENARIOS,
+    Ending,
+    Outcome,
+    Rehearsal,
+    Situation,
+    rehearse,
+)
 from watchword.tokens.signing_key import SigningKey
 
 TARGET = Path(__file__).parents[1] / "docs" / "pins-rotation.md"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from watchword.adapters.fetcher import client as fetcher
+from watchword.adapters import fetcher
 from watchword.adapters.http_server import granian, mutual_tls
 from watchword.adapters.openbao import connection as openbao
 from watchword.adapters.openbao import key_keeper

@@ -14,8 +14,8 @@ The error tree::
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import Self
+from enum import Enum, IntEnum
+from typing import ClassVar, Self
 
 from watchword.public_classes import Category, PublicClass
 
@@ -320,8 +320,22 @@ class Refusal:
         return f"{self.reason.code}: {self.detail}" if self.detail else self.reason.code
 
 
+class ExitCode(IntEnum):
+    """Say how a command ends that an error stops.
+
+    ``refused``: what was asked for was judged, and the answer is no.  ``usage``: an option, a file or a key that the user
+    named can't be used.  ``unavailable``: something that it needs doesn't answer now, the file system among it.
+    """
+
+    REFUSED = 1
+    USAGE = 2
+    UNAVAILABLE = 3
+
+
 class WatchwordError(Exception):
     """Root of every error that Watchword raises on purpose."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.REFUSED
 
 
 class RefusedError(WatchwordError):
@@ -360,6 +374,8 @@ class MalformedError(RefusedError):
 
 class UnavailableError(WatchwordError):
     """Report that a store or a vendor can't answer now; the caller may try again later."""
+
+    exit_code = ExitCode.UNAVAILABLE
 
     def __init__(self, reason: Reason, detail: str, retry_after: int = 5) -> None:
         """Keep the reason, an operator's detail, and the seconds after which to try again."""

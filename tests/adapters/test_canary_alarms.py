@@ -9,8 +9,7 @@ import pytest
 import structlog
 from tests.gate.simulators import NOW, PublishedState, policy, request, route, token
 
-from watchword.adapters.canary_alarms import CanaryAlarmFile
-from watchword.adapters.canary_alarms.file import MAX_ENTRIES, MAX_WAITING
+from watchword.adapters.canary_alarms import MAX_ENTRIES, MAX_WAITING, CanaryAlarmFile
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.broker.canaries import RANDOM_BYTES, digest, make_canary
 from watchword.broker.interface import CanaryWatch

@@ -10,8 +10,7 @@ import httpx
 import pytest
 from tests.adapters.loopback import Answer, response, self_signed, serving
 
-from watchword.adapters.fetcher import HttpxFetcher
-from watchword.adapters.fetcher.client import _headers
+from watchword.adapters.fetcher import HttpxFetcher, _headers
 from watchword.ports import FetchRequest, FetchResponse
 from watchword.reasons import Reason, UnavailableError
 

@@ -1,6 +1,6 @@
 """Show counters to Prometheus."""
 
-from watchword.adapters.metrics.prometheus import Metric, exposition
+from watchword.adapters.metrics import Metric, exposition
 
 
 def test_exposition_is_what_prometheus_reads() -> None:

@@ -2,7 +2,7 @@
 
 from tests.enrolment.simulators import MovableClock
 
-from watchword.adapters.refusal_log.memory import (
+from watchword.adapters.refusal_log import (
     MAX_DETAIL_CHARACTERS,
     MAX_PLACES,
     SAMPLES_PER_REASON,

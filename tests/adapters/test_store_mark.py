@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from watchword.adapters import revocation_journal
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.reserve import RoomReserve
-from watchword.adapters.revocation_journal import JournalEntry, RevocationJournal, file
+from watchword.adapters.revocation_journal import JournalEntry, RevocationJournal
 from watchword.adapters.store_mark import StoreMark
 from watchword.reasons import Reason, UnavailableError
 
@@ -160,11 +161,11 @@ def test_the_oldest_revocations_go_first(tmp_path: Path) -> None:
     """Beyond its measure the older half goes as soon as it is written, so that it can always be read at a start."""
     path = tmp_path / "revocations.jsonl"
     line = json.dumps({"instance": "a", "actor": "b", "because": "c" * 4000, "at": 1.0})
-    path.write_text(f"{line}\n" * (file.MAX_BYTES // 2 // len(line) + 1))
+    path.write_text(f"{line}\n" * (revocation_journal.MAX_BYTES // 2 // len(line) + 1))
     path.chmod(0o600)
     journal = RevocationJournal(path)
     journal.append(entry())
-    assert path.stat().st_size < file.MAX_BYTES // 3
+    assert path.stat().st_size < revocation_journal.MAX_BYTES // 3
     journal.append(entry(1))
     assert journal.entries()[-2:] == [entry(), entry(1)]
 

@@ -13,16 +13,10 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.live_chain import Place
 from watchword.adapters.pin_workspace import PinWorkspace, read_public_key
 from watchword.adapters.pin_workspace import new_key as new_signing_key
-from watchword.apps.pins.accepting import accept
-from watchword.apps.pins.beginning import begin
-from watchword.apps.pins.bench import Bench, open_bench
-from watchword.apps.pins.checking import Check, check
-from watchword.apps.pins.editing import adding, edit
-from watchword.apps.pins.looking import Look, Vantage, look_at
-from watchword.apps.pins.online import published_in
+from watchword.apps.pins.checks import Check, Look, Vantage, check, look_at
 from watchword.apps.pins.publishing import Order, Published, publish
-from watchword.apps.pins.root_lists import Changes, first_list, next_list, read_list
-from watchword.apps.pins.sources import key_of_key
+from watchword.apps.pins.root_lists import Changes, accept, begin, first_list, next_list, read_list
+from watchword.apps.pins.session import Bench, adding, edit, key_of_key, open_bench, published_in
 from watchword.apps.settings.template import TEMPLATE
 from watchword.pins.interface import PinRole
 from watchword.pins.roots import sign_roots

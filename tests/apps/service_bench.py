@@ -22,7 +22,7 @@ from tests.enrolment.simulators import (
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.published_pins import PinPublication
-from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store import SqliteStore
 from watchword.adapters.store_mark import StoreMark

@@ -12,7 +12,7 @@ from tests.apps import recording_lab as lab
 from tests.enrolment.simulators import MovableClock, SeededEntropy
 
 from watchword.adapters.lab_store import load_or_create
-from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.cli.lab_phone import installed_app
 from watchword.apps.cli.main import cli
 from watchword.apps.evidence.files import EvidenceFileError

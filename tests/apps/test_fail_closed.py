@@ -25,7 +25,7 @@ from tests.gate.simulators import ROUTES, SECRET, SIGNER, SoftwareSigner, policy
 import watchword
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
-from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.middleware import WatchwordMiddleware
 from watchword.gate import hygiene, versions

@@ -13,12 +13,18 @@ from tests.apps.pins_yard import APP, DAY, Yard, yard
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.live_chain import Place
-from watchword.adapters.metrics.prometheus import exposition
-from watchword.apps.pins.checking import Check, Weight, check
-from watchword.apps.pins.editing import edit, found_key
-from watchword.apps.pins.looking import Vantage, look_at
-from watchword.apps.pins.metrics import MARK, metrics_of
-from watchword.apps.pins.proving import observation_of
+from watchword.adapters.metrics import exposition
+from watchword.apps.pins.checks import (
+    METRICS_MARK,
+    Check,
+    Vantage,
+    Weight,
+    check,
+    look_at,
+    metrics_of,
+    observation_of,
+)
+from watchword.apps.pins.session import edit, found_key
 from watchword.observations import State
 from watchword.pins.interface import PinRole
 from watchword.vocabulary import Environment
@@ -204,7 +210,7 @@ def test_metrics_say_what_an_alert_needs(tmp_path: Path) -> None:
         look = dataclasses.replace(found.looks[HOST], sights=(other,))
         wrong = dataclasses.replace(found, looks={HOST: look})
         broken = exposition(metrics_of(made.bench(), wrong, made.now)).decode()
-    assert page.startswith(MARK)
+    assert page.startswith(METRICS_MARK)
     live = f'watchword_pins_live_pinned{{app="{APP}",host="{HOST}",place="'
     assert live in page
     assert [line[-3:] for line in page.splitlines() if line.startswith(live)] == ["1.0"]

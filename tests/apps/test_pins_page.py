@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from tests.apps.pins_servers import HOST, Authority, Server, new_key, server
 
-from watchword.apps.cli.commands.pins import SUBCOMMANDS
+from watchword.apps.pins.cli import command
 from watchword.apps.settings.template import TEMPLATE
-from watchword.pins.scenarios import SCENARIOS
+from watchword.pins.rehearsal import SCENARIOS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "pins.md").read_text(encoding="utf-8")
 
@@ -130,5 +130,5 @@ def test_each_step_is_run_as_written(tmp_path: Path, deployed: Server) -> None:
 def test_the_page_names_what_there_is() -> None:
     """Each command of the page is one, and as many accidents are rehearsed as it says."""
     named = set(re.findall(r"watchword pins ([a-z]+)", PAGE))
-    assert named <= set(SUBCOMMANDS)
+    assert named <= set(command.commands)
     assert f"for {len(SCENARIOS)} accidents" in PAGE

@@ -12,17 +12,17 @@ from tests.apps.pins_yard import APP, DAY, Yard, yard
 from watchword.adapters.live_chain import Place
 from watchword.adapters.pin_workspace import WorkspaceError, read_public_key, write_key
 from watchword.adapters.pin_workspace import new_key as new_signing_key
-from watchword.apps.pins.accepting import accept
-from watchword.apps.pins.beginning import new_pin_key
-from watchword.apps.pins.bench import read_lists
-from watchword.apps.pins.checking import check
-from watchword.apps.pins.drafting import next_version
-from watchword.apps.pins.editing import edit, found_key
-from watchword.apps.pins.faults import NotNowError, PinsError
-from watchword.apps.pins.looking import Vantage, look_at
-from watchword.apps.pins.publishing import Order, Published, publish
-from watchword.apps.pins.releasing import release, withdraw_release
-from watchword.apps.pins.root_lists import Changes
+from watchword.apps.pins.checks import Vantage, check, look_at
+from watchword.apps.pins.publishing import Order, Published, publish, release, withdraw_release
+from watchword.apps.pins.root_lists import Changes, accept, new_pin_key
+from watchword.apps.pins.session import (
+    NotNowError,
+    PinsError,
+    edit,
+    found_key,
+    next_version,
+    read_lists,
+)
 from watchword.apps.settings.template import TEMPLATE
 from watchword.pins.installed import accept_set, fresh, judge
 from watchword.pins.interface import PinRole

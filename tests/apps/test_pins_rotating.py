@@ -6,12 +6,10 @@ import pytest
 from tests.apps.pins_servers import HOST, new_key
 from tests.apps.pins_yard import APP, Yard, yard
 
-from watchword.apps.pins.editing import edit, found_key
-from watchword.apps.pins.faults import NotNowError
-from watchword.apps.pins.looking import Look
-from watchword.apps.pins.pinned_keys import PinnedKey, PinnedKeys
-from watchword.apps.pins.releasing import release
-from watchword.apps.pins.rotating import Turn, turn
+from watchword.apps.pins.checks import Look
+from watchword.apps.pins.publishing import release
+from watchword.apps.pins.rotations import Turn, turn
+from watchword.apps.pins.session import NotNowError, PinnedKey, PinnedKeys, edit, found_key
 from watchword.pins.interface import Pin, PinRole
 
 

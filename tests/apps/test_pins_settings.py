@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from watchword.apps.pins.pinned_keys import PinnedKey, PinnedKeys, parse_pinned, pinned_document
+from watchword.apps.pins.session import PinnedKey, PinnedKeys, parse_pinned, pinned_document
 from watchword.apps.settings import ConfigurationError, load_settings
 from watchword.apps.settings.pins import load_pins
 from watchword.apps.settings.template import TEMPLATE

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from tests.enrolment.simulators import MovableClock, SeededEntropy
 
-from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.formats import formats_of
 from watchword.apps.play import PlayKeyError, lab_play_keys, play_decoders_of, play_keys_of
 from watchword.apps.settings import ConfigurationError, Settings, load_settings

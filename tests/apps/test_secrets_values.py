@@ -10,7 +10,7 @@ import pytest
 from tests.apps.test_cli_operate import watchword
 from tests.machine import patience
 
-from watchword.apps.cli.secrets.values import read_value
+from watchword.apps.secrets.commands import read_value
 from watchword.broker.interface import MAX_VALUE_BYTES
 from watchword.reasons import MalformedError, Reason
 
@@ -55,7 +55,7 @@ def test_person_at_a_terminal_is_asked_and_sees_nothing_of_it() -> None:
     """What is typed isn't shown; the terminal's echo is back afterwards."""
     child, terminal = pty.fork()
     if child == 0:
-        program = "from watchword.apps.cli.secrets.values import read_value; print(len(read_value('maps', None)))"
+        program = "from watchword.apps.secrets.commands import read_value; print(len(read_value('maps', None)))"
         os.execv(sys.executable, [sys.executable, "-c", program])
     shown = b""
     while b"not shown" not in shown:
@@ -100,7 +100,7 @@ def test_bytes_at_a_terminal_that_are_no_text_are_refused() -> None:
     child, terminal = pty.fork()
     if child == 0:
         program = (
-            "from watchword.apps.cli.secrets.values import read_value\n"
+            "from watchword.apps.secrets.commands import read_value\n"
             "from watchword.reasons import MalformedError\n"
             "try: read_value('maps', None)\n"
             "except MalformedError as error: print('refused', error.reason.code)"
@@ -128,7 +128,7 @@ def _read(terminal: int) -> bytes:
 def test_closed_standard_input_is_no_value(tmp_path: Path) -> None:
     """A job without one is refused as one with an empty one is."""
     program = (
-        "from watchword.apps.cli.secrets.values import read_value as r; print(repr(r('x', None)))"
+        "from watchword.apps.secrets.commands import read_value as r; print(repr(r('x', None)))"
     )
     done = subprocess.run(
         ["/bin/sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, program],
@@ -147,7 +147,7 @@ def test_empty_standard_input_is_no_value(tmp_path: Path) -> None:
         [
             sys.executable,
             "-c",
-            "from watchword.apps.cli.secrets.values import read_value as r; print(repr(r('x', None)))",
+            "from watchword.apps.secrets.commands import read_value as r; print(repr(r('x', None)))",
         ],
         cwd=tmp_path,
         stdin=subprocess.DEVNULL,

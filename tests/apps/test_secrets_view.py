@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 
-from watchword.apps.cli.secrets.canary import alarm_lines
-from watchword.apps.cli.secrets.view import in_use, lines, rows, table, time_of, use_lines
+from watchword.apps.secrets.commands import (
+    alarm_lines,
+    in_use,
+    lines,
+    rows,
+    table,
+    time_of,
+    use_lines,
+)
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 WIDTH = 80

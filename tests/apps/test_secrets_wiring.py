@@ -16,7 +16,7 @@ from tests.pins.building import certificate, pem
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
-from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.gate_policies import (
     MAX_AUTHORITIES_BYTES,
     EdgeAuthoritiesError,

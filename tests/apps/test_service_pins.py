@@ -13,7 +13,7 @@ from tests.apps.test_service import described
 from tests.enrolment.simulators import SimulatedPhone
 from tests.pins.building import APP, HOST, NOW, builtin, certificate, pem, roots, spki
 
-from watchword.adapters.pin_reports.memory import AT_ONCE
+from watchword.adapters.pin_reports import AT_ONCE
 from watchword.apps.service.openapi import DOCUMENT
 from watchword.client.pinning import HttpPinSource, PinUpdater
 from watchword.gate.references import open_reference

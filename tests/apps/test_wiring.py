@@ -13,7 +13,7 @@ from tests.machine import patience
 
 from watchword.adapters.anchors import AnchorsError
 from watchword.adapters.keyring.private_file import PrivateFileError
-from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.service.service import Service
 from watchword.apps.settings import Settings, load_settings
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID, TEMPLATE
@@ -77,7 +77,7 @@ def test_lab_anchors_are_refused_outside_of_the_lab(tmp_path: Path) -> None:
 _PRODUCTION = """
 import sys
 from pathlib import Path
-from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.settings import load_settings
 from watchword.apps.wiring import service_of, system_ports
 clock, entropy = system_ports()

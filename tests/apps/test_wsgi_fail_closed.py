@@ -24,7 +24,7 @@ from tests.apps.wsgi_client import Answer, RecordedRequests, call, environ_of
 
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import GateBundleFile
-from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.middleware import WatchwordWsgiMiddleware, cgi
 from watchword.gate.service import Gate

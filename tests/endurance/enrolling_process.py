@@ -21,7 +21,7 @@ from tests.enrolment.simulators import (
     public_spki,
 )
 
-from watchword.adapters.entropy.system import SystemEntropy
+from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.keyring.token_keys import new_key
 from watchword.adapters.store import SqliteStore
 from watchword.enrolment.interface import EnrolmentRequest

@@ -28,11 +28,12 @@ from watchword.pins.publishing import (
     Permit,
     Shown,
     Tried,
+    list_objections,
     objections,
     permit,
+    swap_objections,
 )
 from watchword.pins.roots import read_roots
-from watchword.pins.swapping import list_objections, swap_objections
 from watchword.reasons import Reason, RefusedError
 
 CHAIN = (spki("A"), spki("intermediate"), spki("root"))

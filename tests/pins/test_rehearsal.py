@@ -7,8 +7,7 @@ import pytest
 from scripts.pins_rotation_page import HOST, cdn, own_key, page
 
 from watchword.pins.interface import AfterExpiry, HostPins, PinMode
-from watchword.pins.rehearsal import Outcome, Situation, rehearse
-from watchword.pins.scenarios import SCENARIOS
+from watchword.pins.rehearsal import SCENARIOS, Outcome, Situation, rehearse
 from watchword.reasons import Reason
 
 ROOT = Path(__file__).parents[2]

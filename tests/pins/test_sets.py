@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tests.pins.building import NOW, builtin, entry, key, pin_set, pins, roots, roots_data, spki
 
 from watchword.encoding import base64url, strict_json
-from watchword.pins.hosts import host_of_url, read_host, reports_to_itself
 from watchword.pins.installed import DAY
 from watchword.pins.interface import (
     MAX_HOSTS,
@@ -23,7 +22,15 @@ from watchword.pins.interface import (
     PinSet,
 )
 from watchword.pins.roots import read_roots
-from watchword.pins.sets import TYPE, payload_of, read_set, sign_set
+from watchword.pins.sets import (
+    TYPE,
+    host_of_url,
+    payload_of,
+    read_host,
+    read_set,
+    reports_to_itself,
+    sign_set,
+)
 from watchword.pins.spki import PinError
 from watchword.reasons import MalformedError, Reason, RefusedError
 from watchword.tokens import strict_jws

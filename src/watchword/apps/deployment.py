@@ -8,7 +8,7 @@ import structlog
 
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
-from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.authz.verdicts import VerdictSigned
 from watchword.apps.consent_served import Application, ConsentServed
 from watchword.apps.gates import open_gate

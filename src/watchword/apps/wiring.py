@@ -26,7 +26,7 @@ from watchword.adapters.keyring.private_file import (
 )
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.records import RecordDirectory
-from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation import (
     LiveStatusList,

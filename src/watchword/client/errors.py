@@ -21,7 +21,7 @@
 from dataclasses import dataclass
 
 from watchword.public_classes import PublicClass
-from watchword.reasons import WatchwordError
+from watchword.reasons import ExitCode, WatchwordError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class ServiceUnavailableError(ClientError):
     :param attempts: how often it was tried.
     :param retry_after: seconds that the service asked for, None if it named none.
     """
+
+    exit_code = ExitCode.UNAVAILABLE
 
     def __init__(self, cause: str, attempts: int, retry_after: float | None = None) -> None:
         self.attempts = attempts

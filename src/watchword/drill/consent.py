@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 from watchword.drill.wire import Part
 from watchword.encoding import strict_json
 from watchword.ports import Signer
-from watchword.reasons import MalformedError, WatchwordError
+from watchword.reasons import ExitCode, MalformedError, WatchwordError
 from watchword.tokens import es256, strict_jws
 from watchword.tokens.jwk import public_key_from_jwk, thumbprint
 
@@ -78,6 +78,8 @@ class ConsentFault(StrEnum):
 
 class ConsentError(WatchwordError):
     """Report that a target doesn't agree to a drill: what was got, what was expected, and what to do."""
+
+    exit_code = ExitCode.USAGE
 
     def __init__(self, fault: ConsentFault, where: str, got: str, expected: str, todo: str) -> None:
         self.fault = fault

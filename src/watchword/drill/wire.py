@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from watchword.encoding import strict_json
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE
-from watchword.reasons import MalformedError, Reason, WatchwordError
+from watchword.reasons import ExitCode, MalformedError, Reason, WatchwordError
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
 """Most bytes of an answer that are read; an attack needs no more to know that it was served."""
@@ -36,6 +36,8 @@ class Part(StrEnum):
 
 class TargetLostError(WatchwordError):
     """Report that a part of the deployment doesn't answer any more; the run ends there."""
+
+    exit_code = ExitCode.UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from watchword.encoding import base64url, strict_json
-from watchword.pins.hosts import read_host
 from watchword.pins.interface import (
     MAX_HOSTS,
     MAX_PINS,
@@ -27,7 +26,7 @@ from watchword.pins.interface import (
     PinSet,
 )
 from watchword.pins.roots import read_roots
-from watchword.pins.sets import MAX_VERSION, read_app, read_set
+from watchword.pins.sets import MAX_VERSION, read_app, read_host, read_set
 from watchword.reasons import RefusedError, WatchwordError
 
 MAX_BUILTIN_BYTES: Final = MAX_ROOTS_BYTES + 2 * MAX_SET_BYTES

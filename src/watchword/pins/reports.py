@@ -14,9 +14,8 @@ from datetime import datetime
 from typing import Any, Final, NoReturn
 
 from watchword.encoding import base64url, strict_json
-from watchword.pins.hosts import read_host
 from watchword.pins.interface import MAX_CHAIN, PIN_BYTES, Basis, Judgement
-from watchword.pins.sets import MAX_TIME, MAX_VERSION, read_app
+from watchword.pins.sets import MAX_TIME, MAX_VERSION, read_app, read_host
 from watchword.pins.spki import pins_of_chain
 from watchword.reasons import MalformedError, Reason
 

@@ -1,4 +1,4 @@
-"""Write pin sets as signed bytes, and read them back strictly.
+"""Write pin sets as signed bytes, and read them back strictly; read the names of hosts: one spelling for each.
 
 A compact JWS, ES256, of type ``watchword-pins+jwt``.  Its payload is a JSON object with exactly::
 
@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from watchword.encoding import base64url, strict_json
-from watchword.pins.hosts import host_of_url, read_host
 from watchword.pins.interface import (
     MAX_HOSTS,
     MAX_PINS,
@@ -33,9 +32,70 @@ from watchword.pins.interface import (
     PinSet,
     RootList,
 )
+from watchword.pins.spki import PinError
 from watchword.ports import Signer
 from watchword.reasons import MalformedError, Reason, RefusedError
 from watchword.tokens import es256, strict_jws
+
+MAX_NAME: Final = 253
+"""Most characters of a name (RFC 1035 section 2.3.4)."""
+
+MAX_URL: Final = 512
+"""Most characters of the URL that failures are reported to."""
+
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_ADDRESS: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
+"""A name that ends in a number is an address to every URL parser (WHATWG URL section 3.5)."""
+
+_URL: Final = re.compile(
+    r"https://(?P<host>[a-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?(?P<rest>/[!$&(-;=?-Z_a-z~%]*)?"
+)
+
+
+def read_host(text: str) -> str:
+    """Return a host name that is in the one form that pin sets have: lower case, A-labels.
+
+    No address, port, wildcard or final dot: each is a second way to name something, or
+    something that no certificate's name is compared with in the same way everywhere.
+
+    :raises PinError: with ``pins.host_malformed``.
+    """
+    if len(text) > MAX_NAME:
+        _hosts_refuse(f"got a host of {len(text)} characters, expected at most {MAX_NAME}")
+    if not _NAME.fullmatch(text):
+        _hosts_refuse(
+            f"got the host {text!r}, expected a name in lower case, other scripts as xn--…"
+        )
+    if _ADDRESS.fullmatch(text):
+        _hosts_refuse(f"got the address {text}, expected a name: addresses aren't pinned")
+    return text
+
+
+def host_of_url(url: str) -> str:
+    """Return the host of a URL that failures may be reported to: https, no user, no fragment.
+
+    :raises PinError: with ``pins.host_malformed``.
+    """
+    found = _URL.fullmatch(url) if len(url) <= MAX_URL else None
+    if found is None or not 0 < int(found["port"] or 443) < 1 << 16:
+        _hosts_refuse(
+            f"got a URL of {len(url)} characters, expected https://HOST/… of at most {MAX_URL}"
+        )
+    return read_host(found["host"])
+
+
+def reports_to_itself(pin_set: PinSet) -> bool:
+    """Tell whether failures would be reported to a host that the set pins.
+
+    Such a report fails by the same mismatch that it tells of.
+    """
+    return pin_set.reports is not None and pin_set.entry(host_of_url(pin_set.reports)) is not None
+
+
+def _hosts_refuse(detail: str) -> NoReturn:
+    raise PinError.because(Reason.PINS_HOST_MALFORMED, detail)
+
 
 TYPE: Final = "watchword-pins+jwt"
 """Type of the JWS; nothing else that is signed has it (RFC 8725 section 3.11)."""
@@ -71,7 +131,7 @@ def sign_set(pin_set: PinSet, signer: Signer) -> bytes:
     payload = payload_of(pin_set)
     data = strict_jws.assemble(payload, TYPE, signer).encode("ascii")
     if len(data) > MAX_SET_BYTES:
-        _refuse(f"got a set of {len(data)} bytes, expected at most {MAX_SET_BYTES}")
+        _sets_refuse(f"got a set of {len(data)} bytes, expected at most {MAX_SET_BYTES}")
     return data
 
 
@@ -92,7 +152,7 @@ def payload_of(pin_set: PinSet) -> bytes:
     if pin_set.reports is not None:
         members["reports"] = pin_set.reports
     if len(members["hosts"]) != len(pin_set.hosts):
-        _refuse("got a host twice")
+        _sets_refuse("got a host twice")
     _read(members, pin_set.key)
     return strict_json.dumps(members)
 
@@ -105,11 +165,11 @@ def read_set(data: bytes, roots: RootList) -> PinSet:
     :raises RefusedError: with ``pins.set_malformed``, ``pins.set_key`` or ``pins.set_signature``.
     """
     if len(data) > MAX_SET_BYTES:
-        _refuse(f"got {len(data)} bytes, expected at most {MAX_SET_BYTES}")
+        _sets_refuse(f"got {len(data)} bytes, expected at most {MAX_SET_BYTES}")
     try:
         jws = strict_jws.parse(data.decode("ascii"), TYPE, MAX_SET_BYTES)
     except UnicodeDecodeError:
-        _refuse("got bytes outside of ASCII")
+        _sets_refuse("got bytes outside of ASCII")
     except MalformedError as error:
         raise error.as_reason(Reason.PINS_SET_MALFORMED) from None
     key = roots.pin_keys.get(jws.kid)
@@ -129,13 +189,15 @@ def read_set(data: bytes, roots: RootList) -> PinSet:
 def read_app(name: Any) -> str:
     """Return an app's name; raise MalformedError with ``pins.set_malformed`` for another thing."""
     if not isinstance(name, str) or not _APP.fullmatch(name):
-        _refuse(f"expected an app of 1 to {MAX_APP_CHARACTERS} letters, digits, dots and dashes")
+        _sets_refuse(
+            f"expected an app of 1 to {MAX_APP_CHARACTERS} letters, digits, dots and dashes"
+        )
     return name
 
 
 def _written(entry: HostPins) -> dict[str, Any]:
     if len({pin.spki for pin in entry.pins}) != len(entry.pins):
-        _refuse(f"{entry.host}: got a pin twice")
+        _sets_refuse(f"{entry.host}: got a pin twice")
     members: dict[str, Any] = {"pins": {pin.text: _LETTERS[pin.role] for pin in entry.pins}}
     if entry.mode is not PinMode.ENFORCE:
         members["mode"] = entry.mode.value
@@ -149,13 +211,15 @@ def _written(entry: HostPins) -> dict[str, Any]:
 def _read(members: Mapping[str, Any], key: str) -> PinSet:
     """Return the set that a payload says; every byte of it counts."""
     if members.keys() - {"reports"} != _MEMBERS:
-        _refuse("expected exactly app, ver, iat, soft, hard, roots, hosts and perhaps reports")
+        _sets_refuse("expected exactly app, ver, iat, soft, hard, roots, hosts and perhaps reports")
     issued_at, soft, hard = (_number(members, name, MAX_TIME) for name in ("iat", "soft", "hard"))
     if not issued_at <= soft <= hard or issued_at == hard:
-        _refuse("expected iat, soft and hard in this order, and some time between first and last")
+        _sets_refuse(
+            "expected iat, soft and hard in this order, and some time between first and last"
+        )
     hosts = members["hosts"]
     if not isinstance(hosts, dict) or len(hosts) > MAX_HOSTS:
-        _refuse(f"expected an object of at most {MAX_HOSTS} hosts")
+        _sets_refuse(f"expected an object of at most {MAX_HOSTS} hosts")
     return PinSet(
         app=read_app(members["app"]),
         version=_number(members, "ver", MAX_VERSION),
@@ -175,18 +239,18 @@ def _entry(host: str, value: Any) -> HostPins:
     except MalformedError as error:
         raise error.as_reason(Reason.PINS_SET_MALFORMED) from None
     if not isinstance(value, dict) or "pins" not in value or value.keys() - _HOST_MEMBERS:
-        _refuse(f"{host}: expected pins, and perhaps mode, sub and after")
+        _sets_refuse(f"{host}: expected pins, and perhaps mode, sub and after")
     pins = value["pins"]
     if not isinstance(pins, dict) or not 0 < len(pins) <= MAX_PINS:
-        _refuse(f"{host}: expected 1 to {MAX_PINS} pins")
+        _sets_refuse(f"{host}: expected 1 to {MAX_PINS} pins")
     if value.get("mode", _REPORT) != _REPORT:
-        _refuse(f"{host}: expected the mode report, or none for enforce")
+        _sets_refuse(f"{host}: expected the mode report, or none for enforce")
     if value.get("sub", True) is not True:
-        _refuse(f"{host}: expected sub true, or none")
+        _sets_refuse(f"{host}: expected sub true, or none")
     if value.get("after", _CLOSED) != _CLOSED:
-        _refuse(f"{host}: expected after closed, or none for open")
+        _sets_refuse(f"{host}: expected after closed, or none for open")
     if "sub" in value and "." not in host:
-        _refuse(f"{host}: names below a name without a dot aren't one operator's")
+        _sets_refuse(f"{host}: names below a name without a dot aren't one operator's")
     return HostPins(
         host=host,
         mode=PinMode.REPORT if "mode" in value else PinMode.ENFORCE,
@@ -202,15 +266,15 @@ def _pin(host: str, text: str, letter: Any) -> Pin:
     except MalformedError as error:
         raise error.as_reason(Reason.PINS_SET_MALFORMED, host) from None
     if len(spki) != PIN_BYTES:
-        _refuse(f"{host}: got a pin of {len(spki)} bytes, expected {PIN_BYTES}")
+        _sets_refuse(f"{host}: got a pin of {len(spki)} bytes, expected {PIN_BYTES}")
     if not isinstance(letter, str) or letter not in _ROLES:
-        _refuse(f"{host}: expected one of {', '.join(_ROLES)} as a pin's role")
+        _sets_refuse(f"{host}: expected one of {', '.join(_ROLES)} as a pin's role")
     return Pin(spki, _ROLES[letter])
 
 
 def _reports(value: Any) -> str:
     if not isinstance(value, str):
-        _refuse("expected reports to be a URL")
+        _sets_refuse("expected reports to be a URL")
     try:
         host_of_url(value)
     except MalformedError as error:
@@ -222,9 +286,9 @@ def _number(members: Mapping[str, Any], name: str, most: int) -> int:
     value = members[name]
     # True is an int in Python, and would be version 1.
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
-        _refuse(f"expected {name} to be a whole number from 1 to {most}")
+        _sets_refuse(f"expected {name} to be a whole number from 1 to {most}")
     return value
 
 
-def _refuse(detail: str) -> NoReturn:
+def _sets_refuse(detail: str) -> NoReturn:
     raise MalformedError.because(Reason.PINS_SET_MALFORMED, detail)

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchword.adapters.canary_file import CanaryFile
-from watchword.adapters.canary_file.file import MAX_CANARIES
-from watchword.adapters.entropy.system import SystemEntropy
+from watchword.adapters.canary_file import MAX_CANARIES, CanaryFile
+from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.broker.canaries import KINDS, spot
 from watchword.reasons import MalformedError, Reason, RefusedError

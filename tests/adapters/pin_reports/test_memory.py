@@ -7,10 +7,8 @@ import pytest
 from tests.enrolment.simulators import MovableClock
 from tests.pins.building import APP, HOST, entry, pin_set, spki
 
-from watchword.adapters.pin_reports import MemoryPinReports
-from watchword.adapters.pin_reports.memory import AT_ONCE, MAX_LEAVES, PER_SECOND
-from watchword.pins.delivery import NothingPublished, PublishedSet
-from watchword.pins.interface import Basis, PinSet
+from watchword.adapters.pin_reports import AT_ONCE, MAX_LEAVES, PER_SECOND, MemoryPinReports
+from watchword.pins.interface import Basis, NothingPublished, PinSet, PublishedSet
 from watchword.pins.reports import MAX_NAMED, PinReport
 
 

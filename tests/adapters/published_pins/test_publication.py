@@ -8,7 +8,7 @@ import pytest
 from tests.adapters.published_pins.workspaces import Bench, versions
 from tests.pins.building import APP, NOW, entry, key, pin_set, roots_data
 
-from watchword.adapters.published_pins.publication import FAULT_SECONDS, ROOTS
+from watchword.adapters.published_pins import FAULT_SECONDS, ROOTS
 from watchword.pins.installed import DAY
 from watchword.pins.sets import sign_set
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from watchword.adapters import host_database
 from watchword.adapters.clock import SystemClock
-from watchword.adapters.host_database import tidying
+from watchword.adapters.host_database import CALLS
 from watchword.adapters.replay import HostReplayStore, host_file
 from watchword.adapters.replay.host import DEADLINE_SECONDS
 from watchword.gate.interface import ReplayClaim
@@ -115,7 +115,7 @@ def test_it_tidies_by_itself(tmp_path: Path) -> None:
             # The thread would have a day for what this loop does in a second.
             used._tidying.wait()
     used._tidying.wait()
-    assert rows(path) < tidying.CALLS + 100
+    assert rows(path) < CALLS + 100
     used.close_now()
 
 

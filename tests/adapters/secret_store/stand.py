@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from watchword.adapters.entropy.system import SystemEntropy
+from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.secret_store import FileSecretStore, LocalMasterKey
 from watchword.broker.interface import KeyWrapper, SecretRecord, SecretValue
 from watchword.broker.versions import added, rotated

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from tests.pins.building import NOW, builtin, key, pin_set, roots_data
 
 from watchword.client.pinning import PinSource, PinStore, PinUpdater, SourceError
-from watchword.client.pinning.source import Fetched
-from watchword.client.pinning.store import Kept
+from watchword.client.pinning.installation import Fetched, Kept
 from watchword.pins.interface import PinSet
 from watchword.pins.sets import sign_set
 

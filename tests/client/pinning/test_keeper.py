@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.pins.building import HOST, NOW, builtin, entry, pin_set, pins, spki
 
 from watchword.client.pinning import PinKeeper, Seen
-from watchword.client.pinning.keeper import MAX_REMEMBERED
+from watchword.client.pinning.installation import MAX_REMEMBERED
 from watchword.pins.installed import DAY, fresh
 from watchword.pins.interface import AfterExpiry, PinMode, PinSet
 

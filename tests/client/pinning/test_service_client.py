@@ -10,7 +10,7 @@ from tests.client.simulators import AUDIENCE, ISSUER, KeyedPhone, Surroundings
 
 from watchword.client import WatchwordClient
 from watchword.client.pinning import PinMismatchError
-from watchword.client.pinning.updating import INTERVAL
+from watchword.client.pinning.installation import INTERVAL
 
 
 @dataclass

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from watchword.client.pinning import HttpPinSource, SourceError
-from watchword.client.pinning.source import MAX_SECONDS
+from watchword.client.pinning.installation import MAX_SECONDS
 from watchword.pins.interface import MAX_SET_BYTES
 
 

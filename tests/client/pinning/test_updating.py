@@ -8,8 +8,13 @@ from tests.client.pinning.simulators import Phone, Publishing, key, pin_set, roo
 from tests.pins.building import APP, HOST, NOW, builtin, spki
 
 from watchword.client.pinning import FilePinStore, PinUpdater, StoreError
-from watchword.client.pinning.store import Kept
-from watchword.client.pinning.updating import FIRST_PAUSE, INTERVAL, MAX_PAUSE, STALE_INTERVAL
+from watchword.client.pinning.installation import (
+    FIRST_PAUSE,
+    INTERVAL,
+    MAX_PAUSE,
+    STALE_INTERVAL,
+    Kept,
+)
 from watchword.pins.interface import Basis
 from watchword.pins.roots import read_roots
 from watchword.reasons import Reason

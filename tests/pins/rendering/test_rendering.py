@@ -14,8 +14,7 @@ from tests.pins.rendering.sets import PLAIN, REPORTS, WHOLE, authorities
 
 from watchword.pins.installed import DAY
 from watchword.pins.interface import AfterExpiry, Pin, PinMode, PinRole, PinSet
-from watchword.pins.rendering.interface import RenderError
-from watchword.pins.rendering.registry import FORMATS, render
+from watchword.pins.rendering import FORMATS, RenderError, render
 from watchword.reasons import MalformedError
 
 BELOW = pin_set(

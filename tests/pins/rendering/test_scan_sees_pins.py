@@ -16,7 +16,7 @@ from tests.scan.ios_building import info, ipa, read, zipped
 
 from watchword.adapters.app_package import open_app
 from watchword.pins.interface import PinSet
-from watchword.pins.rendering.registry import render
+from watchword.pins.rendering import render
 from watchword.scan.app import App
 from watchword.scan.archive.interface import Limits
 from watchword.scan.interface import Finding, Verdict

@@ -6,7 +6,7 @@ import pytest
 from tests.pins.rendering.sets import PLAIN, WHOLE
 
 from watchword.pins.interface import PinMode, PinSet
-from watchword.pins.rendering.registry import render
+from watchword.pins.rendering import render
 
 PIN = r"sha256/[A-Za-z0-9+/]{43}="
 HOST = r"(?:\*\*\.)?[a-z0-9.-]+"

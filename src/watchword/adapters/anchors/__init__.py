@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from watchword.encoding import strict_json
 from watchword.ports import Anchor
-from watchword.reasons import MalformedError, WatchwordError
+from watchword.reasons import ExitCode, MalformedError, WatchwordError
 from watchword.vocabulary import Environment, Vendor
 
 MAX_FILE_BYTES: Final = 256 * 1024
@@ -23,6 +23,8 @@ _VENDORS: Final = frozenset(vendor.value for vendor in Vendor)
 
 class AnchorsError(WatchwordError):
     """Report anchors that can't be loaded, or may not be in this environment."""
+
+    exit_code = ExitCode.USAGE
 
 
 class AnchorSet:

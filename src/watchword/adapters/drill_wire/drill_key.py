@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
 from watchword.adapters.observations import ObserverKeyError, write_observer_key
 from watchword.encoding import strict_json
-from watchword.reasons import MalformedError
+from watchword.reasons import ExitCode, MalformedError
 from watchword.tokens.jwk import public_key_from_jwk
 from watchword.tokens.signing_key import SigningKey
 
@@ -20,6 +20,8 @@ _MADE_BY: Final = "`watchword drill keygen`"
 
 class DrillKeyError(PrivateFileError):
     """Report a drill's key that can't be used or written, and what to do about it."""
+
+    exit_code = ExitCode.USAGE
 
 
 def write_drill_key(path: Path) -> SigningKey:

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import idna
 
 from watchword.adapters.address_kinds import is_loopback
-from watchword.reasons import WatchwordError
+from watchword.reasons import ExitCode, WatchwordError
 
 _MAX_CHARACTERS: Final = 300
 _MAX_NAME: Final = 253
@@ -37,6 +37,8 @@ class AddressFault(StrEnum):
 
 class AddressError(WatchwordError):
     """Report a target that isn't spoken to: what was got, what was expected, and what to do."""
+
+    exit_code = ExitCode.USAGE
 
     def __init__(self, fault: AddressFault, where: str, got: str, expected: str) -> None:
         self.fault = fault

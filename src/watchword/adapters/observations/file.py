@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from watchword.adapters.keyring.private_file import sync_directory
-from watchword.reasons import WatchwordError
+from watchword.reasons import ExitCode, WatchwordError
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 """Most bytes of the file."""
@@ -21,6 +21,8 @@ _NEWLINE: Final = b"\n"
 
 class ObservationsFileError(WatchwordError):
     """Report a file of observations that can't be read or written, and what to do about it."""
+
+    exit_code = ExitCode.USAGE
 
 
 class ObservationsFile:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_new
 from watchword.encoding import strict_json
-from watchword.reasons import MalformedError
+from watchword.reasons import ExitCode, MalformedError
 from watchword.tokens.signing_key import SigningKey
 
 _MAX_BYTES: Final = 4096
@@ -28,6 +28,8 @@ _PUBLIC_PEM: Final = b"-----BEGIN PUBLIC KEY-----"
 
 class ObserverKeyError(PrivateFileError):
     """Report an observer's key that can't be used or written, and what to do about it."""
+
+    exit_code = ExitCode.USAGE
 
 
 def write_observer_key(path: Path) -> SigningKey:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from watchword.adapters import host_database
-from watchword.adapters.host_database.tidying import Tidying
+from watchword.adapters.host_database import Tidying
 from watchword.adapters.replay import host_file
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import BUCKET_SECONDS, window

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from watchword.encoding import strict_json
 from watchword.ports import RevocationEntry
-from watchword.reasons import MalformedError, WatchwordError
+from watchword.reasons import ExitCode, MalformedError, WatchwordError
 from watchword.vocabulary import Withdrawal
 
 MAX_FILE_BYTES: Final = 8 * 1024 * 1024
@@ -28,6 +28,8 @@ _SERIAL: Final = re.compile(r"[0-9a-fA-F]{1,64}")
 
 class StatusListError(WatchwordError):
     """Report a file that isn't a status list."""
+
+    exit_code = ExitCode.USAGE
 
 
 class StatusList:

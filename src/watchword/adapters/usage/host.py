@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from watchword.adapters import host_database
-from watchword.adapters.host_database.tidying import Tidying
+from watchword.adapters.host_database import Tidying
 from watchword.adapters.usage import host_file
 from watchword.adapters.usage.counting import (
     Count,

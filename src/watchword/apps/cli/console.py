@@ -9,11 +9,11 @@ from typing import Any, Final, NoReturn
 import click
 
 from watchword.apps.cli.paragraphs import printable, printable_lines
-from watchword.reasons import RefusedError, UnavailableError, WatchwordError
+from watchword.reasons import ExitCode, RefusedError, UnavailableError, WatchwordError
 
-EXIT_REFUSED: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_UNAVAILABLE: Final = 3
+EXIT_REFUSED: Final = ExitCode.REFUSED
+EXIT_USAGE: Final = ExitCode.USAGE
+EXIT_UNAVAILABLE: Final = ExitCode.UNAVAILABLE
 
 _OF_THE_SYSTEM: Final = frozenset(
     {
@@ -86,53 +86,12 @@ def fail(error: Exception) -> int:
 
 def _explained(error: Exception) -> tuple[str, int]:
     """Return what to say of an error, and the exit code."""
-    from watchword.adapters.anchors import AnchorsError
-    from watchword.adapters.drill_wire import AddressError, DrillKeyError
-    from watchword.adapters.live_chain import AuthoritiesFileError, LiveChainError
-    from watchword.adapters.observations import ObservationsFileError, ObserverKeyError
-    from watchword.adapters.pin_workspace import WorkspaceError
-    from watchword.adapters.revocation import StatusListError
-    from watchword.apps.drill.course import CourseError
-    from watchword.apps.drill.invited_instance import InstanceFileError
-    from watchword.apps.evidence.files import EvidenceFileError
-    from watchword.apps.pins.faults import PinsError
-    from watchword.apps.plan_files.upstream import CatalogueFileError
     from watchword.apps.settings import ConfigurationError
-    from watchword.client import ServiceUnavailableError
-    from watchword.drill.consent import ConsentError
-    from watchword.drill.wire import TargetLostError
 
-    if isinstance(error, ConfigurationError):
-        return error.render(), EXIT_UNAVAILABLE if _by_the_system(error) else EXIT_USAGE
-    if isinstance(error, RefusedError):
-        refusals = "\n".join(f"refused: {refusal}" for refusal in error.refusals)
-        return refusals, EXIT_REFUSED
-    if isinstance(error, LiveChainError | TargetLostError | ServiceUnavailableError):
-        return f"not available: {error}", EXIT_UNAVAILABLE
-    if isinstance(error, UnavailableError):
-        return f"not available: {error.detail} ({error.reason.code})", EXIT_UNAVAILABLE
-    if isinstance(
-        error,
-        AddressError
-        | AnchorsError
-        | AuthoritiesFileError
-        | CatalogueFileError
-        | ConsentError
-        | CourseError
-        | DrillKeyError
-        | EvidenceFileError
-        | InstanceFileError
-        | ObservationsFileError
-        | ObserverKeyError
-        | PinsError
-        | StatusListError
-        | WorkspaceError,
-    ):
-        # One line; a newline in it is one of a file's name, and would forge a line of ours.
-        told = f"error: {printable(str(error))}"
-        return told, EXIT_UNAVAILABLE if _by_the_system(error) else EXIT_USAGE
     if isinstance(error, WatchwordError):
-        return f"error: {error}", EXIT_UNAVAILABLE if _by_the_system(error) else EXIT_REFUSED
+        if isinstance(error, ConfigurationError):
+            return error.render(), code_of(error)
+        return _worded(error), code_of(error)
     if isinstance(error, OSError):
         where = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
         return f"error: {printable(where)}", EXIT_UNAVAILABLE
@@ -141,6 +100,25 @@ def _explained(error: Exception) -> tuple[str, int]:
         "run again with WATCHWORD_DEBUG=1 for the trace, and please report it."
     )
     return fault, EXIT_REFUSED
+
+
+def _worded(error: WatchwordError) -> str:
+    if isinstance(error, RefusedError):
+        return "\n".join(f"refused: {refusal}" for refusal in error.refusals)
+    if isinstance(error, UnavailableError):
+        return f"not available: {error.detail} ({error.reason.code})"
+    if error.exit_code is ExitCode.UNAVAILABLE:
+        return f"not available: {error}"
+    if error.exit_code is ExitCode.USAGE:
+        # One line; a newline in it is one of a file's name, and would forge a line of ours.
+        return f"error: {printable(str(error))}"
+    return f"error: {error}"
+
+
+def code_of(error: WatchwordError) -> ExitCode:
+    """Return the exit code of an error of ours: its own, or ``unavailable`` where it puts into words what the system refused."""
+    judged = isinstance(error, RefusedError)
+    return ExitCode.UNAVAILABLE if not judged and _by_the_system(error) else error.exit_code
 
 
 def refused_by_the_system(error: OSError) -> bool:

@@ -1,8 +1,9 @@
 """Import commands only when they are called, so that ``watchword --help`` stays quick."""
 
+import functools
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -14,6 +15,22 @@ Registry: TypeAlias = Mapping[str, tuple[str, str]]
 
 class ReaderGoneError(Exception):
     """Say that whoever read our output went away (``watchword ... | head``)."""
+
+
+def body_in(module: str) -> Callable[[Callable[[], None]], Callable[..., None]]:
+    """Return a decorator for a command that is declared here and runs there: the function of the same name in ``module``.
+
+    ``--help`` and a wrong option then need nothing of what the body imports.
+    """
+
+    def decorated(declared: Callable[[], None]) -> Callable[..., None]:
+        @functools.wraps(declared)
+        def run(*arguments: Any, **options: Any) -> None:
+            getattr(importlib.import_module(module), declared.__name__)(*arguments, **options)
+
+        return run
+
+    return decorated
 
 
 @contextmanager
@@ -28,12 +45,12 @@ def _telling_who_is_gone() -> Iterator[None]:
 
 
 class LazyGroup(click.Group):
-    """Import a command only when it is called."""
+    """Import a command only when it is called; those of a group's own module are there already."""
 
-    def __init__(self, *arguments: Any, registry: Registry, **options: Any) -> None:
-        """Keep the registry of the group's commands."""
+    def __init__(self, *arguments: Any, registry: Registry | None = None, **options: Any) -> None:
+        """Keep the registry of the commands that are imported when they are called."""
         super().__init__(*arguments, **options)
-        self._registry = registry
+        self._registry = registry or {}
 
     # Click ends the process with code 1 where nobody reads on; both of its steps print.
 
@@ -54,17 +71,19 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Return the names in the order of the registry."""
-        return list(self._registry)
+        """Return the names in the order of the registry, and of the group's own module."""
+        return [*self._registry, *self.commands]
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one command."""
+        """Return one command, imported if need be."""
         if cmd_name not in self._registry:
-            return None
+            return self.commands.get(cmd_name)
         command: click.Command = importlib.import_module(self._registry[cmd_name][0]).command
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
+        lines = [(name, line) for name, (_, line) in self._registry.items()]
+        own = [(name, each.short_help or "") for name, each in self.commands.items()]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in self._registry.items()])
+            formatter.write_dl([*lines, *own])

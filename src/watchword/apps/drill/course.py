@@ -8,12 +8,14 @@ from watchword.apps.settings.validated import DrillSettings
 from watchword.drill.interface import Attack
 from watchword.drill.registry import ATTACKS
 from watchword.drill.wire import Part
-from watchword.reasons import WatchwordError
+from watchword.reasons import ExitCode, WatchwordError
 from watchword.vocabulary import Environment
 
 
 class CourseError(WatchwordError):
     """Report a choice that can't be made: what was got, what was expected."""
+
+    exit_code = ExitCode.USAGE
 
 
 def api_of(settings: Settings, name: str | None) -> ApiSettings:

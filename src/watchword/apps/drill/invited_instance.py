@@ -21,7 +21,7 @@ from watchword.drill.interface import Held, Phone
 from watchword.drill.needs import MissingError, Need
 from watchword.encoding import strict_json
 from watchword.ports import Clock
-from watchword.reasons import MalformedError, WatchwordError
+from watchword.reasons import ExitCode, MalformedError, WatchwordError
 from watchword.vocabulary import Platform
 
 KIND: Final = "test-instance"
@@ -33,6 +33,8 @@ _MEMBERS: Final = {"v", "app", "platform", "instance", "audiences", "device"}
 
 class InstanceFileError(WatchwordError):
     """Report a file that holds no test instance, and what to do about it."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from watchword.adapters.anchors import AnchorSet, packaged_anchors, read_lab_anc
 from watchword.attestation.certificates import read_certificate
 from watchword.encoding import der
 from watchword.ports import Anchor
-from watchword.reasons import MalformedError, WatchwordError
+from watchword.reasons import ExitCode, MalformedError, WatchwordError
 from watchword.vocabulary import AnchorKind
 
 MAX_FILE_BYTES: Final = 1024 * 1024
@@ -25,6 +25,8 @@ _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 
 class EvidenceFileError(WatchwordError):
     """Report a file or a text that isn't what it was named as."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, slots=True)

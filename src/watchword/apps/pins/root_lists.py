@@ -6,10 +6,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from watchword.apps.pins.faults import PinsError
+from watchword.adapters.pin_workspace import (
+    PinWorkspace,
+    WorkspaceError,
+    new_key,
+    read_public_key,
+    write_key,
+    write_public_key,
+)
+from watchword.apps.pins.session import (
+    Bench,
+    NotNowError,
+    PinnedKeys,
+    PinsError,
+    open_bench,
+    pinned_document,
+    published_in,
+    read_lists,
+    step,
+)
+from watchword.pins.installed import is_withdrawn
 from watchword.pins.interface import MAX_ROOTS_BYTES, RootList
-from watchword.pins.roots import read_unverified, signers_of, unsigned
-from watchword.pins.swapping import list_objections
+from watchword.pins.publishing import MAX_WHY, list_objections
+from watchword.pins.roots import read_roots, read_unverified, signers_of, unsigned
 from watchword.ports import VerificationKey
 from watchword.reasons import RefusedError
 
@@ -224,3 +243,191 @@ def _raised(
 
 def _why(error: RefusedError) -> str:
     return error.refusals[0].detail or str(error)
+
+
+def accept(
+    config: Path, file: Path, now: float, actor: str, why: str | None = None
+) -> tuple[bytes, RootList, RootList | None]:
+    """Verify a list by the workspace's newest one, and keep it; return it as signed and read, and that newest one.
+
+    :param why: the sentence that forces, None for not forcing.
+    :raises PinsError: when it is no list, one that is here already, or not the next one.
+    :raises NotNowError: when it isn't wholly signed, has expired, takes a pin key out without raising floors, or withdraws the newest
+        set of an app: until it has another one, it gets no secrets, and nothing from a closed host.
+    """
+    bench = open_bench(config)
+    data, found = read_list(file)
+    with bench.workspace.locked():
+        lists = read_lists(bench.workspace)
+        previous = lists[-1] if lists else None
+        if previous is not None and found.version <= previous.version:
+            raise PinsError(
+                f"{file}: got list {found.version}, expected {previous.version + 1}: list {previous.version} is here already"
+            )
+        if previous is not None and found.version > previous.version + 1:
+            raise PinsError(
+                f"{file}: got list {found.version}, expected {previous.version + 1}: apps walk from list to list, none is left out"
+            )
+        try:
+            roots = read_roots(data, previous)
+        except RefusedError as error:
+            raise NotNowError(f"{file}: {error}") from None
+        if now >= roots.expires:
+            raise NotNowError(f"{file}: has expired and would authorise nothing; make it anew")
+        detail: dict[str, Any] = {
+            "pin_keys": list(roots.pin_keys),
+            "floors": dict(roots.floors),
+        }
+        against = _low_floors(roots, previous, published_in(bench.workspace))
+        if against and why is None:
+            raise NotNowError(
+                f"{file}: {'; '.join(against)}. Apps would take older sets by the other pin keys again. Make the list anew, "
+                f'with --floor: watchword pins root rotate. If it must be: watchword pins root accept {file} --force --reason "why"'
+            )
+        withdrawn, todo = _withdrawn(roots, bench)
+        if withdrawn and why is None:
+            raise NotNowError(
+                f"{file}: {'; '.join(withdrawn)}. Apps would get no secrets, and nothing from a closed host, until they have another set. "
+                f'{todo} If the key was stolen: watchword pins root accept {file} --force --reason "why", and publish at once'
+            )
+        against += withdrawn
+        if against:
+            detail["forced"] = against
+        done = step(
+            now,
+            actor,
+            "root",
+            f"list {roots.version}",
+            reason=_sentence(why) if against else None,
+            detail=detail,
+        )
+        bench.workspace.log.append(done)
+        bench.workspace.add_roots(roots.version, data)
+    return data, roots, previous
+
+
+def _low_floors(
+    roots: RootList, previous: RootList | None, published: Mapping[str, int]
+) -> list[str]:
+    """Return what speaks against a list, in words; nothing against the first."""
+    if previous is None:
+        return []
+    return [each.text for each in list_objections(roots, previous, published)]
+
+
+def _withdrawn(roots: RootList, bench: Bench) -> tuple[list[str], str]:
+    """Return which newest sets a list withdraws, and what to do instead."""
+    workspace = bench.workspace
+    try:
+        ours = read_public_key(workspace.public_key).kid
+    except WorkspaceError:
+        ours = ""
+    newest = (bench.published(app) for app in workspace.apps())
+    found = [
+        f"it withdraws version {each.version} of {each.app}, the newest one"
+        for each in newest
+        if each is not None and is_withdrawn(each, roots)
+    ]
+    if ours in roots.pin_keys:
+        todo = (
+            "Name the new pin key beside the old one first, publish, and take the old one out then."
+        )
+    else:
+        name = workspace.public_key.name
+        todo = f"It doesn't name the key of this workspace either: make it anew, with --add-pin-key {name}."
+    return found, todo
+
+
+def _sentence(why: str | None) -> str:
+    said = (why or "").strip()
+    if not said or len(said) > MAX_WHY or not said.isprintable():
+        raise PinsError(f"--reason: expected a printable sentence of at most {MAX_WHY} characters")
+    return said
+
+
+def begin(workspace: PinWorkspace, now: float, actor: str) -> None:
+    """Make the directories, the key that signs sets, and an empty file of pinned keys.
+
+    What an interrupted one left is completed; a workspace that is whole, or that was ever used, is never touched.
+
+    :raises PinsError: when there is one.
+    :raises WorkspaceError: when it can't be made.
+    """
+    directory = workspace.directory
+    if workspace.pinned.exists():
+        raise PinsError(f"{directory}: is a workspace already, and is never overwritten")
+    used = workspace.root_versions() or workspace.apps() or workspace.builtins()
+    if used or workspace.log.path.exists():
+        raise PinsError(
+            f"{directory}: got a workspace that was in use and has lost {workspace.pinned.name}; restore it from a backup, "
+            "or make another one elsewhere"
+        )
+    ours = {workspace.key.name, workspace.public_key.name, "roots", "sets", "builtins"}
+    strange = (
+        [each.name for each in directory.iterdir() if each.name not in ours]
+        if directory.is_dir()
+        else []
+    )
+    if strange:
+        raise PinsError(
+            f"{directory}: got {strange[0]!r} in it, expected an empty directory, or none"
+        )
+    workspace.create()
+    with workspace.locked():
+        if not workspace.public_key.exists():
+            # A private key without its public half was never named in any list.
+            workspace.key.unlink(missing_ok=True)
+            key = new_key()
+            write_key(workspace.key, key)
+            write_public_key(workspace.public_key, key)
+        workspace.write_pinned(pinned_document(PinnedKeys()))
+        workspace.log.append(step(now, actor, "init", directory.name))
+
+
+def new_pin_key(workspace: PinWorkspace, now: float, actor: str) -> str:
+    """Make another key that signs sets, in the place of one that is lost or stolen; return its id.
+
+    The old one is kept beside it under its id, since a root list has to name the new one before it is of any use; under the time
+    where a disk or a killed process left no half that tells its id.
+
+    :raises WorkspaceError: when it can't be written.
+    """
+    from watchword.adapters.pin_workspace import read_public_key  # noqa: PLC0415 - seldom needed.
+
+    workspace.require()
+    with workspace.locked():
+        try:
+            old = read_public_key(workspace.public_key).kid[:16]
+        except WorkspaceError:
+            old = f"of-{int(now)}"
+        for path in (workspace.key, workspace.public_key):
+            if path.exists():
+                path.rename(path.with_name(f"pin-key-{old}{path.suffix}"))
+        key = new_key()
+        write_key(workspace.key, key)
+        write_public_key(workspace.public_key, key)
+        workspace.log.append(step(now, actor, "pin-key", key.kid))
+    return key.kid
+
+
+def section(directory: str, apps: tuple[str, ...]) -> str:
+    """Return the section for watchword.yaml."""
+    named = ", ".join(apps) or "your-app"
+    return f"""\
+pins:
+  directory: {directory}
+  # Where apps report a mismatch: a host that isn't pinned, or the mismatch cuts off its own report.
+  # reports: https://reports.example.net/v1/pins/reports
+  soft_expiry: 14d     # from then on apps look for a newer set
+  hard_expiry: 90d     # from then on it is enforced no more, see after_expiry
+  report_first: 7d     # how long a host is `report` before `enforce` may be published
+  hosts:
+    # Begin with report: nothing is refused, and you see what would be.
+    api.example.com: {{apps: [{named}], mode: report}}
+"""
+
+
+def named_from(directory: Path, config: Path) -> str:
+    """Return a directory as watchword.yaml names it: from where that stands, if it lies below."""
+    base = config.resolve().parent
+    return str(directory.relative_to(base)) if directory.is_relative_to(base) else str(directory)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError
 from watchword.plan.catalogue.references import maswe_numbers
-from watchword.reasons import WatchwordError
+from watchword.reasons import ExitCode, WatchwordError
 
 MAX_STIX_BYTES: Final = 128 * 1024 * 1024
 """Most bytes of a STIX bundle; that of ATT&CK Enterprise has about 50 MB."""
@@ -32,6 +32,8 @@ _SOURCES: Final = {
 
 class CatalogueFileError(WatchwordError):
     """Report a file or directory that isn't the catalogue that it was named as."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.pin_reports import MemoryPinReports
-from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, GuardedStore, Safeguards
 from watchword.apps.service.secrets import NO_SECRETS, SecretWork
@@ -20,7 +20,7 @@ from watchword.enrolment.operator_codes import OperatorCodeStore
 from watchword.enrolment.service import Enrolment
 from watchword.gate.limits import LimitTally
 from watchword.gate.references import NONCE_BYTES, seal
-from watchword.pins.delivery import PublishedPins
+from watchword.pins.interface import PublishedPins
 from watchword.ports import Clock, Entropy, InstanceStore, RecordLog
 from watchword.reasons import Refusal
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from watchword import __version__
-from watchword.pins.delivery import ROOTS_MEDIA_TYPE, SET_MEDIA_TYPE
+from watchword.pins.interface import ROOTS_MEDIA_TYPE, SET_MEDIA_TYPE
 
 _Schema = Mapping[str, Any]
 

@@ -14,7 +14,7 @@ import structlog
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.published_pins import PinPublication
-from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.evidence.recording import Recorder
 from watchword.apps.service.application import Application
 from watchword.apps.service.client_addresses import ClientAddresses
@@ -36,7 +36,7 @@ from watchword.enrolment.receipts import ReceiptRefresh
 from watchword.enrolment.rejudgement import Rejudgement
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.gate.interface import GatePolicy
-from watchword.pins.delivery import NothingPublished
+from watchword.pins.interface import NothingPublished
 from watchword.ports import Clock, Entropy, RecordLog
 from watchword.reasons import Reason, UnavailableError
 from watchword.vocabulary import Environment

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from watchword.reasons import WatchwordError
+from watchword.reasons import ExitCode, WatchwordError
 
 MAX_SHOWN = 60
 """Most characters of a value that is shown in a fault."""
@@ -30,6 +30,8 @@ class Fault:
 
 class ConfigurationError(WatchwordError):
     """Report everything that is wrong with a configuration file; nothing was started."""
+
+    exit_code = ExitCode.USAGE
 
     def __init__(self, file: Path, faults: list[Fault]) -> None:
         """Keep the file and its faults, in the order of their lines."""

@@ -9,8 +9,8 @@ from watchword.apps.settings.faults import shown
 from watchword.apps.settings.validated import PinnedHostSettings, PinsSettings
 from watchword.apps.settings.written_pins import WrittenPins
 from watchword.apps.settings.written_types import seconds
-from watchword.pins.hosts import host_of_url
 from watchword.pins.interface import AfterExpiry, PinMode
+from watchword.pins.sets import host_of_url
 from watchword.pins.spki import PinError
 
 

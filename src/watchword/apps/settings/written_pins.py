@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from watchword.apps.settings.written_types import Duration, FilePath, Name, Url, Written, within
-from watchword.pins.hosts import read_host
 from watchword.pins.interface import MAX_HOSTS
+from watchword.pins.sets import read_host
 from watchword.pins.spki import PinError
 
 HOST_EXPECTED: Final = "the name of a server in lower case, such as api.example.com: no port, no address, no wildcard; beyond ASCII as xn--..."

@@ -13,12 +13,20 @@ from watchword.client.channel_refusals import (
     mismatch_of,
     refusal_of,
 )
-from watchword.client.pinning.keeper import PinKeeper, Seen
+from watchword.client.pinning.installation import (
+    FilePinStore,
+    HttpPinSource,
+    PinKeeper,
+    PinSource,
+    PinStore,
+    PinUpdater,
+    Seen,
+    SourceError,
+    StoreError,
+    Update,
+)
 from watchword.client.pinning.reporting import HttpPostman, Reporter
-from watchword.client.pinning.source import HttpPinSource, PinSource, SourceError
-from watchword.client.pinning.store import FilePinStore, PinStore, StoreError
 from watchword.client.pinning.tls import Judges, PinnedContext
-from watchword.client.pinning.updating import PinUpdater, Update
 from watchword.pins.builtins import BuiltinError, read_builtin
 
 __all__ = [

@@ -11,9 +11,9 @@ from typing import Final, Protocol, TypeAlias
 
 import httpx
 
-from watchword.client.pinning.keeper import Seen
-from watchword.pins.hosts import reports_to_itself
+from watchword.client.pinning.installation import Seen
 from watchword.pins.reports import report_of, write_report
+from watchword.pins.sets import reports_to_itself
 
 MAX_WAITING: Final = 16
 """Reports that wait to be sent; more are dropped."""

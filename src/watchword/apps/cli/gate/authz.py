@@ -48,7 +48,7 @@ def command(config: Path, *, api: str, as_json: bool) -> None:
 async def _serve(settings: "Settings", api: "ApiSettings", *, as_json: bool) -> None:
     from contextlib import AsyncExitStack
 
-    from watchword.adapters.refusal_log.memory import MemoryRefusalLog
+    from watchword.adapters.refusal_log import MemoryRefusalLog
     from watchword.apps.authz.serving import serve_authz
     from watchword.apps.gates import open_gate
     from watchword.apps.wiring import system_ports

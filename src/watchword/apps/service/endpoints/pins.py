@@ -5,7 +5,7 @@ from typing import Final
 
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response
-from watchword.pins.delivery import ROOTS_MEDIA_TYPE, SET_MEDIA_TYPE
+from watchword.pins.interface import ROOTS_MEDIA_TYPE, SET_MEDIA_TYPE
 from watchword.pins.reports import MAX_REPORT_BYTES, parse_report
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 

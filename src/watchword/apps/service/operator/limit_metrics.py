@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from watchword.adapters.metrics.prometheus import Metric
+from watchword.adapters.metrics import Metric
 from watchword.apps.service.context import ServiceContext
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response, json_response
-from watchword.pins.delivery import PublishedPins
+from watchword.pins.interface import PublishedPins
 from watchword.pins.reports import ReportGroup
 
 

@@ -63,7 +63,7 @@ async def explain(context: ServiceContext, request: Request) -> Response:
 async def show_metrics(context: ServiceContext, _request: Request) -> Response:
     """Return the counters in the Prometheus text format."""
     # Its library is imported by the first scrape: a service that nobody scrapes starts sooner.
-    from watchword.adapters.metrics.prometheus import (  # noqa: PLC0415
+    from watchword.adapters.metrics import (  # noqa: PLC0415
         MEDIA_TYPE,
         Metric,
         exposition,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from watchword.adapters.keyring.private_file import PrivateFileError
-from watchword.adapters.metrics.prometheus import Metric
+from watchword.adapters.metrics import Metric
 from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.operator.secret_view import version_states
 

@@ -1,5 +1,0 @@
-"""Keep by what planted canary keys are recognised."""
-
-from watchword.adapters.canary_file.file import CanaryFile, PlantedCanary
-
-__all__ = ["CanaryFile", "PlantedCanary"]

@@ -1,5 +1,0 @@
-"""Speak HTTPS with vendors."""
-
-from watchword.adapters.fetcher.client import HttpxFetcher
-
-__all__ = ["HttpxFetcher"]

@@ -1,1 +1,0 @@
-"""Show counters to whoever scrapes them."""

@@ -1,0 +1,495 @@
+"""Keep what pins are managed with: root lists, published sets, what app versions ship with, keys, and a log of each step.
+
+Each file is written whole or not at all; what was published is never written over::
+
+    roots/N.json              root lists, signed offline
+    sets/APP/N.jws            published pin sets
+    builtins/APP-VERSION.json what a version of an app ships with
+    pins.yaml                 pinned keys by host
+    pin-key.pem, pin-key.jwk  signs pin sets; root keys are never here
+    log.jsonl                 each step that changed what apps trust, chained to the one before by its hash
+
+The service reads ``roots`` and ``sets``; it never writes.  Who edits or takes out a line of the log breaks the chain behind it;
+who cuts off the end leaves sets that no line tells of.
+"""
+
+import hashlib
+import os
+import pwd
+import re
+import socket
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    locked_directory,
+    private_directory,
+    read_private,
+    sync_directory,
+    write_new,
+    write_private,
+)
+from watchword.encoding import base64url, strict_json
+from watchword.pins.builtins import MAX_BUILTIN_BYTES
+from watchword.pins.interface import MAX_ROOTS_BYTES, MAX_SET_BYTES
+from watchword.ports import VerificationKey
+from watchword.reasons import ExitCode, MalformedError
+from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk, thumbprint
+from watchword.tokens.signing_key import SigningKey
+
+
+class WorkspaceError(PrivateFileError):
+    """Report a workspace, a key or a log that can't be used, and what to do about it."""
+
+    exit_code = ExitCode.USAGE
+
+
+def who_runs() -> str:
+    """Return the user and the machine, such as ``alice@build-3``; the number of a user who has no name."""
+    user = os.geteuid()
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:
+        name = str(user)
+    return f"{name}@{socket.gethostname()}"
+
+
+_MAX_BYTES: Final = 8192
+_ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+_PRIVATE: Final = b"PRIVATE KEY-----"
+
+
+def new_key() -> SigningKey:
+    """Return a fresh key on P-256."""
+    return SigningKey(generate_private_key(SECP256R1()))
+
+
+def write_key(path: Path, key: SigningKey, passphrase: str | None = None) -> None:
+    """Write a private key to a file that isn't there yet (mode 0600).
+
+    :param passphrase: encrypts it; None leaves it as it is.
+    :raises WorkspaceError: when something is there already, or the disk refuses.
+    """
+    if passphrase is None:
+        pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    else:
+        encryption = BestAvailableEncryption(passphrase.encode())
+        pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    write_new(path, pem, fault=WorkspaceError)
+
+
+def write_public_key(path: Path, key: SigningKey) -> None:
+    """Write a public key as JWK to a file that isn't there yet.
+
+    :raises WorkspaceError: as above.
+    """
+    data = strict_json.dumps(jwk_from_public_key(key.public)) + b"\n"
+    write_new(path, data, 0o644, WorkspaceError)
+
+
+def read_key(path: Path, passphrase: str | None = None) -> SigningKey | None:
+    """Return the private key in a file; None where it is encrypted and no passphrase was given.
+
+    :raises WorkspaceError: when it isn't there, others may read it, it holds no such key, or the passphrase is wrong; the text
+        quotes nothing of it.
+    """
+    if path.suffix == ".jwk":
+        # Others may read a public key, and to tell of its mode would lead astray.
+        raise WorkspaceError(f"{path}: this is a public key; name the private one (.pem)")
+    try:
+        data = read_private(path, _MAX_BYTES)
+    except PrivateFileError as error:
+        raise WorkspaceError(str(error)) from error
+    if data is None:
+        raise WorkspaceError(f"{path}: isn't there, expected a private key")
+    encrypted = _ENCRYPTED in data
+    if encrypted and passphrase is None:
+        return None
+    try:
+        key = load_pem_private_key(data, passphrase.encode() if encrypted and passphrase else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
+        expected = "a private key on P-256 as PEM" + (" and its passphrase" if encrypted else "")
+        raise WorkspaceError(f"{path}: got something else, expected {expected}")
+    return SigningKey(key)
+
+
+def read_public_key(path: Path) -> VerificationKey:
+    """Return the public key in a JWK file, under its thumbprint.
+
+    :raises WorkspaceError: when it isn't one; a private key is told apart, since it mustn't be handed around.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise WorkspaceError(f"{path}: can't be read: {error.strerror}") from None
+    if _PRIVATE in data:
+        raise WorkspaceError(
+            f"{path}: got a private key, expected the public one (.jwk beside it); it mustn't leave its holder"
+        )
+    try:
+        key = public_key_from_jwk(strict_json.loads(data, _MAX_BYTES))
+    except MalformedError as error:
+        raise WorkspaceError(
+            f"{path}: {error.detail}; expected a public key on P-256 as JWK"
+        ) from None
+    return VerificationKey(thumbprint(jwk_from_public_key(key)), key)
+
+
+MAX_LOG_BYTES: Final = 8 * 1024 * 1024
+"""Most bytes of the log: some ten thousand steps."""
+
+_MAX_LINE: Final = 64 * 1024
+_FIRST: Final = ""
+_MEMBERS: Final = ("at", "actor", "action", "subject", "reason", "detail", "previous")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Hold one step.
+
+    :param at: as RFC 3339, in UTC.
+    :param actor: who did it.
+    :param action: such as ``publish``.
+    :param subject: what it was done to: an app, a host, a root list.
+    :param reason: why, where that had to be said: a forced step.
+    """
+
+    at: str
+    actor: str
+    action: str
+    subject: str
+    reason: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class StepLog:
+    """Append steps to a file, and read it; whoever appends holds the workspace's lock."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep the path; the file is made by the first step."""
+        self.path = path
+
+    def read(self) -> tuple[Step, ...]:
+        """Return all steps, the oldest first.
+
+        :raises WorkspaceError: when it can't be read, or a line was changed, added or taken out.
+        """
+        return tuple(step for step, _ in self._chain(self._whole_lines(self._data())))
+
+    def append(self, step: Step) -> None:
+        """Add a step; it is durable on return.
+
+        What a process wrote that was killed in the middle of it is taken away: its step was never carried out.
+
+        :raises WorkspaceError: when the log is damaged or full, or the disk refuses; it is then as it was.
+        """
+        data = self._data()
+        lines = self._whole_lines(data)
+        chain = self._chain(lines)
+        members = {
+            "at": step.at,
+            "actor": step.actor,
+            "action": step.action,
+            "subject": step.subject,
+            "reason": step.reason,
+            "detail": dict(step.detail),
+            "previous": chain[-1][1] if chain else _FIRST,
+        }
+        line = strict_json.dumps(members) + b"\n"
+        kept = sum(len(each) + 1 for each in lines)
+        if len(line) > _MAX_LINE or kept + len(line) > MAX_LOG_BYTES:
+            raise WorkspaceError(
+                f"{self.path}: is full ({kept} bytes); keep it elsewhere and start anew"
+            )
+        self._write(line, kept, new=data is None)
+
+    def _write(self, line: bytes, kept: int, *, new: bool) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            handle = os.open(self.path, flags, 0o600)
+        except OSError as error:
+            raise WorkspaceError(f"{self.path}: can't be written: {error.strerror}") from error
+        try:
+            os.ftruncate(handle, kept)
+            rest, place = memoryview(line), kept
+            while rest:
+                written = os.pwrite(handle, rest, place)
+                rest, place = rest[written:], place + written
+            os.fsync(handle)
+            if new:
+                sync_directory(self.path.parent)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(handle, kept)
+            raise WorkspaceError(f"{self.path}: can't be written: {error.strerror}") from error
+        finally:
+            os.close(handle)
+
+    def _data(self) -> bytes | None:
+        try:
+            return read_private(self.path, MAX_LOG_BYTES)
+        except PrivateFileError as error:
+            raise WorkspaceError(str(error)) from error
+
+    def _whole_lines(self, data: bytes | None) -> list[bytes]:
+        """Return the lines that end; what stands behind the last end was never finished."""
+        return (data or b"").split(b"\n")[:-1]
+
+    def _chain(self, lines: list[bytes]) -> list[tuple[Step, str]]:
+        """Return each step with the hash of its line.
+
+        :raises WorkspaceError: naming the first line that isn't chained to the one before it.
+        """
+        found: list[tuple[Step, str]] = []
+        previous = _FIRST
+        for number, line in enumerate(lines, 1):
+            try:
+                members = strict_json.loads(line, _MAX_LINE)
+                ours = members.keys() == set(_MEMBERS) and members.pop("previous") == previous
+                step = Step(**members) if ours else None
+            except (MalformedError, TypeError):
+                step = None
+            if step is None:
+                raise WorkspaceError(
+                    f"{self.path}:{number}: this line was changed, added, or the one before it taken out: the steps from "
+                    "here on can't be relied on; compare with a copy, then keep this file elsewhere and start anew"
+                )
+            previous = base64url.encode(hashlib.sha256(line).digest())
+            found.append((step, previous))
+        return found
+
+
+MAX_PINNED_BYTES: Final = 1024 * 1024
+"""Most bytes of the file of pinned keys."""
+
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_APP_VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+]{0,63}")
+_PARTS: Final = ("roots", "sets", "builtins")
+
+
+class PinWorkspace:
+    """Read and write one workspace."""
+
+    def __init__(self, directory: Path) -> None:
+        """Keep the directory; see :meth:`create` and :meth:`require`."""
+        self.directory = directory
+        self.log = StepLog(directory / "log.jsonl")
+
+    @property
+    def key(self) -> Path:
+        """Return the path of the private key that signs pin sets."""
+        return self.directory / "pin-key.pem"
+
+    @property
+    def public_key(self) -> Path:
+        """Return the path of its public half, which root lists name."""
+        return self.directory / "pin-key.jwk"
+
+    @property
+    def pinned(self) -> Path:
+        """Return the path of the pinned keys."""
+        return self.directory / "pins.yaml"
+
+    def create(self) -> None:
+        """Make the directories, for this user alone; what is there already stays.
+
+        :raises WorkspaceError: when they can't be made, or others may enter.
+        """
+        with _of_the_workspace():
+            for directory in (self.directory, *(self.directory / part for part in _PARTS)):
+                private_directory(directory)
+            sync_directory(self.directory)
+
+    def require(self) -> None:
+        """See to it that this is a workspace.
+
+        :raises WorkspaceError: when it isn't, or a part of it is gone.
+        """
+        if not self.directory.is_dir():
+            raise WorkspaceError(
+                f"{self.directory}: isn't there; make a workspace with `watchword pins init`"
+            )
+        gone = [
+            part for part in (*_PARTS, self.pinned.name) if not (self.directory / part).exists()
+        ]
+        if gone:
+            raise WorkspaceError(
+                f"{self.directory}: got a directory without {', '.join(gone)}, expected a whole workspace: restore it "
+                "from a backup, or make another one with `watchword pins init` elsewhere"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let one process at a time change anything here; the lock ends with the process.
+
+        :raises WorkspaceError: when it can't be used.
+        """
+        with _of_the_workspace(), locked_directory(self.directory):
+            yield
+
+    def root_versions(self) -> tuple[int, ...]:
+        """Return the versions of the root lists, in order."""
+        return self._numbers(self.directory / "roots", ".json")
+
+    def read_roots(self, version: int) -> bytes:
+        """Return a root list as it was signed."""
+        return self._read(self.directory / "roots" / f"{version}.json", MAX_ROOTS_BYTES)
+
+    def add_roots(self, version: int, data: bytes) -> Path:
+        """Keep a root list, which was verified."""
+        return self._add(self.directory / "roots" / f"{version}.json", data)
+
+    def apps(self) -> tuple[str, ...]:
+        """Return the apps for which a set was ever published."""
+        directory = self.directory / "sets"
+        return tuple(sorted(path.name for path in self._entries(directory) if _named(path.name)))
+
+    def set_versions(self, app: str) -> tuple[int, ...]:
+        """Return the versions of an app's published sets, in order."""
+        return self._numbers(self._of_app(app), ".jws")
+
+    def read_set(self, app: str, version: int) -> bytes:
+        """Return a published set as it was signed."""
+        return self._read(self._of_app(app) / f"{version}.jws", MAX_SET_BYTES)
+
+    def add_set(self, app: str, version: int, data: bytes) -> Path:
+        """Publish a set: from now on the service serves it.
+
+        :raises WorkspaceError: also when this version is there already.
+        """
+        directory = self._of_app(app)
+        with _of_the_workspace():
+            private_directory(directory)
+        sync_directory(directory.parent)
+        return self._add(directory / f"{version}.jws", data)
+
+    def builtins(self) -> tuple[str, ...]:
+        """Return the names of the app versions that are out there, each ``APP-VERSION``."""
+        directory = self.directory / "builtins"
+        found = (path.name for path in self._entries(directory) if path.suffix == ".json")
+        return tuple(sorted(name.removesuffix(".json") for name in found if name[0] != "."))
+
+    def read_builtin(self, name: str) -> bytes:
+        """Return what an app version ships with."""
+        return self._read(self.directory / "builtins" / f"{name}.json", MAX_BUILTIN_BYTES)
+
+    def add_builtin(self, app: str, app_version: str, data: bytes) -> Path:
+        """Remember what an app version ships with.
+
+        :raises WorkspaceError: also when this version is there already, since it may be on phones as it was.
+        """
+        return self._add(self.builtin_file(app, app_version), data)
+
+    def drop_builtin(self, app: str, app_version: str) -> None:
+        """Forget an app version that isn't supported any more.
+
+        :raises WorkspaceError: also when there is no such version.
+        """
+        path = self.builtin_file(app, app_version)
+        try:
+            path.unlink()
+            sync_directory(path.parent)
+        except FileNotFoundError:
+            known = ", ".join(self.builtins()) or "none"
+            raise WorkspaceError(
+                f"{path}: isn't there, expected a version that was released: {known}"
+            ) from None
+        except OSError as error:
+            raise WorkspaceError(f"{path}: can't be taken away: {error.strerror}") from error
+
+    def builtin_file(self, app: str, app_version: str) -> Path:
+        """Return where it is kept what an app version ships with.
+
+        :raises WorkspaceError: for a version that isn't fit for a file's name.
+        """
+        if not _named(app) or not _APP_VERSION.fullmatch(app_version):
+            raise WorkspaceError(
+                f"got version {app_version[:64]!r} of {app!r}, expected letters, digits, dots, at most 64"
+            )
+        return self.directory / "builtins" / f"{app}-{app_version}.json"
+
+    def read_pinned(self) -> bytes:
+        """Return the pinned keys as they stand in their file."""
+        return self._read(self.pinned, MAX_PINNED_BYTES)
+
+    def write_pinned(self, data: bytes) -> None:
+        """Replace the pinned keys."""
+        with _of_the_workspace():
+            write_private(self.pinned, data)
+
+    def _of_app(self, app: str) -> Path:
+        if not _named(app):
+            raise WorkspaceError(f"got app {app!r}, expected lower-case letters, digits and dashes")
+        return self.directory / "sets" / app
+
+    def _numbers(self, directory: Path, suffix: str) -> tuple[int, ...]:
+        stems = (
+            p.name.removesuffix(suffix) for p in self._entries(directory) if p.suffix == suffix
+        )
+        return tuple(sorted(int(stem) for stem in stems if _NUMBER.fullmatch(stem)))
+
+    def _entries(self, directory: Path) -> list[Path]:
+        try:
+            return list(directory.iterdir())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise WorkspaceError(f"{directory}: can't be read: {error.strerror}") from error
+
+    def _read(self, path: Path, limit: int) -> bytes:
+        try:
+            # A pipe in a file's place would keep whoever opens it waiting for good, and a device never ends.
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb") as file:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise WorkspaceError(f"{path}: got something else than a regular file")
+                data = file.read(limit + 1)
+        except OSError as error:
+            raise WorkspaceError(f"{path}: can't be read: {error.strerror}") from error
+        if len(data) > limit:
+            raise WorkspaceError(f"{path}: got more than {limit} bytes")
+        return data
+
+    def _add(self, path: Path, data: bytes) -> Path:
+        if path.exists():
+            raise WorkspaceError(f"{path}: is there already, and is never written over")
+        with _of_the_workspace():
+            write_private(path, data)
+        return path
+
+
+def _named(app: str) -> bool:
+    return _NAME.fullmatch(app) is not None
+
+
+@contextmanager
+def _of_the_workspace() -> Iterator[None]:
+    try:
+        yield
+    except WorkspaceError:
+        raise
+    except PrivateFileError as error:
+        raise WorkspaceError(str(error)) from error

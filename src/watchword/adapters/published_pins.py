@@ -1,0 +1,407 @@
+"""Follow a workspace's published sets and root lists, never back to an older one.
+
+What is newer is handed out within a second.  An app is followed by the very rules by which it decides itself
+(:mod:`watchword.pins.installed`).  This holds no key; a set that it can't vouch for stays in the workspace and is told.
+"""
+
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from watchword.adapters.keyring.private_file import (
+    PrivateFileError,
+    private_directory,
+    read_private,
+    write_private,
+)
+from watchword.adapters.pin_workspace import PinWorkspace
+from watchword.pins.installed import accept_set, is_withdrawn, restored
+from watchword.pins.interface import (
+    MAX_ROOTS_BYTES,
+    MAX_SET_BYTES,
+    Builtin,
+    Installed,
+    PublishedSet,
+    RootList,
+)
+from watchword.pins.roots import read_roots, read_unverified
+from watchword.reasons import RefusedError, WatchwordError
+
+MAX_LISTS = 1000
+"""Most root lists that are followed: one a day for three years."""
+
+
+class KeptPins:
+    """Read and write the directory: ``roots/N.json`` and ``sets/APP.jws``, each as it was signed."""
+
+    def __init__(self, directory: Path) -> None:
+        """Keep the directory; it is made with the first that is kept."""
+        self.directory = directory
+
+    def lists(self) -> tuple[bytes, ...]:
+        """Return the root lists in order.
+
+        :raises PrivateFileError: when one can't be read, or is missing between others.
+        """
+        directory = self.directory / "roots"
+        try:
+            found = sorted(int(path.stem) for path in directory.glob("*.json") if _counted(path))
+        except OSError as error:
+            raise PrivateFileError(f"{directory}: can't be read: {error.strerror}") from None
+        if found != list(range(found[0], found[-1] + 1)) if found else False:
+            raise PrivateFileError(f"{directory}: got {found}, expected none to be missing")
+        if not found and self.apps():
+            raise PrivateFileError(f"{self.directory}: got sets without root lists")
+        lists = [read_private(directory / f"{each}.json", MAX_ROOTS_BYTES) for each in found]
+        return tuple(each for each in lists if each is not None)
+
+    def apps(self) -> frozenset[str]:
+        """Return the apps that a set is kept for."""
+        return frozenset(path.stem for path in (self.directory / "sets").glob("[!.]*.jws"))
+
+    def signed(self, app: str) -> bytes | None:
+        """Return an app's set, None where none was handed out.
+
+        :raises PrivateFileError: when it can't be read.
+        """
+        return read_private(self.directory / "sets" / f"{app}.jws", MAX_SET_BYTES)
+
+    def keep_list(self, version: int, data: bytes) -> None:
+        """Keep a root list, durably.
+
+        :raises PrivateFileError: when the disk refuses.
+        """
+        self._write("roots", f"{version}.json", data)
+
+    def keep_set(self, app: str, data: bytes) -> None:
+        """Keep a set in the place of an older one, durably.
+
+        :raises PrivateFileError: when the disk refuses.
+        """
+        self._write("sets", f"{app}.jws", data)
+
+    def _write(self, part: str, name: str, data: bytes) -> None:
+        private_directory(self.directory)
+        private_directory(self.directory / part)
+        write_private(self.directory / part / name, data)
+
+
+def _counted(path: Path) -> bool:
+    return path.stem.isascii() and path.stem.isdigit()
+
+
+AGAIN_SECONDS: Final = 30.0
+"""How often all is looked at where no file has changed: what was too early once may count now."""
+
+FAULT_SECONDS: Final = 2.0
+"""The same while something is wrong: a disk that was full has room again."""
+
+ROOTS: Final = ""
+"""Under this name of the faults stands what is wrong with root lists."""
+
+_HOLDS: Final = "what was handed out before still is"
+_Stamp = tuple[tuple[int, int, int] | None, ...]
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Hold an app's pins as its phones would have them now."""
+
+    installed: Installed
+    signed: bytes | None
+
+    @property
+    def published(self) -> PublishedSet | None:
+        kept = self.installed.set
+        if kept is None or self.signed is None or is_withdrawn(kept, self.installed.roots):
+            return None
+        return PublishedSet(kept, self.signed)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Hold what is handed out; replaced as a whole, so that nobody sees half of a change."""
+
+    lists: tuple[bytes, ...] = ()
+    walked: tuple[RootList, ...] = ()
+    held: Mapping[str, _Held] = field(default_factory=dict)
+    published: Mapping[str, PublishedSet] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
+    apps: frozenset[str] = frozenset()
+
+
+class PinPublication:
+    """Implement :class:`watchword.pins.delivery.PublishedPins` over a workspace's files.
+
+    Whatever is wrong with them changes nothing that was handed out, stands in :attr:`faults` until it is mended, and is logged when it changes.
+    """
+
+    def __init__(self, workspace: Path, kept: Path, apps: Collection[str]) -> None:
+        """Take up what was handed out before the service was stopped; the workspace is looked at by :meth:`refresh`.
+
+        :param kept: the directory in which that stands; nobody else writes there.
+        :param apps: that pin hosts now; what was published for others is handed out too.
+        """
+        self._workspace = PinWorkspace(workspace)
+        self._kept = KeptPins(kept)
+        self._apps = frozenset(apps)
+        self._looking = threading.Lock()
+        self._stamp: _Stamp | None = None
+        self._watched: tuple[Path, ...] = ()
+        self._looked_at = 0.0
+        self._state = self._taken_up()
+
+    @property
+    def apps(self) -> frozenset[str]:
+        """See :class:`~watchword.pins.delivery.PublishedPins`, also for the following."""
+        return self._state.apps
+
+    @property
+    def roots(self) -> RootList | None:
+        """Return the newest root list."""
+        walked = self._state.walked
+        return walked[-1] if walked else None
+
+    @property
+    def faults(self) -> Mapping[str, str]:
+        """Return what is wrong, by app."""
+        return self._state.faults
+
+    def newest(self, app: str) -> PublishedSet | None:
+        """Return an app's newest set."""
+        return self._state.published.get(app)
+
+    def root_list(self, version: int) -> bytes | None:
+        """Return a root list."""
+        state = self._state
+        first = state.walked[0].version if state.walked else 0
+        index = version - first
+        return state.lists[index] if 0 <= index < len(state.lists) else None
+
+    def refresh(self, now: float) -> None:
+        """Look at the workspace, and take what is newer; costs a few ``stat`` where no file has changed.
+
+        :param now: seconds since 1970.
+        """
+        if not self._looking.acquire(blocking=False):
+            return
+        try:
+            stamp = _stamp(self._watched)
+            pause = FAULT_SECONDS if self._state.faults else AGAIN_SECONDS
+            if stamp == self._stamp and abs(now - self._looked_at) < pause:
+                return
+            self._looked_at = now
+            state = self._looked(now)
+            watched = self._to_watch(state)
+            # The stamp is of before the files were read: what changed meanwhile is seen the next time.
+            self._stamp = stamp if watched == self._watched else None
+            self._watched = watched
+            self._tell(state)
+            self._state = state
+        finally:
+            self._looking.release()
+
+    def _taken_up(self) -> _State:
+        """Return what was handed out last; what can't be read any more isn't replaced by something older."""
+        faults: dict[str, str] = {}
+        lists: tuple[bytes, ...] = ()
+        walked: tuple[RootList, ...] = ()
+        try:
+            lists = self._kept.lists()
+            for data in lists:
+                walked = (*walked, read_roots(data, walked[-1] if walked else None))
+        except WatchwordError as error:
+            faults[ROOTS] = f"{error}; {_mend(self._kept)}"
+            return _State(faults=faults, apps=self._apps | self._kept.apps())
+        held = {}
+        for app in self._kept.apps() if walked else ():
+            try:
+                held[app] = _restored(app, lists, walked, self._kept.signed(app))
+            except WatchwordError as error:
+                faults[app] = f"{error}; {_mend(self._kept)}"
+        return _state(lists, walked, held, faults, self._apps | self._kept.apps())
+
+    def _looked(self, now: float) -> _State:
+        before = self._state
+        if not before.walked and ROOTS in before.faults:
+            return before  # What was handed out can't be read: nothing is put in its place.
+        faults: dict[str, str] = {}
+        lists, walked = self._walk(before, faults)
+        apps = before.apps | self._published_apps()
+        held: dict[str, _Held] = {}
+        for app in sorted(apps) if walked else ():
+            known = before.held.get(app)
+            if known is None and app in before.faults and app in self._kept.apps():
+                faults[app] = before.faults[app]
+                continue
+            held[app] = self._follow(app, lists, walked, known, now, faults)
+        return _state(lists, walked, held, faults, apps)
+
+    def _walk(
+        self, before: _State, faults: dict[str, str]
+    ) -> tuple[tuple[bytes, ...], tuple[RootList, ...]]:
+        """Return the root lists, with those that came since: each is vouched for by the one before it."""
+        lists, walked = before.lists, before.walked
+        try:
+            versions = self._workspace.root_versions()
+            if walked:
+                self._compare(versions, walked[-1])
+            newest = walked[-1].version if walked else 0
+            for version in [each for each in versions if each > newest][:MAX_LISTS]:
+                data, roots = self._vouched_for(version, walked)
+                lists, walked = (*lists, data), (*walked, roots)
+        except WatchwordError as error:
+            faults[ROOTS] = f"{error}; {_HOLDS}"
+        return lists, walked
+
+    def _vouched_for(self, version: int, walked: tuple[RootList, ...]) -> tuple[bytes, RootList]:
+        _require_file(self._workspace.directory / "roots" / f"{version}.json")
+        data = self._workspace.read_roots(version)
+        try:
+            roots = read_roots(data, walked[-1] if walked else None)
+        except RefusedError as error:
+            raise WatchwordError(f"roots/{version}.json: {error}") from None
+        if roots.version != version:
+            raise WatchwordError(f"roots/{version}.json: got list {roots.version} in it")
+        self._kept.keep_list(version, data)
+        return data, roots
+
+    def _compare(self, versions: tuple[int, ...], last: RootList) -> None:
+        """See to it that the workspace is the one that was followed, and no older copy of it."""
+        if last.version not in versions:
+            newest = versions[-1] if versions else "none"
+            raise WatchwordError(
+                f"got root list {newest} as the workspace's newest, expected {last.version} or a later one: an older copy of it was put back"
+            )
+        if read_unverified(self._workspace.read_roots(last.version)) != last:
+            raise WatchwordError(
+                f"roots/{last.version}.json: got another list than was handed out; a new workspace? {_mend(self._kept)}"
+            )
+
+    def _follow(
+        self,
+        app: str,
+        lists: tuple[bytes, ...],
+        walked: tuple[RootList, ...],
+        known: _Held | None,
+        now: float,
+        faults: dict[str, str],
+    ) -> _Held:
+        """Return an app's pins with the newest set, where it may take the place of the one before."""
+        signed = None if known is None else known.signed
+        held = known
+        if held is None or held.installed.roots != walked[-1]:
+            held = _restored(app, lists, walked, signed)
+        try:
+            found = self._newest_of(app, held)
+            if found is not None:
+                held = self._accepted(app, held, *found, now)
+        except WatchwordError as error:
+            faults[app] = f"{error}; {_HOLDS}"
+        kept = held.installed.set
+        if app not in faults and kept is not None and held.published is None:
+            faults[app] = (
+                f"version {kept.version} was withdrawn by root list {walked[-1].version}, and is handed out no more; publish another one"
+            )
+        return held
+
+    def _accepted(self, app: str, held: _Held, version: int, data: bytes, now: float) -> _Held:
+        """Return an app's pins with this set, once it is kept: what is handed out is never forgotten."""
+        known = held.installed.set
+        if data == held.signed and known is not None and known.version == version:
+            return held
+        file = f"sets/{app}/{version}.jws"
+        try:
+            accepted = accept_set(held.installed, data, now)
+        except RefusedError as error:
+            raise WatchwordError(f"{file}: {error}") from None
+        if accepted.set is None or accepted.set.version != version:
+            raise WatchwordError(f"{file}: got another version in it")
+        self._kept.keep_set(app, data)
+        return _Held(accepted, data)
+
+    def _newest_of(self, app: str, held: _Held) -> tuple[int, bytes] | None:
+        versions = self._workspace.set_versions(app)
+        if versions:
+            _require_file(self._workspace.directory / "sets" / app / f"{versions[-1]}.jws")
+            return versions[-1], self._workspace.read_set(app, versions[-1])
+        if held.signed is not None:
+            raise WatchwordError(f"sets/{app}: is gone from the workspace")
+        return None
+
+    def _published_apps(self) -> frozenset[str]:
+        try:
+            return frozenset(self._workspace.apps())
+        except WatchwordError:
+            return frozenset()
+
+    def _to_watch(self, state: _State) -> tuple[Path, ...]:
+        directory = self._workspace.directory
+        files = [directory / "roots", directory / "sets"]
+        if state.walked:
+            files.append(directory / "roots" / f"{state.walked[-1].version}.json")
+        for app in sorted(state.apps):
+            folder = directory / "sets" / app
+            files.append(folder)
+            try:
+                files += [folder / f"{each}.jws" for each in self._workspace.set_versions(app)[-1:]]
+            except WatchwordError:
+                continue
+        return tuple(files)
+
+    def _tell(self, state: _State) -> None:
+        before = self._state
+        for app, published in state.published.items():
+            if before.published.get(app) != published:
+                _log.info("pins handed out", app=app, version=published.pin_set.version)
+        for app in {*before.faults, *state.faults}:
+            if before.faults.get(app) != state.faults.get(app):
+                what = app or "root lists"
+                if app in state.faults:
+                    _log.error("pins not followed", what=what, detail=state.faults[app])
+                else:
+                    _log.warning("pins followed again", what=what)
+
+
+def _restored(
+    app: str, lists: tuple[bytes, ...], walked: tuple[RootList, ...], signed: bytes | None
+) -> _Held:
+    return _Held(restored(Builtin(app, "service", walked[0]), lists, signed), signed)
+
+
+def _state(
+    lists: tuple[bytes, ...],
+    walked: tuple[RootList, ...],
+    held: Mapping[str, _Held],
+    faults: Mapping[str, str],
+    apps: frozenset[str],
+) -> _State:
+    published = {app: found for app, each in held.items() if (found := each.published) is not None}
+    return _State(lists, walked, held, published, faults, apps)
+
+
+def _require_file(path: Path) -> None:
+    """See to it that reading ends: of a pipe that nobody writes to it wouldn't."""
+    if not path.is_file():
+        raise WatchwordError(f"{path}: got something else than a file, or nothing")
+
+
+def _mend(kept: KeptPins) -> str:
+    return f"if that is as it should be, stop the service and move {kept.directory} away"
+
+
+def _stamp(paths: Iterable[Path]) -> _Stamp:
+    """Return what changes when one of the files is replaced or written, or one comes or goes in a directory."""
+    found: list[tuple[int, int, int] | None] = []
+    for path in paths:
+        try:
+            seen = path.stat()
+            found.append((seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns))
+        except OSError:
+            found.append(None)
+    return tuple(found)

@@ -1,1 +1,0 @@
-"""Count refusals in memory and keep a sample of them."""

@@ -1,0 +1,533 @@
+"""Manage pins through their whole life: ``watchword pins`` and each of its subcommands."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from watchword.apps.cli.lazy import LazyGroup, body_in
+
+_body = body_in("watchword.apps.pins.commands")
+
+
+@click.group(
+    cls=LazyGroup,
+    short_help="Pins that never brick an app.",
+    epilog="Example: watchword pins init, then docs/pins.md: how to start, to rotate, and what to do at 3 a.m.",
+)
+def command() -> None:
+    """Manage the keys that your apps accept of your servers, through their whole life.
+
+    Keys are pinned in a workspace, checked against what is live, signed as a set, published by the service and taken by apps.
+    A set that would lock an app out isn't published, unless you force it and say why.
+
+    Exit code 0: done.  1: refused, or not as it should be.  2: wrong usage, or faults in a file.  3: not reachable.
+    """
+
+
+# What may not be read is told when it is read: that is no wrong usage.
+FILE: Any = click.Path(dir_okay=False, readable=False, path_type=Path)
+
+RESOLVE = click.option(
+    "--resolve",
+    multiple=True,
+    metavar="HOST=ADDR[:PORT]",
+    help="Look at a host there instead of at every address of its name; may be given several times.",
+)
+CA = click.option(
+    "--cafile", type=FILE, help="Believe these authorities (PEM), not the platform's."
+)
+TIMEOUT = click.option(
+    "--timeout",
+    type=click.FloatRange(0.1, 60),
+    default=5.0,
+    show_default=True,
+    help="Seconds for each handshake.",
+)
+
+
+@command.command(
+    "init",
+    short_help="Make the workspace and the key that signs sets.",
+    epilog="Example: watchword pins init",
+)
+@click.option(
+    "-d",
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The workspace; left out: the one that watchword.yaml names, or pins beside it.",
+)
+@click.option("-o", "--output", type=FILE, help="Write the section to this new file too.")
+@click.option(
+    "--new-pin-key", is_flag=True, help="Make a new key only: the old one is lost or stolen."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_body
+def init_command() -> None:
+    """Make the workspace: pinned keys, sets, a log, and the key that signs sets (mode 0600).
+
+    watchword.yaml isn't changed: the section that belongs into it is printed.  Nothing is overwritten.
+    """
+
+
+@command.group(
+    "root",
+    short_help="Root lists: made and signed offline.",
+    cls=LazyGroup,
+    invoke_without_command=True,
+    epilog="Example: watchword pins root init -d /media/stick/clinic-roots --keys 3 --pin-key pin-key.jwk",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the newest list as JSON.")
+@click.pass_context
+@_body
+def root() -> None:
+    """Make and change root lists: they say which keys may sign pin sets, and ship inside the app.
+
+    Their keys are made, kept and used offline, best by several people.  A list counts once as many keys as its threshold
+    says have signed it, of the list before it too.  Without a subcommand the workspace's newest list is shown.
+    """
+
+
+@command.command(
+    "add",
+    short_help="Pin a key of a host.",
+    epilog="Example: watchword pins add api.example.com --from-live --role current, "
+    "then: watchword pins add api.example.com --key backup.pub --role backup",
+)
+@click.argument("host")
+@click.option("--from-live", is_flag=True, help="The key that the server shows now, everywhere.")
+@click.option("--cert", type=FILE, help="A certificate (PEM or DER); of a chain, the first.")
+@click.option("--key", type=FILE, help="A public key or a signing request (PEM or DER).")
+@click.option("--spki", metavar="PIN", help="A pin: sha256/..., base64, base64url or hex.")
+@click.option("--ca-bundle", type=FILE, help="Each authority in a file (PEM), as role ca.")
+@click.option(
+    "--role",
+    type=click.Choice(["current", "next", "backup", "ca"]),
+    help="current: shown now; next: a planned swap brings it; backup: lies offline; ca: an authority's.",
+)
+@RESOLVE
+@CA
+@TIMEOUT
+@click.option("--json", "as_json", is_flag=True, help="Print the host's keys as JSON.")
+@click.pass_obj
+@_body
+def add_command() -> None:
+    """Pin a key of HOST in the workspace; apps learn of it with the next `watchword pins publish`.
+
+    Say where the key is: --from-live, --cert, --key, --spki or --ca-bundle.  A key that is pinned already takes the new role.
+    With --from-live and --role ca it is the last authority of the verified chain.
+    """
+
+
+@command.command(
+    "remove",
+    short_help="Pin a key no more.",
+    epilog="Example: watchword pins remove api.example.com next",
+)
+@click.argument("host")
+@click.argument("key")
+@click.option("--json", "as_json", is_flag=True, help="Print what is left as JSON.")
+@click.pass_obj
+@_body
+def remove_command() -> None:
+    """Pin KEY of HOST no more: a pin, the beginning of one, or a role that one key has.
+
+    Apps go on with the published set until the next `watchword pins publish`.
+    """
+
+
+@command.command(
+    "show",
+    short_help="Show keys, published sets and app versions.",
+    epilog="Example: watchword pins show --json",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_body
+def show_command() -> None:
+    """Show which keys are pinned, what is published for each app, and which app versions are out there."""
+
+
+@command.command(
+    "check",
+    short_help="Hold what is live against what is pinned.",
+    epilog="Example: watchword pins check --fail-within 30d --sign ci.pem --api clinic",
+)
+@click.option("--app", metavar="NAME", help="Only this app; left out: all that pin hosts.")
+@click.option(
+    "--fail-within",
+    metavar="DURATION",
+    help="Exit with 1 also where a set, a certificate or the root list expires within: for CI.",
+)
+@RESOLVE
+@CA
+@TIMEOUT
+@click.option("--offline", is_flag=True, help="Connect to nothing; look at the sets alone.")
+@click.option("--sign", type=FILE, help="Record what is found, signed by this observer's key.")
+@click.option("--api", metavar="NAME", help="Which API of watchword.yaml it is, with --sign.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+@_body
+def check_command() -> None:
+    """Shake hands with each pinned host, at every address of it, and hold its key against the published set and the draft.
+
+    Nothing but the handshake is sent.  From other vantage points: run it there too, or name addresses with --resolve.
+
+    Exit code 0: as it should be.  1: something is bad.  3: nothing is bad, but a host can't be reached.
+    """
+
+
+@command.command(
+    "rehearse",
+    short_help="Play a rotation: who survives it.",
+    epilog="Example: watchword pins rehearse api.example.com --scenario lost-key, or in CI: watchword pins rehearse --fail-on renewal "
+    "--fail-on swap-next --fail-on lost-key",
+)
+@click.argument("host", required=False)
+@click.option("--app", metavar="NAME", help="Only this app.")
+@click.option(
+    "--scenario", "names", multiple=True, metavar="NAME", help="Only this one, step by step."
+)
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="NAME",
+    help="Exit with 1 where this scenario locks an installed app out; several times.",
+)
+@click.option(
+    "--offline", is_flag=True, help="Connect to nothing: each host shows its current key."
+)
+@RESOLVE
+@CA
+@TIMEOUT
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+@_body
+def rehearse_command() -> None:
+    """Play rotations and accidents with the draft as if it were published and enforced: which installed apps survive.
+
+    Renewal with the same key, planned swaps, changes of the authority, lost and stolen keys, expiry, rollback, freeze, wrong
+    clocks.  Each app version of `watchword pins release` takes part twice: one phone fetches at every step, one never did.
+    Nothing is changed anywhere.
+    """
+
+
+@command.command(
+    "rotate",
+    short_help="Take the next step of a rotation.",
+    epilog="Example: watchword pins rotate api.example.com",
+)
+@click.argument("host")
+@RESOLVE
+@CA
+@TIMEOUT
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_body
+def rotate_command() -> None:
+    """Look which key HOST shows, and take the next step of its rotation; say what comes after it.
+
+    A planned key (next), or the backup after a loss, becomes the current one once it is live at all places, and not before.
+    Run it as often as you like.
+    """
+
+
+@command.command(
+    "publish",
+    short_help="Sign and publish, unless it locks out.",
+    epilog='Example: watchword pins publish, or at 3 a.m.: watchword pins publish --force --reason "key stolen, backup is live, '
+    'new backup comes tomorrow"',
+)
+@click.option("--app", "apps", multiple=True, metavar="NAME", help="Only this app; several times.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be published, and what is in the way."
+)
+@click.option(
+    "--force", is_flag=True, help="Publish although something that can be forced is in the way."
+)
+@click.option("--reason", metavar="TEXT", help="Why, with --force: it stands in the log for good.")
+@click.option("--actor", metavar="NAME", help="Who does it; left out: the user and the machine.")
+@click.option(
+    "--above",
+    type=click.IntRange(0, 2**53 - 2),
+    default=0,
+    help="A version that apps may have seen, after a workspace was lost.",
+)
+@RESOLVE
+@CA
+@TIMEOUT
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+@_body
+def publish_command() -> None:
+    """Look at the servers, make the set of each app, and publish it: the service hands it out from then on.
+
+    Refused is what would lock out the live key or a supported app version, has no backup, or wasn't reported on first.  Forcing
+    needs a reason, which is kept with your name in a log that can't be edited unseen.  All apps are published, or none.
+    """
+
+
+@command.command(
+    "release",
+    short_help="Write what an app version ships with.",
+    epilog="Example: watchword pins release clinic-android 4.2.0 -o app/src/main/res/raw/watchword_pins.json",
+)
+@click.argument("app")
+@click.argument("version")
+@click.option("-o", "--output", type=FILE, help="Write it here too, for the app's package.")
+@click.option("--withdraw", is_flag=True, help="This version isn't supported any more.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_body
+def release_command() -> None:
+    """Write what VERSION of APP ships with: the newest root list and set, and the floor below which it takes no set.
+
+    It is remembered: from now on no set is published that would lock this version out, until it is withdrawn.
+    """
+
+
+@command.command(
+    "render",
+    short_help="Write the set in a platform's own format.",
+    epilog="Example: watchword pins render android -o app/src/main/res/xml/network_security_config.xml",
+)
+@click.argument(
+    "platform", type=click.Choice(["android", "ios", "okhttp", "trustkit", "typescript"])
+)
+@click.option("--app", metavar="NAME", help="Of which app, where several pin hosts.")
+@click.option(
+    "--draft", is_flag=True, help="The set that would be published, not the published one."
+)
+@click.option("-o", "--output", type=FILE, help="Write it here; an earlier one is written over.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_body
+def render_command() -> None:
+    """Write the published set of an app in a platform's own format, for apps that don't fetch sets, or until they have.
+
+    What is built into an app can't be taken back: hosts that only report are left out where the platform can't report, and each
+    thing that the format can't say is told on stderr.
+    """
+
+
+@command.command(
+    "reports",
+    short_help="Show what apps reported to the service.",
+    epilog="Example: watchword pins reports --host api.example.com",
+)
+@click.option("--app", help="Only of this app.")
+@click.option("--host", help="Only of this host.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_body
+def reports_command() -> None:
+    """Show what apps reported since the service started, grouped by host and by the key that they saw; times are UTC.
+
+    Anyone can send a report: it is a claim. A key that you know is a certificate of yours that isn't pinned, or an app with old
+    pins; one that nobody knows, on many phones, is somebody in between.
+    """
+
+
+@command.command(
+    "watch",
+    short_help="Check again and again; metrics and alerts.",
+    epilog="Example: watchword pins watch --interval 1h --textfile /var/lib/node_exporter/watchword_pins.prom",
+)
+@click.option("--once", is_flag=True, help="Check once and exit like `watchword pins check`.")
+@click.option("--interval", default="1h", show_default=True, metavar="DURATION")
+@click.option(
+    "--alert-within",
+    default="30d",
+    show_default=True,
+    metavar="DURATION",
+    help="Tell of what expires within.",
+)
+@click.option("--textfile", type=FILE, help="Write metrics here after each check.")
+@click.option("--listen", metavar="ADDR:PORT", help="Serve metrics there, on loopback: /metrics.")
+@RESOLVE
+@CA
+@TIMEOUT
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a line for each finding."
+)
+@click.pass_context
+@_body
+def watch_command() -> None:
+    """Check all pinned hosts again and again, and tell of each finding when it comes and when it's gone.
+
+    Metrics are for Prometheus: a file for its node exporter, or an address on loopback.  Ends by Ctrl-C or a signal.
+    """
+
+
+@command.command(
+    "log",
+    short_help="Show each step, forced ones with their reason.",
+    epilog="Example: watchword pins log --forced",
+)
+@click.option("--forced", is_flag=True, help="Only steps that were forced.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_obj
+@_body
+def log_command() -> None:
+    """Show each step, the oldest first: who did what, when, and why where it was forced.
+
+    Each line is chained to the one before: where one was changed or taken out, this command fails and names it.
+    """
+
+
+@root.command(
+    "init",
+    short_help="Make root keys and the first root list.",
+    epilog="Example: watchword pins root init -d /media/stick/clinic-roots --keys 3 --threshold 2 --pin-key pin-key.jwk",
+)
+@click.option(
+    "-d",
+    "--directory",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the keys are written, mode 0600; a machine or a stick that is offline.",
+)
+@click.option(
+    "--keys", type=click.IntRange(0, 16), default=3, show_default=True, help="Keys to make here."
+)
+@click.option(
+    "--public",
+    multiple=True,
+    type=FILE,
+    help="Public key (.jwk) of a holder who made it elsewhere: `watchword pins root key`.",
+)
+@click.option("--threshold", type=click.IntRange(1, 16), help="How many sign; more than half.")
+@click.option(
+    "--pin-key",
+    "pin_keys",
+    multiple=True,
+    required=True,
+    type=FILE,
+    help="Public key (.jwk) that may sign pin sets, from `watchword pins init`.",
+)
+@click.option("--expires", default="365d", show_default=True, metavar="DURATION")
+@click.option("--passphrase", is_flag=True, help="Ask for one that encrypts the keys.")
+@click.option("--passphrase-file", type=FILE, help="Take it from this file (mode 0600).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_body
+def root_init() -> None:
+    """Make root keys and the first root list, signed by each key that is made here.
+
+    Do it offline.  Give the keys to as many people as there are; with one of them lost or stolen the others make the next list.
+    No file is overwritten, and a directory of the running deployment is refused.
+    """
+
+
+@root.command(
+    "key",
+    short_help="Make the key of one more holder.",
+    epilog="Example: watchword pins root key -o bob.pem --passphrase",
+)
+@click.option("-o", "--output", required=True, type=FILE, help="File for the private key.")
+@click.option("--passphrase", is_flag=True, help="Ask for one that encrypts the key.")
+@click.option("--passphrase-file", type=FILE, help="Take it from this file (mode 0600).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+@_body
+def root_key() -> None:
+    """Make one key pair, on its holder's own machine: the private key stays there, the .jwk beside it goes into the next list."""
+
+
+@root.command(
+    "sign",
+    short_help="Add a holder's signature to a list.",
+    epilog="Example: watchword pins root sign roots-2.json --key alice.pem --previous roots-1.json",
+)
+@click.argument("file", type=FILE)
+@click.option("--key", required=True, type=FILE, help="Your root key.")
+@click.option("--previous", type=FILE, help="The list before it, to see whether its keys signed.")
+@click.option("--passphrase-file", type=FILE, help="Of the key; asked for if it's left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the list says as JSON.")
+@_body
+def root_sign() -> None:
+    """Show what a root list says and add your signature to it, in place.
+
+    Read what is shown: with your signature you say that these keys may sign pins, and that those which are gone may not.
+    """
+
+
+@root.command(
+    "rotate",
+    short_help="Write the next list: keys, floors.",
+    epilog="Example: watchword pins root rotate roots-1.json --add-pin-key new.jwk --remove-pin-key 1xYk --key root-1.pem "
+    "--key root-2.pem",
+)
+@click.argument("file", type=FILE)
+@click.option("--add-key", multiple=True, type=FILE, help="Public root key of a new holder.")
+@click.option(
+    "--remove-key",
+    multiple=True,
+    metavar="KID|FILE",
+    help="Root key that counts no more: the beginning of its id, or its .jwk.",
+)
+@click.option("--add-pin-key", multiple=True, type=FILE, help="Public key that may sign pin sets.")
+@click.option("--remove-pin-key", multiple=True, metavar="KID|FILE", help="One that may no more.")
+@click.option(
+    "--only-pin-key",
+    type=FILE,
+    help="The one key that may sign pin sets from now on: all others are lost or stolen.",
+)
+@click.option(
+    "--floor",
+    multiple=True,
+    metavar="APP=VERSION",
+    help="Lowest version of an app's sets that still counts. Where a pin key is taken out: the newest that the workspace published.",
+)
+@click.option("--threshold", type=click.IntRange(1, 16), help="As before, if left out.")
+@click.option("--expires", default="365d", show_default=True, metavar="DURATION")
+@click.option("--key", "keys", multiple=True, type=FILE, help="Root key that signs at once.")
+@click.option("--passphrase-file", type=FILE, help="Of the keys; asked for if it's left out.")
+@click.option("-o", "--output", type=FILE, help="roots-N.json beside FILE, if left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the list says as JSON.")
+@click.pass_obj
+@_body
+def root_rotate() -> None:
+    """Write the list after FILE: the same, renewed, with the changes that you name.  Do it offline.
+
+    It counts once enough keys of FILE and enough of its own have signed it; a key that goes may sign its own removal.  Where no
+    workspace is at hand, taking out a pin key needs --floor for each app: older sets by the other keys would count again.
+    """
+
+
+@root.command(
+    "show",
+    short_help="Say what a list says, and who signed it.",
+    epilog="Example: watchword pins root show roots-2.json --previous roots-1.json",
+)
+@click.argument("file", type=FILE, required=False)
+@click.option("--previous", type=FILE, help="The list before it, to see whether its keys signed.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.pass_obj
+@_body
+def root_show() -> None:
+    """Say what a root list says and who signed it; without FILE, the workspace's newest."""
+
+
+@root.command(
+    "accept",
+    short_help="Bring a signed list into the workspace.",
+    epilog="Example: watchword pins root accept roots-1.json",
+)
+@click.argument("file", type=FILE)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Take a list that takes a pin key out and doesn't raise the floors for it, or names none of this workspace.",
+)
+@click.option("--reason", metavar="TEXT", help="Why, with --force: it stands in the log for good.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the list says as JSON.")
+@click.pass_obj
+@_body
+def root_accept() -> None:
+    """Bring a root list that is wholly signed into the workspace, from where the service hands it out.
+
+    It is verified as an app would: enough keys of the list before it signed, and enough of its own.  There is no way back:
+    from then on apps take it, one after the other.
+    """
