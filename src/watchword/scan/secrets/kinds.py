@@ -3,7 +3,7 @@
 import hashlib
 
 from watchword.scan.interface import Severity
-from watchword.scan.secrets.patterns import Pattern
+from watchword.scan.secrets.patterns import GENERIC, Pattern
 from watchword.scan.secrets.structure import claims_of
 
 _PUBLIC = frozenset(
@@ -53,6 +53,9 @@ _CRITICAL = (
     "paypal-",
 )
 """Begins of kinds that open data or accounts of many."""
+
+BY_LOOKS = frozenset((GENERIC, "password", "bearer-token", "key-in-url"))
+"""Kinds that have neither a form of their own nor a structure: by their name, or by where they stand."""
 
 _NAMES_ONLY = frozenset(("twilio-account-sid", "gcp-service-account-key-id"))
 """Kinds that name an account or a key and open nothing without what belongs to them."""
