@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from watchword.scan.app import App
 from watchword.scan.interface import Location
@@ -18,7 +19,7 @@ from watchword.scan.secrets.corpus import (
 )
 from watchword.scan.secrets.files import FileText
 from watchword.scan.secrets.kinds import BY_LOOKS, is_public
-from watchword.scan.secrets.passwords import PASSWORD, passwords_of
+from watchword.scan.secrets.passwords import COMPARED, PASSWORD, compared_of, passwords_of
 from watchword.scan.secrets.patterns import Pattern, packaged
 from watchword.scan.secrets.prefilter import Joined, candidates, unkeyed
 from watchword.scan.texts.lexer import Lexer
@@ -58,7 +59,12 @@ class Hit:
 def detect(app: App) -> tuple[Hit, ...]:
     """Return all secrets of an app, each once, in a stable order; the last app's are remembered for the next rule."""
     lexer = Lexer({each.file: each.kind for each in app.texts})
-    return tuple(_merged(hit for group in groups_of(app) for hit in _hits(app, group, lexer)))
+    found = (hit for group in groups_of(app) for hit in _hits(app, group, lexer))
+    compared = (
+        Hit(COMPARED, text, "", (place,), verified=False, public=False)
+        for text, place in compared_of(app)
+    )
+    return tuple(_merged(chain(found, compared)))
 
 
 def _hits(app: App, group: Group, lexer: Lexer) -> Iterator[Hit]:
@@ -226,4 +232,4 @@ def _merged(hits: Iterable[Hit]) -> Iterator[Hit]:
 
 
 def _exactness(hit: Hit) -> tuple[bool, bool, bool]:
-    return hit.verified, hit.kind not in BY_LOOKS, hit.kind != PASSWORD
+    return hit.verified, hit.kind not in BY_LOOKS, hit.kind not in {PASSWORD, COMPARED}

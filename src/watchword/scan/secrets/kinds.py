@@ -54,7 +54,7 @@ _CRITICAL = (
 )
 """Begins of kinds that open data or accounts of many."""
 
-BY_LOOKS = frozenset((GENERIC, "password", "bearer-token", "key-in-url"))
+BY_LOOKS = frozenset((GENERIC, "password", "compared-secret", "bearer-token", "key-in-url"))
 """Kinds that have neither a form of their own nor a structure: by their name, or by where they stand."""
 
 _NAMES_ONLY = frozenset(("twilio-account-sid", "gcp-service-account-key-id"))
@@ -80,7 +80,7 @@ def severity_of(kind: str, secret: str) -> Severity:
         return Severity.LOW
     if kind.startswith(_CRITICAL):
         return Severity.CRITICAL
-    return Severity.MEDIUM if kind in {"password", "jwt"} else Severity.HIGH
+    return Severity.MEDIUM if kind in {"password", "compared-secret", "jwt"} else Severity.HIGH
 
 
 def subject_of(kind: str, secret: str) -> str:
