@@ -45,6 +45,7 @@ from watchword.scan.ios.reader import read_profile
 from watchword.scan.ios.signature import EntitlementsError, entitlements
 from watchword.scan.notes import Notes
 from watchword.scan.secrets.detection import detect
+from watchword.scan.secrets.script_keys import script_keys
 from watchword.scan.texts import hermes
 from watchword.scan.texts.lexer import Language, lexed
 from watchword.scan.texts.reader import read_texts
@@ -217,6 +218,7 @@ def read_secrets(data: bytes) -> None:
     found = detect(app)
     assert len({each.secret for each in found}) == len(found)
     assert all(each.places for each in found)
+    assert all(place.file for _, _, place in script_keys(app))
 
 
 def read_api(data: bytes) -> None:

@@ -57,6 +57,7 @@ _XML_CLASSES: Final = (
     "javax.xml.",
     "org.jdom",
     "org.dom4j.",
+    "org.ksoap2.serialization.",
 )
 
 

@@ -231,3 +231,31 @@ def test_a_name_tells_the_kind(name: str, value: str, kind: str, *, public: bool
 def test_the_name_of_something_is_no_secret(value: str) -> None:
     """Keys of preferences, screens and classes stand in constants that are called so."""
     assert detect(simulated(Class(f"{PACKAGE}.C", fields={"AUTH_TOKEN_KEY": value}))) == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "compare", "found"),
+    [
+        ("android.widget.EditText", Call("java.lang.String", "equals", ("vendorsecretkey",)), True),
+        (
+            "com.google.android.material.textfield.TextInputEditText",
+            Call("kotlin.jvm.internal.Intrinsics", "areEqual", (None, "vendorsecretkey")),
+            True,
+        ),
+        ("android.widget.Button", Call("java.lang.String", "equals", ("vendorsecretkey",)), False),
+        ("android.widget.EditText", Call("java.lang.String", "equals", ("quit",)), False),
+        ("android.widget.EditText", Call("java.lang.String", "equals", ("Your name",)), False),
+        (
+            "android.widget.EditText",
+            Call("java.lang.String", "concat", ("vendorsecretkey",)),
+            False,
+        ),
+    ],
+)
+def test_what_code_compares_with_what_is_typed_in_is_told(
+    field: str, compare: Call, found: bool
+) -> None:
+    """A vendor's key that the app itself checks, as documented for DIVA: whoever has the app has it."""
+    calls = (Call(field, "getText"), Call("java.lang.Object", "toString"), compare)
+    app = simulated(Class(f"{PACKAGE}.Access", (Body("access", calls),)))
+    assert [each.kind for each in detect(app)] == (["compared-secret"] if found else [])

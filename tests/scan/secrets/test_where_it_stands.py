@@ -47,6 +47,9 @@ def _kinds(app: App) -> set[str]:
         ("twilio-account-sid", f'sid: "AC{_DICE.text(HEX, 32)}"'),
         ("twilio-auth-token", f'twilioAuthToken: "{_DICE.text(HEX, 32)}"'),
         ("gcp-service-account-key-id", f'"private_key_id": "{_DICE.text(HEX, 40)}"'),
+        ("bearer-token", f'headers.set("Authorization", "Bearer {_DICE.text(ALNUM, 40)}")'),
+        ("key-in-url", f'"https://api.shop.io/v1/report?api_key={_DICE.text(HEX, 32)}"'),
+        ("password-in-url", f'"redis://:{_DICE.text(ALNUM, 24)}@cache.shop.io:6379/0"'),
         ("password", 'adminPassword: "Kuvo731!x5Z"'),
         ("password", '{"adminPassword": "Kuvo731!x5Z"}'),
     ],
@@ -92,6 +95,10 @@ def test_passwords_of_files_are_told_with_their_name_and_line(
         ("www/a.js", "a = 'Basic dXNlcjpwYXNzd29yZA=='"),
         ("www/a.js", "a = 'Basic authentication'"),
         ("www/lib/README.md", f"api_key = '{RANDOM}'"),
+        ("www/lib/README.md", f"curl https://api.shop.io/?api_key={RANDOM}"),
+        ("www/a.js", f"// Authorization: Bearer {RANDOM}"),
+        ("assets/a.json", '{"encryptionKeyAlgorithm": "AES/CBC/PKCS7Padding"}'),
+        ("assets/a.properties", f"keyRevision={_DICE.text(HEX, 32)}"),
         ("www/i18n/de.json", '{"password": "Passwort", "secret": "Antwort 2"}'),
         ("assemblies/mscorlib.dll", f'api_key="{RANDOM}"'),
     ],
@@ -127,6 +134,8 @@ def test_keys_that_a_library_publishes_are_nobodys_secret() -> None:
     of_library = Class("io.netty.handler.ssl.OpenSsl", (Body("a", strings=(pem(_DICE),)),))
     of_app = Class("com.example.shop.Tls", (Body("a", strings=(pem(_DICE),)),))
     assert not detect(simulated(of_library))
+    held = Class("io.jsonwebtoken.impl.Test", fields={"KEY": pem(_DICE)})
+    assert not detect(simulated(held))
     assert _kinds(simulated(of_app)) == {"private-key"}
 
 

@@ -22,6 +22,7 @@ _WAYS: Final = {
     Way.RESOURCE: "is read from a string resource and reaches {into}",
     Way.OWN_CIPHER: "serves a home-made cipher (exclusive or of two texts)",
     Way.NATIVE: "is handed as bytes to native code, {into}",
+    Way.SCRIPT: "is handed to a cipher by a script, as the key of {into}",
     Way.NAME: "lies in a field that is named as a key, {into}",
 }
 _NOUNS: Final = {
@@ -68,7 +69,8 @@ RULE = AndroidRule(
     protections={"PR-B04": "scan:static.secret_found"},
     todo="Make the key in the device's key store, or agree on it with the server at run time; encrypt anew what the old key protects.",
     blind=(
-        "It follows constants through straight-line code, the fields of one class and one call. A key that is computed, comes through"
+        "It follows constants through straight-line code, the fields of one class and one call; in scripts only those that stand in the"
+        " call of a known library. A key that is computed, comes through"
         " several classes or stays in native code isn't seen; a resource's value isn't told."
     ),
     parts=(Part.DEX, Part.RESOURCES),

@@ -7,9 +7,7 @@ from watchword.scan.app import App, Part
 from watchword.scan.interface import Confidence, Finding, Location, Secret, Severity, Verdict
 from watchword.scan.rule_parts import Look
 from watchword.scan.secrets.detection import MOST_HITS, Hit, detect
-from watchword.scan.secrets.kinds import severity_of, subject_of
-from watchword.scan.secrets.passwords import PASSWORD
-from watchword.scan.secrets.patterns import GENERIC
+from watchword.scan.secrets.kinds import BY_LOOKS, severity_of, subject_of
 from watchword.vocabulary import Platform
 
 _PARTS = {
@@ -59,7 +57,9 @@ class SecretInApp:
 
 
 def _exposed(look: Look, hit: Hit) -> Finding:
-    named = f", under the name {hit.name}" if hit.name and hit.name not in hit.secret else ""
+    # A name that holds the secret, or a part of it, would be damaged where the secret is taken out.
+    told = hit.name and hit.name not in hit.secret and hit.secret not in hit.name
+    named = f", under the name {hit.name}" if told else ""
     holds = "; its structure holds" if hit.verified else ""
     finding = look.exposed(
         subject_of(hit.kind, hit.secret),
@@ -74,7 +74,7 @@ def _exposed(look: Look, hit: Hit) -> Finding:
 def _confidence(hit: Hit) -> Confidence:
     if hit.verified:
         return Confidence.CERTAIN
-    return Confidence.POSSIBLE if hit.kind in {GENERIC, PASSWORD} else Confidence.LIKELY
+    return Confidence.POSSIBLE if hit.kind in BY_LOOKS else Confidence.LIKELY
 
 
 def _key_stores(look: Look) -> Iterator[Finding]:

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from watchword.scan.app import App
 from watchword.scan.interface import Location
 from watchword.scan.remembering import remembered
-from watchword.scan.secrets import noise, structure
+from watchword.scan.secrets import material, noise, structure
 from watchword.scan.secrets.corpus import (
     Group,
     Named,
@@ -17,9 +18,9 @@ from watchword.scan.secrets.corpus import (
     places_of,
 )
 from watchword.scan.secrets.files import FileText
-from watchword.scan.secrets.kinds import is_public
-from watchword.scan.secrets.passwords import PASSWORD, passwords_of
-from watchword.scan.secrets.patterns import GENERIC, Pattern, packaged
+from watchword.scan.secrets.kinds import BY_LOOKS, is_public
+from watchword.scan.secrets.passwords import COMPARED, PASSWORD, compared_of, passwords_of
+from watchword.scan.secrets.patterns import Pattern, packaged
 from watchword.scan.secrets.prefilter import Joined, candidates, unkeyed
 from watchword.scan.texts.lexer import Lexer
 
@@ -58,7 +59,12 @@ class Hit:
 def detect(app: App) -> tuple[Hit, ...]:
     """Return all secrets of an app, each once, in a stable order; the last app's are remembered for the next rule."""
     lexer = Lexer({each.file: each.kind for each in app.texts})
-    return tuple(_merged(hit for group in groups_of(app) for hit in _hits(app, group, lexer)))
+    found = (hit for group in groups_of(app) for hit in _hits(app, group, lexer))
+    compared = (
+        Hit(COMPARED, text, "", (place,), verified=False, public=False)
+        for text, place in compared_of(app)
+    )
+    return tuple(_merged(chain(found, compared)))
 
 
 def _hits(app: App, group: Group, lexer: Lexer) -> Iterator[Hit]:
@@ -173,13 +179,25 @@ def _named_value(secret: str, named: Named | None, match: str) -> bool:
         if secret != named.value:
             return False
         name = named.name
+    if material.is_algorithm(secret):
+        return False
     return any(char.isdigit() for char in secret) and not noise.is_identifier(secret, name)
 
 
 def _elsewhere(app: App, text: str) -> bool:
-    """Tell whether only libraries load a string: their constants aren't the app's secrets."""
+    """Tell whether only libraries load or hold a string: their constants aren't the app's secrets."""
     users = app.code.users(text) if app.code is not None else ()
-    return bool(users) and not any(is_own_class(app, by.cls) for by in users)
+    if not users:
+        return text in _held_by_libraries(app)
+    return not any(is_own_class(app, by.cls) for by in users)
+
+
+@remembered
+def _held_by_libraries(app: App) -> frozenset[str]:
+    """Return what only fields of libraries hold, so that no code has to load it."""
+    fields = app.code.static_fields if app.code is not None else ()
+    own = {each.value for each in fields if is_own_class(app, each.cls)}
+    return frozenset(each.value for each in fields) - own
 
 
 def _placed(
@@ -214,4 +232,4 @@ def _merged(hits: Iterable[Hit]) -> Iterator[Hit]:
 
 
 def _exactness(hit: Hit) -> tuple[bool, bool, bool]:
-    return hit.verified, hit.kind not in {GENERIC, PASSWORD}, hit.kind != PASSWORD
+    return hit.verified, hit.kind not in BY_LOOKS, hit.kind not in {PASSWORD, COMPARED}

@@ -8,6 +8,7 @@ from watchword.scan.interface import Location
 from watchword.scan.purposes import of_framework
 from watchword.scan.secrets import structure
 from watchword.scan.secrets.corpus import Group, Named
+from watchword.scan.secrets.kinds import BY_LOOKS
 from watchword.scan.secrets.passwords import made_up
 from watchword.scan.secrets.patterns import GENERIC, Pattern
 from watchword.scan.secrets.prefilter import Joined, places_of_words
@@ -57,6 +58,8 @@ class FileText:
         at = match.start() + max(0, match[0].rfind(secret))
         if kind in _LOGINS:
             return self._explains(at) and not made_up(structure.password_of(kind, secret))
+        if kind in BY_LOOKS and self._explains(at):
+            return True
         if not pattern.named:
             return False
         return not self._is_value(at, by_name=kind == GENERIC)

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 
 from watchword.scan.app import App, Code, Method
 from watchword.scan.interface import Confidence, Location
 from watchword.scan.secrets import material, noise
 from watchword.scan.secrets.corpus import is_own_class
+from watchword.scan.secrets.script_keys import script_keys
 
 MOST_CALLERS = 50
 """How many callers of one method are asked for constants: what more of them call is no place for a key."""
@@ -50,6 +52,7 @@ class Way(StrEnum):
     OWN_CIPHER = "own-cipher"
     NATIVE = "native"
     NAME = "name"
+    SCRIPT = "script"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,15 @@ class KeyUse:
 
 
 def key_uses(app: App) -> tuple[KeyUse, ...]:
-    """Return the constants that serve as keys in an app's own classes, each once, the surest way first."""
+    """Return the constants that serve as keys in an app's own classes and in its scripts, each once, the surest way first."""
     if app.code is None:
         return ()
     found: dict[tuple[str | None, str], KeyUse] = {}
-    for use in _Search(app, app.code).run():
+    in_scripts = (
+        KeyUse("key", Way.SCRIPT, key, place, into, Confidence.LIKELY)
+        for key, into, place in script_keys(app)
+    )
+    for use in chain(_Search(app, app.code).run(), in_scripts):
         where = "" if use.value is not None else str(use.place)
         found.setdefault((use.value, where), use)
     return tuple(found.values())

@@ -3,7 +3,7 @@
 import hashlib
 
 from watchword.scan.interface import Severity
-from watchword.scan.secrets.patterns import Pattern
+from watchword.scan.secrets.patterns import GENERIC, Pattern
 from watchword.scan.secrets.structure import claims_of
 
 _PUBLIC = frozenset(
@@ -54,6 +54,9 @@ _CRITICAL = (
 )
 """Begins of kinds that open data or accounts of many."""
 
+BY_LOOKS = frozenset((GENERIC, "password", "compared-secret", "bearer-token", "key-in-url"))
+"""Kinds that have neither a form of their own nor a structure: by their name, or by where they stand."""
+
 _NAMES_ONLY = frozenset(("twilio-account-sid", "gcp-service-account-key-id"))
 """Kinds that name an account or a key and open nothing without what belongs to them."""
 
@@ -77,7 +80,7 @@ def severity_of(kind: str, secret: str) -> Severity:
         return Severity.LOW
     if kind.startswith(_CRITICAL):
         return Severity.CRITICAL
-    return Severity.MEDIUM if kind in {"password", "jwt"} else Severity.HIGH
+    return Severity.MEDIUM if kind in {"password", "compared-secret", "jwt"} else Severity.HIGH
 
 
 def subject_of(kind: str, secret: str) -> str:

@@ -24,7 +24,7 @@ _IDENTIFIERS = re.compile(
     re.ASCII,
 )
 _DIGEST_NAME = re.compile(
-    r"(?i)(?:sha|md5|hash|digest|finger|checksum|crc|etag|cert|signature|pin|uuid|guid|version|build|commit)"
+    r"(?i)(?:sha|md5|hash|digest|finger|checksum|crc|etag|cert|signature|pin|uuid|guid|version|revision|build|commit)"
 )
 _DIGEST = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56,64}|[0-9a-fA-F]{96,128}")
 _PUBLIC_NAME = re.compile(r"(?i)pub(?:lic)?[_-]?key|site[_-]?key|rsa[_-]?pub|sign(?:ing)?[_-]?cert")
