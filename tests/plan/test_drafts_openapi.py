@@ -78,8 +78,8 @@ def only(document: dict[str, Any]) -> DraftAsset:
             "/funds",
             "get",
             reading("iban"),
-            {Trait.PAYMENT, Trait.RECORDS},
-            SENSITIVE_IMPACT,
+            {Trait.RECORDS},
+            DRAFT_IMPACT,
         ),
         (
             "/funds",

@@ -24,7 +24,7 @@ MAX_STEPS: Final = 20
 """Most steps of one path."""
 
 _NO_PATH: Final = (
-    "traits and lives_in that some technique reaches, or a path of yours under scenarios.add"
+    "traits, lives_in and actors that some technique reaches, or a path of yours under scenarios.add"
 )
 
 
@@ -40,7 +40,8 @@ def build_model(
         faults.append(ModelFault(("assets",), "no asset", "at least one asset: what may be lost"))
     if faults:
         return None, faults
-    derivation = Derivation(catalogue)
+    callers = {actor for asset in assets.values() for actor in asset.actors}
+    derivations = {each: Derivation(catalogue, each) for each in sorted(callers)}
     written = [*scenarios.pin, *scenarios.add]
     by_id = {path.id: path for path in reversed(written)}
     own = {path.asset for path in by_id.values()}
@@ -50,12 +51,14 @@ def build_model(
     planned: list[str] = []
     crowded: list[str] = []
     waiting = sorted(assets.values(), key=lambda asset: (-asset.impact, asset.id))
-    known: dict[tuple[object, object], list[tuple[str, ...]]] = {}
+    known: dict[tuple[object, ...], list[tuple[str, ...]]] = {}
     for asset in waiting:
-        traits = (asset.traits, asset.lives_in)
+        traits = (asset.traits, asset.lives_in, asset.actors)
         if scenarios.derive and traits not in known:
-            known[traits], whole = derivation.paths(asset)
-            if not whole:
+            found_by = [derivations[each].paths(asset) for each in sorted(asset.actors)]
+            # What reaches it in anybody's place reaches it once.
+            known[traits] = sorted({steps for paths_of, _ in found_by for steps in paths_of})
+            if not all(whole for _, whole in found_by):
                 crowded.append(asset.id)
         found = [AttackPath(asset.id, steps) for steps in known.get(traits, ())]
         kept, gone = strikes.sift(path for path in found if path.id not in by_id)
@@ -75,7 +78,7 @@ def build_model(
         return None, faults
     notes = [
         *_left_out(waiting, left_out),
-        *_crowded([*derivation.crowded, *crowded]),
+        *_crowded([*sorted({kind for each in derivations.values() for kind in each.crowded}), *crowded]),
         *_unreached(planned, paths),
     ]
     return (
@@ -197,7 +200,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 def _reached_by_nothing(asset: Asset) -> str:
     traits = ", ".join(sorted(asset.traits)) or "no traits"
     lives = ", ".join(sorted(asset.lives_in)) or "nowhere"
-    return f"an asset that nobody reaches ({traits}; lives in {lives})"
+    actors = ", ".join(sorted(asset.actors))
+    return f"an asset that nobody reaches ({traits}; lives in {lives}; called by {actors})"
 
 
 def _left_out(waiting: list[Asset], left_out: list[Asset]) -> Iterator[str]:

@@ -52,8 +52,29 @@ def struck_line(group: StruckGroup, plan: Plan) -> str:
     return f"{reached([each.id for each in group.paths], plan)}: {group.because}"
 
 
+def unclosable(plan: Plan) -> list[tuple[str, int, tuple[str, ...], str]]:
+    """Return (asset, impact, steps that do the damage, why it has to be accepted) of each way in that nothing closes.
+
+    The reason is the catalogue's, empty where it doesn't name the risk as one to be accepted.
+    """
+    states = {each.path.id: each for each in plan.paths}
+    found: dict[tuple[str, tuple[str, ...]], tuple[str, int, tuple[str, ...], str]] = {}
+    for path in plan.unclosable:
+        asset, steps = way = plan.catalogue.way_in(path)
+        techniques = [plan.catalogue.techniques.get(step) for step in steps]
+        reasons = (each.accepted for each in techniques if each is not None and each.accepted)
+        impact = states[path].impact if path in states else 0
+        found.setdefault(way, (asset, impact, steps, next(reasons, "")))
+    return list(found.values())
+
+
+def accepted(because: str) -> str:
+    """Return the catalogue's reason why a risk can only be accepted, as a sentence; empty where it gives none."""
+    return f"A risk to accept by name (`scenarios.strike`): {because}" if because else ""
+
+
 def unclosable_heading(plan: Plan) -> str:
-    """Return what stands above the paths that nothing closes."""
+    """Return what stands above the ways in that nothing closes."""
     return f"Nothing {catalogue(plan)} closes"
 
 

@@ -12,6 +12,7 @@ from watchword.apps.settings.written_plan import (
     WrittenScenarios,
 )
 from watchword.plan.interface import (
+    Actor,
     Asset,
     AssetKind,
     AttackPath,
@@ -46,6 +47,7 @@ def asset_of(name: str, written: WrittenAsset, apis: Any) -> Asset:
         places=_places(written, apis),
         routes=tuple(f"{route.api} {route.path}" for route in written.routes),
         quantities=_quantities(written.quantities),
+        actors=frozenset(map(Actor, written.actors)),
     )
 
 
@@ -58,6 +60,9 @@ def asset_faults(name: str, written: WrittenAsset, apis: Any) -> Iterator[Incons
     if written.kind == "use-case" and not written.traits:
         expected = "what an attacker is after; a use case has no usual trait"
         yield (*path, "traits"), "nothing", expected
+    if "user" not in written.actors and {"app", "channel"} & set(written.lives_in):
+        expected = "backend alone: partners have no app, and no user's phone is on the way to them"
+        yield (*path, "lives_in"), ", ".join(written.lives_in), expected
     if not isinstance(apis, dict):
         return
     for index, route in enumerate(written.routes):
