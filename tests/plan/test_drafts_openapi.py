@@ -173,7 +173,9 @@ def test_a_use_case_is_what_only_writes() -> None:
     assert Component.APP in only(api({"/orders": {"get": {}}})).lives_in
     sent = only(api({"/checkout": {"post": {}}}))
     assert sent.kind is AssetKind.USE_CASE
-    assert Component.APP not in sent.lives_in
+    # Who pays, pays on his phone: malware there changes what he orders.
+    assert Component.APP in sent.lives_in
+    assert Component.APP not in only(api({"/votes": {"post": {}}})).lives_in
 
 
 @pytest.mark.parametrize(
@@ -251,7 +253,7 @@ def test_references_in_a_circle_end_and_lost_ones_are_told() -> None:
             "responses": {"R": {"content": {"j": {"schema": {"$ref": "#/components/schemas/A"}}}}},
             "schemas": {
                 "A": {"properties": {"b": {"$ref": "#/components/schemas/B"}}},
-                "B": {"allOf": [{"$ref": "#/components/schemas/A"}, {"properties": {"iban": {}}}]},
+                "B": {"allOf": [{"$ref": "#/components/schemas/A"}, {"properties": {"cvv": {}}}]},
             },
         },
     )
@@ -276,7 +278,7 @@ def test_schemas_that_all_refer_to_each_other_are_read_once() -> None:
         f"S{i}": {"properties": {f"x{j}": {"$ref": f"#/s/S{j}"} for j in range(count)}}
         for i in range(count)
     }
-    schemas["S39"]["properties"]["iban"] = {}
+    schemas["S39"]["properties"]["cvv"] = {}
     get = {"responses": {"200": {"content": {"j": {"schema": {"$ref": "#/s/S0"}}}}}}
     draft, _ = draft_from_openapi(api({"/a": {"get": get}}, s=schemas))
     assert Trait.PAYMENT in draft.assets[0].traits

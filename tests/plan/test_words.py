@@ -39,8 +39,8 @@ def test_what_is_named_is_what_it_does() -> None:
     """Some assets and steps by name, the rest counted, so that the numbers add up to what it closes."""
     first = planned().items[0]
     assert first.protection.id == "PR-B01"
-    counted = re.findall(r"\d+ paths?\b", first.why)
-    assert counted == ["2 paths", "1 path", "1 path"]
+    counted = re.findall(r"\d+ ways?\b", first.why)
+    assert counted == ["2 ways", "1 way", "1 way"]
     named = set(re.findall(r"MT-\w+", first.why))
     assert len(named) == 3
     # It slows a step of reconnaissance too, but that isn't where it closes.

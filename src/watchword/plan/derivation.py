@@ -13,7 +13,7 @@ from watchword.plan.interface import Actor, Asset, Catalogue, Intelligence, Stag
 
 MAX_WAYS: Final = 128
 """Most ways to one kind of intelligence that are kept, the shortest first: a catalogue of one's own can make
-them explode.  The shipped one has 22 at most."""
+them explode.  The shipped one has 26 at most."""
 
 MAX_PATHS_TO_ASSET: Final = 2_000
 """Most paths to one asset, the shortest first."""
