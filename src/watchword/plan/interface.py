@@ -192,7 +192,9 @@ class Catalogue:
         asset, _, steps = path.rpartition(":")
         found = [(step, self.techniques.get(step)) for step in steps.split(">")]
         return asset, tuple(
-            step for step, technique in found if technique is None or technique.stage is Stage.EXPLOIT
+            step
+            for step, technique in found
+            if technique is None or technique.stage is Stage.EXPLOIT
         )
 
     def ways_in(self, paths: Iterable[str]) -> Mapping[str, int]:

@@ -1,12 +1,19 @@
 """Keep account of what is cut, path by path and asset by asset, as the list is worked down."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from watchword.plan.compiled import Compiled
 from watchword.plan.cover import bits
-from watchword.plan.interface import CUT_THRESHOLD, IMPACT_LEVELS, AttackPath, Catalogue, Model, Stage
+from watchword.plan.interface import (
+    CUT_THRESHOLD,
+    IMPACT_LEVELS,
+    AttackPath,
+    Catalogue,
+    Model,
+    Stage,
+)
 from watchword.plan.outcome import Cut, Exposure, Tally
 
 _WORST_FIRST: Final = (Exposure.OPEN, Exposure.DELAYED, Exposure.CLOSED)

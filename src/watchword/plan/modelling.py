@@ -23,9 +23,7 @@ MAX_PATHS: Final = 20_000
 MAX_STEPS: Final = 20
 """Most steps of one path."""
 
-_NO_PATH: Final = (
-    "traits, lives_in and actors that some technique reaches, or a path of yours under scenarios.add"
-)
+_NO_PATH: Final = "traits, lives_in and actors that some technique reaches, or a path of yours under scenarios.add"
 
 
 def build_model(
@@ -78,7 +76,9 @@ def build_model(
         return None, faults
     notes = [
         *_left_out(waiting, left_out),
-        *_crowded([*sorted({kind for each in derivations.values() for kind in each.crowded}), *crowded]),
+        *_crowded(
+            [*sorted({kind for each in derivations.values() for kind in each.crowded}), *crowded]
+        ),
         *_unreached(planned, paths),
     ]
     return (

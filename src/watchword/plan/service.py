@@ -144,9 +144,7 @@ def _asset_states(ledger: Ledger, catalogue: Catalogue, done: int) -> tuple[Asse
     ways = catalogue.ways_in(path.id for path in ledger.model.paths)
     ordered = sorted(ledger.model.assets.values(), key=lambda asset: (-asset.impact, asset.id))
     return tuple(
-        AssetState(
-            asset, now[asset.id], after[asset.id], counts[asset.id], ways.get(asset.id, 0)
-        )
+        AssetState(asset, now[asset.id], after[asset.id], counts[asset.id], ways.get(asset.id, 0))
         for asset in ordered
     )
 

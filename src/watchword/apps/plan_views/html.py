@@ -85,8 +85,7 @@ def report(plan: Plan) -> str:
                 ("wide", curve(plan, width=1180, name="curve-wide")),
                 ("narrow", curve(plan, width=350, name="curve-narrow")),
             ],
-            unclosable=notes.unclosable(plan)[:MAX_ROWS],
-            unclosable_ways=sum(plan.catalogue.ways_in(plan.unclosable).values()),
+            unclosable=notes.unclosable(plan),
             all_ways=sum(each.ways for each in plan.assets),
             mark=Markup(MARK),  # noqa: S704 - it is ours, and a constant.
             techniques=_techniques(plan),

@@ -103,8 +103,8 @@ def _notes(plan: Plan) -> Iterator[str]:
     struck = [escaped(notes.struck_line(each, plan)) for each in notes.struck(plan)]
     yield from _bullets(notes.STRUCK, struck)
     unclosable = [
-        f"{code(asset)}: {_named(steps)} {escaped(notes.accepted(because))}".rstrip()
-        for asset, _, steps, because in notes.unclosable(plan)
+        f"{_named(each.steps)}: {escaped(f'{words.reached(each.paths, plan)}. {each.because}'.strip())}"
+        for each in notes.unclosable(plan)
     ]
     yield from _bullets(notes.unclosable_heading(plan), unclosable)
     yield from _bullets("The budget", [escaped(each) for each in notes.shortfalls(plan)])

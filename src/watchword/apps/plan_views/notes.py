@@ -1,6 +1,6 @@
 """Say what stands beside the list: what is proven, struck, to be verified, beyond the budget or left out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,25 +52,33 @@ def struck_line(group: StruckGroup, plan: Plan) -> str:
     return f"{reached([each.id for each in group.paths], plan)}: {group.because}"
 
 
-def unclosable(plan: Plan) -> list[tuple[str, int, tuple[str, ...], str]]:
-    """Return (asset, impact, steps that do the damage, why it has to be accepted) of each way in that nothing closes.
+@dataclass(frozen=True, slots=True)
+class Unclosable:
+    """Hold one way in that nothing closes, by the steps that do the damage.
 
-    The reason is the catalogue's, empty where it doesn't name the risk as one to be accepted.
+    :param paths: that it holds, to whatever asset.
+    :param because: the catalogue's reason why it can only be accepted, as a sentence; empty where it gives none.
     """
-    states = {each.path.id: each for each in plan.paths}
-    found: dict[tuple[str, tuple[str, ...]], tuple[str, int, tuple[str, ...], str]] = {}
+
+    steps: tuple[str, ...]
+    paths: tuple[str, ...]
+    because: str
+
+
+def unclosable(plan: Plan) -> list[Unclosable]:
+    """Return what nothing closes, the same steps into several assets once."""
+    found: dict[tuple[str, ...], list[str]] = {}
     for path in plan.unclosable:
-        asset, steps = way = plan.catalogue.way_in(path)
-        techniques = [plan.catalogue.techniques.get(step) for step in steps]
-        reasons = (each.accepted for each in techniques if each is not None and each.accepted)
-        impact = states[path].impact if path in states else 0
-        found.setdefault(way, (asset, impact, steps, next(reasons, "")))
-    return list(found.values())
+        found.setdefault(plan.catalogue.way_in(path)[1], []).append(path)
+    return [
+        Unclosable(steps, tuple(paths), _accepted(steps, plan)) for steps, paths in found.items()
+    ]
 
 
-def accepted(because: str) -> str:
-    """Return the catalogue's reason why a risk can only be accepted, as a sentence; empty where it gives none."""
-    return f"A risk to accept by name (`scenarios.strike`): {because}" if because else ""
+def _accepted(steps: Iterable[str], plan: Plan) -> str:
+    known = (plan.catalogue.techniques.get(step) for step in steps)
+    because = next((each.accepted for each in known if each is not None and each.accepted), "")
+    return f"A risk to accept by name (strike it under scenarios): {because}" if because else ""
 
 
 def unclosable_heading(plan: Plan) -> str:

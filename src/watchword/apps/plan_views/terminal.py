@@ -134,8 +134,8 @@ def _more(number: int) -> Iterator[str]:
 
 def _unclosable(plan: Plan) -> list[str]:
     found = []
-    for asset, impact, steps, because in notes.unclosable(plan):
-        named = " > ".join(f"{each} {words.technique_name(plan, each)}" for each in steps)
-        said = f"{asset} (impact {impact}): {named}."
-        found.append(printable(f"{said} {notes.accepted(because)}".strip()))
+    for each in notes.unclosable(plan):
+        named = " > ".join(f"{step} {words.technique_name(plan, step)}" for step in each.steps)
+        said = f"{named}: {words.reached(each.paths, plan)}."
+        found.append(printable(f"{said} {each.because}".strip()))
     return found

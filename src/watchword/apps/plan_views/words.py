@@ -141,14 +141,9 @@ def reached(paths: Iterable[str], plan: Plan, most: int = _MANY) -> str:
     names = sorted(counts, key=lambda name: (-levels.get(name, 0), name))
     if len(names) > most + 1:
         total = sum(counts.values())
-        return (
-            f"{ways(total)} into {counted(len(names), 'asset')}, {_spread(names, levels)}"
-        )
+        return f"{ways(total)} into {counted(len(names), 'asset')}, {_spread(names, levels)}"
     return listed(
-        [
-            f"{ways(counts[name])} into {name} (impact {levels.get(name, '?')})"
-            for name in names
-        ]
+        [f"{ways(counts[name])} into {name} (impact {levels.get(name, '?')})" for name in names]
     )
 
 
