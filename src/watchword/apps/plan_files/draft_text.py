@@ -37,6 +37,8 @@ plan:
       # What an attacker is after: records, live-data, account, stored-value, payment, inventory,
       # third-party-key, availability, app-logic, internal-network, fraud-rule.
       traits: [records, live-data]
+      # Who calls it: user (with the app), partner (another organisation's server, by mutual TLS).
+      # actors: [user]
       # Where your APIs serve it, by the name under `apis`:
       # routes: [{api: clinic, path: /v1/patients/**}]
       # What stands behind the impact, for people; nothing is computed from it:

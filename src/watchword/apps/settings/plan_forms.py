@@ -118,7 +118,8 @@ def _places(written: WrittenAsset, apis: Any) -> frozenset[str]:
     for route in written.routes:
         places.add(f"api:{route.api}")
         api = apis.get(route.api) if isinstance(apis, Mapping) else None
-        apps = api.get("apps") if isinstance(api, Mapping) else None
+        # Partners have no app, so that no app's scan says anything of what they alone call.
+        apps = api.get("apps") if isinstance(api, Mapping) and "user" in written.actors else None
         for app in apps if isinstance(apps, list) else ():
             if isinstance(app, str):
                 places.add(f"app:{app}")
