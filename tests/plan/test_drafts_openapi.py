@@ -256,6 +256,34 @@ def test_a_path_says_that_partners_call_what_lies_below_it(
     assert (found.id, found.actors) == (name, actors)
 
 
+@pytest.mark.parametrize(
+    ("name", "place", "actors"),
+    [
+        ("TPP-Signature-Certificate", "header", {Actor.PARTNER}),
+        ("PSU-IP-Address", "header", {Actor.PARTNER}),
+        ("x-fapi-interaction-id", "header", {Actor.PARTNER}),
+        ("x-fapi-interaction-id", "query", {Actor.USER}),
+        ("X-Request-ID", "header", {Actor.USER}),
+    ],
+)
+def test_a_header_of_open_banking_says_that_partners_call(
+    name: str, place: str, actors: set[Actor]
+) -> None:
+    """Descriptions before OpenAPI 3.1 can't say mutual TLS; these headers a bank's own app doesn't send."""
+    parameter = {"name": name, "in": place, "schema": {}}
+    assert only(api({"/v1/payments": {"post": {"parameters": [parameter]}}})).actors == actors
+    shared = {"parameters": [{"$ref": "#/p"}], "post": {}}
+    assert only(api({"/v1/payments": shared}, p=parameter)).actors == actors
+
+
+def test_a_servers_path_says_that_partners_call() -> None:
+    """All that is served below it is theirs, and keeps its names."""
+    servers = [{"url": "https://api.bank.example/psd2"}]
+    found = only(api({"/v1/payments": {"post": {}}}, servers=servers))
+    assert (found.id, found.actors) == ("partner-payments", {Actor.PARTNER})
+    assert found.routes == ("/psd2/v1/payments",)
+
+
 def test_a_path_that_users_and_partners_share_is_both_ones_route() -> None:
     """The assets stay apart; of the route it is said that what is asked of a phone locks partners out."""
     document = api({"/orders": {"get": {}, "post": BY_CERTIFICATE}}, **CERTIFICATE)

@@ -52,6 +52,13 @@ _IN_THE_APP: Final = frozenset({Trait.LIVE_DATA, Trait.APP_LOGIC})
 _NO_PARTNERS: Final = _IN_THE_APP | {Trait.THIRD_PARTY_KEY}
 """What is taken out of an app, which partners don't have."""
 
+_OF_PARTNERS: Final = ("tpp-", "psu-", "x-fapi-")
+"""How names of headers begin that other providers' servers send in a customer's name.
+
+Read on 2026-11-29: https://github.com/bankfrick/psd2-docs (``source/includes/_PIS.md``, NextGenPSD2) and
+https://openbanking.atlassian.net/wiki/spaces/DZ/pages/1077805207 (Open Banking UK).
+"""
+
 _MAX_REQUIREMENTS: Final = 20
 _MUTUAL_TLS: Final = "mutualTLS"
 """Type of a security scheme from OpenAPI 3.1 on (https://spec.openapis.org/oas/v3.1.0#security-scheme-object)."""
@@ -99,11 +106,11 @@ def draft_from_openapi(document: Any) -> tuple[Draft, list[ModelFault]]:
         return Draft(), [fault]
     remarks = Remarks()
     schemas = Schemas(document)
-    operations = list(_operations(document, schemas, remarks))
+    base = _base(document, remarks)
+    operations = list(_operations(document, base, schemas, remarks))
     if not operations:
         expected = "at least one path with a method such as get"
         return Draft(), [ModelFault(("paths",), "no operation that could be read", expected)]
-    base = _base(document, remarks)
     probes = _probe_paths(operations)
     rest = [each for each in operations if each.path not in probes]
     groups = _grouped(rest or operations)
@@ -159,7 +166,7 @@ def _told(value: Any) -> str:
 
 
 def _operations(
-    document: dict[str, Any], schemas: Schemas, remarks: Remarks
+    document: dict[str, Any], base: Segments, schemas: Schemas, remarks: Remarks
 ) -> Iterator[_Operation]:
     """Yield the operations, in the order of the document."""
     count = 0
@@ -183,7 +190,11 @@ def _operations(
                 continue
             words = _words(str(path), item, item[method], schemas)
             shown = one_line(str(path))
-            actors = _actors(item[method], document, segments, mutual)
+            by_name = below_partner((*base, *segments)) is not None or _sends_as_partner(
+                item, item[method], schemas
+            )
+            security = item[method].get("security", document.get("security"))
+            actors = frozenset({Actor.PARTNER}) if by_name else _actors(security, mutual)
             yield _Operation(
                 method.upper(), shown, segments, words, names_object(str(path)), actors
             )
@@ -201,16 +212,19 @@ def _mutual_tls_schemes(document: dict[str, Any], schemas: Schemas) -> frozenset
     return frozenset(found)
 
 
-def _actors(
-    operation: dict[str, Any],
-    document: dict[str, Any],
-    segments: Segments,
-    mutual: frozenset[str],
-) -> frozenset[Actor]:
+def _sends_as_partner(item: dict[str, Any], operation: dict[str, Any], schemas: Schemas) -> bool:
+    """Tell whether an operation takes a header that only a partner's server sends."""
+    given = (*_listed(item, "parameters"), *_listed(operation, "parameters"))
+    return any(
+        isinstance(parameter, dict)
+        and parameter.get("in") == "header"
+        and str(parameter.get("name", "")).lower().startswith(_OF_PARTNERS)
+        for parameter in map(schemas.resolve, given)
+    )
+
+
+def _actors(given: Any, mutual: frozenset[str]) -> frozenset[Actor]:
     """Return who calls an operation: each of its security requirements is one way to be let in."""
-    if below_partner(segments) is not None:
-        return frozenset({Actor.PARTNER})
-    given = operation.get("security", document.get("security"))
     ways = given[:_MAX_REQUIREMENTS] if isinstance(given, list) else []
     asked = [isinstance(way, dict) and not mutual.isdisjoint(map(str, way)) for way in ways]
     found = {Actor.PARTNER} if any(asked) else set()
