@@ -201,7 +201,8 @@ def test_what_asks_for_a_client_certificate_is_a_partners() -> None:
     )
     draft, _ = draft_from_openapi(document)
     theirs, ours = draft.assets
-    assert (theirs.id, theirs.actors) == ("partner-orders", {Actor.PARTNER})
+    assert theirs.id == "partner-orders"
+    assert theirs.actors == {Actor.PARTNER}
     assert theirs.lives_in == {Component.BACKEND}
     assert theirs.traits == {Trait.RECORDS, Trait.PAYMENT}
     assert ours.actors == {Actor.USER}
@@ -253,7 +254,8 @@ def test_a_path_says_that_partners_call_what_lies_below_it(
 ) -> None:
     """Only as its first word and with a resource behind it: a list of partner shops is for everybody."""
     found = only(api({path: {"get": {}}}))
-    assert (found.id, found.actors) == (name, actors)
+    assert found.id == name
+    assert found.actors == actors
 
 
 @pytest.mark.parametrize(
@@ -280,7 +282,8 @@ def test_a_servers_path_says_that_partners_call() -> None:
     """All that is served below it is theirs, and keeps its names."""
     servers = [{"url": "https://api.bank.example/psd2"}]
     found = only(api({"/v1/payments": {"post": {}}}, servers=servers))
-    assert (found.id, found.actors) == ("partner-payments", {Actor.PARTNER})
+    assert found.id == "partner-payments"
+    assert found.actors == {Actor.PARTNER}
     assert found.routes == ("/psd2/v1/payments",)
 
 
