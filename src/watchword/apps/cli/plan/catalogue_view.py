@@ -60,10 +60,10 @@ def technique_in_words(catalogue: Catalogue, technique: Technique) -> Iterator[s
         yield from _member("cut by", "nothing in this catalogue; what is listed only slows it")
     elif cutting:
         yield from _member("cut by", f"from strength {CUT_THRESHOLD} on; 1 only slows it")
-    if technique.accepted:
-        yield from _member("accepted", technique.accepted)
     for protection, strength in cutting:
         yield from _line(f"{strength}  {protection.id:<7} {protection.name}")
+    if technique.accepted:
+        yield from _member("accepted", technique.accepted)
     yield from _elsewhere(technique.names)
 
 
