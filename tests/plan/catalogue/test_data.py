@@ -114,6 +114,24 @@ def test_payments_are_harmed_by_each_way_that_banks_lose_money(what: str) -> Non
     assert (PROTECTIONS["PR-B01"].cuts.get(key, 0) >= CUT_THRESHOLD) == (key == "MT-B12")
 
 
+@pytest.mark.parametrize("trait", Trait)
+@pytest.mark.parametrize("lives_in", [set(Component), {Component.BACKEND}], ids=["all", "backend"])
+def test_no_kind_of_asset_is_closed_by_attestation_alone(
+    trait: Trait, lives_in: set[Component]
+) -> None:
+    """Wherever it lives: some way in needs no script in place of the app, or a genuine app attests for the script."""
+    asset = Asset("a", AssetKind.DATA, 5, "x", frozenset(lives_in), frozenset({trait}))
+    paths = Derivation(CATALOGUE).paths(asset)[0]
+    attested = PROTECTIONS["PR-B01"].cuts
+    exploits = [
+        [step for step in path if TECHNIQUES[step].stage is Stage.EXPLOIT] for path in paths
+    ]
+    open_still = [
+        steps for steps in exploits if all(attested.get(step, 0) < CUT_THRESHOLD for step in steps)
+    ]
+    assert bool(open_still) == bool(paths)
+
+
 def test_nothing_of_an_app_or_a_device_protects_what_partners_call() -> None:
     """They have neither; what acts on a technique of theirs is enforced at a server, and asks for no attestation."""
     theirs = {key for key, each in TECHNIQUES.items() if each.actors == {Actor.PARTNER}}
