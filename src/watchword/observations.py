@@ -11,10 +11,24 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, Proof
 
 MAX_REVIEW: Final = timedelta(days=180)
 """Longest that a review counts: what no machine can see changes without telling anybody."""
+
+
+OF_A_ROUTE: Final = (
+    "live:shield.",
+    "live:tokens.",
+    "live:attest.",
+    "live:app.",
+    "live:gateway.limits",
+    "live:policy.",
+)
+"""What a key begins with that a row of the API's route table decides: seen on one it says nothing of another."""
+
+BY_A_PROOF: Final = ("live:shield.signature_enforced", "live:tokens.bound_ratio")
+"""Keys of what a token alone never shows: whoever steals it, or repeats the request, is served."""
 
 
 class State(StrEnum):
@@ -55,6 +69,24 @@ class Review:
     expires: datetime
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class SeenRoute:
+    """Name the requests of an API that a statement is on: those that one row of its table decides.
+
+    :param path: the row's pattern, as the file has it.
+    :param method: that was sent; upper case.
+    :param proof: that was asked for there.
+    """
+
+    path: str
+    method: str
+    proof: Proof
+
+    def __str__(self) -> str:
+        """Return it as people read it."""
+        return f"{self.method} {self.path} ({self.proof})"
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """Hold one statement on one protection.
@@ -88,6 +120,7 @@ class Observation:
     detail: str = ""
     review: Review | None = None
     measured: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    route: SeenRoute | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from watchword.plan.interface import (
     Quantities,
     Trait,
 )
+from watchword.plan.reliance import weak_routes
 from watchword.tokens.jwk import jwk_from_public_key, published_jwk
 from watchword.vocabulary import Environment
 
@@ -178,10 +179,11 @@ def test_what_partners_alone_call_hangs_on_no_app_and_no_shield(tmp_path: Path) 
     asset = plan.assets["partner-payments"]
     assert asset.actors == {Actor.PARTNER}
     assert asset.places == {"api:clinic"}
-    assert plan.unenforced == {}
+    assert weak_routes([asset]) == ()
     # The same route of users is one that refuses nobody.
     both = load(tmp_path, whole.replace("actors: [partner]", "actors: [user, partner]"))
-    assert "/partner/**" in both.unenforced["clinic"]
+    weak = weak_routes([both.assets["partner-payments"]])
+    assert [each.row.path for each in weak] == ["/partner/**"]
     assert "app:clinic-ios" in both.assets["partner-payments"].places
 
 
@@ -746,14 +748,16 @@ def test_check_of_a_misspelt_key_beside_a_plan_speaks_of_that_key(tmp_path: Path
     assert [fault["path"] for fault in json.loads(done.output)["faults"]] == ["enviroment"]
 
 
-def test_apps_and_what_is_unenforced_come_with_the_plan(tmp_path: Path) -> None:
-    """The template enforces; with its one route watching the API is named, and why."""
+def test_apps_and_route_tables_come_with_the_plan(tmp_path: Path) -> None:
+    """Each row as it is written; an asset has those that decide on its requests."""
     plan = load(tmp_path, TEMPLATE)
     assert plan.apps["clinic-android"] == ("android", "com.example.clinic")
     assert set(plan.apps) == {"clinic-ios", "clinic-android"}
-    assert plan.unenforced == {}
+    assert [str(row) for row in plan.routes["clinic"]] == ["GET /health", "/**"]
+    assert plan.assets["patient-records"].rows == (plan.routes["clinic"][1],)
+    assert plan.assets["one-patients-live-data"].rows == (plan.routes["clinic"][1],)
     watching = load(tmp_path, TEMPLATE.replace("mode: enforce\n", "mode: monitor\n"))
-    assert "/**" in watching.unenforced["clinic"]
+    assert [row.mode for row in watching.assets["patient-records"].rows] == ["monitor"]
     assert load(tmp_path, PLAN).apps == {}
 
 

@@ -37,5 +37,5 @@ def circumstances_of(settings: PlanSettings, now: datetime) -> Circumstances:
         builds=settings.builds,
         generations=settings.generations,
         apps=frozenset(settings.apps),
-        unenforced=settings.unenforced,
+        routes=settings.routes,
     )

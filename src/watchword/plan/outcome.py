@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from watchword.observations import State
-from watchword.plan.interface import Asset, AttackPath, Catalogue, Model, Protection
+from watchword.observations import SeenRoute, State
+from watchword.plan.interface import Asset, AttackPath, Catalogue, Model, Protection, RouteRow
 from watchword.vocabulary import Environment
 
 
@@ -53,6 +53,7 @@ class Standing:
     :param why: one line: why it counts, or why it doesn't.
     :param measured: where it counts, by technique how many ways to carry it out were stopped, of how many that
         were tried.
+    :param routes: on what of the target it stands so; empty where it does on all of it.
     """
 
     protection: str
@@ -64,6 +65,7 @@ class Standing:
     source: str = ""
     why: str = ""
     measured: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    routes: tuple[SeenRoute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,14 @@ class Evidence:
     :param proven: by asset; what counts there.
     :param everywhere: what counts for every asset of the model.
     :param environment: the world that it was judged for.
+    :param routes: the rows of all route tables, by API and in the order of each.
     """
 
     standings: Mapping[str, tuple[Standing, ...]]
     proven: Mapping[str, frozenset[str]]
     everywhere: frozenset[str] = frozenset()
     environment: Environment = Environment.PROD
+    routes: tuple[RouteRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +309,7 @@ class Plan:
     :param unreadable: lines of observations that couldn't be read: what they said, good or bad, isn't in it.
     :param measures: where a measured strength stands in place of an estimate, by protection and technique; the
         ``catalogue`` of the plan has the measured one.
+    :param routes: the rows of all route tables, by API and in the order of each.
     """
 
     model: Model
@@ -328,3 +333,4 @@ class Plan:
     environment: Environment = Environment.PROD
     unreadable: int = 0
     measures: tuple[Measure, ...] = ()
+    routes: tuple[RouteRow, ...] = ()

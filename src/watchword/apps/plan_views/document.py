@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
-from watchword.plan.interface import AttackPath, Catalogue
+from watchword.plan.interface import AttackPath, Catalogue, RouteRow
 from watchword.plan.outcome import (
     AssetState,
     Item,
@@ -17,6 +17,7 @@ from watchword.plan.outcome import (
     Standing,
     Tally,
 )
+from watchword.plan.reliance import WeakRoute, weak_routes
 
 SCHEMA: Final = "watchword-plan/1"
 """Form of the document; another number is another form."""
@@ -55,6 +56,8 @@ def document(plan: Plan) -> dict[str, Any]:
         "proven": [_standing(each) for each in plan.proven],
         "failing": [_standing(each) for each in plan.failing],
         "measured": [asdict(each) for each in plan.measures],
+        "routes": [_route(each, plan) for each in plan.routes],
+        "weak_routes": [_weak(each) for each in weak_routes(plan.model.assets.values())],
         "unclosable": list(plan.unclosable),
         "shortfalls": [
             {
@@ -219,6 +222,31 @@ def _asset(state: AssetState) -> dict[str, Any]:
     }
 
 
+def _row(row: RouteRow) -> dict[str, Any]:
+    return {"api": row.api, "path": row.path, "methods": list(row.methods)}
+
+
+def _weak(found: WeakRoute) -> dict[str, Any]:
+    return {
+        **_row(found.row),
+        "assets": [asset.id for asset in found.assets],
+        "impact": found.impact,
+        "why": str(found),
+    }
+
+
+def _route(row: RouteRow, plan: Plan) -> dict[str, Any]:
+    """Return a row of a route table, with the assets that name it."""
+    named = [each.id for each in plan.model.assets.values() if each.routes and row in each.rows]
+    return {
+        **_row(row),
+        "mode": row.mode,
+        "proof": row.proof,
+        "level": row.level,
+        "assets": sorted(named),
+    }
+
+
 def _tallies(tallies: Iterable[Tally]) -> list[dict[str, int]]:
     return [
         {
@@ -242,6 +270,10 @@ def _standing(found: Standing) -> dict[str, Any]:
         "age": found.age,
         "source": found.source,
         "why": found.why,
+        "routes": [
+            {"path": each.path, "method": each.method, "proof": each.proof.value}
+            for each in found.routes
+        ],
     }
 
 

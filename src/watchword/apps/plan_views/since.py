@@ -22,6 +22,9 @@ _RANK: Final = {
 
 _PREFIX: Final = "  "
 
+_MOST_REASONS: Final = 2
+"""Most places of one protection that a line names; the list of all changes has each."""
+
 
 def worse(old: StoredPlan, new: StoredPlan) -> tuple[str, ...]:
     """Return the assets that stand worse than before, the highest impact first; new ones have no before."""
@@ -179,13 +182,16 @@ def _with_reasons(
         if each.id == entry.protection and each.subject is Subject.EVIDENCE
     ]
     reasons = list(_reasons(changes, old, new))
+    if len(reasons) > _MOST_REASONS:
+        more = len(reasons) - _MOST_REASONS
+        reasons = [*reasons[:_MOST_REASONS], f"and {more} more like it"]
     return f"{said}: {'; '.join(reasons)}" if reasons else said
 
 
 def _reasons(changes: Iterable[Change], old: StoredPlan, new: StoredPlan) -> Iterator[str]:
     """Yield what was seen, or what else changed what is worth what was seen before."""
     for each in changes:
-        target, _, key = each.at.partition(" ")
+        target, _, key = each.at.rpartition(" ")
         place = each.id, target, key
         before, after = old.evidence.get(place), new.evidence.get(place)
         if after is not None:

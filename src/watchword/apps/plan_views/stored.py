@@ -81,7 +81,7 @@ class StoredPlan:
     """Hold what of a stored plan is compared.
 
     :param items: by protection; ``assets`` and ``paths`` by id.
-    :param evidence: by (protection, target, key).
+    :param evidence: by (protection, target, key); on a route the target is ``api:NAME METHOD PATH``.
     :param made_at: when it was made.
     :param environment: that it was made for, None where it was stored before plans said so.
     :param changed: (id, member) of what the user's own catalogue changed, None where it was stored before plans said so.
@@ -272,14 +272,25 @@ def _evidence(document: Mapping[str, Any]) -> dict[tuple[str, str, str], StoredE
     for number, item in enumerate(_objects(document, "items")):
         fields.extend(_objects(item.members, "evidence", f"items[{number}]."))
     return {
-        (each.text("protection"), each.text("target"), each.text("key")): StoredEvidence(
+        (each.text("protection"), target, each.text("key")): StoredEvidence(
             each.one_of("state", State),
             None if each.members.get("at") is None else each.time("at"),
             each.text("source"),
             each.text("why"),
         )
         for each in fields
+        for target in _targets(each)
     }
+
+
+def _targets(standing: _Field) -> list[str]:
+    """Return what a standing is on: its target, or each route there."""
+    target = standing.text("target")
+    # Plans that were stored before statements named routes have none.
+    if "routes" not in standing.members:
+        return [target]
+    routes = _objects(standing.members, "routes", standing.where)
+    return [f"{target} {each.text('method')} {each.text('path')}" for each in routes] or [target]
 
 
 def _refuse(where: str, got: object, expected: str) -> NoReturn:

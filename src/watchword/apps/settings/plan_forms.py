@@ -20,6 +20,7 @@ from watchword.plan.interface import (
     Intelligence,
     PathOrigin,
     Quantities,
+    RouteRow,
     Scenarios,
     Strike,
     Trait,
@@ -28,10 +29,11 @@ from watchword.plan.interface import (
 _NOTHING_BEHIND: Final = Quantities()
 
 
-def asset_of(name: str, written: WrittenAsset, apis: Any) -> Asset:
+def asset_of(name: str, written: WrittenAsset, apis: Any, rows: tuple[RouteRow, ...]) -> Asset:
     """Return an asset.
 
     :param apis: what stands under ``apis``, which may be anything: faults in it aren't the plan's.
+    :param rows: of the route tables, those that decide on requests for it.
     """
     lives_in = {Component(part) for part in written.lives_in}
     if written.routes:
@@ -48,6 +50,7 @@ def asset_of(name: str, written: WrittenAsset, apis: Any) -> Asset:
         routes=tuple(f"{route.api} {route.path}" for route in written.routes),
         quantities=_quantities(written.quantities),
         actors=frozenset(map(Actor, written.actors)),
+        rows=rows,
     )
 
 
