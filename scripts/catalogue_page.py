@@ -18,6 +18,7 @@ from watchword.plan.interface import (
     CLIENT_STRENGTH,
     CUT_THRESHOLD,
     MAX_EFFORT,
+    Actor,
     Catalogue,
     Component,
     Effort,
@@ -69,6 +70,8 @@ techniques:
     needs: [device_control]
     gives: [session_token]
     harms: [live-data]
+    actors: [user]
+    accepted: We have no watch to try it on; taken on by the owner of the watch app.
     names: {{owasp-mobile: ["M9:2024"]}}
 protections:
   PR-B07: {{effort: M}}          # Our framework does most of it.
@@ -102,6 +105,8 @@ impact alone.
 | `needs` | | list of intelligence, all of which he must have: {intelligence} |
 | `gives` | | list of intelligence, of the same words |
 | `harms` | | list of traits, at least one where the stage is `exploit`, none where it is `recon`: {trait} |
+| `actors` | | list, in whose place it is done: {actor}; left out, `user`. Only assets that one of them calls are reached |
+| `accepted` | | text: why nothing cuts it, so that the risk has to be accepted by name |
 | `names` | | ids elsewhere, a list by catalogue: {technique_names} |
 
 | member of a protection | | what it takes |
@@ -154,6 +159,7 @@ def page() -> str:
         stage=_words(Stage),
         intelligence=_words(Intelligence),
         trait=_words(Trait),
+        actor=_words(Actor),
         enforced_at=_words(EnforcedAt),
         kind=_words(ProtectionKind),
         technique_names=_codes(sorted(TECHNIQUE_NAMES)),
@@ -184,6 +190,8 @@ def _technique(catalogue: Catalogue, technique: Technique) -> Iterator[str]:
     ):
         if words:
             yield f"- **{title}**: {_codes(sorted(words))}"
+    if technique.actors != {Actor.USER}:
+        yield f"- **In the place of**: {_codes(sorted(technique.actors))}"
     cuts = [
         (protection.cuts[technique.id], _link(protection), technique.id in protection.clamped)
         for protection in catalogue.protections.values()
@@ -191,7 +199,7 @@ def _technique(catalogue: Catalogue, technique: Technique) -> Iterator[str]:
     ]
     yield f"- **Cut by**: {_strengths(cuts)}"
     if all(strength < CUT_THRESHOLD for strength, _, _ in cuts):
-        yield "- Nothing in this catalogue cuts it."
+        yield f"- **Nothing in this catalogue cuts it**: {technique.accepted}"
     yield from _elsewhere(technique.names)
 
 

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.plan.building import NOTHING, NOW
 
 from watchword.apps.cli.main import cli
+from watchword.apps.settings.plans import load_plan
+from watchword.plan.outcome import Phase
+from watchword.plan.service import make_plan
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SEED = "api-key-script"
@@ -21,14 +25,22 @@ ORDERS = {
     "cases/tmobile-2023": (["PR-B01"], ["PR-B16"]),
     "cases/dunkin-2015": (["PR-B19", "PR-B13"], ["PR-C05"]),
     "cases/peloton-2021": (["PR-B09", "PR-B07"], ["PR-C05"]),
+    "cases/retail-bank": (
+        [
+            *["PR-A08", "PR-B01", "PR-B27", "PR-B26", "PR-B03", "PR-A14", "PR-B02", "PR-B34"],
+            *["PR-B36", "PR-A10", "PR-B30", "PR-B19", "PR-B29", "PR-B31", "PR-B35", "PR-B09"],
+            *["PR-B07", "PR-B08", "PR-A05", "PR-A11", "PR-A13", "PR-C01", "PR-A09", "PR-A12"],
+        ],
+        ["PR-C03", "PR-B17", "PR-C05", "PR-B16", "PR-B04"],
+    ),
 }
 
 
 @cache
-def plan_of(name: str) -> Mapping[str, Any]:
+def plan_of(name: str, *arguments: str) -> Mapping[str, Any]:
     """Return the plan of an example as JSON."""
     file = EXAMPLES / f"{name}.yaml"
-    done = CliRunner().invoke(cli, ["-c", str(file), "plan", "--json"])
+    done = CliRunner().invoke(cli, ["-c", str(file), "plan", "--json", *arguments])
     assert done.exit_code == 0, done.output
     found: Mapping[str, Any] = json.loads(done.stdout)
     return found
@@ -62,8 +74,17 @@ def test_the_orders_are_those_of_the_method(name: str) -> None:
     assert order(plan)[: len(prevent)] == prevent
     assert {each["after"] for each in plan["exposure"]} == {"closed"}
     assert {each["now"] for each in plan["exposure"]} == {"open"}
-    assert plan["cut"] == []
     assert plan["unclosable"] == []
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_every_order_is_proven_to_be_the_best(name: str) -> None:
+    """Where nothing is hurried nothing is left out: each phase is solved to its optimum, well below the bound on nodes."""
+    settings = load_plan(EXAMPLES / f"{name}.yaml")
+    plan = make_plan(settings.model, settings.catalogue, NOTHING, NOW)
+    assert plan.cut == ()
+    prevent = [each.protection.id for each in plan.items if each.phase is Phase.PREVENT]
+    assert prevent == ORDERS[name][0]
 
 
 def test_the_case_that_the_method_starts_from() -> None:
@@ -95,6 +116,64 @@ def test_where_no_script_did_it_attestation_is_not_first(name: str) -> None:
     """The genuine app, or no app at all, got the data: a proof of the app changes nothing, and closes nothing."""
     assert "PR-B01" not in order(plan_of(name), "prevent")
     assert "PR-B01" not in order(plan_of(name), "gathering")
+
+
+@pytest.mark.parametrize("name", [*ORDERS, "coat-and-car"])
+def test_pinning_never_stands_before_attestation(name: str) -> None:
+    """Pinning hinders the gathering of intelligence; so does encryption of payloads, and neither closes anything."""
+    places = {each["protection"]: each["place"] for each in plan_of(name)["items"]}
+    for later in {"PR-C03", "PR-C05"} & places.keys():
+        assert item(plan_of(name), later)["closes"] == []
+        assert item(plan_of(name), later)["phase"] in {"gathering", "hardening"}
+    if {"PR-B01", "PR-C03"} <= places.keys():
+        assert places["PR-B01"] < places["PR-C03"]
+
+
+def test_attestation_alone_closes_no_banks_payments() -> None:
+    """As if it were proven: every asset is open still, the payments by ways that need no script in place of the app."""
+    plan = plan_of("cases/retail-bank", "--what-if", "+PR-B01")
+    assert {each["now"] for each in plan["exposure"]} == {"open"}
+    left = {
+        each["way"].split(">")[-1]
+        for each in plan["paths"]
+        if each["asset"] == "payments" and each["now"] == "open"
+    }
+    assert left >= {"MT-A14", "MT-A15", "MT-A24", "MT-A25", "MT-A26", "MT-A27", "MT-B21"}
+    assert left >= {"MT-B22", "MT-B23", "MT-B24", "MT-B25", "MT-B26", "MT-B28"}
+    assert "MT-B12" not in left
+
+
+def test_a_banks_partners_are_protected_by_nothing_of_a_phone() -> None:
+    """Mutual TLS, certificates that end and a check of consent close what they call; no app and no attestation is in it."""
+    plan = plan_of("cases/retail-bank")
+    closing = {
+        each["protection"]
+        for each in plan["items"]
+        if any(path.startswith("partner-") for path in each["closes"])
+    }
+    assert closing == {"PR-B34", "PR-B35", "PR-B36"}
+    acting = {
+        each["protection"]
+        for each in plan["items"]
+        if any(asset.startswith("partner-") for asset in each["assets"])
+    }
+    assert acting.isdisjoint({"PR-B01", "PR-B02", "PR-B03", "PR-B15", "PR-B27", "PR-C03", "PR-C04"})
+    assert not any(name.startswith("PR-A") for name in acting)
+
+
+def test_the_bank_says_whose_risk_is_accepted() -> None:
+    """Without its strike the payments stay open, by that one way in."""
+    plan = plan_of("cases/retail-bank")
+    assert [each["steps"] for each in plan["struck"]] == [["MT-B27"]]
+    assert "accepted" in plan["struck"][0]["because"]
+
+
+def test_ways_in_are_fewer_than_paths() -> None:
+    """What was 74 paths to the bank's payments is 30 ways in, each counted once whatever is gathered for it."""
+    found = {each["asset"]: each for each in plan_of("cases/retail-bank")["exposure"]}
+    assert (found["payments"]["paths"], found["payments"]["ways"]) == (74, 30)
+    first = item(plan_of("cases/retail-bank"), "PR-B01")
+    assert first["ways"]["closes"] < len(first["closes"])
 
 
 def test_ties_and_pairs_are_told() -> None:

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.machine import patience
 
-from watchword.apps.cli.main import COMMANDS
+from watchword.apps.cli.main import COMMANDS, cli
 from watchword.apps.cli.plan.init import command
 from watchword.apps.plan_files.descriptions import MAX_BYTES, _parsed, read_description
 from watchword.apps.plan_files.draft_text import quoted, render
@@ -40,7 +40,7 @@ from watchword.plan.drafts.interface import (
 from watchword.plan.drafts.openapi import draft_from_openapi
 from watchword.plan.drafts.otm import draft_from_otm
 from watchword.plan.drafts.wording import RULES, one_line
-from watchword.plan.interface import AssetKind, Component, Trait
+from watchword.plan.interface import Actor, AssetKind, Component, Trait
 from watchword.vocabulary import Level, Mode, Proof
 
 FILES = Path(__file__).parent / "plan_files"
@@ -48,7 +48,8 @@ BANK = FILES / "bank.openapi.yaml"
 CLINIC = FILES / "clinic.openapi.yaml"
 SHOP = FILES / "shop.swagger.json"
 PLATFORM = FILES / "platform.otm.json"
-PAGE = Path(__file__).parents[2] / "docs" / "plan-init.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "plan-init.md"
 
 
 def init(*arguments: object, config: Path = Path("nowhere.yaml")) -> Result:
@@ -56,6 +57,14 @@ def init(*arguments: object, config: Path = Path("nowhere.yaml")) -> Result:
     return CliRunner().invoke(
         command, [str(each) for each in arguments], obj=config, catch_exceptions=True
     )
+
+
+def plan_of(file: Path, *arguments: str) -> dict[str, Any]:
+    """Return the plan of a file as JSON."""
+    done = CliRunner().invoke(cli, ["-c", str(file), "plan", "--json", *arguments])
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def faults_of(result: Result) -> list[dict[str, Any]]:
@@ -156,6 +165,72 @@ def test_a_banks_description_meets_the_classic_attack(tmp_path: Path) -> None:
     assert not any("MT-B07" in path.steps for path in plan.model.paths)
     assert plan.assets["admin"].lives_in == {Component.BACKEND}
     assert Trait.RECORDS not in plan.assets["auth"].traits
+
+
+def bank_plan(tmp_path: Path) -> tuple[Path, str]:
+    """Return the file that the page on a bank drafts, and its text."""
+    file = tmp_path / "bank-plan.yaml"
+    assert init("--openapi", ROOT / "examples/retail-bank/openapi.yaml", "-o", file).exit_code == 0
+    return file, file.read_text(encoding="utf-8")
+
+
+def test_partners_are_drafted_without_phones(tmp_path: Path) -> None:
+    """Their assets lie in the backend, their routes ask for no proof, and nothing of an app is in any path to them."""
+    file, text = bank_plan(tmp_path)
+    plan = load_plan(file)
+    theirs = {name for name, each in plan.assets.items() if each.actors == {Actor.PARTNER}}
+    assert theirs == {"partner-accounts", "partner-consents", "partner-payments"}
+    for path in plan.model.paths:
+        techniques = [plan.catalogue.techniques[step] for step in path.steps]
+        assert all((Actor.PARTNER in each.actors) == (path.asset in theirs) for each in techniques)
+    routes = yaml.safe_load(text)["apis"]["retail-bank"]["routes"]
+    modes = {route["path"]: route["mode"] for route in routes if "partner" in route["path"]}
+    assert len(modes) == 3
+    assert set(modes.values()) == {False}  # YAML's word for off.
+    blocks = re.split(r"^      - path: ", text, flags=re.MULTILINE)[1:]
+    for block in blocks:
+        assert ("# proof:" in block) == ("mode: monitor" in block)
+
+
+def test_a_risk_that_nothing_closes_is_ready_to_be_struck(tmp_path: Path) -> None:
+    """The draft names it in comments; without them it loads, and the way in is gone with the reason."""
+    file, text = bank_plan(tmp_path)
+    accepted = re.sub(r"^    # (strike:|  - \{technique)", r"    \1", text, flags=re.MULTILINE)
+    assert accepted != text
+    before, after = load_plan(file), loaded(tmp_path / "accepted.yaml", accepted)
+    assert any("MT-B27" in path.steps for path in before.model.paths)
+    assert not any("MT-B27" in path.steps for path in after.model.paths)
+    assert {each.path.steps for each in after.model.struck} == {("MT-B27",)}
+
+
+def test_the_page_on_a_bank_leads_to_a_plan_that_closes(tmp_path: Path) -> None:
+    """With its impacts, its one corrected trait and its strike everything closes; before, attestation alone closes no payment."""
+    page = (ROOT / "docs" / "plan-bank.md").read_text(encoding="utf-8")
+    file, text = bank_plan(tmp_path)
+    data = yaml.safe_load(text)
+    assets = data["plan"]["assets"]
+    rows = re.findall(r"^\| (`.*`) \| ([1-5]) \| (.*) \|$", page, re.MULTILINE)
+    named = {
+        name: (int(impact), why)
+        for names, impact, why in rows
+        for name in re.findall("`(.*?)`", names)
+    }
+    assert named.keys() == assets.keys()
+    for name, (impact, why) in named.items():
+        assets[name] |= {"impact": impact, "because": why}
+    assert "`traits: [records, live-data]`" in page
+    assets["accounts"]["traits"] = ["records", "live-data"]
+    file.write_text(yaml.safe_dump(data), encoding="utf-8")
+    alone = plan_of(file, "--what-if", "+PR-B01")
+    paying = {"payments", "payees", "cards", "partner-payments"}
+    assert {each["asset"] for each in alone["exposure"] if each["now"] == "open"} >= paying
+    strike = re.search(r"^    strike:\n.*$", page, re.MULTILINE)
+    assert strike is not None
+    data["plan"]["scenarios"] |= yaml.safe_load(strike[0])
+    file.write_text(yaml.safe_dump(data), encoding="utf-8")
+    done = plan_of(file)
+    assert {each["after"] for each in done["exposure"]} == {"closed"}
+    assert done["unclosable"] == []
 
 
 def test_check_wants_what_the_page_says_and_no_more(tmp_path: Path) -> None:

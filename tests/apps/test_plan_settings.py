@@ -28,6 +28,7 @@ from watchword.apps.settings.template import TEMPLATE
 from watchword.plan import modelling
 from watchword.plan.catalogue.members import LIKELIHOOD_WORDS
 from watchword.plan.interface import (
+    Actor,
     AssetKind,
     Component,
     Intelligence,
@@ -35,6 +36,7 @@ from watchword.plan.interface import (
     Quantities,
     Trait,
 )
+from watchword.plan.reliance import weak_routes
 from watchword.tokens.jwk import jwk_from_public_key, published_jwk
 from watchword.vocabulary import Environment
 
@@ -156,12 +158,64 @@ def test_apps_that_call_an_api_are_places_of_its_assets(tmp_path: Path) -> None:
     assert set(plan.generations) == {"clinic"}
 
 
+PARTNERS = """\
+    partner-payments:
+      kind: use-case
+      impact: 5
+      because: they pay for our customers
+      traits: [payment]
+      actors: [partner]
+      routes: [{api: clinic, path: /partner/**}]
+"""
+
+
+def test_what_partners_alone_call_hangs_on_no_app_and_no_shield(tmp_path: Path) -> None:
+    """No app is a place of it, and a route of theirs in mode off doesn't make the shield of the app's routes broken."""
+    off = "    routes:\n      - path: /partner/**\n        mode: off\n"
+    whole = TEMPLATE.replace("    routes:\n", off, 1).replace(
+        "  assets:\n", f"  assets:\n{PARTNERS}", 1
+    )
+    plan = load(tmp_path, whole)
+    asset = plan.assets["partner-payments"]
+    assert asset.actors == {Actor.PARTNER}
+    assert asset.places == {"api:clinic"}
+    assert weak_routes([asset]) == ()
+    # The same route of users is one that refuses nobody.
+    both = load(tmp_path, whole.replace("actors: [partner]", "actors: [user, partner]"))
+    weak = weak_routes([both.assets["partner-payments"]])
+    assert [each.row.path for each in weak] == ["/partner/**"]
+    assert "app:clinic-ios" in both.assets["partner-payments"].places
+
+
+@pytest.mark.parametrize(
+    ("member", "path"),
+    [
+        ("actors: []", "plan.assets.backend-records.actors"),
+        ("actors: [staff]", "plan.assets.backend-records.actors[0]"),
+        ("actors: partner", "plan.assets.backend-records.actors"),
+        ("actors: [partner]\n      traits: [app-logic]", "plan.assets.backend-records"),
+    ],
+)
+def test_actors_that_are_none_are_faults(tmp_path: Path, member: str, path: str) -> None:
+    """An asset that nobody calls, or that is nothing to whoever calls it, would look safe."""
+    assert path in faults_of(write(tmp_path, f"{PLAN}      {member}\n"))
+
+
+def test_what_partners_alone_call_lives_in_no_app(tmp_path: Path) -> None:
+    """They have none, and nothing of it is on a phone's network."""
+    text = PLAN.replace("[backend]", "[app, backend]") + "      actors: [partner]\n"
+    _, got, expected = faults_of(write(tmp_path, text))["plan.assets.backend-records.lives_in"]
+    assert got == "app, backend"
+    assert expected.startswith("backend alone")
+
+
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_examples_load(file: Path) -> None:
-    """Each example is whole, holds exactly the paths of its story, and says why each asset hurts."""
+    """Each example is whole and holds exactly the paths of its story; the composed bank has no story, and all that can be derived."""
     plan = load_plan(file)
-    assert not plan.scenarios.derive
-    assert len(plan.model.paths) == len(plan.scenarios.add)
+    assert plan.scenarios.derive == (file.stem == "retail-bank")
+    if not plan.scenarios.derive:
+        assert len(plan.model.paths) == len(plan.scenarios.add)
     assert not plan.model.cut
 
 
@@ -564,6 +618,8 @@ def test_words_of_the_file_are_those_of_the_planner() -> None:
     assert set(get_args(fields["kind"].annotation)) == {kind.value for kind in AssetKind}
     listed = get_args(fields["traits"].annotation)[0]
     assert set(get_args(get_args(listed)[0])) == {trait.value for trait in Trait}
+    actors = get_args(fields["actors"].annotation)[0]
+    assert set(get_args(actors)) == {each.value for each in Actor}
     assumes = written_plan.WrittenPath.model_fields["assumes"].annotation
     assert set(get_args(get_args(assumes)[0])) == {each.value for each in Intelligence}
     assert modelling.MAX_STEPS == written_plan.MAX_STEPS

@@ -7,6 +7,7 @@ from itertools import combinations
 
 from watchword.plan.cover import Costs, Row
 from watchword.plan.interface import (
+    Actor,
     Asset,
     AssetKind,
     AttackPath,
@@ -35,6 +36,7 @@ def technique(
     gives: Iterable[str] = (),
     harms: Iterable[str] = (),
     component: str = "backend",
+    actors: Iterable[str] = ("user",),
 ) -> Technique:
     """Return a technique of a made-up catalogue."""
     return Technique(
@@ -46,6 +48,7 @@ def technique(
         needs=frozenset(map(Intelligence, needs)),
         gives=frozenset(map(Intelligence, gives)),
         harms=frozenset(map(Trait, harms)),
+        actors=frozenset(map(Actor, actors)),
     )
 
 
@@ -84,6 +87,7 @@ def asset(
     traits: Iterable[str] = ("records",),
     lives_in: Iterable[str] = ("app", "channel", "backend"),
     places: Iterable[str] = (),
+    actors: Iterable[str] = ("user",),
 ) -> Asset:
     """Return an asset."""
     return Asset(
@@ -94,6 +98,7 @@ def asset(
         lives_in=frozenset(map(Component, lives_in)),
         traits=frozenset(map(Trait, traits)),
         places=frozenset(places),
+        actors=frozenset(map(Actor, actors)),
     )
 
 

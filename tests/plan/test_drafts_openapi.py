@@ -18,7 +18,7 @@ from watchword.plan.drafts.openapi import draft_from_openapi
 from watchword.plan.drafts.paths import base_segments, pattern, pattern_segments, route_order
 from watchword.plan.drafts.schemas import MAX_NODES
 from watchword.plan.drafts.wording import RULES, slug, speaking, words_of
-from watchword.plan.interface import AssetKind, Component, Trait
+from watchword.plan.interface import Actor, AssetKind, Component, Trait
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
@@ -78,8 +78,8 @@ def only(document: dict[str, Any]) -> DraftAsset:
             "/funds",
             "get",
             reading("iban"),
-            {Trait.PAYMENT, Trait.RECORDS},
-            SENSITIVE_IMPACT,
+            {Trait.RECORDS},
+            DRAFT_IMPACT,
         ),
         (
             "/funds",
@@ -173,7 +173,138 @@ def test_a_use_case_is_what_only_writes() -> None:
     assert Component.APP in only(api({"/orders": {"get": {}}})).lives_in
     sent = only(api({"/checkout": {"post": {}}}))
     assert sent.kind is AssetKind.USE_CASE
-    assert Component.APP not in sent.lives_in
+    # Who pays, pays on his phone: malware there changes what he orders.
+    assert Component.APP in sent.lives_in
+    assert Component.APP not in only(api({"/votes": {"post": {}}})).lives_in
+
+
+CERTIFICATE: dict[str, Any] = {
+    "components": {
+        "securitySchemes": {
+            "certificate": {"$ref": "#/components/securitySchemes/mtls"},
+            "mtls": {"type": "mutualTLS"},
+            "token": {"type": "http", "scheme": "bearer"},
+        }
+    }
+}
+BY_CERTIFICATE: dict[str, Any] = {"security": [{"certificate": [], "token": []}]}
+
+
+def test_what_asks_for_a_client_certificate_is_a_partners() -> None:
+    """Its asset is in no app and its route asks for no phone, whatever its words say."""
+    document = api(
+        {
+            "/orders/{id}": {"get": {**reading("cardNumber", "message"), **BY_CERTIFICATE}},
+            "/me/orders": {"get": {}},
+        },
+        **CERTIFICATE,
+    )
+    draft, _ = draft_from_openapi(document)
+    theirs, ours = draft.assets
+    assert theirs.id == "partner-orders"
+    assert theirs.actors == {Actor.PARTNER}
+    assert theirs.lives_in == {Component.BACKEND}
+    assert theirs.traits == {Trait.RECORDS, Trait.PAYMENT}
+    assert ours.actors == {Actor.USER}
+    assert Component.APP in ours.lives_in
+    assert {route.path: route.actors for route in draft.routes} == {
+        "/me/orders": {Actor.USER},
+        "/orders/**": {Actor.PARTNER},
+    }
+
+
+@pytest.mark.parametrize(
+    ("own", "whole", "actors"),
+    [
+        (None, [{"mtls": []}], {Actor.PARTNER}),
+        ([], [{"mtls": []}], {Actor.USER}),
+        ([{"token": []}], [{"mtls": []}], {Actor.USER}),
+        ([{"mtls": []}], None, {Actor.PARTNER}),
+        ([{"mtls": []}, {"token": []}], None, {Actor.PARTNER, Actor.USER}),
+        ([{"mtls": []}, {}], None, {Actor.PARTNER, Actor.USER}),
+        ([{"mtls": []}, {"certificate": []}], None, {Actor.PARTNER}),
+        ([{"unknown": []}], None, {Actor.USER}),
+        ("mtls", None, {Actor.USER}),
+        ([7, None], None, {Actor.USER}),
+    ],
+)
+def test_who_calls_is_said_by_every_way_to_be_let_in(
+    own: object, whole: object, actors: set[Actor]
+) -> None:
+    """Partners alone where each requirement holds a certificate; the operation's own list takes the place of the document's."""
+    operation = {} if own is None else {"security": own}
+    more = {} if whole is None else {"security": whole}
+    found = only(api({"/orders": {"get": operation}}, **CERTIFICATE, **more))
+    assert found.actors == actors
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "actors"),
+    [
+        ("/partner/v1/payments/{id}", "partner-payments", {Actor.PARTNER}),
+        ("/v2/open-banking/consents", "partner-consents", {Actor.PARTNER}),
+        ("/psd2/accounts", "partner-accounts", {Actor.PARTNER}),
+        ("/partners", "partners", {Actor.USER}),
+        ("/partners/{id}", "partners", {Actor.USER}),
+        ("/shops/partner/cards", "shops", {Actor.USER}),
+    ],
+)
+def test_a_path_says_that_partners_call_what_lies_below_it(
+    path: str, name: str, actors: set[Actor]
+) -> None:
+    """Only as its first word and with a resource behind it: a list of partner shops is for everybody."""
+    found = only(api({path: {"get": {}}}))
+    assert found.id == name
+    assert found.actors == actors
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "actors"),
+    [
+        ("TPP-Signature-Certificate", "header", {Actor.PARTNER}),
+        ("PSU-IP-Address", "header", {Actor.PARTNER}),
+        ("x-fapi-interaction-id", "header", {Actor.PARTNER}),
+        ("x-fapi-interaction-id", "query", {Actor.USER}),
+        ("X-Request-ID", "header", {Actor.USER}),
+    ],
+)
+def test_a_header_of_open_banking_says_that_partners_call(
+    name: str, place: str, actors: set[Actor]
+) -> None:
+    """Descriptions before OpenAPI 3.1 can't say mutual TLS; these headers a bank's own app doesn't send."""
+    parameter = {"name": name, "in": place, "schema": {}}
+    assert only(api({"/v1/payments": {"post": {"parameters": [parameter]}}})).actors == actors
+    shared = {"parameters": [{"$ref": "#/p"}], "post": {}}
+    assert only(api({"/v1/payments": shared}, p=parameter)).actors == actors
+
+
+def test_a_servers_path_says_that_partners_call() -> None:
+    """All that is served below it is theirs, and keeps its names."""
+    servers = [{"url": "https://api.bank.example/psd2"}]
+    found = only(api({"/v1/payments": {"post": {}}}, servers=servers))
+    assert found.id == "partner-payments"
+    assert found.actors == {Actor.PARTNER}
+    assert found.routes == ("/psd2/v1/payments",)
+
+
+def test_a_path_that_users_and_partners_share_is_both_ones_route() -> None:
+    """The assets stay apart; of the route it is said that what is asked of a phone locks partners out."""
+    document = api({"/orders": {"get": {}, "post": BY_CERTIFICATE}}, **CERTIFICATE)
+    draft, _ = draft_from_openapi(document)
+    assert {each.id: each.actors for each in draft.assets} == {
+        "orders": {Actor.USER},
+        "partner-orders": {Actor.PARTNER},
+    }
+    (route,) = draft.routes
+    assert route.actors == {Actor.USER, Actor.PARTNER}
+    assert route.writes
+
+
+@given(st.recursive(JSON, lambda below: st.lists(below, max_size=3)), JSON)
+def test_no_security_section_breaks_a_draft(security: Any, schemes: Any) -> None:
+    """Whatever stands there, the operation is somebody's."""
+    document = api({"/a": {"get": {"security": security}}}, components={"securitySchemes": schemes})
+    assert only(document).actors
 
 
 @pytest.mark.parametrize(
@@ -251,7 +382,7 @@ def test_references_in_a_circle_end_and_lost_ones_are_told() -> None:
             "responses": {"R": {"content": {"j": {"schema": {"$ref": "#/components/schemas/A"}}}}},
             "schemas": {
                 "A": {"properties": {"b": {"$ref": "#/components/schemas/B"}}},
-                "B": {"allOf": [{"$ref": "#/components/schemas/A"}, {"properties": {"iban": {}}}]},
+                "B": {"allOf": [{"$ref": "#/components/schemas/A"}, {"properties": {"cvv": {}}}]},
             },
         },
     )
@@ -276,7 +407,7 @@ def test_schemas_that_all_refer_to_each_other_are_read_once() -> None:
         f"S{i}": {"properties": {f"x{j}": {"$ref": f"#/s/S{j}"} for j in range(count)}}
         for i in range(count)
     }
-    schemas["S39"]["properties"]["iban"] = {}
+    schemas["S39"]["properties"]["cvv"] = {}
     get = {"responses": {"200": {"content": {"j": {"schema": {"$ref": "#/s/S0"}}}}}}
     draft, _ = draft_from_openapi(api({"/a": {"get": get}}, s=schemas))
     assert Trait.PAYMENT in draft.assets[0].traits

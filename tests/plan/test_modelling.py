@@ -187,6 +187,37 @@ def test_only_where_an_asset_lives_it_is_reached() -> None:
     assert steps(built(assets=[served]), "account") == [("MT-A10", "MT-B20")]
 
 
+TWO_ACTORS = catalogue(
+    technique("MT-B01", "recon", gives=["api_key"]),
+    technique("MT-B02", "exploit", needs=["api_key"], harms=["records"]),
+    technique("MT-B03", "recon", gives=["client_certificate"], actors=["partner"]),
+    technique(
+        "MT-B04", "exploit", needs=["client_certificate"], harms=["records"], actors=["partner"]
+    ),
+    technique("MT-B05", "exploit", needs=["api_key"], harms=["records"], actors=["partner"]),
+    technique("MT-B06", "exploit", harms=["availability"], actors=["user", "partner"]),
+)
+
+
+@pytest.mark.parametrize(
+    ("actors", "expected"),
+    [
+        (["user"], [("MT-B01", "MT-B02"), ("MT-B06",)]),
+        (["partner"], [("MT-B03", "MT-B04"), ("MT-B06",)]),
+        (["user", "partner"], [("MT-B01", "MT-B02"), ("MT-B03", "MT-B04"), ("MT-B06",)]),
+    ],
+)
+def test_an_asset_is_reached_in_the_place_of_who_calls_it(
+    actors: list[str], expected: list[tuple[str, ...]]
+) -> None:
+    """What a phone gives away opens no partner's door, and what both can do is one path."""
+    one = asset("records", 5, traits=["records", "availability"], actors=actors)
+    found, faults = build_model(TWO_ACTORS, {"records": one}, Scenarios())
+    assert faults == []
+    assert found is not None
+    assert steps(found) == expected
+
+
 def test_strikes_take_out_what_fits_all_that_they_name() -> None:
     """By asset, technique, steps or several of them; with the first reason, and only there."""
     both = [RECORDS, replace(RECORDS, id="more")]

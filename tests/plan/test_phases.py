@@ -6,6 +6,8 @@ import sys
 
 import pytest
 from tests.plan.building import (
+    NOTHING,
+    NOW,
     asset,
     by_trying,
     catalogue,
@@ -18,6 +20,7 @@ from tests.plan.building import (
 from watchword.plan.compiled import compile_model
 from watchword.plan.cover import Costs, Row, cover, cover_within
 from watchword.plan.phases import schedule
+from watchword.plan.service import make_plan
 
 
 def phases(
@@ -46,6 +49,22 @@ def test_what_is_proven_is_free_where_it_is_proven(seed: int) -> None:
     names = sorted(known.protections)
     there = {each: frozenset(names[place::3]) for place, each in enumerate(sorted(found.assets))}
     assert phases(seed, there) == by_trying(found, known, there)
+
+
+def test_hardening_begins_where_the_damage_is_done() -> None:
+    """What acts there stands before what only hinders gathering, though that acts on more paths and costs less."""
+    known = catalogue(
+        technique("MT-R01", "recon"),
+        technique("MT-X01", "exploit"),
+        technique("MT-X02", "exploit"),
+        protection("PR-A01", {"MT-R01": 1}, effort=1),
+        protection("PR-B01", {"MT-X01": 2, "MT-X02": 2}, effort=1),
+        protection("PR-B02", {"MT-X01": 1}, effort=6),
+    )
+    one = asset("records", 5)
+    paths = [("records", ["MT-R01", "MT-X01"]), ("records", ["MT-R01", "MT-X02"])]
+    plan = make_plan(model([one], paths), known, NOTHING, NOW)
+    assert [each.protection.id for each in plan.items] == ["PR-B01", "PR-B02", "PR-A01"]
 
 
 def test_both_ways_in_are_closed_before_the_next_level() -> None:

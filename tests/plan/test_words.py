@@ -4,6 +4,7 @@ import re
 
 from tests.plan.building import NOTHING, NOW, asset, catalogue, model, protection, technique
 
+from watchword.apps.plan_views.document import document
 from watchword.plan.outcome import Phase, Plan
 from watchword.plan.service import make_plan
 
@@ -39,13 +40,55 @@ def test_what_is_named_is_what_it_does() -> None:
     """Some assets and steps by name, the rest counted, so that the numbers add up to what it closes."""
     first = planned().items[0]
     assert first.protection.id == "PR-B01"
-    counted = re.findall(r"\d+ paths?\b", first.why)
-    assert counted == ["2 paths", "1 path", "1 path"]
+    counted = re.findall(r"\d+ ways?\b", first.why)
+    assert counted == ["2 ways", "1 way", "1 way"]
     named = set(re.findall(r"MT-\w+", first.why))
     assert len(named) == 3
     # It slows a step of reconnaissance too, but that isn't where it closes.
     assert named < {each.technique for each in first.cuts} - {"MT-R01"}
     assert len(re.findall(r"\b3\b", first.why)) == 2
+
+
+def test_paths_that_gather_otherwise_are_one_way_in() -> None:
+    """Nine paths by three kinds of gathering and two exploits, one of them in two steps: two ways in, and one more asset's."""
+    known = catalogue(
+        *(technique(f"MT-R{n:02}", "recon") for n in range(3)),
+        technique("MT-X01", "exploit"),
+        technique("MT-X02", "exploit"),
+        protection("PR-B01", {"MT-X01": 2}),
+    )
+    chains = [["MT-X01"], ["MT-X01", "MT-X02"]]
+    paths = [("one", [f"MT-R{n:02}", *chain]) for n in range(3) for chain in chains]
+    paths += [("two", [f"MT-R{n:02}", "MT-X01"]) for n in range(3)]
+    plan = make_plan(
+        model([asset("one", 5), asset("two", 4)], paths), known, NOTHING, NOW, None, NoPatience()
+    )
+    assert {each.asset.id: (each.paths, each.ways) for each in plan.assets} == {
+        "one": (6, 2),
+        "two": (3, 1),
+    }
+    (first,) = plan.items
+    assert len(first.closes) == 9
+    assert "2 ways into one (impact 5) and 1 way into two (impact 4)" in first.why
+    told = document(plan)
+    assert told["items"][0]["ways"] == {"closes": 3, "delays": 0, "slows": 0}
+    assert {each["way"] for each in told["paths"]} == {"MT-X01", "MT-X01>MT-X02"}
+
+
+def test_what_hinders_gathering_says_that_it_stops_no_script() -> None:
+    """In its phase and in hardening; what acts where the damage is done says nothing of the kind."""
+    plan = make_plan(
+        model([asset("one", 5)], [("one", ["MT-R01", "MT-X01"])]),
+        KNOWN,
+        NOTHING,
+        NOW,
+        None,
+        NoPatience(),
+    )
+    said = {each.protection.id: each.why for each in plan.items}
+    assert "walks past it" in said["PR-A01"]
+    assert "stops no script at the API" in said["PR-A02"]
+    assert "script" not in said["PR-B01"]
 
 
 def test_slowing_and_standing_behind_are_told_apart() -> None:

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from watchword.plan.cover import bits
-from watchword.plan.interface import Asset, Catalogue, Intelligence, Stage
+from watchword.plan.interface import Actor, Asset, Catalogue, Intelligence, Stage
 
 MAX_WAYS: Final = 128
 """Most ways to one kind of intelligence that are kept, the shortest first: a catalogue of one's own can make
-them explode.  The shipped one has 22 at most."""
+them explode.  The shipped one has 26 at most."""
 
 MAX_PATHS_TO_ASSET: Final = 2_000
 """Most paths to one asset, the shortest first."""
@@ -46,14 +46,17 @@ def minimal(sets: Iterable[int], most: int) -> tuple[list[int], bool]:
 class Derivation:
     """Find the ways to techniques of one catalogue; a way is the bits of its steps, in the order of their ids."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        """Find the ways to each kind of intelligence, round by round.
+    def __init__(self, catalogue: Catalogue, actor: Actor = Actor.USER) -> None:
+        """Take the techniques that are done in the place of one actor: what one gathers there is of no use in another's.
 
-        In the first round those that need nothing, then those that need what earlier rounds give.  A shortest way comes by
-        each kind once, so that there are no more rounds than kinds.
+        Then find the ways to each kind of intelligence, round by round: in the first round those that need nothing, then
+        those that need what earlier rounds give.  A shortest way comes by each kind once, so that there are no more
+        rounds than kinds.
         """
-        self._catalogue = catalogue
-        self._ids = tuple(sorted(catalogue.techniques))
+        self._techniques = {
+            each.id: each for each in catalogue.techniques.values() if actor in each.actors
+        }
+        self._ids = tuple(sorted(self._techniques))
         self._bit = {each: 1 << bit for bit, each in enumerate(self._ids)}
         self._to: dict[Intelligence, list[int]] = {each: [] for each in Intelligence}
         self._known: dict[tuple[Intelligence, ...], list[int]] = {}
@@ -74,7 +77,7 @@ class Derivation:
         """Return the steps of the paths to an asset, each in order, sorted; and whether these are all."""
         ends = [
             technique
-            for technique in self._catalogue.techniques.values()
+            for technique in self._techniques.values()
             if technique.stage is Stage.EXPLOIT
             and technique.harms & asset.traits
             and technique.component in asset.lives_in
@@ -89,7 +92,7 @@ class Derivation:
 
     def _givers(self, kind: Intelligence) -> list[int]:
         """Return the ways to a kind of intelligence, by whoever gives it."""
-        givers = [each for each in self._catalogue.techniques.values() if kind in each.gives]
+        givers = [each for each in self._techniques.values() if kind in each.gives]
         ways, more = minimal(
             (way | self._bit[giver.id] for giver in givers for way in self._ways(giver.needs)),
             MAX_WAYS,
@@ -116,7 +119,7 @@ class Derivation:
     def _ordered(self, steps: int, ends: set[str]) -> tuple[str, ...]:
         """Return steps in an order in which each finds what it needs: reconnaissance first, the end last."""
         waiting = sorted(
-            (self._catalogue.techniques[self._ids[bit]] for bit in bits(steps)),
+            (self._techniques[self._ids[bit]] for bit in bits(steps)),
             key=lambda t: (t.stage is Stage.EXPLOIT, t.id in ends, t.id),
         )
         given: set[Intelligence] = set()

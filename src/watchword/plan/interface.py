@@ -3,7 +3,8 @@
 No likelihood stands anywhere in here: the method ranks by impact alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Final
@@ -48,6 +49,18 @@ class Intelligence(StrEnum):
     DEVICE_CONTROL = "device_control"
     APP_LOGIC = "app_logic"
     SCALE = "scale"
+    CLIENT_CERTIFICATE = "client_certificate"
+
+
+class Actor(StrEnum):
+    """Say who calls what an attacker is after, and so in whose place he comes.
+
+    ``user``: people, with the app on a phone.  ``partner``: other organisations' servers, with a client certificate of mutual TLS.
+    A partner has no app: whatever proves an app or a device says nothing of it.
+    """
+
+    USER = "user"
+    PARTNER = "partner"
 
 
 class Trait(StrEnum):
@@ -55,7 +68,7 @@ class Trait(StrEnum):
 
     ``records``: data of many users that the API serves.  ``live-data``: one user's data in the running app, on its screen,
     in its storage or on the wire.  ``account``: a user's login or session.  ``stored-value``: money, points or vouchers that
-    can be taken out.  ``payment``: card numbers are tried or entered.  ``inventory``: scarce goods or
+    can be taken out.  ``payment``: an order to pay is given, or a card is used for it.  ``inventory``: scarce goods or
     slots.  ``third-party-key``: a key that somebody else bills to its owner.  ``availability``: it must answer.
     ``app-logic``: what the app decides or knows by itself (a paywall, a limit, a model).
     ``internal-network``: what the backend can reach.  ``fraud-rule``: a use case that trusts the
@@ -109,6 +122,8 @@ class Technique:
     :param about: one or two sentences: how it is done.
     :param needs: what he must have for it, all of it.
     :param harms: which assets it reaches; empty for reconnaissance.
+    :param actors: in whose place it is done; only assets that one of them calls are reached.
+    :param accepted: why nothing cuts it, in words: a risk that has to be accepted by name.  Empty where some protection does.
     :param names: its ids in other catalogues, by catalogue: ``maswe``, ``attack-mobile``,
         ``attack-enterprise``, ``owasp-api``, ``owasp-mobile``, ``owasp-oat``.
     """
@@ -121,6 +136,8 @@ class Technique:
     needs: frozenset[Intelligence] = frozenset()
     gives: frozenset[Intelligence] = frozenset()
     harms: frozenset[Trait] = frozenset()
+    actors: frozenset[Actor] = frozenset({Actor.USER})
+    accepted: str = ""
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -166,6 +183,25 @@ class Catalogue:
     techniques: Mapping[str, Technique]
     protections: Mapping[str, Protection]
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def way_in(self, path: str) -> tuple[str, tuple[str, ...]]:
+        """Return the way in that a path is a variant of: its asset, and the steps that do the damage.
+
+        Paths that differ only in how intelligence is gathered are one way in: what closes one of them closes them all.
+
+        :param path: its id; a step that the catalogue lacks counts as one that does damage.
+        """
+        asset, _, steps = path.rpartition(":")
+        found = [(step, self.techniques.get(step)) for step in steps.split(">")]
+        return asset, tuple(
+            step
+            for step, technique in found
+            if technique is None or technique.stage is Stage.EXPLOIT
+        )
+
+    def ways_in(self, paths: Iterable[str]) -> Mapping[str, int]:
+        """Return by asset how many ways in some paths are."""
+        return Counter(asset for asset, _ in {self.way_in(path) for path in paths})
 
     def with_dependents(self, names: frozenset[str]) -> frozenset[str]:
         """Return protections with all that can't hold without them, directly or through others."""
@@ -251,6 +287,7 @@ class Asset:
     :param lives_in: the components where it can be taken.
     :param places: ``api:NAME`` and ``app:NAME`` where it lives, for matching proofs; may be empty.
     :param routes: where in the APIs, for people: ``clinic /v1/records/**``.
+    :param actors: who calls it; an asset of partners alone is reached by what is done in a partner's place.
     :param rows: what of the route tables decides on requests for it; of an asset that names no route each row that isn't
         in mode ``off``, since it may hang on any.
     """
@@ -264,6 +301,7 @@ class Asset:
     places: frozenset[str] = frozenset()
     routes: tuple[str, ...] = ()
     quantities: Quantities = Quantities()
+    actors: frozenset[Actor] = frozenset({Actor.USER})
     rows: tuple[RouteRow, ...] = ()
 
 

@@ -1,12 +1,19 @@
 """Keep account of what is cut, path by path and asset by asset, as the list is worked down."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from watchword.plan.compiled import Compiled
 from watchword.plan.cover import bits
-from watchword.plan.interface import CUT_THRESHOLD, IMPACT_LEVELS, AttackPath, Catalogue, Model
+from watchword.plan.interface import (
+    CUT_THRESHOLD,
+    IMPACT_LEVELS,
+    AttackPath,
+    Catalogue,
+    Model,
+    Stage,
+)
 from watchword.plan.outcome import Cut, Exposure, Tally
 
 _WORST_FIRST: Final = (Exposure.OPEN, Exposure.DELAYED, Exposure.CLOSED)
@@ -49,16 +56,23 @@ class Ledger:
         paths = sorted({index for _, _, found in cuts for index in found})
         return Act(cuts, tuple(paths))
 
-    def touched(self) -> dict[int, tuple[int, int]]:
-        """Return by protection the highest impact it acts for, and on how many paths.
+    def touched(self) -> dict[int, tuple[int, int, bool]]:
+        """Return by protection the highest impact it acts for, on how many paths, and whether it acts where damage is done.
 
         What is proven for an asset has nothing left to do on the paths to it.
         """
-        found: dict[int, tuple[int, int]] = {}
+        found: dict[int, tuple[int, int, bool]] = {}
         for bit in range(len(self.compiled.ids)):
-            paths = [index for index in self.acts(bit).paths if not self.proven(index) >> bit & 1]
+            act = self.acts(bit)
+            paths = [index for index in act.paths if not self.proven(index) >> bit & 1]
+            there = set(paths)
             if paths:
-                found[bit] = (max(self.impact(index) for index in paths), len(paths))
+                prevents = any(
+                    self._catalogue.techniques[step].stage is Stage.EXPLOIT
+                    and not there.isdisjoint(found_at)
+                    for step, _, found_at in act.cuts
+                )
+                found[bit] = (max(self.impact(index) for index in paths), len(paths), prevents)
         return found
 
     def path(self, index: int) -> AttackPath:
@@ -139,13 +153,3 @@ class Ledger:
         if ways.close & there:
             return Exposure.CLOSED
         return Exposure.DELAYED if ways.delay & there else Exposure.OPEN
-
-
-def by_asset(ledger: Ledger, indexes: tuple[int, ...]) -> Mapping[str, int]:
-    """Count paths by asset, the assets of the highest impact first."""
-    counts: dict[str, int] = {}
-    for index in indexes:
-        asset = ledger.path(index).asset
-        counts[asset] = counts.get(asset, 0) + 1
-    impact = {asset: ledger.model.assets[asset].impact for asset in counts}
-    return dict(sorted(counts.items(), key=lambda entry: (-impact[entry[0]], entry[0])))

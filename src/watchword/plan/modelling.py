@@ -23,9 +23,7 @@ MAX_PATHS: Final = 20_000
 MAX_STEPS: Final = 20
 """Most steps of one path."""
 
-_NO_PATH: Final = (
-    "traits and lives_in that some technique reaches, or a path of yours under scenarios.add"
-)
+_NO_PATH: Final = "traits, lives_in and actors that some technique reaches, or a path of yours under scenarios.add"
 
 
 def build_model(
@@ -40,7 +38,7 @@ def build_model(
         faults.append(ModelFault(("assets",), "no asset", "at least one asset: what may be lost"))
     if faults:
         return None, faults
-    derivation = Derivation(catalogue)
+    derived = _Derived(catalogue, assets) if scenarios.derive else None
     written = [*scenarios.pin, *scenarios.add]
     by_id = {path.id: path for path in reversed(written)}
     own = {path.asset for path in by_id.values()}
@@ -48,16 +46,9 @@ def build_model(
     paths: list[AttackPath] = []
     struck: list[Struck] = []
     planned: list[str] = []
-    crowded: list[str] = []
     waiting = sorted(assets.values(), key=lambda asset: (-asset.impact, asset.id))
-    known: dict[tuple[object, object], list[tuple[str, ...]]] = {}
     for asset in waiting:
-        traits = (asset.traits, asset.lives_in)
-        if scenarios.derive and traits not in known:
-            known[traits], whole = derivation.paths(asset)
-            if not whole:
-                crowded.append(asset.id)
-        found = [AttackPath(asset.id, steps) for steps in known.get(traits, ())]
+        found = [AttackPath(asset.id, steps) for steps in (derived.steps(asset) if derived else ())]
         kept, gone = strikes.sift(path for path in found if path.id not in by_id)
         if len(paths) + len(kept) > MAX_PATHS - len(by_id) and planned:
             break
@@ -75,7 +66,7 @@ def build_model(
         return None, faults
     notes = [
         *_left_out(waiting, left_out),
-        *_crowded([*derivation.crowded, *crowded]),
+        *_crowded(derived.crowded if derived else []),
         *_unreached(planned, paths),
     ]
     return (
@@ -87,6 +78,32 @@ def build_model(
         ),
         [],
     )
+
+
+class _Derived:
+    """Derive the paths to assets, of each in the place of whoever calls it."""
+
+    def __init__(self, catalogue: Catalogue, assets: Mapping[str, Asset]) -> None:
+        callers = {actor for asset in assets.values() for actor in asset.actors}
+        self._by_actor = {each: Derivation(catalogue, each) for each in sorted(callers)}
+        self._known: dict[tuple[object, ...], list[tuple[str, ...]]] = {}
+        self._crowded: list[str] = []
+
+    def steps(self, asset: Asset) -> list[tuple[str, ...]]:
+        """Return the steps of each path to an asset, sorted; what reaches it in anybody's place reaches it once."""
+        alike = (asset.traits, asset.lives_in, asset.actors)
+        if alike not in self._known:
+            found = [self._by_actor[each].paths(asset) for each in sorted(asset.actors)]
+            self._known[alike] = sorted({steps for paths, _ in found for steps in paths})
+            if not all(whole for _, whole in found):
+                self._crowded.append(asset.id)
+        return self._known[alike]
+
+    @property
+    def crowded(self) -> list[str]:
+        """Return the kinds of intelligence and the assets of which only some of the ways were looked at."""
+        kinds = {kind for each in self._by_actor.values() for kind in each.crowded}
+        return [*sorted(kinds), *self._crowded]
 
 
 class _Strikes:
@@ -197,7 +214,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 def _reached_by_nothing(asset: Asset) -> str:
     traits = ", ".join(sorted(asset.traits)) or "no traits"
     lives = ", ".join(sorted(asset.lives_in)) or "nowhere"
-    return f"an asset that nobody reaches ({traits}; lives in {lives})"
+    actors = ", ".join(sorted(asset.actors))
+    return f"an asset that nobody reaches ({traits}; lives in {lives}; called by {actors})"
 
 
 def _left_out(waiting: list[Asset], left_out: list[Asset]) -> Iterator[str]:

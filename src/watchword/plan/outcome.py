@@ -253,12 +253,17 @@ class PathState:
 
 @dataclass(frozen=True, slots=True)
 class AssetState:
-    """Hold how one asset stands now and once the plan is done."""
+    """Hold how one asset stands now and once the plan is done.
+
+    :param paths: how many lead to it, each way of gathering intelligence counted.
+    :param ways: how many ways in these are, by the steps that do the damage.
+    """
 
     asset: Asset
     now: Exposure
     after: Exposure
     paths: int
+    ways: int = 0
 
 
 @dataclass(frozen=True, slots=True)

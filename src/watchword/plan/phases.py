@@ -178,17 +178,28 @@ def _needs_first(model: Compiled, mask: int) -> Iterable[int]:
 
 
 def hardening(
-    model: Compiled, touched: Mapping[int, tuple[int, int]], bought: int, left: int | None
+    model: Compiled, touched: Mapping[int, tuple[int, int, bool]], bought: int, left: int | None
 ) -> tuple[tuple[int, int], ...]:
     """Return what is left that acts on some step, as (bit, impact level), in the order of work.
 
+    What acts where the damage is done comes first, as everywhere, before what hinders the gathering of intelligence
+    alone: pinning never stands before attestation at the API.
+
     :param touched: by bit of each protection that acts on some step of the model: the highest
-        impact it acts for, and on how many paths.
+        impact it acts for, on how many paths, and whether it acts on a step that does damage.
     :param left: budget that is left, None without one; what doesn't fit is passed over.
     """
     have = model.everywhere | bought
     waiting = [bit for bit in touched if model.available & ~bought & (1 << bit)]
-    waiting.sort(key=lambda bit: (-touched[bit][0], -touched[bit][1], model.costs.effort[bit], bit))
+    waiting.sort(
+        key=lambda bit: (
+            not touched[bit][2],
+            -touched[bit][0],
+            -touched[bit][1],
+            model.costs.effort[bit],
+            bit,
+        )
+    )
     order: list[tuple[int, int]] = []
     for bit in waiting:
         bundle = model.costs.closure(1 << bit) & ~have

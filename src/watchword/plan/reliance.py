@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from watchword.observations import State
-from watchword.plan.interface import Asset, Catalogue, Component, Protection, RouteRow, row_of
+from watchword.plan.interface import (
+    Actor,
+    Asset,
+    Catalogue,
+    Component,
+    Protection,
+    RouteRow,
+    row_of,
+)
 from watchword.plan.outcome import Standing
 from watchword.vocabulary import Mode
 
@@ -68,11 +76,12 @@ class WeakRoute:
 def weak_routes(assets: Iterable[Asset]) -> tuple[WeakRoute, ...]:
     """Return the rows that let pass what would harm an asset, the highest impact first.
 
-    An asset that names no route may hang on any, which says nothing against one of them.
+    An asset that names no route may hang on any, which says nothing against one of them.  What partners alone call isn't the
+    gate's to refuse: they have no instance that could prove itself.
     """
     found: dict[RouteRow, list[Asset]] = {}
     for asset in sorted(assets, key=lambda each: (-each.impact, each.id)):
-        for row in asset.rows if asset.routes else ():
+        for row in asset.rows if asset.routes and Actor.USER in asset.actors else ():
             if not (row.enforced and row.proved):
                 found.setdefault(row, []).append(asset)
     weak = [WeakRoute(row, tuple(some)) for row, some in found.items()]

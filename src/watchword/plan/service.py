@@ -89,7 +89,7 @@ def make_plan(
         catalogue=catalogue,
         items=items,
         paths=_path_states(ledger, done),
-        assets=_asset_states(ledger, done),
+        assets=_asset_states(ledger, catalogue, done),
         exposure=ledger.tallies(0),
         claims=_standing(evidence, frozenset({State.CLAIMED})),
         proven=_standing(evidence, frozenset({State.PROVEN, State.REVIEWED})),
@@ -140,14 +140,16 @@ def _path_states(ledger: Ledger, done: int) -> tuple[PathState, ...]:
     )
 
 
-def _asset_states(ledger: Ledger, done: int) -> tuple[AssetState, ...]:
+def _asset_states(ledger: Ledger, catalogue: Catalogue, done: int) -> tuple[AssetState, ...]:
     now, after = ledger.assets(0), ledger.assets(done)
     counts: dict[str, int] = dict.fromkeys(ledger.model.assets, 0)
     for path in ledger.model.paths:
         counts[path.asset] += 1
+    ways = catalogue.ways_in(path.id for path in ledger.model.paths)
     ordered = sorted(ledger.model.assets.values(), key=lambda asset: (-asset.impact, asset.id))
     return tuple(
-        AssetState(asset, now[asset.id], after[asset.id], counts[asset.id]) for asset in ordered
+        AssetState(asset, now[asset.id], after[asset.id], counts[asset.id], ways.get(asset.id, 0))
+        for asset in ordered
     )
 
 

@@ -1,9 +1,9 @@
 """Say in one or two sentences why an item stands where it stands."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from watchword.plan.interface import Catalogue, Stage
-from watchword.plan.ledger import Act, Ledger, by_asset
+from watchword.plan.ledger import Act, Ledger
 
 _MAX_NAMED = 3
 """Assets and steps that a sentence names; the rest is counted."""
@@ -12,7 +12,7 @@ _MAX_NAMED = 3
 def why_prevents(ledger: Ledger, catalogue: Catalogue, act: Act, closes: tuple[int, ...]) -> str:
     """Say what an item closes, and at which step."""
     steps = _steps(catalogue, act, Stage.EXPLOIT, closes)
-    return f"Closes {_paths(ledger, closes)}, where the damage is done: {steps}."
+    return f"Closes {_ways(ledger, catalogue, closes)}, where the damage is done: {steps}."
 
 
 def why_gathers(
@@ -27,12 +27,15 @@ def why_gathers(
     :param unclosed: of ``delays``, the paths that nothing in the plan closes.
     """
     steps = _steps(catalogue, act, Stage.RECON, delays)
-    worth = "What it delays is closed by then; this makes attackers work longer for the next hole."
+    worth = (
+        "What it delays is closed by then; this makes attackers work longer for the next hole."
+        " Whoever has the intelligence already walks past it, so that it stands behind what prevents."
+    )
     if unclosed:
-        which = "" if len(unclosed) == len(delays) else f" on {_paths(ledger, unclosed)}"
+        which = "" if len(unclosed) == len(delays) else f" on {_ways(ledger, catalogue, unclosed)}"
         rest = "" if not which else "; the rest is closed by then"
         worth = f"Interim{which}: it delays what nothing in this plan closes{rest}."
-    return f"Makes gathering intelligence harder on {_paths(ledger, delays)}: {steps}. {worth}"
+    return f"Makes gathering intelligence harder on {_ways(ledger, catalogue, delays)}: {steps}. {worth}"
 
 
 def why_hardens(ledger: Ledger, catalogue: Catalogue, act: Act) -> str:
@@ -42,7 +45,10 @@ def why_hardens(ledger: Ledger, catalogue: Catalogue, act: Act) -> str:
     )
     strongest = max(strength for _, strength, _ in act.cuts)
     what = "Slows" if strongest == 1 else "Stands behind what cuts"
-    return f"{what} {names} on {_paths(ledger, act.paths)}; closes nothing that is open by then."
+    said = f"{what} {names} on {_ways(ledger, catalogue, act.paths)}; closes nothing that is open by then."
+    if all(catalogue.techniques[step].stage is Stage.RECON for step, _, _ in act.cuts):
+        said += " It hinders the gathering of intelligence alone, and stops no script at the API."
+    return said
 
 
 def why_needed(names: Iterable[str]) -> str:
@@ -50,12 +56,12 @@ def why_needed(names: Iterable[str]) -> str:
     return f"Cuts nothing here by itself: {_listed(names)} can't be had without it."
 
 
-def _paths(ledger: Ledger, indexes: tuple[int, ...]) -> str:
-    counts: Mapping[str, int] = by_asset(ledger, indexes)
+def _ways(ledger: Ledger, catalogue: Catalogue, indexes: tuple[int, ...]) -> str:
+    counts = catalogue.ways_in(ledger.ids(indexes))
     assets = ledger.model.assets
     parts = [
-        f"{count} {'path' if count == 1 else 'paths'} to {asset} (impact {assets[asset].impact})"
-        for asset, count in counts.items()
+        f"{counts[asset]} {'way' if counts[asset] == 1 else 'ways'} into {asset} (impact {assets[asset].impact})"
+        for asset in sorted(counts, key=lambda name: (-assets[name].impact, name))
     ]
     return _listed(parts, "assets")
 

@@ -43,10 +43,10 @@ def test_attestation_stands_first_and_pinning_after_it() -> None:
 
 
 def test_an_item_says_what_it_closes_and_what_it_ties_with() -> None:
-    """Below its name stand the paths by asset with the impact, and the tie."""
+    """Below its name stand the ways in by asset with the impact, and the tie: two paths that gather otherwise are one way in."""
     found = shown(seed_plan())
     at = place(found, "PR-B01  App")
-    assert "2 paths to backend-records (impact 5)" in found[at + 1]
+    assert "closes 1 way into backend-records (impact 5)" in found[at + 1]
     assert "PR-B18" in found[at + 2]
 
 

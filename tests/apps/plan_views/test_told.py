@@ -196,7 +196,7 @@ def test_strikes_are_listed_with_their_reasons(view: View) -> None:
     assert notes.STRUCK in text
     assert "no key is in the package" in text
     assert "the key is never sent" in text
-    assert text.count("1 path to backend-records (impact 5)") >= 2
+    assert text.count("1 way into backend-records (impact 5)") >= 2
     assert "1 more" not in text.split(notes.STRUCK)[1].split("Assets")[0]
 
 
@@ -367,7 +367,7 @@ def test_a_verdict_names_what_nothing_can_close() -> None:
     assets = (plan.assets[0], replace(plan.assets[1], after=Exposure.OPEN))
     only = replace(plan, assets=assets, paths=(*plan.paths, lasting), unclosable=(lasting.path.id,))
     assert "MT-A15" in verdict(only)[-1]
-    assert "1 path that nothing" in verdict(only)[-1]
+    assert "1 way in that nothing" in verdict(only)[-1]
     assert "MT-A15" not in " ".join(verdict(troubled))
     taken = replace(only, removed=("PR-A12",))
     assert "is left in the catalogue" in verdict(taken)[-1]
@@ -473,8 +473,8 @@ def test_what_is_closed_is_not_said_to_be_delayed() -> None:
     plan = make_plan(HALF_MODEL, HALF, NOTHING, NOW, Question(budget=2))
     held = plan.items[1]
     done = words.does(held, plan)
-    assert "delays 1 path to dear" in done
-    assert "gathering on 1 path to cheap" in done
+    assert "delays 1 way into dear" in done
+    assert "gathering on 1 way into cheap" in done
     without = words.skipped(held, plan)
     assert without.count("dear") == without.count("cheap") == 1
     assert document(plan)["items"][1]["unclosed"] == ["dear:MT-R01>MT-X02"]

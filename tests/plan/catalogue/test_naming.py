@@ -21,7 +21,7 @@ IDS = [*CATALOGUE.techniques, *CATALOGUE.protections]
         ("MT-B003", "MT-B03"),
         ("MT_B13", "MT-B13"),
         ("PR-A5", "PR-A05"),
-        ("B25", "PR-B25"),
+        ("B36", "PR-B36"),
         ("PR-B011", "PR-B01"),
         ("PR-B99", "PR-B09"),
         ("watchtower", None),

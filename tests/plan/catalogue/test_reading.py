@@ -6,7 +6,7 @@ import pytest
 
 from watchword.plan.catalogue.members import MAX_ITEMS, MAX_TEXT
 from watchword.plan.catalogue.reading import MAX_ENTRIES, NO_LIKELIHOOD, load_catalogue, merge
-from watchword.plan.interface import Catalogue, ModelFault, Stage, Trait
+from watchword.plan.interface import Actor, Catalogue, ModelFault, Stage, Trait
 
 BASE = load_catalogue()
 
@@ -70,6 +70,18 @@ def test_a_client_check_of_the_user_is_lowered_too() -> None:
     """Who writes 3 for a check in the app gets 2, and is told which."""
     own = good(protection()).protections["PR-X01"]
     assert (own.cuts, own.clamped) == ({"MT-A10": 1, "MT-X01": 2}, ("MT-X01",))
+
+
+def test_a_technique_says_in_whose_place_it_is_done() -> None:
+    """A user's, if it says nothing; nobody's is a fault, since it would reach nothing and look answered."""
+    assert good(technique()).techniques["MT-X01"].actors == {Actor.USER}
+    theirs = technique(actors=["partner"], accepted="It is their house.")
+    found = good(theirs).techniques["MT-X01"]
+    assert found.actors == {Actor.PARTNER}
+    assert found.accepted == "It is their house."
+    for wrong in ([], ["staff"], "partner"):
+        _, (fault,) = merge(BASE, technique(actors=wrong))
+        assert fault.where[:3] == ("techniques", "MT-X01", "actors")
 
 
 def test_single_members_of_a_shipped_entry_change() -> None:

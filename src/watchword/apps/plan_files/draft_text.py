@@ -10,9 +10,10 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from watchword.plan.catalogue.reading import load_catalogue
 from watchword.plan.drafts.interface import Draft, DraftAsset, DraftRoute, DraftThreat
 from watchword.plan.drafts.wording import one_line
-from watchword.plan.interface import Component, Trait
+from watchword.plan.interface import Actor, Component, Stage, Trait
 
 _WIDTH: Final = 100
 _BARE: Final = re.compile(r"[a-z][a-z0-9-]*")
@@ -36,6 +37,8 @@ plan:
       # What an attacker is after: records, live-data, account, stored-value, payment, inventory,
       # third-party-key, availability, app-logic, internal-network, fraud-rule.
       traits: [records, live-data]
+      # Who calls it: user (with the app), partner (another organisation's server, by mutual TLS).
+      # actors: [user]
       # Where your APIs serve it, by the name under `apis`:
       # routes: [{api: clinic, path: /v1/patients/**}]
       # What stands behind the impact, for people; nothing is computed from it:
@@ -67,6 +70,7 @@ def render(draft: Draft, sources: Iterable[str], api: str) -> str:
         *(line for asset in draft.assets for line in _asset(asset, api)),
         "  scenarios:",
         "    derive: true",
+        *_accepted(draft.assets),
         *_threats(draft.threats),
     ]
     if draft.routes:
@@ -108,10 +112,39 @@ def _asset(asset: DraftAsset, api: str) -> Iterator[str]:
     yield f"      because: {json.dumps(one_line(asset.because, 300), ensure_ascii=False)}"
     yield f"      lives_in: [{lives_in}]"
     yield f"      traits: [{traits}]"
+    if asset.actors != {Actor.USER}:
+        actors = ", ".join(each for each in Actor if each in asset.actors)
+        yield f"      actors: [{actors}]"
     if asset.routes:
         yield "      routes:"
         for path in asset.routes:
             yield f"        - {{api: {quoted(api)}, path: {quoted(path)}}}"
+
+
+def _accepted(assets: Iterable[DraftAsset]) -> Iterator[str]:
+    """Yield the risks that nothing in the catalogue closes for these assets, ready to be accepted by name."""
+    drafted = list(assets)
+    found = [
+        each
+        for each in load_catalogue().techniques.values()
+        if each.accepted
+        and each.stage is Stage.EXPLOIT
+        and any(
+            each.harms & asset.traits
+            and each.actors & asset.actors
+            and each.component in asset.lives_in
+            for asset in drafted
+        )
+    ]
+    if not found:
+        return
+    yield from _comment(
+        "Nothing in the catalogue closes these ways in. Who accepts such a risk strikes it, with a name and a reason:",
+        4,
+    )
+    yield "    # strike:"
+    for each in found:
+        yield f'    #   - {{technique: {each.id}, because: "TODO: who accepts it, and why"}}   # {each.name}'
 
 
 def quoted(text: str) -> str:
@@ -156,6 +189,11 @@ def _api(draft: Draft, api: str) -> Iterator[str]:
         "what a draft can't know: `environment`, `service`, and under `apps` each app that is named in "
         "place of your-app; `watchword init` writes a watchword.yaml with all of it."
     )
+    if any(route.actors == {Actor.PARTNER} for route in draft.routes):
+        yield from _comment(
+            "Routes of partners are in mode off: the gate asks them for nothing, and mutual TLS has to be "
+            "checked in front of it, best on a host of their own. Then take them out here."
+        )
     yield "apis:"
     yield f"  {quoted(api)}:"
     yield f"    audience: https://{api}.example   # TODO: the name that tokens for it carry"
@@ -171,6 +209,15 @@ def _route(route: DraftRoute) -> Iterator[str]:
     if route.probe:
         yield "        mode: off"
         return
+    if route.actors == {Actor.PARTNER}:
+        yield "        mode: off         # partners have no app: mutual TLS in front checks them (PR-B34)"
+        return
+    if Actor.PARTNER in route.actors:
+        yield from _comment(
+            "Partners call it too and have no app: what is asked of phones here locks them out. Give them a "
+            "path or a host of their own before this route enforces.",
+            8,
+        )
     yield "        mode: monitor"
     yield "        # level: verified   # lets Play Integrity in; left out: hardware"
     if route.writes:

@@ -102,6 +102,14 @@ def _item(item: Item, plan: Plan) -> dict[str, Any]:
         "closes": list(item.closes),
         "delays": list(item.delays),
         "slows": list(item.slows),
+        "ways": {
+            name: sum(plan.catalogue.ways_in(paths).values())
+            for name, paths in (
+                ("closes", item.closes),
+                ("delays", item.delays),
+                ("slows", item.slows),
+            )
+        },
         "cuts": [
             {
                 "technique": each.technique,
@@ -166,6 +174,7 @@ def _path(state: PathState, catalogue: Catalogue) -> dict[str, Any]:
         "closers": list(state.closers),
         "cut_now": _cuts(state.cut_now),
         "cut_after": _cuts(state.cut_after),
+        "way": ">".join(catalogue.way_in(state.path.id)[1]),
     }
 
 
@@ -198,6 +207,8 @@ def _asset(state: AssetState) -> dict[str, Any]:
         "now": state.now.value,
         "after": state.after.value,
         "paths": state.paths,
+        "ways": state.ways,
+        "actors": sorted(each.value for each in asset.actors),
         "lives_in": sorted(each.value for each in asset.lives_in),
         "traits": sorted(each.value for each in asset.traits),
         "places": sorted(asset.places),

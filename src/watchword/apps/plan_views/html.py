@@ -85,7 +85,8 @@ def report(plan: Plan) -> str:
                 ("wide", curve(plan, width=1180, name="curve-wide")),
                 ("narrow", curve(plan, width=350, name="curve-narrow")),
             ],
-            unclosable=_unclosable(plan),
+            unclosable=notes.unclosable(plan),
+            all_ways=sum(each.ways for each in plan.assets),
             mark=Markup(MARK),  # noqa: S704 - it is ours, and a constant.
             techniques=_techniques(plan),
             catalogues=_catalogues,
@@ -115,11 +116,6 @@ def _shown(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
         return printable(words.flat(value))
     return value
-
-
-def _unclosable(plan: Plan) -> list[PathState]:
-    paths = {each.path.id: each for each in plan.paths}
-    return [paths[each] for each in plan.unclosable[:MAX_ROWS] if each in paths]
 
 
 def _meanings(plan: Plan) -> dict[Exposure, str]:

@@ -104,10 +104,9 @@ def _notes(plan: Plan) -> Iterator[str]:
     yield from _bullets(notes.CHANGED, _placed(notes.changed(plan)))
     struck = [escaped(notes.struck_line(each, plan)) for each in notes.struck(plan)]
     yield from _bullets(notes.STRUCK, struck)
-    states = {each.path.id: each for each in plan.paths}
     unclosable = [
-        f"{code(each.path.asset)}: {_steps(each)}"
-        for each in (states[name] for name in plan.unclosable if name in states)
+        f"{_named(each.steps)}: {escaped(f'{words.reached(each.paths, plan)}. {each.because}'.strip())}"
+        for each in notes.unclosable(plan)
     ]
     yield from _bullets(notes.unclosable_heading(plan), unclosable)
     yield from _bullets("The budget", [escaped(each) for each in notes.shortfalls(plan)])
@@ -137,14 +136,14 @@ def _assets(plan: Plan) -> Iterator[str]:
     yield "## Assets"
     yield ""
     yield from _table(
-        ("Asset", "Impact", "Now", "After", "Paths", "Because"),
+        ("Asset", "Impact", "Now", "After", "Ways in", "Because"),
         (
             (
                 code(each.asset.id),
                 str(each.asset.impact),
                 words.EXPOSURES[each.now],
                 words.EXPOSURES[each.after],
-                f"{each.paths:,}",
+                f"{each.ways:,}",
                 escaped(each.asset.because),
             )
             for each in plan.assets[:MAX_PATHS]
@@ -173,7 +172,11 @@ def _paths(plan: Plan) -> Iterator[str]:
 
 
 def _steps(state: PathState) -> str:
-    return " → ".join(code(each) for each in state.path.steps)
+    return _named(state.path.steps)
+
+
+def _named(steps: Iterable[str]) -> str:
+    return " → ".join(code(each) for each in steps)
 
 
 def _cutters(state: PathState) -> str:

@@ -1,6 +1,6 @@
 """Say what stands beside the list: what is proven, struck, to be verified, beyond the budget or left out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,8 +56,37 @@ def struck_line(group: StruckGroup, plan: Plan) -> str:
     return f"{reached([each.id for each in group.paths], plan)}: {group.because}"
 
 
+@dataclass(frozen=True, slots=True)
+class Unclosable:
+    """Hold one way in that nothing closes, by the steps that do the damage.
+
+    :param paths: that it holds, to whatever asset.
+    :param because: the catalogue's reason why it can only be accepted, as a sentence; empty where it gives none.
+    """
+
+    steps: tuple[str, ...]
+    paths: tuple[str, ...]
+    because: str
+
+
+def unclosable(plan: Plan) -> list[Unclosable]:
+    """Return what nothing closes, the same steps into several assets once."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for path in plan.unclosable:
+        found.setdefault(plan.catalogue.way_in(path)[1], []).append(path)
+    return [
+        Unclosable(steps, tuple(paths), _accepted(steps, plan)) for steps, paths in found.items()
+    ]
+
+
+def _accepted(steps: Iterable[str], plan: Plan) -> str:
+    known = (plan.catalogue.techniques.get(step) for step in steps)
+    because = next((each.accepted for each in known if each is not None and each.accepted), "")
+    return f"A risk to accept by name (strike it under scenarios): {because}" if because else ""
+
+
 def unclosable_heading(plan: Plan) -> str:
-    """Return what stands above the paths that nothing closes."""
+    """Return what stands above the ways in that nothing closes."""
     return f"Nothing {catalogue(plan)} closes"
 
 

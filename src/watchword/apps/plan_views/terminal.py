@@ -8,7 +8,7 @@ import click
 from watchword.apps.cli.paragraphs import hanging, printable, wrapped
 from watchword.apps.plan_views import notes, words
 from watchword.apps.plan_views.verdict import left_out, nothing, verdict, what_if, world
-from watchword.plan.outcome import Cut, Item, PathState, Phase, Plan
+from watchword.plan.outcome import Cut, Item, Phase, Plan
 
 SHORT: Final = 5
 """How many measures of the hardening phase, claims and paths are shown unless all are asked for."""
@@ -134,12 +134,9 @@ def _more(number: int) -> Iterator[str]:
 
 
 def _unclosable(plan: Plan) -> list[str]:
-    states = {each.path.id: each for each in plan.paths}
-    return [
-        _path(states[each], plan) if each in states else printable(each) for each in plan.unclosable
-    ]
-
-
-def _path(state: PathState, plan: Plan) -> str:
-    steps = " > ".join(f"{each} {words.technique_name(plan, each)}" for each in state.path.steps)
-    return f"{state.path.asset} (impact {state.impact}): {steps}"
+    found = []
+    for each in notes.unclosable(plan):
+        named = " > ".join(f"{step} {words.technique_name(plan, step)}" for step in each.steps)
+        said = f"{named}: {words.reached(each.paths, plan)}."
+        found.append(printable(f"{said} {each.because}".strip()))
+    return found

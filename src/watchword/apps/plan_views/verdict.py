@@ -72,9 +72,9 @@ def nothing(plan: Plan) -> str:
     """Return why a list is empty."""
     states = {each.now for each in plan.assets}
     if states <= {Exposure.CLOSED}:
-        return "Nothing to do: what is proven closes every path."
+        return "Nothing to do: what is proven closes every way in."
     if not states & set(EXPOSED):
-        return "Nothing to do: no path is left that isn't closed."
+        return "Nothing to do: no way in is left that isn't closed."
     if plan.budget is not None and _helps(plan):
         return f"A budget of {plan.budget} buys nothing of the list."
     return f"Nothing {catalogue(plan)} helps here."
@@ -155,8 +155,8 @@ def _done(plan: Plan) -> str:
     left = [f"{after[state]:,} {EXPOSURES[state]}" for state in EXPOSED if after[state]]
     said = f"{work}; of {counted(len(plan.assets), 'asset')} that leaves {' and '.join(left)}."
     if plan.unclosable:
-        paths = counted(len(plan.unclosable), "path")
-        said += f" Nothing {catalogue(plan)} closes {paths}."
+        number = sum(plan.catalogue.ways_in(plan.unclosable).values())
+        said += f" Nothing {catalogue(plan)} closes {counted(number, 'way')} in."
     return said
 
 
@@ -172,7 +172,8 @@ def _only_unclosable(plan: Plan) -> str:
         how = "is open or only delayed"
     ends = dict.fromkeys(each.path.steps[-1] for each in staying)
     names = listed([f"{each} {technique_name(plan, each)}" for each in ends], _MANY)
-    are = counted(len(staying), "path")
+    number = sum(plan.catalogue.ways_in(each.path.id for each in staying).values())
+    are = f"{counted(number, 'way')} in"
     stays = "what stays open" if how == "is open" else f"what then {how}"
     return f"{stays} is {are} that nothing {catalogue(plan)} closes ({names})."
 

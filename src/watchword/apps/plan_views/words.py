@@ -129,21 +129,21 @@ def impacts(plan: Plan) -> dict[str, int]:
     return {state.asset.id: state.asset.impact for state in plan.assets}
 
 
+def ways(number: int) -> str:
+    """Return a number of ways in, without the word that follows: ``2 ways``."""
+    return counted(number, "way")
+
+
 def reached(paths: Iterable[str], plan: Plan, most: int = _MANY) -> str:
-    """Return paths by asset, the worst first: ``2 paths to backend-records (impact 5)``."""
+    """Return how many ways in some paths are, by asset, the worst first: ``2 ways into backend-records (impact 5)``."""
     levels = impacts(plan)
-    counts = Counter(path.rpartition(":")[0] for path in paths)
+    counts = plan.catalogue.ways_in(paths)
     names = sorted(counts, key=lambda name: (-levels.get(name, 0), name))
     if len(names) > most + 1:
         total = sum(counts.values())
-        return (
-            f"{counted(total, 'path')} to {counted(len(names), 'asset')}, {_spread(names, levels)}"
-        )
+        return f"{ways(total)} into {counted(len(names), 'asset')}, {_spread(names, levels)}"
     return listed(
-        [
-            f"{counted(counts[name], 'path')} to {name} (impact {levels.get(name, '?')})"
-            for name in names
-        ]
+        [f"{ways(counts[name])} into {name} (impact {levels.get(name, '?')})" for name in names]
     )
 
 
@@ -171,7 +171,7 @@ def does(item: Item, plan: Plan) -> str:
         behind = _behind(item)
         verb = "stands behind what cuts" if behind else "slows"
         return f"{verb} {reached(behind or item.slows, plan)}"
-    return "cuts no path by itself"
+    return "cuts no way in by itself"
 
 
 def _behind(item: Item) -> list[str]:

@@ -12,6 +12,7 @@ from watchword.apps.settings.written_plan import (
     WrittenScenarios,
 )
 from watchword.plan.interface import (
+    Actor,
     Asset,
     AssetKind,
     AttackPath,
@@ -48,6 +49,7 @@ def asset_of(name: str, written: WrittenAsset, apis: Any, rows: tuple[RouteRow, 
         places=_places(written, apis),
         routes=tuple(f"{route.api} {route.path}" for route in written.routes),
         quantities=_quantities(written.quantities),
+        actors=frozenset(map(Actor, written.actors)),
         rows=rows,
     )
 
@@ -61,6 +63,9 @@ def asset_faults(name: str, written: WrittenAsset, apis: Any) -> Iterator[Incons
     if written.kind == "use-case" and not written.traits:
         expected = "what an attacker is after; a use case has no usual trait"
         yield (*path, "traits"), "nothing", expected
+    if "user" not in written.actors and {"app", "channel"} & set(written.lives_in):
+        expected = "backend alone: partners have no app, and no user's phone is on the way to them"
+        yield (*path, "lives_in"), ", ".join(written.lives_in), expected
     if not isinstance(apis, dict):
         return
     for index, route in enumerate(written.routes):
@@ -116,7 +121,8 @@ def _places(written: WrittenAsset, apis: Any) -> frozenset[str]:
     for route in written.routes:
         places.add(f"api:{route.api}")
         api = apis.get(route.api) if isinstance(apis, Mapping) else None
-        apps = api.get("apps") if isinstance(api, Mapping) else None
+        # Partners have no app, so that no app's scan says anything of what they alone call.
+        apps = api.get("apps") if isinstance(api, Mapping) and "user" in written.actors else None
         for app in apps if isinstance(apps, list) else ():
             if isinstance(app, str):
                 places.add(f"app:{app}")

@@ -72,7 +72,9 @@ _Intelligence: TypeAlias = Literal[
     "device_control",
     "app_logic",
     "scale",
+    "client_certificate",
 ]
+_Actor: TypeAlias = Literal["user", "partner"]
 _Count: TypeAlias = Annotated[int | None, Field(ge=0, le=MAX_COUNT)]
 
 
@@ -120,6 +122,13 @@ class WrittenAsset(Written):
         list[_Trait] | None,
         Field(min_length=1, description="what an attacker is after; left out: by kind"),
     ] = None
+    actors: Annotated[
+        list[_Actor],
+        Field(
+            min_length=1,
+            description="who calls it: user, with the app; partner, another organisation's server by mutual TLS",
+        ),
+    ] = ["user"]
     routes: Annotated[
         list[WrittenAssetRoute], Field(max_length=1000, description="where the APIs serve it")
     ] = []

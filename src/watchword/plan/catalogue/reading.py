@@ -23,6 +23,7 @@ from watchword.plan.catalogue.members import (
 from watchword.plan.catalogue.references import PROTECTION_NAMES, TECHNIQUE_NAMES
 from watchword.plan.interface import (
     CLIENT_STRENGTH,
+    Actor,
     Catalogue,
     Component,
     EnforcedAt,
@@ -194,6 +195,8 @@ class _Merger:
             "needs": lambda v, w: read.words(v, w, Intelligence),
             "gives": lambda v, w: read.words(v, w, Intelligence),
             "harms": lambda v, w: read.words(v, w, Trait),
+            "actors": self._actors,
+            "accepted": read.text,
             "names": lambda v, w: read.names(v, w, TECHNIQUE_NAMES),
         }
         base = self.techniques.get(key)
@@ -235,6 +238,15 @@ class _Merger:
             return None
         given["cuts"] = _stated(base) | given.get("cuts", {})
         return _clamped(replace(base, **given) if base else Protection(id=key, **given))
+
+    def _actors(self, value: object, where: Where) -> frozenset[Actor] | None:
+        """Read who is imitated: at least one, since a technique of nobody would reach nothing and look answered."""
+        found = self.reader.words(value, where, Actor)
+        if found is not None and not found:
+            expected = "at least one of " + ", ".join(actor.value for actor in Actor)
+            self.reader.fault(where, "nobody", expected)
+            return None
+        return found
 
     def _given(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from watchword.plan.interface import AssetKind, Component, Trait
+from watchword.plan.interface import Actor, AssetKind, Component, Trait
 
 DRAFT_IMPACT: Final = 3
 """The middle of the scale: what an asset gets of which nothing is known."""
@@ -33,6 +33,7 @@ class DraftAsset:
     :param because: starts with ``TODO``: the user has to say it.
     :param routes: patterns such as ``/v1/patients/**``.
     :param notes: what the guesses rest on, one line each.
+    :param actors: who calls it.
     """
 
     id: str
@@ -43,6 +44,7 @@ class DraftAsset:
     traits: frozenset[Trait]
     routes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    actors: frozenset[Actor] = frozenset({Actor.USER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,14 @@ class DraftRoute:
     :param about: one line: what is behind it.
     :param writes: some operation there changes something.
     :param probe: it only says whether the API is up.
+    :param actors: who calls it; partners have no app, and nothing of one may be asked of them.
     """
 
     path: str
     about: str
     writes: bool = False
     probe: bool = False
+    actors: frozenset[Actor] = frozenset({Actor.USER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,7 @@ def _both(one: DraftAsset, other: DraftAsset) -> DraftAsset:
         worse,
         kind=AssetKind.DATA if AssetKind.DATA in {one.kind, other.kind} else one.kind,
         lives_in=one.lives_in | other.lives_in,
+        actors=one.actors | other.actors,
         traits=one.traits | other.traits,
         routes=(one.routes + other.routes)[:MAX_ASSET_ROUTES],
         notes=one.notes + other.notes,

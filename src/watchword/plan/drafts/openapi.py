@@ -26,6 +26,7 @@ from watchword.plan.drafts.paths import (
     REST,
     Segments,
     base_segments,
+    below_partner,
     is_for_staff,
     is_probe,
     names_object,
@@ -37,7 +38,7 @@ from watchword.plan.drafts.paths import (
 )
 from watchword.plan.drafts.schemas import Schemas
 from watchword.plan.drafts.wording import Where, one_line, slug, speaking, unique_slug, words_of
-from watchword.plan.interface import AssetKind, Component, ModelFault, Trait
+from watchword.plan.interface import Actor, AssetKind, Component, ModelFault, Trait
 
 MAX_OPERATIONS: Final = 10_000
 """Most operations that are read."""
@@ -48,6 +49,20 @@ _METHODS: Final = ("get", "head", "options", "post", "put", "patch", "delete", "
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
 _OPENAPI: Final = re.compile(r"3\.[0-2](?:\.[0-9]+)?(?:-.*)?")
 _IN_THE_APP: Final = frozenset({Trait.LIVE_DATA, Trait.APP_LOGIC})
+_NO_PARTNERS: Final = _IN_THE_APP | {Trait.THIRD_PARTY_KEY}
+"""What is taken out of an app, which partners don't have."""
+
+_OF_PARTNERS: Final = ("tpp-", "psu-", "x-fapi-")
+"""How names of headers begin that other providers' servers send in a customer's name.
+
+Read on 2026-11-29: https://github.com/bankfrick/psd2-docs (``source/includes/_PIS.md``, NextGenPSD2) and
+https://openbanking.atlassian.net/wiki/spaces/DZ/pages/1077805207 (Open Banking UK).
+"""
+
+_MAX_REQUIREMENTS: Final = 20
+_MUTUAL_TLS: Final = "mutualTLS"
+"""Type of a security scheme from OpenAPI 3.1 on (https://spec.openapis.org/oas/v3.1.0#security-scheme-object)."""
+
 _SERVICES: Final = frozenset({Trait.AVAILABILITY, Trait.INTERNAL_NETWORK, Trait.THIRD_PARTY_KEY})
 
 
@@ -56,6 +71,7 @@ class _Operation:
     """Hold one operation with the words of its names.
 
     :param by_id: its path names one object among many.
+    :param actors: who calls it: partners where a client certificate of mutual TLS is required, or by its path.
     """
 
     method: str
@@ -63,6 +79,12 @@ class _Operation:
     segments: Segments
     words: Mapping[Where, frozenset[str]]
     by_id: bool = False
+    actors: frozenset[Actor] = frozenset({Actor.USER})
+
+    @property
+    def for_partners(self) -> bool:
+        """Tell whether partners alone call it."""
+        return self.actors == {Actor.PARTNER}
 
 
 @dataclass(slots=True)
@@ -84,11 +106,11 @@ def draft_from_openapi(document: Any) -> tuple[Draft, list[ModelFault]]:
         return Draft(), [fault]
     remarks = Remarks()
     schemas = Schemas(document)
-    operations = list(_operations(document, schemas, remarks))
+    base = _base(document, remarks)
+    operations = list(_operations(document, base, schemas, remarks))
     if not operations:
         expected = "at least one path with a method such as get"
         return Draft(), [ModelFault(("paths",), "no operation that could be read", expected)]
-    base = _base(document, remarks)
     probes = _probe_paths(operations)
     rest = [each for each in operations if each.path not in probes]
     groups = _grouped(rest or operations)
@@ -144,10 +166,11 @@ def _told(value: Any) -> str:
 
 
 def _operations(
-    document: dict[str, Any], schemas: Schemas, remarks: Remarks
+    document: dict[str, Any], base: Segments, schemas: Schemas, remarks: Remarks
 ) -> Iterator[_Operation]:
     """Yield the operations, in the order of the document."""
     count = 0
+    mutual = _mutual_tls_schemes(document, schemas)
     for path, given in document["paths"].items():
         if str(path).startswith("x-"):
             continue
@@ -167,7 +190,46 @@ def _operations(
                 continue
             words = _words(str(path), item, item[method], schemas)
             shown = one_line(str(path))
-            yield _Operation(method.upper(), shown, segments, words, names_object(str(path)))
+            by_name = below_partner((*base, *segments)) is not None or _sends_as_partner(
+                item, item[method], schemas
+            )
+            security = item[method].get("security", document.get("security"))
+            actors = frozenset({Actor.PARTNER}) if by_name else _actors(security, mutual)
+            yield _Operation(
+                method.upper(), shown, segments, words, names_object(str(path)), actors
+            )
+
+
+def _mutual_tls_schemes(document: dict[str, Any], schemas: Schemas) -> frozenset[str]:
+    """Return the names of the security schemes that ask for a client certificate."""
+    components = document.get("components")
+    given = components.get("securitySchemes") if isinstance(components, dict) else None
+    found = set()
+    for name, scheme in list(given.items())[:_MAX_PARAMETERS] if isinstance(given, dict) else ():
+        resolved = schemas.resolve(scheme)
+        if isinstance(resolved, dict) and resolved.get("type") == _MUTUAL_TLS:
+            found.add(str(name))
+    return frozenset(found)
+
+
+def _sends_as_partner(item: dict[str, Any], operation: dict[str, Any], schemas: Schemas) -> bool:
+    """Tell whether an operation takes a header that only a partner's server sends."""
+    given = (*_listed(item, "parameters"), *_listed(operation, "parameters"))
+    return any(
+        isinstance(parameter, dict)
+        and parameter.get("in") == "header"
+        and str(parameter.get("name", "")).lower().startswith(_OF_PARTNERS)
+        for parameter in map(schemas.resolve, given)
+    )
+
+
+def _actors(given: Any, mutual: frozenset[str]) -> frozenset[Actor]:
+    """Return who calls an operation: each of its security requirements is one way to be let in."""
+    ways = given[:_MAX_REQUIREMENTS] if isinstance(given, list) else []
+    asked = [isinstance(way, dict) and not mutual.isdisjoint(map(str, way)) for way in ways]
+    found = {Actor.PARTNER} if any(asked) else set()
+    # What can also be called without a certificate is called from phones too.
+    return frozenset(found | (set() if asked and all(asked) else {Actor.USER}))
 
 
 def _words(
@@ -244,12 +306,25 @@ def _grouped(operations: list[_Operation]) -> dict[str, _Group]:
     shared = shared_segments({each.segments for each in operations})
     groups: dict[str, _Group] = {}
     for each in operations:
-        name, stem = resource(each.segments, shared)
+        name, stem = _resource(each, shared)
         group = groups.setdefault(slug(name, MAX_PATTERN) or "root", _Group())
         group.operations.append(each)
         deeper = len(each.segments) > len(stem)
         group.stems[stem] = group.stems.get(stem, False) or deeper
     return groups
+
+
+def _resource(operation: _Operation, shared: int) -> tuple[str, Segments]:
+    """Return what an operation is about; what partners alone call is an asset of its own."""
+    if not operation.for_partners:
+        return resource(operation.segments, shared)
+    at = below_partner(operation.segments)
+    if at is None:
+        name, stem = resource(operation.segments, shared)
+    else:
+        name, rest = resource(operation.segments[at + 1 :], 0)
+        stem = (*operation.segments[: at + 1], *rest)
+    return f"partner-{name}", stem
 
 
 def _patterns(group: _Group, base: Segments) -> list[str]:
@@ -295,6 +370,10 @@ def _asset(name: str, group: _Group, base: Segments) -> DraftAsset:
         traits -= _IN_THE_APP
         traits |= {Trait.RECORDS} if reads else set()
         notes.append("for staff: nothing of it is in the app, so not live-data or app-logic")
+    for_partners = all(each.for_partners for each in group.operations)
+    if for_partners:
+        traits -= _NO_PARTNERS
+        notes.append("called by partners with client certificates: no app or phone is in it")
     if not traits:
         traits.add(Trait.RECORDS if reads else Trait.AVAILABILITY)
         notes.append("no word says what it is: a mere guess")
@@ -310,10 +389,11 @@ def _asset(name: str, group: _Group, base: Segments) -> DraftAsset:
         impact=impact,
         because="TODO: say what its loss would do to the business "
         f"(drafted from {first.method} {first.path})",
-        lives_in=_lives_in(traits, reads=reads, for_staff=for_staff),
+        lives_in=_lives_in(traits, reads=reads, behind=for_staff or for_partners),
         traits=frozenset(traits),
         routes=tuple(patterns[:MAX_ASSET_ROUTES]),
         notes=tuple(notes),
+        actors=frozenset().union(*(each.actors for each in group.operations)),
     )
 
 
@@ -321,12 +401,15 @@ def _reads_by_id(operation: _Operation) -> bool:
     return operation.by_id and operation.method in _READS
 
 
-def _lives_in(traits: set[Trait], *, reads: bool, for_staff: bool) -> frozenset[Component]:
-    """Return where an asset can be taken; what is for staff isn't in the app, nor on its users' networks."""
-    if for_staff:
+def _lives_in(traits: set[Trait], *, reads: bool, behind: bool) -> frozenset[Component]:
+    """Return where an asset can be taken.
+
+    :param behind: it is for staff or partners: not in the app, nor on its users' networks.
+    """
+    if behind:
         return frozenset({Component.BACKEND})
     outside = {Component.CHANNEL, Component.BACKEND}
-    if reads or traits & {Trait.ACCOUNT, *_IN_THE_APP}:
+    if reads or traits & {Trait.ACCOUNT, Trait.PAYMENT, *_IN_THE_APP}:
         outside.add(Component.APP)
     return frozenset(outside)
 
@@ -349,8 +432,14 @@ def _routes(
         methods = dict.fromkeys(each.method for each in group.operations)
         about = f"{name}: {', '.join(methods)}"
         writes = not methods.keys() <= _READS
+        actors = frozenset().union(*(each.actors for each in group.operations))
         for path in _patterns(group, base):
-            routes[path] = DraftRoute(path, about, writes=writes)
+            known = routes.get(path)
+            if known is not None and not known.probe:
+                # Users and partners share a path: what is asked of a phone would lock the partners out.
+                actors |= known.actors
+                about, writes = f"{known.about}; {about}", writes or known.writes
+            routes[path] = DraftRoute(path, about, writes=writes, actors=actors)
     ordered = sorted(routes.values(), key=lambda route: route_order(route.path))
     if len(ordered) > MAX_API_ROUTES:
         remarks.leave_out(

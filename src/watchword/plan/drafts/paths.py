@@ -19,6 +19,9 @@ _MEANINGLESS: Final = re.compile(
 _ORIGIN: Final = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.*-]*:)?//[^/?#]*")
 _OWN: Final = frozenset({"me", "my", "self", "current"})
 _STAFF: Final = frozenset({"admin", "internal", "ops"})
+_PARTNER: Final = frozenset({"partner", "partners", "tpp", "psd2", "xs2a", "openbanking", "b2b"})
+"""First segments below which other organisations' servers are served, hyphens left out."""
+
 _PARAMETER: Final = re.compile(r"/\{([^{}/]*)\}(?=/|$)")
 _NO_OBJECTS: Final = frozenset({"version", "lang", "language", "locale", "format"})
 """Parameters that name no object among many."""
@@ -132,6 +135,17 @@ def is_probe(segments: Segments, methods: Iterable[str]) -> bool:
 def is_for_staff(segments: Segments) -> bool:
     """Tell whether a path is one for administrators or operators, whom the app doesn't serve."""
     return any(segment.lower() in _STAFF for segment in segments)
+
+
+def below_partner(segments: Segments) -> int | None:
+    """Return the index of the segment that says that partners call what lies below it; None where none does.
+
+    ``/partners`` by itself is a list of shops as well: only what has a resource behind it counts.
+    """
+    indexes = meaningful(segments)
+    if len(indexes) > 1 and segments[indexes[0]].lower().replace("-", "") in _PARTNER:
+        return indexes[0]
+    return None
 
 
 def names_object(path: str) -> bool:

@@ -149,7 +149,14 @@ RULES: Final = (
     _rule(
         [Trait.PAYMENT],
         _EVERYWHERE,
-        "pay payment card creditcard debitcard checkout iban cvv cvc billing bankaccount",
+        "pay payment card creditcard debitcard checkout cvv cvc billing standingorder directdebit",
+        sensitive=True,
+    ),
+    _rule(
+        # Where to pay to: asked for, it makes an order; in an answer it is a record.
+        [Trait.PAYMENT],
+        "path request",
+        "iban bankaccount payee beneficiary creditor",
         sensitive=True,
     ),
     _rule(

@@ -7,6 +7,7 @@ from typing import Any, Final
 from watchword.apps.cli.paragraphs import hanging, wrapped
 from watchword.plan.interface import (
     CUT_THRESHOLD,
+    Actor,
     Catalogue,
     Component,
     Effort,
@@ -52,6 +53,8 @@ def technique_in_words(catalogue: Catalogue, technique: Technique) -> Iterator[s
         yield from _member("gives", ", ".join(sorted(technique.gives)))
     if technique.harms:
         yield from _member("harms", ", ".join(sorted(technique.harms)))
+    if technique.actors != {Actor.USER}:
+        yield from _member("in place of", ", ".join(sorted(technique.actors)))
     cutting = cut_by(catalogue, technique)
     if not any(strength >= CUT_THRESHOLD for _, strength in cutting):
         yield from _member("cut by", "nothing in this catalogue; what is listed only slows it")
@@ -59,6 +62,8 @@ def technique_in_words(catalogue: Catalogue, technique: Technique) -> Iterator[s
         yield from _member("cut by", f"from strength {CUT_THRESHOLD} on; 1 only slows it")
     for protection, strength in cutting:
         yield from _line(f"{strength}  {protection.id:<7} {protection.name}")
+    if technique.accepted:
+        yield from _member("accepted", technique.accepted)
     yield from _elsewhere(technique.names)
 
 

@@ -139,12 +139,16 @@ def _as_dict(drafted: "Drafted", written: Path | None) -> dict[str, Any]:
                 "impact": asset.impact,
                 "lives_in": sorted(asset.lives_in),
                 "traits": sorted(asset.traits),
+                "actors": sorted(asset.actors),
                 "routes": asset.routes,
                 "notes": asset.notes,
             }
             for asset in draft.assets
         ],
-        "routes": [{"path": route.path, "about": route.about} for route in draft.routes],
+        "routes": [
+            {"path": route.path, "about": route.about, "actors": sorted(route.actors)}
+            for route in draft.routes
+        ],
         "threats": [
             {
                 "name": threat.name,
