@@ -11,7 +11,7 @@ from tests.apps.plan_views.seed import seed_plan
 
 from watchword.apps.cli.main import cli
 from watchword.apps.plan_views.document import document
-from watchword.apps.plan_views.since import worse
+from watchword.apps.plan_views.setbacks import worse
 from watchword.apps.plan_views.stored import read
 from watchword.plan.outcome import Exposure
 

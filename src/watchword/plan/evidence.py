@@ -24,6 +24,9 @@ from watchword.vocabulary import Environment
 CLOCK_LEEWAY: Final = timedelta(minutes=5)
 """How far an observer's clock may run ahead of ours."""
 
+_SCANNED: Final = "scan:static."
+"""What a key begins with that a scan looks at in each build anew."""
+
 _LIVE: Final = "live:"
 _OF_THE_SHIELD: Final = "live:shield."
 """What a key begins with that says how the API's own shield enforces."""
@@ -54,6 +57,7 @@ class Circumstances:
     :param apps: names of the apps that are known; those of ``builds`` are too.
     :param unenforced: by API, one line on why its shield refuses nothing there, such as ``route /v1/** is in mode
         monitor``; nobody can have seen it enforce.
+    :param scanned: by name of the app, SHA-256 in hex of the build that was scanned last, see :func:`newest_builds`.
     """
 
     now: datetime
@@ -63,6 +67,7 @@ class Circumstances:
     generations: Mapping[str, str]
     apps: frozenset[str] = frozenset()
     unenforced: Mapping[str, str] = field(default_factory=dict)
+    scanned: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def places(self) -> frozenset[str]:
@@ -140,6 +145,27 @@ def judge(
     proven = proven_by_asset(frozen, catalogue, assets, circumstances.places)
     everywhere = frozenset.intersection(*proven.values()) if proven else frozenset()
     return Evidence(frozen, proven, everywhere, circumstances.environment)
+
+
+def newest_builds(
+    vouched: Iterable[Vouched], now: datetime, environment: Environment
+) -> dict[str, str]:
+    """Return by name of the app the build that was scanned last: what an earlier one showed and this one doesn't is stale.
+
+    A scan records nothing of what it didn't see, so that the proof of the build before would stand otherwise.
+    """
+    scans = [
+        each.observation
+        for each in vouched
+        if each.observation.key.startswith(_SCANNED)
+        and each.observation.at <= now + CLOCK_LEEWAY
+        and environment in {each.observation.environment, Environment.LAB}
+    ]
+    return {
+        each.target.removeprefix("app:"): each.build
+        for each in sorted(scans, key=lambda each: (each.at, each.build or ""))
+        if each.build is not None and each.target.startswith("app:")
+    }
 
 
 def claims_of(evidence: Evidence, catalogue: Catalogue) -> tuple[Standing, ...]:
@@ -234,7 +260,10 @@ def _of_another_time(seen: Observation, circumstances: Circumstances) -> str:
     """Say of which other build or policy a statement is; empty where it is of the current one."""
     kind, _, name = seen.target.partition(":")
     if kind == "app":
-        return _differs(seen, seen.build, circumstances.builds.get(name), "build", _REBUILT)
+        current = circumstances.builds.get(name)
+        if current is None and seen.build is not None and seen.key.startswith(_SCANNED):
+            return _differs(seen, seen.build, circumstances.scanned.get(name), "build", _RESCANNED)
+        return _differs(seen, seen.build, current, "build", _REBUILT)
     if kind == "api":
         current = circumstances.generations.get(name)
         differs = _differs(seen, seen.generation, current, "policy", _REWRITTEN)
@@ -254,6 +283,7 @@ def _of_another_build(seen: Observation, circumstances: Circumstances) -> str:
 
 
 _REBUILT: Final = "the file names another build since"
+_RESCANNED: Final = "a newer build was scanned, and it wasn't seen there"
 _REWRITTEN: Final = "the API's section or the policy changed since"
 
 
@@ -382,4 +412,6 @@ def _standing(judged: _Judged, candidates: Iterable[_Judged], now: datetime) -> 
         source=seen.source,
         why=judged.why,
         measured=least(each.observation.measured for each in counting if each.state.counts),
+        build=seen.build,
+        findings=seen.findings,
     )

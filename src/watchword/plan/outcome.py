@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from watchword.observations import State
+from watchword.plan.enforcement import Enforcement
 from watchword.plan.interface import Asset, AttackPath, Catalogue, Model, Protection
 from watchword.vocabulary import Environment
 
@@ -53,6 +54,8 @@ class Standing:
     :param why: one line: why it counts, or why it doesn't.
     :param measured: where it counts, by technique how many ways to carry it out were stopped, of how many that
         were tried.
+    :param build: SHA-256 in hex of the build that was looked at, None where there is none.
+    :param findings: what speaks against it, (severity, title) by id.
     """
 
     protection: str
@@ -64,6 +67,8 @@ class Standing:
     source: str = ""
     why: str = ""
     measured: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    build: str | None = None
+    findings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +305,7 @@ class Plan:
     :param unreadable: lines of observations that couldn't be read: what they said, good or bad, isn't in it.
     :param measures: where a measured strength stands in place of an estimate, by protection and technique; the
         ``catalogue`` of the plan has the measured one.
+    :param enforcement: what the file's routes, limits and pins ask for: a later plan is compared by it.
     """
 
     model: Model
@@ -323,3 +329,4 @@ class Plan:
     environment: Environment = Environment.PROD
     unreadable: int = 0
     measures: tuple[Measure, ...] = ()
+    enforcement: Enforcement = field(default_factory=Enforcement)

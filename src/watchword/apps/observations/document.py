@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final, NoReturn, TypeVar
 
 from watchword.apps.settings.faults import shown
-from watchword.observations import Observation, Review, State
+from watchword.observations import SEVERITIES, Observation, Review, State
 from watchword.reasons import WatchwordError
 from watchword.vocabulary import Environment
 
@@ -19,6 +19,12 @@ MAX_DETAIL: Final = 1000
 
 MAX_MEASURED: Final = 100
 """Most techniques that one observation measures."""
+
+MAX_FINDINGS: Final = 40
+"""Most findings that one observation names."""
+
+MAX_TITLE: Final = 120
+"""Most characters of a finding's title."""
 
 MAX_TRIED: Final = 10_000
 """Most ways to carry out a technique that one observation counts."""
@@ -35,7 +41,8 @@ _TIME: Final = re.compile(
 _PAIR: Final = 2
 
 _NEEDED: Final = {"protection", "key", "state", "at", "target", "source", "environment"}
-_MEMBERS: Final = _NEEDED | {"loopback", "build", "generation", "detail", "review", "measured"}
+_OPTIONAL: Final = {"loopback", "build", "generation", "detail", "review", "measured", "findings"}
+_MEMBERS: Final = _NEEDED | _OPTIONAL
 _OF_A_REVIEW: Final = {"reviewer", "author", "artifact", "expires"}
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -69,6 +76,8 @@ def to_json(observation: Observation) -> dict[str, Any]:
             members[name] = value
     if observation.measured:
         members["measured"] = {name: list(pair) for name, pair in observation.measured.items()}
+    if observation.findings:
+        members["findings"] = {name: list(pair) for name, pair in observation.findings.items()}
     if observation.review is not None:
         members["review"] = {
             "reviewer": observation.review.reviewer,
@@ -110,6 +119,7 @@ def from_json(members: Mapping[str, Any]) -> Observation:
         detail=line_of_text(members.get("detail", ""), "detail", MAX_DETAIL, least=0),
         review=None if review is None else _review(review),
         measured=_measured(members.get("measured", {})),
+        findings=_findings(members.get("findings", {})),
     )
 
 
@@ -146,6 +156,20 @@ def _measured(value: Any) -> dict[str, tuple[int, int]]:
         if not 0 <= stopped <= tried <= MAX_TRIED or not tried:
             _refuse(f"measured.{name}", pair, "at least one tried, and no more stopped than tried")
         found[name] = (stopped, tried)
+    return found
+
+
+def _findings(value: Any) -> dict[str, tuple[str, str]]:
+    """Return findings by id: at most :data:`MAX_FINDINGS`, each a severity and a title."""
+    expected = f"at most {MAX_FINDINGS} findings, each [severity, title]"
+    if not isinstance(value, dict) or len(value) > MAX_FINDINGS:
+        _refuse("findings", value, expected)
+    found = {}
+    for name, pair in value.items():
+        _matching(_ID, name, "findings", "ids of findings")
+        if not isinstance(pair, list) or len(pair) != _PAIR or pair[0] not in SEVERITIES:
+            _refuse(f"findings.{name}", pair, expected)
+        found[name] = (pair[0], line_of_text(pair[1], f"findings.{name}", MAX_TITLE))
     return found
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
+from watchword.plan.enforcement import Enforcement
 from watchword.plan.interface import AttackPath, Catalogue
 from watchword.plan.outcome import (
     AssetState,
@@ -73,6 +74,7 @@ def document(plan: Plan) -> dict[str, Any]:
             "effort": plan.cheaper.effort,
             "phases_effort": plan.cheaper.phases_effort,
         },
+        "enforcement": _enforcement(plan.enforcement),
         "struck": [{**_steps(each.path), "because": each.because} for each in plan.model.struck],
         "cut": [*plan.model.cut, *(each for each in plan.cut if each not in plan.model.cut)],
     }
@@ -231,6 +233,44 @@ def _standing(found: Standing) -> dict[str, Any]:
         "age": found.age,
         "source": found.source,
         "why": found.why,
+        "build": found.build,
+        "findings": [
+            {"id": name, "severity": severity, "title": title}
+            for name, (severity, title) in found.findings.items()
+        ],
+    }
+
+
+def _enforcement(found: Enforcement) -> dict[str, Any]:
+    return {
+        "apis": [
+            {
+                "api": api.name,
+                "routes": [
+                    {
+                        "path": each.path,
+                        "methods": list(each.methods),
+                        "mode": each.mode.value,
+                        "proof": each.proof.value,
+                        "level": each.level.value,
+                    }
+                    for each in api.routes
+                ],
+                "limits": [
+                    {
+                        "name": each.name,
+                        "requests": each.requests,
+                        "seconds": each.seconds,
+                        "routes": list(each.routes),
+                        "enforced": each.enforced,
+                        "narrowed": each.narrowed,
+                    }
+                    for each in api.limits
+                ],
+            }
+            for api in found.apis
+        ],
+        "pins": [asdict(each) for each in found.pins],
     }
 
 

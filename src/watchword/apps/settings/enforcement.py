@@ -1,13 +1,22 @@
-"""Find the APIs that don't refuse, by the file itself, what the plan counts on being refused."""
+"""Say what the file has its gates enforce, and which APIs don't refuse what the plan counts on being refused."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
 
 from watchword.apps.settings.faults import MAX_SHOWN, shown
+from watchword.apps.settings.written_apis import WrittenLimit, WrittenRate, WrittenRoute
+from watchword.apps.settings.written_pins import WrittenPinnedHost
 from watchword.apps.settings.written_plan import WrittenAsset
+from watchword.apps.settings.written_types import Written, seconds
 from watchword.gate.interface import Route
+from watchword.gate.limits import RATE
 from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route
+from watchword.plan.enforcement import ApiRules, Enforcement, LimitRule, PinRule, RouteRule
 from watchword.vocabulary import Level, Mode, Proof
+
+_Entry = TypeVar("_Entry", bound=Written)
 
 _EVERYTHING: Final = "/**"
 _SOME: Final = frozenset({"SOME"})
@@ -144,3 +153,68 @@ def _overlap(one: CompiledRoute, other: CompiledRoute) -> bool:
         mine == theirs or ANY_SEGMENT in {mine, theirs}
         for mine, theirs in zip(short.segments, long.segments, strict=False)
     )
+
+
+def enforcement_of(data: Mapping[str, Any]) -> Enforcement:
+    """Return what the file has its gates, limits and pins enforce; a row that can't be read asks for nothing.
+
+    :param data: the plain values of the whole file; faults in it are told elsewhere.
+    """
+    apis, pins = data.get("apis"), data.get("pins")
+    hosts = pins.get("hosts") if isinstance(pins, dict) else None
+    return Enforcement(
+        apis=tuple(
+            ApiRules(str(name), tuple(_route_rules(api)), tuple(_limit_rules(api)))
+            for name, api in (apis.items() if isinstance(apis, dict) else ())
+            if isinstance(api, dict)
+        ),
+        pins=tuple(
+            PinRule(host, app, each.mode == "enforce")
+            for host, each in _valid(WrittenPinnedHost, hosts)
+            for app in sorted(set(each.apps))
+        ),
+    )
+
+
+def _route_rules(api: Mapping[str, Any]) -> Iterator[RouteRule]:
+    routes = api.get("routes")
+    for row in routes if isinstance(routes, list) else ():
+        try:
+            each = WrittenRoute.model_validate(row)
+        except ValidationError:
+            path = row.get("path") if isinstance(row, dict) else None
+            path = _EVERYTHING if _compiled(path) is None else str(path)
+            yield RouteRule(path, (), Mode.OFF, Proof.BEARER, Level.NONE)
+            continue
+        yield RouteRule(
+            each.path,
+            tuple(sorted(set(each.methods or ()))),
+            Mode(each.mode),
+            Proof(each.proof),
+            Level(each.level),
+        )
+
+
+def _limit_rules(api: Mapping[str, Any]) -> Iterator[LimitRule]:
+    limits = api.get("limits")
+    for _, rate in _valid(WrittenRate, {RATE: api.get("rate")}):
+        yield LimitRule(RATE, rate.requests, seconds(rate.per), (), enforced=True, narrowed=False)
+    numbered = dict(enumerate(limits)) if isinstance(limits, list) else {}
+    for _, each in _valid(WrittenLimit, numbered):
+        yield LimitRule(
+            each.name,
+            each.requests,
+            seconds(each.per),
+            tuple(sorted(set(each.routes or ()))),
+            enforced=each.mode == "enforce",
+            narrowed=bool(each.below),
+        )
+
+
+def _valid(kind: type[_Entry], section: Any) -> Iterator[tuple[Any, _Entry]]:
+    """Yield the well-formed entries of a section."""
+    for name, entry in section.items() if isinstance(section, dict) else ():
+        try:
+            yield name, kind.model_validate(entry)
+        except ValidationError:
+            continue

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from watchword.apps.plan_files.own_catalogue import with_own
 from watchword.apps.settings.consistency import Inconsistency
 from watchword.apps.settings.document import Document, read_document
-from watchword.apps.settings.enforcement import unenforced
+from watchword.apps.settings.enforcement import enforcement_of, unenforced
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.generation import generation_of
 from watchword.apps.settings.likelihood import likelihoods
@@ -25,6 +25,7 @@ from watchword.apps.settings.written import WrittenFile
 from watchword.apps.settings.written_plan import WrittenAsset, WrittenObserver, WrittenPlan
 from watchword.apps.settings.written_types import Written, seconds
 from watchword.plan.catalogue.reading import load_catalogue
+from watchword.plan.enforcement import Enforcement
 from watchword.plan.interface import Asset, Catalogue, Model, Scenarios
 from watchword.plan.modelling import build_model
 from watchword.vocabulary import Environment
@@ -59,6 +60,7 @@ class PlanSettings:
     :param generations: policy generation by API, see :func:`generation_of`.
     :param apps: by name of the apps of the file, their platform and their package or bundle id, empty where it isn't stated.
     :param unenforced: by API, why it doesn't refuse what the plan counts on, see :func:`unenforced`.
+    :param enforcement: what its routes, limits and pins ask for.
     :param budget: units of effort, None for no limit.
     """
 
@@ -75,6 +77,7 @@ class PlanSettings:
     generations: Mapping[str, str]
     apps: Mapping[str, tuple[str, str]]
     unenforced: Mapping[str, str]
+    enforcement: Enforcement
     budget: int | None
 
 
@@ -161,6 +164,7 @@ def _whole(
         generations=_generations(data),
         apps=_apps(data.get("apps")),
         unenforced=unenforced(data, written.assets.values()),
+        enforcement=enforcement_of(data),
         budget=written.budget,
     )
 

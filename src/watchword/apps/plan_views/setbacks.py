@@ -1,0 +1,313 @@
+"""Tell what stands worse than in an earlier plan: assets, protections, findings, and what the file asks for."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Final
+
+from watchword.apps.plan_views.causes import moment
+from watchword.apps.plan_views.stored import StoredEvidence, StoredPlan
+from watchword.apps.plan_views.words import listed
+from watchword.gate.interface import Route
+from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route, find_row
+from watchword.observations import SEVERITIES
+from watchword.plan.enforcement import ApiRules, LimitRule, RouteRule
+from watchword.plan.outcome import Exposure
+from watchword.plan.reliance import NEGATIVE
+from watchword.vocabulary import Mode, Proof
+
+_RANK: Final = {
+    Exposure.CLOSED: 0,
+    Exposure.UNREACHED: 1,
+    Exposure.DELAYED: 2,
+    Exposure.OPEN: 3,
+}
+"""How bad an exposure is.  What nobody is taken to reach is worse than what is closed: nothing protects it."""
+
+_MODES: Final = (Mode.OFF, Mode.MONITOR, Mode.CANARY, Mode.ENFORCE)
+_PROOFS: Final = (Proof.BEARER, Proof.SESSION, Proof.DEVICE)
+_MANY: Final = 3
+_DIGITS: Final = 8
+_MAX_REQUESTS: Final = 50_000
+"""Most requests that two tables are compared by; tables that need more are told, and count as weaker."""
+
+_OTHER: Final = "\0other"
+"""Stands for a method, and for a segment of a path, that no table names."""
+
+
+def worse(old: StoredPlan, new: StoredPlan) -> tuple[str, ...]:
+    """Return the assets that stand worse than before, the highest impact first; new ones have no before."""
+    found = [
+        each
+        for name, each in new.assets.items()
+        if name in old.assets and _RANK[each.now] > _RANK[old.assets[name].now]
+    ]
+    return tuple(each.id for each in sorted(found, key=lambda each: (-each.impact, each.id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """Hold a protection that stands worse at one place than before, whatever that does to an asset.
+
+    :param what: ``lost``: it counted then.  ``fails``: it wasn't known to fail.  ``finding``: it failed before, and there is more
+        against it now.
+    :param seen: the statement that decides now, None where nothing is known any more.
+    :param titles: what speaks against it now and didn't then.
+    :param version: what saw it before, where that was another version of the same tool.
+    """
+
+    protection: str
+    target: str
+    what: str
+    seen: StoredEvidence | None
+    titles: tuple[str, ...] = ()
+    version: str = ""
+
+    @property
+    def why(self) -> str:
+        """Return what was seen, by whom and when."""
+        if self.seen is None:
+            return "Nothing speaks for it any more."
+        said = listed([each.rstrip(".") for each in self.titles], _MANY) or self.seen.why.rstrip(
+            "."
+        )
+        before = (
+            f"; before it was {self.version}, which may find less or more" if self.version else ""
+        )
+        return f"{said} ({self.seen.source}, {moment(self.seen)}{before})."
+
+    def named(self, name: str) -> str:
+        """Return it as a sentence that begins with what happened.
+
+        :param name: of the protection.
+        """
+        kind, _, place = self.target.partition(":")
+        at = f"at {self.target}"
+        if kind == "app" and self.seen is not None and self.seen.build:
+            at = f"in build {self.seen.build[:_DIGITS]} of {place}"
+        begins = {"lost": "Lost", "fails": "Fails", "finding": "New against"}[self.what]
+        return f"{begins}: {self.protection} {name}, {at}. {self.why}"
+
+
+def setbacks(old: StoredPlan, new: StoredPlan) -> tuple[Setback, ...]:
+    """Return which protections were lost, which came out to fail, and which fail by more, in the order of ids and places.
+
+    Assets that were open before hide all of it: that the last pin or the first leaked key changes nothing in them is no
+    reason to say that nothing happened.
+    """
+    before, now = _standing(old), _standing(new)
+    found = (
+        _setback(place, before.get(place), now.get(place))
+        for place in sorted(before.keys() | now.keys())
+    )
+    return tuple(each for each in found if each is not None)
+
+
+def _setback(
+    place: tuple[str, str],
+    was: tuple[str, StoredEvidence] | None,
+    is_: tuple[str, StoredEvidence] | None,
+) -> Setback | None:
+    before, now = (None if each is None else each[1] for each in (was, is_))
+    counted = before is not None and before.state.counts
+    counts = now is not None and now.state.counts
+    fails = now is not None and now.state in NEGATIVE
+    failed = before is not None and before.state in NEGATIVE
+    if counted and not counts:
+        return Setback(*place, "lost", now, _more(None, now), _other_version(before, now))
+    if fails and not failed:
+        return Setback(*place, "fails", now, _more(None, now), _other_version(before, now))
+    # Which of two keys decides goes by which was seen last: only the findings of one are compared.
+    if fails and was is not None and is_ is not None and was[0] == is_[0]:
+        more = _more(before, now)
+        return Setback(*place, "finding", now, more, _other_version(before, now)) if more else None
+    return None
+
+
+def _standing(plan: StoredPlan) -> dict[tuple[str, str], tuple[str, StoredEvidence]]:
+    """Return by protection and place which key decides there, and what it says; a plan holds one statement for each."""
+    rows = sorted(plan.evidence.items(), key=lambda one: one[0])
+    return {key[:2]: (key[2], each) for key, each in rows}
+
+
+def _more(before: StoredEvidence | None, now: StoredEvidence | None) -> tuple[str, ...]:
+    """Return the titles of findings that are new, or more severe than they were; of a plan that names none, nothing is known."""
+    if now is None or not now.findings or (before is not None and before.findings is None):
+        return ()
+    known = (before.findings if before is not None else None) or {}
+    rank = SEVERITIES.index
+    return tuple(
+        title if name not in known else f"now {severity}: {title}"
+        for name, (severity, title) in now.findings.items()
+        if name not in known or rank(severity) > rank(known[name][0])
+    )
+
+
+def _other_version(before: StoredEvidence | None, now: StoredEvidence | None) -> str:
+    """Return what saw it before where the same tool was another version then: a new rule is no new fault of the build."""
+    if before is None or now is None or before.source == now.source:
+        return ""
+    tools = {each.source.rpartition(" ")[0] for each in (before, now)}
+    return before.source if len(tools) == 1 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Weakening:
+    """Hold what the file asks for less than before.
+
+    :param place: ``api:NAME``, or the host that is pinned.
+    """
+
+    place: str
+    what: str
+
+
+def weakened(old: StoredPlan, new: StoredPlan) -> tuple[Weakening, ...]:
+    """Return which routes, limits and pins ask for less, each once; of a plan that doesn't say, nothing is known."""
+    if old.enforcement is None or new.enforcement is None:
+        return ()
+    found: list[Weakening] = []
+    now = {each.name: each for each in new.enforcement.apis}
+    for api in old.enforcement.apis:
+        place = f"api:{api.name}"
+        if api.name not in now:
+            if any(each.mode is not Mode.OFF for each in api.routes):
+                found.append(Weakening(place, "it is gone from the file, and nothing guards it"))
+            continue
+        found += (Weakening(place, each) for each in _weaker_routes(api, now[api.name]))
+        found += (Weakening(place, each) for each in _weaker_limits(api, now[api.name]))
+    pinned = {(each.host, each.app): each.enforced for each in new.enforcement.pins}
+    for pin in old.enforcement.pins:
+        if (pin.host, pin.app) not in pinned:
+            found.append(Weakening(pin.host, f"{pin.app} doesn't pin it any more"))
+        elif pin.enforced and not pinned[pin.host, pin.app]:
+            found.append(Weakening(pin.host, f"its pins in {pin.app}: enforce -> report"))
+    return tuple(dict.fromkeys(found))
+
+
+def untold(old: StoredPlan) -> tuple[str, ...]:
+    """Return what can't be told, since the earlier plan was stored by a version that didn't keep it."""
+    found = []
+    if old.enforcement is None:
+        found.append("whether a route, a limit or a pin asks for less")
+    if any(each.findings is None for each in old.evidence.values()):
+        found.append("whether there is a new finding against what failed before")
+    return tuple(found)
+
+
+def is_worse(old: StoredPlan, new: StoredPlan) -> bool:
+    """Tell whether anything stands worse than before, or can't be told to stand no worse."""
+    return bool(worse(old, new) or setbacks(old, new) or weakened(old, new) or untold(old))
+
+
+def _weaker_routes(old: ApiRules, new: ApiRules) -> Iterator[str]:
+    """Yield where requests that a row decided meet one that asks for less, a line for each two rows.
+
+    Both tables are asked about one request for each two rows that can meet: of all that they share the most ordinary one, which
+    matches nothing that the others wouldn't match too.
+    """
+    if old.routes == new.routes:
+        return
+    tables = [[_compiled(each) for each in api.routes] for api in (old, new)]
+    depth = 1 + max(len(each.segments) for table in tables for each in table) if all(tables) else 0
+    told: set[tuple[int, int]] = set()
+    asked = 0
+    for (one, row), (two, other) in product(enumerate(tables[0]), enumerate(tables[1])):
+        if (one, two) in told or not _less(old.routes[one], new.routes[two]):
+            continue
+        for method, path in _requests(row, other, depth):
+            asked += 1
+            if (find_row(tables[0], method, path), find_row(tables[1], method, path)) == (one, two):
+                told.add((one, two))
+                break
+        if asked > _MAX_REQUESTS:
+            yield "its tables are too large to be compared: look through the routes"
+            return
+    for one, two in sorted(told):
+        yield _route_told(old.routes[one], new.routes[two])
+
+
+def _compiled(rule: RouteRule) -> CompiledRoute:
+    route = Route("", rule.path, frozenset(rule.methods), rule.level, rule.proof, rule.mode)
+    return compile_route(route)
+
+
+def _less(old: RouteRule, new: RouteRule) -> str:
+    """Return in what a row asks for less than another, empty where it doesn't."""
+    if old.mode is Mode.OFF:
+        return ""
+    if new.mode is Mode.OFF:
+        return f"mode {old.mode.value} -> off"
+    found = []
+    if _MODES.index(new.mode) < _MODES.index(old.mode):
+        found.append(f"mode {old.mode.value} -> {new.mode.value}")
+    if _PROOFS.index(new.proof) < _PROOFS.index(old.proof):
+        found.append(f"proof {old.proof.value} -> {new.proof.value}")
+    if not new.level.satisfies(old.level):
+        found.append(f"level {old.level.value} -> {new.level.value}")
+    return ", ".join(found)
+
+
+def _route_told(old: RouteRule, new: RouteRule) -> str:
+    before, now = (
+        " ".join(filter(None, (",".join(each.methods), each.path))) for each in (old, new)
+    )
+    less = _less(old, new)
+    return f"route {now}: {less}" if before == now else f"route {before} falls to {now}: {less}"
+
+
+def _requests(
+    one: CompiledRoute, other: CompiledRoute, depth: int
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield requests that match both, as ordinary as they can be; none where nothing does.
+
+    :param depth: more segments than any row names.
+    """
+    short, long = sorted((one, other), key=lambda each: len(each.segments))
+    if len(short.segments) < len(long.segments) and not short.open_ended:
+        return
+    path = []
+    for number, mine in enumerate(long.segments):
+        theirs = short.segments[number] if number < len(short.segments) else ANY_SEGMENT
+        if mine != theirs and ANY_SEGMENT not in {mine, theirs}:
+            return
+        found = mine if theirs == ANY_SEGMENT else theirs
+        path.append(_OTHER if found == ANY_SEGMENT else found)
+    methods: Sequence[str] = sorted(one.methods & other.methods)
+    if not one.methods or not other.methods:
+        methods = sorted(one.methods | other.methods) or [_OTHER]
+    rests = range(depth - len(path) + 1) if one.open_ended and other.open_ended else (0,)
+    for method, rest in product(methods, rests):
+        yield method, (*path, *[_OTHER] * rest)
+
+
+def _weaker_limits(old: ApiRules, new: ApiRules) -> Iterator[str]:
+    """Yield which limits are gone or allow more; one that another name holds as strictly is still there."""
+    named = {each.name: each for each in new.limits}
+    for limit in old.limits:
+        if not limit.enforced or any(_as_strict(each, limit) for each in new.limits):
+            continue
+        now = named.get(limit.name)
+        if now is None:
+            yield f"limit {limit.name} ({_amount(limit)}) is gone"
+        elif not now.enforced:
+            yield f"limit {limit.name}: mode enforce -> monitor"
+        elif _amount(now) != _amount(limit):
+            yield f"limit {limit.name}: {_amount(limit)} -> {_amount(now)}"
+        else:
+            yield f"limit {limit.name} holds for fewer requests than before"
+
+
+def _as_strict(new: LimitRule, old: LimitRule) -> bool:
+    everywhere = not new.routes or (old.routes and set(old.routes) <= set(new.routes))
+    return bool(
+        new.enforced
+        and everywhere
+        and (old.narrowed or not new.narrowed)
+        and new.requests <= old.requests
+        and new.requests * old.seconds <= old.requests * new.seconds
+    )
+
+
+def _amount(limit: LimitRule) -> str:
+    return f"{limit.requests:,} in {limit.seconds:,} s"
