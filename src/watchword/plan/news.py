@@ -17,7 +17,7 @@ def bad_news(seen: Observation, observer: str | None) -> str:
     """Say what a statement says against a protection; ``observer`` is None where nobody vouches for it."""
     who = observer or "Somebody"
     if seen.detail:
-        return f"{who} found {seen.detail.rstrip('.')}."
+        return f"{who} found: {seen.detail.rstrip('.')}."
     if seen.state is State.ABSENT:
         return f"{who} looked for this protection and it isn't there."
     return f"{who} saw that this protection has no effect."

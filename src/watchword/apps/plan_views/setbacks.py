@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from watchword.apps.plan_views.causes import moment
+from watchword.apps.plan_views.causes import is_same, moment
 from watchword.apps.plan_views.stored import StoredEvidence, StoredPlan
 from watchword.apps.plan_views.words import listed
 from watchword.gate.interface import Route
@@ -53,7 +53,7 @@ class Setback:
         against it now.
     :param seen: the statement that decides now, None where nothing is known any more.
     :param titles: what speaks against it now and didn't then.
-    :param version: what saw it before, where that was another version of the same tool.
+    :param by: what saw it and when, or that nobody saw anything new.
     """
 
     protection: str
@@ -61,20 +61,15 @@ class Setback:
     what: str
     seen: StoredEvidence | None
     titles: tuple[str, ...] = ()
-    version: str = ""
+    by: str = ""
 
     @property
     def why(self) -> str:
         """Return what was seen, by whom and when."""
         if self.seen is None:
             return "Nothing speaks for it any more."
-        said = listed([each.rstrip(".") for each in self.titles], _MANY) or self.seen.why.rstrip(
-            "."
-        )
-        before = (
-            f"; before it was {self.version}, which may find less or more" if self.version else ""
-        )
-        return f"{said} ({self.seen.source}, {moment(self.seen)}{before})."
+        titles = listed([each.rstrip(".") for each in self.titles], _MANY)
+        return f"{titles or self.seen.why.rstrip('.')} ({self.by})."
 
     def named(self, name: str) -> str:
         """Return it as a sentence that begins with what happened.
@@ -113,14 +108,15 @@ def _setback(
     counts = now is not None and now.state.counts
     fails = now is not None and now.state in NEGATIVE
     failed = before is not None and before.state in NEGATIVE
+    by = _by(before, now)
     if counted and not counts:
-        return Setback(*place, "lost", now, _more(None, now), _other_version(before, now))
+        return Setback(*place, "lost", now, _more(None, now), by)
     if fails and not failed:
-        return Setback(*place, "fails", now, _more(None, now), _other_version(before, now))
+        return Setback(*place, "fails", now, _more(None, now), by)
     # Which of two keys decides goes by which was seen last: only the findings of one are compared.
     if fails and was is not None and is_ is not None and was[0] == is_[0]:
         more = _more(before, now)
-        return Setback(*place, "finding", now, more, _other_version(before, now)) if more else None
+        return Setback(*place, "finding", now, more, by) if more else None
     return None
 
 
@@ -143,12 +139,17 @@ def _more(before: StoredEvidence | None, now: StoredEvidence | None) -> tuple[st
     )
 
 
-def _other_version(before: StoredEvidence | None, now: StoredEvidence | None) -> str:
-    """Return what saw it before where the same tool was another version then: a new rule is no new fault of the build."""
-    if before is None or now is None or before.source == now.source:
+def _by(before: StoredEvidence | None, now: StoredEvidence | None) -> str:
+    """Say who saw what decides now; where the same tool was another version before, a new rule may be all that is new."""
+    if now is None:
         return ""
-    tools = {each.source.rpartition(" ")[0] for each in (before, now)}
-    return before.source if len(tools) == 1 else ""
+    seen = f"{now.source}, {moment(now)}"
+    if before is None or before.source == now.source:
+        same = before is not None and is_same(before, now)
+        return f"its proof of {moment(now)} doesn't count any more" if same else seen
+    if before.source.rpartition(" ")[0] == now.source.rpartition(" ")[0]:
+        return f"{seen}; before it was {before.source}, which may look for less"
+    return seen
 
 
 @dataclass(frozen=True, slots=True)

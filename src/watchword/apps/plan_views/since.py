@@ -59,8 +59,9 @@ def lines(
     yield ""
     yield "The order now"
     yield from (f"{_PREFIX}{each}" for each in _order(plan, everything=everything))
-    yield ""
-    yield from found.lines()
+    if found.any or not got_worse:
+        yield ""
+        yield from found.lines()
 
 
 def _got_worse(old: StoredPlan, new: StoredPlan) -> Iterator[str]:

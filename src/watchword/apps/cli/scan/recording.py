@@ -135,9 +135,7 @@ def _observations(
                 source=f"watchword scan {__version__}",
                 environment=environment,
                 build=report.package.digest,
-                detail=printable(" ".join(f"{', '.join(each.rules)}: {each.why}".split()))[
-                    :_MAX_DETAIL
-                ],
+                detail=printable(" ".join(each.why.split()))[:_MAX_DETAIL],
                 findings=_findings(report, each.rules),
             )
 
