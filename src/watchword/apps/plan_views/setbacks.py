@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from watchword.apps.plan_views.causes import is_same, moment
+from watchword.apps.plan_views.causes import is_same
 from watchword.apps.plan_views.stored import StoredEvidence, StoredPlan
 from watchword.apps.plan_views.words import listed
 from watchword.gate.interface import Route
@@ -53,7 +53,7 @@ class Setback:
         against it now.
     :param seen: the statement that decides now, None where nothing is known any more.
     :param titles: what speaks against it now and didn't then.
-    :param by: what saw it and when, or that nobody saw anything new.
+    :param by: what saw it, or that nobody saw anything new.
     """
 
     protection: str
@@ -65,7 +65,7 @@ class Setback:
 
     @property
     def why(self) -> str:
-        """Return what was seen, by whom and when."""
+        """Return what was seen, and by whom."""
         if self.seen is None:
             return "Nothing speaks for it any more."
         titles = listed([each.rstrip(".") for each in self.titles], _MANY)
@@ -143,10 +143,10 @@ def _by(before: StoredEvidence | None, now: StoredEvidence | None) -> str:
     """Say who saw what decides now; where the same tool was another version before, a new rule may be all that is new."""
     if now is None:
         return ""
-    seen = f"{now.source}, {moment(now)}"
+    seen = now.source
     if before is None or before.source == now.source:
         same = before is not None and is_same(before, now)
-        return f"its proof of {moment(now)} doesn't count any more" if same else seen
+        return "its proof doesn't count any more" if same else seen
     if before.source.rpartition(" ")[0] == now.source.rpartition(" ")[0]:
         return f"{seen}; before it was {before.source}, which may look for less"
     return seen
