@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, Proof
 
 MAX_REVIEW: Final = timedelta(days=180)
 """Longest that a review counts: what no machine can see changes without telling anybody."""
@@ -59,6 +59,24 @@ class Review:
     expires: datetime
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class SeenRoute:
+    """Name the requests of an API that a statement is on: those that one row of its table decides.
+
+    :param path: the row's pattern, as the file has it.
+    :param method: that was sent; upper case.
+    :param proof: that was asked for there.
+    """
+
+    path: str
+    method: str
+    proof: Proof
+
+    def __str__(self) -> str:
+        """Return it as people read it."""
+        return f"{self.method} {self.path} ({self.proof})"
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """Hold one statement on one protection.
@@ -95,6 +113,7 @@ class Observation:
     review: Review | None = None
     measured: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     findings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    route: SeenRoute | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which APIs, by the file itself, don't refuse what the plan counts on being refused."""
+"""Which rows of the route tables decide on an asset, and whether each refuses what the plan counts on being refused."""
 
 from itertools import product
 from typing import Any
@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchword.apps.settings.enforcement import unenforced
+from watchword.apps.settings.enforcement import rows_of, tables_of
 from watchword.apps.settings.written_plan import WrittenAsset
 from watchword.gate.interface import Route
 from watchword.gate.routes import compile_routes, find_route
+from watchword.plan.interface import RouteRow
 from watchword.vocabulary import Level, Mode, Proof
 
 
@@ -28,11 +29,12 @@ def route(path: Any, mode: Any = "enforce", *methods: str) -> dict[str, Any]:
 
 
 def found(routes: Any, *assets: WrittenAsset) -> str | None:
-    """Return why an API with these routes is unenforced, None where it isn't."""
+    """Return the first row that lets pass what one of the assets needs refused, None where there is none."""
     data = {"apis": {"clinic": {"routes": routes}, "other": {"routes": [route("/**")]}}}
-    told = unenforced(data, assets)
-    assert set(told) <= {"clinic"}
-    return told.get("clinic")
+    tables = tables_of(data)
+    rows = {row for each in assets for row in rows_of(each, tables)}
+    lax = [row for row in tables["clinic"].rows if row in rows and not row.enforced]
+    return f"{lax[0].path or 'unreadable'} {lax[0].mode}" if lax else None
 
 
 RECORDS = asset("/v1/records/**")
@@ -53,11 +55,15 @@ ALL = route("/**")
         # A route for some methods leaves the others to what comes after it.
         ([route("/v1/**", "enforce", "GET"), route("/**", "monitor")], "/**"),
         # What nobody can read isn't known to refuse.
-        (None, ""),
-        ([1, ALL], "routes[0]"),
-        ([route(7), ALL], "routes[0]"),
-        ([route("no-slash"), ALL], "routes[0]"),
-        ([ALL | {"mode": 3}], "routes[0]"),
+        (None, "unreadable"),
+        ([1, ALL], "unreadable"),
+        ([route(7), ALL], "unreadable"),
+        ([route("no-slash"), ALL], "unreadable"),
+        ([ALL | {"mode": 3}], "unreadable"),
+        ([ALL | {"proof": 3}], "unreadable"),
+        ([ALL | {"level": None}], "unreadable"),
+        ([ALL | {"methods": "GET"}], "unreadable"),
+        ([ALL | {"methods": [3]}], "unreadable"),
     ],
 )
 def test_a_route_that_lets_pass_what_an_asset_needs_refused(routes: Any, named: str) -> None:
@@ -99,15 +105,16 @@ def test_each_asset_at_the_api_counts() -> None:
         ([route("/health", "off"), ALL], True),
         ([route("/x", "monitor"), ALL], False),
         ([route("/x", "canary"), ALL], False),
-        ([route("/health", "off")], False),
-        ([], False),
+        # Nothing is behind it, so that nothing is proven there either.
+        ([route("/health", "off")], True),
+        ([], True),
         ([1], False),
         ("x", False),
     ],
 )
 def test_an_api_that_no_asset_names_a_route_of(routes: Any, enforced: bool) -> None:
-    """Every route counts there: none watches only, and one enforces."""
-    assert (found(routes) is None) is enforced
+    """Every route counts there but such as are open to all: none only watches."""
+    assert (found(routes, asset()) is None) is enforced
 
 
 def test_what_names_no_route_may_be_behind_any() -> None:
@@ -115,17 +122,48 @@ def test_what_names_no_route_may_be_behind_any() -> None:
     routes = [route("/v1/records/**"), route("/v1/**", "monitor"), ALL]
     assert found(routes, RECORDS) is None
     somewhere = asset()
-    assert found(routes, RECORDS, somewhere) == "route /v1/** is in mode monitor"
+    assert found(routes, RECORDS, somewhere) == "/v1/** monitor"
     in_the_app = somewhere.model_copy(update={"lives_in": ["app"]})
     # What is taken in the app may be served by any route, and a shield that watches keeps no script from it.
-    assert found(routes, RECORDS, in_the_app) == "route /v1/** is in mode monitor"
+    assert found(routes, RECORDS, in_the_app) == "/v1/** monitor"
 
 
-def test_a_file_without_apis_has_none_that_is_unenforced() -> None:
-    """What isn't there, or is anything else, is passed over."""
-    assert unenforced({}, [RECORDS]) == {}
-    assert unenforced({"apis": [1]}, [RECORDS]) == {}
-    assert unenforced({"apis": {"clinic": 1}}, [RECORDS]) == {}
+def test_a_file_without_apis_has_no_rows() -> None:
+    """What isn't there, or is anything else, is passed over; an API that is none has a row that proves nothing."""
+    for data in ({}, {"apis": [1]}):
+        assert tables_of(data) == {}
+        assert rows_of(RECORDS, tables_of(data)) == ()
+    (row,) = rows_of(RECORDS, tables_of({"apis": {"clinic": 1}}))
+    assert (row.path, row.enforced, row.proved) == ("", False, False)
+
+
+def test_a_row_is_as_it_is_written_or_as_it_is_where_it_says_nothing() -> None:
+    """What is left out is a proof by the token alone, in mode enforce, at level hardware, for every method."""
+    written = {"path": "/v1/pay", "methods": ["PUT", "GET"], "proof": "device", "level": "software"}
+    (full, bare) = tables_of({"apis": {"clinic": {"routes": [written, {"path": "/**"}]}}})[
+        "clinic"
+    ].rows
+    assert full == RouteRow("clinic", "/v1/pay", ("GET", "PUT"), "enforce", "device", "software")
+    assert bare == RouteRow("clinic", "/**", (), "enforce", "bearer", "hardware")
+    assert (bare.enforced, bare.proved, full.proved) == (True, False, True)
+    assert [full.decides(each) for each in ("GET", "HEAD", "PUT", "POST")] == [True] * 3 + [False]
+
+
+def test_an_asset_has_the_rows_that_its_requests_come_to_and_no_others() -> None:
+    """In the order of the file: up to the first that covers all of it."""
+    routes = [
+        route("/v1/records/*", "enforce", "GET"),
+        route("/v1/**"),
+        route("/**"),
+    ]
+    tables = tables_of({"apis": {"clinic": {"routes": routes}, "other": {"routes": [ALL]}}})
+    assert [row.path for row in rows_of(RECORDS, tables)] == ["/v1/records/*", "/v1/**"]
+    both = asset("/v2/x", "/v1/bookings")
+    assert [row.path for row in rows_of(both, tables)] == ["/v1/**", "/**"]
+    assert rows_of(asset("/x", api="gone"), tables) == ()
+    assert [(row.api, row.path) for row in rows_of(asset("/x", api="other"), tables)] == [
+        ("other", "/**")
+    ]
 
 
 GARBAGE = st.recursive(
@@ -141,7 +179,7 @@ GARBAGE = st.recursive(
 @given(st.lists(GARBAGE, max_size=3) | GARBAGE)
 def test_garbage_is_never_more_than_unenforced(routes: Any) -> None:
     """Whatever stands under routes, the answer is a line or none."""
-    for why in (found(routes, RECORDS), found(routes)):
+    for why in (found(routes, RECORDS), found(routes, asset())):
         assert why is None or why
 
 

@@ -22,13 +22,16 @@ from watchword.apps.observations import from_json, sign, unsigned
 from watchword.observations import Observation, State
 
 PAGE = (Path(__file__).parents[2] / "docs" / "observations.md").read_text(encoding="utf-8")
-SHIELD = ("PR-B01", "--target", "api:clinic", "--key", "live:shield.enforced_ratio")
+SHIELD = (
+    *("PR-B01", "--target", "api:clinic", "--key", "live:shield.enforced_ratio"),
+    *("--route", "GET /**"),
+)
 REVIEW = ("PR-B07", "--target", "api:clinic", "--key", "scan:api.bola_test", "--source", "review")
 PLAN = """\
 version: 1
 environment: prod
 apis:
-  clinic: {upstream: "http://127.0.0.1:9000", audience: clinic, routes: []}
+  clinic: {upstream: "http://127.0.0.1:9000", audience: clinic, routes: [{path: /**}]}
 plan:
   observers:
     ci: {key: ci.jwk}

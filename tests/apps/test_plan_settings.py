@@ -692,14 +692,16 @@ def test_check_of_a_misspelt_key_beside_a_plan_speaks_of_that_key(tmp_path: Path
     assert [fault["path"] for fault in json.loads(done.output)["faults"]] == ["enviroment"]
 
 
-def test_apps_and_what_is_unenforced_come_with_the_plan(tmp_path: Path) -> None:
-    """The template enforces; with its one route watching the API is named, and why."""
+def test_apps_and_route_tables_come_with_the_plan(tmp_path: Path) -> None:
+    """Each row as it is written; an asset has those that decide on its requests."""
     plan = load(tmp_path, TEMPLATE)
     assert plan.apps["clinic-android"] == ("android", "com.example.clinic")
     assert set(plan.apps) == {"clinic-ios", "clinic-android"}
-    assert plan.unenforced == {}
+    assert [str(row) for row in plan.routes["clinic"]] == ["GET /health", "/**"]
+    assert plan.assets["patient-records"].rows == (plan.routes["clinic"][1],)
+    assert plan.assets["one-patients-live-data"].rows == (plan.routes["clinic"][1],)
     watching = load(tmp_path, TEMPLATE.replace("mode: enforce\n", "mode: monitor\n"))
-    assert "/**" in watching.unenforced["clinic"]
+    assert [row.mode for row in watching.assets["patient-records"].rows] == ["monitor"]
     assert load(tmp_path, PLAN).apps == {}
 
 

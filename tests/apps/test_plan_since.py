@@ -140,7 +140,7 @@ def test_a_plan_of_an_older_version_is_compared(file: Path) -> None:
     assert run(file, "observe", "record", *BOLA, "--state", "broken").exit_code == 0
     before = kept(file)
     old = json.loads(before.read_text(encoding="utf-8"))
-    for name in ("measured", "environment", "changed", "what_if", "enforcement"):
+    for name in ("measured", "environment", "changed", "what_if", "routes", "limits", "pins"):
         del old[name]
     for standing in (
         *old["failing"],
@@ -317,7 +317,7 @@ plan:
         (
             "path: /v2/payments/**",
             "path: [/v2]",
-            "route /v2/payments/** falls to /**: mode enforce -> off",
+            "route /v2/payments/** falls to a row that can't be read: mode enforce -> unknown",
         ),
         ("requests: 5,", "requests: 50,", "limit logins: 5 in 60 s -> 50 in 60 s"),
         ("requests: 60", "requests: 60, per: 1s", "limit rate: 60 in 60 s -> 60 in 1 s"),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from watchword.observations import Claim, Observation, Review, State, Vouched
-from watchword.plan.evidence import Circumstances, claims_of, judge, same_person
+from watchword.observations import Claim, Observation, Review, SeenRoute, State, Vouched
+from watchword.plan.evidence import OF_A_ROUTE, Circumstances, claims_of, judge, same_person
 from watchword.plan.interface import (
     Asset,
     AssetKind,
@@ -18,10 +18,11 @@ from watchword.plan.interface import (
     EnforcedAt,
     Protection,
     ProtectionKind,
+    RouteRow,
     Trait,
 )
 from watchword.plan.outcome import Evidence, Standing
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, Proof
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -89,7 +90,14 @@ ASSETS = {
         asset("nowhere"),
     )
 }
-HERE = Circumstances(NOW, 30 * DAY, Environment.PROD, {"phone": BUILD}, {"clinic": POLICY})
+SHIELDED = SeenRoute("/v1/**", "GET", Proof.SESSION)
+ROUTES = {
+    api: (RouteRow(api, "/v1/**", (), "enforce", "session", "hardware"),)
+    for api in ("clinic", "billing")
+}
+HERE = Circumstances(
+    NOW, 30 * DAY, Environment.PROD, {"phone": BUILD}, {"clinic": POLICY}, routes=ROUTES
+)
 
 
 def seen(name: str = "PR-B01", **changes: Any) -> Observation:
@@ -106,6 +114,7 @@ def seen(name: str = "PR-B01", **changes: Any) -> Observation:
         "environment": Environment.PROD,
         "build": BUILD if target.startswith("app:") or key.startswith("scan:static.") else None,
         "generation": POLICY if target == "api:clinic" else None,
+        "route": SHIELDED if target.startswith("api:") and key.startswith(OF_A_ROUTE) else None,
     }
     return Observation(**{**written, **changes})
 
@@ -130,20 +139,32 @@ def weigh(
     vouched: list[Vouched], claims: list[Claim] | None = None, where: Circumstances = HERE
 ) -> Evidence:
     """Judge under the circumstances given."""
-    return judge(vouched, claims or [], CATALOGUE, ASSETS, where)
+    return judge(vouched, claims or [], CATALOGUE, in_tables(ASSETS, where), where)
+
+
+def in_tables(assets: dict[str, Asset], where: Circumstances) -> dict[str, Asset]:
+    """Return assets with the rows of their APIs; all that are known, where one names no API."""
+    found = {}
+    for name, each in assets.items():
+        apis = [place[4:] for place in each.places if place.startswith("api:")]
+        rows = [row for api in apis or where.generations for row in where.routes.get(api, ())]
+        found[name] = replace(each, rows=tuple(rows))
+    return found
 
 
 def standing(
     vouched: list[Vouched], claims: list[Claim] | None = None, where: Circumstances = HERE
 ) -> Standing:
-    """Return the one standing that comes of it."""
-    ((only,),) = weigh(vouched, claims, where).standings.values()
+    """Return the one standing that comes of it; of one of a route and one of its whole target that of the route."""
+    (found,) = weigh(vouched, claims, where).standings.values()
+    only = max(found, key=lambda each: len(each.routes))
+    assert len(found) == 1 + any(not each.routes for each in found) * bool(only.routes)
     assert only.why
     return only
 
 
 LAB = replace(HERE, environment=Environment.LAB)
-LAX = replace(HERE, unenforced={"clinic": "route /v1/** is in mode monitor"})
+LAX = replace(HERE, routes={**ROUTES, "clinic": (replace(ROUTES["clinic"][0], mode="monitor"),)})
 
 
 @pytest.mark.parametrize(
@@ -281,7 +302,7 @@ def test_a_name_that_looks_the_same_is_the_same(one: str, other: str, same: bool
 def test_an_api_that_enforces_nothing_is_told_by_its_route() -> None:
     """A vouched proof of the shield is broken and says by what; without any statement nothing stands."""
     told = standing(vouch(seen()), where=LAX)
-    assert LAX.unenforced["clinic"] in told.why
+    assert "route /v1/** is in mode monitor" in told.why
     assert not any(weigh(vouch(seen()), where=LAX).proven.values())
     assert standing([], claim(seen()), LAX).state is State.CLAIMED
     assert weigh([], where=LAX).standings == {}
@@ -353,15 +374,18 @@ def test_a_proof_counts_for_an_asset_only_at_all_of_its_places() -> None:
 def test_what_names_no_api_needs_a_proof_at_each(places: tuple[str, ...]) -> None:
     """Nobody says where it lives, so that one API that wasn't looked at is enough to take it."""
     where = replace(HERE, generations={"clinic": POLICY, "billing": OTHER})
-    assets = {"it": asset("it", *places)}
+    assets = in_tables({"it": asset("it", *places)}, where)
     one, both = [seen()], [seen(), seen(target="api:billing", generation=OTHER)]
     assert judge(vouch(*one), [], CATALOGUE, assets, where).proven["it"] == frozenset()
     assert judge(vouch(*both), [], CATALOGUE, assets, where).proven["it"] == {"PR-B01"}
     spoilt = [*both, seen(target="api:gone", state=State.BROKEN)]
     assert judge(vouch(*spoilt), [], CATALOGUE, assets, where).proven["it"] == frozenset()
     # Where the file knows no API at all, any that was looked at does.
-    nothing = replace(HERE, generations={})
-    assert judge(vouch(*one), [], CATALOGUE, assets, nothing).proven["it"] == {"PR-B01"}
+    nothing = replace(HERE, generations={}, builds={}, routes={})
+    pinned = seen("PR-C01")
+    assert judge(vouch(pinned), [], CATALOGUE, assets, nothing).proven["it"] == {"PR-C01"}
+    # But for what a route decides: nobody knows of any.
+    assert judge(vouch(*one), [], CATALOGUE, assets, nothing).proven["it"] == frozenset()
 
 
 def test_what_names_no_app_needs_a_proof_at_each() -> None:
@@ -416,10 +440,11 @@ def test_what_leans_on_something_broken_does_not_hold() -> None:
     """Keys that only attested apps get are worth nothing while attestation is known to be broken."""
     leaning = replace(CATALOGUE.protections["PR-B03"], depends_on=("PR-B01",))
     known = Catalogue({}, {**CATALOGUE.protections, "PR-B03": leaning})
-    held = judge(vouch(seen("PR-B03"), seen()), [], known, ASSETS, HERE)
+    assets = in_tables(ASSETS, HERE)
+    held = judge(vouch(seen("PR-B03"), seen()), [], known, assets, HERE)
     assert held.proven["records"] == {"PR-B01", "PR-B03"}
     broken = seen(state=State.BROKEN)
-    fallen = judge(vouch(seen("PR-B03"), broken), [], known, ASSETS, HERE)
+    fallen = judge(vouch(seen("PR-B03"), broken), [], known, assets, HERE)
     assert fallen.proven["records"] == frozenset()
 
 
@@ -457,6 +482,13 @@ OBSERVATIONS = st.builds(
         author=st.just("bob"),
         artifact=st.just("12" * 32),
         expires=MOMENTS,
+    ),
+    route=st.none()
+    | st.builds(
+        SeenRoute,
+        path=st.sampled_from(["/v1/**", "/gone"]),
+        method=st.sampled_from(["GET", "PUT"]),
+        proof=st.sampled_from(Proof),
     ),
 )
 VOUCHED = st.lists(st.builds(Vouched, OBSERVATIONS, st.sampled_from(["ci", "eve"])), max_size=12)
@@ -499,7 +531,12 @@ def test_a_newer_proof_never_takes_anything_away(
     after = weigh([*vouched, Vouched(proof, "ci")], claims, where)
     assert all(before.proven[name] <= after.proven[name] for name in ASSETS)
     assert before.everywhere <= after.everywhere
-    (now,) = (each for each in after.standings[name] if each.target == target)
+    on = () if proof.route is None else (proof.route,)
+    (now,) = (
+        each
+        for each in after.standings[name]
+        if each.target == target and {*on} <= {*each.routes} and bool(on) is bool(each.routes)
+    )
     assert now.state in {State.PROVEN, State.BROKEN, State.ABSENT}
 
 

@@ -29,7 +29,7 @@ def plan_of(
         circumstances_of(settings, now, reading.vouched),
     )
     plan = make_plan(settings.model, settings.catalogue, evidence, now, question, patience)
-    return replace(plan, enforcement=settings.enforcement), reading
+    return replace(plan, limits=settings.limits, pins=settings.pins), reading
 
 
 def circumstances_of(
@@ -46,6 +46,6 @@ def circumstances_of(
         builds=settings.builds,
         generations=settings.generations,
         apps=frozenset(settings.apps),
-        unenforced=settings.unenforced,
         scanned=newest_builds(vouched, now, settings.environment),
+        routes=settings.routes,
     )

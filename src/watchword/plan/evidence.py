@@ -7,14 +7,22 @@ nothing of the kind: an unsigned ``broken`` is believed, since nobody gains by i
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
-from watchword.observations import MAX_REVIEW, Claim, Observation, Review, State, Vouched
-from watchword.plan.interface import Asset, Catalogue, Component, EnforcedAt, Protection
+from watchword.observations import MAX_REVIEW, Claim, Observation, Review, SeenRoute, State, Vouched
+from watchword.plan.interface import (
+    Asset,
+    Catalogue,
+    Component,
+    EnforcedAt,
+    Protection,
+    RouteRow,
+    row_of,
+)
 from watchword.plan.measuring import least
 from watchword.plan.news import bad_news, days, good_news
 from watchword.plan.outcome import Evidence, Standing
@@ -28,11 +36,24 @@ _SCANNED: Final = "scan:static."
 """What a key begins with that a scan looks at in each build anew."""
 
 _LIVE: Final = "live:"
-_OF_THE_SHIELD: Final = "live:shield."
-"""What a key begins with that says how the API's own shield enforces."""
+OF_A_ROUTE: Final = (
+    "live:shield.",
+    "live:tokens.",
+    "live:attest.",
+    "live:app.",
+    "live:gateway.limits",
+    "live:policy.",
+)
+"""What a key begins with that a row of the API's route table decides: seen on one it says nothing of another."""
+
+BY_A_PROOF: Final = ("live:shield.signature_enforced", "live:tokens.bound_ratio")
+"""Keys of what a token alone never shows: whoever steals it, or repeats the request, is served."""
 
 _UNSEEN: Final = frozenset({"Cc", "Cf"})
 """Categories of characters that don't show: somebody could review himself under a name that looks the same."""
+
+_WORTHLESS: Final = frozenset({State.STALE, State.CLAIMED})
+"""States that neither count nor take trust away."""
 
 _RANK: Final = {
     State.BROKEN: 5,
@@ -55,9 +76,8 @@ class Circumstances:
     :param builds: SHA-256 in hex of the current build, by name of the app; an app that isn't there isn't bound to one.
     :param generations: SHA-256 in hex of the policy in force, by name of the API: all APIs that are known.
     :param apps: names of the apps that are known; those of ``builds`` are too.
-    :param unenforced: by API, one line on why its shield refuses nothing there, such as ``route /v1/** is in mode
-        monitor``; nobody can have seen it enforce.
     :param scanned: by name of the app, SHA-256 in hex of the build that was scanned last, see :func:`newest_builds`.
+    :param routes: by API the rows of its route table; what is seen on a route that isn't there counts for nothing.
     """
 
     now: datetime
@@ -66,8 +86,8 @@ class Circumstances:
     builds: Mapping[str, str]
     generations: Mapping[str, str]
     apps: frozenset[str] = frozenset()
-    unenforced: Mapping[str, str] = field(default_factory=dict)
     scanned: Mapping[str, str] = field(default_factory=dict)
+    routes: Mapping[str, Sequence[RouteRow]] = field(default_factory=dict)
 
     @property
     def places(self) -> frozenset[str]:
@@ -121,9 +141,11 @@ def judge(
     Over the keys of a target: ``broken``, ``absent``, what counts, ``stale``, ``claimed``, in this order.
     The order of the input changes nothing.
 
+    What names a route stands for the requests of that one alone, beside what is on the target as a whole.
+
     Statements on protections that the catalogue hasn't got are left out.
     """
-    by_key: dict[tuple[str, str, str], list[_Judged]] = defaultdict(list)
+    by_key: dict[tuple[str, str, _Spot, str], list[_Judged]] = defaultdict(list)
     for judged in (
         *(
             _judge(each.observation, each.observer, "", catalogue, circumstances)
@@ -133,18 +155,68 @@ def judge(
     ):
         if judged is not None:
             seen = judged.observation
-            by_key[seen.protection, seen.target, seen.key].append(judged)
-    by_target: dict[tuple[str, str], list[_Judged]] = defaultdict(list)
-    for (protection, target, _), statements in by_key.items():
-        by_target[protection, target].append(_standing_one(statements))
-    standings: dict[str, list[Standing]] = defaultdict(list)
-    for (protection, _), candidates in sorted(by_target.items()):
-        decides = max(candidates, key=lambda each: (_RANK[each.state], *each.order))
-        standings[protection].append(_standing(decides, candidates, circumstances.now))
-    frozen = {protection: tuple(each) for protection, each in standings.items()}
-    proven = proven_by_asset(frozen, catalogue, assets, circumstances.places)
+            spot = _spot(judged, circumstances)
+            by_key[seen.protection, seen.target, spot, seen.key].append(judged)
+    by_target: dict[tuple[str, str], dict[_Spot, dict[str, list[_Judged]]]] = defaultdict(dict)
+    for (protection, target, spot, key), statements in by_key.items():
+        by_target[protection, target].setdefault(spot, {})[key] = statements
+    frozen: dict[str, tuple[Standing, ...]] = {}
+    for (protection, _), spots in sorted(by_target.items(), key=lambda one: one[0]):
+        found = _standings(spots, circumstances)
+        frozen[protection] = (*frozen.get(protection, ()), *found)
+    proven = proven_by_asset(frozen, catalogue, assets, circumstances.places, circumstances.routes)
     everywhere = frozenset.intersection(*proven.values()) if proven else frozenset()
-    return Evidence(frozen, proven, everywhere, circumstances.environment)
+    routes = tuple(row for _, rows in sorted(circumstances.routes.items()) for row in rows)
+    return Evidence(frozen, proven, everywhere, circumstances.environment, routes)
+
+
+_Spot = SeenRoute | None
+"""What of a target a statement is on; None for all of it."""
+
+
+def _spot(judged: _Judged, circumstances: Circumstances) -> _Spot:
+    """Return what of its target a statement stands for.
+
+    What is bad on a route that nobody knows, and of the policy in force, may be bad on any.
+    """
+    seen = judged.observation
+    lost = judged.state in NEGATIVE and _row(seen, circumstances) is None
+    return None if lost and judged.bearing is _Bearing.PRESENT else seen.route
+
+
+def _standings(
+    spots: Mapping[_Spot, Mapping[str, Sequence[_Judged]]], circumstances: Circumstances
+) -> Iterator[Standing]:
+    """Yield how a protection stands at a target: once for all of it, and for its routes, those alike together.
+
+    What is said of all of a target is one more statement on each of its routes.
+    """
+    whole = spots.get(None, {})
+    alike: list[tuple[Standing, list[SeenRoute]]] = []
+    for spot in sorted(each for each in spots if each is not None):
+        own = spots[spot]
+        found = _decided(
+            [(*whole.get(key, ()), *own.get(key, ())) for key in {**whole, **own}], circumstances
+        )
+        others = next((routes for other, routes in alike if other == found), None)
+        if others is None:
+            alike.append((found, [spot]))
+        else:
+            others.append(spot)
+    if whole:
+        found = _decided(list(whole.values()), circumstances)
+        # A statement of an older form says nothing beside those that name their routes.
+        if found.state not in _WORTHLESS or not alike:
+            yield found
+    for found, routes in alike:
+        yield replace(found, routes=tuple(routes))
+
+
+def _decided(keys: Iterable[Sequence[_Judged]], circumstances: Circumstances) -> Standing:
+    """Return how a protection stands by what was said of each key."""
+    candidates = [_standing_one(statements) for statements in keys]
+    decides = max(candidates, key=lambda each: (_RANK[each.state], *each.order))
+    return _standing(decides, candidates, circumstances.now)
 
 
 def newest_builds(
@@ -197,6 +269,10 @@ def _judge(
         return _Judged(seen, State.CLAIMED, _Bearing.NONE, beside)
     elsewhen = _of_another_time(seen, circumstances)
     if seen.state in NEGATIVE:
+        if elsewhen and seen.route is not None and _row(seen, circumstances) is None:
+            # It was bad on a route that is gone, under a policy that is gone.
+            gone = _off_the_table(seen, circumstances)
+            return _Judged(seen, State.STALE, _Bearing.PAST, gone)
         bearing = _Bearing.PAST if elsewhen and _names_what_it_saw(seen) else _Bearing.PRESENT
         return _Judged(seen, seen.state, bearing, bad_news(seen, observer))
     return _judge_good_news(seen, observer, unvouched, protection, elsewhen, circumstances)
@@ -225,6 +301,7 @@ def _judge_good_news(
     if lax := _lax(seen, circumstances):
         # Whatever was seen and when: what runs now lets everything pass.
         return _Judged(seen, State.BROKEN, _Bearing.PRESENT, lax)
+    elsewhen = elsewhen or _off_the_table(seen, circumstances)
     if elsewhen:
         return _Judged(seen, State.STALE, _Bearing.PAST, elsewhen)
     over = _over(seen, circumstances)
@@ -300,13 +377,42 @@ def _differs(seen: Observation, got: str | None, current: str | None, what: str,
     )
 
 
+def _row(seen: Observation, circumstances: Circumstances) -> RouteRow | None:
+    """Return the row of the file that decides what a statement is on; None where there is none, or it is on no route."""
+    name = seen.target.partition(":")[2]
+    if seen.route is None:
+        return None
+    return row_of(circumstances.routes.get(name, ()), seen.route.path, seen.route.method)
+
+
+def _off_the_table(seen: Observation, circumstances: Circumstances) -> str:
+    """Say why what a row decides wasn't seen on one that the file has now; empty where it was."""
+    route = seen.route
+    if route is None:
+        if seen.state is not State.PROVEN or not seen.key.startswith(OF_A_ROUTE):
+            return ""
+        return "It doesn't say of which route it is: look again and record."
+    row = _row(seen, circumstances)
+    if row is None:
+        return f"The file has no route {route.method} {route.path} any more: look again and record."
+    if row.proof != route.proof:
+        return (
+            f"{route.method} {route.path} was seen with proof {route.proof}, and the file asks "
+            f"for {row.proof}: look again and record."
+        )
+    return ""
+
+
 def _lax(seen: Observation, circumstances: Circumstances) -> str:
-    """Say why an API enforces nothing whatever somebody saw; empty where nothing speaks against it."""
-    kind, _, name = seen.target.partition(":")
-    why = circumstances.unenforced.get(name) if kind == "api" else None
-    if why is None or not seen.key.startswith(_OF_THE_SHIELD):
+    """Say why a route enforces nothing whatever somebody saw; empty where nothing speaks against it."""
+    row = _row(seen, circumstances)
+    if row is None or not seen.key.startswith(OF_A_ROUTE):
         return ""
-    return f"It has no effect: by watchword.yaml {why}."
+    if not row.enforced:
+        return f"It has no effect: by watchword.yaml route {row} is in mode {row.mode}."
+    if seen.key in BY_A_PROOF and not row.proved:
+        return f"It has no effect: by watchword.yaml route {row} takes the token alone (proof: {row.proof})."
+    return ""
 
 
 def _names_what_it_saw(seen: Observation) -> bool:

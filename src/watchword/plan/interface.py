@@ -3,10 +3,12 @@
 No likelihood stands anywhere in here: the method ranks by impact alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Final
+
+from watchword.vocabulary import Mode, Proof
 
 IMPACT_LEVELS: Final = (5, 4, 3, 2, 1)
 """Business impact, the worst first."""
@@ -200,6 +202,47 @@ class Quantities:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteRow:
+    """Hold one row of an API's route table, as far as evidence hangs on it.
+
+    :param path: its pattern; empty for a row that can't be read, of which nothing is ever proven.
+    :param methods: in order; empty for a row that decides on every method.
+    :param mode: as it is written, as the next two are: what is no mode enforces nothing.
+    """
+
+    api: str
+    path: str
+    methods: tuple[str, ...]
+    mode: str
+    proof: str
+    level: str
+
+    @property
+    def enforced(self) -> bool:
+        """Tell whether it refuses anything, for everybody."""
+        return self.mode == Mode.ENFORCE
+
+    @property
+    def proved(self) -> bool:
+        """Tell whether it asks for a proof by the instance's own key."""
+        return self.proof in {Proof.SESSION, Proof.DEVICE}
+
+    def decides(self, method: str) -> bool:
+        """Tell whether it is one for requests with this method; HEAD runs the code of GET (RFC 9110 section 9.3.2)."""
+        own = self.methods
+        return not own or method in own or (method == "HEAD" and "GET" in own)
+
+    def __str__(self) -> str:
+        """Return it as people read it."""
+        return " ".join(filter(None, (",".join(self.methods), self.path)))
+
+
+def row_of(rows: Sequence[RouteRow], path: str, method: str) -> RouteRow | None:
+    """Return the row with this pattern that decides on this method; None where there is none any more."""
+    return next((each for each in rows if each.path == path and each.decides(method)), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Asset:
     """Hold one thing whose loss would hurt.
 
@@ -208,6 +251,8 @@ class Asset:
     :param lives_in: the components where it can be taken.
     :param places: ``api:NAME`` and ``app:NAME`` where it lives, for matching proofs; may be empty.
     :param routes: where in the APIs, for people: ``clinic /v1/records/**``.
+    :param rows: what of the route tables decides on requests for it; of an asset that names no route each row that isn't
+        in mode ``off``, since it may hang on any.
     """
 
     id: str
@@ -219,6 +264,7 @@ class Asset:
     places: frozenset[str] = frozenset()
     routes: tuple[str, ...] = ()
     quantities: Quantities = Quantities()
+    rows: tuple[RouteRow, ...] = ()
 
 
 class PathOrigin(StrEnum):

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from watchword.observations import State
-from watchword.plan.enforcement import Enforcement
-from watchword.plan.interface import Asset, AttackPath, Catalogue, Model, Protection
+from watchword.observations import SeenRoute, State
+from watchword.plan.enforcement import LimitRule, PinRule
+from watchword.plan.interface import Asset, AttackPath, Catalogue, Model, Protection, RouteRow
 from watchword.vocabulary import Environment
 
 
@@ -56,6 +56,7 @@ class Standing:
         were tried.
     :param build: SHA-256 in hex of the build that was looked at, None where there is none.
     :param findings: what speaks against it, (severity, title) by id.
+    :param routes: on what of the target it stands so; empty where it does on all of it.
     """
 
     protection: str
@@ -69,6 +70,7 @@ class Standing:
     measured: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     build: str | None = None
     findings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    routes: tuple[SeenRoute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,14 @@ class Evidence:
     :param proven: by asset; what counts there.
     :param everywhere: what counts for every asset of the model.
     :param environment: the world that it was judged for.
+    :param routes: the rows of all route tables, by API and in the order of each.
     """
 
     standings: Mapping[str, tuple[Standing, ...]]
     proven: Mapping[str, frozenset[str]]
     everywhere: frozenset[str] = frozenset()
     environment: Environment = Environment.PROD
+    routes: tuple[RouteRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +309,8 @@ class Plan:
     :param unreadable: lines of observations that couldn't be read: what they said, good or bad, isn't in it.
     :param measures: where a measured strength stands in place of an estimate, by protection and technique; the
         ``catalogue`` of the plan has the measured one.
-    :param enforcement: what the file's routes, limits and pins ask for: a later plan is compared by it.
+    :param routes: the rows of all route tables, by API and in the order of each.
+    :param limits: of the file, as are ``pins``: a later plan is compared by them.
     """
 
     model: Model
@@ -329,4 +334,6 @@ class Plan:
     environment: Environment = Environment.PROD
     unreadable: int = 0
     measures: tuple[Measure, ...] = ()
-    enforcement: Enforcement = field(default_factory=Enforcement)
+    routes: tuple[RouteRow, ...] = ()
+    limits: tuple[LimitRule, ...] = ()
+    pins: tuple[PinRule, ...] = ()

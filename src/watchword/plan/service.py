@@ -106,6 +106,7 @@ def make_plan(
         cut=_notes(model, found, shaken, without, compared=compared),
         environment=evidence.environment,
         measures=measures,
+        routes=evidence.routes,
     )
 
 

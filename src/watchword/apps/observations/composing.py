@@ -8,10 +8,10 @@ from typing import Final, NoReturn
 
 from watchword.apps.observations.document import ObservationError, from_json, to_json
 from watchword.apps.settings.faults import shown
-from watchword.observations import MAX_REVIEW, Observation, Review, State
-from watchword.plan.evidence import Circumstances, same_person
-from watchword.plan.interface import Catalogue, Protection
-from watchword.vocabulary import Environment
+from watchword.observations import MAX_REVIEW, Observation, Review, SeenRoute, State
+from watchword.plan.evidence import OF_A_ROUTE, Circumstances, same_person
+from watchword.plan.interface import Catalogue, Protection, row_of
+from watchword.vocabulary import Environment, Proof
 
 _NAMED: Final = 8
 
@@ -23,6 +23,7 @@ class Statement:
     :param build: SHA-256 in hex, None where none was looked at.
     :param artifact: the same of what was reviewed.
     :param expires: how long the review is to count.
+    :param route: method and path of a row of the API's table, such as ``GET /v1/records/**``.
     """
 
     protection: str
@@ -38,6 +39,7 @@ class Statement:
     author: str | None = None
     artifact: str | None = None
     expires: timedelta = MAX_REVIEW
+    route: str | None = None
 
 
 def compose(
@@ -69,6 +71,7 @@ def compose(
         generation=None if statement.state is State.REVIEWED else generation,
         detail=statement.detail,
         review=_review(statement, protection, circumstances.now),
+        route=_route(statement, circumstances),
     )
     # What is written must be what can be read again.
     return from_json(to_json(observation))
@@ -81,6 +84,30 @@ def _generation(target: str, circumstances: Circumstances) -> str | None:
     if kind == "api" and known and name not in known:
         _refuse("--target", target, [f"api:{each}" for each in known])
     return known.get(name) if kind == "api" else None
+
+
+def _route(statement: Statement, circumstances: Circumstances) -> SeenRoute | None:
+    """Return the route that was looked at, with the proof that the file asks for there.
+
+    What a row decides counts on the row that it was seen on alone, so that one has to be named where a table is known.
+    """
+    kind, _, name = statement.target.partition(":")
+    rows = circumstances.routes.get(name, ()) if kind == "api" else ()
+    known = [f"{method} {row.path}" for row in rows for method in row.methods or ("GET",)]
+    if statement.route is None:
+        if known and statement.state is State.PROVEN and statement.key.startswith(OF_A_ROUTE):
+            expected = f"the route that it was seen on, such as {shown(known[0])}"
+            raise ObservationError("--route", "nothing", expected)
+        return None
+    if kind == "app":
+        raise ObservationError("--route", "it with an app", "it with --target api:NAME")
+    if kind != "api":
+        return None  # The target is told of when all is read again.
+    method, _, path = statement.route.partition(" ")
+    row = row_of(rows, path, method)
+    if row is None or row.proof not in set(Proof):
+        _refuse("--route", statement.route, known)
+    return SeenRoute(path, method, Proof(row.proof))
 
 
 def _review(statement: Statement, protection: Protection, now: datetime) -> Review | None:

@@ -7,15 +7,18 @@ from enum import StrEnum
 from typing import Any, Final, NoReturn, TypeVar
 
 from watchword.apps.settings.faults import shown
-from watchword.observations import SEVERITIES, Observation, Review, State
+from watchword.observations import SEVERITIES, Observation, Review, SeenRoute, State
 from watchword.reasons import WatchwordError
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, Proof
 
 MAX_SOURCE: Final = 200
 """Most characters of what saw it, and of a reviewer's or an author's name."""
 
 MAX_DETAIL: Final = 1000
 """Most characters of the line for people."""
+
+MAX_PATH: Final = 2000
+"""Most characters of a route's path."""
 
 MAX_MEASURED: Final = 100
 """Most techniques that one observation measures."""
@@ -33,6 +36,7 @@ TARGET: Final = re.compile(r"(?:api|app):[a-z0-9][a-z0-9-]{0,62}")
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_METHOD: Final = re.compile(r"[A-Z]{1,16}")
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._/-]{0,127}")
 _TIME: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,6}))?Z"
@@ -41,8 +45,10 @@ _TIME: Final = re.compile(
 _PAIR: Final = 2
 
 _NEEDED: Final = {"protection", "key", "state", "at", "target", "source", "environment"}
-_OPTIONAL: Final = {"loopback", "build", "generation", "detail", "review", "measured", "findings"}
-_MEMBERS: Final = _NEEDED | _OPTIONAL
+_OF_A_ROUTE: Final = {"path", "method", "proof"}
+_MEMBERS: Final = _NEEDED | {
+    *("loopback", "build", "generation", "detail", "review", "measured", "findings", "route"),
+}
 _OF_A_REVIEW: Final = {"reviewer", "author", "artifact", "expires"}
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -78,6 +84,12 @@ def to_json(observation: Observation) -> dict[str, Any]:
         members["measured"] = {name: list(pair) for name, pair in observation.measured.items()}
     if observation.findings:
         members["findings"] = {name: list(pair) for name, pair in observation.findings.items()}
+    if observation.route is not None:
+        members["route"] = {
+            "path": observation.route.path,
+            "method": observation.route.method,
+            "proof": observation.route.proof.value,
+        }
     if observation.review is not None:
         members["review"] = {
             "reviewer": observation.review.reviewer,
@@ -120,6 +132,7 @@ def from_json(members: Mapping[str, Any]) -> Observation:
         review=None if review is None else _review(review),
         measured=_measured(members.get("measured", {})),
         findings=_findings(members.get("findings", {})),
+        route=_route(members["route"], members["target"]) if "route" in members else None,
     )
 
 
@@ -139,6 +152,23 @@ def line_of_text(value: Any, where: str, most: int, *, least: int = 1) -> str:
     if not least <= len(value) <= most or not value.isprintable() or len(value.strip()) < least:
         raise ObservationError(where, f"{len(value)} characters: {shown(value)}", expected)
     return value
+
+
+def _route(value: Any, target: str) -> SeenRoute:
+    """Return what of an API a statement is on; an app has no routes."""
+    if not isinstance(value, dict):
+        _refuse("route", value, "an object")
+    if not target.startswith("api:"):
+        raise ObservationError("route", f"one of {target}", "none: an app has no routes")
+    _require_members(value, _OF_A_ROUTE, _OF_A_ROUTE, "route.")
+    path = line_of_text(value["path"], "route.path", MAX_PATH)
+    if not path.startswith("/"):
+        _refuse("route.path", path, "a path such as /v1/records/**")
+    return SeenRoute(
+        path=path,
+        method=_matching(_METHOD, value["method"], "route.method", "a method such as GET"),
+        proof=_word(Proof, value["proof"], "route.proof"),
+    )
 
 
 def _measured(value: Any) -> dict[str, tuple[int, int]]:

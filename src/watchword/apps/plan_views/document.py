@@ -5,8 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
-from watchword.plan.enforcement import Enforcement
-from watchword.plan.interface import AttackPath, Catalogue
+from watchword.plan.interface import AttackPath, Catalogue, RouteRow
 from watchword.plan.outcome import (
     AssetState,
     Item,
@@ -18,6 +17,7 @@ from watchword.plan.outcome import (
     Standing,
     Tally,
 )
+from watchword.plan.reliance import weak_routes
 
 SCHEMA: Final = "watchword-plan/1"
 """Form of the document; another number is another form."""
@@ -56,6 +56,18 @@ def document(plan: Plan) -> dict[str, Any]:
         "proven": [_standing(each) for each in plan.proven],
         "failing": [_standing(each) for each in plan.failing],
         "measured": [asdict(each) for each in plan.measures],
+        "routes": [_route(each, plan) for each in plan.routes],
+        "limits": [{**asdict(each), "routes": list(each.routes)} for each in plan.limits],
+        "pins": [asdict(each) for each in plan.pins],
+        "weak_routes": [
+            {
+                **_row(each.row),
+                "assets": [asset.id for asset in each.assets],
+                "impact": each.impact,
+                "why": str(each),
+            }
+            for each in weak_routes(plan.model.assets.values())
+        ],
         "unclosable": list(plan.unclosable),
         "shortfalls": [
             {
@@ -74,7 +86,6 @@ def document(plan: Plan) -> dict[str, Any]:
             "effort": plan.cheaper.effort,
             "phases_effort": plan.cheaper.phases_effort,
         },
-        "enforcement": _enforcement(plan.enforcement),
         "struck": [{**_steps(each.path), "because": each.because} for each in plan.model.struck],
         "cut": [*plan.model.cut, *(each for each in plan.cut if each not in plan.model.cut)],
     }
@@ -210,6 +221,22 @@ def _asset(state: AssetState) -> dict[str, Any]:
     }
 
 
+def _row(row: RouteRow) -> dict[str, Any]:
+    return {"api": row.api, "path": row.path, "methods": list(row.methods)}
+
+
+def _route(row: RouteRow, plan: Plan) -> dict[str, Any]:
+    """Return a row of a route table, with the assets that name it."""
+    named = [each.id for each in plan.model.assets.values() if each.routes and row in each.rows]
+    return {
+        **_row(row),
+        "mode": row.mode,
+        "proof": row.proof,
+        "level": row.level,
+        "assets": sorted(named),
+    }
+
+
 def _tallies(tallies: Iterable[Tally]) -> list[dict[str, int]]:
     return [
         {
@@ -238,39 +265,10 @@ def _standing(found: Standing) -> dict[str, Any]:
             {"id": name, "severity": severity, "title": title}
             for name, (severity, title) in found.findings.items()
         ],
-    }
-
-
-def _enforcement(found: Enforcement) -> dict[str, Any]:
-    return {
-        "apis": [
-            {
-                "api": api.name,
-                "routes": [
-                    {
-                        "path": each.path,
-                        "methods": list(each.methods),
-                        "mode": each.mode.value,
-                        "proof": each.proof.value,
-                        "level": each.level.value,
-                    }
-                    for each in api.routes
-                ],
-                "limits": [
-                    {
-                        "name": each.name,
-                        "requests": each.requests,
-                        "seconds": each.seconds,
-                        "routes": list(each.routes),
-                        "enforced": each.enforced,
-                        "narrowed": each.narrowed,
-                    }
-                    for each in api.limits
-                ],
-            }
-            for api in found.apis
+        "routes": [
+            {"path": each.path, "method": each.method, "proof": each.proof.value}
+            for each in found.routes
         ],
-        "pins": [asdict(each) for each in found.pins],
     }
 
 

@@ -12,6 +12,7 @@ from watchword.apps.plan_views.words import (
     flat,
     listed,
     named,
+    place,
     reached,
     strength,
     technique_name,
@@ -19,11 +20,14 @@ from watchword.apps.plan_views.words import (
 from watchword.observations import State
 from watchword.plan.interface import AttackPath
 from watchword.plan.outcome import Cheaper, Plan, Shortfall, Standing
+from watchword.plan.reliance import weak_routes as weak
 
 STRUCK: Final = "Struck, and why"
 PROVEN: Final = "Counts as proven"
 CLAIMS: Final = "To verify: said or seen, but it doesn't count yet"
 CHANGED: Final = "Not as shipped: what a catalogue of your own changes"
+
+WEAK_ROUTES: Final = "Routes that ask for less than what lives there is worth"
 
 MEASURED: Final = "Measured by attacking, in place of the catalogue's estimate"
 
@@ -62,13 +66,13 @@ def proven(plan: Plan) -> list[tuple[str, str]]:
 
     What a what-if takes away doesn't count.
     """
-    newest: dict[tuple[str, str], Standing] = {}
+    newest: dict[tuple[object, ...], Standing] = {}
     for each in plan.proven:
-        place = (each.protection, each.target)
+        where = (each.protection, each.target, each.routes)
         if each.protection in plan.removed:
             continue
-        if place not in newest or _age(each) < _age(newest[place]):
-            newest[place] = each
+        if where not in newest or _age(each) < _age(newest[where]):
+            newest[where] = each
     return [(each.protection, placed(each)) for each in newest.values()]
 
 
@@ -76,6 +80,11 @@ def claims(plan: Plan) -> list[tuple[str, str]]:
     """Return (protection, why it doesn't count) of what was said or seen and counts for nothing."""
     found = [(each.protection, placed(each)) for each in plan.claims]
     return list(dict.fromkeys(found))
+
+
+def weak_routes(plan: Plan) -> list[str]:
+    """Return what leaves an asset open whatever is proven elsewhere, a sentence each."""
+    return [str(each) for each in weak(plan.model.assets.values())]
 
 
 def changed(plan: Plan) -> list[tuple[str, str]]:
@@ -109,7 +118,7 @@ def measured(plan: Plan) -> list[tuple[str, str]]:
 
 def placed(found: Standing) -> str:
     """Return where something was seen, when, and what that is worth: its ``why`` says more than its state."""
-    parts = [f"at {flat(found.target)}"] if found.target else []
+    parts = [f"at {place(found)}"] if found.target else []
     if found.age is not None:
         parts.append(age(found.age))
     if found.state is State.REVIEWED:

@@ -11,10 +11,11 @@ from watchword.apps.plan_views.words import listed
 from watchword.gate.interface import Route
 from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route, find_row
 from watchword.observations import SEVERITIES
-from watchword.plan.enforcement import ApiRules, LimitRule, RouteRule
+from watchword.plan.enforcement import LimitRule
+from watchword.plan.interface import RouteRow
 from watchword.plan.outcome import Exposure
 from watchword.plan.reliance import NEGATIVE
-from watchword.vocabulary import Mode, Proof
+from watchword.vocabulary import Level, Mode, Proof
 
 _RANK: Final = {
     Exposure.CLOSED: 0,
@@ -26,6 +27,8 @@ _RANK: Final = {
 
 _MODES: Final = (Mode.OFF, Mode.MONITOR, Mode.CANARY, Mode.ENFORCE)
 _PROOFS: Final = (Proof.BEARER, Proof.SESSION, Proof.DEVICE)
+_LEVELS: Final = (Level.NONE, Level.SOFTWARE, Level.VERIFIED, Level.HARDWARE)
+_EVERYTHING: Final = "/**"
 _MANY: Final = 3
 _DIGITS: Final = 8
 _MAX_REQUESTS: Final = 50_000
@@ -165,20 +168,22 @@ class Weakening:
 
 def weakened(old: StoredPlan, new: StoredPlan) -> tuple[Weakening, ...]:
     """Return which routes, limits and pins ask for less, each once; of a plan that doesn't say, nothing is known."""
-    if old.enforcement is None or new.enforcement is None:
-        return ()
+    tables = _tables(new)
+    gone = set()
     found: list[Weakening] = []
-    now = {each.name: each for each in new.enforcement.apis}
-    for api in old.enforcement.apis:
-        place = f"api:{api.name}"
-        if api.name not in now:
-            if any(each.mode is not Mode.OFF for each in api.routes):
-                found.append(Weakening(place, "it is gone from the file, and nothing guards it"))
-            continue
-        found += (Weakening(place, each) for each in _weaker_routes(api, now[api.name]))
-        found += (Weakening(place, each) for each in _weaker_limits(api, now[api.name]))
-    pinned = {(each.host, each.app): each.enforced for each in new.enforcement.pins}
-    for pin in old.enforcement.pins:
+    for api, rows in _tables(old).items():
+        if api not in tables:
+            gone.add(api)
+            if any(_rank(_MODES, each.mode) for each in rows):
+                what = "it is gone from the file, and nothing guards it"
+                found.append(Weakening(f"api:{api}", what))
+        else:
+            found += (Weakening(f"api:{api}", each) for each in _weaker_routes(rows, tables[api]))
+    for limit in old.limits or ():
+        less = "" if limit.api in gone else _weaker_limit(limit, new.limits or ())
+        found += [Weakening(f"api:{limit.api}", less)] if less else []
+    pinned = {(each.host, each.app): each.enforced for each in new.pins or ()}
+    for pin in old.pins or ():
         if (pin.host, pin.app) not in pinned:
             found.append(Weakening(pin.host, f"{pin.app} doesn't pin it any more"))
         elif pin.enforced and not pinned[pin.host, pin.app]:
@@ -186,10 +191,17 @@ def weakened(old: StoredPlan, new: StoredPlan) -> tuple[Weakening, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _tables(plan: StoredPlan) -> dict[str, list[RouteRow]]:
+    found: dict[str, list[RouteRow]] = {}
+    for each in plan.routes or ():
+        found.setdefault(each.api, []).append(each)
+    return found
+
+
 def untold(old: StoredPlan) -> tuple[str, ...]:
     """Return what can't be told, since the earlier plan was stored by a version that didn't keep it."""
     found = []
-    if old.enforcement is None:
+    if None in (old.routes, old.limits, old.pins):
         found.append("whether a route, a limit or a pin asks for less")
     if any(each.findings is None for each in old.evidence.values()):
         found.append("whether there is a new finding against what failed before")
@@ -201,60 +213,59 @@ def is_worse(old: StoredPlan, new: StoredPlan) -> bool:
     return bool(worse(old, new) or setbacks(old, new) or weakened(old, new) or untold(old))
 
 
-def _weaker_routes(old: ApiRules, new: ApiRules) -> Iterator[str]:
+def _weaker_routes(old: Sequence[RouteRow], new: Sequence[RouteRow]) -> Iterator[str]:
     """Yield where requests that a row decided meet one that asks for less, a line for each two rows.
 
     Both tables are asked about one request for each two rows that can meet: of all that they share the most ordinary one, which
     matches nothing that the others wouldn't match too.
     """
-    if old.routes == new.routes:
+    if old == new:
         return
-    tables = [[_compiled(each) for each in api.routes] for api in (old, new)]
-    depth = 1 + max(len(each.segments) for table in tables for each in table) if all(tables) else 0
-    told: set[tuple[int, int]] = set()
+    tables = [_compiled(each) for each in old], [_compiled(each) for each in new]
+    depth = 1 + max(len(each.segments) for table in tables for each in table)
     asked = 0
     for (one, row), (two, other) in product(enumerate(tables[0]), enumerate(tables[1])):
-        if (one, two) in told or not _less(old.routes[one], new.routes[two]):
-            continue
-        for method, path in _requests(row, other, depth):
+        less = _less(old[one], new[two])
+        for method, path in _requests(row, other, depth) if less else ():
             asked += 1
             if (find_row(tables[0], method, path), find_row(tables[1], method, path)) == (one, two):
-                told.add((one, two))
+                was, is_ = str(old[one]), str(new[two]) or "a row that can't be read"
+                yield (
+                    f"route {is_}: {less}" if was == is_ else f"route {was} falls to {is_}: {less}"
+                )
                 break
         if asked > _MAX_REQUESTS:
             yield "its tables are too large to be compared: look through the routes"
             return
-    for one, two in sorted(told):
-        yield _route_told(old.routes[one], new.routes[two])
 
 
-def _compiled(rule: RouteRule) -> CompiledRoute:
-    route = Route("", rule.path, frozenset(rule.methods), rule.level, rule.proof, rule.mode)
-    return compile_route(route)
+def _compiled(row: RouteRow) -> CompiledRoute:
+    """Return a row as it matches; one that can't be read may match anything."""
+    path = row.path or _EVERYTHING
+    methods = frozenset(row.methods)
+    return compile_route(Route("", path, methods, Level.NONE, Proof.BEARER, Mode.OFF))
 
 
-def _less(old: RouteRule, new: RouteRule) -> str:
+def _less(old: RouteRow, new: RouteRow) -> str:
     """Return in what a row asks for less than another, empty where it doesn't."""
-    if old.mode is Mode.OFF:
+    pairs = [
+        (name, ranks, *(getattr(each, name) for each in (old, new)))
+        for name, ranks in (("mode", _MODES), ("proof", _PROOFS), ("level", _LEVELS))
+    ]
+    if not _rank(_MODES, old.mode):
         return ""
-    if new.mode is Mode.OFF:
-        return f"mode {old.mode.value} -> off"
-    found = []
-    if _MODES.index(new.mode) < _MODES.index(old.mode):
-        found.append(f"mode {old.mode.value} -> {new.mode.value}")
-    if _PROOFS.index(new.proof) < _PROOFS.index(old.proof):
-        found.append(f"proof {old.proof.value} -> {new.proof.value}")
-    if not new.level.satisfies(old.level):
-        found.append(f"level {old.level.value} -> {new.level.value}")
-    return ", ".join(found)
-
-
-def _route_told(old: RouteRule, new: RouteRule) -> str:
-    before, now = (
-        " ".join(filter(None, (",".join(each.methods), each.path))) for each in (old, new)
+    if not _rank(_MODES, new.mode):
+        pairs = pairs[:1]
+    return ", ".join(
+        f"{name} {was} -> {is_ or 'unknown'}"
+        for name, ranks, was, is_ in pairs
+        if _rank(ranks, is_) < _rank(ranks, was)
     )
-    less = _less(old, new)
-    return f"route {now}: {less}" if before == now else f"route {before} falls to {now}: {less}"
+
+
+def _rank(ranks: Sequence[str], word: str) -> int:
+    """Return how much a word asks for; one that nobody knows asks for nothing."""
+    return ranks.index(word) if word in ranks else 0
 
 
 def _requests(
@@ -282,21 +293,19 @@ def _requests(
         yield method, (*path, *[_OTHER] * rest)
 
 
-def _weaker_limits(old: ApiRules, new: ApiRules) -> Iterator[str]:
-    """Yield which limits are gone or allow more; one that another name holds as strictly is still there."""
-    named = {each.name: each for each in new.limits}
-    for limit in old.limits:
-        if not limit.enforced or any(_as_strict(each, limit) for each in new.limits):
-            continue
-        now = named.get(limit.name)
-        if now is None:
-            yield f"limit {limit.name} ({_amount(limit)}) is gone"
-        elif not now.enforced:
-            yield f"limit {limit.name}: mode enforce -> monitor"
-        elif _amount(now) != _amount(limit):
-            yield f"limit {limit.name}: {_amount(limit)} -> {_amount(now)}"
-        else:
-            yield f"limit {limit.name} holds for fewer requests than before"
+def _weaker_limit(old: LimitRule, limits: Sequence[LimitRule]) -> str:
+    """Say how a limit is gone or allows more; empty where it doesn't, or another name holds as strictly."""
+    new = [each for each in limits if each.api == old.api]
+    if not old.enforced or any(_as_strict(each, old) for each in new):
+        return ""
+    now = next((each for each in new if each.name == old.name), None)
+    if now is None:
+        return f"limit {old.name} ({_amount(old)}) is gone"
+    if not now.enforced:
+        return f"limit {old.name}: mode enforce -> monitor"
+    if _amount(now) != _amount(old):
+        return f"limit {old.name}: {_amount(old)} -> {_amount(now)}"
+    return f"limit {old.name} holds for fewer requests than before"
 
 
 def _as_strict(new: LimitRule, old: LimitRule) -> bool:

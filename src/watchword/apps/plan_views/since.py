@@ -127,7 +127,7 @@ def _with_reasons(
 def _reasons(changes: Iterable[Change], old: StoredPlan, new: StoredPlan) -> Iterator[str]:
     """Yield what was seen, or what else changed what is worth what was seen before."""
     for each in changes:
-        target, _, key = each.at.partition(" ")
+        target, _, key = each.at.rpartition(" ")
         place = each.id, target, key
         before, after = old.evidence.get(place), new.evidence.get(place)
         if after is not None:

@@ -11,8 +11,8 @@ from watchword.gate.interface import Route
 from watchword.gate.routes import compile_route
 from watchword.observations import State
 from watchword.plan.catalogue.members import MAX_STRENGTH
-from watchword.plan.enforcement import ApiRules, Enforcement, LimitRule, PinRule, RouteRule
-from watchword.plan.interface import MAX_EFFORT
+from watchword.plan.enforcement import LimitRule, PinRule
+from watchword.plan.interface import MAX_EFFORT, RouteRow
 from watchword.plan.outcome import Action, Exposure, Phase
 from watchword.reasons import MalformedError, WatchwordError
 from watchword.scan.interface import Severity
@@ -89,13 +89,13 @@ class StoredPlan:
     """Hold what of a stored plan is compared.
 
     :param items: by protection; ``assets`` and ``paths`` by id.
-    :param evidence: by (protection, target, key).
+    :param evidence: by (protection, target, key); on a route the target is ``api:NAME METHOD PATH``.
     :param made_at: when it was made.
     :param environment: that it was made for, None where it was stored before plans said so.
     :param changed: (id, member) of what the user's own catalogue changed, None where it was stored before plans said so.
     :param added: what was taken for proven in a what-if; :param removed: what was taken away.
     :param measured: by (protection, technique), None where it was stored before plans said so.
-    :param enforcement: what the file's routes, limits and pins asked for, None where it was stored before plans said so.
+    :param routes: of the file, as are ``limits`` and ``pins``; None where it was stored before plans said so.
     """
 
     items: Mapping[str, StoredItem]
@@ -109,7 +109,9 @@ class StoredPlan:
     environment: Environment | None = None
     changed: frozenset[tuple[str, str]] | None = None
     measured: Mapping[tuple[str, str], StoredMeasure] | None = None
-    enforcement: Enforcement | None = None
+    routes: tuple[RouteRow, ...] | None = None
+    limits: tuple[LimitRule, ...] | None = None
+    pins: tuple[PinRule, ...] | None = None
 
 
 def parse(data: bytes) -> dict[str, Any]:
@@ -152,7 +154,9 @@ def read(document: Mapping[str, Any]) -> StoredPlan:
         else None,
         changed=_changed(document) if "changed" in document else None,
         measured=_measured(document) if "measured" in document else None,
-        enforcement=_enforcement(document["enforcement"]) if "enforcement" in document else None,
+        routes=tuple(_routes(document)) if "routes" in document else None,
+        limits=tuple(_limits(document)) if "limits" in document else None,
+        pins=tuple(_pins(document)) if "pins" in document else None,
     )
 
 
@@ -266,48 +270,39 @@ def _standings(document: Mapping[str, Any], name: str, key: str) -> dict[str, St
     return _by_name(name, {}, [(each.id, each) for each in rows])
 
 
-def _enforcement(found: Any) -> Enforcement:
-    if not isinstance(found, dict):
-        _refuse("enforcement", found, "an object")
-    apis = []
-    for api in _objects(found, "apis", "enforcement."):
-        routes = [
-            RouteRule(
-                _pattern(each),
-                each.texts("methods"),
-                each.one_of("mode", Mode),
-                each.one_of("proof", Proof),
-                each.one_of("level", Level),
-            )
-            for each in _objects(api.members, "routes", api.where)
-        ]
-        limits = [
-            LimitRule(
-                each.text("name"),
-                each.whole("requests", 1, 10**9),
-                each.whole("seconds", 1, 10**8),
-                each.texts("routes"),
-                each.flag("enforced"),
-                each.flag("narrowed"),
-            )
-            for each in _objects(api.members, "limits", api.where)
-        ]
-        apis.append(ApiRules(api.text("api"), tuple(routes), tuple(limits)))
-    pins = [
-        PinRule(each.text("host"), each.text("app"), each.flag("enforced"))
-        for each in _objects(found, "pins", "enforcement.")
-    ]
-    return Enforcement(tuple(apis), tuple(pins))
+def _routes(document: Mapping[str, Any]) -> Iterator[RouteRow]:
+    for each in _objects(document, "routes"):
+        words = [each.text(name) for name in ("mode", "proof", "level")]
+        yield RouteRow(each.text("api"), _pattern(each), each.texts("methods"), *words)
 
 
 def _pattern(found: _Field) -> str:
-    """Return the path of a route, which must be one that a table could have."""
+    """Return the path of a row, which must be one that a table could have, or empty."""
     path = found.text("path")
     try:
-        compile_route(Route("", path, frozenset(), Level.NONE, Proof.BEARER, Mode.OFF))
+        if path:
+            compile_route(Route("", path, frozenset(), Level.NONE, Proof.BEARER, Mode.OFF))
     except ValueError:
         _refuse(f"{found.where}path", path, "the path of a route")
     return path
+
+
+def _limits(document: Mapping[str, Any]) -> Iterator[LimitRule]:
+    for each in _objects(document, "limits"):
+        yield LimitRule(
+            each.text("api"),
+            each.text("name"),
+            each.whole("requests", 1, 10**9),
+            each.whole("seconds", 1, 10**8),
+            each.texts("routes"),
+            each.flag("enforced"),
+            each.flag("narrowed"),
+        )
+
+
+def _pins(document: Mapping[str, Any]) -> Iterator[PinRule]:
+    for each in _objects(document, "pins"):
+        yield PinRule(each.text("host"), each.text("app"), each.flag("enforced"))
 
 
 def _by_name(
@@ -327,7 +322,7 @@ def _evidence(document: Mapping[str, Any]) -> dict[tuple[str, str, str], StoredE
     for number, item in enumerate(_objects(document, "items")):
         fields.extend(_objects(item.members, "evidence", f"items[{number}]."))
     return {
-        (each.text("protection"), each.text("target"), each.text("key")): StoredEvidence(
+        (each.text("protection"), target, each.text("key")): StoredEvidence(
             each.one_of("state", State),
             None if each.members.get("at") is None else each.time("at"),
             each.text("source"),
@@ -336,6 +331,7 @@ def _evidence(document: Mapping[str, Any]) -> dict[tuple[str, str, str], StoredE
             _findings(each) if "findings" in each.members else None,
         )
         for each in fields
+        for target in _targets(each)
     }
 
 
@@ -344,6 +340,16 @@ def _findings(found: _Field) -> dict[str, tuple[str, str]]:
         each.text("id"): (each.one_of("severity", Severity).value, each.text("title"))
         for each in _objects(found.members, "findings", found.where)
     }
+
+
+def _targets(standing: _Field) -> list[str]:
+    """Return what a standing is on: its target, or each route there."""
+    target = standing.text("target")
+    # Plans that were stored before statements named routes have none.
+    if "routes" not in standing.members:
+        return [target]
+    routes = _objects(standing.members, "routes", standing.where)
+    return [f"{target} {each.text('method')} {each.text('path')}" for each in routes] or [target]
 
 
 def _refuse(where: str, got: object, expected: str) -> NoReturn:

@@ -276,7 +276,7 @@ def standing(found: Standing) -> str:
     """Return on what a standing rests: state, what was looked at, who saw it, and when."""
     parts = [found.state.value]
     if found.target:
-        parts.append(f"at {found.target}")
+        parts.append(f"at {place(found)}")
     if found.key:
         parts.append(f"by {found.key}")
     if found.source:
@@ -285,6 +285,12 @@ def standing(found: Standing) -> str:
     if found.age is not None:
         said += f", {age(found.age)}"
     return f"{said}: {flat(found.why)}" if found.why else said
+
+
+def place(found: Standing) -> str:
+    """Return what a standing is on: its target, or the first of the routes there."""
+    routes = [flat(str(each)) for each in found.routes]
+    return flat(found.target) + (f" on {listed(routes, _MANY)}" if routes else "")
 
 
 def counts(found: Tally) -> list[tuple[Exposure, int]]:

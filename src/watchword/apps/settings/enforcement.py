@@ -1,11 +1,11 @@
-"""Say what the file has its gates enforce, and which APIs don't refuse what the plan counts on being refused."""
+"""Find the rows of the route tables that decide on what an asset names, limits and pins, from a file that nobody has checked."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from watchword.apps.settings.faults import MAX_SHOWN, shown
 from watchword.apps.settings.written_apis import WrittenLimit, WrittenRate, WrittenRoute
 from watchword.apps.settings.written_pins import WrittenPinnedHost
 from watchword.apps.settings.written_plan import WrittenAsset
@@ -13,7 +13,8 @@ from watchword.apps.settings.written_types import Written, seconds
 from watchword.gate.interface import Route
 from watchword.gate.limits import RATE
 from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route
-from watchword.plan.enforcement import ApiRules, Enforcement, LimitRule, PinRule, RouteRule
+from watchword.plan.enforcement import LimitRule, PinRule
+from watchword.plan.interface import RouteRow
 from watchword.vocabulary import Level, Mode, Proof
 
 _Entry = TypeVar("_Entry", bound=Written)
@@ -23,107 +24,79 @@ _SOME: Final = frozenset({"SOME"})
 """Stands for methods that are named: such a route leaves some requests to the routes behind it."""
 
 
-def unenforced(data: Mapping[str, Any], assets: Iterable[WrittenAsset]) -> dict[str, str]:
-    """Return why an API doesn't enforce what the plan counts on, by its name; those that do are left out.
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Hold the route table of one API, row by row, each with what it matches."""
 
-    Where assets name routes at an API, every route there counts that can match something of theirs, up to the
-    first that covers it whole: all of these must be in mode ``enforce``.  Where none does, or some asset
-    names no route at all and may hang on any, no route may be in ``monitor`` or ``canary``, and one must be in ``enforce``.
+    rows: tuple[RouteRow, ...]
+    compiled: tuple[CompiledRoute, ...]
 
-    What can't be read is taken for unenforced: nobody can say that it refuses anything.
+    def reached(self, pattern: str) -> Iterator[RouteRow]:
+        """Yield each row that some request of a pattern comes to: what an earlier one covers whole comes to no later one."""
+        wanted = _compiled(pattern) or _everything(frozenset())
+        for row, matched in zip(self.rows, self.compiled, strict=True):
+            if _overlap(matched, wanted):
+                yield row
+            if matched.covers(wanted):
+                return
+
+
+def tables_of(data: Mapping[str, Any]) -> dict[str, Table]:
+    """Return the route table of each API; what can't be read is a row that enforces nothing and may match anything.
 
     :param data: the plain values of the whole file; faults in ``apis`` are told elsewhere.
     """
     apis = data.get("apis")
-    if not isinstance(apis, dict):
-        return {}
-    named: dict[str, dict[str, None]] = {}
-    anywhere = False
-    for asset in assets:
-        anywhere |= not asset.routes
-        for route in asset.routes:
-            named.setdefault(route.api, {})[route.path] = None
     found = {}
-    for name, api in apis.items():
-        if not isinstance(api, dict):
-            continue
-        why = _why(api.get("routes"), named.get(name, {}), anywhere=anywhere)
-        if why:
-            found[name] = why
+    for name, api in apis.items() if isinstance(apis, dict) else ():
+        routes = api.get("routes") if isinstance(api, dict) else None
+        read = [_read(name, route) for route in (routes if isinstance(routes, list) else [None])]
+        found[name] = Table(tuple(row for row, _ in read), tuple(each for _, each in read))
     return found
 
 
-def _why(routes: Any, patterns: Iterable[str], *, anywhere: bool) -> str:
-    """Say why an API with these routes doesn't enforce these patterns; empty where it does.
+def rows_of(written: WrittenAsset, tables: Mapping[str, Table]) -> tuple[RouteRow, ...]:
+    """Return the rows that decide on requests for an asset, in the order of the file, each once.
 
-    :param anywhere: what is counted on may lie behind any route.
+    What an asset is behind that names no route nobody knows: every row counts, but for those in mode ``off``, such as a
+    health check's, which somebody opened to all.
     """
-    if not isinstance(routes, list):
-        return "its routes can't be read"
-    wanted = [_compiled(pattern) or _everything(frozenset()) for pattern in patterns]
-    as_a_whole = _why_as_a_whole(routes)
-    if not wanted or (anywhere and as_a_whole):
-        return as_a_whole
-    table: list[CompiledRoute] = []
-    lax: list[tuple[int, str]] = []
-    for index, route in enumerate(routes):
-        compiled, why = _read(route, index)
-        table.append(compiled)
-        if why:
-            lax.append((index, why))
-    return next(_uncovered(table, lax, wanted), "")
+    if not written.routes:
+        whole = [row for table in tables.values() for row in table.rows]
+        return tuple(row for row in whole if row.mode != Mode.OFF)
+    wanted: dict[str, list[str]] = {}
+    for route in written.routes:
+        wanted.setdefault(route.api, []).append(route.path)
+    rows: dict[RouteRow, None] = {}
+    for api, patterns in wanted.items():
+        if api in tables:
+            reached = {row for pattern in patterns for row in tables[api].reached(pattern)}
+            rows.update((row, None) for row in tables[api].rows if row in reached)
+    return tuple(rows)
 
 
-def _uncovered(
-    table: list[CompiledRoute], lax: list[tuple[int, str]], wanted: list[CompiledRoute]
-) -> Iterator[str]:
-    """Yield why, for each lax route that some request comes to which is counted on being refused."""
-    for asset in wanted:
-        for index, why in lax:
-            # What an earlier route covers whole never comes to this one.
-            if _overlap(table[index], asset) and not any(
-                earlier.covers(asset) for earlier in table[:index]
-            ):
-                yield why
-
-
-def _why_as_a_whole(routes: list[Any]) -> str:
-    """Say why an API that no asset names a route of enforces nothing for sure; empty where it does."""
-    modes = [_mode(route) for route in routes]
-    for index, (route, mode) in enumerate(zip(routes, modes, strict=True)):
-        if mode not in {Mode.ENFORCE, Mode.OFF}:
-            return _told(route, index, mode)
-    return "" if Mode.ENFORCE in modes else "it has no route in mode enforce"
-
-
-def _read(route: Any, index: int) -> tuple[CompiledRoute, str]:
-    """Return a route as it matches, and why it doesn't enforce; empty where it does."""
+def _read(api: str, route: Any) -> tuple[RouteRow, CompiledRoute]:
+    """Return a row as evidence hangs on it, and as it matches."""
     path = route.get("path") if isinstance(route, dict) else None
-    limited = isinstance(route, dict) and route.get("methods") is not None
-    compiled = _compiled(path, _SOME if limited else frozenset())
-    if compiled is None:
+    methods = route.get("methods") if isinstance(route, dict) else None
+    compiled = _compiled(path, frozenset() if methods is None else _SOME)
+    words = [_written(route, name) for name in ("mode", "proof", "level")]
+    if compiled is None or None in words or not (methods is None or _texts(methods)):
         # It may match anything, and covers nothing.
-        return _everything(_SOME), f"routes[{index}] can't be read"
-    mode = _mode(route)
-    return compiled, "" if mode == Mode.ENFORCE else _told(route, index, mode)
+        return RouteRow(api, "", (), "", "", ""), _everything(_SOME)
+    mode, proof, level = (str(each) for each in words)
+    return RouteRow(api, str(path), tuple(sorted(set(methods or ()))), mode, proof, level), compiled
 
 
-def _mode(route: Any) -> str | None:
-    """Return the mode as written, None where there is nothing that could be one."""
-    mode = route.get("mode", Mode.ENFORCE.value) if isinstance(route, dict) else None
-    return mode if isinstance(mode, str) else None
+def _written(route: Any, name: str) -> str | None:
+    """Return a word of a route as it is written or as it is where it's left out; None where it is no word."""
+    default = WrittenRoute.model_fields[name].default
+    found = route.get(name, default) if isinstance(route, dict) else None
+    return found if isinstance(found, str) else None
 
 
-def _told(route: Any, index: int, mode: str | None) -> str:
-    path = route.get("path") if isinstance(route, dict) else None
-    if mode is None or not isinstance(path, str):
-        return f"routes[{index}] can't be read"
-    return f"route {_short(path)} is in mode {_short(mode)}"
-
-
-def _short(text: str) -> str:
-    """Return text as it is where that is one short line, else as a fault shows it."""
-    return text if text.isprintable() and len(text) <= MAX_SHOWN else shown(text)
+def _texts(methods: Any) -> bool:
+    return isinstance(methods, list) and bool(methods) and all(isinstance(m, str) for m in methods)
 
 
 def _compiled(pattern: Any, methods: frozenset[str] = frozenset()) -> CompiledRoute | None:
@@ -155,53 +128,41 @@ def _overlap(one: CompiledRoute, other: CompiledRoute) -> bool:
     )
 
 
-def enforcement_of(data: Mapping[str, Any]) -> Enforcement:
-    """Return what the file has its gates, limits and pins enforce; a row that can't be read asks for nothing.
+def limits_of(data: Mapping[str, Any]) -> tuple[LimitRule, ...]:
+    """Return the limits of all APIs; one that can't be read limits nothing.
 
     :param data: the plain values of the whole file; faults in it are told elsewhere.
     """
-    apis, pins = data.get("apis"), data.get("pins")
-    hosts = pins.get("hosts") if isinstance(pins, dict) else None
-    return Enforcement(
-        apis=tuple(
-            ApiRules(str(name), tuple(_route_rules(api)), tuple(_limit_rules(api)))
-            for name, api in (apis.items() if isinstance(apis, dict) else ())
-            if isinstance(api, dict)
-        ),
-        pins=tuple(
-            PinRule(host, app, each.mode == "enforce")
-            for host, each in _valid(WrittenPinnedHost, hosts)
-            for app in sorted(set(each.apps))
-        ),
+    apis = data.get("apis")
+    return tuple(
+        each
+        for name, api in (apis.items() if isinstance(apis, dict) else ())
+        if isinstance(api, dict)
+        for each in _limits_of(name, api)
     )
 
 
-def _route_rules(api: Mapping[str, Any]) -> Iterator[RouteRule]:
-    routes = api.get("routes")
-    for row in routes if isinstance(routes, list) else ():
-        try:
-            each = WrittenRoute.model_validate(row)
-        except ValidationError:
-            path = row.get("path") if isinstance(row, dict) else None
-            path = _EVERYTHING if _compiled(path) is None else str(path)
-            yield RouteRule(path, (), Mode.OFF, Proof.BEARER, Level.NONE)
-            continue
-        yield RouteRule(
-            each.path,
-            tuple(sorted(set(each.methods or ()))),
-            Mode(each.mode),
-            Proof(each.proof),
-            Level(each.level),
-        )
+def pins_of(data: Mapping[str, Any]) -> tuple[PinRule, ...]:
+    """Return which app pins which host; an entry that can't be read pins nothing."""
+    pins = data.get("pins")
+    hosts = pins.get("hosts") if isinstance(pins, dict) else None
+    return tuple(
+        PinRule(host, app, each.mode == "enforce")
+        for host, each in _valid(WrittenPinnedHost, hosts)
+        for app in sorted(set(each.apps))
+    )
 
 
-def _limit_rules(api: Mapping[str, Any]) -> Iterator[LimitRule]:
+def _limits_of(name: str, api: Mapping[str, Any]) -> Iterator[LimitRule]:
     limits = api.get("limits")
     for _, rate in _valid(WrittenRate, {RATE: api.get("rate")}):
-        yield LimitRule(RATE, rate.requests, seconds(rate.per), (), enforced=True, narrowed=False)
+        yield LimitRule(
+            name, RATE, rate.requests, seconds(rate.per), (), enforced=True, narrowed=False
+        )
     numbered = dict(enumerate(limits)) if isinstance(limits, list) else {}
     for _, each in _valid(WrittenLimit, numbered):
         yield LimitRule(
+            name,
             each.name,
             each.requests,
             seconds(each.per),

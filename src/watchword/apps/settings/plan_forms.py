@@ -19,6 +19,7 @@ from watchword.plan.interface import (
     Intelligence,
     PathOrigin,
     Quantities,
+    RouteRow,
     Scenarios,
     Strike,
     Trait,
@@ -27,10 +28,11 @@ from watchword.plan.interface import (
 _NOTHING_BEHIND: Final = Quantities()
 
 
-def asset_of(name: str, written: WrittenAsset, apis: Any) -> Asset:
+def asset_of(name: str, written: WrittenAsset, apis: Any, rows: tuple[RouteRow, ...]) -> Asset:
     """Return an asset.
 
     :param apis: what stands under ``apis``, which may be anything: faults in it aren't the plan's.
+    :param rows: of the route tables, those that decide on requests for it.
     """
     lives_in = {Component(part) for part in written.lives_in}
     if written.routes:
@@ -46,6 +48,7 @@ def asset_of(name: str, written: WrittenAsset, apis: Any) -> Asset:
         places=_places(written, apis),
         routes=tuple(f"{route.api} {route.path}" for route in written.routes),
         quantities=_quantities(written.quantities),
+        rows=rows,
     )
 
 

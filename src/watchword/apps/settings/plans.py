@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from watchword.apps.plan_files.own_catalogue import with_own
 from watchword.apps.settings.consistency import Inconsistency
 from watchword.apps.settings.document import Document, read_document
-from watchword.apps.settings.enforcement import enforcement_of, unenforced
+from watchword.apps.settings.enforcement import limits_of, pins_of, rows_of, tables_of
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.generation import generation_of
 from watchword.apps.settings.likelihood import likelihoods
@@ -25,8 +25,8 @@ from watchword.apps.settings.written import WrittenFile
 from watchword.apps.settings.written_plan import WrittenAsset, WrittenObserver, WrittenPlan
 from watchword.apps.settings.written_types import Written, seconds
 from watchword.plan.catalogue.reading import load_catalogue
-from watchword.plan.enforcement import Enforcement
-from watchword.plan.interface import Asset, Catalogue, Model, Scenarios
+from watchword.plan.enforcement import LimitRule, PinRule
+from watchword.plan.interface import Asset, Catalogue, Model, RouteRow, Scenarios
 from watchword.plan.modelling import build_model
 from watchword.vocabulary import Environment
 
@@ -59,8 +59,8 @@ class PlanSettings:
     :param builds: SHA-256 in lower-case hex of the current build, by app.
     :param generations: policy generation by API, see :func:`generation_of`.
     :param apps: by name of the apps of the file, their platform and their package or bundle id, empty where it isn't stated.
-    :param unenforced: by API, why it doesn't refuse what the plan counts on, see :func:`unenforced`.
-    :param enforcement: what its routes, limits and pins ask for.
+    :param routes: by API the rows of its route table, in the order of the file.
+    :param limits: of all APIs; ``pins``: which app pins which host.
     :param budget: units of effort, None for no limit.
     """
 
@@ -76,8 +76,9 @@ class PlanSettings:
     builds: Mapping[str, str]
     generations: Mapping[str, str]
     apps: Mapping[str, tuple[str, str]]
-    unenforced: Mapping[str, str]
-    enforcement: Enforcement
+    routes: Mapping[str, tuple[RouteRow, ...]]
+    limits: tuple[LimitRule, ...]
+    pins: tuple[PinRule, ...]
     budget: int | None
 
 
@@ -142,7 +143,11 @@ def _whole(
         catalogue, wrong = _merged(catalogue, own)
         if wrong:
             raise ConfigurationError(*(file, faults) if faults else (own, wrong))
-    assets = {name: asset_of(name, each, data.get("apis")) for name, each in written.assets.items()}
+    tables = tables_of(data)
+    assets = {
+        name: asset_of(name, each, data.get("apis"), rows_of(each, tables))
+        for name, each in written.assets.items()
+    }
     scenarios = scenarios_of(written.scenarios)
     model, found = build_model(catalogue, assets, scenarios)
     faults += _located(
@@ -163,8 +168,9 @@ def _whole(
         builds={app: each.replace(":", "").lower() for app, each in written.builds.items()},
         generations=_generations(data),
         apps=_apps(data.get("apps")),
-        unenforced=unenforced(data, written.assets.values()),
-        enforcement=enforcement_of(data),
+        routes={api: table.rows for api, table in tables.items()},
+        limits=limits_of(data),
+        pins=pins_of(data),
         budget=written.budget,
     )
 

@@ -61,10 +61,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--fail-on",
     multiple=True,
-    type=click.Choice(["open", "delayed", "unreadable", "worse"]),
+    type=click.Choice(["open", "delayed", "unreadable", "worse", "weak-route"]),
     help="Exit with 1 while an asset is open; with delayed, while one isn't closed, be it that all its paths are struck; "
     "with unreadable, while a line of the observations can't be read; with worse, where an asset or a protection "
-    "stands worse than in the plan of --since. May be given several times.",
+    "stands worse than in the plan of --since; with weak-route, where a route lets pass what would harm an asset that "
+    "lives there. May be given several times.",
 )
 @click.option(
     "--since",
@@ -236,9 +237,12 @@ def _holds(plan: "Plan", condition: str, earlier: Since | None, *, unplanned: bo
     :param unplanned: some asset of the file isn't in the plan.
     """
     from watchword.plan.outcome import Exposure
+    from watchword.plan.reliance import weak_routes
 
     if condition == "unreadable":
         return plan.unreadable > 0
+    if condition == "weak-route":
+        return bool(weak_routes(plan.model.assets.values()))
     if unplanned:
         return True
     if condition == "worse":

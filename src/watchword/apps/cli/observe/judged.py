@@ -1,7 +1,7 @@
 """Read a plan's observations and say of each what it is worth now."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -36,11 +36,7 @@ def weigh(settings: "PlanSettings", reading: Reading, now: datetime) -> tuple[We
     where = circumstances_of(settings, now, reading.vouched)
     catalogue = settings.catalogue
     evidence = judge(reading.vouched, reading.claims, catalogue, settings.assets, where)
-    standing = {
-        (each.protection, each.target): each
-        for found in evidence.standings.values()
-        for each in found
-    }
+    standing = [each for found in evidence.standings.values() for each in found]
     rows = []
     statements: tuple[Vouched | Claim, ...] = (*reading.vouched, *reading.claims)
     for statement in statements:
@@ -52,10 +48,16 @@ def weigh(settings: "PlanSettings", reading: Reading, now: datetime) -> tuple[We
                 observer=statement.observer if isinstance(statement, Vouched) else None,
                 state=alone.state if alone else None,
                 why=alone.why if alone else "The catalogue has no such protection.",
-                decides=alone is not None and standing[seen.protection, seen.target] == alone,
+                decides=alone is not None and any(_is_part(alone, each) for each in standing),
             )
         )
     return tuple(sorted(rows, key=_newest_first, reverse=True))
+
+
+def _is_part(alone: Standing, standing: Standing) -> bool:
+    """Tell whether a statement stands for all that it is on: what stands alike on several routes stands together."""
+    same = replace(alone, routes=()) == replace(standing, routes=())
+    return same and (alone.routes == standing.routes or {*alone.routes} < {*standing.routes})
 
 
 def _newest_first(row: Weighed) -> tuple[datetime, str, str, str, str]:

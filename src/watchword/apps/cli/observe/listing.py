@@ -60,13 +60,14 @@ def members_of(row: "Weighed") -> dict[str, Any]:
 def _show(rows: list["Weighed"]) -> None:
     from watchword.apps.cli.paragraphs import hanging, show
 
-    cells = [("", "at (UTC)", "protection", "target", "key", "said", "worth", "by")]
+    cells = [("", "at (UTC)", "protection", "target", "route", "key", "said", "worth", "by")]
     cells += [
         (
             "*" if row.decides else " ",
             f"{row.observation.at:%Y-%m-%d %H:%M}",
             row.observation.protection,
             row.observation.target,
+            str(row.observation.route or ""),
             row.observation.key,
             row.observation.state.value,
             row.state.value if row.state else "unknown",

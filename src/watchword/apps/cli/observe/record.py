@@ -36,6 +36,12 @@ _STATES = ("proven", "reviewed", "claimed", "absent", "broken")
 )
 @click.option("--target", required=True, callback=encodable, help="api:NAME or app:NAME.")
 @click.option("--key", required=True, callback=encodable, help="What was looked at.")
+@click.option(
+    "--route",
+    metavar="'METHOD PATH'",
+    callback=encodable,
+    help="On which route of the API, where a route decides it: 'POST /v2/payments/**'.",
+)
 @click.option("--source", required=True, callback=encodable, help="What saw it, and its version.")
 @click.option("--sign", type=_FILE, help="Private key of an observer; without it: a claim.")
 @click.option("--reviewer", callback=encodable, help="Who looked, with --state reviewed.")
@@ -196,6 +202,8 @@ def _unvouched(standing: "Standing", key: Path | None) -> str:
 
 def _show(told: _Told) -> None:
     members = told.members
-    head = f"{members['protection']} at {members['target']}: {members['state']}"
+    route = members.get("route")
+    on = "" if route is None else f" on {route['method']} {route['path']}"
+    head = f"{members['protection']} at {members['target']}{on}: {members['state']}"
     click.echo(printable(f"{head}, which stands as {members['stands']}. {members['why']}"))
     click.echo(printable(f"Recorded in {told.file}."))
