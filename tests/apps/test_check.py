@@ -235,6 +235,8 @@ def test_play_integrity_that_no_route_takes_is_noted(file: Path) -> None:
     """Such phones would enrol and be served nothing."""
     file.write_text(FILE.replace("level: verified", "level: hardware"), encoding="utf-8")
     assert "note         bank-android takes Play Integrity" in check(file).output
+    (note,) = json.loads(check(file, "--json").output)["notes"]
+    assert note.startswith("bank-android takes Play Integrity")
 
 
 @pytest.mark.parametrize(

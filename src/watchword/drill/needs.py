@@ -40,7 +40,7 @@ class Need(StrEnum):
 
 
 NEEDED: Final[Mapping[Need, str]] = {
-    Need.SAMPLE: "a sample request of this kind that the API serves",
+    Need.SAMPLE: "a sample request that the API serves (`drill: requests`)",
     Need.SERVICE: "the service that enrols, beside the API",
     Need.GENUINE: "a genuine instance: a lab phone here, a test instance elsewhere",
     Need.PHONES: "the lab's phones, which a service in environment lab on this machine believes",

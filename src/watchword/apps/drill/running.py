@@ -267,7 +267,7 @@ def _varied(stage: Stage, variant: Variant, controls: Controls) -> VariantResult
         sent = stage.wire.sent - before
         return VariantResult(variant.name, Verdict.UNSURE, str(error), sent=sent)
     if not attempts:
-        return _not_run(variant, MissingError(Need.SAMPLE, "one that it fits"))
+        return _not_run(variant, MissingError(Need.SAMPLE, "none of those given fits this attack"))
     return judged(variant, attempts, controls, stage.wire.sent - before)
 
 

@@ -148,4 +148,4 @@ def _details(result: AttackResult) -> Iterator[str]:
         return
     for need, names in words.missing([result], most=len(result.variants)).items():
         _, _, some = names[0].partition(" ")
-        yield f"not run: {some[1:-1]} ({words.needed(need)})"
+        yield f"not run: {some[1:-1]} ({need})"

@@ -58,7 +58,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         good = {"file": str(file), "ok": True, "faults": []}
         missing = {"missing_for_up": list(checked.missing)} if checked.missing else {}
         meant = {} if checked.settings is None else {"apis": _meant(checked.settings)}
-        print_json({**good, **missing, **meant})
+        print_json({**good, **missing, "notes": list(_all_notes(checked)), **meant})
         return
     if checked.settings is not None:
         _show(checked.settings)
@@ -173,6 +173,14 @@ def _show(settings: "Settings") -> None:
         click.echo(f"  pins         {_pinned(settings.pins)}")
     for line in _notes(settings):
         click.echo(f"  note         {line}")
+
+
+def _all_notes(checked: "Checked") -> Iterator[str]:
+    """Yield what stands as a note for people: of the settings, then of the plan."""
+    if checked.settings is not None:
+        yield from _notes(checked.settings)
+    if checked.plan is not None:
+        yield from checked.plan.model.cut
 
 
 def _notes(settings: "Settings") -> Iterator[str]:
