@@ -101,7 +101,7 @@ def test_pins_in_the_build_take_pinning_off_the_list(file: Path) -> None:
     assert exposure(found) == {WIRE: ("open", "delayed")}
     assert (
         "PR-C03 Pinning that can be updated is off the list, since it counts as proven: "
-        f"at app:{APP} watchword scan 0.1.0 found it proven on DATE: ci saw it work"
+        f"at app:{APP} watchword scan 0.1.0 found it proven on DATE: ci saw it in the package"
     ) in words
     causes = {(each["id"], each["at"], each["after"]) for each in found["causes"]}
     assert ("PR-C03", f"app:{APP} scan:static.pinning", "proven") in causes
@@ -219,14 +219,15 @@ def test_a_build_that_loses_its_pins_and_gains_a_key_fails_both(file: Path) -> N
     kept = released(file, apk(pins=PINS))
     before = json.loads(kept[1].read_text("utf-8"))
     assert {each["now"] for each in before["exposure"]} == {"open"}
-    scan, plan = compared(file, kept, apk(strings=[LIVE]))
+    worse = apk(strings=[LIVE])
+    scan, plan = compared(file, kept, worse)
     after = json.loads(run(file, "plan", "--json").stdout)
     assert {each["now"] for each in after["exposure"]} == {"open"}
     assert scan.exit_code == plan.exit_code == 1
     said = " ".join(scan.stdout.split())
     assert "PR-B04 scan:static.secret_found: proven -> absent. A secret of the kind stripe" in said
     assert "PR-C03 scan:static.pinning: proven -> absent. No pins" in said
-    build = sha256(apk(strings=[LIVE])).hexdigest()[:8]
+    build = sha256(worse).hexdigest()[:8]
     where = f"in build {build} of {APP}."
     assert f"PR-B04 Keys handed out at run time, {where} A secret of the kind stripe" in news(plan)
     assert f"Lost: PR-C03 Pinning that can be updated, {where} No pins: any authority" in news(plan)

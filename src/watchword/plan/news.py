@@ -10,6 +10,8 @@ def good_news(seen: Observation, observer: str) -> str:
     if seen.review is not None and seen.state is State.REVIEWED:
         until = f"{seen.review.expires:%Y-%m-%d}"
         return f"{seen.review.reviewer} reviewed it, {observer} vouches for that until {until}."
+    if seen.key.startswith("scan:static."):
+        return f"{observer} saw it in the package."
     return f"{observer} saw it work."
 
 
