@@ -20,6 +20,19 @@ MAX_REVIEW: Final = timedelta(days=180)
 SEVERITIES: Final = ("info", "low", "medium", "high", "critical")
 """Severities that a finding of an observation may have, the least first."""
 
+OF_A_ROUTE: Final = (
+    "live:shield.",
+    "live:tokens.",
+    "live:attest.",
+    "live:app.",
+    "live:gateway.limits",
+    "live:policy.",
+)
+"""What a key begins with that a row of the API's route table decides: seen on one it says nothing of another."""
+
+BY_A_PROOF: Final = ("live:shield.signature_enforced", "live:tokens.bound_ratio")
+"""Keys of what a token alone never shows: whoever steals it, or repeats the request, is served."""
+
 
 class State(StrEnum):
     """Say how a protection stands.

@@ -79,7 +79,7 @@ def test_who_refuses_everybody_proves_nothing() -> None:
         (results, ("GET /v1/patients/7: 401 token-refused",), None),
         (served, ("GET /v1/patients/7: 401 token-refused",), State.BROKEN),
     ):
-        (found,) = findings_of(some, (FIRST, SECOND), complete=True, unserved=unserved)
+        (found,) = findings_of(some, (FIRST, SECOND), complete=True, spoilt=unserved)
         assert found.state is state
 
 

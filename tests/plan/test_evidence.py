@@ -8,8 +8,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from watchword.observations import Claim, Observation, Review, SeenRoute, State, Vouched
-from watchword.plan.evidence import OF_A_ROUTE, Circumstances, claims_of, judge, same_person
+from watchword.observations import (
+    OF_A_ROUTE,
+    Claim,
+    Observation,
+    Review,
+    SeenRoute,
+    State,
+    Vouched,
+)
+from watchword.plan.evidence import Circumstances, claims_of, judge, same_person
 from watchword.plan.interface import (
     Asset,
     AssetKind,

@@ -50,13 +50,13 @@ _NONCE_BYTES: Final = 16
 # Phones
 
 
-def phone_variant(name: str, kind: str, *expected: Reason) -> Variant:
+def phone_variant(name: str, kind: str, *expected: Reason, each_route: bool = False) -> Variant:
     """Return the variant that enrols a phone of a kind of the lab as it is, and uses what it gets."""
 
     def run(arena: Arena) -> Sequence[Attempt]:
         return [exploited(arena, enrol(arena, arena.phone(kind)))]
 
-    return Variant(name, run, frozenset(expected))
+    return Variant(name, run, frozenset(expected), each_route)
 
 
 def bent_variant(name: str, kind: str, bend: Callable[[Arena], Bend], *expected: Reason) -> Variant:

@@ -5,7 +5,7 @@ must not, so that there is one question to all of them: was it served?
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from watchword.broker.interface import DeliveryRule, EdgeRule, LentValue
@@ -15,10 +15,14 @@ from watchword.drill.channel import Channel
 from watchword.drill.needs import MissingError, Need
 from watchword.drill.wire import Answer, Call, Headers, Part, Wire
 from watchword.gate.interface import Limit
+from watchword.observations import SeenRoute
 from watchword.ports import Signer
 from watchword.reasons import Reason
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.vocabulary import Environment, Level, Mode, Platform, Proof
+
+MAX_ROUTES: Final = 64
+"""Most routes, each by each method, that a variant is carried out on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,9 @@ class Sample:
     :param route: name of the route that it falls under, None where no gate stands before the API.
     :param minimum_versions: by app, the lowest version that the route lets in.
     :param lending: None where the API itself answers.
+    :param pattern: of its route, as the file has it; empty where no gate stands before the API.
+    :param assets: of the plan that live on its route, for people, such as ``payments (impact 5)``.
+    :param asked: whether the genuine app has to be served it; what was made up for an open route may be nobody's.
     """
 
     method: str
@@ -172,11 +179,19 @@ class Sample:
     good: frozenset[int] = SUCCESSES
     minimum_versions: Mapping[str, str] = field(default_factory=dict)
     lending: Lending | None = None
+    pattern: str = ""
+    assets: tuple[str, ...] = ()
+    asked: bool = True
 
     @property
     def name(self) -> str:
         """Return it as people write it."""
         return f"{self.method} {self.target.partition('?')[0]}"
+
+    @property
+    def seen(self) -> SeenRoute | None:
+        """Return what evidence names that is found with it; None where no gate stands before the API."""
+        return SeenRoute(self.pattern, self.method, self.proof) if self.pattern else None
 
     def call(self, part: Part = Part.GATE) -> Call:
         """Return the request as a script sends it: with what is in the app, and without a token."""
@@ -192,6 +207,8 @@ class Facts:
     :param token_lifetime: seconds.
     :param leeway: seconds that clocks may differ.
     :param off: targets of routes in mode ``off``.
+    :param unasked: rows of the route table that no sample falls under, for people: nothing can be shown of them.
+    :param weak: rows that let pass what would harm an asset of the plan, a sentence each.
     :param rate: requests of one instance in so many seconds, None for no limit.
     :param lowest_versions: by app, the lowest version that enrols; an app that takes any isn't in it.
     :param own_chip: the policy wants keys in a chip of their own, a StrongBox or a Secure Enclave.
@@ -216,6 +233,8 @@ class Facts:
     limits: tuple[Limit, ...] = ()
     deliveries: Mapping[str, DeliveryRule] = field(default_factory=dict)
     enrolments: tuple[int, int] | None = None
+    unasked: tuple[str, ...] = ()
+    weak: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,11 +283,14 @@ class Variant:
     :param name: unique in its attack, in lower case with hyphens.
     :param expected: for which of these reasons it must be refused, at the gate or on the way there; a refusal for
         another reason proves nothing of this check.  Empty where any refusal will do.
+    :param each_route: whether it is carried out on each route that it fits, since each is told by its own row whether
+        to refuse it.  What is the same for all routes is tried on one of them.
     """
 
     name: str
     run: Run
     expected: frozenset[Reason] = frozenset()
+    each_route: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,26 +349,45 @@ class Arena:
     def guarded(self) -> tuple[Sample, ...]:
         """Return the samples that a gate stands before: none that signs in, and none that is open to all.
 
-        What the file opens to all says nothing of a check, so that such are returned only where there is nothing else.  Those
-        that a third party answers come last: each call of theirs may cost something.
+        What the file opens to all says nothing of a check, so that such are returned only where there is nothing else, or
+        where an asset lives there: that it is open is what has to be told.  Those that a third party answers come
+        last: each call of theirs may cost something.
         """
-        asked = tuple(each for each in self.samples if not each.login)
-        asked = tuple(sorted(asked, key=lambda each: each.lending is not None))
-        return tuple(each for each in asked if each.mode is not Mode.OFF) or asked
+        found = tuple(each for each in self.samples if not each.login)
+        found = tuple(
+            sorted(found, key=lambda each: (each.lending is not None, each.mode is Mode.OFF))
+        )
+        return tuple(each for each in found if each.mode is not Mode.OFF or each.assets) or found
+
+    @property
+    def on_each_route(self) -> tuple["Arena", ...]:
+        """Return an arena for each route and method that a sample falls under, with that one alone; at most so many.
+
+        What tries all of them goes on in each; where no sample names its route, this one stands for all.
+        """
+        found: dict[SeenRoute, Sample] = {}
+        for sample in self.guarded:
+            if sample.seen is not None:
+                found.setdefault(sample.seen, sample)
+        some = list(found.values())[:MAX_ROUTES]
+        return tuple(replace(self, samples=(each,)) for each in some) or (self,)
 
     def sample(self, *proofs: Proof, body: bool | None = None) -> Sample:
         """Return a sample that asks for the first of these proofs for which there is one; any, if none is named.
 
-        Only those of :attr:`guarded` are taken.
+        Only those of :attr:`guarded` are taken, first such as the file says are refused to others: on a route that only
+        watches nothing can be stopped.
 
         :param body: whether it must have a body, or must not; None for either.
         :raises MissingError: when there is none.
         """
         fitting = [each for each in self.guarded if body is None or body == bool(each.body)]
-        for proof in proofs or (None,):
-            for each in fitting:
-                if proof is None or each.proof is proof:
-                    return each
+        enforced = [each for each in fitting if each.mode is Mode.ENFORCE]
+        for some in (enforced, fitting):
+            for proof in proofs or (None,):
+                for each in some:
+                    if proof is None or each.proof is proof:
+                        return each
         if body:
             raise MissingError(Need.BODY_ROUTE)
         if proofs and proofs[0] is Proof.DEVICE:

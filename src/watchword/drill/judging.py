@@ -1,12 +1,13 @@
 """Judge attempts: whether one was served, and if not, whether it was refused for what it was made for."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from watchword.drill.interface import Attempt, Sample, Variant
 from watchword.drill.outcome import VariantResult, Verdict
 from watchword.drill.wire import Answer
+from watchword.observations import SeenRoute
 from watchword.reasons import Reason
 
 _FIRST_ERROR: Final = 400
@@ -68,6 +69,10 @@ def judged(
     """Return how a variant ended: as badly as its worst attempt."""
     each = [_one(variant, attempt, controls) for attempt in attempts]
     verdict, got, reasons = min(each, key=lambda one: _WORST_FIRST.index(one[0]))
+    routes: dict[SeenRoute | None, Verdict] = {}
+    for attempt, (ended, _, _) in zip(attempts, each, strict=True):
+        seen = attempt.sample.seen
+        routes[seen] = worst([ended, routes.get(seen, ended)])
     return VariantResult(
         name=variant.name,
         verdict=verdict,
@@ -75,7 +80,19 @@ def judged(
         expected="" if verdict is Verdict.STOPPED else _wanted(variant.expected),
         reasons=reasons,
         sent=sent,
+        routes=routes,
     )
+
+
+def over_routes(results: Sequence[VariantResult]) -> VariantResult:
+    """Return how a variant ended that was carried out on several routes: as badly as on the worst of them.
+
+    :param results: at least one.
+    """
+    wanted = worst([each.verdict for each in results])
+    found = next(each for each in results if each.verdict is wanted)
+    routes = {route: verdict for each in results for route, verdict in each.routes.items()}
+    return replace(found, sent=sum(each.sent for each in results), routes=routes)
 
 
 def worst(verdicts: Collection[Verdict]) -> Verdict:

@@ -36,6 +36,7 @@ class Need(StrEnum):
     QUOTA = "quota"
     LIMIT = "limit"
     DECOY = "decoy"
+    PROOF = "proof"
     ADDRESSES = "addresses"
 
 
@@ -62,6 +63,7 @@ NEEDED: Final[Mapping[Need, str]] = {
     Need.WEAK_TLS: "a TLS library on this machine that can still be made so weak",
     Need.PINS: "a root list and a pin set that the service publishes for an app (`watchword pins publish`)",
     Need.DECOY: "a canary key that is planted where thieves look (`watchword secrets canary add`)",
+    Need.PROOF: "a proof that the route asks for (`proof: session` or `proof: device`)",
     Need.LENT_ROUTE: "a sample request on a route that lends a key (`secret:`)",
     Need.DELIVERY: "a secret that is handed to an app of the API (`deliver:`) and has a value",
     Need.QUOTA: "a quota or a spend cap on a lent key that so few calls exceed",

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from watchword.drill.interface import Attack, Facts
 from watchword.drill.needs import Need
-from watchword.observations import State
+from watchword.observations import SeenRoute, State
 
 
 class Verdict(StrEnum):
@@ -35,6 +35,7 @@ class VariantResult:
     :param reasons: codes, the public class where no reason is told; what decided first.
     :param need: what it lacked, None where it ran.
     :param sent: requests that it took.
+    :param routes: how it ended on each route that it was tried on; None stands for what falls under no known one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class VariantResult:
     reasons: tuple[str, ...] = ()
     need: Need | None = None
     sent: int = 0
+    routes: Mapping[SeenRoute | None, Verdict] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Finding:
     :param key: the key of evidence.
     :param strengths: by technique, how many variants this protection stopped, and how many these and those that were
         served are together.
+    :param routes: that it holds for; empty where it holds for the whole API.
     """
 
     protection: str
@@ -107,6 +110,7 @@ class Finding:
     state: State | None
     why: str
     strengths: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    routes: tuple[SeenRoute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ class Report:
     :param target: what was attacked, by its URL.
     :param seconds: how long it took.
     :param interrupted: it was stopped before its end: what didn't run isn't in it.
+    :param changed: what of the deployment changed while it ran, so that nothing is proven; empty where nothing did.
     """
 
     facts: Facts
@@ -129,6 +134,7 @@ class Report:
     genuine: Genuine
     requests: int
     interrupted: bool = False
+    changed: str = ""
 
     def count(self, verdict: Verdict) -> int:
         """Return how many attacks ended so."""

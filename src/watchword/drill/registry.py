@@ -77,6 +77,7 @@ from watchword.drill.attacks import (
     tls_old_version,
     tls_weak_suite,
     token_algorithm,
+    token_alone,
     token_changed,
     token_early,
     token_eternal,
@@ -123,6 +124,7 @@ _ALL: Final[tuple[Attack, ...]] = (
     token_old_app.ATTACK,
     # Proofs.
     bearer_downgrade.ATTACK,
+    token_alone.ATTACK,
     token_of_another_instance.ATTACK,
     proof_foreign_key.ATTACK,
     proof_algorithm.ATTACK,

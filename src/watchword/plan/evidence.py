@@ -13,7 +13,17 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
-from watchword.observations import MAX_REVIEW, Claim, Observation, Review, SeenRoute, State, Vouched
+from watchword.observations import (
+    BY_A_PROOF,
+    MAX_REVIEW,
+    OF_A_ROUTE,
+    Claim,
+    Observation,
+    Review,
+    SeenRoute,
+    State,
+    Vouched,
+)
 from watchword.plan.interface import (
     Asset,
     Catalogue,
@@ -36,19 +46,6 @@ _SCANNED: Final = "scan:static."
 """What a key begins with that a scan looks at in each build anew."""
 
 _LIVE: Final = "live:"
-OF_A_ROUTE: Final = (
-    "live:shield.",
-    "live:tokens.",
-    "live:attest.",
-    "live:app.",
-    "live:gateway.limits",
-    "live:policy.",
-)
-"""What a key begins with that a row of the API's route table decides: seen on one it says nothing of another."""
-
-BY_A_PROOF: Final = ("live:shield.signature_enforced", "live:tokens.bound_ratio")
-"""Keys of what a token alone never shows: whoever steals it, or repeats the request, is served."""
-
 _UNSEEN: Final = frozenset({"Cc", "Cf"})
 """Categories of characters that don't show: somebody could review himself under a name that looks the same."""
 
@@ -269,11 +266,12 @@ def _judge(
         return _Judged(seen, State.CLAIMED, _Bearing.NONE, beside)
     elsewhen = _of_another_time(seen, circumstances)
     if seen.state in NEGATIVE:
-        if elsewhen and seen.route is not None and _row(seen, circumstances) is None:
+        past = bool(elsewhen) and _names_what_it_saw(seen)
+        if past and seen.route is not None and _row(seen, circumstances) is None:
             # It was bad on a route that is gone, under a policy that is gone.
             gone = _off_the_table(seen, circumstances)
             return _Judged(seen, State.STALE, _Bearing.PAST, gone)
-        bearing = _Bearing.PAST if elsewhen and _names_what_it_saw(seen) else _Bearing.PRESENT
+        bearing = _Bearing.PAST if past else _Bearing.PRESENT
         return _Judged(seen, seen.state, bearing, bad_news(seen, observer))
     return _judge_good_news(seen, observer, unvouched, protection, elsewhen, circumstances)
 

@@ -7,6 +7,7 @@ from watchword.apps.demo.stage import API, Stage
 from watchword.apps.drill.arena import Reach, open_stage
 from watchword.apps.drill.course import urls_of
 from watchword.apps.drill.running import Course, Told, run_drill
+from watchword.apps.settings.plans import load_plan
 from watchword.drill.interface import Attack
 from watchword.drill.outcome import Report
 from watchword.drill.registry import ATTACKS
@@ -29,7 +30,8 @@ def drilled(
     api = settings.apis[API]
     urls = urls_of(settings, api, gate)
     reach = Reach({part: resolve(url) for part, url in urls.items()}, loopback=True)
-    with open_stage(settings, api, reach, stage.clock, stage.entropy) as opened:
+    assets = tuple(load_plan(settings.path).assets.values())
+    with open_stage(settings, api, reach, stage.clock, stage.entropy, assets) as opened:
         return run_drill(
             opened,
             Course(attacks, genuine),

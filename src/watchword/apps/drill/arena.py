@@ -2,9 +2,9 @@
 
 import ipaddress
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,17 +15,22 @@ from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.store_mark import StoreMark
 from watchword.apps.drill.invited_instance import NoPhones
 from watchword.apps.drill.lab_side import LabPhones, LentKeys, SocketOperator, wants_own_chip
-from watchword.apps.drill.samples import off_targets, samples_of
+from watchword.apps.drill.samples import off_targets, samples_of, unasked
 from watchword.apps.operator_client import OperatorClient
 from watchword.apps.secret_parts import key_keeper_of, openbao_of
-from watchword.apps.settings import ApiSettings, Settings
+from watchword.apps.settings import ApiSettings, ConfigurationError, Settings
+from watchword.apps.settings.document import read_document
+from watchword.apps.settings.generation import generation_of
 from watchword.apps.settings.validated import DrillSettings
 from watchword.broker.interface import EdgeRule
 from watchword.drill.enrolling import enrol_genuine, renew
-from watchword.drill.interface import Arena, Facts, Held, Keys, Operator, Phones
+from watchword.drill.interface import Arena, Facts, Held, Operator, Phones
 from watchword.drill.judging import described
 from watchword.drill.needs import MissingError, Need
 from watchword.drill.wire import Call, Headers, Part
+from watchword.gate.interface import GatePolicy, Route
+from watchword.plan.interface import Asset
+from watchword.plan.reliance import weak_routes
 from watchword.ports import Clock, Entropy
 from watchword.reasons import UnavailableError
 from watchword.vocabulary import Environment
@@ -114,6 +119,8 @@ class Stage:
 
     :ivar invited: the genuine side is a test instance.
     :ivar crowd: returns a genuine instance beside the one that attacks share; None where there is none.
+    :ivar standing: returns what the deployment is now.
+    :ivar routes: that the run goes by.
     """
 
     arena: Arena
@@ -121,13 +128,45 @@ class Stage:
     stop: threading.Event
     crowd: Callable[[], Held] | None
     invited: bool = False
+    routes: tuple[Route, ...] = ()
+    standing: Callable[[], "Standing"] = lambda: Standing("")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Hold what the deployment is at a moment, so that another one can be told from it.
+
+    :param generation: of the API's policy as the file has it; empty where that can't be told.
+    :param enforced: what the gate of this machine goes by; None where nobody can see.
+    """
+
+    generation: str
+    enforced: GatePolicy | None = None
+
+
+def standing_of(settings: Settings, api: ApiSettings, keys: LentKeys | None) -> Standing:
+    """Return what the deployment is now."""
+    enforced = None if keys is None else keys.policy()
+    try:
+        data = read_document(settings.path, missing="the file that the drill began with").data
+        return Standing(generation_of(api.name, data), enforced)
+    except (ConfigurationError, KeyError, TypeError):
+        return Standing("", enforced)
 
 
 @contextmanager
 def open_stage(
-    settings: Settings, api: ApiSettings, reach: Reach, clock: Clock, entropy: Entropy
+    settings: Settings,
+    api: ApiSettings,
+    reach: Reach,
+    clock: Clock,
+    entropy: Entropy,
+    assets: Collection[Asset] = (),
 ) -> Iterator[Stage]:
-    """Open everything that a drill of one API works with."""
+    """Open everything that a drill of one API works with.
+
+    :param assets: of the plan: what has to be guarded on which route.
+    """
     drill = settings.drill.get(api.name, DrillSettings())
     stop = threading.Event()
     with ExitStack() as stack:
@@ -138,9 +177,15 @@ def open_stage(
         uses = None if keys is None else _uses(settings, api)
         shared = SharedInstance(lambda: arena, uses, first=reach.invited)
         crowd = SharedInstance(lambda: arena, uses)
+        samples = samples_of(api, drill, _edges(settings), assets)
+        weak = [each for each in weak_routes(assets) if each.row.api == api.name]
         arena = Arena(
-            facts=facts_of(settings, api),
-            samples=samples_of(api, drill, _edges(settings)),
+            facts=replace(
+                facts_of(settings, api),
+                unasked=unasked(api, samples, assets),
+                weak=tuple(map(str, weak)),
+            ),
+            samples=samples,
             wire=wire,
             now=clock.timestamp,
             random=entropy.token_bytes,
@@ -161,6 +206,8 @@ def open_stage(
             stop,
             others.get if arena.shared else None,
             invited=isinstance(phones, NoPhones),
+            standing=lambda: standing_of(settings, api, keys),
+            routes=api.routes,
         )
 
 
@@ -230,7 +277,7 @@ def _enrolments(settings: Settings) -> tuple[int, int] | None:
 
 def _lab_side(
     settings: Settings, api: ApiSettings, reach: Reach, clock: Clock, entropy: Entropy
-) -> tuple[Phones | None, Keys | None]:
+) -> tuple[Phones | None, LentKeys | None]:
     if not (reach.lab and reach.loopback and settings.environment is Environment.LAB):
         return (None if reach.invited is None else NoPhones()), None
     if not settings.service.keyring.exists():

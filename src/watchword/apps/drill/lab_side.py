@@ -15,7 +15,7 @@ from watchword.broker.interface import LentValue
 from watchword.drill.interface import Canary, KeptSecret, Phone
 from watchword.drill.needs import MissingError, Need
 from watchword.enrolment.challenges import epoch_key
-from watchword.gate.interface import GateState
+from watchword.gate.interface import GatePolicy, GateState
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,
@@ -131,6 +131,13 @@ class LentKeys:
         self._ring = ring
         self._mark = mark
         self._gate = gate
+
+    def policy(self) -> GatePolicy | None:
+        """Return what the API's gate goes by now, None where it knows nothing yet."""
+        with suppress(UnavailableError):
+            _ = self._gate.generation  # Looks whether there is something newer.
+            return self._gate.policy
+        return None
 
     def token_signer(self) -> Signer:
         """See :meth:`watchword.drill.interface.Keys.token_signer`."""

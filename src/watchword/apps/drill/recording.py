@@ -4,7 +4,7 @@ from datetime import datetime
 
 from watchword import __version__
 from watchword.drill.outcome import Finding, Report
-from watchword.observations import Observation, State
+from watchword.observations import Observation, SeenRoute, State
 
 _MAX_DETAIL = 1000
 
@@ -12,16 +12,17 @@ _MAX_DETAIL = 1000
 def observations_of(
     report: Report, at: datetime, *, build: str | None, generation: str | None
 ) -> tuple[Observation, ...]:
-    """Return an observation for each protection that the run says something of.
+    """Return an observation for each protection that the run says something of, on each route where a route decides it.
 
     :param at: when it was seen: the end of the run.
     :param build: SHA-256 in hex of the app's build that the genuine instance runs, None if that isn't known.
     :param generation: of the policy that was in force at the API.
     """
     return tuple(
-        _observation(report, finding, finding.state, at, build, generation)
+        _observation(report, finding, finding.state, at, build, generation, route)
         for finding in report.findings
         if finding.state is not None
+        for route in finding.routes or (None,)
     )
 
 
@@ -32,6 +33,7 @@ def _observation(
     at: datetime,
     build: str | None,
     generation: str | None,
+    route: SeenRoute | None,
 ) -> Observation:
     return Observation(
         protection=finding.protection,
@@ -46,4 +48,5 @@ def _observation(
         generation=generation,
         detail=f"{report.target}: {finding.why}"[:_MAX_DETAIL],
         measured=finding.strengths,
+        route=route,
     )

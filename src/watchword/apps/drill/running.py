@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from watchword.apps.drill.arena import Stage
+from watchword.apps.drill.arena import Stage, Standing
 from watchword.drill.consent import ConsentError
 from watchword.drill.findings import findings_of
 from watchword.drill.interface import Arena, Attack, Sample, Variant
@@ -18,6 +18,7 @@ from watchword.drill.judging import (
     is_good,
     is_of_the_api,
     judged,
+    over_routes,
     worst,
 )
 from watchword.drill.needs import AbsentError, MissingError, Need
@@ -32,6 +33,7 @@ from watchword.drill.outcome import (
 from watchword.drill.registry import ATTACKS
 from watchword.drill.requests import genuine_call
 from watchword.drill.wire import Answer, Part, TargetLostError
+from watchword.gate.interface import Route
 from watchword.reasons import WatchwordError
 
 AT_ONCE: Final = 4
@@ -106,7 +108,7 @@ def run_drill(
     :raises ConsentError: when the consent ended before the first attack.
     :raises TargetLostError: when the deployment stops answering.
     """
-    began, started = stage.arena.now(), now()
+    began, started, standing = stage.arena.now(), now(), stage.standing()
     before = _counted(stage.arena)
     results: list[AttackResult] = []
     tally = _Tally()
@@ -121,6 +123,12 @@ def run_drill(
         stage.stop.set()
         interrupted = True
         unserved = ()
+    spoilt = (
+        [f"the genuine app wasn't served throughout: {'; '.join(unserved[:2])}"] if unserved else []
+    )
+    changed = _changed(stage.routes, standing, stage.standing())
+    if changed:
+        spoilt.append(changed)
     order = {attack.id: index for index, attack in enumerate(course.attacks)}
     results.sort(key=lambda each: order[each.attack.id])
     results = _with_counts(results, before, _counted(stage.arena))
@@ -133,20 +141,39 @@ def run_drill(
         controls=[
             Control(each.name, controls.serves(each), _told(each, controls.answers[each.name]))
             for each in stage.arena.samples
-            if each.name in controls.answers
+            if each.name in controls.answers and each.asked
         ],
         results=results,
         findings=findings_of(
             results,
             ATTACKS.values(),
             complete=not interrupted,
-            unserved=unserved,
+            spoilt=spoilt,
             unprovable=_BY_NO_TEST_INSTANCE if stage.invited else {},
+            samples=stage.arena.samples,
         ),
         genuine=tally.as_genuine(),
         requests=stage.wire.total,
         interrupted=interrupted,
+        changed=changed,
     )
+
+
+def _changed(routes: Sequence[Route], before: Standing, after: Standing) -> str:
+    """Say that the deployment isn't what the run went by, or not any more; empty where nothing speaks for that."""
+    if before.generation != after.generation:
+        was, now = (each.generation[:8] or "none" for each in (before, after))
+        return (
+            "the API's section, its apps or the policy changed in watchword.yaml while the drill ran "
+            f"(generation {was}, then {now}): drill again"
+        )
+    if before.enforced is None or after.enforced is None:
+        return ""
+    if before.enforced.routes != tuple(routes):
+        return "the gate goes by another route table than watchword.yaml has: start it anew, and drill again"
+    if before.enforced != after.enforced:
+        return "the gate got another policy while the drill ran: drill again"
+    return ""
 
 
 def _told(sample: Sample, answer: Answer) -> str:
@@ -188,6 +215,7 @@ def _unserved(stage: Stage, controls: Controls, tally: _Tally) -> Sequence[str]:
         f"{each.name}: {described(at_the_end.answers[each.name])}"
         for each in stage.arena.samples
         if each.name in at_the_end.answers
+        and each.asked
         and controls.serves(each)
         and not at_the_end.serves(each)
         # A limit that the drill itself met is no breakdown.
@@ -228,7 +256,7 @@ def _stopping(stage: Stage) -> Iterator[None]:
 def _serve_genuine(stage: Stage, count: int, tally: _Tally) -> None:
     """Send genuine requests, over all samples in turn."""
     arena = stage.arena
-    samples = [each for each in arena.samples if not each.login]
+    samples = [each for each in arena.samples if each.asked and not each.login]
     if stage.crowd is None or not samples:
         return
     for number in range(count):
@@ -252,12 +280,29 @@ def _attacked(stage: Stage, attack: Attack, controls: Controls) -> AttackResult:
 
 
 def _varied(stage: Stage, variant: Variant, controls: Controls) -> VariantResult:
+    if not variant.each_route:
+        return _carried_out(stage, stage.arena, variant, controls)
+    found = [_carried_out(stage, each, variant, controls) for each in stage.arena.on_each_route]
+    # What doesn't fit a route says nothing of those that it fits.
+    return over_routes([each for each in found if each.verdict is not Verdict.NOT_RUN] or found)
+
+
+def _carried_out(stage: Stage, arena: Arena, variant: Variant, controls: Controls) -> VariantResult:
+    """Carry a variant out in an arena, which may have fewer samples than the stage's."""
     before = stage.wire.sent
+    routes = [each.seen for each in arena.samples] if variant.each_route else []
     try:
-        attempts = variant.run(stage.arena)
+        attempts = variant.run(arena)
     except AbsentError as error:
         sent = stage.wire.sent - before
-        return VariantResult(variant.name, Verdict.ABSENT, str(error), need=error.need, sent=sent)
+        return VariantResult(
+            variant.name,
+            Verdict.ABSENT,
+            str(error),
+            need=error.need,
+            sent=sent,
+            routes=dict.fromkeys(routes, Verdict.ABSENT),
+        )
     except MissingError as error:
         return _not_run(variant, error)
     except (ConsentError, TargetLostError):
@@ -265,7 +310,13 @@ def _varied(stage: Stage, variant: Variant, controls: Controls) -> VariantResult
     except WatchwordError as error:
         # An answer that nobody could read, such as one of a captive portal: it proves nothing.
         sent = stage.wire.sent - before
-        return VariantResult(variant.name, Verdict.UNSURE, str(error), sent=sent)
+        return VariantResult(
+            variant.name,
+            Verdict.UNSURE,
+            str(error),
+            sent=sent,
+            routes=dict.fromkeys(routes, Verdict.UNSURE),
+        )
     if not attempts:
         return _not_run(variant, MissingError(Need.SAMPLE, "none of those given fits this attack"))
     return judged(variant, attempts, controls, stage.wire.sent - before)

@@ -1,7 +1,8 @@
 """Choose the requests of a drill: those that the file names, else one made from each route."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -15,6 +16,7 @@ from watchword.drill.wire import Headers
 from watchword.gate.interface import Route
 from watchword.gate.paths import read_path
 from watchword.gate.routes import compile_routes, find_route
+from watchword.plan.interface import Asset, RouteRow
 from watchword.reasons import Refusal
 from watchword.vocabulary import Level, Mode, Proof
 
@@ -22,16 +24,26 @@ _MAX_FILE: Final = 64 * 1024
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _VALUE: Final = re.compile(r"[ -~]{0,2000}")
 
+_SAFE: Final = frozenset({"GET", "HEAD"})
+"""Methods that change nothing at an API (RFC 9110 section 9.2.1)."""
+
 _MADE_UP: Final = "1"
 """What stands for a free segment of a route: an id that may be nobody's, which the API answers with its own error."""
 
 
 def samples_of(
-    api: ApiSettings, drill: DrillSettings, edges: Mapping[str, EdgeRule] = MappingProxyType({})
+    api: ApiSettings,
+    drill: DrillSettings,
+    edges: Mapping[str, EdgeRule] = MappingProxyType({}),
+    assets: Collection[Asset] = (),
 ) -> tuple[Sample, ...]:
     """Return the sample requests of an API, in the order of the file.
 
+    A route in mode ``off`` where an asset lives is asked for even where the file names no request to it, as far as
+    that changes nothing: it is served to anybody.
+
     :param edges: by secret, to what it is lent.
+    :param assets: of the plan.
     :raises CourseError: when the file with more headers can't be read, with its line.
     """
     table = compile_routes(api.routes)
@@ -42,8 +54,50 @@ def samples_of(
         route = (
             None if isinstance(segments, Refusal) else find_route(table, request.method, segments)
         )
-        found.append(_sample(request, route, headers, edges))
+        found.append(_sample(request, route, headers, edges, _living_on(api, route, assets)))
+    for route in api.routes:
+        living = _living_on(api, route, assets)
+        asked = any(each.route == route.name for each in found)
+        if route.mode is Mode.OFF and living and not asked:
+            for request in _made_up((route,), edges):
+                if request.method in _SAFE:
+                    sample = _sample(request, route, headers, edges, living)
+                    found.append(replace(sample, asked=False))
     return tuple(found)
+
+
+def unasked(
+    api: ApiSettings, samples: Iterable[Sample], assets: Collection[Asset]
+) -> tuple[str, ...]:
+    """Return the routes, by each method that they name, that no sample falls under: nothing is shown of them.
+
+    Those that are open to all are left out where no asset lives there.
+    """
+    tried = {(each.route, each.method) for each in samples if not each.login}
+    routes = {name for name, _ in tried}
+    found = []
+    for route in api.routes:
+        living = _living_on(api, route, assets)
+        missing = [each for each in sorted(route.methods) if (route.name, each) not in tried]
+        if (route.mode is Mode.OFF and not living) or not (missing or route.name not in routes):
+            continue
+        lives = f" ({', '.join(living)})" if living else ""
+        found.append(" ".join(filter(None, (",".join(missing), route.pattern))) + lives)
+    return tuple(found)
+
+
+def _living_on(api: ApiSettings, route: Route | None, assets: Collection[Asset]) -> tuple[str, ...]:
+    """Return the assets that name what a route decides, the highest impact first."""
+    if route is None:
+        return ()
+    row = RouteRow(
+        api.name, route.pattern, tuple(sorted(route.methods)), route.mode, route.proof, route.level
+    )
+    named = sorted(
+        (each for each in assets if each.routes and row in each.rows),
+        key=lambda each: (-each.impact, each.id),
+    )
+    return tuple(f"{each.id} (impact {each.impact})" for each in named)
 
 
 def off_targets(api: ApiSettings) -> tuple[str, ...]:
@@ -104,7 +158,11 @@ def _target(pattern: str) -> str:
 
 
 def _sample(
-    request: DrillRequest, route: Route | None, headers: Headers, edges: Mapping[str, EdgeRule]
+    request: DrillRequest,
+    route: Route | None,
+    headers: Headers,
+    edges: Mapping[str, EdgeRule],
+    assets: tuple[str, ...],
 ) -> Sample:
     more: Headers = (("Content-Type", request.content_type),) if request.body else ()
     return Sample(
@@ -121,4 +179,6 @@ def _sample(
         good=request.good,
         minimum_versions={} if route is None else dict(route.minimum_versions),
         lending=_lending(route, edges),
+        pattern="" if route is None else route.pattern,
+        assets=assets,
     )

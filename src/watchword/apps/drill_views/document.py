@@ -7,6 +7,7 @@ from watchword import __version__
 from watchword.apps.report_text import shown
 from watchword.drill.interface import Facts
 from watchword.drill.outcome import AttackResult, Finding, Report, VariantResult, Verdict
+from watchword.observations import SeenRoute
 
 VERSION: Final = 1
 """Form of the document; another number is another form, a new member isn't."""
@@ -31,6 +32,7 @@ def document(report: Report) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "requests": report.requests,
         "interrupted": report.interrupted,
+        "changed": report.changed,
         "counts": {verdict.value: report.count(verdict) for verdict in Verdict},
         "controls": [
             {"sample": shown(each.sample), "served": each.served, "got": shown(each.got)}
@@ -57,6 +59,8 @@ def _facts(facts: Facts) -> dict[str, Any]:
         "token_lifetime": facts.token_lifetime,
         "leeway": facts.leeway,
         "off": list(facts.off),
+        "unasked": [shown(each) for each in facts.unasked],
+        "weak_routes": [shown(each) for each in facts.weak],
         "rate": None
         if facts.rate is None
         else {"requests": facts.rate[0], "seconds": facts.rate[1]},
@@ -91,6 +95,11 @@ def _variant(variant: VariantResult) -> dict[str, Any]:
         "reasons": [shown(each) for each in variant.reasons],
         "need": None if variant.need is None else variant.need.value,
         "sent": variant.sent,
+        "routes": [
+            {**_route(route), "verdict": verdict.value}
+            for route, verdict in variant.routes.items()
+            if route is not None
+        ],
     }
 
 
@@ -100,11 +109,16 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "key": finding.key,
         "state": None if finding.state is None else finding.state.value,
         "why": finding.why,
+        "routes": [_route(each) for each in finding.routes],
         "strengths": {
             technique: f"{stopped}/{ran}"
             for technique, (stopped, ran) in sorted(finding.strengths.items())
         },
     }
+
+
+def _route(route: SeenRoute) -> dict[str, str]:
+    return {"path": route.path, "method": route.method, "proof": route.proof.value}
 
 
 def _time(moment: datetime) -> str:

@@ -44,6 +44,8 @@ def _absent(report: Report) -> Iterator[str]:
 
 def _unsure(report: Report) -> Iterator[str]:
     yield from _ended(report, Verdict.UNSURE, "unsure: refused, but not for what it was made for")
+    if report.changed:
+        yield f"unsure: {report.changed}."
 
 
 def _not_run(report: Report) -> Iterator[str]:
@@ -58,6 +60,9 @@ def _not_run(report: Report) -> Iterator[str]:
     ]
     if left_out:
         yield f"{counted(len(left_out), 'variant')} not run: {listed(left_out, _NAMED)}."
+    if report.facts.unasked:
+        routes = listed([shown(each) for each in report.facts.unasked], _NAMED)
+        yield f"No request falls on {routes}: nothing is proven there."
 
 
 def _genuine(report: Report) -> Iterator[str]:
@@ -69,6 +74,10 @@ def _genuine(report: Report) -> Iterator[str]:
     for each in report.controls:
         if not each.served:
             yield f"The genuine app isn't served {shown(each.sample)}: {shown(each.got)}."
+
+
+def _weak_route(report: Report) -> Iterator[str]:
+    yield from report.facts.weak
 
 
 def _nothing(report: Report) -> Iterator[str]:
@@ -90,10 +99,12 @@ CONDITIONS: Final[Mapping[str, Callable[[Report], Iterator[str]]]] = MappingProx
         "not-run": _not_run,
         "genuine": _genuine,
         "nothing": _nothing,
+        "weak-route": _weak_route,
     }
 )
 """What ``--fail-on`` may name, and what says why it holds.
 
 ``open``: an attack was served.  ``absent``: what would have to stop one isn't there.  ``unsure``: one was refused for another reason.  ``not-run``: one, or a variant of one,
 lacked something.  ``genuine``: the genuine app wasn't always served.  ``nothing``: no attack ran at all.
+``weak-route``: a route lets pass what would harm an asset of the plan.
 """

@@ -77,6 +77,7 @@ def _heading(report: Report) -> str:
 def _groups(report: Report, names: Mapping[str, str]) -> Iterator[_Group]:
     """Yield the attacks of each finding in the order of the report, the worst first, and then those of none."""
     grouped: set[str] = set()
+    told: set[tuple[str, str]] = set()
     for finding in report.findings:
         results = [
             each
@@ -84,6 +85,10 @@ def _groups(report: Report, names: Mapping[str, str]) -> Iterator[_Group]:
             if each.attack.protections.get(finding.protection) == finding.key
         ]
         grouped |= {each.attack.id for each in results}
+        # What routes say apart of one protection rests on the same attacks: they stand under the first.
+        if (finding.protection, finding.key) in told:
+            results = []
+        told.add((finding.protection, finding.key))
         yield _Group(finding, names.get(finding.protection, ""), _worst_first(results))
     rest = [each for each in report.results if each.attack.id not in grouped]
     if rest:

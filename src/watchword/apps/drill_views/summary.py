@@ -35,6 +35,7 @@ def summarise(page: Page, report: Report, names: Mapping[str, str] = words.NO_NA
     _ending(page, report)
     _findings(page, report, names)
     _counters(page, report)
+    _routes(page, report)
     _missing(page, report)
     page.line()
 
@@ -44,6 +45,9 @@ def _ending(page: Page, report: Report) -> None:
     if report.interrupted:
         text = "what didn't run isn't in this report, and nothing is proven by it"
         page.entry("interrupted", text, indent=_INDENT, at=_AT + 3, style="bold yellow")
+    if report.changed:
+        text = f"{report.changed}; nothing is proven by this run"
+        page.entry("unsure", text, indent=_INDENT, at=_AT + 3, style="bold yellow")
     line = Text("  ")
     for number, (verdict, count) in enumerate(words.verdict_counts(report)):
         line.append("   " if number else "")
@@ -68,7 +72,7 @@ def _findings(page: Page, report: Report, names: Mapping[str, str]) -> None:
     for each in report.findings:
         label = f"{each.protection:<8}{words.state_of(each)}"
         style = "" if each.state is None else _STATES.get(each.state, "")
-        for text in filter(None, (names.get(each.protection), each.why)):
+        for text in filter(None, (names.get(each.protection), words.routes(each), each.why)):
             page.entry(label, text, indent=_INDENT, at=_FINDING_AT, style=style)
             label = ""
         strengths = [
@@ -89,6 +93,20 @@ def _counters(page: Page, report: Report) -> None:
         page.names("counted", seen, indent=_INDENT, at=_AT)
     if unseen:
         page.names("unseen", unseen, indent=_INDENT, at=_AT)
+
+
+def _routes(page: Page, report: Report) -> None:
+    """Print which routes leave an asset open by the file itself, and of which nothing could be shown."""
+    if report.facts.weak:
+        page.heading("Routes that ask for less than what lives there is worth")
+        for each in report.facts.weak:
+            page.entry("", each, indent=0, at=_INDENT, text_style="red")
+    if report.facts.unasked:
+        page.heading("Routes that no request falls on, so that nothing is proven there")
+        page.names("", list(report.facts.unasked), indent=_INDENT, at=_INDENT)
+        page.entry(
+            "", "Name one under `drill: requests` that your API serves.", indent=0, at=_INDENT
+        )
 
 
 def _missing(page: Page, report: Report) -> None:

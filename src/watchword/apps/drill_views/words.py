@@ -82,6 +82,11 @@ def state_of(finding: Finding) -> str:
     return "says nothing" if finding.state is None else finding.state.value
 
 
+def routes(finding: Finding) -> str:
+    """Return on which routes a finding holds; empty where it holds for the whole API."""
+    return f"on {listed([shown(str(each)) for each in finding.routes])}" if finding.routes else ""
+
+
 def needed(need: Need | None) -> str:
     """Return what was missing."""
     return "needs something else" if need is None else f"needs {NEEDED[need]}"

@@ -8,8 +8,8 @@ from typing import Final, NoReturn
 
 from watchword.apps.observations.document import ObservationError, from_json, to_json
 from watchword.apps.settings.faults import shown
-from watchword.observations import MAX_REVIEW, Observation, Review, SeenRoute, State
-from watchword.plan.evidence import OF_A_ROUTE, Circumstances, same_person
+from watchword.observations import MAX_REVIEW, OF_A_ROUTE, Observation, Review, SeenRoute, State
+from watchword.plan.evidence import Circumstances, same_person
 from watchword.plan.interface import Catalogue, Protection, row_of
 from watchword.vocabulary import Environment, Proof
 

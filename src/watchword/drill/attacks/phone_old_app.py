@@ -37,5 +37,12 @@ ATTACK = Attack(
     sends="Genuine evidence of a locked phone that runs a version of the app below the lowest one accepted.",
     must="The service refuses it for its version.",
     blind="Before iOS 27 an iPhone doesn't state the app's version, so that there is nothing to refuse it for.",
-    variants=(Variant("below-the-lowest", _downgraded, frozenset({Reason.POLICY_APP_VERSION})),),
+    variants=(
+        Variant(
+            "below-the-lowest",
+            _downgraded,
+            frozenset({Reason.POLICY_APP_VERSION}),
+            each_route=True,
+        ),
+    ),
 )

@@ -15,7 +15,9 @@ ATTACK = Attack(
     must="The service refuses each for what its secure hardware states, or grants a level that the route doesn't take.",
     blind="A phone that was rooted through a hole in its system, with its boot loader locked, states nothing of it.",
     variants=(
-        phone_variant("unlocked", "unlocked-android", Reason.POLICY_BOOTLOADER_UNLOCKED),
+        phone_variant(
+            "unlocked", "unlocked-android", Reason.POLICY_BOOTLOADER_UNLOCKED, each_route=True
+        ),
         phone_variant("unverified-boot", "failed-boot-android", Reason.POLICY_BOOT_UNVERIFIED),
         # A policy may take such a system at a lower level; then it is the gate that refuses.
         phone_variant(

@@ -112,8 +112,8 @@ ATTACK = Attack(
     must="Exactly one is served.",
     blind="Where gates don't share what they saw, it tells only of the gate that it reaches.",
     variants=(
-        Variant("session-again", _again(Proof.SESSION), _EXPECTED),
-        Variant("device-again", _again(Proof.DEVICE), _EXPECTED),
+        Variant("session-again", _again(Proof.SESSION), _EXPECTED, each_route=True),
+        Variant("device-again", _again(Proof.DEVICE), _EXPECTED, each_route=True),
         Variant("session-reordered", _again(Proof.SESSION, _reordered), _EXPECTED),
         Variant("device-reordered", _again(Proof.DEVICE, _reordered), _EXPECTED),
         Variant("session-other-case", _again(Proof.SESSION, _other_case), _LABELLED),

@@ -17,20 +17,26 @@ _PAUSE_SECONDS = 0.05
 
 
 def _used_on(*proofs: Proof) -> Run:
-    """Return a variant whose token the gate has just met, so that it may have it in mind."""
+    """Return a variant whose token the gate has just met on each route, so that it may have it in mind."""
 
     def run(arena: Arena) -> Sequence[Attempt]:
-        sample = arena.sample(*proofs)
+        first = arena.sample(*proofs)
+        others = [each.samples[0] for each in arena.on_each_route]
+        samples = [first, *(each for each in others if each.proof in proofs and each != first)]
         operator = arena.operating()
         held = enrol_genuine(arena)
-        arena.wire.send(genuine_call(arena, sample, held))
+        for sample in samples:
+            arena.wire.send(genuine_call(arena, sample, held))
         operator.revoke(held.instance)
         deadline = arena.now() + WITHIN_SECONDS
-        answer = arena.wire.send(genuine_call(arena, sample, held))
-        while is_of_the_api(answer) and arena.now() < deadline:
-            arena.wait(_PAUSE_SECONDS)
+        attempts = []
+        for sample in samples:
             answer = arena.wire.send(genuine_call(arena, sample, held))
-        return [Attempt(sample, answer)]
+            while is_of_the_api(answer) and arena.now() < deadline:
+                arena.wait(_PAUSE_SECONDS)
+                answer = arena.wire.send(genuine_call(arena, sample, held))
+            attempts.append(Attempt(sample, answer))
+        return attempts
 
     return run
 
@@ -43,7 +49,7 @@ ATTACK = Attack(
     techniques=("MT-B20",),
     protections={"PR-B25": "live:policy.push_seconds"},
     needs=(Need.GENUINE, Need.OPERATOR),
-    sends="Requests of an instance that was enrolled for this, used, and revoked by the operator, over and over for a second.",
+    sends="Requests of an instance that was enrolled for this, used on each route, and revoked by the operator, over and over for a second.",
     must="The gate refuses it within a second.",
     blind="It tells of the gate that it reaches, not of others; no key of the service is withdrawn, since that would end "
     "everybody's tokens.",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from watchword.apps.cli.console import EXIT_USAGE, print_json
+from watchword.apps.cli.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.cli.fetched import duration, fetched
 from watchword.attestation.interface import AndroidApp, AppRegistration
 from watchword.vocabulary import Distribution, Environment, Level, Mode
@@ -26,19 +26,26 @@ _FOR_TESTERS: Final = frozenset({Distribution.TESTFLIGHT, Distribution.DEVELOPME
 
 @click.command(epilog="Example: watchword -c staging.yaml check --json")
 @click.option("--json", "as_json", is_flag=True, help="Print the faults as JSON.")
+@click.option(
+    "--fail-on",
+    multiple=True,
+    type=click.Choice(["weak-route"]),
+    help="Exit with 1 where a route lets pass what would harm an asset of the plan.",
+)
 @click.pass_context
-def command(ctx: click.Context, *, as_json: bool) -> None:
+def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> None:
     """Show all faults in the file at once, with line, got and expected.
 
     Key files are read as `watchword up` reads them: run it as the service's user.
 
-    Exit code 0: the file is good, and be it for `watchword plan` alone.  2: it has faults; nothing
+    Exit code 0: the file is good, and be it for `watchword plan` alone.  1: --fail-on holds.  2: it has faults; nothing
     was started.
     """
     from watchword.apps.formats import formats_of
     from watchword.apps.key_files import require_key_files
     from watchword.apps.settings import ConfigurationError
     from watchword.apps.settings.checking import check_file
+    from watchword.plan.reliance import weak_routes
 
     file: Path = ctx.obj
     try:
@@ -54,16 +61,27 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         place = file if error.file == file.resolve() else error.file
         print_json({"file": str(place), "ok": False, "faults": faults})
         ctx.exit(EXIT_USAGE)
+    weak = (
+        []
+        if checked.plan is None
+        else [str(each) for each in weak_routes(checked.plan.assets.values())]
+    )
     if as_json:
         good = {"file": str(file), "ok": True, "faults": []}
         missing = {"missing_for_up": list(checked.missing)} if checked.missing else {}
         meant = {} if checked.settings is None else {"apis": _meant(checked.settings)}
-        print_json({**good, **missing, "notes": list(_all_notes(checked)), **meant})
-        return
-    if checked.settings is not None:
-        _show(checked.settings)
-    if checked.plan is not None:
-        _show_plan(file, checked, checked.plan)
+        routes = {} if checked.plan is None else {"weak_routes": weak}
+        notes = list(_all_notes(checked))
+        print_json({**good, **missing, "notes": notes, **meant, **routes})
+    else:
+        if checked.settings is not None:
+            _show(checked.settings)
+        if checked.plan is not None:
+            _show_plan(file, checked, checked.plan)
+        for each in weak:
+            click.echo(f"  weak route   {each}")
+    if weak and fail_on:
+        ctx.exit(EXIT_REFUSED)
 
 
 def _meant(settings: "Settings") -> dict[str, Any]:

@@ -84,9 +84,10 @@ class _Drill(LazyGroup):
 @click.option(
     "--fail-on",
     multiple=True,
-    type=click.Choice(["open", "unsure", "not-run", "genuine", "nothing"]),
-    help="Exit with 1 where an attack was served; where one is unsure; where one didn't run; where the genuine app "
-    "wasn't always served; where no attack ran. May be given several times.",
+    type=click.Choice(["open", "absent", "unsure", "not-run", "genuine", "nothing", "weak-route"]),
+    help="Exit with 1 where an attack was served; where what would have to stop one isn't there; where one is unsure; "
+    "where one didn't run; where the genuine app wasn't always served; where no attack ran; where a route lets pass what "
+    "would harm an asset of the plan. May be given several times.",
 )
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:

@@ -50,7 +50,7 @@ def run(config: Path, options: dict[str, Any]) -> int:
     )
     run_by = prepared(settings, api, orders, SystemClock(), SystemEntropy())
     try:
-        report = _run(settings, api, run_by, options)
+        report = _run(settings, api, run_by, options, plan)
     except TargetLostError as error:
         if not run_by.reach.loopback:
             raise
@@ -86,7 +86,11 @@ def _tell_of_the_end(run_by: "Prepared", report: "Report") -> None:
 
 
 def _run(
-    settings: "Settings", api: "ApiSettings", run_by: "Prepared", options: dict[str, Any]
+    settings: "Settings",
+    api: "ApiSettings",
+    run_by: "Prepared",
+    options: dict[str, Any],
+    plan: "PlanSettings | None",
 ) -> "Report":
     from rich.console import Console
 
@@ -102,7 +106,8 @@ def _run(
     view = LiveView(console, len(run_by.attacks))
     clock = SystemClock()
     course = Course(run_by.attacks, options["genuine"])
-    with open_stage(settings, api, run_by.reach, clock, SystemEntropy()) as stage:
+    assets = () if plan is None else tuple(plan.assets.values())
+    with open_stage(settings, api, run_by.reach, clock, SystemEntropy(), assets) as stage:
         view.open(
             Announcement(
                 target=run_by.url,
@@ -176,10 +181,16 @@ def _build(text: str | None) -> str | None:
 
 
 def _plan(config: Path, signer: Any) -> "PlanSettings | None":
-    """Read the plan before anything is sent: what is recorded is bound to the policy that the run began with."""
+    """Read the plan before anything is sent, None where the file has none.
+
+    Its assets say what has to be guarded, and what is recorded is bound to the policy that the run began with.
+
+    :raises ConfigurationError: for one with faults, and where there is none that could be signed for.
+    """
+    from watchword.apps.settings.checking import check_file
     from watchword.apps.settings.plans import load_plan
 
-    return None if signer is None else load_plan(config)
+    return check_file(config).plan if signer is None else load_plan(config)
 
 
 def _reports(report: "Report", options: dict[str, Any], config: Path) -> list[Callable[[], None]]:
@@ -210,7 +221,7 @@ def _record(plan: "PlanSettings | None", report: "Report", signer: Any, build: s
     from watchword.apps.observations import Observers, sign, verify
     from watchword.observations import Vouched
 
-    if plan is None:
+    if plan is None or signer is None:
         click.echo("Nothing is recorded: --sign KEY records it for the plan.", err=True)
         return 0
     found = observations_of(

@@ -1,0 +1,42 @@
+"""Use a stolen token by itself on every route."""
+
+from collections.abc import Sequence
+
+from watchword.drill.bent_proofs import stolen
+from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.needs import AbsentError, MissingError, Need
+from watchword.drill.requests import with_token
+from watchword.reasons import Reason
+from watchword.vocabulary import Proof
+
+
+def _alone(arena: Arena) -> Sequence[Attempt]:
+    """Send the token and nothing that proves whose it is.
+
+    :raises AbsentError: on a route that asks for nothing more though an asset lives there: nothing is there to stop a thief.
+    """
+    sample = arena.sample()
+    if sample.proof is not Proof.BEARER:
+        _, credential = stolen(arena, sample.proof)
+        return [Attempt(sample, arena.wire.send(with_token(sample.call(), credential.token)))]
+    if sample.assets:
+        raise AbsentError(Need.PROOF, f"{sample.name}, where {', '.join(sample.assets)} lives")
+    raise MissingError(Need.PROOF, f"{sample.name}, where no asset of the plan lives")
+
+
+ATTACK = Attack(
+    id="token-alone",
+    title="Use a stolen token on every route without the key behind it",
+    techniques=("MT-B20",),
+    protections={
+        "PR-B03": "live:shield.signature_enforced",
+        "PR-B15": "live:tokens.bound_ratio",
+    },
+    needs=(Need.GENUINE,),
+    sends="A genuine token by itself, once on each route that a sample request falls under.",
+    must="Each is refused. A route with `proof: bearer` where an asset of the plan lives has nothing to refuse it by, and is told as absent.",
+    blind="Of routes with `proof: bearer` on which no asset of the plan lives it says nothing.",
+    variants=(
+        Variant("on-each-route", _alone, frozenset({Reason.PROOF_MISSING}), each_route=True),
+    ),
+)
