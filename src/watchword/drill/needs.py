@@ -77,10 +77,14 @@ NEEDED: Final[Mapping[Need, str]] = {
 class MissingError(WatchwordError):
     """Say that an attack can't be run here, and for want of what."""
 
+    begins = "needs"
+
     def __init__(self, need: Need, detail: str = "") -> None:
         self.need = need
-        super().__init__(f"needs {NEEDED[need]}" + (f": {detail}" if detail else ""))
+        super().__init__(f"{self.begins} {NEEDED[need]}" + (f": {detail}" if detail else ""))
 
 
 class AbsentError(MissingError):
     """Say that the deployment lacks the very thing that has to stop an attack: a finding, where nothing was tried."""
+
+    begins = "not there:"
