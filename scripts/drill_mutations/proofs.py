@@ -82,7 +82,7 @@ MUTATIONS = (
         before="            if not target.bearer:\n                proof = self._verify_proof(",
         after="            if not target.bearer and plan.proof[0] >= 0:\n"
         "                proof = self._verify_proof(",
-        red=("bearer-downgrade",),
+        red=("bearer-downgrade", "token-alone"),
     ),
     Mutation(
         check="proof: of the kind that the route asks for",

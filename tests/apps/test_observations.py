@@ -27,12 +27,12 @@ from watchword.apps.observations.document import MAX_DETAIL
 from watchword.apps.observations.signing import MAX_LINE_BYTES, OBSERVATION_TYPE
 from watchword.encoding import base64url
 from watchword.gate.bundle import BUNDLE_TYPE
-from watchword.observations import Claim, Observation, Review, State, Vouched
+from watchword.observations import Claim, Observation, Review, SeenRoute, State, Vouched
 from watchword.plan.catalogue.reading import load_catalogue
 from watchword.plan.interface import Catalogue
 from watchword.tokens import strict_jws
 from watchword.tokens.signing_key import SigningKey
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, Proof
 
 AT = datetime(2026, 11, 25, 12, 30, 1, 250_000, tzinfo=UTC)
 CI, EVE = (SigningKey(generate_private_key(SECP256R1())) for _ in range(2))
@@ -48,6 +48,7 @@ PLAIN = Observation(
     source="drill 1.0",
     environment=Environment.PROD,
 )
+ROUTE = {"path": "/v1/**", "method": "GET", "proof": "session"}
 REVIEWED = replace(
     PLAIN,
     state=State.REVIEWED,
@@ -60,7 +61,13 @@ REVIEWED = replace(
 
 
 @pytest.mark.parametrize(
-    "observation", [PLAIN, REVIEWED, replace(PLAIN, at=AT.replace(microsecond=0))]
+    "observation",
+    [
+        PLAIN,
+        REVIEWED,
+        replace(PLAIN, at=AT.replace(microsecond=0)),
+        replace(PLAIN, route=SeenRoute("/v1/ärzte/**", "POST", Proof.DEVICE)),
+    ],
 )
 def test_an_observation_survives_the_way_through_json(observation: Observation) -> None:
     """Written, signed or not, and read back it is the same, with who vouches for it."""
@@ -104,6 +111,17 @@ def test_an_observation_survives_the_way_through_json(observation: Observation) 
         ({"likelihood": 3}, "'likelihood'"),
         ({"state": "reviewed"}, "review"),
         ({"review": {}}, "review"),
+        ({"route": None}, "route"),
+        ({"route": "/v1"}, "route"),
+        ({"route": {}}, "route.method"),
+        ({"route": {**ROUTE, "path": "v1"}}, "route.path"),
+        ({"route": {**ROUTE, "path": "/" + "v" * 2000}}, "route.path"),
+        ({"route": {**ROUTE, "path": "/a\x1b"}}, "route.path"),
+        ({"route": {**ROUTE, "method": "get"}}, "route.method"),
+        ({"route": {**ROUTE, "method": "G" * 17}}, "route.method"),
+        ({"route": {**ROUTE, "proof": "none"}}, "route.proof"),
+        ({"route": {**ROUTE, "mode": "off"}}, "route.'mode'"),
+        ({"route": ROUTE, "target": "app:clinic"}, "route"),
     ],
 )
 def test_a_member_that_is_wrong_is_named(changes: dict[str, Any], where: str) -> None:

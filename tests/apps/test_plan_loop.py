@@ -175,6 +175,7 @@ def test_a_drill_closes_and_a_route_in_monitor_opens_again(tmp_path: Path) -> No
         closed = loop.plan()
         assert SHIELD not in {each["protection"] for each in closed["items"]}
         assert [each["state"] for each in closed["proven"]] == ["proven"]
+        assert len(closed["proven"][0]["routes"]) == 3
         assert now(closed) == "closed"
         assert {each["technique"] for each in closed["measured"]} >= {"MT-B03"}
         (tmp_path / "closed.json").write_text(json.dumps(closed), encoding="utf-8")
@@ -186,13 +187,15 @@ def test_a_drill_closes_and_a_route_in_monitor_opens_again(tmp_path: Path) -> No
         again = loop.plan()
         assert first(again) == SHIELD
         assert now(again) == "open"
-        assert [each["state"] for each in again["items"][0]["evidence"]] == ["broken"]
+        assert [each["state"] for each in again["items"][0]["evidence"]] == ["broken"] * 3
         assert again["items"][0]["action"] == "repair"
         differences = json.loads(loop.run(*since, "--json"))
         assert differences["worse"] == [RECORDS]
-        (cause,) = [each for each in differences["causes"] if each["subject"] == "evidence"]
-        assert (cause["id"], cause["before"], cause["after"]) == (SHIELD, "proven", "broken")
-        assert "monitor" in cause["why"]
+        causes = [each for each in differences["causes"] if each["subject"] == "evidence"]
+        assert [(each["id"], each["before"], each["after"]) for each in causes] == [
+            (SHIELD, "proven", "broken")
+        ] * 3
+        assert all("monitor" in each["why"] for each in causes)
 
     played(tmp_path, story)
 

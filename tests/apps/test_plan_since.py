@@ -320,6 +320,7 @@ plan:
             "route /v2/payments/** falls to a row that can't be read: mode enforce -> unknown",
         ),
         ("requests: 5,", "requests: 50,", "limit logins: 5 in 60 s -> 50 in 60 s"),
+        ("5, per: 1m", "300, per: 1h", "limit logins: 5 in 60 s -> 300 in 3,600 s"),
         ("requests: 60", "requests: 60, per: 1s", "limit rate: 60 in 60 s -> 60 in 1 s"),
         ("    rate: {requests: 60}\n", "", "limit rate (60 in 60 s) is gone"),
         (

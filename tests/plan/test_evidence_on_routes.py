@@ -213,8 +213,8 @@ def test_what_takes_the_token_alone_stops_no_thief_of_it(name: str, proof: str) 
     shield = seen(proof=Proof.BEARER)
     rows = {"accounts": asset("accounts", replace(ACCOUNTS, proof="bearer"))}
     there = replace(HERE, routes={"bank": rows["accounts"].rows})
-    found = judge([Vouched(shield, "ci")], [], CATALOGUE, rows, there)
-    assert found.proven["accounts"] == {"PR-B01"}
+    evidence = judge([Vouched(shield, "ci")], [], CATALOGUE, rows, there)
+    assert evidence.proven["accounts"] == {"PR-B01"}
 
 
 def test_bad_news_on_a_route_takes_trust_from_what_lives_there() -> None:
@@ -317,7 +317,7 @@ def test_weak_routes_name_what_lives_there_and_what_to_write() -> None:
     texts = [str(each) for each in weak_routes([*assets, replace(asset("anywhere"), rows=(off,))])]
     assert texts == [
         (
-            "Route /v1/cards/** of bank, where cards (impact 5), lists (impact 5) lives, is in mode "
+            "Route /v1/cards/** of bank, where cards (impact 5) and lists (impact 5) live, is in mode "
             "off: anybody is served. Write mode: enforce there."
         ),
         (

@@ -54,11 +54,15 @@ class WeakRoute:
 
     def __str__(self) -> str:
         """Return it as a sentence for people."""
-        named = ", ".join(f"{each.id} (impact {each.impact})" for each in self.assets[:_MAX_NAMED])
-        more = len(self.assets) - _MAX_NAMED
-        named += f" and {more} more" if more > 0 else ""
+        named = [f"{each.id} (impact {each.impact})" for each in self.assets[:_MAX_NAMED]]
+        more = len(self.assets) - len(named)
+        named += [f"{more} more"] if more else []
+        lives = "lives" if len(named) == 1 else "live"
         row = self.row
-        return f"Route {row} of {row.api}, where {named} lives, {self.because}. Write {self.remedy} there."
+        return (
+            f"Route {row} of {row.api}, where {' and '.join(named)} {lives}, {self.because}. "
+            f"Write {self.remedy} there."
+        )
 
 
 def weak_routes(assets: Iterable[Asset]) -> tuple[WeakRoute, ...]:

@@ -76,14 +76,13 @@ def make_plan(
     # What the budget cuts off says little about how firm the order is, so that the whole order is shaken.
     whole = schedule(compiled)
     found = whole if question.budget is None else schedule(compiled, budget=question.budget)
-    steps = frozenset(step for path in model.paths for step in path.steps)
     patience = patience or Endless()
     left = None if question.budget is None else question.budget - compiled.costs.of(found.bought)
     hard = hardening(compiled, ledger.touched(), found.bought, left)
     done = found.bought | sum(1 << bit for bit, _ in hard)
     without = skips(ledger, found, done, patience)
     cheaper, compared = (None, True) if question.budget is not None else _cheaper(compiled, found)
-    shaken = shake(compiled, whole, catalogue, steps, compiled_with, patience)
+    shaken = shake(compiled, whole, catalogue, _steps(model), compiled_with, patience)
     items = work_down(Worklist(ledger, catalogue, evidence, found, hard, shaken, without))
     return Plan(
         model=model,
@@ -108,6 +107,10 @@ def make_plan(
         measures=measures,
         routes=evidence.routes,
     )
+
+
+def _steps(model: Model) -> frozenset[str]:
+    return frozenset(step for path in model.paths for step in path.steps)
 
 
 def _proven(

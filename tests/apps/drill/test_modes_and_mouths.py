@@ -26,6 +26,9 @@ OF_TLS = {"cleartext-served", "tls-old-version", "tls-weak-suite"}
 OF_PINS = {"pins-intercepted", "pins-frozen", "pins-forged", "pin-roots-forged"}
 """Find no pins: nobody publishes any for the demo's apps."""
 
+TAKES_A_TOKEN_ALONE = {"token-alone"}
+"""Finds the route by which patients are read: by the token alone, which the demo's file says and the drill tells."""
+
 OF_STRONGBOX = {"phone-strongbox-claimed"}
 """Needs a policy that asks for a StrongBox: tests/apps/drill/test_keys_drill.py has one."""
 
@@ -111,7 +114,14 @@ def test_enforced_nothing_is_served_but_the_genuine_app(
         *OF_KEYS,
         *OF_STRONGBOX,
     }
-    assert set(by_verdict(report, Verdict.ABSENT)) == OF_PINS
+    assert set(by_verdict(report, Verdict.ABSENT)) == OF_PINS | TAKES_A_TOKEN_ALONE
     assert (report.genuine.served, report.genuine.sent) == (GENUINE, GENUINE), report.genuine.faults
-    proven = {each.protection for each in report.findings if each.state is State.PROVEN}
-    assert {"PR-B01", "PR-B03"} <= proven
+    proven = {
+        (each.protection, route.path)
+        for each in report.findings
+        if each.state is State.PROVEN
+        for route in each.routes
+    }
+    signed = {"/v1/records/**", "/v1/payments/**"}
+    assert {path for name, path in proven if name == "PR-B01"} == {*signed, "/**"}
+    assert {path for name, path in proven if name == "PR-B03"} == signed

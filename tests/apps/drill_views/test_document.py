@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from watchword.apps.drill_views.document import MARK, document
 from watchword.apps.report_text import MAX_TEXT, json_text, shown
 from watchword.drill.needs import Need
 from watchword.drill.outcome import Report, Verdict
+from watchword.observations import SeenRoute
+from watchword.vocabulary import Proof
 
 
 def test_everything_of_the_report_is_in_it() -> None:
@@ -39,8 +42,33 @@ def test_everything_of_the_report_is_in_it() -> None:
         "reasons": ["token.missing"],
         "need": None,
         "sent": 3,
+        "routes": [],
     }
     assert first["variants"][-1]["need"] == Need.OPERATOR.value
+
+
+def test_routes_are_told_where_they_are_known() -> None:
+    """How a variant ended on each, what is found of which, which ones are weak and which nobody asked for."""
+    route = SeenRoute("/v2/payments/**", "POST", Proof.DEVICE)
+    told = {"path": "/v2/payments/**", "method": "POST", "proof": "device"}
+    mixed = seed.mixed()
+    first = mixed.results[0]
+    ends = {route: Verdict.STOPPED, None: Verdict.OPEN}
+    variants = (replace(first.variants[0], routes=ends), *first.variants[1:])
+    found = document(
+        replace(
+            mixed,
+            facts=replace(seed.FACTS, unasked=("GET /v1/x",), weak=("Route /y is off.",)),
+            results=[replace(first, variants=variants), *mixed.results[1:]],
+            findings=[replace(mixed.findings[0], routes=(route,)), *mixed.findings[1:]],
+            changed="the file changed",
+        )
+    )
+    assert found["facts"]["unasked"] == ["GET /v1/x"]
+    assert found["facts"]["weak_routes"] == ["Route /y is off."]
+    assert found["attacks"][0]["variants"][0]["routes"] == [{**told, "verdict": "stopped"}]
+    assert [each["routes"] for each in found["findings"]] == [[told], []]
+    assert found["changed"] == "the file changed"
 
 
 def test_an_interruption_is_told() -> None:

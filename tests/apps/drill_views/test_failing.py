@@ -30,6 +30,15 @@ CASES: dict[str, tuple[Callable[[], Report], set[str]]] = {
         lambda: replace(seed.clean(), controls=[Control("GET /x", served=False, got="502")]),
         {"genuine"},
     ),
+    "changed": (lambda: replace(seed.clean(), changed="the file changed"), {"unsure"}),
+    "weak": (
+        lambda: replace(seed.clean(), facts=replace(seed.FACTS, weak=("Route /x is off.",))),
+        {"weak-route"},
+    ),
+    "route-unasked": (
+        lambda: replace(seed.clean(), facts=replace(seed.FACTS, unasked=("GET /x",))),
+        {"not-run"},
+    ),
     "mixed": (seed.mixed, {"open", "unsure", "not-run", "genuine"}),
 }
 

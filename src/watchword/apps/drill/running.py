@@ -123,12 +123,7 @@ def run_drill(
         stage.stop.set()
         interrupted = True
         unserved = ()
-    spoilt = (
-        [f"the genuine app wasn't served throughout: {'; '.join(unserved[:2])}"] if unserved else []
-    )
     changed = _changed(stage.routes, standing, stage.standing())
-    if changed:
-        spoilt.append(changed)
     order = {attack.id: index for index, attack in enumerate(course.attacks)}
     results.sort(key=lambda each: order[each.attack.id])
     results = _with_counts(results, before, _counted(stage.arena))
@@ -138,17 +133,13 @@ def run_drill(
         loopback=loopback,
         started=started,
         seconds=stage.arena.now() - began,
-        controls=[
-            Control(each.name, controls.serves(each), _told(each, controls.answers[each.name]))
-            for each in stage.arena.samples
-            if each.name in controls.answers and each.asked
-        ],
+        controls=_shown(stage, controls),
         results=results,
         findings=findings_of(
             results,
             ATTACKS.values(),
             complete=not interrupted,
-            spoilt=spoilt,
+            spoilt=_spoilt(unserved, changed),
             unprovable=_BY_NO_TEST_INSTANCE if stage.invited else {},
             samples=stage.arena.samples,
         ),
@@ -157,6 +148,21 @@ def run_drill(
         interrupted=interrupted,
         changed=changed,
     )
+
+
+def _shown(stage: Stage, controls: Controls) -> list[Control]:
+    """Return how the genuine app fared with each sample that it has to be served."""
+    return [
+        Control(each.name, controls.serves(each), _told(each, controls.answers[each.name]))
+        for each in stage.arena.samples
+        if each.name in controls.answers and each.asked
+    ]
+
+
+def _spoilt(unserved: Sequence[str], changed: str) -> list[str]:
+    """Return why a run proves nothing, whatever it stopped."""
+    served = f"the genuine app wasn't served throughout: {'; '.join(unserved[:2])}"
+    return [*([served] if unserved else []), *([changed] if changed else [])]
 
 
 def _changed(routes: Sequence[Route], before: Standing, after: Standing) -> str:

@@ -17,7 +17,7 @@ from watchword.plan.outcome import (
     Standing,
     Tally,
 )
-from watchword.plan.reliance import weak_routes
+from watchword.plan.reliance import WeakRoute, weak_routes
 
 SCHEMA: Final = "watchword-plan/1"
 """Form of the document; another number is another form."""
@@ -59,15 +59,7 @@ def document(plan: Plan) -> dict[str, Any]:
         "routes": [_route(each, plan) for each in plan.routes],
         "limits": [{**asdict(each), "routes": list(each.routes)} for each in plan.limits],
         "pins": [asdict(each) for each in plan.pins],
-        "weak_routes": [
-            {
-                **_row(each.row),
-                "assets": [asset.id for asset in each.assets],
-                "impact": each.impact,
-                "why": str(each),
-            }
-            for each in weak_routes(plan.model.assets.values())
-        ],
+        "weak_routes": [_weak(each) for each in weak_routes(plan.model.assets.values())],
         "unclosable": list(plan.unclosable),
         "shortfalls": [
             {
@@ -223,6 +215,15 @@ def _asset(state: AssetState) -> dict[str, Any]:
 
 def _row(row: RouteRow) -> dict[str, Any]:
     return {"api": row.api, "path": row.path, "methods": list(row.methods)}
+
+
+def _weak(found: WeakRoute) -> dict[str, Any]:
+    return {
+        **_row(found.row),
+        "assets": [asset.id for asset in found.assets],
+        "impact": found.impact,
+        "why": str(found),
+    }
 
 
 def _route(row: RouteRow, plan: Plan) -> dict[str, Any]:

@@ -7,12 +7,16 @@ from typing import Any, Final
 from watchword.apps.plan_views import words
 from watchword.apps.plan_views.causes import Change, Subject, is_same, moment
 from watchword.apps.plan_views.differences import Differences, Entry
-from watchword.apps.plan_views.setbacks import setbacks, untold, weakened, worse
+from watchword.apps.plan_views.setbacks import Setback, setbacks, untold, weakened, worse
 from watchword.apps.plan_views.stored import StoredEvidence, StoredPlan
 from watchword.apps.plan_views.verdict import left_out, verdict, what_if, world
 from watchword.plan.outcome import Action, Phase, Plan
 
 _PREFIX: Final = "  "
+
+_MOST_PLACES: Final = 3
+_MOST_REASONS: Final = 2
+"""Most places of one protection that a line names; the list of all changes has each."""
 
 
 def as_dict(old: StoredPlan, new: StoredPlan, found: Differences) -> dict[str, Any]:
@@ -73,9 +77,16 @@ def _got_worse(old: StoredPlan, new: StoredPlan) -> Iterator[str]:
 
 def _set_back(plan: Plan, old: StoredPlan, new: StoredPlan) -> Iterator[str]:
     """Yield which protections stand worse, and what the file asks for less."""
+    alike: dict[tuple[str, str], list[Setback]] = {}
     for each in setbacks(old, new):
-        known = plan.catalogue.protections.get(each.protection)
-        yield each.named("" if known is None else known.name)
+        alike.setdefault((each.protection, each.what), []).append(each)
+    for (protection, _), found in alike.items():
+        known = plan.catalogue.protections.get(protection)
+        for each in found[:_MOST_REASONS]:
+            yield each.named("" if known is None else known.name)
+        if more := found[_MOST_REASONS:]:
+            places = words.listed([each.target for each in more], _MOST_PLACES)
+            yield f"The same of {protection} at {places}"
     for weaker in weakened(old, new):
         yield f"Weaker: {weaker.place}, {weaker.what}"
 
@@ -121,6 +132,9 @@ def _with_reasons(
         if each.id == entry.protection and each.subject is Subject.EVIDENCE
     ]
     reasons = list(_reasons(changes, old, new))
+    if len(reasons) > _MOST_REASONS:
+        more = len(reasons) - _MOST_REASONS
+        reasons = [*reasons[:_MOST_REASONS], f"and {more} more like it"]
     return f"{said}: {'; '.join(reasons)}" if reasons else said
 
 
