@@ -17,6 +17,9 @@ MAX_REVIEW: Final = timedelta(days=180)
 """Longest that a review counts: what no machine can see changes without telling anybody."""
 
 
+SEVERITIES: Final = ("info", "low", "medium", "high", "critical")
+"""Severities that a finding of an observation may have, the least first."""
+
 OF_A_ROUTE: Final = (
     "live:shield.",
     "live:tokens.",
@@ -105,6 +108,8 @@ class Observation:
     :param detail: one line for people.
     :param measured: by technique of the catalogue, how many ways to carry it out were stopped, of how many that
         were tried; empty where nobody tried.
+    :param findings: what speaks against the protection, each (severity, title) by an id that stays the same from build to
+        build: by it one sees what is new where the protection failed before already.
     """
 
     protection: str
@@ -120,6 +125,7 @@ class Observation:
     detail: str = ""
     review: Review | None = None
     measured: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    findings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     route: SeenRoute | None = None
 
 

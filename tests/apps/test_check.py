@@ -226,8 +226,8 @@ def test_where_an_ios_app_runs_is_told_and_mixed_builds_are_noted(file: Path) ->
         "bundle_id: com.bank.app\n    distribution: [app_store, testflight]\n    platforms: [macos]"
     )
     file.write_text(file.read_text().replace("bundle_id: com.bank.app", listed))
-    shown = check(file).output
-    assert "bank-ios (ios) on macos, distributed by app_store, testflight\n" in shown
+    shown = " ".join(check(file).output.split())
+    assert "bank-ios (ios) on macos, distributed by app_store, testflight " in shown
     assert "bank-ios takes testflight builds beside those of the App Store in production" in shown
 
 
@@ -235,6 +235,8 @@ def test_play_integrity_that_no_route_takes_is_noted(file: Path) -> None:
     """Such phones would enrol and be served nothing."""
     file.write_text(FILE.replace("level: verified", "level: hardware"), encoding="utf-8")
     assert "note         bank-android takes Play Integrity" in check(file).output
+    (note,) = json.loads(check(file, "--json").output)["notes"]
+    assert note.startswith("bank-android takes Play Integrity")
 
 
 @pytest.mark.parametrize(

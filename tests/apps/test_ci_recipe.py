@@ -164,3 +164,33 @@ def test_one_run_tells_of_the_build_and_of_the_gate(tmp_path: Path) -> None:
     items = json.loads((tmp_path / "plan.json").read_text("utf-8"))["items"]
     assert items[0]["protection"] == "PR-B01"
     assert "PR-B04" in {each["protection"] for each in items}
+
+
+def comparison() -> list[str]:
+    """Return the commands of the section on what got worse: to keep what was released, and to compare with it."""
+    section = PAGE.partition("## Fail only where something got worse\n")[2]
+    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+
+
+def test_a_build_that_got_worse_fails_and_the_same_one_doesnt(tmp_path: Path) -> None:
+    """By the section's commands as they stand: pins are lost and a key is gained, both are named; the same build again is good."""
+    file = configuration(tmp_path, 9, **OBSERVED)
+    app = tmp_path / "app.apk"
+    app.write_bytes(apk(pins=PINS))
+    key = next(each["run"] for each in steps() if each["name"] == "Make the observer's key")
+    keep, compare = comparison()
+    scan = keep.splitlines()[0].partition(" --json")[0]
+    ran = [shell(file.parent, each) for each in (key, keep, scan, *compare.splitlines())]
+    assert {code for code, _ in ran} == {0}, ran
+    assert "Nothing got worse." in ran[-1][1]
+    app.write_bytes(apk(strings=[dead_token()]))
+    assert shell(file.parent, scan)[0] == 0
+    for script in compare.splitlines():
+        code, said = shell(file.parent, script)
+        told = " ".join(said.split())
+        assert code == 1, script
+        assert "PR-B04" in told
+        assert "A secret of the kind github-pat is in the package" in told
+        assert "PR-C03" in told
+        assert "No pins: any authority" in told
+        assert dead_token() not in said

@@ -101,7 +101,7 @@ def test_pins_in_the_build_take_pinning_off_the_list(file: Path) -> None:
     assert exposure(found) == {WIRE: ("open", "delayed")}
     assert (
         "PR-C03 Pinning that can be updated is off the list, since it counts as proven: "
-        f"at app:{APP} watchword scan 0.1.0 found it proven on DATE: ci saw it work"
+        f"at app:{APP} watchword scan 0.1.0 found it proven on DATE: ci saw it in the package"
     ) in words
     causes = {(each["id"], each["at"], each["after"]) for each in found["causes"]}
     assert ("PR-C03", f"app:{APP} scan:static.pinning", "proven") in causes
@@ -122,9 +122,9 @@ def test_a_build_without_pins_puts_pinning_back(file: Path) -> None:
     ]
     assert exposure(found) == {WIRE: ("delayed", "open")}
     assert re.search(
-        rf"PR-C03 Pinning that can be updated is lost, and back: number \d+: at app:{APP} watchword scan 0.1.0 found it absent",
-        words,
+        rf"Lost: PR-C03 Pinning that can be updated, in build \w{{8}} of {APP}\. No pins: ", words
     )
+    assert re.search(r"PR-C03 Pinning that can be updated is back on the list: number \d+", words)
 
 
 def test_a_secret_in_the_build_outweighs_that_keys_are_handed_out(file: Path) -> None:
@@ -147,7 +147,9 @@ def test_a_secret_in_the_build_outweighs_that_keys_are_handed_out(file: Path) ->
         ("PR-B04", f"app:{APP} scan:static.secret_found", "absent")
     ]
     assert exposure(found) == {PACKAGE: ("delayed", "open")}
-    assert "PR-B04 Keys handed out at run time is lost, and back" in words
+    assert "Fails: PR-B04 Keys handed out at run time, in build " in words
+    assert "A secret of the kind github-pat is in the package" in words
+    assert "PR-B04 Keys handed out at run time is back on the list" in words
     assert dead_token() not in words
 
 
@@ -182,3 +184,138 @@ def test_what_wasnt_seen_changes_nothing(file: Path) -> None:
         f"app:{APP} scan:static.allow_backup",
         f"app:{APP} scan:static.exported",
     }
+
+
+LIVE = f"sk{'_'}live_Vq8ZtR2mWc5Lx9KpD3hYbN7j"
+"""A key of Stripe's live form that nobody was ever given."""
+
+
+def released(file: Path, package: bytes) -> tuple[Path, Path]:
+    """Scan and record a build as docs/ci.md says, and keep what its scan and its plan were."""
+    scanned(file, package)
+    scan, kept = file.with_name("released-scan.json"), file.with_name("released-plan.json")
+    scan.write_text(run(file, "scan", file.with_name("app.apk"), "--json").stdout, "utf-8")
+    kept.write_text(run(file, "plan", "--json").stdout, "utf-8")
+    return scan, kept
+
+
+def compared(file: Path, kept: tuple[Path, Path], package: bytes) -> tuple[Result, Result]:
+    """Scan and record the next build, and return what `scan diff` and `plan --since --fail-on worse` make of it."""
+    scanned(file, package)
+    scan, plan = kept
+    return (
+        run(file, "scan", "diff", scan, file.with_name("app.apk")),
+        run(file, "plan", "--since", plan, "--fail-on", "worse"),
+    )
+
+
+def news(done: Result) -> str:
+    """Return what got worse, on one line."""
+    return " ".join(done.stdout.split()).partition("The order now")[0]
+
+
+def test_a_build_that_loses_its_pins_and_gains_a_key_fails_both(file: Path) -> None:
+    """All assets are open before as after: both commands exit with 1 and name both, and the secret stands nowhere."""
+    kept = released(file, apk(pins=PINS))
+    before = json.loads(kept[1].read_text("utf-8"))
+    assert {each["now"] for each in before["exposure"]} == {"open"}
+    worse = apk(strings=[LIVE])
+    scan, plan = compared(file, kept, worse)
+    after = json.loads(run(file, "plan", "--json").stdout)
+    assert {each["now"] for each in after["exposure"]} == {"open"}
+    assert scan.exit_code == plan.exit_code == 1
+    said = " ".join(scan.stdout.split())
+    assert "PR-B04 scan:static.secret_found: proven -> absent. A secret of the kind stripe" in said
+    assert "PR-C03 scan:static.pinning: proven -> absent. No pins" in said
+    build = sha256(worse).hexdigest()[:8]
+    where = f"in build {build} of {APP}."
+    assert f"PR-B04 Keys handed out at run time, {where} A secret of the kind stripe" in news(plan)
+    assert f"Lost: PR-C03 Pinning that can be updated, {where} No pins: any authority" in news(plan)
+    assert "isn't there" not in plan.stdout
+    assert LIVE not in scan.output + plan.output + kept[1].read_text("utf-8")
+
+
+def test_the_same_build_again_is_no_worse(file: Path) -> None:
+    """Exit 0 from both, and both say so; also where the build was bad before."""
+    for package in (apk(pins=PINS), apk(strings=[LIVE])):
+        scan, plan = compared(file, released(file, package), package)
+        assert scan.exit_code == plan.exit_code == 0
+        assert "No difference." in scan.stdout
+        assert "Nothing got worse." in news(plan)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ([LIVE], [LIVE, dead_token()], "A secret of the kind github-pat"),
+        ([LIVE], [LIVE[:-4] + "9Qx7"], "A secret of the kind stripe"),
+    ],
+    ids=["one-more", "rotated"],
+)
+def test_a_key_more_is_worse_where_one_leaked_before(
+    file: Path, old: list[str], new: list[str], said: str
+) -> None:
+    """The protection failed before and fails now: what is new against it is told; a new value is a new secret to revoke."""
+    scan, plan = compared(file, released(file, apk(strings=old)), apk(strings=new))
+    assert scan.exit_code == plan.exit_code == 1
+    assert "New against: PR-B04 Keys handed out at run time, in build" in news(plan)
+    assert said in news(plan)
+    assert "PR-C03" not in news(plan)
+    assert "The plans are the same" not in plan.stdout
+    scan, plan = compared(file, released(file, apk(strings=new)), apk(strings=new[:1]))
+    assert plan.exit_code == scan.exit_code == 0
+
+
+def test_what_isnt_seen_any_more_is_lost(file: Path) -> None:
+    """The code of the new build is damaged: that its pins couldn't be seen doesn't leave those of the old one proven."""
+    whole = apk(pins=PINS)
+    kept = released(file, whole)
+    at = whole.index(b"classes.dex") + len(b"classes.dex") + 20
+    scan, plan = compared(file, kept, whole[:at] + bytes(40) + whole[at + 40 :])
+    assert scan.exit_code == plan.exit_code == 1
+    assert "PR-C03 scan:static.pinning: proven -> says nothing" in " ".join(scan.stdout.split())
+    assert "Lost: PR-C03 Pinning that can be updated" in news(plan)
+    assert "a newer build was scanned, and it wasn't seen there" in news(plan)
+    listed = run(file, "observe", "list", "--json")
+    stands = [json.loads(each) for each in listed.stdout.splitlines()]
+    assert {each["stands"] for each in stands if each["key"] == "scan:static.pinning"} == {"stale"}
+
+
+def test_a_newer_version_of_the_scan_may_be_all_that_is_new(file: Path) -> None:
+    """The earlier plan rests on another version: a new rule's finding is told, and that it may be no news of the build."""
+    kept = released(file, apk(strings=[LIVE]))
+    old = json.loads(kept[1].read_text("utf-8"))
+    rows = [*old["failing"], *(each for item in old["items"] for each in item["evidence"])]
+    for each in rows:
+        each["source"] = "watchword scan 0.0.9"
+        each["findings"] = []
+    kept[1].write_text(json.dumps(old), "utf-8")
+    _, plan = compared(file, kept, apk(strings=[LIVE]))
+    assert plan.exit_code == 1
+    assert "New against: PR-B04" in news(plan)
+    assert "; before it was watchword scan 0.0.9, which may look for less)" in news(plan)
+
+
+def test_a_finding_that_is_more_severe_is_worse(file: Path) -> None:
+    """What was low is critical now: told with what it is now."""
+    kept = released(file, apk(strings=[LIVE]))
+    old = json.loads(kept[1].read_text("utf-8"))
+    rows = [*old["failing"], *(each for item in old["items"] for each in item["evidence"])]
+    for each in (one for row in rows for one in row["findings"]):
+        each["severity"] = "info"
+    kept[1].write_text(json.dumps(old), "utf-8")
+    _, plan = compared(file, kept, apk(strings=[LIVE]))
+    assert plan.exit_code == 1
+    assert re.search(
+        r"New against: PR-B04 .*? now (critical|high): A secret of the kind", news(plan)
+    )
+
+
+def test_a_build_of_which_nothing_is_seen_isnt_recorded_in_silence(file: Path) -> None:
+    """What the build before showed would go on counting: the scan fails, and says so."""
+    scanned(file, apk(pins=PINS))
+    built = file.with_name("app.apk")
+    built.write_bytes(apk(pins=PINS)[:400])
+    done = run(file, "scan", built, "--sign", file.with_name("ci.pem"), "--app", APP)
+    assert done.exit_code != 0
+    assert "nothing was recorded" in " ".join(done.output.split())

@@ -11,7 +11,7 @@ from tests.apps.plan_views.seed import seed_plan
 
 from watchword.apps.cli.main import cli
 from watchword.apps.plan_views.document import document
-from watchword.apps.plan_views.since import worse
+from watchword.apps.plan_views.setbacks import worse
 from watchword.apps.plan_views.stored import read
 from watchword.plan.outcome import Exposure
 
@@ -136,13 +136,27 @@ def test_it_stands_beside_other_conditions_and_a_report(file: Path, tmp_path: Pa
 
 
 def test_a_plan_of_an_older_version_is_compared(file: Path) -> None:
-    """What it didn't say yet is no difference."""
+    """What it didn't say yet is no difference, and what can't be told for want of it doesn't pass for no worse."""
+    assert run(file, "observe", "record", *BOLA, "--state", "broken").exit_code == 0
     before = kept(file)
     old = json.loads(before.read_text(encoding="utf-8"))
-    for name in ("measured", "environment", "changed", "what_if"):
+    for name in ("measured", "environment", "changed", "what_if", "routes", "limits", "pins"):
         del old[name]
+    for standing in (
+        *old["failing"],
+        *(each for item in old["items"] for each in item["evidence"]),
+    ):
+        del standing["findings"], standing["build"]
     before.write_text(json.dumps(old), encoding="utf-8")
-    assert differences(file, before)["different"] is False
+    found = differences(file, before)
+    assert found["different"] is False
+    assert [each.split()[1] for each in found["untold"]] == ["a", "there"]
+    done = run(file, "plan", "--since", before, "--fail-on", "worse")
+    said = " ".join(done.stdout.split())
+    assert done.exit_code == 1
+    assert "Can't tell whether a route, a limit or a pin asks for less: the earlier plan" in said
+    assert "Can't tell whether there is a new finding against what failed before" in said
+    assert "Nothing got worse" not in said
 
 
 @pytest.mark.parametrize(
@@ -220,10 +234,9 @@ def test_what_is_lost_while_an_asset_is_open_anyway_is_worse(file: Path) -> None
     # That no key is in a package was a claim, since the server is to refuse who has one: that one is in it is known.
     assert told == [("PR-B04", "api:clinic", "fails"), ("PR-C03", "api:clinic", "lost")]
     news = said.partition("The order now")[0]
-    assert "PR-B04 " in news
-    assert "fails at api:clinic: build 7" in news
-    assert "PR-C03 " in news
-    assert "is lost, and back: number" in news
+    assert "Fails: PR-B04 Keys handed out at run time, at api:clinic. " in news
+    assert "Lost: PR-C03 Pinning that can be updated, at api:clinic. " in news
+    assert "PR-C03 Pinning that can be updated is back on the list: number" in news
 
 
 def test_what_comes_out_to_fail_is_worse_and_once_only(file: Path) -> None:
@@ -236,4 +249,109 @@ def test_what_comes_out_to_fail_is_worse_and_once_only(file: Path) -> None:
     again = kept(file)
     assert run(file, "plan", "--since", again, "--fail-on", "worse").exit_code == 0
     proven(file)
+    assert run(file, "plan", "--since", again, "--fail-on", "worse").exit_code == 0
+
+
+GUARDED = """\
+version: 1
+apis:
+  clinic:
+    upstream: "http://127.0.0.1:9000"
+    audience: clinic
+    apps: [phone]
+    rate: {requests: 60}
+    limits:
+      - {name: logins, requests: 5, per: 1m, routes: [/v1/login]}
+    routes:
+      - {path: /v1/login, methods: [POST], proof: session}
+      - {path: /v2/payments/**, proof: device}
+      - {path: /v1/public/**, mode: "off"}
+      - {path: /**, proof: session, level: verified}
+pins:
+  hosts:
+    api.example.com: {apps: [phone], mode: enforce}
+plan:
+  assets:
+    records: {kind: data, impact: 5, because: all of it would be out, routes: [{api: clinic, path: /v1/**}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("was", "is_", "said"),
+    [
+        ("proof: device", "proof: bearer", "route /v2/payments/**: proof device -> bearer"),
+        ("proof: device", "proof: session", "route /v2/payments/**: proof device -> session"),
+        (
+            "level: verified",
+            "level: software, mode: monitor",
+            "route /**: mode enforce -> monitor, level verified -> software",
+        ),
+        (
+            "      - {path: /v2/payments/**, proof: device}\n",
+            "",
+            "route /v2/payments/** falls to /**: proof device -> session, level hardware -> verified",
+        ),
+        (
+            "/v1/public/**, mode",
+            "/v2/*/open, mode",
+            "route /** falls to /v2/*/open: mode enforce -> off",
+        ),
+        # What is stricter, new where nothing was served, or only elsewhere in the table is no worse.
+        ("level: verified", "level: hardware", ""),
+        ('/v1/public/**, mode: "off"', "/v1/public/*, mode: monitor", ""),
+        (
+            '      - {path: /v1/public/**, mode: "off"}\n      - {path: /**, proof: session, level: verified}\n',
+            '      - {path: /v1/public/**, mode: "off"}\n      - {path: /**, proof: session}\n',
+            "",
+        ),
+        (
+            '      - {path: /v2/payments/**, proof: device}\n      - {path: /v1/public/**, mode: "off"}\n',
+            '      - {path: /*/payments/list, mode: "off"}\n      - {path: /v2/payments/**, proof: device}\n',
+            "route /v2/payments/** falls to /*/payments/list: mode enforce -> off",
+        ),
+        (
+            "methods: [POST]",
+            "methods: [PUT]",
+            "route POST /v1/login falls to /**: level hardware -> verified",
+        ),
+        (
+            "path: /v2/payments/**",
+            "path: [/v2]",
+            "route /v2/payments/** falls to a row that can't be read: mode enforce -> unknown",
+        ),
+        ("requests: 5,", "requests: 50,", "limit logins: 5 in 60 s -> 50 in 60 s"),
+        ("5, per: 1m", "300, per: 1h", "limit logins: 5 in 60 s -> 300 in 3,600 s"),
+        ("requests: 60", "requests: 60, per: 1s", "limit rate: 60 in 60 s -> 60 in 1 s"),
+        ("    rate: {requests: 60}\n", "", "limit rate (60 in 60 s) is gone"),
+        (
+            "routes: [/v1/login]}",
+            "routes: [/v1/login], mode: monitor}",
+            "limit logins: mode enforce -> monitor",
+        ),
+        ("[phone], mode: enforce", "[phone]", "its pins in phone: enforce -> report"),
+        ("[phone], mode: enforce", "[other], mode: enforce", "phone doesn't pin it any more"),
+        ("  clinic:\n", "  other:\n", "it is gone from the file, and nothing guards it"),
+    ],
+)
+def test_what_the_file_asks_for_less_is_worse(
+    tmp_path: Path, was: str, is_: str, said: str
+) -> None:
+    """No evidence hangs on it and the asset is open before and after: that the route is weaker is told all the same."""
+    file = tmp_path / "watchword.yaml"
+    assert GUARDED.count(was) == 1
+    file.write_text(GUARDED, encoding="utf-8")
+    before = kept(file)
+    assert run(file, "plan", "--since", before, "--fail-on", "worse").exit_code == 0
+    text = GUARDED.replace(was, is_)
+    # The asset's own route may not name an API that is gone.
+    text = text.replace("{api: clinic,", "{api: other,") if "  other:" in is_ else text
+    file.write_text(text, encoding="utf-8")
+    done = run(file, "plan", "--since", before, "--fail-on", "worse")
+    weaker = differences(file, before)["weaker"]
+    assert done.exit_code == (1 if said else 0), done.output
+    assert (said in [each["what"] for each in weaker]) is bool(said), weaker
+    assert (
+        f"Weaker: {weaker[0]['place']}, {weaker[0]['what']}" if said else "Nothing got worse"
+    ) in " ".join(done.stdout.split())
+    again = kept(file)
     assert run(file, "plan", "--since", again, "--fail-on", "worse").exit_code == 0

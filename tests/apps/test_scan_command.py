@@ -195,6 +195,12 @@ def test_two_builds_are_compared(tmp_path: Path) -> None:
     assert "secret-in-app" in {each["rule"] for each in found["new"]}
     assert "PR-C01" in {each["protection"] for each in found["lost"]}
     assert scan("diff", new, old).returncode == 0
+    older = json.loads(old.read_text("utf-8"))
+    older["scans"][0]["rules"] = []
+    old.write_text(json.dumps(older), encoding="utf-8")
+    said = " ".join(scan("diff", old, new).stdout.split())
+    assert "The old scan didn't have secret-in-app" in said
+    assert "2 new findings" in said or "3 new findings" in said
     same = scan("diff", old, old)
     assert (same.returncode, same.stdout) == (0, "No difference.\n")
     new.write_text("{}", encoding="utf-8")

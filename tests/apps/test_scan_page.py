@@ -127,6 +127,7 @@ def timeless(text: str) -> list[str]:
     """Return lines without what differs from run to run: times, and what hangs on a signature's bytes."""
     for pattern, instead in (
         (r"\b[0-9a-f]{64}\b", "DIGEST"),
+        (r"\bbuild [0-9a-f]{8}\b", "build DIGEST"),
         (r"[\d,]+ bytes, SHA-256", "N bytes, SHA-256"),
         (r"\b\d+\.\d s\.", "N s."),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "DATE UTC"),

@@ -98,3 +98,12 @@ def test_a_protection_that_isnt_proven_any_more_is_lost() -> None:
     (gained,) = compare(report(state=None), report()).gained
     assert gained.new is State.PROVEN
     assert not compare(report(state=None), report(state=State.ABSENT)).any
+
+
+def test_what_only_a_newer_rule_looks_for_is_told_as_such() -> None:
+    """A finding more is worse, and the old build may have had it: its scan had no such rule, or has it under another name."""
+    old = replace(report(), rules=(replace(RULE, id="another"),))
+    found = compare(old, report(finding("a")))
+    assert found.worse
+    assert found.first == ("webview",)
+    assert compare(report(), report(finding("a"))).first == ()

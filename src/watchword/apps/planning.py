@@ -1,10 +1,13 @@
 """Make the plan of a file: read what was observed, judge it, plan."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from watchword.apps.observations import Reading, read_observations
 from watchword.apps.settings.plans import PlanSettings
-from watchword.plan.evidence import Circumstances, judge
+from watchword.observations import Vouched
+from watchword.plan.evidence import Circumstances, judge, newest_builds
 from watchword.plan.outcome import Plan
 from watchword.plan.patience import Patience
 from watchword.plan.service import Question, make_plan
@@ -23,13 +26,19 @@ def plan_of(
         reading.claims,
         settings.catalogue,
         settings.model.assets,
-        circumstances_of(settings, now),
+        circumstances_of(settings, now, reading.vouched),
     )
-    return make_plan(settings.model, settings.catalogue, evidence, now, question, patience), reading
+    plan = make_plan(settings.model, settings.catalogue, evidence, now, question, patience)
+    return replace(plan, limits=settings.limits, pins=settings.pins), reading
 
 
-def circumstances_of(settings: PlanSettings, now: datetime) -> Circumstances:
-    """Return what a plan's observations are judged against."""
+def circumstances_of(
+    settings: PlanSettings, now: datetime, vouched: Iterable[Vouched] = ()
+) -> Circumstances:
+    """Return what a plan's observations are judged against.
+
+    :param vouched: all that somebody vouches for: the newest scan of an app says which build it is.
+    """
     return Circumstances(
         now=now,
         max_age=settings.max_age,
@@ -37,5 +46,6 @@ def circumstances_of(settings: PlanSettings, now: datetime) -> Circumstances:
         builds=settings.builds,
         generations=settings.generations,
         apps=frozenset(settings.apps),
+        scanned=newest_builds(vouched, now, settings.environment),
         routes=settings.routes,
     )

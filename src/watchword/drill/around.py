@@ -62,7 +62,7 @@ def path_of(sample: Sample) -> str:
     """
     path = sample.target.partition("?")[0]
     if not path.strip("/"):
-        raise MissingError(Need.SAMPLE, "one whose path has a name")
+        raise MissingError(Need.SAMPLE, "one whose path is more than /")
     return path
 
 

@@ -394,7 +394,7 @@ class Arena:
             raise MissingError(Need.DEVICE_ROUTE)
         if proofs and proofs[0] is Proof.SESSION:
             raise MissingError(Need.SESSION_ROUTE)
-        raise MissingError(Need.SAMPLE)
+        raise MissingError(Need.SAMPLE, "one without a body" if body is False else "")
 
     def genuine(self) -> Held:
         """Return the genuine instance of this run.

@@ -41,7 +41,7 @@ class Need(StrEnum):
 
 
 NEEDED: Final[Mapping[Need, str]] = {
-    Need.SAMPLE: "a sample request of this kind that the API serves",
+    Need.SAMPLE: "a sample request that the API serves (`drill: requests`)",
     Need.SERVICE: "the service that enrols, beside the API",
     Need.GENUINE: "a genuine instance: a lab phone here, a test instance elsewhere",
     Need.PHONES: "the lab's phones, which a service in environment lab on this machine believes",
@@ -77,10 +77,14 @@ NEEDED: Final[Mapping[Need, str]] = {
 class MissingError(WatchwordError):
     """Say that an attack can't be run here, and for want of what."""
 
+    begins = "needs"
+
     def __init__(self, need: Need, detail: str = "") -> None:
         self.need = need
-        super().__init__(f"needs {NEEDED[need]}" + (f": {detail}" if detail else ""))
+        super().__init__(f"{self.begins} {NEEDED[need]}" + (f": {detail}" if detail else ""))
 
 
 class AbsentError(MissingError):
     """Say that the deployment lacks the very thing that has to stop an attack: a finding, where nothing was tried."""
+
+    begins = "not there:"

@@ -42,6 +42,9 @@ from watchword.vocabulary import Environment
 CLOCK_LEEWAY: Final = timedelta(minutes=5)
 """How far an observer's clock may run ahead of ours."""
 
+_SCANNED: Final = "scan:static."
+"""What a key begins with that a scan looks at in each build anew."""
+
 _LIVE: Final = "live:"
 _UNSEEN: Final = frozenset({"Cc", "Cf"})
 """Categories of characters that don't show: somebody could review himself under a name that looks the same."""
@@ -70,6 +73,7 @@ class Circumstances:
     :param builds: SHA-256 in hex of the current build, by name of the app; an app that isn't there isn't bound to one.
     :param generations: SHA-256 in hex of the policy in force, by name of the API: all APIs that are known.
     :param apps: names of the apps that are known; those of ``builds`` are too.
+    :param scanned: by name of the app, SHA-256 in hex of the build that was scanned last, see :func:`newest_builds`.
     :param routes: by API the rows of its route table; what is seen on a route that isn't there counts for nothing.
     """
 
@@ -79,6 +83,7 @@ class Circumstances:
     builds: Mapping[str, str]
     generations: Mapping[str, str]
     apps: frozenset[str] = frozenset()
+    scanned: Mapping[str, str] = field(default_factory=dict)
     routes: Mapping[str, Sequence[RouteRow]] = field(default_factory=dict)
 
     @property
@@ -211,6 +216,27 @@ def _decided(keys: Iterable[Sequence[_Judged]], circumstances: Circumstances) ->
     return _standing(decides, candidates, circumstances.now)
 
 
+def newest_builds(
+    vouched: Iterable[Vouched], now: datetime, environment: Environment
+) -> dict[str, str]:
+    """Return by name of the app the build that was scanned last: what an earlier one showed and this one doesn't is stale.
+
+    A scan records nothing of what it didn't see, so that the proof of the build before would stand otherwise.
+    """
+    scans = [
+        each.observation
+        for each in vouched
+        if each.observation.key.startswith(_SCANNED)
+        and each.observation.at <= now + CLOCK_LEEWAY
+        and environment in {each.observation.environment, Environment.LAB}
+    ]
+    return {
+        each.target.removeprefix("app:"): each.build
+        for each in sorted(scans, key=lambda each: (each.at, each.build or ""))
+        if each.build is not None and each.target.startswith("app:")
+    }
+
+
 def claims_of(evidence: Evidence, catalogue: Catalogue) -> tuple[Standing, ...]:
     """Return what is claimed and nobody proves, in the order of the catalogue: to be verified."""
     return tuple(
@@ -309,7 +335,10 @@ def _of_another_time(seen: Observation, circumstances: Circumstances) -> str:
     """Say of which other build or policy a statement is; empty where it is of the current one."""
     kind, _, name = seen.target.partition(":")
     if kind == "app":
-        return _differs(seen, seen.build, circumstances.builds.get(name), "build", _REBUILT)
+        current = circumstances.builds.get(name)
+        if current is None and seen.build is not None and seen.key.startswith(_SCANNED):
+            return _differs(seen, seen.build, circumstances.scanned.get(name), "build", _RESCANNED)
+        return _differs(seen, seen.build, current, "build", _REBUILT)
     if kind == "api":
         current = circumstances.generations.get(name)
         differs = _differs(seen, seen.generation, current, "policy", _REWRITTEN)
@@ -329,6 +358,7 @@ def _of_another_build(seen: Observation, circumstances: Circumstances) -> str:
 
 
 _REBUILT: Final = "the file names another build since"
+_RESCANNED: Final = "a newer build was scanned, and it wasn't seen there"
 _REWRITTEN: Final = "the API's section or the policy changed since"
 
 
@@ -486,4 +516,6 @@ def _standing(judged: _Judged, candidates: Iterable[_Judged], now: datetime) -> 
         source=seen.source,
         why=judged.why,
         measured=least(each.observation.measured for each in counting if each.state.counts),
+        build=seen.build,
+        findings=seen.findings,
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from watchword.observations import SeenRoute, State
+from watchword.plan.enforcement import LimitRule, PinRule
 from watchword.plan.interface import Asset, AttackPath, Catalogue, Model, Protection, RouteRow
 from watchword.vocabulary import Environment
 
@@ -53,6 +54,8 @@ class Standing:
     :param why: one line: why it counts, or why it doesn't.
     :param measured: where it counts, by technique how many ways to carry it out were stopped, of how many that
         were tried.
+    :param build: SHA-256 in hex of the build that was looked at, None where there is none.
+    :param findings: what speaks against it, (severity, title) by id.
     :param routes: on what of the target it stands so; empty where it does on all of it.
     """
 
@@ -65,6 +68,8 @@ class Standing:
     source: str = ""
     why: str = ""
     measured: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    build: str | None = None
+    findings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     routes: tuple[SeenRoute, ...] = ()
 
 
@@ -310,6 +315,7 @@ class Plan:
     :param measures: where a measured strength stands in place of an estimate, by protection and technique; the
         ``catalogue`` of the plan has the measured one.
     :param routes: the rows of all route tables, by API and in the order of each.
+    :param limits: of the file, as are ``pins``: a later plan is compared by them.
     """
 
     model: Model
@@ -334,3 +340,5 @@ class Plan:
     unreadable: int = 0
     measures: tuple[Measure, ...] = ()
     routes: tuple[RouteRow, ...] = ()
+    limits: tuple[LimitRule, ...] = ()
+    pins: tuple[PinRule, ...] = ()

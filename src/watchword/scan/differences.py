@@ -47,6 +47,7 @@ class Differences:
     :param unseen: findings of the old build that are gone where the new one wasn't seen: nobody knows whether they are.
     :param lost: protections that were proven and aren't now.
     :param gained: protections that are proven only now.
+    :param first: rules of new findings that the old scan didn't have: the build before may have had them all the same.
     """
 
     new: tuple[Finding, ...]
@@ -55,6 +56,7 @@ class Differences:
     changed: tuple[Change, ...]
     lost: tuple[Turn, ...]
     gained: tuple[Turn, ...]
+    first: tuple[str, ...] = ()
 
     @property
     def any(self) -> bool:
@@ -98,13 +100,20 @@ def compare(old: Report, new: Report) -> Differences:
         if _said(before[key]) != _said(now[key])
     ]
     lost, gained = _turns(_by_key(old), _by_key(new))
+    added = sorted((now[key] for key in now.keys() - before.keys()), key=order)
+    looked_before = {each.id for each in old.rules}
     return Differences(
-        new=tuple(sorted((now[key] for key in now.keys() - before.keys()), key=order)),
+        new=tuple(added),
         gone=tuple(sorted((one for one in gone if fingerprint(one) not in unseen), key=order)),
         unseen=tuple(sorted((one for one in gone if fingerprint(one) in unseen), key=order)),
         changed=tuple(sorted(changed, key=lambda one: order(one.new))),
         lost=lost,
         gained=gained,
+        first=tuple(
+            dict.fromkeys(
+                each.rule for each in added if bad(each) and each.rule not in looked_before
+            )
+        ),
     )
 
 

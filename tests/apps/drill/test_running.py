@@ -13,6 +13,7 @@ from tests.drill.answers import SAMPLE
 from watchword.adapters.drill_wire import HttpWire
 from watchword.apps.drill.arena import Stage
 from watchword.apps.drill.running import Course, run_drill
+from watchword.apps.drill_views.words import missing
 from watchword.client import TestInstanceDevice
 from watchword.client.own_token import OwnToken
 from watchword.client.session import HeldToken
@@ -105,6 +106,9 @@ def test_an_attack_that_fits_no_sample_isn_t_run(place: Theatre) -> None:
     report = place.drill(lambda _: [], sending(place, REFUSED, lambda: None))
     nothing, stopped = report.results
     assert (nothing.verdict, nothing.variants[0].need) == (Verdict.NOT_RUN, Need.SAMPLE)
+    # Which kind of sample is missing is said wherever it is told: there are samples of others.
+    ((said, _),) = missing(report.results).items()
+    assert said.endswith("(`drill: requests`): none of those given fits this attack")
     assert stopped.verdict is Verdict.STOPPED
 
 

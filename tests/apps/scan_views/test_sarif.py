@@ -16,7 +16,7 @@ from watchword.apps.report_text import json_text
 from watchword.apps.scan_views.sarif import MARK, MOST, sarif
 from watchword.apps.scan_views.words import Scanned
 from watchword.scan.baseline import sort
-from watchword.scan.interface import Severity, Verdict
+from watchword.scan.interface import Location, Severity, Verdict
 from watchword.scan.outcome import bad, fingerprint
 
 
@@ -172,3 +172,16 @@ def test_its_text_has_the_mark_near_the_start_and_no_secret() -> None:
     assert MARK in text[:4096]
     assert seed.SECRET not in text
     assert json.loads(text)
+
+
+def test_a_message_says_where_in_the_package_it_is() -> None:
+    """Viewers show the message beside the package, and a line of an entry is none of the package's."""
+    at = (Location("assets/a.js", line=320),)
+    found = replace(
+        seed.finding(Verdict.EXPOSED, Severity.HIGH, "a", title="A thing."), locations=at
+    )
+    report = replace(seed.mixed().report, findings=(found,), api=())
+    (result,) = run_of(Scanned.bare(report))["results"]
+    assert result["message"]["text"] == "A thing. At assets/a.js:320."
+    (place,) = result["locations"]
+    assert place["physicalLocation"]["region"] == {"startLine": 1}

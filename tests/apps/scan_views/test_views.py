@@ -17,11 +17,12 @@ from tests.apps.drill_views.strange import is_harmless, texts
 from tests.apps.drill_views.test_junit import faults
 from tests.apps.scan_views import seed
 
+from watchword.apps.cli.paragraphs import hanging, wrapped
 from watchword.apps.report_text import json_text
 from watchword.apps.scan_views import cyclonedx, html, junit, terminal
 from watchword.apps.scan_views.words import OPENS, Scanned
 from watchword.scan.baseline import sort
-from watchword.scan.interface import Location, Severity, Verdict
+from watchword.scan.interface import Confidence, Location, Severity, Verdict
 from watchword.scan.outcome import fingerprint, ordered
 
 SERIAL = "urn:uuid:00000000-0000-4000-8000-000000000000"
@@ -89,6 +90,32 @@ def test_no_line_is_wider_than_the_terminal(columns: int, monkeypatch: pytest.Mo
     monkeypatch.setenv("COLUMNS", str(columns))
     for scanned in (seed.mixed(), seed.clean(), seed.strange("wide " * 40)):
         assert max(len(line) for line in printed(scanned).split("\n")) <= columns
+
+
+def test_a_name_longer_than_a_line_is_broken_behind_a_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a word nobody finds it again; what has no place to break is cut as it has to be."""
+    monkeypatch.setenv("COLUMNS", "60")
+    name = "com.example.incremental.deployment.IncrementalClassLoaderOfTheApp.load"
+    for lines in (list(wrapped(f"at {name}", indent=8)), list(hanging(f"    at {name}"))):
+        assert "".join(each.strip() for each in lines).replace(" ", "") == f"at{name}"
+        assert all(each.endswith((".", "load")) for each in lines if each.strip() != "at")
+        assert max(map(len, lines)) <= 60
+    assert max(map(len, wrapped("x" * 300, indent=8))) <= 60
+
+
+def test_how_sure_a_rule_is_and_what_to_do_is_said_once() -> None:
+    """Behind the rule where all its findings are as sure; and not again where the rule has findings of another severity."""
+    some = [
+        replace(
+            seed.finding(Verdict.EXPOSED, severity, f"{number}", title=f"No {number}."),
+            confidence=Confidence.LIKELY,
+        )
+        for number, severity in enumerate((Severity.HIGH, Severity.HIGH, Severity.LOW))
+    ]
+    report = replace(seed.mixed().report, findings=ordered(some), api=())
+    text = "\n".join(terminal.lines(Scanned.bare(report)))
+    assert text.count("(likely)") == 2
+    assert text.count("    do: ") == 1
 
 
 def test_a_terminal_has_the_worst_first_by_what_it_opens() -> None:

@@ -14,6 +14,25 @@ _MIN_WIDTH: Final = 50
 _PIPE_WIDTH: Final = 100
 
 
+_SEPARATORS: Final = "./_-:,;=&?$@#"
+
+
+class _Wrapper(textwrap.TextWrapper):
+    """Break a word that is longer than a line behind a separator where it has one: names of classes, files, addresses."""
+
+    def _handle_long_word(
+        self, reversed_chunks: list[str], cur_line: list[str], cur_len: int, width: int
+    ) -> None:
+        space = width - cur_len
+        word = reversed_chunks[-1]
+        cut = max(word.rfind(each, 0, space) for each in _SEPARATORS) + 1
+        if cut == 0 and cur_line:
+            return
+        cut = cut or max(space, 1)
+        cur_line.append(word[:cut])
+        reversed_chunks[-1] = word[cut:]
+
+
 def terminal_width() -> int:
     """Return the columns to fill; where nobody looks (a pipe, a file) a fixed number."""
     columns = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns
@@ -40,7 +59,7 @@ def wrapped(text: str, *, first: str = "", indent: int = 0) -> Iterator[str]:
     """
     text = printable(text)
     width = max(terminal_width() - indent, _MIN_WIDTH // 2)
-    lines = textwrap.wrap(text, width, break_long_words=True, break_on_hyphens=False) or [""]
+    lines = _Wrapper(width, break_on_hyphens=False).wrap(text) or [""]
     # Colours take no columns: what counts is what is seen.
     seen = len(click.unstyle(first))
     if seen <= indent:
@@ -57,9 +76,8 @@ def hanging(line: str, *, further: int = 4) -> Iterator[str]:
     line = printable(line)
     indent = " " * (len(line) - len(line.lstrip()))
     width = terminal_width()
-    yield from textwrap.wrap(
-        line, width, subsequent_indent=indent + " " * further, break_on_hyphens=False
-    ) or [""]
+    wrapper = _Wrapper(width, subsequent_indent=indent + " " * further, break_on_hyphens=False)
+    yield from wrapper.wrap(line) or [""]
 
 
 def show(lines: Iterator[str]) -> None:

@@ -324,7 +324,7 @@ def _carried_out(stage: Stage, arena: Arena, variant: Variant, controls: Control
             routes=dict.fromkeys(routes, Verdict.UNSURE),
         )
     if not attempts:
-        return _not_run(variant, MissingError(Need.SAMPLE, "one that it fits"))
+        return _not_run(variant, MissingError(Need.SAMPLE, "none of those given fits this attack"))
     return judged(variant, attempts, controls, stage.wire.sent - before)
 
 

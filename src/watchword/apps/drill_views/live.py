@@ -118,8 +118,11 @@ class LiveView:
         line.append(filled(words.VERDICTS[result.verdict], _VERDICT), style=STYLES[result.verdict])
         line.append(filled(result.attack.id, self._id), style="bold")
         room = page.width - line.cell_len - 2 * _GAP - _TALLY
-        if room >= len("..."):
-            line.append(" " * _GAP + filled(result.attack.title, min(room, self._title)))
+        title = page.said(result.attack.title)
+        # A title that doesn't fit whole stands below: half of one says little.
+        fits = self._title <= room and Text(title).cell_len <= self._title
+        if self._title <= room:
+            line.append(" " * _GAP + filled(title if fits else "", self._title))
         tally = words.tally(result)
         line.append(" " * _GAP + filled(tally, _TALLY))
         details = list(_details(result))
@@ -129,7 +132,7 @@ class LiveView:
             line.append(" " * _GAP + said)
             details = []
         page.line(line)
-        for detail in details:
+        for detail in [*([] if fits else [title]), *details]:
             style = "dim" if result.verdict in {Verdict.STOPPED, Verdict.NOT_RUN} else ""
             page.entry("", detail, indent=0, at=start + _VERDICT, text_style=style)
 
@@ -148,4 +151,4 @@ def _details(result: AttackResult) -> Iterator[str]:
         return
     for need, names in words.missing([result], most=len(result.variants)).items():
         _, _, some = names[0].partition(" ")
-        yield f"not run: {some[1:-1]} ({words.needed(need)})"
+        yield f"not run: {some[1:-1]} ({need})"

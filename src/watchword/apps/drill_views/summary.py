@@ -115,5 +115,5 @@ def _missing(page: Page, report: Report) -> None:
         return
     page.heading("Not run here")
     for need, names in missing.items():
-        page.entry("", words.needed(need), indent=0, at=_INDENT)
+        page.entry("", need, indent=0, at=_INDENT)
         page.names("", names, indent=0, at=_INDENT + 2)

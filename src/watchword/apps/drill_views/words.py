@@ -92,25 +92,30 @@ def needed(need: Need | None) -> str:
     return "needs something else" if need is None else f"needs {NEEDED[need]}"
 
 
-def missing(results: Iterable[AttackResult], most: int = FEW) -> dict[Need | None, list[str]]:
+def missing(results: Iterable[AttackResult], most: int = FEW) -> dict[str, list[str]]:
     """Return by what was missing what wasn't run: an attack by its id, some of its variants as ``id (variant)``.
 
     :param most: of an attack's variants that are named; of more it is only said how many they are.
     """
-    found: dict[Need | None, list[str]] = defaultdict(list)
+    order = list(Need)
+    found: dict[tuple[int, str], list[str]] = defaultdict(list)
     for result in results:
-        needs: dict[Need | None, list[str]] = defaultdict(list)
+        needs: dict[tuple[int, str], list[str]] = defaultdict(list)
         for each in result.variants:
             if each.verdict is Verdict.NOT_RUN:
-                needs[each.need].append(each.name)
+                place = len(order) if each.need is None else order.index(each.need)
+                needs[place, _lacked(each)].append(each.name)
         for need, names in needs.items():
             whole = len(names) == len(result.variants)
             some = listed(names) if len(names) <= most else counted(len(names), "variant")
             found[need].append(result.attack.id if whole else f"{result.attack.id} ({some})")
-    order = list(Need)
-    return dict(
-        sorted(found.items(), key=lambda one: len(order) if one[0] is None else order.index(one[0]))
-    )
+    return {what: names for (_, what), names in sorted(found.items())}
+
+
+def _lacked(variant: VariantResult) -> str:
+    """Return what a variant lacked: of a sample its kind too, since there are samples of others."""
+    said = shown(variant.got)
+    return said if variant.need is Need.SAMPLE and said else needed(variant.need)
 
 
 def ids(attacks: Iterable[Attack]) -> list[str]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final, NoReturn, TypeVar
 
 from watchword.apps.settings.faults import shown
-from watchword.observations import Observation, Review, SeenRoute, State
+from watchword.observations import SEVERITIES, Observation, Review, SeenRoute, State
 from watchword.reasons import WatchwordError
 from watchword.vocabulary import Environment, Proof
 
@@ -22,6 +22,12 @@ MAX_PATH: Final = 2000
 
 MAX_MEASURED: Final = 100
 """Most techniques that one observation measures."""
+
+MAX_FINDINGS: Final = 40
+"""Most findings that one observation names."""
+
+MAX_TITLE: Final = 120
+"""Most characters of a finding's title."""
 
 MAX_TRIED: Final = 10_000
 """Most ways to carry out a technique that one observation counts."""
@@ -41,7 +47,7 @@ _PAIR: Final = 2
 _NEEDED: Final = {"protection", "key", "state", "at", "target", "source", "environment"}
 _OF_A_ROUTE: Final = {"path", "method", "proof"}
 _MEMBERS: Final = _NEEDED | {
-    *("loopback", "build", "generation", "detail", "review", "measured", "route"),
+    *("loopback", "build", "generation", "detail", "review", "measured", "findings", "route"),
 }
 _OF_A_REVIEW: Final = {"reviewer", "author", "artifact", "expires"}
 
@@ -76,6 +82,8 @@ def to_json(observation: Observation) -> dict[str, Any]:
             members[name] = value
     if observation.measured:
         members["measured"] = {name: list(pair) for name, pair in observation.measured.items()}
+    if observation.findings:
+        members["findings"] = {name: list(pair) for name, pair in observation.findings.items()}
     if observation.route is not None:
         members["route"] = {
             "path": observation.route.path,
@@ -123,6 +131,7 @@ def from_json(members: Mapping[str, Any]) -> Observation:
         detail=line_of_text(members.get("detail", ""), "detail", MAX_DETAIL, least=0),
         review=None if review is None else _review(review),
         measured=_measured(members.get("measured", {})),
+        findings=_findings(members.get("findings", {})),
         route=_route(members["route"], members["target"]) if "route" in members else None,
     )
 
@@ -177,6 +186,20 @@ def _measured(value: Any) -> dict[str, tuple[int, int]]:
         if not 0 <= stopped <= tried <= MAX_TRIED or not tried:
             _refuse(f"measured.{name}", pair, "at least one tried, and no more stopped than tried")
         found[name] = (stopped, tried)
+    return found
+
+
+def _findings(value: Any) -> dict[str, tuple[str, str]]:
+    """Return findings by id: at most :data:`MAX_FINDINGS`, each a severity and a title."""
+    expected = f"at most {MAX_FINDINGS} findings, each [severity, title]"
+    if not isinstance(value, dict) or len(value) > MAX_FINDINGS:
+        _refuse("findings", value, expected)
+    found = {}
+    for name, pair in value.items():
+        _matching(_ID, name, "findings", "ids of findings")
+        if not isinstance(pair, list) or len(pair) != _PAIR or pair[0] not in SEVERITIES:
+            _refuse(f"findings.{name}", pair, expected)
+        found[name] = (pair[0], line_of_text(pair[1], f"findings.{name}", MAX_TITLE))
     return found
 
 

@@ -57,6 +57,8 @@ def document(plan: Plan) -> dict[str, Any]:
         "failing": [_standing(each) for each in plan.failing],
         "measured": [asdict(each) for each in plan.measures],
         "routes": [_route(each, plan) for each in plan.routes],
+        "limits": [{**asdict(each), "routes": list(each.routes)} for each in plan.limits],
+        "pins": [asdict(each) for each in plan.pins],
         "weak_routes": [_weak(each) for each in weak_routes(plan.model.assets.values())],
         "unclosable": list(plan.unclosable),
         "shortfalls": [
@@ -270,6 +272,11 @@ def _standing(found: Standing) -> dict[str, Any]:
         "age": found.age,
         "source": found.source,
         "why": found.why,
+        "build": found.build,
+        "findings": [
+            {"id": name, "severity": severity, "title": title}
+            for name, (severity, title) in found.findings.items()
+        ],
         "routes": [
             {"path": each.path, "method": each.method, "proof": each.proof.value}
             for each in found.routes

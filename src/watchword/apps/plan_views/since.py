@@ -1,87 +1,22 @@
 """Say what changed since an earlier plan: what is first now, what came back or went, and what made it so."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any, Final
 
 from watchword.apps.plan_views import words
 from watchword.apps.plan_views.causes import Change, Subject, is_same, moment
 from watchword.apps.plan_views.differences import Differences, Entry
+from watchword.apps.plan_views.setbacks import Setback, setbacks, untold, weakened, worse
 from watchword.apps.plan_views.stored import StoredEvidence, StoredPlan
 from watchword.apps.plan_views.verdict import left_out, verdict, what_if, world
-from watchword.plan.outcome import Action, Exposure, Phase, Plan
-from watchword.plan.reliance import NEGATIVE
-
-_RANK: Final = {
-    Exposure.CLOSED: 0,
-    Exposure.UNREACHED: 1,
-    Exposure.DELAYED: 2,
-    Exposure.OPEN: 3,
-}
-"""How bad an exposure is.  What nobody is taken to reach is worse than what is closed: nothing protects it."""
+from watchword.plan.outcome import Action, Phase, Plan
 
 _PREFIX: Final = "  "
 
+_MOST_PLACES: Final = 3
 _MOST_REASONS: Final = 2
 """Most places of one protection that a line names; the list of all changes has each."""
-
-
-def worse(old: StoredPlan, new: StoredPlan) -> tuple[str, ...]:
-    """Return the assets that stand worse than before, the highest impact first; new ones have no before."""
-    found = [
-        each
-        for name, each in new.assets.items()
-        if name in old.assets and _RANK[each.now] > _RANK[old.assets[name].now]
-    ]
-    return tuple(each.id for each in sorted(found, key=lambda each: (-each.impact, each.id)))
-
-
-@dataclass(frozen=True, slots=True)
-class Setback:
-    """Hold a protection that stands worse at one place than before, whatever that does to an asset.
-
-    :param lost: it counted then; otherwise nothing was known of it, and now it is known to fail.
-    :param seen: the statement that decides now, None where nothing is known any more.
-    """
-
-    protection: str
-    target: str
-    lost: bool
-    seen: StoredEvidence | None
-
-    @property
-    def why(self) -> str:
-        """Return what decides now, on one line."""
-        if self.seen is None:
-            return "nothing speaks for it any more"
-        return f"{self.seen.source}, {moment(self.seen)}: {self.seen.why.rstrip('.')}"
-
-
-def setbacks(old: StoredPlan, new: StoredPlan) -> tuple[Setback, ...]:
-    """Return which protections were lost, and which came out to fail, in the order of their ids and places.
-
-    Assets that were open before hide both: that the last pin or the first leaked key changes nothing in them is no reason to
-    say that nothing happened.
-    """
-    before, now = _standing(old), _standing(new)
-    found = []
-    for place in sorted(before.keys() | now.keys()):
-        was, is_ = before.get(place), now.get(place)
-        lost = was is not None and was.state.counts and not (is_ is not None and is_.state.counts)
-        fails = is_ is not None and is_.state in NEGATIVE
-        if lost or (fails and (was is None or was.state not in NEGATIVE)):
-            found.append(Setback(*place, lost, is_))
-    return tuple(found)
-
-
-def _standing(plan: StoredPlan) -> dict[tuple[str, str], StoredEvidence]:
-    """Return by protection and place what decides there; a plan holds one statement for each."""
-    return {key[:2]: each for key, each in sorted(plan.evidence.items(), key=lambda one: one[0])}
-
-
-def is_worse(old: StoredPlan, new: StoredPlan) -> bool:
-    """Tell whether an asset or a protection stands worse than before."""
-    return bool(worse(old, new) or setbacks(old, new))
 
 
 def as_dict(old: StoredPlan, new: StoredPlan, found: Differences) -> dict[str, Any]:
@@ -94,11 +29,14 @@ def as_dict(old: StoredPlan, new: StoredPlan, found: Differences) -> dict[str, A
             {
                 "protection": each.protection,
                 "target": each.target,
-                "what": "lost" if each.lost else "fails",
+                "what": each.what,
                 "why": each.why,
+                "findings": list(each.titles),
             }
             for each in setbacks(old, new)
         ],
+        "weaker": [asdict(each) for each in weakened(old, new)],
+        "untold": list(untold(old)),
         **found.as_dict(),
     }
 
@@ -116,13 +54,18 @@ def lines(
     yield from left_out(plan)
     yield ""
     yield f"Since {old.made_at:%Y-%m-%d %H:%M} UTC"
-    said = [*_got_worse(old, new), *_set_back(plan, old, new, found), *_news(old, new, found)]
-    yield from (f"{_PREFIX}{words.flat(each)}" for each in said or ["Nothing came or went."])
+    got_worse = [*_got_worse(old, new), *_set_back(plan, old, new)]
+    unknown = [f"Can't tell {each}: the earlier plan doesn't say." for each in untold(old)]
+    if not got_worse:
+        unknown = unknown or ["Nothing got worse."]
+    said = [*got_worse, *unknown, *_news(old, new, found)]
+    yield from (f"{_PREFIX}{words.flat(each)}" for each in said)
     yield ""
     yield "The order now"
     yield from (f"{_PREFIX}{each}" for each in _order(plan, everything=everything))
-    yield ""
-    yield from found.lines()
+    if found.any or not got_worse:
+        yield ""
+        yield from found.lines()
 
 
 def _got_worse(old: StoredPlan, new: StoredPlan) -> Iterator[str]:
@@ -132,23 +75,30 @@ def _got_worse(old: StoredPlan, new: StoredPlan) -> Iterator[str]:
         yield f"{name} (impact {asset.impact}) is worse off: {was} -> {is_}"
 
 
-def _set_back(plan: Plan, old: StoredPlan, new: StoredPlan, found: Differences) -> Iterator[str]:
-    """Yield what stands worse and isn't new on the list, where its line says so."""
-    listed = {entry.protection for entry in found.added}
+def _set_back(plan: Plan, old: StoredPlan, new: StoredPlan) -> Iterator[str]:
+    """Yield which protections stand worse, and what the file asks for less."""
+    alike: dict[tuple[str, str], list[Setback]] = {}
     for each in setbacks(old, new):
-        if each.protection in listed:
-            continue
-        known = plan.catalogue.protections.get(each.protection)
-        named = each.protection if known is None else f"{each.protection} {known.name}"
-        what = "is lost" if each.lost else "fails"
-        yield f"{named} {what} at {each.target}: {each.why}"
+        alike.setdefault((each.protection, each.what), []).append(each)
+    for (protection, _), found in alike.items():
+        known = plan.catalogue.protections.get(protection)
+        for each in found[:_MOST_REASONS]:
+            yield each.named("" if known is None else known.name)
+        if more := found[_MOST_REASONS:]:
+            places = words.listed([each.target for each in more], _MOST_PLACES)
+            yield f"The same of {protection} at {places}"
+    for weaker in weakened(old, new):
+        yield f"Weaker: {weaker.place}, {weaker.what}"
 
 
 def _news(old: StoredPlan, new: StoredPlan, found: Differences) -> Iterator[str]:
     """Yield what came, went or is first now, each with what made it so."""
     first = [each for each in found.moved if each.overtakes and each.after == 1]
+    told = {each.protection for each in setbacks(old, new)}
     for entry in sorted((*found.added, *first), key=lambda each: each.after or 0):
-        yield _with_reasons(f"{_named(entry)} is {_place(entry, old)}", entry, found, old, new)
+        said = f"{_named(entry)} is {_place(entry, old)}"
+        # What was lost stands above, with why.
+        yield said if entry.protection in told else _with_reasons(said, entry, found, old, new)
     for entry in found.gone:
         proven = _counts(entry.protection, new)
         off = "is off the list, since it counts as proven" if proven else "is off the list"
@@ -165,7 +115,7 @@ def _place(entry: Entry, old: StoredPlan) -> str:
     if entry.before is not None:
         return f"{at} now, number {entry.before} before"
     if _counts(entry.protection, old):
-        return f"lost, and back {at}" if entry.after == 1 else f"lost, and back: {at}"
+        return f"back {at}" if entry.after == 1 else f"back on the list: {at}"
     return f"new {at}" if entry.after == 1 else f"new, {at}"
 
 

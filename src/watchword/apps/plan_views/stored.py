@@ -7,12 +7,16 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from watchword.apps.plan_views.document import SCHEMA
 from watchword.encoding import strict_json
+from watchword.gate.interface import Route
+from watchword.gate.routes import compile_route
 from watchword.observations import State
 from watchword.plan.catalogue.members import MAX_STRENGTH
-from watchword.plan.interface import MAX_EFFORT
+from watchword.plan.enforcement import LimitRule, PinRule
+from watchword.plan.interface import MAX_EFFORT, RouteRow
 from watchword.plan.outcome import Action, Exposure, Phase
 from watchword.reasons import MalformedError, WatchwordError
-from watchword.vocabulary import Environment
+from watchword.scan.interface import Severity
+from watchword.vocabulary import Environment, Level, Mode, Proof
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Most bytes of a plan in a file: one of 5,000 paths has about 8 MiB."""
@@ -57,12 +61,16 @@ class StoredEvidence:
     """Hold what one standing of a stored plan rests on.
 
     :param at: when it was seen, None where nobody saw it.
+    :param build: SHA-256 in hex of the build that was looked at, None where there is none.
+    :param findings: what speaks against it, (severity, title) by id; None where the plan was stored before plans said so.
     """
 
     state: State
     at: datetime | None
     source: str
     why: str
+    build: str | None = None
+    findings: Mapping[str, tuple[str, str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,7 @@ class StoredPlan:
     :param changed: (id, member) of what the user's own catalogue changed, None where it was stored before plans said so.
     :param added: what was taken for proven in a what-if; :param removed: what was taken away.
     :param measured: by (protection, technique), None where it was stored before plans said so.
+    :param routes: of the file, as are ``limits`` and ``pins``; None where it was stored before plans said so.
     """
 
     items: Mapping[str, StoredItem]
@@ -100,6 +109,9 @@ class StoredPlan:
     environment: Environment | None = None
     changed: frozenset[tuple[str, str]] | None = None
     measured: Mapping[tuple[str, str], StoredMeasure] | None = None
+    routes: tuple[RouteRow, ...] | None = None
+    limits: tuple[LimitRule, ...] | None = None
+    pins: tuple[PinRule, ...] | None = None
 
 
 def parse(data: bytes) -> dict[str, Any]:
@@ -142,6 +154,9 @@ def read(document: Mapping[str, Any]) -> StoredPlan:
         else None,
         changed=_changed(document) if "changed" in document else None,
         measured=_measured(document) if "measured" in document else None,
+        routes=tuple(_routes(document)) if "routes" in document else None,
+        limits=tuple(_limits(document)) if "limits" in document else None,
+        pins=tuple(_pins(document)) if "pins" in document else None,
     )
 
 
@@ -255,6 +270,41 @@ def _standings(document: Mapping[str, Any], name: str, key: str) -> dict[str, St
     return _by_name(name, {}, [(each.id, each) for each in rows])
 
 
+def _routes(document: Mapping[str, Any]) -> Iterator[RouteRow]:
+    for each in _objects(document, "routes"):
+        words = [each.text(name) for name in ("mode", "proof", "level")]
+        yield RouteRow(each.text("api"), _pattern(each), each.texts("methods"), *words)
+
+
+def _pattern(found: _Field) -> str:
+    """Return the path of a row, which must be one that a table could have, or empty."""
+    path = found.text("path")
+    try:
+        if path:
+            compile_route(Route("", path, frozenset(), Level.NONE, Proof.BEARER, Mode.OFF))
+    except ValueError:
+        _refuse(f"{found.where}path", path, "the path of a route")
+    return path
+
+
+def _limits(document: Mapping[str, Any]) -> Iterator[LimitRule]:
+    for each in _objects(document, "limits"):
+        yield LimitRule(
+            each.text("api"),
+            each.text("name"),
+            each.whole("requests", 1, 10**9),
+            each.whole("seconds", 1, 10**8),
+            each.texts("routes"),
+            each.flag("enforced"),
+            each.flag("narrowed"),
+        )
+
+
+def _pins(document: Mapping[str, Any]) -> Iterator[PinRule]:
+    for each in _objects(document, "pins"):
+        yield PinRule(each.text("host"), each.text("app"), each.flag("enforced"))
+
+
 def _by_name(
     where: str, found: dict[str, _Found], rows: list[tuple[str, _Found]]
 ) -> dict[str, _Found]:
@@ -277,9 +327,18 @@ def _evidence(document: Mapping[str, Any]) -> dict[tuple[str, str, str], StoredE
             None if each.members.get("at") is None else each.time("at"),
             each.text("source"),
             each.text("why"),
+            None if each.members.get("build") is None else each.text("build"),
+            _findings(each) if "findings" in each.members else None,
         )
         for each in fields
         for target in _targets(each)
+    }
+
+
+def _findings(found: _Field) -> dict[str, tuple[str, str]]:
+    return {
+        each.text("id"): (each.one_of("severity", Severity).value, each.text("title"))
+        for each in _objects(found.members, "findings", found.where)
     }
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from watchword.apps import sarif_parts
 from watchword.apps.report_text import shown
 from watchword.apps.sarif_parts import message
-from watchword.apps.scan_views.words import Scanned, coverage, gaps_of, secret_of
+from watchword.apps.scan_views.words import Scanned, coverage, gaps_of, places, secret_of
 from watchword.scan.baseline import Suppression
 from watchword.scan.interface import Finding, Location, Severity
 from watchword.scan.outcome import Report, RuleFacts, bad, fingerprint
@@ -26,6 +26,7 @@ PAGE: Final = "docs/scan-rules.md"
 MOST: Final = 5_000
 """Results of one run beyond which code scanning on GitHub shows none; the worst are kept."""
 
+_MOST_NAMED: Final = 2
 MOST_PLACES: Final = 10
 """Locations of a result."""
 
@@ -161,14 +162,19 @@ def _result(
 ) -> dict[str, Any]:
     secret = secret_of(finding)
     text = f"{shown(finding.title)} ({secret})" if secret else shown(finding.title)
+    # A viewer shows the message, and of the place no more than the package.
+    text += f" At {where}." if (where := places(finding, _MOST_NAMED)) else ""
+    described = file == each.api_file
     found: dict[str, Any] = {
         "ruleId": shown(finding.rule),
         "ruleIndex": index,
         "kind": "fail",
         "level": _LEVELS[finding.severity],
         "message": {"text": message(text)},
-        "locations": [_location(file, one) for one in finding.locations[:MOST_PLACES]]
-        or [_location(file, Location())],
+        "locations": [
+            _location(file, one, one.line if described else 1)
+            for one in finding.locations[:MOST_PLACES] or (Location(),)
+        ],
         **sarif_parts.fingerprints(_FINGERPRINT, fingerprint(finding)),
         # An empty list says that it was looked for and isn't suppressed (3.27.23).
         "suppressions": [] if by is None else [_suppression(by)],
@@ -199,12 +205,12 @@ def _suppression(by: Suppression) -> dict[str, Any]:
     return {"kind": "external", "status": "accepted", "justification": shown(said)}
 
 
-def _location(file: PurePath, place: Location) -> dict[str, Any]:
-    # The package is what lies in the workspace; the entry is named within it.
+def _location(file: PurePath, place: Location, line: int) -> dict[str, Any]:
+    # The package is what lies in the workspace; the entry is named within it, and its lines are none of the package's.
     found: dict[str, Any] = {
         "physicalLocation": {
             "artifactLocation": {"uri": _uri(file)},
-            "region": {"startLine": max(place.line, 1)},
+            "region": {"startLine": max(line, 1)},
         }
     }
     name = shown(str(place))

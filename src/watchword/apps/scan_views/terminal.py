@@ -55,11 +55,12 @@ def lines(each: Scanned, *, reveal: bool = False) -> Iterator[str]:
     yield from _head(each)
     of_api = {fingerprint(one) for one in report.api}
     acted = [one for one in each.acted() if fingerprint(one) not in of_api]
+    told: set[str] = set()
     for severity, found in groupby(acted, key=lambda one: one.severity):
         yield ""
         name = click.style(severity.value.upper(), fg=_COLOURS[severity], bold=True)
         yield from wrapped(OPENS[severity], first=f"{name} ", indent=10)
-        yield from _by_rule(report, list(found), reveal=reveal)
+        yield from _by_rule(report, list(found), told, reveal=reveal)
     yield from _api(each)
     yield from _facts(each, reveal=reveal)
     yield from _standings(report)
@@ -95,24 +96,35 @@ def _head(each: Scanned) -> Iterator[str]:
         yield from wrapped(f"{counted(len(todo) - FIRST, 'more rule')} below.", indent=_STEP_AT)
 
 
-def _by_rule(report: Report, findings: Sequence[Finding], *, reveal: bool) -> Iterator[str]:
-    """Yield findings of one severity by rule, with what to do about each rule's once."""
+def _by_rule(
+    report: Report, findings: Sequence[Finding], told: set[str], *, reveal: bool
+) -> Iterator[str]:
+    """Yield findings of one severity by rule; what to do about a rule's, and how sure it is of all of them, is said once.
+
+    :param told: rules of which it was said what to do; grows.
+    """
     for name, mine in by_rule(findings):
         facts = report.rule(name)
         title = f"{name}: {facts.title}" if facts is not None else name
-        yield from wrapped(title, first=click.style("  - "), indent=_AT)
+        every = {_unsure(each) for each in mine}
+        alike = every.pop() if len(every) == 1 else None
+        yield from wrapped(f"{title}{alike or ''}", first=click.style("  - "), indent=_AT)
         for each in mine[:MOST]:
-            yield from _finding(each, reveal=reveal)
+            yield from _finding(each, "" if alike is not None else _unsure(each), reveal=reveal)
         if len(mine) > MOST:
             yield from wrapped(f"{len(mine) - MOST:,} more; --json has them all.", indent=_AT + 2)
-        if facts is not None:
+        if facts is not None and name not in told:
             yield from wrapped(f"do: {facts.todo}", indent=_AT)
+        told.add(name)
 
 
-def _finding(finding: Finding, *, reveal: bool) -> Iterator[str]:
-    sure = "" if finding.confidence == "certain" else f" ({finding.confidence.value})"
+def _unsure(finding: Finding) -> str:
+    return "" if finding.confidence == "certain" else f" ({finding.confidence.value})"
+
+
+def _finding(finding: Finding, unsure: str, *, reveal: bool) -> Iterator[str]:
     first = f"    {VERDICTS[finding.verdict]} "
-    yield from wrapped(f"{shown(finding.title)}{sure}", first=first, indent=len(first))
+    yield from wrapped(f"{shown(finding.title)}{unsure}", first=first, indent=len(first))
     if finding.secret is not None:
         value = secret_of(finding, reveal=reveal)
         yield from wrapped(f"{shown(finding.secret.kind)}: {value}", indent=len(first))

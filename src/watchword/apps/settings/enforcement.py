@@ -1,15 +1,23 @@
-"""Find the rows of the route tables that decide on what an asset names, from a file that nobody has checked."""
+"""Find the rows of the route tables that decide on what an asset names, limits and pins, from a file that nobody has checked."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from watchword.apps.settings.written_apis import WrittenRoute
+from pydantic import ValidationError
+
+from watchword.apps.settings.written_apis import WrittenLimit, WrittenRate, WrittenRoute
+from watchword.apps.settings.written_pins import WrittenPinnedHost
 from watchword.apps.settings.written_plan import WrittenAsset
+from watchword.apps.settings.written_types import Written, seconds
 from watchword.gate.interface import Route
+from watchword.gate.limits import RATE
 from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route
+from watchword.plan.enforcement import LimitRule, PinRule
 from watchword.plan.interface import RouteRow
 from watchword.vocabulary import Level, Mode, Proof
+
+_Entry = TypeVar("_Entry", bound=Written)
 
 _EVERYTHING: Final = "/**"
 _SOME: Final = frozenset({"SOME"})
@@ -118,3 +126,56 @@ def _overlap(one: CompiledRoute, other: CompiledRoute) -> bool:
         mine == theirs or ANY_SEGMENT in {mine, theirs}
         for mine, theirs in zip(short.segments, long.segments, strict=False)
     )
+
+
+def limits_of(data: Mapping[str, Any]) -> tuple[LimitRule, ...]:
+    """Return the limits of all APIs; one that can't be read limits nothing.
+
+    :param data: the plain values of the whole file; faults in it are told elsewhere.
+    """
+    apis = data.get("apis")
+    return tuple(
+        each
+        for name, api in (apis.items() if isinstance(apis, dict) else ())
+        if isinstance(api, dict)
+        for each in _limits_of(name, api)
+    )
+
+
+def pins_of(data: Mapping[str, Any]) -> tuple[PinRule, ...]:
+    """Return which app pins which host; an entry that can't be read pins nothing."""
+    pins = data.get("pins")
+    hosts = pins.get("hosts") if isinstance(pins, dict) else None
+    return tuple(
+        PinRule(host, app, each.mode == "enforce")
+        for host, each in _valid(WrittenPinnedHost, hosts)
+        for app in sorted(set(each.apps))
+    )
+
+
+def _limits_of(name: str, api: Mapping[str, Any]) -> Iterator[LimitRule]:
+    limits = api.get("limits")
+    for _, rate in _valid(WrittenRate, {RATE: api.get("rate")}):
+        yield LimitRule(
+            name, RATE, rate.requests, seconds(rate.per), (), enforced=True, narrowed=False
+        )
+    numbered = dict(enumerate(limits)) if isinstance(limits, list) else {}
+    for _, each in _valid(WrittenLimit, numbered):
+        yield LimitRule(
+            name,
+            each.name,
+            each.requests,
+            seconds(each.per),
+            tuple(sorted(set(each.routes or ()))),
+            enforced=each.mode == "enforce",
+            narrowed=bool(each.below),
+        )
+
+
+def _valid(kind: type[_Entry], section: Any) -> Iterator[tuple[Any, _Entry]]:
+    """Yield the well-formed entries of a section."""
+    for name, entry in section.items() if isinstance(section, dict) else ():
+        try:
+            yield name, kind.model_validate(entry)
+        except ValidationError:
+            continue

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from watchword.apps.plan_files.own_catalogue import with_own
 from watchword.apps.settings.consistency import Inconsistency
 from watchword.apps.settings.document import Document, read_document
-from watchword.apps.settings.enforcement import rows_of, tables_of
+from watchword.apps.settings.enforcement import limits_of, pins_of, rows_of, tables_of
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.generation import generation_of
 from watchword.apps.settings.likelihood import likelihoods
@@ -25,6 +25,7 @@ from watchword.apps.settings.written import WrittenFile
 from watchword.apps.settings.written_plan import WrittenAsset, WrittenObserver, WrittenPlan
 from watchword.apps.settings.written_types import Written, seconds
 from watchword.plan.catalogue.reading import load_catalogue
+from watchword.plan.enforcement import LimitRule, PinRule
 from watchword.plan.interface import Asset, Catalogue, Model, RouteRow, Scenarios
 from watchword.plan.modelling import build_model
 from watchword.vocabulary import Environment
@@ -59,6 +60,7 @@ class PlanSettings:
     :param generations: policy generation by API, see :func:`generation_of`.
     :param apps: by name of the apps of the file, their platform and their package or bundle id, empty where it isn't stated.
     :param routes: by API the rows of its route table, in the order of the file.
+    :param limits: of all APIs; ``pins``: which app pins which host.
     :param budget: units of effort, None for no limit.
     """
 
@@ -75,6 +77,8 @@ class PlanSettings:
     generations: Mapping[str, str]
     apps: Mapping[str, tuple[str, str]]
     routes: Mapping[str, tuple[RouteRow, ...]]
+    limits: tuple[LimitRule, ...]
+    pins: tuple[PinRule, ...]
     budget: int | None
 
 
@@ -165,6 +169,8 @@ def _whole(
         generations=_generations(data),
         apps=_apps(data.get("apps")),
         routes={api: table.rows for api, table in tables.items()},
+        limits=limits_of(data),
+        pins=pins_of(data),
         budget=written.budget,
     )
 

@@ -44,7 +44,7 @@ def _encoded(proof: Proof) -> Run:
         call = proved(arena, sample.call(), credential, proof)
         path, mark, query = call.target.partition("?")
         if not path[-1].isascii() or not path[-1].isalnum():
-            raise MissingError(Need.SAMPLE, "expected a path that ends in a letter or a digit")
+            raise MissingError(Need.SAMPLE, "one whose path ends in a letter or a digit")
         target = f"{path[:-1]}%{ord(path[-1]):02X}{mark}{query}"
         return sent(arena, sample, replace(call, target=target))
 

@@ -17,7 +17,9 @@ def _above(arena: Arena, level: Level) -> Sequence[Sample]:
     """
     found = [each for each in arena.guarded if each.level.rank > level.rank]
     if not found:
-        raise MissingError(Need.SAMPLE, f"none asks for more than {level.value}")
+        raise MissingError(
+            Need.SAMPLE, f"one on a route that asks for more than level {level.value}"
+        )
     return found
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _HTTPS: Final = 443
+_TEXT_AT: Final = 15
 _MOST_SPELLINGS: Final = 12
 _MOST_ROWS: Final = 2
 _FOR_TESTERS: Final = frozenset({Distribution.TESTFLIGHT, Distribution.DEVELOPMENT})
@@ -72,17 +73,24 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
         missing = {"missing_for_up": list(checked.missing)} if checked.missing else {}
         meant = {} if checked.settings is None else {"apis": _meant(checked.settings)}
         routes = {} if checked.plan is None else {"weak_routes": weak}
-        print_json({**good, **missing, **meant, **routes})
+        notes = list(_all_notes(checked))
+        print_json({**good, **missing, "notes": notes, **meant, **routes})
     else:
         if checked.settings is not None:
             _show(checked.settings)
         if checked.plan is not None:
             _show_plan(file, checked, checked.plan)
         for each in weak:
-            for line in wrapped(each, first="  weak route", indent=15):
-                click.echo(line)
+            _tell("weak route", str(each))
     if weak and fail_on:
         ctx.exit(EXIT_REFUSED)
+
+
+def _tell(name: str, text: str) -> None:
+    """Print a line that may be longer than the terminal is wide."""
+    from watchword.apps.cli.paragraphs import show, wrapped
+
+    show(wrapped(text, first=f"  {name}", indent=_TEXT_AT))
 
 
 def _meant(settings: "Settings") -> dict[str, Any]:
@@ -146,7 +154,7 @@ def _show_plan(file: Path, checked: "Checked", plan: "PlanSettings") -> None:
         f"{paths} path{'' if paths == 1 else 's'}"
     )
     for line in plan.model.cut:
-        click.echo(f"  note         {line}")
+        _tell("note", line)
     if checked.settings is None:
         click.echo(f"  missing      {', '.join(checked.missing)}: `watchword up` needs them")
 
@@ -175,7 +183,7 @@ def _show(settings: "Settings") -> None:
         space = f"at most {records.max_bytes // 10**6} MB"
         click.echo(f"  records      for {duration(records.keep)}, {space}")
     for app in settings.apps.values():
-        click.echo(f"  app          {app.id} ({app.platform.value}){_beside(settings, app.id)}")
+        _tell("app", f"{app.id} ({app.platform.value}){_beside(settings, app.id)}")
     for api in settings.apis.values():
         where = f"{api.listen} -> {api.upstream}" if api.listen else "guarded by a middleware"
         click.echo(f"  api          {api.name}: {where}, tokens for {api.audience}")
@@ -187,11 +195,19 @@ def _show(settings: "Settings") -> None:
         for line in _spellings(api):
             click.echo(f"    {line}")
     for line in _secrets(settings):
-        click.echo(f"  secret       {line}")
+        _tell("secret", line)
     if settings.pins is not None:
         click.echo(f"  pins         {_pinned(settings.pins)}")
     for line in _notes(settings):
-        click.echo(f"  note         {line}")
+        _tell("note", line)
+
+
+def _all_notes(checked: "Checked") -> Iterator[str]:
+    """Yield what stands as a note for people: of the settings, then of the plan."""
+    if checked.settings is not None:
+        yield from _notes(checked.settings)
+    if checked.plan is not None:
+        yield from checked.plan.model.cut
 
 
 def _notes(settings: "Settings") -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from watchword.apps.observations import Reading
 from watchword.apps.planning import circumstances_of
 from watchword.observations import Claim, Observation, State, Vouched
-from watchword.plan.evidence import judge
+from watchword.plan.evidence import Circumstances, judge
 from watchword.plan.outcome import Standing
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ class Weighed:
 
 def weigh(settings: "PlanSettings", reading: Reading, now: datetime) -> tuple[Weighed, ...]:
     """Return every statement with its worth, the newest first."""
-    where = circumstances_of(settings, now)
+    where = circumstances_of(settings, now, reading.vouched)
     catalogue = settings.catalogue
     evidence = judge(reading.vouched, reading.claims, catalogue, settings.assets, where)
     standing = [each for found in evidence.standings.values() for each in found]
     rows = []
     statements: tuple[Vouched | Claim, ...] = (*reading.vouched, *reading.claims)
     for statement in statements:
-        alone = standing_of(settings, statement, now)
+        alone = _alone(settings, statement, where)
         seen = statement.observation
         rows.append(
             Weighed(
@@ -75,7 +75,13 @@ def standing_of(
     settings: "PlanSettings", statement: Vouched | Claim, now: datetime
 ) -> Standing | None:
     """Return how one statement stands by itself, None for an unknown protection."""
+    return _alone(settings, statement, circumstances_of(settings, now))
+
+
+def _alone(
+    settings: "PlanSettings", statement: Vouched | Claim, where: Circumstances
+) -> Standing | None:
     vouched = [statement] if isinstance(statement, Vouched) else []
     claims = [statement] if isinstance(statement, Claim) else []
-    found = judge(vouched, claims, settings.catalogue, {}, circumstances_of(settings, now))
+    found = judge(vouched, claims, settings.catalogue, {}, where)
     return next((each for some in found.standings.values() for each in some), None)

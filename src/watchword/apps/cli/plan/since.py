@@ -34,8 +34,8 @@ class Since:
             show(hanging(line))
 
     def is_worse(self, plan: "Plan") -> bool:
-        """Tell whether an asset or a protection stands worse than it did."""
-        from watchword.apps.plan_views.since import is_worse
+        """Tell whether anything stands worse than it did, or can't be told to stand no worse."""
+        from watchword.apps.plan_views.setbacks import is_worse
 
         return is_worse(self.earlier, _stored(plan))
 

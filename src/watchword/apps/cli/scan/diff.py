@@ -99,6 +99,7 @@ def _members(found: "Differences") -> dict[str, Any]:
         ],
         "lost": [_turn(each) for each in found.lost],
         "gained": [_turn(each) for each in found.gained],
+        "first": list(found.first),
     }
 
 
@@ -124,7 +125,7 @@ def _headline(found: "Differences") -> str:
     parts = (
         (len(found.lost), "{} lost", "protection"),
         (len(found.gained), "{} gained", "protection"),
-        (new, "{} new", "finding"),
+        (new, "{}", "new finding"),
         (gone, "{} gone", "finding"),
         (len(found.unseen), "{} no longer seen", "finding"),
         (sum(each.worse for each in found.changed), "{} worse", "finding"),
@@ -137,14 +138,18 @@ def _headline(found: "Differences") -> str:
 
 def _lines(found: "Differences") -> Iterator[str]:
     from watchword.apps.cli.paragraphs import wrapped
-    from watchword.apps.report_text import shown
+    from watchword.apps.report_text import listed, shown
     from watchword.apps.scan_views.words import state_of
     from watchword.encoding.wording import counted
+    from watchword.scan.outcome import bad
 
     if not found.any:
         yield "No difference."
         return
     yield from (click.style(line, bold=True) for line in wrapped(_headline(found)))
+    if found.first:
+        told = f"The old scan didn't have {listed(found.first)}: scan the old build again to see whether it had that too."
+        yield from wrapped(told, indent=2)
     for name, turns in (("Protections lost", found.lost), ("Protections gained", found.gained)):
         if turns:
             yield click.style(name, bold=True)
@@ -159,7 +164,7 @@ def _lines(found: "Differences") -> Iterator[str]:
     for name, findings in groups:
         if findings:
             yield click.style(name, bold=True)
-        facts = [each for each in findings if each.verdict == "told" and each.severity == "info"]
+        facts = [each for each in findings if not bad(each) and each.verdict != "not-seen"]
         for each in findings:
             if each in facts:
                 continue
@@ -173,10 +178,17 @@ def _lines(found: "Differences") -> Iterator[str]:
 def _changes(found: "Differences") -> Iterator[str]:
     from watchword.apps.cli.paragraphs import wrapped
     from watchword.apps.report_text import shown
+    from watchword.encoding.wording import counted
+    from watchword.scan.outcome import bad
 
     if found.changed:
         yield click.style("Changed", bold=True)
+    facts = [each for each in found.changed if not (bad(each.old) or bad(each.new) or each.worse)]
+    if facts:
+        yield f"  - {counted(len(facts), 'fact')} in --json"
     for change in found.changed:
+        if change in facts:
+            continue
         old, new = change.old, change.new
         was, now = (f"{each.severity.value} {each.verdict.value}" for each in (old, new))
         said = f"{was} -> {now}" if was != now else now

@@ -1,9 +1,10 @@
 """Record what a build proves: observations for the plan, dated, signed, bound to the build's digest."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
     from watchword.scan.outcome import Report
     from watchword.vocabulary import Environment
 
-_MAX_DETAIL = 1000
+_MAX_DETAIL: Final = 1000
+_ID_DIGITS: Final = 16
+"""Hex digits of a finding's id in an observation: enough to tell those of one protection apart."""
+
+_MAX_FINDINGS_BYTES: Final = 6_000
+"""Most bytes of the findings of one observation as JSON, which has to fit into its line."""
+
+
+class NothingSeenError(WatchwordError):
+    """Report a build of which nothing can be said: what the build before showed would go on counting."""
 
 
 class AnotherAppError(WatchwordError):
@@ -47,6 +57,7 @@ class Recorder:
 
         :raises OSError: when they can't be written.
         :raises AnotherAppError: for a build that isn't this app's.
+        :raises NothingSeenError: for one of which nothing can be said.
         """
         self._refuse_another_app(report)
         from watchword.adapters.observations import ObservationsFile
@@ -54,6 +65,11 @@ class Recorder:
         from watchword.observations import Vouched
 
         found = observations_of(report, at, self._app, self._plan.environment)
+        if not found:
+            raise NothingSeenError(
+                f"{report.package.name}: nothing of it was seen that proves or disproves a protection, so that nothing was "
+                f"recorded: what was seen of an earlier build of {self._app} goes on counting"
+            )
         lines = [sign(each, self._signer) for each in found]
         file = ObservationsFile(self._plan.observations)
         for line in lines:
@@ -119,7 +135,25 @@ def _observations(
                 source=f"watchword scan {__version__}",
                 environment=environment,
                 build=report.package.digest,
-                detail=printable(" ".join(f"{', '.join(each.rules)}: {each.why}".split()))[
-                    :_MAX_DETAIL
-                ],
+                detail=printable(" ".join(each.why.split()))[:_MAX_DETAIL],
+                findings=_findings(report, each.rules),
             )
+
+
+def _findings(report: "Report", rules: "Sequence[str]") -> "dict[str, tuple[str, str]]":
+    """Return by id what these rules found that is to act on, the worst first, as much of it as fits into a line."""
+    from watchword.apps.observations.document import MAX_FINDINGS, MAX_TITLE
+    from watchword.scan.outcome import bad, fingerprint
+
+    found: dict[str, tuple[str, str]] = {}
+    size = 0
+    for each in report.findings:
+        if each.rule not in rules or not bad(each) or len(found) == MAX_FINDINGS:
+            continue
+        title = printable(" ".join(each.title.split()))
+        title = title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 3]}..."
+        size += len(json.dumps(title)) + _ID_DIGITS
+        if size > _MAX_FINDINGS_BYTES:
+            break
+        found[fingerprint(each)[:_ID_DIGITS]] = (each.severity.value, title)
+    return found
