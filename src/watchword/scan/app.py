@@ -39,6 +39,70 @@ class Part(StrEnum):
     PRIVACY = "privacy"
 
 
+class Framework(StrEnum):
+    """Name where code of the app lies outside of its DEX, or hidden from it; ``frameworks.toml`` says by what each is recognised."""
+
+    DOTNET = "dotnet"
+    WEB = "web"
+    REACT_NATIVE = "react-native"
+    HERMES = "hermes"
+    FLUTTER = "flutter"
+    UNITY_MONO = "unity-mono"
+    UNITY_IL2CPP = "unity-il2cpp"
+    KOTLIN_NATIVE = "kotlin-native"
+    WASM = "wasm"
+    NATIVESCRIPT = "nativescript"
+    TITANIUM = "titanium"
+    QT = "qt"
+    GODOT = "godot"
+    UNREAL = "unreal"
+    PACKED = "packed"
+    LOADED = "loaded"
+    NATIVE = "native"
+
+
+class Depth(StrEnum):
+    """Say how far code was read, each including those before it.
+
+    ``unread``: not, or only by runs of characters, which run into each other.  ``strings``: its string constants, as the code has
+    them.  ``calls``: which method calls what, with constant arguments.
+    """
+
+    UNREAD = "unread"
+    STRINGS = "strings"
+    CALLS = "calls"
+
+    @property
+    def rank(self) -> int:
+        """Return 0 for unread up to 2 for calls."""
+        return list(Depth).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameworkCode:
+    """Hold which code of the app one framework holds, and how far it was read.
+
+    :param name: of the framework, for people.
+    :param by: what it was recognised by: an entry, a symbol, a class.
+    :param entries: that hold its code; empty where they weren't found, and then it is unread.
+    :param depth: that of the entry which was read least.
+    """
+
+    framework: Framework
+    name: str
+    by: str
+    entries: tuple[str, ...]
+    depth: Depth = Depth.UNREAD
+
+    def __str__(self) -> str:
+        """Say what wasn't read, for people: ``.NET (63 files such as assemblies/Bank.dll)``."""
+        if not self.entries:
+            return f"{self.name} (by {self.by})"
+        if len(self.entries) == 1:
+            return f"{self.name} ({self.entries[0]})"
+        return f"{self.name} ({len(self.entries):,} files such as {self.entries[0]})"
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """Hold what wasn't seen.
@@ -65,10 +129,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Hold how much of the app was seen."""
+    """Hold how much of the app was seen.
+
+    :param frameworks: those that hold code of the app, read or not, in a fixed order.
+    """
 
     seen: tuple[Seen, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    frameworks: tuple[FrameworkCode, ...] = ()
 
     def whole(self, *parts: Part) -> bool:
         """Tell whether nothing of these parts was missed, so that what isn't found there is absent."""
@@ -77,6 +145,17 @@ class Coverage:
     def gaps_of(self, *parts: Part) -> tuple[Gap, ...]:
         """Return what was missed of these parts."""
         return tuple(gap for gap in self.gaps if gap.part in parts or gap.part is Part.ARCHIVE)
+
+    def unread(self, reads: Mapping[Framework, Depth]) -> tuple[FrameworkCode, ...]:
+        """Return the code that a rule didn't see.
+
+        :param reads: how deep a framework's code must have been read for the rule to see it; what isn't named it never sees.
+        """
+        return tuple(
+            each
+            for each in self.frameworks
+            if each.framework not in reads or each.depth.rank < reads[each.framework].rank
+        )
 
 
 @dataclass(frozen=True, slots=True)
