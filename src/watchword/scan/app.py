@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from watchword.vocabulary import Platform
 
@@ -268,6 +268,68 @@ class Code(Protocol):
         """Return the mnemonics of a method's code, to tell an empty one: ``return-void``, ``const/4`` and ``return``."""
 
 
+class Op(StrEnum):
+    """Name what a step of code of .NET does: ``method`` takes a method as a value, ``call`` and ``new`` run one."""
+
+    CALL = "call"
+    NEW = "new"
+    METHOD = "method"
+    STRING = "string"
+    NUMBER = "number"
+    STORE = "store"
+    LOAD = "load"
+
+
+class Step(NamedTuple):
+    """Hold one step of a method of .NET; those that handle values on the stack are left out.
+
+    :param what: the string that it loads, or the class and name of the member, as ``Shop.Net.Send``.
+    :param number: that it loads.
+    """
+
+    op: Op
+    what: str
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedMethod:
+    """Hold a method of .NET as its code tells it.
+
+    :param steps: in the order of the code.
+    :param answer: that it always gives without doing anything else, 1 for true; None where it does more.
+    :param empty: whether it only returns.
+    """
+
+    method: Method
+    steps: tuple[Step, ...] = field(repr=False)
+    answer: int | None = None
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Hold an assembly of .NET.
+
+    :param file: its entry; one in a store as ``assemblies.blob!/Shop.dll``.
+    :param name: its own, as ``Shop``.
+    :param own: whether it's the app's or a small library's, as far as its name tells: else it's of the platform or its frameworks, and
+        nothing beside its strings and names is kept of it.
+    :param implements: class and interface.
+    :param constants: strings with the names that they have in code: fields, properties, arguments with a name beside them.
+    :param strings: those that its code loads, each with the first method that does; without one where that wasn't told.
+    """
+
+    file: str
+    name: str
+    own: bool
+    classes: tuple[str, ...] = field(default=(), repr=False)
+    implements: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    methods: tuple[ManagedMethod, ...] = field(default=(), repr=False)
+    constants: tuple[StaticField, ...] = field(default=(), repr=False)
+    strings: tuple[Use, ...] = field(default=(), repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class IntentFilter:
     """Hold an intent filter: actions, categories, and data as ``scheme://host/path``."""
@@ -444,3 +506,4 @@ class App:
     natives: tuple[Native, ...] = ()
     texts: tuple[TextPart, ...] = ()
     ios: IosInfo | None = None
+    assemblies: tuple[Assembly, ...] = ()

@@ -34,6 +34,23 @@ LIBRARIES = (
 )
 """Prefixes of classes that are somebody else's: their constants and traps aren't the app's secrets."""
 
+ASSEMBLIES = (
+    "FormsViewGroup.",
+    "GoogleGson.",
+    "Java.Interop.",
+    "Microsoft.",
+    "Mono.",
+    "System.",
+    "Xamarin.",
+    "mscorlib.",
+    "netstandard.",
+    "UnityEngine.",
+    "UnityEditor.",
+    "Unity.",
+    "WindowsBase.",
+)
+"""Prefixes of assemblies of .NET that are of the platform, or of Microsoft's and Unity's frameworks; each name with a dot behind it."""
+
 
 def own_classes(app: App) -> Iterator[str]:
     """Yield the classes that are the app's own, in order."""
@@ -55,3 +72,8 @@ def is_own(cls: str, package: str = "") -> bool:
     if package and cls.startswith(f"{package}."):
         return True
     return not cls.startswith(LIBRARIES)
+
+
+def is_own_assembly(name: str) -> bool:
+    """Tell whether an assembly of .NET is the app's own or a small library's, as far as its name tells."""
+    return not f"{name}.".startswith(ASSEMBLIES)

@@ -102,6 +102,7 @@ class _Opening:
             natives=parts.natives,
             texts=parts.texts,
             ios=parts.ios,
+            assemblies=parts.assemblies,
         )
 
     def _outer(self) -> ZipArchive:

@@ -8,6 +8,7 @@ from typing import Any
 
 from watchword.reasons import WatchwordError
 from watchword.scan.app import (
+    Assembly,
     Code,
     Container,
     IosInfo,
@@ -44,6 +45,7 @@ IOS = PartReader(
 )
 NATIVES = PartReader("watchword.adapters.app_package.native", "read_natives", (Part.NATIVE,))
 TEXTS = PartReader("watchword.scan.texts.reader", "read_texts", (Part.BUNDLE, Part.ASSETS))
+ASSEMBLIES = PartReader("watchword.scan.dotnet.reader", "read_assemblies", (Part.BUNDLE,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Parts:
     natives: tuple[Native, ...] = ()
     texts: tuple[TextPart, ...] = ()
     ios: IosInfo | None = None
+    assemblies: tuple[Assembly, ...] = ()
 
 
 def read_parts(
@@ -87,15 +90,19 @@ def read_parts(
         found = () if pace.over else dexes()
         code = call(CODE, found, notes) if found or pace.over else None
         del found
+    natives = call(NATIVES, archive, notes, over) or ()
+    managed = call(ASSEMBLIES, archive, notes, over)
+    texts = call(TEXTS, archive, notes, over) or ()
     return Parts(
         manifest=getattr(android, "manifest", None),
         network=getattr(android, "network", None),
         signing=getattr(android, "signing", None),
         resources=tuple(getattr(android, "resources", ())),
         code=code,
-        natives=call(NATIVES, archive, notes, over) or (),
-        texts=call(TEXTS, archive, notes, over) or (),
+        natives=natives,
+        texts=(*texts, *getattr(managed, "texts", ())),
         ios=ios,
+        assemblies=getattr(managed, "assemblies", ()),
     )
 
 

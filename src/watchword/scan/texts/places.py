@@ -23,6 +23,7 @@ _SNAPSHOT_NAMES: Final = frozenset(
     {"libapp.so", "kernel_blob.bin", "isolate_snapshot_data", "vm_snapshot_data"}
 )
 _METADATA: Final = "global-metadata.dat"
+_WRAPPED: Final = re.compile(r"lib_.+\.dll\.so")
 _WEB: Final = re.compile(r"(?:^|/)(?:www|public)/")
 _WEB_TEXT: Final = frozenset({"js", "mjs", "html", "htm", "json", "map", "ts", "txt", "xml"})
 _TEXT: Final = _WEB_TEXT | {
@@ -83,5 +84,6 @@ def is_snapshot(name: str) -> bool:
 
 
 def _is_dotnet(last: str) -> bool:
-    packed = last.startswith(("assemblies.", "libassemblies.")) and ".blob" in last
-    return last.endswith(".dll") or packed
+    """Tell whether an entry holds assemblies of .NET: a loose one, a store, or a library of Android around either."""
+    store = last.startswith(("assemblies.", "libassemblies.")) and ".blob" in last
+    return store or last.lower().endswith(".dll") or _WRAPPED.fullmatch(last) is not None

@@ -22,8 +22,6 @@ MOST_OF_ASSET: Final = 8 * 1024 * 1024
 MOST_OF_BUNDLE: Final = 48 * 1024 * 1024
 """How many bytes of one asset and of one script are read; of an asset that is no text, as many as of a script."""
 
-_COMPRESSED: Final = (b"XALZ", b"XALS")
-
 
 class _Text(NamedTuple):
     """Hold the lines of an entry, and what of it can't be seen; empty for nothing."""
@@ -52,7 +50,7 @@ def read_texts(
     over: Callable[[], bool] = lambda: False,
     bounds: Bounds = Bounds(),
 ) -> tuple[TextPart, ...]:
-    """Return what can be read as text, by name: scripts, snapshots, assemblies, assets.
+    """Return what can be read as text, by name: scripts, snapshots, assets.
 
     A snapshot is in a package once for each architecture: of the later ones only what the first didn't have is kept.
 
@@ -62,7 +60,8 @@ def read_texts(
     found = []
     for entry in sorted(archive.entries, key=lambda entry: entry.name):
         kind = kind_of(entry.name)
-        if kind is not None:
+        # Assemblies of .NET have a reader of their own.
+        if kind is not None and kind is not Kind.DOTNET:
             found.append(reader.read(entry.name, kind))
     return tuple(part for part in found if part is not None)
 
@@ -173,16 +172,6 @@ def _unity(data: bytes, budget: Budget, _: Bounds) -> _Text:
     )
 
 
-def _dotnet(data: bytes, budget: Budget, _: Bounds) -> _Text:
-    """Read assemblies of .NET: strings of the code are UTF-16, names are ASCII."""
-    packed = any(mark in data for mark in _COMPRESSED)
-    return _Text(
-        "xamarin",
-        chain(ascii_runs(data, budget), wide_runs(data, budget)),
-        "compressed assemblies of .NET, which nobody reads here" if packed else "",
-    )
-
-
 def _asset(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
     binary = data.startswith(b"bplist")
     if binary or b"<plist" in data[:1024]:
@@ -217,7 +206,6 @@ _READERS: Final[Mapping[Kind, Callable[[bytes, Budget, Bounds], _Text]]] = {
     Kind.SCRIPT: _script,
     Kind.SNAPSHOT: _snapshot,
     Kind.UNITY: _unity,
-    Kind.DOTNET: _dotnet,
     Kind.CORDOVA: _web,
     Kind.ASSET: _asset,
 }
