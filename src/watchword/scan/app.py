@@ -454,11 +454,13 @@ class TextPart:
     """Hold text of an entry that is matched as it stands: a JavaScript bundle's strings, a JSON or properties file.
 
     :param kind: ``react-native``, ``hermes``, ``flutter``, ``asset``.
+    :param named: those of the strings that compiled code gives a name, such as a property that they're put into.
     """
 
     file: str
     kind: str
     lines: tuple[str, ...] = field(repr=False)
+    named: tuple[StaticField, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """Rebuild from an app the texts that secrets are looked for in, with their names: bytecode has no ``name = "value"``."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
-from watchword.scan.app import App, Assembly, Code, Method
+from watchword.scan.app import App, Assembly, Code, Method, StaticField
 from watchword.scan.interface import Location
 from watchword.scan.libraries import is_own
 from watchword.scan.remembering import remembered
@@ -131,6 +131,8 @@ def _groups(app: App) -> Iterator[Group]:
         if text.file in files:
             continue
         yield Group(Origin.TEXT, ["\n".join(text.lines)], [Location(text.file)])
+        if text.named:
+            yield _named_group(Origin.FIELD, list(_named(text.file, text.named)))
         pairs = list(_plist_pairs(text.file, text.lines))
         if pairs:
             yield _named_group(Origin.PLIST, pairs)
@@ -144,22 +146,26 @@ def _of_assembly(assembly: Assembly) -> Iterator[Group]:
     if assembly.constants:
         yield _named_group(
             Origin.FIELD,
-            [
-                Named(
-                    _HEADERS.get(each.name.lower(), each.name),
-                    _SCHEME.sub("", each.value),
-                    Location(file, each.cls, each.name),
-                    f"{each.cls.rpartition('.')[2].rpartition('+')[2]}.",
-                )
-                for each in assembly.constants
-                if len(each.name) <= LONGEST_NAME
-            ],
+            list(_named(file, assembly.constants)),
         )
     yield Group(
         Origin.ASSEMBLY if assembly.own else Origin.NATIVE,
         [use.what for use in assembly.strings],
         [Location(file, use.by.cls, use.by.name) for use in assembly.strings],
     )
+
+
+def _named(file: str, fields: Iterable[StaticField]) -> Iterator[Named]:
+    """Yield strings with the names that compiled code gives them."""
+    for each in fields:
+        if len(each.name) <= LONGEST_NAME:
+            simple = each.cls.rpartition(".")[2].rpartition("+")[2]
+            yield Named(
+                _HEADERS.get(each.name.lower(), each.name),
+                _SCHEME.sub("", each.value),
+                Location(file, each.cls, each.name),
+                f"{simple}." if simple else "",
+            )
 
 
 def places_of(app: App, string: str) -> tuple[Location, ...]:

@@ -5,14 +5,22 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple
 
-from watchword.scan.app import Part, TextPart
+from watchword.scan.app import Depth, Part, StaticField, TextPart
 from watchword.scan.archive.interface import Archive, MissingEntryError
 from watchword.scan.ios.macho import MachOError, is_macho, slices
 from watchword.scan.ios.plists import PlistError, read_plist
 from watchword.scan.notes import Notes
 from watchword.scan.texts import hermes
 from watchword.scan.texts.places import Kind, kind_of
-from watchword.scan.texts.runs import Budget, ascii_runs, lines_of, pieces, text_lines, wide_runs
+from watchword.scan.texts.runs import (
+    LONGEST_LINE,
+    Budget,
+    ascii_runs,
+    lines_of,
+    pieces,
+    text_lines,
+    wide_runs,
+)
 
 MOST_LINES: Final = 2_000_000
 MOST_CHARACTERS: Final = 64 * 1024 * 1024
@@ -29,6 +37,7 @@ class _Text(NamedTuple):
     kind: str
     lines: Iterable[str]
     unseen: str = ""
+    named: Iterable[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,7 @@ class _Reader:
         part = Part.ASSETS if kind is Kind.ASSET else Part.BUNDLE
         unit = "files" if kind is Kind.ASSET else "bundles"
         lines: list[str] | None = None
+        named: tuple[StaticField, ...] = ()
         form = ""
         try:
             data = self._archive.read(name)
@@ -93,14 +103,24 @@ class _Reader:
             del data
             form = text.kind
             lines = self._kept(text.lines, kind)
+            named = tuple(self._named(text.named))
             if text.unseen:
                 self._notes.gap(part, name, text.unseen)
             if self._budget.spent:
                 self._notes.gap(
                     part, name, "more text in this app than is read of one, or the time was over"
                 )
+            elif kind in _CODE and not text.unseen:
+                self._notes.code(name, Depth.STRINGS)
         self._notes.seen(part, lines is not None, 1, unit)
-        return TextPart(name, form, tuple(lines)) if lines else None
+        return TextPart(name, form, tuple(lines), named) if lines else None
+
+    def _named(self, pairs: Iterable[tuple[str, str]]) -> Iterator[StaticField]:
+        for name, value in pairs:
+            # The text itself is kept once: what is told of it once more is its name, and a record of both.
+            if len(name) > LONGEST_LINE or not self._budget.takes(name):
+                return
+            yield StaticField("", name, value)
 
     def _kept(self, lines: Iterable[str], kind: Kind) -> list[str]:
         kept = []
@@ -126,9 +146,8 @@ def _script(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
         unseen = f"{error}: only runs of printable characters were read, which run into each other"
         return _Text("hermes", ascii_runs(data, budget), unseen)
     every = chain([first], strings)
-    return _Text(
-        "hermes", chain.from_iterable(pieces(line) for one in every for line in lines_of(one))
-    )
+    lines = chain.from_iterable(pieces(line) for one in every for line in lines_of(one))
+    return _Text("hermes", lines, named=hermes.named(data))
 
 
 def _web(data: bytes, budget: Budget, bounds: Bounds, kind: str = "cordova") -> _Text:
@@ -201,6 +220,9 @@ def _flat(info: Mapping[str, object]) -> Iterator[str]:
         elif isinstance(value, str | int | float):
             yield from lines_of(f"{name} = {value}")
 
+
+_CODE: Final = frozenset({Kind.SCRIPT, Kind.CORDOVA, Kind.UNITY})
+"""Kinds of entries that hold code of the app whose strings are read as the code has them, if nothing of an entry is unseen."""
 
 _READERS: Final[Mapping[Kind, Callable[[bytes, Budget, Bounds], _Text]]] = {
     Kind.SCRIPT: _script,
