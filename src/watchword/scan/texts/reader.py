@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple
 
-from watchword.scan.app import Part, TextPart
+from watchword.scan.app import Depth, Part, TextPart
 from watchword.scan.archive.interface import Archive, MissingEntryError
 from watchword.scan.ios.macho import MachOError, is_macho, slices
 from watchword.scan.ios.plists import PlistError, read_plist
@@ -26,11 +26,15 @@ _COMPRESSED: Final = (b"XALZ", b"XALS")
 
 
 class _Text(NamedTuple):
-    """Hold the lines of an entry, and what of it can't be seen; empty for nothing."""
+    """Hold the lines of an entry, and what of it can't be seen; empty for nothing.
+
+    :param whole: whether these are its strings as they stand in it, and no runs of characters.
+    """
 
     kind: str
     lines: Iterable[str]
     unseen: str = ""
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ class _Reader:
                 self._notes.gap(
                     part, name, "more text in this app than is read of one, or the time was over"
                 )
+            if text.whole:
+                self._notes.code(name, Depth.STRINGS)
         self._notes.seen(part, lines is not None, 1, unit)
         return TextPart(name, form, tuple(lines)) if lines else None
 
@@ -127,9 +133,8 @@ def _script(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
         unseen = f"{error}: only runs of printable characters were read, which run into each other"
         return _Text("hermes", ascii_runs(data, budget), unseen)
     every = chain([first], strings)
-    return _Text(
-        "hermes", chain.from_iterable(pieces(line) for one in every for line in lines_of(one))
-    )
+    found = chain.from_iterable(pieces(line) for one in every for line in lines_of(one))
+    return _Text("hermes", found, whole=True)
 
 
 def _web(data: bytes, budget: Budget, bounds: Bounds, kind: str = "cordova") -> _Text:
@@ -138,7 +143,7 @@ def _web(data: bytes, budget: Budget, bounds: Bounds, kind: str = "cordova") -> 
         return _Text(
             kind, ascii_runs(data, budget), "binary: only runs of printable characters were read"
         )
-    return _Text(kind, lines, _cut(data, bounds.bundle))
+    return _Text(kind, lines, _cut(data, bounds.bundle), whole=True)
 
 
 def _cut(data: bytes, most: int) -> str:
@@ -197,7 +202,7 @@ def _asset(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
         most = bounds.bundle
         runs = chain(ascii_runs(data, budget, 0, most), wide_runs(data, budget, most))
         return _Text("asset", runs, _cut(data, most))
-    return _Text("asset", lines, _cut(data, bounds.asset))
+    return _Text("asset", lines, _cut(data, bounds.asset), whole=True)
 
 
 def _flat(info: Mapping[str, object]) -> Iterator[str]:
