@@ -59,6 +59,7 @@ class Framework(StrEnum):
     PACKED = "packed"
     LOADED = "loaded"
     NATIVE = "native"
+    NATIVE_NETWORK = "native-network"
 
 
 class Depth(StrEnum):

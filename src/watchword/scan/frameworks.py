@@ -50,9 +50,21 @@ NO_CODE: Final[Mapping[Framework, Depth]] = dict.fromkeys(Framework, Depth.UNREA
 STRINGS: Final[Mapping[Framework, Depth]] = dict.fromkeys(Framework, Depth.STRINGS)
 """For a rule that looks for texts, in whatever language the code is written."""
 
-PLATFORM_NETWORK: Final[Mapping[Framework, Depth]] = dict.fromkeys(
-    (Framework.WEB, Framework.REACT_NATIVE, Framework.HERMES), Depth.UNREAD
-)
+_NATIVE: Final = (Framework.NATIVE, Framework.NATIVE_NETWORK)
+
+NATIVE_HEADERS: Final[Mapping[Framework, Depth]] = dict.fromkeys(_NATIVE, Depth.UNREAD)
+"""For a rule over how DEX is written, which says nothing of native code."""
+
+NATIVE_STRINGS: Final[Mapping[Framework, Depth]] = dict.fromkeys(_NATIVE, Depth.STRINGS)
+"""For a rule that looks into strings and symbols of native code beside the DEX."""
+
+OFFLINE: Final[Mapping[Framework, Depth]] = {Framework.NATIVE: Depth.STRINGS}
+"""For a rule over connections: native code that opens none, as far as its symbols and strings tell, has no say in them."""
+
+PLATFORM_NETWORK: Final[Mapping[Framework, Depth]] = {
+    **OFFLINE,
+    **dict.fromkeys((Framework.WEB, Framework.REACT_NATIVE, Framework.HERMES), Depth.UNREAD),
+}
 """For a rule over the platform's network settings: requests of these scripts are made by the platform, so that they're bound.
 
 Sources, looked at on 2026-11-29: github.com/apache/cordova-docs, pull request 1050 (cleartext is off by default on Android 9); the template
@@ -97,6 +109,22 @@ _LOADERS: Final = tuple(
         ("DexFile", "loadDex"),
     )
 )
+_CONNECTS: Final = re.compile(
+    "(?:connect|socket|sendto|getaddrinfo|gethostbyname|dlopen|dlsym|android_dlopen_ext|Java_.*(?:[Ss]ocket|[Hh]ttp|[Tt]ls|[Ss]sl).*"
+    "|(?:SSL|BIO|TLS|curl|mbedtls|wolfSSL|nghttp2|quiche|grpc|boringssl)_.*)"
+)
+"""Symbols of code that opens connections, or gets at any other code.  A system call of its own has no name, and isn't seen."""
+
+_JAVA_NETWORK: Final = (
+    "java/net/",
+    "javax/net/",
+    "okhttp3/",
+    "android/webkit/",
+    "java.net.",
+    "okhttp3.",
+)
+"""What native code names that has classes of the platform connect."""
+
 _LIBRARY: Final = re.compile(r"lib/[^/]+/([^/]+)\.so(?:\.\d+)*")
 _NATIVE_ACTIVITY: Final = "android.app.NativeActivity"
 _PLATFORM: Final = ("android.", "com.android.internal.")
@@ -414,7 +442,7 @@ class _Recognition:
         ):
             any_of_them = True
         taken = self._engine.union(*(each.entries for each in found))
-        mine: list[str] = []
+        mine: list[Native] = []
         for native in self._natives:
             match = _LIBRARY.fullmatch(self._places.get(native.file, ""))
             if match is None or native.file in taken:
@@ -423,14 +451,17 @@ class _Recognition:
             if any(owns(cls, package) for cls in served) or (
                 not served and (any_of_them or match[1].removeprefix("lib") in loaded)
             ):
-                mine.append(native.file)
-        if mine:
-            read = not any(self._notes.missed(each) for each in mine)
-            depth = Depth.STRINGS if read else Depth.UNREAD
-            files = tuple(sorted(set(mine)))
-            yield FrameworkCode(
-                Framework.NATIVE, "native code (C, C++, Rust)", files[0], files, depth
-            )
+                mine.append(native)
+        kinds = (
+            (Framework.NATIVE, "native code", False),
+            (Framework.NATIVE_NETWORK, "native code that may open connections", True),
+        )
+        for framework, name, connects in kinds:
+            files = tuple(sorted({each.file for each in mine if _connects(each) is connects}))
+            read = not any(self._notes.missed(each) for each in files)
+            if files:
+                depth = Depth.STRINGS if read else Depth.UNREAD
+                yield FrameworkCode(framework, name, files[0], files, depth)
 
 
 def _version(head: bytes) -> str:
@@ -466,6 +497,13 @@ def _loaded(code: Code, package: str) -> tuple[set[str], bool]:
 def _served(symbol: str) -> str:
     """Return the method that a native function serves, as far as its name tells: ``Java_a_b_C_run`` is ``a.b.C.run``."""
     return symbol.removeprefix("Java_").replace("_1", "\0").replace("_", ".").replace("\0", "_")
+
+
+def _connects(native: Native) -> bool:
+    """Tell whether native code may open a connection, itself or by the platform's classes."""
+    return any(map(_CONNECTS.fullmatch, native.symbols)) or any(
+        text.lstrip("L").startswith(_JAVA_NETWORK) for text in native.strings
+    )
 
 
 def _entropy(data: bytes) -> float:

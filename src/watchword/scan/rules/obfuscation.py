@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from watchword.scan.app import Depth, Framework, Part
+from watchword.scan.app import Part
+from watchword.scan.frameworks import NATIVE_HEADERS
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.libraries import SHORT
 from watchword.scan.rule_parts import AndroidRule, Look
@@ -53,6 +54,6 @@ RULE = AndroidRule(
     blind="It counts short names: renaming by words of a dictionary isn't seen, nor is scrambled flow. Below 200 classes the share "
     "says little.",
     parts=(Part.DEX,),
-    reads={Framework.NATIVE: Depth.UNREAD},
+    reads=NATIVE_HEADERS,
     see=_see,
 )
