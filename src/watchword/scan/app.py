@@ -59,6 +59,7 @@ class Framework(StrEnum):
     PACKED = "packed"
     LOADED = "loaded"
     NATIVE = "native"
+    NATIVE_NETWORK = "native-network"
 
 
 class Depth(StrEnum):
@@ -95,12 +96,12 @@ class FrameworkCode:
     depth: Depth = Depth.UNREAD
 
     def __str__(self) -> str:
-        """Say what wasn't read, for people: ``.NET (63 files such as assemblies/Bank.dll)``."""
+        """Say where it is, for people: ``.NET in 63 files such as assemblies/Bank.dll``."""
         if not self.entries:
-            return f"{self.name} (by {self.by})"
+            return f"{self.name} (known by {self.by})"
         if len(self.entries) == 1:
-            return f"{self.name} ({self.entries[0]})"
-        return f"{self.name} ({len(self.entries):,} files such as {self.entries[0]})"
+            return f"{self.name} in {self.entries[0]}"
+        return f"{self.name} in {len(self.entries):,} files such as {self.entries[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,11 @@ class Coverage:
     def gaps_of(self, *parts: Part) -> tuple[Gap, ...]:
         """Return what was missed of these parts."""
         return tuple(gap for gap in self.gaps if gap.part in parts or gap.part is Part.ARCHIVE)
+
+    @property
+    def hidden(self) -> tuple[FrameworkCode, ...]:
+        """Return the code that wasn't read as far as code can be: something of it wasn't seen, whatever a rule asks."""
+        return tuple(each for each in self.frameworks if each.depth is not Depth.CALLS)
 
     def unread(self, reads: Mapping[Framework, Depth]) -> tuple[FrameworkCode, ...]:
         """Return the code that a rule didn't see.
@@ -357,12 +363,24 @@ class Component:
     permission: str | None
     filters: tuple[IntentFilter, ...] = ()
 
+    @property
+    def shown(self) -> bool:
+        """Tell whether the home screen shows it."""
+        return any("android.intent.category.LAUNCHER" in each.categories for each in self.filters)
+
+    @property
+    def launches(self) -> bool:
+        """Tell whether it is what the home screen starts, by its own class (an alias names none)."""
+        return self.kind == "activity" and self.shown
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """Hold the Android manifest, references to resources resolved.
 
     :param debuggable: and the flags after it: as the system takes them, None where nothing is stated.
+    :param application: the class that the system starts first, with its ``factory`` of components.
+    :param needs_splits: whether the package isn't the whole app: the system installs it only with others of its set.
     """
 
     package: str
@@ -378,6 +396,10 @@ class Manifest:
     permissions: tuple[str, ...]
     components: tuple[Component, ...]
     backup_rules: str | None = None
+    application: str | None = None
+    factory: str | None = None
+    has_code: bool | None = None
+    needs_splits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """Bundles and assets as text: which entries, of which kind, and what is a gap."""
 
 import plistlib
+import struct
 from collections.abc import Callable, Mapping
 
 import pytest
 from tests.scan.ios_building import FOLDER, Image, archive_of
 from tests.scan.texts.hermes_building import bytecode
+from tests.scan.texts.unity_building import metadata
 
 from watchword.scan.app import Coverage, Part, TextPart
 from watchword.scan.notes import Notes
@@ -41,7 +43,16 @@ def _read(
         ("res/aB.json", JS, "asset"),
         ("base/assets/app.properties", JS, "asset"),
         ("config.arm64.apk!/assets/key.pem", JS, "asset"),
-        ("assets/bin/Data/Managed/Metadata/global-metadata.dat", b"\xaf\x1b\xb1\xfa" + JS, "unity"),
+        (
+            "assets/bin/Data/Managed/Metadata/global-metadata.dat",
+            metadata([JS.decode()], behind=b"\0" + JS),
+            "unity",
+        ),
+        (
+            f"{FOLDER}main.jsbundle",
+            struct.pack("<5I", 0xFB0BD1E5, 1, 0, 0, len(JS)) + JS + b"\0",
+            "react-native",
+        ),
     ],
 )
 def test_what_is_read(name: str, data: bytes, kind: str) -> None:

@@ -11,6 +11,7 @@ from watchword.scan.app import (
     Assembly,
     Code,
     Container,
+    FrameworkCode,
     IosInfo,
     Manifest,
     Native,
@@ -44,6 +45,9 @@ IOS = PartReader(
     "watchword.scan.ios.reader", "read_ios", (Part.PLIST, Part.ENTITLEMENTS, Part.PRIVACY)
 )
 NATIVES = PartReader("watchword.adapters.app_package.native", "read_natives", (Part.NATIVE,))
+FRAMEWORKS = PartReader(
+    "watchword.scan.frameworks", "recognise", (Part.DEX, Part.NATIVE, Part.BUNDLE, Part.ASSETS)
+)
 TEXTS = PartReader("watchword.scan.texts.reader", "read_texts", (Part.BUNDLE, Part.ASSETS))
 ASSEMBLIES = PartReader("watchword.scan.dotnet.reader", "read_assemblies", (Part.BUNDLE,))
 
@@ -104,6 +108,14 @@ def read_parts(
         ios=ios,
         assemblies=getattr(managed, "assemblies", ()),
     )
+
+
+def recognised(
+    archive: Archive, container: Container, notes: Notes, parts: Parts, pace: Pace
+) -> tuple[FrameworkCode, ...]:
+    """Return the frameworks that hold code of the app; what isn't recognised, since the time was over, is a gap of all code."""
+    arguments = (archive, container, notes, parts.manifest, parts.code, parts.natives)
+    return _call(FRAMEWORKS, arguments, notes, pace) or ()
 
 
 def _call(reader: PartReader, arguments: tuple[object, ...], notes: Notes, pace: Pace) -> Any:

@@ -5,6 +5,7 @@ from itertools import chain, pairwise
 from typing import Final
 
 from watchword.scan.app import ManagedMethod, Method, Op, Part
+from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look, places
 
@@ -215,5 +216,6 @@ RULE = AndroidRule(
     blind="It tells a check that looks at nothing, not one that looks wrongly; of a verifier that always gives one answer it takes "
     "that answer to be yes; checks in native code or in a bundle aren't seen.",
     parts=(Part.DEX,),
+    reads=OFFLINE,
     see=_see,
 )

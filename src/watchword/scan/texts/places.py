@@ -23,9 +23,12 @@ _SNAPSHOT_NAMES: Final = frozenset(
     {"libapp.so", "kernel_blob.bin", "isolate_snapshot_data", "vm_snapshot_data"}
 )
 _METADATA: Final = "global-metadata.dat"
-_WRAPPED: Final = re.compile(r"lib_.+\.dll\.so")
+_ASSEMBLY: Final = (".dll", ".dll.lz4", ".exe")
+_PACKED: Final = re.compile(r"assemblies\..*blob|lib_.+\.dll\.so|libassembl.*\.so")
 _WEB: Final = re.compile(r"(?:^|/)(?:www|public)/")
-_WEB_TEXT: Final = frozenset({"js", "mjs", "html", "htm", "json", "map", "ts", "txt", "xml"})
+_WEB_TEXT: Final = frozenset(
+    {"js", "mjs", "cjs", "jsx", "ts", "tsx", "vue", "html", "htm", "json", "map", "txt", "xml"}
+)
 _TEXT: Final = _WEB_TEXT | {
     "properties",
     "pem",
@@ -85,5 +88,4 @@ def is_snapshot(name: str) -> bool:
 
 def _is_dotnet(last: str) -> bool:
     """Tell whether an entry holds assemblies of .NET: a loose one, a store, or a library of Android around either."""
-    store = last.startswith(("assemblies.", "libassemblies.")) and ".blob" in last
-    return store or last.lower().endswith(".dll") or _WRAPPED.fullmatch(last) is not None
+    return last.lower().endswith(_ASSEMBLY) or _PACKED.fullmatch(last) is not None

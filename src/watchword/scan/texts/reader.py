@@ -1,5 +1,6 @@
 """Read the bundles of cross-platform frameworks, and assets, as text."""
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -10,14 +11,13 @@ from watchword.scan.archive.interface import Archive, MissingEntryError
 from watchword.scan.ios.macho import MachOError, is_macho, slices
 from watchword.scan.ios.plists import PlistError, read_plist
 from watchword.scan.notes import Notes
-from watchword.scan.texts import hermes
+from watchword.scan.texts import hermes, unity
 from watchword.scan.texts.places import Kind, kind_of
 from watchword.scan.texts.runs import (
     LONGEST_LINE,
     Budget,
     ascii_runs,
     lines_of,
-    pieces,
     text_lines,
     wide_runs,
 )
@@ -30,14 +30,21 @@ MOST_OF_ASSET: Final = 8 * 1024 * 1024
 MOST_OF_BUNDLE: Final = 48 * 1024 * 1024
 """How many bytes of one asset and of one script are read; of an asset that is no text, as many as of a script."""
 
+_MODULES: Final = (0xFB0BD1E5).to_bytes(4, "little")
+"""What an indexed RAM bundle of Metro begins with: facebook.github.io/metro/docs/bundling, read on 2026-11-29."""
+
 
 class _Text(NamedTuple):
-    """Hold the lines of an entry, and what of it can't be seen; empty for nothing."""
+    """Hold the lines of an entry, and what of it can't be seen; empty for nothing.
+
+    :param whole: whether these are its strings as they stand in it, and no runs of characters.
+    """
 
     kind: str
     lines: Iterable[str]
     unseen: str = ""
     named: Iterable[tuple[str, str]] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +117,16 @@ class _Reader:
                 self._notes.gap(
                     part, name, "more text in this app than is read of one, or the time was over"
                 )
-            elif kind in _CODE and not text.unseen:
+            if text.whole:
                 self._notes.code(name, Depth.STRINGS)
         self._notes.seen(part, lines is not None, 1, unit)
         return TextPart(name, form, tuple(lines), named) if lines else None
 
     def _named(self, pairs: Iterable[tuple[str, str]]) -> Iterator[StaticField]:
         for name, value in pairs:
-            # The text itself is kept once: what is told of it once more is its name, and a record of both.
-            if len(name) > LONGEST_LINE or not self._budget.takes(name):
+            if len(name) > LONGEST_LINE:
+                continue
+            if not (self._budget.takes(name) and self._budget.takes(value)):
                 return
             yield StaticField("", name, value)
 
@@ -136,7 +144,12 @@ class _Reader:
 
 
 def _script(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
-    """Read a script of React Native: bytecode by its table, or text."""
+    """Read a script of React Native: bytecode by its table, or text, be it one file or a file of modules."""
+    if data.startswith(_MODULES):
+        (count,) = struct.unpack_from("<4xI", data.ljust(8, b"\0"))
+        # Behind the table, each module ends in a zero.
+        plain = data[12 + 8 * count :].replace(b"\0", b"\n")
+        return _web(plain, budget, bounds, "react-native")
     if not hermes.is_hermes(data):
         return _web(data, budget, bounds, "react-native")
     try:
@@ -146,8 +159,8 @@ def _script(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
         unseen = f"{error}: only runs of printable characters were read, which run into each other"
         return _Text("hermes", ascii_runs(data, budget), unseen)
     every = chain([first], strings)
-    lines = chain.from_iterable(pieces(line) for one in every for line in lines_of(one))
-    return _Text("hermes", lines, named=hermes.named(data))
+    lines = chain.from_iterable(lines_of(one) for one in every)
+    return _Text("hermes", lines, whole=True, named=hermes.named(data))
 
 
 def _web(data: bytes, budget: Budget, bounds: Bounds, kind: str = "cordova") -> _Text:
@@ -156,7 +169,7 @@ def _web(data: bytes, budget: Budget, bounds: Bounds, kind: str = "cordova") -> 
         return _Text(
             kind, ascii_runs(data, budget), "binary: only runs of printable characters were read"
         )
-    return _Text(kind, lines, _cut(data, bounds.bundle))
+    return _Text(kind, lines, _cut(data, bounds.bundle), whole=True)
 
 
 def _cut(data: bytes, most: int) -> str:
@@ -185,10 +198,15 @@ def _start(where: range) -> int:
 
 def _unity(data: bytes, budget: Budget, _: Bounds) -> _Text:
     """Read the metadata of IL2CPP: its strings lie in it, unless it's encrypted."""
-    plain = data.startswith(b"\xaf\x1b\xb1\xfa")
-    return _Text(
-        "unity", ascii_runs(data, budget), "" if plain else "metadata of Unity that is encrypted"
-    )
+    try:
+        strings = unity.strings(data)
+        first = next(strings, "")
+    except unity.UnityError as error:
+        unseen = f"{error}: only runs of printable characters were read, which run into each other"
+        return _Text("unity", ascii_runs(data, budget), unseen)
+    lines = chain.from_iterable(lines_of(one) for one in chain([first], strings))
+    more = ascii_runs(data, budget, unity.rest(data))
+    return _Text("unity", chain(lines, more), whole=True)
 
 
 def _asset(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
@@ -205,7 +223,7 @@ def _asset(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
         most = bounds.bundle
         runs = chain(ascii_runs(data, budget, 0, most), wide_runs(data, budget, most))
         return _Text("asset", runs, _cut(data, most))
-    return _Text("asset", lines, _cut(data, bounds.asset))
+    return _Text("asset", lines, _cut(data, bounds.asset), whole=True)
 
 
 def _flat(info: Mapping[str, object]) -> Iterator[str]:
@@ -220,9 +238,6 @@ def _flat(info: Mapping[str, object]) -> Iterator[str]:
         elif isinstance(value, str | int | float):
             yield from lines_of(f"{name} = {value}")
 
-
-_CODE: Final = frozenset({Kind.SCRIPT, Kind.CORDOVA, Kind.UNITY})
-"""Kinds of entries that hold code of the app whose strings are read as the code has them, if nothing of an entry is unseen."""
 
 _READERS: Final[Mapping[Kind, Callable[[bytes, Budget, Bounds], _Text]]] = {
     Kind.SCRIPT: _script,
