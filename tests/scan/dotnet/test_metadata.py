@@ -193,3 +193,9 @@ def ask_all(data: bytes) -> None:
         for each in found.methods:
             if each.has_code:
                 list(steps.of(steps.body(each)))
+
+
+def test_an_assembly_without_classes() -> None:
+    """It defines nothing, and that is no damage."""
+    found = Metadata(assembly("Empty"))
+    assert (list(found.types), list(found.methods), list(found.fields)) == ([], [], [])

@@ -360,7 +360,8 @@ class Metadata:
         """Return by field or method the class that it's of: each class's stretch ends where the next one's begins."""
         owners: list[str] = []
         starts = [row[column] for row in self.rows(TYPE_DEF)]
-        for cls, begin, end in zip(self.types, starts, [*starts[1:], count + 1], strict=True):
+        ends = [*starts[1:], count + 1][: len(starts)]
+        for cls, begin, end in zip(self.types, starts, ends, strict=True):
             if len(owners) < begin - 1 <= count:
                 owners.extend([""] * (begin - 1 - len(owners)))
             owners.extend([cls] * (min(end, count + 1) - 1 - len(owners)))
