@@ -179,7 +179,9 @@ def recognise(
     """
     looking = _Recognition(archive, container, notes, natives)
     found = [*looking.frameworks()]
-    if container is not Container.IPA:
+    if container is Container.IPA:
+        found.append(looking.executable())
+    else:
         if manifest is not None and manifest.needs_splits:
             looking.splits()
         found += looking.hidden(manifest, code)
@@ -234,7 +236,10 @@ class _Recognition:
 
     def _of(self, known: _Known) -> Iterator[FrameworkCode]:
         marks = [name for name, place in self._places.items() if known.marks.fullmatch(place)]
-        heads = [name for name, (kind, _) in self._heads.items() if kind is known.framework]
+        kinds = {known.framework}
+        if known.framework is Framework.REACT_NATIVE:
+            kinds.add(Framework.HERMES)
+        heads = [name for name, (kind, _) in self._heads.items() if kind in kinds]
         holders = [
             native.file
             for native in self._natives
@@ -263,13 +268,10 @@ class _Recognition:
     ) -> Iterator[FrameworkCode]:
         """Yield the scripts of React Native, those that are bytecode for themselves."""
         versions: dict[str, list[str]] = {}
-        for name in entries:
+        for name in dict.fromkeys(entries):
             head = self._archive.peek(name, _HEAD)
             version = _version(head) if hermes.is_hermes(head) else None
             versions.setdefault(version or "", []).append(name)
-        for name, (kind, version) in self._heads.items():
-            if kind is Framework.HERMES and name not in entries:
-                versions.setdefault(version, []).append(name)
         if not versions:
             yield self._made(known.framework, known.name, min(marks), ())
         for version, mine in sorted(versions.items()):
@@ -427,6 +429,16 @@ class _Recognition:
                 and _entropy(sample) >= _RANDOM_FROM
             ):
                 yield name
+
+    def executable(self) -> FrameworkCode:
+        """Return the code of an app for iOS itself, of which strings and symbols are read: what rules for iOS look at."""
+        files = tuple(
+            sorted({each.file for each in self._natives if "/" not in self._places[each.file]})
+        )
+        by = files[0] if files else "its executable, which isn't in the package"
+        read = bool(files) and not any(self._notes.missed(each) for each in files)
+        depth = Depth.STRINGS if read else Depth.UNREAD
+        return FrameworkCode(Framework.NATIVE, "native code", by, files, depth)
 
     def native(
         self, manifest: Manifest | None, code: Code | None, found: Sequence[FrameworkCode]
