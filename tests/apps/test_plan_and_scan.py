@@ -120,7 +120,9 @@ def test_code_that_wasnt_read_takes_nothing_off_the_list(file: Path) -> None:
     assert exposure(found) == {}
     done = run(file, "scan", file.with_name("app.apk"))
     words = " ".join(done.stdout.split())
-    assert "Not seen: code that wasn't read: .NET (Xamarin, MAUI) in assemblies/Clinic.dll." in words
+    assert (
+        "Not seen: code that wasn't read: .NET (Xamarin, MAUI) in assemblies/Clinic.dll." in words
+    )
     for never in (
         "nothing was missed",
         "The platform's check of certificates and names is in force",

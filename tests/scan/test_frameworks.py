@@ -2,11 +2,13 @@
 
 import io
 import json
+import tomllib
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from importlib import resources
 from pathlib import Path
 
 import click
@@ -48,7 +50,6 @@ CSHARP = b"MZ\x90\0" + (
 ).encode("utf-16-le")
 JS = b'const api = "https://api.example.com/v1"; fetch(api);\n'
 NOISE = b"".join(sha256(bytes([number % 256, number // 256])).digest() for number in range(1_250))
-ASKS_NO_CODE = frozenset(rule.id for rule in RULES if getattr(rule, "reads", {}) == NO_CODE)
 LOADS = MethodCode(
     "load",
     "()V",
@@ -563,6 +564,17 @@ def test_a_base_without_the_rest_of_its_set(tmp_path: Path) -> None:
     assert not [gap for gap in found.coverage.gaps if gap.why == why]
 
 
+def test_an_executable_that_isnt_signed_was_read(tmp_path: Path) -> None:
+    """Its entitlements are a gap, and nothing of its code; one that the store encrypted wasn't read."""
+    for image, depth in (
+        (Image(signed=False), Depth.STRINGS),
+        (Image(encryption=1, text=b"a" * 64), Depth.UNREAD),
+    ):
+        found = opened(zipped(ipa(image=image)), tmp_path, "app.ipa").coverage
+        assert any(gap.where.endswith("/Shop") for gap in found.gaps) is True
+        assert [each.depth for each in found.frameworks] == [depth]
+
+
 def test_an_executable_that_isnt_there(tmp_path: Path) -> None:
     """Info.plist names it: no pins of its code are absent, and the cause stands in the report."""
     files = {name: data for name, data in ipa().items() if not name.endswith("/Shop")}
@@ -654,6 +666,20 @@ def test_a_rule_says_what_it_asks_or_sees_nothing() -> None:
         "public-key-by-design",
     }
     assert {rule.id for rule in RULES if getattr(rule, "reads", {}) == STRINGS} == texts
+
+
+def test_the_page_says_what_is_seen_of_each() -> None:
+    """A row for each framework that can be told."""
+    package = resources.files("watchword.scan")
+    table = tomllib.loads(package.joinpath("frameworks.toml").read_text("utf-8"))
+    names = {each["name"] for each in table["framework"]} - {"Unity", "React Native"}
+    rows = (Path(__file__).parents[2] / "docs" / "scan.md").read_text("utf-8")
+    for name in (*names, "React Native (JavaScript)", "React Native (Hermes)", "native code"):
+        assert name in rows, name
+    for kind in Framework:
+        assert kind in {each["id"] for each in table["framework"]} | {
+            *("hermes", "packed", "loaded", "native", "native-network")
+        }
 
 
 def test_a_framework_is_as_deep_as_its_least_read_entry(tmp_path: Path) -> None:

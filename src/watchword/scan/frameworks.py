@@ -98,6 +98,11 @@ _KNOWN: Final = (
 )  # fmt: skip
 """First bytes of forms that are packed by themselves: pictures, sounds, archives."""
 
+_MEDIA: Final = (
+    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".svg", ".ttf", ".otf", ".mp3", ".ogg", ".wav", ".mp4", ".css", ".xml",
+)  # fmt: skip
+"""Endings of what no framework keeps code in."""
+
 _LOADERS: Final = tuple(
     (f"dalvik.system.{cls}", name)
     for cls, name in (
@@ -220,6 +225,10 @@ class _Recognition:
         self._places = {
             name: place_of(name, container) for name in archive.names if not name.endswith("/")
         }
+        # Nine of ten entries of an app are pictures and layouts: no pattern looks for one.
+        self._told = {
+            name: place for name, place in self._places.items() if not place.endswith(_MEDIA)
+        }
         self._ios = container is Container.IPA
         self._heads = self._peeked()
         self._engine: set[str] = set()
@@ -235,7 +244,7 @@ class _Recognition:
                 yield each
 
     def _of(self, known: _Known) -> Iterator[FrameworkCode]:
-        marks = [name for name, place in self._places.items() if known.marks.fullmatch(place)]
+        marks = [name for name, place in self._told.items() if known.marks.fullmatch(place)]
         kinds = {known.framework}
         if known.framework is Framework.REACT_NATIVE:
             kinds.add(Framework.HERMES)
@@ -257,7 +266,7 @@ class _Recognition:
     def _code_of(self, known: _Known) -> list[str]:
         """Return the entries of the first group that any entry matches."""
         for group in known.groups:
-            entries = [name for name, place in self._places.items() if group.fullmatch(place)]
+            entries = [name for name, place in self._told.items() if group.fullmatch(place)]
             if entries:
                 self._engine.update(entries)
                 return entries
@@ -346,7 +355,7 @@ class _Recognition:
     def _packer(self) -> str:
         """Say by which of its entries a packer is known; empty for none."""
         for packer, pattern in _PACKERS.items():
-            for name, place in self._places.items():
+            for name, place in self._told.items():
                 if pattern.fullmatch(place):
                     return f"{name}, which {packer} adds"
         return ""
@@ -436,7 +445,8 @@ class _Recognition:
             sorted({each.file for each in self._natives if "/" not in self._places[each.file]})
         )
         by = files[0] if files else "its executable, which isn't in the package"
-        read = bool(files) and not any(self._notes.missed(each) for each in files)
+        gaps = [each for each in self._notes.coverage().gaps if each.part is Part.NATIVE]
+        read = bool(files) and not any(gap.where in {"", *files} for gap in gaps)
         depth = Depth.STRINGS if read else Depth.UNREAD
         return FrameworkCode(Framework.NATIVE, "native code", by, files, depth)
 
