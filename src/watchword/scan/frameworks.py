@@ -98,6 +98,11 @@ _KNOWN: Final = (
 )  # fmt: skip
 """First bytes of forms that are packed by themselves: pictures, sounds, archives."""
 
+_MEDIA: Final = (
+    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".svg", ".ttf", ".otf", ".mp3", ".ogg", ".wav", ".mp4", ".css", ".xml",
+)  # fmt: skip
+"""Endings of what no framework keeps code in."""
+
 _LOADERS: Final = tuple(
     (f"dalvik.system.{cls}", name)
     for cls, name in (
@@ -179,7 +184,9 @@ def recognise(
     """
     looking = _Recognition(archive, container, notes, natives)
     found = [*looking.frameworks()]
-    if container is not Container.IPA:
+    if container is Container.IPA:
+        found.append(looking.executable())
+    else:
         if manifest is not None and manifest.needs_splits:
             looking.splits()
         found += looking.hidden(manifest, code)
@@ -218,6 +225,10 @@ class _Recognition:
         self._places = {
             name: place_of(name, container) for name in archive.names if not name.endswith("/")
         }
+        # Nine of ten entries of an app are pictures and layouts: no pattern looks for one.
+        self._told = {
+            name: place for name, place in self._places.items() if not place.endswith(_MEDIA)
+        }
         self._ios = container is Container.IPA
         self._heads = self._peeked()
         self._engine: set[str] = set()
@@ -233,8 +244,11 @@ class _Recognition:
                 yield each
 
     def _of(self, known: _Known) -> Iterator[FrameworkCode]:
-        marks = [name for name, place in self._places.items() if known.marks.fullmatch(place)]
-        heads = [name for name, (kind, _) in self._heads.items() if kind is known.framework]
+        marks = [name for name, place in self._told.items() if known.marks.fullmatch(place)]
+        kinds = {known.framework}
+        if known.framework is Framework.REACT_NATIVE:
+            kinds.add(Framework.HERMES)
+        heads = [name for name, (kind, _) in self._heads.items() if kind in kinds]
         holders = [
             native.file
             for native in self._natives
@@ -252,7 +266,7 @@ class _Recognition:
     def _code_of(self, known: _Known) -> list[str]:
         """Return the entries of the first group that any entry matches."""
         for group in known.groups:
-            entries = [name for name, place in self._places.items() if group.fullmatch(place)]
+            entries = [name for name, place in self._told.items() if group.fullmatch(place)]
             if entries:
                 self._engine.update(entries)
                 return entries
@@ -263,13 +277,10 @@ class _Recognition:
     ) -> Iterator[FrameworkCode]:
         """Yield the scripts of React Native, those that are bytecode for themselves."""
         versions: dict[str, list[str]] = {}
-        for name in entries:
+        for name in dict.fromkeys(entries):
             head = self._archive.peek(name, _HEAD)
             version = _version(head) if hermes.is_hermes(head) else None
             versions.setdefault(version or "", []).append(name)
-        for name, (kind, version) in self._heads.items():
-            if kind is Framework.HERMES and name not in entries:
-                versions.setdefault(version, []).append(name)
         if not versions:
             yield self._made(known.framework, known.name, min(marks), ())
         for version, mine in sorted(versions.items()):
@@ -344,7 +355,7 @@ class _Recognition:
     def _packer(self) -> str:
         """Say by which of its entries a packer is known; empty for none."""
         for packer, pattern in _PACKERS.items():
-            for name, place in self._places.items():
+            for name, place in self._told.items():
                 if pattern.fullmatch(place):
                     return f"{name}, which {packer} adds"
         return ""
@@ -427,6 +438,17 @@ class _Recognition:
                 and _entropy(sample) >= _RANDOM_FROM
             ):
                 yield name
+
+    def executable(self) -> FrameworkCode:
+        """Return the code of an app for iOS itself, of which strings and symbols are read: what rules for iOS look at."""
+        files = tuple(
+            sorted({each.file for each in self._natives if "/" not in self._places[each.file]})
+        )
+        by = files[0] if files else "its executable, which isn't in the package"
+        gaps = [each for each in self._notes.coverage().gaps if each.part is Part.NATIVE]
+        read = bool(files) and not any(gap.where in {"", *files} for gap in gaps)
+        depth = Depth.STRINGS if read else Depth.UNREAD
+        return FrameworkCode(Framework.NATIVE, "native code", by, files, depth)
 
     def native(
         self, manifest: Manifest | None, code: Code | None, found: Sequence[FrameworkCode]

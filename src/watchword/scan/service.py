@@ -97,7 +97,8 @@ def _told_unread(rule: Rule, app: App, found: Sequence[Finding]) -> Iterator[Fin
 
     What isn't there is only known where all was seen: what a rule says of it without asking its look isn't taken over.
     """
-    unread = unread_line(app.coverage, getattr(rule, "reads", {}))
+    reads = getattr(rule, "reads", {})
+    unread = unread_line(app.coverage, reads)
     said = False
     for each in found:
         absent = each.verdict is Verdict.ABSENT and bool(unread)
@@ -105,7 +106,9 @@ def _told_unread(rule: Rule, app: App, found: Sequence[Finding]) -> Iterator[Fin
         said = said or (one.verdict is Verdict.NOT_SEEN and unread in one.title)
         yield one
     if found and unread and not said:
-        yield _not_seen(rule, "unread", f"{unread[0].upper()}{unread[1:]}.")
+        # By what it's called, so that a baseline which knows of one framework knows of no other.
+        names = sorted({each.framework.value for each in app.coverage.unread(reads)})
+        yield _not_seen(rule, f"unread:{','.join(names)}", f"{unread[0].upper()}{unread[1:]}.")
 
 
 def _capped(rule: Rule, app: App) -> Iterator[Finding]:
