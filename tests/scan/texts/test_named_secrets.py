@@ -1,7 +1,7 @@
 """Secrets that only their name shows, in compiled code: found as in its source."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from tests.scan.ios_building import archive_of
@@ -18,7 +18,7 @@ from watchword.scan.texts.reader import read_texts
 BUNDLE = "assets/index.android.bundle"
 # Opcodes as hermesc of these versions writes them: a string into a register, and a register into a property.
 PUTS = {76: (105, 54), 84: (109, 55), 89: (113, 57), 94: (115, 59), 96: (115, 59), 99: (144, 74)}
-BY_NAME = {
+BY_NAME: dict[str, Callable[[Dice], str]] = {
     "Authorization": lambda dice: "Basic " + dice.text(ALNUM, 28),
     "awsSecretAccessKey": lambda dice: dice.text(ALNUM, 40),
     "paypalClientSecret": lambda dice: dice.text(ALNUM, 80),

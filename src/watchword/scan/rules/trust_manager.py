@@ -214,7 +214,7 @@ RULE = AndroidRule(
     todo="Take the class out and leave the platform's check in force; for a server under an authority of one's own, name the "
     "authority in the network security config.",
     blind="It tells a check that looks at nothing, not one that looks wrongly; of a verifier that always gives one answer it takes "
-    "that answer to be yes; checks in native code or in a bundle aren't seen.",
+    "that answer to be yes; checks in native code or in a bundle aren't seen. In code of .NET it tells callbacks that always say yes, and nothing else.",
     parts=(Part.DEX,),
     reads=OFFLINE,
     see=_see,

@@ -213,7 +213,7 @@ RULE = AndroidRule(
     protections={},
     todo="Encrypt by AES/GCM/NoPadding with a key of the Android key store and leave the IV to the cipher; keep passwords on the "
     "server, by Argon2 or scrypt.",
-    blind="It sees names that stand in the code. What is encrypted or hashed, and whether it matters, it can't tell.",
+    blind="It sees names that stand in the code, in that of .NET too. What is encrypted or hashed, and whether it matters, it can't tell.",
     parts=(Part.DEX,),
     see=_see,
 )
