@@ -134,7 +134,19 @@ def test_names_that_overlap_are_bounded() -> None:
     """Each name may begin a byte further in one and the same text: all together are read up to a bound."""
     data = assembly("Shop", [Cls("Shop." + "L" * 100)])
     with pytest.raises(DotnetError, match="more names"):
-        list(Metadata(data, names=40).types)
+        list(Metadata(data, most=40).types)
+
+
+def test_strings_that_overlap_are_bounded() -> None:
+    """Code may load strings from anywhere in their heap, each a byte further in the one before."""
+    text = "".join(map(chr, range(0x20, 0x7F))) * 4
+    code: list[Instruction] = [("ldstr", text)]
+    code += [("raw", b"\x72" + struct.pack("<I", 0x70000000 | at)) for at in range(1, 400)]
+    found = Metadata(assembly("Shop", [Cls("Shop.Net", [Made("Send", code)])]), most=3_000)
+    steps = Steps(found)
+    body = steps.body(found.methods[0])
+    with pytest.raises(DotnetError, match="more names or strings"):
+        list(steps.of(body))
 
 
 def test_code_that_overlaps_is_bounded() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Op, Step
-from watchword.scan.dotnet.metadata import DotnetError, Metadata, MethodRow
+from watchword.scan.dotnet.metadata import MOST_CHARACTERS, DotnetError, Left, Metadata, MethodRow
 
 MOST_STEPS: Final = 2_000_000
 """Steps of one assembly: bodies may lie over one another, so that a small file holds any number."""
@@ -65,6 +65,7 @@ class Steps:
         """Start with nothing read."""
         self._metadata = metadata
         self._members: dict[int, str] = {}
+        self._names = Left(MOST_CHARACTERS)
         self._left = MOST_STEPS
         self._bytes = MOST_OVERLAP * len(metadata.data)
 
@@ -132,7 +133,8 @@ class Steps:
         known = self._members.get(token)
         if known is None:
             cls, name = self._metadata.member(token >> 24, token & 0xFFFFFF)
-            known = self._members[token] = f"{cls}.{name}" if cls else name
+            known = self._names.take(f"{cls}.{name}" if cls else name)
+            self._members[token] = known
         return Step(op, known), at + 4
 
 

@@ -25,8 +25,8 @@ MOST_INITIAL: Final = 64 * 1024
 MOST_SECTIONS: Final = 96
 MOST_STREAMS: Final = 16
 MOST_NAME: Final = 1024
-MOST_NAMES: Final = 16 * 1024 * 1024
-"""Characters of all names that are read of one assembly: each may begin a byte further in one and the same text."""
+MOST_CHARACTERS: Final = 16 * 1024 * 1024
+"""Characters of all names, and of all strings, of one assembly: each may begin a byte further in one and the same text."""
 
 (TYPE_REF, TYPE_DEF, FIELD, METHOD, MEMBER_REF, CONSTANT) = (1, 2, 4, 6, 10, 11)
 (INTERFACE, TYPE_SPEC, INITIAL, ASSEMBLY, RESOURCE, NESTED, METHOD_SPEC) = (
@@ -145,11 +145,21 @@ class _Section:
 
 
 @dataclass(slots=True)
-class _Names:
-    """Hold what may still be read of names."""
+class Left:
+    """Hold how many characters may still be read, and what was read by its place."""
 
-    left: int
+    characters: int
     known: dict[int, str] = field(default_factory=dict)
+
+    def take(self, text: str) -> str:
+        """Count a text and return it.
+
+        :raises DotnetError: if it's more than may be read.
+        """
+        self.characters -= len(text)
+        if self.characters < 0:
+            raise DotnetError("an assembly of .NET with more names or strings than are read")
+        return text
 
 
 def is_pe(head: bytes) -> bool:
@@ -160,14 +170,15 @@ def is_pe(head: bytes) -> bool:
 class Metadata:
     """Hold the metadata of one assembly."""
 
-    def __init__(self, data: bytes, names: int = MOST_NAMES) -> None:
+    def __init__(self, data: bytes, most: int = MOST_CHARACTERS) -> None:
         """Find the tables.
 
-        :param names: characters of all names that may be read.
+        :param most: characters of all names, and of all strings, that may be read.
         :raises DotnetError: if they aren't there, or don't fit into the file.
         """
         self.data = data
-        self._names = _Names(names)
+        self._names = Left(most)
+        self._texts = Left(most)
         try:
             self._sections, header = self._portable_executable()
             metadata, size = struct.unpack_from("<II", data, header + 8)
@@ -282,10 +293,7 @@ class Metadata:
         stop = min(start + length, start + at + MOST_NAME)
         end = self.data.find(b"\0", start + at, stop)
         found = self.data[start + at : end if end >= 0 else stop].decode("utf-8", "replace")
-        self._names.left -= len(found)
-        if self._names.left < 0:
-            raise DotnetError("an assembly of .NET with more names than are read")
-        self._names.known[at] = found
+        self._names.known[at] = self._names.take(found)
         return found
 
     def blob(self, at: int) -> bytes:
@@ -294,7 +302,12 @@ class Metadata:
 
     def user_string(self, at: int) -> str:
         """Return a string that code loads, by its place in their heap."""
-        return self._piece("#US", at)[:-1].decode("utf-16-le", "replace")
+        known = self._texts.known.get(at)
+        if known is None:
+            self._texts.take("")  # Once there is nothing left, nothing is decoded in vain.
+            known = self._texts.take(self._piece("#US", at)[:-1].decode("utf-16-le", "replace"))
+            self._texts.known[at] = known
+        return known
 
     def user_strings(self) -> Iterator[str]:
         """Yield all strings of the heap that code loads them from (II.24.2.4)."""
@@ -339,10 +352,7 @@ class Metadata:
             # The outer class stands before the inner one (II.22.32); whatever else a file says isn't followed.
             known = full[above - 1] if 0 < above < number else ""
             whole = f"{known}+{name}" if known else name
-            self._names.left -= len(whole)
-            if self._names.left < 0:
-                raise DotnetError("an assembly of .NET with more names than are read")
-            full.append(whole)
+            full.append(self._names.take(whole[: 4 * MOST_NAME]))
         return full
 
     @cached_property
@@ -380,7 +390,8 @@ class Metadata:
             at = (parent >> 2) - 1
             if kind & 0xFF == _STRING_CONSTANT and parent & 3 == 0 and at < len(self.fields):
                 cls, name = self.fields[at] if at >= 0 else ("", "")
-                yield cls, name, self.blob(value).decode("utf-16-le", "replace")
+                text = self.blob(value).decode("utf-16-le", "replace")
+                yield cls, name, self._texts.take(text)
 
     def interfaces(self) -> Iterator[tuple[str, str]]:
         """Yield class and interface of each implementation."""

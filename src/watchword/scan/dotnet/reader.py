@@ -19,6 +19,7 @@ from watchword.scan.app import (
     Use,
 )
 from watchword.scan.archive.interface import SPLIT_END, Archive, MissingEntryError
+from watchword.scan.archive.pace import TEXT
 from watchword.scan.dotnet.code import Steps, answer_of, does_nothing
 from watchword.scan.dotnet.metadata import DotnetError, Metadata
 from watchword.scan.dotnet.stores import assemblies_of, unpacked
@@ -154,6 +155,10 @@ class _Reader:
 
     def _assembly(self, file: str, metadata: Metadata) -> tuple[Assembly, Depth]:
         own = is_own_assembly(metadata.assembly)
+        names = metadata.types
+        count = len(names) + len(metadata.methods) + len(metadata.fields)
+        if not self._notes.memory.keep(sum(map(len, names)) + TEXT * count):
+            raise DotnetError("more names in this app than are read")
         methods: list[ManagedMethod] = []
         whole = self._methods(metadata, methods) if own else False
         constants = [StaticField(*each) for each in metadata.constants()] if own else []

@@ -11,11 +11,12 @@ aren't read.
 
 import struct
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cache
 from importlib import resources
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
 from watchword.reasons import WatchwordError
@@ -26,6 +27,13 @@ VERSIONS: Final = range(74, 100)
 
 MOST_NAMED: Final = 200_000
 """How many strings with a name are told of one file."""
+
+LONGEST_NAME: Final = 256
+"""Characters of a name; longer ones are texts."""
+
+MOST_CODE: Final = 32 * 1024 * 1024
+MOST_LITERALS: Final = 4_000_000
+"""How many bytes of instructions, and how many literals of objects, are looked at for names: both may lie over one another."""
 
 _VERSION: Final = struct.Struct("<8xI")
 _COUNTS: Final = struct.Struct("<7I")
@@ -45,18 +53,28 @@ class HermesError(WatchwordError):
     """Report that the table of strings isn't where this version of the format is known to have it."""
 
 
+class _Use(IntEnum):
+    """Name what an instruction does with strings; see ``hermes.toml``."""
+
+    NOTHING = 0
+    LOAD = 1
+    PUT = 2
+    OWN = 3
+    OBJECT = 4
+    PARENT = 5
+    SLOT = 6
+    CALL = 7
+
+
 @dataclass(frozen=True, slots=True)
 class _Opcodes:
-    """Hold what of the instructions of a version must be known; see ``hermes.toml``."""
+    """Hold what of the instructions of a version must be known, by opcode.
+
+    :param widths: bytes with the opcode itself.
+    """
 
     widths: Sequence[int]
-    load: frozenset[int]
-    put: frozenset[int]
-    own: frozenset[int]
-    objects: frozenset[int]
-    parent: frozenset[int]
-    slot: frozenset[int]
-    call: frozenset[int]
+    uses: Sequence[int]
 
 
 class _Tables(NamedTuple):
@@ -84,25 +102,24 @@ def strings(data: bytes) -> Iterator[str]:
         yield _text(data, tables.storage, entry)
 
 
-def named(data: bytes) -> Iterator[tuple[str, str]]:
+def named(data: bytes, goes_on: Callable[[], bool] = lambda: True) -> Iterator[tuple[str, str]]:
     """Yield names and strings of a bytecode file: of properties that strings are put into, and of arguments beside them.
 
     A function whose instructions aren't known is left out: its strings are among the others.
 
+    :param goes_on: tells whether there is time for more.
     :raises HermesError: if the table doesn't hold together.
     """
     tables = _tables(data)
     opcodes = _opcodes(tables.version)
     if opcodes is None:
         return
-    reader = _Names(data, tables, opcodes)
-    count = 0
-    for name, value in dict.fromkeys(reader.pairs()):
-        if count >= MOST_NAMED:
-            return
-        # A value that is no string counts as -1.
-        if 0 <= name < len(tables.entries) and 0 <= value < len(tables.entries):
-            count += 1
+    reader = _Names(data, tables, opcodes, goes_on)
+    most = len(tables.entries)
+    # A value that is no string counts as -1.
+    pairs = (pair for pair in reader.pairs() if 0 <= pair[0] < most and 0 <= pair[1] < most)
+    for name, value in dict.fromkeys(islice(pairs, MOST_NAMED)):
+        if tables.entries[name][1] <= LONGEST_NAME:
             texts = [_text(data, tables.storage, tables.entries[at]) for at in (name, value)]
             yield texts[0], texts[1]
 
@@ -169,41 +186,37 @@ def _opcodes(version: int) -> _Opcodes | None:
     if known is None:
         return None
 
-    def of(key: str) -> frozenset[int]:
-        found = known.get(key, [])
-        assert isinstance(found, list)
-        return frozenset(found)
-
-    widths = [int(each, 36) for each in str(known["widths"])]
-    return _Opcodes(
-        widths=widths,
-        load=of("load"),
-        put=of("put"),
-        own=of("own"),
-        objects=of("object"),
-        parent=of("parent"),
-        slot=of("slot"),
-        call=of("call"),
-    )
+    widths = [1 + int(each, 36) for each in str(known["widths"])]
+    uses = [int(_Use.NOTHING)] * len(widths)
+    for use in _Use:
+        opcodes = known.get(use.name.lower(), [])
+        assert isinstance(opcodes, list)
+        for opcode in opcodes:
+            uses[opcode] = int(use)
+    return _Opcodes(widths, uses)
 
 
 class _Names:
     """Follow strings from where they're loaded to what they're put into."""
 
-    def __init__(self, data: bytes, tables: _Tables, opcodes: _Opcodes) -> None:
+    def __init__(
+        self, data: bytes, tables: _Tables, opcodes: _Opcodes, goes_on: Callable[[], bool]
+    ) -> None:
+        self._goes_on = goes_on
         self._data = data
         self._tables = tables
         self._opcodes = opcodes
+        self._literals_left = MOST_LITERALS
         self._short = tables.version >= _SHORT_HEADERS_FROM
         self._keys, self._values, self._shapes = self._buffers()
 
     def pairs(self) -> Iterator[tuple[int, int]]:
         """Yield the numbers of name and string; instructions are looked at function by function."""
-        left = _TWICE * len(self._data)
+        left = min(_TWICE * len(self._data), MOST_CODE)
         done: set[tuple[int, int]] = set()
         for at, size in self._bodies():
             left -= size
-            if left < 0:
+            if left < 0 or not self._goes_on():
                 return
             if (at, size) not in done:
                 done.add((at, size))
@@ -250,45 +263,44 @@ class _Names:
 
     def _of(self, body: bytes) -> Iterator[tuple[int, int]]:
         """Yield the pairs of one function; of one that holds what isn't known, those before it."""
-        known = self._opcodes
-        widths, special = known.widths, self._special
+        widths, uses, known = self._opcodes.widths, self._opcodes.uses, len(self._opcodes.uses)
+        # Looked up once: this loop runs for each instruction.
+        load, call, put, slot = int(_Use.LOAD), int(_Use.CALL), int(_Use.PUT), int(_Use.SLOT)
+        literals = {int(_Use.OBJECT), int(_Use.PARENT)}
         loaded: dict[int, int] = {}
         objects: dict[int, tuple[int, ...]] = {}
         at, end = 0, len(body)
         while at < end:
             code = body[at]
-            if code >= len(widths):
+            if code >= known:
                 return
-            after = at + 1 + widths[code]
+            after = at + widths[code]
             if after > end:
                 return
-            if code in known.call:
-                arguments = [loaded.get(register, -1) for register in body[at + 4 : after]]
-                yield from pairwise(arguments)
-            if code not in special:
-                if after > at + 1:
+            use = uses[code]
+            if use == 0:
+                # Most write to the register that they name first.
+                if (loaded or objects) and after > at + 1:
                     loaded.pop(body[at + 1], None)
                     objects.pop(body[at + 1], None)
-            elif code in known.load:
+            elif use == load:
                 loaded[body[at + 1]] = int.from_bytes(body[at + 2 : after], "little")
-            elif code in known.objects or code in known.parent:
-                keys, values = self._literals(body[at + 1 : after], parent=code in known.parent)
+            elif use == call:
+                yield from pairwise(loaded.get(each, -1) for each in body[at + 4 : after])
+                loaded.pop(body[at + 1], None)
+            elif use in literals:
+                keys, values = self._literals(body[at + 1 : after], parent=use == _Use.PARENT)
                 yield from zip(keys, values, strict=False)
                 objects[body[at + 1]] = keys
                 loaded.pop(body[at + 1], None)
             elif body[at + 2] in loaded:
                 value = loaded[body[at + 2]]
-                name = int.from_bytes(body[at + 3 + (code in known.put) : after], "little")
-                if code not in known.slot:
+                name = int.from_bytes(body[at + 3 + (use == put) : after], "little")
+                if use != slot:
                     yield name, value
                 elif name < len(keys := objects.get(body[at + 1], ())):
                     yield keys[name], value
             at = after
-
-    @property
-    def _special(self) -> frozenset[int]:
-        known = self._opcodes
-        return known.load | known.put | known.own | known.objects | known.parent | known.slot
 
     def _literals(
         self, operands: bytes, *, parent: bool
@@ -306,7 +318,8 @@ class _Names:
             if at + 8 > min(self._shapes.stop, len(data)):
                 return (), ()
             keys, count = struct.unpack_from("<2I", data, at)
-        count = min(count, _MOST_LITERALS)
+        count = min(count, _MOST_LITERALS, self._literals_left)
+        self._literals_left -= count
         later = self._tables.version >= _MANY_REGISTERS_FROM
         return (
             tuple(_serialised(data, self._keys, keys, count, later=later)),

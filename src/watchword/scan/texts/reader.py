@@ -160,7 +160,7 @@ def _script(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
         return _Text("hermes", ascii_runs(data, budget), unseen)
     every = chain([first], strings)
     lines = chain.from_iterable(lines_of(one) for one in every)
-    return _Text("hermes", lines, whole=True, named=hermes.named(data))
+    return _Text("hermes", lines, whole=True, named=hermes.named(data, budget.goes_on))
 
 
 def _web(data: bytes, budget: Budget, bounds: Bounds, kind: str = "cordova") -> _Text:
