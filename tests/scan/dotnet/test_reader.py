@@ -168,6 +168,14 @@ def test_of_a_framework_only_strings_are_kept() -> None:
     assert URL in _texts(found)
 
 
+def test_a_store_is_as_deep_as_its_least_read_assembly() -> None:
+    """Where a framework's lies beside the app's, not all calls in that entry were read."""
+    entry = "assemblies/assemblies.blob"
+    for order in ([SHOP, _made("System.Net.Http")], [_made("System.Net.Http"), SHOP]):
+        _, coverage, notes = _read({entry: store(order)})
+        assert (notes.depth(entry), coverage.gaps) == (Depth.STRINGS, ())
+
+
 def _one(*code: tuple[str, str] | tuple[str, str, str]) -> Assembly:
     cls = Cls("Shop.Net", [Made(".ctor", [*code, ("raw", b"\x2a")])], {"Used": "const!"}, ["token"])
     found, _, _ = _read({"assemblies/Shop.dll": assembly("Shop", [cls])})

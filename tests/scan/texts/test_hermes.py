@@ -66,12 +66,13 @@ _VALUES = bytes([0x50 | 1, 1, 0, 0x00 | 1])  # A string, and a null.
 
 @dataclass(frozen=True)
 class Version:
-    """Hold opcodes of a version: a string into a register, a register into a property, a call, an object of literals, a slot."""
+    """Hold opcodes of a version: a string into a register, a register into a property, a call, a register into another, and so on."""
 
     number: int
     load: int
     put: int
     call: int
+    move: int
     slot: int = 0
     new: int = 1
 
@@ -81,7 +82,11 @@ class Version:
 
 
 # As hermesc of these versions writes them.
-NAMING = [Version(84, 109, 55, 80), Version(96, 115, 59, 84), Version(99, 144, 74, 111, 82)]
+NAMING = [
+    Version(84, 109, 55, 80, 8),
+    Version(96, 115, 59, 84, 8),
+    Version(99, 144, 74, 111, 16, 82),
+]
 
 
 @pytest.mark.parametrize("version", NAMING, ids=lambda each: str(each.number))
@@ -114,12 +119,14 @@ def test_names_in_objects_of_literals(version: Version) -> None:
 @pytest.mark.parametrize("version", NAMING, ids=lambda each: str(each.number))
 def test_a_register_that_holds_something_else(version: Version) -> None:
     """What a register held before has no name of what is put from it later."""
-    code = version.loads(1, 1) + bytes([7, 1]) + b"\0" * 20
     put = bytes([version.put, 0, 1, 0]) + struct.pack("<H", 0)
-    other = bytes([version.call, 1, 2, 3, 4, 5])
-    assert list(named(bytecode(NAMED, version=version.number, code=[code]))) == []
-    overwritten = version.loads(1, 1) + other + put
-    assert list(named(bytecode(NAMED, version=version.number, code=[overwritten]))) == []
+    moved = bytes([version.move, 1, 2])
+    answered = bytes([version.call, 1, 2, 3, 4, 5])
+    for between in (moved, answered):
+        code = version.loads(1, 1) + between + put
+        assert list(named(bytecode(NAMED, version=version.number, code=[code]))) == []
+    kept = version.loads(1, 1) + bytes([version.move, 2, 1]) + put
+    assert list(named(bytecode(NAMED, version=version.number, code=[kept])))
 
 
 def test_functions_that_lie_over_one_another_are_bounded() -> None:
