@@ -230,7 +230,7 @@ def _image(heaps: _Heaps, bodies: bytes, files: bytes) -> bytes:
 
 
 def store(assemblies: Sequence[bytes], *, version: int = 1) -> bytes:
-    """Return a store of assemblies, of version 1, 2 or 3."""
+    """Return a store of assemblies, of version 1, 2 or 3; one without bytes stands for one that is ignored."""
     names = b"".join(struct.pack("<I", 5) + b"A.dll" for _ in assemblies)
     count = len(assemblies)
     if version == 1:
@@ -243,7 +243,7 @@ def store(assemblies: Sequence[bytes], *, version: int = 1) -> bytes:
     at = len(head) + len(index) + each * count + len(names)
     entries, contents = b"", b""
     for raw in assemblies:
-        place = (at + len(contents), len(raw), 0, 0, 0, 0)
+        place = (at + len(contents) if raw else 0, len(raw), 0, 0, 0, 0)
         entries += struct.pack("<6I", *place) if version == 1 else struct.pack("<7I", 0, *place)
         contents += raw
     return head + index + entries + names + contents

@@ -1,9 +1,11 @@
 """Assemblies of .NET in packages: loose, in stores, in libraries, packed; what is read, and what is a gap."""
 
+import struct
 import sys
 from collections.abc import Callable, Mapping
 
 import pytest
+from lz4.block import compress  # type: ignore[import-untyped]
 from tests.scan.dotnet.building import (
     RETURNS,
     Cls,
@@ -78,6 +80,25 @@ def test_a_store_names_its_assemblies() -> None:
         "assemblies/assemblies.blob!/Shop.dll",
         "assemblies/assemblies.blob!/Bank.dll",
     ]
+
+
+def test_an_assembly_that_is_ignored() -> None:
+    """From version 3 on a store names assemblies that it doesn't hold: nothing is missed of them."""
+    entry = f"{LIB}/libassembly-store.so"
+    found, coverage, notes = _read({entry: library(store([SHOP, b"", BANK], version=3))})
+    assert [each.name for each in found.assemblies] == ["Shop", "Bank"]
+    assert (coverage.gaps, notes.depth(entry)) == ((), Depth.CALLS)
+
+
+def test_what_another_packer_wrote() -> None:
+    """A packed assembly with matches in it, as a real packer writes it."""
+    text = "https://api.example.test/" + "v" * 900
+    raw = _made("Shop", text)
+    data = struct.pack("<4sII", b"XALZ", 0, len(raw)) + compress(raw, store_size=False)
+    assert len(data) < len(raw) - 900
+    found, coverage, _ = _read({"assemblies/Shop.dll": data})
+    assert text in _texts(found)
+    assert coverage.gaps == ()
 
 
 def test_the_same_for_another_processor_counts_once() -> None:

@@ -2,7 +2,7 @@
 
 Source: https://github.com/dotnet/android, read on 2026-11-29: ``tools/assembly-store-reader/AssemblyStoreReader.cs`` (stores of version 1,
 at a4b923a), ``tools/assembly-store-reader-mk2/AssemblyStore`` (versions 2 and 3, and libraries around them: ``StoreReader_V2.cs`` at
-0907f4d and ``Utils.cs`` at 2091094; packed assemblies: ``AssemblyCompression.cs`` at 70da5d7).
+0907f4d and ``Utils.cs`` at 2091094; the order of the parts and what is ignored: ``AssemblyStoreGenerator.cs`` at 0212ef0; packed assemblies: ``AssemblyCompression.cs`` at 70da5d7).
 """
 
 import struct
@@ -96,7 +96,9 @@ def _stored(store: memoryview) -> Iterator[memoryview]:
             start = 20 + size
             if index > 4 * MOST_ASSEMBLIES or start > len(store):
                 raise DotnetError("a store of .NET whose index lies beyond its end")
-            entries = [_ENTRY_2.unpack_from(store, start + 28 * at)[1:3] for at in range(count)]
+            found = [_ENTRY_2.unpack_from(store, start + 28 * at)[1:3] for at in range(count)]
+            # One that the runtime shall ignore has a place in the table and no bytes.
+            entries = [each for each in found if each != (0, 0)]
         else:
             raise DotnetError(f"a store of .NET of version {version & 0xFFFF}, which isn't known")
     except struct.error as error:
