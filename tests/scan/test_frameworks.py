@@ -5,7 +5,7 @@ import json
 import tomllib
 import zipfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import resources
@@ -691,6 +691,43 @@ def test_a_rule_says_what_it_asks_or_sees_nothing() -> None:
         "public-key-by-design",
     }
     assert {rule.id for rule in RULES if getattr(rule, "reads", {}) == STRINGS} == texts
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Stand for a rule of somebody else's, which says neither what it asks nor how."""
+
+    id: str = "silent"
+    title: str = "Silence"
+    techniques: tuple[str, ...] = ()
+    protections: dict[str, str] = field(default_factory=lambda: {"PR-C02": "scan:static.silent"})
+    todo: str = "Nothing."
+    blind: str = "All."
+    verdict: Verdict = Verdict.PROTECTED
+
+    def look(self, app: App) -> tuple[Finding, ...]:
+        """Say the same of every app."""
+        del app
+        return (Finding(self.id, self.verdict, Severity.MEDIUM, Confidence.CERTAIN, "a", "So."),)
+
+
+@pytest.mark.parametrize("depth", Depth)
+@pytest.mark.parametrize("verdict", [Verdict.PROTECTED, Verdict.ABSENT])
+def test_a_rule_that_says_nothing_sees_no_framework(depth: Depth, verdict: Verdict) -> None:
+    """However deep it was read: the default is closed."""
+    code = FrameworkCode(Framework.DOTNET, ".NET", "a", ("a.dll",), depth)
+    app = simulated()
+    rules = [Silent(verdict=verdict)]
+    (whole,) = scan(app, rules).standings
+    assert whole.state is (State.PROVEN if verdict is Verdict.PROTECTED else State.ABSENT)
+    report = scan(replace(app, coverage=replace(app.coverage, frameworks=(code,))), rules)
+    (standing,) = report.standings
+    assert standing.state is None
+    unread = "ot enough was read of .NET in a.dll"
+    assert unread in standing.why
+    assert unread in report.not_seen[0].title
+    found = {each.verdict for each in report.findings}
+    assert found == {Verdict.NOT_SEEN} | ({verdict} - {Verdict.ABSENT})
 
 
 def test_the_page_says_what_is_seen_of_each() -> None:
