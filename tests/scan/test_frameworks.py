@@ -666,6 +666,9 @@ def test_no_rule_is_clean_beside_unread_code(codes: tuple[FrameworkCode, ...]) -
         for each in report.standings:
             assert each.state is not State.PROVEN or rule.id not in each.rules
     whole = all(each.depth is Depth.CALLS for each in codes)
+    # Whatever rules there are, and if there are none.
+    assert scan(app, []).partial is not whole
+    assert ("nothing was missed" in coverage(scan(app, []))) is whole
     assert report.coverage.hidden == () if whole else report.partial
     assert ("nothing was missed" in coverage(report)) <= (whole and not report.not_seen)
 
