@@ -5,7 +5,7 @@ import json
 import tomllib
 import zipfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import resources
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.scan.android.building import Given, Tag, axml
 from tests.scan.app_building import PINS, apk
 from tests.scan.archive.building import built
+from tests.scan.archive.building import opened as archive_opened
 from tests.scan.dex.assembler import ClassCode, MethodCode, call, const_string
 from tests.scan.elf_building import Library
 from tests.scan.ios_building import Image, info, ipa, zipped
@@ -26,13 +27,15 @@ from tests.scan.simulated import simulated
 from tests.scan.texts.hermes_building import bytecode
 
 from watchword.adapters.app_package import PackageError, open_app
+from watchword.adapters.app_package.parts import Parts, recognised
 from watchword.apps.report_text import json_text
 from watchword.apps.scan_views import document, html, junit, sarif, stored, terminal
 from watchword.apps.scan_views.words import Scanned, coverage
 from watchword.observations import State
 from watchword.scan.android import attributes as of
-from watchword.scan.app import App, Coverage, Depth, Framework, FrameworkCode, Gap, Part
+from watchword.scan.app import App, Container, Coverage, Depth, Framework, FrameworkCode, Gap, Part
 from watchword.scan.archive.interface import Limits
+from watchword.scan.archive.pace import Pace
 from watchword.scan.frameworks import NO_CODE, STRINGS
 from watchword.scan.interface import Confidence, Finding, Rule, Severity, Verdict
 from watchword.scan.notes import Notes
@@ -191,6 +194,8 @@ ANDROID: Mapping[str, tuple[Framework, str, Mapping[str, bytes]]] = {
         {"lib/arm64-v8a/libgodot_android.so": RUNTIME, "assets/main.gdc": b"GDSC"},
     ),
     "unreal": (Framework.UNREAL, "Unreal Engine", {"lib/arm64-v8a/libUnreal.so": RUNTIME}),
+    "lua": (Framework.SCRIPT, "scripts of an engine", {"assets/src/main.luac": b"\x1bLua"}),
+    "python": (Framework.SCRIPT, "scripts of an engine", {"lib/x86/libpython3.11.so": RUNTIME}),
     "kotlin": (
         Framework.KOTLIN_NATIVE,
         "Kotlin Multiplatform",
@@ -270,6 +275,26 @@ def test_each_framework_is_recognised_and_proves_nothing(case: str, tmp_path: Pa
     assert "PR-B04" not in proven(report) or found.depth is Depth.STRINGS
     assert "nothing was missed" not in coverage(report)
     assert report.partial
+
+
+def test_pages_of_its_own(tmp_path: Path) -> None:
+    """Scripts that the code shows are code; those that it doesn't, or a page without any, are not."""
+    page, files = ["file:///android_asset/help/index.html"], {"assets/help/a.js": JS}
+    (found,) = opened(apk(strings=page, more=files), tmp_path).coverage.frameworks
+    assert (found.framework, found.depth) == (Framework.WEB, Depth.STRINGS)
+    assert opened(apk(more=files), tmp_path).coverage.frameworks == ()
+    files = {"assets/help/index.html": b"<p>"}
+    assert opened(apk(strings=page, more=files), tmp_path).coverage.frameworks == ()
+
+
+def test_a_scan_without_time_recognises_nothing_and_proves_nothing(tmp_path: Path) -> None:
+    """What nobody looked for isn't seen."""
+    app = opened(apk(pins=PINS), tmp_path)
+    archive, notes = archive_opened(apk(pins=PINS))
+    found = recognised(archive, Container.APK, notes, Parts(), Pace(lambda: 0.0))
+    assert [each.name for each in found] == ["code that nobody looked for"]
+    app = replace(app, coverage=replace(app.coverage, frameworks=found))
+    assert not CODE_KEYS & proven(scan(app, RULES))
 
 
 def test_without_a_framework_everything_was_seen(tmp_path: Path) -> None:
@@ -641,6 +666,9 @@ def test_no_rule_is_clean_beside_unread_code(codes: tuple[FrameworkCode, ...]) -
         for each in report.standings:
             assert each.state is not State.PROVEN or rule.id not in each.rules
     whole = all(each.depth is Depth.CALLS for each in codes)
+    # Whatever rules there are, and if there are none.
+    assert scan(app, []).partial is not whole
+    assert ("nothing was missed" in coverage(scan(app, []))) is whole
     assert report.coverage.hidden == () if whole else report.partial
     assert ("nothing was missed" in coverage(report)) <= (whole and not report.not_seen)
 
@@ -666,6 +694,43 @@ def test_a_rule_says_what_it_asks_or_sees_nothing() -> None:
         "public-key-by-design",
     }
     assert {rule.id for rule in RULES if getattr(rule, "reads", {}) == STRINGS} == texts
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Stand for a rule of somebody else's, which says neither what it asks nor how."""
+
+    id: str = "silent"
+    title: str = "Silence"
+    techniques: tuple[str, ...] = ()
+    protections: dict[str, str] = field(default_factory=lambda: {"PR-C02": "scan:static.silent"})
+    todo: str = "Nothing."
+    blind: str = "All."
+    verdict: Verdict = Verdict.PROTECTED
+
+    def look(self, app: App) -> tuple[Finding, ...]:
+        """Say the same of every app."""
+        del app
+        return (Finding(self.id, self.verdict, Severity.MEDIUM, Confidence.CERTAIN, "a", "So."),)
+
+
+@pytest.mark.parametrize("depth", Depth)
+@pytest.mark.parametrize("verdict", [Verdict.PROTECTED, Verdict.ABSENT])
+def test_a_rule_that_says_nothing_sees_no_framework(depth: Depth, verdict: Verdict) -> None:
+    """However deep it was read: the default is closed."""
+    code = FrameworkCode(Framework.DOTNET, ".NET", "a", ("a.dll",), depth)
+    app = simulated()
+    rules = [Silent(verdict=verdict)]
+    (whole,) = scan(app, rules).standings
+    assert whole.state is (State.PROVEN if verdict is Verdict.PROTECTED else State.ABSENT)
+    report = scan(replace(app, coverage=replace(app.coverage, frameworks=(code,))), rules)
+    (standing,) = report.standings
+    assert standing.state is None
+    unread = "ot enough was read of .NET in a.dll"
+    assert unread in standing.why
+    assert unread in report.not_seen[0].title
+    found = {each.verdict for each in report.findings}
+    assert found == {Verdict.NOT_SEEN} | ({verdict} - {Verdict.ABSENT})
 
 
 def test_the_page_says_what_is_seen_of_each() -> None:

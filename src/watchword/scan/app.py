@@ -56,6 +56,7 @@ class Framework(StrEnum):
     QT = "qt"
     GODOT = "godot"
     UNREAL = "unreal"
+    SCRIPT = "script"
     PACKED = "packed"
     LOADED = "loaded"
     NATIVE = "native"

@@ -22,6 +22,7 @@ the framework.
 import math
 import re
 import tomllib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,6 +131,7 @@ _JAVA_NETWORK: Final = (
 )
 """What native code names that has classes of the platform connect."""
 
+_ASSET_PAGE: Final = "file:///android_asset/"
 _LIBRARY: Final = re.compile(r"lib/[^/]+/([^/]+)\.so(?:\.\d+)*")
 _NATIVE_ACTIVITY: Final = "android.app.NativeActivity"
 _PLATFORM: Final = ("android.", "com.android.internal.")
@@ -337,6 +339,8 @@ class _Recognition:
             self._without_code(manifest)
         elif manifest is not None and code is not None:
             by = self._missing(manifest, code) or by or self._hollow(manifest, code)
+        if code is not None:
+            yield from self._pages(code)
         if by:
             yield FrameworkCode(Framework.PACKED, "code that is unpacked on the phone", by, ())
         if code is not None:
@@ -351,6 +355,19 @@ class _Recognition:
             if loaders:
                 title = "code that is loaded at run time"
                 yield FrameworkCode(Framework.LOADED, title, str(min(map(str, loaders))), ())
+
+    def _pages(self, code: Code) -> Iterator[FrameworkCode]:
+        """Yield scripts among the assets that the code shows as pages of its own, as Cordova would."""
+        first = bisect_left(code.strings, _ASSET_PAGE)
+        shown = first < len(code.strings) and code.strings[first].startswith(_ASSET_PAGE)
+        scripts = [
+            name
+            for name, place in self._told.items()
+            if place.startswith("assets/") and place.endswith((".js", ".mjs"))
+        ]
+        if shown and scripts and self._engine.isdisjoint(scripts):
+            name = "JavaScript in web pages"
+            yield self._made(Framework.WEB, name, code.strings[first], scripts)
 
     def _packer(self) -> str:
         """Say by which of its entries a packer is known; empty for none."""

@@ -101,8 +101,10 @@ def _told_unread(rule: Rule, app: App, found: Sequence[Finding]) -> Iterator[Fin
     unread = unread_line(app.coverage, reads)
     said = False
     for each in found:
-        absent = each.verdict is Verdict.ABSENT and bool(unread)
-        one = replace(each, verdict=Verdict.NOT_SEEN, severity=Severity.INFO) if absent else each
+        one = each
+        if unread and each.verdict is Verdict.ABSENT:
+            title = f"It wasn't found in what was seen, but {unread}."
+            one = replace(each, verdict=Verdict.NOT_SEEN, severity=Severity.INFO, title=title)
         said = said or (one.verdict is Verdict.NOT_SEEN and unread in one.title)
         yield one
     if found and unread and not said:

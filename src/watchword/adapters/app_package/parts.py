@@ -11,6 +11,7 @@ from watchword.scan.app import (
     Assembly,
     Code,
     Container,
+    Framework,
     FrameworkCode,
     IosInfo,
     Manifest,
@@ -45,9 +46,7 @@ IOS = PartReader(
     "watchword.scan.ios.reader", "read_ios", (Part.PLIST, Part.ENTITLEMENTS, Part.PRIVACY)
 )
 NATIVES = PartReader("watchword.adapters.app_package.native", "read_natives", (Part.NATIVE,))
-FRAMEWORKS = PartReader(
-    "watchword.scan.frameworks", "recognise", (Part.DEX, Part.NATIVE, Part.BUNDLE, Part.ASSETS)
-)
+FRAMEWORKS = PartReader("watchword.scan.frameworks", "recognise", (Part.BUNDLE,))
 TEXTS = PartReader("watchword.scan.texts.reader", "read_texts", (Part.BUNDLE, Part.ASSETS))
 ASSEMBLIES = PartReader("watchword.scan.dotnet.reader", "read_assemblies", (Part.BUNDLE,))
 
@@ -113,9 +112,13 @@ def read_parts(
 def recognised(
     archive: Archive, container: Container, notes: Notes, parts: Parts, pace: Pace
 ) -> tuple[FrameworkCode, ...]:
-    """Return the frameworks that hold code of the app; what isn't recognised, since the time was over, is a gap of all code."""
+    """Return the frameworks that hold code of the app; if nobody could look for them, as one that nobody read."""
     arguments = (archive, container, notes, parts.manifest, parts.code, parts.natives)
-    return _call(FRAMEWORKS, arguments, notes, pace) or ()
+    found: tuple[FrameworkCode, ...] | None = _call(FRAMEWORKS, arguments, notes, pace)
+    if found is None:
+        name, by = "code that nobody looked for", "a scan that ended before"
+        return (FrameworkCode(Framework.LOADED, name, by, ()),)
+    return found
 
 
 def _call(reader: PartReader, arguments: tuple[object, ...], notes: Notes, pace: Pace) -> Any:

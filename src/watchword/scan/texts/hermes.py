@@ -3,10 +3,10 @@
 Strings lie in it without anything between them: without the table, one runs into the next.  Which property a string is put into, only
 the instructions and the literals of objects tell; without it a password is a word like any other.
 
-Source: https://github.com/facebook/hermes, read on 2026-11-29: ``include/hermes/BCGen/HBC/BytecodeFileFormat.h`` (at 41752c6 and 006fd73;
-headers of functions have 16 bytes up to version 96 and 12 from 97 on) and ``SerializedLiteralParserBase.h``; for versions 97 to 99 also what
-hermes-dec 0.1.8 says of them.  Tried on what hermesc of versions 76, 84, 89, 94, 96, 98 and 99 writes.  Later versions, and earlier ones than 74,
-aren't read.
+Source: https://github.com/facebook/hermes, ``include/hermes/BCGen/HBC/BytecodeFileFormat.h`` (at 006fd73, where headers of functions have 12
+bytes, as from version 97 on; earlier ones have 16) and ``StringTableEntry.h``; where versions differ, hermes-dec 0.1.8 (PyPI); all read on
+2026-11-29.  Held against what hermesc of versions 76, 84, 89, 94, 96, 98 and 99 writes, and against its own dumps.  Later versions, and earlier
+ones than 74, aren't read.
 """
 
 import struct
