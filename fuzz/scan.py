@@ -30,13 +30,14 @@ from watchword.scan.android.resources import Reader, Resources
 from watchword.scan.android.signing_block import read_signing_block
 from watchword.scan.android.table import BinaryTable, Table
 from watchword.scan.api.look import look_at
-from watchword.scan.app import App, Container, Coverage, Part, Resource, TextPart
+from watchword.scan.app import App, Container, Coverage, Depth, Part, Resource, TextPart
 from watchword.scan.archive.interface import Limits, MissingEntryError
 from watchword.scan.archive.pace import Pace
 from watchword.scan.archive.package import Budget, NotAnArchiveError, open_zip
 from watchword.scan.archive.splits import find_splits
 from watchword.scan.baseline import BaselineError, from_baseline, from_suppressions, to_baseline
 from watchword.scan.dex.reader import read_code
+from watchword.scan.dotnet.reader import read_assemblies
 from watchword.scan.imports import mobsf, mobsfscan
 from watchword.scan.imports.foreign import ImportedReportError
 from watchword.scan.ios.macho import MachOError, slices, symbols
@@ -46,7 +47,7 @@ from watchword.scan.ios.signature import EntitlementsError, entitlements
 from watchword.scan.notes import Notes
 from watchword.scan.secrets.detection import detect
 from watchword.scan.secrets.script_keys import script_keys
-from watchword.scan.texts import hermes
+from watchword.scan.texts import hermes, unity
 from watchword.scan.texts.lexer import Language, lexed
 from watchword.scan.texts.reader import read_texts
 from watchword.scan.texts.runs import LONGEST_LINE
@@ -63,7 +64,6 @@ _TEXTS: Final = (
     "lib/arm64-v8a/libapp.so",
     "assets/www/app.js",
     "assets/settings.json",
-    "assemblies/Shop.dll",
     f"{FOLDER}Settings.plist",
 )
 
@@ -170,9 +170,25 @@ def read_native(data: bytes) -> None:
 
 
 def read_hermes(data: bytes) -> None:
-    """Read the strings of Hermes bytecode."""
+    """Read the strings of Hermes bytecode, and their names, which are among them."""
     with suppress(hermes.HermesError):
-        assert all(isinstance(each, str) for each in hermes.strings(data))
+        known = set(hermes.strings(data))
+        assert {text for pair in hermes.named(data) for text in pair} <= known
+
+
+def read_unity(data: bytes) -> None:
+    """Read the strings of metadata of Unity."""
+    with suppress(unity.UnityError):
+        assert all(isinstance(each, str) for each in unity.strings(data))
+
+
+def read_dotnet(data: bytes) -> None:
+    """Read assemblies of .NET, loose, in a store and packed; what isn't read is a gap, and its entry counts as unread."""
+    notes = Notes()
+    entry = "assemblies/assemblies.blob"
+    found = read_assemblies(archive_of({entry: data}, notes), notes)
+    assert all(one.file.startswith(entry) for one in found.assemblies)
+    assert (notes.depth(entry) is Depth.UNREAD) == (not found.assemblies or notes.missed(entry))
 
 
 def read_text(data: bytes) -> None:

@@ -29,9 +29,19 @@ from tests.scan.dex.assembler import (
     const_string,
     container,
 )
+from tests.scan.dotnet.building import (
+    Cls,
+    Instruction,
+    Made,
+    assembly,
+    library,
+    packed,
+    store,
+)
 from tests.scan.elf_building import Library
 from tests.scan.ios_building import ARM, Image, fat, in_der, info
 from tests.scan.texts.hermes_building import bytecode
+from tests.scan.texts.unity_building import metadata
 
 from watchword.apps.scan_views.document import document
 from watchword.apps.scan_views.words import Scanned
@@ -153,6 +163,40 @@ def bundles() -> Iterator[bytes]:
     """Yield Hermes bytecode: short strings, one in UTF-16, and one that is so long that it stands in the overflow."""
     yield bytecode(["https://a.example", "k\u00e9y", "x" * 260])
     yield bytecode([])
+    put = bytes([109, 1, 1, 0, 55, 0, 1, 0, 0, 0])
+    yield bytecode(["password", "secret"], code=[put])
+    new = bytes([1, 0, 0, 0, 0, 0, 144, 1, 1, 0, 82, 0, 1, 0])
+    buffers = (bytes([0x51, 0, 0]), bytes([0x51, 1, 0]))
+    yield bytecode(
+        ["password", "secret"],
+        version=99,
+        code=[new],
+        keys=buffers[0],
+        values=buffers[1],
+        shapes=[(0, 1)],
+    )
+
+
+def assemblies() -> Iterator[bytes]:
+    """Yield assemblies of .NET: a loose one, and stores of one that is packed and of one in a library of Android."""
+    code: list[Instruction] = [
+        ("ldstr", "https://a.example"),
+        ("callvirt", "System.Net.Http.HttpClientHandler", "set_Proxy"),
+        ("raw", b"\x2a"),
+    ]
+    cls = Cls(
+        "Shop.Net", [Made("Send", code)], {"Key": "value"}, ["cached"], ["System.IDisposable"]
+    )
+    one = assembly("Shop", [cls, Cls("Inner", inside="Shop.Net")], resources={"a.json": b"{}"})
+    yield one
+    yield store([packed(one)])
+    yield library(store([one], version=2))
+
+
+def unity() -> Iterator[bytes]:
+    """Yield metadata of Unity, with lengths in its table and without."""
+    yield metadata(["https://a.example", "", "k\u00e9y"], ["Shop", "Send"])
+    yield metadata(["a", "bc"], version=31, lengths=False)
 
 
 def texts() -> Iterator[bytes]:

@@ -261,6 +261,8 @@ TARGETS: Mapping[str, Target] = {
     "scan_native": Target(scan.read_native, scan_seeds.natives),
     "scan_plist": Target(scan.read_plists, scan_seeds.plists),
     "scan_hermes": Target(scan.read_hermes, scan_seeds.bundles, 1024),
+    "scan_dotnet": Target(scan.read_dotnet, scan_seeds.assemblies, 4096),
+    "scan_unity": Target(scan.read_unity, scan_seeds.unity, 1024),
     "scan_texts": Target(scan.read_text, scan_seeds.texts, 1024),
     "scan_tokens": Target(scan.read_tokens, scan_seeds.tokens, 1024),
     "scan_secrets": Target(scan.read_secrets, scan_seeds.secrets, 1024),

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.apps.test_scan_command import dead_token
 from tests.scan.app_building import PINS, apk
+from tests.scan.test_frameworks import CSHARP
 
 from watchword.apps.cli.main import cli
 
@@ -108,6 +109,29 @@ def test_pins_in_the_build_take_pinning_off_the_list(file: Path) -> None:
     # That no key was found proves nothing of a server that hands none out.
     assert ("PR-B04", f"app:{APP} scan:static.secret_found", "claimed") in causes
     assert found["worse"] == []
+
+
+def test_code_that_wasnt_read_takes_nothing_off_the_list(file: Path) -> None:
+    """The same pins in an app whose code is a C# assembly: nobody read whether it checks certificates, so that nothing counts."""
+    before = order(plan(file))
+    scanned(file, apk(pins=PINS, more={"assemblies/Clinic.dll": CSHARP}))
+    found, _ = since(file)
+    assert order(plan(file)) == before
+    assert exposure(found) == {}
+    done = run(file, "scan", file.with_name("app.apk"))
+    words = " ".join(done.stdout.split())
+    assert (
+        "Not seen: code that wasn't read: .NET (Xamarin, MAUI) in assemblies/Clinic.dll." in words
+    )
+    for never in (
+        "nothing was missed",
+        "The platform's check of certificates and names is in force",
+        "The app doesn't look for signs of root",
+        "names no cipher that is broken",
+        " proven scan:static.trust_manager",
+    ):
+        assert never not in words
+    assert "PR-C02 says nothing" in words
 
 
 def test_a_build_without_pins_puts_pinning_back(file: Path) -> None:

@@ -1,6 +1,6 @@
 """Build whole Android packages: a manifest, a config, code and a signature that signs nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -38,24 +38,40 @@ _AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def apk(
-    *, strings: Sequence[str] = (), pins: Sequence[str] = (), config: bytes | None = None
+    *,
+    strings: Sequence[str] = (),
+    pins: Sequence[str] = (),
+    config: bytes | None = None,
+    more: Mapping[str, bytes | None] | None = None,
+    declared: Sequence[str] = (),
+    application: Mapping[int | str, Given] | None = None,
+    root: Mapping[int | str, Given] | None = None,
+    classes: Sequence[ClassCode] = (),
 ) -> bytes:
     """Return a package of one activity.
 
     :param strings: that its code uses.
     :param pins: of ``api.example.com``, in its network security config; none for no pinning.
     :param config: binary XML of another network security config.
+    :param more: entries beside these; None takes one out.
+    :param declared: classes of services that the manifest declares beside its activity.
+    :param application: attributes of the application; ``root`` those of the manifest.
+    :param classes: of its code beside its own two.
     """
-    entries = {
-        "AndroidManifest.xml": axml(_manifest()),
-        "classes.dex": _code(strings),
+    entries: dict[str, bytes | None] = {
+        "AndroidManifest.xml": axml(_manifest(declared, application or {}, root or {})),
+        "classes.dex": _code(strings, classes),
         "resources.arsc": table([Type("xml", {"network": File(CONFIG)})]),
         CONFIG: axml(_config(pins)) if config is None else config,
     }
-    return with_signing_block(built(entries), [(_V2, signers([_certificate()]))])
+    entries.update(more or {})
+    kept = {name: data for name, data in entries.items() if data is not None}
+    return with_signing_block(built(kept), [(_V2, signers([_certificate()]))])
 
 
-def _manifest() -> Tag:
+def _manifest(
+    declared: Sequence[str], attributes: Mapping[int | str, Given], root: Mapping[int | str, Given]
+) -> Tag:
     launcher = Tag(
         "intent-filter",
         children=[
@@ -67,13 +83,15 @@ def _manifest() -> Tag:
     application: dict[int | str, Given] = {
         of.ALLOW_BACKUP: False,
         of.NETWORK_SECURITY_CONFIG: Ref(0x7F010000),
+        **attributes,
     }
+    services = [Tag("service", {of.NAME: each, of.EXPORTED: False}) for each in declared]
     children = [
         Tag("uses-sdk", {of.MIN_SDK_VERSION: 28, of.TARGET_SDK_VERSION: 35}),
         Tag("uses-permission", {of.NAME: "android.permission.INTERNET"}),
-        Tag("application", application, [activity]),
+        Tag("application", application, [activity, *services]),
     ]
-    return Tag("manifest", {"package": PACKAGE, of.VERSION_NAME: "1.0"}, children)
+    return Tag("manifest", {"package": PACKAGE, of.VERSION_NAME: "1.0", **root}, children)
 
 
 def _config(pins: Sequence[str]) -> Tag:
@@ -86,7 +104,7 @@ def _config(pins: Sequence[str]) -> Tag:
     return Tag("network-security-config", children=[Tag("domain-config", children=children)])
 
 
-def _code(strings: Sequence[str]) -> bytes:
+def _code(strings: Sequence[str], classes: Sequence[ClassCode]) -> bytes:
     body: list[object] = []
     for each in ("https://api.example.com/v1/patients", *strings):
         body += const_string(0, each)
@@ -99,6 +117,7 @@ def _code(strings: Sequence[str]) -> bytes:
             superclass="Landroid/app/Activity;",
         ),
         ClassCode("Lcom/example/clinic/Api;", [send]),
+        *classes,
     )
 
 

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword.observations import State
-from watchword.scan.app import App, Coverage, Disagreement, Gap, Part
+from watchword.scan.app import (
+    App,
+    Coverage,
+    Depth,
+    Disagreement,
+    Framework,
+    FrameworkCode,
+    Gap,
+    Part,
+)
 from watchword.scan.interface import Confidence, Finding, Location, Secret, Severity, Verdict
 from watchword.scan.outcome import fingerprint, order, ordered, standings_of
 
@@ -96,6 +105,16 @@ def test_what_was_missed_keeps_good_news_from_proving(part: Part) -> None:
     """A gap in a part that the rule asks, or in the archive."""
     assert state(GOOD, coverage=Coverage(gaps=(Gap(part, "classes2.dex", "damaged"),))) is None
     assert state(ABSENT, coverage=Coverage(gaps=(Gap(part, "x", "damaged"),))) is State.ABSENT
+
+
+@pytest.mark.parametrize("depth", Depth)
+def test_code_that_a_rule_says_nothing_of_keeps_it_from_proving(depth: Depth) -> None:
+    """The default is closed: what the rule doesn't name it didn't see, nor is anything absent there; what is exposed is."""
+    code = FrameworkCode(Framework.DOTNET, ".NET", "a.dll", ("a.dll",), depth)
+    unread = Coverage(frameworks=(code,))
+    assert state(GOOD, coverage=unread) is None
+    assert state(ABSENT, coverage=unread) is None
+    assert state(EXPOSED, coverage=unread) is State.ABSENT
 
 
 def test_a_gap_elsewhere_changes_nothing() -> None:

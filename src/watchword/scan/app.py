@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from watchword.vocabulary import Platform
 
@@ -39,6 +39,72 @@ class Part(StrEnum):
     PRIVACY = "privacy"
 
 
+class Framework(StrEnum):
+    """Name where code of the app lies outside of its DEX, or hidden from it; ``frameworks.toml`` says by what each is recognised."""
+
+    DOTNET = "dotnet"
+    WEB = "web"
+    REACT_NATIVE = "react-native"
+    HERMES = "hermes"
+    FLUTTER = "flutter"
+    UNITY_MONO = "unity-mono"
+    UNITY_IL2CPP = "unity-il2cpp"
+    KOTLIN_NATIVE = "kotlin-native"
+    WASM = "wasm"
+    NATIVESCRIPT = "nativescript"
+    TITANIUM = "titanium"
+    QT = "qt"
+    GODOT = "godot"
+    UNREAL = "unreal"
+    SCRIPT = "script"
+    PACKED = "packed"
+    LOADED = "loaded"
+    NATIVE = "native"
+    NATIVE_NETWORK = "native-network"
+
+
+class Depth(StrEnum):
+    """Say how far code was read, each including those before it.
+
+    ``unread``: not, or only by runs of characters, which run into each other.  ``strings``: its string constants, as the code has
+    them.  ``calls``: which method calls what, with constant arguments.
+    """
+
+    UNREAD = "unread"
+    STRINGS = "strings"
+    CALLS = "calls"
+
+    @property
+    def rank(self) -> int:
+        """Return 0 for unread up to 2 for calls."""
+        return list(Depth).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameworkCode:
+    """Hold which code of the app one framework holds, and how far it was read.
+
+    :param name: of the framework, for people.
+    :param by: what it was recognised by: an entry, a symbol, a class.
+    :param entries: that hold its code; empty where they weren't found, and then it is unread.
+    :param depth: that of the entry which was read least.
+    """
+
+    framework: Framework
+    name: str
+    by: str
+    entries: tuple[str, ...]
+    depth: Depth = Depth.UNREAD
+
+    def __str__(self) -> str:
+        """Say where it is, for people: ``.NET in 63 files such as assemblies/Bank.dll``."""
+        if not self.entries:
+            return f"{self.name} (known by {self.by})"
+        if len(self.entries) == 1:
+            return f"{self.name} in {self.entries[0]}"
+        return f"{self.name} in {len(self.entries):,} files such as {self.entries[0]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """Hold what wasn't seen.
@@ -65,10 +131,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Hold how much of the app was seen."""
+    """Hold how much of the app was seen.
+
+    :param frameworks: those that hold code of the app, read or not, in a fixed order.
+    """
 
     seen: tuple[Seen, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    frameworks: tuple[FrameworkCode, ...] = ()
 
     def whole(self, *parts: Part) -> bool:
         """Tell whether nothing of these parts was missed, so that what isn't found there is absent."""
@@ -77,6 +147,22 @@ class Coverage:
     def gaps_of(self, *parts: Part) -> tuple[Gap, ...]:
         """Return what was missed of these parts."""
         return tuple(gap for gap in self.gaps if gap.part in parts or gap.part is Part.ARCHIVE)
+
+    @property
+    def hidden(self) -> tuple[FrameworkCode, ...]:
+        """Return the code that wasn't read as far as code can be: something of it wasn't seen, whatever a rule asks."""
+        return tuple(each for each in self.frameworks if each.depth is not Depth.CALLS)
+
+    def unread(self, reads: Mapping[Framework, Depth]) -> tuple[FrameworkCode, ...]:
+        """Return the code that a rule didn't see.
+
+        :param reads: how deep a framework's code must have been read for the rule to see it; what isn't named it never sees.
+        """
+        return tuple(
+            each
+            for each in self.frameworks
+            if each.framework not in reads or each.depth.rank < reads[each.framework].rank
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +275,68 @@ class Code(Protocol):
         """Return the mnemonics of a method's code, to tell an empty one: ``return-void``, ``const/4`` and ``return``."""
 
 
+class Op(StrEnum):
+    """Name what a step of code of .NET does: ``method`` takes a method as a value, ``call`` and ``new`` run one."""
+
+    CALL = "call"
+    NEW = "new"
+    METHOD = "method"
+    STRING = "string"
+    NUMBER = "number"
+    STORE = "store"
+    LOAD = "load"
+
+
+class Step(NamedTuple):
+    """Hold one step of a method of .NET; those that handle values on the stack are left out.
+
+    :param what: the string that it loads, or the class and name of the member, as ``Shop.Net.Send``.
+    :param number: that it loads.
+    """
+
+    op: Op
+    what: str
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedMethod:
+    """Hold a method of .NET as its code tells it.
+
+    :param steps: in the order of the code.
+    :param answer: that it always gives without doing anything else, 1 for true; None where it does more.
+    :param empty: whether it only returns.
+    """
+
+    method: Method
+    steps: tuple[Step, ...] = field(repr=False)
+    answer: int | None = None
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Hold an assembly of .NET.
+
+    :param file: its entry; one in a store as ``assemblies.blob!/Shop.dll``.
+    :param name: its own, as ``Shop``.
+    :param own: whether it's the app's or a small library's, as far as its name tells: else it's of the platform or its frameworks, and
+        nothing beside its strings and names is kept of it.
+    :param implements: class and interface.
+    :param constants: strings with the names that they have in code: fields, properties, arguments with a name beside them.
+    :param strings: those that its code loads, each with the first method that does; without one where that wasn't told.
+    """
+
+    file: str
+    name: str
+    own: bool
+    classes: tuple[str, ...] = field(default=(), repr=False)
+    implements: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    methods: tuple[ManagedMethod, ...] = field(default=(), repr=False)
+    constants: tuple[StaticField, ...] = field(default=(), repr=False)
+    strings: tuple[Use, ...] = field(default=(), repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class IntentFilter:
     """Hold an intent filter: actions, categories, and data as ``scheme://host/path``."""
@@ -216,12 +364,24 @@ class Component:
     permission: str | None
     filters: tuple[IntentFilter, ...] = ()
 
+    @property
+    def shown(self) -> bool:
+        """Tell whether the home screen shows it."""
+        return any("android.intent.category.LAUNCHER" in each.categories for each in self.filters)
+
+    @property
+    def launches(self) -> bool:
+        """Tell whether it is what the home screen starts, by its own class (an alias names none)."""
+        return self.kind == "activity" and self.shown
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """Hold the Android manifest, references to resources resolved.
 
     :param debuggable: and the flags after it: as the system takes them, None where nothing is stated.
+    :param application: the class that the system starts first, with its ``factory`` of components.
+    :param needs_splits: whether the package isn't the whole app: the system installs it only with others of its set.
     """
 
     package: str
@@ -237,6 +397,10 @@ class Manifest:
     permissions: tuple[str, ...]
     components: tuple[Component, ...]
     backup_rules: str | None = None
+    application: str | None = None
+    factory: str | None = None
+    has_code: bool | None = None
+    needs_splits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,11 +477,13 @@ class TextPart:
     """Hold text of an entry that is matched as it stands: a JavaScript bundle's strings, a JSON or properties file.
 
     :param kind: ``react-native``, ``hermes``, ``flutter``, ``asset``.
+    :param named: those of the strings that compiled code gives a name, such as a property that they're put into.
     """
 
     file: str
     kind: str
     lines: tuple[str, ...] = field(repr=False)
+    named: tuple[StaticField, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,3 +531,4 @@ class App:
     natives: tuple[Native, ...] = ()
     texts: tuple[TextPart, ...] = ()
     ios: IosInfo | None = None
+    assemblies: tuple[Assembly, ...] = ()

@@ -1,8 +1,16 @@
 """Tell the app's own classes from libraries that everybody uses."""
 
 from collections.abc import Iterator
+from typing import Final
 
-from watchword.scan.app import App
+from watchword.scan.app import App, Code, Manifest, Method
+from watchword.scan.sdks import is_sdk
+
+SHORT: Final = 2
+"""Up to how many characters a name has that a shrinker gave."""
+
+_HOPS: Final = 3
+"""Over how many calls a renamed method is followed back to code that is surely the app's."""
 
 LIBRARIES = (
     "android.",
@@ -38,6 +46,23 @@ LIBRARIES = (
 )
 """Prefixes of classes that are somebody else's: their constants and traps aren't the app's secrets."""
 
+ASSEMBLIES = (
+    "FormsViewGroup.",
+    "GoogleGson.",
+    "Java.Interop.",
+    "Microsoft.",
+    "Mono.",
+    "System.",
+    "Xamarin.",
+    "mscorlib.",
+    "netstandard.",
+    "UnityEngine.",
+    "UnityEditor.",
+    "Unity.",
+    "WindowsBase.",
+)
+"""Prefixes of assemblies of .NET that are of the platform, or of Microsoft's and Unity's frameworks; each name with a dot behind it."""
+
 
 def own_classes(app: App) -> Iterator[str]:
     """Yield the classes that are the app's own, in order."""
@@ -59,3 +84,43 @@ def is_own(cls: str, package: str = "") -> bool:
     if package and cls.startswith(f"{package}."):
         return True
     return not cls.startswith(LIBRARIES)
+
+
+def is_own_assembly(name: str) -> bool:
+    """Tell whether an assembly of .NET is the app's own or a small library's, as far as its name tells."""
+    return not f"{name}.".startswith(ASSEMBLIES)
+
+
+def owns(cls: str, package: str) -> bool:
+    """Tell whether a class is the app's own: under its package, or under no known library's."""
+    under = bool(package) and cls.startswith(f"{package}.")
+    return is_own(cls, package) and (under or not is_sdk(cls))
+
+
+def renamed(cls: str, manifest: Manifest | None) -> bool:
+    """Tell whether a class lies in a package as shrinkers name them, and isn't what the manifest names."""
+    if manifest is not None:
+        outer = cls.partition("$")[0]
+        if cls.startswith(f"{manifest.package}.") or any(
+            each.name == outer for each in manifest.components
+        ):
+            return False
+    return all(len(each) <= SHORT for each in cls.split(".")[:-1])
+
+
+def unsure(by: Method, code: Code, manifest: Manifest | None) -> bool:
+    """Tell whether a method counts as own only since it was renamed, and nothing that is surely own calls it.
+
+    It may as well be a library's: shrinkers rename libraries too, and some of these look for root or read certificates.
+    """
+    if not renamed(by.cls, manifest):
+        return False
+    package = "" if manifest is None else manifest.package
+    seen, edge = {(by.cls, by.name)}, [(by.cls, by.name)]
+    for _ in range(_HOPS):
+        callers = {use.by for each in edge for use in code.calls(*each)}
+        if any(owns(each.cls, package) and not renamed(each.cls, manifest) for each in callers):
+            return False
+        edge = sorted({(each.cls, each.name) for each in callers} - seen)
+        seen.update(edge)
+    return True

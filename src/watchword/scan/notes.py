@@ -1,8 +1,9 @@
 """Collect what readers of a package saw of it and what they missed."""
 
 from collections import Counter
+from collections.abc import Iterable
 
-from watchword.scan.app import Coverage, Gap, Part, Seen
+from watchword.scan.app import Coverage, Depth, FrameworkCode, Gap, Part, Seen
 from watchword.scan.archive.pace import Memory
 
 MOST_GAPS = 200
@@ -23,6 +24,8 @@ class Notes:
         self._of_part: Counter[Part] = Counter()
         self._left_out: Counter[Part] = Counter()
         self._seen: dict[tuple[Part, str], tuple[int, int]] = {}
+        self._depths: dict[str, Depth] = {}
+        self._frameworks: tuple[FrameworkCode, ...] = ()
 
     def gap(self, part: Part, where: str, why: str) -> None:
         """Note what wasn't seen; the same gap counts once, and those beyond :data:`MOST_GAPS` of a part are only counted.
@@ -52,6 +55,22 @@ class Notes:
         """Tell whether a gap of this entry was noted, or counted."""
         return where in self._missed
 
+    def code(self, where: str, depth: Depth) -> None:
+        """Note how far a reader read the app's code in an entry: all of it, or it says nothing.
+
+        Of two readers the deeper one counts.  An entry with a gap is unread, whatever was noted.
+        """
+        if depth.rank > self._depths.get(where, Depth.UNREAD).rank:
+            self._depths[where] = depth
+
+    def depth(self, where: str) -> Depth:
+        """Return how far the code in an entry was read."""
+        return Depth.UNREAD if self.missed(where) else self._depths.get(where, Depth.UNREAD)
+
+    def recognised(self, frameworks: Iterable[FrameworkCode]) -> None:
+        """Note which frameworks hold code of the app."""
+        self._frameworks = tuple(frameworks)
+
     def coverage(self) -> Coverage:
         """Return what was noted so far, in the order in which it was first noted."""
         seen = tuple(
@@ -61,4 +80,4 @@ class Notes:
             Gap(part, "", f"{count} more gaps of this part aren't listed")
             for part, count in self._left_out.items()
         )
-        return Coverage(seen, (*self._gaps, *more))
+        return Coverage(seen, (*self._gaps, *more), self._frameworks)

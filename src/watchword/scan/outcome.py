@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from watchword.observations import State
-from watchword.scan.app import App, Coverage, Disagreement, Part
+from watchword.scan.app import App, Coverage, Depth, Disagreement, Framework, Part
+from watchword.scan.frameworks import unread_line
 from watchword.scan.interface import Confidence, Finding, Location, Rule, Severity, Telling, Verdict
 
 _DIGITS: Final = 32
@@ -101,7 +102,9 @@ class Report:
     @property
     def partial(self) -> bool:
         """Tell whether anything wasn't seen, so that the report is no clean bill."""
-        return bool(self.not_seen or self.coverage.gaps or self.disagreements)
+        return bool(
+            self.not_seen or self.coverage.gaps or self.disagreements or self.coverage.hidden
+        )
 
     def rule(self, name: str) -> RuleFacts | None:
         """Return the facts of a rule."""
@@ -242,12 +245,18 @@ def _says(
     exposed = [each for each in ranked if each.verdict is Verdict.EXPOSED and _firm(each)]
     there = [each for each in ranked if each.verdict is Verdict.PROTECTED]
     absent = [each for each in ranked if each.verdict is Verdict.ABSENT]
+    if coverage.unread(_reads(rule)):
+        # What isn't found may be in the code that wasn't read, whatever the rule made of it.
+        absent, unsure = [], absent
+    else:
+        unsure = []
     if there and exposed and exposed[0].severity.rank >= Severity.MEDIUM.rank:
         return State.BROKEN, exposed[0].title
     if not there and (exposed or absent):
         return State.ABSENT, (exposed or absent)[0].title
     firm = [each for each in there if _firm(each)]
     unsure = [
+        *unsure,
         *(each for each in ranked if each.verdict is Verdict.NOT_SEEN),
         *([] if firm else there),
         *absent,
@@ -261,11 +270,18 @@ def _says(
 
 def _missed(rule: Rule, coverage: Coverage, disagreements: Sequence[Disagreement]) -> str:
     """Return what keeps good news from proving anything; empty for nothing."""
-    # A rule that doesn't say what it asks may have asked anything.
+    # A rule that doesn't say what it asks may have asked anything, and sees the code of no framework.
     parts: tuple[Part, ...] = getattr(rule, "parts", tuple(Part))
+    if unread := unread_line(coverage, _reads(rule)):
+        return f" But {unread}."
     if gaps := coverage.gaps_of(*parts):
         return f" But not all was seen: {gaps[0].where or gaps[0].part.value}."
     return " But two readers of the package see different things." if disagreements else ""
+
+
+def _reads(rule: Rule) -> Mapping[Framework, Depth]:
+    reads: Mapping[Framework, Depth] = getattr(rule, "reads", {})
+    return reads
 
 
 def _firm(finding: Finding) -> bool:

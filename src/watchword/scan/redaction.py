@@ -95,7 +95,11 @@ class Redaction:
             replace(each, where=self.text(each.where), why=self.text(each.why))
             for each in coverage.gaps
         ]
-        return Coverage(coverage.seen, tuple(gaps))
+        frameworks = [
+            replace(each, by=self.text(each.by), entries=tuple(map(self.text, each.entries)))
+            for each in coverage.frameworks
+        ]
+        return Coverage(coverage.seen, tuple(gaps), tuple(frameworks))
 
     def disagreements(self, odd: Iterable[Disagreement]) -> tuple[Disagreement, ...]:
         """Return disagreements that hold none."""

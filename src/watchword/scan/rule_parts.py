@@ -2,31 +2,32 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from watchword.scan.app import App, Code, Component, DomainConfig, Manifest, Method, Part, Use
+from watchword.scan.app import (
+    App,
+    Code,
+    Component,
+    Depth,
+    DomainConfig,
+    Framework,
+    Manifest,
+    Method,
+    Part,
+    Use,
+)
+from watchword.scan.frameworks import unread_line
 from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
-from watchword.scan.libraries import is_own, package_of
-from watchword.scan.sdks import is_sdk
+from watchword.scan.libraries import owns, package_of, unsure
 from watchword.vocabulary import Platform
 
 MAX_LOCATIONS: Final = 20
 """How many places one finding names; the title says how many there are."""
 
-SHORT: Final = 2
-"""Up to how many characters a name has that a shrinker gave."""
-
-_HOPS: Final = 3
-"""Over how many calls a renamed method is followed back to code that is surely the app's."""
-
 _MAX_GAPS: Final = 3
 """How many gaps the text of what was seen names one by one."""
 
-_CODE_IN_BUNDLES: Final = frozenset({"react-native", "hermes", "flutter"})
-"""Kinds of text parts that hold code of the app: JavaScript or Dart."""
-
-_LAUNCHER: Final = "android.intent.category.LAUNCHER"
 _INTERNET: Final = "android.permission.INTERNET"
 
 
@@ -35,11 +36,14 @@ class Look:
     """Hold one look of a rule at an app, and make its findings.
 
     :param parts: of the package that the rule needs; a gap in one of them turns "absent" into "not seen".
+    :param reads: how deep the code of each framework must have been read for the rule to see it
+        (``watchword.scan.frameworks``); so does code that wasn't.
     """
 
     rule: str
     app: App
     parts: tuple[Part, ...]
+    reads: Mapping[Framework, Depth] = field(default_factory=dict)
 
     @property
     def code(self) -> Code:
@@ -76,25 +80,14 @@ class Look:
 
     def own(self, cls: str) -> bool:
         """Tell whether a class is the app's own: under its package, or under no known library's."""
-        package = package_of(self.app)
-        under = bool(package) and cls.startswith(f"{package}.")
-        return is_own(cls, package) and (under or not is_sdk(cls))
+        return owns(cls, package_of(self.app))
 
     def unsure(self, by: Method) -> bool:
         """Tell whether a method counts as own only since it was renamed, and nothing that is surely own calls it.
 
         It may as well be a library's: shrinkers rename libraries too, and some of these look for root or read certificates.
         """
-        if not self._renamed(by.cls):
-            return False
-        seen, edge = {(by.cls, by.name)}, [(by.cls, by.name)]
-        for _ in range(_HOPS):
-            callers = {use.by for each in edge for use in self.code.calls(*each)}
-            if any(self.own(each.cls) and not self._renamed(each.cls) for each in callers):
-                return False
-            edge = sorted({(each.cls, each.name) for each in callers} - seen)
-            seen.update(edge)
-        return True
+        return unsure(by, self.code, self.app.manifest)
 
     def of_the_app(self, found: Iterable[Method]) -> tuple[tuple[Method, ...], bool]:
         """Return those methods that are surely the app's, each once, and whether there were others."""
@@ -158,7 +151,7 @@ class Look:
     def absent(self, subject: str, title: str, severity: Severity) -> Finding:
         """Say that a protection isn't there, or that it wasn't seen if anything was missed."""
         if not self.whole:
-            return self.not_seen(subject, "It wasn't found in what was seen, which isn't all.")
+            return self.not_seen(subject, f"It wasn't found in what was seen, {self._lacking}.")
         return self._finding(Verdict.ABSENT, severity, Confidence.LIKELY, subject, title, ())
 
     def clean(
@@ -166,8 +159,14 @@ class Look:
     ) -> Finding:
         """Say that nothing bad is there, or that it wasn't seen if anything was missed."""
         if not self.whole:
-            return self.not_seen(subject, "Nothing was found in what was seen, which isn't all.")
+            return self.not_seen(subject, f"Nothing was found in what was seen, {self._lacking}.")
         return self.protected(subject, title, confidence=confidence)
+
+    @property
+    def _lacking(self) -> str:
+        """Say what keeps a rule from saying that something isn't there."""
+        unread = unread_line(self.app.coverage, self.reads)
+        return f"but {unread}" if unread else "which isn't all"
 
     def not_seen(self, subject: str, title: str) -> Finding:
         """Say that it couldn't be looked for."""
@@ -184,17 +183,6 @@ class Look:
             Part.SIGNING: "The signature couldn't be read." if app.signing is None else "",
         }
         return {part: lines[part] for part in self.parts if lines.get(part)}
-
-    def _renamed(self, cls: str) -> bool:
-        """Tell whether a class lies in a package as shrinkers name them, and isn't what the manifest names."""
-        manifest = self.app.manifest
-        if manifest is not None:
-            outer = cls.partition("$")[0]
-            if cls.startswith(f"{manifest.package}.") or any(
-                each.name == outer for each in manifest.components
-            ):
-                return False
-        return all(len(each) <= SHORT for each in cls.split(".")[:-1])
 
     def _finding(
         self,
@@ -230,25 +218,7 @@ class Look:
         if Part.DEX in self.parts and self.app.manifest is None and self.app.code is not None:
             # The app may live under a library's prefix, and all of its code be taken for a library's.
             gaps.append("the app's name (without the manifest its own code isn't surely known)")
-        if Part.DEX in self.parts and self.app.manifest is not None and self.app.code is not None:
-            # A packer's stub: the code that the manifest starts is unpacked only on the phone.
-            starts = [each.name for each in self.app.manifest.components if launches(each)]
-            if starts and not any(_in_order(self.app.code.classes, start) for start in starts):
-                gaps.append(f"{starts[0]} (the manifest starts it, the code doesn't hold it)")
-        if Part.DEX in self.parts and Part.BUNDLE not in self.parts:
-            # What such an app does it does there; its strings are matched elsewhere, its code isn't read.
-            gaps += [
-                f"{text.file} (the app's code is in it, in another form)"
-                for text in self.app.texts
-                if text.kind in _CODE_IN_BUNDLES
-            ]
-        return gaps
-
-
-def _in_order(names: Sequence[str], name: str) -> bool:
-    """Tell whether a name is among sorted ones."""
-    at = bisect_left(names, name)
-    return at < len(names) and names[at] == name
+        return [*gaps, *map(str, self.app.coverage.unread(self.reads))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +226,7 @@ class AndroidRule:
     """Hold a rule over Android apps; of apps of other platforms it says nothing.
 
     :param parts: of the package that it asks.
+    :param reads: of the code of frameworks what it asks; nothing said, it sees none of it.
     :param optional: which of them it can do without: it sees the rest, and says itself what it didn't see.
     :param see: what looks; called only if all of the parts are there.
     """
@@ -268,13 +239,14 @@ class AndroidRule:
     blind: str
     parts: tuple[Part, ...]
     see: Callable[[Look], Iterable[Finding]]
+    reads: Mapping[Framework, Depth] = field(default_factory=dict)
     optional: tuple[Part, ...] = ()
 
     def look(self, app: App) -> Iterable[Finding]:
         """Yield what it sees; ``not-seen`` where a part that it needs couldn't be read."""
         if app.platform is not Platform.ANDROID:
             return
-        look = Look(self.id, app, self.parts)
+        look = Look(self.id, app, self.parts, self.reads)
         for part, line in look.missing().items():
             if part not in self.optional:
                 yield look.not_seen(self.id, line)
@@ -284,12 +256,12 @@ class AndroidRule:
 
 def launches(component: Component) -> bool:
     """Tell whether a component is what the home screen starts, by its own class (an alias names none)."""
-    return component.kind == "activity" and is_launcher(component)
+    return component.launches
 
 
 def is_launcher(component: Component) -> bool:
     """Tell whether the home screen shows a component."""
-    return any(_LAUNCHER in each.categories for each in component.filters)
+    return component.shown
 
 
 def places(found: Iterable[Use | Method]) -> tuple[Location, ...]:

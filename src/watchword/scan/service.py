@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from watchword.scan.app import App
+from watchword.scan.frameworks import unread_line
 from watchword.scan.interface import Confidence, Finding, Rule, Severity, Verdict
 from watchword.scan.numbering import renumbered
 from watchword.scan.outcome import (
@@ -45,7 +46,7 @@ def scan(
     found: list[Finding] = []
     for rule in rules:
         told(rule.id)
-        found += _looked(rule, app, left)
+        found += [*_told_unread(rule, app, _looked(rule, app, left))]
     findings, more = api
     of_api = [_guarded(each) for each in findings]
     facts = {each.id: each for each in (*map(facts_of, rules), *more)}
@@ -95,6 +96,27 @@ def _looked(rule: Rule, app: App, left: Callable[[], float]) -> list[Finding]:
         kept = [each for each in found if each.verdict is Verdict.EXPOSED]
         return [*kept, _not_seen(rule, "fault", title)]
     return found
+
+
+def _told_unread(rule: Rule, app: App, found: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield what a rule found, and which code it didn't see, unless it said so itself.
+
+    What isn't there is only known where all was seen: what a rule says of it without asking its look isn't taken over.
+    """
+    reads = getattr(rule, "reads", {})
+    unread = unread_line(app.coverage, reads)
+    said = False
+    for each in found:
+        one = each
+        if unread and each.verdict is Verdict.ABSENT:
+            title = f"It wasn't found in what was seen, but {unread}."
+            one = replace(each, verdict=Verdict.NOT_SEEN, severity=Severity.INFO, title=title)
+        said = said or (one.verdict is Verdict.NOT_SEEN and unread in one.title)
+        yield one
+    if found and unread and not said:
+        # By what it's called, so that a baseline which knows of one framework knows of no other.
+        names = sorted({each.framework.value for each in app.coverage.unread(reads)})
+        yield _not_seen(rule, f"unread:{','.join(names)}", f"{unread[0].upper()}{unread[1:]}.")
 
 
 def _capped(rule: Rule, app: App) -> Iterator[Finding]:

@@ -220,6 +220,11 @@ DEVIATIONS: Final[Mapping[tuple[str, str], Deviation]] = {
         "the tool fails",
         "For the same reason: its compression method is one that Android takes as none.",
     ),
+    ("HelloWorld-JNI.apk", "protections"): Deviation(
+        "no check of root, debuggers, hooks or emulators; checks of itself are not seen",
+        "no protection",
+        "Its own native library may look at its signature: strings and symbols of it are read, and not what it does.",
+    ),
     ("UnCrackable-Level1.ipa", "secret"): Deviation(
         "no secret found",
         "a text that a label hides, put together at run time",

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.scan.simulated import PACKAGE, Body, Call, Class, SimulatedCode, simulated, without
+from tests.scan.simulated import PACKAGE, Body, Call, Class, simulated, without
 
 from watchword.scan import rules
-from watchword.scan.app import App, Part, Signing, TextPart
+from watchword.scan.app import App, Framework, FrameworkCode, Part, Signing, TextPart
 from watchword.scan.interface import Verdict
 from watchword.scan.rule_parts import MAX_LOCATIONS, AndroidRule
 from watchword.vocabulary import Platform
@@ -153,14 +153,6 @@ def test_any_code(classes: list[Class]) -> None:
         assert Verdict.ABSENT not in gaps, rule.id
 
 
-def test_packed_code_is_a_gap() -> None:
-    """An app whose launcher isn't in its code unpacks it on the phone: nothing is absent there."""
-    packed = replace(_app(), code=SimulatedCode([Class("stub.Loader", (Body("load"),))]))
-    for rule in RULES.values():
-        if Part.DEX in rule.parts:
-            assert not GOOD & {each.verdict for each in rule.look(packed)}, rule.id
-
-
 def test_code_without_a_manifest_is_a_gap() -> None:
     """Without the app's name its own code may be taken for a library's: nothing is absent then."""
     for rule in RULES.values():
@@ -169,15 +161,18 @@ def test_code_without_a_manifest_is_a_gap() -> None:
             assert not GOOD & found, rule.id
 
 
-def test_code_in_a_bundle_is_a_gap() -> None:
-    """Where the app's code is JavaScript or Dart, what isn't in the DEX files isn't absent."""
-    bundle = TextPart("assets/index.android.bundle", "react-native", ("a",))
-    app = replace(_app(), texts=(bundle,))
+@pytest.mark.parametrize("framework", Framework)
+def test_code_of_a_framework_is_a_gap(framework: Framework) -> None:
+    """Where the app's code is in another form, what isn't in the DEX files isn't absent; a text that is no code changes nothing."""
+    code = FrameworkCode(framework, "Another form", "a", ("assets/code",))
+    app = replace(_app(), coverage=replace(_app().coverage, frameworks=(code,)))
     for rule in RULES.values():
-        if Part.DEX in rule.parts:
-            assert not GOOD & {each.verdict for each in rule.look(app)}, rule.id
-    (found,) = RULES["pinning"].look(replace(app, texts=(replace(bundle, kind="asset"),)))
-    assert found.verdict is Verdict.ABSENT
+        if Part.DEX in rule.parts and app.coverage.unread(rule.reads):
+            found = {each.verdict for each in rule.look(app)}
+            assert not GOOD & found, rule.id
+    text = TextPart("assets/a.json", "asset", ("a",))
+    (found_pins,) = RULES["pinning"].look(replace(_app(), texts=(text,)))
+    assert found_pins.verdict is Verdict.ABSENT
 
 
 def test_many_gaps_and_places() -> None:

@@ -1,11 +1,13 @@
 """Bundles and assets as text: which entries, of which kind, and what is a gap."""
 
 import plistlib
+import struct
 from collections.abc import Callable, Mapping
 
 import pytest
 from tests.scan.ios_building import FOLDER, Image, archive_of
 from tests.scan.texts.hermes_building import bytecode
+from tests.scan.texts.unity_building import metadata
 
 from watchword.scan.app import Coverage, Part, TextPart
 from watchword.scan.notes import Notes
@@ -41,8 +43,16 @@ def _read(
         ("res/aB.json", JS, "asset"),
         ("base/assets/app.properties", JS, "asset"),
         ("config.arm64.apk!/assets/key.pem", JS, "asset"),
-        ("assets/bin/Data/Managed/Metadata/global-metadata.dat", b"\xaf\x1b\xb1\xfa" + JS, "unity"),
-        ("assemblies/Shop.dll", b"MZ" + JS.decode().encode("utf-16-le"), "xamarin"),
+        (
+            "assets/bin/Data/Managed/Metadata/global-metadata.dat",
+            metadata([JS.decode()], behind=b"\0" + JS),
+            "unity",
+        ),
+        (
+            f"{FOLDER}main.jsbundle",
+            struct.pack("<5I", 0xFB0BD1E5, 1, 0, 0, len(JS)) + JS + b"\0",
+            "react-native",
+        ),
     ],
 )
 def test_what_is_read(name: str, data: bytes, kind: str) -> None:
@@ -78,7 +88,6 @@ def test_what_is_not_read(name: str) -> None:
         ("assets/index.android.bundle", bytecode(["https://a.example"])[:-5], Part.BUNDLE),
         ("assets/index.android.bundle", b"\0\0\0 encrypted", Part.BUNDLE),
         ("assets/bin/Data/Managed/Metadata/global-metadata.dat", b"encrypted", Part.BUNDLE),
-        ("assemblies/Shop.dll", b"XALZ....", Part.BUNDLE),
         ("assets/settings.plist", b"bplist00 damaged", Part.ASSETS),
         (
             f"{FOLDER}Frameworks/App.framework/App",
@@ -86,7 +95,7 @@ def test_what_is_not_read(name: str) -> None:
             Part.BUNDLE,
         ),
     ],
-    ids=["hermes", "script", "unity", "xamarin", "plist", "flutter"],
+    ids=["hermes", "script", "unity", "plist", "flutter"],
 )
 def test_what_cannot_be_read_is_a_gap(name: str, data: bytes, part: Part) -> None:
     """Damaged, compressed and encrypted bundles are gaps; what can be seen of them is kept."""

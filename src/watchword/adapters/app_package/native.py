@@ -15,7 +15,7 @@ from watchword.scan.archive.pace import TEXT
 from watchword.scan.ios.macho import MachOError, Slice, is_macho, slices, symbols
 from watchword.scan.ios.places import may_be_image
 from watchword.scan.notes import Notes
-from watchword.scan.texts.places import is_snapshot
+from watchword.scan.texts.places import Kind, kind_of
 from watchword.scan.texts.runs import Budget, ascii_batches
 
 MOST_FILES: Final = 1000
@@ -34,7 +34,7 @@ def read_natives(
 ) -> tuple[Native, ...]:
     """Return the app's libraries and executables by name, one for each architecture that a file holds.
 
-    Strings of what Flutter compiled are left to the reader of texts: they're the app's code, not a library's.
+    Strings of what Flutter compiled, and of assemblies of .NET, are left to their readers: they're the app's code, not a library's.
 
     :param over: tells whether the time is over; what isn't read by then is a gap.
     """
@@ -137,7 +137,7 @@ class _Reader:
 
     def _strings(self, name: str, data: bytes, where: Iterable[range]) -> tuple[str, ...]:
         """Return the printable runs in these ranges, each once, in the order of the file."""
-        if is_snapshot(name):
+        if kind_of(name) in {Kind.SNAPSHOT, Kind.DOTNET}:
             return ()
         found: dict[str, None] = {}
         shared = self._shared

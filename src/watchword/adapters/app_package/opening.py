@@ -15,7 +15,7 @@ from watchword.adapters.app_package.mapped_file import (
     PackageError,
     mapped,
 )
-from watchword.adapters.app_package.parts import read_parts
+from watchword.adapters.app_package.parts import read_parts, recognised
 from watchword.scan.app import App, Container, Part
 from watchword.scan.archive.interface import Limits, inner_name
 from watchword.scan.archive.pace import Memory, Pace
@@ -81,6 +81,7 @@ class _Opening:
             self._pace,
         )
         self._note_refused(archive)
+        self._notes.recognised(recognised(archive, container, self._notes, parts, self._pace))
         entries = tuple(archive.entries)
         oddities = archive.disagreements
         if container is Container.SPLITS:
@@ -102,6 +103,7 @@ class _Opening:
             natives=parts.natives,
             texts=parts.texts,
             ios=parts.ios,
+            assemblies=parts.assemblies,
         )
 
     def _outer(self) -> ZipArchive:

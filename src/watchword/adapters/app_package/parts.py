@@ -8,8 +8,11 @@ from typing import Any
 
 from watchword.reasons import WatchwordError
 from watchword.scan.app import (
+    Assembly,
     Code,
     Container,
+    Framework,
+    FrameworkCode,
     IosInfo,
     Manifest,
     Native,
@@ -43,7 +46,9 @@ IOS = PartReader(
     "watchword.scan.ios.reader", "read_ios", (Part.PLIST, Part.ENTITLEMENTS, Part.PRIVACY)
 )
 NATIVES = PartReader("watchword.adapters.app_package.native", "read_natives", (Part.NATIVE,))
+FRAMEWORKS = PartReader("watchword.scan.frameworks", "recognise", (Part.BUNDLE,))
 TEXTS = PartReader("watchword.scan.texts.reader", "read_texts", (Part.BUNDLE, Part.ASSETS))
+ASSEMBLIES = PartReader("watchword.scan.dotnet.reader", "read_assemblies", (Part.BUNDLE,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Parts:
     natives: tuple[Native, ...] = ()
     texts: tuple[TextPart, ...] = ()
     ios: IosInfo | None = None
+    assemblies: tuple[Assembly, ...] = ()
 
 
 def read_parts(
@@ -87,16 +93,32 @@ def read_parts(
         found = () if pace.over else dexes()
         code = call(CODE, found, notes) if found or pace.over else None
         del found
+    natives = call(NATIVES, archive, notes, over) or ()
+    managed = call(ASSEMBLIES, archive, notes, over)
+    texts = call(TEXTS, archive, notes, over) or ()
     return Parts(
         manifest=getattr(android, "manifest", None),
         network=getattr(android, "network", None),
         signing=getattr(android, "signing", None),
         resources=tuple(getattr(android, "resources", ())),
         code=code,
-        natives=call(NATIVES, archive, notes, over) or (),
-        texts=call(TEXTS, archive, notes, over) or (),
+        natives=natives,
+        texts=(*texts, *getattr(managed, "texts", ())),
         ios=ios,
+        assemblies=getattr(managed, "assemblies", ()),
     )
+
+
+def recognised(
+    archive: Archive, container: Container, notes: Notes, parts: Parts, pace: Pace
+) -> tuple[FrameworkCode, ...]:
+    """Return the frameworks that hold code of the app; if nobody could look for them, as one that nobody read."""
+    arguments = (archive, container, notes, parts.manifest, parts.code, parts.natives)
+    found: tuple[FrameworkCode, ...] | None = _call(FRAMEWORKS, arguments, notes, pace)
+    if found is None:
+        name, by = "code that nobody looked for", "a scan that ended before"
+        return (FrameworkCode(Framework.LOADED, name, by, ()),)
+    return found
 
 
 def _call(reader: PartReader, arguments: tuple[object, ...], notes: Notes, pace: Pace) -> Any:

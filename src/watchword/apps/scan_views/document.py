@@ -15,6 +15,9 @@ VERSION: Final = 1
 
 KIND: Final = "watchword-scan"
 
+MOST_ENTRIES: Final = 100
+"""How many entries with code of one framework are listed; all are counted."""
+
 
 def document(
     scans: Sequence[Scanned], *, reveal: bool = False, errors: Sequence[tuple[str, str]] = ()
@@ -91,6 +94,17 @@ def _coverage(report: Report) -> dict[str, Any]:
         "gaps": [
             {"part": one.part.value, "where": shown(one.where), "why": shown(one.why)}
             for one in report.coverage.gaps
+        ],
+        "frameworks": [
+            {
+                "framework": one.framework.value,
+                "name": one.name,
+                "by": shown(one.by),
+                "files": len(one.entries),
+                "entries": [shown(each) for each in one.entries[:MOST_ENTRIES]],
+                "read": one.depth.value,
+            }
+            for one in report.coverage.frameworks
         ],
         "disagreements": [
             {"entry": shown(one.entry), "what": shown(one.what)} for one in report.disagreements

@@ -7,7 +7,16 @@ from watchword.apps.scan_views.document import KIND, VERSION
 from watchword.encoding import strict_json
 from watchword.observations import State
 from watchword.reasons import MalformedError, WatchwordError
-from watchword.scan.app import Coverage, Disagreement, Gap, Part, Seen
+from watchword.scan.app import (
+    Coverage,
+    Depth,
+    Disagreement,
+    Framework,
+    FrameworkCode,
+    Gap,
+    Part,
+    Seen,
+)
 from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
 from watchword.scan.outcome import Package, Report, RuleFacts, Standing
 
@@ -48,6 +57,7 @@ def _report(scan: Mapping[str, Any], at: str) -> Report:
         coverage=Coverage(
             _each(seen, "seen", at, _seen),
             _each(seen, "gaps", at, _gap),
+            _each(seen, "frameworks", at, _framework) if "frameworks" in seen else (),
         ),
         disagreements=_each(
             seen,
@@ -105,6 +115,16 @@ def _seen(one: Mapping[str, Any], at: str) -> Seen:
 
 def _gap(one: Mapping[str, Any], at: str) -> Gap:
     return Gap(_word(Part, one, "part", at), _text(one, "where", at), _text(one, "why", at))
+
+
+def _framework(one: Mapping[str, Any], at: str) -> FrameworkCode:
+    return FrameworkCode(
+        _word(Framework, one, "framework", at),
+        _text(one, "name", at),
+        _text(one, "by", at),
+        _texts(one, "entries", at),
+        _word(Depth, one, "read", at),
+    )
 
 
 def _each(

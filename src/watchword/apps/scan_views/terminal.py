@@ -20,6 +20,7 @@ from watchword.apps.scan_views.words import (
     secret_of,
     state_of,
     steps,
+    unread_of,
 )
 from watchword.encoding.wording import counted
 from watchword.observations import State
@@ -82,7 +83,10 @@ def _head(each: Scanned) -> Iterator[str]:
     for line in wrapped(shown(package.name)):
         yield click.style(line, bold=True)
     yield from wrapped(f"{named}: {facts}" if named else facts, indent=2)
-    yield from wrapped(coverage(report), indent=2)
+    for unread in unread_of(report):
+        for line in wrapped(f"Not seen: {unread}.", indent=2):
+            yield click.style(line, fg="yellow", bold=True)
+    yield from wrapped(coverage(report, above=True), indent=2)
     yield ""
     yield from (click.style(line, bold=True) for line in wrapped(f"{heading(each)}."))
     todo = steps(each)

@@ -7,7 +7,7 @@ from typing import Final
 
 from watchword.apps.report_text import listed, shown
 from watchword.encoding.wording import counted
-from watchword.scan.app import Coverage, Seen
+from watchword.scan.app import Coverage, Depth, Seen
 from watchword.scan.baseline import Sorted
 from watchword.scan.interface import Finding, Severity, Verdict
 from watchword.scan.outcome import Report, bad
@@ -29,6 +29,12 @@ VERDICTS: Final[Mapping[Verdict, str]] = {
     Verdict.NOT_SEEN: "not seen",
     Verdict.TOLD: "told",
     Verdict.PROTECTED: "protected",
+}
+
+
+_DEPTHS: Final[Mapping[Depth, str]] = {
+    Depth.UNREAD: "code that wasn't read",
+    Depth.STRINGS: "code of which only strings were read",
 }
 
 
@@ -123,8 +129,13 @@ def _seen(seen: Seen) -> str:
     return f"{seen.read:,} of {seen.defined:,} {shown(seen.unit)}"
 
 
+def unread_of(report: Report) -> list[str]:
+    """Return the code of the app that wasn't read, or not as far as code can be, a line for each framework."""
+    return [f"{_DEPTHS[each.depth]}: {shown(str(each))}" for each in report.coverage.hidden]
+
+
 def gaps_of(report: Report) -> list[str]:
-    """Return what wasn't seen of the package, a line each: gaps, and where its readers disagree."""
+    """Return what wasn't seen of the package, a line each: code, gaps, and where its readers disagree."""
     gaps = [
         f"{shown(gap.where) or gap.part.value} ({shown(gap.why)})" for gap in report.coverage.gaps
     ]
@@ -132,12 +143,17 @@ def gaps_of(report: Report) -> list[str]:
         f"{shown(each.entry) or 'the archive'} (two readers disagree: {shown(each.what)})"
         for each in report.disagreements
     ]
-    return gaps + odd
+    return [*unread_of(report), *gaps, *odd]
 
 
-def coverage(report: Report, most: int = FEW) -> str:
-    """Return the line that stands with every report: what was read, and what wasn't."""
+def coverage(report: Report, most: int = FEW, *, above: bool = False) -> str:
+    """Return the line that stands with every report: what was read, and what wasn't.
+
+    :param above: whether the code that wasn't read stands above it, each framework in a line.
+    """
     gaps = gaps_of(report)
+    if above and (code := unread_of(report)):
+        gaps = ["the code above", *gaps[len(code) :]]
     rules = dict.fromkeys(shown(each.rule) for each in report.not_seen)
     if gaps:
         unseen = f"not seen: {listed(gaps, most)}"

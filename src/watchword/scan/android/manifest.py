@@ -20,6 +20,7 @@ _KINDS: Final = ("activity", "activity-alias", "service", "receiver", "provider"
 _NEEDS_ACTION: Final = frozenset({"activity", "activity-alias", "receiver"})
 """Components for which the system leaves out a filter without an action."""
 
+_SPLITS_REQUIRED: Final = "com.android.vending.splits.required"
 _PERMISSIONS: Final = ("uses-permission", "uses-permission-sdk-23", "uses-permission-sdk-m")
 _EXPORT_STATED_FROM: Final = 31
 _PROVIDERS_CLOSED_FROM: Final = 17
@@ -38,6 +39,7 @@ def read_manifest(root: Element, read: Reader) -> Manifest:
         target = _version(element, attributes.TARGET_SDK_VERSION, read)
     application = next(root.named("application"), Element("application"))
     package = read.text(root, "package") or ""
+    components = _Components(package, target or minimum or 1, application, read)
     return Manifest(
         package=package,
         version_name=read.text(root, attributes.VERSION_NAME),
@@ -50,10 +52,24 @@ def read_manifest(root: Element, read: Reader) -> Manifest:
         network_config=_file(application, attributes.NETWORK_SECURITY_CONFIG, read),
         test_only=read.flag(application, attributes.TEST_ONLY),
         permissions=tuple(_permissions(root, read)),
-        components=_Components(package, target or minimum or 1, application, read).found(),
+        components=components.found(),
         backup_rules=_file(application, attributes.DATA_EXTRACTION_RULES, read)
         or _file(application, attributes.FULL_BACKUP_CONTENT, read),
+        application=components.class_name(read.text(application, attributes.NAME)),
+        factory=components.class_name(read.text(application, attributes.APP_COMPONENT_FACTORY)),
+        has_code=read.flag(application, attributes.HAS_CODE),
+        needs_splits=_needs_splits(root, application, read),
     )
+
+
+def _needs_splits(root: Element, application: Element, read: Reader) -> bool:
+    """Tell whether the package is installed only with others of its set: by the manifest, or by what Play writes into it."""
+    stated = (read.flag(each, attributes.IS_SPLIT_REQUIRED) for each in (root, application))
+    written = (
+        read.text(each, attributes.NAME) == _SPLITS_REQUIRED
+        for each in application.named("meta-data")
+    )
+    return any(stated) or bool(read.text(root, attributes.REQUIRED_SPLIT_TYPES)) or any(written)
 
 
 def _version(element: Element, key: int, read: Reader) -> int | None:
@@ -111,7 +127,7 @@ class _Components:
             if count >= MOST_COMPONENTS:
                 self._read.gap(f"more than {MOST_COMPONENTS} components")
                 return
-            name = self._class_name(self._read.text(element, attributes.NAME))
+            name = self.class_name(self._read.text(element, attributes.NAME))
             if name is None:
                 self._read.gap(f"a component without a name ({element.name})")
                 continue
@@ -146,7 +162,7 @@ class _Components:
     def _permission(self, element: Element, name: str) -> str | None:
         """Return its own permission, or what it inherits: an alias its target's, others the application's."""
         if element.name == "activity-alias":
-            target = self._class_name(self._read.text(element, attributes.TARGET_ACTIVITY))
+            target = self.class_name(self._read.text(element, attributes.TARGET_ACTIVITY))
             inherited = self._permissions.get(target or "", self._default)
         else:
             inherited = self._default
@@ -166,7 +182,7 @@ class _Components:
         to_write = general if write is None else write or None
         return to_read if to_write else None
 
-    def _class_name(self, name: str | None) -> str | None:
+    def class_name(self, name: str | None) -> str | None:
         """Return the full name of a class (``buildClassName``)."""
         if not name:
             return None

@@ -85,5 +85,8 @@ class Archive(Protocol):
         :raises UnreadableEntryError: if it is damaged, encrypted, beyond a limit, or the time is over.
         """
 
+    def peek(self, name: str, size: int) -> bytes:
+        """Return the first bytes of an entry, at most ``size``; fewer or none if it can't be read."""
+
     def has(self, name: str) -> bool:
         """Tell whether there is an entry of this name."""

@@ -1,10 +1,10 @@
 """Hold a rule over apps of iOS, or over native code of both platforms."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from watchword.scan.app import App, IosInfo, Part
+from watchword.scan.app import App, Depth, Framework, IosInfo, Part
 from watchword.scan.interface import Finding, Location
 from watchword.scan.rule_parts import Look
 from watchword.vocabulary import Platform
@@ -24,6 +24,7 @@ class PlatformRule:
     """Hold a rule over apps of some platforms; of apps of others it says nothing.
 
     :param parts: of the package that it asks; a gap in one of them turns "absent" into "not seen".
+    :param reads: of the code of frameworks what it asks; nothing said, it sees none of it.
     :param see: what looks; of an app of iOS it's called only if ``Info.plist`` could be read.
     """
 
@@ -36,12 +37,13 @@ class PlatformRule:
     parts: tuple[Part, ...]
     see: Callable[[Look], Iterable[Finding]]
     platforms: tuple[Platform, ...] = (Platform.IOS,)
+    reads: Mapping[Framework, Depth] = field(default_factory=dict)
 
     def look(self, app: App) -> Iterable[Finding]:
         """Yield what it sees; ``not-seen`` where an app of iOS doesn't say what it is."""
         if app.platform not in self.platforms:
             return
-        look = Look(self.id, app, self._parts_of(app))
+        look = Look(self.id, app, self._parts_of(app), self.reads)
         if app.platform is Platform.IOS and app.ios is None:
             yield look.not_seen(self.id, "Info.plist couldn't be read.")
             return

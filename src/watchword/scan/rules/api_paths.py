@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from watchword.scan.addresses import path_places
-from watchword.scan.app import App, Part
+from watchword.scan.app import App, Depth, Framework, Part
+from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding
 from watchword.scan.rule_parts import Look
 
@@ -19,10 +20,11 @@ class ApiPaths:
     protections: Mapping[str, str] = field(default_factory=dict)
     todo: str = "Put each path under a route of the gate, and into the API description."
     blind: str = "Paths that are put together at run time aren't seen; some that are told are pages or names of files, not of an API."
+    reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
     def look(self, app: App) -> Iterable[Finding]:
         """Yield a finding for each path."""
-        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE))
+        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE), self.reads)
         for path, at in sorted(path_places(app).items()):
             yield look.told(
                 path, f"The app names the path {path}.", at=at, confidence=Confidence.POSSIBLE

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from watchword.scan.app import Part
+from watchword.scan.app import Depth, Framework, Part
+from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.ios.rule import PlatformRule
 from watchword.scan.rule_parts import Look, places
@@ -125,6 +126,11 @@ RULE = PlatformRule(
     todo="Have the backend check on every request that it comes from the genuine app, and not only when the app starts.",
     blind="It sees that an interface is named or called. Whether the backend asks for the answer and checks it is the drill's question.",
     parts=(Part.DEX, Part.NATIVE, Part.ENTITLEMENTS, Part.BUNDLE),
+    # Interfaces for JavaScript are classes in DEX or in native code: the script itself only asks them.
+    reads={
+        **NATIVE_STRINGS,
+        **dict.fromkeys((Framework.REACT_NATIVE, Framework.HERMES, Framework.WEB), Depth.STRINGS),
+    },
     see=_see,
     platforms=(Platform.ANDROID, Platform.IOS),
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from watchword.scan.app import Part
+from watchword.scan.frameworks import PLATFORM_NETWORK
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.ios.plists import is_set, mapping_of
 from watchword.scan.ios.rule import (
@@ -139,5 +140,6 @@ RULE = PlatformRule(
     blind="It's a setting: whether the app speaks http at all isn't seen here. Sockets and libraries below URLSession aren't "
     "bound by it, and phones before iOS 9 don't know it.",
     parts=(Part.PLIST,),
+    reads=PLATFORM_NETWORK,
     see=_see,
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Part
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look
 
@@ -40,5 +41,6 @@ RULE = AndroidRule(
     blind="It doesn't read the rules, and doesn't see an app's own export; from Android 12 a move to a new phone copies files in "
     "spite of the flag.",
     parts=(Part.MANIFEST,),
+    reads=NO_CODE,
     see=_see,
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Part
+from watchword.scan.frameworks import PLATFORM_NETWORK
 from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
 from watchword.scan.rule_parts import AndroidRule, Look, hosts_of
 
@@ -76,5 +77,6 @@ RULE = AndroidRule(
     blind="It tells what is permitted, not what is spoken (see cleartext-urls). A library with sockets of its own asks nobody, and "
     "phones before Android 6 know no such flag. An app that asks for no INTERNET permission may still get it by a shared user id.",
     parts=(Part.MANIFEST, Part.NETWORK_CONFIG),
+    reads=PLATFORM_NETWORK,
     see=_see,
 )

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from watchword.scan.addresses import Address, Reach, addresses_of, reach_of
-from watchword.scan.app import App, Method, Part
+from watchword.scan.app import App, Depth, Framework, Method, Part
+from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import Look, places
 
@@ -29,16 +30,21 @@ class CleartextUrls:
         "It can't tell whether an address is ever asked, or whether the system's configuration refuses it. Addresses in comments,"
         " licences, messages and links, and names of schemas, are left out; native code is too."
     )
+    reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
     def look(self, app: App) -> Iterable[Finding]:
         """Yield a finding for each host that is named without TLS and not with it too."""
-        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE))
+        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE), self.reads)
         count = 0
         for finding in (*_hosts(look), *_begins(look)):
             count += 1
             yield finding
         if not count and app.platform.value == "android" and app.code is None:
             yield look.not_seen("urls", "There is no code that could be read.")
+        elif not count and app.coverage.unread(self.reads):
+            yield look.not_seen(
+                "urls", "None was found, but not all code was read that could name one."
+            )
 
 
 def _hosts(look: Look) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from watchword.scan.app import Part
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look
 
@@ -27,5 +28,6 @@ RULE = AndroidRule(
     todo="Ship the release build: leave android:debuggable out, and let the build set it.",
     blind="Whoever changes the app sets the flag himself; whether the app would notice is integrity-checks' question.",
     parts=(Part.MANIFEST,),
+    reads=NO_CODE,
     see=_see,
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Method, Part
+from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Confidence, Finding, Location
 from watchword.scan.marks import Marks, checked
 from watchword.scan.rule_parts import AndroidRule, Look, places
@@ -78,5 +79,6 @@ RULE = AndroidRule(
     todo="Ship a build that isn't debuggable, and count such checks as delay: they are hooked away.",
     blind="It sees that the app asks, not whether it acts. Which flag is tested isn't read; encrypted strings aren't seen.",
     parts=(Part.DEX, Part.NATIVE),
+    reads=NATIVE_STRINGS,
     see=_see,
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Component, Part
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look, short
 
@@ -77,5 +78,6 @@ RULE = AndroidRule(
     todo="Take the answer of a sign-in only by https links with android:autoVerify, and use PKCE.",
     blind="It knows a sign-in's answer by its name only, and doesn't ask the site whether it vouches for the app.",
     parts=(Part.MANIFEST,),
+    reads=NO_CODE,
     see=_see,
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Part
+from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Finding
 from watchword.scan.marks import Marks, checked
 from watchword.scan.rule_parts import AndroidRule, Look
@@ -80,5 +81,6 @@ RULE = AndroidRule(
     todo="Have the server decide by attested hardware; an emulator's signs are easily changed.",
     blind="It sees that code loads such signs, not whether it acts on them; libraries that look only to draw faster may count.",
     parts=(Part.DEX, Part.NATIVE),
+    reads=NATIVE_STRINGS,
     see=_see,
 )

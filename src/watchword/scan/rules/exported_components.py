@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Component, Part
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look, is_launcher, short
 
@@ -60,5 +61,6 @@ RULE = AndroidRule(
     todo="State android:exported as false, or ask for a permission of protection level signature.",
     blind="It takes a permission at its word: one of level normal is granted to everybody. Receivers that code registers aren't seen.",
     parts=(Part.MANIFEST,),
+    reads=NO_CODE,
     see=_see,
 )

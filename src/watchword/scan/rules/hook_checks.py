@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Part
+from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Finding
 from watchword.scan.marks import Marks, checked
 from watchword.scan.rule_parts import AndroidRule, Look
@@ -69,5 +70,6 @@ RULE = AndroidRule(
     todo="Run the app under such a tool and see what it does; let nothing depend on the app's own answer.",
     blind="It sees that code loads such names, not whether it acts on them. Encrypted strings and scans of ports by number aren't seen.",
     parts=(Part.DEX, Part.NATIVE),
+    reads=NATIVE_STRINGS,
     see=_see,
 )

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from watchword.scan.addresses import Reach, addresses_of, reach_of
-from watchword.scan.app import App, Part
+from watchword.scan.app import App, Depth, Framework, Part
+from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import Look
 
@@ -19,10 +20,11 @@ class HostsAndUrls:
     protections: Mapping[str, str] = field(default_factory=dict)
     todo: str = "Take hosts of test and of the internal network out of release builds. Check that each public one expects anybody."
     blind: str = "Hosts that are put together at run time or come from a server aren't seen. Internal ones are told by their names and numbers."
+    reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
     def look(self, app: App) -> Iterable[Finding]:
         """Yield a finding for each host that the app itself names."""
-        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE))
+        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE), self.reads)
         hosts: dict[str, list[Location]] = {}
         for each in addresses_of(app):
             if each.own:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from watchword.scan.app import Part
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.ios.plists import is_set
 from watchword.scan.ios.rule import PlatformRule, ios_of
@@ -30,5 +31,6 @@ RULE = PlatformRule(
     todo="Ship the build that is signed for distribution: it has no get-task-allow.",
     blind="Whoever signs the app again grants it himself; whether the app would notice is another question.",
     parts=(Part.ENTITLEMENTS,),
+    reads=NO_CODE,
     see=_see,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from watchword.scan.app import Part
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding
 from watchword.scan.ios.rule import PlatformRule
 from watchword.scan.rule_parts import Look
@@ -31,5 +32,6 @@ RULE = PlatformRule(
     todo="Scan the build that goes to the store, not the one that comes from it.",
     blind="Encryption by the store keeps nobody from reading: on a phone that he controls, the code lies open in memory.",
     parts=(Part.NATIVE,),
+    reads=NO_CODE,
     see=_see,
 )

@@ -6,6 +6,7 @@ from typing import Final
 
 from watchword.encoding.wording import counted
 from watchword.scan.app import Part
+from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.ios.plists import is_set, items_of, mapping_of
 from watchword.scan.ios.rule import (
@@ -129,5 +130,6 @@ RULE = PlatformRule(
     blind="It doesn't compare pins with a server. Code that pins is told by the functions that it needs, not by what it does with them; "
     "sockets below URLSession aren't bound by Info.plist.",
     parts=(Part.PLIST, Part.NATIVE),
+    reads=OFFLINE,
     see=_see,
 )

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from watchword.scan.app import Native, Part
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.ios.rule import PlatformRule
 from watchword.scan.rule_parts import Look
@@ -69,6 +70,7 @@ RULE = PlatformRule(
     blind="It reads what the headers say, and finds no flaw. A canary that isn't used may be one that wasn't needed; fortified "
     "functions and control-flow checks aren't looked for.",
     parts=(Part.NATIVE,),
+    reads=NO_CODE,
     see=_see,
     platforms=(Platform.ANDROID, Platform.IOS),
 )

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from watchword.scan.app import Part
+from watchword.scan.frameworks import NATIVE_HEADERS
 from watchword.scan.interface import Confidence, Finding, Severity
-from watchword.scan.rule_parts import SHORT, AndroidRule, Look
+from watchword.scan.libraries import SHORT
+from watchword.scan.rule_parts import AndroidRule, Look
 
 _PLAIN_BELOW: Final = 0.2
 _RENAMED_FROM: Final = 0.6
@@ -52,5 +54,6 @@ RULE = AndroidRule(
     blind="It counts short names: renaming by words of a dictionary isn't seen, nor is scrambled flow. Below 200 classes the share "
     "says little.",
     parts=(Part.DEX,),
+    reads=NATIVE_HEADERS,
     see=_see,
 )

@@ -6,6 +6,7 @@ from typing import Final
 
 from watchword.encoding.wording import counted
 from watchword.scan.app import Method, Part, Use
+from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look, constants, hosts_of, places, starting
 
@@ -147,6 +148,7 @@ RULE = AndroidRule(
     blind="It knows no clock, so that an end that has passed is told as a date; it doesn't compare pins with a server. A verifier of "
     "host names isn't pinning and doesn't count. Pinning in native code, a bundle or a renamed library of another form isn't seen.",
     parts=(Part.NETWORK_CONFIG, Part.DEX),
+    reads=OFFLINE,
     optional=(Part.DEX,),
     see=_see,
 )

@@ -6,6 +6,7 @@ from typing import Final
 
 from watchword.encoding.wording import counted
 from watchword.scan.app import Part
+from watchword.scan.frameworks import NATIVE_HEADERS
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.rule_parts import AndroidRule, Look
 
@@ -72,5 +73,6 @@ RULE = AndroidRule(
     todo="Put nothing into the app that may not be read; encryption of strings only delays.",
     blind="It tells by looks. Resources aren't counted, and what is encrypted in the package is plain in memory.",
     parts=(Part.DEX,),
+    reads=NATIVE_HEADERS,
     see=_see,
 )

@@ -5,6 +5,7 @@ from typing import Final
 
 from watchword.encoding.wording import counted
 from watchword.scan.app import Part
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location
 from watchword.scan.ios.plists import is_set, items_of, names_of
 from watchword.scan.ios.rule import PlatformRule, ios_of
@@ -50,5 +51,6 @@ RULE = PlatformRule(
     todo="State in PrivacyInfo.xcprivacy what the app collects and by which reasons it asks the system; the store asks for it.",
     blind="It tells what is stated, not what the app does.",
     parts=(Part.PLIST, Part.PRIVACY),
+    reads=NO_CODE,
     see=_see,
 )

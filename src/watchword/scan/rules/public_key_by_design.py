@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from watchword.scan.app import App, Part
+from watchword.scan.app import App, Depth, Framework, Part
+from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Secret, Severity
 from watchword.scan.rule_parts import Look
 from watchword.scan.secrets.detection import detect
@@ -26,10 +27,11 @@ class PublicKeyByDesign:
         " the app needs. Move what costs money or shows data behind the attested API."
     )
     blind: str = "It can't tell how an identifier is restricted: that is set at the service, and nobody is asked."
+    reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
     def look(self, app: App) -> Iterable[Finding]:
         """Yield a finding for each identifier."""
-        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS))
+        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS), self.reads)
         for hit in detect(app):
             if not hit.public:
                 continue

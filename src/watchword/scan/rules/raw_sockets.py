@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Method, Part
+from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.rule_parts import AndroidRule, Look, places
 
@@ -62,5 +63,6 @@ RULE = AndroidRule(
     todo="Take the socket from SSLSocketFactory and check the host's name, or use an HTTP client.",
     blind="It tells by the class that opens the socket: TLS that another class puts over it isn't seen, nor sockets of native code.",
     parts=(Part.DEX,),
+    reads=OFFLINE,
     see=_see,
 )

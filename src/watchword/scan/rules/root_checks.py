@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Part
+from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Finding
 from watchword.scan.marks import Marks, checked
 from watchword.scan.rule_parts import AndroidRule, Look, places
@@ -113,5 +114,6 @@ RULE = AndroidRule(
     blind="It sees that code loads such signs, not whether it acts on what it finds. Checks whose strings are encrypted, and those in a "
     "bundle, aren't seen; a renamed library that only reports root may be taken for one.",
     parts=(Part.DEX, Part.NATIVE),
+    reads=NATIVE_STRINGS,
     see=_see,
 )

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from watchword.scan.app import App, Part
+from watchword.scan.app import App, Depth, Framework, Part
+from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Secret, Severity, Verdict
 from watchword.scan.rule_parts import Look
 from watchword.scan.secrets.detection import MOST_HITS, Hit, detect
@@ -35,10 +36,11 @@ class SecretInApp:
         "It can't tell whether a secret still works: nobody is asked. Secrets that the app puts together or decrypts at run time"
         " aren't seen. In comments, and in texts that explain something, only secrets with a form of their own are told."
     )
+    reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
     def look(self, app: App) -> Iterable[Finding]:
         """Yield a finding for each secret; without any, whether that says something."""
-        look = Look(self.id, app, _PARTS[app.platform])
+        look = Look(self.id, app, _PARTS[app.platform], self.reads)
         count = 0
         hits = detect(app)
         for hit in hits:

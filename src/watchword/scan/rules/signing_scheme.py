@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Certificate, Container, Part, Signing
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.rule_parts import AndroidRule, Look
 
@@ -83,5 +84,6 @@ RULE = AndroidRule(
     todo="Sign by scheme v2 or later, with an RSA key of 2048 bits or more or an EC key, never with a debug or test key.",
     blind="It reads what is stated and verifies no signature; apksigner does. A store may sign anew what it hands out.",
     parts=(Part.SIGNING,),
+    reads=NO_CODE,
     see=_see,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from watchword.scan.app import Part
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look
 
@@ -29,5 +30,6 @@ RULE = AndroidRule(
     todo="Ship what the release build makes, not what the development environment installs.",
     blind="A test build that isn't marked looks like any other.",
     parts=(Part.MANIFEST,),
+    reads=NO_CODE,
     see=_see,
 )

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from watchword.scan.addresses import Address, addresses_of, service_of
-from watchword.scan.app import App, Part
+from watchword.scan.app import App, Depth, Framework, Part
+from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import Look, starting
 
@@ -29,10 +30,11 @@ class ThirdPartyHosts:
         "It knows some dozens of services by their hosts. Calls of a service's own SDK, which has its host inside, aren't told; nor is"
         " whether a key that works is in the package, or whether rules at the service let nobody else in."
     )
+    reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
     def look(self, app: App) -> Iterable[Finding]:
         """Yield a finding for each service that is called; without any, whether that says something."""
-        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE))
+        look = Look(self.id, app, (Part.DEX, Part.RESOURCES, Part.ASSETS, Part.BUNDLE), self.reads)
         found: dict[str, tuple[str, list[Location]]] = {}
         named = False
         for each in addresses_of(app):

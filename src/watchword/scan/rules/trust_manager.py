@@ -1,10 +1,11 @@
 """See whether code of the app takes any certificate, or any name in it."""
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterator, Mapping
+from itertools import chain, pairwise
 from typing import Final
 
-from watchword.scan.app import Method, Part
+from watchword.scan.app import ManagedMethod, Method, Op, Part
+from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look, places
 
@@ -39,8 +40,29 @@ _COMPARES: Final = frozenset(
 """Methods of strings whose answer a verifier may return as it is."""
 
 
+# Names of .NET by learn.microsoft.com/dotnet/api (system.net.http.httpclienthandler, system.net.security), read on 2026-11-29.
+_SETTERS: Final = (
+    ".set_ServerCertificateCustomValidationCallback",
+    ".set_ServerCertificateValidationCallback",
+    ".set_RemoteCertificateValidationCallback",
+)
+_CALLBACKS: Final = (
+    "System.Net.Security.RemoteCertificateValidationCallback..ctor",
+    "System.Func`5..ctor",
+)
+_ANY_IN_DOTNET: Final = (
+    "System.Net.Http.HttpClientHandler.get_DangerousAcceptAnyServerCertificateValidator"
+)
+_JAVA_IN_DOTNET: Final = {
+    "Javax.Net.Ssl.IHostnameVerifier": "Verify",
+    "Javax.Net.Ssl.IX509TrustManager": "CheckServerTrusted",
+}
+_HANDLER_IN_DOTNET: Final = "Android.Webkit.SslErrorHandler"
+
+
 def _see(look: Look) -> Iterator[Finding]:
     found = [*_managers(look), *_verifiers(look), *_allow_all(look), *_web_views(look)]
+    found += _in_dotnet(look)
     yield from found
     if not found:
         yield look.clean(
@@ -139,6 +161,51 @@ def _web_views(look: Look) -> Iterator[Finding]:
         )
 
 
+def _in_dotnet(look: Look) -> Iterator[Finding]:
+    """Look at code of .NET, which asks by callbacks (System.Net.Http and System.Net.Security), or by Java's interfaces under other names."""
+    methods = {
+        f"{each.method.cls}.{each.method.name}": each
+        for assembly in look.app.assemblies
+        for each in assembly.methods
+    }
+    for assembly in look.app.assemblies:
+        java = {cls: _JAVA_IN_DOTNET.get(interface) for cls, interface in assembly.implements}
+        for each in assembly.methods:
+            how = _accepting(each, methods) or _as_java(each, java.get(each.method.cls))
+            if how:
+                at = Location(assembly.file, each.method.cls, each.method.name)
+                title = f"{each.method} {how}."
+                yield look.exposed(
+                    str(each.method), title, Severity.HIGH, at=[at], confidence=Confidence.LIKELY
+                )
+
+
+def _accepting(each: ManagedMethod, methods: Mapping[str, ManagedMethod]) -> str:
+    """Say how a method of .NET has any certificate taken; empty where it doesn't."""
+    named = {step.what for step in each.steps if step.op is Op.CALL}
+    if _ANY_IN_DOTNET in named:
+        return "takes any server's certificate, by a validator that is named dangerous"
+    if f"{_HANDLER_IN_DOTNET}.Proceed" in named and f"{_HANDLER_IN_DOTNET}.Cancel" not in named:
+        return "has a browser view go on after a certificate that was refused, always"
+    sets = any(name.endswith(_SETTERS) for name in named)
+    for step, after in pairwise(each.steps):
+        if step.op is Op.METHOD and after.op is Op.NEW and after.what in _CALLBACKS:
+            callback = methods.get(step.what)
+            typed = after.what == _CALLBACKS[0]
+            if callback is not None and callback.answer == 1 and (sets or typed):
+                return f"takes any server's certificate: its callback {callback.method} always says yes"
+    return ""
+
+
+def _as_java(each: ManagedMethod, name: str | None) -> str:
+    """Say how a method of .NET that stands for one of Java's refuses nothing; empty where it may."""
+    if name is None or each.method.name.rpartition(".")[2] != name:
+        return ""
+    if each.answer == 1:
+        return "takes a certificate of any name: it always says yes"
+    return "takes any server's certificate: it refuses nothing" if each.empty else ""
+
+
 RULE = AndroidRule(
     id="trust-manager",
     title="Checks of the server's certificate switched off",
@@ -147,7 +214,8 @@ RULE = AndroidRule(
     todo="Take the class out and leave the platform's check in force; for a server under an authority of one's own, name the "
     "authority in the network security config.",
     blind="It tells a check that looks at nothing, not one that looks wrongly; of a verifier that always gives one answer it takes "
-    "that answer to be yes; checks in native code or in a bundle aren't seen.",
+    "that answer to be yes; checks in native code or in a bundle aren't seen. In code of .NET it tells callbacks that always say yes, and nothing else.",
     parts=(Part.DEX,),
+    reads=OFFLINE,
     see=_see,
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Part
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.ios.plists import items_of, mapping_of, names_of
 from watchword.scan.ios.rule import MOST_NAMES, PlatformRule, ios_of, plist_place, too_many
@@ -105,5 +106,6 @@ RULE = PlatformRule(
     blind="It knows a sign-in's answer by its name only, and doesn't ask the site whether it vouches for the app. A session of "
     "the system that keeps the answer to itself isn't told apart from one that doesn't.",
     parts=(Part.PLIST, Part.ENTITLEMENTS),
+    reads=NO_CODE,
     see=_see,
 )

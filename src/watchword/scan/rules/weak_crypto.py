@@ -1,11 +1,11 @@
 """See whether the app's own code uses cryptography that no longer protects."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from watchword.scan.app import Method, Part
-from watchword.scan.interface import Confidence, Finding, Severity
+from watchword.scan.app import ManagedMethod, Method, Op, Part
+from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look, constants, places, short
 
 _CIPHER: Final = "javax.crypto.Cipher"
@@ -42,10 +42,35 @@ _FRESH: Final = frozenset(
 _KEYS: Final = ("javax.crypto.spec.SecretKeySpec", _IV, "javax.crypto.spec.GCMParameterSpec")
 _RANDOM: Final = ("java.util.Random", "java.lang.Math", "kotlin.random.Random")
 
+# Names of .NET by learn.microsoft.com/dotnet/api/system.security.cryptography, read on 2026-11-29.
+_DOTNET: Final = re.compile(
+    r"System\.Security\.Cryptography\.(DES|TripleDES|RC2|MD5|SHA1)(?:CryptoServiceProvider|Managed|Cng)?\.(?:Create|HashData|\.ctor)"
+)
+_DOTNET_MODE: Final = re.compile(r"System\.Security\.Cryptography\.\w+\.set_Mode")
+_DOTNET_ECB: Final = re.compile(r"System\.Security\.Cryptography\.\w+\.(?:Try)?(?:En|De)cryptEcb")
+_ECB: Final = 2
+"""``CipherMode.ECB``."""
+_DOTNET_JAVA: Final = {
+    "Javax.Crypto.Cipher.GetInstance": "cipher",
+    "Java.Security.MessageDigest.GetInstance": "hash",
+}
+
 
 def _see(look: Look) -> Iterator[Finding]:
     found = [*_ciphers(look), *_vectors(look), *_randoms(look)]
     hashes = [*_hashes(look)]
+    for assembly in look.app.assemblies:
+        for each in assembly.methods:
+            place = Location(assembly.file, each.method.cls, each.method.name)
+            named = dict.fromkeys(_named_in_dotnet(each))
+            found += [
+                _broken(look, each.method, title, name, place) for title, name in named if title
+            ]
+            hashes += [
+                _hashed(look, each.method, name, _loaded(each), place)
+                for title, name in named
+                if not title
+            ]
     yield from found
     yield from hashes
     if not found and not any(each.severity is not Severity.LOW for each in hashes):
@@ -56,9 +81,36 @@ def _ciphers(look: Look) -> Iterator[Finding]:
     for by, name in _named(look, _CIPHER):
         title = _weakness(name)
         if title:
-            yield look.exposed(
-                f"{name}:{by.cls}", f"{by} uses {title}.", Severity.MEDIUM, at=places([by])
-            )
+            yield _broken(look, by, title, name, *places([by]))
+
+
+def _broken(look: Look, by: Method, title: str, name: str, at: Location) -> Finding:
+    return look.exposed(f"{name}:{by.cls}", f"{by} uses {title}.", Severity.MEDIUM, at=[at])
+
+
+def _named_in_dotnet(each: ManagedMethod) -> Iterator[tuple[str, str]]:
+    """Yield what a method of .NET encrypts or hashes by: what is wrong with it, empty for a hash, and its name."""
+    before = None
+    for step in each.steps:
+        if step.op in {Op.CALL, Op.NEW}:
+            known = _DOTNET.match(step.what)
+            if known and known[1].upper() in _WEAK_HASHES:
+                yield "", known[1]
+            elif known:
+                yield _weakness(known[1]), known[1]
+            mode = before is not None and before.op is Op.NUMBER and before.number == _ECB
+            if _DOTNET_ECB.match(step.what) or (mode and _DOTNET_MODE.match(step.what)):
+                yield _weakness("AES/ECB"), "ECB"
+            if step.what in _DOTNET_JAVA and before is not None and before.op is Op.STRING:
+                hashes = _DOTNET_JAVA[step.what] == "hash"
+                title = "" if hashes else _weakness(before.what)
+                if title or (hashes and before.what.upper() in _WEAK_HASHES):
+                    yield title, before.what
+        before = step
+
+
+def _loaded(each: ManagedMethod) -> tuple[str, ...]:
+    return tuple(step.what for step in each.steps if step.op is not Op.NUMBER)
 
 
 def _named(look: Look, cls: str) -> Iterator[tuple[Method, str]]:
@@ -106,19 +158,19 @@ def _hashes(look: Look) -> Iterator[Finding]:
     for by, name in _named(look, "java.security.MessageDigest"):
         if name.upper() not in _WEAK_HASHES:
             continue
-        around = (short(by.cls), by.name, *look.code.strings_of(by))
-        if any(_OF_PASSWORDS.search(each) or _OF_PINS.search(each) for each in around):
-            title = f"{by} hashes by {name}, around passwords."
-            yield look.exposed(
-                f"{name}:{by.cls}",
-                title,
-                Severity.MEDIUM,
-                at=places([by]),
-                confidence=Confidence.POSSIBLE,
-            )
-        else:
-            title = f"{by} hashes by {name}: enough for a name in a cache, not for a password or a signature."
-            yield look.told(f"{name}:{by.cls}", title, Severity.LOW, at=places([by]))
+        yield _hashed(look, by, name, look.code.strings_of(by), *places([by]))
+
+
+def _hashed(look: Look, by: Method, name: str, strings: Iterable[str], at: Location) -> Finding:
+    around = (short(by.cls), by.name, *strings)
+    if any(_OF_PASSWORDS.search(each) or _OF_PINS.search(each) for each in around):
+        title = f"{by} hashes by {name}, around passwords."
+        sure = Confidence.POSSIBLE
+        return look.exposed(f"{name}:{by.cls}", title, Severity.MEDIUM, at=[at], confidence=sure)
+    title = (
+        f"{by} hashes by {name}: enough for a name in a cache, not for a password or a signature."
+    )
+    return look.told(f"{name}:{by.cls}", title, Severity.LOW, at=[at])
 
 
 def _vectors(look: Look) -> Iterator[Finding]:
@@ -161,7 +213,7 @@ RULE = AndroidRule(
     protections={},
     todo="Encrypt by AES/GCM/NoPadding with a key of the Android key store and leave the IV to the cipher; keep passwords on the "
     "server, by Argon2 or scrypt.",
-    blind="It sees names that stand in the code. What is encrypted or hashed, and whether it matters, it can't tell.",
+    blind="It sees names that stand in the code, in that of .NET too. What is encrypted or hashed, and whether it matters, it can't tell.",
     parts=(Part.DEX,),
     see=_see,
 )

@@ -1,12 +1,12 @@
 """Rebuild from an app the texts that secrets are looked for in, with their names: bytecode has no ``name = "value"``."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
-from watchword.scan.app import App, Code, Method
+from watchword.scan.app import App, Assembly, Code, Method, StaticField
 from watchword.scan.interface import Location
 from watchword.scan.libraries import is_own
 from watchword.scan.remembering import remembered
@@ -61,6 +61,7 @@ class Origin(StrEnum):
     ARGUMENT = "argument"
     RESOURCE = "resource"
     NATIVE = "native"
+    ASSEMBLY = "assembly"
     TEXT = "text"
     PLIST = "plist"
 
@@ -123,13 +124,48 @@ def _groups(app: App) -> Iterator[Group]:
         yield Group(Origin.STRING, [text for text in app.code.strings if _worth_reading(text)])
     for native in app.natives:
         yield Group(Origin.NATIVE, native.strings, [Location(native.file)] * len(native.strings))
+    for assembly in app.assemblies:
+        yield from _of_assembly(assembly)
+    files = {assembly.file for assembly in app.assemblies}
     for text in app.texts:
+        if text.file in files:
+            continue
         yield Group(Origin.TEXT, ["\n".join(text.lines)], [Location(text.file)])
+        if text.named:
+            yield _named_group(Origin.FIELD, list(_named(text.file, text.named)))
         pairs = list(_plist_pairs(text.file, text.lines))
         if pairs:
             yield _named_group(Origin.PLIST, pairs)
     if app.ios is not None:
         yield _named_group(Origin.PLIST, list(_flat(app.ios.info)))
+
+
+def _of_assembly(assembly: Assembly) -> Iterator[Group]:
+    """Yield the texts of an assembly of .NET: those with names, and all; what the platform's hold isn't the app's own."""
+    file = assembly.file
+    if assembly.constants:
+        yield _named_group(
+            Origin.FIELD,
+            list(_named(file, assembly.constants)),
+        )
+    yield Group(
+        Origin.ASSEMBLY if assembly.own else Origin.NATIVE,
+        [use.what for use in assembly.strings],
+        [Location(file, use.by.cls, use.by.name) for use in assembly.strings],
+    )
+
+
+def _named(file: str, fields: Iterable[StaticField]) -> Iterator[Named]:
+    """Yield strings with the names that compiled code gives them."""
+    for each in fields:
+        if len(each.name) <= LONGEST_NAME:
+            simple = each.cls.rpartition(".")[2].rpartition("+")[2]
+            yield Named(
+                _HEADERS.get(each.name.lower(), each.name),
+                _SCHEME.sub("", each.value),
+                Location(file, each.cls, each.name),
+                f"{simple}." if simple else "",
+            )
 
 
 def places_of(app: App, string: str) -> tuple[Location, ...]:

@@ -23,8 +23,12 @@ _SNAPSHOT_NAMES: Final = frozenset(
     {"libapp.so", "kernel_blob.bin", "isolate_snapshot_data", "vm_snapshot_data"}
 )
 _METADATA: Final = "global-metadata.dat"
+_ASSEMBLY: Final = (".dll", ".dll.lz4", ".exe")
+_PACKED: Final = re.compile(r"assemblies\..*blob|lib_.+\.dll\.so|libassembl.*\.so")
 _WEB: Final = re.compile(r"(?:^|/)(?:www|public)/")
-_WEB_TEXT: Final = frozenset({"js", "mjs", "html", "htm", "json", "map", "ts", "txt", "xml"})
+_WEB_TEXT: Final = frozenset(
+    {"js", "mjs", "cjs", "jsx", "ts", "tsx", "vue", "html", "htm", "json", "map", "txt", "xml"}
+)
 _TEXT: Final = _WEB_TEXT | {
     "properties",
     "pem",
@@ -83,5 +87,5 @@ def is_snapshot(name: str) -> bool:
 
 
 def _is_dotnet(last: str) -> bool:
-    packed = last.startswith(("assemblies.", "libassemblies.")) and ".blob" in last
-    return last.endswith(".dll") or packed
+    """Tell whether an entry holds assemblies of .NET: a loose one, a store, or a library of Android around either."""
+    return last.lower().endswith(_ASSEMBLY) or _PACKED.fullmatch(last) is not None

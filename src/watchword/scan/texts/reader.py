@@ -1,18 +1,26 @@
 """Read the bundles of cross-platform frameworks, and assets, as text."""
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple
 
-from watchword.scan.app import Part, TextPart
+from watchword.scan.app import Depth, Part, StaticField, TextPart
 from watchword.scan.archive.interface import Archive, MissingEntryError
 from watchword.scan.ios.macho import MachOError, is_macho, slices
 from watchword.scan.ios.plists import PlistError, read_plist
 from watchword.scan.notes import Notes
-from watchword.scan.texts import hermes
+from watchword.scan.texts import hermes, unity
 from watchword.scan.texts.places import Kind, kind_of
-from watchword.scan.texts.runs import Budget, ascii_runs, lines_of, pieces, text_lines, wide_runs
+from watchword.scan.texts.runs import (
+    LONGEST_LINE,
+    Budget,
+    ascii_runs,
+    lines_of,
+    text_lines,
+    wide_runs,
+)
 
 MOST_LINES: Final = 2_000_000
 MOST_CHARACTERS: Final = 64 * 1024 * 1024
@@ -22,15 +30,21 @@ MOST_OF_ASSET: Final = 8 * 1024 * 1024
 MOST_OF_BUNDLE: Final = 48 * 1024 * 1024
 """How many bytes of one asset and of one script are read; of an asset that is no text, as many as of a script."""
 
-_COMPRESSED: Final = (b"XALZ", b"XALS")
+_MODULES: Final = (0xFB0BD1E5).to_bytes(4, "little")
+"""What an indexed RAM bundle of Metro begins with: facebook.github.io/metro/docs/bundling, read on 2026-11-29."""
 
 
 class _Text(NamedTuple):
-    """Hold the lines of an entry, and what of it can't be seen; empty for nothing."""
+    """Hold the lines of an entry, and what of it can't be seen; empty for nothing.
+
+    :param whole: whether these are its strings as they stand in it, and no runs of characters.
+    """
 
     kind: str
     lines: Iterable[str]
     unseen: str = ""
+    named: Iterable[tuple[str, str]] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +66,7 @@ def read_texts(
     over: Callable[[], bool] = lambda: False,
     bounds: Bounds = Bounds(),
 ) -> tuple[TextPart, ...]:
-    """Return what can be read as text, by name: scripts, snapshots, assemblies, assets.
+    """Return what can be read as text, by name: scripts, snapshots, assets.
 
     A snapshot is in a package once for each architecture: of the later ones only what the first didn't have is kept.
 
@@ -62,7 +76,8 @@ def read_texts(
     found = []
     for entry in sorted(archive.entries, key=lambda entry: entry.name):
         kind = kind_of(entry.name)
-        if kind is not None:
+        # Assemblies of .NET have a reader of their own.
+        if kind is not None and kind is not Kind.DOTNET:
             found.append(reader.read(entry.name, kind))
     return tuple(part for part in found if part is not None)
 
@@ -83,6 +98,7 @@ class _Reader:
         part = Part.ASSETS if kind is Kind.ASSET else Part.BUNDLE
         unit = "files" if kind is Kind.ASSET else "bundles"
         lines: list[str] | None = None
+        named: tuple[StaticField, ...] = ()
         form = ""
         try:
             data = self._archive.read(name)
@@ -94,14 +110,25 @@ class _Reader:
             del data
             form = text.kind
             lines = self._kept(text.lines, kind)
+            named = tuple(self._named(text.named))
             if text.unseen:
                 self._notes.gap(part, name, text.unseen)
             if self._budget.spent:
                 self._notes.gap(
                     part, name, "more text in this app than is read of one, or the time was over"
                 )
+            if text.whole:
+                self._notes.code(name, Depth.STRINGS)
         self._notes.seen(part, lines is not None, 1, unit)
-        return TextPart(name, form, tuple(lines)) if lines else None
+        return TextPart(name, form, tuple(lines), named) if lines else None
+
+    def _named(self, pairs: Iterable[tuple[str, str]]) -> Iterator[StaticField]:
+        for name, value in pairs:
+            if len(name) > LONGEST_LINE:
+                continue
+            if not (self._budget.takes(name) and self._budget.takes(value)):
+                return
+            yield StaticField("", name, value)
 
     def _kept(self, lines: Iterable[str], kind: Kind) -> list[str]:
         kept = []
@@ -117,7 +144,12 @@ class _Reader:
 
 
 def _script(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
-    """Read a script of React Native: bytecode by its table, or text."""
+    """Read a script of React Native: bytecode by its table, or text, be it one file or a file of modules."""
+    if data.startswith(_MODULES):
+        (count,) = struct.unpack_from("<4xI", data.ljust(8, b"\0"))
+        # Behind the table, each module ends in a zero.
+        plain = data[12 + 8 * count :].replace(b"\0", b"\n")
+        return _web(plain, budget, bounds, "react-native")
     if not hermes.is_hermes(data):
         return _web(data, budget, bounds, "react-native")
     try:
@@ -127,9 +159,8 @@ def _script(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
         unseen = f"{error}: only runs of printable characters were read, which run into each other"
         return _Text("hermes", ascii_runs(data, budget), unseen)
     every = chain([first], strings)
-    return _Text(
-        "hermes", chain.from_iterable(pieces(line) for one in every for line in lines_of(one))
-    )
+    lines = chain.from_iterable(lines_of(one) for one in every)
+    return _Text("hermes", lines, whole=True, named=hermes.named(data, budget.goes_on))
 
 
 def _web(data: bytes, budget: Budget, bounds: Bounds, kind: str = "cordova") -> _Text:
@@ -138,7 +169,7 @@ def _web(data: bytes, budget: Budget, bounds: Bounds, kind: str = "cordova") -> 
         return _Text(
             kind, ascii_runs(data, budget), "binary: only runs of printable characters were read"
         )
-    return _Text(kind, lines, _cut(data, bounds.bundle))
+    return _Text(kind, lines, _cut(data, bounds.bundle), whole=True)
 
 
 def _cut(data: bytes, most: int) -> str:
@@ -167,20 +198,15 @@ def _start(where: range) -> int:
 
 def _unity(data: bytes, budget: Budget, _: Bounds) -> _Text:
     """Read the metadata of IL2CPP: its strings lie in it, unless it's encrypted."""
-    plain = data.startswith(b"\xaf\x1b\xb1\xfa")
-    return _Text(
-        "unity", ascii_runs(data, budget), "" if plain else "metadata of Unity that is encrypted"
-    )
-
-
-def _dotnet(data: bytes, budget: Budget, _: Bounds) -> _Text:
-    """Read assemblies of .NET: strings of the code are UTF-16, names are ASCII."""
-    packed = any(mark in data for mark in _COMPRESSED)
-    return _Text(
-        "xamarin",
-        chain(ascii_runs(data, budget), wide_runs(data, budget)),
-        "compressed assemblies of .NET, which nobody reads here" if packed else "",
-    )
+    try:
+        strings = unity.strings(data)
+        first = next(strings, "")
+    except unity.UnityError as error:
+        unseen = f"{error}: only runs of printable characters were read, which run into each other"
+        return _Text("unity", ascii_runs(data, budget), unseen)
+    lines = chain.from_iterable(lines_of(one) for one in chain([first], strings))
+    more = ascii_runs(data, budget, unity.rest(data))
+    return _Text("unity", chain(lines, more), whole=True)
 
 
 def _asset(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
@@ -197,7 +223,7 @@ def _asset(data: bytes, budget: Budget, bounds: Bounds) -> _Text:
         most = bounds.bundle
         runs = chain(ascii_runs(data, budget, 0, most), wide_runs(data, budget, most))
         return _Text("asset", runs, _cut(data, most))
-    return _Text("asset", lines, _cut(data, bounds.asset))
+    return _Text("asset", lines, _cut(data, bounds.asset), whole=True)
 
 
 def _flat(info: Mapping[str, object]) -> Iterator[str]:
@@ -217,7 +243,6 @@ _READERS: Final[Mapping[Kind, Callable[[bytes, Budget, Bounds], _Text]]] = {
     Kind.SCRIPT: _script,
     Kind.SNAPSHOT: _snapshot,
     Kind.UNITY: _unity,
-    Kind.DOTNET: _dotnet,
     Kind.CORDOVA: _web,
     Kind.ASSET: _asset,
 }

@@ -44,7 +44,6 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
     """
     from watchword.apps.formats import formats_of
     from watchword.apps.key_files import require_key_files
-    from watchword.apps.cli.paragraphs import wrapped
     from watchword.apps.settings import ConfigurationError
     from watchword.apps.settings.checking import check_file
     from watchword.plan.reliance import weak_routes
