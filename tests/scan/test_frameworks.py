@@ -33,10 +33,20 @@ from watchword.apps.scan_views import document, html, junit, sarif, stored, term
 from watchword.apps.scan_views.words import Scanned, coverage
 from watchword.observations import State
 from watchword.scan.android import attributes as of
-from watchword.scan.app import App, Container, Coverage, Depth, Framework, FrameworkCode, Gap, Part
+from watchword.scan.app import (
+    App,
+    Container,
+    Coverage,
+    Depth,
+    Entry,
+    Framework,
+    FrameworkCode,
+    Gap,
+    Part,
+)
 from watchword.scan.archive.interface import Limits
 from watchword.scan.archive.pace import Pace
-from watchword.scan.frameworks import NO_CODE, STRINGS
+from watchword.scan.frameworks import NO_CODE, STRINGS, recognise
 from watchword.scan.interface import Confidence, Finding, Rule, Severity, Verdict
 from watchword.scan.notes import Notes
 from watchword.scan.outcome import Report, standings_of
@@ -671,6 +681,61 @@ def test_no_rule_is_clean_beside_unread_code(codes: tuple[FrameworkCode, ...]) -
     assert ("nothing was missed" in coverage(scan(app, []))) is whole
     assert report.coverage.hidden == () if whole else report.partial
     assert ("nothing was missed" in coverage(report)) <= (whole and not report.not_seen)
+
+
+@dataclass(frozen=True)
+class Strange:
+    """Stand for an archive whose names and bytes are anything."""
+
+    files: Mapping[str, bytes]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names."""
+        return tuple(self.files)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Return the entries; what is asked for is longer than what is there."""
+        return tuple(Entry(name, 10**6) for name in self.files)
+
+    @property
+    def package(self) -> memoryview:
+        """Return nothing."""
+        return memoryview(b"")
+
+    def read(self, name: str) -> bytes:
+        """Return its bytes."""
+        return self.files[name]
+
+    def peek(self, name: str, size: int) -> bytes:
+        """Return its first bytes."""
+        return self.files[name][:size]
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is such an entry."""
+        return name in self.files
+
+
+PATHS = st.lists(
+    st.sampled_from(["assets", "lib", "x86", "Payload", "A.app", "www", "base", "s.apk!", "a.dll"])
+    | st.text(max_size=6),
+    max_size=5,
+).map("/".join)
+HEADS = st.binary(max_size=80) | st.binary(max_size=9).map(lambda rest: bytecode([])[:8] + rest)
+
+
+@given(st.dictionaries(PATHS, HEADS, max_size=6), st.sampled_from(Container))
+def test_any_names_and_bytes_are_looked_through(
+    files: dict[str, bytes], container: Container
+) -> None:
+    """Nothing of them is raised, and the same is found again."""
+    found = [
+        recognise(Strange(files), container, Notes(), simulated().manifest, simulated().code, ())
+        for _ in range(2)
+    ]
+    assert found[0] == found[1]
+    assert all(set(each.entries) <= set(files) for each in found[0])
 
 
 def test_a_rule_says_what_it_asks_or_sees_nothing() -> None:
