@@ -283,6 +283,8 @@ def test_each_framework_is_recognised_and_proves_nothing(case: str, tmp_path: Pa
             str(each.state) for each in report.standings if each.protection in CODE_KEYS
         }
     assert "PR-B04" not in proven(report) or found.depth is Depth.STRINGS
+    # Runs of characters are no strings as the code has them.
+    assert framework is not Framework.FLUTTER or found.depth is Depth.UNREAD
     assert "nothing was missed" not in coverage(report)
     assert report.partial
 
@@ -551,6 +553,22 @@ def test_code_that_is_loaded_at_run_time(tmp_path: Path) -> None:
         report = reported(apk(pins=PINS, classes=[ClassCode(cls, [LOADS])]), tmp_path)
         assert kinds(report.coverage) == ({Framework.LOADED} if loads else set())
         assert ("PR-C02" in proven(report)) is not loads
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        const_string(0, "dalvik.system.DexClassLoader"),
+        call(0x71, "Ljava/lang/System;", "load", "(Ljava/lang/String;)V", 0),
+    ],
+    ids=["by reflection", "native"],
+)
+def test_code_that_is_loaded_another_way(body: list[object], tmp_path: Path) -> None:
+    """By the name of a class loader, or as a native library from any place."""
+    loads = ClassCode("Lcom/example/clinic/P;", [MethodCode("l", "()V", [*body, 0x0E])])
+    report = reported(apk(pins=PINS, classes=[loads]), tmp_path)
+    assert kinds(report.coverage) == {Framework.LOADED}
+    assert not CODE_KEYS & proven(report)
 
 
 def test_native_libraries_of_others_are_nobodys_code(tmp_path: Path) -> None:
