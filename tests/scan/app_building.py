@@ -38,24 +38,31 @@ _AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def apk(
-    *, strings: Sequence[str] = (), pins: Sequence[str] = (), config: bytes | None = None
+    *,
+    strings: Sequence[str] = (),
+    pins: Sequence[str] = (),
+    config: bytes | None = None,
+    sdk: tuple[int | str | None, int | str | None] = (28, 35),
+    code: bytes | None = None,
 ) -> bytes:
     """Return a package of one activity.
 
     :param strings: that its code uses.
     :param pins: of ``api.example.com``, in its network security config; none for no pinning.
     :param config: binary XML of another network security config.
+    :param sdk: the oldest version of Android and the one that is targeted, None for one that isn't stated.
+    :param code: another DEX file.
     """
     entries = {
-        "AndroidManifest.xml": axml(_manifest()),
-        "classes.dex": _code(strings),
+        "AndroidManifest.xml": axml(_manifest(*sdk)),
+        "classes.dex": _code(strings) if code is None else code,
         "resources.arsc": table([Type("xml", {"network": File(CONFIG)})]),
         CONFIG: axml(_config(pins)) if config is None else config,
     }
     return with_signing_block(built(entries), [(_V2, signers([_certificate()]))])
 
 
-def _manifest() -> Tag:
+def _manifest(least: int | str | None, target: int | str | None) -> Tag:
     launcher = Tag(
         "intent-filter",
         children=[
@@ -68,8 +75,9 @@ def _manifest() -> Tag:
         of.ALLOW_BACKUP: False,
         of.NETWORK_SECURITY_CONFIG: Ref(0x7F010000),
     }
+    versions: dict[int | str, Given] = {of.MIN_SDK_VERSION: least, of.TARGET_SDK_VERSION: target}
     children = [
-        Tag("uses-sdk", {of.MIN_SDK_VERSION: 28, of.TARGET_SDK_VERSION: 35}),
+        Tag("uses-sdk", {key: each for key, each in versions.items() if each is not None}),
         Tag("uses-permission", {of.NAME: "android.permission.INTERNET"}),
         Tag("application", application, [activity]),
     ]

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from tests.scan.simulated import simulated, verdicts
+from tests.scan.simulated import manifest, simulated, verdicts
 
 from watchword.scan.app import Certificate, Container, Coverage, Gap, Part, Signing
-from watchword.scan.interface import Verdict
+from watchword.scan.interface import Severity, Verdict
 from watchword.scan.rules.signing_scheme import RULE
 
 CERT = Certificate("ab" * 32, "CN=Shop", "RSA", 2048, "sha256", None)
@@ -15,6 +15,40 @@ TEST_KEY = "a40da80a59d170caa950cf15c18c454d47a39b26989d8b640ecd745ba71bf5dc"
 
 def _found(*schemes: str, cert: Certificate = CERT) -> dict[str, Verdict]:
     return verdicts(RULE, simulated(signing=Signing(schemes, (cert,))))
+
+
+@pytest.mark.parametrize(
+    ("schemes", "least", "subject", "janus"),
+    [
+        (("v1",), 26, "v1-only", True),
+        (("v1",), 27, "v1-only", False),
+        (("v1", "v2"), 23, "janus", True),
+        (("v1", "v3"), 21, "janus", True),
+        (("v1", "v2"), 24, "signing", False),
+        (("v2",), 21, "signing", False),
+    ],
+)
+def test_janus(schemes: tuple[str, ...], least: int, subject: str, janus: bool) -> None:
+    """Phones that know no scheme but v1 run what stands in front of the package, also where it is signed by v2 as well."""
+    stated = replace(manifest(), min_sdk=least)
+    (found,) = RULE.look(simulated(manifest=stated, signing=Signing(schemes, (CERT,))))
+    assert found.subject == subject
+    assert ("Janus" in found.title) is janus
+    if subject == "janus":
+        assert (found.verdict, found.severity) == (Verdict.EXPOSED, Severity.LOW)
+
+
+def test_oldest_phone_that_nobody_knows() -> None:
+    """A code name says nothing of the phones that would verify v1 alone."""
+    stated = replace(manifest(), min_sdk=10_000)
+    signed = Signing(("v1", "v2"), (CERT,))
+    assert verdicts(RULE, simulated(manifest=stated, signing=signed)) == {"janus": Verdict.NOT_SEEN}
+
+
+def test_changed_after_it_was_signed() -> None:
+    """Each scheme whose digest isn't the package's is exposed."""
+    signed = Signing(("v2", "v3"), (CERT,), changed=("v2",))
+    assert verdicts(RULE, simulated(signing=signed)) == {"changed:v2": Verdict.EXPOSED}
 
 
 @pytest.mark.parametrize(
