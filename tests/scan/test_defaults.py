@@ -21,6 +21,7 @@ from watchword.scan.app import (
     App,
     Certificate,
     Component,
+    Container,
     DomainConfig,
     Entry,
     IntentFilter,
@@ -35,6 +36,7 @@ from watchword.scan.defaults import (
     PlatformDefault,
     Where,
     android_levels,
+    levels_of,
 )
 from watchword.scan.interface import Severity, Verdict
 from watchword.scan.registry import RULES
@@ -226,6 +228,26 @@ def test_versions_that_are_missing_unknown_or_absurd(
 ) -> None:
     """What isn't stated is 1 or the oldest; a code name and what nobody released have no default that is known."""
     assert android_levels(least, target) == expected
+
+
+@pytest.mark.parametrize(
+    ("schemes", "container", "least"),
+    [
+        (("v2",), Container.APK, 24),
+        (("v2", "v3"), Container.SPLITS, 24),
+        (("v1", "v2"), Container.APK, 19),
+        (("v1",), Container.AAB, 19),
+        (("v2",), Container.AAB, 19),
+        ((), Container.APK, 19),
+    ],
+)
+def test_a_signature_that_older_phones_refuse(
+    schemes: tuple[str, ...], container: Container, least: int
+) -> None:
+    """What isn't signed by v1 no phone before Android 7 installs; a bundle is signed anew by the store."""
+    app = replace(_signed(*schemes)(19, 34), container=container)
+    assert levels_of(app) == Levels(least, 34)
+    assert levels_of(replace(app, manifest=None)) == Levels(None, None)
 
 
 @pytest.mark.parametrize("row", [each for each in ANDROID_DEFAULTS if each.target])

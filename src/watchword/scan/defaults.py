@@ -7,12 +7,12 @@ What only phones are open to that the newest default doesn't reach is told as lo
 Every row was read at the address that it names, on the day that it names; what couldn't be read isn't here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from typing import Final
 
-from watchword.scan.app import IosInfo, Manifest
+from watchword.scan.app import App, Container, IosInfo
 
 MOST_LEVEL: Final = 200
 """The highest API level that is taken for one.  A code name stands for 10,000, and what nobody released has no defaults yet."""
@@ -88,11 +88,16 @@ class PlatformDefault:
         return f"phones before {self.system}"
 
 
-def levels_of(manifest: Manifest | None) -> Levels:
-    """Return the API levels that a manifest states."""
-    if manifest is None:
+def levels_of(app: App) -> Levels:
+    """Return the API levels of an Android app: those that its manifest states, and none that its signature keeps out."""
+    if app.manifest is None:
         return Levels(None, None)
-    return android_levels(manifest.min_sdk, manifest.target_sdk)
+    levels = android_levels(app.manifest.min_sdk, app.manifest.target_sdk)
+    schemes = app.signing.schemes if app.signing is not None else ()
+    if app.container is Container.AAB or not schemes or "v1" in schemes or levels.least is None:
+        return levels
+    # Phones that know no scheme but v1 don't install it, whatever its minSdk admits.
+    return replace(levels, least=max(levels.least, SIGNATURE_V2.device))
 
 
 def android_levels(least: int | None, target: int | None) -> Levels:

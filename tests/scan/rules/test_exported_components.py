@@ -54,7 +54,7 @@ def test_links_and_libraries_are_told() -> None:
     ("kind", "filters", "least", "target", "expected"),
     [
         ("provider", (), 17, 17, CLEAN),
-        ("provider", (), 16, 17, {f"{NAME}:older": Verdict.EXPOSED}),
+        ("provider", (), 16, 17, {f"{NAME}:older": Verdict.EXPOSED, **CLEAN}),
         ("provider", (), 17, 16, {NAME: Verdict.EXPOSED}),
         ("provider", (), 21, 10_000, {NAME: Verdict.NOT_SEEN}),
         ("service", (GO,), 21, 10_000, {NAME: Verdict.NOT_SEEN}),

@@ -165,17 +165,18 @@ def test_owners_authorities_beside_pins() -> None:
     ("least", "target", "expected"),
     [
         (24, 24, {}),
-        (23, 24, {"user:older": Severity.LOW}),
-        (23, 23, {"user:default": Severity.MEDIUM}),
+        (23, 24, {"user:older": (Verdict.TOLD, Severity.LOW)}),
+        (23, 23, {"user:default": (Verdict.EXPOSED, Severity.MEDIUM)}),
     ],
 )
 def test_authorities_that_are_trusted_by_default(
-    least: int, target: int, expected: dict[str, Severity]
+    least: int, target: int, expected: dict[str, tuple[Verdict, Severity]]
 ) -> None:
     """Below targetSdk 24 the system trusts what its owner installs, and phones before Android 7 whatever is targeted."""
     stated = replace(manifest(), min_sdk=least, target_sdk=target)
     found = RULE.look(simulated(manifest=stated))
-    assert {e.subject: e.severity for e in found if e.subject.startswith("user:")} == expected
+    by_default = {each.subject: each for each in found if each.subject.startswith("user:")}
+    assert {name: (each.verdict, each.severity) for name, each in by_default.items()} == expected
     offline = simulated(manifest=replace(stated, permissions=()))
     assert not any(each.subject.startswith("user:") for each in RULE.look(offline))
 

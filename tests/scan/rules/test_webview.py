@@ -76,7 +76,10 @@ _VIRTUAL, _RESULT, _LITERAL, _RETURN = 0x6E, 0x000C, 0x0112, 0x0E
 
 
 def _built(
-    folder: Path, *settings: tuple[str, int], sdk: tuple[int | str | None, int | str | None]
+    folder: Path,
+    *settings: tuple[str, int],
+    sdk: tuple[int | str | None, int | str | None],
+    schemes: tuple[str, ...] = ("v2",),
 ) -> tuple[list[Finding], State | None]:
     """Build an app whose activity shows a page with these settings; return what the rule says, and what PR-A11 is by it."""
     code: list[object] = call(
@@ -91,6 +94,9 @@ def _built(
     path = folder / "app.apk"
     path.write_bytes(apk(code=assemble(main), sdk=sdk))
     app = open_app(path, Limits(), lambda: 60.0)
+    assert app.signing is not None
+    assert app.signing.schemes == ("v2",)
+    app = replace(app, signing=replace(app.signing, schemes=schemes))
     found = list(RULE.look(app))
     (standing,) = standings_of((RULE,), found, app.coverage)
     return found, standing.state
@@ -138,9 +144,11 @@ def test_defaults_of_old_targets(tmp_path: Path) -> None:
     assert _bad(found)["file-urls"] == (Severity.MEDIUM, Confidence.LIKELY)
     stated = (("setMixedContentMode", 1), ("setAllowFileAccess", 0))
     assert _built(tmp_path, *stated, sdk=(21, 15))[1] is State.PROVEN
-    assert _bad(_built(tmp_path, *stated, sdk=(20, 30))[0]) == {
-        "mixed:older": (Severity.LOW, Confidence.CERTAIN)
-    }
+    found, state = _built(tmp_path, *stated, sdk=(20, 30), schemes=("v1", "v2"))
+    assert _bad(found) == {"mixed:older": (Severity.LOW, Confidence.CERTAIN)}
+    assert state is None
+    # Phones before Android 7 don't install what isn't signed by v1, whatever its minSdk admits.
+    assert _built(tmp_path, *stated, sdk=(20, 30))[1] is State.PROVEN
 
 
 @pytest.mark.parametrize("sdk", [(21, "Baklava"), (21, 999)])

@@ -12,7 +12,7 @@ _AT: Final = (Location(file="AndroidManifest.xml"),)
 
 
 def _see(look: Look) -> Iterator[Finding]:
-    manifest, levels = look.manifest, levels_of(look.manifest)
+    manifest, levels = look.manifest, levels_of(look.app)
     transfer = list(_transfer(look, levels))
     yield from transfer
     if manifest.allow_backup is False:

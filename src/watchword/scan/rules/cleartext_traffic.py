@@ -31,7 +31,7 @@ def _see(look: Look) -> Iterator[Finding]:
 
 def _refused(look: Look) -> Iterator[Finding]:
     """Yield where cleartext is refused, given that nothing permits it: on every phone, or on those that know how to."""
-    levels = levels_of(look.manifest)
+    levels = levels_of(look.app)
     holds = _holds_by(look)
     where = holds.before_on(levels)
     if look.offline or where is Where.NOWHERE:
@@ -62,7 +62,7 @@ def _holds_by(look: Look) -> PlatformDefault:
 
 def _permitted(look: Look) -> Iterator[Finding]:
     manifest = look.manifest
-    levels = levels_of(manifest)
+    levels = levels_of(look.app)
     by_default = CLEARTEXT.before_on(levels) is Where.EVERYWHERE
     config = look.app.network
     if manifest.network_config is not None and config is None:

@@ -51,7 +51,7 @@ def _answer(look: Look, component: Component, link: str, *, web: bool) -> Iterat
     where = short(component.name)
     if web:
         title = f"{where} takes the answer of a sign-in by a verified link: {link}."
-        if APP_LINKS.before_on(levels_of(look.manifest)) is Where.NOWHERE:
+        if APP_LINKS.before_on(levels_of(look.app)) is Where.NOWHERE:
             yield look.protected(link, title, at=at)
             return
         yield look.protected(link, title, at=at, confidence=Confidence.POSSIBLE)

@@ -11,6 +11,7 @@ from watchword.scan.defaults import (
     Levels,
     PlatformDefault,
     Where,
+    android_levels,
     levels_of,
 )
 from watchword.scan.interface import Confidence, Finding, Location, Severity
@@ -23,7 +24,7 @@ def _see(look: Look) -> Iterator[Finding]:
     if look.app.container is Container.AAB:
         yield look.told("bundle", "A bundle is never installed: the store makes packages of it.")
         return
-    levels = levels_of(look.manifest)
+    levels = levels_of(look.app)
     found = [*_signature(look, levels), *_table(look, levels), *_exported(look, levels)]
     yield from found
     if not found:
@@ -55,8 +56,9 @@ def _signature(look: Look, levels: Levels) -> Iterator[Finding]:
         return  # What isn't signed at all is signing-scheme's finding.
     if set(signing.schemes) == {"v1"}:
         yield from _refused(look, levels, V1_ALONE, "v1-only", "it's signed by scheme v1 alone")
-    if "v1" not in signing.schemes and SIGNATURE_V2.before_on(levels) is Where.OLDER:
-        title = f"{SIGNATURE_V2.older} refuse to install it, though minSdk {levels.least} admits them: it isn't signed by scheme v1."
+    stated = android_levels(look.manifest.min_sdk, look.manifest.target_sdk)
+    if "v1" not in signing.schemes and SIGNATURE_V2.before_on(stated) is Where.OLDER:
+        title = f"{SIGNATURE_V2.older} refuse to install it, though minSdk {stated.least} admits them: it isn't signed by scheme v1."
         yield _told(look, "no-v1", title)
     if signing.changed:
         title = f"{SIGNATURE_V2.system} and later refuse to install it: it was changed after it was signed."

@@ -25,7 +25,7 @@ _IMMUTABLE: Final = 0x04000000
 
 
 def _see(look: Look) -> Iterator[Finding]:
-    levels = levels_of(look.app.manifest)
+    levels = levels_of(look.app)
     where = PENDING_INTENTS.before_on(levels)
     found = list(_found(look, where))
     yield from found
@@ -39,7 +39,11 @@ def _see(look: Look) -> Iterator[Finding]:
 
 
 def _found(look: Look, where: Where) -> Iterator[Finding]:
-    for by in dict.fromkeys(use.by for use in look.calls(_PENDING, *_MAKERS)):
+    sure, others = look.of_the_app(use.by for use in look.calls(_PENDING, *_MAKERS))
+    if others:
+        title = "Classes that were renamed make pending intents; whether they are the app's own isn't known."
+        yield look.not_seen("renamed", title)
+    for by in sure:
         flags = list(_flags(look, by))
         left = [each for each in flags if each is not None and not each & (_MUTABLE | _IMMUTABLE)]
         if None in flags:
@@ -61,7 +65,7 @@ def _found(look: Look, where: Where) -> Iterator[Finding]:
                 title,
                 Severity.LOW,
                 at=places([by]),
-                confidence=Confidence.POSSIBLE if look.unsure(by) else Confidence.LIKELY,
+                confidence=Confidence.LIKELY,
             )
 
 

@@ -44,7 +44,7 @@ def _configured(look: Look) -> Iterator[Finding]:
     config = look.app.network
     if config is None:
         return
-    older = NETWORK_CONFIG.before_on(levels_of(look.app.manifest)) is not Where.NOWHERE
+    older = NETWORK_CONFIG.before_on(levels_of(look.app)) is not Where.NOWHERE
     # Pins that some phones don't know prove nothing by themselves; those in code hold on every phone.
     sure = Confidence.POSSIBLE if older else Confidence.CERTAIN
     bases = () if config.base is None else (config.base,)
@@ -156,7 +156,7 @@ def _user_authorities_by_default(look: Look, *, pinned: bool) -> Iterator[Findin
     manifest, config = look.app.manifest, look.app.network
     if manifest is None or look.offline:
         return
-    levels, at = levels_of(manifest), (Location(file="AndroidManifest.xml"),)
+    levels, at = levels_of(look.app), (Location(file="AndroidManifest.xml"),)
     where = USER_AUTHORITIES.before_on(levels)
     stated = manifest.network_config is not None and (config is None or config.base is not None)
     if where is Where.UNKNOWN:
@@ -164,7 +164,7 @@ def _user_authorities_by_default(look: Look, *, pinned: bool) -> Iterator[Findin
         yield look.not_seen("user:default", title)
     elif where is Where.OLDER:
         title = f"{USER_AUTHORITIES.older} trust authorities that their owner installs, whatever the app states; it runs on them."
-        yield look.exposed("user:older", title, Severity.LOW, at=at)
+        yield look.told("user:older", title, Severity.LOW, at=at, confidence=Confidence.CERTAIN)
     elif where is Where.EVERYWHERE and not stated:
         more = " wherever nothing is pinned" if pinned else ""
         title = (
@@ -172,7 +172,9 @@ def _user_authorities_by_default(look: Look, *, pinned: bool) -> Iterator[Findin
             f"{more}: targetSdk is {levels.target}, below {USER_AUTHORITIES.target}."
         )
         severity = Severity.LOW if pinned else Severity.MEDIUM
-        yield look.exposed("user:default", title, severity, at=at)
+        # Where not all was seen there may be pins, and so this alone doesn't say that there are none.
+        sure = Confidence.CERTAIN if pinned or look.whole else Confidence.POSSIBLE
+        yield look.exposed("user:default", title, severity, at=at, confidence=sure)
 
 
 RULE = AndroidRule(

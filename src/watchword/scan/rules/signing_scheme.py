@@ -65,7 +65,7 @@ def _of_v1(look: Look, schemes: set[str]) -> Iterator[Finding]:
     if "v1" not in schemes:
         return
     alone = schemes == {"v1"}
-    where = (JANUS if alone else SIGNATURE_V2).before_on(levels_of(look.app.manifest))
+    where = (JANUS if alone else SIGNATURE_V2).before_on(levels_of(look.app))
     if alone:
         more = {
             Where.OLDER: f", and {JANUS.older_inside} run foreign code that stands in front of it unless they were patched (Janus, CVE-2017-13156)",

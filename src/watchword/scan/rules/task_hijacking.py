@@ -9,7 +9,7 @@ from watchword.scan.rule_parts import AndroidRule, Look
 
 
 def _see(look: Look) -> Iterator[Finding]:
-    levels = levels_of(look.manifest)
+    levels = levels_of(look.app)
     where = TASKS.before_on(levels)
     if where is Where.EVERYWHERE:
         title = f"Another app may lay a false screen into the app's task (StrandHogg): targetSdk is {levels.target}, below {TASKS.target}."
