@@ -158,6 +158,33 @@ CASES: Mapping[str, tuple[str, Build, str]] = {
 """By row: a rule that rests on it, an app of these versions, and what of its findings tells the one default from the other."""
 
 
+FIGURES = {
+    "WEBVIEW_FILES": (30, 0),
+    "WEBVIEW_FILE_URLS": (16, 0),
+    "WEBVIEW_MIXED": (21, 21),
+    "WEBVIEW_BRIDGE": (17, 17),
+    "CLEARTEXT": (28, 28),
+    "CLEARTEXT_FLAG": (0, 23),
+    "NETWORK_CONFIG": (0, 24),
+    "USER_AUTHORITIES": (24, 24),
+    "EXPORTED_BY_FILTER": (31, 31),
+    "PROVIDERS": (17, 17),
+    "BACKUP_TRANSFER": (31, 31),
+    "BACKUP_RULES": (0, 31),
+    "APP_LINKS": (0, 23),
+    "PENDING_INTENTS": (31, 31),
+    "TASKS": (28, 0),
+    "SIGNATURE_V2": (0, 24),
+    "JANUS": (0, 27),
+    "V1_ALONE": (30, 30),
+    "RESOURCES": (30, 30),
+    "ATS": (9, 9),
+    "ATS_NARROWER": (0, 10),
+    "PINNED_DOMAINS": (0, 14),
+}
+"""By row what its source says: from which target and from which phones on. Written by hand, so that a slip in the table shows."""
+
+
 def _row(name: str) -> PlatformDefault:
     row = getattr(defaults, name)
     assert isinstance(row, PlatformDefault)
@@ -174,6 +201,11 @@ def _says(name: str, least: int, target: int) -> bool:
 def test_every_row_with_a_version_has_a_case() -> None:
     """A row that turns no verdict is a claim that nobody uses."""
     assert {id(_row(name)) for name in CASES} == {id(each) for each in VERSIONED}
+
+
+def test_the_figures_are_those_of_the_sources() -> None:
+    """A version that slips turns every verdict that rests on it."""
+    assert {name: (_row(name).target, _row(name).device) for name in CASES} == FIGURES
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if _row(name).target])
