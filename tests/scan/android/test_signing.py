@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scan.android.building import prefixed, signers, with_signing_block
+from tests.scan.android.building import content_digest, prefixed, signers, with_signing_block
 from tests.scan.archive.building import built
 
 from watchword.encoding import der
@@ -231,34 +231,17 @@ def test_what_isnt_a_certificate_keeps_its_digest() -> None:
 def _signed(digest: bytes | None, algorithm: int = 0x0103) -> tuple[bytes, SchemeSigners]:
     """Return a package of some chunks whose only signer states a digest, and what is read of it."""
     package = built({"a": bytes(range(256)) * 9000}, method=zipfile.ZIP_STORED, comment=b"end")
-    stated = b"" if digest is None else prefixed(struct.pack("<I", algorithm) + prefixed(digest))
-    signer = prefixed(
-        prefixed(prefixed(stated), prefixed(prefixed(b"certificate")), prefixed()),
-        prefixed(),
-        prefixed(b"key"),
-    )
-    signed = with_signing_block(package, [(V2, prefixed(signer))])
+    stated = {} if digest is None else {algorithm: digest}
+    signed = with_signing_block(package, [(V2, signers([b"certificate"], digests=stated))])
     (found,) = read_signing_block(memoryview(signed))
     return signed, found
-
-
-def _digest(package: bytes, name: str) -> bytes:
-    """Return the digest of a package without a block, as the scheme's page describes it."""
-    end = package.rindex(b"PK\x05\x06")
-    (directory,) = struct.unpack_from("<I", package, end + 16)
-    sections = (package[:directory], package[directory:end], package[end:])
-    chunks = [part[at : at + 2**20] for part in sections for at in range(0, len(part), 2**20)]
-    each = [
-        hashlib.new(name, b"\xa5" + len(one).to_bytes(4, "little") + one).digest() for one in chunks
-    ]
-    return hashlib.new(name, b"\x5a" + len(each).to_bytes(4, "little") + b"".join(each)).digest()
 
 
 @pytest.mark.parametrize(("algorithm", "name"), [(0x0103, "sha256"), (0x0202, "sha512")])
 def test_a_package_is_compared_with_the_digest_that_was_signed(algorithm: int, name: str) -> None:
     """Shows a change of any part of it: entries, directory, end record."""
     plain = built({"a": bytes(range(256)) * 9000}, method=zipfile.ZIP_STORED, comment=b"end")
-    signed, found = _signed(_digest(plain, name), algorithm)
+    signed, found = _signed(content_digest(plain, name), algorithm)
     assert changed_since_signed(memoryview(signed), found) is False
     directory = signed.rindex(b"PK\x01\x02")
     for at in (100, 2**20 + 5, directory + 12, len(signed) - 1):

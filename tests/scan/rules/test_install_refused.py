@@ -1,11 +1,18 @@
 """Tests of the rule on packages that phones refuse to install."""
 
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from tests.scan.android.building import Tag, axml, table
+from tests.scan.archive.building import built
 from tests.scan.simulated import PACKAGE, manifest, simulated, verdicts
 
+from watchword.adapters.app_package import open_app
+from watchword.scan.android import attributes as of
 from watchword.scan.app import App, Certificate, Component, Container, Entry, IntentFilter, Signing
+from watchword.scan.archive.interface import Limits
 from watchword.scan.interface import Verdict
 from watchword.scan.rules.install_refused import RULE
 
@@ -79,3 +86,31 @@ def test_changed_after_it_was_signed_and_bundles() -> None:
     """A package with another digest isn't installed; of a bundle the store makes packages."""
     assert verdicts(RULE, _app("v2", changed=("v2",))) == {"changed": Verdict.TOLD}
     assert verdicts(RULE, _app("v1", container=Container.AAB)) == {"bundle": Verdict.TOLD}
+
+
+@pytest.mark.parametrize(
+    ("method", "padding", "refused"),
+    [
+        (zipfile.ZIP_DEFLATED, 0, "is compressed"),
+        (zipfile.ZIP_STORED, 0, ""),
+        (zipfile.ZIP_STORED, 1, "multiple of four"),
+    ],
+)
+def test_resource_table_of_a_built_package(
+    tmp_path: Path, method: int, padding: int, refused: str
+) -> None:
+    """How the table lies is read of the archive: packed, aligned, or neither."""
+    sdk = Tag("uses-sdk", {of.MIN_SDK_VERSION: 28, of.TARGET_SDK_VERSION: 35})
+    manifest_file = axml(Tag("manifest", {"package": PACKAGE}, [sdk, Tag("application")]))
+    filler = -(30 + len("fill") + 30 + len("resources.arsc")) % 4 + padding
+    entries = {
+        "fill": bytes(filler),
+        "resources.arsc": table([]),
+        "AndroidManifest.xml": manifest_file,
+    }
+    path = tmp_path / "app.apk"
+    path.write_bytes(built(entries, method=method))
+    found = list(RULE.look(open_app(path, Limits(), lambda: 60.0)))
+    titles = [each.title for each in found if each.subject == "resources"]
+    assert len(titles) == bool(refused)
+    assert all(refused in each for each in titles)

@@ -108,6 +108,10 @@ def test_ats_of_old_systems_and_builds() -> None:
     old = ats(**wide) | {"MinimumOSVersion": "9.3"}
     assert (EXPOSED, "every-host") in _of(ATS, old)
     assert _of(ATS, info(DTSDKName="iphoneos8.4")) == {(EXPOSED, "sdk")}
+    on_ios_8 = read(ipa(info(MinimumOSVersion="8.0")))
+    assert _seen(ATS, on_ios_8) == {(EXPOSED, "older"), (PROTECTED, "ats")}
+    (ats_is_on,) = (each for each in ATS.look(on_ios_8) if each.verdict is PROTECTED)
+    assert ats_is_on.confidence is Confidence.POSSIBLE
 
 
 def test_too_many_exceptions_are_never_clean() -> None:

@@ -1,11 +1,16 @@
 """Tests of the rule on signatures."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from tests.scan.android.building import Tag, axml, content_digest, signers, with_signing_block
+from tests.scan.archive.building import built
 from tests.scan.simulated import manifest, simulated, verdicts
 
+from watchword.adapters.app_package import open_app
 from watchword.scan.app import Certificate, Container, Coverage, Gap, Part, Signing
+from watchword.scan.archive.interface import Limits
 from watchword.scan.interface import Severity, Verdict
 from watchword.scan.rules.signing_scheme import RULE
 
@@ -102,3 +107,19 @@ def test_no_signature_in_half_a_package() -> None:
     app = simulated(signing=Signing((), ()))
     cut = replace(app, coverage=Coverage(gaps=(Gap(Part.ARCHIVE, "", "damaged"),)))
     assert verdicts(RULE, cut) == {"unsigned": Verdict.NOT_SEEN}
+
+
+def test_package_that_was_changed_after_it_was_signed(tmp_path: Path) -> None:
+    """A lab-built package is the one that was signed, until a byte of it is another one."""
+    plain = built({"AndroidManifest.xml": axml(Tag("manifest")), "classes.dex": b"dex"})
+    signer = signers([b"certificate"], digests={0x0103: content_digest(plain, "sha256")})
+    signed = bytearray(with_signing_block(plain, [(0x7109871A, signer)]))
+    path = tmp_path / "app.apk"
+
+    def seen() -> dict[str, Verdict]:
+        path.write_bytes(signed)
+        return verdicts(RULE, open_app(path, Limits(), lambda: 60.0))
+
+    assert "changed:v2" not in seen()
+    signed[signed.rindex(b"PK\x01\x02") + 12] ^= 1  # The time of an entry, which nobody looks at.
+    assert seen()["changed:v2"] is Verdict.EXPOSED
