@@ -27,7 +27,7 @@ from watchword.scan.android.jar_signature import signers as jar_signers
 from watchword.scan.android.manifest import read_manifest
 from watchword.scan.android.network import read_network_config
 from watchword.scan.android.resources import Reader, Resources
-from watchword.scan.android.signing_block import read_signing_block
+from watchword.scan.android.signing_block import changed_since_signed, read_signing_block
 from watchword.scan.android.table import BinaryTable, Table
 from watchword.scan.api.look import look_at
 from watchword.scan.app import App, Container, Coverage, Depth, Part, Resource, TextPart
@@ -121,6 +121,7 @@ def read_signatures(data: bytes) -> None:
     """Read a package's signing block; and the same bytes as a signature file of a JAR, and as a certificate."""
     with suppress(AndroidFormatError):
         for each in read_signing_block(memoryview(data)):
+            changed_since_signed(memoryview(data), each)
             for certificate in each.certificates:
                 describe(certificate)
     with suppress(AndroidFormatError):

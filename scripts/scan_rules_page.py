@@ -11,6 +11,7 @@ from typing import Final
 
 from watchword.plan.catalogue.reading import load_catalogue
 from watchword.scan.api.registry import RULES as API_RULES
+from watchword.scan.defaults import ANDROID_DEFAULTS, IOS_DEFAULTS, MOST_LEVEL, PlatformDefault
 from watchword.scan.interface import Telling
 from watchword.scan.registry import RULES
 from watchword.scan.rule_parts import AndroidRule
@@ -49,6 +50,21 @@ report tells them.
 | rule | looks for |
 | --- | --- |
 """
+DEFAULTS: Final = """\
+## Platform defaults
+
+What Android and iOS do where an app states nothing depends on the version that the app targets, and on the phone. An older phone knows nothing of
+a newer default, whatever the app targets. The rules merge these rows with what the app states.
+
+- A version that isn't stated counts as the system counts it: 1 for the oldest, the oldest for the target.
+- A code name, or a level above {most}, has no default that is known: the rule says *not seen*.
+- What only phones older than the row's version are open to is *exposed*, of severity low. What protects the newer ones then proves nothing.
+
+Of iOS, *targeted* is the SDK that the app was linked with (`DTSDKName`).
+
+| | | targeted from | and phones from | before | then | rules | read |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
 _PLATFORMS: Final = {Platform.ANDROID: "Android", Platform.IOS: "iOS"}
 
 
@@ -57,6 +73,7 @@ def page() -> str:
     parts = [INTRODUCTION.format(app=len(RULES), api=len(API_RULES)), "\n".join(_evidence())]
     parts.append("\n".join(_listed(OF_APPS, RULES, _platforms)))
     parts += ["\n".join(_rule(each, "rules", _platforms(each))) for each in RULES]
+    parts.append("\n".join(_defaults()))
     parts.append("\n".join(_listed(OF_APIS, API_RULES, None)))
     parts += ["\n".join(_rule(each, "api.rules", "")) for each in API_RULES]
     return "\n".join(parts)
@@ -71,6 +88,23 @@ def _evidence() -> Iterator[str]:
         told = ", ".join(f"[{each}](#{each})" for each in giving)
         yield f"| {_linked(name)} | {protections[name].name} | `{key}` | {told} |"
     yield ""
+
+
+def _defaults() -> Iterator[str]:
+    yield DEFAULTS.format(most=MOST_LEVEL).rstrip()
+    for platform, rows in (("Android", ANDROID_DEFAULTS), ("iOS", IOS_DEFAULTS)):
+        for row in rows:
+            links = [f"[{place}]({url})" for place, url in enumerate((row.source, *row.more), 1)]
+            read = f"{row.read}: {', '.join(links)}"
+            rules = ", ".join(f"[{each}](#{each})" for each in row.rules)
+            cells = (platform, row.setting, _version(row), row.system or "any", row.before)
+            after = "the same" if row.after == row.before else row.after
+            yield f"| {' | '.join((*cells, after, rules, read))} |"
+    yield ""
+
+
+def _version(row: PlatformDefault) -> str:
+    return str(row.target) if row.target else "any"
 
 
 def _listed(

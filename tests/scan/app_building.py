@@ -47,6 +47,8 @@ def apk(
     application: Mapping[int | str, Given] | None = None,
     root: Mapping[int | str, Given] | None = None,
     classes: Sequence[ClassCode] = (),
+    sdk: tuple[int | str | None, int | str | None] = (28, 35),
+    code: bytes | None = None,
 ) -> bytes:
     """Return a package of one activity.
 
@@ -57,10 +59,13 @@ def apk(
     :param declared: classes of services that the manifest declares beside its activity.
     :param application: attributes of the application; ``root`` those of the manifest.
     :param classes: of its code beside its own two.
+    :param sdk: the oldest version of Android and the one that is targeted, None for one that isn't stated.
+    :param code: another DEX file.
     """
+    manifest = _manifest(*sdk, declared, application or {}, root or {})
     entries: dict[str, bytes | None] = {
-        "AndroidManifest.xml": axml(_manifest(declared, application or {}, root or {})),
-        "classes.dex": _code(strings, classes),
+        "AndroidManifest.xml": axml(manifest),
+        "classes.dex": _code(strings, classes) if code is None else code,
         "resources.arsc": table([Type("xml", {"network": File(CONFIG)})]),
         CONFIG: axml(_config(pins)) if config is None else config,
     }
@@ -70,7 +75,11 @@ def apk(
 
 
 def _manifest(
-    declared: Sequence[str], attributes: Mapping[int | str, Given], root: Mapping[int | str, Given]
+    least: int | str | None,
+    target: int | str | None,
+    declared: Sequence[str],
+    attributes: Mapping[int | str, Given],
+    root: Mapping[int | str, Given],
 ) -> Tag:
     launcher = Tag(
         "intent-filter",
@@ -86,8 +95,9 @@ def _manifest(
         **attributes,
     }
     services = [Tag("service", {of.NAME: each, of.EXPORTED: False}) for each in declared]
+    versions: dict[int | str, Given] = {of.MIN_SDK_VERSION: least, of.TARGET_SDK_VERSION: target}
     children = [
-        Tag("uses-sdk", {of.MIN_SDK_VERSION: 28, of.TARGET_SDK_VERSION: 35}),
+        Tag("uses-sdk", {key: each for key, each in versions.items() if each is not None}),
         Tag("uses-permission", {of.NAME: "android.permission.INTERNET"}),
         Tag("application", application, [activity, *services]),
     ]

@@ -170,10 +170,12 @@ class Entry:
     """Hold one entry of the archive, by the central directory.
 
     :param size: bytes, unpacked.
+    :param stored_at: of the resource table: where its bytes start in the package if they aren't packed; None else.
     """
 
     name: str
     size: int
+    stored_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +354,7 @@ class Component:
     """Hold a component of the manifest.
 
     :param kind: ``activity``, ``activity-alias``, ``service``, ``receiver`` or ``provider``.
-    :param exported: as the system takes it: stated, or implied by an intent filter (targetSdk below 31).
+    :param exported: as the system takes it: stated, or implied where nothing is (:mod:`watchword.scan.defaults`).
     :param stated: whether ``android:exported`` stands there.
     :param permission: that a caller needs, None for none.
     """
@@ -379,7 +381,8 @@ class Component:
 class Manifest:
     """Hold the Android manifest, references to resources resolved.
 
-    :param debuggable: and the flags after it: as the system takes them, None where nothing is stated.
+    :param debuggable: and the flags after it: as they are stated, None where nothing is.
+    :param full_backup_content: the file of rules for backups, and ``data_extraction_rules`` the one for phones from Android 12 on.
     :param application: the class that the system starts first, with its ``factory`` of components.
     :param needs_splits: whether the package isn't the whole app: the system installs it only with others of its set.
     """
@@ -396,7 +399,8 @@ class Manifest:
     test_only: bool | None
     permissions: tuple[str, ...]
     components: tuple[Component, ...]
-    backup_rules: str | None = None
+    full_backup_content: str | None = None
+    data_extraction_rules: str | None = None
     application: str | None = None
     factory: str | None = None
     has_code: bool | None = None
@@ -446,10 +450,14 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """Hold how the package is signed: ``v1``, ``v2``, ``v3``, ``v3.1``; what is stated, not verified."""
+    """Hold how the package is signed: ``v1``, ``v2``, ``v3``, ``v3.1``; what is stated, not verified.
+
+    :param changed: the schemes whose digest isn't the package's: it was changed after it was signed.
+    """
 
     schemes: tuple[str, ...]
     certificates: tuple[Certificate, ...]
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,6 @@ def test_a_bundle_has_all_of_it() -> None:
     parts, _ = _read("MoviePic.aab")
     assert parts.manifest is not None
     assert (parts.manifest.package, parts.manifest.target_sdk) == ("net.a3do.app.moviepic", 29)
-    assert parts.manifest.backup_rules == "res/xml/backup_descriptor.xml"
+    assert parts.manifest.full_backup_content == "res/xml/backup_descriptor.xml"
     assert parts.signing is not None
     assert (parts.signing.schemes, len(parts.signing.certificates)) == (("v1",), 1)

@@ -1,5 +1,6 @@
 """Write binary XML, resource tables, bundles' XML and signing blocks as Android's tools do, from small descriptions."""
 
+import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -295,11 +296,15 @@ def prefixed(*parts: bytes) -> bytes:
     return struct.pack("<I", len(whole)) + whole
 
 
-def signers(*certificates: Sequence[bytes]) -> bytes:
-    """Return the value of a scheme: a signer for each chain of certificates."""
+def signers(*certificates: Sequence[bytes], digests: Mapping[int, bytes] | None = None) -> bytes:
+    """Return the value of a scheme: a signer for each chain of certificates, with digests by algorithm of signature."""
+    stated = [
+        prefixed(struct.pack("<I", kind) + prefixed(digest))
+        for kind, digest in (digests or {}).items()
+    ]
     each = [
         prefixed(
-            prefixed(prefixed(), prefixed(*map(prefixed, chain)), prefixed()),
+            prefixed(prefixed(*stated), prefixed(*map(prefixed, chain)), prefixed()),
             prefixed(),
             prefixed(b"key"),
         )
@@ -318,3 +323,15 @@ def with_signing_block(package: bytes, pairs: Sequence[tuple[int, bytes]]) -> by
     moved = bytearray(package[:directory] + block + package[directory:])
     struct.pack_into("<I", moved, end + len(block) + 16, directory + len(block))
     return bytes(moved)
+
+
+def content_digest(package: bytes, name: str) -> bytes:
+    """Return the digest of a package without a block, as the scheme's page describes it."""
+    end = package.rindex(b"PK\x05\x06")
+    (directory,) = struct.unpack_from("<I", package, end + 16)
+    sections = (package[:directory], package[directory:end], package[end:])
+    chunks = [part[at : at + 2**20] for part in sections for at in range(0, len(part), 2**20)]
+    each = [
+        hashlib.new(name, b"\xa5" + len(one).to_bytes(4, "little") + one).digest() for one in chunks
+    ]
+    return hashlib.new(name, b"\x5a" + len(each).to_bytes(4, "little") + b"".join(each)).digest()

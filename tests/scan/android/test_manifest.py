@@ -140,21 +140,30 @@ def test_target_is_the_minimum_where_it_isnt_stated(
 
 
 @pytest.mark.parametrize(
-    ("application", "config", "rules"),
+    ("application", "config", "content", "extraction"),
     [
-        ({}, None, None),
-        ({of.NETWORK_SECURITY_CONFIG: FILE}, "res/xml/file.xml", None),
-        ({of.FULL_BACKUP_CONTENT: FILE}, None, "res/xml/file.xml"),
-        ({of.DATA_EXTRACTION_RULES: FILE, of.FULL_BACKUP_CONTENT: False}, None, "res/xml/file.xml"),
-        ({of.FULL_BACKUP_CONTENT: False}, None, None),
+        ({}, None, None, None),
+        ({of.NETWORK_SECURITY_CONFIG: FILE}, "res/xml/file.xml", None, None),
+        ({of.FULL_BACKUP_CONTENT: FILE}, None, "res/xml/file.xml", None),
+        (
+            {of.DATA_EXTRACTION_RULES: FILE, of.FULL_BACKUP_CONTENT: False},
+            None,
+            None,
+            "res/xml/file.xml",
+        ),
+        ({of.FULL_BACKUP_CONTENT: False}, None, None, None),
     ],
 )
 def test_files_that_the_application_refers_to(
-    application: Mapping[int | str, Given], config: str | None, rules: str | None
+    application: Mapping[int | str, Given],
+    config: str | None,
+    content: str | None,
+    extraction: str | None,
 ) -> None:
     """Shows network security config and backup rules by the paths of their files; a flag is no rules."""
     found, _ = _read(application=application)
-    assert (found.network_config, found.backup_rules) == (config, rules)
+    assert found.network_config == config
+    assert (found.full_backup_content, found.data_extraction_rules) == (content, extraction)
 
 
 def test_a_network_config_that_leads_nowhere_stays_stated() -> None:
@@ -170,7 +179,7 @@ def test_a_network_config_that_leads_nowhere_stays_stated() -> None:
     [
         (None, 30, True, True),
         (None, 30, False, False),
-        (None, 31, True, False),
+        (None, 31, True, True),
         (False, 30, True, False),
         (True, 31, False, True),
         (YES, 33, False, True),
@@ -180,13 +189,22 @@ def test_a_network_config_that_leads_nowhere_stays_stated() -> None:
 def test_export_is_stated_or_implied(
     kind: str, stated: Given, target: int | None, filtered: bool, exported: bool
 ) -> None:
-    """Shows that a filter exports below targetSdk 31 only, and that a statement always counts."""
+    """Shows that a filter exports on every phone that installs the app, and that a statement always counts."""
     attributes: dict[int | str, Given] = {of.NAME: ".Main"}
     if stated is not None:
         attributes[of.EXPORTED] = stated
     found = _one(Tag(kind, attributes, [_filter()] if filtered else []), target=target)
     assert (found.kind, found.name) == (kind, f"{PACKAGE}.Main")
     assert (found.exported, found.stated) == (exported, stated is not None)
+
+
+def test_a_filter_exports_nothing_where_no_phone_installs_the_app() -> None:
+    """Shows that from Android 12 on a filter alone isn't installed, and before it's exported whatever is targeted."""
+    sdk = Tag("uses-sdk", {of.MIN_SDK_VERSION: 31, of.TARGET_SDK_VERSION: 31})
+    service = Tag("service", {of.NAME: ".Main"}, [_filter()])
+    found, _ = _read(service, beside=[sdk])
+    (component,) = found.components
+    assert (component.exported, component.stated) == (False, False)
 
 
 @pytest.mark.parametrize(("kind", "exported"), [("activity", False), ("service", True)])

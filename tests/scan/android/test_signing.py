@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+import zipfile
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scan.android.building import prefixed, signers, with_signing_block
+from tests.scan.android.building import content_digest, prefixed, signers, with_signing_block
 from tests.scan.archive.building import built
 
 from watchword.encoding import der
@@ -20,7 +21,12 @@ from watchword.scan.android.certificates import UNKNOWN, describe
 from watchword.scan.android.elements import AndroidFormatError
 from watchword.scan.android.jar_signature import signature_files
 from watchword.scan.android.jar_signature import signers as jar_signers
-from watchword.scan.android.signing_block import MOST_SIGNERS, SchemeSigners, read_signing_block
+from watchword.scan.android.signing_block import (
+    MOST_SIGNERS,
+    SchemeSigners,
+    changed_since_signed,
+    read_signing_block,
+)
 
 V2, V3, V31, PADDING = 0x7109871A, 0xF05368C0, 0x1B93AD61, 0x42726577
 END = datetime(2040, 1, 2, tzinfo=UTC)
@@ -220,3 +226,42 @@ def test_what_isnt_a_certificate_keeps_its_digest() -> None:
     """Shows that a certificate that can't be read is still named by its digest."""
     found = describe(b"junk")
     assert (found.key, found.bits, len(found.sha256)) == (UNKNOWN, None, 64)
+
+
+def _signed(digest: bytes | None, algorithm: int = 0x0103) -> tuple[bytes, SchemeSigners]:
+    """Return a package of some chunks whose only signer states a digest, and what is read of it."""
+    package = built({"a": bytes(range(256)) * 9000}, method=zipfile.ZIP_STORED, comment=b"end")
+    stated = {} if digest is None else {algorithm: digest}
+    signed = with_signing_block(package, [(V2, signers([b"certificate"], digests=stated))])
+    (found,) = read_signing_block(memoryview(signed))
+    return signed, found
+
+
+@pytest.mark.parametrize(("algorithm", "name"), [(0x0103, "sha256"), (0x0202, "sha512")])
+def test_a_package_is_compared_with_the_digest_that_was_signed(algorithm: int, name: str) -> None:
+    """Shows a change of any part of it: entries, directory, end record."""
+    plain = built({"a": bytes(range(256)) * 9000}, method=zipfile.ZIP_STORED, comment=b"end")
+    signed, found = _signed(content_digest(plain, name), algorithm)
+    assert changed_since_signed(memoryview(signed), found) is False
+    directory = signed.rindex(b"PK\x01\x02")
+    for at in (100, 2**20 + 5, directory + 12, len(signed) - 1):
+        other = bytearray(signed)
+        other[at] ^= 1
+        assert changed_since_signed(memoryview(bytes(other)), found) is True
+
+
+def test_a_digest_that_is_not_there_or_of_another_kind_is_not_compared() -> None:
+    """Shows that nothing is said of what wasn't compared: no digest, or one over a tree of hashes."""
+    for signed, found in (_signed(None), _signed(bytes(40), 0x0421)):
+        assert changed_since_signed(memoryview(signed), found) is None
+
+
+@given(st.binary(max_size=60))
+@settings(max_examples=200)
+def test_digests_that_are_damaged_are_told(stated: bytes) -> None:
+    """Shows that a stranger's digests are read or are damage, and nothing else."""
+    signer = prefixed(
+        prefixed(prefixed(stated), prefixed(prefixed(b"c")), prefixed()), prefixed(), prefixed()
+    )
+    (found,) = _block((V2, prefixed(signer)))
+    assert found.damage or all(isinstance(kind, int) for kind, _ in found.digests)

@@ -6,7 +6,7 @@ import pytest
 from tests.scan.simulated import manifest, simulated, verdicts
 
 from watchword.scan.app import App, DomainConfig, NetworkConfig
-from watchword.scan.interface import Verdict
+from watchword.scan.interface import Confidence, Severity, Verdict
 from watchword.scan.rules.cleartext_traffic import RULE
 
 EXPOSED, PROTECTED = Verdict.EXPOSED, Verdict.PROTECTED
@@ -16,6 +16,7 @@ def _app(*, cleartext: bool | None, target: int | None, config: NetworkConfig | 
     stated = replace(
         manifest(),
         cleartext=cleartext,
+        min_sdk=None if target is None else 28,
         target_sdk=target,
         network_config=config.file if config is not None else None,
     )
@@ -72,15 +73,44 @@ def test_app_without_the_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cleartext", "least", "told"), [(None, 21, True), (None, 28, False), (False, 21, False)]
+    ("cleartext", "base", "least", "since"),
+    [
+        (None, None, 28, None),
+        (None, None, 27, "Android 9"),
+        (False, None, 23, None),
+        (False, None, 22, "Android 6"),
+        (None, False, 24, None),
+        (None, False, 23, "Android 7"),
+        (True, False, 23, "Android 7"),
+        (False, False, 23, None),
+        (False, False, 22, "Android 6"),
+    ],
 )
-def test_since_when_it_is_refused(cleartext: bool | None, least: int, told: bool) -> None:
-    """The default of newer systems says nothing of older ones, which the app lets in too."""
-    app = _app(cleartext=cleartext, target=34)
+def test_phones_that_know_nothing_of_it(
+    cleartext: bool | None, base: bool | None, least: int, since: str | None
+) -> None:
+    """What newer systems refuse, older ones let through where the app admits them: that is open, and nothing is proven."""
+    app = _app(
+        cleartext=cleartext, target=34, config=None if base is None else _config(base, False)
+    )
     assert app.manifest is not None
-    (found,) = RULE.look(replace(app, manifest=replace(app.manifest, min_sdk=least)))
-    assert found.verdict is PROTECTED
-    assert ("Android 9" in found.title) is told
+    found = list(RULE.look(replace(app, manifest=replace(app.manifest, min_sdk=least))))
+    clean = next(each for each in found if each.subject == "cleartext")
+    assert clean.verdict is PROTECTED
+    if since is None:
+        assert (len(found), clean.confidence) == (1, Confidence.CERTAIN)
+    else:
+        (older,) = (each for each in found if each.subject == "older")
+        assert (older.verdict, older.severity) == (EXPOSED, Severity.LOW)
+        assert since in older.title
+        assert clean.confidence is Confidence.POSSIBLE
+
+
+def test_version_that_nobody_knows() -> None:
+    """A code name has no default yet: what isn't stated isn't known, and what is stated counts."""
+    app = _app(cleartext=None, target=10_000)
+    assert verdicts(RULE, app) == {"cleartext": Verdict.NOT_SEEN}
+    assert verdicts(RULE, _app(cleartext=False, target=10_000)) == {"cleartext": PROTECTED}
 
 
 def test_config_that_was_not_read() -> None:

@@ -1,10 +1,12 @@
 """Tests of the rule on links."""
 
+from dataclasses import replace
+
 import pytest
 from tests.scan.simulated import PACKAGE, manifest, simulated, verdicts
 
 from watchword.scan.app import Component, IntentFilter
-from watchword.scan.interface import Verdict
+from watchword.scan.interface import Confidence, Verdict
 from watchword.scan.rules.deep_links import RULE
 
 VIEW = ("android.intent.action.VIEW",)
@@ -66,3 +68,22 @@ def test_many_links_of_one_screen() -> None:
     found = {each.subject: each for each in RULE.look(simulated(manifest=manifest(one)))}
     assert found.keys() == {f"{name}:https", f"{name}:https:verified"}
     assert "and 1 more" in found[f"{name}:https"].title
+
+
+@pytest.mark.parametrize(("least", "older"), [(23, False), (22, True)])
+def test_links_of_phones_that_verify_none(least: int, older: bool) -> None:
+    """Before Android 6 nobody asks the site, so that a verified link proves nothing where the app runs on such phones."""
+    links = IntentFilter(VIEW, BROWSABLE, ("https://id.example.test/callback",), verified=True)
+    one = Component(
+        "activity",
+        f"{PACKAGE}.Screen",
+        exported=True,
+        stated=True,
+        permission=None,
+        filters=(links,),
+    )
+    app = simulated(manifest=replace(manifest(one), min_sdk=least))
+    found = {each.subject: each for each in RULE.look(app)}
+    assert ("older" in found) is older
+    sure = found["https://id.example.test/callback"].confidence
+    assert sure is (Confidence.POSSIBLE if older else Confidence.LIKELY)

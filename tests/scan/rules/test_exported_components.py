@@ -1,5 +1,8 @@
 """Tests of the rule on components that stand open."""
 
+from dataclasses import replace
+
+import pytest
 from tests.scan.simulated import PACKAGE, manifest, simulated, verdicts
 
 from watchword.scan.app import Component, IntentFilter
@@ -7,6 +10,7 @@ from watchword.scan.interface import Verdict
 from watchword.scan.rules.exported_components import RULE
 
 NAME = f"{PACKAGE}.Inner"
+GO = IntentFilter((f"{PACKAGE}.GO",), (), ())
 CLEAN = {"exported": Verdict.PROTECTED}
 
 
@@ -44,3 +48,27 @@ def test_links_and_libraries_are_told() -> None:
     assert _found("service", filters=(links,)) == {NAME: Verdict.EXPOSED}
     library = "androidx.biometric.DeviceCredentialHandlerActivity"
     assert _found(name=library) == {library: Verdict.TOLD, **CLEAN}
+
+
+@pytest.mark.parametrize(
+    ("kind", "filters", "least", "target", "expected"),
+    [
+        ("provider", (), 17, 17, CLEAN),
+        ("provider", (), 16, 17, {f"{NAME}:older": Verdict.EXPOSED, **CLEAN}),
+        ("provider", (), 17, 16, {NAME: Verdict.EXPOSED}),
+        ("provider", (), 21, 10_000, {NAME: Verdict.NOT_SEEN}),
+        ("service", (GO,), 21, 10_000, {NAME: Verdict.NOT_SEEN}),
+        ("service", (), 21, 10_000, CLEAN),
+    ],
+)
+def test_what_the_system_implies(
+    kind: str,
+    filters: tuple[IntentFilter, ...],
+    least: int,
+    target: int,
+    expected: dict[str, Verdict],
+) -> None:
+    """What isn't stated depends on what is targeted and on the phone; a provider is closed from both versions on."""
+    one = Component(kind, NAME, exported=False, stated=False, permission=None, filters=filters)
+    stated = replace(manifest(one), min_sdk=least, target_sdk=target)
+    assert verdicts(RULE, simulated(manifest=stated)) == expected

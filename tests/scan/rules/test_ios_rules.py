@@ -10,7 +10,7 @@ import pytest
 from tests.scan.ios_building import EXECUTABLE, FOLDER, PLIST, Image, ats, info, ipa, read
 
 from watchword.scan.app import App, Part
-from watchword.scan.interface import Rule, Severity, Verdict
+from watchword.scan.interface import Confidence, Rule, Severity, Verdict
 from watchword.scan.ios.rule import MOST_NAMES
 from watchword.scan.rules.ats_exceptions import RULE as ATS
 from watchword.scan.rules.ios_debuggable import RULE as DEBUGGABLE
@@ -108,6 +108,10 @@ def test_ats_of_old_systems_and_builds() -> None:
     old = ats(**wide) | {"MinimumOSVersion": "9.3"}
     assert (EXPOSED, "every-host") in _of(ATS, old)
     assert _of(ATS, info(DTSDKName="iphoneos8.4")) == {(EXPOSED, "sdk")}
+    on_ios_8 = read(ipa(info(MinimumOSVersion="8.0")))
+    assert _seen(ATS, on_ios_8) == {(EXPOSED, "older"), (PROTECTED, "ats")}
+    (ats_is_on,) = (each for each in ATS.look(on_ios_8) if each.verdict is PROTECTED)
+    assert ats_is_on.confidence is Confidence.POSSIBLE
 
 
 def test_too_many_exceptions_are_never_clean() -> None:
@@ -146,8 +150,11 @@ def test_pins_of_authorities_count_too() -> None:
 
 
 def test_pins_before_ios_14() -> None:
-    """Older systems ignore pins in Info.plist."""
-    assert (TOLD, "before-14") in _of(PINS, _pinned(*SPKI) | {"MinimumOSVersion": "13.0"})
+    """Older systems ignore pins in Info.plist: the app that runs on them is open there, and nothing is proven."""
+    old = read(ipa(_pinned(*SPKI) | {"MinimumOSVersion": "13.0"}))
+    assert _seen(PINS, old) == {(EXPOSED, "before-14"), (PROTECTED, "api.example")}
+    (pins,) = (each for each in PINS.look(old) if each.verdict is PROTECTED)
+    assert pins.confidence is Confidence.POSSIBLE
 
 
 @pytest.mark.parametrize(
@@ -291,7 +298,8 @@ def test_real_apps(name: str, bundle: str, debuggable: Verdict) -> None:
     assert (app.ios.bundle_id, app.ios.minimum_os) == (bundle, "8.0")
     assert app.coverage.gaps == ()
     assert _seen(ENCRYPTED, app) == {(TOLD, "code")}
-    assert _seen(ATS, app) == {(PROTECTED, "ats")}
+    # Both run on iOS 8, which doesn't know App Transport Security.
+    assert _seen(ATS, app) == {(EXPOSED, "older"), (PROTECTED, "ats")}
     assert _seen(DEBUGGABLE, app) == {(debuggable, "get-task-allow")}
     assert _seen(PINS, app) == {(ABSENT, "pinning")}
     strings = {text for native in app.natives for text in native.strings}

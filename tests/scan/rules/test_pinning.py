@@ -3,7 +3,17 @@
 from dataclasses import replace
 
 import pytest
-from tests.scan.simulated import MAIN, PACKAGE, Body, Call, Class, running, simulated, verdicts
+from tests.scan.simulated import (
+    MAIN,
+    PACKAGE,
+    Body,
+    Call,
+    Class,
+    manifest,
+    running,
+    simulated,
+    verdicts,
+)
 
 from watchword.scan.app import App, DomainConfig, NetworkConfig, PinSet
 from watchword.scan.interface import Confidence, Severity, Verdict
@@ -149,3 +159,51 @@ def test_owners_authorities_beside_pins() -> None:
     assert found["user:every host"].verdict is Verdict.EXPOSED
     assert found["user:every host"].severity is Severity.LOW
     assert found[f"{MAIN}.run"].verdict is Verdict.PROTECTED
+
+
+@pytest.mark.parametrize(
+    ("least", "target", "expected"),
+    [
+        (24, 24, {}),
+        (23, 24, {"user:older": (Verdict.TOLD, Severity.LOW)}),
+        (23, 23, {"user:default": (Verdict.EXPOSED, Severity.MEDIUM)}),
+    ],
+)
+def test_authorities_that_are_trusted_by_default(
+    least: int, target: int, expected: dict[str, tuple[Verdict, Severity]]
+) -> None:
+    """Below targetSdk 24 the system trusts what its owner installs, and phones before Android 7 whatever is targeted."""
+    stated = replace(manifest(), min_sdk=least, target_sdk=target)
+    found = RULE.look(simulated(manifest=stated))
+    by_default = {each.subject: each for each in found if each.subject.startswith("user:")}
+    assert {name: (each.verdict, each.severity) for name, each in by_default.items()} == expected
+    offline = simulated(manifest=replace(stated, permissions=()))
+    assert not any(each.subject.startswith("user:") for each in RULE.look(offline))
+
+
+def test_authorities_of_a_base_that_states_them() -> None:
+    """A base of the config says itself what is trusted; one that wasn't read may."""
+    old = replace(manifest(), target_sdk=23, min_sdk=24, network_config="res/xml/net.xml")
+    base = DomainConfig((), None, user_anchors=False, pin_set=None)
+    assert "user:default" not in verdicts(
+        RULE, simulated(manifest=old, network=NetworkConfig("res/xml/net.xml", base, ()))
+    )
+    assert "user:default" in verdicts(
+        RULE, simulated(manifest=old, network=NetworkConfig("res/xml/net.xml", None, ()))
+    )
+    assert "user:default" not in verdicts(RULE, simulated(manifest=old))
+
+
+def test_config_that_older_phones_do_not_know() -> None:
+    """Pins of the config hold from Android 7 on: below it nothing is pinned, unless by TrustKit or in code."""
+    app = _configured("AA=", "BB=")
+    assert app.manifest is not None
+    app = replace(app, manifest=replace(app.manifest, min_sdk=23))
+    found = {each.subject: each for each in RULE.look(app)}
+    assert found["api.example.test"].confidence is Confidence.POSSIBLE
+    assert (found["older"].verdict, found["older"].severity) == (Verdict.EXPOSED, Severity.LOW)
+    starts = Call(
+        "com.datatheorem.android.trustkit.TrustKit", "initializeWithNetworkSecurityConfiguration"
+    )
+    by_trustkit = replace(running(starts), network=app.network, manifest=app.manifest)
+    assert "older" not in verdicts(RULE, by_trustkit)

@@ -18,6 +18,7 @@ from watchword.scan.rules import (
     emulator_checks,
     exported_components,
     hook_checks,
+    install_refused,
     integrity_checks,
     keystore_use,
     obfuscation,
@@ -209,3 +210,49 @@ def test_user_authorities() -> None:
     found = verdicts(pinning.RULE, _app("dvba.apk"))
     assert found["pinning"] is NOT_SEEN
     assert EXPOSED in found.values()
+
+
+@pytest.mark.parametrize(
+    ("name", "cls"),
+    [
+        ("AndroGoat.apk", "owasp.sat.agoat.XSSActivity.onCreate"),
+        ("InsecureBankv2.apk", "com.android.insecurebankv2.ViewStatement.onCreate"),
+        ("dvba.apk", "com.app.damnvulnerablebank.CurrencyRates.onCreate"),
+        ("ghera-webviewssl-benign.apk", "edu.ksu.cs.benign.MainActivity.onResume"),
+    ],
+)
+def test_file_access_that_real_apps_leave_on(name: str, cls: str) -> None:
+    """All four target an Android below 11 and switch nothing off: their protection isn't proven."""
+    found = verdicts(webview.RULE, _app(name))
+    assert found[f"files:{cls}"] is EXPOSED
+    assert "webview" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("AndroGoat.apk", {"janus": EXPOSED}),
+        ("dvba.apk", {"signing": PROTECTED}),
+        ("fdroid-v2only.apk", {"signing": PROTECTED}),
+        ("fdroid-v1v2.apk", {"janus": EXPOSED}),
+        ("AndroGoat_without_nsc.apk", {"v1-only": EXPOSED}),
+    ],
+)
+def test_janus_of_real_apps(name: str, found: dict[str, Verdict]) -> None:
+    """A v1 signature with minSdk below 24 is a finding, also beside v2."""
+    signature = verdicts(signing_scheme.RULE, _app(name))
+    assert {key: each for key, each in signature.items() if key in found} == found
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("NDK-NoProguard.apk", {"no-v1": Verdict.TOLD}),
+        ("dvba.apk", {"no-v1": Verdict.TOLD}),
+        ("fdroid-v1v2.apk", {"installs": Verdict.TOLD}),
+    ],
+)
+def test_what_real_apps_are_refused_for(name: str, found: dict[str, Verdict]) -> None:
+    """Two are signed so that phones which their minSdk admits refuse them."""
+    folder = "hybrid/" if name.startswith("NDK") else ""
+    assert verdicts(install_refused.RULE, _app(f"{folder}{name}")) == found

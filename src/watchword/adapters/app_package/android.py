@@ -18,7 +18,7 @@ from watchword.scan.android.jar_signature import MOST_SIGNATURES, signature_file
 from watchword.scan.android.manifest import read_manifest
 from watchword.scan.android.network import read_network_config
 from watchword.scan.android.resources import Reader, Resources
-from watchword.scan.android.signing_block import read_signing_block
+from watchword.scan.android.signing_block import changed_since_signed, read_signing_block
 from watchword.scan.android.table import BinaryTable, Table
 from watchword.scan.app import (
     Certificate,
@@ -148,11 +148,14 @@ class _Reading:
         """Return what signs the package; None if nothing but damage was seen of it."""
         schemes: dict[str, None] = {}
         raw: dict[bytes, None] = {}
+        changed: list[str] = []
         whole = True
         try:
             for each in read_signing_block(self._archive.package):
                 schemes[each.scheme] = None
                 raw.update(dict.fromkeys(each.certificates))
+                if changed_since_signed(self._archive.package, each):
+                    changed.append(each.scheme)
                 if each.damage:
                     whole = False
                     self._notes.gap(Part.SIGNING, "", each.damage)
@@ -171,7 +174,8 @@ class _Reading:
                 self._gap(Part.SIGNING, name, error)
         if not whole and not schemes:
             return None
-        return Signing(tuple(sorted(schemes)), self._certificates(tuple(raw)))
+        certificates = self._certificates(tuple(raw))
+        return Signing(tuple(sorted(schemes)), certificates, tuple(sorted(changed)))
 
     def _certificates(self, raw: Sequence[bytes]) -> tuple[Certificate, ...]:
         found = tuple(describe(each) for each in raw)

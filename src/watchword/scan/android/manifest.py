@@ -8,6 +8,7 @@ from watchword.scan.android.elements import AndroidFormatError, Element, Kind
 from watchword.scan.android.links import MOST_LINKS, read_filter
 from watchword.scan.android.resources import Reader
 from watchword.scan.app import Component, IntentFilter, Manifest
+from watchword.scan.defaults import EXPORTED_BY_FILTER, PROVIDERS, Levels, Where
 
 MOST_COMPONENTS: Final = 20_000
 MOST_LINKS_IN_ALL: Final = 20_000
@@ -22,8 +23,6 @@ _NEEDS_ACTION: Final = frozenset({"activity", "activity-alias", "receiver"})
 
 _SPLITS_REQUIRED: Final = "com.android.vending.splits.required"
 _PERMISSIONS: Final = ("uses-permission", "uses-permission-sdk-23", "uses-permission-sdk-m")
-_EXPORT_STATED_FROM: Final = 31
-_PROVIDERS_CLOSED_FROM: Final = 17
 
 
 def read_manifest(root: Element, read: Reader) -> Manifest:
@@ -39,7 +38,7 @@ def read_manifest(root: Element, read: Reader) -> Manifest:
         target = _version(element, attributes.TARGET_SDK_VERSION, read)
     application = next(root.named("application"), Element("application"))
     package = read.text(root, "package") or ""
-    components = _Components(package, target or minimum or 1, application, read)
+    components = _Components(package, android_levels(minimum, target), application, read)
     return Manifest(
         package=package,
         version_name=read.text(root, attributes.VERSION_NAME),
@@ -53,8 +52,8 @@ def read_manifest(root: Element, read: Reader) -> Manifest:
         test_only=read.flag(application, attributes.TEST_ONLY),
         permissions=tuple(_permissions(root, read)),
         components=components.found(),
-        backup_rules=_file(application, attributes.DATA_EXTRACTION_RULES, read)
-        or _file(application, attributes.FULL_BACKUP_CONTENT, read),
+        full_backup_content=_file(application, attributes.FULL_BACKUP_CONTENT, read),
+        data_extraction_rules=_file(application, attributes.DATA_EXTRACTION_RULES, read),
         application=components.class_name(read.text(application, attributes.NAME)),
         factory=components.class_name(read.text(application, attributes.APP_COMPONENT_FACTORY)),
         has_code=read.flag(application, attributes.HAS_CODE),
@@ -109,9 +108,9 @@ def _permissions(root: Element, read: Reader) -> Iterator[str]:
 class _Components:
     """Read the components of an application."""
 
-    def __init__(self, package: str, target: int, application: Element, read: Reader) -> None:
+    def __init__(self, package: str, levels: Levels, application: Element, read: Reader) -> None:
         self._package = package
-        self._target = target
+        self._levels = levels
         self._application = application
         self._read = read
         self._default = read.text(application, attributes.PERMISSION) or None
@@ -137,11 +136,13 @@ class _Components:
         filters = tuple(self._filters(element))
         stated = self._read.flag(element, attributes.EXPORTED)
         if element.name == "provider":
-            implied = self._target < _PROVIDERS_CLOSED_FROM
+            implied = PROVIDERS.before_on(self._levels) is Where.EVERYWHERE
             permission = self._provider_permission(element)
         else:
-            # From targetSdk 31 the system refuses to install what leaves it to the filter.
-            implied = bool(filters) and self._target < _EXPORT_STATED_FROM
+            # Phones that don't install what leaves it to the filter can't be told from those that do by targetSdk alone: an older
+            # one takes the filter for an answer whatever is targeted.
+            where = EXPORTED_BY_FILTER.before_on(self._levels)
+            implied = bool(filters) and where is not Where.NOWHERE
             permission = self._permission(element, name)
         return Component(
             kind=element.name,

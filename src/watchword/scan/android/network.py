@@ -7,9 +7,7 @@ from typing import Final
 from watchword.scan.android.elements import AndroidFormatError, Element, Kind
 from watchword.scan.android.resources import Reader
 from watchword.scan.app import DomainConfig, NetworkConfig, PinSet
-
-_USERS_TRUSTED_BELOW: Final = 24
-"""Versions of targetSdk for which authorities that the user installs are trusted by default."""
+from watchword.scan.defaults import USER_AUTHORITIES
 
 _PIN_DIGEST: Final = "SHA-256"
 
@@ -42,7 +40,7 @@ def read_network_config(file: str, root: Element, target: int, read: Reader) -> 
     """
     if root.name != "network-security-config":
         raise AndroidFormatError("its outermost element isn't <network-security-config>")
-    default = _Anchors(user=target < _USERS_TRUSTED_BELOW, custom=False)
+    default = _Anchors(user=target < USER_AUTHORITIES.target, custom=False)
     base: DomainConfig | None = None
     for element in root.named("base-config"):
         anchors = _anchors(element) or default

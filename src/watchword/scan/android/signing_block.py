@@ -1,8 +1,11 @@
 """Find the APK Signing Block in front of the central directory, and the certificates in its signers (schemes v2, v3, v3.1).
 
-Source: https://source.android.com/docs/security/features/apksigning/v2 and /v3.  Nothing is verified.
+Source: https://source.android.com/docs/security/features/apksigning/v2 and /v3, and ``ApkSigningBlockUtils.java`` in Android's
+sources (commit 0172a23b1af4735bcca3580bc53e37f57a639c7a, read on 2026-11-29).  No signature is verified; whether the package
+is the one that was signed is told by its digest.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
@@ -25,6 +28,21 @@ _U32: Final = Struct("<I")
 _U64: Final = Struct("<Q")
 _PAIR: Final = Struct("<QI")
 
+MOST_DIGESTED: Final = 512 * 1024 * 1024
+"""How large a package is whose digest is taken; half a gigabyte takes about a second."""
+
+_CHUNK: Final = 1024 * 1024
+_HASHES: Final = {
+    0x0101: "sha256",
+    0x0102: "sha512",
+    0x0103: "sha256",
+    0x0104: "sha512",
+    0x0201: "sha256",
+    0x0202: "sha512",
+    0x0301: "sha256",
+}
+"""By algorithm of signature with what the package is digested in chunks; those over a tree of hashes aren't here."""
+
 _SCHEMES: Final = {0x7109871A: "v2", 0xF05368C0: "v3", 0x1B93AD61: "v3.1"}
 
 
@@ -34,11 +52,23 @@ class SchemeSigners:
 
     :param certificates: of each signer that which signs, as DER; a signer's further ones vouch for nothing.
     :param damage: why signers couldn't be read, empty if all were.
+    :param digests: of the package, by algorithm of signature, as the signers state them.
     """
 
     scheme: str
     certificates: tuple[bytes, ...]
     damage: str = ""
+    digests: tuple[tuple[int, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Hold the pairs of a block, and where it, the directory behind it and the end record start."""
+
+    pairs: bytes
+    start: int
+    directory: int
+    end: int
 
 
 def read_signing_block(package: memoryview) -> tuple[SchemeSigners, ...]:
@@ -50,16 +80,50 @@ def read_signing_block(package: memoryview) -> tuple[SchemeSigners, ...]:
     if block is None:
         return ()
     found = {}
-    for identity, value in _pairs(block):
+    for identity, value in _pairs(block.pairs):
         scheme = _SCHEMES.get(identity)
         if scheme is not None and scheme not in found:
             found[scheme] = _signers(scheme, value)
     return tuple(found[scheme] for scheme in reversed(_SCHEMES.values()) if scheme in found)
 
 
-def _block(package: memoryview) -> bytes | None:
-    """Return the pairs of the block; None if none stands in front of any directory that an end record leads to."""
-    for directory in _directories(package):
+def changed_since_signed(package: memoryview, signed: SchemeSigners) -> bool | None:
+    """Tell whether a package isn't the one that a scheme's signers digested; None where that isn't told.
+
+    :param signed: what :func:`read_signing_block` found in it.
+    """
+    known = [(_HASHES[kind], digest) for kind, digest in signed.digests if kind in _HASHES]
+    block = _block(package)
+    if block is None or not known or len(package) > MOST_DIGESTED:
+        return None
+    taken = {name: _digest(package, block, name) for name in {name for name, _ in known}}
+    return any(taken[name] != digest for name, digest in known)
+
+
+def _digest(package: memoryview, block: _Block, name: str) -> bytes:
+    """Return the digest of a package without its block, over chunks of its entries, its directory and its end record."""
+    # The end record is digested as it was before the block moved the directory.
+    ending = bytearray(package[block.end :])
+    _U32.pack_into(ending, 16, block.start)
+    sections = (
+        package[: block.start],
+        package[block.directory : block.end],
+        memoryview(bytes(ending)),
+    )
+    count, chunks = 0, bytearray()
+    for section in sections:
+        for at in range(0, len(section), _CHUNK):
+            chunk = section[at : at + _CHUNK]
+            hashed = hashlib.new(name, b"\xa5" + _U32.pack(len(chunk)))
+            hashed.update(chunk)
+            chunks += hashed.digest()
+            count += 1
+    return hashlib.new(name, b"\x5a" + _U32.pack(count) + bytes(chunks)).digest()
+
+
+def _block(package: memoryview) -> _Block | None:
+    """Return the block; None if none stands in front of any directory that an end record leads to."""
+    for end, directory in _directories(package):
         footer = directory - len(_MAGIC) - _U64.size
         if footer < _U64.size or bytes(package[footer + _U64.size : directory]) != _MAGIC:
             continue
@@ -69,12 +133,12 @@ def _block(package: memoryview) -> bytes | None:
             raise AndroidFormatError("the signing block's size is wrong")
         if _U64.unpack_from(package, start - _U64.size)[0] != size:
             raise AndroidFormatError("the signing block's two sizes differ")
-        return bytes(package[start:footer])
+        return _Block(bytes(package[start:footer]), start - _U64.size, directory, end)
     return None
 
 
-def _directories(package: memoryview) -> Iterator[int]:
-    """Yield where end records say that the directory begins, the last one first."""
+def _directories(package: memoryview) -> Iterator[tuple[int, int]]:
+    """Yield where end records stand, and where they say that the directory begins, the last one first."""
     start = max(0, len(package) - _LONGEST_COMMENT - _END_SIZE)
     tail = bytes(package[start:])
     at = len(tail) - _END_SIZE + len(_END)
@@ -84,8 +148,8 @@ def _directories(package: memoryview) -> Iterator[int]:
             return
         if at + _END_SIZE <= len(tail):
             (offset,) = _U32.unpack_from(tail, at + 16)
-            if offset <= len(package):
-                yield offset
+            if offset <= start + at:
+                yield start + at, offset
         at += len(_END) - 1
 
 
@@ -104,6 +168,7 @@ def _pairs(block: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _signers(scheme: str, value: bytes) -> SchemeSigners:
     found: list[bytes] = []
+    digests: dict[tuple[int, bytes], None] = {}
     damage = ""
     try:
         for number, signer in enumerate(_items(_prefixed(value, 0)[0])):
@@ -111,14 +176,24 @@ def _signers(scheme: str, value: bytes) -> SchemeSigners:
                 damage = f"more than {MOST_SIGNERS} signers"
                 break
             signed, _ = _prefixed(signer, 0)
-            _, certificates_at = _prefixed(signed, 0)
+            stated, certificates_at = _prefixed(signed, 0)
             certificates, _ = _prefixed(signed, certificates_at)
             found.append(_prefixed(certificates, 0)[0])
+            digests.update(dict.fromkeys(_digests(stated)))
     except AndroidFormatError as error:
         damage = str(error)
     if not found and not damage:
         damage = "no signer"
-    return SchemeSigners(scheme, tuple(found), damage and f"{scheme}: {damage}")
+    return SchemeSigners(scheme, tuple(found), damage and f"{scheme}: {damage}", tuple(digests))
+
+
+def _digests(stated: bytes) -> Iterator[tuple[int, bytes]]:
+    for number, item in enumerate(_items(stated)):
+        if number >= len(_HASHES) + 3:  # Each algorithm once, those over a tree included.
+            return
+        if len(item) < _U32.size:
+            raise AndroidFormatError("a digest is cut off")
+        yield _U32.unpack_from(item, 0)[0], _prefixed(item, _U32.size)[0]
 
 
 def _items(data: bytes) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Final
 
 from watchword.reasons import WatchwordError
 from watchword.scan.app import Disagreement, Entry, Part
@@ -14,10 +15,13 @@ from watchword.scan.archive.interface import (
     UnreadableEntryError,
 )
 from watchword.scan.archive.pace import Memory, Pace
-from watchword.scan.archive.records import LOCAL, Record
+from watchword.scan.archive.records import LOCAL, STORED, Record, read_local
 from watchword.scan.archive.unpacking import peek, stored, unpack
 from watchword.scan.archive.walker import walk
 from watchword.scan.notes import Notes
+
+_TABLE: Final = "resources.arsc"
+"""The entry that Android maps into memory as it stands, so that it asks how and where it does."""
 
 
 class NotAnArchiveError(WatchwordError):
@@ -92,7 +96,10 @@ class ZipArchive:
     @property
     def entries(self) -> Sequence[Entry]:
         """Return all entries."""
-        return tuple(Entry(name, record.size) for name, record in self._records.items())
+        return tuple(
+            Entry(name, record.size, self._table_at(record) if name == _TABLE else None)
+            for name, record in self._records.items()
+        )
 
     @property
     def package(self) -> memoryview:
@@ -133,6 +140,11 @@ class ZipArchive:
         if name in self._overlapping:
             return None
         return stored(self._data, self._record(name))
+
+    def _table_at(self, record: Record) -> int | None:
+        """Return where an entry's bytes start; None if they are packed."""
+        local = read_local(self._data, record.offset) if record.method == STORED else None
+        return None if local is None else local.end
 
     def _record(self, name: str) -> Record:
         """Return the record of a name; raise MissingEntryError if there is none."""

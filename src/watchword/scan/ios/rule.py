@@ -72,9 +72,3 @@ def too_many(look: Look, names: Sized) -> Iterator[Finding]:
     if len(names) > MOST_NAMES:
         title = f"Of {len(names):,} entries the first {MOST_NAMES} were looked at."
         yield look.not_seen("more", title)
-
-
-def system_of(text: str | None) -> int | None:
-    """Return the major version of a system, such as 13 of ``13.4``; None for what isn't one."""
-    major = (text or "").partition(".")[0]
-    return int(major) if major.isdecimal() and len(major) < 4 else None

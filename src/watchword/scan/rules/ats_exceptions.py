@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from watchword.scan.app import Part
+from watchword.scan.defaults import ATS, ATS_NARROWER, Where, ios_levels
 from watchword.scan.frameworks import PLATFORM_NETWORK
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.ios.plists import is_set, mapping_of
@@ -13,7 +14,6 @@ from watchword.scan.ios.rule import (
     PlatformRule,
     ios_of,
     plist_place,
-    system_of,
     too_many,
 )
 from watchword.scan.rule_parts import Look
@@ -47,11 +47,12 @@ _LOCAL: Final = re.compile(r"localhost|127\.[\d.]+|[\w-]+|.*\.local", re.IGNOREC
 
 
 def _see(look: Look) -> Iterator[Finding]:
-    info = ios_of(look).info
-    settings = mapping_of(info.get("NSAppTransportSecurity"))
+    settings = mapping_of(ios_of(look).info.get("NSAppTransportSecurity"))
     domains = mapping_of(settings.get("NSExceptionDomains"))
+    unbound = list(_unbound(look))
+    yield from unbound
     open_for = [
-        *_without(look, info),
+        *(each for each in unbound if each.severity is Severity.MEDIUM),
         *_everywhere(look, settings),
         *(
             one
@@ -59,7 +60,7 @@ def _see(look: Look) -> Iterator[Finding]:
             for one in _of_domain(look, name, domains[name])
         ),
     ]
-    yield from open_for
+    yield from (each for each in open_for if each not in unbound)
     for name in sorted(domains)[:MOST_NAMES]:
         yield from _weak_tls(look, name, domains[name])
     more = list(too_many(look, domains))
@@ -71,16 +72,28 @@ def _see(look: Look) -> Iterator[Finding]:
         title = (
             "App Transport Security refuses cleartext to every host outside of the local network."
         )
-        yield look.clean("ats", title, confidence=Confidence.CERTAIN)
+        # On phones that don't know it, it refuses nothing, and so it proves nothing.
+        sure = Confidence.POSSIBLE if unbound else Confidence.CERTAIN
+        yield look.clean("ats", title, confidence=sure)
 
 
-def _without(look: Look, info: Mapping[str, object]) -> Iterator[Finding]:
-    """Yield a finding if the build is too old for App Transport Security to be applied to it."""
-    name = info.get("DTSDKName")
-    found = re.match(r"iphoneos(\d{1,3})", name) if isinstance(name, str) else None
-    if found and int(found[1]) < 9:
-        title = f"The app is built against iOS {found[1]}: App Transport Security isn't applied."
-        yield look.exposed("sdk", title, Severity.MEDIUM, at=(plist_place(look),))
+def _unbound(look: Look) -> Iterator[Finding]:
+    """Yield a finding if App Transport Security isn't applied: to the build, or on phones that it runs on."""
+    levels = ios_levels(ios_of(look))
+    where = ATS.before_on(levels)
+    at = (plist_place(look),)
+    if where is Where.EVERYWHERE:
+        title = (
+            f"The app is built against iOS {levels.target}: App Transport Security isn't applied."
+        )
+        yield look.exposed("sdk", title, Severity.MEDIUM, at=at)
+    elif where is Where.OLDER:
+        title = f"{ATS.older} don't know App Transport Security, and the app runs on them."
+        yield look.exposed("older", title, Severity.LOW, at=at)
+    elif where is Where.UNKNOWN:
+        what = "DTSDKName" if levels.target is None else "MinimumOSVersion"
+        title = f"Whether App Transport Security is applied isn't known: {what} names no version of iOS."
+        yield look.not_seen("sdk", title)
 
 
 def _everywhere(look: Look, settings: Mapping[str, object]) -> Iterator[Finding]:
@@ -91,7 +104,7 @@ def _everywhere(look: Look, settings: Mapping[str, object]) -> Iterator[Finding]
         if not narrower:
             title = "Cleartext is permitted to every host that has no entry of its own (NSAllowsArbitraryLoads)."
             yield look.exposed("every-host", title, Severity.MEDIUM, at=at)
-        elif (system_of(ios_of(look).minimum_os) or 0) < 10:
+        elif ATS_NARROWER.before_on(ios_levels(ios_of(look))) is not Where.NOWHERE:
             title = f"On iOS 9 cleartext is permitted to every host; {narrower[0]} narrows it from iOS 10 on."
             yield look.exposed("every-host", title, Severity.MEDIUM, at=at)
     for key, what in _PARTIAL.items():
@@ -138,7 +151,7 @@ RULE = PlatformRule(
     protections={"PR-C01": "scan:static.cleartext"},
     todo="Take NSAllowsArbitraryLoads and the exceptions of domains out of NSAppTransportSecurity, and serve by TLS 1.2 or later.",
     blind="It's a setting: whether the app speaks http at all isn't seen here. Sockets and libraries below URLSession aren't "
-    "bound by it, and phones before iOS 9 don't know it.",
+    "bound by it. By which SDK the app was linked is taken from DTSDKName.",
     parts=(Part.PLIST,),
     reads=PLATFORM_NETWORK,
     see=_see,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Part
+from watchword.scan.defaults import BACKUP_RULES, BACKUP_TRANSFER, Levels, Where, levels_of
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look
@@ -12,17 +13,17 @@ _AT: Final = (Location(file="AndroidManifest.xml"),)
 
 
 def _see(look: Look) -> Iterator[Finding]:
-    manifest = look.manifest
+    manifest, levels = look.manifest, levels_of(look.app)
+    transfer = list(_transfer(look, levels))
+    yield from transfer
     if manifest.allow_backup is False:
-        yield look.clean("backup", "Backups are off.", confidence=Confidence.CERTAIN)
-    elif manifest.backup_rules is not None:
-        yield look.told(
-            "backup",
-            f"Backups are on, by the rules in {manifest.backup_rules}: see that tokens are excluded.",
-            Severity.LOW,
-            at=_AT,
-        )
-    else:
+        # Where a move to a new phone copies the files all the same, no protection is proven by the flag.
+        sure = Confidence.POSSIBLE if transfer else Confidence.CERTAIN
+        yield look.clean("backup", "Backups are off.", confidence=sure)
+        return
+    stated = (manifest.data_extraction_rules, manifest.full_backup_content)
+    rules = dict.fromkeys(each for each in stated if each is not None)
+    if not rules:
         how = "stated" if manifest.allow_backup else "the system's default"
         yield look.exposed(
             "backup",
@@ -30,6 +31,45 @@ def _see(look: Look) -> Iterator[Finding]:
             Severity.MEDIUM,
             at=_AT,
         )
+        return
+    yield look.told(
+        "backup",
+        f"Backups are on, by the rules in {' and '.join(rules)}: see that tokens are excluded.",
+        Severity.LOW,
+        at=_AT,
+    )
+    if manifest.full_backup_content is None and BACKUP_RULES.before_on(levels) is not Where.NOWHERE:
+        title = (
+            f"{BACKUP_RULES.older} don't know android:dataExtractionRules, and nothing is excluded from their backups: "
+            "android:fullBackupContent isn't stated."
+        )
+        yield look.exposed("older", title, Severity.LOW, at=_AT)
+
+
+def _transfer(look: Look, levels: Levels) -> Iterator[Finding]:
+    """Yield what a move to a new phone takes along, which neither the flag nor the older rules keep from it."""
+    if look.manifest.data_extraction_rules is not None:
+        if look.manifest.allow_backup is False:
+            title = (
+                f"A move to a new phone copies files by the rules in {look.manifest.data_extraction_rules}: "
+                "see that tokens are excluded from device-transfer."
+            )
+            yield look.told("transfer", title, Severity.LOW, at=_AT)
+        return
+    where = BACKUP_TRANSFER.before_on(levels)
+    if where is Where.UNKNOWN:
+        title = "What a move to a new phone copies depends on a version of Android that the manifest names and nobody knows."
+        yield look.not_seen("transfer", title)
+    elif where is not Where.EVERYWHERE and (
+        look.manifest.allow_backup is False or look.manifest.full_backup_content is not None
+    ):
+        stated = (
+            "android:allowBackup"
+            if look.manifest.allow_backup is False
+            else "android:fullBackupContent"
+        )
+        title = f"From {BACKUP_TRANSFER.system} on a move to a new phone copies the app's files in spite of {stated}: android:dataExtractionRules isn't stated."
+        yield look.exposed("transfer", title, Severity.LOW, at=_AT)
 
 
 RULE = AndroidRule(
@@ -37,9 +77,9 @@ RULE = AndroidRule(
     title="Backups of the app's data",
     techniques=("MT-A23",),
     protections={"PR-A13": "scan:static.allow_backup"},
-    todo="Set android:allowBackup to false, or exclude tokens and keys by backup rules (dataExtractionRules from Android 12).",
-    blind="It doesn't read the rules, and doesn't see an app's own export; from Android 12 a move to a new phone copies files in "
-    "spite of the flag.",
+    todo="Set android:allowBackup to false, and exclude tokens and keys by android:dataExtractionRules, which alone binds a move "
+    "to a new phone from Android 12 on; for older phones by android:fullBackupContent.",
+    blind="It doesn't read the rules, and doesn't see an app's own export.",
     parts=(Part.MANIFEST,),
     reads=NO_CODE,
     see=_see,

@@ -4,12 +4,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Part
+from watchword.scan.defaults import (
+    CLEARTEXT,
+    CLEARTEXT_FLAG,
+    NETWORK_CONFIG,
+    PlatformDefault,
+    Where,
+    levels_of,
+)
 from watchword.scan.frameworks import PLATFORM_NETWORK
 from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
 from watchword.scan.rule_parts import AndroidRule, Look, hosts_of
-
-_REFUSES_FROM: Final = 28
-"""The targetSdk from which the system refuses cleartext by itself (Android 9)."""
 
 _MANIFEST: Final = Location(file="AndroidManifest.xml")
 
@@ -22,23 +27,44 @@ def _see(look: Look) -> Iterator[Finding]:
         return
     yield from permits
     if not permits:
-        what = f"The app is built so that cleartext is refused{_since(look)}."
+        yield from _refused(look)
+
+
+def _refused(look: Look) -> Iterator[Finding]:
+    """Yield where cleartext is refused, given that nothing permits it: on every phone, or on those that know how to."""
+    levels = levels_of(look.app)
+    holds = _holds_by(look)
+    where = holds.before_on(levels)
+    if look.offline or where is Where.NOWHERE:
+        what = "The app is built so that cleartext is refused."
         yield look.clean("cleartext", what, confidence=Confidence.CERTAIN)
+    elif where is Where.UNKNOWN:
+        title = f"What refuses cleartext ({holds.setting}) depends on a version of Android that the manifest names and nobody knows."
+        yield look.not_seen("cleartext", title)
+    else:
+        why = "by default" if holds is CLEARTEXT else f"for they don't know {holds.setting}"
+        title = f"{holds.older} let the app speak cleartext {why}: minSdk is {levels.least}."
+        yield look.exposed("older", title, Severity.LOW, at=(_MANIFEST,))
+        # It protects nobody on the phones before, and so proves nothing.
+        what = f"The app is built so that cleartext is refused from {holds.system} on."
+        yield look.clean("cleartext", what, confidence=Confidence.POSSIBLE)
 
 
-def _since(look: Look) -> str:
-    """Return from which Android on, where only the system's default refuses and older ones are let in too."""
+def _holds_by(look: Look) -> PlatformDefault:
+    """Return what refuses cleartext on all phones that know it: the last of these that an older phone doesn't know."""
     manifest, config = look.manifest, look.app.network
-    stated = manifest.cleartext if config is None or config.base is None else config.base.cleartext
-    if stated is not None or (manifest.min_sdk or 1) >= _REFUSES_FROM:
-        return ""
-    return f", by Android 9 and later (minSdk is {manifest.min_sdk or 1}; older ones permit what nobody states)"
+    if manifest.network_config is None or config is None:
+        return CLEARTEXT if manifest.cleartext is None else CLEARTEXT_FLAG
+    if config.base is None or config.base.cleartext is None:
+        return CLEARTEXT
+    # Phones that don't know the config heed the flag, those before that neither.
+    return CLEARTEXT_FLAG if manifest.cleartext is False else NETWORK_CONFIG
 
 
 def _permitted(look: Look) -> Iterator[Finding]:
     manifest = look.manifest
-    target = manifest.target_sdk or manifest.min_sdk or 1
-    by_default = target < _REFUSES_FROM
+    levels = levels_of(look.app)
+    by_default = CLEARTEXT.before_on(levels) is Where.EVERYWHERE
     config = look.app.network
     if manifest.network_config is not None and config is None:
         yield look.not_seen("network-config", "The network security config couldn't be read.")
@@ -48,16 +74,14 @@ def _permitted(look: Look) -> Iterator[Finding]:
             title = "The manifest permits cleartext for every host."
             yield look.exposed("manifest", title, Severity.MEDIUM, at=(_MANIFEST,))
         elif manifest.cleartext is None and by_default:
-            title = (
-                f"Cleartext is permitted by default: targetSdk is {target}, below {_REFUSES_FROM}."
-            )
+            title = f"Cleartext is permitted by default: targetSdk is {levels.target}, below {CLEARTEXT.target}."
             yield look.exposed("default", title, Severity.MEDIUM, at=(_MANIFEST,))
         return
     at = (Location(file=config.file),)
     stated = config.base.cleartext if config.base is not None else None
     # The config takes the place of the manifest's flag (Android 7 and later).
     if stated or (stated is None and by_default):
-        how = "permits" if stated else f"with targetSdk {target} permits by default"
+        how = "permits" if stated else f"with targetSdk {levels.target} permits by default"
         title = f"The network security config {how} cleartext for every host that it doesn't name."
         yield look.exposed("base-config", title, Severity.MEDIUM, at=at)
     for domain in config.domains:
@@ -73,9 +97,10 @@ RULE = AndroidRule(
     title="Cleartext traffic permitted",
     techniques=("MT-C03", "MT-C04", "MT-C07"),
     protections={"PR-C01": "scan:static.cleartext"},
-    todo="Set android:usesCleartextTraffic to false, and permit no cleartext in the network security config.",
-    blind="It tells what is permitted, not what is spoken (see cleartext-urls). A library with sockets of its own asks nobody, and "
-    "phones before Android 6 know no such flag. An app that asks for no INTERNET permission may still get it by a shared user id.",
+    todo="Set android:usesCleartextTraffic to false, permit no cleartext in the network security config, and admit only phones "
+    "that know both (minSdk 24).",
+    blind="It tells what is permitted, not what is spoken (see cleartext-urls). A library with sockets of its own asks nobody. "
+    "An app that asks for no INTERNET permission may still get it by a shared user id.",
     parts=(Part.MANIFEST, Part.NETWORK_CONFIG),
     reads=PLATFORM_NETWORK,
     see=_see,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Component, Part
+from watchword.scan.defaults import APP_LINKS, Where, levels_of
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look, short
@@ -33,7 +34,7 @@ def _see(look: Look) -> Iterator[Finding]:
                 any_link = True
                 answer = _ANSWERS.search(link) or _ANSWERS.search(short(component.name))
                 if answer and (scheme not in _WEB or (scheme == "https" and each.verified)):
-                    yield _answer(look, component, link, web=scheme in _WEB)
+                    yield from _answer(look, component, link, web=scheme in _WEB)
                 else:
                     key = (component.name, scheme, each.verified)
                     others.setdefault(key, []).append(link)
@@ -46,14 +47,20 @@ def _see(look: Look) -> Iterator[Finding]:
             yield look.not_seen("links", "No link was found in what was seen, which isn't all.")
 
 
-def _answer(look: Look, component: Component, link: str, *, web: bool) -> Finding:
+def _answer(look: Look, component: Component, link: str, *, web: bool) -> Iterator[Finding]:
     at = (Location(file=_MANIFEST, cls=component.name),)
     where = short(component.name)
     if web:
         title = f"{where} takes the answer of a sign-in by a verified link: {link}."
-        return look.protected(link, title, at=at)
+        if APP_LINKS.before_on(levels_of(look.app)) is Where.NOWHERE:
+            yield look.protected(link, title, at=at)
+            return
+        yield look.protected(link, title, at=at, confidence=Confidence.POSSIBLE)
+        title = f"{APP_LINKS.older} verify no link, so that every app may claim it there; the app runs on them."
+        yield look.exposed("older", title, Severity.LOW, at=at)
+        return
     title = f"{where} takes the answer of a sign-in by a scheme that every app may claim: {link}."
-    return look.exposed(link, title, Severity.MEDIUM, at=at, confidence=Confidence.LIKELY)
+    yield look.exposed(link, title, Severity.MEDIUM, at=at, confidence=Confidence.LIKELY)
 
 
 def _other(look: Look, name: str, scheme: str, links: list[str], *, verified: bool) -> Finding:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Component, Part
+from watchword.scan.defaults import EXPORTED_BY_FILTER, PROVIDERS, Levels, Where, levels_of
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look, is_launcher, short
@@ -13,11 +14,25 @@ _BROWSABLE: Final = "android.intent.category.BROWSABLE"
 
 
 def _see(look: Look) -> Iterator[Finding]:
-    opened = False
+    opened = older = False
+    levels = levels_of(look.app)
     for component in look.manifest.components:
-        if not component.exported or component.permission or is_launcher(component):
+        if component.permission or is_launcher(component):
             continue
         at = (Location(file=_AT, cls=component.name),)
+        implied = _implied(component, levels)
+        if implied is Where.UNKNOWN:
+            opened = True
+            title = f"Whether the {component.kind} {short(component.name)} is open depends on a version of Android that nobody knows."
+            yield look.not_seen(component.name, title)
+            continue
+        if implied is Where.OLDER and look.own(component.name) and component.kind == "provider":
+            older = True
+            title = f"{PROVIDERS.older} let every app ask the provider {short(component.name)}: android:exported isn't stated."
+            yield look.exposed(f"{component.name}:older", title, Severity.LOW, at=at)
+            continue
+        if not component.exported and implied is not Where.EVERYWHERE:
+            continue
         if not look.own(component.name):
             title = f"A library's {component.kind} is open to every app: {short(component.name)}."
             yield look.told(component.name, title, Severity.LOW, at=at)
@@ -33,8 +48,17 @@ def _see(look: Look) -> Iterator[Finding]:
         yield look.clean(
             "exported",
             "No component of the app's own is open to other apps without a permission, but its entrance and its links.",
-            confidence=Confidence.CERTAIN,
+            # What holds on newer phones only proves nothing.
+            confidence=Confidence.POSSIBLE if older else Confidence.CERTAIN,
         )
+
+
+def _implied(component: Component, levels: Levels) -> Where:
+    """Return on which phones the system opens a component of which nothing is stated."""
+    if component.stated or (component.kind != "provider" and not component.filters):
+        return Where.NOWHERE
+    default = PROVIDERS if component.kind == "provider" else EXPORTED_BY_FILTER
+    return default.before_on(levels)
 
 
 def _for_links(component: Component) -> bool:

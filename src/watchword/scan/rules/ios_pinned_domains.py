@@ -6,6 +6,7 @@ from typing import Final
 
 from watchword.encoding.wording import counted
 from watchword.scan.app import Part
+from watchword.scan.defaults import PINNED_DOMAINS, Where, ios_levels
 from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.ios.plists import is_set, items_of, mapping_of
@@ -14,7 +15,6 @@ from watchword.scan.ios.rule import (
     PlatformRule,
     ios_of,
     plist_place,
-    system_of,
     too_many,
 )
 from watchword.scan.rule_parts import Look
@@ -53,6 +53,9 @@ def _by_system(look: Look) -> Iterator[Finding]:
     ios = ios_of(look)
     settings = mapping_of(ios.info.get("NSAppTransportSecurity"))
     domains = mapping_of(settings.get("NSPinnedDomains"))
+    older = PINNED_DOMAINS.before_on(ios_levels(ios)) is not Where.NOWHERE
+    # Pins that some phones don't know prove nothing by themselves.
+    sure = Confidence.POSSIBLE if older else Confidence.CERTAIN
     for name in sorted(domains)[:MOST_NAMES]:
         settings = mapping_of(domains[name])
         pins = [
@@ -61,12 +64,11 @@ def _by_system(look: Look) -> Iterator[Finding]:
             for one in items_of(settings.get(key))
         ]
         below = is_set(settings.get("NSIncludesSubdomains"))
-        yield from _of_domain(look, name, pins, below=below, how="in Info.plist")
+        yield from _of_domain(look, name, pins, below=below, how="in Info.plist", sure=sure)
     yield from too_many(look, domains)
-    system = system_of(ios.minimum_os)
-    if domains and (system is None or system < 14):
-        title = "Phones before iOS 14 ignore pins in Info.plist, and the app runs on them."
-        yield look.told("before-14", title, Severity.LOW, at=(plist_place(look),))
+    if domains and older:
+        title = f"{PINNED_DOMAINS.older} don't know pins in Info.plist, and the app runs on them."
+        yield look.exposed("before-14", title, Severity.LOW, at=(plist_place(look),))
 
 
 def _by_trustkit(look: Look) -> Iterator[Finding]:
@@ -80,11 +82,13 @@ def _by_trustkit(look: Look) -> Iterator[Finding]:
             continue
         below = is_set(one.get("TSKIncludeSubdomains"))
         pins = items_of(one.get("TSKPublicKeyHashes"))
-        yield from _of_domain(look, name, pins, below=below, how="for TrustKit")
+        yield from _of_domain(
+            look, name, pins, below=below, how="for TrustKit", sure=Confidence.CERTAIN
+        )
 
 
 def _of_domain(
-    look: Look, name: str, pins: Sequence[object], *, below: bool, how: str
+    look: Look, name: str, pins: Sequence[object], *, below: bool, how: str, sure: Confidence
 ) -> Iterator[Finding]:
     """Yield what a domain's pins do; TrustKit wants a backup, and Apple doesn't."""
     at = (plist_place(look),)
@@ -96,7 +100,7 @@ def _of_domain(
     if not good:
         return
     title = f"{where}: {counted(len(good), 'pin', 'pins')} {how}."
-    yield look.protected(name, title, at=at, confidence=Confidence.CERTAIN)
+    yield look.protected(name, title, at=at, confidence=sure)
     if len(good) == 1:
         title = f"{where} has no backup pin: a change of the server's key locks every user out."
         yield look.told(f"backup:{name}", title, Severity.LOW, at=at)

@@ -6,6 +6,7 @@ from typing import Final
 
 from watchword.encoding.wording import counted
 from watchword.scan.app import Method, Part, Use
+from watchword.scan.defaults import NETWORK_CONFIG, USER_AUTHORITIES, Where, levels_of
 from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look, constants, hosts_of, places, starting
@@ -15,6 +16,7 @@ _BUILDERS: Final = (
     ("com.squareup.okhttp.CertificatePinner", "com.squareup.okhttp.OkHttpClient"),
 )
 _TRUSTKIT: Final = "com.datatheorem.android.trustkit.TrustKit"
+_TRUSTKIT_STARTS: Final = "initializeWithNetworkSecurityConfiguration"
 _PIN: Final = re.compile(r"sha(?:256/[A-Za-z0-9+/_-]{43}=?|1/[A-Za-z0-9+/_-]{27}=?)")
 _MANAGERS: Final = ("javax.net.ssl.X509TrustManager", "javax.net.ssl.X509ExtendedTrustManager")
 _READS_KEY: Final = frozenset({"getPublicKey", "getEncoded"})
@@ -43,19 +45,29 @@ def _configured(look: Look) -> Iterator[Finding]:
     config = look.app.network
     if config is None:
         return
+    older = NETWORK_CONFIG.before_on(levels_of(look.app)) is not Where.NOWHERE
+    # Pins that some phones don't know prove nothing by themselves; those in code hold on every phone.
+    sure = Confidence.POSSIBLE if older else Confidence.CERTAIN
     bases = () if config.base is None else (config.base,)
+    pinned = False
     for domain in (*bases, *config.domains):
         if domain.pin_set is None or not domain.pin_set.pins:
             continue
+        pinned = True
         pins, ends = domain.pin_set.pins, domain.pin_set.expiration
         until = f"until {ends}; after that nothing is pinned" if ends else "without an end"
         at = (Location(file=config.file),)
         name = hosts_of(domain)
         title = f"{hosts_of(domain, below=True)}: {counted(len(set(pins)), 'pin', 'pins')} in the config, {until}."
-        yield look.protected(name, title, at=at, confidence=Confidence.CERTAIN)
+        yield look.protected(name, title, at=at, confidence=sure)
         if len(set(pins)) == 1:
             title = f"{name} has no backup pin: a change of the server's key locks every user out."
             yield look.told(f"backup:{name}", title, Severity.LOW, at=at)
+    # TrustKit reads the same pins and enforces them itself, on older phones too.
+    by_library = look.app.code is not None and look.calls(_TRUSTKIT, _TRUSTKIT_STARTS)
+    if pinned and older and not by_library:
+        title = f"{NETWORK_CONFIG.older} don't know the network security config, and so pin nothing by it; the app runs on them."
+        yield look.exposed("older", title, Severity.LOW, at=(Location(file=config.file),))
 
 
 def _okhttp(look: Look) -> Iterator[Finding]:
@@ -94,7 +106,7 @@ def _arguments(look: Look, by: Method, builder: str) -> tuple[list[str], int]:
 
 
 def _trustkit(look: Look) -> Iterator[Finding]:
-    uses: tuple[Use, ...] = look.calls(_TRUSTKIT, "initializeWithNetworkSecurityConfiguration")
+    uses: tuple[Use, ...] = look.calls(_TRUSTKIT, _TRUSTKIT_STARTS)
     if uses:
         title = "TrustKit enforces the pins of the network security config."
         yield look.protected("trustkit", title, at=places(uses))
@@ -126,6 +138,7 @@ def _own_authority(look: Look) -> Iterator[Finding]:
 
 def _user_authorities(look: Look, *, pinned: bool) -> Iterator[Finding]:
     """Yield a finding for each config that trusts the owner's authorities; pins hold against these, where there are any."""
+    yield from _user_authorities_by_default(look, pinned=pinned)
     config = look.app.network
     if config is None:
         return
@@ -137,6 +150,32 @@ def _user_authorities(look: Look, *, pinned: bool) -> Iterator[Finding]:
             at = (Location(file=config.file),)
             severity = Severity.LOW if pinned else Severity.MEDIUM
             yield look.exposed(f"user:{hosts_of(each)}", title, severity, at=at)
+
+
+def _user_authorities_by_default(look: Look, *, pinned: bool) -> Iterator[Finding]:
+    """Yield what the system trusts where no config says so; a config that wasn't read may say anything."""
+    manifest, config = look.app.manifest, look.app.network
+    if manifest is None or look.offline:
+        return
+    levels, at = levels_of(look.app), (Location(file="AndroidManifest.xml"),)
+    where = USER_AUTHORITIES.before_on(levels)
+    stated = manifest.network_config is not None and (config is None or config.base is not None)
+    if where is Where.UNKNOWN:
+        title = "Whether authorities that the phone's owner installs are trusted depends on a version of Android that nobody knows."
+        yield look.not_seen("user:default", title)
+    elif where is Where.OLDER:
+        title = f"{USER_AUTHORITIES.older} trust authorities that their owner installs, whatever the app states; it runs on them."
+        yield look.told("user:older", title, Severity.LOW, at=at, confidence=Confidence.CERTAIN)
+    elif where is Where.EVERYWHERE and not stated:
+        more = " wherever nothing is pinned" if pinned else ""
+        title = (
+            "Authorities that the phone's owner installs are trusted by default, so that he reads his traffic"
+            f"{more}: targetSdk is {levels.target}, below {USER_AUTHORITIES.target}."
+        )
+        severity = Severity.LOW if pinned else Severity.MEDIUM
+        # Where not all was seen there may be pins, and so this alone doesn't say that there are none.
+        sure = Confidence.CERTAIN if pinned or look.whole else Confidence.POSSIBLE
+        yield look.exposed("user:default", title, severity, at=at, confidence=sure)
 
 
 RULE = AndroidRule(

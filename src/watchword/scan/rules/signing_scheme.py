@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.app import Certificate, Container, Part, Signing
+from watchword.scan.defaults import JANUS, SIGNATURE_V2, Where, levels_of
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.rule_parts import AndroidRule, Look
@@ -50,12 +51,38 @@ def _of_schemes(look: Look, signing: Signing) -> Iterator[Finding]:
         )
     elif not schemes:
         yield look.exposed("unsigned", "The package isn't signed.", Severity.MEDIUM)
-    elif schemes == {"v1"}:
+    else:
+        yield from _of_v1(look, schemes)
+    for scheme in signing.changed:
         title = (
-            "Signed by scheme v1 only: it leaves parts of the package unsigned, and Android 5 to 8 could be made to run "
-            "foreign code under this signature."
+            f"The package isn't the one that was signed by scheme {scheme}: it was changed after that, and "
+            f"{SIGNATURE_V2.system} and later refuse it."
         )
+        yield look.exposed(f"changed:{scheme}", title, Severity.MEDIUM)
+
+
+def _of_v1(look: Look, schemes: set[str]) -> Iterator[Finding]:
+    """Yield what a v1 signature leaves open: to every phone where it's the only one, else to those that know no other."""
+    if "v1" not in schemes:
+        return
+    alone = schemes == {"v1"}
+    where = (JANUS if alone else SIGNATURE_V2).before_on(levels_of(look.app))
+    if alone:
+        more = {
+            Where.OLDER: f", and {JANUS.older_inside} run foreign code that stands in front of it unless they were patched (Janus, CVE-2017-13156)",
+            Where.UNKNOWN: ", and older phones run foreign code that stands in front of it (Janus, CVE-2017-13156)",
+        }.get(where, "")
+        title = f"Signed by scheme v1 only: it leaves parts of the package unsigned{more}."
         yield look.exposed("v1-only", title, Severity.MEDIUM)
+    elif where is Where.OLDER:
+        title = (
+            f"{SIGNATURE_V2.older} verify the v1 signature alone, and run foreign code that stands in front of the package "
+            "(Janus, CVE-2017-13156) unless they were patched; the app runs on them."
+        )
+        yield look.exposed("janus", title, Severity.LOW)
+    elif where is Where.UNKNOWN:
+        title = "Which phones verify the v1 signature alone isn't known: the manifest names no version of Android, or wasn't read."
+        yield look.not_seen("janus", title)
 
 
 def _of_certificate(look: Look, each: Certificate) -> Iterator[Finding]:
@@ -81,8 +108,9 @@ RULE = AndroidRule(
     title="Signature of the package",
     techniques=("MT-A11",),
     protections={},
-    todo="Sign by scheme v2 or later, with an RSA key of 2048 bits or more or an EC key, never with a debug or test key.",
-    blind="It reads what is stated and verifies no signature; apksigner does. A store may sign anew what it hands out.",
+    todo="Sign by scheme v2 or later, and by v1 only for phones before Android 7 (minSdk below 24); sign with an RSA key of 2048 bits or more or an EC key, never with a debug or test key.",
+    blind="It compares the package's digest with the one that was signed, and verifies no signature; apksigner does. A digest over a "
+    "tree of hashes isn't compared. A store may sign anew what it hands out.",
     parts=(Part.SIGNING,),
     reads=NO_CODE,
     see=_see,

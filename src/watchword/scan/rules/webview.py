@@ -1,26 +1,119 @@
 """See what a page in the app's browser views could reach."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
-from watchword.scan.app import Part
+from watchword.scan.app import Method, Part, Use
+from watchword.scan.defaults import (
+    WEBVIEW_BRIDGE,
+    WEBVIEW_CONTENT,
+    WEBVIEW_FILE_URLS,
+    WEBVIEW_FILES,
+    WEBVIEW_MIXED,
+    Levels,
+    PlatformDefault,
+    Where,
+    levels_of,
+)
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.rule_parts import AndroidRule, Look, last_constants, places
 
 _SETTINGS: Final = "android.webkit.WebSettings"
 _VIEW: Final = "android.webkit.WebView"
 
-_FILES: Final = (
+_FILES: Final = "setAllowFileAccess"
+_MIXED: Final = "setMixedContentMode"
+_FILE_URLS: Final = (
     "setAllowFileAccessFromFileURLs",
     "setAllowUniversalAccessFromFileURLs",
 )
+_SHOWS: Final = (
+    "<init>",
+    "addJavascriptInterface",
+    "getSettings",
+    "loadData",
+    "loadDataWithBaseURL",
+    "loadUrl",
+    "postUrl",
+    "setWebChromeClient",
+    "setWebViewClient",
+)
+"""What a class calls that sets a view up or shows something in it."""
+
+_CLIENTS: Final = frozenset({"android.webkit.WebChromeClient", "android.webkit.WebViewClient"})
+"""Classes that are handed a view which another one set up."""
+
+_OLDER: Final = "mixed:older"
 _ALWAYS_ALLOW: Final = 0
 """``MIXED_CONTENT_ALWAYS_ALLOW``, and what Java knows as false."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Views:
+    """Hold who of the app's own has to do with browser views, and what it states of them.
+
+    A view and its settings are known by the class that holds both, its inner ones included; further nobody follows them here.
+    """
+
+    look: Look
+    levels: Levels
+    by_class: dict[str, list[Method]]
+    stated: dict[str, list[tuple[Use, str | int | None]]]
+
+    def values(self, setting: str, cls: str) -> list[str | int | None]:
+        """Return what a class sets, None for what isn't constant; nothing where it leaves the default."""
+        return [value for use, value in self.stated[setting] if _outer(use.by) == cls]
+
+    def by_default(self, setting: str) -> Iterator[Method]:
+        """Yield one method of each class that has a view and leaves a setting as it is."""
+        for cls, methods in self.by_class.items():
+            if not self.values(setting, cls):
+                yield methods[0]
+
+    def confidence(self, by: Method, setting: str) -> Confidence:
+        """Return how sure it is that the default counts: another class may state the setting for this one's view."""
+        unsure = bool(self.stated[setting]) or self.look.unsure(by)
+        return Confidence.POSSIBLE if unsure else Confidence.LIKELY
+
+    def no_files(self, cls: str) -> bool:
+        """Tell whether the views of a class load no files but the app's own assets."""
+        values = self.values(_FILES, cls)
+        if values:
+            return all(value == 0 for value in values)
+        return WEBVIEW_FILES.before_on(self.levels) is Where.NOWHERE
+
+
+def _outer(by: Method) -> str:
+    return by.cls.partition("$")[0]
+
+
+def _views(look: Look) -> _Views:
+    settings = (_FILES, _MIXED, "setAllowContentAccess", *_FILE_URLS)
+    stated = {name: list(dict.fromkeys(last_constants(look, _SETTINGS, name))) for name in settings}
+    by_class: dict[str, list[Method]] = {}
+    for use in (*look.calls(_VIEW, *_SHOWS), *look.calls(_SETTINGS)):
+        if look.code.superclass(use.by.cls) not in _CLIENTS:
+            by_class.setdefault(_outer(use.by), []).append(use.by)
+    return _Views(look, levels_of(look.app), by_class, stated)
+
+
 def _see(look: Look) -> Iterator[Finding]:
-    found = [*_bridges(look), *_files(look), *_mixed(look), *_debugging(look)]
+    views = _views(look)
+    found = [*_bridges(views), *_files(views), *_file_urls(views), *_mixed(views)]
+    found += _debugging(look)
     yield from found
+    yield from _told(views)
+    if all(each.subject == _OLDER for each in found):
+        what = "No page in a browser view reaches native functions or local files, by settings of the app's own code or by default."
+        # What holds on newer phones only proves nothing.
+        yield look.clean(
+            "webview", what, confidence=Confidence.POSSIBLE if found else Confidence.LIKELY
+        )
+
+
+def _told(views: _Views) -> Iterator[Finding]:
+    look = views.look
     scripts = [
         use for use, value in last_constants(look, _SETTINGS, "setJavaScriptEnabled") if value != 0
     ]
@@ -31,43 +124,109 @@ def _see(look: Look) -> Iterator[Finding]:
             Severity.LOW,
             at=places(scripts),
         )
-    if not found:
-        what = "No page in a browser view reaches native functions or local files by a setting of the app's own code."
-        yield look.clean("webview", what)
+    left = list(views.by_default("setAllowContentAccess")) if scripts else []
+    if left:
+        title = f"By default {WEBVIEW_CONTENT.before}: nothing switches it off."
+        yield look.told("content", title, at=places(left))
 
 
-def _bridges(look: Look) -> Iterator[Finding]:
+def _unknown(views: _Views, subject: str, setting: str, by: Iterable[Method]) -> Iterator[Finding]:
+    if any(True for _ in by):
+        title = f"The default of {setting} isn't known: the app names a version of Android that nobody knows, or none was read."
+        yield views.look.not_seen(subject, title)
+
+
+def _bridges(views: _Views) -> Iterator[Finding]:
+    look, where = views.look, WEBVIEW_BRIDGE.before_on(views.levels)
+    more = {
+        Where.EVERYWHERE: ", every public method of them, by the default of its targetSdk",
+        Where.OLDER: f", every public method of them on {WEBVIEW_BRIDGE.older_inside}",
+    }.get(where, "")
     for use in dict.fromkeys(look.calls(_VIEW, "addJavascriptInterface")):
-        title = f"{use.by} hands native functions to the pages in a browser view."
+        title = f"{use.by} hands native functions to the pages in a browser view{more}."
         yield look.exposed(f"bridge:{use.by}", title, Severity.MEDIUM, at=places([use]))
 
 
-def _files(look: Look) -> Iterator[Finding]:
-    for name in _FILES:
-        for use, value in dict.fromkeys(last_constants(look, _SETTINGS, name)):
-            if value != 0:
-                title = f"{use.by} lets pages from files read other files ({name})."
-                sure = Confidence.CERTAIN if value == 1 else Confidence.POSSIBLE
-                yield look.exposed(
-                    f"{name}:{use.by}", title, Severity.MEDIUM, at=places([use]), confidence=sure
-                )
-    for use, value in dict.fromkeys(last_constants(look, _SETTINGS, "setAllowFileAccess")):
+def _files(views: _Views) -> Iterator[Finding]:
+    look = views.look
+    for use, value in views.stated[_FILES]:
         if value != 0:
             title = f"{use.by} lets pages be loaded from files."
+            sure = Confidence.LIKELY if value == 1 else Confidence.POSSIBLE
             yield look.exposed(
-                f"files:{use.by}",
+                f"files:{use.by}", title, Severity.LOW, at=places([use]), confidence=sure
+            )
+    where = WEBVIEW_FILES.before_on(views.levels)
+    if where is Where.UNKNOWN:
+        yield from _unknown(views, "files", _FILES, views.by_default(_FILES))
+    elif where is Where.EVERYWHERE:
+        for by in views.by_default(_FILES):
+            title = f"{by} leaves pages that are loaded from files on, as they are by default: {_since(views, WEBVIEW_FILES)}."
+            yield look.exposed(
+                f"files:{by}",
                 title,
                 Severity.LOW,
-                at=places([use]),
-                confidence=Confidence.LIKELY,
+                at=places([by]),
+                confidence=views.confidence(by, _FILES),
             )
 
 
-def _mixed(look: Look) -> Iterator[Finding]:
-    for use, value in dict.fromkeys(last_constants(look, _SETTINGS, "setMixedContentMode")):
+def _since(views: _Views, default: PlatformDefault) -> str:
+    return f"targetSdk is {views.levels.target}, below {default.target}"
+
+
+def _file_urls(views: _Views) -> Iterator[Finding]:
+    look = views.look
+    for name in _FILE_URLS:
+        for use, value in views.stated[name]:
+            if value == 0:
+                continue
+            sure = Confidence.CERTAIN if value == 1 else Confidence.POSSIBLE
+            severity = Severity.MEDIUM
+            title = f"{use.by} lets pages from files read other files ({name})."
+            if views.no_files(_outer(use.by)):
+                severity, sure = Severity.LOW, min(sure, Confidence.LIKELY, key=_least_sure)
+                title = f"{use.by} lets pages from the app's own assets read more than a site's ({name}); no other files are loaded."
+            yield look.exposed(
+                f"{name}:{use.by}", title, severity, at=places([use]), confidence=sure
+            )
+    left = [by for name in _FILE_URLS for by in views.by_default(name)]
+    if WEBVIEW_FILE_URLS.before_on(views.levels) is Where.EVERYWHERE:
+        for by in dict.fromkeys(left):
+            if not views.no_files(_outer(by)):
+                title = f"{by} leaves pages from files free to read other files, as they are by default: {_since(views, WEBVIEW_FILE_URLS)}."
+                sure = views.confidence(by, _FILE_URLS[0])
+                yield look.exposed(
+                    f"file-urls:{by}", title, Severity.MEDIUM, at=places([by]), confidence=sure
+                )
+
+
+def _least_sure(confidence: Confidence) -> int:
+    return (Confidence.POSSIBLE, Confidence.LIKELY, Confidence.CERTAIN).index(confidence)
+
+
+def _mixed(views: _Views) -> Iterator[Finding]:
+    look = views.look
+    for use, value in views.stated[_MIXED]:
         if value == _ALWAYS_ALLOW:
             title = f"{use.by} lets pages that came by TLS load parts without."
             yield look.exposed(f"mixed:{use.by}", title, Severity.MEDIUM, at=places([use]))
+    left = [] if look.offline else list(views.by_default(_MIXED))
+    where = WEBVIEW_MIXED.before_on(views.levels)
+    if where is Where.UNKNOWN:
+        yield from _unknown(views, "mixed", _MIXED, left)
+    elif where is Where.EVERYWHERE:
+        for by in left:
+            title = f"{by} lets pages that came by TLS load parts without, as they may by default: {_since(views, WEBVIEW_MIXED)}."
+            sure = views.confidence(by, _MIXED)
+            yield look.exposed(
+                f"mixed:{by}", title, Severity.MEDIUM, at=places([by]), confidence=sure
+            )
+    elif where is Where.OLDER and views.by_class and not look.offline:
+        # There the setting isn't known, so that nothing that the app states of it helps.
+        every = [methods[0] for methods in views.by_class.values()]
+        title = f"{WEBVIEW_MIXED.older} let pages that came by TLS load parts without, and the app runs on them."
+        yield look.exposed(_OLDER, title, Severity.LOW, at=places(every))
 
 
 def _debugging(look: Look) -> Iterator[Finding]:
@@ -88,9 +247,11 @@ RULE = AndroidRule(
     title="What pages in browser views reach",
     techniques=("MT-A20",),
     protections={"PR-A11": "scan:static.webview"},
-    todo="Load only pages of one's own by https in a view with a bridge, and switch file access off.",
+    todo="Load only pages of one's own by https in a view with a bridge, and switch file access off by setAllowFileAccess(false): "
+    "below targetSdk 30 it's on by default.",
     blind="It doesn't know which pages are loaded, nor what the functions behind a bridge do; a class that extends WebView and calls "
-    "its own methods may be missed.",
+    "its own methods may be missed. A setting counts for the views of the class that calls it; where another class sets it, the "
+    "default is only possible.",
     parts=(Part.DEX,),
     see=_see,
 )
