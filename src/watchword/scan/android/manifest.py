@@ -8,7 +8,7 @@ from watchword.scan.android.elements import AndroidFormatError, Element, Kind
 from watchword.scan.android.links import MOST_LINKS, read_filter
 from watchword.scan.android.resources import Reader
 from watchword.scan.app import Component, IntentFilter, Manifest
-from watchword.scan.defaults import EXPORTED_BY_FILTER, PROVIDERS, Levels, Where
+from watchword.scan.defaults import EXPORTED_BY_FILTER, PROVIDERS, Levels, Where, android_levels
 
 MOST_COMPONENTS: Final = 20_000
 MOST_LINKS_IN_ALL: Final = 20_000
