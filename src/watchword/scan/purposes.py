@@ -5,7 +5,7 @@ the app itself.  Where nothing tells, an address counts as asked.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from watchword.scan.app import App, Method
@@ -24,8 +24,8 @@ _FRAMEWORKS: Final = re.compile(
 """Assemblies of .NET itself: what they name is the same in every app."""
 
 _NAMES: Final = re.compile(
-    r"(?i)[$@]\w+|(?:xmlns(?::[\w.-]+)?|(?:xsi:)?(?:nonamespace)?schema_?(?:location|uri)?|(?:target)?namespace(?:_?ur[il])?|context|vocab|itemtype"
-    r"|cite|profile|licen[cs]e(?:_?url)?|homepage|bugs|repository|author|documentation|(?:rdf:)?(?:about|resource|datatype)|longdesc)"
+    r"(?i)[$@]\w+|xmlns(?::[\w.-]+)?|(?:xsi:)?(?:nonamespace)?schema_?(?:location|uri)|(?:target)?namespace(?:_?ur[il])?|itemtype|cite"
+    r"|licen[cs]e(?:_?url)?|homepage|documentation|rdf:(?:about|resource|datatype)|longdesc"
 )
 """Names of attributes, keys and settings whose value names or explains something."""
 
@@ -38,7 +38,7 @@ _RELATION: Final = re.compile(
 )
 _KEY: Final = re.compile(r"""["']?([\w$@:.-]{1,60})["']?\s{0,9}:\s{0,9}["'`]\Z""")
 _TOLD: Final = re.compile(
-    r"(?:\b(?:\w*Error|\w*Exception|invariant|warning|deprecate\w*)|\bconsole\.\w{1,10}|NS|[Nn]amespace\w{0,20})\s{0,9}\(\s{0,9}[\"'`]\Z"
+    r"(?:\b(?:\w*Error|\w*Exception|invariant|warning|deprecate\w*)|\bconsole\.\w{1,10}|(?:Element|Attribute|Name)NS|[Nn]amespace\w{0,20})\s{0,9}\(\s{0,9}[\"'`]\Z"
 )
 _JOINED: Final = re.compile(r"""((?:[^"'`\\\n]|\\.){0,100}\s)["'`]\s{0,60}\+\s{0,60}["'`]\Z""")
 _SETTING: Final = re.compile(
@@ -47,9 +47,12 @@ _SETTING: Final = re.compile(
 _VALUE_BEFORE: Final = re.compile(r"""(?:[=:(,\[{]\s?\\?["']|url\(\\?["']?|=)\Z""")
 _MORE_WORDS: Final = re.compile(r"""[.,;:!?)'"\\]{0,3}\s+[A-Za-z]{2,}""")
 _SPACED: Final = re.compile(r"\s|\\[nrt]")
-_NAMESPACE_CALLS: Final = re.compile(
-    r"(?:[gs]et)?(?:Feature|Property|Attribute|Prefix|Namespace|ElementsByTagName|NamedItem)\w*|\w+(?:NS|Namespace\w*|PrefixMapping)|require"
+_TAKE_NAMES: Final = re.compile(
+    r"[gs]etFeature|getAttributeValue|setPrefix|require|getElementsByTagNameNS|\w+(?:NS|Namespace\w*|PrefixMapping)"
 )
+"""Methods each argument of which may be the name of a schema or a feature."""
+
+_TAKE_NAME_FIRST: Final = re.compile(r"[gs]et(?:Property|Attribute\w*|NamedItem\w*)")
 _XML_CLASSES: Final = (
     "org.w3c.",
     "org.xml.",
@@ -102,23 +105,28 @@ class Purposes:
         code = self._app.code
         if code is None:
             return False
-        users = code.users(text)[:_MOST_USERS]
-        takers = [callee for by in users for callee in _takers(code.arguments(by), text)]
-        return bool(takers) and all(map(_takes_names, takers))
+        users = code.users(text)
+        return 0 < len(users) <= _MOST_USERS and all(
+            _only_names(code.arguments(by), text, code.strings_of(by).count(text)) for by in users
+        )
 
 
-def _takers(
-    calls: Sequence[tuple[Method, Sequence[str | int | None]]], text: str
-) -> Iterator[Method]:
-    for callee, given in calls:
-        if text in given:
-            yield callee
-
-
-def _takes_names(callee: Method) -> bool:
-    return _NAMESPACE_CALLS.fullmatch(callee.name) is not None or (
-        callee.name == "<init>" and callee.cls.startswith(_XML_CLASSES)
+def _only_names(
+    calls: Sequence[tuple[Method, Sequence[str | int | None]]], text: str, loaded: int
+) -> bool:
+    """Tell whether a method hands a text, which it loads so often, to nothing but what takes names."""
+    takers = [(callee, given) for callee, given in calls if text in given]
+    return len(takers) >= loaded and all(
+        _takes_name(callee, is_first=given[0] == text) for callee, given in takers
     )
+
+
+def _takes_name(callee: Method, *, is_first: bool) -> bool:
+    if callee.name == "<init>":
+        return callee.cls.startswith(_XML_CLASSES)
+    if _TAKE_NAMES.fullmatch(callee.name):
+        return True
+    return is_first and _TAKE_NAME_FIRST.fullmatch(callee.name) is not None
 
 
 def _called_in_file(found: Lexed, start: int, end: int) -> bool:

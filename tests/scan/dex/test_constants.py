@@ -41,6 +41,30 @@ def test_key_of_text() -> None:
     assert key_arguments(data) == ("k3y", "AES")
 
 
+def test_the_name_of_an_encoding_is_no_key() -> None:
+    """What ``getBytes`` gets says how a text is written; of a text that isn't known, its bytes aren't either."""
+    get = call(0x6E, STRING, "getBytes", f"({STRING})[B", 4, 0)
+    head = [*const_string(0, "UTF-8"), *get, 0x000C, *const_string(1, "AES")]
+    assert key_arguments(running(*head, *key_spec(2, 0, 1), RETURN)) == (None, "AES")
+
+
+@pytest.mark.parametrize(
+    ("opcode", "cls", "name", "descriptor", "registers"),
+    [
+        (0x71, "Ljava/util/Arrays;", "copyOf", "([BI)[B", (0, 3)),
+        (0x6E, "Ljava/security/MessageDigest;", "digest", "([B)[B", (3, 0)),
+    ],
+)
+def test_a_key_that_is_cut_or_hashed_stays_a_constant(
+    opcode: int, cls: str, name: str, descriptor: str, registers: tuple[int, ...]
+) -> None:
+    """Whoever has the app makes the same of it."""
+    get = call(0x6E, STRING, "getBytes", "()[B", 0)
+    made = call(opcode, cls, name, descriptor, *registers)
+    head = [*const_string(0, "k3y"), *get, 0x000C, *made, 0x000C, *const_string(1, "AES")]
+    assert key_arguments(running(*head, *key_spec(2, 0, 1), RETURN)) == ("k3y", "AES")
+
+
 def test_key_of_array_data() -> None:
     """An array that is filled with data is known by its bytes."""
     code: list[object] = [0x4012, 0x0023, type_of("[B"), 0x0026, 10, 0]

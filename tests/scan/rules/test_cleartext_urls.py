@@ -38,6 +38,7 @@ def _exposed(app: App) -> set[str]:
         ("www/index.html", f"<script>// a\nvar u='{URL}'</script>"),
         ("www/index.html", f'<link rel="stylesheet" href="{URL}">'),
         ("www/config.json", f'{{"server": "{URL}"}}'),
+        ("www/config.json", f'{{"profile": "{URL}", "context": "{URL}"}}'),
         ("assets/config.xml", f"<config><url>{URL}</url></config>"),
         ("assets/config.xml", f'<config url="{URL}"/>'),
         ("assets/config.xml", f"<config><![CDATA[{URL}]]></config>"),
@@ -120,6 +121,23 @@ def test_names_of_schemas_and_features_in_code_are_not_asked() -> None:
     assert _exposed(only) == set()
     both = Body("a", (parse, Call("java.net.URL", "<init>", (URL,))), (URL,))
     assert _exposed(simulated(Class("com.example.shop.A", (both,)))) == {"api.bank.io"}
+
+
+def test_a_value_of_a_property_may_be_asked() -> None:
+    """Its name isn't; and what code keeps somewhere, or loads in too many places, isn't surely a name."""
+    calls = {
+        "name": Call("java.util.Properties", "setProperty", (URL, "on")),
+        "value": Call("java.util.Properties", "setProperty", ("server", URL)),
+    }
+    asked = {
+        name: _exposed(simulated(Class("com.example.shop.A", (Body("a", (call,), (URL,)),))))
+        for name, call in calls.items()
+    }
+    assert asked == {"name": set(), "value": {"api.bank.io"}}
+    kept = Body("a", (calls["name"],), (URL, URL))
+    assert _exposed(simulated(Class("com.example.shop.A", (kept,)))) == {"api.bank.io"}
+    many = tuple(Body(f"a{number}", (calls["name"],), (URL,)) for number in range(9))
+    assert _exposed(simulated(Class("com.example.shop.A", many))) == {"api.bank.io"}
 
 
 def test_resources_are_judged_by_their_value() -> None:

@@ -100,6 +100,7 @@ def test_passwords_of_files_are_told_with_their_name_and_line(
         ("assets/a.json", '{"encryptionKeyAlgorithm": "AES/CBC/PKCS7Padding"}'),
         ("assets/a.properties", f"keyRevision={_DICE.text(HEX, 32)}"),
         ("www/i18n/de.json", '{"password": "Passwort", "secret": "Antwort 2"}'),
+        ("assets/.env", "password=Has\\u0142o"),
         ("assemblies/mscorlib.dll", f'api_key="{RANDOM}"'),
     ],
 )

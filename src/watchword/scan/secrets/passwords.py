@@ -35,7 +35,7 @@ _NAME = re.compile(
     r"(?i)(?:.*[_. -]|.*(?-i:(?<=[a-z])(?=[A-Z])))?(?:password|passwd|passphrase|pass|pwd|secret)"
 )
 _VALUE = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])[!-~]{6,64}")
-_TEMPLATE = re.compile(r"%[0-9$]*[sd]|\{[\w.]*\}|\$\{|<[a-z]|\\[nt]|://|^[@#?].*")
+_TEMPLATE = re.compile(r"%[0-9$]*[sd]|\{[\w.]*\}|\$\{|<[a-z]|\\[ntu]|://|^[@#?].*")
 
 
 def passwords_of(named: Iterable[Named]) -> Iterator[tuple[Named, str]]:
