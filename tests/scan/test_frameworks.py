@@ -33,10 +33,20 @@ from watchword.apps.scan_views import document, html, junit, sarif, stored, term
 from watchword.apps.scan_views.words import Scanned, coverage
 from watchword.observations import State
 from watchword.scan.android import attributes as of
-from watchword.scan.app import App, Container, Coverage, Depth, Framework, FrameworkCode, Gap, Part
+from watchword.scan.app import (
+    App,
+    Container,
+    Coverage,
+    Depth,
+    Entry,
+    Framework,
+    FrameworkCode,
+    Gap,
+    Part,
+)
 from watchword.scan.archive.interface import Limits
 from watchword.scan.archive.pace import Pace
-from watchword.scan.frameworks import NO_CODE, STRINGS
+from watchword.scan.frameworks import NO_CODE, STRINGS, recognise
 from watchword.scan.interface import Confidence, Finding, Rule, Severity, Verdict
 from watchword.scan.notes import Notes
 from watchword.scan.outcome import Report, standings_of
@@ -273,6 +283,8 @@ def test_each_framework_is_recognised_and_proves_nothing(case: str, tmp_path: Pa
             str(each.state) for each in report.standings if each.protection in CODE_KEYS
         }
     assert "PR-B04" not in proven(report) or found.depth is Depth.STRINGS
+    # Runs of characters are no strings as the code has them.
+    assert framework is not Framework.FLUTTER or found.depth is Depth.UNREAD
     assert "nothing was missed" not in coverage(report)
     assert report.partial
 
@@ -543,6 +555,22 @@ def test_code_that_is_loaded_at_run_time(tmp_path: Path) -> None:
         assert ("PR-C02" in proven(report)) is not loads
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        const_string(0, "dalvik.system.DexClassLoader"),
+        call(0x71, "Ljava/lang/System;", "load", "(Ljava/lang/String;)V", 0),
+    ],
+    ids=["by reflection", "native"],
+)
+def test_code_that_is_loaded_another_way(body: list[object], tmp_path: Path) -> None:
+    """By the name of a class loader, or as a native library from any place."""
+    loads = ClassCode("Lcom/example/clinic/P;", [MethodCode("l", "()V", [*body, 0x0E])])
+    report = reported(apk(pins=PINS, classes=[loads]), tmp_path)
+    assert kinds(report.coverage) == {Framework.LOADED}
+    assert not CODE_KEYS & proven(report)
+
+
 def test_native_libraries_of_others_are_nobodys_code(tmp_path: Path) -> None:
     """One that serves classes of a library, or that nothing loads; one that own code loads is the app's."""
     others = Library(names=("Java_net_sqlcipher_Database_open", "connect")).data()
@@ -671,6 +699,61 @@ def test_no_rule_is_clean_beside_unread_code(codes: tuple[FrameworkCode, ...]) -
     assert ("nothing was missed" in coverage(scan(app, []))) is whole
     assert report.coverage.hidden == () if whole else report.partial
     assert ("nothing was missed" in coverage(report)) <= (whole and not report.not_seen)
+
+
+@dataclass(frozen=True)
+class Strange:
+    """Stand for an archive whose names and bytes are anything."""
+
+    files: Mapping[str, bytes]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names."""
+        return tuple(self.files)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Return the entries; what is asked for is longer than what is there."""
+        return tuple(Entry(name, 10**6) for name in self.files)
+
+    @property
+    def package(self) -> memoryview:
+        """Return nothing."""
+        return memoryview(b"")
+
+    def read(self, name: str) -> bytes:
+        """Return its bytes."""
+        return self.files[name]
+
+    def peek(self, name: str, size: int) -> bytes:
+        """Return its first bytes."""
+        return self.files[name][:size]
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is such an entry."""
+        return name in self.files
+
+
+PATHS = st.lists(
+    st.sampled_from(["assets", "lib", "x86", "Payload", "A.app", "www", "base", "s.apk!", "a.dll"])
+    | st.text(max_size=6),
+    max_size=5,
+).map("/".join)
+HEADS = st.binary(max_size=80) | st.binary(max_size=9).map(lambda rest: bytecode([])[:8] + rest)
+
+
+@given(st.dictionaries(PATHS, HEADS, max_size=6), st.sampled_from(Container))
+def test_any_names_and_bytes_are_looked_through(
+    files: dict[str, bytes], container: Container
+) -> None:
+    """Nothing of them is raised, and the same is found again."""
+    found = [
+        recognise(Strange(files), container, Notes(), simulated().manifest, simulated().code, ())
+        for _ in range(2)
+    ]
+    assert found[0] == found[1]
+    assert all(set(each.entries) <= set(files) for each in found[0])
 
 
 def test_a_rule_says_what_it_asks_or_sees_nothing() -> None:

@@ -104,17 +104,18 @@ _MEDIA: Final = (
 )  # fmt: skip
 """Endings of what no framework keeps code in."""
 
-_LOADERS: Final = tuple(
-    (f"dalvik.system.{cls}", name)
-    for cls, name in (
-        ("DexClassLoader", "<init>"),
-        ("InMemoryDexClassLoader", "<init>"),
-        ("DelegateLastClassLoader", "<init>"),
-        ("PathClassLoader", "<init>"),
-        ("DexFile", "<init>"),
-        ("DexFile", "loadDex"),
-    )
+_LOADERS: Final = (
+    ("dalvik.system.DexClassLoader", "<init>"),
+    ("dalvik.system.InMemoryDexClassLoader", "<init>"),
+    ("dalvik.system.DelegateLastClassLoader", "<init>"),
+    ("dalvik.system.PathClassLoader", "<init>"),
+    ("dalvik.system.DexFile", "<init>"),
+    ("dalvik.system.DexFile", "loadDex"),
+    ("java.lang.System", "load"),
+    ("java.lang.Runtime", "load"),
 )
+"""What loads code from a file of any place, which may have come later."""
+
 _CONNECTS: Final = re.compile(
     "(?:connect|socket|sendto|getaddrinfo|gethostbyname|dlopen|dlsym|android_dlopen_ext|Java_.*(?:[Ss]ocket|[Hh]ttp|[Tt]ls|[Ss]sl).*"
     "|(?:SSL|BIO|TLS|curl|mbedtls|wolfSSL|nghttp2|quiche|grpc|boringssl)_.*)"
@@ -345,12 +346,14 @@ class _Recognition:
             yield FrameworkCode(Framework.PACKED, "code that is unpacked on the phone", by, ())
         if code is not None:
             package = "" if manifest is None else manifest.package
+            users = [use.by for cls, name in _LOADERS for use in code.calls(cls, name)]
+            # By reflection, as who wants to hide it does.
+            users += [by for cls, _ in _LOADERS[:6] for by in code.users(cls)]
             loaders = [
-                use.by
-                for cls, name in _LOADERS
-                for use in code.calls(cls, name)
+                by
+                for by in users
                 # Libraries that many apps have load code of their own, renamed ones too.
-                if owns(use.by.cls, package) and not unsure(use.by, code, manifest)
+                if owns(by.cls, package) and not unsure(by, code, manifest)
             ]
             if loaders:
                 title = "code that is loaded at run time"
