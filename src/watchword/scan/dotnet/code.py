@@ -43,6 +43,7 @@ _SKIPPED: Final = re.compile(
     rb"|\xfe(?:[\x00-\x05\x0f\x11\x13\x14\x17\x18\x1a\x1d\x1e]|[\x12\x19][\x00-\xff]|[\x09-\x0e][\x00-\xff]{2}|[\x15\x16\x1c][\x00-\xff]{4})"
     rb")*+"
 )
+_SMALL: Final = tuple(Step(Op.NUMBER, "", number) for number in range(-1, 9))
 _SAME: Final = re.compile(rb"\x00*([\x15-\x1e])(?:\x00*\x0a\x2b\x00\x06)?\x00*\x2a")
 _EMPTY: Final = re.compile(rb"\x00*\x2a")
 
@@ -64,7 +65,8 @@ class Steps:
     def __init__(self, metadata: Metadata) -> None:
         """Start with nothing read."""
         self._metadata = metadata
-        self._members: dict[int, str] = {}
+        # By opcode and token: a method says the same many times, and each is kept once.
+        self._known: dict[int, Step] = {}
         self._names = Left(MOST_CHARACTERS)
         self._left = MOST_STEPS
         self._bytes = MOST_OVERLAP * len(metadata.data)
@@ -126,23 +128,27 @@ class Steps:
             raise DotnetError("a method of .NET with an instruction that isn't known")
         at += len(code)
         token = int.from_bytes(body[at : at + 4], "little")
+        key = int.from_bytes(code, "little") << 32 | token
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._told(op, token)
+        return known, at + 4
+
+    def _told(self, op: Op, token: int) -> Step:
         if op is Op.STRING:
             if token >> 24 != _STRING_TABLE:
                 raise DotnetError("a method of .NET that loads no string")
-            return Step(op, self._metadata.user_string(token & 0xFFFFFF)), at + 4
-        known = self._members.get(token)
-        if known is None:
-            cls, name = self._metadata.member(token >> 24, token & 0xFFFFFF)
-            known = self._names.take(f"{cls}.{name}" if cls else name)
-            self._members[token] = known
-        return Step(op, known), at + 4
+            return Step(op, self._metadata.user_string(token & 0xFFFFFF))
+        self._names.take("")  # Once there is nothing left, nothing is looked up in vain.
+        cls, name = self._metadata.member(token >> 24, token & 0xFFFFFF)
+        return Step(op, self._names.take(f"{cls}.{name}" if cls else name))
 
 
 def _number(body: bytes, at: int) -> tuple[Step, int]:
     """Read an instruction that loads a number of 32 bits: from -1 to 8 by itself, or with one byte or four."""
     first = body[at]
     if first <= 0x1E:
-        return Step(Op.NUMBER, "", first - 0x16), at + 1
+        return _SMALL[first - 0x15], at + 1
     size = 1 if first == 0x1F else 4
     value = int.from_bytes(body[at + 1 : at + 1 + size], "little", signed=True)
     return Step(Op.NUMBER, "", value), at + 1 + size

@@ -42,8 +42,8 @@ MOST_CHARACTERS: Final = 48 * 1024 * 1024
 MOST_BYTES: Final = 512 * 1024 * 1024
 """Bytes of all assemblies of an app, unpacked: those of a store may lie over one another."""
 
-STEP: Final = 128
-"""Bytes of memory that are reckoned for a step of a method beside its strings."""
+STEP: Final = 16
+"""Bytes of memory that are reckoned for a step of a method: those that say the same are kept once."""
 
 _FEW: Final = 20
 _MOSTLY: Final = 0.9
@@ -200,7 +200,7 @@ class _Reader:
                 taken = tuple(steps.of(body))
             except DotnetError:
                 continue
-            if not self._notes.memory.keep(STEP * (len(taken) + 2)):
+            if not self._notes.memory.keep(STEP * len(taken) + TEXT):
                 break
             read += 1
             idle += does_nothing(body)
