@@ -120,8 +120,9 @@ def read_resources(data: bytes) -> None:
 def read_signatures(data: bytes) -> None:
     """Read a package's signing block; and the same bytes as a signature file of a JAR, and as a certificate."""
     with suppress(AndroidFormatError):
-        for each in read_signing_block(memoryview(data)):
-            changed_since_signed(memoryview(data), each)
+        signed = read_signing_block(memoryview(data))
+        changed_since_signed(memoryview(data), signed)
+        for each in signed:
             for certificate in each.certificates:
                 describe(certificate)
     with suppress(AndroidFormatError):

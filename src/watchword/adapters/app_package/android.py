@@ -148,14 +148,14 @@ class _Reading:
         """Return what signs the package; None if nothing but damage was seen of it."""
         schemes: dict[str, None] = {}
         raw: dict[bytes, None] = {}
-        changed: list[str] = []
+        changed: tuple[str, ...] = ()
         whole = True
         try:
-            for each in read_signing_block(self._archive.package):
+            signed = read_signing_block(self._archive.package)
+            changed = changed_since_signed(self._archive.package, signed)
+            for each in signed:
                 schemes[each.scheme] = None
                 raw.update(dict.fromkeys(each.certificates))
-                if changed_since_signed(self._archive.package, each):
-                    changed.append(each.scheme)
                 if each.damage:
                     whole = False
                     self._notes.gap(Part.SIGNING, "", each.damage)
@@ -175,7 +175,7 @@ class _Reading:
         if not whole and not schemes:
             return None
         certificates = self._certificates(tuple(raw))
-        return Signing(tuple(sorted(schemes)), certificates, tuple(sorted(changed)))
+        return Signing(tuple(sorted(schemes)), certificates, changed)
 
     def _certificates(self, raw: Sequence[bytes]) -> tuple[Certificate, ...]:
         found = tuple(describe(each) for each in raw)

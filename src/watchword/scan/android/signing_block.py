@@ -6,7 +6,7 @@ is the one that was signed is told by its digest.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final
@@ -87,17 +87,22 @@ def read_signing_block(package: memoryview) -> tuple[SchemeSigners, ...]:
     return tuple(found[scheme] for scheme in reversed(_SCHEMES.values()) if scheme in found)
 
 
-def changed_since_signed(package: memoryview, signed: SchemeSigners) -> bool | None:
-    """Tell whether a package isn't the one that a scheme's signers digested; None where that isn't told.
+def changed_since_signed(package: memoryview, signed: Sequence[SchemeSigners]) -> tuple[str, ...]:
+    """Return the schemes whose signers digested another package than this; those that weren't compared aren't among them.
 
     :param signed: what :func:`read_signing_block` found in it.
     """
-    known = [(_HASHES[kind], digest) for kind, digest in signed.digests if kind in _HASHES]
+    known = [
+        (each.scheme, _HASHES[kind], digest)
+        for each in signed
+        for kind, digest in each.digests
+        if kind in _HASHES
+    ]
     block = _block(package)
     if block is None or not known or len(package) > MOST_DIGESTED:
-        return None
-    taken = {name: _digest(package, block, name) for name in {name for name, _ in known}}
-    return any(taken[name] != digest for name, digest in known)
+        return ()
+    taken = {name: _digest(package, block, name) for name in {name for _, name, _ in known}}
+    return tuple(sorted({scheme for scheme, name, digest in known if taken[name] != digest}))
 
 
 def _digest(package: memoryview, block: _Block, name: str) -> bytes:
