@@ -184,6 +184,14 @@ def test_a_token_alone_is_never_proof_enough(key: str) -> None:
     assert states(result("a", ALL_STOPPED, key=SHIELD))["lists"] is State.PROVEN
 
 
+def test_a_strength_is_measured_on_the_route() -> None:
+    """What got through on another route, where each is tried by itself, lowers nothing here."""
+    one = result("a", ALL_STOPPED, each(lists=OPEN, accounts=STOPPED), once(LISTS))
+    found = findings_of([one], [one.attack], complete=True, samples=SAMPLES)
+    strengths = {route.path: each.strengths["MT-B20"] for each in found for route in each.routes}
+    assert strengths == {"/lists/**": (2, 3), "/accounts/**": (3, 3), "/payments/**": (2, 2)}
+
+
 def test_a_choice_or_an_interrupted_run_proves_no_route() -> None:
     """As it proves no API."""
     one = result("a", ALL_STOPPED)

@@ -41,6 +41,7 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
     Exit code 0: the file is good, and be it for `watchword plan` alone.  1: --fail-on holds.  2: it has faults; nothing
     was started.
     """
+    from watchword.apps.cli.paragraphs import wrapped
     from watchword.apps.formats import formats_of
     from watchword.apps.key_files import require_key_files
     from watchword.apps.settings import ConfigurationError
@@ -78,7 +79,8 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
         if checked.plan is not None:
             _show_plan(file, checked, checked.plan)
         for each in weak:
-            click.echo(f"  weak route   {each}")
+            for line in wrapped(each, first="  weak route", indent=15):
+                click.echo(line)
     if weak and fail_on:
         ctx.exit(EXIT_REFUSED)
 
