@@ -2,17 +2,27 @@
 
 import json
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.apps.scan_views import seed
+from tests.apps.test_observations import CI
 from tests.apps.test_scan_command import dead_token
 from tests.scan.app_building import PINS, apk
 from tests.scan.test_frameworks import CSHARP
 
 from watchword.apps.cli.main import cli
+from watchword.apps.cli.scan.recording import observations_of
+from watchword.apps.observations.signing import Observers, sign, verify
+from watchword.observations import State
+from watchword.scan.interface import Severity, Verdict
+from watchword.scan.outcome import Standing
+from watchword.vocabulary import Environment
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "api-key-script.yaml"
 APP = "clinic-android"
@@ -340,3 +350,21 @@ def test_a_build_of_which_nothing_is_seen_isnt_recorded_in_silence(file: Path) -
     done = run(file, "scan", built, "--sign", file.with_name("ci.pem"), "--app", APP)
     assert done.exit_code != 0
     assert "nothing was recorded" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "\N{GRINNING FACE}"])
+def test_what_is_recorded_can_be_read_again_whatever_an_app_calls_things(letter: str) -> None:
+    """A line that is too long would be one that nobody reads, and its bad news with it."""
+    many = tuple(
+        replace(
+            seed.finding(Verdict.EXPOSED, Severity.HIGH, str(number), name="pinning"),
+            title=letter * 5_000,
+        )
+        for number in range(100)
+    )
+    standing = Standing("PR-C03", "scan:static.pinning", State.ABSENT, letter * 5_000, ("pinning",))
+    report = replace(seed.mixed().report, findings=many, standings=(standing,))
+    (found,) = observations_of(report, datetime(2026, 11, 25, tzinfo=UTC), APP, Environment.LAB)
+    assert len(found.findings) > 3
+    claim = verify(sign(found, CI), Observers.of({}))
+    assert claim.observation == found

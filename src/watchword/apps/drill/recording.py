@@ -3,10 +3,12 @@
 from datetime import datetime
 
 from watchword import __version__
-from watchword.drill.outcome import Finding, Report
+from watchword.apps.observations.document import MAX_FINDINGS, MAX_TITLE
+from watchword.drill.outcome import Finding, Report, Verdict
 from watchword.observations import Observation, SeenRoute, State
 
 _MAX_DETAIL = 1000
+_MAX_ID = 64
 
 
 def observations_of(
@@ -49,4 +51,21 @@ def _observation(
         detail=f"{report.target}: {finding.why}"[:_MAX_DETAIL],
         measured=finding.strengths,
         route=route,
+        findings=_served(report, finding, route) if state is State.BROKEN else {},
     )
+
+
+def _served(
+    report: Report, finding: Finding, route: SeenRoute | None
+) -> dict[str, tuple[str, str]]:
+    """Return by id which variants were served that the protection has to stop, so that the next plan can tell which are new."""
+    found = {}
+    for result in report.results:
+        if finding.protection not in result.attack.protections:
+            continue
+        for each in result.variants:
+            ended = each.verdict if route is None else each.routes.get(route, each.verdict)
+            if ended is Verdict.OPEN:
+                title = f"{result.attack.title} ({each.name}): it was served"
+                found[f"{result.attack.id}.{each.name}"[:_MAX_ID]] = ("high", title[:MAX_TITLE])
+    return dict(list(found.items())[:MAX_FINDINGS])
