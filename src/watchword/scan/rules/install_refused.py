@@ -14,6 +14,7 @@ from watchword.scan.defaults import (
     android_levels,
     levels_of,
 )
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look, short
 
@@ -92,6 +93,7 @@ RULE = AndroidRule(
     blind="It knows some reasons of many. What a phone refuses to install nobody runs from there: a package that was changed by hand says "
     "little of the one in the store.",
     parts=(Part.MANIFEST, Part.SIGNING),
+    reads=NO_CODE,
     optional=(Part.SIGNING,),
     see=_see,
 )

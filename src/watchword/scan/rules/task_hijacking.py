@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from watchword.scan.app import Part
 from watchword.scan.defaults import TASKS, Where, levels_of
+from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.rule_parts import AndroidRule, Look
 
@@ -31,5 +32,6 @@ RULE = AndroidRule(
     todo="Target Android 9 (targetSdk 28) or later.",
     blind="It knows what is targeted, not which task an activity asks for, and nothing of holes that later versions of Android had.",
     parts=(Part.MANIFEST,),
+    reads=NO_CODE,
     see=_see,
 )

@@ -42,7 +42,6 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
     Exit code 0: the file is good, and be it for `watchword plan` alone.  1: --fail-on holds.  2: it has faults; nothing
     was started.
     """
-    from watchword.apps.cli.paragraphs import wrapped
     from watchword.apps.formats import formats_of
     from watchword.apps.key_files import require_key_files
     from watchword.apps.settings import ConfigurationError
