@@ -1,6 +1,7 @@
 """Say for which assets a protection may be relied on, from where it counts and where it is bad; and where none can be."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -116,14 +117,15 @@ def _spread(
     protection: Protection, standings: Sequence[Standing], tables: Mapping[str, Sequence[RouteRow]]
 ) -> "_Spread":
     whole = [each for each in standings if not each.routes]
-    on: set[tuple[RouteRow, str]] = set()
+    on: dict[RouteRow, set[str]] = {}
     bad_on: set[RouteRow] = set()
     for each in standings:
         table = tables.get(each.target.removeprefix("api:"), ())
         for route in each.routes:
             row = row_of(table, route.path, route.method)
-            if each.state.counts and row is not None and row.proof == route.proof:
-                on.add((row, route.method))
+            # What was seen with another proof than the row asks for doesn't count by then.
+            if each.state.counts and row is not None:
+                on.setdefault(row, set()).add(route.method)
             if each.state in NEGATIVE:
                 # Whatever was asked for there, and whichever of several rows it was.
                 bad_on |= {r for r in table if r.path == route.path and r.decides(route.method)}
@@ -131,7 +133,7 @@ def _spread(
         protection=protection,
         counts=frozenset(each.target for each in whole if each.state.counts),
         bad=frozenset(each.target for each in whole if each.state in NEGATIVE),
-        on=frozenset(on),
+        on=on,
         bad_on=frozenset(bad_on),
     )
 
@@ -140,13 +142,13 @@ def _spread(
 class _Spread:
     """Hold at which targets a protection counts and at which it is bad, as a whole or on rows of their route tables.
 
-    :param on: rows on which it counts, each with a method by which that was seen.
+    :param on: rows on which it counts, each with the methods by which that was seen.
     """
 
     protection: Protection
     counts: frozenset[str]
     bad: frozenset[str]
-    on: frozenset[tuple[RouteRow, str]]
+    on: Mapping[RouteRow, AbstractSet[str]]
     bad_on: frozenset[RouteRow]
 
     def is_bad(self, asset: Asset) -> bool:
@@ -189,8 +191,8 @@ class _Spread:
 
     def _counts_on(self, row: RouteRow) -> bool:
         """Tell whether it counts by each method that a row names; by any, where it decides on all alike."""
-        seen = {method for other, method in self.on if other == row}
-        return bool(seen) and seen.issuperset(row.methods)
+        seen = self.on.get(row, frozenset())
+        return bool(seen) and seen >= frozenset(row.methods)
 
     def _is_bad_at(self, place: str, rows: Sequence[RouteRow]) -> bool:
         """Tell whether it is bad at a place, and nothing newer shows of each of the rows there that it isn't."""
