@@ -153,10 +153,12 @@ def killed(mutant: Mutant) -> bool:
 
 def main() -> int:
     """Run them all, print how each ended, and fail where one lives."""
+    ends = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        ends = list(pool.map(killed, MUTANTS))
-    for mutant, dead in zip(MUTANTS, ends, strict=True):
-        print(f"{'killed' if dead else 'LIVES '}  {mutant.file}: {mutant.old!r} -> {mutant.new!r}")
+        for mutant, dead in zip(MUTANTS, pool.map(killed, MUTANTS), strict=True):
+            ends.append(dead)
+            word = "killed" if dead else "LIVES"
+            print(f"{word:<8}{mutant.file}: {mutant.old!r} -> {mutant.new!r}", flush=True)
     print(f"{sum(ends)} of {len(ends)} killed")
     return 0 if all(ends) else 1
 

@@ -671,7 +671,14 @@ def test_check_of_a_whole_file_counts_the_plan(tmp_path: Path) -> None:
     done = check(write(tmp_path, TEMPLATE))
     assert done.exit_code == 0, done.output
     assert re.search(r"plan +2 assets, [0-9]+ paths\n", done.output)
-    assert "alone" not in done.output
+    assert "a file for the plan alone" not in done.output
+    # The template's API takes a token alone, and says so.
+    said = " ".join(done.output.split())
+    assert "weak route Route /** of clinic, where patient-records (impact 5) lives" in said
+    assert check(write(tmp_path, TEMPLATE), "--fail-on", "weak-route").exit_code == 1
+    signed = write(tmp_path, TEMPLATE.replace("proof: bearer\n", "proof: session\n"))
+    assert check(signed, "--fail-on", "weak-route").exit_code == 0
+    assert json.loads(check(signed, "--json").output)["weak_routes"] == []
 
 
 def test_check_tells_faults_of_both_readers_once(tmp_path: Path) -> None:

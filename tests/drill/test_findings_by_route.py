@@ -12,7 +12,7 @@ from watchword.apps.drill.recording import observations_of
 from watchword.client import TestInstanceDevice
 from watchword.client.own_token import OwnToken
 from watchword.client.session import HeldToken
-from watchword.drill.attacks import token_alone
+from watchword.drill.attacks import proof_replayed, token_alone
 from watchword.drill.findings import findings_of
 from watchword.drill.interface import (
     MAX_ROUTES,
@@ -184,6 +184,14 @@ def test_a_token_alone_is_never_proof_enough(key: str) -> None:
     assert states(result("a", ALL_STOPPED, key=SHIELD))["lists"] is State.PROVEN
 
 
+def test_a_strength_is_measured_on_the_route() -> None:
+    """What got through on another route, where each is tried by itself, lowers nothing here."""
+    one = result("a", ALL_STOPPED, each(lists=OPEN, accounts=STOPPED), once(LISTS))
+    found = findings_of([one], [one.attack], complete=True, samples=SAMPLES)
+    strengths = {route.path: each.strengths["MT-B20"] for each in found for route in each.routes}
+    assert strengths == {"/lists/**": (2, 3), "/accounts/**": (3, 3), "/payments/**": (2, 2)}
+
+
 def test_a_choice_or_an_interrupted_run_proves_no_route() -> None:
     """As it proves no API."""
     one = result("a", ALL_STOPPED)
@@ -320,3 +328,18 @@ def test_a_stolen_token_is_sent_alone_where_a_proof_is_asked_for() -> None:
     with pytest.raises(MissingError) as told:
         variant.run(within(LISTS))
     assert not isinstance(told.value, AbsentError)
+
+
+def test_a_replay_shows_nothing_where_the_request_before_it_wasn_t_served() -> None:
+    """Else a gate that was busy for a moment would be told to take the same request twice."""
+    (again,) = [each for each in proof_replayed.ATTACK.variants if each.name == "session-again"]
+    answers = iter([api(503)] * 3 + [api(200)])
+    busy = replace(within(ACCOUNTS), wire=Simulated(lambda _: next(answers)))
+    controls = Controls({ACCOUNTS.name: api(200)})
+    found = judged(again, again.run(busy), controls, 4)
+    assert (found.verdict, next(answers, None)) == (UNSURE, None)
+    assert "wasn't served: 503" in found.got
+    # One that takes it the second time has it refused the third.
+    once_busy = iter([api(503), api(200), refusal(Reason.PROOF_REPLAYED)])
+    soon = replace(within(ACCOUNTS), wire=Simulated(lambda _: next(once_busy)))
+    assert judged(again, again.run(soon), controls, 3).verdict is STOPPED

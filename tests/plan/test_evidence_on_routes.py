@@ -224,6 +224,9 @@ def test_bad_news_on_a_route_takes_trust_from_what_lives_there() -> None:
     assert relied_on(*every, bad) == {"payments", "statements"}
     of_another_proof = replace(bad, route=SeenRoute("/v1/accounts/**", "PUT", Proof.BEARER))
     assert relied_on(*every, of_another_proof) == {"payments", "statements"}
+    # The same path by another method is another row.
+    by_put = replace(PUT, state=State.BROKEN, at=NOW)
+    assert relied_on(*every, by_put) == {"accounts", "payments", "both"}
     # Unsigned, it is believed all the same.
     vouched = [Vouched(each, "ci") for each in every]
     found = judge(vouched, [Claim(bad, "unsigned")], CATALOGUE, ASSETS, HERE)
@@ -281,6 +284,13 @@ def test_what_no_row_decides_counts_for_the_whole_api() -> None:
     assert relied_on(tls, name="PR-C01") >= {"accounts", "payments", "statements"}
     narrowed = replace(tls, route=SeenRoute("/v1/accounts/**", "GET", Proof.SESSION))
     assert relied_on(narrowed, name="PR-C01") == {"accounts"}
+
+
+def test_a_key_of_another_protection_says_nothing() -> None:
+    """Neither that of the host's certificate nor that of another check on the same route."""
+    for key in ("live:tls.grade", KEYS["PR-B12"]):
+        for route in (None, seen().route):
+            assert relied_on(seen(key=key, route=route)) == set()
 
 
 def test_routes_of_which_the_same_is_known_stand_together() -> None:

@@ -50,9 +50,7 @@ def findings_of(
         each
         for (protection, key), some in sorted(by_protection.items())
         for each in _by_route(
-            _Judge(protection, key, wanted[protection], _strengths(some, results), complete),
-            some,
-            table,
+            _Judge(protection, key, wanted[protection], complete), some, results, table
         )
     ]
     found = (
@@ -93,17 +91,29 @@ class _Table:
         return cls(tuple(dict.fromkeys(tried)), lax)
 
 
-def _by_route(judge: "_Judge", results: Sequence[AttackResult], table: _Table) -> Iterator[Finding]:
-    """Yield what results on one protection say of it on each route, routes of which they say the same together."""
+def _by_route(
+    judge: "_Judge",
+    own: Sequence[AttackResult],
+    results: Sequence[AttackResult],
+    table: _Table,
+) -> Iterator[Finding]:
+    """Yield what results on one protection say of it on each route, routes of which they say the same together.
+
+    :param own: of all ``results`` those of attacks that it has to stop.
+    """
     if not (table.tried and judge.key.startswith(OF_A_ROUTE)):
-        yield judge.of(results)
+        yield judge.of(own, results)
         return
-    alike: dict[tuple[State | None, str], tuple[Finding, list[SeenRoute]]] = {}
+    alike: list[tuple[Finding, list[SeenRoute]]] = []
     for route in table.tried:
-        found = judge.of([_at(route, each, table.lax) for each in results])
-        found = _on_its_own(found, route, results)
-        alike.setdefault((found.state, found.why), (found, []))[1].append(route)
-    for found, routes in alike.values():
+        there, of_all = ([_at(route, each, table.lax) for each in some] for some in (own, results))
+        found = _on_its_own(judge.of(there, of_all), route, own)
+        routes = next((routes for other, routes in alike if other == found), None)
+        if routes is None:
+            alike.append((found, [route]))
+        else:
+            routes.append(route)
+    for found, routes in alike:
         yield replace(found, routes=tuple(routes))
 
 
@@ -151,13 +161,12 @@ class _Judge:
     protection: str
     key: str
     wanted: set[str]
-    strengths: Mapping[str, tuple[int, int]]
     complete: bool
 
-    def of(self, results: Sequence[AttackResult]) -> Finding:
-        """Return what they say."""
-        state, why = self._state(results)
-        return Finding(self.protection, self.key, state, why, self.strengths)
+    def of(self, own: Sequence[AttackResult], results: Sequence[AttackResult]) -> Finding:
+        """Return what they say, those that this protection has to stop and all."""
+        state, why = self._state(own)
+        return Finding(self.protection, self.key, state, why, _strengths(own, results))
 
     def _state(self, results: Sequence[AttackResult]) -> tuple[State | None, str]:
         def ids(verdict: Verdict) -> list[str]:

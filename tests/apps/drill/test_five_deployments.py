@@ -51,7 +51,9 @@ class Bank(Stage):
         file = Stage.write(self, mode)
         data: Document = yaml.safe_load(file.read_text("utf-8"))
         api = data["apis"]["clinic"]
-        api["routes"] = [{"path": "/health", "mode": "off"}, CARDS, ACCOUNTS, PAYMENTS, REST]
+        # Copies: what one test edits is no other's.
+        guarded = [dict(each) for each in (CARDS, ACCOUNTS, PAYMENTS, REST)]
+        api["routes"] = [{"path": "/health", "mode": "off"}, *guarded]
         del data["apis"]["billing"], data["secrets"]
         data["drill"]["clinic"]["requests"] = [
             {"path": "/v1/patients/7"},

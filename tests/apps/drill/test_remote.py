@@ -21,7 +21,7 @@ from watchword.drill.needs import Need
 from watchword.drill.outcome import Report, Verdict
 from watchword.drill.wire import Part
 from watchword.observations import State
-from watchword.vocabulary import Mode
+from watchword.vocabulary import Mode, Proof
 
 NAME = "staging.example"
 RATE = 50
@@ -171,4 +171,15 @@ def test_with_consent_a_test_instance_is_the_genuine_side(
     assert report.requests / report.seconds < RATE * 1.2
     # The choice left attacks out, so that nothing is proven by it.
     assert {each.state for each in report.findings if each.protection == "PR-B01"} == {None}
-    assert {each.state for each in report.findings if each.protection == "PR-B03"} == {State.PROVEN}
+    signed = {
+        route.proof: each.state
+        for each in report.findings
+        if each.protection == "PR-B03"
+        for route in each.routes
+    }
+    assert signed == {
+        Proof.SESSION: State.PROVEN,
+        Proof.DEVICE: State.PROVEN,
+        # No plan names an asset there.
+        Proof.BEARER: None,
+    }
