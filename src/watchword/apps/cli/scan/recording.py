@@ -19,17 +19,11 @@ if TYPE_CHECKING:
     from watchword.vocabulary import Environment
 
 _MAX_DETAIL: Final = 1000
-_MAX_DETAIL_BYTES: Final = 4_000
-"""Most bytes of the detail as JSON: with the findings it has to fit into a line that can be read again."""
-
-_ESCAPED: Final = 12
-"""Most bytes that JSON takes for a character."""
-
 _ID_DIGITS: Final = 16
 """Hex digits of a finding's id in an observation: enough to tell those of one protection apart."""
 
 _MAX_FINDINGS_BYTES: Final = 6_000
-"""Most bytes of the findings of one observation as JSON."""
+"""Most bytes of the findings of one observation as JSON: with the detail they have to fit into a line that can be read again."""
 
 _PER_FINDING: Final = 50
 """Bytes of a finding beside its title."""
@@ -144,18 +138,9 @@ def _observations(
                 source=f"watchword scan {__version__}",
                 environment=environment,
                 build=report.package.digest,
-                detail=_detail(each.why),
+                detail=printable(" ".join(each.why.split()))[:_MAX_DETAIL],
                 findings=_findings(report, each.rules),
             )
-
-
-def _detail(why: str) -> str:
-    text = printable(" ".join(why.split()))[:_MAX_DETAIL]
-    return (
-        text
-        if len(json.dumps(text)) <= _MAX_DETAIL_BYTES
-        else text[: _MAX_DETAIL_BYTES // _ESCAPED]
-    )
 
 
 def _findings(report: "Report", rules: "Sequence[str]") -> "dict[str, tuple[str, str]]":
