@@ -12,7 +12,7 @@ from watchword.apps.drill.recording import observations_of
 from watchword.client import TestInstanceDevice
 from watchword.client.own_token import OwnToken
 from watchword.client.session import HeldToken
-from watchword.drill.attacks import token_alone
+from watchword.drill.attacks import proof_replayed, token_alone
 from watchword.drill.findings import findings_of
 from watchword.drill.interface import (
     MAX_ROUTES,
@@ -328,3 +328,18 @@ def test_a_stolen_token_is_sent_alone_where_a_proof_is_asked_for() -> None:
     with pytest.raises(MissingError) as told:
         variant.run(within(LISTS))
     assert not isinstance(told.value, AbsentError)
+
+
+def test_a_replay_shows_nothing_where_the_request_before_it_wasn_t_served() -> None:
+    """Else a gate that was busy for a moment would be told to take the same request twice."""
+    (again,) = [each for each in proof_replayed.ATTACK.variants if each.name == "session-again"]
+    answers = iter([api(503)] * 3 + [api(200)])
+    busy = replace(within(ACCOUNTS), wire=Simulated(lambda _: next(answers)))
+    controls = Controls({ACCOUNTS.name: api(200)})
+    found = judged(again, again.run(busy), controls, 4)
+    assert (found.verdict, next(answers, None)) == (UNSURE, None)
+    assert "wasn't served: 503" in found.got
+    # One that takes it the second time has it refused the third.
+    once_busy = iter([api(503), api(200), refusal(Reason.PROOF_REPLAYED)])
+    soon = replace(within(ACCOUNTS), wire=Simulated(lambda _: next(once_busy)))
+    assert judged(again, again.run(soon), controls, 3).verdict is STOPPED

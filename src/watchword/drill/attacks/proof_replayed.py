@@ -11,14 +11,13 @@ from watchword.drill.bent_proofs import (
     SIGNATURE_HEADER,
     own_hand,
     parts_of,
-    sent,
     victim,
     with_digest,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.judging import is_of_the_api
+from watchword.drill.interface import Arena, Attack, Attempt, Run, Sample, Variant
+from watchword.drill.judging import described, is_of_the_api
 from watchword.drill.needs import Need
-from watchword.drill.requests import fresh, proved
+from watchword.drill.requests import Credential, fresh, proved
 from watchword.drill.wire import Call
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -26,16 +25,36 @@ from watchword.vocabulary import Proof
 TOGETHER = 8
 """Copies that are sent at one moment; exactly one may be served."""
 
+_TRIES: Final = 3
+"""Times that a genuine request is sent until it is served."""
+
+_UNSERVED: Final = "the genuine request before it wasn't served"
+
 _LATER_SECONDS: Final = 0.6
 """Well within the life of a proof, and most often in another second than it was made."""
+
+
+def _caught(arena: Arena, sample: Sample, credential: Credential, proof: Proof) -> tuple[Call, str]:
+    """Send a genuine request and return it, and why to send it again shows nothing; empty where it was served.
+
+    What a busy gate didn't take is no replay the second time: it is tried anew.
+    """
+    tried = 0
+    while True:
+        call = proved(arena, sample.call(), credential, proof)
+        answer = arena.wire.send(call)
+        tried += 1
+        if is_of_the_api(answer):
+            return call, ""
+        if tried == _TRIES:
+            return call, f"{_UNSERVED}: {described(answer)}"
 
 
 def _again(proof: Proof, dress: Callable[[Call], Call] = lambda call: call) -> Run:
     def run(arena: Arena) -> Sequence[Attempt]:
         sample, credential = victim(arena, proof)
-        call = proved(arena, sample.call(), credential, proof)
-        arena.wire.send(call)
-        return [Attempt(sample, arena.wire.send(dress(call)))]
+        call, unsure = _caught(arena, sample, credential, proof)
+        return [Attempt(sample, arena.wire.send(dress(call)), unsure=unsure)]
 
     return run
 
@@ -60,10 +79,9 @@ def _later(proof: Proof) -> Run:
 
     def run(arena: Arena) -> Sequence[Attempt]:
         sample, credential = victim(arena, proof)
-        call = proved(arena, sample.call(), credential, proof)
-        arena.wire.send(call)
+        call, unsure = _caught(arena, sample, credential, proof)
         arena.wait(_LATER_SECONDS)
-        return sent(arena, sample, call)
+        return [Attempt(sample, arena.wire.send(call), unsure=unsure)]
 
     return run
 
@@ -79,8 +97,9 @@ def _nonce_again(proof: Proof) -> Run:
             call = with_digest(arena, sample.call())
             parts = parts_of(arena, call, credential, proof, freshness=freshness)
             calls.append(parts.on(call, own_hand(credential, proof)))
-        arena.wire.send(calls[0])
-        return sent(arena, sample, calls[1])
+        first_answer = arena.wire.send(calls[0])
+        unsure = "" if is_of_the_api(first_answer) else f"{_UNSERVED}: {described(first_answer)}"
+        return [Attempt(sample, arena.wire.send(calls[1]), unsure=unsure)]
 
     return run
 
