@@ -91,6 +91,15 @@ def test_routes_beside_the_asset_or_behind_what_covers_it_do_no_harm(routes: Any
     assert found(routes, RECORDS) is None
 
 
+@pytest.mark.parametrize("pattern", ["/v1/Cards/**", "/V1/cards/7"])
+def test_an_asset_is_reached_by_each_spelling_that_the_api_takes_for_one(pattern: str) -> None:
+    """An API that doesn't say that case counts may serve it by any; one that does serves it by its own alone."""
+    routes = [route("/v1/cards/**", "off"), ALL]
+    assert found(routes, asset(pattern)) == "/v1/cards/** off"
+    tables = tables_of({"apis": {"clinic": {"routes": routes, "case": "sensitive"}}})
+    assert [each.path for each in rows_of(asset(pattern), tables)] == ["/**"]
+
+
 def test_each_asset_at_the_api_counts() -> None:
     """One route of one asset is enough; assets at another API say nothing of this one."""
     routes = [route("/v1/bookings/**", "monitor"), ALL]
@@ -105,6 +114,9 @@ def test_each_asset_at_the_api_counts() -> None:
         ([route("/health", "off"), ALL], True),
         ([route("/x", "monitor"), ALL], False),
         ([route("/x", "canary"), ALL], False),
+        # What is open to all by a pattern may be any record.
+        ([route("/v1/cards/**", "off"), ALL], False),
+        ([route("/v1/cards/*", "off"), ALL], False),
         # Nothing is behind it, so that nothing is proven there either.
         ([route("/health", "off")], True),
         ([], True),
@@ -113,7 +125,7 @@ def test_each_asset_at_the_api_counts() -> None:
     ],
 )
 def test_an_api_that_no_asset_names_a_route_of(routes: Any, enforced: bool) -> None:
-    """Every route counts there but such as are open to all: none only watches."""
+    """Every route counts there but such as are open to all at one fixed path: none only watches."""
     assert (found(routes, asset()) is None) is enforced
 
 

@@ -27,6 +27,15 @@ SHIELD = (
     *("--route", "GET /**"),
 )
 REVIEW = ("PR-B07", "--target", "api:clinic", "--key", "scan:api.bola_test", "--source", "review")
+OF_A_ROW = (
+    "PR-B25",
+    "--target",
+    "api:clinic",
+    "--key",
+    "live:policy.push_seconds",
+    "--state",
+    "reviewed",
+)
 PLAN = """\
 version: 1
 environment: prod
@@ -164,13 +173,14 @@ def test_a_review_counts_with_all_that_it_needs(deployment: Deployment) -> None:
         ([*REVIEW, "--state", "reviewed", "--expires", "181d"], "--expires"),
         ([*REVIEW, "--state", "reviewed", "--expires", "long"], "--expires"),
         ([*REVIEW, "--state", "reviewed", "--author", " a DA"], "--reviewer"),
+        ([*OF_A_ROW], "--route"),
     ],
 )
 def test_what_could_never_count_is_refused(
     deployment: Deployment, arguments: list[str], named: str
 ) -> None:
     """The option is named, with what would do; nothing is recorded."""
-    if "reviewed" in arguments and "PR-B07" in arguments:
+    if "reviewed" in arguments and not {"PR-B07", "PR-B25"}.isdisjoint(arguments):
         arguments = [*arguments, "--reviewer", "Ada", "--artifact", str(deployment.config)]
         arguments += [] if "--author" in arguments else ["--author", "Bob"]
     done = deployment.run("record", *arguments, "--source", "x")

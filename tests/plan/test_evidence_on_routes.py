@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchword.observations import Claim, Observation, SeenRoute, State, Vouched
+from watchword.observations import Claim, Observation, Review, SeenRoute, State, Vouched
 from watchword.plan.catalogue.reading import load_catalogue
 from watchword.plan.evidence import Circumstances, judge
 from watchword.plan.interface import Asset, AssetKind, Component, RouteRow, Trait
@@ -316,6 +316,25 @@ def test_an_api_without_a_table_proves_nothing_that_a_row_decides() -> None:
         assert not any(judged(seen(), where=where).proven.values())
     unreadable = replace(HERE, routes={"bank": (row("", mode="", proof="", level=""),)})
     assert not any(judged(seen(""), where=unreadable).proven.values())
+
+
+def test_a_review_of_what_a_row_decides_names_the_row_too() -> None:
+    """Else it would close what lives behind a row that is open to all."""
+    review = Review("Ada", "Bob", "12" * 32, NOW + 30 * DAY)
+    found = seen(name="PR-B25", state=State.REVIEWED, review=review, generation=None)
+    assert relied_on(found, name="PR-B25") == {"accounts"}
+    for whole in (replace(found, route=None), replace(found, route=None, generation=POLICY)):
+        assert relied_on(whole, name="PR-B25") == set()
+        assert standing(whole).state is State.STALE
+    off = replace(HERE, routes={"bank": (replace(ACCOUNTS, mode="off"),)})
+    assert standing(found, where=off).state is State.BROKEN
+
+
+def test_bad_news_of_a_clock_that_runs_ahead_takes_trust_away() -> None:
+    """It is as true as the good news that was recorded before."""
+    for state in (State.BROKEN, State.ABSENT):
+        assert relied_on(seen(), seen(state=state, at=NOW + DAY)) == set()
+    assert relied_on(seen(at=NOW + DAY)) == set()
 
 
 def test_weak_routes_name_what_lives_there_and_what_to_write() -> None:

@@ -10,6 +10,7 @@ from watchword.drill.interface import Arena, Attempt, Held, Sample
 from watchword.drill.judging import is_of_the_api
 from watchword.drill.needs import MissingError, Need
 from watchword.drill.wire import Answer, Call
+from watchword.vocabulary import Proof
 
 MAX_REQUESTS: Final = 380
 """Most requests of one attack to the API: enough to tell a limit from none, too few to be a load."""
@@ -140,10 +141,7 @@ def _without_limit(
 
     :raises MissingError: where one of the API's limits holds there, which has an attack of its own, or something else stops them.
     """
-    if any(
-        each.enforced and (not each.routes or sample.route in each.routes)
-        for each in arena.facts.limits
-    ):
+    if _is_limited(arena, sample):
         raise MissingError(
             Need.RATE, "one of its `limits` holds there: limit-with-instance tries it"
         )
@@ -157,6 +155,23 @@ def _without_limit(
     if attempt.served != (_UNLIMITED, _UNLIMITED):
         raise MissingError(Need.RATE, f"something else answers {attempt.answer.status} in between")
     return attempt
+
+
+def least_limited(arena: Arena) -> Sample:
+    """Return a sample on which none of the API's limits holds, of an API without a rate; any where there is none."""
+    if arena.facts.rate is None:
+        for sample in arena.guarded:
+            if sample.lending is None and not _is_limited(arena, sample):
+                return sample
+    return arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+
+
+def _is_limited(arena: Arena, sample: Sample) -> bool:
+    """Tell whether one of the API's limits holds on a sample, whatever the app's version is."""
+    return any(
+        each.enforced and not each.below and (not each.routes or sample.route in each.routes)
+        for each in arena.facts.limits
+    )
 
 
 def limit_of(arena: Arena) -> tuple[int, int]:

@@ -318,7 +318,8 @@ def _beside_the_point(
     if elsewhere and seen.key.startswith(_LIVE):
         # There neither the API's mode nor its policy would be asked for.
         return f"{seen.key} is seen at an API, not at an app."
-    if seen.at > circumstances.now + CLOCK_LEEWAY:
+    if seen.at > circumstances.now + CLOCK_LEEWAY and seen.state not in NEGATIVE:
+        # Bad news of a clock that runs ahead is bad news all the same.
         return "It is dated in the future."
     if circumstances.environment is Environment.PROD:
         if seen.environment is not Environment.PROD:
@@ -387,7 +388,7 @@ def _off_the_table(seen: Observation, circumstances: Circumstances) -> str:
     """Say why what a row decides wasn't seen on one that the file has now; empty where it was."""
     route = seen.route
     if route is None:
-        if seen.state is not State.PROVEN or not seen.key.startswith(OF_A_ROUTE):
+        if not seen.key.startswith(OF_A_ROUTE):
             return ""
         return "It doesn't say of which route it is: look again and record."
     row = _row(seen, circumstances)

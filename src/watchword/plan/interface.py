@@ -288,8 +288,8 @@ class Asset:
     :param places: ``api:NAME`` and ``app:NAME`` where it lives, for matching proofs; may be empty.
     :param routes: where in the APIs, for people: ``clinic /v1/records/**``.
     :param actors: who calls it; an asset of partners alone is reached by what is done in a partner's place.
-    :param rows: what of the route tables decides on requests for it; of an asset that names no route each row that isn't
-        in mode ``off``, since it may hang on any.
+    :param rows: what of the route tables decides on requests for it; of an asset that names no route each row but
+        those in mode ``off`` of one fixed path, since it may hang on any.
     """
 
     id: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from click.testing import CliRunner, Result
 from tests.apps.drill import stands
@@ -247,6 +248,37 @@ def test_without_limits_an_instance_that_takes_all_is_open(tmp_path: Path) -> No
     assert "PR-B11" in {each["protection"] for each in found.plan["failing"]}
     assert "PR-B11" not in {each["protection"] for each in found.plan["proven"]}
     assert found.now("payments:MT-B20") == CLOSED
+
+
+@pytest.mark.parametrize(
+    ("rate", "limit", "state"),
+    [
+        # It holds on the payments alone: elsewhere one instance takes all.
+        (None, {"routes": [PAYMENTS["path"]]}, "broken"),
+        # It holds for versions that nobody has.
+        (None, {"below": {"clinic-ios": "0.0.1", "clinic-android": "0.0.1"}}, "absent"),
+        # No run sends as much, so that none can say that it holds.
+        ({"requests": 100_000, "per": "1m"}, None, None),
+    ],
+)
+def test_a_limit_that_isn_t_met_is_never_proven(
+    tmp_path: Path, rate: Document | None, limit: Document | None, state: str | None
+) -> None:
+    """That one address enrols no more than its limit says nothing of what an instance may send."""
+
+    def edit(data: Document) -> None:
+        api = data["apis"]["clinic"]
+        api.update(
+            rate=rate, limits=[{"name": "few", "requests": 20, "per": "1m", **(limit or {})}]
+        )
+        for name, given in (("rate", rate), ("limits", limit)):
+            if given is None:
+                del api[name]
+
+    found = drilled(tmp_path, edit, "open")
+    assert set(found.states("PR-B11").values()) == {state}
+    assert found.code == (state is not None)
+    assert "PR-B11" not in {each["protection"] for each in found.plan["proven"]}
 
 
 def test_an_api_that_answers_404_proves_nothing(tmp_path: Path) -> None:

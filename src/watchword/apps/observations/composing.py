@@ -95,7 +95,7 @@ def _route(statement: Statement, circumstances: Circumstances) -> SeenRoute | No
     rows = circumstances.routes.get(name, ()) if kind == "api" else ()
     known = [f"{method} {row.path}" for row in rows for method in row.methods or ("GET",)]
     if statement.route is None:
-        if known and statement.state is State.PROVEN and statement.key.startswith(OF_A_ROUTE):
+        if known and statement.state.counts and statement.key.startswith(OF_A_ROUTE):
             expected = f"the route that it was seen on, such as {shown(known[0])}"
             raise ObservationError("--route", "nothing", expected)
         return None

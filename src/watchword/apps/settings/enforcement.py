@@ -1,6 +1,6 @@
 """Find the rows of the route tables that decide on what an asset names, limits and pins, from a file that nobody has checked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -13,6 +13,7 @@ from watchword.apps.settings.written_types import Written, seconds
 from watchword.gate.interface import Route
 from watchword.gate.limits import RATE
 from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route
+from watchword.gate.spellings import fold
 from watchword.plan.enforcement import LimitRule, PinRule
 from watchword.plan.interface import RouteRow
 from watchword.vocabulary import Level, Mode, Proof
@@ -26,16 +27,20 @@ _SOME: Final = frozenset({"SOME"})
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Hold the route table of one API, row by row, each with what it matches."""
+    """Hold the route table of one API, row by row, each with what it matches.
+
+    :param case_sensitive: whether the API tells paths apart by case; else an asset is reached by each spelling of its path.
+    """
 
     rows: tuple[RouteRow, ...]
     compiled: tuple[CompiledRoute, ...]
+    case_sensitive: bool = False
 
     def reached(self, pattern: str) -> Iterator[RouteRow]:
         """Yield each row that some request of a pattern comes to: what an earlier one covers whole comes to no later one."""
         wanted = _compiled(pattern) or _everything(frozenset())
         for row, matched in zip(self.rows, self.compiled, strict=True):
-            if _overlap(matched, wanted):
+            if _overlap(matched, wanted, _as_it_is if self.case_sensitive else fold):
                 yield row
             if matched.covers(wanted):
                 return
@@ -51,19 +56,22 @@ def tables_of(data: Mapping[str, Any]) -> dict[str, Table]:
     for name, api in apis.items() if isinstance(apis, dict) else ():
         routes = api.get("routes") if isinstance(api, dict) else None
         read = [_read(name, route) for route in (routes if isinstance(routes, list) else [None])]
-        found[name] = Table(tuple(row for row, _ in read), tuple(each for _, each in read))
+        sensitive = isinstance(api, dict) and api.get("case") == "sensitive"
+        found[name] = Table(
+            tuple(row for row, _ in read), tuple(each for _, each in read), sensitive
+        )
     return found
 
 
 def rows_of(written: WrittenAsset, tables: Mapping[str, Table]) -> tuple[RouteRow, ...]:
     """Return the rows that decide on requests for an asset, in the order of the file, each once.
 
-    What an asset is behind that names no route nobody knows: every row counts, but for those in mode ``off``, such as a
-    health check's, which somebody opened to all.
+    What an asset is behind that names no route nobody knows: every row counts, but for those in mode ``off`` of one fixed
+    path, such as a health check's, which somebody opened to all.  Behind a path with ``*`` records may be.
     """
     if not written.routes:
         whole = [row for table in tables.values() for row in table.rows]
-        return tuple(row for row in whole if row.mode != Mode.OFF)
+        return tuple(row for row in whole if row.mode != Mode.OFF or ANY_SEGMENT in row.path)
     wanted: dict[str, list[str]] = {}
     for route in written.routes:
         wanted.setdefault(route.api, []).append(route.path)
@@ -117,13 +125,20 @@ def _everything(methods: frozenset[str]) -> CompiledRoute:
     return compiled
 
 
-def _overlap(one: CompiledRoute, other: CompiledRoute) -> bool:
-    """Tell whether some path matches both, whatever their methods."""
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def _overlap(one: CompiledRoute, other: CompiledRoute, spelt: Callable[[str], str]) -> bool:
+    """Tell whether some path matches both, whatever their methods.
+
+    :param spelt: returns what spellings of a segment have in common that the API takes for one.
+    """
     short, long = sorted((one, other), key=lambda each: len(each.segments))
     if len(short.segments) < len(long.segments) and not short.open_ended:
         return False
     return all(
-        mine == theirs or ANY_SEGMENT in {mine, theirs}
+        spelt(mine) == spelt(theirs) or ANY_SEGMENT in {mine, theirs}
         for mine, theirs in zip(short.segments, long.segments, strict=False)
     )
 

@@ -53,6 +53,8 @@ def _one_address(arena: Arena) -> Sequence[Attempt]:
     rate = arena.facts.enrolments
     if rate is None or rate[0] + _BEYOND > MAX_ENROLMENTS:
         raise MissingError(Need.ADDRESSES)
+    # How many instances there are bounds nothing while one of them may send what it likes.
+    limit_of(arena)
     phone = arena.new_genuine()
     began = arena.now()
     made = []

@@ -6,14 +6,13 @@ from watchword.drill.interface import Arena, Attack, Attempt, Held, Variant
 from watchword.drill.judging import is_of_the_api
 from watchword.drill.needs import Need
 from watchword.drill.requests import genuine_call
-from watchword.drill.volume import disguised, past_the_limit
+from watchword.drill.volume import disguised, least_limited, past_the_limit
 from watchword.drill.wire import Call
 from watchword.reasons import Reason
-from watchword.vocabulary import Proof
 
 
 def _past(arena: Arena) -> Sequence[Attempt]:
-    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    sample = least_limited(arena)
 
     def call(held: Held, number: int) -> Call:
         return disguised(genuine_call(arena, sample, held), number)
