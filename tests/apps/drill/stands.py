@@ -74,13 +74,25 @@ def theatre(directory: Path, kind: type[Stage] = Stage) -> Iterator[Theatre]:
     try:
         stage = kind.in_directory(directory)
         asyncio.run_coroutine_threadsafe(stage.set_up(), loop).result(30)
-        yield Theatre(stage, loop)
-        asyncio.run_coroutine_threadsafe(stage.tear_down(), loop).result(30)
+        try:
+            yield Theatre(stage, loop)
+        finally:
+            # A test that failed leaves no open socket to the next one, which would fail for it.
+            asyncio.run_coroutine_threadsafe(stage.tear_down(), loop).result(30)
     finally:
+        asyncio.run_coroutine_threadsafe(_at_rest(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
         structlog.reset_defaults()
+
+
+async def _at_rest() -> None:
+    """End what still runs in the loop: what is pending when it closes is told of in whichever test comes next."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for each in left:
+        each.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 @contextlib.contextmanager
