@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import resources
 
-from watchword.scan.app import App
+from watchword.scan.app import App, Framework
 from watchword.scan.interface import Location
 from watchword.scan.purposes import Purposes, of_framework
 from watchword.scan.remembering import remembered
@@ -90,6 +90,23 @@ def addresses_of(app: App) -> tuple[Address, ...]:
     return tuple(
         replace(each, places=places)
         for each, places in sorted(merged.items(), key=lambda item: _order(item[0]))
+    )
+
+
+def in_native_code(app: App) -> tuple[Address, ...]:
+    """Return the addresses that the app's own native code names; what of them a library that is linked into it brought isn't known."""
+    files = {
+        file
+        for each in app.coverage.frameworks
+        if each.framework in {Framework.NATIVE, Framework.NATIVE_NETWORK}
+        for file in each.entries
+    }
+    return tuple(
+        each
+        for each in addresses_of(app)
+        if not each.own
+        and any(place.file in files for place in each.places)
+        and reach_of(each.host) in {Reach.PUBLIC, Reach.PRIVATE}
     )
 
 
@@ -191,7 +208,9 @@ def _in_group(app: App, group: Group, lexer: Lexer) -> Iterator[Address]:
             continue
         own, places = _whose(app, group, index)
         port = int(match[2][1:]) if match[2] else None
-        path = (match[3] or "").replace("\\/", "/").partition("?")[0].partition("#")[0].rstrip(".,;)")
+        path = (
+            (match[3] or "").replace("\\/", "/").partition("?")[0].partition("#")[0].rstrip(".,;)")
+        )
         begin = joined.bounds(index)[0]
         called = own and purposes.called(index, start - begin, match.end() - begin)
         yield Address(scheme, host, port, path, own, called, places)

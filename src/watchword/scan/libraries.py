@@ -30,6 +30,7 @@ LIBRARIES = (
     "javax.",
     "kotlin.",
     "kotlinx.",
+    "mono.android.",
     "okhttp3.",
     "okio.",
     "org.apache.",

@@ -333,7 +333,6 @@ _HOLD_TEXT: Final = {
 """Elements in which nothing but their own end is a tag or a comment."""
 
 
-
 def _markup(text: str) -> _Spans:
     """Yield the comments of HTML or XML, and what its scripts and styles hold; a document's type is a comment too."""
     at = 0
