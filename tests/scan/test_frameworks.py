@@ -328,8 +328,8 @@ def test_what_native_code_names_is_not_seen(tmp_path: Path) -> None:
     for served, mine in (("com_example_clinic_Net", True), ("com_google_android_Net", False)):
         library = Library(names=(f"Java_{served}_run",)).data() + b"\0http://api.bank.io/v1\0"
         report = reported(apk(more={"lib/arm64-v8a/libx.so": library}), tmp_path)
-        found = {each.rule for each in report.not_seen}
-        assert ("cleartext-urls" in found) is mine
+        rules = {each.rule for each in report.not_seen}
+        assert ("cleartext-urls" in rules) is mine
         assert ("PR-C01" in proven(report)) is not mine
     named = (
         Library(names=("Java_com_example_clinic_Net_run",)).data()

@@ -10,7 +10,8 @@ from importlib import resources
 
 from watchword.scan.app import App, Framework
 from watchword.scan.interface import Location
-from watchword.scan.purposes import Purposes, of_framework
+from watchword.scan.libraries import of_framework
+from watchword.scan.purposes import Purposes
 from watchword.scan.remembering import remembered
 from watchword.scan.secrets.corpus import Group, Origin, groups_of, is_own_class, places_of
 from watchword.scan.secrets.detection import detect

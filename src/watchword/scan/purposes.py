@@ -18,11 +18,6 @@ _AROUND: Final = 1_000
 _MOST_USERS: Final = 8
 """Methods that load one string and are asked what they do with it."""
 
-_FRAMEWORKS: Final = re.compile(
-    r"(?:^|/)(?:(?:System|Microsoft|Mono|Xamarin|Java\.Interop|Windows)(?:\.[\w.-]+)?|mscorlib|netstandard|WindowsBase)\.(?:dll|exe)$"
-)
-"""Assemblies of .NET itself: what they name is the same in every app."""
-
 _NAMES: Final = re.compile(
     r"(?i)[$@](?:schema|id|ref|context|type|vocab|namespace)|xmlns(?::[\w.-]+)?|(?:xsi:)?(?:nonamespace)?schema_?(?:location|uri)|(?:target)?namespace(?:_?ur[il])?|itemtype|cite"
     r"|licen[cs]e(?:_?url)?|homepage|documentation|rdf:(?:about|resource|datatype)|longdesc"
@@ -69,11 +64,6 @@ _XML_CLASSES: Final = (
     "org.dom4j.",
     "org.ksoap2.serialization.",
 )
-
-
-def of_framework(file: str) -> bool:
-    """Tell whether a file is a part of a framework that many apps bring along."""
-    return _FRAMEWORKS.search(file) is not None
 
 
 class Purposes:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.interface import Location
-from watchword.scan.purposes import of_framework
+from watchword.scan.libraries import of_framework
 from watchword.scan.secrets import structure
 from watchword.scan.secrets.corpus import Group, Named
 from watchword.scan.secrets.kinds import BY_LOOKS

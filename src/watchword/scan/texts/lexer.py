@@ -112,11 +112,11 @@ def language_of(file: str, kind: str = "asset") -> Language:
         return Language.STRINGS
     if last.lower() in _PACKAGE_NAME:
         return Language.PROSE
-    if _LICENCE_NAME.fullmatch(last) and ending not in _RUN:
-        # Data may be settings, such as those of third parties or of a licence's server, and pages may be the app's own, unless they're
-        # called a list of licences.
-        if ending not in _DATA | _PAGES or _LICENCE_LIST.match(last):
-            return Language.PROSE
+    # Data may be settings, such as those of third parties or of a licence's server, and pages may be the app's own, unless they're
+    # called a list of licences.
+    listed = ending not in _DATA | _PAGES or _LICENCE_LIST.match(last)
+    if _LICENCE_NAME.fullmatch(last) and ending not in _RUN and listed:
+        return Language.PROSE
     if _PROSE_NAME.fullmatch(last) and ending not in _RUN | _DATA | _PAGES:
         return Language.PROSE
     if kind == "react-native":
@@ -341,8 +341,8 @@ def _markup(text: str) -> _Spans:
         head = mark[0].lower()
         if head.startswith("<!--"):
             if not head.endswith(">"):
-                close = _COMMENT_END.search(text, at)
-                at = len(text) if close is None else close.end()
+                found = _COMMENT_END.search(text, at)
+                at = len(text) if found is None else found.end()
             yield begin, at, Span.COMMENT
         elif head.startswith("<!d"):
             at = _doctype_end(text, at)
