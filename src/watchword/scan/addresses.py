@@ -32,7 +32,7 @@ MOST = 20_000
 """How many addresses of one app are told; a list of hosts, such as a blocker's, has more."""
 
 _REST = re.compile(
-    r"(?:[^\s/@\"'<>]{1,100}@)?([\w.-]{1,253}|\[[0-9a-fA-F:.]+\])(:\d{1,5})?((?:\\?/)(?:[^\s\"'<>\\^`|]|\\/){0,2000})?",
+    r"(?:[^\s/@\"'<>]{1,100}@)?([\w.-]{1,253}|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(\\?/[^\s\"'<>\\^`|]{0,2000}(?:\\/[^\s\"'<>\\^`|]{0,200}){0,20})?",
     re.ASCII,
 )
 _SCHEMES = ("https", "http", "wss", "ws")
