@@ -2,6 +2,7 @@
 
 import io
 import json
+import plistlib
 import tomllib
 import zipfile
 from collections.abc import Mapping
@@ -299,6 +300,47 @@ def test_pages_of_its_own(tmp_path: Path) -> None:
     assert opened(apk(strings=page, more=files), tmp_path).coverage.frameworks == ()
 
 
+@pytest.mark.parametrize(
+    ("shown", "file", "content"),
+    [
+        ("file:///android_asset/a.html", "assets/a.html", b"<SCRIPT>fetch('x')</SCRIPT>"),
+        ("file:///android_res/raw/a.js", "res/raw/a.js", JS),
+        ("https://appassets.androidplatform.net/assets/a.html", "assets/a.js", JS),
+    ],
+)
+def test_pages_shown_another_way(shown: str, file: str, content: bytes, tmp_path: Path) -> None:
+    """A script within a page is code too, and so is one that a resource or the library for pages of the package holds."""
+    report = reported(apk(pins=PINS, strings=[shown], more={file: content}), tmp_path)
+    assert kinds(report.coverage) == {Framework.WEB}
+    assert not {"PR-C02", "PR-A13"} & proven(report)
+
+
+@pytest.mark.parametrize("file", ["assets/data.bin", "res/raw/tool"])
+def test_programs_among_assets_are_a_gap(file: str, tmp_path: Path) -> None:
+    """Whatever they are called: nobody reads what they hold."""
+    report = reported(apk(more={file: RUNTIME}), tmp_path)
+    assert [(gap.part, gap.where) for gap in report.coverage.gaps] == [(Part.NATIVE, file)]
+    assert "PR-B04" not in proven(report)
+
+
+def test_what_native_code_names_is_not_seen(tmp_path: Path) -> None:
+    """An address without TLS in the app's own native code proves nothing of cleartext; one in a library of others is nobody's."""
+    for served, mine in (("com_example_clinic_Net", True), ("com_google_android_Net", False)):
+        library = Library(names=(f"Java_{served}_run",)).data() + b"\0http://api.bank.io/v1\0"
+        report = reported(apk(more={"lib/arm64-v8a/libx.so": library}), tmp_path)
+        rules = {each.rule for each in report.not_seen}
+        assert ("cleartext-urls" in rules) is mine
+        assert ("PR-C01" in proven(report)) is not mine
+    named = (
+        Library(names=("Java_com_example_clinic_Net_run",)).data()
+        + b"\0https://api.openai.com/v1\0"
+    )
+    texts = ["https://api.bank.io/v1"]
+    report = reported(apk(strings=texts, more={"lib/arm64-v8a/libx.so": named}), tmp_path)
+    (found,) = (each for each in report.findings if each.rule == "third-party-hosts")
+    assert found.verdict is Verdict.NOT_SEEN
+
+
 def test_a_scan_without_time_recognises_nothing_and_proves_nothing(tmp_path: Path) -> None:
     """What nobody looked for isn't seen."""
     app = opened(apk(pins=PINS), tmp_path)
@@ -560,8 +602,9 @@ def test_code_that_is_loaded_at_run_time(tmp_path: Path) -> None:
     [
         const_string(0, "dalvik.system.DexClassLoader"),
         call(0x71, "Ljava/lang/System;", "load", "(Ljava/lang/String;)V", 0),
+        const_string(0, "dalvik.system.BaseDexClassLoader"),
     ],
-    ids=["by reflection", "native"],
+    ids=["by reflection", "native", "by the base of all loaders"],
 )
 def test_code_that_is_loaded_another_way(body: list[object], tmp_path: Path) -> None:
     """By the name of a class loader, or as a native library from any place."""
@@ -612,6 +655,8 @@ def test_a_base_without_the_rest_of_its_set(tmp_path: Path) -> None:
     why = "the app is installed with other packages of its set, which aren't here"
     assert Gap(Part.DEX, "AndroidManifest.xml", why) in report.coverage.gaps
     assert not {"PR-C02", "PR-C03", "PR-B04"} & proven(report)
+    other = reported(apk(pins=PINS, root={"split": "config.arm64_v8a"}), tmp_path)
+    assert Gap(Part.DEX, "AndroidManifest.xml", why) in other.coverage.gaps
     split = built({"AndroidManifest.xml": axml_of_split()})
     found = opened(built({"base.apk": alone, "split_x.apk": split}), tmp_path, "app.apks")
     assert not [gap for gap in found.coverage.gaps if gap.why == why]
@@ -626,6 +671,27 @@ def test_an_executable_that_isnt_signed_was_read(tmp_path: Path) -> None:
         found = opened(zipped(ipa(image=image)), tmp_path, "app.ipa").coverage
         assert any(gap.where.endswith("/Shop") for gap in found.gaps) is True
         assert [each.depth for each in found.frameworks] == [depth]
+
+
+@pytest.mark.parametrize("within", ["PlugIns/A.appex", "Watch/A.app"])
+def test_programs_within_an_app_of_ios(within: str, tmp_path: Path) -> None:
+    """What an extension permits isn't proven refused; nor is its code whole where it's called otherwise than code is."""
+    folder = f"Payload/Shop.app/{within}"
+    plain = {
+        f"{folder}/Info.plist": plistlib.dumps({"CFBundleExecutable": "A"}),
+        f"{folder}/A": Image(entitlements={}).data(),
+    }
+    assert reported(zipped(ipa(files=plain)), tmp_path, "app.ipa").coverage.gaps == ()
+    ats = {"CFBundleExecutable": "A", "NSAppTransportSecurity": {"NSAllowsArbitraryLoads": True}}
+    for changed, lost in (
+        ({f"{folder}/Info.plist": plistlib.dumps(ats)}, "PR-C01"),
+        ({f"{folder}/A": Image(entitlements={"get-task-allow": True}).data()}, "PR-A06"),
+        ({f"{folder}/helper.bin": Image(entitlements={}).data()}, "PR-B04"),
+    ):
+        report = reported(zipped(ipa(files={**plain, **changed})), tmp_path, "app.ipa")
+        (gap,) = report.coverage.gaps
+        assert gap.where.startswith(folder)
+        assert lost not in proven(report)
 
 
 def test_an_executable_that_isnt_there(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from watchword.scan.app import (
     Part,
 )
 from watchword.scan.archive.interface import SPLIT_END, Archive, inner_name
+from watchword.scan.ios.macho import is_macho
 from watchword.scan.libraries import owns, unsure
 from watchword.scan.notes import Notes
 from watchword.scan.texts import hermes
@@ -93,6 +94,7 @@ _MAGICS: Final = {
     b"\xaf\x1b\xb1\xfa": Framework.UNITY_IL2CPP,
 }
 _PLACES: Final = re.compile(r"(?:assets|res/raw|root|assemblies)/")
+_ELF: Final = b"\x7fELF"
 _KNOWN: Final = (
     b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"OggS", b"ID3", b"\xff\xfb", b"fLaC", b"wOFF", b"wOF2", b"\x1f\x8b", b"PK\3\4",
     b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd", b"%PDF", b"\x1aE\xdf\xa3", b"UnityFS", b"dex\n", b"\x7fELF",
@@ -105,6 +107,7 @@ _MEDIA: Final = (
 """Endings of what no framework keeps code in."""
 
 _LOADERS: Final = (
+    ("dalvik.system.BaseDexClassLoader", "<init>"),
     ("dalvik.system.DexClassLoader", "<init>"),
     ("dalvik.system.InMemoryDexClassLoader", "<init>"),
     ("dalvik.system.DelegateLastClassLoader", "<init>"),
@@ -132,7 +135,16 @@ _JAVA_NETWORK: Final = (
 )
 """What native code names that has classes of the platform connect."""
 
-_ASSET_PAGE: Final = "file:///android_asset/"
+_ASSET_PAGES: Final = (
+    "file:///android_asset/",
+    "file:///android_res/",
+    "https://appassets.androidplatform.net",
+)
+_PAGE_LOADER: Final = "androidx.webkit.WebViewAssetLoader"
+"""What shows pages of the package, and at which address where nothing else is said: androidx.de/androidx/webkit/WebViewAssetLoader.html,
+read on 2026-11-29."""
+
+_LONGEST_PAGE: Final = 256 * 1024
 _LIBRARY: Final = re.compile(r"lib/[^/]+/([^/]+)\.so(?:\.\d+)*")
 _NATIVE_ACTIVITY: Final = "android.app.NativeActivity"
 _PLATFORM: Final = ("android.", "com.android.internal.")
@@ -307,17 +319,17 @@ class _Recognition:
     def _peeked(self) -> dict[str, tuple[Framework, str]]:
         """Return the entries whose first bytes tell a framework, with the version of bytecode, whatever they are called."""
         found: dict[str, tuple[Framework, str]] = {}
-        names = [
-            name
-            for name, place in self._places.items()
-            if (self._ios and "/" not in place) or _PLACES.match(place)
-        ]
+        names = [name for name, place in self._places.items() if self._ios or _PLACES.match(place)]
         if len(names) > MOST_PEEKS:
             why = f"only the first {MOST_PEEKS} files were looked at for code of frameworks"
             self._notes.gap(Part.BUNDLE, "", why)
+        read = {native.file for native in self._natives}
         for name in names[:MOST_PEEKS]:
             head = self._archive.peek(name, _HEAD)
-            if hermes.is_hermes(head):
+            if (head.startswith(_ELF) or is_macho(head)) and name not in read:
+                why = "a program or a library among other files, which isn't read"
+                self._notes.gap(Part.NATIVE, name, why)
+            elif hermes.is_hermes(head):
                 found[name] = (Framework.HERMES, _version(head))
             elif head[:4] in _MAGICS:
                 found[name] = (_MAGICS[head[:4]], "")
@@ -348,7 +360,7 @@ class _Recognition:
             package = "" if manifest is None else manifest.package
             users = [use.by for cls, name in _LOADERS for use in code.calls(cls, name)]
             # By reflection, as who wants to hide it does.
-            users += [by for cls, _ in _LOADERS[:6] for by in code.users(cls)]
+            users += [by for cls, _ in _LOADERS[:7] for by in code.users(cls)]
             loaders = [
                 by
                 for by in users
@@ -361,16 +373,21 @@ class _Recognition:
 
     def _pages(self, code: Code) -> Iterator[FrameworkCode]:
         """Yield scripts among the assets that the code shows as pages of its own, as Cordova would."""
-        first = bisect_left(code.strings, _ASSET_PAGE)
-        shown = first < len(code.strings) and code.strings[first].startswith(_ASSET_PAGE)
+        shown = next((page for each in _ASSET_PAGES for page in _first(code.strings, each)), "")
+        if not shown and code.refers_to(_PAGE_LOADER):
+            shown = _PAGE_LOADER
         scripts = [
-            name
-            for name, place in self._told.items()
-            if place.startswith("assets/") and place.endswith((".js", ".mjs"))
+            name for name, place in self._told.items() if shown and self._is_script(name, place)
         ]
-        if shown and scripts and self._engine.isdisjoint(scripts):
-            name = "JavaScript in web pages"
-            yield self._made(Framework.WEB, name, code.strings[first], scripts)
+        if scripts and self._engine.isdisjoint(scripts):
+            yield self._made(Framework.WEB, "JavaScript in web pages", shown, scripts)
+
+    def _is_script(self, name: str, place: str) -> bool:
+        """Tell whether a file is a script that a page may load, or a page with one in it."""
+        if not place.startswith(("assets/", "res/raw/")):
+            return False
+        page = place.endswith((".html", ".htm")) and self._archive.peek(name, _LONGEST_PAGE)
+        return place.endswith((".js", ".mjs")) or b"<script" in (page or b"").lower()
 
     def _packer(self) -> str:
         """Say by which of its entries a packer is known; empty for none."""
@@ -504,6 +521,13 @@ class _Recognition:
             if files:
                 depth = Depth.STRINGS if read else Depth.UNREAD
                 yield FrameworkCode(framework, name, files[0], files, depth)
+
+
+def _first(texts: Sequence[str], begin: str) -> Iterator[str]:
+    """Yield the first of sorted texts that begins so, if any does."""
+    first = bisect_left(texts, begin)
+    if first < len(texts) and texts[first].startswith(begin):
+        yield texts[first]
 
 
 def _version(head: bytes) -> str:

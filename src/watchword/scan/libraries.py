@@ -30,6 +30,7 @@ LIBRARIES = (
     "javax.",
     "kotlin.",
     "kotlinx.",
+    "mono.android.",
     "okhttp3.",
     "okio.",
     "org.apache.",
@@ -59,6 +60,7 @@ ASSEMBLIES = (
     "UnityEngine.",
     "UnityEditor.",
     "Unity.",
+    "Windows.",
     "WindowsBase.",
 )
 """Prefixes of assemblies of .NET that are of the platform, or of Microsoft's and Unity's frameworks; each name with a dot behind it."""
@@ -89,6 +91,12 @@ def is_own(cls: str, package: str = "") -> bool:
 def is_own_assembly(name: str) -> bool:
     """Tell whether an assembly of .NET is the app's own or a small library's, as far as its name tells."""
     return not f"{name}.".startswith(ASSEMBLIES)
+
+
+def of_framework(file: str) -> bool:
+    """Tell whether a file is an assembly that isn't the app's own: what it names is the same in every app."""
+    name, _, ending = file.rpartition("/")[2].rpartition(".")
+    return ending.lower() in {"dll", "exe"} and not is_own_assembly(name)
 
 
 def owns(cls: str, package: str) -> bool:

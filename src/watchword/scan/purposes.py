@@ -18,13 +18,8 @@ _AROUND: Final = 1_000
 _MOST_USERS: Final = 8
 """Methods that load one string and are asked what they do with it."""
 
-_FRAMEWORKS: Final = re.compile(
-    r"(?:^|/)(?:(?:System|Microsoft|Mono|Xamarin|Java\.Interop|Windows)(?:\.[\w.-]+)?|mscorlib|netstandard|WindowsBase)\.(?:dll|exe)$"
-)
-"""Assemblies of .NET itself: what they name is the same in every app."""
-
 _NAMES: Final = re.compile(
-    r"(?i)[$@]\w+|xmlns(?::[\w.-]+)?|(?:xsi:)?(?:nonamespace)?schema_?(?:location|uri)|(?:target)?namespace(?:_?ur[il])?|itemtype|cite"
+    r"(?i)[$@](?:schema|id|ref|context|type|vocab|namespace)|xmlns(?::[\w.-]+)?|(?:xsi:)?(?:nonamespace)?schema_?(?:location|uri)|(?:target)?namespace(?:_?ur[il])?|itemtype|cite"
     r"|licen[cs]e(?:_?url)?|homepage|documentation|rdf:(?:about|resource|datatype)|longdesc"
 )
 """Names of attributes, keys and settings whose value names or explains something."""
@@ -45,7 +40,14 @@ _SETTING: Final = re.compile(
     r"""\s*(?:-\s+)?(?:export\s+)?(?:["']?([\w.$@\[\]-]{0,80})["']?\s*[=:]|([^=\n]{1,80}) =)\s*\\?["']?\Z"""
 )
 _VALUE_BEFORE: Final = re.compile(r"""(?:[=:(,\[{]\s?\\?["']|url\(\\?["']?|=)\Z""")
-_MORE_WORDS: Final = re.compile(r"""[.,;:!?)'"\\]{0,3}\s+[A-Za-z]{2,}""")
+_MORE_WORDS: Final = re.compile(
+    r"""[.,;:!?)'"\\]{0,3}\s+(?!(?:https?|wss?)://|HTTP/\d)[A-Za-z]{2,}"""
+)
+_ADDRESSES_BEFORE: Final = re.compile(r"(?:(?:https?|wss?)://\S{1,200}\s{1,9})+\Z")
+"""Further ones of a list, which make no sentence."""
+
+_ITEM: Final = re.compile(r"""\s*-\s+["']?""")
+_METHOD: Final = re.compile(r"\s*(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\s+")
 _SPACED: Final = re.compile(r"\s|\\[nrt]")
 _TAKE_NAMES: Final = re.compile(
     r"[gs]etFeature|getAttributeValue|setPrefix|require|getElementsByTagNameNS|\w+(?:NS|Namespace\w*|PrefixMapping)"
@@ -62,11 +64,6 @@ _XML_CLASSES: Final = (
     "org.dom4j.",
     "org.ksoap2.serialization.",
 )
-
-
-def of_framework(file: str) -> bool:
-    """Tell whether a file is a part of a framework that many apps bring along."""
-    return _FRAMEWORKS.search(file) is not None
 
 
 class Purposes:
@@ -148,6 +145,8 @@ def _called_in_file(found: Lexed, start: int, end: int) -> bool:
         return _called_in_markup(found.text[low:high], start - low, end - low)
     elif found.language is not Language.STRINGS:
         setting = _SETTING.fullmatch(found.text, begin, start)
+        if found.language is Language.SETTINGS and _ITEM.fullmatch(found.text, begin, start):
+            return True
         if setting is not None:
             return not _NAMES.fullmatch(setting[1] or setting[2])
     return _called_in(found.text[begin:close], start - begin, end - begin)
@@ -191,6 +190,9 @@ def _called_in_tag(before: str, behind: str) -> bool:
 def _called_in(text: str, start: int, end: int) -> bool:
     """Tell of a text by itself, such as a literal or a line, whether the address in it is its value, or a part of a sentence."""
     before, behind = text[max(0, start - _AROUND) : start], text[end : end + _AROUND]
+    before = _ADDRESSES_BEFORE.sub("", before)
+    if _METHOD.fullmatch(before):
+        return True
     opened = before.rfind("<")
     if opened > before.rfind(">") and _TAG.match(before, opened):
         return _called_in_tag(before[opened:], behind.partition(">")[0])

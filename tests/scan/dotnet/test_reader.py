@@ -3,6 +3,7 @@
 import struct
 import sys
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 
 import pytest
 from lz4.block import compress  # type: ignore[import-untyped]
@@ -238,3 +239,38 @@ def test_built_in_files_and_attributes() -> None:
     )
     assert any("a-long-key" in text for text in _texts(found))
     assert coverage.gaps == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("costura.bank.dll.compressed", b"\x93\x02packed"),
+        ("Bank", SHOP),
+        ("page.js", b"fetch('x')"),
+        ("words.txt", "".join(sha256(b"%d" % at).hexdigest() for at in range(140_000)).encode()),
+    ],
+    ids=["packed", "by its head", "a script", "too long"],
+)
+def test_code_built_into_an_assembly_is_a_gap(name: str, data: bytes) -> None:
+    """It's run by whoever takes it out, and nobody read it as code; what wasn't read to its end is one too."""
+    shop = assembly("Shop", [Cls("Shop.Net")], resources={name: data})
+    _, coverage, notes = _read({"assemblies/Shop.dll": shop})
+    assert [gap.where for gap in coverage.gaps] == ["assemblies/Shop.dll"]
+    assert name in coverage.gaps[0].why
+    assert notes.depth("assemblies/Shop.dll") is Depth.UNREAD
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (b"#GUID\0\0\0", b"#US\0\0\0\0\0", "two heaps of one name"),
+        (b"\x0da\0b\0c\0", b"\xe0a\0b\0c\0", "don't follow one another"),
+    ],
+)
+def test_heaps_that_contradict_are_a_gap(old: bytes, new: bytes, why: str) -> None:
+    """Strings behind them might be loaded all the same."""
+    data = _made("Shop", "abcdef")
+    assert data.count(old) == 1
+    _, coverage, notes = _read({"assemblies/Shop.dll": data.replace(old, new)})
+    assert [why in gap.why for gap in coverage.gaps] == [True]
+    assert notes.depth("assemblies/Shop.dll") is Depth.UNREAD

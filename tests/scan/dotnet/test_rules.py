@@ -20,6 +20,7 @@ from watchword.scan.addresses import addresses_of
 from watchword.scan.app import App
 from watchword.scan.dotnet.reader import read_assemblies
 from watchword.scan.interface import Finding, Location, Rule, Verdict
+from watchword.scan.libraries import of_framework
 from watchword.scan.notes import Notes
 from watchword.scan.rules import trust_manager, weak_crypto
 from watchword.scan.secrets.detection import detect
@@ -180,3 +181,20 @@ def test_hosts_of_assemblies(name: str, own: bool) -> None:
     app = _app(Cls("Shop.Net", [Made("Send", code)]), name=name)
     (address,) = (each for each in addresses_of(app) if each.host == "api.kiosk.test")
     assert address.own is own
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_callback_with_a_namesake(first: bool) -> None:
+    """Which of two methods of one name is meant isn't told: the one that takes everything hides behind none."""
+    yes, other = Made("Check", ANSWERS_YES), Made("Check", RETURNS)
+    send = Made("Send", [("ldftn", "Shop.Net", "Check"), FUNC, SETTER, ("raw", b"\x2a")])
+    checks = [yes, other] if first else [other, yes]
+    assert _exposed(trust_manager.RULE, _app(Cls("Shop.Net", [send, *checks])))
+
+
+def test_assemblies_of_frameworks_by_their_file() -> None:
+    """By the same names as those that assemblies give themselves."""
+    for name in ("System.Net.Http", "mscorlib", "UnityEngine", "Windows.Foundation"):
+        assert of_framework(f"assemblies/{name}.dll")
+    for file in ("assemblies/Shop.dll", "assemblies/Systemic.dll", "assets/System.Net.json"):
+        assert not of_framework(file)

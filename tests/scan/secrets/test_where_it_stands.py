@@ -67,6 +67,9 @@ def test_kinds_that_were_missed_are_found(kind: str, text: str) -> None:
     [
         ("assets/.env", "ADMIN_PASSWORD=Kuvo731x5Z", "ADMIN_PASSWORD"),
         ("assets/a.properties", "db.password = Kuvo731x5Z", "db.password"),
+        ("assets/.env", "DB_PASS=Kuvo731x5Z", "DB_PASS"),
+        ("assets/.env", "ADMIN_PASSWORD=Kuvo731x5Z # of the tills", "ADMIN_PASSWORD"),
+        ("assets/a.json", '{"user": "svc", "pass": "Kuvo731x5Z"}', "pass"),
         ("assets/a.yaml", "  password: 'Kuvo731x5Z'", "password"),
         ("assets/a.xml", '<string name="admin_password">Kuvo731x5Z</string>', "admin_password"),
         ("www/a.js", "var adminPassword='Kuvo731x5Z';", "adminPassword"),

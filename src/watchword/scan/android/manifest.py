@@ -68,7 +68,9 @@ def _needs_splits(root: Element, application: Element, read: Reader) -> bool:
         read.text(each, attributes.NAME) == _SPLITS_REQUIRED
         for each in application.named("meta-data")
     )
-    return any(stated) or bool(read.text(root, attributes.REQUIRED_SPLIT_TYPES)) or any(written)
+    # The second is the name of a package that is such another one itself.
+    needs = (attributes.REQUIRED_SPLIT_TYPES, "split")
+    return any(stated) or any(read.text(root, each) for each in needs) or any(written)
 
 
 def _version(element: Element, key: int, read: Reader) -> int | None:

@@ -230,7 +230,9 @@ class Metadata:
         (count,) = struct.unpack_from("<2xH", self.data, here)
         here += 4
         found: dict[str, tuple[int, int]] = {}
-        for _ in range(min(count, MOST_STREAMS)):
+        if count > MOST_STREAMS:
+            raise DotnetError(f"an assembly of .NET with more than {MOST_STREAMS} heaps")
+        for _ in range(count):
             start, length = struct.unpack_from("<II", self.data, here)
             end = self.data.find(b"\0", here + 8, here + 8 + 32)
             if end < 0:
@@ -239,7 +241,10 @@ class Metadata:
             here = here + 8 + (end - here - 8) // 4 * 4 + 4
             if start + length > size or at + start + length > len(self.data):
                 raise DotnetError("an assembly of .NET with a heap that lies beyond its end")
-            found.setdefault(name, (at + start, length))
+            if name in found:
+                # One runtime takes the first of them, another one the last.
+                raise DotnetError("an assembly of .NET with two heaps of one name")
+            found[name] = (at + start, length)
         return found
 
     def _find_tables(self) -> dict[int, tuple[int, int, struct.Struct]]:
@@ -317,7 +322,9 @@ class Metadata:
             steps += 1
             if steps > MOST_STRINGS:
                 raise DotnetError("an assembly of .NET with more strings than are read")
-            begin, size = _length(self.data, start + at, start + length)
+            begin, size = _compressed(self.data, start + at, start + length)
+            if self.data[start + at] >= 0xE0 or begin + size > start + length:
+                raise DotnetError("an assembly of .NET whose strings don't follow one another")
             if size > 1:
                 yield self.data[begin : begin + size - 1].decode("utf-16-le", "replace")
             at = begin + size - start

@@ -21,7 +21,7 @@ from watchword.scan.app import (
 from watchword.scan.archive.interface import SPLIT_END, Archive, MissingEntryError
 from watchword.scan.archive.pace import TEXT
 from watchword.scan.dotnet.code import Steps, answer_of, does_nothing
-from watchword.scan.dotnet.metadata import DotnetError, Metadata
+from watchword.scan.dotnet.metadata import DotnetError, Metadata, is_pe
 from watchword.scan.dotnet.stores import assemblies_of, unpacked
 from watchword.scan.libraries import is_own_assembly
 from watchword.scan.notes import Notes
@@ -44,6 +44,12 @@ MOST_BYTES: Final = 512 * 1024 * 1024
 
 STEP: Final = 16
 """Bytes of memory that are reckoned for a step of a method: those that say the same are kept once."""
+
+_MOST_BUILT_IN: Final = 8 * WINDOW
+"""Bytes of a text that is built into an assembly."""
+
+_CODE: Final = re.compile(r"(?i)\.(?:dll|exe|so|js|lua)(?:\.|$)")
+"""Names of built-in files with code, packed ones too."""
 
 _FEW: Final = 20
 _MOSTLY: Final = 0.9
@@ -128,7 +134,7 @@ class _Reader:
                 return self._known[digest]
             metadata = Metadata(data)
             file = entry if alone else f"{entry}{SPLIT_END}{metadata.assembly or 'module'}.dll"
-            found, depth = self._assembly(file, metadata)
+            found, depth = self._assembly(entry, file, metadata)
         except DotnetError as error:
             return self._unread(entry, bytes(packed), str(error))
         self._known[digest] = depth
@@ -153,7 +159,7 @@ class _Reader:
             self.texts.append(TextPart(entry, "xamarin", lines))
         return Depth.UNREAD
 
-    def _assembly(self, file: str, metadata: Metadata) -> tuple[Assembly, Depth]:
+    def _assembly(self, entry: str, file: str, metadata: Metadata) -> tuple[Assembly, Depth]:
         own = is_own_assembly(metadata.assembly)
         names = metadata.types
         count = len(names) + len(metadata.methods) + len(metadata.fields)
@@ -170,7 +176,7 @@ class _Reader:
             runs = (ascii_runs(metadata.data, self._budget, one.start, one.stop) for one in places)
             strings += [Use(run, _NOWHERE) for run in self._kept(chain.from_iterable(runs))]
             for name, data in metadata.resources():
-                self._built_in(f"{file}{SPLIT_END}{name}", data)
+                self._built_in(entry, f"{file}{SPLIT_END}{name}", data)
         lines = chain((use.what for use in strings), metadata.types)
         self.texts.append(
             TextPart(file, "xamarin", tuple(chain.from_iterable(map(lines_of, lines))))
@@ -222,9 +228,15 @@ class _Reader:
         kept = self._kept(text for text in loaded if text)
         return [Use(text, loaded[text]) for text in kept]
 
-    def _built_in(self, file: str, data: bytes) -> None:
-        """Read a file that is built into an assembly: settings, pages, tables of texts."""
-        found = text_lines(data, WINDOW * 8)
+    def _built_in(self, entry: str, file: str, data: bytes) -> None:
+        """Read a file that is built into an assembly: settings, pages, tables of texts; code in it is a gap."""
+        if is_pe(data) or _CODE.search(file.rpartition(SPLIT_END)[2]):
+            why = f"{file} may hold code, and isn't read as such"
+            self._notes.gap(Part.BUNDLE, entry, why)
+        found = text_lines(data, _MOST_BUILT_IN)
+        if found is not None and len(data) > _MOST_BUILT_IN:
+            why = f"of {file} the first {_MOST_BUILT_IN} bytes were read"
+            self._notes.gap(Part.BUNDLE, entry, why)
         if found is None:
             found = chain(ascii_runs(data, self._budget), wide_runs(data, self._budget))
         lines = tuple(self._kept(found))

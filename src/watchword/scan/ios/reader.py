@@ -1,5 +1,6 @@
 """Read what an IPA says of itself."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -12,6 +13,7 @@ from watchword.scan.ios.signature import EntitlementsError, entitlements
 from watchword.scan.notes import Notes
 
 _PROFILE: Final = "embedded.mobileprovision"
+_WITHIN: Final = re.compile(r".+\.(?:appex|app)/Info\.plist")
 _PRIVACY: Final = "PrivacyInfo.xcprivacy"
 
 
@@ -30,6 +32,7 @@ def read_ios(archive: Archive, notes: Notes) -> IosInfo | None:
     info = _plist(archive, notes, Part.PLIST, f"{folder}Info.plist")
     if info is None:
         return None
+    _others(archive, notes, folder)
     return IosInfo(
         bundle_id=_text(info, "CFBundleIdentifier") or "",
         version=_text(info, "CFBundleShortVersionString"),
@@ -39,6 +42,23 @@ def read_ios(archive: Archive, notes: Notes) -> IosInfo | None:
         privacy=_optional(archive, notes, Part.PRIVACY, f"{folder}{_PRIVACY}"),
         provisioned=_provisioned(archive, notes, f"{folder}{_PROFILE}"),
     )
+
+
+def _others(archive: Archive, notes: Notes, folder: str) -> None:
+    """Note what extensions and apps within the app, such as one for a watch, state of their own: only the app's word is judged."""
+    for name in archive.names:
+        if not name.startswith(folder) or _WITHIN.fullmatch(name, len(folder)) is None:
+            continue
+        info = _plist(archive, notes, Part.PLIST, name)
+        if info is None:
+            continue
+        if info.get("NSAppTransportSecurity"):
+            why = "a program of its own within the app, whose App Transport Security isn't judged"
+            notes.gap(Part.PLIST, name, why)
+        found = _entitlements(archive, notes, name.removesuffix("Info.plist"), info)
+        if found is not None and found.get("get-task-allow"):
+            why = "a program of its own within the app, which lets a debugger be attached"
+            notes.gap(Part.ENTITLEMENTS, name, why)
 
 
 def _text(info: Mapping[str, object], key: str) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from watchword.scan.addresses import Address, Reach, addresses_of, reach_of
+from watchword.scan.addresses import Address, Reach, addresses_of, in_native_code, reach_of
 from watchword.scan.app import App, Depth, Framework, Method, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
@@ -28,7 +28,7 @@ class CleartextUrls:
     todo: str = "Name the host with https, and refuse cleartext in the network security config or by App Transport Security."
     blind: str = (
         "It can't tell whether an address is ever asked, or whether the system's configuration refuses it. Addresses in comments,"
-        " licences, messages and links, and names of schemas, are left out; native code is too."
+        " licences, messages and links, and names of schemas, are left out; what native code names without TLS is told as not seen."
     )
     reads: Mapping[Framework, Depth] = field(default_factory=lambda: STRINGS)
 
@@ -39,6 +39,10 @@ class CleartextUrls:
         for finding in (*_hosts(look), *_begins(look)):
             count += 1
             yield finding
+        native = sorted({each.host for each in in_native_code(app) if each.scheme in _SCHEMES})
+        if native:
+            title = f"Native code names {len(native)} hosts without TLS, such as {native[0]}: whether the app asks them isn't known."
+            yield look.not_seen("native-urls", title)
         if not count and app.platform.value == "android" and app.code is None:
             yield look.not_seen("urls", "There is no code that could be read.")
         elif not count and app.coverage.unread(self.reads):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from watchword.scan.addresses import Address, addresses_of, service_of
+from watchword.scan.addresses import Address, addresses_of, in_native_code, service_of
 from watchword.scan.app import App, Depth, Framework, Part
 from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
@@ -53,7 +53,11 @@ class ThirdPartyHosts:
                 at=places,
                 confidence=Confidence.LIKELY,
             )
-        if not found and named:
+        native = sorted({each.host for each in in_native_code(app) if service_of(each.host)})
+        if native:
+            title = f"Native code names {native[0]}: whether the app calls it isn't known."
+            yield look.not_seen("third-parties", title)
+        elif not found and named:
             yield look.clean(
                 "third-parties",
                 "Of the services known here, the app calls none by itself, as far as names tell.",

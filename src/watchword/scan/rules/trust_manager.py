@@ -163,11 +163,10 @@ def _web_views(look: Look) -> Iterator[Finding]:
 
 def _in_dotnet(look: Look) -> Iterator[Finding]:
     """Look at code of .NET, which asks by callbacks (System.Net.Http and System.Net.Security), or by Java's interfaces under other names."""
-    methods = {
-        f"{each.method.cls}.{each.method.name}": each
-        for assembly in look.app.assemblies
-        for each in assembly.methods
-    }
+    every = [each for assembly in look.app.assemblies for each in assembly.methods]
+    # Of several methods of one name, which differ by what they take, the one that always says yes may be meant.
+    every.sort(key=lambda each: each.answer == 1)
+    methods = {f"{each.method.cls}.{each.method.name}": each for each in every}
     for assembly in look.app.assemblies:
         java = {cls: _JAVA_IN_DOTNET.get(interface) for cls, interface in assembly.implements}
         for each in assembly.methods:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.scan.interface import Location
-from watchword.scan.purposes import of_framework
+from watchword.scan.libraries import of_framework
 from watchword.scan.secrets import structure
 from watchword.scan.secrets.corpus import Group, Named
 from watchword.scan.secrets.kinds import BY_LOOKS
@@ -18,7 +18,7 @@ MOST_NAMED: Final = 2_000
 """How many values with a password's name are looked at in one file."""
 
 _LOGINS: Final = frozenset(("basic-auth", "password-in-url"))
-_WORDS: Final = ("password", "passwd", "passphrase", "pwd", "secret")
+_WORDS: Final = ("pass", "pwd", "secret")
 _LONGEST_NAME: Final = 60
 _LONGEST_VALUE: Final = 200
 _NAME_BEFORE: Final = re.compile(r"[\w.$-]{0,60}\Z", re.ASCII)
@@ -26,7 +26,7 @@ _IN_QUOTES: Final = re.compile(
     r"""\w{0,16}["'\]]{0,2}[ \t]{0,4}(?:=>|[:=])[ \t]{0,4}(["'`])(?P<value>[^"'`\\\n\x0b]{6,64})\1"""
 )
 _IN_LINE: Final = re.compile(
-    r"""\w{0,16}["']?[ \t]{0,4}[:=][ \t]{0,4}["']?(?P<value>[!-~]{6,64}?)["']?[ \t]{0,4}(?=\n|\Z)"""
+    r"""\w{0,16}["']?[ \t]{0,4}[:=][ \t]{0,4}["']?(?P<value>[!-~]{6,64}?)["']?(?=[ \t]{0,4}(?:\n|\Z)|[ \t]{1,40}#)"""
     r"""|\w{0,16}["']\s{0,4}>(?P<text>[^<>\n]{6,64})<"""
 )
 _LINES: Final = frozenset((Language.SETTINGS, Language.MARKUP, Language.OTHER))

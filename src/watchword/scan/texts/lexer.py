@@ -84,7 +84,9 @@ _PROSE_NAME: Final = re.compile(
 _LICENCE_NAME: Final = re.compile(
     r"(?i)(?:[\w-]*[_-])?(?:licen[cs]es?|notices?|third[_-]?party\w*|open[_-]?source\w*|acknowledge?ments?)(?:[._-][\w.-]*)?"
 )
-_RUN: Final = frozenset(("js", "mjs", "cjs", "jsx", "ts", "tsx", "bundle", "jsbundle"))
+_LICENCE_LIST: Final = re.compile(r"(?i).*(?:licen[cs]es|acknowledge?ments)")
+_RUN: Final = frozenset(("js", "mjs", "cjs", "jsx", "ts", "tsx", "bundle", "jsbundle", "vue"))
+_PAGES: Final = frozenset(("html", "htm", "xhtml"))
 _DATA: Final = frozenset(("json", "properties", "yaml", "yml", "xml", "plist", "ini", "env"))
 _PACKAGE_NAME: Final = frozenset(
     (
@@ -110,9 +112,12 @@ def language_of(file: str, kind: str = "asset") -> Language:
         return Language.STRINGS
     if last.lower() in _PACKAGE_NAME:
         return Language.PROSE
-    if _LICENCE_NAME.fullmatch(last) and ending not in _RUN:
+    # Data may be settings, such as those of third parties or of a licence's server, and pages may be the app's own, unless they're
+    # called a list of licences.
+    listed = ending not in _DATA | _PAGES or _LICENCE_LIST.match(last)
+    if _LICENCE_NAME.fullmatch(last) and ending not in _RUN and listed:
         return Language.PROSE
-    if _PROSE_NAME.fullmatch(last) and ending not in _RUN | _DATA:
+    if _PROSE_NAME.fullmatch(last) and ending not in _RUN | _DATA | _PAGES:
         return Language.PROSE
     if kind == "react-native":
         return Language.SCRIPT
@@ -208,8 +213,9 @@ def _rejoined(text: str) -> str:
 
 
 _STRINGS: Final = r"""|"(?:[^"\\\n]++|\\(?s:.))*+"?|'(?:[^'\\\n]++|\\(?s:.))*+'?"""
-_TOKEN: Final = re.compile(rf"//|/\*{_STRINGS}|[`/]")
-_TOKEN_IN_TEMPLATE: Final = re.compile(rf"//|/\*{_STRINGS}|[`/{{}}]")
+# Behind a colon stand the slashes of an address, wherever the walk believes to be.
+_TOKEN: Final = re.compile(rf"(?<!:)//|/\*{_STRINGS}|[`/]")
+_TOKEN_IN_TEMPLATE: Final = re.compile(rf"(?<!:)//|/\*{_STRINGS}|[`/{{}}]")
 _TEMPLATE: Final = re.compile(r"(?:[^`\\$]++|\\(?s:.)|\$(?!\{))*+")
 _LINE_END: Final = re.compile(r"[\n\u2028\u2029]")
 _REGEX: Final = re.compile(
@@ -222,7 +228,7 @@ _BEFORE_REGEX: Final = frozenset(
         *("instanceof", "yield", "await"),
     )
 )
-_AFTER_REGEX: Final = re.compile(r"\s{0,9}(?:[.,;)\]}:?&|]|$)", re.MULTILINE)
+_AFTER_REGEX: Final = re.compile(r"\s{0,9}\.\s{0,9}(?:test|exec)\b")
 _WORD_BEFORE: Final = re.compile(r"[A-Za-z_$][\w$]{0,20}\Z")
 
 
@@ -300,7 +306,8 @@ class _Script:
 def _may_be_regex(text: str, begin: int, end: int) -> bool:
     """Tell by what stands before a slash whether it divides: behind a bracket that closes, what follows decides."""
     before = text[max(0, begin - 40) : begin].rstrip()
-    if not before or before[-1] in "=(,[!&|?:;{+-*%<>~^":
+    # A slash before it ends a comment, or divides.
+    if not before or before[-1] in "=(,[!&|?:;{+-*%<>~^/":
         return True
     if before[-1] in ")}":
         return _AFTER_REGEX.match(text, end) is not None
@@ -314,7 +321,16 @@ def _script(text: str, at: int = 0, end: int | None = None) -> _Spans:
 
 _SCRIPT_END: Final = re.compile(r"(?i)</script")
 _STYLE_END: Final = re.compile(r"(?i)</style")
-_MARK: Final = re.compile(r"(?i)<!--|<!doctype|<!\[CDATA\[|<(?:script|style)\b[^>]{0,2000}>")
+_MARK: Final = re.compile(r"(?i)<!---?>|<!--|<!doctype|<!\[CDATA\[|<[a-z][\w:.-]{0,60}")
+_COMMENT_END: Final = re.compile(r"--!?>")
+_IN_TAG: Final = re.compile(r"""[<>]|=\s{0,9}(["'])""")
+_HOLD_TEXT: Final = {
+    "<script": _SCRIPT_END,
+    "<style": _STYLE_END,
+    "<title": re.compile(r"(?i)</title"),
+    "<textarea": re.compile(r"(?i)</textarea"),
+}
+"""Elements in which nothing but their own end is a tag or a comment."""
 
 
 def _markup(text: str) -> _Spans:
@@ -322,20 +338,39 @@ def _markup(text: str) -> _Spans:
     at = 0
     while (mark := _MARK.search(text, at)) is not None:
         begin, at = mark.span()
-        head = mark[0][:9].lower()
+        head = mark[0].lower()
         if head.startswith("<!--"):
-            close = text.find("-->", at)
-            at = len(text) if close < 0 else close + 3
+            if not head.endswith(">"):
+                found = _COMMENT_END.search(text, at)
+                at = len(text) if found is None else found.end()
             yield begin, at, Span.COMMENT
         elif head.startswith("<!d"):
             at = _doctype_end(text, at)
             yield begin, at, Span.COMMENT
         elif not head.startswith("<!["):
-            script = head.startswith("<script")
-            closing = (_SCRIPT_END if script else _STYLE_END).search(text, at)
+            at = _tag_end(text, at)
+            if head not in _HOLD_TEXT or text[at - 1] != ">":
+                continue
+            closing = _HOLD_TEXT[head].search(text, at)
             close = len(text) if closing is None else closing.start()
-            yield from _script(text, at, close) if script else _style(text, at, close)
+            if head == "<script":
+                yield from _script(text, at, close)
+            elif head == "<style":
+                yield from _style(text, at, close)
             at = close
+
+
+def _tag_end(text: str, at: int) -> int:
+    """Return where a tag ends: what its attributes hold in quotes begins nothing."""
+    while (found := _IN_TAG.search(text, at)) is not None:
+        at = found.end()
+        if found[0] == "<":
+            return found.start()
+        if found[0] == ">":
+            return at
+        close = text.find(found[1], at)
+        at = at if close < 0 else close + 1
+    return len(text)
 
 
 def _doctype_end(text: str, at: int) -> int:
@@ -348,12 +383,17 @@ def _doctype_end(text: str, at: int) -> int:
     return len(text) if close < 0 else close + 1
 
 
+_STYLE_TOKEN: Final = re.compile(rf"/\*|url\([^)\n]*+{_STRINGS}")
+
+
 def _style(text: str, at: int = 0, end: int | None = None) -> _Spans:
     end = len(text) if end is None else end
-    while (begin := text.find("/*", at, end)) >= 0:
-        close = text.find("*/", begin + 2, end)
-        at = end if close < 0 else close + 2
-        yield begin, at, Span.COMMENT
+    while (token := _STYLE_TOKEN.search(text, at, end)) is not None:
+        begin, at = token.span()
+        if token[0] == "/*":
+            close = text.find("*/", begin + 2, end)
+            at = end if close < 0 else close + 2
+            yield begin, at, Span.COMMENT
 
 
 _LINE_COMMENT: Final = re.compile(r"^[ \t]*(?:[#;!]|//)[^\n]*|(?<=[ \t])#[ \t][^\n]*", re.MULTILINE)
