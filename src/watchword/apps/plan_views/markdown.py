@@ -98,6 +98,7 @@ def _phase(phase: Phase, items: Sequence[Item], plan: Plan) -> Iterator[str]:
 def _notes(plan: Plan) -> Iterator[str]:
     weak = [escaped(each) for each in notes.weak_routes(plan)]
     yield from _bullets(notes.WEAK_ROUTES, weak)
+    yield from _bullets(notes.SHUT_ROUTES, [escaped(each) for each in notes.shut_routes(plan)])
     yield from _bullets(notes.PROVEN, _placed(notes.proven(plan)))
     yield from _bullets(notes.MEASURED, _placed(notes.measured(plan)))
     yield from _bullets(notes.CLAIMS, _placed(notes.claims(plan)))

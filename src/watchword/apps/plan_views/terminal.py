@@ -104,6 +104,7 @@ def _cut(item: Item, cut: Cut, plan: Plan) -> str:
 def _notes(plan: Plan, most: int) -> Iterator[str]:
     """Yield what stands beside the list: what is proven, what to verify, what stays, what was left out."""
     yield from _block(notes.WEAK_ROUTES, notes.weak_routes(plan), most)
+    yield from _block(notes.SHUT_ROUTES, notes.shut_routes(plan), most)
     yield from _block(notes.PROVEN, [f"{name} {at}" for name, at in notes.proven(plan)], most)
     measured = [f"{name} {what}" for name, what in notes.measured(plan)]
     yield from _block(notes.MEASURED, measured, most)

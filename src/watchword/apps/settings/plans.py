@@ -257,8 +257,9 @@ def _each(model: type[_Entry], data: Any) -> dict[str, _Entry]:
 
 def _faults_between(parts: _Parts, data: Mapping[str, Any]) -> Iterator[Inconsistency]:
     """Yield what doesn't fit between the plan and the file's other sections."""
+    tables = tables_of(data)
     for name, asset in parts.assets.items():
-        yield from asset_faults(name, asset, data.get("apis"))
+        yield from asset_faults(name, asset, data.get("apis"), tables)
     apps = data.get("apps")
     if not isinstance(apps, dict):
         return
