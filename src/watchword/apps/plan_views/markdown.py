@@ -83,6 +83,8 @@ def _phase(phase: Phase, items: Sequence[Item], plan: Plan) -> Iterator[str]:
         return
     yield f"## {words.HEADINGS[phase]}"
     yield ""
+    for each in words.bundles(items):
+        yield from _paragraph(each)
     for item in items:
         marks = f" _{escaped('; '.join(words.marks(item)))}._" if words.marks(item) else ""
         name = escaped(item.protection.name)

@@ -9,6 +9,7 @@ from watchword.apps.plan_views.words import (
     PHASES,
     STRENGTHS,
     age,
+    ends,
     flat,
     listed,
     named,
@@ -55,7 +56,8 @@ def struck(plan: Plan) -> list[StruckGroup]:
 
 def struck_line(group: StruckGroup, plan: Plan) -> str:
     """Return one reason with how many paths it took, and of which assets."""
-    return f"{reached([each.id for each in group.paths], plan)}: {group.because}"
+    what = ends(group.paths, plan)
+    return f"{reached([each.id for each in group.paths], plan)} by {what}: {group.because}"
 
 
 @dataclass(frozen=True, slots=True)
