@@ -102,6 +102,14 @@ def test_without_options_it_is_for_people() -> None:
     assert "PR-B06" in run("--all").stdout
 
 
+@pytest.mark.parametrize("option", [["--item", "attestation"], ["--what-if", "+Attestation"]])
+def test_a_name_leads_to_its_id(option: list[str]) -> None:
+    """Who knows what a protection is called needn't know its number."""
+    done = run(*option)
+    assert done.exit_code == 2
+    assert "did you mean PR-B01 (Attestation checked at the API)?" in " ".join(done.stderr.split())
+
+
 BANK = EXAMPLES / "cases" / "retail-bank.yaml"
 
 

@@ -59,6 +59,26 @@ def init(*arguments: object, config: Path = Path("nowhere.yaml")) -> Result:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "got"),
+    [
+        ("openapi: 3.0.0\nb: [1, 2\nc: 3\n", 3, "of what begins on line 2"),
+        ("openapi: 3.0.0\npaths: {\n", 2, "neither JSON nor YAML: "),
+        ("a: 1\n  b: 2\n", 2, "neither JSON nor YAML: "),
+    ],
+)
+def test_what_is_wrong_with_yaml_is_told(tmp_path: Path, text: str, line: int, got: str) -> None:
+    """With its reason, and on a line that the file has."""
+    file = tmp_path / "bad.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as error:
+        read_description(file)
+    (fault,) = error.value.faults
+    assert fault.line == line
+    assert got in fault.got
+    assert not fault.got.endswith("JSON nor YAML")
+
+
 @pytest.mark.parametrize("option", ["--openapi", "--otm"])
 def test_two_documents_are_a_mistake_that_is_told(tmp_path: Path, option: str) -> None:
     """The first one's assets would be missed by nobody."""

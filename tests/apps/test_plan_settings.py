@@ -574,6 +574,34 @@ def test_two_observers_do_not_share_a_key(tmp_path: Path) -> None:
     assert faults["plan.observers.b.key"][0] == 11
 
 
+@pytest.mark.parametrize(
+    ("technique", "expected"),
+    [
+        ("T1566", "not ATT&CK's: `watchword plan catalogue` lists them"),
+        ("T1556.006", "not ATT&CK's"),
+        ('"OWASP M3"', "such as MT-B03: `watchword plan catalogue` lists them"),
+        ("MT-B3", "MT-B03? Known"),
+    ],
+)
+def test_an_id_of_another_list_is_told_apart(tmp_path: Path, technique: str, expected: str) -> None:
+    """ATT&CK's and OWASP's are others' ids; the fault says where ours stand."""
+    text = f"{PLAN}  scenarios:\n    strike: [{{technique: {technique}, because: x}}]\n"
+    with pytest.raises(ConfigurationError) as error:
+        load(tmp_path, text)
+    (fault,) = error.value.faults
+    assert expected in fault.expected
+
+
+def test_a_description_of_an_api_is_no_plan_and_says_so(tmp_path: Path) -> None:
+    """One fault that says what to do, in place of one for each key."""
+    for head in ("openapi: 3.1.0", 'swagger: "2.0"'):
+        with pytest.raises(ConfigurationError) as error:
+            load(tmp_path, f"{head}\ninfo: {{title: t}}\npaths: {{}}\n")
+        (fault,) = error.value.faults
+        assert (fault.line, fault.got) == (1, "a description of an API")
+        assert "watchword plan init --openapi" in fault.expected
+
+
 def test_own_catalogue_is_merged(tmp_path: Path) -> None:
     """A change of one effort arrives; the rest stays ours."""
     (tmp_path / "own.yaml").write_text("protections: {PR-B01: {effort: 2}}\n", encoding="utf-8")

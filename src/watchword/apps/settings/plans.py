@@ -92,6 +92,10 @@ def load_plan(file: Path) -> PlanSettings:
     """
     document = read_document(file, missing=_MISSING)
     data: dict[str, Any] = document.data if isinstance(document.data, dict) else {}
+    if "plan" not in data and (key := next((k for k in ("openapi", "swagger") if k in data), "")):
+        expected = "a plan; `watchword plan init --openapi` drafts one from it"
+        fault = Fault(key, document.line((key,)), "a description of an API", expected)
+        raise ConfigurationError(file, [fault])
     faults = [fault for fault in document.faults if _concerns_plan(fault)]
     faults += _head_faults(document)
     faults += likelihoods(document, data.get("plan"), ("plan",))

@@ -172,7 +172,9 @@ def _not_one(document: Any) -> ModelFault | None:
     # YAML without quotes makes a number of it.
     text = str(version) if isinstance(version, str | float | int) else ""
     if key == "openapi" and not _OPENAPI.fullmatch(text):
-        return ModelFault((key,), _told(version), "a version from 3.0 to 3.2")
+        return ModelFault(
+            (key,), _told(version), "a version from 3.0 to 3.2; 2.0 is written under swagger"
+        )
     if key == "swagger" and text not in {"2.0", "2"}:
         return ModelFault((key,), _told(version), "version 2.0")
     if not isinstance(document.get("paths"), dict):
