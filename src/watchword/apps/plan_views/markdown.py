@@ -168,7 +168,7 @@ def _paths(plan: Plan) -> Iterator[str]:
                 words.EXPOSURES[each.after],
                 _cutters(each),
             )
-            for each in plan.paths[:MAX_PATHS]
+            for each in words.worst_first(plan.paths)[:MAX_PATHS]
         ),
     )
     yield from _rest(len(plan.paths), "path")

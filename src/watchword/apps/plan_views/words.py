@@ -14,12 +14,14 @@ from watchword.plan.outcome import (
     Exposure,
     Item,
     Measure,
+    PathState,
     Phase,
     Plan,
     Skipped,
     Standing,
     Tally,
 )
+from watchword.plan.words import DAMAGE
 
 HEADINGS: Final[Mapping[Phase, str]] = {
     Phase.PREVENT: "First: prevent the attack itself",
@@ -184,6 +186,17 @@ def _behind(item: Item) -> list[str]:
 def told_by_why(item: Item, plan: Plan) -> bool:
     """Tell whether the reason of an item begins with what it does, which needn't be said twice."""
     return item.why.casefold().startswith(does(item, plan).casefold())
+
+
+def besides(item: Item) -> str:
+    """Return of an item's reason what its first words, which say what it does, don't say already."""
+    _, there, rest = item.why.partition(f", {DAMAGE}: ")
+    return f"{DAMAGE.capitalize()}: {rest}" if there and item.closes else item.why
+
+
+def worst_first(paths: Iterable[PathState]) -> list[PathState]:
+    """Return paths by impact, those of one impact in their order: where there is room for some, it is for these."""
+    return sorted(paths, key=lambda each: -each.impact)
 
 
 def marks(item: Item, plan: Plan | None = None) -> list[str]:
