@@ -102,6 +102,82 @@ def test_without_options_it_is_for_people() -> None:
     assert "PR-B06" in run("--all").stdout
 
 
+@pytest.mark.parametrize("option", [["--item", "attestation"], ["--what-if", "+Attestation"]])
+def test_a_name_leads_to_its_id(option: list[str]) -> None:
+    """Who knows what a protection is called needn't know its number."""
+    done = run(*option)
+    assert done.exit_code == 2
+    assert "did you mean PR-B01 (Attestation checked at the API)?" in " ".join(done.stderr.split())
+
+
+BANK = EXAMPLES / "cases" / "retail-bank.yaml"
+
+
+def said(*arguments: str | Path, file: Path = BANK) -> str:
+    """Return what is printed for people, on one line."""
+    return " ".join(run(*arguments, file=file).stdout.split())
+
+
+def test_a_budget_names_what_it_closes() -> None:
+    """Of which asset and impact, and that within an impact the number of assets decides; none is said to be none."""
+    text = said("--budget", "20")
+    assert (
+        "The budget closes partner-payments (impact 5) and partner-account-data (impact 4): within one impact"
+        in text
+    )
+    assert "The budget closes no asset whole." in said("--budget", "6")
+    assert "The budget closes" not in said()
+
+
+def test_a_what_if_names_what_stays_open_and_what_was_won() -> None:
+    """Attestation alone closes ways, and no asset of a bank."""
+    plan = as_json("--what-if", "+PR-B01", file=BANK)
+    now = {each["id"]: each["now"] for each in plan["paths"]}
+    assert "closed" in now.values()
+    text = said("--what-if", "+PR-B01")
+    assert (
+        "9 of 71 ways in would be closed; what stays is partner-payments (impact 5), payments (impact 5), account-data"
+        in text
+    )
+    assert "would be closed; what stays" not in said()
+
+
+def test_what_goes_together_in_bulk_is_said_once() -> None:
+    """A mark that names three of fourteen says nothing twenty times; an item's details name all."""
+    text = said()
+    assert text.count("go together") == 2
+    assert "12 of impact 5 go together: leave one out" in text
+    assert " more * " not in text
+    assert "only together with PR-A08, " not in text
+    assert "with PR-A10, PR-A14, PR-B02, PR-B03, PR-B19, PR-B26" in said("--item", "PR-B01")
+
+
+def test_effort_has_a_unit_unless_the_catalogue_is_ones_own(tmp_path: Path) -> None:
+    """S, M and L are person-weeks; whoever writes own numbers counts in something of his own."""
+    assert "take effort 66 (about person-weeks)" in said()
+    own = tmp_path / "own.yaml"
+    own.write_text("protections: {PR-B01: {effort: 40}}\n", encoding="utf-8")
+    file = tmp_path / "plan.yaml"
+    text = SEED.read_text(encoding="utf-8").replace("plan:\n", "plan:\n  catalogue: own.yaml\n", 1)
+    file.write_text(text, encoding="utf-8")
+    assert "person-weeks" not in said(file=file)
+    assert "take effort 43; with that" in said(file=file)
+
+
+def test_what_was_struck_stands_with_the_headline() -> None:
+    """All assets closed but for a risk that somebody accepted: by its technique, there and among what is struck."""
+    text = said()
+    assert (
+        "closed, but for 1 way in that somebody struck (MT-B27 Talk the customer into paying)."
+        in text
+    )
+    assert (
+        "into payments (impact 5) by MT-B27 Talk the customer into paying: accepted by the board"
+        in text
+    )
+    assert "struck" not in said(file=SEED).partition("First:")[0]
+
+
 def test_details_and_one_item_say_more() -> None:
     """What the list leaves out stands there: the limits of a measure, and what follows without it."""
     plain, detailed, one = (

@@ -27,7 +27,7 @@ ORDERS = {
     "cases/peloton-2021": (["PR-B09", "PR-B07"], ["PR-C05"]),
     "cases/retail-bank": (
         [
-            *["PR-A08", "PR-B01", "PR-B27", "PR-B26", "PR-B03", "PR-A14", "PR-B02", "PR-B34"],
+            *["PR-B01", "PR-A08", "PR-B27", "PR-B26", "PR-B03", "PR-A14", "PR-B02", "PR-B34"],
             *["PR-B36", "PR-A10", "PR-B30", "PR-B19", "PR-B29", "PR-B31", "PR-B35", "PR-B09"],
             *["PR-B07", "PR-B08", "PR-A05", "PR-A11", "PR-A13", "PR-C01", "PR-A09", "PR-A12"],
         ],

@@ -59,6 +59,58 @@ def init(*arguments: object, config: Path = Path("nowhere.yaml")) -> Result:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "got"),
+    [
+        ("openapi: 3.0.0\nb: [1, 2\nc: 3\n", 3, "of what begins on line 2"),
+        ("openapi: 3.0.0\npaths: {\n", 2, "neither JSON nor YAML: "),
+        ("a: 1\n  b: 2\n", 2, "neither JSON nor YAML: "),
+    ],
+)
+def test_what_is_wrong_with_yaml_is_told(tmp_path: Path, text: str, line: int, got: str) -> None:
+    """With its reason, and on a line that the file has."""
+    file = tmp_path / "bad.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as error:
+        read_description(file)
+    (fault,) = error.value.faults
+    assert fault.line == line
+    assert got in fault.got
+    assert not fault.got.endswith("JSON nor YAML")
+
+
+@pytest.mark.parametrize("option", ["--openapi", "--otm"])
+def test_two_documents_are_a_mistake_that_is_told(tmp_path: Path, option: str) -> None:
+    """The first one's assets would be missed by nobody."""
+    file = tmp_path / "draft.yaml"
+    done = init(option, BANK, option, CLINIC, "-o", file)
+    assert done.exit_code == 2
+    assert "draft each with an --api and an -o of its own" in " ".join(done.output.split())
+    assert not file.exists()
+
+
+def test_staff_and_partners_get_no_proof_of_a_phone(tmp_path: Path) -> None:
+    """Staff's paths and what anybody may read ask for no proof; an API of partners alone says that no app calls it."""
+    file = tmp_path / "api.json"
+    paths: dict[str, Any] = {
+        "/admin/users": {"post": {}},
+        "/branches": {"get": {"security": []}},
+        "/cards": {"post": {}},
+    }
+    file.write_text(json.dumps({"openapi": "3.1.0", "paths": paths}), encoding="utf-8")
+    text = draft_plan(file, None).text
+    rows = text.partition("    routes:\n      #")[2].split("      - path: ")
+    suggested = {row.split("\n")[0]: "# proof:" in row for row in rows[1:]}
+    assert suggested == {"/admin/**": False, "/branches": False, "/cards": True}
+    assert "For staff by its path" in text
+    alone = "no app of yours does"
+    assert alone not in text
+    file.write_text(
+        json.dumps({"openapi": "3.1.0", "paths": {"/psd2/cards": {"get": {}}}}), encoding="utf-8"
+    )
+    assert alone in draft_plan(file, None).text
+
+
 def plan_of(file: Path, *arguments: str) -> dict[str, Any]:
     """Return the plan of a file as JSON."""
     done = CliRunner().invoke(cli, ["-c", str(file), "plan", "--json", *arguments])

@@ -36,7 +36,7 @@ from watchword.plan.interface import (
     Quantities,
     Trait,
 )
-from watchword.plan.reliance import weak_routes
+from watchword.plan.reliance import shut_routes, weak_routes
 from watchword.tokens.jwk import jwk_from_public_key, published_jwk
 from watchword.vocabulary import Environment
 
@@ -185,6 +185,100 @@ def test_what_partners_alone_call_hangs_on_no_app_and_no_shield(tmp_path: Path) 
     weak = weak_routes([both.assets["partner-payments"]])
     assert [each.row.path for each in weak] == ["/partner/**"]
     assert "app:clinic-ios" in both.assets["partner-payments"].places
+
+
+@pytest.mark.parametrize("mode", ["enforce", "canary"])
+@pytest.mark.parametrize("proof", ["bearer", "session", "device"])
+def test_a_row_that_refuses_partners_is_told(tmp_path: Path, mode: str, proof: str) -> None:
+    """They have no app that could get a token: check names the row, whatever proof it asks for."""
+    row = f"    routes:\n      - path: /partner/**\n        mode: {mode}\n        proof: {proof}\n"
+    if mode == "canary":
+        row += "        canary: {share: 5}\n"
+    whole = TEMPLATE.replace("    routes:\n", row, 1).replace(
+        "  assets:\n", f"  assets:\n{PARTNERS}", 1
+    )
+    (shut,) = shut_routes(load(tmp_path, whole).assets.values())
+    assert str(shut) == (
+        "Route /partner/** of clinic, where partner-payments (impact 5) lives, asks for a token that only "
+        f"an app gets (mode: {mode}, proof: {proof}): partners have none, and are refused. Give them a path or a "
+        "host of their own, write mode: off there, and check mutual TLS in front of it."
+    )
+    done = check(write(tmp_path, whole))
+    assert "shut route Route /partner/** of clinic" in " ".join(done.output.split()), done.output
+    assert json.loads(check(write(tmp_path, whole), "--json").output)["shut_routes"] == [str(shut)]
+    # What their app's users call as well may refuse partners on some of its rows.
+    both = PARTNERS.replace("[partner]", "[user, partner]")
+    assert shut_routes(load(tmp_path, whole.replace(PARTNERS, both)).assets.values())
+    wider = both.replace("path: /partner/**}", "path: /partner/**}, {api: clinic, path: /health}")
+    assert not shut_routes(load(tmp_path, whole.replace(PARTNERS, wider)).assets.values())
+
+
+@pytest.mark.parametrize("mode", ["off", "monitor"])
+def test_a_row_that_refuses_nobody_locks_no_partner_out(tmp_path: Path, mode: str) -> None:
+    """Partners pass there."""
+    row = f"    routes:\n      - path: /partner/**\n        mode: {mode}\n"
+    whole = TEMPLATE.replace("    routes:\n", row, 1).replace(
+        "  assets:\n", f"  assets:\n{PARTNERS}", 1
+    )
+    assert shut_routes(load(tmp_path, whole).assets.values()) == ()
+
+
+@pytest.mark.parametrize(
+    ("impact", "level", "told"),
+    [(5, "software", 1), (4, "software", 1), (3, "software", 0), (5, "verified", 0)],
+)
+def test_a_phone_that_nobody_vouches_for_is_weak_where_much_lives(
+    tmp_path: Path, impact: int, level: str, told: int
+) -> None:
+    """From impact 4 on; what is written to Play Integrity's level is strong enough."""
+    whole = TEMPLATE.replace("proof: bearer\n", "proof: session\n")
+    whole = whole.replace("level: hardware\n", f"level: {level}\n")
+    whole = whole.replace("impact: 5", f"impact: {impact}")
+    weak = [str(each) for each in weak_routes(load(tmp_path, whole).assets.values())]
+    assert len(weak) == told
+    assert all(
+        "(level: software), where keys can be copied. Write level: verified" in each
+        for each in weak
+    )
+
+
+def test_check_shows_the_proof_of_each_route(tmp_path: Path) -> None:
+    """Payments by a stolen token and payments by a signed order don't look the same."""
+    assert (
+        "enforce  /** (any method, proof bearer, level hardware)"
+        in check(write(tmp_path, TEMPLATE)).output
+    )
+    signed = TEMPLATE.replace("proof: bearer\n", "proof: device\n")
+    assert (
+        "enforce  /** (any method, proof device, level hardware)"
+        in check(write(tmp_path, signed)).output
+    )
+
+
+@pytest.mark.parametrize(
+    ("asset", "row", "near"),
+    [
+        ("/v1/recrods/**", "/v1/records/**", ", such as /v1/records/**"),
+        ("/v1/records/**", "/v9/archive/**", ""),
+        ("/v1/records/**", "/v1/*/photo", None),
+        ("/v1/records/**", "/v1/records", None),
+        ("/v1/records/*", "/**", None),
+    ],
+)
+def test_an_asset_where_no_row_decides_is_a_fault(
+    tmp_path: Path, asset: str, row: str, near: str | None
+) -> None:
+    """The gate refuses it, and no proof could hang on it; what looks most like it is named."""
+    text = TEMPLATE.replace("path: /v1/records/**}]", f"path: {asset}}}]")
+    text = text.replace("- path: /**\n", f"- path: {row}\n")
+    told = []
+    try:
+        load(tmp_path, text)
+    except ConfigurationError as error:
+        told = [(fault.path, fault.expected) for fault in error.faults]
+    expected = f"a path that some route of clinic decides on{near}"
+    place = "plan.assets.patient-records.routes[0].path"
+    assert told == ([] if near is None else [(place, expected)])
 
 
 @pytest.mark.parametrize(
@@ -478,6 +572,34 @@ def test_two_observers_do_not_share_a_key(tmp_path: Path) -> None:
     faults = faults_of(write(tmp_path, text))
     assert set(faults) == {"plan.observers.b.key"}
     assert faults["plan.observers.b.key"][0] == 11
+
+
+@pytest.mark.parametrize(
+    ("technique", "expected"),
+    [
+        ("T1566", "not ATT&CK's: `watchword plan catalogue` lists them"),
+        ("T1556.006", "not ATT&CK's"),
+        ('"OWASP M3"', "such as MT-B03: `watchword plan catalogue` lists them"),
+        ("MT-B3", "MT-B03? Known"),
+    ],
+)
+def test_an_id_of_another_list_is_told_apart(tmp_path: Path, technique: str, expected: str) -> None:
+    """ATT&CK's and OWASP's are others' ids; the fault says where ours stand."""
+    text = f"{PLAN}  scenarios:\n    strike: [{{technique: {technique}, because: x}}]\n"
+    with pytest.raises(ConfigurationError) as error:
+        load(tmp_path, text)
+    (fault,) = error.value.faults
+    assert expected in fault.expected
+
+
+def test_a_description_of_an_api_is_no_plan_and_says_so(tmp_path: Path) -> None:
+    """One fault that says what to do, in place of one for each key."""
+    for head in ("openapi: 3.1.0", 'swagger: "2.0"'):
+        with pytest.raises(ConfigurationError) as error:
+            load(tmp_path, f"{head}\ninfo: {{title: t}}\npaths: {{}}\n")
+        (fault,) = error.value.faults
+        assert (fault.line, fault.got) == (1, "a description of an API")
+        assert "watchword plan init --openapi" in fault.expected
 
 
 def test_own_catalogue_is_merged(tmp_path: Path) -> None:

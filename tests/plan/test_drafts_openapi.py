@@ -11,6 +11,7 @@ from watchword.plan.drafts.interface import (
     DRAFT_IMPACT,
     MAX_API_ROUTES,
     MAX_ASSETS,
+    PUBLIC_IMPACT,
     SENSITIVE_IMPACT,
     DraftAsset,
 )
@@ -145,6 +146,67 @@ def test_paths_become_patterns(path: str, expected: str | None) -> None:
 def test_the_servers_path_stands_in_front(url: object, expected: tuple[str, ...]) -> None:
     """The path of the server's URL is part of what the gate sees."""
     assert base_segments(url) == expected
+
+
+def test_a_server_of_a_path_or_an_operation_stands_in_its_place() -> None:
+    """The nearest one counts, a host of its own is told, and no path is one that no request has."""
+    servers = [{"url": "https://api.bank.example/v1"}]
+    psd2 = [{"url": "https://PSD2.bank.example/open"}]
+    paths = {
+        "/cards": {"get": {}, "servers": [{"url": "/v2"}]},
+        "/accounts": {"get": {}, "servers": [{"url": "/v2"}], "post": {"servers": psd2}},
+        "/payees": {"get": {"servers": []}, "servers": "none"},
+        "/ping": {"get": {}, "servers": [{"url": "https://api.bank.example/"}]},
+    }
+    draft, faults = draft_from_openapi(api(paths, servers=servers))
+    assert faults == []
+    assert {each.id: each.routes for each in draft.assets} == {
+        "cards": ("/v2/cards",),
+        "accounts": ("/open/accounts", "/v2/accounts"),
+        "payees": ("/v1/payees",),
+    }
+    assert [each.path for each in draft.routes if each.probe] == ["/ping"]
+    (note,) = [each for each in draft.notes if "API of its own" in each]
+    assert note.startswith("psd2.bank.example serves some of the paths")
+    # Swagger 2 knows no such servers.
+    old = {"swagger": "2.0", "paths": paths, "basePath": "/v1"}
+    assert {path for each in draft_from_openapi(old)[0].assets for path in each.routes} == {
+        "/v1/cards",
+        "/v1/accounts",
+        "/v1/payees",
+    }
+
+
+def test_what_anybody_may_read_is_no_secret() -> None:
+    """Branches aren't records; a public login is what it was, and so is what says nothing of its security."""
+    document = api(
+        {
+            "/branches": {"get": {"security": [], **reading("address", "phone")}},
+            "/atms/{id}": {"get": {"security": []}},
+            "/login": {"post": {"security": [], **asking("password")}},
+            "/people": {"get": reading("address")},
+            "/offices": {"get": {"security": []}, "post": {}},
+        }
+    )
+    draft, _ = draft_from_openapi(document)
+    found = {each.id: (set(each.traits), each.impact) for each in draft.assets}
+    assert found == {
+        "branches": ({Trait.AVAILABILITY}, PUBLIC_IMPACT),
+        "atms": ({Trait.AVAILABILITY}, PUBLIC_IMPACT),
+        "login": ({Trait.ACCOUNT}, DRAFT_IMPACT),
+        "people": ({Trait.RECORDS}, DRAFT_IMPACT),
+        "offices": ({Trait.RECORDS}, DRAFT_IMPACT),
+    }
+    public = {each.path: each.public for each in draft.routes}
+    assert [path for path, anybody in public.items() if anybody] == ["/atms/**", "/branches"]
+
+
+def test_the_enrolment_of_a_phone_is_worth_an_account() -> None:
+    """Whoever enrols one confirms in the customer's place."""
+    for path in ("/device-binding", "/sca/challenges", "/enrolments", "/enroll"):
+        found = only(api({path: {"post": {}}}))
+        assert (set(found.traits), found.impact) == ({Trait.ACCOUNT}, SENSITIVE_IMPACT)
+    assert only(api({"/devices": {"post": {}}})).traits == {Trait.ACCOUNT}
 
 
 def test_operations_are_grouped_by_what_they_are_about() -> None:

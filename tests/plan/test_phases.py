@@ -104,6 +104,25 @@ def test_what_is_needed_comes_before_what_needs_it() -> None:
     assert stretch.chosen.cost == 4
 
 
+def test_what_closes_most_comes_first_of_what_is_needed() -> None:
+    """Of two that something else needs the one that closes more leads, whatever its id: attestation before a key store."""
+    known = catalogue(
+        *(technique(f"MT-X0{n}", "exploit") for n in range(1, 7)),
+        protection("PR-A08", {"MT-X01": 3}, effort=3),
+        protection("PR-B01", {"MT-X02": 3, "MT-X03": 3}, effort=6),
+        protection(
+            "PR-B27", {"MT-X04": 3, "MT-X05": 3, "MT-X06": 3}, depends_on=["PR-A08", "PR-B01"]
+        ),
+    )
+    paths = [("records", [f"MT-X0{n}"]) for n in range(1, 7)]
+    plan = make_plan(model([asset("records", 5)], paths), known, NOTHING, NOW)
+    assert [each.protection.id for each in plan.items] == ["PR-B01", "PR-A08", "PR-B27"]
+    # As long as it closes more: where the key store does, it leads.
+    paths = [("records", [f"MT-X0{n}"]) for n in (1, 2, 4)]
+    plan = make_plan(model([asset("records", 5)], paths), known, NOTHING, NOW)
+    assert next(each.protection.id for each in plan.items) == "PR-A08"
+
+
 def test_a_budget_that_is_too_small_closes_whole_assets_first() -> None:
     """Two paths to two assets are worth more than three to one that stays open."""
     costs = Costs([1, 1, 2], [0, 0, 0])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Final
 
-from watchword.vocabulary import Mode, Proof
+from watchword.vocabulary import Level, Mode, Proof
 
 IMPACT_LEVELS: Final = (5, 4, 3, 2, 1)
 """Business impact, the worst first."""
@@ -262,6 +262,16 @@ class RouteRow:
     def proved(self) -> bool:
         """Tell whether it asks for a proof by the instance's own key."""
         return self.proof in {Proof.SESSION, Proof.DEVICE}
+
+    @property
+    def refuses_some(self) -> bool:
+        """Tell whether it refuses somebody who has no app."""
+        return self.mode in {Mode.ENFORCE, Mode.CANARY}
+
+    @property
+    def vouched(self) -> bool:
+        """Tell whether it wants a phone that a vendor vouches for."""
+        return self.level in {Level.HARDWARE, Level.VERIFIED}
 
     def decides(self, method: str) -> bool:
         """Tell whether it is one for requests with this method; HEAD runs the code of GET (RFC 9110 section 9.3.2)."""

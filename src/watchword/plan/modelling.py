@@ -1,5 +1,6 @@
 """Build the model: the paths that are derived, less what the user strikes, with what he adds and pins."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -22,6 +23,9 @@ MAX_PATHS: Final = 20_000
 
 MAX_STEPS: Final = 20
 """Most steps of one path."""
+
+_OF_ATTACK: Final = re.compile(r"T[0-9]{4}(?:\.[0-9]{3})?")
+"""Ids of MITRE ATT&CK, which the catalogue names beside its own."""
 
 _NO_PATH: Final = "traits, lives_in and actors that some technique reaches, or a path of yours under scenarios.add"
 
@@ -206,9 +210,13 @@ def _path_faults(
 def _nearest(name: str, known: Iterable[str]) -> str:
     """Say which names are known, the nearest first."""
     names = sorted(known)
-    near = nearest_id(name, names)
+    near = None if _OF_ATTACK.fullmatch(name) else nearest_id(name, names)
     listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    return f"{near}? Known: {listed}" if near else f"one of {listed}"
+    if near:
+        return f"{near}? Known: {listed}"
+    if _OF_ATTACK.fullmatch(name):
+        return "a technique's id of this catalogue, not ATT&CK's: `watchword plan catalogue` lists them"
+    return f"one of {listed}"
 
 
 def _reached_by_nothing(asset: Asset) -> str:

@@ -153,12 +153,18 @@ def _in_order(model: Compiled, rows: Sequence[Row], mask: int, have: int) -> Ite
                 bit,
             ),
         )
-        yield from _needs_first(model, bundles[best])
         waiting &= ~bundles[best]
-        for cut in [cut for cut in still if cut & bundles[best]]:
-            weight = still.pop(cut)
-            for bit in bits(cut):
-                gains[bit] -= weight
+        left = bundles[best]
+        while left:
+            # Nor does an id decide within a bundle: a key store isn't worth more than attestation for being needed as well.
+            ready = [bit for bit in bits(left) if not model.costs.needs[bit] & left]
+            first = min(ready, key=lambda bit: (-gains[bit], model.costs.effort[bit], bit))
+            yield first
+            left &= ~(1 << first)
+            for cut in [cut for cut in still if cut & 1 << first]:
+                weight = still.pop(cut)
+                for bit in bits(cut):
+                    gains[bit] -= weight
 
 
 def _gain(bundle: int, gains: Mapping[int, int], still: Mapping[int, int]) -> int:

@@ -26,6 +26,9 @@ OF_A_PACKAGE: Final = ("scan:static.", "scan:dynamic.", "scan:sbom.")
 
 _MAX_NAMED: Final = 3
 
+_VOUCHED_FROM: Final = 4
+"""Impact from which on a phone that nobody vouches for isn't enough."""
+
 _PLACES: Final = {Component.APP: "app:", Component.CHANNEL: "api:", Component.BACKEND: "api:"}
 
 
@@ -52,6 +55,8 @@ class WeakRoute:
                 "anybody is served" if self.row.mode == Mode.OFF else "what it refuses is served"
             )
             return f"is in mode {self.row.mode or 'nobody can read'}: {passes}"
+        if self.row.proved:
+            return f"takes phones that no vendor vouches for (level: {self.row.level}), where keys can be copied"
         return f"takes the token alone (proof: {self.row.proof}): whoever steals one is served"
 
     @property
@@ -59,19 +64,41 @@ class WeakRoute:
         """Return what to write in place of it."""
         if not self.row.enforced:
             return "mode: enforce"
+        if self.row.proved:
+            return "level: verified, or level: hardware"
         return "proof: session, or proof: device"
 
     def __str__(self) -> str:
         """Return it as a sentence for people."""
-        named = [f"{each.id} (impact {each.impact})" for each in self.assets[:_MAX_NAMED]]
-        more = len(self.assets) - len(named)
-        named += [f"{more} more"] if more else []
-        lives = "lives" if len(named) == 1 else "live"
-        row = self.row
+        return f"{_placed(self.row, self.assets)} {self.because}. Write {self.remedy} there."
+
+
+@dataclass(frozen=True, slots=True)
+class ShutRoute:
+    """Hold a row of a route table that refuses the partners whose asset lives behind it.
+
+    :param assets: of partners that name it, the highest impact first.
+    """
+
+    row: RouteRow
+    assets: tuple[Asset, ...]
+
+    def __str__(self) -> str:
+        """Return it as a sentence for people."""
         return (
-            f"Route {row} of {row.api}, where {' and '.join(named)} {lives}, {self.because}. "
-            f"Write {self.remedy} there."
+            f"{_placed(self.row, self.assets)} asks for a token that only an app gets "
+            f"(mode: {self.row.mode}, proof: {self.row.proof}): partners have none, and are refused. "
+            "Give them a path or a host of their own, write mode: off there, and check mutual TLS in front of it."
         )
+
+
+def _placed(row: RouteRow, assets: Sequence[Asset]) -> str:
+    """Return where a row is and what lives there, as the subject of a sentence."""
+    named = [f"{each.id} (impact {each.impact})" for each in assets[:_MAX_NAMED]]
+    more = len(assets) - len(named)
+    named += [f"{more} more"] if more else []
+    lives = "lives" if len(named) == 1 else "live"
+    return f"Route {row} of {row.api}, where {' and '.join(named)} {lives},"
 
 
 def weak_routes(assets: Iterable[Asset]) -> tuple[WeakRoute, ...]:
@@ -83,10 +110,28 @@ def weak_routes(assets: Iterable[Asset]) -> tuple[WeakRoute, ...]:
     found: dict[RouteRow, list[Asset]] = {}
     for asset in sorted(assets, key=lambda each: (-each.impact, each.id)):
         for row in asset.rows if asset.routes and Actor.USER in asset.actors else ():
-            if not (row.enforced and row.proved):
+            firm = row.vouched or asset.impact < _VOUCHED_FROM
+            if not (row.enforced and row.proved and firm):
                 found.setdefault(row, []).append(asset)
     weak = [WeakRoute(row, tuple(some)) for row, some in found.items()]
     return tuple(sorted(weak, key=lambda each: (-each.impact, each.row.api, str(each.row))))
+
+
+def shut_routes(assets: Iterable[Asset]) -> tuple[ShutRoute, ...]:
+    """Return the rows that lock partners out of what is theirs, the highest impact first.
+
+    What users call as well may ask for their app's token on their own rows: there it is told where no row is left for partners.
+    """
+    found: dict[RouteRow, list[Asset]] = {}
+    for asset in sorted(assets, key=lambda each: (-each.impact, each.id)):
+        if not asset.routes or Actor.PARTNER not in asset.actors:
+            continue
+        refuse = [row for row in asset.rows if row.refuses_some]
+        if Actor.USER in asset.actors and len(refuse) < len(asset.rows):
+            continue
+        for row in refuse:
+            found.setdefault(row, []).append(asset)
+    return tuple(ShutRoute(row, tuple(some)) for row, some in found.items())
 
 
 def proven_by_asset(

@@ -57,7 +57,9 @@ def shake(
     if draws < DRAWS:
         notes.append(f"inputs were shaken {draws} times instead of {DRAWS}: the time was over")
     if not looked:
-        notes.append("not all changes were tried for the smallest that moves an item")
+        notes.append(
+            "how firm each place is was tried in part only: a smaller change than the one that is told may move an item"
+        )
     return Shaken(
         {
             bit: Stability(draws, first.get(bit, 0), kept.get(bit, 0), smallest.get(bit))

@@ -1,6 +1,7 @@
 """Say in one or two sentences why an item stands where it stands."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from watchword.plan.interface import Catalogue, Stage
 from watchword.plan.ledger import Act, Ledger
@@ -9,10 +10,14 @@ _MAX_NAMED = 3
 """Assets and steps that a sentence names; the rest is counted."""
 
 
+DAMAGE: Final = "where the damage is done"
+"""Parts what an item closes from where, which a view may show alone."""
+
+
 def why_prevents(ledger: Ledger, catalogue: Catalogue, act: Act, closes: tuple[int, ...]) -> str:
     """Say what an item closes, and at which step."""
     steps = _steps(catalogue, act, Stage.EXPLOIT, closes)
-    return f"Closes {_ways(ledger, catalogue, closes)}, where the damage is done: {steps}."
+    return f"Closes {_ways(ledger, catalogue, closes)}, {DAMAGE}: {steps}."
 
 
 def why_gathers(

@@ -317,6 +317,37 @@ def test_a_reason_that_says_what_it_does_isnt_said_twice() -> None:
     assert "And more." in card
 
 
+def test_a_card_says_once_what_is_closed() -> None:
+    """Its reason adds where; what it closes stands above it already."""
+    plan = seed_plan()
+    why = "Closes 1 way into that and 8 assets, where the damage is done: MT-B03 Script."
+    (card,) = re.findall(
+        r'<li class="card">.*?</li>',
+        report(replace(plan, items=(replace(plan.items[0], why=why),))),
+        re.DOTALL,
+    )
+    assert "<p>Where the damage is done: MT-B03 Script.</p>" in card
+    assert "8 assets" not in card
+
+
+def test_the_paths_of_the_worst_impact_come_first() -> None:
+    """Their names decide nothing: of many paths the first alone are shown."""
+    plan = seed_plan()
+    low, high = (replace(plan.paths[0], impact=impact) for impact in (1, 5))
+    mixed = replace(plan, paths=(low, high, low, high))
+    shown = report(mixed).partition('<h2 id="paths">')[2]
+    assert re.findall(r"impact (\d), derived", shown) == ["5", "5", "1", "1"]
+
+
+def test_what_goes_together_in_bulk_stands_in_the_report() -> None:
+    """A sentence above the list, and all names with the item."""
+    plan = seed_plan()
+    many = ("PR-A06", "PR-A08", "PR-B02", "PR-B03")
+    text = report(replace(plan, items=(replace(plan.items[0], together=many),)))
+    assert "5 of impact 5 go together" in text
+    assert "<dt>Goes together with</dt><dd>PR-A06, PR-A08, PR-B02 and PR-B03</dd>" in text
+
+
 def test_empty_plans_are_reports_too() -> None:
     """No assets, no paths, no items: a page that says so."""
     plan = seed_plan()

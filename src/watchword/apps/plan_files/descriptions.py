@@ -15,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 from watchword.apps.settings.faults import ConfigurationError, Fault
+from watchword.plan.drafts.wording import one_line
 
 MAX_BYTES: Final = 8 * 1024 * 1024
 """Most bytes of a description; a large one has about 5 MB."""
@@ -80,10 +81,19 @@ def _parsed(file: Path, text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         if not_json is not None:
             raise _refused(file, "invalid JSON", "valid JSON", not_json.lineno) from None
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise _refused(file, "neither JSON nor YAML", "valid JSON or YAML", line) from None
+        raise _not_yaml(file, text, error) from None
     except (yaml.YAMLError, RecursionError, ValueError):
         raise _refused(file, "neither JSON nor YAML", "valid JSON or YAML") from None
+
+
+def _not_yaml(file: Path, text: str, error: yaml.MarkedYAMLError) -> ConfigurationError:
+    """Say what is wrong and where; what is never closed is noticed at the end, and began before."""
+    last = text.count("\n", 0, len(text.rstrip())) + 1
+    line = min(error.problem_mark.line + 1, last) if error.problem_mark else None
+    begun = error.context_mark.line + 1 if error.context_mark else line
+    where = f" of what begins on line {begun}" if begun != line else ""
+    got = f"neither JSON nor YAML: {one_line(error.problem or 'no reason')}{where}"
+    return _refused(file, got, "valid JSON or YAML", line)
 
 
 class _BoundsError(Exception):

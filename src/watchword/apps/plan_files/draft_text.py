@@ -194,6 +194,11 @@ def _api(draft: Draft, api: str) -> Iterator[str]:
             "Routes of partners are in mode off: the gate asks them for nothing, and mutual TLS has to be "
             "checked in front of it, best on a host of their own. Then take them out here."
         )
+    if all(route.probe or route.actors == {Actor.PARTNER} for route in draft.routes):
+        yield from _comment(
+            "Partners alone call this API: no app of yours does, and no token is ever for it. audience and apps "
+            "stand here because the file wants them; in front of the gate it needs nothing but mutual TLS."
+        )
     yield "apis:"
     yield f"  {quoted(api)}:"
     yield f"    audience: https://{api}.example   # TODO: the name that tokens for it carry"
@@ -219,6 +224,19 @@ def _route(route: DraftRoute) -> Iterator[str]:
             8,
         )
     yield "        mode: monitor"
+    if route.staff:
+        yield from _comment(
+            "For staff by its path, who have no app: give them a host of their own that the internet doesn't "
+            "reach, and take the asset's route and this one out. What no route matches is refused.",
+            8,
+        )
+        return
+    if route.public:
+        yield from _comment(
+            "Anybody may read it: no proof is asked; mode: off, or a token all the same, against scripts.",
+            8,
+        )
+        return
     yield "        # level: verified   # lets Play Integrity in; left out: hardware"
     if route.writes:
         yield "        # proof: device     # signs each request: fit for what changes something"

@@ -17,7 +17,7 @@ from watchword.plan.outcome import (
     Standing,
     Tally,
 )
-from watchword.plan.reliance import WeakRoute, weak_routes
+from watchword.plan.reliance import ShutRoute, WeakRoute, shut_routes, weak_routes
 
 SCHEMA: Final = "watchword-plan/1"
 """Form of the document; another number is another form."""
@@ -60,6 +60,7 @@ def document(plan: Plan) -> dict[str, Any]:
         "limits": [{**asdict(each), "routes": list(each.routes)} for each in plan.limits],
         "pins": [asdict(each) for each in plan.pins],
         "weak_routes": [_weak(each) for each in weak_routes(plan.model.assets.values())],
+        "shut_routes": [_shut(each) for each in shut_routes(plan.model.assets.values())],
         "unclosable": list(plan.unclosable),
         "shortfalls": [
             {
@@ -233,6 +234,14 @@ def _weak(found: WeakRoute) -> dict[str, Any]:
         **_row(found.row),
         "assets": [asset.id for asset in found.assets],
         "impact": found.impact,
+        "why": str(found),
+    }
+
+
+def _shut(found: ShutRoute) -> dict[str, Any]:
+    return {
+        **_row(found.row),
+        "assets": [asset.id for asset in found.assets],
         "why": str(found),
     }
 

@@ -90,7 +90,7 @@ def report(plan: Plan) -> str:
             mark=Markup(MARK),  # noqa: S704 - it is ours, and a constant.
             techniques=_techniques(plan),
             catalogues=_catalogues,
-            paths=plan.paths[:MAX_ROWS],
+            paths=words.worst_first(plan.paths)[:MAX_ROWS],
             assets=plan.assets[:MAX_ROWS],
             cutters=_cutters,
             max_cards=MAX_CARDS,

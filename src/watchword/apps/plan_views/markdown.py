@@ -83,6 +83,8 @@ def _phase(phase: Phase, items: Sequence[Item], plan: Plan) -> Iterator[str]:
         return
     yield f"## {words.HEADINGS[phase]}"
     yield ""
+    for each in words.bundles(items):
+        yield from _paragraph(each)
     for item in items:
         marks = f" _{escaped('; '.join(words.marks(item)))}._" if words.marks(item) else ""
         name = escaped(item.protection.name)
@@ -98,6 +100,7 @@ def _phase(phase: Phase, items: Sequence[Item], plan: Plan) -> Iterator[str]:
 def _notes(plan: Plan) -> Iterator[str]:
     weak = [escaped(each) for each in notes.weak_routes(plan)]
     yield from _bullets(notes.WEAK_ROUTES, weak)
+    yield from _bullets(notes.SHUT_ROUTES, [escaped(each) for each in notes.shut_routes(plan)])
     yield from _bullets(notes.PROVEN, _placed(notes.proven(plan)))
     yield from _bullets(notes.MEASURED, _placed(notes.measured(plan)))
     yield from _bullets(notes.CLAIMS, _placed(notes.claims(plan)))
@@ -165,7 +168,7 @@ def _paths(plan: Plan) -> Iterator[str]:
                 words.EXPOSURES[each.after],
                 _cutters(each),
             )
-            for each in plan.paths[:MAX_PATHS]
+            for each in words.worst_first(plan.paths)[:MAX_PATHS]
         ),
     )
     yield from _rest(len(plan.paths), "path")

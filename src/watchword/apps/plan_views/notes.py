@@ -9,6 +9,7 @@ from watchword.apps.plan_views.words import (
     PHASES,
     STRENGTHS,
     age,
+    ends,
     flat,
     listed,
     named,
@@ -20,6 +21,7 @@ from watchword.apps.plan_views.words import (
 from watchword.observations import State
 from watchword.plan.interface import AttackPath
 from watchword.plan.outcome import Cheaper, Plan, Shortfall, Standing
+from watchword.plan.reliance import shut_routes as shut
 from watchword.plan.reliance import weak_routes as weak
 
 STRUCK: Final = "Struck, and why"
@@ -28,6 +30,7 @@ CLAIMS: Final = "To verify: said or seen, but it doesn't count yet"
 CHANGED: Final = "Not as shipped: what a catalogue of your own changes"
 
 WEAK_ROUTES: Final = "Routes that ask for less than what lives there is worth"
+SHUT_ROUTES: Final = "Routes that lock partners out"
 
 MEASURED: Final = "Measured by attacking, in place of the catalogue's estimate"
 
@@ -53,7 +56,8 @@ def struck(plan: Plan) -> list[StruckGroup]:
 
 def struck_line(group: StruckGroup, plan: Plan) -> str:
     """Return one reason with how many paths it took, and of which assets."""
-    return f"{reached([each.id for each in group.paths], plan)}: {group.because}"
+    what = ends(group.paths, plan)
+    return f"{reached([each.id for each in group.paths], plan)} by {what}: {group.because}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,11 @@ def claims(plan: Plan) -> list[tuple[str, str]]:
 def weak_routes(plan: Plan) -> list[str]:
     """Return what leaves an asset open whatever is proven elsewhere, a sentence each."""
     return [str(each) for each in weak(plan.model.assets.values())]
+
+
+def shut_routes(plan: Plan) -> list[str]:
+    """Return what refuses the partners whose asset lives behind it, a sentence each."""
+    return [str(each) for each in shut(plan.model.assets.values())]
 
 
 def changed(plan: Plan) -> list[tuple[str, str]]:

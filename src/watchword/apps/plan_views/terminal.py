@@ -13,6 +13,9 @@ from watchword.plan.outcome import Cut, Item, Phase, Plan
 SHORT: Final = 5
 """How many measures of the hardening phase, claims and paths are shown unless all are asked for."""
 
+_MANY: Final = 3
+"""Beyond so many, what an item goes together with is said once for all, and with its details."""
+
 _INDENT: Final = 4
 _DEEPER: Final = 8
 
@@ -30,6 +33,8 @@ def lines(plan: Plan, *, details: bool = False, everything: bool = False) -> Ite
         if items:
             yield ""
             yield click.style(words.HEADINGS[phase], bold=True)
+            for each in words.bundles(items):
+                yield from hanging(f"  {each}")
             shown = items[:most] if phase is Phase.HARDENING else items
             yield from _items(shown, plan, details=details)
             yield from _more(len(items) - len(shown))
@@ -86,6 +91,7 @@ def _details(item: Item, plan: Plan) -> Iterator[str]:
     """Yield what stands behind an item, each under its label."""
     for label, text in (
         ("why", item.why),
+        *([("with", words.listed(item.together))] if len(item.together) > _MANY else ()),
         *(("cuts", _cut(item, each, plan)) for each in item.cuts),
         ("skipped", words.skipped(item, plan)),
         *(("doesn't", each) for each in item.protection.does_not),
@@ -104,6 +110,7 @@ def _cut(item: Item, cut: Cut, plan: Plan) -> str:
 def _notes(plan: Plan, most: int) -> Iterator[str]:
     """Yield what stands beside the list: what is proven, what to verify, what stays, what was left out."""
     yield from _block(notes.WEAK_ROUTES, notes.weak_routes(plan), most)
+    yield from _block(notes.SHUT_ROUTES, notes.shut_routes(plan), most)
     yield from _block(notes.PROVEN, [f"{name} {at}" for name, at in notes.proven(plan)], most)
     measured = [f"{name} {what}" for name, what in notes.measured(plan)]
     yield from _block(notes.MEASURED, measured, most)

@@ -6,12 +6,13 @@ from typing import Final
 
 from watchword.apps.plan_views.words import (
     EXPOSURES,
+    by_impact,
     does,
+    ends,
     flat,
     listed,
     of_phase,
     sentence,
-    technique_name,
 )
 from watchword.encoding.wording import counted
 from watchword.plan.outcome import Exposure, Item, Phase, Plan
@@ -60,12 +61,28 @@ def verdict(plan: Plan) -> list[str]:
     now = Counter(each.now for each in plan.assets)
     worst = max((each.asset.impact for each in plan.assets if each.now in EXPOSED), default=0)
     said = [_today(plan, now, worst)]
+    if asked(plan):
+        said += _answer(plan)
     if plan.items:
         said.append(_start(plan.items[0], plan))
         said.append(_done(plan))
     elif worst:
         said.append(nothing(plan))
     return said
+
+
+def _answer(plan: Plan) -> Iterator[str]:
+    """Yield what a what-if leaves by name, and how much of all ways in would be closed then."""
+    left = [each for each in plan.assets if each.now in EXPOSED]
+    if not left:
+        return
+    closed = [each.path.id for each in plan.paths if each.now is Exposure.CLOSED]
+    every = plan.catalogue.ways_in(each.path.id for each in plan.paths)
+    number = sum(plan.catalogue.ways_in(closed).values())
+    yield (
+        f"{number:,} of {counted(sum(every.values()), 'way')} in would be closed; "
+        f"what stays is {by_impact(left, _MOST_NOTES)}."
+    )
 
 
 def nothing(plan: Plan) -> str:
@@ -147,17 +164,36 @@ def _done(plan: Plan) -> str:
     if not any(after[state] for state in EXPOSED):
         total = len(plan.assets)
         if after[Exposure.UNREACHED]:
-            return f"{work}; with that every asset that a path leads to is closed."
-        return f"{work}; with that {_all(total)} closed."
+            return f"{work}; with that every asset that a path leads to is closed{_but(plan)}."
+        return f"{work}; with that {_all(total)} closed{_but(plan)}."
     only = _only_unclosable(plan)
     if only:
         return f"{work}; {only}"
     left = [f"{after[state]:,} {EXPOSURES[state]}" for state in EXPOSED if after[state]]
     said = f"{work}; of {counted(len(plan.assets), 'asset')} that leaves {' and '.join(left)}."
+    if plan.budget is not None:
+        said += f" {_bought(plan)}"
     if plan.unclosable:
         number = sum(plan.catalogue.ways_in(plan.unclosable).values())
         said += f" Nothing {catalogue(plan)} closes {counted(number, 'way')} in."
     return said
+
+
+def _but(plan: Plan) -> str:
+    """Return what somebody struck, as the end of a sentence that says that all is closed; empty where nobody did."""
+    paths = [each.path for each in plan.model.struck]
+    if not paths:
+        return ""
+    number = sum(plan.catalogue.ways_in(path.id for path in paths).values())
+    return f", but for {counted(number, 'way')} in that somebody struck ({ends(paths, plan)})"
+
+
+def _bought(plan: Plan) -> str:
+    """Return which assets a budget closes, and that of each impact the cheapest to close come first."""
+    bought = [each for each in plan.assets if each.now in EXPOSED and each.after is Exposure.CLOSED]
+    if not bought:
+        return "The budget closes no asset whole."
+    return f"The budget closes {by_impact(bought)}: within one impact as many assets as it can, whichever they are."
 
 
 def _only_unclosable(plan: Plan) -> str:
@@ -170,8 +206,7 @@ def _only_unclosable(plan: Plan) -> str:
     how = "is open" if states == {Exposure.OPEN} else "is only delayed"
     if len(states) > 1:
         how = "is open or only delayed"
-    ends = dict.fromkeys(each.path.steps[-1] for each in staying)
-    names = listed([f"{each} {technique_name(plan, each)}" for each in ends], _MANY)
+    names = ends((each.path for each in staying), plan)
     number = sum(plan.catalogue.ways_in(each.path.id for each in staying).values())
     are = f"{counted(number, 'way')} in"
     stays = "what stays open" if how == "is open" else f"what then {how}"
@@ -182,12 +217,18 @@ def _work(plan: Plan) -> str:
     """Return the effort of prevention, or of the whole list where it prevents nothing."""
     prevent = of_phase(plan, Phase.PREVENT)
     if not prevent:
-        return f"The whole list takes effort {plan.effort}"
-    effort = prevent[-1].spent
+        return f"The whole list takes effort {plan.effort}{_weeks(plan)}"
+    effort = f"{prevent[-1].spent}{_weeks(plan)}"
     if len(prevent) == 1:
         return f"The one measure that prevents the attack takes effort {effort}"
     few = {2: "two", 3: "three", 4: "four", 5: "five"}.get(len(prevent), f"{len(prevent):,}")
     return f"The {few} measures that prevent the attack take effort {effort}"
+
+
+def _weeks(plan: Plan) -> str:
+    """Return what the catalogue's effort is counted in; a catalogue of the user's own may count in something else."""
+    own = any("effort" in members for members in plan.catalogue.changed.values())
+    return "" if own else " (about person-weeks)"
 
 
 def left_out(plan: Plan) -> Iterator[str]:

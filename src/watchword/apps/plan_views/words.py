@@ -5,20 +5,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from watchword.encoding.wording import counted
-from watchword.plan.interface import CUT_THRESHOLD, Effort
+from watchword.plan.interface import CUT_THRESHOLD, AttackPath, Effort
 from watchword.plan.outcome import (
     Action,
+    AssetState,
     Change,
     Cut,
     Exposure,
     Item,
     Measure,
+    PathState,
     Phase,
     Plan,
     Skipped,
     Standing,
     Tally,
 )
+from watchword.plan.words import DAMAGE
 
 HEADINGS: Final[Mapping[Phase, str]] = {
     Phase.PREVENT: "First: prevent the attack itself",
@@ -185,6 +188,17 @@ def told_by_why(item: Item, plan: Plan) -> bool:
     return item.why.casefold().startswith(does(item, plan).casefold())
 
 
+def besides(item: Item) -> str:
+    """Return of an item's reason what its first words, which say what it does, don't say already."""
+    _, there, rest = item.why.partition(f", {DAMAGE}: ")
+    return f"{DAMAGE.capitalize()}: {rest}" if there and item.closes else item.why
+
+
+def worst_first(paths: Iterable[PathState]) -> list[PathState]:
+    """Return paths by impact, those of one impact in their order: where there is room for some, it is for these."""
+    return sorted(paths, key=lambda each: -each.impact)
+
+
 def marks(item: Item, plan: Plan | None = None) -> list[str]:
     """Return what sets an item apart, each as a short phrase.
 
@@ -205,11 +219,23 @@ def marks(item: Item, plan: Plan | None = None) -> list[str]:
     if item.ties:
         ties = [" + ".join(shown(name) for name in tie) for tie in item.ties]
         found.append(f"a tie with {listed(ties, _MANY)}")
-    if item.together:
+    if 0 < len(item.together) <= _MANY:
         found.append(f"only together with {each(item.together)}")
     if item.needed_for:
         found.append(f"needed for {each(item.needed_for)}")
     return found
+
+
+def bundles(items: Iterable[Item]) -> list[str]:
+    """Return what is said once of items that need more others than a mark has room for, a sentence an impact."""
+    found: dict[int, set[str]] = {}
+    for item in items:
+        if len(item.together) > _MANY:
+            found.setdefault(item.level, set()).update((item.protection.id, *item.together))
+    return [
+        f"{len(names)} of impact {level} go together: leave one out, and an asset that the others work for stays unclosed."
+        for level, names in found.items()
+    ]
 
 
 def skipped(item: Item, plan: Plan) -> str:
@@ -332,6 +358,18 @@ def levels(plan: Plan) -> list[tuple[int, Tally, Tally]]:
     after = {each.level: each for each in final(plan)}
     rows = [(each.level, each, after.get(each.level, each)) for each in plan.exposure]
     return sorted((row for row in rows if counts(row[1])), key=lambda row: -row[0])
+
+
+def ends(paths: Iterable[AttackPath], plan: Plan) -> str:
+    """Return what does the damage on some paths, by id and name: ``MT-B27 Talk the customer into paying``."""
+    last = dict.fromkeys(path.steps[-1] for path in paths)
+    return listed([f"{each} {technique_name(plan, each)}" for each in last], _MANY)
+
+
+def by_impact(states: Iterable[AssetState], most: int = _MANY) -> str:
+    """Return assets by name, the worst first: ``cards (impact 5), payments (impact 5) and 2 more``."""
+    worst = sorted(states, key=lambda each: (-each.asset.impact, each.asset.id))
+    return listed([f"{each.asset.id} (impact {each.asset.impact})" for each in worst], most)
 
 
 def of_phase(plan: Plan, phase: Phase) -> list[Item]:

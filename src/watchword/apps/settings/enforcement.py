@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -44,6 +45,11 @@ class Table:
                 yield row
             if matched.covers(wanted):
                 return
+
+    def nearest(self, pattern: str) -> str:
+        """Return the pattern that looks most like this one; empty where none does."""
+        paths = [row.path for row in self.rows]
+        return next(iter(get_close_matches(pattern, paths, n=1)), "")
 
 
 def tables_of(data: Mapping[str, Any]) -> dict[str, Table]:

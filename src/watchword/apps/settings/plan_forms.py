@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from watchword.apps.settings.consistency import Inconsistency
+from watchword.apps.settings.enforcement import Table
 from watchword.apps.settings.faults import shown
 from watchword.apps.settings.written_plan import (
     WrittenAsset,
@@ -54,8 +55,13 @@ def asset_of(name: str, written: WrittenAsset, apis: Any, rows: tuple[RouteRow, 
     )
 
 
-def asset_faults(name: str, written: WrittenAsset, apis: Any) -> Iterator[Inconsistency]:
-    """Yield what is wrong with an asset that is well formed by itself."""
+def asset_faults(
+    name: str, written: WrittenAsset, apis: Any, tables: Mapping[str, Table]
+) -> Iterator[Inconsistency]:
+    """Yield what is wrong with an asset that is well formed by itself.
+
+    :param tables: the route table of each API under ``apis``.
+    """
     path = ("plan", "assets", name)
     if not written.lives_in and not written.routes:
         expected = "app, channel or backend, or routes: nothing can be taken from nowhere"
@@ -73,6 +79,12 @@ def asset_faults(name: str, written: WrittenAsset, apis: Any) -> Iterator[Incons
             known = ", ".join(list(apis)[:20]) or "none there"
             place = (*path, "routes", index, "api")
             yield place, shown(route.api), f"an API under apis: {known}"
+        elif tables[route.api].rows and not any(tables[route.api].reached(route.path)):
+            # An empty table is a fault of its own.  Of any other the gate refuses what no route matches, and no proof could ever hang on it.
+            place = (*path, "routes", index, "path")
+            expected = f"a path that some route of {route.api} decides on"
+            near = tables[route.api].nearest(route.path)
+            yield place, shown(route.path), f"{expected}, such as {near}" if near else expected
 
 
 def scenarios_of(written: WrittenScenarios) -> Scenarios:

@@ -92,6 +92,10 @@ def load_plan(file: Path) -> PlanSettings:
     """
     document = read_document(file, missing=_MISSING)
     data: dict[str, Any] = document.data if isinstance(document.data, dict) else {}
+    if "plan" not in data and (key := next((k for k in ("openapi", "swagger") if k in data), "")):
+        expected = "a plan; `watchword plan init --openapi` drafts one from it"
+        fault = Fault(key, document.line((key,)), "a description of an API", expected)
+        raise ConfigurationError(file, [fault])
     faults = [fault for fault in document.faults if _concerns_plan(fault)]
     faults += _head_faults(document)
     faults += likelihoods(document, data.get("plan"), ("plan",))
@@ -257,8 +261,9 @@ def _each(model: type[_Entry], data: Any) -> dict[str, _Entry]:
 
 def _faults_between(parts: _Parts, data: Mapping[str, Any]) -> Iterator[Inconsistency]:
     """Yield what doesn't fit between the plan and the file's other sections."""
+    tables = tables_of(data)
     for name, asset in parts.assets.items():
-        yield from asset_faults(name, asset, data.get("apis"))
+        yield from asset_faults(name, asset, data.get("apis"), tables)
     apps = data.get("apps")
     if not isinstance(apps, dict):
         return

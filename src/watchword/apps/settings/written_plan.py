@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from watchword.apps.settings.written_types import (
+    TECHNIQUE,
     Digest,
     Duration,
     FilePath,
@@ -46,7 +47,7 @@ def _countable(assets: Any) -> Any:
 
 
 _Reason: TypeAlias = Annotated[str, Field(max_length=1000), AfterValidator(_reason)]
-_Technique: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+_Technique: TypeAlias = Annotated[str, Field(pattern=TECHNIQUE)]
 _Steps: TypeAlias = Annotated[list[_Technique], Field(min_length=1, max_length=MAX_STEPS)]
 _Component: TypeAlias = Literal["app", "channel", "backend"]
 _Kind: TypeAlias = Literal["data", "service", "use-case"]

@@ -23,7 +23,10 @@ _LOCAL_IPV6 = ipaddress.IPv6Network("fc00::/7")  # RFC 4193.
 
 MAX_PORT = 65535
 
+TECHNIQUE: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
 IN_WORDS: Final = {
+    TECHNIQUE: "a technique's id, such as MT-B03: `watchword plan catalogue` lists them",
     _NAME: "lower-case letters a to z, digits and dashes, at most 63, and no dash first",
 }
 """What a pattern asks for, by the pattern, where a person has to meet it."""

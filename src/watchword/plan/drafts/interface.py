@@ -12,6 +12,9 @@ DRAFT_IMPACT: Final = 3
 SENSITIVE_IMPACT: Final = 4
 """What an asset gets whose words speak of health, identity or payment; a draft never says 5."""
 
+PUBLIC_IMPACT: Final = 2
+"""What an asset gets that anybody may read by the description's own words."""
+
 MAX_ASSETS: Final = 150
 """Most assets of a draft: more than that nobody reads, and the file has a limit of its own."""
 
@@ -55,6 +58,8 @@ class DraftRoute:
     :param writes: some operation there changes something.
     :param probe: it only says whether the API is up.
     :param actors: who calls it; partners have no app, and nothing of one may be asked of them.
+    :param staff: staff alone call it, who have no app either.
+    :param public: anybody may read what is behind it.
     """
 
     path: str
@@ -62,6 +67,8 @@ class DraftRoute:
     writes: bool = False
     probe: bool = False
     actors: frozenset[Actor] = frozenset({Actor.USER})
+    staff: bool = False
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ properties say what an attacker may be after.  All of it is a guess for a person
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from watchword.plan.drafts.interface import (
@@ -14,6 +14,7 @@ from watchword.plan.drafts.interface import (
     MAX_API_ROUTES,
     MAX_ASSET_ROUTES,
     MAX_ASSETS,
+    PUBLIC_IMPACT,
     SENSITIVE_IMPACT,
     Draft,
     DraftAsset,
@@ -34,6 +35,7 @@ from watchword.plan.drafts.paths import (
     pattern_segments,
     resource,
     route_order,
+    server_host,
     shared_segments,
 )
 from watchword.plan.drafts.schemas import Schemas
@@ -70,7 +72,9 @@ _SERVICES: Final = frozenset({Trait.AVAILABILITY, Trait.INTERNAL_NETWORK, Trait.
 class _Operation:
     """Hold one operation with the words of its names.
 
+    :param base: the path of its server, which requests carry in front of its own.
     :param by_id: its path names one object among many.
+    :param public: the document says that it asks for no credential.
     :param actors: who calls it: partners where a client certificate of mutual TLS is required, or by its path.
     """
 
@@ -78,8 +82,20 @@ class _Operation:
     path: str
     segments: Segments
     words: Mapping[Where, frozenset[str]]
+    base: Segments = ()
     by_id: bool = False
+    public: bool = False
     actors: frozenset[Actor] = frozenset({Actor.USER})
+
+    @property
+    def whole(self) -> Segments:
+        """Return the segments that a request carries."""
+        return (*self.base, *self.segments)
+
+    @property
+    def openly_read(self) -> bool:
+        """Tell whether anybody may read it."""
+        return self.public and self.method in _READS
 
     @property
     def for_partners(self) -> bool:
@@ -89,10 +105,13 @@ class _Operation:
 
 @dataclass(slots=True)
 class _Group:
-    """Hold the operations on one resource, and the patterns that cover them."""
+    """Hold the operations on one resource, and the patterns that cover them.
+
+    :param stems: by server's path and stem, whether some path is longer.
+    """
 
     operations: list[_Operation] = field(default_factory=list)
-    stems: dict[Segments, bool] = field(default_factory=dict)
+    stems: dict[tuple[Segments, Segments], bool] = field(default_factory=dict)
 
 
 def draft_from_openapi(document: Any) -> tuple[Draft, list[ModelFault]]:
@@ -114,8 +133,13 @@ def draft_from_openapi(document: Any) -> tuple[Draft, list[ModelFault]]:
     probes = _probe_paths(operations)
     rest = [each for each in operations if each.path not in probes]
     groups = _grouped(rest or operations)
-    assets = tuple(_assets(groups, base, remarks))
-    routes = tuple(_routes(groups, base, probes if rest else {}, remarks))
+    routes = tuple(_routes(groups, probes if rest else {}, remarks))
+    kept = {route.path for route in routes}
+    # A route that no row of the table decides on would be a fault.
+    assets = tuple(
+        replace(each, routes=tuple(path for path in each.routes if path in kept))
+        for each in _assets(groups, remarks)
+    )
     _remark_schemas(schemas, remarks)
     if isinstance(document.get("webhooks"), dict) and document["webhooks"]:
         remarks.leave_out(
@@ -148,7 +172,9 @@ def _not_one(document: Any) -> ModelFault | None:
     # YAML without quotes makes a number of it.
     text = str(version) if isinstance(version, str | float | int) else ""
     if key == "openapi" and not _OPENAPI.fullmatch(text):
-        return ModelFault((key,), _told(version), "a version from 3.0 to 3.2")
+        return ModelFault(
+            (key,), _told(version), "a version from 3.0 to 3.2; 2.0 is written under swagger"
+        )
     if key == "swagger" and text not in {"2.0", "2"}:
         return ModelFault((key,), _told(version), "version 2.0")
     if not isinstance(document.get("paths"), dict):
@@ -188,15 +214,21 @@ def _operations(
             if count > MAX_OPERATIONS:
                 remarks.leave_out(f"operations beyond the first {MAX_OPERATIONS}")
                 continue
-            words = _words(str(path), item, item[method], schemas)
-            shown = one_line(str(path))
-            by_name = below_partner((*base, *segments)) is not None or _sends_as_partner(
+            own = _own_base((item[method], item), document, remarks)
+            under = base if own is None else own
+            by_name = below_partner((*under, *segments)) is not None or _sends_as_partner(
                 item, item[method], schemas
             )
             security = item[method].get("security", document.get("security"))
-            actors = frozenset({Actor.PARTNER}) if by_name else _actors(security, mutual)
             yield _Operation(
-                method.upper(), shown, segments, words, names_object(str(path)), actors
+                method.upper(),
+                one_line(str(path)),
+                segments,
+                _words(str(path), item, item[method], schemas),
+                base=under,
+                by_id=names_object(str(path)),
+                public=isinstance(security, list) and not security,
+                actors=frozenset({Actor.PARTNER}) if by_name else _actors(security, mutual),
             )
 
 
@@ -290,14 +322,37 @@ def _base(document: dict[str, Any], remarks: Remarks) -> Segments:
     return base
 
 
+def _own_base(
+    holders: Iterable[dict[str, Any]], document: dict[str, Any], remarks: Remarks
+) -> Segments | None:
+    """Return the path of the server that an operation or its path names in place of the document's; None where neither does."""
+    if "openapi" not in document:
+        return None
+    url = next((url for url in map(_first_server, holders) if url is not None), None)
+    if url is None:
+        return None
+    host = server_host(url)
+    if host and host != server_host(_first_server(document)):
+        remarks.note(
+            f"{one_line(host, 60)} serves some of the paths, and stands in the same API here: give it an API of "
+            "its own, with its assets and routes"
+        )
+    return base_segments(url)
+
+
+def _first_server(holder: dict[str, Any]) -> str | None:
+    servers = holder.get("servers")
+    first = servers[0] if isinstance(servers, list) and servers else None
+    url = first.get("url") if isinstance(first, dict) else None
+    return url if isinstance(url, str) else None
+
+
 def _probe_paths(operations: list[_Operation]) -> dict[str, Segments]:
     methods: dict[str, set[str]] = {}
     for each in operations:
         methods.setdefault(each.path, set()).add(each.method)
     return {
-        each.path: each.segments
-        for each in operations
-        if is_probe(each.segments, methods[each.path])
+        each.path: each.whole for each in operations if is_probe(each.segments, methods[each.path])
     }
 
 
@@ -310,7 +365,8 @@ def _grouped(operations: list[_Operation]) -> dict[str, _Group]:
         group = groups.setdefault(slug(name, MAX_PATTERN) or "root", _Group())
         group.operations.append(each)
         deeper = len(each.segments) > len(stem)
-        group.stems[stem] = group.stems.get(stem, False) or deeper
+        place = (each.base, stem)
+        group.stems[place] = group.stems.get(place, False) or deeper
     return groups
 
 
@@ -327,24 +383,24 @@ def _resource(operation: _Operation, shared: int) -> tuple[str, Segments]:
     return f"partner-{name}", stem
 
 
-def _patterns(group: _Group, base: Segments) -> list[str]:
+def _patterns(group: _Group) -> list[str]:
     """Return the patterns that cover a group's paths, in a route table's order."""
     found = {
         pattern((*base, *stem, REST) if deeper else (*base, *stem))
-        for stem, deeper in group.stems.items()
+        for (base, stem), deeper in group.stems.items()
     }
     return sorted(found, key=route_order)
 
 
-def _assets(groups: dict[str, _Group], base: Segments, remarks: Remarks) -> Iterator[DraftAsset]:
+def _assets(groups: dict[str, _Group], remarks: Remarks) -> Iterator[DraftAsset]:
     taken: set[str] = set()
     for name, group in list(groups.items())[:MAX_ASSETS]:
-        yield _asset(unique_slug(name, taken), group, base)
+        yield _asset(unique_slug(name, taken), group)
     if len(groups) > MAX_ASSETS:
         remarks.leave_out(f"assets beyond the first {MAX_ASSETS}", len(groups) - MAX_ASSETS)
 
 
-def _asset(name: str, group: _Group, base: Segments) -> DraftAsset:
+def _asset(name: str, group: _Group) -> DraftAsset:
     """Draft the asset behind one resource."""
     words = {
         where: frozenset().union(*(each.words[where] for each in group.operations))
@@ -365,7 +421,13 @@ def _asset(name: str, group: _Group, base: Segments) -> DraftAsset:
         # Whoever may read one object by its id may try the next one's.
         traits.add(Trait.RECORDS)
         notes.append(f"records: because {by_id.method} {by_id.path} reads one of many")
-    for_staff = all(is_for_staff((*base, *each.segments)) for each in group.operations)
+    if all(each.openly_read for each in group.operations):
+        # What everybody may read is nobody's secret.
+        traits -= {Trait.RECORDS, Trait.LIVE_DATA}
+        traits |= set() if traits else {Trait.AVAILABILITY}
+        impact = PUBLIC_IMPACT
+        notes = ["anybody may read it (security: []): only its loss would hurt"]
+    for_staff = _for_staff(group)
     if for_staff and traits & _IN_THE_APP:
         traits -= _IN_THE_APP
         traits |= {Trait.RECORDS} if reads else set()
@@ -380,7 +442,7 @@ def _asset(name: str, group: _Group, base: Segments) -> DraftAsset:
     if for_staff:
         notes.append("for staff by its path: it lives in the backend alone")
     first = min(group.operations, key=lambda each: each.method not in _READS)
-    patterns = _patterns(group, base)
+    patterns = _patterns(group)
     if len(patterns) > MAX_ASSET_ROUTES:
         notes.append(f"{len(patterns) - MAX_ASSET_ROUTES} more routes, left out here")
     return DraftAsset(
@@ -395,6 +457,11 @@ def _asset(name: str, group: _Group, base: Segments) -> DraftAsset:
         notes=tuple(notes),
         actors=frozenset().union(*(each.actors for each in group.operations)),
     )
+
+
+def _for_staff(group: _Group) -> bool:
+    """Tell whether staff alone call all of it, by their paths."""
+    return all(is_for_staff(each.whole) for each in group.operations)
 
 
 def _reads_by_id(operation: _Operation) -> bool:
@@ -421,25 +488,30 @@ def _kind(traits: set[Trait], *, reads: bool) -> AssetKind:
 
 
 def _routes(
-    groups: dict[str, _Group], base: Segments, probes: dict[str, Segments], remarks: Remarks
+    groups: dict[str, _Group], probes: dict[str, Segments], remarks: Remarks
 ) -> Iterator[DraftRoute]:
     """Yield the routes of the API, in the order in which none hides another."""
     routes = {
         path: DraftRoute(path, "says whether the API is up", probe=True)
-        for path in (pattern((*base, *segments)) for segments in probes.values())
+        for path in map(pattern, probes.values())
     }
     for name, group in groups.items():
         methods = dict.fromkeys(each.method for each in group.operations)
         about = f"{name}: {', '.join(methods)}"
         writes = not methods.keys() <= _READS
         actors = frozenset().union(*(each.actors for each in group.operations))
-        for path in _patterns(group, base):
+        staff = _for_staff(group)
+        public = all(each.openly_read for each in group.operations)
+        for path in _patterns(group):
             known = routes.get(path)
             if known is not None and not known.probe:
                 # Users and partners share a path: what is asked of a phone would lock the partners out.
                 actors |= known.actors
                 about, writes = f"{known.about}; {about}", writes or known.writes
-            routes[path] = DraftRoute(path, about, writes=writes, actors=actors)
+                staff, public = staff and known.staff, public and known.public
+            routes[path] = DraftRoute(
+                path, about, writes=writes, actors=actors, staff=staff, public=public
+            )
     ordered = sorted(routes.values(), key=lambda route: route_order(route.path))
     if len(ordered) > MAX_API_ROUTES:
         remarks.leave_out(

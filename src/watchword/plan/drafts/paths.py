@@ -78,6 +78,12 @@ def base_segments(url: Any) -> Segments:
     return pattern_segments(_ORIGIN.sub("", text)) or ()
 
 
+def server_host(url: Any) -> str:
+    """Return the host in a server's URL, in lower case and with its port; empty where it names none."""
+    found = _ORIGIN.match(url[: 8 * MAX_PATTERN]) if isinstance(url, str) else None
+    return found.group().partition("//")[2].lower() if found else ""
+
+
 def meaningful(segments: Segments) -> list[int]:
     """Return the indexes of the segments that may name a resource."""
     return [

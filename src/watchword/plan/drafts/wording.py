@@ -146,6 +146,14 @@ RULES: Final = (
         "login signin signup register registration auth oauth token otp password passwd session "
         "credential mfa refreshtoken account",
     ),
+    _rule([Trait.ACCOUNT], "path", "device"),
+    _rule(
+        # Whoever enrols a phone of his own confirms in the customer's place from then on.
+        [Trait.ACCOUNT],
+        "path",
+        "devicebinding sca enrol enroll enrolment enrollment",
+        sensitive=True,
+    ),
     _rule(
         [Trait.PAYMENT],
         _EVERYWHERE,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from watchword.apps.settings.checking import Checked
     from watchword.apps.settings.plans import PlanSettings
     from watchword.apps.settings.validated import PinsSettings
+    from watchword.gate.interface import Route
 
 
 _HTTPS: Final = 443
@@ -46,7 +47,7 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
     from watchword.apps.key_files import require_key_files
     from watchword.apps.settings import ConfigurationError
     from watchword.apps.settings.checking import check_file
-    from watchword.plan.reliance import weak_routes
+    from watchword.plan.reliance import shut_routes, weak_routes
 
     file: Path = ctx.obj
     try:
@@ -62,16 +63,14 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
         place = file if error.file == file.resolve() else error.file
         print_json({"file": str(place), "ok": False, "faults": faults})
         ctx.exit(EXIT_USAGE)
-    weak = (
-        []
-        if checked.plan is None
-        else [str(each) for each in weak_routes(checked.plan.assets.values())]
-    )
+    assets = () if checked.plan is None else checked.plan.assets.values()
+    weak = [str(each) for each in weak_routes(assets)]
+    shut = [str(each) for each in shut_routes(assets)]
     if as_json:
         good = {"file": str(file), "ok": True, "faults": []}
         missing = {"missing_for_up": list(checked.missing)} if checked.missing else {}
         meant = {} if checked.settings is None else {"apis": _meant(checked.settings)}
-        routes = {} if checked.plan is None else {"weak_routes": weak}
+        routes = {} if checked.plan is None else {"weak_routes": weak, "shut_routes": shut}
         notes = list(_all_notes(checked))
         print_json({**good, **missing, "notes": notes, **meant, **routes})
     else:
@@ -80,7 +79,9 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
         if checked.plan is not None:
             _show_plan(file, checked, checked.plan)
         for each in weak:
-            _tell("weak route", str(each))
+            _tell("weak route", each)
+        for each in shut:
+            _tell("shut route", each)
     if weak and fail_on:
         ctx.exit(EXIT_REFUSED)
 
@@ -188,7 +189,7 @@ def _show(settings: "Settings") -> None:
         click.echo(f"  api          {api.name}: {where}, tokens for {api.audience}")
         for route in api.routes:
             methods = ",".join(sorted(route.methods)) or "any method"
-            needs = "" if route.mode.value == "off" else f", level {route.level.value}"
+            needs = "" if route.mode.value == "off" else f", {_asked(route)}"
             adds = "" if route.secret is None else f", adds {route.secret}"
             click.echo(f"    {route.mode.value:<8} {route.pattern} ({methods}{needs}{adds})")
         for line in _spellings(api):
@@ -199,6 +200,12 @@ def _show(settings: "Settings") -> None:
         click.echo(f"  pins         {_pinned(settings.pins)}")
     for line in _notes(settings):
         _tell("note", line)
+
+
+def _asked(route: "Route") -> str:
+    """Return what a route asks for that refuses or reports."""
+    bound = f"{route.proof.value} + dpop" if route.dpop else route.proof.value
+    return f"proof {bound}, level {route.level.value}"
 
 
 def _all_notes(checked: "Checked") -> Iterator[str]:

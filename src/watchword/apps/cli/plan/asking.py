@@ -15,6 +15,7 @@ MAX_BUDGET: Final = 10_000
 """Most units of effort, as ``plan: budget:`` has it."""
 
 _MAX_SHOWN: Final = 60
+_LEAST_OF_A_NAME: Final = 4
 
 
 def budget(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
@@ -66,6 +67,14 @@ def item_of(name: str, listed: Collection[str], catalogue: "Catalogue") -> str:
     raise click.BadParameter(got, param_hint="--item")
 
 
+def _by_name(name: str, catalogue: "Catalogue", among: Collection[str]) -> str:
+    """Return the first protection with this in its name, by id and name; empty where none has."""
+    word = name[:_MAX_SHOWN].strip().casefold()
+    found = [each for each in catalogue.protections.values() if each.id in among]
+    named = (f"{each.id} ({each.name})" for each in found if word in each.name.casefold())
+    return next(named, "") if len(word) >= _LEAST_OF_A_NAME else ""
+
+
 def _protection(
     name: str, catalogue: "Catalogue", option: str, hints: Collection[str] | None = None
 ) -> str:
@@ -87,7 +96,8 @@ def _protection(
             f"`watchword plan catalogue {technique}` says what it is and what cuts it"
         )
         raise click.BadParameter(got, param_hint=option)
-    near = nearest_id(name, protections if hints is None else hints)
+    among = protections if hints is None else hints
+    near = _by_name(name, catalogue, among) or nearest_id(name, among)
     hint = f"did you mean {near}?" if near else "`watchword plan catalogue` lists them"
     got = f"got {name[:_MAX_SHOWN]!r}, expected a protection's id; {hint}"
     raise click.BadParameter(got, param_hint=option)

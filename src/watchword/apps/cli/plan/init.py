@@ -31,16 +31,30 @@ def _name(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -
     return value
 
 
+def _once(_ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> Path | None:
+    """Accept one file: of two the last alone would be drafted, and the other's assets be missed by nobody."""
+    if len(value) > 1:
+        expected = (
+            "one file: draft each with an --api and an -o of its own, then copy them together"
+        )
+        raise click.BadParameter(f"got {len(value)} of {parameter.opts[0]}, expected {expected}")
+    return value[0] if value else None
+
+
 @click.command(epilog=_EXAMPLES, short_help="Draft what to protect, from an API description.")
 @click.option(
     "--openapi",
     type=click.Path(path_type=Path),
+    multiple=True,
+    callback=_once,
     metavar="FILE",
     help="OpenAPI 3 or Swagger 2, JSON or YAML: drafts assets and routes.",
 )
 @click.option(
     "--otm",
     type=click.Path(path_type=Path),
+    multiple=True,
+    callback=_once,
     metavar="FILE",
     help="Open Threat Model, as Threat Dragon exports it: imports assets and threats.",
 )
