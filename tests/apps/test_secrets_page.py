@@ -119,7 +119,8 @@ def test_each_step_is_run_as_written(clone: Clone) -> None:
     assert "version 2" in rotated
     assert canary.startswith("401\n")
     assert "old-assistant-key" in canary
-    assert "secret-in-app" not in released
+    # The page builds no executable, which the rule says; but it finds no secret.
+    assert "A secret of the kind" not in released
     keys = (clone.folder / "afternoon" / "new-key.txt").read_text() + (
         clone.folder / "afternoon" / "old-key.txt"
     ).read_text()
