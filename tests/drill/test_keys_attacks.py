@@ -35,11 +35,12 @@ from watchword.drill.attacks import (
     limit_with_instance,
     scraping_with_instance,
 )
-from watchword.drill.interface import Attack
+from watchword.drill.interface import Attack, Canary
 from watchword.drill.keys_lending import holds
 from watchword.drill.needs import MissingError, Need
 from watchword.drill.outcome import Verdict
 from watchword.drill.wire import Call
+from watchword.reasons import Reason, UnavailableError
 
 ATTACKS = (
     key_from_package.ATTACK,
@@ -194,6 +195,27 @@ def test_a_gate_that_learns_of_a_canary_late_is_given_its_time(
     """What was used before a busy gate has its news is held against nobody; what never comes is."""
     deployment = Noting(known_after=known_after)
     assert set(verdicts(canary_used.ATTACK, deployment).values()) == {verdict}
+
+
+@dataclass
+class Busy(Deployment):
+    """Be too busy to tell alarms, each second time that somebody looks for one."""
+
+    looks: int = 0
+
+    def alarms(self, canary: Canary) -> int:
+        """Count its alarms, or turn the look away."""
+        self.looks += 1
+        if self.looks % 2 == 0:
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, "database is locked")
+        return super().alarms(canary)
+
+
+def test_a_service_too_busy_to_say_is_asked_again() -> None:
+    """A look that is turned away says nothing of the canary: the one after it does."""
+    deployment = Busy()
+    assert set(verdicts(canary_used.ATTACK, deployment).values()) == {Verdict.STOPPED}
+    assert deployment.looks > 2
 
 
 def test_an_own_key_in_the_query_is_open() -> None:

@@ -9,7 +9,7 @@ from watchword.drill.interface import Arena, Attack, Attempt, Canary, Run, Sampl
 from watchword.drill.needs import AbsentError, Need
 from watchword.drill.requests import credential_of, proved
 from watchword.drill.wire import Answer, Call
-from watchword.reasons import Reason
+from watchword.reasons import Reason, UnavailableError
 
 _SETTLE_SECONDS: Final = 1.2
 """Until every gate knows a canary: the service tells them at once, and they look each half second, those elsewhere each second."""
@@ -88,7 +88,7 @@ def _used(arena: Arena, carrying: Callable[[str], Call]) -> tuple[Canary, Answer
         # The drill's own would show what a decoy is worth here, and not that there is one.
         raise AbsentError(Need.DECOY)
     canary = operator.plant()
-    before = operator.alarms(canary)
+    before = _alarms(arena, canary)
     tries = _TRIES
     if not before:
         tries = 1 if arena.now() - canary.planted_at > _PATIENCE_SECONDS else _FIRST_TRIES
@@ -96,12 +96,23 @@ def _used(arena: Arena, carrying: Callable[[str], Call]) -> tuple[Canary, Answer
         arena.wait(_SETTLE_SECONDS)
     answer = arena.wire.send(carrying(canary.key))
     for look in range(1, tries * _LOOKS):
-        if operator.alarms(canary) > before:
+        if _alarms(arena, canary) > before:
             return canary, answer, True
         arena.wait(_LOOK_SECONDS)
         if look % _LOOKS == 0:
             answer = arena.wire.send(carrying(canary.key))
-    return canary, answer, operator.alarms(canary) > before
+    return canary, answer, _alarms(arena, canary) > before
+
+
+def _alarms(arena: Arena, canary: Canary) -> int:
+    """Return how many alarms a canary raised; a service that is too busy to say is asked again for three seconds."""
+    operator = arena.operating()
+    for _ in range(_LOOKS - 1):
+        try:
+            return operator.alarms(canary)
+        except UnavailableError:
+            arena.wait(_LOOK_SECONDS)
+    return operator.alarms(canary)
 
 
 def _told_apart(arena: Arena) -> Sequence[Attempt]:
