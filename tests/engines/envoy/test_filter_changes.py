@@ -58,7 +58,8 @@ def test_an_open_connection_is_judged_by_one_table_with_its_filters_and_ends_soo
         # New connections are taken a moment before the old listener begins to end its own.
         until(told_to_end)
         assert party.seen == []
-        assert stand.send(b"/maps/geocode/1", token=kept).status == 200
+        # The first call waits for a handshake with the third party, which a busy machine may be late with.
+        until(lambda: stand.send(b"/maps/geocode/1", token=kept).status == 200)
 
         def ended() -> bool:
             try:
