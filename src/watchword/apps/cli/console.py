@@ -118,7 +118,7 @@ def _worded(error: WatchwordError) -> str:
 def code_of(error: WatchwordError) -> ExitCode:
     """Return the exit code of an error of ours: its own, or ``unavailable`` where it puts into words what the system refused."""
     judged = isinstance(error, RefusedError)
-    return ExitCode.UNAVAILABLE if not judged and _by_the_system(error) else error.exit_code
+    return ExitCode.UNAVAILABLE if not judged and by_the_system(error) else error.exit_code
 
 
 def refused_by_the_system(error: OSError) -> bool:
@@ -126,8 +126,8 @@ def refused_by_the_system(error: OSError) -> bool:
     return error.errno in _OF_THE_SYSTEM
 
 
-def _by_the_system(error: BaseException) -> bool:
-    """Tell whether an error of ours puts into words what the file system refused."""
+def by_the_system(error: BaseException) -> bool:
+    """Tell whether an error puts into words what the file system refused, or is what it said itself."""
     # `from None` hides the error that was caught from people; it still hangs on ours.
     cause: BaseException | None = error
     while isinstance(cause, WatchwordError):

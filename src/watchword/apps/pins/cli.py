@@ -37,6 +37,12 @@ RESOLVE = click.option(
 CA = click.option(
     "--cafile", type=FILE, help="Believe these authorities (PEM), not the platform's."
 )
+PREVIOUS = click.option(
+    "--previous", type=FILE, help="The list before it, to see whether its keys signed."
+)
+PASSPHRASE_FILE = click.option(
+    "--passphrase-file", type=FILE, help="Take it from this file (mode 0600)."
+)
 TIMEOUT = click.option(
     "--timeout",
     type=click.FloatRange(0.1, 60),
@@ -408,7 +414,7 @@ def log_command() -> None:
 )
 @click.option("--expires", default="365d", show_default=True, metavar="DURATION")
 @click.option("--passphrase", is_flag=True, help="Ask for one that encrypts the keys.")
-@click.option("--passphrase-file", type=FILE, help="Take it from this file (mode 0600).")
+@PASSPHRASE_FILE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 @_body
@@ -427,7 +433,7 @@ def root_init() -> None:
 )
 @click.option("-o", "--output", required=True, type=FILE, help="File for the private key.")
 @click.option("--passphrase", is_flag=True, help="Ask for one that encrypts the key.")
-@click.option("--passphrase-file", type=FILE, help="Take it from this file (mode 0600).")
+@PASSPHRASE_FILE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 @_body
@@ -442,7 +448,7 @@ def root_key() -> None:
 )
 @click.argument("file", type=FILE)
 @click.option("--key", required=True, type=FILE, help="Your root key.")
-@click.option("--previous", type=FILE, help="The list before it, to see whether its keys signed.")
+@PREVIOUS
 @click.option("--passphrase-file", type=FILE, help="Of the key; asked for if it's left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the list says as JSON.")
 @_body
@@ -502,7 +508,7 @@ def root_rotate() -> None:
     epilog="Example: watchword pins root show roots-2.json --previous roots-1.json",
 )
 @click.argument("file", type=FILE, required=False)
-@click.option("--previous", type=FILE, help="The list before it, to see whether its keys signed.")
+@PREVIOUS
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.pass_obj
 @_body

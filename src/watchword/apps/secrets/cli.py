@@ -45,6 +45,15 @@ def not_there(_ctx: click.Context, _parameter: click.Parameter, value: tuple[str
         )
 
 
+NO_VALUE = click.argument("extra", nargs=-1, callback=not_there, expose_value=False, metavar="")
+FROM_FILE = click.option(
+    "--from-file",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Read the value from here instead of from standard input.",
+)
+
+
 @click.group(
     cls=LazyGroup,
     epilog="Example: watchword secrets add maps --from-file maps.key",
@@ -80,13 +89,8 @@ def list_command() -> None:
     epilog="Example: watchword secrets add maps < maps.key",
 )
 @click.argument("name")
-@click.argument("extra", nargs=-1, callback=not_there, expose_value=False, metavar="")
-@click.option(
-    "--from-file",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Read the value from here instead of from standard input.",
-)
+@NO_VALUE
+@FROM_FILE
 @click.option("--json", "as_json", is_flag=True, help="Print what there is of it as JSON.")
 @click.pass_obj
 @_body
@@ -105,13 +109,8 @@ def add_command() -> None:
     epilog="Example: watchword secrets rotate maps --overlap 1d --from-file new.key",
 )
 @click.argument("name")
-@click.argument("extra", nargs=-1, callback=not_there, expose_value=False, metavar="")
-@click.option(
-    "--from-file",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Read the value from here instead of from standard input.",
-)
+@NO_VALUE
+@FROM_FILE
 @click.option(
     "--overlap",
     callback=overlap,

@@ -22,7 +22,7 @@ _LONGEST_WORD: Final = 14
 _BEFORE: Final = 120
 _REACH: Final = 400
 _SINKS: Final = (
-    # CryptoJS: https://npmjs.com/package/crypto-js; shrinkers leave the names of its members.
+    # CryptoJS, by the README of its package crypto-js; shrinkers leave the names of its members.
     (
         re.compile(
             r"\b(?:AES|DES|TripleDES|Rabbit(?:Legacy)?|RC4(?:Drop)?|Blowfish)\.(?:en|de)crypt\Z"

@@ -3,11 +3,9 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
-
-from watchword.reasons import WatchwordError
 
 if TYPE_CHECKING:
     from watchword.scan.baseline import Suppression
@@ -131,10 +129,6 @@ def is_json(path: Path) -> bool:
 
 def code_of(error: Exception) -> int:
     """Return the exit code for a package that can't be scanned: 3 where the system refuses, else 2."""
-    from watchword.apps.cli.console import EXIT_UNAVAILABLE, EXIT_USAGE, refused_by_the_system
+    from watchword.apps.cli.console import EXIT_UNAVAILABLE, EXIT_USAGE, by_the_system
 
-    cause: Any = error
-    while isinstance(cause, WatchwordError):
-        cause = cause.__context__
-    refused = isinstance(cause, OSError) and refused_by_the_system(cause)
-    return EXIT_UNAVAILABLE if refused else EXIT_USAGE
+    return EXIT_UNAVAILABLE if by_the_system(error) else EXIT_USAGE
