@@ -52,7 +52,7 @@ from watchword.adapters.anchors import AnchorSet, read_lab_anchors
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.adapters.revocation import StatusList, read_status_list
-from watchword.apps.middleware import WatchwordMiddleware
+from watchword.apps.gateway import WatchwordMiddleware
 from watchword.attestation.interface import (
     AndroidApp,
     AppleApp,

@@ -44,8 +44,8 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import serve as serve_http
 from watchword.adapters.replay import MemoryReplayStore
-from watchword.apps.authz import AuthzApp
-from watchword.apps.middleware import WatchwordMiddleware
+from watchword.apps.gateway import WatchwordMiddleware
+from watchword.apps.gateway.authz import AuthzApp
 from watchword.encoding import strict_json
 from watchword.gate.bundle import to_jws
 from watchword.gate.service import Gate

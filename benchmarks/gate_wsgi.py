@@ -39,7 +39,7 @@ from granian.constants import Interfaces
 
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.replay import MemoryReplayStore
-from watchword.apps.middleware import WatchwordWsgiMiddleware
+from watchword.apps.gateway import WatchwordWsgiMiddleware
 from watchword.gate.service import Gate
 
 ROUNDS = 7

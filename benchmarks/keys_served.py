@@ -35,8 +35,8 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.adapters.usage import HostUsageLedger
-from watchword.apps.middleware import WatchwordMiddleware
-from watchword.apps.proxy import Lender, ProxyApp
+from watchword.apps.gateway import WatchwordMiddleware
+from watchword.apps.gateway.proxy import Lender, ProxyApp
 from watchword.broker.interface import Allowance, EdgeRule, LentValue, Place, PlaceKind, SecretValue
 from watchword.encoding import strict_json
 from watchword.gate.bundle import to_jws

@@ -17,8 +17,8 @@ from benchmarks.gate_load import SERVER_CORE, free_port, running, wait_for
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.replay import MemoryReplayStore
-from watchword.apps.middleware import WatchwordMiddleware
-from watchword.apps.middleware.overload import OverloadGuard
+from watchword.apps.gateway import WatchwordMiddleware
+from watchword.apps.gateway.overload import OverloadGuard
 from watchword.gate.service import Gate
 
 UNMET_TOKENS: Final = 24_000

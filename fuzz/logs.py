@@ -5,9 +5,9 @@ from contextlib import suppress
 from io import BytesIO
 from typing import Any, Final
 
-from watchword.apps.engine_logs import ENGINE_LOGS, LogLineError, engine_of
-from watchword.apps.engine_logs.fields import MAX_REF_CHARACTERS, MAX_TEXT_CHARACTERS
-from watchword.apps.engine_logs.lines import MAX_LINE_BYTES, LogStream
+from watchword.apps.engines.logs import ENGINE_LOGS, LogLineError, engine_of
+from watchword.apps.engines.logs.fields import MAX_REF_CHARACTERS, MAX_TEXT_CHARACTERS
+from watchword.apps.engines.logs.lines import MAX_LINE_BYTES, LogStream
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError
 

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_priva
 
 from watchword.apps.observations import read_lines, sign, unsigned
 from watchword.apps.observations.signing import OBSERVATION_TYPE
-from watchword.apps.plan_files.drafting import draft_plan
-from watchword.apps.plan_views import stored
-from watchword.apps.plan_views.document import document
+from watchword.apps.plan import stored
+from watchword.apps.plan.document import document
+from watchword.apps.plan.drafting import draft_plan
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.plans import load_plan
 from watchword.encoding import base64url

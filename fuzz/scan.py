@@ -13,9 +13,9 @@ from tests.scan.android.building import Type, table
 from tests.scan.ios_building import FOLDER, archive_of
 
 from watchword.adapters.app_package.native_elf import ElfError, read_elf
-from watchword.apps.scan_views import stored
-from watchword.apps.scan_views.document import document
-from watchword.apps.scan_views.words import Scanned
+from watchword.apps.scan import stored
+from watchword.apps.scan.document import document
+from watchword.apps.scan.words import Scanned
 from watchword.apps.settings.document import parse_document
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError, WatchwordError

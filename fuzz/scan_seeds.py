@@ -43,8 +43,8 @@ from tests.scan.ios_building import ARM, Image, fat, in_der, info
 from tests.scan.texts.hermes_building import bytecode
 from tests.scan.texts.unity_building import metadata
 
-from watchword.apps.scan_views.document import document
-from watchword.apps.scan_views.words import Scanned
+from watchword.apps.scan.document import document
+from watchword.apps.scan.words import Scanned
 from watchword.scan.android import attributes as of
 from watchword.scan.app import Coverage, Gap, Part, Seen
 from watchword.scan.baseline import to_baseline

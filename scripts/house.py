@@ -26,7 +26,7 @@ from tests.apps.asgi_client import Recorder, call, http_scope
 from tests.apps.pins_servers import HOST, new_key, public_pem
 
 from watchword.apps.cli.main import run
-from watchword.apps.middleware import WatchwordMiddleware, gate_from
+from watchword.apps.gateway import WatchwordMiddleware, gate_from
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.client import WatchwordAuth

@@ -15,7 +15,7 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
-from watchword.apps.middleware import WatchwordWsgiMiddleware, gate_from, require_claims
+from watchword.apps.gateway import WatchwordWsgiMiddleware, gate_from, require_claims
 
 CONFIGURATION = Path(__file__).with_name("watchword.yaml")
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Header
 
-from watchword.apps.middleware import WatchwordMiddleware, gate_from
+from watchword.apps.gateway import WatchwordMiddleware, gate_from
 
 CONFIGURATION = Path(__file__).with_name("watchword.yaml")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
 
-from watchword.apps.middleware import WatchwordWsgiMiddleware, gate_from, require_claims
+from watchword.apps.gateway import WatchwordWsgiMiddleware, gate_from, require_claims
 
 CONFIGURATION = Path(__file__).with_name("watchword.yaml")
 

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from watchword.apps.middleware import WatchwordMiddleware, gate_from, require_claims
+from watchword.apps.gateway import WatchwordMiddleware, gate_from, require_claims
 
 CONFIGURATION = Path(__file__).with_name("watchword.yaml")
 

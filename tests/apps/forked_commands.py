@@ -104,10 +104,10 @@ def serve(descriptor: int) -> None:
     import highspy  # noqa: F401, PLC0415
 
     import watchword.adapters.app_package  # noqa: PLC0415
+    import watchword.apps.compose.service  # noqa: PLC0415
     import watchword.apps.drill.running  # noqa: PLC0415
     import watchword.apps.operator_client  # noqa: PLC0415
-    import watchword.apps.planning  # noqa: PLC0415
-    import watchword.apps.wiring  # noqa: PLC0415
+    import watchword.apps.plan.planning  # noqa: PLC0415
     import watchword.plan.service  # noqa: PLC0415
     import watchword.scan.api.registry  # noqa: PLC0415
     import watchword.scan.registry  # noqa: F401, PLC0415

@@ -33,8 +33,8 @@ from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.apps.cli.audit import ingest as ingest_command
 from watchword.apps.cli.audit.ingest import MOST_TOLD
 from watchword.apps.cli.main import cli
-from watchword.apps.engine_logs import ENGINE_LOGS, LogLineError, lines
-from watchword.apps.engine_logs.ingesting import Ingestion, ingest
+from watchword.apps.engines.logs import ENGINE_LOGS, LogLineError, lines
+from watchword.apps.engines.logs.ingesting import Ingestion, ingest
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError, Reason
 from watchword.vocabulary import Level, Proof

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from watchword.apps.cli.commands.check import command
-from watchword.apps.cli.console import EXIT_USAGE
 from watchword.apps.cli.fetched import duration
-from watchword.apps.deployment import Deployment
+from watchword.apps.compose.deployment import Deployment
+from watchword.apps.compose.service import system_ports
 from watchword.apps.settings import ConfigurationError, load_settings
-from watchword.apps.wiring import system_ports
+from watchword.apps.terminal.console import EXIT_USAGE
 
 FILE = """\
 version: 1

@@ -15,11 +15,11 @@ from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.cli.lab_phone import installed_app
 from watchword.apps.cli.main import cli
+from watchword.apps.compose.service import service_of
 from watchword.apps.evidence.files import EvidenceFileError
 from watchword.apps.service.service import Service, _chores
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
 from watchword.apps.settings.template import TEMPLATE
-from watchword.apps.wiring import service_of
 from watchword.client.statement import binding_of, build_statement
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentRequest

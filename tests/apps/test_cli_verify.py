@@ -13,11 +13,11 @@ from tests.attestation import forge
 
 from watchword.adapters.anchors import AnchorsError
 from watchword.adapters.revocation import StatusListError
-from watchword.apps.cli.console import fail, print_json
 from watchword.apps.cli.main import cli
 from watchword.apps.evidence.files import EvidenceFileError, parse_bytes
 from watchword.apps.evidence.reports import LENIENCIES
 from watchword.apps.settings import load_settings
+from watchword.apps.terminal.console import fail, print_json
 from watchword.attestation import (
     authenticator_data,
     authorization_list,

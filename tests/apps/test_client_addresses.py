@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from watchword.apps.cli.commands.check import command
-from watchword.apps.cli.console import EXIT_USAGE
 from watchword.apps.service.client_addresses import MAX_HOPS, ClientAddresses
 from watchword.apps.settings import ConfigurationError, load_settings
+from watchword.apps.terminal.console import EXIT_USAGE
 
 PROXY = "10.0.0.5"
 CLIENT = "198.51.100.7"

@@ -10,8 +10,8 @@ from tests.apps.test_middleware import StoppedClock
 from tests.gate.simulators import CLAIMS, published, route, token
 
 from watchword.adapters.replay import MemoryReplayStore
-from watchword.apps.middleware import WatchwordMiddleware
-from watchword.apps.middleware.dependencies import watchword_instance, watchword_instance_if_any
+from watchword.apps.gateway import WatchwordMiddleware
+from watchword.apps.gateway.dependencies import watchword_instance, watchword_instance_if_any
 from watchword.gate.service import Gate
 from watchword.tokens.interface import TokenClaims
 from watchword.vocabulary import Mode

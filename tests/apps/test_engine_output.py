@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from watchword.apps.control_plane.haproxy import RunningHaproxy
+from watchword.apps.engines.haproxy import RunningHaproxy
 from watchword.engines.places import Endpoint, EngineOptions
 from watchword.reasons import WatchwordError
 
 BOTH_WRITE = """
-from watchword.apps.control_plane.output import append_to_output
+from watchword.apps.engines.output import append_to_output
 append_to_output()
 print("follower: begins", flush=True)
 with open("/dev/stdout", "a") as engine:

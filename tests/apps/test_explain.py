@@ -13,13 +13,13 @@ from tests.apps import recording_lab as lab
 from tests.enrolment.simulators import NOW
 
 from watchword.adapters.anchors import AnchorSet
-from watchword.apps.cli.evidence_view import show_explanation
 from watchword.apps.cli.main import cli
-from watchword.apps.cli.paragraphs import wrapped
 from watchword.apps.evidence.explanations import advice_of
 from watchword.apps.evidence.options import EvidenceOptions
 from watchword.apps.evidence.reports import report_attestation
+from watchword.apps.evidence.view import show_explanation
 from watchword.apps.settings import ConfigurationError
+from watchword.apps.terminal.paragraphs import wrapped
 from watchword.attestation.interface import Expected, Trust
 from watchword.attestation.registry import find_format
 from watchword.encoding import base64url

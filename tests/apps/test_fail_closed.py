@@ -27,7 +27,7 @@ from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.replay import MemoryReplayStore
-from watchword.apps.middleware import WatchwordMiddleware
+from watchword.apps.gateway import WatchwordMiddleware
 from watchword.gate import hygiene, versions
 from watchword.gate.bundle import GateBundle, to_jws
 from watchword.gate.interface import Canary, Rate

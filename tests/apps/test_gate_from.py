@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.gate.simulators import NOW, SECRET, SIGNER, policy, request, route, token
 
 from watchword.adapters.gate_bundle import publish_bundle
-from watchword.apps.middleware import gate_from
+from watchword.apps.gateway import gate_from
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws

@@ -31,10 +31,10 @@ from tests.machine import patience
 from watchword.adapters.drill_wire import resolve
 from watchword.adapters.gate_bundle.file import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.apps.compose.service import system_ports
 from watchword.apps.drill.arena import Reach, open_stage
 from watchword.apps.drill.course import urls_of
 from watchword.apps.settings import load_settings
-from watchword.apps.wiring import system_ports
 from watchword.broker.interface import SecretRecord, SecretValue, SecretVersion, StoredSecret
 from watchword.drill.keys_lending import as_genuine, at, heard
 from watchword.reasons import WatchwordError

@@ -23,7 +23,7 @@ from tests.apps.plan_views.seed import (
     troubled_plan,
 )
 
-from watchword.apps.plan_views.html import report
+from watchword.apps.plan.html import report
 from watchword.plan.outcome import Plan
 
 FLAGS = (

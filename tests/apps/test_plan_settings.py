@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword.apps.cli.commands.check import command
-from watchword.apps.cli.console import EXIT_USAGE
 from watchword.apps.settings import ConfigurationError, document, load_settings, written_plan
 from watchword.apps.settings.generation import generation_of
 from watchword.apps.settings.likelihood import EXPECTED
 from watchword.apps.settings.plans import PlanSettings, load_plan
 from watchword.apps.settings.template import TEMPLATE
+from watchword.apps.terminal.console import EXIT_USAGE
 from watchword.plan import modelling
 from watchword.plan.catalogue.members import LIKELIHOOD_WORDS
 from watchword.plan.interface import (

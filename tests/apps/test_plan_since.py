@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 from tests.apps.plan_views.seed import seed_plan
 
 from watchword.apps.cli.main import cli
-from watchword.apps.plan_views.document import document
-from watchword.apps.plan_views.setbacks import worse
-from watchword.apps.plan_views.stored import read
+from watchword.apps.plan.document import document
+from watchword.apps.plan.setbacks import worse
+from watchword.apps.plan.stored import read
 from watchword.plan.outcome import Exposure
 
 PLAN = """\

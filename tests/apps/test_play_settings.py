@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
 from tests.enrolment.simulators import MovableClock, SeededEntropy
 
 from watchword.adapters.refusal_log import MemoryRefusalLog
-from watchword.apps.formats import formats_of
-from watchword.apps.play import PlayKeyError, lab_play_keys, play_decoders_of, play_keys_of
+from watchword.apps.compose.formats import formats_of
+from watchword.apps.compose.play import PlayKeyError, lab_play_keys, play_decoders_of, play_keys_of
+from watchword.apps.compose.service import play_fetcher_of, service_of, trust_of
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
-from watchword.apps.wiring import play_fetcher_of, service_of, trust_of
 from watchword.lab.google_play import GooglePlay
 from watchword.ports import FetchRequest, FetchResponse
 from watchword.reasons import WatchwordError

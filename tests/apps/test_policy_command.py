@@ -21,9 +21,7 @@ from tests.policy.genuine import (
     with_boot,
 )
 
-from watchword.apps.cli.console import EXIT_USAGE, fail
 from watchword.apps.cli.main import cli
-from watchword.apps.cli.paragraphs import hanging
 from watchword.apps.evidence.claims_document import claims_to_document
 from watchword.apps.evidence.records import (
     WITHHELD,
@@ -32,10 +30,12 @@ from watchword.apps.evidence.records import (
     VerificationRecord,
     record_to_line,
 )
-from watchword.apps.policy_files.differences import MAX_UNREADABLE, Tally, compare
-from watchword.apps.policy_files.samples import APPS, SAMPLES
+from watchword.apps.policy.differences import MAX_UNREADABLE, Tally, compare
+from watchword.apps.policy.samples import APPS, SAMPLES
 from watchword.apps.settings import ConfigurationError, load_settings
 from watchword.apps.settings.template import TEMPLATE
+from watchword.apps.terminal.console import EXIT_USAGE, fail
+from watchword.apps.terminal.paragraphs import hanging
 from watchword.attestation.claims import BootState, PatchLevels, UnverifiedClaims
 from watchword.policy.interface import Circumstances, Verdict
 from watchword.policy.presets import BALANCED, PRESETS, STRICT

@@ -14,8 +14,8 @@ from tests.apps.test_middleware import ListedRefusals, StoppedClock
 from tests.gate.simulators import published, route, token
 
 from watchword.adapters.http_server import serve
-from watchword.apps.middleware import WatchwordMiddleware
-from watchword.apps.proxy import ProxyApp, Timeouts
+from watchword.apps.gateway import WatchwordMiddleware
+from watchword.apps.gateway.proxy import ProxyApp, Timeouts
 from watchword.gate.service import Gate
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Mode

@@ -14,9 +14,9 @@ from tests.apps.third_party import KEY, NAME, Authority, Front, Names, lending, 
 from tests.gate.simulators import CLAIMS, published, route, token
 
 from watchword.adapters.usage import MemoryUsageLedger
-from watchword.apps.middleware.asgi import DECISION
-from watchword.apps.proxy import Lender, ProxyApp, Timeouts
-from watchword.apps.proxy.turns import MOST_AT_ONCE, MOST_HELD, Room, Turns
+from watchword.apps.gateway.asgi import DECISION
+from watchword.apps.gateway.proxy import Lender, ProxyApp, Timeouts
+from watchword.apps.gateway.proxy.turns import MOST_AT_ONCE, MOST_HELD, Room, Turns
 from watchword.broker.interface import (
     Allowance,
     LentValue,

@@ -27,10 +27,10 @@ from websockets.utils import accept_key
 
 from watchword.adapters.http_server import serve
 from watchword.adapters.replay import MemoryReplayStore
-from watchword.apps.middleware import WatchwordMiddleware
-from watchword.apps.proxy import ProxyApp, Timeouts
-from watchword.apps.proxy.sockets import SocketLimits, _Relay
-from watchword.apps.proxy.upstream_socket import Closed, SocketBrokenError, UpstreamSocket
+from watchword.apps.gateway import WatchwordMiddleware
+from watchword.apps.gateway.proxy import ProxyApp, Timeouts
+from watchword.apps.gateway.proxy.sockets import SocketLimits, _Relay
+from watchword.apps.gateway.proxy.upstream_socket import Closed, SocketBrokenError, UpstreamSocket
 from watchword.broker.interface import EdgeRule, Place, PlaceKind
 from watchword.gate.service import Gate
 from watchword.reasons import Reason, Refusal

@@ -7,8 +7,8 @@ import pytest
 from tests.apps.scan_views import seed
 from tests.apps.test_plan_report_in_chromium import WIDTHS, measured
 
-from watchword.apps.scan_views import html
-from watchword.apps.scan_views.words import Scanned
+from watchword.apps.scan import html
+from watchword.apps.scan.words import Scanned
 from watchword.scan.interface import Location, Severity, Verdict
 from watchword.scan.outcome import ordered
 

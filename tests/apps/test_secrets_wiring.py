@@ -17,16 +17,16 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
 from watchword.adapters.refusal_log import MemoryRefusalLog
-from watchword.apps.gate_policies import (
+from watchword.apps.compose.gate_policies import (
     MAX_AUTHORITIES_BYTES,
     EdgeAuthoritiesError,
     gate_policies,
 )
-from watchword.apps.key_files import require_key_files
-from watchword.apps.secret_parts import openbao_of, secret_work
+from watchword.apps.compose.key_files import require_key_files
+from watchword.apps.compose.secrets import openbao_of, secret_work
+from watchword.apps.compose.service import service_of
 from watchword.apps.service.service import Service
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
-from watchword.apps.wiring import service_of
 from watchword.broker.interface import LentValue, SecretValue
 from watchword.gate.interface import LimitKind
 from watchword.reasons import UnavailableError
@@ -252,7 +252,7 @@ def test_no_library_of_openbao_is_loaded_without_it(tmp_path: Path) -> None:
     assert openbao_of(settings) is None
     program = (
         "import sys; from pathlib import Path; from watchword.apps.settings import load_settings as l; "
-        "from watchword.apps.secret_parts import openbao_of, secret_work; "
+        "from watchword.apps.compose.secrets import openbao_of, secret_work; "
         "from watchword.adapters.entropy import SystemEntropy as E; s = l(Path('watchword.yaml')); "
         "secret_work(s, E(), openbao_of(s)); print('hvac' in sys.modules)"
     )

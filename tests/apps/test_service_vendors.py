@@ -28,12 +28,12 @@ from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.revocation import LiveStatusList, StatusList
 from watchword.adapters.store import SqliteStore
 from watchword.apps.cli.fetched import fetched
+from watchword.apps.compose.service import fetcher_of, trust_of
 from watchword.apps.service.service import _refresh_receipts
 from watchword.apps.service.upkeep import Chore, Upkeep
 from watchword.apps.service.vendors import VendorWork
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
-from watchword.apps.wiring import fetcher_of, trust_of
 from watchword.attestation.interface import Trust
 from watchword.enrolment.receipts import ReceiptRefresh
 from watchword.enrolment.rejudgement import Rejudgement

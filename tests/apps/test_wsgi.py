@@ -27,12 +27,12 @@ from tests.gate.simulators import (
 
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
-from watchword.apps.middleware import (
+from watchword.apps.gateway import (
     WatchwordWsgiMiddleware,
     require_claims,
     verified_claims,
 )
-from watchword.apps.middleware.verified import CLAIMS as CLAIMS_KEY
+from watchword.apps.gateway.verified import CLAIMS as CLAIMS_KEY
 from watchword.broker.interface import EdgeRule, Place, PlaceKind
 from watchword.gate.interface import GateState, Limit, LimitKind, Rate, ReplayStore
 from watchword.gate.references import open_reference

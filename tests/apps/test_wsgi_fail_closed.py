@@ -26,7 +26,7 @@ from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.replay import MemoryReplayStore
-from watchword.apps.middleware import WatchwordWsgiMiddleware, cgi
+from watchword.apps.gateway import WatchwordWsgiMiddleware, cgi
 from watchword.gate.service import Gate
 
 __all__ = ["published_state"]

@@ -29,7 +29,7 @@ from watchword.adapters.clock import SystemClock
 from watchword.apps.conformance.corpus import load_corpus
 from watchword.apps.conformance.runs import run
 from watchword.apps.conformance.upstream import Upstream
-from watchword.apps.middleware import WatchwordWsgiMiddleware
+from watchword.apps.gateway import WatchwordWsgiMiddleware
 from watchword.vocabulary import ReplayMode
 
 GROUPS = ("level", "version", "row", "downgrade", "dpop", "results")

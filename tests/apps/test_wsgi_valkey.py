@@ -27,7 +27,7 @@ from watchword.apps.conformance.requests import Built
 from watchword.apps.conformance.runs import workshop
 from watchword.apps.conformance.sender import Target, send
 from watchword.apps.conformance.upstream import Upstream
-from watchword.apps.middleware import WatchwordWsgiMiddleware
+from watchword.apps.gateway import WatchwordWsgiMiddleware
 from watchword.gate.service import Gate
 from watchword.vocabulary import ReplayMode
 

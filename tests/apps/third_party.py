@@ -26,8 +26,8 @@ from tests.gate.simulators import PublishedState, published, route
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.http_server import serve
 from watchword.adapters.usage import MemoryUsageLedger
-from watchword.apps.middleware import WatchwordMiddleware
-from watchword.apps.proxy import Lender, ProxyApp, Timeouts
+from watchword.apps.gateway import WatchwordMiddleware
+from watchword.apps.gateway.proxy import Lender, ProxyApp, Timeouts
 from watchword.broker.interface import (
     EdgeRule,
     LentValue,

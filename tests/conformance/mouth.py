@@ -23,13 +23,13 @@ from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import serve
 from watchword.adapters.replay.host import HostReplayStore
 from watchword.adapters.replay.memory import MemoryReplayStore
-from watchword.apps.authz import AuthzApp
 from watchword.apps.conformance.deployment import BUNDLE_FILE, SIGNER_FILE
 from watchword.apps.conformance.requests import LABEL_HEADER
 from watchword.apps.conformance.sender import Target, send
 from watchword.apps.conformance.upstream import CONTROL, MARK, Seen
-from watchword.apps.middleware import WatchwordMiddleware
-from watchword.apps.proxy import ProxyApp
+from watchword.apps.gateway import WatchwordMiddleware
+from watchword.apps.gateway.authz import AuthzApp
+from watchword.apps.gateway.proxy import ProxyApp
 from watchword.gate.service import Gate
 
 TLS_FILES = ("localhost.crt", "localhost.key", "ca.pem")

@@ -45,8 +45,8 @@ from watchword.apps.conformance.deployment import (
 from watchword.apps.conformance.runner import Row
 from watchword.apps.conformance.runs import run
 from watchword.apps.conformance.upstream import Upstream
-from watchword.apps.control_plane.files import write_files
-from watchword.apps.control_plane.haproxy import find_haproxy
+from watchword.apps.engines.files import write_files
+from watchword.apps.engines.haproxy import find_haproxy
 from watchword.engines.envoy.generation import BOOTSTRAP, generate
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.haproxy import generation as haproxy

@@ -16,7 +16,7 @@ from tests.ports import free_port
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import publish_bundle
 from watchword.apps.conformance.deployment import BUNDLE_FILE, load
-from watchword.apps.control_plane.files import write_files
+from watchword.apps.engines.files import write_files
 from watchword.engines.places import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES
 from watchword.engines.traefik import generation

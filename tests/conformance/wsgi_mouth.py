@@ -21,9 +21,9 @@ from tests.conformance.mouth import gate
 from watchword.apps.conformance.requests import LABEL_HEADER
 from watchword.apps.conformance.sender import Target, send
 from watchword.apps.conformance.upstream import CONTROL, MARK, Seen
-from watchword.apps.middleware import WatchwordWsgiMiddleware
-from watchword.apps.middleware.cgi import Environ
-from watchword.apps.middleware.wsgi import StartResponse
+from watchword.apps.gateway import WatchwordWsgiMiddleware
+from watchword.apps.gateway.cgi import Environ
+from watchword.apps.gateway.wsgi import StartResponse
 
 
 class WsgiEcho:

@@ -18,8 +18,8 @@ from tests.apps.test_middleware import ListedRefusals, StoppedClock
 from tests.enrolment.simulators import CredulousVerifier, SimulatedPhone
 from tests.gate.simulators import PublishedState, token
 
-from watchword.apps.middleware import WatchwordMiddleware
-from watchword.apps.middleware.overload import SPARED, OverloadGuard
+from watchword.apps.gateway import WatchwordMiddleware
+from watchword.apps.gateway.overload import SPARED, OverloadGuard
 from watchword.apps.service.admission import (
     MAX_INSIDE,
     MAX_WAITING,

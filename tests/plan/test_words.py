@@ -4,7 +4,7 @@ import re
 
 from tests.plan.building import NOTHING, NOW, asset, catalogue, model, protection, technique
 
-from watchword.apps.plan_views.document import document
+from watchword.apps.plan.document import document
 from watchword.plan.outcome import Phase, Plan
 from watchword.plan.service import make_plan
 

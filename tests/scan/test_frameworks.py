@@ -29,9 +29,9 @@ from tests.scan.texts.hermes_building import bytecode
 
 from watchword.adapters.app_package import PackageError, open_app
 from watchword.adapters.app_package.parts import Parts, recognised
-from watchword.apps.report_text import json_text
-from watchword.apps.scan_views import document, html, junit, sarif, stored, terminal
-from watchword.apps.scan_views.words import Scanned, coverage
+from watchword.apps.reports.text import json_text
+from watchword.apps.scan import document, html, junit, sarif, stored, terminal
+from watchword.apps.scan.words import Scanned, coverage
 from watchword.observations import State
 from watchword.scan.android import attributes as of
 from watchword.scan.app import (

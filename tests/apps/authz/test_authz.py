@@ -25,7 +25,7 @@ from tests.gate.simulators import (
 
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.replay.memory import MemoryReplayStore
-from watchword.apps.authz import AuthzApp, Credential, VerdictRequired, VerdictSigned
+from watchword.apps.gateway.authz import AuthzApp, Credential, VerdictRequired, VerdictSigned
 from watchword.gate.service import Gate
 from watchword.gate.signed_verdict import VERDICT_HEADER, target_of, verify
 from watchword.ports import VerificationKey

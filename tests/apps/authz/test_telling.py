@@ -12,8 +12,8 @@ from tests.gate.proving import Prover
 from tests.gate.simulators import CLAIMS, NOW, SIGNER, PublishedState, published, route, token
 
 from watchword.adapters.replay.memory import MemoryReplayStore
-from watchword.apps.authz import AuthzApp
-from watchword.apps.authz.callers import Credential
+from watchword.apps.gateway.authz import AuthzApp
+from watchword.apps.gateway.authz.callers import Credential
 from watchword.gate.interface import Rate
 from watchword.gate.service import Gate
 from watchword.vocabulary import Level, Mode, Proof

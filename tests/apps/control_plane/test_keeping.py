@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from watchword.apps.control_plane.keeping import (
+from watchword.apps.engines.keeping import (
     EngineProcessError,
     ProcessKeeper,
     require_free,

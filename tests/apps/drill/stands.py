@@ -17,7 +17,7 @@ from tests.engines.envoy.stand import until
 from tests.ports import free_port
 
 from watchword.apps.demo.stage import Stage
-from watchword.apps.middleware import WatchwordMiddleware, gate_from
+from watchword.apps.gateway import WatchwordMiddleware, gate_from
 from watchword.apps.operator_client import OperatorClient
 from watchword.apps.settings import Settings
 from watchword.vocabulary import Mode

@@ -13,7 +13,7 @@ from tests.drill.answers import SAMPLE
 from watchword.adapters.drill_wire import HttpWire
 from watchword.apps.drill.arena import Stage
 from watchword.apps.drill.running import Course, run_drill
-from watchword.apps.drill_views.words import missing
+from watchword.apps.drill.words import missing
 from watchword.client import TestInstanceDevice
 from watchword.client.own_token import OwnToken
 from watchword.client.session import HeldToken

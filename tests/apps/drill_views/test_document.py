@@ -9,8 +9,8 @@ from hypothesis import given
 from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import is_harmless, texts
 
-from watchword.apps.drill_views.document import MARK, document
-from watchword.apps.report_text import MAX_TEXT, json_text, shown
+from watchword.apps.drill.document import MARK, document
+from watchword.apps.reports.text import MAX_TEXT, json_text, shown
 from watchword.drill.needs import Need
 from watchword.drill.outcome import Report, Verdict
 from watchword.observations import SeenRoute

@@ -10,7 +10,7 @@ from hypothesis import given
 from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import is_harmless, texts
 
-from watchword.apps.drill_views.junit import MARK, junit
+from watchword.apps.drill.junit import MARK, junit
 from watchword.drill.outcome import Report, Verdict
 
 _SUITE = {

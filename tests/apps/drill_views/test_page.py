@@ -13,7 +13,7 @@ from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import NASTY, is_harmless, texts
 from tests.apps.test_plan_report_in_chromium import WIDTHS, measured
 
-from watchword.apps.drill_views.html import MARK, page
+from watchword.apps.drill.html import MARK, page
 from watchword.drill.findings import findings_of
 from watchword.drill.outcome import Report, Verdict
 from watchword.drill.registry import ATTACKS

@@ -12,8 +12,8 @@ from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import is_harmless, texts
 from tests.apps.sarif_schema import faults
 
-from watchword.apps.drill_views.sarif import MARK, sarif
-from watchword.apps.report_text import json_text
+from watchword.apps.drill.sarif import MARK, sarif
+from watchword.apps.reports.text import json_text
 from watchword.drill.outcome import Report, Verdict
 
 FILE = PurePosixPath("deploy/watch word.yaml")

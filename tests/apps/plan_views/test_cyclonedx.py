@@ -8,7 +8,7 @@ import pytest
 from tests.apps.plan_views.form import faults
 from tests.apps.plan_views.seed import NOW, crowded_plan, seed_plan, troubled_plan
 
-from watchword.apps.plan_views.cyclonedx import cyclonedx
+from watchword.apps.plan.cyclonedx import cyclonedx
 from watchword.plan.outcome import Plan
 
 SERIAL = "urn:uuid:3e671687-395b-41f5-a30f-a58921a69b79"

@@ -10,10 +10,10 @@ import pytest
 from tests.apps.plan_views.form import faults
 from tests.apps.plan_views.seed import crowded_plan, seed_plan, struck_plan, troubled_plan
 
-from watchword.apps.plan_views.document import document
-from watchword.apps.plan_views.html import report
-from watchword.apps.plan_views.markdown import markdown
-from watchword.apps.plan_views.terminal import item_lines
+from watchword.apps.plan.document import document
+from watchword.apps.plan.html import report
+from watchword.apps.plan.markdown import markdown
+from watchword.apps.plan.terminal import item_lines
 from watchword.plan.outcome import Measure, Plan
 
 FORM: dict[str, Any] = json.loads(

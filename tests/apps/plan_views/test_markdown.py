@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.apps.plan_views.seed import crowded_plan, renamed, seed_plan, troubled_plan
 
-from watchword.apps.plan_views import words
-from watchword.apps.plan_views.markdown import MAX_PATHS, code, escaped, markdown
+from watchword.apps.plan import words
+from watchword.apps.plan.markdown import MAX_PATHS, code, escaped, markdown
 from watchword.plan.outcome import Phase
 
 ALIVE = r"\`*_[]<>&|~#$"

@@ -18,9 +18,9 @@ from tests.apps.plan_views.seed import (
     troubled_plan,
 )
 
-from watchword.apps.plan_views import words
-from watchword.apps.plan_views.html import MAX_CARDS, MAX_ROWS, report
-from watchword.apps.plan_views.lanes import MAX_LANES, lanes
+from watchword.apps.plan import words
+from watchword.apps.plan.html import MAX_CARDS, MAX_ROWS, report
+from watchword.apps.plan.lanes import MAX_LANES, lanes
 from watchword.plan.interface import AttackPath, Struck
 from watchword.plan.outcome import Exposure, PathState, Plan
 

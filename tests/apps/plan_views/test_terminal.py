@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.apps.plan_views.seed import renamed, seed_plan, troubled_plan
 
-from watchword.apps.plan_views import notes, words
-from watchword.apps.plan_views.terminal import SHORT, item_lines, lines
-from watchword.apps.plan_views.verdict import verdict
+from watchword.apps.plan import notes, words
+from watchword.apps.plan.terminal import SHORT, item_lines, lines
+from watchword.apps.plan.verdict import verdict
 from watchword.plan.interface import Struck
 from watchword.plan.outcome import Action, AssetState, Exposure, Phase, Plan
 

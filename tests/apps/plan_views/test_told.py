@@ -26,15 +26,15 @@ from tests.plan.building import NOTHING
 from tests.plan.test_service import HALF, HALF_MODEL, TOY, TOY_MODEL
 from tests.plan.test_stability import NoPatience
 
-from watchword.apps.plan_views import notes, words
-from watchword.apps.plan_views.causes import Subject
-from watchword.apps.plan_views.cyclonedx import cyclonedx
-from watchword.apps.plan_views.differences import compare
-from watchword.apps.plan_views.document import document
-from watchword.apps.plan_views.html import report
-from watchword.apps.plan_views.markdown import markdown
-from watchword.apps.plan_views.terminal import SHORT, item_lines, lines
-from watchword.apps.plan_views.verdict import nothing, verdict, what_if, world
+from watchword.apps.plan import notes, words
+from watchword.apps.plan.causes import Subject
+from watchword.apps.plan.cyclonedx import cyclonedx
+from watchword.apps.plan.differences import compare
+from watchword.apps.plan.document import document
+from watchword.apps.plan.html import report
+from watchword.apps.plan.markdown import markdown
+from watchword.apps.plan.terminal import SHORT, item_lines, lines
+from watchword.apps.plan.verdict import nothing, verdict, what_if, world
 from watchword.observations import State
 from watchword.plan.interface import Struck
 from watchword.plan.outcome import (

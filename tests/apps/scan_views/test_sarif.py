@@ -12,9 +12,9 @@ from tests.apps.drill_views.strange import is_harmless, texts
 from tests.apps.sarif_schema import faults
 from tests.apps.scan_views import seed
 
-from watchword.apps.report_text import json_text
-from watchword.apps.scan_views.sarif import MARK, MOST, sarif
-from watchword.apps.scan_views.words import Scanned
+from watchword.apps.reports.text import json_text
+from watchword.apps.scan.sarif import MARK, MOST, sarif
+from watchword.apps.scan.words import Scanned
 from watchword.scan.baseline import sort
 from watchword.scan.interface import Location, Severity, Verdict
 from watchword.scan.outcome import bad, fingerprint

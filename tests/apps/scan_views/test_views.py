@@ -17,10 +17,10 @@ from tests.apps.drill_views.strange import is_harmless, texts
 from tests.apps.drill_views.test_junit import faults
 from tests.apps.scan_views import seed
 
-from watchword.apps.cli.paragraphs import hanging, wrapped
-from watchword.apps.report_text import json_text
-from watchword.apps.scan_views import cyclonedx, html, junit, terminal
-from watchword.apps.scan_views.words import OPENS, Scanned
+from watchword.apps.reports.text import json_text
+from watchword.apps.scan import cyclonedx, html, junit, terminal
+from watchword.apps.scan.words import OPENS, Scanned
+from watchword.apps.terminal.paragraphs import hanging, wrapped
 from watchword.scan.baseline import sort
 from watchword.scan.interface import Confidence, Location, Severity, Verdict
 from watchword.scan.outcome import fingerprint, ordered

@@ -27,7 +27,7 @@ from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.http_server import serve
 from watchword.adapters.replay.host import HostReplayStore
 from watchword.adapters.replay.memory import MemoryReplayStore
-from watchword.apps.authz import AuthzApp
+from watchword.apps.gateway.authz import AuthzApp
 from watchword.engines.places import Endpoint
 from watchword.gate.bundle import GateBundle
 from watchword.gate.service import Gate

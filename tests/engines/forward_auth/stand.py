@@ -19,9 +19,9 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.keyring.private_file import write_private
 from watchword.apps.conformance.deployment import BUNDLE_FILE, SIGNER_FILE
-from watchword.apps.control_plane.files import write_files
-from watchword.apps.control_plane.following import EngineFollower
-from watchword.apps.control_plane.nginx_authz import NginxAuthz
+from watchword.apps.engines.files import write_files
+from watchword.apps.engines.following import EngineFollower
+from watchword.apps.engines.nginx_authz import NginxAuthz
 from watchword.engines.places import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES
 from watchword.engines.traefik import generation as traefik

@@ -13,7 +13,7 @@ from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.keyring.private_file import write_private
 from watchword.apps.cli.gate.sources import notices
 from watchword.apps.cli.main import cli
-from watchword.apps.control_plane.places import PlacesError
+from watchword.apps.engines.places import PlacesError
 from watchword.engines.interface import UnsupportedError
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import signer_to_json, to_jws

@@ -17,7 +17,7 @@ from tests.engines.envoy.stand import request, until
 from tests.engines.haproxy.stand import Stand, haproxy_before_api, take_proofs
 
 from watchword.adapters.clock import SystemClock
-from watchword.apps.control_plane.haproxy import RunningHaproxy
+from watchword.apps.engines.haproxy import RunningHaproxy
 from watchword.engines.haproxy import names
 from watchword.engines.haproxy.generation import generate
 from watchword.tokens.interface import LEEWAY_SECONDS

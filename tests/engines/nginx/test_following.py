@@ -12,9 +12,9 @@ from tests.engines.nginx.stand import EMPTY
 from tests.gate.simulators import CLAIMS
 from tests.ports import free_port
 
-from watchword.apps.control_plane.following import EngineRejectedError
-from watchword.apps.control_plane.nginx import Nginx
-from watchword.apps.control_plane.running import RUNNING
+from watchword.apps.engines.following import EngineRejectedError
+from watchword.apps.engines.nginx import Nginx
+from watchword.apps.engines.running import RUNNING
 from watchword.engines.interface import Files
 from watchword.engines.nginx.generation import generate
 from watchword.engines.places import Endpoint, EngineOptions

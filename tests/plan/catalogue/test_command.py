@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from watchword.apps.cli.console import EXIT_REFUSED, EXIT_USAGE, fail
-from watchword.apps.cli.plan.catalogue import command
+from watchword.apps.plan.catalogue import command
 from watchword.apps.settings import ConfigurationError
+from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, fail
 from watchword.plan.catalogue.reading import load_catalogue
 from watchword.plan.catalogue.references import names_used
 

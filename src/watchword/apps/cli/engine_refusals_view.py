@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from watchword.apps.cli.paragraphs import hanging, printable, show
+from watchword.apps.terminal.paragraphs import hanging, printable, show
 
 if TYPE_CHECKING:
     from watchword.adapters.engine_refusals import EngineRefusals, KeptRefusal

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, print_json
-from watchword.apps.cli.paragraphs import printable
 from watchword.apps.evidence.vectors import INDEX, Compared, Faulty, Skipped, verify_folder
+from watchword.apps.terminal.console import EXIT_REFUSED, print_json
+from watchword.apps.terminal.paragraphs import printable
 
 
 def verify_and_show(folder: Path, *, as_json: bool) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watchword.apps.cli.console import print_json
+from watchword.apps.terminal.console import print_json
 
 if TYPE_CHECKING:
     from watchword.tokens.signing_key import SigningKey

@@ -3,8 +3,8 @@
 import click
 import httpx
 
-from watchword.apps.cli.console import print_json
 from watchword.apps.cli.lab_proof import sent_proof
+from watchword.apps.terminal.console import print_json
 from watchword.client import ServiceRefusedError, WatchwordClient
 from watchword.reasons import Reason
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from watchword.apps.cli.console import print_json
+from watchword.apps.terminal.console import print_json
 
 if TYPE_CHECKING:
     from watchword.lab.status_list import LabStatusList, Status

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from watchword import __version__
-from watchword.apps.cli.console import fail
-from watchword.apps.cli.lazy import LazyGroup, ReaderGoneError
+from watchword.apps.terminal.console import fail
+from watchword.apps.terminal.lazy import LazyGroup, ReaderGoneError
 from watchword.reasons import WatchwordError
 
 COMMANDS: dict[str, tuple[str, str]] = {

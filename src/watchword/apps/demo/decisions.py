@@ -9,7 +9,7 @@ from watchword.apps.demo.acts import Outcome
 from watchword.apps.demo.stage import API, OBSERVER_KEY
 from watchword.apps.drill.recording import observations_of
 from watchword.apps.observations import sign, unsigned
-from watchword.apps.planning import plan_of
+from watchword.apps.plan.planning import plan_of
 from watchword.apps.settings import ConfigurationError
 from watchword.apps.settings.plans import load_plan
 from watchword.drill.outcome import Report

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.observations import write_observer_key
+from watchword.apps.compose.deployment import Deployment
+from watchword.apps.compose.service import system_ports
 from watchword.apps.demo.clinic import API_KEY, ClinicApi
 from watchword.apps.demo.clock import MovableClock
 from watchword.apps.demo.maps import AUTHORITY, MapService, served_over_tls
-from watchword.apps.deployment import Deployment
 from watchword.apps.settings import Settings, load_settings
-from watchword.apps.wiring import system_ports
 from watchword.encoding import strict_json
 from watchword.ports import Entropy
 from watchword.tokens.jwk import jwk_from_public_key

@@ -10,6 +10,7 @@ import click
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.revocation import load_status_lists
+from watchword.apps.compose.play import configured_play_keys
 from watchword.apps.evidence.files import (
     EvidenceFileError,
     WrittenBytes,
@@ -21,7 +22,6 @@ from watchword.apps.evidence.files import (
     with_packaged,
 )
 from watchword.apps.evidence.policy_choice import load_policy
-from watchword.apps.play import configured_play_keys
 from watchword.apps.settings import load_settings
 from watchword.attestation.attestation_object import read_credential_id
 from watchword.attestation.formats import android_key, app_attest, play_integrity

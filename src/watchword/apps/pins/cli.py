@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from watchword.apps.cli.lazy import LazyGroup, body_in
+from watchword.apps.terminal.lazy import LazyGroup, body_in
 
 _body = body_in("watchword.apps.pins.commands")
 

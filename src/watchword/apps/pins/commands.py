@@ -24,8 +24,6 @@ from watchword.adapters.pin_workspace import (
     write_key,
     write_public_key,
 )
-from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
-from watchword.apps.cli.paragraphs import printable, show, wrapped
 from watchword.apps.observations import Observers, sign, verify
 from watchword.apps.operator_client import OperatorClient
 from watchword.apps.output_files import replace_file, write_new_file
@@ -96,6 +94,8 @@ from watchword.apps.settings.pins import load_pins
 from watchword.apps.settings.plans import PlanSettings, load_plan
 from watchword.apps.settings.validated import Address
 from watchword.apps.settings.written_types import seconds, split_address
+from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
+from watchword.apps.terminal.paragraphs import printable, show, wrapped
 from watchword.encoding.wording import counted
 from watchword.observations import Vouched
 from watchword.pins.interface import Pin, PinRole, PinSet, RootList

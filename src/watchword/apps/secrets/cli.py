@@ -5,9 +5,9 @@ from typing import Final
 
 import click
 
-from watchword.apps.cli.console import encodable
 from watchword.apps.cli.instances.asking import reason
-from watchword.apps.cli.lazy import LazyGroup, body_in
+from watchword.apps.terminal.console import encodable
+from watchword.apps.terminal.lazy import LazyGroup, body_in
 from watchword.broker.canaries import KINDS
 
 _body = body_in("watchword.apps.secrets.commands")

@@ -18,13 +18,13 @@ from watchword.adapters.secret_store import (
     master_key_from_text,
 )
 from watchword.adapters.store import SqliteStore
-from watchword.apps.cli.console import print_json
 from watchword.apps.cli.fetched import duration
-from watchword.apps.cli.paragraphs import hanging, show
+from watchword.apps.compose.secrets import master_key, openbao_of
 from watchword.apps.operator_client import OperatorClient, claimed_name
-from watchword.apps.secret_parts import master_key, openbao_of
 from watchword.apps.settings import Settings, load_settings
 from watchword.apps.settings.environment import taken
+from watchword.apps.terminal.console import print_json
+from watchword.apps.terminal.paragraphs import hanging, show
 from watchword.broker.interface import MAX_VALUE_BYTES
 from watchword.ports import AuditEntry
 from watchword.reasons import MalformedError, Reason

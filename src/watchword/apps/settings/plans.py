@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from pydantic import ValidationError
 
-from watchword.apps.plan_files.own_catalogue import with_own
+from watchword.apps.plan.own_catalogue import with_own
 from watchword.apps.settings.consistency import Inconsistency
 from watchword.apps.settings.document import Document, read_document
 from watchword.apps.settings.enforcement import limits_of, pins_of, rows_of, tables_of

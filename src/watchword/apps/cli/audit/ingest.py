@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, print_json
-from watchword.apps.cli.paragraphs import printable
+from watchword.apps.terminal.console import EXIT_REFUSED, print_json
+from watchword.apps.terminal.paragraphs import printable
 from watchword.encoding.wording import counted
 
 if TYPE_CHECKING:
-    from watchword.apps.engine_logs.ingesting import BadLine, Ingestion, Tally
+    from watchword.apps.engines.logs.ingesting import BadLine, Ingestion, Tally
 
 MOST_TOLD: Final = 20
 """Most bad lines that are told one by one, of all logs of a run together."""
@@ -72,7 +72,7 @@ def command(
     2: wrong usage.  3: a log can't be read, or nothing can be kept.
     """
     from watchword.adapters.engine_refusals import EngineRefusals
-    from watchword.apps.engine_logs.ingesting import Ingestion
+    from watchword.apps.engines.logs.ingesting import Ingestion
     from watchword.apps.settings import load_settings
 
     if follow and len(set(files)) != len(files):

@@ -2,7 +2,7 @@
 
 import click
 
-from watchword.apps.cli.lazy import LazyGroup
+from watchword.apps.terminal.lazy import LazyGroup
 
 SUBCOMMANDS = {
     "ingest": ("watchword.apps.cli.audit.ingest", "Read the refusals in an engine's access log."),

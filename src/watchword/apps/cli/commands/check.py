@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.cli.fetched import duration, fetched
+from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.attestation.interface import AndroidApp, AppRegistration
 from watchword.vocabulary import Distribution, Environment, Level, Mode
 
@@ -43,8 +43,8 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
     Exit code 0: the file is good, and be it for `watchword plan` alone.  1: --fail-on holds.  2: it has faults; nothing
     was started.
     """
-    from watchword.apps.formats import formats_of
-    from watchword.apps.key_files import require_key_files
+    from watchword.apps.compose.formats import formats_of
+    from watchword.apps.compose.key_files import require_key_files
     from watchword.apps.settings import ConfigurationError
     from watchword.apps.settings.checking import check_file
     from watchword.plan.reliance import shut_routes, weak_routes
@@ -88,7 +88,7 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
 
 def _tell(name: str, text: str) -> None:
     """Print a line that may be longer than the terminal is wide."""
-    from watchword.apps.cli.paragraphs import show, wrapped
+    from watchword.apps.terminal.paragraphs import show, wrapped
 
     show(wrapped(text, first=f"  {name}", indent=_TEXT_AT))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
+from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
 
 if TYPE_CHECKING:
     from watchword.apps.conformance.capabilities import Capabilities
@@ -169,11 +169,11 @@ def suites(ctx: click.Context, *, directory: Path, as_json: bool) -> None:
     """
     import sys
 
-    from watchword.apps.cli.paragraphs import printable_lines
     from watchword.apps.conformance.suites import report
     from watchword.apps.conformance.suites.files import SuiteError, find
     from watchword.apps.conformance.suites.judging import run
     from watchword.apps.conformance.suites.registry import SUITES
+    from watchword.apps.terminal.paragraphs import printable_lines
 
     shows = sys.stderr.isatty() and not as_json
 

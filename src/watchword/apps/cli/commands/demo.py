@@ -5,7 +5,7 @@ import time
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, fail, leave, print_json
+from watchword.apps.terminal.console import EXIT_REFUSED, fail, leave, print_json
 
 
 @click.command(epilog="Example: watchword demo --json | jq '.[] | select(.ok | not)'")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from watchword.apps.cli.lazy import LazyGroup
+from watchword.apps.terminal.lazy import LazyGroup
 
 SUBCOMMANDS = {
     "attacks": ("watchword.apps.cli.drill.attacks", "List the attacks, or show one of them."),

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import click
 
-from watchword.apps.cli.console import NAMES_LIKE_OPTIONS, print_json
 from watchword.apps.cli.engine_refusals_view import kept_refusals, show_kept, shown_refusal
-from watchword.apps.cli.paragraphs import hanging, show
 from watchword.apps.cli.refusals_view import show_refusals
+from watchword.apps.terminal.console import NAMES_LIKE_OPTIONS, print_json
+from watchword.apps.terminal.paragraphs import hanging, show
 from watchword.reasons import Reason, RefusedError, UnavailableError
 
 _MAX_ID: Final = 64

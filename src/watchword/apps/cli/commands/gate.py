@@ -2,7 +2,7 @@
 
 import click
 
-from watchword.apps.cli.lazy import LazyGroup
+from watchword.apps.terminal.lazy import LazyGroup
 
 SUBCOMMANDS = {
     "config": ("watchword.apps.cli.gate.config", "Write an engine's configuration."),

@@ -2,7 +2,7 @@
 
 import click
 
-from watchword.apps.cli.lazy import LazyGroup
+from watchword.apps.terminal.lazy import LazyGroup
 
 SUBCOMMANDS = {
     "list": ("watchword.apps.cli.instances.listing", "List the newest instances."),

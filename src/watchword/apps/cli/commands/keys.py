@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from watchword.apps.cli.console import NAMES_LIKE_OPTIONS, print_json
 from watchword.apps.cli.instances.asking import NOT_RECORDED
+from watchword.apps.terminal.console import NAMES_LIKE_OPTIONS, print_json
 
 
 @click.group(epilog="Example: watchword keys rotate")

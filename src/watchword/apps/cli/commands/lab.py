@@ -7,9 +7,9 @@ from typing import BinaryIO, Final, TextIO
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, encodable, print_json
 from watchword.apps.cli.lab_status import COMMANDS
-from watchword.apps.cli.paragraphs import terminal_width
+from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, encodable, print_json
+from watchword.apps.terminal.paragraphs import terminal_width
 
 _EVIDENCE_EXAMPLE: Final = """\b
 Examples:

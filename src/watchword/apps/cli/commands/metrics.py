@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from watchword.apps.cli.console import print_json
 from watchword.apps.cli.engine_refusals_view import engine_document, kept_refusals, show_engines
 from watchword.apps.cli.refusals_view import show_refusals
+from watchword.apps.terminal.console import print_json
 
 
 @click.command(epilog="Example: watchword metrics --prometheus")

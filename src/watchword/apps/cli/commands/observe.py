@@ -2,7 +2,7 @@
 
 import click
 
-from watchword.apps.cli.lazy import LazyGroup
+from watchword.apps.terminal.lazy import LazyGroup
 
 SUBCOMMANDS = {
     "keygen": ("watchword.apps.cli.observe.keygen", "Make an observer's key."),

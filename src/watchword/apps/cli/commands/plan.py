@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, print_json
-from watchword.apps.cli.lazy import LazyGroup
-from watchword.apps.cli.plan import asking
-from watchword.apps.cli.plan.since import Since, since
+from watchword.apps.plan import asking
+from watchword.apps.plan.since_command import Since, since
+from watchword.apps.terminal.console import EXIT_REFUSED, print_json
+from watchword.apps.terminal.lazy import LazyGroup
 
 if TYPE_CHECKING:
     from watchword.apps.settings.plans import PlanSettings
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from watchword.plan.service import Question
 
 SUBCOMMANDS = {
-    "init": ("watchword.apps.cli.plan.init", "Draft assets from an API description or a model."),
-    "catalogue": ("watchword.apps.cli.plan.catalogue", "Show techniques and protections."),
-    "diff": ("watchword.apps.cli.plan.diff", "Say what changed between two plans."),
+    "init": ("watchword.apps.plan.init", "Draft assets from an API description or a model."),
+    "catalogue": ("watchword.apps.plan.catalogue", "Show techniques and protections."),
+    "diff": ("watchword.apps.plan.diff", "Say what changed between two plans."),
 }
 
 PATIENCE_SECONDS: Final = 8.0
@@ -116,11 +116,11 @@ def command(
     if earlier is not None:
         earlier.show(plan, as_json=as_json, everything=everything)
     elif as_json:
-        from watchword.apps.plan_views.document import document
+        from watchword.apps.plan.document import document
 
         print_json(document(plan))
     elif markdown:
-        from watchword.apps.plan_views.markdown import markdown as as_markdown
+        from watchword.apps.plan.markdown import markdown as as_markdown
 
         click.echo(as_markdown(plan))
     elif cyclonedx:
@@ -139,7 +139,7 @@ def _made(settings: "PlanSettings", question: "Question") -> "Plan":
 
     from watchword.adapters.clock import SystemClock, TimeLimit
     from watchword.apps.cli.observe.judged import troubles
-    from watchword.apps.planning import plan_of
+    from watchword.apps.plan.planning import plan_of
 
     with Console(stderr=True).status(f"Planning for {len(settings.model.paths)} paths"):
         now = SystemClock().now()
@@ -152,7 +152,7 @@ def _made(settings: "PlanSettings", question: "Question") -> "Plan":
 
 def _tell_troubles(lines: list[str]) -> None:
     """Say on stderr which lines of the observations can't be read."""
-    from watchword.apps.cli.paragraphs import printable
+    from watchword.apps.terminal.paragraphs import printable
 
     for line in lines[:_MAX_TROUBLES]:
         click.echo(f"note: {printable(line)}", err=True)
@@ -163,7 +163,7 @@ def _tell_troubles(lines: list[str]) -> None:
 
 def _tell_guesses(settings: "PlanSettings") -> None:
     """Say on stderr which impacts nobody has thought about yet: the order rests on them."""
-    from watchword.apps.cli.paragraphs import wrapped
+    from watchword.apps.terminal.paragraphs import wrapped
 
     names = [
         name for name, asset in settings.assets.items() if asset.because.upper().startswith("TODO")
@@ -182,8 +182,8 @@ def _tell_guesses(settings: "PlanSettings") -> None:
 
 
 def _show(plan: "Plan", *, details: bool, everything: bool, item: str | None) -> None:
-    from watchword.apps.cli.paragraphs import show
-    from watchword.apps.plan_views.terminal import item_lines, lines
+    from watchword.apps.plan.terminal import item_lines, lines
+    from watchword.apps.terminal.paragraphs import show
 
     found: Iterator[str] = (
         lines(plan, details=details, everything=everything)
@@ -197,16 +197,16 @@ def _bill(plan: "Plan") -> object:
     import uuid
 
     from watchword.adapters.entropy import SystemEntropy
-    from watchword.apps.plan_views.cyclonedx import cyclonedx
+    from watchword.apps.plan.cyclonedx import cyclonedx
 
     serial = uuid.UUID(bytes=SystemEntropy().token_bytes(16), version=4)
     return cyclonedx(plan, f"urn:uuid:{serial}", plan.made_at)
 
 
 def _write_report(file: Path, plan: "Plan") -> None:
-    from watchword.apps.cli.paragraphs import printable
     from watchword.apps.output_files import OutputFileError, replace_file
-    from watchword.apps.plan_views.html import MARK, report
+    from watchword.apps.plan.html import MARK, report
+    from watchword.apps.terminal.paragraphs import printable
 
     try:
         replace_file(file, report(plan), MARK)

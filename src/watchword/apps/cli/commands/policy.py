@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, EXIT_USAGE, print_json
-from watchword.apps.cli.paragraphs import hanging, printable
-from watchword.apps.cli.paragraphs import show as show_lines
+from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
+from watchword.apps.terminal.paragraphs import hanging, printable
+from watchword.apps.terminal.paragraphs import show as show_lines
 
 if TYPE_CHECKING:
-    from watchword.apps.policy_files.cases import Tried
-    from watchword.apps.policy_files.differences import Tally
+    from watchword.apps.policy.cases import Tried
+    from watchword.apps.policy.differences import Tally
     from watchword.attestation.interface import AppRegistration
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -48,8 +48,8 @@ def command() -> None:
 @click.pass_obj
 def show(config: Path, *, policy: str | None, as_json: bool) -> None:
     """Show a policy in words: POLICY, or that of watchword.yaml."""
-    from watchword.apps.policy_files.sources import find_policy
-    from watchword.apps.policy_files.words import policy_in_words
+    from watchword.apps.policy.sources import find_policy
+    from watchword.apps.policy.words import policy_in_words
     from watchword.apps.settings.policies import write_policy
 
     found = find_policy(policy, config)
@@ -71,8 +71,8 @@ def test(ctx: click.Context, *, file: Path, policy: str | None, as_json: bool) -
     Exit code 0: every case is judged as expected.  1: not so.  2: the file has faults.
     """
     from watchword.adapters.clock import SystemClock
-    from watchword.apps.policy_files.cases import read_cases, try_case
-    from watchword.apps.policy_files.sources import find_policy
+    from watchword.apps.policy.cases import read_cases, try_case
+    from watchword.apps.policy.sources import find_policy
     from watchword.apps.settings import load_settings
 
     config: Path = ctx.obj
@@ -126,8 +126,8 @@ def diff(
 
     Exit code 0: nobody.  1: somebody (0 with --exit-zero).  2: no record could be read.
     """
-    from watchword.apps.policy_files.differences import Tally, compare
-    from watchword.apps.policy_files.sources import find_policy
+    from watchword.apps.policy.differences import Tally, compare
+    from watchword.apps.policy.sources import find_policy
 
     policies = find_policy(old, ctx.obj), find_policy(new, ctx.obj)
     tally = Tally()

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from watchword.apps.cli.lazy import LazyGroup
 from watchword.apps.collector import collector_at_rest
+from watchword.apps.terminal.lazy import LazyGroup
 
 SUBCOMMANDS = {
     "diff": ("watchword.apps.cli.scan.diff", "Say how one build differs from another."),

@@ -2,7 +2,7 @@
 
 import click
 
-from watchword.apps.cli.console import print_json
+from watchword.apps.terminal.console import print_json
 
 
 @click.command(epilog="Example: watchword schema > watchword.schema.json")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watchword.apps.cli.console import fail, leave, print_json
 from watchword.apps.cli.fetched import fetched
+from watchword.apps.terminal.console import fail, leave, print_json
 
 if TYPE_CHECKING:
     from watchword.apps.settings import Settings
@@ -42,8 +42,8 @@ def command(config: Path, *, as_json: bool) -> None:
 async def _serve(settings: "Settings", *, as_json: bool) -> None:
     """Start, say where everything listens, wait for a signal, stop."""
     from watchword.adapters.clock import steady_seconds
-    from watchword.apps.deployment import Deployment
-    from watchword.apps.wiring import system_ports
+    from watchword.apps.compose.deployment import Deployment
+    from watchword.apps.compose.service import system_ports
 
     wanted = asyncio.Event()
     loop = asyncio.get_running_loop()

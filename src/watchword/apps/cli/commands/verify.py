@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, print_json
+from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 
 if TYPE_CHECKING:
     from watchword.apps.evidence.options import EvidenceOptions
@@ -83,7 +83,7 @@ def evidence(
         ctx.exit(verify_and_show(vectors, as_json=as_json))
     if given["format_"] is None or given["file"] is None:
         raise click.UsageError("Give --format and --file, or --vectors.")
-    from watchword.apps.cli.evidence_view import show_explanation, show_result
+    from watchword.apps.evidence.view import show_explanation, show_result
 
     options = EvidenceOptions(**given)
     options.require_sense()
@@ -127,11 +127,11 @@ def replay(
 
     Exit code 0: all came out as recorded.  1: not so, or there are none.  2: wrong usage.
     """
-    from watchword.apps.cli.replay_view import replay_and_show
     from watchword.apps.evidence.files import read_anchors, with_packaged
     from watchword.apps.evidence.options import parse_instant
     from watchword.apps.evidence.policy_choice import load_policy
     from watchword.apps.evidence.replay import Conditions
+    from watchword.apps.evidence.replay_view import replay_and_show
     from watchword.vocabulary import Vendor
 
     extra: list[Anchor] = [a for path in anchors for a in read_anchors(path, list(Vendor))]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchword.apps.cli.console import print_json
+from watchword.apps.terminal.console import print_json
 
 if TYPE_CHECKING:
     from watchword.drill.interface import Attack

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchword.apps.cli.console import encodable, print_json
+from watchword.apps.terminal.console import encodable, print_json
 
 if TYPE_CHECKING:
     from watchword.drill.consent import Consent

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from watchword.apps.cli.console import print_json
+from watchword.apps.terminal.console import print_json
 
 _CODE: Final = re.compile(r"[!-~]{1,200}")
 

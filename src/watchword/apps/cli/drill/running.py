@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
-from watchword.apps.cli.paragraphs import printable
+from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
+from watchword.apps.terminal.paragraphs import printable
 from watchword.reasons import WatchwordError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(config: Path, options: dict[str, Any]) -> int:
     kept = [lambda: recorded.append(_record(plan, report, signer, build))]
     faults = list(_faults_of([*kept, *_reports(report, options, config)]))
     if options["as_json"]:
-        from watchword.apps.drill_views.document import document
+        from watchword.apps.drill.document import document
 
         print_json({**document(report), "recorded": sum(recorded)})
     code = _code(report, options["fail_on"])
@@ -96,10 +96,10 @@ def _run(
 
     from watchword.adapters.clock import SystemClock
     from watchword.adapters.entropy import SystemEntropy
+    from watchword.apps.drill.announcement import Announcement
     from watchword.apps.drill.arena import open_stage
+    from watchword.apps.drill.live import LiveView
     from watchword.apps.drill.running import Course, run_drill
-    from watchword.apps.drill_views.announcement import Announcement
-    from watchword.apps.drill_views.live import LiveView
 
     # What is read by machines goes to stdout alone; people see the run either way.
     console = Console(highlight=False, stderr=options["as_json"])
@@ -195,9 +195,9 @@ def _plan(config: Path, signer: Any) -> "PlanSettings | None":
 
 def _reports(report: "Report", options: dict[str, Any], config: Path) -> list[Callable[[], None]]:
     """Return what writes each report that was asked for."""
-    from watchword.apps.drill_views import html, junit, sarif
+    from watchword.apps.drill import html, junit, sarif
     from watchword.apps.output_files import replace_file
-    from watchword.apps.report_text import json_text
+    from watchword.apps.reports.text import json_text
 
     file = None if config.is_absolute() else config
     made: dict[str, tuple[Callable[[], str], str]] = {
@@ -245,7 +245,7 @@ def _record(plan: "PlanSettings | None", report: "Report", signer: Any, build: s
 
 
 def _code(report: "Report", conditions: tuple[str, ...]) -> int:
-    from watchword.apps.drill_views.failing import failed
+    from watchword.apps.drill.failing import failed
 
     reasons = failed(report, conditions)
     for reason in reasons:

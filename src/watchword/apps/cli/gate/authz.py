@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watchword.apps.cli.console import fail, leave, print_json
+from watchword.apps.terminal.console import fail, leave, print_json
 
 if TYPE_CHECKING:
     from watchword.apps.settings import ApiSettings, Settings
@@ -49,9 +49,9 @@ async def _serve(settings: "Settings", api: "ApiSettings", *, as_json: bool) -> 
     from contextlib import AsyncExitStack
 
     from watchword.adapters.refusal_log import MemoryRefusalLog
-    from watchword.apps.authz.serving import serve_authz
-    from watchword.apps.gates import open_gate
-    from watchword.apps.wiring import system_ports
+    from watchword.apps.compose.gates import open_gate
+    from watchword.apps.compose.service import system_ports
+    from watchword.apps.gateway.authz.serving import serve_authz
 
     wanted = asyncio.Event()
     loop = asyncio.get_running_loop()

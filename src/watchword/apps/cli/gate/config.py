@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watchword.apps.cli.console import print_json
 from watchword.apps.cli.gate.options import engine_options
 from watchword.apps.cli.gate.sources import following
-from watchword.apps.cli.paragraphs import printable_lines
+from watchword.apps.terminal.console import print_json
+from watchword.apps.terminal.paragraphs import printable_lines
 from watchword.engines.registry import ENGINES
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def command(
     Exit code 0: written.  1: refused.  2: wrong usage.  3: there is no bundle yet.
     """
     from watchword.adapters.clock import SystemClock
-    from watchword.apps.control_plane.files import write_files
+    from watchword.apps.engines.files import write_files
 
     source, options = following(config, output, given, engine=engine, required=True)
     bundle, now = source.bundle, SystemClock().timestamp()
@@ -84,7 +84,7 @@ def _envoy(
 ) -> tuple["Files", str, Sequence[str]]:
     """Return Envoy's files, how it is started, and what stays as it is; it needs addresses beside the bundle."""
     from watchword.apps.cli.gate.envoy import new_origins
-    from watchword.apps.control_plane.places import envoy_options
+    from watchword.apps.engines.places import envoy_options
     from watchword.engines.envoy.generation import BOOTSTRAP, generate, stands_still
     from watchword.engines.envoy.lending import lent_rules
     from watchword.engines.envoy.options import START_OPTIONS

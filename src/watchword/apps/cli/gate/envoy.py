@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, print_json
 from watchword.apps.cli.gate.options import engine_options
 from watchword.apps.cli.gate.sources import following
-from watchword.apps.cli.paragraphs import printable_lines
+from watchword.apps.terminal.console import EXIT_REFUSED, print_json
+from watchword.apps.terminal.paragraphs import printable_lines
 
 if TYPE_CHECKING:
-    from watchword.apps.control_plane.origins import Origins
-    from watchword.apps.control_plane.process import EnvoyProcess
+    from watchword.apps.engines.origins import Origins
+    from watchword.apps.engines.process import EnvoyProcess
     from watchword.engines.envoy.options import EnvoyOptions
 
 _CHECK_EVERY = 5
@@ -55,10 +55,10 @@ def command(
     Exit code 0: stopped.  1: something was rejected meanwhile, or Envoy can't run.  2: wrong usage.
     """
     from watchword.adapters.clock import SystemClock
-    from watchword.apps.control_plane.output import append_to_output
-    from watchword.apps.control_plane.places import envoy_options
-    from watchword.apps.control_plane.plane import LOOK_SECONDS, ControlPlane
-    from watchword.apps.control_plane.process import find_envoy
+    from watchword.apps.engines.output import append_to_output
+    from watchword.apps.engines.places import envoy_options
+    from watchword.apps.engines.plane import LOOK_SECONDS, ControlPlane
+    from watchword.apps.engines.process import find_envoy
 
     binary = find_envoy(envoy) if runs else None
     if runs:
@@ -101,7 +101,7 @@ def _tell_written(generation: int, output: Path, *, as_json: bool) -> int:
 
 def new_origins() -> "Origins":
     """Return what finds the addresses of the origins that keys are lent to."""
-    from watchword.apps.control_plane.origins import Origins, system_resolver
+    from watchword.apps.engines.origins import Origins, system_resolver
 
     return Origins(system_resolver, time.monotonic)  # noqa: TID251 - how old an answer is.
 
@@ -113,7 +113,7 @@ def _tell(text: str) -> None:
 def _started(
     binary: Path, options: "EnvoyOptions", workers: int, *, as_json: bool
 ) -> "EnvoyProcess":
-    from watchword.apps.control_plane.process import EnvoyProcess
+    from watchword.apps.engines.process import EnvoyProcess
     from watchword.engines.envoy.generation import BOOTSTRAP
 
     monotonic = time.monotonic  # noqa: TID251 - how long a process has run.

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, print_json
 from watchword.apps.cli.gate.options import engine_options
 from watchword.apps.cli.gate.sources import following
-from watchword.apps.cli.paragraphs import printable_lines
+from watchword.apps.terminal.console import EXIT_REFUSED, print_json
+from watchword.apps.terminal.paragraphs import printable_lines
 from watchword.engines.registry import ENGINES
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ def command(
     Exit code 0: stopped.  1: something was rejected meanwhile, or the engine can't run.  2: wrong usage.
     """
     from watchword.adapters.clock import SystemClock
-    from watchword.apps.control_plane.following import EngineFollower
-    from watchword.apps.control_plane.output import append_to_output
-    from watchword.apps.control_plane.plane import LOOK_SECONDS
-    from watchword.apps.control_plane.running import RUNNING
+    from watchword.apps.engines.following import EngineFollower
+    from watchword.apps.engines.output import append_to_output
+    from watchword.apps.engines.plane import LOOK_SECONDS
+    from watchword.apps.engines.running import RUNNING
 
     source, options = following(ctx.obj, output, given, engine=engine)
     if runs:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from watchword.apps.cli.console import fail, print_json
+from watchword.apps.terminal.console import fail, print_json
 
 if TYPE_CHECKING:
     from watchword.gate.bundle import GateBundle

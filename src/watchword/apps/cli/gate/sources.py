@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchword.apps.cli.paragraphs import printable_lines
+from watchword.apps.terminal.paragraphs import printable_lines
 
 if TYPE_CHECKING:
     from watchword.adapters.gate_bundle import GateBundleFile
@@ -24,7 +24,7 @@ def following(
     :raises UnavailableError: when it has to be there, and isn't.
     """
     from watchword.adapters.gate_bundle import GateBundleFile
-    from watchword.apps.control_plane.places import api_of, engine_options
+    from watchword.apps.engines.places import api_of, engine_options
     from watchword.apps.settings import load_settings
     from watchword.engines.registry import ENGINES
     from watchword.reasons import Reason, UnavailableError
@@ -70,7 +70,7 @@ def _require_another(named: str, own: Path, api: str, style: str, asks: str) -> 
 
     :raises PlacesError: when it is that one.
     """
-    from watchword.apps.control_plane.places import PlacesError
+    from watchword.apps.engines.places import PlacesError
 
     if named.startswith("unix:") and Path(named.removeprefix("unix:")).resolve() == own.resolve():
         raise PlacesError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watchword.apps.cli.console import encodable
+from watchword.apps.terminal.console import encodable
 
 if TYPE_CHECKING:
     from watchword.apps.operator_client import OperatorClient

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from watchword.apps.cli.console import print_json
 from watchword.apps.cli.fetched import duration
 from watchword.apps.cli.instances.asking import life, operator, reason, shortened
+from watchword.apps.terminal.console import print_json
 
 
 @click.command(

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from watchword.apps.cli.console import print_json
 from watchword.apps.cli.instances.asking import operator, shortened
+from watchword.apps.terminal.console import print_json
 
 
 @click.command("list", epilog="Example: watchword instances list --json | jq .subjects")

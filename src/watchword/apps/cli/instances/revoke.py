@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from watchword.apps.cli.console import NAMES_LIKE_OPTIONS, print_json
 from watchword.apps.cli.instances.asking import NOT_RECORDED, operator, reason
+from watchword.apps.terminal.console import NAMES_LIKE_OPTIONS, print_json
 
 
 @click.command(

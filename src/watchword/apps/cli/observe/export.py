@@ -4,7 +4,7 @@ import json
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, print_json
+from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 
 
 @click.command(epilog="Example: watchword observe export > observations.json")

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from watchword.apps.observations import Reading
-from watchword.apps.planning import circumstances_of
+from watchword.apps.plan.planning import circumstances_of
 from watchword.observations import Claim, Observation, State, Vouched
 from watchword.plan.evidence import Circumstances, judge
 from watchword.plan.outcome import Standing

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, print_json
+from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 
 if TYPE_CHECKING:
     from watchword.apps.cli.observe.judged import Weighed
@@ -22,9 +22,9 @@ def command(ctx: click.Context, *, protection: str | None, as_json: bool) -> Non
     """
     from watchword.adapters.clock import SystemClock
     from watchword.apps.cli.observe.judged import troubles, weigh
-    from watchword.apps.cli.paragraphs import printable
     from watchword.apps.observations import read_observations
     from watchword.apps.settings.plans import load_plan
+    from watchword.apps.terminal.paragraphs import printable
 
     settings = load_plan(ctx.obj)
     reading = read_observations(settings.observations, settings.observers)
@@ -58,7 +58,7 @@ def members_of(row: "Weighed") -> dict[str, Any]:
 
 
 def _show(rows: list["Weighed"]) -> None:
-    from watchword.apps.cli.paragraphs import hanging, show
+    from watchword.apps.terminal.paragraphs import hanging, show
 
     cells = [("", "at (UTC)", "protection", "target", "route", "key", "said", "worth", "by")]
     cells += [

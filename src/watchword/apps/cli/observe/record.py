@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchword.apps.cli.console import encodable, print_json, refused_by_the_system
-from watchword.apps.cli.paragraphs import printable
+from watchword.apps.terminal.console import encodable, print_json, refused_by_the_system
+from watchword.apps.terminal.paragraphs import printable
 
 if TYPE_CHECKING:
     from watchword.apps.observations.composing import Statement
@@ -129,7 +129,7 @@ def _stated(settings: "PlanSettings", options: dict[str, Any]) -> "Statement":
 
 def _composed(settings: "PlanSettings", statement: "Statement", now: datetime) -> "Observation":
     from watchword.apps.observations.composing import compose
-    from watchword.apps.planning import circumstances_of
+    from watchword.apps.plan.planning import circumstances_of
 
     return compose(statement, settings.catalogue, circumstances_of(settings, now))
 

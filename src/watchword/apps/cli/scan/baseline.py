@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from watchword.apps.cli.console import EXIT_UNAVAILABLE, fail, print_json
-from watchword.apps.cli.paragraphs import printable
 from watchword.apps.cli.scan.given import code_of, seconds_of
+from watchword.apps.terminal.console import EXIT_UNAVAILABLE, fail, print_json
+from watchword.apps.terminal.paragraphs import printable
 from watchword.reasons import WatchwordError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -28,7 +28,7 @@ def command(ctx: click.Context, *, report: Path, output: Path, timeout: str, as_
     """
     from watchword.apps.cli.scan.reading import reports_in
     from watchword.apps.output_files import replace_file
-    from watchword.apps.report_text import json_text
+    from watchword.apps.reports.text import json_text
     from watchword.encoding.wording import counted
     from watchword.scan.baseline import MARK, to_baseline
 

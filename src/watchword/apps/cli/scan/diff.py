@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, print_json
-from watchword.apps.cli.paragraphs import printable, printable_lines, show
 from watchword.apps.cli.scan.given import code_of, seconds_of
 from watchword.apps.cli.scan.pacing import OverTimeError
 from watchword.apps.cli.scan.reading import reports_in
+from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, print_json
+from watchword.apps.terminal.paragraphs import printable, printable_lines, show
 from watchword.reasons import WatchwordError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _one(path: Path, seconds: float) -> "Report":
 
 
 def _members(found: "Differences") -> dict[str, Any]:
-    from watchword.apps.report_text import shown
+    from watchword.apps.reports.text import shown
     from watchword.scan.outcome import fingerprint
 
     def one(finding: Any) -> dict[str, str]:
@@ -104,7 +104,7 @@ def _members(found: "Differences") -> dict[str, Any]:
 
 
 def _turn(turn: "Turn") -> dict[str, Any]:
-    from watchword.apps.report_text import shown
+    from watchword.apps.reports.text import shown
 
     return {
         "protection": turn.protection,
@@ -137,9 +137,9 @@ def _headline(found: "Differences") -> str:
 
 
 def _lines(found: "Differences") -> Iterator[str]:
-    from watchword.apps.cli.paragraphs import wrapped
-    from watchword.apps.report_text import listed, shown
-    from watchword.apps.scan_views.words import state_of
+    from watchword.apps.reports.text import listed, shown
+    from watchword.apps.scan.words import state_of
+    from watchword.apps.terminal.paragraphs import wrapped
     from watchword.encoding.wording import counted
     from watchword.scan.outcome import bad
 
@@ -176,8 +176,8 @@ def _lines(found: "Differences") -> Iterator[str]:
 
 
 def _changes(found: "Differences") -> Iterator[str]:
-    from watchword.apps.cli.paragraphs import wrapped
-    from watchword.apps.report_text import shown
+    from watchword.apps.reports.text import shown
+    from watchword.apps.terminal.paragraphs import wrapped
     from watchword.encoding.wording import counted
     from watchword.scan.outcome import bad
 

@@ -67,7 +67,7 @@ def baseline_of(path: Path | None) -> "dict[str, Severity] | None":
     """
     if path is None:
         return None
-    from watchword.apps.scan_views.stored import MAX_BYTES
+    from watchword.apps.scan.stored import MAX_BYTES
     from watchword.encoding import strict_json
     from watchword.reasons import MalformedError
     from watchword.scan.baseline import BaselineError, from_baseline
@@ -109,8 +109,8 @@ def reports_of(path: Path) -> "tuple[Report, ...]":
 
     :raises click.UsageError: naming the file and the place.
     """
-    from watchword.apps.scan_views.stored import MAX_BYTES, ScanDocumentError
-    from watchword.apps.scan_views.stored import reports_of as read
+    from watchword.apps.scan.stored import MAX_BYTES, ScanDocumentError
+    from watchword.apps.scan.stored import reports_of as read
 
     try:
         return read(data_of(path, MAX_BYTES))
@@ -129,6 +129,6 @@ def is_json(path: Path) -> bool:
 
 def code_of(error: Exception) -> int:
     """Return the exit code for a package that can't be scanned: 3 where the system refuses, else 2."""
-    from watchword.apps.cli.console import EXIT_UNAVAILABLE, EXIT_USAGE, by_the_system
+    from watchword.apps.terminal.console import EXIT_UNAVAILABLE, EXIT_USAGE, by_the_system
 
     return EXIT_UNAVAILABLE if by_the_system(error) else EXIT_USAGE

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from watchword.apps.cli.console import print_json
-from watchword.apps.cli.paragraphs import show
+from watchword.apps.terminal.console import print_json
+from watchword.apps.terminal.paragraphs import show
 
 if TYPE_CHECKING:
     from watchword.scan.outcome import Report
@@ -27,9 +27,9 @@ def command(*, report: Path, as_json: bool, reveal: bool) -> None:
 
     Findings are marked by the scanner's name.  Nothing of it was seen here: it proves nothing, and the report is partial.
     """
-    from watchword.apps.scan_views import terminal
-    from watchword.apps.scan_views.document import document
-    from watchword.apps.scan_views.words import Scanned
+    from watchword.apps.scan import terminal
+    from watchword.apps.scan.document import document
+    from watchword.apps.scan.words import Scanned
 
     found = Scanned.bare(_read(report))
     if as_json:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watchword.apps.cli.paragraphs import printable
 from watchword.apps.cli.scan.given import is_json, reports_of
 from watchword.apps.cli.scan.pacing import GRACE, OverTimeError, Pace, interrupted_after
 from watchword.apps.collector import collector_at_rest
+from watchword.apps.terminal.paragraphs import printable
 
 if TYPE_CHECKING:
     from watchword.apps.cli.scan.api_reading import Described

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from watchword import __version__
-from watchword.apps.cli.paragraphs import printable
+from watchword.apps.terminal.paragraphs import printable
 from watchword.observations import Observation
 from watchword.reasons import WatchwordError
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from watchword.apps.cli.console import print_json
-from watchword.apps.cli.paragraphs import printable, show, wrapped
+from watchword.apps.terminal.console import print_json
+from watchword.apps.terminal.paragraphs import printable, show, wrapped
 
 if TYPE_CHECKING:
     from watchword.scan.interface import Telling

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchword.apps.cli.console import EXIT_REFUSED, EXIT_UNAVAILABLE, EXIT_USAGE, fail, print_json
-from watchword.apps.cli.paragraphs import printable, printable_lines, show
 from watchword.apps.cli.scan.given import (
     baseline_of,
     code_of,
@@ -21,12 +19,20 @@ from watchword.apps.cli.scan.given import (
 )
 from watchword.apps.cli.scan.pacing import GRACE, OverTimeError, interrupted_after
 from watchword.apps.cli.scan.reading import report_of
+from watchword.apps.terminal.console import (
+    EXIT_REFUSED,
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+    fail,
+    print_json,
+)
+from watchword.apps.terminal.paragraphs import printable, printable_lines, show
 from watchword.reasons import WatchwordError
 
 if TYPE_CHECKING:
     from watchword.apps.cli.scan.api_reading import Described
     from watchword.apps.cli.scan.recording import Recorder
-    from watchword.apps.scan_views.words import Scanned
+    from watchword.apps.scan.words import Scanned
     from watchword.scan.baseline import Suppression
     from watchword.scan.interface import Severity
 
@@ -73,7 +79,7 @@ def run(config: Path, apps: Sequence[Path], options: dict[str, Any]) -> int:
             _show(scanned, first=not scans, reveal=orders.reveal)
         scans.append(scanned)
     if options["as_json"]:
-        from watchword.apps.scan_views.document import document
+        from watchword.apps.scan.document import document
 
         print_json(document(scans, reveal=orders.reveal, errors=errors))
     codes.append(_keep(scans, orders, options, now))
@@ -128,7 +134,7 @@ def _orders(config: Path, options: dict[str, Any], now: datetime) -> _Orders:
 
 
 def _scanned(path: Path, orders: _Orders) -> "Scanned":
-    from watchword.apps.scan_views.words import Scanned
+    from watchword.apps.scan.words import Scanned
     from watchword.scan.baseline import sort
 
     report = report_of(path, orders.seconds, orders.described)
@@ -138,7 +144,7 @@ def _scanned(path: Path, orders: _Orders) -> "Scanned":
 
 
 def _show(scanned: "Scanned", *, first: bool, reveal: bool) -> None:
-    from watchword.apps.scan_views import terminal
+    from watchword.apps.scan import terminal
 
     if not first:
         click.echo()
@@ -188,28 +194,28 @@ def _reports(
 
 
 def _sarif(scans: "Sequence[Scanned]", _: datetime) -> tuple[str, str]:
-    from watchword.apps.report_text import json_text
-    from watchword.apps.scan_views import sarif
+    from watchword.apps.reports.text import json_text
+    from watchword.apps.scan import sarif
 
     return json_text(sarif.sarif(scans)), sarif.MARK
 
 
 def _junit(scans: "Sequence[Scanned]", now: datetime) -> tuple[str, str]:
-    from watchword.apps.scan_views import junit
+    from watchword.apps.scan import junit
 
     return junit.junit(scans, now), junit.MARK
 
 
 def _html(scans: "Sequence[Scanned]", now: datetime) -> tuple[str, str]:
-    from watchword.apps.scan_views import html
+    from watchword.apps.scan import html
 
     return html.page(scans, now), html.MARK
 
 
 def _cyclonedx(scans: "Sequence[Scanned]", now: datetime) -> tuple[str, str]:
     from watchword.adapters.entropy import SystemEntropy
-    from watchword.apps.report_text import json_text
-    from watchword.apps.scan_views import cyclonedx
+    from watchword.apps.reports.text import json_text
+    from watchword.apps.scan import cyclonedx
 
     serial = f"urn:uuid:{uuid.UUID(bytes=SystemEntropy().token_bytes(16), version=4)}"
     return json_text(cyclonedx.cyclonedx(scans[0], serial, now)), cyclonedx.MARK

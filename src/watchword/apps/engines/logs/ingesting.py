@@ -1,0 +1,221 @@
+"""Carry what an engine's log tells over to where refusals are explained from."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from watchword.adapters.engine_refusals import EngineRefusal, EngineRefusals, Position
+from watchword.apps.engines.logs.interface import LogLineError
+from watchword.apps.engines.logs.lines import MAX_LINE_BYTES, Line, OpenLog, open_log, open_pipe
+from watchword.apps.engines.logs.registry import ENGINE_LOGS, NOTICES, engine_of
+from watchword.encoding import strict_json
+from watchword.reasons import MalformedError, WatchwordError
+
+MAX_LINES: Final = 2_000_000
+"""Most lines of one run over one log; the next run goes on behind them."""
+
+BATCH: Final = 500
+"""Lines that become durable together."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Count what became of the lines of one log.
+
+    :param added: refusals that weren't known.
+    :param known: refusals that were there already.
+    :param passed: lines that tell no refusal: the API's own answers, and what passed.
+    :param bad: lines that aren't this engine's.
+    :param rest: there is more, for the next run.
+    """
+
+    file: str
+    engine: str = ""
+    lines: int = 0
+    added: int = 0
+    known: int = 0
+    passed: int = 0
+    bad: int = 0
+    rest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """Say what is wrong with a line; its content isn't quoted, since anybody may have written it."""
+
+    file: str
+    line: int
+    fault: str
+
+
+class Ingestion:
+    """Read one log, again and again where it grows."""
+
+    def __init__(
+        self,
+        kept: EngineRefusals,
+        path: Path,
+        engine: str | None,
+        tell: Callable[[BadLine], None],
+        *,
+        grows: bool = False,
+        pipe: BinaryIO | None = None,
+    ) -> None:
+        """Keep what to read; no file is opened yet.
+
+        :param engine: whose log it is; None finds it out by the first line that shows it.
+        :param tell: is told of each line that isn't this engine's.
+        :param grows: the log is followed: a line that isn't complete is waited for, and a new log under the
+            same name is read when the engine or its rotation began one.
+        :param pipe: is read in the place of the path, which only names it.
+        """
+        self.tally = Tally(str(path), engine or "")
+        self._kept = kept
+        self._path = path
+        self._tell = tell
+        self._grows = grows
+        self._open: OpenLog | None = None if pipe is None else open_pipe(pipe, str(path))
+        self._is_lent = pipe is not None
+        self._head: bytes | None = None
+        self._seen: dict[str, Position] = {}
+        self._last: datetime | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether reading may last until somebody writes: at a pipe, from its opening on."""
+        return self._open is None or not self._open.seekable
+
+    def close(self) -> None:
+        """Close the log; what was read is kept."""
+        if self._open is not None and not self._is_lent:
+            self._open.close()
+            self._open = None
+
+    def read(self, most: int = MAX_LINES) -> None:
+        """Read what is new.
+
+        :param most: lines after which to leave the rest for a later call.
+        :raises LogFileError: when the log can't be read.
+        :raises LogLineError: when its lines don't show which engine wrote it.
+        :raises WatchwordError: when nothing can be kept; what was kept before stays.
+        """
+        before = self.tally.lines
+        self._read_on(before + most)
+        while (
+            self._grows
+            and self._open is not None
+            and not self.tally.rest
+            and self._open.seekable
+            and self._open.was_replaced(self._path)
+        ):
+            # What the engine wrote between the last look and its turn to the new file.
+            self._read_on(before + most)
+            self.close()
+            self._read_on(before + most)
+
+    def _read_on(self, until: int) -> None:
+        if self._open is None:
+            self._open, self._head = open_log(self._path, grows=self._grows), None
+        log = self._open
+        if log.seekable and self._head is None and not self._begin(log):
+            return
+        lines = log.stream.lines()
+        while batch := self._batch(lines, until):
+            self._keep(log, batch)
+        self.tally.rest = self.tally.lines >= until
+
+    def _begin(self, log: OpenLog) -> bool:
+        """Find where a file was read last; tell whether there is a first line to know it by."""
+        self._head = log.stream.head()
+        if self._head is None:
+            return False
+        engines = (self.tally.engine,) if self.tally.engine else tuple(ENGINE_LOGS)
+        self._seen = {engine: self._kept.position(engine, self._head) for engine in engines}
+        for engine, position in self._seen.items():
+            if position.offset and log.stream.resume(position):
+                self.tally.engine = engine
+                break
+        return True
+
+    def _batch(self, lines: Iterator[Line], until: int) -> list[Line]:
+        batch: list[Line] = []
+        # What comes over a pipe now and then isn't held back for others to come.
+        most = 1 if self._grows and self._head is None else BATCH
+        while len(batch) < most and self.tally.lines < until:
+            line = next(lines, None)
+            if line is None:
+                break
+            batch.append(line)
+            self.tally.lines += 1
+        return batch
+
+    def _keep(self, log: OpenLog, batch: list[Line]) -> None:
+        found = []
+        for line in batch:
+            try:
+                refusal = self._refusal(line)
+            except WatchwordError as error:
+                self.tally.bad += 1
+                self._tell(BadLine(self.tally.file, line.number, _fault(error)))
+                continue
+            if refusal is None:
+                self.tally.passed += 1
+            else:
+                found.append((self._name_of(line, refusal), refusal))
+        if not self.tally.engine:
+            # Not one line so far shows whose log it is, and what isn't read mustn't count as read.
+            raise LogLineError(
+                f"{self.tally.file}: no line shows which engine wrote it: say --engine"
+            )
+        after = None if self._head is None else log.stream.position(self._head)
+        before = None if after is None else self._seen[self.tally.engine]
+        added = self._kept.add(self.tally.engine, found, before, after)
+        if after is not None:
+            self._seen[self.tally.engine] = after
+        self.tally.added += added
+        self.tally.known += len(found) - added
+
+    def _name_of(self, line: Line, refusal: EngineRefusal) -> bytes:
+        """Return by what a line is told from others: what it says, and without a ref of its own where it stands."""
+        assert line.content is not None  # What is too long was refused.
+        place = b"" if refusal.ref or self._head is None else b"%b%d" % (self._head, line.number)
+        return hashlib.sha256(place + line.content).digest()
+
+    def _refusal(self, line: Line) -> EngineRefusal | None:
+        if line.content is None:
+            raise LogLineError(f"got a longer line than {MAX_LINE_BYTES} bytes")
+        if line.content.startswith(NOTICES.get(self.tally.engine, ())):
+            return None
+        members = strict_json.loads(line.content, MAX_LINE_BYTES)
+        if not self.tally.engine:
+            self.tally.engine = engine_of(members)
+        if members.get("time") == "" and self._last is not None:
+            # HAProxy has no time for a request that it couldn't read: it came about when the one before did.
+            members["time"] = self._last.isoformat()
+        refusal = ENGINE_LOGS[self.tally.engine](members)
+        self._last = self._last if refusal is None else refusal.at
+        return refusal
+
+
+def ingest(
+    kept: EngineRefusals,
+    path: Path,
+    engine: str | None,
+    tell: Callable[[BadLine], None],
+    most: int = MAX_LINES,
+) -> Tally:
+    """Read a log to its end, and return what became of it; raises as :meth:`Ingestion.read` does."""
+    ingestion = Ingestion(kept, path, engine, tell)
+    with closing(ingestion):
+        ingestion.read(most)
+    return ingestion.tally
+
+
+def _fault(error: WatchwordError) -> str:
+    if isinstance(error, MalformedError):
+        return error.refusals[0].detail
+    return str(error)

@@ -1,0 +1,7 @@
+"""Stand in front of an API: the built-in reverse proxy."""
+
+from watchword.apps.gateway.proxy.asgi import ProxyApp
+from watchword.apps.gateway.proxy.exchange import Timeouts
+from watchword.apps.gateway.proxy.lending import Lender
+
+__all__ = ["Lender", "ProxyApp", "Timeouts"]

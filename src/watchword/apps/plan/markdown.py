@@ -1,0 +1,193 @@
+"""Write a plan in Markdown, for a pull request or a wiki."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from watchword.apps.plan import notes, words
+from watchword.apps.plan.verdict import left_out, verdict, what_if, world
+from watchword.apps.terminal.paragraphs import printable
+from watchword.encoding.wording import counted
+from watchword.plan.outcome import Item, PathState, Phase, Plan
+
+MAX_PATHS: Final = 200
+"""Most paths and assets in a table: a page of a pull request isn't read beyond that, and has a limit."""
+
+_MARKUP: Final = re.compile(r"[\\`*_\[\]<>&|~#$]")
+_LINE_START: Final = re.compile(r"^(\d*)([-+=.)])")
+_LINKED: Final = re.compile(r"(@|#(?=\d)|(?<=:)(?=//)|(?i:www)(?=\.))")
+_JOINER: Final = "&#8288;"
+"""Shows as nothing, and keeps a forge from making a mention or a link of what stands around it."""
+
+
+def escaped(text: str) -> str:
+    """Return text as Markdown that shows it as it is, on one line."""
+    plain = printable(words.flat(text))
+    safe = _MARKUP.sub(r"\\\g<0>", plain)
+    return _LINE_START.sub(r"\1\\\2", _LINKED.sub(rf"\1{_JOINER}", safe))
+
+
+def code(text: str) -> str:
+    """Return text as a code span, also within a table."""
+    plain = printable(words.flat(text)) or " "
+    longest = max((len(run) for run in re.findall("`+", plain)), default=0)
+    fence = "`" * (longest + 1)
+    gap = " " if plain[0] in "` " or plain[-1] in "` " else ""
+    return f"{fence}{gap}{plain}{gap}{fence}".replace("|", "\\|")
+
+
+def markdown(plan: Plan) -> str:
+    """Return the plan as one Markdown text."""
+    return "\n".join(_lines(plan)) + "\n"
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    for said in (world(plan), what_if(plan)):
+        if said:
+            yield f"**{escaped(said)}**"
+            yield ""
+    yield "# Protection plan"
+    yield ""
+    yield from _paragraph(" ".join(verdict(plan)))
+    for each in left_out(plan):
+        yield from _paragraph(each)
+    rows = words.levels(plan)
+    if rows:
+        yield from _table(
+            ("Impact", "Now", "After the plan"),
+            ((str(level), words.tally(now), words.tally(after)) for level, now, after in rows),
+        )
+    for phase in Phase:
+        yield from _phase(phase, words.of_phase(plan, phase), plan)
+    yield from _notes(plan)
+    yield from _assets(plan)
+    yield from _paths(plan)
+    yield f"Made at {plan.made_at:%Y-%m-%d %H:%M} UTC. Ranked by impact alone, whatever the odds."
+
+
+def _paragraph(text: str) -> Iterator[str]:
+    yield escaped(text)
+    yield ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def _phase(phase: Phase, items: Sequence[Item], plan: Plan) -> Iterator[str]:
+    if not items:
+        return
+    yield f"## {words.HEADINGS[phase]}"
+    yield ""
+    for each in words.bundles(items):
+        yield from _paragraph(each)
+    for item in items:
+        marks = f" _{escaped('; '.join(words.marks(item)))}._" if words.marks(item) else ""
+        name = escaped(item.protection.name)
+        yield (
+            f"{item.place}. **{name}** ({code(item.protection.id)}), "
+            f"effort {escaped(words.effort(item.effort))}: {escaped(words.does(item, plan))}.{marks}"
+        )
+        if phase is not Phase.HARDENING:
+            yield f"   {escaped(item.why)}"
+    yield ""
+
+
+def _notes(plan: Plan) -> Iterator[str]:
+    weak = [escaped(each) for each in notes.weak_routes(plan)]
+    yield from _bullets(notes.WEAK_ROUTES, weak)
+    yield from _bullets(notes.SHUT_ROUTES, [escaped(each) for each in notes.shut_routes(plan)])
+    yield from _bullets(notes.PROVEN, _placed(notes.proven(plan)))
+    yield from _bullets(notes.MEASURED, _placed(notes.measured(plan)))
+    yield from _bullets(notes.CLAIMS, _placed(notes.claims(plan)))
+    yield from _bullets(notes.CHANGED, _placed(notes.changed(plan)))
+    struck = [escaped(notes.struck_line(each, plan)) for each in notes.struck(plan)]
+    yield from _bullets(notes.STRUCK, struck)
+    unclosable = [
+        f"{_named(each.steps)}: {escaped(f'{words.reached(each.paths, plan)}. {each.because}'.strip())}"
+        for each in notes.unclosable(plan)
+    ]
+    yield from _bullets(notes.unclosable_heading(plan), unclosable)
+    yield from _bullets("The budget", [escaped(each) for each in notes.shortfalls(plan)])
+    if plan.cheaper is not None:
+        yield from _bullets("Cheaper in all", [escaped(notes.cheaper(plan.cheaper, plan))])
+    left = [escaped(each) for each in notes.limits(plan)]
+    yield from _bullets("Left out to stay within limits", left)
+
+
+def _placed(found: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{code(name)} {escaped(at)}" for name, at in found]
+
+
+def _bullets(heading: str, entries: Sequence[str]) -> Iterator[str]:
+    if not entries:
+        return
+    yield f"## {heading}"
+    yield ""
+    for entry in entries[:MAX_PATHS]:
+        yield f"- {entry}"
+    if len(entries) > MAX_PATHS:
+        yield f"- and {len(entries) - MAX_PATHS:,} more: `watchword plan --json` has them all"
+    yield ""
+
+
+def _assets(plan: Plan) -> Iterator[str]:
+    yield "## Assets"
+    yield ""
+    yield from _table(
+        ("Asset", "Impact", "Now", "After", "Ways in", "Because"),
+        (
+            (
+                code(each.asset.id),
+                str(each.asset.impact),
+                words.EXPOSURES[each.now],
+                words.EXPOSURES[each.after],
+                f"{each.ways:,}",
+                escaped(each.asset.because),
+            )
+            for each in plan.assets[:MAX_PATHS]
+        ),
+    )
+    yield from _rest(len(plan.assets), "asset")
+
+
+def _paths(plan: Plan) -> Iterator[str]:
+    yield "## Paths"
+    yield ""
+    yield from _table(
+        ("Asset", "Steps", "Now", "After", "Cut by"),
+        (
+            (
+                code(each.path.asset),
+                _steps(each),
+                words.EXPOSURES[each.now],
+                words.EXPOSURES[each.after],
+                _cutters(each),
+            )
+            for each in words.worst_first(plan.paths)[:MAX_PATHS]
+        ),
+    )
+    yield from _rest(len(plan.paths), "path")
+
+
+def _steps(state: PathState) -> str:
+    return _named(state.path.steps)
+
+
+def _named(steps: Iterable[str]) -> str:
+    return " → ".join(code(each) for each in steps)
+
+
+def _cutters(state: PathState) -> str:
+    return ", ".join(f"{code(by)} at {code(step)}" for step, by in state.cut_after) or "nothing"
+
+
+def _rest(total: int, word: str) -> Iterator[str]:
+    if total > MAX_PATHS:
+        more = counted(total - MAX_PATHS, f"more {word}")
+        yield f"{more} aren't shown: `watchword plan --json` has them all."
+        yield ""

@@ -1,0 +1,315 @@
+"""Read cases for a policy from YAML and compare what is expected with what the policy says."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from watchword.apps.evidence.claims_document import (
+    ClaimsDocumentError,
+    app_from_document,
+    claims_from_document,
+    claims_to_document,
+)
+from watchword.apps.evidence.records import MAX_RECORD_BYTES, VerificationRecord, record_from_line
+from watchword.apps.policy.samples import APPS, SAMPLES
+from watchword.apps.settings.document import Document, Path_, read_document
+from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
+from watchword.apps.settings.rule_forms import nearest
+from watchword.attestation.claims import UnverifiedClaims
+from watchword.attestation.interface import AppRegistration
+from watchword.policy.interface import Circumstances, Policy, Verdict
+from watchword.policy.service import appraise_unverified
+from watchword.reasons import Reason, Refusal
+from watchword.vocabulary import Level
+
+_COUNTS: Final = ("enrolled_today", "fan_out_today")
+_KEYS: Final = ("name", "like", "claims", "record", "line", "app", "at", *_COUNTS, "expect")
+_EXPECT_KEYS: Final = ("level", "reasons", "unchecked", "short_of", "signals")
+_MAX_LINE: Final = 1_000_000
+
+Apps = Callable[[], Mapping[str, AppRegistration]]
+"""Return the apps of ``watchword.yaml``; asked only where a case names one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Hold what a case expects; None leaves a part open.
+
+    :param reasons: the codes of all refusals, in any order.
+    """
+
+    level: Level
+    reasons: frozenset[str] | None = None
+    unchecked: frozenset[str] | None = None
+    short_of: Mapping[Level, frozenset[str]] | None = None
+    signals: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Hold one case: claims, the app they should be of, the circumstances, and what is expected."""
+
+    name: str
+    claims: UnverifiedClaims
+    app: AppRegistration | None
+    circumstances: Circumstances
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Hold a case with the policy's verdict and where it differs, each in a sentence."""
+
+    case: Case
+    verdict: Verdict
+    differences: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as it is printed with ``--json``."""
+        return {
+            "name": self.case.name,
+            "ok": not self.differences,
+            "level": self.verdict.level.value,
+            "reasons": codes(self.verdict.refusals),
+            "unchecked": list(self.verdict.unchecked),
+            "short_of": {level.value: codes(why) for level, why in self.verdict.short_of.items()},
+            "signals": codes(self.verdict.signals),
+            "differences": list(self.differences),
+        }
+
+
+def codes(refusals: Sequence[Refusal]) -> list[str]:
+    """Return the codes of refusals, each once, in order."""
+    return list(dict.fromkeys(refusal.reason.code for refusal in refusals))
+
+
+def try_case(case: Case, policy: Policy) -> Tried:
+    """Return what the policy says of a case, and where that isn't what is expected."""
+    verdict = appraise_unverified(case.claims, case.app, policy, case.circumstances)
+    return Tried(case, verdict, tuple(_differences(case.wanted, verdict)))
+
+
+def read_cases(file: Path, now: datetime, apps: Apps) -> list[Case]:
+    """Return the cases of a file.
+
+    :param now: the instant of cases that name none.
+    :raises ConfigurationError: with every fault of the file at once.
+    """
+    document = read_document(file)
+    reader = _Reader(file, document, now, apps, list(document.faults))
+    data = document.data
+    found: list[Case | None] = []
+    if not isinstance(data, dict) or set(data) != {"cases"}:
+        reader.fault((), shown(data), "a mapping with cases: and nothing else")
+    elif not isinstance(data["cases"], list) or not data["cases"]:
+        reader.fault(("cases",), shown(data["cases"]), "a list of cases")
+    else:
+        found = [reader.case(item, index) for index, item in enumerate(data["cases"])]
+    if reader.faults:
+        raise ConfigurationError(file, reader.faults)
+    return [case for case in found if case is not None]
+
+
+def _differences(wanted: Wanted, verdict: Verdict) -> Iterator[str]:
+    if verdict.level is not wanted.level:
+        yield f"level: got {verdict.level.value}, expected {wanted.level.value}"
+    yield from _set_difference("reasons", wanted.reasons, codes(verdict.refusals))
+    yield from _set_difference("unchecked", wanted.unchecked, verdict.unchecked)
+    yield from _set_difference("signals", wanted.signals, codes(verdict.signals))
+    for level, reasons in (wanted.short_of or {}).items():
+        got = codes(verdict.short_of.get(level, ()))
+        yield from _set_difference(f"short of {level.value}", reasons, got)
+
+
+def _set_difference(what: str, wanted: frozenset[str] | None, got: Sequence[str]) -> Iterator[str]:
+    if wanted is not None and wanted != set(got):
+        told = ", ".join(got) or "none"
+        yield f"{what}: got {told}, expected {', '.join(sorted(wanted)) or 'none'}"
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Read the cases of one file, collecting faults."""
+
+    file: Path
+    document: Document
+    now: datetime
+    apps: Apps
+    faults: list[Fault]
+
+    def fault(self, path: Path_, got: str, expected: str) -> None:
+        """Add a fault with the line it stands on."""
+        self.faults.append(Fault(join(path), self.document.line(path), got, expected))
+
+    def case(self, data: Any, index: int) -> Case | None:
+        """Return one case; None where it has faults."""
+        path: Path_ = ("cases", index)
+        before = len(self.faults)
+        if not isinstance(data, dict):
+            self.fault(path, shown(data), "a mapping")
+            return None
+        self._known(data, path, _KEYS)
+        name = data.get("name")
+        if not isinstance(name, str) or not name:
+            self.fault((*path, "name"), shown(name), "a name that says what the case is about")
+        at = self._instant(data.get("at"), (*path, "at"))
+        counts = {name: data[name] for name in _COUNTS if data.get(name) is not None}
+        for count, value in counts.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                self.fault((*path, count), shown(value), "a whole number")
+        wanted = self._wanted(data.get("expect"), (*path, "expect"))
+        record = self._record(data, path) if "record" in data else None
+        if record is not None and record.claims is None:
+            self.fault((*path, "record"), "a record without claims", "evidence that could be read")
+        claims = record.claims if record else self._claims(data, path, at or self.now)
+        app = self._app(data, path, claims, record)
+        if len(self.faults) > before or claims is None or wanted is None:
+            return None
+        known = Circumstances(self.now) if record is None else record.circumstances
+        circumstances = replace(known, now=at or known.now, **counts)
+        return Case(str(name), claims, app, circumstances, wanted)
+
+    def _known(self, data: Mapping[str, Any], path: Path_, keys: Sequence[str]) -> None:
+        for key in data:
+            if key not in keys:
+                self.fault((*path, key), "an unknown key", nearest(key, keys))
+
+    def _instant(self, data: Any, path: Path_) -> datetime | None:
+        if data is None:
+            return None
+        try:
+            instant = datetime.fromisoformat(data) if isinstance(data, str) else None
+        except ValueError:
+            instant = None
+        if instant is None or instant.tzinfo is None:
+            self.fault(path, shown(data), "a time such as 2026-11-24T12:00:00Z")
+            return None
+        return instant
+
+    def _record(self, data: Mapping[str, Any], path: Path_) -> VerificationRecord | None:
+        """Return the record that a case names by file and line."""
+        named, line = data["record"], data.get("line", 1)
+        if not {"like", "claims"}.isdisjoint(data):
+            self.fault((*path, "record"), "record beside like or claims", "one or the other")
+            return None
+        if not isinstance(named, str) or not isinstance(line, int) or not 1 <= line <= _MAX_LINE:
+            self.fault((*path, "record"), shown(named), "a file of records, and its line")
+            return None
+        try:
+            with (self.file.parent / named).open("rb") as stream:
+                for _ in range(line - 1):
+                    stream.readline(MAX_RECORD_BYTES + 1)
+                return record_from_line(stream.readline(MAX_RECORD_BYTES + 1))
+        except (OSError, ClaimsDocumentError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            self.fault((*path, "record"), f"{shown(named)}: {why}", f"a record on line {line}")
+            return None
+
+    def _claims(
+        self, data: Mapping[str, Any], path: Path_, at: datetime
+    ) -> UnverifiedClaims | None:
+        """Return the claims that are written, over those of the genuine phone that they are like."""
+        like, written = data.get("like"), data.get("claims")
+        document: Any = {}
+        if like is not None:
+            sample = SAMPLES.get(like) if isinstance(like, str) else None
+            if sample is None:
+                self.fault((*path, "like"), shown(like), nearest(like, SAMPLES))
+                return None
+            document = claims_to_document(sample(at))
+        elif written is None:
+            if "record" not in data:
+                self.fault(path, "no claims", "like, claims or record")
+            return None
+        if written is not None and not isinstance(written, dict):
+            self.fault((*path, "claims"), shown(written), "a mapping")
+            return None
+        try:
+            return claims_from_document(_merged(document, written or {}))
+        except ClaimsDocumentError as error:
+            self.fault((*path, "claims"), str(error), "claims as `watchword verify` prints them")
+            return None
+
+    def _app(
+        self,
+        data: Mapping[str, Any],
+        path: Path_,
+        claims: UnverifiedClaims | None,
+        record: VerificationRecord | None,
+    ) -> AppRegistration | None:
+        """Return the app that is named or written; else the record's, or that of the sample."""
+        named = data.get("app")
+        if isinstance(named, str):
+            known = self.apps()
+            if named not in known:
+                self.fault((*path, "app"), shown(named), nearest(named, known))
+            return known.get(named)
+        if isinstance(named, dict):
+            try:
+                return app_from_document(named)
+            except ClaimsDocumentError as error:
+                self.fault((*path, "app"), str(error), "an app as records hold it")
+        elif named is not None:
+            self.fault((*path, "app"), shown(named), "the name of an app in watchword.yaml")
+        if record is not None:
+            return record.app
+        return APPS[claims.platform] if claims is not None and "like" in data else None
+
+    def _wanted(self, data: Any, path: Path_) -> Wanted | None:
+        if not isinstance(data, dict):
+            self.fault(path, shown(data), "a mapping with level, and reasons where it is none")
+            return None
+        self._known(data, path, _EXPECT_KEYS)
+        level = self._level(data.get("level"), (*path, "level"))
+        reasons = self._reasons(data.get("reasons"), (*path, "reasons"))
+        unchecked = data.get("unchecked")
+        if unchecked is not None and not _is_words(unchecked):
+            self.fault((*path, "unchecked"), shown(unchecked), "a list of names")
+            unchecked = None
+        short_of = data.get("short_of")
+        short: dict[Level, frozenset[str]] = {}
+        if short_of is not None and not isinstance(short_of, dict):
+            self.fault((*path, "short_of"), shown(short_of), "a mapping of levels to reasons")
+        for name, written in (short_of if isinstance(short_of, dict) else {}).items():
+            higher = self._level(name, (*path, "short_of", name))
+            found = self._reasons(written, (*path, "short_of", name))
+            if higher is not None:
+                short[higher] = found or frozenset()
+        if level is None:
+            return None
+        told = None if unchecked is None else frozenset(unchecked)
+        signals = self._reasons(data.get("signals"), (*path, "signals"))
+        return Wanted(level, reasons, told, short or None, signals)
+
+    def _level(self, data: Any, path: Path_) -> Level | None:
+        known = [level.value for level in Level]
+        if data not in known:
+            self.fault(path, shown(data), nearest(data, known))
+            return None
+        return Level(data)
+
+    def _reasons(self, data: Any, path: Path_) -> frozenset[str] | None:
+        if data is None:
+            return None
+        if not _is_words(data):
+            self.fault(path, shown(data), "a list of reasons")
+            return None
+        known = [reason.code for reason in Reason]
+        for index, code in enumerate(data):
+            if code not in known:
+                policies = [each for each in known if each.startswith("policy.")]
+                self.fault((*path, index), shown(code), nearest(code, policies))
+        return frozenset(data)
+
+
+def _is_words(data: Any) -> bool:
+    return isinstance(data, list) and all(isinstance(word, str) for word in data)
+
+
+def _merged(below: Any, above: Any) -> Any:
+    """Return a document with what stands above in the place of what stands below, member by member."""
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return {**below, **{key: _merged(below.get(key), value) for key, value in above.items()}}

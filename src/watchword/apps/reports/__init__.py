@@ -1,0 +1,1 @@
+"""Write reports: what every format of every report shares."""

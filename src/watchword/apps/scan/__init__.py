@@ -1,0 +1,1 @@
+"""Scan an app or an API description, and write what was found."""

@@ -1,1 +1,0 @@
-"""Write a scan for people and for machines: terminal, JSON, SARIF, JUnit, HTML, CycloneDX."""

@@ -1,0 +1,135 @@
+"""Print for people and for scripts: errors, JSON lines, and the exit codes that go with them."""
+
+import errno
+import json
+import os
+import sys
+from typing import Any, Final, NoReturn
+
+import click
+
+from watchword.apps.terminal.paragraphs import printable, printable_lines
+from watchword.reasons import ExitCode, RefusedError, UnavailableError, WatchwordError
+
+EXIT_REFUSED: Final = ExitCode.REFUSED
+EXIT_USAGE: Final = ExitCode.USAGE
+EXIT_UNAVAILABLE: Final = ExitCode.UNAVAILABLE
+
+_OF_THE_SYSTEM: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOLCK,
+        errno.ESTALE,
+        errno.ETXTBSY,
+    }
+)
+"""What no other option or file of the user's makes good: the file system, or who may use it."""
+
+NAMES_LIKE_OPTIONS: Final = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+"""Settings of a command that takes an id: one in 64 begins with a dash and isn't an option.
+
+Without ``-h``, since an ``h`` anywhere in such an id would be taken for it.
+"""
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value on one line, in ASCII: strangers' text may hold what a terminal obeys."""
+    click.echo(json.dumps(value, default=_as_text))
+
+
+def _as_text(value: object) -> str:
+    """Return what JSON has no type for as text: bytes as hex, a path or a time as it is written."""
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process after servers ran in it, everything being stopped by then.
+
+    Their runtime threads may still wind down and would panic, harmlessly but loudly, while the
+    interpreter is taken apart.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def encodable(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Accept an option's text if it can be sent; a terminal may hand over bytes of no encoding."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("got bytes that aren't UTF-8, expected text") from None
+    return value
+
+
+def fail(error: Exception) -> int:
+    """Explain an error on stderr and return the exit code."""
+    from watchword.apps.settings import debugging
+
+    if debugging():
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)
+    text, code = _explained(error)
+    # Names of files stand in it, and whoever made a file chose its name.
+    click.echo(printable_lines(text), err=True)
+    return code
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error, and the exit code."""
+    from watchword.apps.settings import ConfigurationError
+
+    if isinstance(error, WatchwordError):
+        if isinstance(error, ConfigurationError):
+            return error.render(), code_of(error)
+        return _worded(error), code_of(error)
+    if isinstance(error, OSError):
+        where = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+        return f"error: {printable(where)}", EXIT_UNAVAILABLE
+    fault = (
+        f"internal error: {type(error).__name__}. This is a fault in Watchword; "
+        "run again with WATCHWORD_DEBUG=1 for the trace, and please report it."
+    )
+    return fault, EXIT_REFUSED
+
+
+def _worded(error: WatchwordError) -> str:
+    if isinstance(error, RefusedError):
+        return "\n".join(f"refused: {refusal}" for refusal in error.refusals)
+    if isinstance(error, UnavailableError):
+        return f"not available: {error.detail} ({error.reason.code})"
+    if error.exit_code is ExitCode.UNAVAILABLE:
+        return f"not available: {error}"
+    if error.exit_code is ExitCode.USAGE:
+        # One line; a newline in it is one of a file's name, and would forge a line of ours.
+        return f"error: {printable(str(error))}"
+    return f"error: {error}"
+
+
+def code_of(error: WatchwordError) -> ExitCode:
+    """Return the exit code of an error of ours: its own, or ``unavailable`` where it puts into words what the system refused."""
+    judged = isinstance(error, RefusedError)
+    return ExitCode.UNAVAILABLE if not judged and by_the_system(error) else error.exit_code
+
+
+def refused_by_the_system(error: OSError) -> bool:
+    """Tell whether the file system or its permissions refused, whatever the user named."""
+    return error.errno in _OF_THE_SYSTEM
+
+
+def by_the_system(error: BaseException) -> bool:
+    """Tell whether an error puts into words what the file system refused, or is what it said itself."""
+    # `from None` hides the error that was caught from people; it still hangs on ours.
+    cause: BaseException | None = error
+    while isinstance(cause, WatchwordError):
+        cause = cause.__context__
+    return isinstance(cause, OSError) and refused_by_the_system(cause)
