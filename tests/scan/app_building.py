@@ -137,5 +137,6 @@ def _certificate() -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "clinic")])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
     builder = builder.public_key(key.public_key()).not_valid_before(_AT)
-    made = builder.not_valid_after(_AT + timedelta(days=9125)).sign(key, hashes.SHA256())
+    builder = builder.not_valid_after(_AT + timedelta(days=9125))
+    made = builder.sign(key, hashes.SHA256(), ecdsa_deterministic=True)
     return made.public_bytes(serialization.Encoding.DER)

@@ -1,0 +1,19 @@
+"""Name each group of outputs that is recorded: one file each."""
+
+from collections.abc import Callable
+from typing import Final
+
+from tests.recorded import commands, services
+from tests.recorded.transcript import Transcript, workspace
+
+Group = Callable[[Transcript], None]
+
+GROUPS: Final[dict[str, Group]] = {**commands.GROUPS, **services.GROUPS}
+
+
+def made(name: str) -> str:
+    """Return what a group puts out now."""
+    with workspace() as directory:
+        transcript = Transcript(directory)
+        GROUPS[name](transcript)
+        return transcript.text()
