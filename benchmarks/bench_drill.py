@@ -27,8 +27,8 @@ from watchword.apps.demo.stage import Stage as Clinic
 from watchword.apps.drill.arena import Stage, open_stage
 from watchword.apps.drill.conducting import Orders, prepared
 from watchword.apps.drill.running import Course, run_drill
-from watchword.apps.logs import silence_logs
 from watchword.apps.settings import load_settings
+from watchword.apps.terminal.process import silence_logs
 from watchword.drill.outcome import Verdict
 from watchword.drill.wire import Call, Part
 from watchword.vocabulary import Mode

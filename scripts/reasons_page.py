@@ -5,7 +5,7 @@ A text is changed in src/watchword/apps/reasons.toml, where ``watchword explain`
 
 from pathlib import Path
 
-from watchword.apps.reason_texts import sections
+from watchword.apps.problems import sections
 from watchword.reasons import Reason
 
 TARGET = Path(__file__).parents[1] / "docs" / "reasons.md"

@@ -30,7 +30,7 @@ import httpx
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.lab_store import load_or_create
-from watchword.apps.operator_client import OperatorClient
+from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings import Settings, load_settings
 from watchword.client import ClientError, WatchwordAuth, WatchwordClient
 from watchword.lab import PHONES, InstalledAndroidApp, PhoneSetup

@@ -6,7 +6,7 @@ from typing import Any, Final
 from scripts.site_markdown import cell, prose
 
 from watchword.apps.service.openapi import DOCUMENT
-from watchword.apps.service.operator.routes import OPERATOR_ROUTES
+from watchword.apps.service.operator import OPERATOR_ROUTES
 
 INTRODUCTION: Final = """\
 # HTTP endpoints

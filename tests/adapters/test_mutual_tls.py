@@ -19,8 +19,8 @@ from watchword.adapters.http_server.mutual_tls import (
     HANDSHAKE_SECONDS,
     SPARED_SECONDS,
     MutualTlsServer,
-    server_tls,
 )
+from watchword.adapters.http_server.tls import server_tls
 
 SILENT = 60
 SPARE = 20

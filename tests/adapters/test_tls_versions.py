@@ -9,7 +9,7 @@ import pytest
 from tests.adapters.authority import Authority
 
 from watchword.adapters.gate_bundle.remote import client_tls
-from watchword.adapters.http_server.mutual_tls import server_tls
+from watchword.adapters.http_server.tls import server_tls
 
 NAME = "localhost"
 

@@ -106,8 +106,8 @@ def serve(descriptor: int) -> None:
     import watchword.adapters.app_package  # noqa: PLC0415
     import watchword.apps.compose.service  # noqa: PLC0415
     import watchword.apps.drill.running  # noqa: PLC0415
-    import watchword.apps.operator_client  # noqa: PLC0415
     import watchword.apps.plan.planning  # noqa: PLC0415
+    import watchword.apps.service.client  # noqa: PLC0415
     import watchword.plan.service  # noqa: PLC0415
     import watchword.scan.api.registry  # noqa: PLC0415
     import watchword.scan.registry  # noqa: F401, PLC0415

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.apps.service_bench import GATE_POLICIES, ROUTE, ServiceBench, service_bench
 
-from watchword.apps.service.secrets import SecretWork
+from watchword.apps.compose.secrets import SecretWork
 from watchword.broker.interface import (
     Allowance,
     DeliveryRule,

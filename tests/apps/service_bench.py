@@ -19,6 +19,12 @@ from tests.enrolment.simulators import (
     with_evidence,
 )
 
+from watchword.adapters.enrolment_limits import (
+    ClientAddresses,
+    EnrolmentLimits,
+    EnrolmentRates,
+    Network,
+)
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.published_pins import PinPublication
@@ -26,13 +32,10 @@ from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store import SqliteStore
 from watchword.adapters.store_mark import StoreMark
-from watchword.apps.service.client_addresses import ClientAddresses, Network
-from watchword.apps.service.clock_watch import ClockWatch
-from watchword.apps.service.enrolment_limits import EnrolmentLimits, EnrolmentRates
-from watchword.apps.service.safeguards import Safeguards
-from watchword.apps.service.secrets import NO_SECRETS, SecretWork
+from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
+from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
+from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.apps.service.service import Service, build_service
-from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
 from watchword.gate.bundle import GateBundle, from_jws

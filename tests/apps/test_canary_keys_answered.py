@@ -27,10 +27,9 @@ from watchword.adapters.canary_alarms import CanaryAlarmFile
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.replay.memory import MemoryReplayStore
-from watchword.apps.compose.gates import open_gate
+from watchword.apps.compose.gates import alarms_path, kept_gate, open_gate
 from watchword.apps.gateway import WatchwordMiddleware, gate_from
 from watchword.apps.gateway.authz import AuthzApp
-from watchword.apps.gateway.gates import alarms_path, kept_gate
 from watchword.apps.settings import load_settings
 from watchword.broker.canaries import RANDOM_BYTES, digest, make_canary
 from watchword.broker.interface import CanaryWatch

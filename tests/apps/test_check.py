@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from watchword.apps.cli.commands.check import command
 from watchword.apps.cli.fetched import duration
-from watchword.apps.compose.deployment import Deployment
-from watchword.apps.compose.service import system_ports
+from watchword.apps.compose.gates import system_ports
+from watchword.apps.compose.service import Deployment
 from watchword.apps.settings import ConfigurationError, load_settings
 from watchword.apps.terminal.console import EXIT_USAGE
 

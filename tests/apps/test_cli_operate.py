@@ -21,7 +21,7 @@ from tests.machine import patience
 
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.store import SqliteStore
-from watchword.apps.operator_client import OperatorClient
+from watchword.apps.service.client import OperatorClient
 from watchword.ports import AuditEntry, ChallengeUse, Instance
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Level

@@ -17,7 +17,8 @@ from watchword.apps.cli.lab_phone import installed_app
 from watchword.apps.cli.main import cli
 from watchword.apps.compose.service import service_of
 from watchword.apps.evidence.files import EvidenceFileError
-from watchword.apps.service.service import Service, _chores
+from watchword.apps.service.background import chores
+from watchword.apps.service.service import Service
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.client.statement import binding_of, build_statement
@@ -136,7 +137,7 @@ def test_a_service_forgets_old_records_by_itself(service: Service, config: Path)
     records = load_settings(config).service.records
     records.mkdir(mode=0o700)
     (records / "2026-10-01.jsonl").touch(0o600)
-    (chore,) = [each for each in _chores(service.context) if each.name == "forgetting records"]
+    (chore,) = [each for each in chores(service.context) if each.name == "forgetting records"]
     asyncio.run(chore.work())  # type: ignore[arg-type]  # What it awaits is a coroutine.
     assert list(records.iterdir()) == []
 

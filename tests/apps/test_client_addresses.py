@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from watchword.adapters.enrolment_limits import MAX_HOPS, ClientAddresses
 from watchword.apps.cli.commands.check import command
-from watchword.apps.service.client_addresses import MAX_HOPS, ClientAddresses
 from watchword.apps.settings import ConfigurationError, load_settings
 from watchword.apps.terminal.console import EXIT_USAGE
 

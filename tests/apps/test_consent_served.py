@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from watchword.apps.consent_served import ConsentServed
+from watchword.apps.service.app import ConsentServed
 from watchword.drill.consent import PATH, Consent, written_consent
 
 GOOD = written_consent(

@@ -34,8 +34,9 @@ from watchword.adapters.gate_bundle.remote import (
     FetchError,
     client_tls,
 )
-from watchword.adapters.http_server.mutual_tls import MutualTlsServer, peer_names, server_tls
-from watchword.apps.service.application import PEER_STATE
+from watchword.adapters.http_server.mutual_tls import MutualTlsServer, peer_names
+from watchword.adapters.http_server.tls import server_tls
+from watchword.apps.service.app import PEER_STATE
 from watchword.gate.bundle import MAX_BUNDLE_BYTES, GateBundleError, from_jws, to_jws
 from watchword.tokens.signing_key import SigningKey
 

@@ -13,7 +13,7 @@ from tests.apps.test_service import HOST, TYPE, Wire, raw_scope, reason_in
 from tests.endurance.test_overload import CROWD, ROOM, HeldVerifier, arrive
 from tests.enrolment.simulators import SimulatedPhone
 
-from watchword.apps.service.secrets import SecretWork
+from watchword.apps.compose.secrets import SecretWork
 from watchword.broker.keeper import SecretKeeper
 from watchword.reasons import Reason
 

@@ -31,7 +31,7 @@ from tests.machine import patience
 from watchword.adapters.drill_wire import resolve
 from watchword.adapters.gate_bundle.file import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
-from watchword.apps.compose.service import system_ports
+from watchword.apps.compose.gates import system_ports
 from watchword.apps.drill.arena import Reach, open_stage
 from watchword.apps.drill.course import urls_of
 from watchword.apps.settings import load_settings

@@ -19,9 +19,9 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.keyring.private_file import locked_directory
 from watchword.adapters.keyring.token_keys import KeyState
 from watchword.adapters.store import SqliteStore
-from watchword.apps.service.operator.keys import SETTLED_SECONDS
+from watchword.apps.service.background import FORGET_MARGIN
+from watchword.apps.service.operator import SETTLED_SECONDS
 from watchword.apps.service.publisher import LONGEST_TOKEN_SECONDS
-from watchword.apps.service.service import FORGET_MARGIN
 from watchword.enrolment.subjects import pairwise_subject
 from watchword.gate.bundle import to_jws
 from watchword.gate.references import NONCE_BYTES, open_reference, seal

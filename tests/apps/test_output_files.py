@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from watchword.apps.output_files import OutputFileError, replace_file, write_new_file
+from watchword.apps.terminal.output import OutputFileError, replace_file, write_new_file
 
 FULL = """\
 import resource, sys
 sys.dont_write_bytecode = True
 from pathlib import Path
-from watchword.apps.output_files import replace_file, write_new_file
+from watchword.apps.terminal.output import replace_file, write_new_file
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 path, text = Path(sys.argv[2]), "MARK" + "x" * 5000
 try:

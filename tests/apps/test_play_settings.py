@@ -17,9 +17,16 @@ from cryptography.hazmat.primitives.serialization import (
 from tests.enrolment.simulators import MovableClock, SeededEntropy
 
 from watchword.adapters.refusal_log import MemoryRefusalLog
-from watchword.apps.compose.formats import formats_of
-from watchword.apps.compose.play import PlayKeyError, lab_play_keys, play_decoders_of, play_keys_of
-from watchword.apps.compose.service import play_fetcher_of, service_of, trust_of
+from watchword.apps.compose.service import service_of
+from watchword.apps.compose.vendors import (
+    PlayKeyError,
+    formats_of,
+    lab_play_keys,
+    play_decoders_of,
+    play_fetcher_of,
+    play_keys_of,
+    trust_of,
+)
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
 from watchword.lab.google_play import GooglePlay
 from watchword.ports import FetchRequest, FetchResponse

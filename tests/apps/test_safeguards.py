@@ -18,8 +18,7 @@ from tests.enrolment.simulators import CLINIC, ISSUER, SimulatedPhone
 
 from watchword.adapters.keyring.token_keys import KeyState
 from watchword.adapters.store_mark import StoreMark
-from watchword.apps.service.clock_watch import ClockWatch
-from watchword.apps.service.safeguards import Safeguards
+from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.enrolment.leases import Lease
 from watchword.ports import AuditEntry, ChallengeUse
 from watchword.reasons import Reason, RefusedError, UnavailableError

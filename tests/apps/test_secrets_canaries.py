@@ -12,7 +12,7 @@ from tests.enrolment.simulators import SeededEntropy
 
 from watchword.adapters.canary_alarms import CanaryAlarmFile
 from watchword.adapters.canary_file import CanaryFile
-from watchword.apps.service.secrets import SecretWork
+from watchword.apps.compose.secrets import SecretWork
 from watchword.broker.canaries import spot
 from watchword.gate.alarms import Sighting
 from watchword.gate.interface import Decision, RequestFacts

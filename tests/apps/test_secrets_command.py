@@ -20,7 +20,7 @@ from tests.machine import patience
 
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.apps.cli.main import cli
-from watchword.apps.operator_client import OperatorClient
+from watchword.apps.service.client import OperatorClient
 
 KEYS = """
 secrets:

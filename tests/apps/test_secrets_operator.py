@@ -22,7 +22,7 @@ from tests.apps.service_bench import Caller, ServiceBench
 from tests.enrolment.simulators import SimulatedPhone
 
 from watchword.adapters.usage import MemoryUsageLedger
-from watchword.apps.service.messages import Request
+from watchword.apps.service.app import Request
 from watchword.broker.interface import LentValue, SecretValue, Use
 from watchword.enrolment.leases import Lease
 from watchword.ports import AuditEntry, ChallengeUse

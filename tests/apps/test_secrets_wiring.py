@@ -17,14 +17,14 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
 from watchword.adapters.refusal_log import MemoryRefusalLog
-from watchword.apps.compose.gate_policies import (
+from watchword.apps.compose.secrets import openbao_of, secret_work
+from watchword.apps.compose.service import (
     MAX_AUTHORITIES_BYTES,
     EdgeAuthoritiesError,
     gate_policies,
+    require_key_files,
+    service_of,
 )
-from watchword.apps.compose.key_files import require_key_files
-from watchword.apps.compose.secrets import openbao_of, secret_work
-from watchword.apps.compose.service import service_of
 from watchword.apps.service.service import Service
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
 from watchword.broker.interface import LentValue, SecretValue

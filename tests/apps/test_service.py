@@ -22,11 +22,17 @@ from tests.enrolment.simulators import (
     SimulatedPhone,
 )
 
-from watchword.apps.service.body import MAX_ARRIVING, MAX_BODY_BYTES, BodyReader
+from watchword.apps.service.app import (
+    MAX_ARRIVING,
+    MAX_BODY_BYTES,
+    BodyReader,
+    MethodError,
+    Route,
+    find_route,
+)
 from watchword.apps.service.openapi import DOCUMENT
-from watchword.apps.service.operator.routes import OPERATOR_ROUTES
+from watchword.apps.service.operator import OPERATOR_ROUTES
 from watchword.apps.service.public import PUBLIC_ROUTES
-from watchword.apps.service.routing import MethodError, Route, find_route
 from watchword.attestation.interface import AppRegistration
 from watchword.enrolment.interface import AppraisedEvidence, Statement
 from watchword.gate.references import open_reference

@@ -28,10 +28,8 @@ from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.revocation import LiveStatusList, StatusList
 from watchword.adapters.store import SqliteStore
 from watchword.apps.cli.fetched import fetched
-from watchword.apps.compose.service import fetcher_of, trust_of
-from watchword.apps.service.service import _refresh_receipts
-from watchword.apps.service.upkeep import Chore, Upkeep
-from watchword.apps.service.vendors import VendorWork
+from watchword.apps.compose.vendors import VendorWork, fetcher_of, trust_of
+from watchword.apps.service.background import Chore, Upkeep, refresh_receipts
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.attestation.interface import Trust
@@ -297,7 +295,7 @@ def test_why_receipts_fail_is_logged_when_it_changes() -> None:
 
         async def work() -> None:
             clock.advance(3600)
-            await _refresh_receipts(refresh, "clinic-ios", clock)
+            await refresh_receipts(refresh, "clinic-ios", clock)
 
         upkeep = Upkeep((Chore("receipts of clinic-ios", 0.001, work),))
         upkeep.start()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from scripts.reasons_page import page
 
-from watchword.apps.reason_texts import text_of
+from watchword.apps.problems import text_of
 from watchword.public_classes import Category, PublicClass
 from watchword.reasons import Reason
 

@@ -20,7 +20,7 @@ from tests.gate.simulators import PublishedState, token
 
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.overload import SPARED, OverloadGuard
-from watchword.apps.service.admission import (
+from watchword.apps.service.app import (
     MAX_INSIDE,
     MAX_WAITING,
     PROMISED_SECONDS,

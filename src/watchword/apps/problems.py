@@ -1,12 +1,17 @@
-"""Turn a refusal into what a stranger may read: the one translation to the wire (RFC 9457).
+"""Turn a refusal into what a stranger may read (RFC 9457), and a reason into what it means and what to do about it.
 
 Only the public class and an opaque reference go out.  The reason chain is inside the reference,
 encrypted; ``watchword explain REF`` opens it.  In the lab environment the reason stands in the
 open, since the only attacker there is the developer.
+
+The texts of reasons are data of the package (``reasons.toml``); ``docs/reasons.md`` is made from them.
 """
 
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 
 from watchword.encoding import strict_json
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, PublicClass
@@ -62,3 +67,15 @@ def render(
     if retry_after is not None:
         headers.append((b"retry-after", str(retry_after).encode()))
     return Problem(public.status, tuple(headers), body)
+
+
+@cache
+def sections() -> Mapping[str, Mapping[str, str]]:
+    """Return the texts by section title and code, in the order of the page."""
+    data = resources.files("watchword.apps").joinpath("reasons.toml").read_text("utf-8")
+    return tomllib.loads(data)
+
+
+def text_of(code: str) -> str:
+    """Return what a reason means and what to do about it; empty for one of a newer service."""
+    return next((texts[code] for texts in sections().values() if code in texts), "")

@@ -14,13 +14,13 @@ from tests.ports import free_port
 
 from watchword.adapters.drill_wire import resolve
 from watchword.adapters.http_server import HttpServer
-from watchword.apps.compose.deployment import Deployment
-from watchword.apps.compose.service import system_ports
+from watchword.apps.compose.gates import system_ports
+from watchword.apps.compose.service import Deployment
 from watchword.apps.demo.clinic import API_KEY, ClinicApi
 from watchword.apps.drill.arena import Reach, open_stage
 from watchword.apps.drill.course import urls_of
 from watchword.apps.drill.running import Course, run_drill
-from watchword.apps.operator_client import OperatorClient
+from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings import Settings, load_settings
 from watchword.drill.interface import Attack
 from watchword.drill.outcome import Report

@@ -18,7 +18,7 @@ from tests.ports import free_port
 
 from watchword.apps.demo.stage import Stage
 from watchword.apps.gateway import WatchwordMiddleware, gate_from
-from watchword.apps.operator_client import OperatorClient
+from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings import Settings
 from watchword.vocabulary import Mode
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.apps.drill.keys_stage import ABOUT_KEYS, MAPS_KEY, KeysStage, add_values, keys_stage
 
-from watchword.apps.operator_client import OperatorClient
+from watchword.apps.service.client import OperatorClient
 from watchword.drill.interface import Attack
 from watchword.drill.outcome import Report, Verdict
 from watchword.drill.registry import ATTACKS

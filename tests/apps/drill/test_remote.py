@@ -15,7 +15,7 @@ from watchword.apps.drill.arena import open_stage
 from watchword.apps.drill.conducting import Orders, Prepared, prepared
 from watchword.apps.drill.invited_instance import enrolled, write_instance
 from watchword.apps.drill.running import Course, run_drill
-from watchword.apps.operator_client import OperatorClient
+from watchword.apps.service.client import OperatorClient
 from watchword.drill.consent import ConsentError, ConsentFault
 from watchword.drill.needs import Need
 from watchword.drill.outcome import Report, Verdict

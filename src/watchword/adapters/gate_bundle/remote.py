@@ -8,7 +8,7 @@ from typing import Final
 
 import httpx
 
-from watchword.adapters.http_server.mutual_tls import load_authority, load_certificate
+from watchword.adapters.http_server.tls import load_authority, load_certificate
 from watchword.gate.bundle import MAX_BUNDLE_BYTES
 from watchword.reasons import WatchwordError
 

@@ -12,7 +12,6 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -25,7 +24,6 @@ from watchword.adapters.http_server.granian import (
     ServerAddressError,
     connections_allowed,
 )
-from watchword.reasons import WatchwordError
 
 HANDSHAKE_SECONDS: Final = 5.0
 """In which a TLS handshake must end, the caller's certificate included."""
@@ -54,60 +52,6 @@ PAUSE_SECONDS: Final = 1.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = structlog.get_logger()
-
-
-class TlsFilesError(WatchwordError):
-    """Report files of certificates that can't be used; the text names them."""
-
-
-def server_tls(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLContext:
-    """Return what a listener needs for TLS 1.3 with callers' certificates.
-
-    :param client_ca: who signs them; no other authority is believed.
-    :raises TlsFilesError: when one of the files can't be used.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_mode = ssl.CERT_REQUIRED
-    # Without tickets each connection shows its certificate: a session taken up again doesn't.
-    context.num_tickets = 0
-    load_certificate(context, certificate, key)
-    load_authority(context, client_ca)
-    return context
-
-
-def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Load a certificate and its key.
-
-    :raises TlsFilesError: when they can't be read, don't belong together, or ask for a password.
-    """
-    try:
-        # A password would be asked for at a terminal that isn't there.
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except (OSError, ValueError) as error:
-        raise TlsFilesError(
-            f"{certificate} and {key}: can't be used: {_reason(error)}; expected PEM files of a "
-            "certificate and its key, without a password"
-        ) from None
-
-
-def load_authority(context: ssl.SSLContext, authority: Path) -> None:
-    """Believe this authority alone.
-
-    :raises TlsFilesError: when the file can't be used.
-    """
-    try:
-        context.load_verify_locations(cafile=authority)
-    except (OSError, ValueError) as error:
-        raise TlsFilesError(
-            f"{authority}: can't be used: {_reason(error)}; expected a PEM file with certificates"
-        ) from None
-
-
-def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or "not PEM").lower().replace("_", " ")
-    return error.strerror or type(error).__name__ if isinstance(error, OSError) else "not PEM"
 
 
 def peer_names(certificate: Mapping[str, Any] | None) -> tuple[str, ...]:

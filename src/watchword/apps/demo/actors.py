@@ -11,7 +11,7 @@ import httpx
 from watchword.apps.demo.acts import Outcome
 from watchword.apps.demo.clinic import API_KEY
 from watchword.apps.demo.stage import APP_VERSION, BUNDLE_ID, PACKAGE, SIGNING_DIGEST, TEAM_ID
-from watchword.apps.operator_client import OperatorClient
+from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings import Settings
 from watchword.client import Proofs, ServiceRefusedError, WatchwordAuth, WatchwordClient
 from watchword.lab import (

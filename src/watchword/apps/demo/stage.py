@@ -9,8 +9,8 @@ from pathlib import Path
 
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.observations import write_observer_key
-from watchword.apps.compose.deployment import Deployment
-from watchword.apps.compose.service import system_ports
+from watchword.apps.compose.gates import system_ports
+from watchword.apps.compose.service import Deployment
 from watchword.apps.demo.clinic import API_KEY, ClinicApi
 from watchword.apps.demo.clock import MovableClock
 from watchword.apps.demo.maps import AUTHORITY, MapService, served_over_tls

@@ -16,7 +16,7 @@ from watchword.apps.demo.decisions import Decisions
 from watchword.apps.demo.drills import drilled
 from watchword.apps.demo.keys import KEYS, Keys
 from watchword.apps.demo.stage import Stage
-from watchword.apps.operator_client import OperatorClient
+from watchword.apps.service.client import OperatorClient
 from watchword.drill.outcome import Report, Verdict
 from watchword.vocabulary import Mode
 

@@ -17,7 +17,7 @@ from watchword.apps.compose.secrets import key_keeper_of, openbao_of
 from watchword.apps.drill.invited_instance import NoPhones
 from watchword.apps.drill.lab_side import LabPhones, LentKeys, SocketOperator, wants_own_chip
 from watchword.apps.drill.samples import off_targets, samples_of, unasked
-from watchword.apps.operator_client import OperatorClient
+from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings import ApiSettings, ConfigurationError, Settings
 from watchword.apps.settings.document import read_document
 from watchword.apps.settings.generation import generation_of

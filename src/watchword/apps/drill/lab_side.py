@@ -8,7 +8,7 @@ from typing import Any
 
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.store_mark import StoreMark
-from watchword.apps.operator_client import OperatorClient
+from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings import ApiSettings, Settings
 from watchword.attestation.interface import AppleApp, AppRegistration
 from watchword.broker.interface import LentValue

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from watchword.apps.reason_texts import text_of
+from watchword.apps.problems import text_of
 from watchword.attestation.interface import Step
 from watchword.policy.interface import Policy, Verdict
 from watchword.reasons import Refusal

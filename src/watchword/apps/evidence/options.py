@@ -10,7 +10,7 @@ import click
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.revocation import load_status_lists
-from watchword.apps.compose.play import configured_play_keys
+from watchword.apps.compose.vendors import configured_play_keys
 from watchword.apps.evidence.files import (
     EvidenceFileError,
     WrittenBytes,

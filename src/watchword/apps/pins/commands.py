@@ -25,8 +25,6 @@ from watchword.adapters.pin_workspace import (
     write_public_key,
 )
 from watchword.apps.observations import Observers, sign, verify
-from watchword.apps.operator_client import OperatorClient
-from watchword.apps.output_files import replace_file, write_new_file
 from watchword.apps.pins import root_lists
 from watchword.apps.pins.checks import (
     METRICS_MARK,
@@ -89,12 +87,14 @@ from watchword.apps.pins.session import (
     step,
     workspace_of,
 )
+from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.pins import load_pins
 from watchword.apps.settings.plans import PlanSettings, load_plan
 from watchword.apps.settings.validated import Address
 from watchword.apps.settings.written_types import seconds, split_address
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
+from watchword.apps.terminal.output import replace_file, write_new_file
 from watchword.apps.terminal.paragraphs import printable, show, wrapped
 from watchword.encoding.wording import counted
 from watchword.observations import Vouched

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from watchword.apps.output_files import write_new_file
 from watchword.apps.plan.descriptions import read_description
 from watchword.apps.plan.draft_text import STARTER, render
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
+from watchword.apps.terminal.output import write_new_file
 from watchword.plan.drafts.interface import Draft, merged
 from watchword.plan.drafts.openapi import draft_from_openapi
 from watchword.plan.drafts.otm import draft_from_otm

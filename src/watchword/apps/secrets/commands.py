@@ -20,7 +20,7 @@ from watchword.adapters.secret_store import (
 from watchword.adapters.store import SqliteStore
 from watchword.apps.cli.fetched import duration
 from watchword.apps.compose.secrets import master_key, openbao_of
-from watchword.apps.operator_client import OperatorClient, claimed_name
+from watchword.apps.service.client import OperatorClient, claimed_name
 from watchword.apps.settings import Settings, load_settings
 from watchword.apps.settings.environment import taken
 from watchword.apps.terminal.console import print_json

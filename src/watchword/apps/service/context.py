@@ -9,10 +9,10 @@ from typing import Protocol
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.refusal_log import MemoryRefusalLog
+from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
+from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
 from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, GuardedStore, Safeguards
-from watchword.apps.service.secrets import NO_SECRETS, SecretWork
-from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.enrolment.delivery import SecretDelivery
 from watchword.enrolment.invitations import Invitations
 from watchword.enrolment.leases import LeaseStore

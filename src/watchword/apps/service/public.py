@@ -1,19 +1,330 @@
-"""List the routes of the public listener: one line each."""
+"""Answer the public requests, and those of gates on other machines: one route a line."""
 
-from typing import Final
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from watchword.apps.service.admission import Urgency
-from watchword.apps.service.endpoints.challenges import create_challenge
-from watchword.apps.service.endpoints.instances import create_instance, create_tokens
-from watchword.apps.service.endpoints.pins import report_failure, show_pins, show_root_list
-from watchword.apps.service.endpoints.published import (
-    show_description,
-    show_health,
-    show_keys,
-    show_verdict_keys,
+import structlog
+
+from watchword.apps.service.app import (
+    Request,
+    Response,
+    Route,
+    Urgency,
+    json_response,
+    require_members,
+    text_member,
 )
-from watchword.apps.service.endpoints.secrets import create_lease
-from watchword.apps.service.routing import Route
+from watchword.apps.service.context import ServiceContext
+from watchword.apps.service.openapi import DOCUMENT
+from watchword.encoding import base64url
+from watchword.enrolment.interface import (
+    MAX_STATEMENT_BYTES,
+    Enrolled,
+    EnrolmentRequest,
+    RenewalRequest,
+)
+from watchword.enrolment.statement import MAX_NAME_CHARACTERS, PURPOSES
+from watchword.pins.interface import ROOTS_MEDIA_TYPE, SET_MEDIA_TYPE
+from watchword.pins.reports import MAX_REPORT_BYTES, parse_report
+from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
+from watchword.tokens.jwk import published_jwk
+from watchword.vocabulary import Purpose
+
+_MAX_STATEMENT_CHARACTERS: Final = (MAX_STATEMENT_BYTES * 4 + 2) // 3
+_MAX_ID_CHARACTERS: Final = 64
+_log = structlog.get_logger()
+
+
+async def create_instance(context: ServiceContext, request: Request) -> Response:
+    """Enrol an instance and return its first tokens."""
+    require_members(request.members, "statement", "evidence")
+    context.safeguards.require_steady_clock()
+    enrolled = await context.enrolment.enrol(
+        EnrolmentRequest(_statement(request.members), _evidence(request.members), request.address),
+        context.clock.now(),
+    )
+    instance = enrolled.instance
+    _log.info("enrolled", instance=instance.id, app=instance.app, attested=instance.level.value)
+    return json_response(201, _document(context, enrolled))
+
+
+async def create_tokens(context: ServiceContext, request: Request) -> Response:
+    """Renew an instance and return fresh tokens."""
+    context.safeguards.require_steady_clock()
+    renewed = await context.enrolment.renew(read_renewal(request.members), context.clock.now())
+    return json_response(200, _document(context, renewed))
+
+
+def read_renewal(members: Mapping[str, Any]) -> RenewalRequest:
+    """Return what an enrolled instance sent: its id, a statement and evidence.
+
+    :raises MalformedError: ``request.malformed``, ``encoding.base64url``.
+    """
+    require_members(members, "instance", "statement", "evidence")
+    return RenewalRequest(
+        text_member(members, "instance", _MAX_ID_CHARACTERS),
+        _statement(members),
+        _evidence(members),
+    )
+
+
+def _statement(members: Mapping[str, Any]) -> bytes:
+    text = text_member(members, "statement", _MAX_STATEMENT_CHARACTERS)
+    return base64url.decode(text, _MAX_STATEMENT_CHARACTERS)
+
+
+def _evidence(members: Mapping[str, Any]) -> Mapping[str, Any]:
+    evidence = members["evidence"]
+    if not isinstance(evidence, dict):
+        raise MalformedError.because(Reason.REQUEST_MALFORMED, "expected evidence to be an object")
+    return evidence
+
+
+def _document(context: ServiceContext, enrolled: Enrolled) -> dict[str, Any]:
+    published = context.pins.newest(enrolled.instance.app)
+    # A hint of when to look, and nothing that is believed: the set itself is signed.
+    pins = {} if published is None else {"pins": published.pin_set.version}
+    return pins | {
+        "instance": enrolled.instance.id,
+        "level": enrolled.instance.level.value,
+        "tokens": [
+            {
+                "aud": token.audience,
+                "token": token.token,
+                "expires_in": token.lifetime,
+                "session_key": base64url.encode(token.sealed_key),
+            }
+            for token in enrolled.tokens
+        ],
+    }
+
+
+async def create_challenge(context: ServiceContext, request: Request) -> Response:
+    """Return a fresh challenge; nothing is stored."""
+    require_members(request.members, "app", "purpose")
+    app = text_member(request.members, "app", MAX_NAME_CHARACTERS)
+    try:
+        purpose = Purpose(request.members["purpose"])
+    except ValueError:
+        raise MalformedError.because(
+            Reason.REQUEST_MALFORMED, f"expected as purpose one of: {PURPOSES}"
+        ) from None
+    challenge, seconds = context.enrolment.challenge(app, purpose, context.clock.now())
+    return json_response(200, {"challenge": base64url.encode(challenge), "expires_in": seconds})
+
+
+CACHE_SECONDS: Final = 60
+"""How long a cache may hand out a set or a root list: at 3 a.m. the next one must not wait for it."""
+
+REPORT_RETRY_SECONDS: Final = 60
+"""After how long a report may come again that there was no room for."""
+
+_CACHE: Final = f"public, max-age={CACHE_SECONDS}".encode()
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,15}")
+_TAG: Final = re.compile(rb'(?:W/)?"([^"]*)"')
+
+
+async def show_pins(context: ServiceContext, request: Request) -> Response:
+    """Return the newest set of an app as it was signed, or 304 for one who has it.
+
+    :raises RefusedError: ``request.not_found`` for an app that nothing is published for.
+    """
+    published = context.pins.newest(request.parameters["app"])
+    if published is None:
+        raise RefusedError.because(
+            Reason.REQUEST_NOT_FOUND, "expected an app that pins are published for"
+        )
+    tag = published.tag.encode()
+    headers = ((b"etag", b'"' + tag + b'"'), (b"cache-control", _CACHE))
+    known = request.headers.get(b"if-none-match", b"")
+    if known.strip() == b"*" or tag in _TAG.findall(known):
+        return Response(304, b"", headers)
+    return Response(200, published.data, ((b"content-type", SET_MEDIA_TYPE.encode()), *headers))
+
+
+async def show_root_list(context: ServiceContext, request: Request) -> Response:
+    """Return a root list as it was signed; also for an app whose set counts no more, which needs it most.
+
+    :raises RefusedError: ``request.not_found`` for a version that isn't there yet.
+    """
+    app, version = request.parameters["app"], request.parameters["version"]
+    data = None
+    if app in context.pins.apps and _VERSION.fullmatch(version):
+        data = context.pins.root_list(int(version))
+    if data is None:
+        raise RefusedError.because(Reason.REQUEST_NOT_FOUND, "expected a root list that is there")
+    headers = ((b"content-type", ROOTS_MEDIA_TYPE.encode()), (b"cache-control", _CACHE))
+    return Response(200, data, headers)
+
+
+async def report_failure(context: ServiceContext, request: Request) -> Response:
+    """Count a report; one of an app or a host that isn't pinned is answered alike, so that nobody learns which are.
+
+    :raises RefusedError: ``request.not_found`` where no host is pinned at all.
+    :raises MalformedError: ``request.body_too_large``, or as :func:`watchword.pins.reports.parse_report` does.
+    :raises UnavailableError: ``service.overloaded`` for one report too many.
+    """
+    if not context.pins.apps:
+        raise RefusedError.because(Reason.REQUEST_NOT_FOUND, "expected a service of pinned hosts")
+    if len(request.body) > MAX_REPORT_BYTES:
+        raise MalformedError.because(
+            Reason.REQUEST_BODY_TOO_LARGE, f"expected at most {MAX_REPORT_BYTES} bytes"
+        )
+    # Before it is parsed: whole chains of certificates cost more than counting.
+    if not context.pin_reports.has_room():
+        raise UnavailableError(
+            Reason.SERVICE_OVERLOADED,
+            "more reports than are taken",
+            retry_after=REPORT_RETRY_SECONDS,
+        )
+    media_type = request.headers.get(b"content-type", b"").decode("latin-1")
+    context.pin_reports.record(parse_report(request.body, media_type))
+    return Response(204, b"", ((b"cache-control", b"no-store"),))
+
+
+JWKS_SECONDS: Final = 300
+"""How long engines may keep the JWKS; a prepared key is in it long before it signs."""
+
+
+async def show_keys(context: ServiceContext, _request: Request) -> Response:
+    """Return the JWK Set."""
+    cache = f"public, max-age={JWKS_SECONDS}".encode()
+    return json_response(200, context.keyring.jwks(context.clock.timestamp()), cache)
+
+
+async def show_verdict_keys(context: ServiceContext, request: Request) -> Response:
+    """Return the JWK Set of the gates of one API, for that API to check their verdicts.
+
+    :raises RefusedError: ``request.not_found`` for an API that isn't there.
+    """
+    audience = context.publisher.audience_of(request.parameters["api"])
+    if audience is None:
+        raise RefusedError.because(Reason.REQUEST_NOT_FOUND, "expected the name of an API")
+    signer = context.keyring.verdict_signer(audience)
+    key = published_jwk(signer.kid, signer.public)
+    return json_response(200, {"keys": [key]}, f"public, max-age={JWKS_SECONDS}".encode())
+
+
+async def show_health(context: ServiceContext, _request: Request) -> Response:
+    """Return 200 when the service could enrol now; a store that can't be written is a 503, and a clock that jumped.
+
+    Pins that aren't followed are told and no reason to take the service away: it hands out what it did.
+    """
+    context.safeguards.require_steady_clock()
+    await context.store.check_writable()
+    fault = {"pins": "fault"} if context.pins.faults else {}
+    return json_response(200, {"status": "ok"} | fault)
+
+
+async def show_description(_context: ServiceContext, _request: Request) -> Response:
+    """Return the OpenAPI document of the public listener."""
+    return json_response(200, DOCUMENT, b"public, max-age=300")
+
+
+async def create_lease(context: ServiceContext, request: Request) -> Response:
+    """Hand a secret to an instance, sealed, under a lease."""
+    context.safeguards.require_steady_clock()
+    delivered = await context.delivery.deliver(read_renewal(request.members), context.clock.now())
+    lease = delivered.lease
+    _log.info("delivered", instance=lease.instance_id, name=lease.secret, version=lease.version)
+    return json_response(
+        200,
+        {
+            "name": lease.secret,
+            "version": lease.version,
+            "lease": lease.id,
+            "expires_in": delivered.expires_in,
+            "expires_at": int(lease.expires_at.timestamp()),
+            "sealed": base64url.encode(delivered.sealed),
+        },
+    )
+
+
+WAIT_SECONDS: Final = 25.0
+"""How long a gate that has the newest bundle waits for another one: shorter than the idle
+timeouts of what may stand between the machines."""
+
+MAX_WAITING: Final = 16
+"""Most requests that wait under one name: one gate needs one."""
+
+_KNOWN = re.compile(rb'"([0-9]{1,16})"')
+
+
+class GateDelivery:
+    """Hand each gate the bundles of its own APIs, by the names in its certificate."""
+
+    def __init__(
+        self, clients: Mapping[str, Sequence[str]], wait_seconds: float = WAIT_SECONDS
+    ) -> None:
+        """Keep who may fetch what.
+
+        :param clients: by the name in a certificate, the names of its APIs.
+        """
+        self._clients = clients
+        self._wait_seconds = wait_seconds
+        self._waiting: Counter[str] = Counter()
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the only endpoint that the listener has."""
+        return (Route("GET", "/v1/gates/{api}/bundle", self.bundle),)
+
+    async def bundle(self, context: ServiceContext, request: Request) -> Response:
+        """Return the bundle, or 304 when none came that is newer than the caller's.
+
+        ``If-None-Match: "GENERATION"`` names the one that the caller has; without it the answer
+        comes at once.
+
+        :raises RefusedError: ``gate.bundle`` for a gate of other APIs, whether or not this one is
+            there: nobody learns which there are.
+        """
+        api = request.parameters["api"]
+        name = self._allowed(request.peer, api)
+        known = _known(request.headers)
+        if self._waiting[name] >= MAX_WAITING:
+            raise UnavailableError(
+                Reason.SERVICE_OVERLOADED, f"got {MAX_WAITING} requests of {name} that wait"
+            )
+        self._waiting[name] += 1
+        try:
+            seconds = 0.0 if known is None else self._wait_seconds
+            newer = await context.publisher.newer(api, known or 0, seconds)
+        finally:
+            self._waiting[name] -= 1
+        if newer is None:
+            return Response(304, b"", ((b"cache-control", b"no-store"),))
+        return Response(
+            200,
+            newer.data,
+            (
+                (b"content-type", b"application/jose"),
+                (b"cache-control", b"no-store"),
+                (b"etag", b'"%d"' % newer.bundle.generation),
+            ),
+        )
+
+    def _allowed(self, names: Sequence[str], api: str) -> str:
+        for name in names:
+            if api in self._clients.get(name, ()):
+                return name
+        _log.warning("bundle refused", api=api, gate=list(names))
+        raise RefusedError.because(
+            Reason.GATE_BUNDLE, "expected a certificate that gates.clients names with this API"
+        )
+
+
+def _known(headers: Mapping[bytes, bytes]) -> int | None:
+    value = headers.get(b"if-none-match")
+    if value is None:
+        return None
+    found = _KNOWN.fullmatch(value)
+    if found is None:
+        raise MalformedError.because(
+            Reason.REQUEST_MALFORMED, "expected If-None-Match with one generation in quotes"
+        )
+    return int(found[1])
+
 
 PUBLIC_ROUTES: Final = (
     Route("POST", "/v1/challenges", create_challenge, takes_json=True),

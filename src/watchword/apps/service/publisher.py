@@ -23,7 +23,7 @@ from watchword.adapters.keyring.private_file import (
     locked_directory,
     read_private,
 )
-from watchword.apps.service.secrets import NO_SECRETS, SecretWork
+from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.broker.interface import CanaryWatch
 from watchword.enrolment.subjects import pairwise_subject
 from watchword.gate.bundle import (

@@ -1,61 +1,40 @@
 """Put the service together: two applications over one context, and what runs beside them."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Final
 
 import structlog
 
+from watchword.adapters.enrolment_limits import ClientAddresses
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
+from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
+from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
 from watchword.apps.evidence.recording import Recorder
-from watchword.apps.service.application import Application
-from watchword.apps.service.client_addresses import ClientAddresses
+from watchword.apps.service import background
+from watchword.apps.service.app import Application
+from watchword.apps.service.background import TICK_SECONDS, Chore, Upkeep, carry_out, chores
 from watchword.apps.service.context import ServiceContext, ServiceStore
-from watchword.apps.service.gates.delivery import GateDelivery
-from watchword.apps.service.operator.routes import OPERATOR_ROUTES
-from watchword.apps.service.public import PUBLIC_ROUTES
+from watchword.apps.service.operator import OPERATOR_ROUTES
+from watchword.apps.service.public import PUBLIC_ROUTES, GateDelivery
 from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, Safeguards
-from watchword.apps.service.secrets import NO_SECRETS, SecretWork
-from watchword.apps.service.upkeep import Chore, Upkeep, carry_out
-from watchword.apps.service.vendors import NO_VENDORS, VendorWork
 from watchword.attestation.interface import AppleApp
 from watchword.enrolment.challenges import ChallengeEpochs
 from watchword.enrolment.delivery import SecretDelivery
 from watchword.enrolment.interface import EnrolmentPolicy, EnrolmentRoom, EvidenceVerifier
 from watchword.enrolment.invitations import Invitations
-from watchword.enrolment.receipts import ReceiptRefresh
-from watchword.enrolment.rejudgement import Rejudgement
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.gate.interface import GatePolicy
 from watchword.pins.interface import NothingPublished
-from watchword.ports import Clock, Entropy, RecordLog
-from watchword.reasons import Reason, UnavailableError
+from watchword.ports import Clock, Entropy
+from watchword.reasons import UnavailableError
 from watchword.vocabulary import Environment
-
-TICK_SECONDS: Final = 1.0
-"""How often other processes' changes are looked for and the gates' state is brought up to date."""
-
-FORGET_SECONDS: Final = 60.0
-"""How often used challenges that expired are forgotten."""
-
-PIN_SECONDS: Final = 0.5
-"""How often published pins are looked at: a set is handed out within a second of its publication."""
-
-RECEIPT_SECONDS: Final = 5.0
-"""How often receipts are looked for that are due."""
-
-FORGET_MARGIN: Final = timedelta(hours=1)
-"""How long a used challenge is remembered beyond its expiry: a clock that is set back by less
-doesn't make it usable again."""
 
 _log = structlog.get_logger()
 
@@ -80,7 +59,7 @@ class Service:
         # Before gates are told: what they have of secrets stays where the backend doesn't answer.
         await self._first_secrets()
         await self.context.publisher.publish(self.context.clock.now())
-        await _follow_pins(self.context)
+        await background.follow_pins(self.context)
         await self._first_list()
         self.upkeep.start()
 
@@ -115,7 +94,7 @@ class Service:
         """
         secrets = self.context.secrets
         if secrets.keeper is not None:
-            chore = Chore("secrets", TICK_SECONDS, lambda: _follow_secrets(self.context))
+            chore = Chore("secrets", TICK_SECONDS, lambda: background.follow_secrets(self.context))
             trouble = await self._give_time(chore, secrets.first_read_seconds)
             if trouble:
                 _log.warning("secrets aren't known", detail=trouble)
@@ -136,101 +115,15 @@ class Service:
 
     async def tick(self) -> None:
         """Take over other processes' changes of keys and instances, and publish them."""
-        await _tick(self.context)
+        await background.tick(self.context)
 
     async def follow_store(self) -> None:
         """Note how far the store is, and write what it owes."""
-        await _follow_store(self.context)
+        await background.follow_store(self.context)
 
     async def forget(self) -> None:
         """Forget used challenges that nobody could use any more, and leases that ended."""
-        await _forget(self.context)
-
-
-async def _tick(context: ServiceContext) -> None:
-    # A changed key ring may have to be unsealed by another server.
-    await asyncio.to_thread(context.keyring.refresh)
-    await context.publisher.publish(context.clock.now())
-
-
-async def _watch_clock(context: ServiceContext) -> None:
-    context.safeguards.watch_clock()
-
-
-async def _follow_store(context: ServiceContext) -> None:
-    await context.safeguards.follow(context.store)
-
-
-async def _refill(context: ServiceContext) -> None:
-    await asyncio.to_thread(context.safeguards.refill)
-
-
-async def _follow_secrets(context: ServiceContext) -> None:
-    await context.secrets.refresh(context.clock.timestamp())
-
-
-async def _forget(context: ServiceContext) -> None:
-    before = context.clock.now() - FORGET_MARGIN
-    # First: a use that is forgotten without a word could be used again.
-    await context.safeguards.forget(before)
-    await context.store.forget_expired(before)
-    await context.store.forget_leases(before)
-
-
-async def _follow_pins(context: ServiceContext) -> None:
-    if isinstance(context.pins, PinPublication):
-        await asyncio.to_thread(context.pins.refresh, context.clock.timestamp())
-
-
-async def _forget_records(records: RecordLog, now: Callable[[], datetime]) -> None:
-    records.forget_expired(now())
-
-
-def _chores(context: ServiceContext) -> Iterator[Chore]:
-    """Yield what runs beside the requests; what waits for a vendor holds up nothing else."""
-    now = context.clock.now
-    yield Chore("upkeep", TICK_SECONDS, lambda: _tick(context))
-    yield Chore("clock", TICK_SECONDS, lambda: _watch_clock(context))
-    yield Chore("store's mark", TICK_SECONDS, lambda: _follow_store(context))
-    yield Chore("reserve", FORGET_SECONDS, lambda: _refill(context))
-    yield Chore("forgetting", FORGET_SECONDS, lambda: _forget(context))
-    if isinstance(context.pins, PinPublication):
-        yield Chore("pins", PIN_SECONDS, lambda: _follow_pins(context))
-    if context.secrets.keeper is not None:
-        # Apart from the upkeep: a backend that is slow must not hold up a revocation.
-        yield Chore("secrets", TICK_SECONDS, lambda: _follow_secrets(context))
-    if context.records is not None:
-        yield Chore(
-            "forgetting records", FORGET_SECONDS, partial(_forget_records, context.records, now)
-        )
-    status_list = context.vendors.status_list
-    if status_list is not None:
-        yield Chore("status list", TICK_SECONDS, lambda: status_list.refresh(now()))
-    rejudgement = context.vendors.rejudgement
-    if rejudgement is not None:
-        yield Chore("rejudgement", TICK_SECONDS, lambda: _rejudge(rejudgement, now()))
-    receipts = context.vendors.receipts
-    if receipts is not None:
-        for app in context.vendors.receipt_apps:
-            work = partial(_refresh_receipts, receipts, app, context.clock)
-            yield Chore(f"receipts of {app}", RECEIPT_SECONDS, work)
-
-
-async def _rejudge(rejudgement: Rejudgement, now: datetime) -> None:
-    revoked = await rejudgement.sweep(now)
-    if revoked:
-        _log.warning("instances revoked by vendor", count=revoked)
-
-
-async def _refresh_receipts(receipts: ReceiptRefresh, app: str, clock: Clock) -> None:
-    """Do one round, and have told why receipts fail: the log says so when that changes.
-
-    :raises UnavailableError: when the store can't answer, or receipts of this app failed last.
-    """
-    await receipts.round(app, clock.now())
-    trouble = receipts.trouble(app)
-    if trouble:
-        raise UnavailableError(Reason.VENDOR_UNAVAILABLE, trouble)
+        await background.forget(self.context)
 
 
 def _vendor_names(policy: EnrolmentPolicy) -> Mapping[str, Sequence[str]]:
@@ -361,5 +254,5 @@ def _served(context: ServiceContext, addresses: ClientAddresses | None, *, revea
         public_app=Application(PUBLIC_ROUTES, context, reveal=reveal, addresses=addresses),
         operator_app=Application(OPERATOR_ROUTES, context, reveal=True, operator=True),
         context=context,
-        upkeep=Upkeep(tuple(_chores(context))),
+        upkeep=Upkeep(tuple(chores(context))),
     )

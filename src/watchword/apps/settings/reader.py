@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from watchword.apps.service.enrolment_limits import EnrolmentRates
+from watchword.adapters.enrolment_limits import EnrolmentRates
 from watchword.apps.settings.consistency import Readable, inconsistencies
 from watchword.apps.settings.document import read_document
 from watchword.apps.settings.drill_forms import drill_settings, unknown_apis

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from watchword.apps.service.client_addresses import Network
-from watchword.apps.service.enrolment_limits import EnrolmentRates
+from watchword.adapters.enrolment_limits import EnrolmentRates, Network
 from watchword.apps.settings.validated_secrets import SecretsSettings
 from watchword.attestation.interface import AppRegistration
 from watchword.gate.interface import Limit, Rate, Route

@@ -43,8 +43,8 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
     Exit code 0: the file is good, and be it for `watchword plan` alone.  1: --fail-on holds.  2: it has faults; nothing
     was started.
     """
-    from watchword.apps.compose.formats import formats_of
-    from watchword.apps.compose.key_files import require_key_files
+    from watchword.apps.compose.service import require_key_files
+    from watchword.apps.compose.vendors import formats_of
     from watchword.apps.settings import ConfigurationError
     from watchword.apps.settings.checking import check_file
     from watchword.plan.reliance import shut_routes, weak_routes

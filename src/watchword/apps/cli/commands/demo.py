@@ -20,7 +20,7 @@ def command(*, as_json: bool) -> None:
 
     from watchword.apps.demo.run import play
     from watchword.apps.demo.view import LiveView
-    from watchword.apps.logs import silence_logs
+    from watchword.apps.terminal.process import silence_logs
 
     silence_logs()
     started = time.monotonic()  # noqa: TID251 - how long a person waited.

@@ -35,7 +35,7 @@ def command(config: Path, *, ref: str | None, as_json: bool) -> None:
     if ref is not None and (reason := _named_reason(ref)):
         _explain({"reasons": [reason]}, as_json=as_json)
         return
-    from watchword.apps.operator_client import OperatorClient
+    from watchword.apps.service.client import OperatorClient
     from watchword.apps.settings import load_settings
 
     service = load_settings(config).service
@@ -78,7 +78,7 @@ def _named_reason(ref: str) -> dict[str, Any] | None:
 
 
 def _explain(explained: dict[str, Any], *, as_json: bool) -> None:
-    from watchword.apps.reason_texts import text_of
+    from watchword.apps.problems import text_of
 
     for reason in explained["reasons"]:
         reason["text"] = text_of(reason["reason"])

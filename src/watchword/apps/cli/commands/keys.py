@@ -63,7 +63,7 @@ def retire(config: Path, *, kid: str, as_json: bool) -> None:
 
 
 def _call(config: Path, method: str, path: str) -> list[dict[str, Any]]:
-    from watchword.apps.operator_client import OperatorClient
+    from watchword.apps.service.client import OperatorClient
     from watchword.apps.settings import load_settings
 
     with OperatorClient(load_settings(config).service.operator_socket) as operator:

@@ -21,7 +21,7 @@ def command(config: Path, *, as_json: bool, prometheus: bool) -> None:
     """
     if as_json and prometheus:
         raise click.UsageError("--json and --prometheus don't go together.")
-    from watchword.apps.operator_client import OperatorClient
+    from watchword.apps.service.client import OperatorClient
     from watchword.apps.settings import load_settings
 
     service = load_settings(config).service

@@ -204,8 +204,8 @@ def _bill(plan: "Plan") -> object:
 
 
 def _write_report(file: Path, plan: "Plan") -> None:
-    from watchword.apps.output_files import OutputFileError, replace_file
     from watchword.apps.plan.html import MARK, report
+    from watchword.apps.terminal.output import OutputFileError, replace_file
     from watchword.apps.terminal.paragraphs import printable
 
     try:

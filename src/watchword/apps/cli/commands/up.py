@@ -23,15 +23,18 @@ def command(config: Path, *, as_json: bool) -> None:
     Keys and store are made on the first start.  Logs go to stderr as JSON lines; SIGINT or
     SIGTERM let running requests end, then stop.  Starts nothing when the file has a fault.
     """
-    from watchword.apps.core_dumps import forbid_core_dumps
-    from watchword.apps.descriptors import raise_descriptor_limit
-    from watchword.apps.logs import configure_logs
     from watchword.apps.settings import load_settings
+    from watchword.apps.settings.environment import log_level
+    from watchword.apps.terminal.process import (
+        configure_logs,
+        forbid_core_dumps,
+        raise_descriptor_limit,
+    )
 
     settings = load_settings(config)
     forbid_core_dumps()
     raise_descriptor_limit()
-    configure_logs()
+    configure_logs(log_level())
     try:
         asyncio.run(_serve(settings, as_json=as_json))
     except Exception as error:  # noqa: BLE001 - reported like any other error, then we leave.
@@ -42,8 +45,8 @@ def command(config: Path, *, as_json: bool) -> None:
 async def _serve(settings: "Settings", *, as_json: bool) -> None:
     """Start, say where everything listens, wait for a signal, stop."""
     from watchword.adapters.clock import steady_seconds
-    from watchword.apps.compose.deployment import Deployment
-    from watchword.apps.compose.service import system_ports
+    from watchword.apps.compose.gates import system_ports
+    from watchword.apps.compose.service import Deployment
 
     wanted = asyncio.Event()
     loop = asyncio.get_running_loop()

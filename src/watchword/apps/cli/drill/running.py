@@ -28,8 +28,8 @@ def run(config: Path, options: dict[str, Any]) -> int:
     from watchword.adapters.entropy import SystemEntropy
     from watchword.apps.drill.conducting import Orders, prepared
     from watchword.apps.drill.course import api_of
-    from watchword.apps.logs import silence_logs
     from watchword.apps.settings import load_settings
+    from watchword.apps.terminal.process import silence_logs
     from watchword.drill.wire import TargetLostError
 
     silence_logs()
@@ -196,8 +196,8 @@ def _plan(config: Path, signer: Any) -> "PlanSettings | None":
 def _reports(report: "Report", options: dict[str, Any], config: Path) -> list[Callable[[], None]]:
     """Return what writes each report that was asked for."""
     from watchword.apps.drill import html, junit, sarif
-    from watchword.apps.output_files import replace_file
     from watchword.apps.reports.text import json_text
+    from watchword.apps.terminal.output import replace_file
 
     file = None if config.is_absolute() else config
     made: dict[str, tuple[Callable[[], str], str]] = {

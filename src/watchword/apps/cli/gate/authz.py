@@ -23,10 +23,13 @@ def command(config: Path, *, api: str, as_json: bool) -> None:
     Follows the API's bundle in the state directory: `watchword up` writes it there, or `watchword
     gate pull` on another machine.  `watchword up` answers by itself; don't run both.
     """
-    from watchword.apps.core_dumps import forbid_core_dumps
-    from watchword.apps.descriptors import raise_descriptor_limit
-    from watchword.apps.logs import configure_logs
     from watchword.apps.settings import ConfigurationError, Fault, load_settings
+    from watchword.apps.settings.environment import log_level
+    from watchword.apps.terminal.process import (
+        configure_logs,
+        forbid_core_dumps,
+        raise_descriptor_limit,
+    )
 
     settings = load_settings(config)
     found = settings.apis.get(api)
@@ -37,7 +40,7 @@ def command(config: Path, *, api: str, as_json: bool) -> None:
         raise ConfigurationError(config, [fault])
     forbid_core_dumps()
     raise_descriptor_limit()
-    configure_logs()
+    configure_logs(log_level())
     try:
         asyncio.run(_serve(settings, found, as_json=as_json))
     except Exception as error:  # noqa: BLE001 - reported like any other error, then we leave.
@@ -49,8 +52,7 @@ async def _serve(settings: "Settings", api: "ApiSettings", *, as_json: bool) -> 
     from contextlib import AsyncExitStack
 
     from watchword.adapters.refusal_log import MemoryRefusalLog
-    from watchword.apps.compose.gates import open_gate
-    from watchword.apps.compose.service import system_ports
+    from watchword.apps.compose.gates import open_gate, system_ports
     from watchword.apps.gateway.authz.serving import serve_authz
 
     wanted = asyncio.Event()

@@ -9,7 +9,7 @@ import click
 from watchword.apps.terminal.console import encodable
 
 if TYPE_CHECKING:
-    from watchword.apps.operator_client import OperatorClient
+    from watchword.apps.service.client import OperatorClient
 
 NOT_RECORDED = (
     "The audit trail can't be written now: it is done all the same, and will be recorded as soon as there is "
@@ -51,7 +51,7 @@ def life(most: str) -> Callable[[click.Context, click.Parameter, str], int]:
 
 def operator(config: Path) -> "OperatorClient":
     """Return who speaks to the running service of a configuration."""
-    from watchword.apps.operator_client import OperatorClient
+    from watchword.apps.service.client import OperatorClient
     from watchword.apps.settings import load_settings
 
     return OperatorClient(load_settings(config).service.operator_socket)

@@ -27,8 +27,8 @@ def command(ctx: click.Context, *, report: Path, output: Path, timeout: str, as_
     severe counts again.  Parts that couldn't be read are in no baseline.
     """
     from watchword.apps.cli.scan.reading import reports_in
-    from watchword.apps.output_files import replace_file
     from watchword.apps.reports.text import json_text
+    from watchword.apps.terminal.output import replace_file
     from watchword.encoding.wording import counted
     from watchword.scan.baseline import MARK, to_baseline
 

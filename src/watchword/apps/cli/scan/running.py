@@ -185,7 +185,7 @@ def _reports(
     makers = {"sarif": _sarif, "junit": _junit, "html": _html, "cyclonedx": _cyclonedx}
 
     def written(name: str) -> None:
-        from watchword.apps.output_files import replace_file
+        from watchword.apps.terminal.output import replace_file
 
         text, mark = makers[name](scans, now)
         replace_file(options[name], text, mark)

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 import structlog
 
 from watchword.adapters.http_server import HttpServer
-from watchword.apps.compose.tls_files import require_tls_files
+from watchword.adapters.http_server.tls import require_tls_files
 from watchword.apps.gateway.authz.application import AuthzApp
 from watchword.apps.gateway.authz.callers import Credential
 from watchword.apps.settings import ApiSettings, Settings
@@ -43,7 +43,7 @@ async def serve_authz(
         entropy=entropy,
     )
     if ways.tls is not None:
-        require_tls_files(ways.tls)
+        require_tls_files(*ways.tls)
     if ways.listen is None:
         server = HttpServer(app, uds=settings.service.authz_socket(api.name))
     else:

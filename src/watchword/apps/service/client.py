@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 import httpx
 
 from watchword.adapters.unix_socket import SocketPath
-from watchword.apps.service.operator.actor import OPERATOR_HEADER
+from watchword.apps.service.audit import OPERATOR_HEADER
 from watchword.apps.settings.environment import operator_name
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 

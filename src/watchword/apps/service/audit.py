@@ -1,0 +1,112 @@
+"""Say who asked for a change, as far as that is known, and write it into the audit trail."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+
+from watchword.apps.service.app import Request, Response, json_response
+from watchword.apps.service.context import ServiceContext
+from watchword.ports import AuditEntry
+from watchword.reasons import MalformedError, Reason, UnavailableError
+
+OPERATOR_HEADER: Final = b"watchword-operator"
+"""The header in which the command line names the person; a claim, recorded as such."""
+
+_NAME = re.compile(rb"[A-Za-z0-9._@-]{1,64}")
+
+
+def actor_of(request: Request) -> str:
+    """Return the actor for the audit trail.
+
+    Only the service's own user (and root) can open the socket, so that the name is a note among
+    colleagues and no protection.
+    """
+    name = request.headers.get(OPERATOR_HEADER, b"")
+    if not _NAME.fullmatch(name):
+        return "operator"
+    return f"operator (claimed: {name.decode('ascii')})"
+
+
+_log = structlog.get_logger()
+
+
+async def record(
+    context: ServiceContext,
+    request: Request,
+    action: str,
+    subject: str,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write an audit entry; before a change, since what can't be recorded isn't done.
+
+    :raises UnavailableError: when it can't be kept.
+    """
+    entry = AuditEntry(context.clock.now(), actor_of(request), action, subject, detail or {})
+    await context.store.add_audit(entry)
+
+
+async def record_or_owe(
+    context: ServiceContext,
+    request: Request,
+    action: str,
+    subject: str,
+    detail: Mapping[str, Any] | None = None,
+) -> bool:
+    """Write an audit entry of what is done all the same, since it takes trust away; tell whether it is written.
+
+    One that can't be written now is in the log, and is written as soon as that is possible.
+    """
+    entry = AuditEntry(context.clock.now(), actor_of(request), action, subject, detail or {})
+    try:
+        await context.safeguards.with_room(lambda: context.store.add_audit(entry))
+    except UnavailableError as error:
+        told = dict(entry.detail)
+        _log.error(
+            "audit entry is owed", action=action, subject=subject, told=told, fault=error.detail
+        )
+        context.store.owe(entry)
+        return False
+    return True
+
+
+MAX_LISTED: Final = 1000
+"""Most instances or audit entries of one answer."""
+
+
+MAX_BECAUSE_CHARACTERS: Final = 500
+"""Most characters of the reason that an operator gives."""
+
+
+async def list_audit(context: ServiceContext, request: Request) -> Response:
+    """Return the newest audit entries."""
+    entries = await context.store.audit_entries(read_limit(request.query))
+    return json_response(
+        200,
+        {
+            "entries": [
+                {
+                    "at": entry.at.isoformat(),
+                    "actor": entry.actor,
+                    "action": entry.action,
+                    "subject": entry.subject,
+                    "detail": dict(entry.detail),
+                }
+                for entry in entries
+            ]
+        },
+    )
+
+
+def read_limit(query: Mapping[str, str]) -> int:
+    """Return how many entries a listing may have, 100 where the query doesn't say.
+
+    :raises MalformedError: ``request.malformed``.
+    """
+    text = query.get("limit", "100")
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= MAX_LISTED:
+        raise MalformedError.because(
+            Reason.REQUEST_MALFORMED, f"expected a limit from 1 to {MAX_LISTED}"
+        )
+    return int(text)

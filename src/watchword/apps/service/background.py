@@ -1,0 +1,185 @@
+"""Run what goes on beside the requests: one task for each kind of work, none of which ends another."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+import structlog
+
+from watchword.adapters.published_pins import PinPublication
+from watchword.apps.service.context import ServiceContext
+from watchword.enrolment.receipts import ReceiptRefresh
+from watchword.enrolment.rejudgement import Rejudgement
+from watchword.ports import Clock, RecordLog
+from watchword.reasons import Reason, UnavailableError, WatchwordError
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Hold one kind of work: what is done in each round, and the pause after it, in seconds."""
+
+    name: str
+    pause: float
+    work: Callable[[], Awaitable[object]]
+
+
+@dataclass(slots=True)
+class Upkeep:
+    """Run chores until they are stopped; a bad round is told and doesn't end the later ones."""
+
+    chores: Sequence[Chore]
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start each chore, with a pause before its first round."""
+        self._tasks = [asyncio.create_task(_run(chore)) for chore in self.chores]
+
+    async def stop(self) -> None:
+        """End all chores, wherever they are; what was committed stays."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def carry_out(chore: Chore) -> str:
+    """Do one round of a chore; return what went wrong, empty where nothing did."""
+    try:
+        await chore.work()
+    except WatchwordError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - one bad round must not end all later ones.
+        return type(error).__name__
+    return ""
+
+
+async def _run(chore: Chore) -> None:
+    noted = ""
+    while True:
+        await asyncio.sleep(chore.pause)
+        trouble = await carry_out(chore)
+        if trouble != noted:
+            # Told when it changes: the same line each second would hide all others.
+            noted = trouble
+            event = f"{chore.name} failed" if trouble else f"{chore.name} works again"
+            _log.warning(event, detail=trouble)
+
+
+TICK_SECONDS: Final = 1.0
+"""How often other processes' changes are looked for and the gates' state is brought up to date."""
+
+
+FORGET_SECONDS: Final = 60.0
+"""How often used challenges that expired are forgotten."""
+
+
+PIN_SECONDS: Final = 0.5
+"""How often published pins are looked at: a set is handed out within a second of its publication."""
+
+
+RECEIPT_SECONDS: Final = 5.0
+"""How often receipts are looked for that are due."""
+
+
+FORGET_MARGIN: Final = timedelta(hours=1)
+"""How long a used challenge is remembered beyond its expiry: a clock that is set back by less
+doesn't make it usable again."""
+
+
+async def tick(context: ServiceContext) -> None:
+    """Take over other processes' changes of keys and instances, and publish them."""
+    # A changed key ring may have to be unsealed by another server.
+    await asyncio.to_thread(context.keyring.refresh)
+    await context.publisher.publish(context.clock.now())
+
+
+async def _watch_clock(context: ServiceContext) -> None:
+    context.safeguards.watch_clock()
+
+
+async def follow_store(context: ServiceContext) -> None:
+    """Note how far the store is, and write what it owes."""
+    await context.safeguards.follow(context.store)
+
+
+async def _refill(context: ServiceContext) -> None:
+    await asyncio.to_thread(context.safeguards.refill)
+
+
+async def follow_secrets(context: ServiceContext) -> None:
+    """Read the secrets anew."""
+    await context.secrets.refresh(context.clock.timestamp())
+
+
+async def forget(context: ServiceContext) -> None:
+    """Forget used challenges that nobody could use any more, and leases that ended."""
+    before = context.clock.now() - FORGET_MARGIN
+    # First: a use that is forgotten without a word could be used again.
+    await context.safeguards.forget(before)
+    await context.store.forget_expired(before)
+    await context.store.forget_leases(before)
+
+
+async def follow_pins(context: ServiceContext) -> None:
+    """Read what is published of pins, where any host is pinned."""
+    if isinstance(context.pins, PinPublication):
+        await asyncio.to_thread(context.pins.refresh, context.clock.timestamp())
+
+
+async def _forget_records(records: RecordLog, now: Callable[[], datetime]) -> None:
+    records.forget_expired(now())
+
+
+def chores(context: ServiceContext) -> Iterator[Chore]:
+    """Yield what runs beside the requests; what waits for a vendor holds up nothing else."""
+    now = context.clock.now
+    yield Chore("upkeep", TICK_SECONDS, lambda: tick(context))
+    yield Chore("clock", TICK_SECONDS, lambda: _watch_clock(context))
+    yield Chore("store's mark", TICK_SECONDS, lambda: follow_store(context))
+    yield Chore("reserve", FORGET_SECONDS, lambda: _refill(context))
+    yield Chore("forgetting", FORGET_SECONDS, lambda: forget(context))
+    if isinstance(context.pins, PinPublication):
+        yield Chore("pins", PIN_SECONDS, lambda: follow_pins(context))
+    if context.secrets.keeper is not None:
+        # Apart from the upkeep: a backend that is slow must not hold up a revocation.
+        yield Chore("secrets", TICK_SECONDS, lambda: follow_secrets(context))
+    if context.records is not None:
+        yield Chore(
+            "forgetting records", FORGET_SECONDS, partial(_forget_records, context.records, now)
+        )
+    status_list = context.vendors.status_list
+    if status_list is not None:
+        yield Chore("status list", TICK_SECONDS, lambda: status_list.refresh(now()))
+    rejudgement = context.vendors.rejudgement
+    if rejudgement is not None:
+        yield Chore("rejudgement", TICK_SECONDS, lambda: _rejudge(rejudgement, now()))
+    receipts = context.vendors.receipts
+    if receipts is not None:
+        for app in context.vendors.receipt_apps:
+            work = partial(refresh_receipts, receipts, app, context.clock)
+            yield Chore(f"receipts of {app}", RECEIPT_SECONDS, work)
+
+
+async def _rejudge(rejudgement: Rejudgement, now: datetime) -> None:
+    revoked = await rejudgement.sweep(now)
+    if revoked:
+        _log.warning("instances revoked by vendor", count=revoked)
+
+
+async def refresh_receipts(receipts: ReceiptRefresh, app: str, clock: Clock) -> None:
+    """Do one round, and have told why receipts fail: the log says so when that changes.
+
+    :raises UnavailableError: when the store can't answer, or receipts of this app failed last.
+    """
+    await receipts.round(app, clock.now())
+    trouble = receipts.trouble(app)
+    if trouble:
+        raise UnavailableError(Reason.VENDOR_UNAVAILABLE, trouble)

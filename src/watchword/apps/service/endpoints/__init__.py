@@ -1,1 +1,0 @@
-"""Answer the public requests: one file for each small group of endpoints."""

@@ -1,1 +1,0 @@
-"""Hand bundles to the gates of other machines."""

@@ -1,1 +1,0 @@
-"""Answer the operator's requests, which come over a socket that only the service's user can open."""

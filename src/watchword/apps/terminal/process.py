@@ -1,0 +1,60 @@
+"""Set up a process of ours: its logs on stderr, its core dumps, its open files."""
+
+import logging
+import resource
+import sys
+from typing import Final
+
+import structlog
+
+WANTED: Final = 65_536
+"""Most descriptors that are asked for: four listeners with as many connections as each takes."""
+
+
+def configure_logs(level: str) -> None:
+    """Write logs to stderr from this level on: JSON lines, or plain ones where a person watches."""
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(sort_keys=False)
+    if sys.stderr.isatty():
+        renderer = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def silence_logs() -> None:
+    """Write nothing but what ends the process; the demo has its own view, in which attacks are no news."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
+
+
+def forbid_core_dumps() -> None:
+    """Have the system write no core dump of this process and its children (setrlimit(2), ``RLIMIT_CORE``).
+
+    One would hold every key that is lent, delivered or signed with, readable for whoever gets the file.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files as far as the hard one allows, and return it (setrlimit(2), ``RLIMIT_NOFILE``).
+
+    Shells and service managers start programs with 1024, for the sake of those that use select(2), which
+    this one doesn't.  A thousand phones that keep their connection open would take all of them.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return soft
