@@ -37,8 +37,7 @@ from watchword.engines.envoy.lending import (
     forwarding,
 )
 from watchword.engines.envoy.options import EnvoyOptions
-from watchword.engines.interface import EngineFileKind, UnsupportedError
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint, EngineFileKind, UnsupportedError
 from watchword.gate.interface import Lending
 from watchword.gate.lending import FORWARDED_FIELDS, compile_lending
 from watchword.gate.paths import read_path

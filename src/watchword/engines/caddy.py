@@ -1,4 +1,4 @@
-"""Write the configuration of one Caddy from the gate bundle of one API, in Caddy's own JSON.
+"""Write the configuration of a Caddy that asks ``/authz`` about every request, in Caddy's own JSON.
 
 A Caddyfile sorts what stands in it by an order of its own; here the order decides.
 """
@@ -7,13 +7,114 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from watchword.encoding import strict_json
-from watchword.engines.caddy.replies import error_routes, refused_body, unavailable
 from watchword.engines.client_side import CLIENT_SIDE
-from watchword.engines.forward_auth.demands import require_authz
-from watchword.engines.forward_auth.page import page
-from watchword.engines.interface import EngineFile, EngineFileKind
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.forward_auth import (
+    ASTERISK_ANSWERED,
+    NEW_REPLAY_FILE,
+    NO_UPGRADE,
+    RETRY_AFTER_SECONDS,
+    broken_chunks,
+    dropped_answer,
+    no_bodies,
+    page,
+    problem,
+    require_authz,
+)
+from watchword.engines.interface import (
+    Difference,
+    Divergence,
+    Endpoint,
+    EngineFile,
+    EngineFileKind,
+    EngineOptions,
+)
 from watchword.gate.bundle import GateBundle
+from watchword.public_classes import PROBLEM_MEDIA_TYPE, PublicClass
+
+_D = Divergence
+
+DIFFERENCES: Final = (
+    no_bodies("a body that went along with the question would be gone for the API"),
+    Difference(
+        "no-bodies-answer",
+        _D.ANSWER,
+        "says what is wrong with a body of chunks, or its size",
+        "refuses the digest that its proof covers, since it was told of no body",
+        "Caddy tells nobody that a body comes in chunks before it comes",
+    ),
+    Difference(
+        "underscores-dropped",
+        _D.CLEANED,
+        "refuses fields that decide with an underscore for a hyphen",
+        "drops every field with one",
+        "its parser does so before anybody sees them",
+    ),
+    dropped_answer("underscores-dropped-answer"),
+    broken_chunks(502),
+    ASTERISK_ANSWERED,
+    Difference(
+        "watchword-fields-removed",
+        _D.CLEANED,
+        "removes the fields that a gate states",
+        "removes every field whose name begins with Watchword",
+        "its expression for names knows the beginning of a name alone",
+    ),
+    NO_UPGRADE,
+    NEW_REPLAY_FILE,
+)
+
+
+_REF: Final = "{http.request.uuid}"
+_MARK: Final = "REFERENCE"
+
+Json = Mapping[str, object]
+
+
+def refused_body() -> Sequence[Json]:
+    """Return what refuses a body that came though the proof of its request covers none."""
+    return _refusal(PublicClass.PROOF_REFUSED)
+
+
+def error_routes() -> Sequence[Json]:
+    """Return what is answered where the API doesn't answer, and where /authz doesn't."""
+    return [
+        {
+            "match": [{"vars": {"{http.vars.watchword}": ["passed"]}}],
+            "handle": _refusal(PublicClass.UPSTREAM_UNREACHABLE),
+            "terminal": True,
+        },
+        {"handle": unavailable(), "terminal": True},
+    ]
+
+
+def unavailable() -> Sequence[Json]:
+    """Return what is answered where nobody judges."""
+    return _refusal(PublicClass.UNAVAILABLE)
+
+
+def _refusal(public: PublicClass) -> Sequence[Json]:
+    fields = {
+        "Content-Type": [PROBLEM_MEDIA_TYPE],
+        "Cache-Control": ["no-store"],
+        # For the log, which sees no bodies.
+        "Watchword-Ref": [_REF],
+    }
+    if public.status == PublicClass.TOKEN_REQUIRED.status:
+        fields["Www-Authenticate"] = ["Watchword"]
+    if public in {PublicClass.UNAVAILABLE, PublicClass.UPSTREAM_UNREACHABLE}:
+        fields["Retry-After"] = [str(RETRY_AFTER_SECONDS)]
+    # Braces that belong to the text and not to a placeholder.
+    text = problem(public, _MARK).replace("{", "\\{").replace("}", "\\}").replace(_MARK, _REF)
+    return [
+        {"handler": "vars", "skip_log": False},
+        {
+            "handler": "static_response",
+            "status_code": public.status,
+            "headers": fields,
+            "body": text,
+        },
+    ]
+
 
 CONFIGURATION: Final = "caddy.json"
 """The one file that Caddy is started with."""
@@ -57,8 +158,6 @@ _STATED_HERE: Final = (
 )
 """Fields that a client can't state, by any sign for a hyphen, since Caddy keeps fields of such names: the gate's,
 and who the client is.  An underscore its parser drops."""
-
-Json = Mapping[str, object]
 
 
 def generate(bundle: GateBundle, options: EngineOptions, now: float) -> Sequence[EngineFile]:

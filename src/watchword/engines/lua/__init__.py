@@ -1,7 +1,7 @@
-"""Read the shared parts, and write as Lua what must be the same here and there.
+"""Read the Lua that engines run, and write as Lua what must be the same here and there.
 
-A script is one file, put together from parts: those of this package and its engine's own.  What a part uses of the
-ones before it stands in its first lines.
+A script is one file, put together from parts: those of every engine lie here, an engine's own in a folder of its name.
+What a part uses of the ones before it stands in its first lines.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,22 +9,23 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
+from watchword.engines.interface import Difference, Divergence
 from watchword.public_classes import Category, PublicClass
 from watchword.reasons import Reason
 
-SHARED: Final = "watchword.engines.lua_parts"
-"""The package of the shared parts."""
+NEW_REPLAY_TABLE: Final = Difference(
+    "new-replay-table",
+    Divergence.STRICTER,
+    "takes proofs that were made before it started",
+    "refuses proofs that are older than its table of used ones",
+    "a table that was lost doesn't know what was used before",
+)
 
 
 @cache
-def part(package: str, name: str) -> str:
-    """Return a file of Lua that is data of a package."""
-    return resources.files(package).joinpath(f"{name}.lua").read_text("utf-8")
-
-
-def shared(name: str) -> str:
-    """Return a part that several engines run."""
-    return part(SHARED, name)
+def part(name: str) -> str:
+    """Return a part: a file of Lua beside this module, named without its suffix."""
+    return resources.files(__name__).joinpath(f"{name}.lua").read_text("utf-8")
 
 
 def settings(fields: Mapping[str, str]) -> str:
