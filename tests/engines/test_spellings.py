@@ -19,7 +19,7 @@ from watchword.engines.interface import Endpoint, UnsupportedError
 from watchword.engines.nginx import render
 from watchword.engines.paths import dots, doubles, normalised_expression, separators, spellings_of
 from watchword.engines.yaml_text import Commented
-from watchword.gate.compiled import CompiledPolicy
+from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.interface import Route
 from watchword.gate.routes import compile_routes
 from watchword.gate.spellings import SEPARATORS, fold, fold_path

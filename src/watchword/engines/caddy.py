@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from watchword.encoding import strict_json
-from watchword.engines.client_side import CLIENT_SIDE
 from watchword.engines.forward_auth import (
     ASTERISK_ANSWERED,
     NEW_REPLAY_FILE,
@@ -29,6 +28,7 @@ from watchword.engines.interface import (
     EngineOptions,
 )
 from watchword.gate.bundle import GateBundle
+from watchword.gate.hygiene import CLIENT_SIDE
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PublicClass
 
 _D = Divergence

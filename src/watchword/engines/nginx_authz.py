@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_FOR
 from watchword.engines.forward_auth import (
     NEW_REPLAY_FILE,
     NO_UPGRADE,
@@ -33,6 +32,7 @@ from watchword.engines.interface import (
     EngineOptions,
 )
 from watchword.gate.bundle import GateBundle
+from watchword.gate.hygiene import CLIENT_SIDE, FORWARDED_FOR
 from watchword.gate.interface import GatePolicy
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PublicClass
 from watchword.vocabulary import Mode, Proof

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from watchword.engines.client_side import CLIENT_SIDE
 from watchword.engines.forward_auth import (
     ASTERISK_ANSWERED,
     NO_UPGRADE,
@@ -23,6 +22,7 @@ from watchword.engines.interface import (
 )
 from watchword.engines.yaml_text import render
 from watchword.gate.bundle import GateBundle
+from watchword.gate.hygiene import CLIENT_SIDE
 from watchword.gate.interface import GatePolicy
 from watchword.vocabulary import ReplayMode
 

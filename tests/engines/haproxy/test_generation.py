@@ -15,9 +15,8 @@ from watchword.engines.haproxy.generation import generate, start
 from watchword.engines.haproxy.plan import MAX_HELD_BODY
 from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions, UnsupportedError
 from watchword.engines.registry import ENGINES
-from watchword.gate.interface import Canary, Limit, LimitKind, Rate
-from watchword.gate.paths import read_path
-from watchword.gate.versions import is_at_least
+from watchword.gate.hygiene import read_path
+from watchword.gate.interface import Canary, Limit, LimitKind, Rate, is_at_least
 from watchword.reasons import Refusal
 from watchword.vocabulary import Mode, Proof, ReplayMode
 

@@ -12,7 +12,7 @@ from tests.engines.nginx.bench import Bench, bench
 
 from watchword.encoding import strict_json
 from watchword.engines.lua import part
-from watchword.gate.versions import is_at_least, read_version
+from watchword.gate.interface import is_at_least, read_version
 from watchword.reasons import MalformedError
 
 _SHOWN = """

@@ -28,8 +28,7 @@ from watchword.apps.gateway.verified import CLAIMS
 from watchword.apps.problems import Problem
 from watchword.gate.alarms import Sighting
 from watchword.gate.interface import Decision, RequestFacts
-from watchword.gate.service import Gate
-from watchword.gate.standing import opened_with
+from watchword.gate.service import Gate, opened_with
 from watchword.ports import Clock, Entropy, RefusalLog
 from watchword.reasons import Refusal
 

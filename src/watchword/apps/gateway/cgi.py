@@ -12,9 +12,8 @@ from operator import itemgetter
 from typing import Any, Final
 from urllib.parse import quote_from_bytes
 
-from watchword.gate.hygiene import MAX_HEADER_BYTES
+from watchword.gate.hygiene import MAX_HEADER_BYTES, remembered
 from watchword.gate.interface import TOKEN_HEADER, RequestFacts
-from watchword.gate.remembering import remembered
 from watchword.reasons import Reason, Refusal
 
 Environ = dict[str, Any]

@@ -7,8 +7,8 @@ from typing import Final
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
 from watchword.apps.problems import Problem, render
+from watchword.gate.decisions import refuse
 from watchword.gate.interface import RESULT_HEADERS, Decision
-from watchword.gate.judgement import refuse
 from watchword.gate.references import NONCE_BYTES
 from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy, RefusalLog

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from watchword.apps.gateway.answers import POLICY_VIOLATION
-from watchword.gate.service import Gate
-from watchword.gate.standing import Opened
+from watchword.gate.service import Gate, Opened
 from watchword.reasons import Reason, Refusal
 
 Message = MutableMapping[str, Any]
@@ -119,7 +118,7 @@ class Sockets:
             while found.open:
                 await asyncio.sleep(CHECK_SECONDS)
                 for socket in list(found.open):
-                    refusal = self._why_ended(socket.opening.opened)
+                    refusal = self._revalidate(socket.opening.opened)
                     if refusal is not None:
                         socket.end(refusal)
                         with contextlib.suppress(Exception):
@@ -127,10 +126,10 @@ class Sockets:
         finally:
             del self._rounds[loop]
 
-    def _why_ended(self, opened: Opened) -> Refusal | None:
+    def _revalidate(self, opened: Opened) -> Refusal | None:
         """Return why a WebSocket must end; a gate that fails keeps none open."""
         try:
-            return self._gate.why_ended(opened, self._timestamp())
+            return self._gate.revalidate(opened, self._timestamp())
         except Exception as error:  # noqa: BLE001 - whatever it is, it keeps nobody in.
             return Refusal(Reason.GATE_INTERNAL, f"got {type(error).__name__}")
 

@@ -25,8 +25,8 @@ from watchword.apps.gateway.verified import CLAIMS
 from watchword.apps.gateway.waiting import at_once, wait_for
 from watchword.apps.problems import Problem
 from watchword.gate.alarms import Sighting
+from watchword.gate.decisions import refuse
 from watchword.gate.interface import Decision
-from watchword.gate.judgement import refuse
 from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy, RefusalLog
 from watchword.reasons import Refusal

@@ -15,8 +15,7 @@ from watchword.apps.service.context import ServiceContext
 from watchword.apps.service.messages import Request, Response
 from watchword.apps.service.routing import MethodError, Route, find_route
 from watchword.encoding import strict_json
-from watchword.gate.hygiene import clean
-from watchword.gate.paths import read_path
+from watchword.gate.hygiene import clean, read_path
 from watchword.reasons import (
     MalformedError,
     Reason,

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from watchword.gate.interface import Rate
-from watchword.gate.rate import RateLimiter
+from watchword.gate.limits import RateLimiter
 from watchword.reasons import Reason, UnavailableError
 
 
@@ -28,7 +28,7 @@ class EnrolmentRates(NamedTuple):
 
 
 MAX_PREFIXES: Final = 100_000
-"""Most prefixes that are told apart, 20 MB; those beyond share limits (:class:`watchword.gate.rate.RateLimiter`)."""
+"""Most prefixes that are told apart, 20 MB; those beyond share limits (:class:`watchword.gate.limits.RateLimiter`)."""
 
 
 class EnrolmentLimits:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from watchword.encoding import strict_json
-from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
 from watchword.engines.envoy import options as names
 from watchword.engines.envoy.options import TOKEN_HEADER, EnvoyOptions, typed
 from watchword.engines.interface import Endpoint
 from watchword.engines.yaml_text import Commented
+from watchword.gate.hygiene import CLIENT_SIDE, FORWARDED_PREFIX
 from watchword.gate.interface import Rate
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, PublicClass
 from watchword.vocabulary import Level

@@ -6,7 +6,7 @@ HAProxy has no jump over rules.  So a request of the plainest kind, with a token
 these first, which let it go on to the API; whatever they don't let pass meets the rules behind them, which ask
 everything again, one by one, and find the reason.  These rules take nothing for granted that those would ask.
 
-Write the rules that hold an instance to its rate, as :class:`watchword.gate.rate.RateLimiter` does.
+Write the rules that hold an instance to its rate, as :class:`watchword.gate.limits.RateLimiter` does.
 
 A bucket is the instant from which on it is full again.  Threads can count in HAProxy's tables, and can't change
 a number that they read; so the instant is made of two: an instant that is written only while the bucket is
@@ -42,7 +42,7 @@ from watchword.engines.interface import EngineFile, EngineFileKind, EngineOption
 from watchword.gate.bundle import GateBundle
 from watchword.gate.hygiene import PROOF_FIELDS
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER, GatePolicy, Rate
-from watchword.gate.rate import DEFAULT_CAPACITY
+from watchword.gate.limits import BUCKET_CAPACITY
 from watchword.ports import VerificationKey
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, PublicClass
 from watchword.reasons import Reason
@@ -499,7 +499,7 @@ def rate_table(rate: Rate, peers: str) -> str:
     """Return the table of buckets: what is idle for so long is full, and may be forgotten."""
     seconds = rate.seconds + -(-rate.seconds // rate.requests)
     return (
-        f"stick-table type binary len 32 size {DEFAULT_CAPACITY} expire {seconds}s nopurge "
+        f"stick-table type binary len 32 size {BUCKET_CAPACITY} expire {seconds}s nopurge "
         f"peers {peers} store gpc(1),gpt(1)"
     )
 

@@ -1,11 +1,11 @@
 r"""Write the rules that refuse requests which two servers could read in two ways, and that clean the rest.
 
-They say what :mod:`watchword.gate.hygiene` and :mod:`watchword.gate.paths` say, as far as HAProxy's parser lets
+They say what :mod:`watchword.gate.hygiene` and :mod:`watchword.gate.hygiene` say, as far as HAProxy's parser lets
 them see it.
 
 Write the gate's reading of paths as expressions of PCRE2, to be matched as a whole.
 
-They say what :func:`watchword.gate.paths.read_path` says.  The expression of :mod:`watchword.engines.paths` is
+They say what :func:`watchword.gate.hygiene.read_path` says.  The expression of :mod:`watchword.engines.paths` is
 one of RE2, which never goes back; PCRE2 does, and a path of encoded percent signs would keep it busy.  Here
 each part is looked for once, by itself.
 """
@@ -14,10 +14,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
 from watchword.engines.haproxy.text import matches, rule, word
 from watchword.engines.paths import normalised_expression
+from watchword.gate.decisions import MAX_QUERY_BYTES
 from watchword.gate.hygiene import (
+    CLIENT_SIDE,
+    FORWARDED_PREFIX,
     HOP_BY_HOP,
     MAX_FIELD_BYTES,
     MAX_FIELDS,
@@ -27,7 +29,6 @@ from watchword.gate.hygiene import (
     REWRITING_FIELDS,
 )
 from watchword.gate.interface import API_HEADER, RESULT_HEADERS, TOKEN_HEADER
-from watchword.gate.judgement import MAX_QUERY_BYTES
 from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.reasons import Reason
 

@@ -6,7 +6,7 @@ the next one as it is.
 
 Write the order of versions as regular expressions, since HAProxy compares no dotted numbers.
 
-They say what :func:`watchword.gate.versions.is_at_least` says.
+They say what :func:`watchword.gate.interface.is_at_least` says.
 """
 
 import base64
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from watchword.gate.versions import read_version
+from watchword.gate.interface import read_version
 
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "$": "\\$", "\n": "\\n"}
 

@@ -6,14 +6,15 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from watchword.apps.gateway.authz.callers import CREDENTIAL_HEADER
-from watchword.engines.client_side import is_client_side, is_unlisted
 from watchword.gate.hygiene import (
     MAX_HEADER_BYTES,
     PROOF_FIELDS,
     REWRITING_FIELDS,
     canonical_name,
+    is_client_side,
+    is_unlisted,
+    remembered,
 )
-from watchword.gate.remembering import remembered
 from watchword.reasons import Reason, Refusal
 
 Scope = MutableMapping[str, Any]

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from watchword.engines.client_side import is_client_side
-from watchword.gate.hygiene import canonical_name
+from watchword.gate.hygiene import canonical_name, is_client_side
 from watchword.gate.lending import FIELDS_OF_THE_HOST, PREFIXES_OF_THE_HOST
 
 Fields = list[tuple[bytes, bytes]]
