@@ -26,7 +26,7 @@ from tests.engines.envoy.stand import (
 from tests.engines.envoy.third_party import GOOD, HOST, ThirdParty, rule, value
 from tests.gate.simulators import SoftwareSigner
 
-from watchword.apps.gateway.proxy.headers import lent_response_fields
+from watchword.apps.gateway.proxy.exchange import lent_response_fields
 from watchword.broker.interface import Allowance, Place, PlaceKind
 from watchword.engines.envoy.generation import generate
 from watchword.engines.envoy.lending import (

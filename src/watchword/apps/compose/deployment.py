@@ -130,7 +130,7 @@ class Deployment:
             await self._serve_proxy(stack, api, gate, service, refusals)
         if api.authz is not None:
             # Imported here alone: most deployments have no other server in front.
-            from watchword.apps.gateway.authz.serving import serve_authz  # noqa: PLC0415
+            from watchword.apps.gateway.authz.application import serve_authz  # noqa: PLC0415
 
             await serve_authz(
                 stack,

@@ -7,19 +7,14 @@ the WebSocket is open: without that, who is revoked would keep what is open by t
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from watchword.apps.gateway.answers import POLICY_VIOLATION
+from watchword.apps.gateway.asgi_types import Application, Message, Receive, Scope, Send
+from watchword.apps.gateway.guard import POLICY_VIOLATION
 from watchword.gate.service import Gate, Opened
 from watchword.reasons import Reason, Refusal
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MOST_OF_ONE: Final = 8
 """Most WebSockets that one instance has open at once."""

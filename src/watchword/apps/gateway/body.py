@@ -3,15 +3,13 @@
 import asyncio
 import hashlib
 import io
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from heapq import nlargest
 from typing import Any, Final, Protocol
 
+from watchword.apps.gateway.asgi_types import Message, Receive
 from watchword.gate.interface import Decision
 from watchword.reasons import Reason, Refusal
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 
 
 class ClientGoneError(Exception):

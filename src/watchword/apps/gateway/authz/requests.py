@@ -1,11 +1,16 @@
-"""Read which request an engine asks about; a new way to ask is one function and a line below."""
+"""Read an engine's question as the request that it is about, know who asks, and say for how long the answer may be kept."""
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+import hmac
+import math
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from watchword.apps.gateway.authz.callers import CREDENTIAL_HEADER
+from watchword.adapters.keyring.private_file import PrivateFileError, read_private
+from watchword.apps.gateway.asgi_types import Scope
+from watchword.encoding import base64url, strict_json
 from watchword.gate.hygiene import (
     MAX_HEADER_BYTES,
     PROOF_FIELDS,
@@ -15,9 +20,53 @@ from watchword.gate.hygiene import (
     is_unlisted,
     remembered,
 )
+from watchword.gate.interface import Decision, GatePolicy, GateState, Route
 from watchword.reasons import Reason, Refusal
+from watchword.vocabulary import Mode, Proof
 
-Scope = MutableMapping[str, Any]
+CREDENTIAL_HEADER: Final = b"watchword-authz"
+"""The header in which an engine sends the shared credential, lower case."""
+
+MIN_CREDENTIAL_CHARACTERS: Final = 32
+_MAX_CREDENTIAL_BYTES: Final = 512
+
+
+class Credential:
+    """Hold the secret that the engine sends with each question."""
+
+    def __init__(self, secret: bytes) -> None:
+        """Keep it; raise ValueError for one that could be guessed or doesn't fit into a header."""
+        if len(secret) < MIN_CREDENTIAL_CHARACTERS or not secret.isascii() or b" " in secret:
+            raise ValueError(
+                f"expected at least {MIN_CREDENTIAL_CHARACTERS} visible ASCII characters"
+            )
+        self._secret = secret
+
+    @classmethod
+    def read(cls, path: Path) -> "Credential":
+        """Return the credential in a private file; white space around it doesn't count.
+
+        :raises PrivateFileError: when it is missing, readable by others, or could be guessed.
+        """
+        data = read_private(path, _MAX_CREDENTIAL_BYTES)
+        if data is None:
+            raise PrivateFileError(
+                f"{path}: isn't there; make one: openssl rand -hex 32 > {path.name}"
+            )
+        try:
+            return cls(data.strip())
+        except ValueError as error:
+            raise PrivateFileError(f"{path}: {error}") from None
+
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "Credential(...)"
+
+    def matches(self, sent: bytes) -> bool:
+        """Tell whether this is it, in constant time."""
+        return hmac.compare_digest(sent, self._secret)
+
+
 Fields = Sequence[tuple[bytes, bytes]]
 
 PREFIX: Final = b"/authz"
@@ -210,3 +259,55 @@ def scope_of(question: Question, scope: Scope) -> Scope:
 
 def _malformed(detail: str) -> Refusal:
     return Refusal(Reason.REQUEST_MALFORMED, detail)
+
+
+MAX_KEPT_SECONDS: Final = 30
+"""The longest that any engine keeps a verdict, whatever the token's life."""
+
+_ROUNDED_UP: Final = 1
+"""Seconds by which nginx may serve an entry longer than it was told, since it counts whole ones."""
+
+_MAX_JOSE_HEADER_BYTES: Final = 2048
+
+
+def kept_seconds(
+    decision: Decision, state: GateState, policy: GatePolicy, token: bytes, now: float
+) -> int:
+    """Return for how many seconds the next request of this token to the same target would pass too; 0 for not at all.
+
+    Only where nothing but the token decides: whatever counts requests, looks at other fields or spends a proof
+    has to see each of them.
+
+    :param decision: one that lets the request pass.
+    :param token: as the request carried it, verified.
+    :param now: seconds since 1970.
+    """
+    claims = decision.claims
+    route = _route(policy, decision.route)
+    if claims is None or route is None or decision.refusals or not _rests_on_the_token(route):
+        return 0
+    if policy.rate is not None or policy.limits or policy.binding_header is not None:
+        return 0
+    if state.canaries is not None:
+        # A planted key can stand in any field; each request is searched for them.
+        return 0
+    until = min(claims.expires_at, _end_of_key(state, token))
+    return max(0, math.floor(min(MAX_KEPT_SECONDS, until - now)) - _ROUNDED_UP)
+
+
+def _route(policy: GatePolicy, name: str) -> Route | None:
+    return next((route for route in policy.routes if route.name == name), None)
+
+
+def _rests_on_the_token(route: Route) -> bool:
+    return route.mode is Mode.ENFORCE and route.proof is Proof.BEARER and route.secret is None
+
+
+def _end_of_key(state: GateState, token: bytes) -> float:
+    """Return when the key of a verified token retires."""
+    head = base64url.decode(token.partition(b".")[0].decode("ascii"), _MAX_JOSE_HEADER_BYTES)
+    key = state.find(str(strict_json.loads(head, _MAX_JOSE_HEADER_BYTES).get("kid")))
+    if key is None:
+        # Withdrawn since it was verified.
+        return -math.inf
+    return math.inf if key.verify_until is None else key.verify_until
