@@ -23,8 +23,8 @@ from benchmarks.gate_load import LOAD_CORE, Sample, free_port, medians, static_a
 from benchmarks.gate_proxies import Costs, Proxy, started, wait_until_open
 from benchmarks.gate_served import publish, server_at
 
-from watchword.engines.caddy.generation import generate
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.caddy import generate
+from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.gate.bundle import GateBundle
 
 ROUNDS = 9

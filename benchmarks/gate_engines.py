@@ -23,7 +23,7 @@ from benchmarks.gate_served import publish, server_at
 from benchmarks.report import Row
 
 from watchword.apps.engines.files import write_files
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle
 

@@ -22,8 +22,7 @@ from benchmarks.report import Row
 
 from watchword.engines.envoy.generation import BOOTSTRAP, generate
 from watchword.engines.envoy.options import EnvoyOptions
-from watchword.engines.interface import EngineFileKind
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint, EngineFileKind
 from watchword.gate.bundle import GateBundle
 
 ENVOY = Path(sys.executable).with_name("envoy")

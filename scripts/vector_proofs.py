@@ -15,9 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from scripts.vector_judge import Counts, JsonObject
 from tests.tokens.proofs.prover import ADA, COMPONENTS, EVE, LEEWAY, NOW, digest_of
 
-from watchword.gate.affinity import AffinityNonces
 from watchword.gate.interface import ReplayClaim
-from watchword.gate.replay import ReplaySet
+from watchword.gate.replay import AffinityNonces, ReplaySet
 from watchword.tokens import es256
 from watchword.tokens.jwk import public_key_from_jwk, thumbprint
 from watchword.tokens.proofs import device, dpop, session

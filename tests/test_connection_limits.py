@@ -14,7 +14,7 @@ from watchword.adapters.store import database
 from watchword.adapters.valkey_link import DEADLINE_SECONDS
 from watchword.adapters.valkey_link import MAX_CONNECTIONS as TO_VALKEY
 from watchword.apps.gateway.proxy.exchange import MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, Timeouts
-from watchword.apps.gateway.proxy.turns import MOST_AT_ONCE
+from watchword.apps.gateway.proxy.injection import MOST_AT_ONCE
 from watchword.apps.service import public as delivery
 
 PAGE = Path(__file__).parents[1] / "docs" / "operating.md"

@@ -26,8 +26,8 @@ from watchword.apps.demo.stage import API, Stage
 from watchword.apps.engines.files import write_files
 from watchword.drill.outcome import Report
 from watchword.drill.registry import ATTACKS
-from watchword.engines.haproxy import generation, names
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.haproxy import generation, text
+from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.vocabulary import Mode, Proof
 
 ABOUT_TRAILERS: Final = ("trailers",)
@@ -83,9 +83,9 @@ def _behind_haproxy(stage: Stage, port: int) -> Report:
         upstream=Endpoint("127.0.0.1", port),
     )
     write_files(directory, generation.generate(bundle, options, SystemClock().timestamp()))
-    state = Path(options.path(names.STATE))
-    state.write_text(state.read_text("utf-8").replace(names.COLD, names.READY), "utf-8")
-    command = [haproxy_binary(), "-db", "-f", options.path(names.CONFIG)]
+    state = Path(options.path(text.STATE))
+    state.write_text(state.read_text("utf-8").replace(text.COLD, text.READY), "utf-8")
+    command = [haproxy_binary(), "-db", "-f", options.path(text.CONFIG)]
     chosen = [ATTACKS[name] for name in sys.argv[1:] or ABOUT_TRAILERS]
     for mouth in served(command, directory, options.listen.port):
         return drilled(stage, gate=mouth.url, attacks=chosen)

@@ -12,7 +12,7 @@ import pytest
 
 from watchword.adapters.kept_quotas import QuotaFile
 from watchword.adapters.keyring.private_file import PrivateFileError
-from watchword.gate.quotas import QuotaCounter, QuotaWindow
+from watchword.gate.limits import QuotaCounter, QuotaWindow
 
 NOW = 1_795_500_000
 DAY = 86_400
@@ -116,7 +116,7 @@ def test_a_process_that_is_killed_loses_a_second_at_most(path: Path) -> None:
         "import sys, time\n"
         "from pathlib import Path\n"
         "from watchword.adapters.kept_quotas import QuotaFile\n"
-        "from watchword.gate.quotas import QuotaCounter\n"
+        "from watchword.gate.limits import QuotaCounter\n"
         f"keeper = QuotaFile(Path(sys.argv[1]), timestamp=lambda: {NOW}, seconds=0.01)\n"
         f"counter = QuotaCounter('bookings', 10**9, {DAY}, keeper=keeper)\n"
         "while True:\n"

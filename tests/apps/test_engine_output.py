@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from watchword.apps.engines.haproxy import RunningHaproxy
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.reasons import WatchwordError
 
 BOTH_WRITE = """

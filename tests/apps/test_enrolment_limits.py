@@ -11,7 +11,7 @@ from tests.enrolment.simulators import NOW, CredulousVerifier, SimulatedPhone
 
 from watchword.adapters.enrolment_limits import EnrolmentLimits, EnrolmentRates
 from watchword.gate.interface import Rate
-from watchword.gate.rate import SHARED_CELLS
+from watchword.gate.limits import SHARED_CELLS
 from watchword.reasons import Reason, UnavailableError
 
 APP = "clinic-ios"

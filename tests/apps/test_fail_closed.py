@@ -28,7 +28,7 @@ from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.gateway import WatchwordMiddleware
-from watchword.gate import hygiene, versions
+from watchword.gate import hygiene, interface
 from watchword.gate.bundle import GateBundle, to_jws
 from watchword.gate.interface import Canary, Rate
 from watchword.gate.service import Gate
@@ -206,7 +206,7 @@ def forget() -> None:
     hygiene._plan.forget()
     hygiene._is_authority.cache_clear()
     dpop._point_of.cache_clear()
-    versions.read_version.cache_clear()
+    interface.read_version.cache_clear()
 
 
 def stand_up(state: GateBundleFile, scenario: Scenario) -> tuple[WatchwordMiddleware, Recorder]:

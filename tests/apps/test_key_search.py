@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.apps.gateway.proxy.key_search import (
+from watchword.apps.gateway.proxy.injection import (
     PIECE_BYTES,
     KeyForms,
     KeyFoundError,

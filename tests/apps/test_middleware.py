@@ -25,7 +25,7 @@ from tests.gate.simulators import (
 
 from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.apps.gateway import WatchwordMiddleware
-from watchword.apps.gateway.verified import CLAIMS as CLAIMS_KEY
+from watchword.apps.gateway.guard import CLAIMS as CLAIMS_KEY
 from watchword.broker.interface import EdgeRule, Place, PlaceKind
 from watchword.gate.interface import GateState
 from watchword.gate.references import open_reference

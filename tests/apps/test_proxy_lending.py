@@ -16,7 +16,7 @@ from tests.gate.simulators import CLAIMS, published, route, token
 from watchword.adapters.usage import MemoryUsageLedger
 from watchword.apps.gateway.asgi import DECISION
 from watchword.apps.gateway.proxy import Lender, ProxyApp, Timeouts
-from watchword.apps.gateway.proxy.turns import MOST_AT_ONCE, MOST_HELD, Room, Turns
+from watchword.apps.gateway.proxy.injection import MOST_AT_ONCE, MOST_HELD, Room, Turns
 from watchword.broker.interface import (
     Allowance,
     LentValue,

@@ -29,8 +29,13 @@ from watchword.adapters.http_server import serve
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.proxy import ProxyApp, Timeouts
-from watchword.apps.gateway.proxy.sockets import SocketLimits, _Relay
-from watchword.apps.gateway.proxy.upstream_socket import Closed, SocketBrokenError, UpstreamSocket
+from watchword.apps.gateway.proxy.websocket import (
+    Closed,
+    SocketBrokenError,
+    SocketLimits,
+    UpstreamSocket,
+    _Relay,
+)
 from watchword.broker.interface import EdgeRule, Place, PlaceKind
 from watchword.gate.service import Gate
 from watchword.reasons import Reason, Refusal

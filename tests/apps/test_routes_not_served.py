@@ -12,8 +12,7 @@ from watchword.apps.engines.following import EngineFollower, EngineRejectedError
 from watchword.apps.engines.plane import ControlPlane
 from watchword.apps.engines.source import by_routes_of
 from watchword.engines.envoy.options import EnvoyOptions
-from watchword.engines.interface import Files
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineOptions, Files
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import Canary

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from watchword.apps.gateway.waiting import at_once, wait_for
+from watchword.apps.gateway.wsgi import at_once, wait_for
 
 
 async def _name() -> str:

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from watchword.adapters.http_server import serve
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.gateway import WatchwordMiddleware, require_claims
-from watchword.apps.gateway.sockets import MOST_OF_ONE
+from watchword.apps.gateway.websocket import MOST_OF_ONE
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.service import Gate
 from watchword.reasons import Reason

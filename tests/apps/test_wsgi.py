@@ -32,7 +32,7 @@ from watchword.apps.gateway import (
     require_claims,
     verified_claims,
 )
-from watchword.apps.gateway.verified import CLAIMS as CLAIMS_KEY
+from watchword.apps.gateway.guard import CLAIMS as CLAIMS_KEY
 from watchword.broker.interface import EdgeRule, Place, PlaceKind
 from watchword.gate.interface import GateState, Limit, LimitKind, Rate, ReplayStore
 from watchword.gate.references import open_reference

@@ -16,8 +16,8 @@ from tests.gate.simulators import published, route, token
 
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.gateway import WatchwordWsgiMiddleware
-from watchword.apps.gateway.bodies import HeldMemory
-from watchword.apps.gateway.inputs import PIECE_BYTES, HeldInput, SharedMemory
+from watchword.apps.gateway.body import HeldMemory
+from watchword.apps.gateway.wsgi import PIECE_BYTES, HeldInput, SharedMemory
 from watchword.gate.service import Gate
 from watchword.reasons import Reason
 from watchword.vocabulary import Mode, Proof, ReplayMode

@@ -11,7 +11,7 @@ from tests.apps.asgi_client import http_scope
 from tests.apps.wsgi_client import Environ, environ_of
 from tests.gate.simulators import NOW, published, route, token
 
-from watchword.apps.gateway.cgi import cleaned, facts_of, shape_of
+from watchword.apps.gateway.wsgi import cleaned, facts_of, shape_of
 from watchword.gate.interface import RequestFacts
 from watchword.gate.service import Gate
 from watchword.reasons import Reason, Refusal

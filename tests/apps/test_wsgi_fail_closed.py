@@ -26,12 +26,12 @@ from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.replay import MemoryReplayStore
-from watchword.apps.gateway import WatchwordWsgiMiddleware, cgi
+from watchword.apps.gateway import WatchwordWsgiMiddleware, wsgi
 from watchword.gate.service import Gate
 
 __all__ = ["published_state"]
 
-MIDDLEWARE = str(Path(cgi.__file__).parent)
+MIDDLEWARE = str(Path(wsgi.__file__).parent)
 AFTERWARDS = {"HeldInput.give_back", "SharedMemory.give_back", "HeldMemory.give_back"}
 """What runs once it is decided, whichever way."""
 
@@ -63,8 +63,8 @@ def stand_up(
 ) -> tuple[WatchwordWsgiMiddleware, RecordedRequests]:
     """Return a middleware that looks at its state with each request, and what is behind it."""
     forget()
-    cgi._shape.forget()
-    cgi._VARIABLES.clear()
+    wsgi._shape.forget()
+    wsgi._VARIABLES.clear()
     app = RecordedRequests()
     gate = Gate(copy(state), memory=MemoryReplayStore(), entropy=SystemEntropy())
     middleware = WatchwordWsgiMiddleware(

@@ -20,7 +20,7 @@ from tests.gate.simulators import SoftwareSigner, published, route, token
 
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.gateway import WatchwordMiddleware, WatchwordWsgiMiddleware
-from watchword.apps.gateway.verified import CLAIMS
+from watchword.apps.gateway.guard import CLAIMS
 from watchword.gate.interface import RESULT_HEADERS, Canary
 from watchword.gate.service import Gate
 from watchword.vocabulary import Level, Mode, Proof

@@ -47,13 +47,12 @@ from watchword.apps.conformance.runs import run
 from watchword.apps.conformance.upstream import Upstream
 from watchword.apps.engines.files import write_files
 from watchword.apps.engines.haproxy import find_haproxy
+from watchword.engines import nginx
 from watchword.engines.envoy.generation import BOOTSTRAP, generate
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.haproxy import generation as haproxy
-from watchword.engines.haproxy import names as haproxy_names
-from watchword.engines.interface import EngineFileKind
-from watchword.engines.nginx import generation as nginx
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.haproxy import text as haproxy_names
+from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions
 from watchword.engines.registry import ENGINES
 from watchword.vocabulary import Mode, Proof, ReplayMode
 

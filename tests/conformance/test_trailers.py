@@ -18,7 +18,7 @@ from watchword.apps.conformance.runs import workshop
 from watchword.apps.conformance.sender import Target, send
 from watchword.apps.conformance.upstream import Seen, Upstream
 from watchword.apps.gateway import WatchwordMiddleware
-from watchword.apps.gateway.asgi import Receive, Scope, Send
+from watchword.apps.gateway.asgi_types import Receive, Scope, Send
 from watchword.gate.service import Gate
 from watchword.vocabulary import Mode
 

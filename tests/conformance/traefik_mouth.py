@@ -17,9 +17,9 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import publish_bundle
 from watchword.apps.conformance.deployment import BUNDLE_FILE, load
 from watchword.apps.engines.files import write_files
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines import traefik as engine
+from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES
-from watchword.engines.traefik import generation
 from watchword.gate.bundle import to_jws
 from watchword.vocabulary import Mode, Proof
 
@@ -57,8 +57,8 @@ def traefik(directory: Path, upstream: str, store: Path | None) -> Iterator[Mout
             authz=Endpoint("127.0.0.1", asked),
             access_log=str(directory / "access.log"),
         )
-        write_files(directory, generation.generate(bundle, options, SystemClock().timestamp()))
-        command = [traefik_binary(), f"--configFile={options.path(generation.START)}"]
+        write_files(directory, engine.generate(bundle, options, SystemClock().timestamp()))
+        command = [traefik_binary(), f"--configFile={options.path(engine.START)}"]
         for mouth in served(command, directory, options.listen.port):
             wait_for_routes(mouth.port)
             yield Mouth(mouth.port, gate)
@@ -85,9 +85,9 @@ def certificates(directory: Path) -> Path:
     authority.issue("localhost", server=True)
     certificate, key = authority.issue("edge.example")
     for name, file in (
-        (generation.CERTIFICATE, certificate),
-        (generation.KEY, key),
-        (generation.AUTHORITY, authority.file),
+        (engine.CERTIFICATE, certificate),
+        (engine.KEY, key),
+        (engine.AUTHORITY, authority.file),
     ):
         copied = directory / name
         copied.write_bytes(file.read_bytes())

@@ -22,8 +22,7 @@ from watchword.apps.conformance.requests import LABEL_HEADER
 from watchword.apps.conformance.sender import Target, send
 from watchword.apps.conformance.upstream import CONTROL, MARK, Seen
 from watchword.apps.gateway import WatchwordWsgiMiddleware
-from watchword.apps.gateway.cgi import Environ
-from watchword.apps.gateway.wsgi import StartResponse
+from watchword.apps.gateway.wsgi import Environ, StartResponse
 
 
 class WsgiEcho:

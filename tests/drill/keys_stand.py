@@ -39,8 +39,8 @@ from watchword.drill.outcome import Verdict
 from watchword.drill.requests import genuine_call
 from watchword.drill.wire import Answer, Call, Part
 from watchword.encoding import base64url, strict_json
+from watchword.gate.hygiene import read_path
 from watchword.gate.interface import Limit, LimitKind
-from watchword.gate.paths import read_path
 from watchword.ports import Signer
 from watchword.reasons import Reason, Refusal
 from watchword.tokens.proofs.interface import GateSecret

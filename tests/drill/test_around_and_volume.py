@@ -37,7 +37,7 @@ from watchword.drill.volume import (
     tallied,
 )
 from watchword.drill.wire import Answer, Call, Part, TargetLostError
-from watchword.gate.paths import read_path
+from watchword.gate.hygiene import read_path
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Environment, Mode
 

@@ -12,16 +12,14 @@ from tests.engines.envoy.stand import bundle_of
 from tests.gate.simulators import policy, route
 
 from watchword.engines.envoy.options import EnvoyOptions
-from watchword.engines.envoy.plan import plan as envoy_plan
+from watchword.engines.envoy.routes import plan as envoy_plan
 from watchword.engines.envoy.routes import route_configuration
-from watchword.engines.envoy.yaml_text import Commented
 from watchword.engines.haproxy.plan import AMBIGUOUS, Row, lines
-from watchword.engines.interface import UnsupportedError
-from watchword.engines.nginx.state import render
-from watchword.engines.paths import dots, doubles, normalised_expression, separators
-from watchword.engines.places import Endpoint
-from watchword.engines.spellings import spellings_of
-from watchword.gate.compiled import CompiledPolicy
+from watchword.engines.interface import Endpoint, UnsupportedError
+from watchword.engines.nginx import render
+from watchword.engines.paths import dots, doubles, normalised_expression, separators, spellings_of
+from watchword.engines.yaml_text import Commented
+from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.interface import Route
 from watchword.gate.routes import compile_routes
 from watchword.gate.spellings import SEPARATORS, fold, fold_path

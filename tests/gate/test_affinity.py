@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword.encoding import base64url
-from watchword.gate.affinity import (
+from watchword.gate.replay import (
     AGEING_SECONDS,
     LIFE_SECONDS,
     NONCE_CHARACTERS,

@@ -18,8 +18,8 @@ from tests.gate.simulators import CLAIMS, NOW, SIGNER, published, route, token
 
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
-from watchword.gate.affinity import LIFE_SECONDS, NONCE_CHARACTERS, TURN_SECONDS
 from watchword.gate.interface import Decision, RequestFacts
+from watchword.gate.replay import LIFE_SECONDS, NONCE_CHARACTERS, TURN_SECONDS
 from watchword.gate.service import Gate
 from watchword.reasons import Reason
 from watchword.tokens.interface import LEEWAY_SECONDS

@@ -24,9 +24,7 @@ from tests.gate.simulators import (
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.gate.interface import Decision, Limit, LimitKind, Rate
-from watchword.gate.limits import Limits, LimitTally
-from watchword.gate.quotas import QuotaCounter, QuotaWindow
-from watchword.gate.rate import RateLimiter
+from watchword.gate.limits import Limits, LimitTally, QuotaCounter, QuotaWindow, RateLimiter
 from watchword.gate.service import Gate
 from watchword.reasons import Reason
 from watchword.tokens.interface import TokenClaims

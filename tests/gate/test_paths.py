@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.gate.paths import read_path
+from watchword.gate.hygiene import read_path
 from watchword.reasons import Reason, Refusal
 
 

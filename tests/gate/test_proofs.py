@@ -23,11 +23,10 @@ from tests.gate.simulators import (
 
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.replay import MemoryReplayStore
-from watchword.gate.affinity import NONCE_CHARACTERS
-from watchword.gate.binding import binding_of
 from watchword.gate.canary import WARM_UP_SECONDS
 from watchword.gate.interface import Canary, Decision, Rate, ReplayClaim
-from watchword.gate.service import Gate
+from watchword.gate.replay import NONCE_CHARACTERS
+from watchword.gate.service import Gate, binding_of
 from watchword.reasons import Reason, UnavailableError
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.vocabulary import Level, Mode, Proof, ReplayMode

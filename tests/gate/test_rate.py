@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchword.gate.interface import Rate
-from watchword.gate.rate import SHARED_CELLS, RateLimiter
+from watchword.gate.limits import SHARED_CELLS, RateLimiter
 
 NOW = 1_790_000_000.0
 

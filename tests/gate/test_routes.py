@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.gate.simulators import route
 
+from watchword.gate.hygiene import read_path
 from watchword.gate.interface import Route
-from watchword.gate.paths import read_path
 from watchword.gate.routes import compile_route, compile_routes, find_route, shadowed
 
 

@@ -10,13 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.gate.simulators import NOW, policy, published, request, route, token
 
-from watchword.gate.compiled import CompiledPolicy, Target
+from watchword.gate.decisions import CompiledPolicy, Target
+from watchword.gate.hygiene import read_path
 from watchword.gate.interface import Decision, Route
-from watchword.gate.paths import read_path
 from watchword.gate.routes import compile_routes, find_route
 from watchword.gate.service import Gate
-from watchword.gate.spellings import fold, fold_path, judge_spelling, rivals_of
-from watchword.gate.strictness import WATCHING, demands_of, is_as_strict
+from watchword.gate.spellings import (
+    WATCHING,
+    demands_of,
+    fold,
+    fold_path,
+    is_as_strict,
+    judge_spelling,
+    rivals_of,
+)
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Level, Mode, Proof
 

@@ -19,8 +19,7 @@ from tests.gate.simulators import (
 
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.gate.interface import Canary, RequestFacts
-from watchword.gate.service import Gate
-from watchword.gate.standing import Opened, opened_with
+from watchword.gate.service import Gate, Opened, opened_with
 from watchword.reasons import Reason
 from watchword.vocabulary import Level, Mode, Proof
 
@@ -38,7 +37,7 @@ def opened(state: PublishedState, asked: RequestFacts) -> tuple[Gate, Opened]:
 
 def reason(gate: Gate, standing: Opened, now: float = NOW) -> Reason | None:
     """Return why it ends."""
-    refusal = gate.why_ended(standing, now)
+    refusal = gate.revalidate(standing, now)
     return None if refusal is None else refusal.reason
 
 

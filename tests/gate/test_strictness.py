@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.gate.simulators import route
 
 from watchword.gate.interface import Canary, Limit, LimitKind, Route
-from watchword.gate.strictness import Demands, demands_of, is_as_strict
+from watchword.gate.spellings import Demands, demands_of, is_as_strict
 from watchword.vocabulary import Level, Mode, Proof
 
 BASE = route("/a", level=Level.VERIFIED, proof=Proof.SESSION, minimum_versions={"clinic-ios": "2"})

@@ -2,7 +2,7 @@
 
 from tests.gate.simulators import CLAIMS
 
-from watchword.gate.verdicts import VerdictCache, verdict_of
+from watchword.gate.service import VerdictCache, verdict_of
 from watchword.tokens.interface import VerifiedToken
 
 VERDICT = verdict_of(VerifiedToken(CLAIMS, 100.0, 200.0), generation=7)

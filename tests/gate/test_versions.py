@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.gate.versions import is_at_least, read_version
+from watchword.gate.interface import is_at_least, read_version
 
 
 @pytest.mark.parametrize(

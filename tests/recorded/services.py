@@ -41,7 +41,7 @@ from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.apps.compose.service import service_of
 from watchword.apps.gateway import WatchwordMiddleware, WatchwordWsgiMiddleware
 from watchword.apps.gateway.authz import AuthzApp, Credential
-from watchword.apps.reason_texts import text_of
+from watchword.apps.problems import text_of
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.encoding import base64url

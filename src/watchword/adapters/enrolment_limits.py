@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias
 
 from watchword.gate.interface import Rate
-from watchword.gate.rate import RateLimiter
+from watchword.gate.limits import RateLimiter
 from watchword.reasons import Reason, UnavailableError
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network

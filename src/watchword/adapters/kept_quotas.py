@@ -15,7 +15,7 @@ import structlog
 
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.written_behind import PrivateDatabase, Writer
-from watchword.gate.quotas import DEFAULT_CAPACITY, QuotaWindow
+from watchword.gate.limits import QUOTA_CAPACITY, QuotaWindow
 
 MAX_UNWRITTEN: Final = 200_000
 """Most counts that wait to be written; beyond, the oldest hold in memory alone."""
@@ -52,7 +52,7 @@ _log = structlog.get_logger()
 
 
 class QuotaFile:
-    """Implement :class:`watchword.gate.quotas.QuotaKeeper` over a private file.
+    """Implement :class:`watchword.gate.limits.QuotaKeeper` over a private file.
 
     A process that is killed loses at most the last second of its counts.
     """
@@ -78,7 +78,7 @@ class QuotaFile:
                 connection.execute("SELECT count(*) FROM windows")
 
     def counts(self, window: QuotaWindow) -> MutableMapping[str, int]:
-        """See :meth:`watchword.gate.quotas.QuotaKeeper.counts`; a file that can't be read is told in the log."""
+        """See :meth:`watchword.gate.limits.QuotaKeeper.counts`; a file that can't be read is told in the log."""
         with self._holding:
             held = self._held.get(window)
             if held is None:
@@ -90,7 +90,7 @@ class QuotaFile:
             return held
 
     def spent(self, window: QuotaWindow, subject: str) -> None:
-        """See :meth:`watchword.gate.quotas.QuotaKeeper.spent`."""
+        """See :meth:`watchword.gate.limits.QuotaKeeper.spent`."""
         self._unwritten.append((window, subject))
         self._writer.wake()
 
@@ -108,7 +108,7 @@ class QuotaFile:
             with self._database.reading() as connection:
                 if connection is None:
                     return {}
-                return dict(connection.execute(_READ, (*window, DEFAULT_CAPACITY)).fetchall())
+                return dict(connection.execute(_READ, (*window, QUOTA_CAPACITY)).fetchall())
         except PrivateFileError as error:
             self._tell(str(error))
             return {}

@@ -5,22 +5,539 @@ private file and sent over mutual TLS alone; the signature is there beside both,
 can replace the file, or stands in for the service, still can't say who is let in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
-from watchword.broker.interface import CanaryWatch, LentValue
-from watchword.encoding import strict_json
-from watchword.gate.bundle_members import content_from_json, content_to_json
-from watchword.gate.compiled import CompiledPolicy
-from watchword.gate.interface import GatePolicy
+from watchword.broker.interface import (
+    Allowance,
+    CanaryWatch,
+    EdgeRule,
+    LentValue,
+    Place,
+    PlaceKind,
+)
+from watchword.broker.values import check_value
+from watchword.encoding import base64url, strict_json
+from watchword.gate.decisions import CompiledPolicy
+from watchword.gate.interface import Canary, GatePolicy, Limit, LimitKind, Rate, Route
+from watchword.gate.references import KEY_BYTES
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError, WatchwordError
 from watchword.tokens import strict_jws
 from watchword.tokens.es256 import is_signed_by
+from watchword.tokens.interface import TokenExpectation
 from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk, thumbprint
-from watchword.tokens.proofs.interface import GateSecret
+from watchword.tokens.proofs.interface import SESSION_KEY_BYTES, GateSecret
 from watchword.tokens.signing_key import SigningKey
+from watchword.vocabulary import Environment, Level, Mode, Proof, ReplayMode
+
+_MAX_NUMBER: Final = 2**53
+
+
+def an_object(value: Any, names: set[str], what: str) -> Mapping[str, Any]:
+    """Return an object with exactly these members."""
+    if not isinstance(value, dict) or value.keys() != names:
+        refuse(f"expected {what} with exactly {', '.join(sorted(names))}")
+    return value
+
+
+def a_list(value: Any, what: str) -> list[Any]:
+    """Return a list."""
+    if not isinstance(value, list):
+        refuse(f"expected {what} as a list")
+    return value
+
+
+def a_text(value: Any, what: str) -> str:
+    """Return text that isn't empty."""
+    if not isinstance(value, str) or not value:
+        refuse(f"expected {what} as text")
+    return value
+
+
+def a_number(value: Any, what: str, least: int) -> int:
+    """Return a whole number that is at least so much."""
+    if type(value) is not int or not least <= value < _MAX_NUMBER:
+        refuse(f"expected {what} as a whole number from {least} on")
+    return value
+
+
+def an_instant(value: Any) -> float | None:
+    """Return seconds since 1970, or None."""
+    if value is None:
+        return None
+    if type(value) not in {int, float}:
+        refuse("expected verify_until as a number or null")
+    return float(value)
+
+
+def some_bytes(value: Any, count: int, what: str) -> bytes:
+    """Return so many bytes out of base64url."""
+    data = base64url.decode(a_text(value, what))
+    if len(data) != count:
+        refuse(f"got {what} of {len(data)} bytes, expected {count}")
+    return data
+
+
+def refuse(detail: str) -> NoReturn:
+    """Raise ValueError; the text quotes no secret."""
+    raise ValueError(detail)
+
+
+_LIMIT: Final = {"name", "kind", "requests", "seconds", "routes", "below", "enforced"}
+_EDGE: Final = {"host", "port", "patterns", "methods", "place", "allowances", "cost", "ca"} | {
+    "private",
+    "seconds",
+    "max_answer",
+    "headers",
+    "reflects",
+}
+_CANARIES: Final = {"key", "digests", "headers", "parameters"}
+_DIGEST_BYTES: Final = 32
+_MOST_PORT: Final = 65535
+
+
+def limits_to_json(limits: Sequence[Limit]) -> list[dict[str, Any]]:
+    """Return the limits of an API."""
+    return [
+        {
+            "name": each.name,
+            "kind": each.kind.value,
+            "requests": each.requests,
+            "seconds": each.seconds,
+            "routes": sorted(each.routes),
+            "below": dict(each.below),
+            "enforced": each.enforced,
+        }
+        for each in limits
+    ]
+
+
+def limits_from_json(value: Any) -> tuple[Limit, ...]:
+    """Return the limits again; raise ValueError with what is wrong."""
+    return tuple(_limit(each) for each in a_list(value, "limits"))
+
+
+def _limit(value: Any) -> Limit:
+    members = an_object(value, _LIMIT, "each limit")
+    return Limit(
+        name=a_text(members["name"], "name"),
+        kind=LimitKind(members["kind"]),
+        requests=a_number(members["requests"], "requests", 1),
+        seconds=a_number(members["seconds"], "seconds", 1),
+        routes=frozenset(_texts(members["routes"], "routes")),
+        below=_by_app(members["below"]),
+        enforced=_flag(members["enforced"], "enforced"),
+    )
+
+
+def edges_to_json(edges: Mapping[str, EdgeRule]) -> dict[str, Any]:
+    """Return by secret to what it is lent."""
+    return {name: _edge_to_json(edge) for name, edge in edges.items()}
+
+
+def _edge_to_json(edge: EdgeRule) -> dict[str, Any]:
+    place = edge.place
+    return {
+        "host": edge.host,
+        "port": edge.port,
+        "patterns": list(edge.patterns),
+        "methods": sorted(edge.methods),
+        "place": {
+            "kind": place.kind.value,
+            "name": place.name,
+            "prefix": place.prefix,
+            "placeholder": place.placeholder,
+        },
+        "allowances": [
+            {"seconds": each.seconds, "calls": each.calls, "spend": each.spend}
+            for each in edge.allowances
+        ],
+        "cost": edge.cost,
+        "ca": edge.ca,
+        "private": edge.private,
+        "seconds": edge.seconds,
+        "max_answer": edge.max_answer,
+        "headers": sorted(edge.headers),
+        "reflects": edge.reflects,
+    }
+
+
+def edges_from_json(value: Any) -> Mapping[str, EdgeRule]:
+    """Return the rules again; raise ValueError with what is wrong."""
+    if not isinstance(value, dict):
+        refuse("expected edges by secret")
+    return {name: _edge(name, each) for name, each in value.items()}
+
+
+def _edge(name: str, value: Any) -> EdgeRule:
+    members = an_object(value, _EDGE, "each edge")
+    port = a_number(members["port"], "port", 1)
+    if port > _MOST_PORT:
+        refuse("expected a port")
+    if type(members["seconds"]) not in {int, float} or not members["seconds"] > 0:
+        refuse("expected seconds above 0")
+    return EdgeRule(
+        secret=name,
+        host=a_text(members["host"], "host"),
+        port=port,
+        patterns=tuple(_texts(members["patterns"], "patterns")),
+        methods=frozenset(_texts(members["methods"], "methods")),
+        place=_place(members["place"]),
+        allowances=tuple(_allowance(each) for each in a_list(members["allowances"], "allowances")),
+        cost=a_number(members["cost"], "cost", 0),
+        ca=None if members["ca"] is None else a_text(members["ca"], "ca"),
+        private=_flag(members["private"], "private"),
+        seconds=float(members["seconds"]),
+        max_answer=a_number(members["max_answer"], "max_answer", 1),
+        headers=frozenset(_texts(members["headers"], "headers")),
+        reflects=_flag(members["reflects"], "reflects"),
+    )
+
+
+def _place(value: Any) -> Place:
+    members = an_object(value, {"kind", "name", "prefix", "placeholder"}, "place")
+    if not isinstance(members["prefix"], str):
+        refuse("expected prefix as text")
+    holder = members["placeholder"]
+    return Place(
+        PlaceKind(members["kind"]),
+        a_text(members["name"], "name"),
+        members["prefix"],
+        None if holder is None else a_text(holder, "placeholder"),
+    )
+
+
+def _allowance(value: Any) -> Allowance:
+    members = an_object(value, {"seconds", "calls", "spend"}, "each allowance")
+    calls, spend = members["calls"], members["spend"]
+    return Allowance(
+        a_number(members["seconds"], "seconds", 1),
+        None if calls is None else a_number(calls, "calls", 0),
+        None if spend is None else a_number(spend, "spend", 0),
+    )
+
+
+def lent_to_json(lent: Mapping[str, LentValue]) -> dict[str, Any]:
+    """Return by secret what is added now: the values themselves."""
+    return {
+        name: {"version": each.version, "value": each.value.text} for name, each in lent.items()
+    }
+
+
+def lent_from_json(value: Any) -> Mapping[str, LentValue]:
+    """Return the values again; raise ValueError with what is wrong."""
+    if not isinstance(value, dict):
+        refuse("expected lent values by secret")
+    found = {}
+    for name, each in value.items():
+        members = an_object(each, {"version", "value"}, "each lent value")
+        text = a_text(members["value"], "value")
+        found[name] = LentValue(
+            a_number(members["version"], "version", 1), check_value(text, one_line=True)
+        )
+    return found
+
+
+def canaries_to_json(watch: CanaryWatch | None) -> dict[str, Any] | None:
+    """Return by what canary keys are recognised."""
+    if watch is None:
+        return None
+    return {
+        "key": base64url.encode(watch.key),
+        "digests": {base64url.encode(each): name for each, name in watch.digests.items()},
+        "headers": list(watch.headers),
+        "parameters": list(watch.parameters),
+    }
+
+
+def canaries_from_json(value: Any) -> CanaryWatch | None:
+    """Return it again; raise ValueError with what is wrong."""
+    if value is None:
+        return None
+    members = an_object(value, _CANARIES, "canaries")
+    if not isinstance(members["digests"], dict):
+        refuse("expected digests with names")
+    return CanaryWatch(
+        some_bytes(members["key"], _DIGEST_BYTES, "key"),
+        {
+            some_bytes(each, _DIGEST_BYTES, "digest"): a_text(name, "name")
+            for each, name in members["digests"].items()
+        },
+        tuple(_texts(members["headers"], "headers")),
+        tuple(_texts(members["parameters"], "parameters")),
+    )
+
+
+def _texts(value: Any, what: str) -> list[str]:
+    return [a_text(each, f"each of {what}") for each in a_list(value, what)]
+
+
+def _by_app(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        refuse("expected versions by app")
+    return {app: a_text(version, "each version") for app, version in value.items()}
+
+
+def _flag(value: Any, what: str) -> bool:
+    if type(value) is not bool:
+        refuse(f"expected {what} as true or false")
+    return bool(value)
+
+
+Content = tuple[
+    GatePolicy,
+    tuple[VerificationKey, ...],
+    tuple[GateSecret, ...],
+    frozenset[str],
+    bytes,
+    SigningKey,
+    Mapping[str, LentValue],
+    CanaryWatch | None,
+]
+"""Policy, keys, secrets, revoked subjects, reference key, verdict key, lent values, canaries."""
+
+_POLICY: Final = {"api", "issuer", "audience", "environment", "leeway", "routes"} | {
+    "replay",
+    "rate",
+    "binding_header",
+    "limits",
+    "edges",
+}
+_ROUTE: Final = {"name", "pattern", "methods", "level", "proof", "mode", "dpop", "max_body"} | {
+    "minimum_versions",
+    "canary",
+    "secret",
+}
+_SENSITIVE: Final = "sensitive"
+_SUBJECTS_IN_A_PIECE: Final = 1000
+
+
+def content_to_json(
+    policy: GatePolicy,
+    keys: Iterable[VerificationKey],
+    secrets: Iterable[GateSecret],
+    revoked: Iterable[str],
+    reference_key: bytes,
+    verdict_key: SigningKey,
+    lent: Mapping[str, LentValue],
+    canaries: CanaryWatch | None,
+) -> dict[str, Any]:
+    """Return the members of a bundle, secrets included."""
+    return {
+        "policy": _policy_to_json(policy),
+        "keys": [
+            {
+                "kid": key.kid,
+                "verify_until": key.verify_until,
+                "jwk": jwk_from_public_key(key.key),
+            }
+            for key in keys
+        ],
+        "secrets": [
+            {
+                "epoch": each.epoch,
+                "secret": base64url.encode(each.secret),
+                "verify_until": each.verify_until,
+            }
+            for each in secrets
+        ],
+        "revoked": _in_pieces(sorted(revoked)),
+        "reference_key": base64url.encode(reference_key),
+        "verdict_key": base64url.encode(verdict_key.scalar),
+        "lent": lent_to_json(lent),
+        "canaries": canaries_to_json(canaries),
+    }
+
+
+def content_from_json(members: Mapping[str, Any]) -> Content:
+    """Return what the members of a bundle say; the caller has checked that they are all there.
+
+    :raises ValueError, RefusedError: with what is wrong; the text quotes no secret.
+    """
+    return (
+        _policy(members["policy"]),
+        _keys(members["keys"]),
+        _secrets(members["secrets"]),
+        _revoked(members["revoked"]),
+        some_bytes(members["reference_key"], KEY_BYTES, "reference_key"),
+        SigningKey.from_scalar(base64url.decode(a_text(members["verdict_key"], "verdict_key"))),
+        lent_from_json(members["lent"]),
+        canaries_from_json(members["canaries"]),
+    )
+
+
+def _policy_to_json(policy: GatePolicy) -> dict[str, Any]:
+    rate = policy.rate
+    # Left out where it says nothing, so that gates which don't know it read all other tables.
+    case = {"case": _SENSITIVE} if policy.case_sensitive else {}
+    return {
+        **case,
+        "api": policy.api,
+        "issuer": policy.expectation.issuer,
+        "audience": policy.expectation.audience,
+        "environment": policy.expectation.environment.value,
+        "leeway": policy.expectation.leeway,
+        "routes": [_route_to_json(route) for route in policy.routes],
+        "replay": policy.replay.value,
+        "rate": None if rate is None else {"requests": rate.requests, "seconds": rate.seconds},
+        "binding_header": None
+        if policy.binding_header is None
+        else policy.binding_header.decode("ascii"),
+        "limits": limits_to_json(policy.limits),
+        "edges": edges_to_json(policy.edges),
+    }
+
+
+def _route_to_json(route: Route) -> dict[str, Any]:
+    canary = route.canary
+    return {
+        "name": route.name,
+        "pattern": route.pattern,
+        "methods": sorted(route.methods),
+        "level": route.level.value,
+        "proof": route.proof.value,
+        "mode": route.mode.value,
+        "dpop": route.dpop,
+        "max_body": route.max_body,
+        "minimum_versions": dict(route.minimum_versions),
+        "canary": None
+        if canary is None
+        else {
+            "share": canary.share,
+            "from_versions": dict(canary.from_versions),
+            "budget": canary.budget,
+        },
+        "secret": route.secret,
+    }
+
+
+def _policy(value: Any) -> GatePolicy:
+    told = isinstance(value, dict) and "case" in value
+    members = an_object(value, _POLICY | {"case"} if told else _POLICY, "policy")
+    if told and members["case"] != _SENSITIVE:
+        refuse(f"expected case as {_SENSITIVE}, or not at all")
+    rate, header = members["rate"], members["binding_header"]
+    if rate is not None:
+        rate = an_object(rate, {"requests", "seconds"}, "rate")
+        rate = Rate(
+            a_number(rate["requests"], "requests", 1), a_number(rate["seconds"], "seconds", 1)
+        )
+    routes = tuple(_route(each) for each in a_list(members["routes"], "routes"))
+    return GatePolicy(
+        api=a_text(members["api"], "api"),
+        expectation=TokenExpectation(
+            a_text(members["issuer"], "issuer"),
+            a_text(members["audience"], "audience"),
+            Environment(members["environment"]),
+            a_number(members["leeway"], "leeway", 0),
+        ),
+        routes=routes,
+        replay=ReplayMode(members["replay"]),
+        rate=rate,
+        binding_header=None
+        if header is None
+        else a_text(header, "binding_header").lower().encode("ascii"),
+        limits=limits_from_json(members["limits"]),
+        edges=edges_from_json(members["edges"]),
+        case_sensitive=told,
+    )
+
+
+def _route(value: Any) -> Route:
+    members = an_object(value, _ROUTE, "each route")
+    mode, canary = Mode(members["mode"]), members["canary"]
+    if (mode is Mode.CANARY) is (canary is None):
+        refuse("expected canary exactly where the mode is canary")
+    if type(members["dpop"]) is not bool:
+        refuse("expected dpop as true or false")
+    return Route(
+        name=a_text(members["name"], "name"),
+        pattern=a_text(members["pattern"], "pattern"),
+        methods=frozenset(
+            a_text(each, "each method") for each in a_list(members["methods"], "methods")
+        ),
+        level=Level(members["level"]),
+        proof=Proof(members["proof"]),
+        mode=mode,
+        dpop=members["dpop"],
+        max_body=a_number(members["max_body"], "max_body", 1),
+        minimum_versions=_versions(members["minimum_versions"]),
+        canary=None if canary is None else _canary(canary),
+        secret=None if members["secret"] is None else a_text(members["secret"], "secret"),
+    )
+
+
+def _canary(value: Any) -> Canary:
+    members = an_object(value, {"share", "from_versions", "budget"}, "canary")
+    share, budget = a_number(members["share"], "share", 1), members["budget"]
+    if type(budget) not in {int, float} or not 0 < budget <= 100 or share > 100:
+        refuse("expected share and budget as percents")
+    return Canary(share, _versions(members["from_versions"]), float(budget))
+
+
+def _versions(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        refuse("expected lowest versions by app")
+    return {app: a_text(version, "each version") for app, version in value.items()}
+
+
+def _keys(value: Any) -> tuple[VerificationKey, ...]:
+    keys = tuple(_key(each) for each in a_list(value, "keys"))
+    if not keys:
+        refuse("expected at least one key")
+    if len({key.kid for key in keys}) != len(keys):
+        refuse("got a key id twice")
+    return keys
+
+
+def _key(value: Any) -> VerificationKey:
+    members = an_object(value, {"kid", "verify_until", "jwk"}, "each key")
+    jwk = members["jwk"]
+    if not isinstance(jwk, dict):
+        refuse("expected jwk as an object")
+    return VerificationKey(
+        a_text(members["kid"], "kid"), public_key_from_jwk(jwk), an_instant(members["verify_until"])
+    )
+
+
+def _secrets(value: Any) -> tuple[GateSecret, ...]:
+    secrets = tuple(_secret(each) for each in a_list(value, "secrets"))
+    if len({each.epoch for each in secrets}) != len(secrets):
+        refuse("got an epoch twice")
+    return secrets
+
+
+def _secret(value: Any) -> GateSecret:
+    members = an_object(value, {"epoch", "secret", "verify_until"}, "each secret")
+    return GateSecret(
+        a_number(members["epoch"], "epoch", 0),
+        some_bytes(members["secret"], SESSION_KEY_BYTES, "secret"),
+        an_instant(members["verify_until"]),
+    )
+
+
+def _in_pieces(subjects: list[str]) -> list[str]:
+    """Join subjects by spaces, so many at a time.
+
+    A third of a million strings would be read in one piece that lets no other thread run.
+    """
+    return [
+        " ".join(subjects[start : start + _SUBJECTS_IN_A_PIECE])
+        for start in range(0, len(subjects), _SUBJECTS_IN_A_PIECE)
+    ]
+
+
+def _revoked(value: Any) -> frozenset[str]:
+    subjects: set[str] = set()
+    for piece in a_list(value, "revoked"):
+        parts = a_text(piece, "each piece of revoked").split(" ")
+        if "" in parts:
+            refuse("expected one space between two revoked subjects")
+        subjects.update(parts)
+    return frozenset(subjects)
+
 
 BUNDLE_TYPE: Final = "watchword-gate+jwt"
 """The ``typ`` of a bundle: nothing else that the service signs passes for one."""
@@ -44,7 +561,6 @@ _MEMBERS: Final = {"v", "generation", "made_at", "policy", "keys", "secrets", "r
     "lent",
     "canaries",
 }
-_MAX_NUMBER: Final = 2**53
 
 
 class GateBundleError(WatchwordError):

@@ -34,8 +34,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from watchword.gate.interface import Canary, Route
-from watchword.gate.versions import is_at_least
+from watchword.gate.interface import Canary, Route, is_at_least
 from watchword.reasons import Reason, Refusal
 from watchword.tokens.interface import TokenClaims
 from watchword.vocabulary import Mode

@@ -4,6 +4,18 @@ A gate is bypassed where it understands a request differently than the API behin
 whatever is ambiguous is refused instead of interpreted.  The HTTP servers in front do some of
 this, but none does all of it (duplicate Host, Content-Length beside Transfer-Encoding and
 headers of a megabyte all reach an application through one server or another).
+
+Read a raw path in the one way that every server behind the gate shares, or refuse it.
+
+Servers disagree on ``..``, on empty segments, on encoded slashes, on what comes after ``;`` and
+on how often percent-encoding is undone.  A gate that picked one reading would guard another
+resource than the one that is served.
+
+Name the fields by which gateways tell an API who a client is and where it comes from, and that no client may state.
+
+Whoever chooses them chooses the address that the API limits, logs or trusts, whether it takes the connection for one over
+TLS, and with some servers who is there and what is asked.  An engine removes a client's and writes ``X-Forwarded-For``
+from the connection.  This is the one list: what an engine can't remove, /authz refuses in its place.
 """
 
 import re
@@ -11,12 +23,62 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
 
 from watchword.gate.interface import API_HEADER, RESULT_HEADERS, TOKEN_HEADER, RawHeaders
-from watchword.gate.remembering import remembered
 from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.reasons import Reason, Refusal
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+_EACH = 64
+"""What a name takes beside its characters, in round numbers."""
+
+
+class _OversizeError(Exception):
+    """Report names that are too large to be kept: of a call that raises a cache keeps nothing."""
+
+
+class Remembered(Generic[_P, _R]):
+    """Call a function that depends on its arguments alone, of which the last are the names, and keep what it returned."""
+
+    def __init__(self, function: Callable[_P, _R], entries: int, most: int) -> None:
+        """Keep nothing yet; parameters as :func:`remembered`."""
+
+        def bounded(*arguments: _P.args, **named: _P.kwargs) -> _R:
+            names: Any = arguments[-1]
+            if sum(map(len, names)) + _EACH * len(names) > most:
+                raise _OversizeError
+            return function(*arguments, **named)
+
+        self._function = function
+        self._kept: Any = lru_cache(maxsize=entries)(bounded)
+
+    def __call__(self, *arguments: _P.args, **named: _P.kwargs) -> _R:
+        """Return what the function does."""
+        try:
+            found: _R = self._kept(*arguments, **named)
+        except _OversizeError:
+            return self._function(*arguments, **named)
+        return found
+
+    def forget(self) -> None:
+        """Keep nothing of what was asked so far."""
+        self._kept.cache_clear()
+
+
+def remembered(*, entries: int, most: int) -> Callable[[Callable[_P, _R]], Remembered[_P, _R]]:
+    """Decorate a function so that its results are remembered.
+
+    A stranger chooses names, so that both how many results are kept and their size have bounds.
+
+    :param entries: how many are kept, those that were asked for last.
+    :param most: characters of all names of one call, and :data:`_EACH` more for each; of more nothing is kept.
+    """
+    return lambda function: Remembered(function, entries, most)
+
 
 MAX_FIELDS = 100
 """Most header fields; more is a flood, not a request."""
@@ -328,3 +390,118 @@ def _carry_out_connection(
     # A handshake's Upgrade is for the application: the gate carries nothing out there.
     options = (options | {b"connection"}) - {b"upgrade"}
     return [field for field in fields if canonical_name(field[0]) not in options]
+
+
+_COMMON = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
+"""Paths that need no second look: no encoding, no segment that starts with a dot."""
+
+_VISIBLE = re.compile(rb"[\x21-\x7e]*")
+_FORBIDDEN = re.compile(rb"[\\;#?]")
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_FORBIDDEN_DECODED = re.compile(rb"[\x00-\x1f\x7f/\\;#?]|\xc2[\x80-\x9f]|%[0-9A-Fa-f]{2}")
+"""The control characters of ISO 8859 (U+0080 to U+009F) are two bytes each."""
+
+
+def read_path(raw_path: bytes) -> tuple[str, ...] | Refusal:
+    """Return the decoded segments of a raw path, without the empty one after a last slash.
+
+    1. At most :data:`MAX_PATH_BYTES`, visible ASCII, starting with ``/`` (RFC 3986 section 3.3).
+    2. No backslash, ``;``, ``#`` or ``?``, raw or encoded: path parameters and Windows separators
+       are dropped or turned by some servers and not by others.
+    3. Percent-encoding is whole; decoded, it is UTF-8 without control characters, ``/`` or another
+       percent-encoding, which a server that decodes twice would undo.
+    4. No segment is ``.`` or ``..``, and none is empty but the last.
+
+    A last slash means the same as none: frameworks serve or redirect ``/admin/`` as ``/admin``, so
+    that a rule for one must hold for both.
+    """
+    if len(raw_path) > MAX_PATH_BYTES:
+        return Refusal(
+            Reason.REQUEST_HEADERS_TOO_LARGE,
+            f"got a path of {len(raw_path)} bytes, expected at most {MAX_PATH_BYTES}",
+        )
+    if not raw_path.startswith(b"/"):
+        return _ambiguous("expected a path that starts with a slash")
+    if not _COMMON.fullmatch(raw_path):
+        if not _VISIBLE.fullmatch(raw_path):
+            return _ambiguous("got bytes outside of visible ASCII")
+        if _FORBIDDEN.search(raw_path):
+            return _ambiguous("got a backslash, semicolon, hash or question mark")
+        if _BAD_ESCAPE.search(raw_path):
+            return _ambiguous("got a percent sign without two hexadecimal digits")
+    return _decode_segments(raw_path[1:].split(b"/"))
+
+
+def _decode_segments(raw_segments: list[bytes]) -> tuple[str, ...] | Refusal:
+    """Carry out steps 3 and 4."""
+    if raw_segments[-1] == b"":
+        raw_segments.pop()
+    segments = []
+    for raw in raw_segments:
+        segment = _ESCAPE.sub(_unescape, raw)
+        if segment in {b"", b".", b".."}:
+            return _ambiguous("got an empty segment or one of dots")
+        if segment != raw and _FORBIDDEN_DECODED.search(segment):
+            return _ambiguous("got an encoded separator, control character or percent sign")
+        try:
+            segments.append(segment.decode("utf-8"))
+        except UnicodeDecodeError:
+            return _ambiguous("got percent-encoded bytes that aren't UTF-8")
+    return tuple(segments)
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(match[1].decode("ascii"))
+
+
+def _ambiguous(detail: str) -> Refusal:
+    return Refusal(Reason.REQUEST_PATH_AMBIGUOUS, detail)
+
+
+FORWARDED_FOR: Final = "X-Forwarded-For"
+"""The one that an engine writes itself."""
+
+FORWARDED_PREFIX: Final = "X-Forwarded-"
+
+CLIENT_SIDE: Final = (
+    # RFC 7239.
+    "Forwarded",
+    FORWARDED_FOR,
+    "X-Forwarded-By",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Proto",
+    # Other words for https, which servers take as well: Rack, and gunicorn by
+    # https://docs.gunicorn.org/en/stable/settings.html#secure-scheme-headers.
+    "X-Forwarded-Protocol",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Real-IP",
+    # Who is there, as proxies that authenticate say it: Envoy, Traefik and oauth2-proxy.
+    "X-Forwarded-Access-Token",
+    "X-Forwarded-Client-Cert",
+    "X-Forwarded-Email",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Preferred-Username",
+    "X-Forwarded-Tls-Client-Cert",
+    "X-Forwarded-Tls-Client-Cert-Info",
+    "X-Forwarded-User",
+    *sorted(name.decode().title() for name in REWRITING_FIELDS),
+)
+"""Those that an engine names one by one; one that knows expressions removes whatever begins with
+:data:`FORWARDED_PREFIX`."""
+
+_NAMES: Final = frozenset(name.lower().encode("ascii") for name in CLIENT_SIDE)
+_PREFIX: Final = FORWARDED_PREFIX.lower().encode("ascii")
+
+
+def is_unlisted(canonical: bytes) -> bool:
+    """Tell whether a field is one of these by its beginning alone: an engine without expressions can't remove it."""
+    return canonical.startswith(_PREFIX) and canonical not in _NAMES
+
+
+def is_client_side(canonical: bytes) -> bool:
+    """Tell whether a field is one of these, by its name in lower case with hyphens (as of ``gate.hygiene.canonical_name``)."""
+    return canonical in _NAMES or canonical.startswith(_PREFIX)

@@ -1,8 +1,10 @@
 """Define the gate: request facts, route table, token and keys give one decision."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from watchword.broker.interface import CanaryWatch, EdgeRule, LentValue
@@ -297,3 +299,33 @@ class GatePolicy:
     limits: tuple[Limit, ...] = ()
     edges: Mapping[str, EdgeRule] = field(default_factory=dict)
     case_sensitive: bool = False
+
+
+_VERSION = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18}){0,7}", re.ASCII)
+
+
+@lru_cache(maxsize=1024)
+def read_version(text: str) -> tuple[int, ...] | None:
+    """Return the numbers of a version without the zeros at its end, None if it has another form.
+
+    1 to 8 numbers of at most 18 digits, with dots between them.  What else an app may call itself
+    (``1.2-beta``) has no place in an order, and so passes no minimum.
+    """
+    if not _VERSION.fullmatch(text):
+        return None
+    numbers = [int(part) for part in text.split(".")]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def is_at_least(version: str | None, minimum: str) -> bool:
+    """Tell whether an app's version is at least ``minimum``; one that can't be read never is.
+
+    :raises ValueError: when ``minimum`` can't be read.
+    """
+    needed = read_version(minimum)
+    if needed is None:
+        raise ValueError(f"got the minimum version {minimum!r}, expected numbers with dots")
+    got = None if version is None else read_version(version)
+    return got is not None and got >= needed

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from watchword.broker.interface import EdgeRule, Place, PlaceKind, SecretValue
-from watchword.gate.hygiene import PROOF_FIELDS, canonical_name
+from watchword.gate.hygiene import PROOF_FIELDS, canonical_name, read_path
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER, GatePolicy, Lending, Route
-from watchword.gate.paths import read_path
 from watchword.gate.routes import ANY_REST, CompiledRoute, compile_route
 from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.reasons import Reason, Refusal, RefusedError
@@ -146,7 +145,7 @@ class LendingRoute:
     def resolve(self, method: str, raw_path: bytes) -> Lending | Refusal:
         """Return where a request of this route goes; its bytes stay as they came.
 
-        :param raw_path: readable in one way only (:func:`watchword.gate.paths.read_path`).
+        :param raw_path: readable in one way only (:func:`watchword.gate.hygiene.read_path`).
         """
         behind = raw_path.split(b"/", self.depth + 1)[self.depth + 1 :]
         path = b"/" + b"".join(behind)

@@ -1,17 +1,337 @@
-"""Hold each instance to all limits of an API at once: a request has room in each that applies, or counts in none."""
+"""Hold each instance to all limits of an API at once: a request has room in each that applies, or counts in none.
+
+Count what each instance used of a quota: exactly, in windows that are aligned to 1970, in bounded memory.
+
+Ask only after token and proof were verified, as of :mod:`watchword.gate.limits`.
+
+Limit how many requests one instance may send, in bounded memory and without a sweep.
+
+Ask only after token and proof were verified: a stolen token without its proof must not spend what its
+owner may send.
+"""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from watchword.gate.interface import GatePolicy, Limit, LimitKind, Rate
-from watchword.gate.quotas import QuotaCounter, QuotaKeeper
-from watchword.gate.rate import RateLimiter
-from watchword.gate.versions import is_at_least
+from watchword.gate.interface import GatePolicy, Limit, LimitKind, Rate, is_at_least
 from watchword.reasons import Reason, Refusal
 from watchword.tokens.interface import TokenClaims
+
+QUOTA_CAPACITY: Final = 500_000
+"""Most instances that are told apart in one window, about 90 MB; beyond, some share a count."""
+
+SHARED_COUNTS: Final = 65_536
+"""How many counts are shared by the instances beyond the capacity."""
+
+STEP_SECONDS: Final = 60
+"""How far a clock may be set back behind the begin of a window without leaving it."""
+
+
+class QuotaWindow(NamedTuple):
+    """Name one window of one quota.
+
+    :param quota: the limit's name.
+    :param seconds: how long its windows are.
+    :param number: since 1970; the window begins at ``number * seconds``.
+    """
+
+    quota: str
+    seconds: int
+    number: int
+
+
+class QuotaKeeper(Protocol):
+    """Keep counts over the restarts of a gate, and share them between its processes.
+
+    Called on the path of requests: neither waits, but for :meth:`counts` at the start of a process.
+    """
+
+    def counts(self, window: QuotaWindow) -> MutableMapping[str, int]:
+        """Return by subject what was counted in a window so far, the same object whenever it is asked for.
+
+        The gate counts in it; the keeper raises a count where other processes counted too.
+        """
+
+    def spent(self, window: QuotaWindow, subject: str) -> None:
+        """Hear of one request that was counted."""
+
+
+class _Window:
+    """Hold the counts of one window."""
+
+    __slots__ = ("begin", "cells", "counts", "end", "name")
+
+    def __init__(self, name: QuotaWindow, counts: MutableMapping[str, int]) -> None:
+        self.name = name
+        self.begin = float(name.number * name.seconds - STEP_SECONDS)
+        self.end = float((name.number + 1) * name.seconds)
+        self.counts = counts
+        self.cells: dict[int, int] = {}
+
+
+class QuotaCounter:
+    """Let each instance send ``requests`` in each window of ``seconds``.
+
+    **Forgetting.**  Counts are forgotten all at once, when their window has ended, and never earlier: nothing
+    that an instance, or a crowd of them, sends resets anybody's.
+
+    **When there is no room**, an instance that isn't held shares one of :data:`SHARED_COUNTS` counts with others,
+    chosen by a hash that nobody outside can predict, as in :class:`watchword.gate.limits.RateLimiter`.
+
+    **Clocks.**  One that goes ahead into another window begins that one.  One that goes back by at most a minute
+    stays in the window that it had reached: around its begin nobody gets two quotas.  One that goes back further
+    takes the counts along, and they hold for the window that it is in then.
+
+    **Threads.**  Of two threads that count for one instance in the same instant both may get its last request.
+    """
+
+    def __init__(
+        self,
+        quota: str,
+        requests: int,
+        seconds: int,
+        *,
+        capacity: int = QUOTA_CAPACITY,
+        keeper: QuotaKeeper | None = None,
+    ) -> None:
+        """Start before any window.
+
+        :param quota: its name, for the keeper.
+        :param capacity: most instances that are told apart.
+        :param keeper: keeps the counts; None where they end with the process.
+        """
+        self.requests = requests
+        self._quota = quota
+        self._seconds = seconds
+        self._capacity = capacity
+        self._keeper = keeper
+        self._windows: dict[int, _Window] = {}
+        self._window = _Window(QuotaWindow(quota, seconds, -1), {})
+
+    def __len__(self) -> int:
+        """Return how many counts are held."""
+        return len(self._window.counts) + len(self._window.cells)
+
+    def wait(self, subject: str, now: float) -> float:
+        """Return 0.0 where there is room for a request of an instance now; otherwise the seconds until there is.
+
+        :param subject: the verified token's.
+        :param now: seconds since 1970.
+        """
+        window = self._window
+        if not window.begin <= now < window.end:
+            window = self._turn(now)
+        count = window.counts.get(subject)
+        if count is None:
+            if len(window.counts) < self._capacity:
+                return 0.0
+            count = window.cells.get(hash(subject) % SHARED_COUNTS, 0)
+        return 0.0 if count < self.requests else window.end - now
+
+    def take(self, subject: str, now: float) -> float:
+        """Count a request if there is room for it; return as :meth:`wait`.  A refused one counts nowhere."""
+        window = self._window
+        if not window.begin <= now < window.end:
+            window = self._turn(now)
+        counts = window.counts
+        count = counts.get(subject)
+        if count is None:
+            if len(counts) >= self._capacity:
+                return self._take_shared(window, subject, now)
+            count = 0
+        if count >= self.requests:
+            return window.end - now
+        counts[subject] = count + 1
+        if self._keeper is not None:
+            self._keeper.spent(window.name, subject)
+        return 0.0
+
+    def _take_shared(self, window: _Window, subject: str, now: float) -> float:
+        """Count a request where there is no room for a count of its own."""
+        cell = hash(subject) % SHARED_COUNTS
+        count = window.cells.get(cell, 0)
+        if count >= self.requests:
+            return window.end - now
+        window.cells[cell] = count + 1
+        return 0.0
+
+    def _turn(self, now: float) -> _Window:
+        """Go to the window of an instant; threads that come at once find the same one."""
+        held = self._window
+        number = int(now // self._seconds)
+        name = QuotaWindow(self._quota, self._seconds, number)
+        keeper = self._keeper
+        fresh = _Window(name, {} if keeper is None else keeper.counts(name))
+        if number < held.name.number:
+            for subject, count in list(held.counts.items()):
+                fresh.counts[subject] = max(count, fresh.counts.get(subject, 0))
+            fresh.cells = held.cells
+        window = self._windows.setdefault(number, fresh)
+        self._window = window
+        self._windows = {number: window}
+        return window
+
+
+BUCKET_CAPACITY: Final = 200_000
+"""Most instances that are told apart at once, about 30 MB; beyond, some share a limit."""
+
+SHARED_CELLS: Final = 4096
+"""How many limits are shared by the instances beyond the capacity."""
+
+
+class RateLimiter:
+    """Give each instance a bucket of ``requests`` tokens that fills evenly over ``seconds``.
+
+    At most twice ``requests`` pass in any ``seconds`` (a full bucket and what flows in), half of
+    them on the long run.  A bucket is one number: the instant from which on it is full again (the
+    "theoretical arrival time" of GCRA, ITU-T I.371).
+
+    **Forgetting.**  A bucket may be forgotten only when it is full, since a new one is full too; every
+    bucket is full ``seconds`` after its last use.  So there are two generations: when the younger is
+    that old, the older is dropped as a whole.  Nothing that an instance, or a crowd of them, sends
+    makes room earlier: nobody's bucket is ever reset.
+
+    **When there is no room**, an instance that isn't held shares one of :data:`SHARED_CELLS` buckets with
+    others, chosen by a hash that nobody outside can predict (Python keys its own at each start).  To let
+    it pass unlimited would switch the limit off for whoever brings enough instances, and to refuse it
+    would shut out everybody new; sharing only makes the limit stricter for some of them for a while.
+    What it spent there follows it into a bucket of its own.
+
+    **Clocks.**  A clock that goes ahead fills buckets early, once.  One that goes back finds buckets that
+    are full later than they can be: they count as empty, and fill at the usual pace.
+    """
+
+    def __init__(self, rate: Rate, capacity: int = BUCKET_CAPACITY) -> None:
+        """Start with every bucket full.
+
+        :param capacity: most instances that are told apart.
+        """
+        self._seconds = float(rate.seconds)
+        self._cost = rate.seconds / rate.requests
+        # Sums of floats (2**-22 s is their step in our days) must not eat a bucket's last request.
+        self._most = self._seconds + self._cost / 100 + rate.requests * 2**-22
+        self._turn_seconds = self._seconds + self._cost
+        self._half = max(capacity // 2, 1)
+        self._young: dict[str, float] = {}
+        self._old: dict[str, float] = {}
+        self._cells: dict[int, float] = {}
+        self._old_cells: dict[int, float] = {}
+        self._turn_from = 0.0
+        self._turn_at = 0.0
+        self._turns: dict[float, object] = {}
+
+    def __len__(self) -> int:
+        """Return how many buckets are held."""
+        held = (len(self._young), len(self._old), len(self._cells), len(self._old_cells))
+        return sum(held)
+
+    def take(self, subject: str, now: float) -> float:
+        """Take one request out of an instance's bucket; return 0.0 when there was one.
+
+        :param subject: the verified token's.
+        :param now: seconds of any clock, always of the same one.
+        :return: otherwise the seconds after which there will be one (for ``Retry-After``); a refused
+            request takes nothing.
+        """
+        if not self._turn_from <= now < self._turn_at:
+            self._turn_once(now)
+        young = self._young
+        full_at = young.get(subject)
+        if full_at is None:
+            if len(young) >= self._half:
+                return self._take_shared(subject, now)
+            full_at = self._old.get(subject)
+            if full_at is None:
+                full_at = self._spent_in_cell(subject) if self._cells or self._old_cells else now
+        if full_at < now:  # noqa: PLR1730 - max() takes a quarter of the time of the whole call.
+            full_at = now
+        after = full_at + self._cost
+        if after - now <= self._most:
+            young[subject] = after
+            return 0.0
+        # Written down for the sake of a clock that went back: from here on it fills.
+        full_at = min(full_at, now + self._seconds)
+        young[subject] = full_at
+        return full_at + self._cost - self._seconds - now
+
+    def wait(self, subject: str, now: float) -> float:
+        """Return 0.0 where :meth:`take` would take a request now, otherwise what it would return; takes nothing."""
+        if not self._turn_from <= now < self._turn_at:
+            self._turn_once(now)
+        full_at = self._young.get(subject)
+        if full_at is None:
+            own = self._old.get(subject)
+            full_at = now if own is None else own
+            if len(self._young) >= self._half or own is None:
+                full_at = max(full_at, self._spent_in_cell(subject))
+        if full_at + self._cost - now <= self._most:
+            return 0.0
+        # There is no room, so that this takes nothing; it writes down what a clock that went back needs.
+        return self.take(subject, now)
+
+    def is_spent(self, subject: str, now: float) -> bool:
+        """Tell whether something is missing in an instance's bucket."""
+        full_at = self._young.get(subject, self._old.get(subject, 0.0))
+        return max(full_at, self._spent_in_cell(subject)) > now
+
+    def give_back(self, subject: str) -> None:
+        """Put the request back that was taken last: it came to nothing.
+
+        It goes where it was taken from, unless that is full and forgotten by now.
+        """
+        cell = hash(subject) % SHARED_CELLS
+        for held, key in (
+            (self._young, subject),
+            (self._cells, cell),
+            (self._old, subject),
+            (self._old_cells, cell),
+        ):
+            if key in held:
+                held[key] -= self._cost  # type: ignore[index]
+                return
+
+    def _turn_once(self, now: float) -> None:
+        """Turn, but of two threads one only: the second would let go of what is still in use."""
+        ended, mine = self._turn_at, object()
+        if self._turns.setdefault(ended, mine) is mine:
+            self._turn(now)
+            self._turns = {}
+
+    def _take_shared(self, subject: str, now: float) -> float:
+        """Take one request where there is no room for a bucket of its own."""
+        own = self._old.get(subject)
+        cell = hash(subject) % SHARED_CELLS
+        full_at = max(now, self._spent_in_cell(subject), now if own is None else own)
+        full_at = min(full_at, now + self._seconds)
+        after = full_at + self._cost
+        if after - now <= self._most:
+            self._cells[cell] = after
+            return 0.0
+        self._cells[cell] = full_at
+        return after - self._seconds - now
+
+    def _spent_in_cell(self, subject: str) -> float:
+        """Return until when the cell of an instance fills, which may have spent there."""
+        cell = hash(subject) % SHARED_CELLS
+        return max(self._cells.get(cell, 0.0), self._old_cells.get(cell, 0.0))
+
+    def _turn(self, now: float) -> None:
+        """Let the older generation go: each of its buckets is full by now.
+
+        After a jump back the buckets count as empty at most, and so are full ``seconds`` from now.
+        """
+        if now >= self._turn_at:
+            idle = now >= self._turn_at + self._turn_seconds
+            self._old = {} if idle else self._young
+            self._old_cells = {} if idle else self._cells
+            self._young = {}
+            self._cells = {}
+        self._turn_from = now
+        self._turn_at = now + self._turn_seconds
+
 
 RATE: Final = "rate"
 """The name under which the API's ``rate`` is counted; no other limit may have it."""

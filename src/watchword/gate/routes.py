@@ -8,8 +8,8 @@ Patterns and paths are compared segment by segment after percent-decoding, so th
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from watchword.gate.hygiene import read_path
 from watchword.gate.interface import Route
-from watchword.gate.paths import read_path
 from watchword.reasons import Refusal
 
 ANY_SEGMENT = "*"

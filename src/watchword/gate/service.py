@@ -1,25 +1,30 @@
-"""Decide whether a request may go to the API: the one decision function of every engine."""
+"""Decide whether a request may go to the API: the one decision function of every engine.
 
+Remember which tokens were verified, so that a request costs a look-up instead of a signature.
+
+A verdict never outlives what it rests on: it holds for one generation of the gate's state, and
+within the span of time that the verification stated.  Whether the instance was revoked since is
+for the caller, who asks on every request.
+"""
+
+import hashlib
+import hmac
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from watchword.broker.canaries import spot
+from watchword.encoding import base64url
 from watchword.gate import hygiene, references
 from watchword.gate.alarms import CanaryAlarms
-from watchword.gate.binding import check_binding
 from watchword.gate.canary import CanaryState, Narrowing
-from watchword.gate.compiled import CompiledPolicy, Target, check_standing
-from watchword.gate.hygiene import MAX_PATH_BYTES, CleanHeaders
-from watchword.gate.interface import (
-    Decision,
-    GatePolicy,
-    GateState,
-    Pending,
-    ReplayStore,
-    RequestFacts,
-)
-from watchword.gate.judgement import (
+from watchword.gate.decisions import (
     MAX_QUERY_BYTES,
     ROUTED_ELSEWHERE,
+    CompiledPolicy,
+    Target,
+    check_standing,
     fail,
     is_below,
     judge,
@@ -28,19 +33,405 @@ from watchword.gate.judgement import (
     too_long,
     with_canary,
 )
-from watchword.gate.limits import LimitTally
-from watchword.gate.proofs import check_epoch, verify_proof
-from watchword.gate.quotas import QuotaKeeper
-from watchword.gate.replay import ImmediateReplayStore
-from watchword.gate.single_use import SingleUse, check_body
-from watchword.gate.standing import Opened, hold_epoch, why_ended
-from watchword.gate.verdicts import Verdict, VerdictCache, verdict_of
+from watchword.gate.hygiene import MAX_PATH_BYTES, CleanHeaders, canonical_name
+from watchword.gate.interface import (
+    RESULT_HEADERS,
+    TOKEN_HEADER,
+    Decision,
+    GatePolicy,
+    GateState,
+    Pending,
+    RawHeaders,
+    ReplayClaim,
+    ReplayStore,
+    RequestFacts,
+)
+from watchword.gate.limits import LimitTally, QuotaKeeper
+from watchword.gate.replay import AffinityNonces, ImmediateReplayStore
 from watchword.ports import Entropy
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
-from watchword.tokens.interface import TokenClaims
-from watchword.tokens.proofs.interface import VerifiedProof
+from watchword.tokens.interface import TokenClaims, VerifiedToken
+from watchword.tokens.proofs import device, dpop, session
+from watchword.tokens.proofs.interface import (
+    PROOF_LIFE_SECONDS,
+    GateSecret,
+    ProofHeaders,
+    ProofKeys,
+    SignedRequest,
+    VerifiedProof,
+)
+from watchword.tokens.proofs.keys import proof_keys
 from watchword.tokens.service import verify_for_cache
-from watchword.vocabulary import Environment
+from watchword.vocabulary import Environment, Proof
+
+
+def binding_of(value: bytes) -> str:
+    """Return the ``bnd`` of a header's value: its SHA-256, base64url."""
+    return base64url.encode(hashlib.sha256(value).digest())
+
+
+def check_binding(
+    binding: str | None, header: bytes, fields: Sequence[tuple[bytes, bytes]]
+) -> None:
+    """Hold a request to the value that its token was issued for.
+
+    The header must occur once, in no second spelling: the API might read the other one.
+
+    :param binding: ``bnd`` of the token.
+    :param header: lower-case name.
+    :param fields: of the request, cleaned.
+    :raises RefusedError: ``token.binding``.
+    """
+    if binding is None:
+        raise RefusedError.because(Reason.TOKEN_BINDING, "got a token without bnd")
+    name = canonical_name(header)
+    found = [field for field in fields if canonical_name(field[0]) == name]
+    if len(found) != 1 or found[0][0] != header:
+        raise RefusedError.because(
+            Reason.TOKEN_BINDING,
+            f"got {len(found)} fields {header.decode('ascii', 'replace')}, expected the bound one",
+        )
+    if not hmac.compare_digest(binding_of(found[0][1]).encode(), binding.encode("utf-8")):
+        raise RefusedError.because(Reason.TOKEN_BINDING, "got another value than the bound one")
+
+
+MAX_VERDICTS = 20_000
+"""Most verdicts that are kept: about 40 MB with tokens of the longest kind."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Hold a verified token, and what the API is told about it.
+
+    :param generation: of the gate's state in which it was verified.
+    :param result_headers: the verified headers for the API.
+    :ivar keys: what proofs of the token are verified with, once one was asked for.
+    :ivar seen: names of the routes whose canary has counted the instance.
+    :ivar session: the token's ``sid`` and a zero, with which tags of replay begin.
+    :ivar session_until: seconds since 1970 from which on the epoch of ``keys`` proves nothing.
+    """
+
+    claims: TokenClaims
+    generation: int
+    valid_from: float
+    valid_until: float
+    rank: int
+    result_headers: tuple[tuple[bytes, bytes], ...]
+    keys: ProofKeys | None = None
+    session_until: float = -math.inf
+    session: bytes = b""
+    seen: set[str] = field(default_factory=set)
+
+    def make_keys(self, secret: GateSecret | None, token: bytes) -> ProofKeys:
+        """Make the keys of the token's proofs, and remember them.
+
+        They hold as long as the verdict: a secret that is withdrawn is another generation.
+
+        :param secret: the audience's of the token's epoch, None where the gate doesn't hold it.
+        :param token: which this is the verdict on.
+        :raises RefusedError: as :func:`watchword.tokens.proofs.keys.proof_keys`.
+        """
+        if secret is not None:
+            until = secret.verify_until
+            self.session_until = math.inf if until is None else until
+        keys = proof_keys(self.claims, secret, token)
+        self.session = keys.session_id + b"\0"
+        # Last, so that another thread finds them together with their end.
+        self.keys = keys
+        return keys
+
+
+def verdict_of(token: VerifiedToken, generation: int) -> Verdict:
+    """Return the verdict on a token that was verified in this generation."""
+    claims = token.claims
+    values = (claims.subject, claims.level.value, claims.app_id)
+    return Verdict(
+        claims=claims,
+        generation=generation,
+        valid_from=token.valid_from,
+        valid_until=token.valid_until,
+        rank=claims.level.rank,
+        result_headers=tuple(
+            (name, value.encode("ascii"))
+            for name, value in zip(RESULT_HEADERS, values, strict=True)
+        ),
+    )
+
+
+class VerdictCache:
+    """Keep verdicts by token in two generations of a bounded size.
+
+    When the younger half is full it becomes the older one and the older one is dropped, so that a
+    verdict in use stays, and no insertion ever sweeps.  Only valid tokens get in: a flood of
+    forged ones pushes nothing out.
+    """
+
+    def __init__(self, capacity: int = MAX_VERDICTS) -> None:
+        """Start empty; ``capacity`` bounds both halves together."""
+        self._half = max(capacity // 2, 1)
+        self._young: dict[bytes, Verdict] = {}
+        self._old: dict[bytes, Verdict] = {}
+
+    def find(self, token: bytes, generation: int, now: float) -> Verdict | None:
+        """Return the verdict on a token if it still holds, None otherwise."""
+        verdict = self._young.get(token)
+        if verdict is None:
+            verdict = self._old.get(token)
+            if verdict is None:
+                return None
+            self.keep(token, verdict)
+        if verdict.generation == generation and verdict.valid_from <= now < verdict.valid_until:
+            return verdict
+        return None
+
+    def keep(self, token: bytes, verdict: Verdict) -> None:
+        """Remember a verdict."""
+        if len(self._young) >= self._half:
+            self._old = self._young
+            self._young = {}
+        self._young[token] = verdict
+
+    def __len__(self) -> int:
+        """Return how many verdicts are held."""
+        return len(self._young) + len(self._old)
+
+
+_TAG_BYTES: Final = 16
+
+
+def check_epoch(verdict: Verdict, now: float) -> None:
+    """Hold a session proof to an epoch that the gate holds, and that isn't retired.
+
+    :raises RefusedError: ``proof.epoch``.
+    """
+    if now >= verdict.session_until:
+        raise RefusedError.because(
+            Reason.PROOF_EPOCH, f"got epoch {verdict.claims.epoch}, expected one that is held here"
+        )
+
+
+def verify_proof(
+    facts: RequestFacts,
+    cleaned: CleanHeaders,
+    target: Target,
+    keys: ProofKeys,
+    compiled: CompiledPolicy,
+    now: float,
+) -> VerifiedProof:
+    """Return the proof of a request, its signature verified.
+
+    Another kind than the route's never passes: session keys are known to the gates too, so that an
+    HMAC proves less than the device's own signature, and DPoP covers neither query nor body.
+
+    :param cleaned: of a request that carries a token.
+    :raises RefusedError: with the reason of the first step that failed; ``proof.missing`` where
+        there is nothing of the kind, ``proof.ambiguous`` where there are two proofs.
+    """
+    _, token, values, plan, _ = cleaned
+    at_input, at_signature, at_dpop = plan.proof
+    signature_input = values[at_input] if at_input >= 0 else None
+    signature = values[at_signature] if at_signature >= 0 else None
+    dpop_proof = values[at_dpop] if at_dpop >= 0 else None
+    digest = None
+    if plan.framed and cleaned.has_body:
+        digest = cleaned.value(b"content-digest") or b""
+    headers = (signature_input, signature, dpop_proof)
+    # The token is there, since it was verified before.
+    request = (
+        token or b"",
+        target.method,
+        values[plan.host].lower(),
+        facts.raw_path,
+        facts.query,
+        digest,
+    )
+    if target.session:
+        return session.verify(request, headers, keys, compiled.leeway, now)
+    signed, fields = SignedRequest(*request), ProofHeaders(*headers)
+    if at_dpop >= 0 and target.route.dpop:
+        http = compiled.allow_http
+        return dpop.verify(signed, fields, keys, compiled.leeway, now, allow_http=http)
+    return device.verify(signed, fields, keys, compiled.leeway, now)
+
+
+def claim_of(session: bytes, proof: VerifiedProof, leeway: int, *, shared: bool) -> ReplayClaim:
+    """Return what must be claimed so that a proof passes once.
+
+    The session's id is part of the tag: nobody spends the nonces of another one.
+
+    :param session: of :meth:`watchword.gate.service.Verdict.make_keys`.
+    :param shared: whether the tag leaves the process, and so has the length that stores agree on; in
+        memory the names themselves do, for a tenth of the time.
+    """
+    nonce, created, _, _ = proof
+    tag = session + nonce
+    if shared:
+        tag = hashlib.sha256(tag).digest()[:_TAG_BYTES]
+    return tuple.__new__(ReplayClaim, (tag, created + PROOF_LIFE_SECONDS + leeway))
+
+
+REPLAYED = Refusal(Reason.PROOF_REPLAYED, "got a proof that was used before")
+
+
+class SingleUse:
+    """Hold where used proofs are remembered, by the replay mode that the policy asks for."""
+
+    def __init__(
+        self,
+        memory: ImmediateReplayStore | None,
+        shared: ReplayStore | None,
+        entropy: Entropy | None,
+    ) -> None:
+        """Take what there is; what is missing keeps the routes closed that need it.
+
+        A gate never makes do with a weaker store than the policy's.
+
+        :param memory: for ``local`` and ``affine``; asked at once.
+        :param shared: for ``shared``; waited for.
+        :param entropy: for the nonces of ``affine``.
+        """
+        self._memory = memory
+        self._shared = shared
+        self._entropy = entropy
+        self._nonces: AffinityNonces | None = None
+
+    def begin(
+        self,
+        compiled: CompiledPolicy,
+        target: Target,
+        session: bytes,
+        token: bytes,
+        proof: VerifiedProof,
+        now: float,
+    ) -> tuple[Pending | None, bytes | None]:
+        """Return what of a verified proof has to be waited for, and the nonce for the answer.
+
+        Where nothing has to, the proof is claimed here.
+
+        :raises RefusedError: ``proof.nonce``, ``proof.replayed``.
+        :raises UnavailableError: when it can't be claimed.
+        """
+        nonce = None
+        if compiled.affine:
+            nonces = self._nonces_of_gate()
+            if nonces.verify(proof, now):
+                nonce = nonces.current(now)
+        claim = claim_of(session, proof, compiled.leeway, shared=compiled.shared)
+        if compiled.shared or proof.body_digest is not None:
+            digest, most = proof.body_digest, target.route.max_body
+            rests_on = (token, compiled.generation, target.session)
+            return Pending(digest, most, claim, compiled.shared, *rests_on), nonce
+        if not self._memory_of_gate().claim_now(claim, now):
+            raise RefusedError((REPLAYED,))
+        return None, nonce
+
+    async def finish(self, pending: Pending, now: float) -> None:
+        """Claim what had to be waited for, in the store that the policy named at the request's head.
+
+        :raises RefusedError: ``proof.replayed``.
+        :raises UnavailableError: when it can't be claimed.
+        """
+        if not pending.shared:
+            first = self._memory_of_gate().claim_now(pending.claim, now)
+        elif self._shared is None:
+            raise UnavailableError(
+                Reason.GATE_REPLAY_UNAVAILABLE, "got replay mode shared, expected a shared store"
+            )
+        else:
+            first = await self._shared.claim(pending.claim, now)
+        if not first:
+            raise RefusedError((REPLAYED,))
+
+    def nonce(self, now: float) -> bytes:
+        """Return the nonce that an answer carries now, in mode ``affine``."""
+        return self._nonces_of_gate().current(now)
+
+    def _memory_of_gate(self) -> ImmediateReplayStore:
+        if self._memory is None:
+            raise UnavailableError(
+                Reason.GATE_REPLAY_UNAVAILABLE, "expected a store of this gate's own"
+            )
+        return self._memory
+
+    def _nonces_of_gate(self) -> AffinityNonces:
+        """Return the gate's nonces, drawn at their first use: processes that fork have each their own."""
+        nonces = self._nonces
+        if nonces is None:
+            if self._entropy is None:
+                raise UnavailableError(
+                    Reason.GATE_REPLAY_UNAVAILABLE, "got replay mode affine, expected entropy"
+                )
+            nonces = self._nonces = AffinityNonces.drawn(self._entropy)
+        return nonces
+
+
+def check_body(pending: Pending, digest: bytes | None, now: float, *, bodiless: bool) -> None:
+    """Hold a body that arrived to the proof.
+
+    :param digest: SHA-256 of it, None where no byte arrived and none was announced.
+    :param bodiless: whether the proof covers that there is none.
+    :raises RefusedError: ``proof.body``; ``proof.expired`` where the body took longer than its proof lives.
+    """
+    expected = pending.body_digest
+    if expected is not None:
+        if digest is None or not hmac.compare_digest(digest, expected):
+            raise RefusedError.because(Reason.PROOF_BODY, "expected the body that the proof covers")
+    elif digest is not None and bodiless:
+        raise RefusedError.because(Reason.PROOF_BODY, "got a body that wasn't announced")
+    if now >= pending.claim.until:
+        # Also what the store demands: it may forget a claim from then on.
+        raise RefusedError.because(
+            Reason.PROOF_EXPIRED, "got the end of the body after that of its proof"
+        )
+
+
+METHOD: Final = "GET"
+"""The method of a handshake (RFC 6455 section 4.1)."""
+
+
+class Opened(NamedTuple):
+    """Hold what must stay true while a WebSocket is open.
+
+    :param raw_path: of its handshake, without the query.
+    :param token: the one it was opened with, None where nobody was verified.
+    :param claims: what that token said; None as above.
+    :param proof: what the route asked for; a proof that was never given can't be given later.
+    """
+
+    raw_path: bytes
+    token: bytes | None
+    claims: TokenClaims | None
+    proof: Proof
+
+
+def opened_with(
+    raw_path: bytes, headers: RawHeaders, decision: Decision, policy: GatePolicy | None
+) -> Opened:
+    """Return what must stay true of a WebSocket whose handshake was let in.
+
+    :param headers: of the handshake, as received.
+    :param policy: by which it was let in, None where that isn't known any more.
+    """
+    proof = Proof.BEARER
+    # What passed in spite of a refusal, in ``monitor``, may have shown no proof at all.
+    if policy is not None and not decision.refusals:
+        asked = [route.proof for route in policy.routes if route.name == decision.route]
+        proof = asked[0] if asked else proof
+    # A token that was verified stands in one field alone.
+    sent = [value for name, value in headers if name.lower() == TOKEN_HEADER]
+    token = sent[0] if decision.claims is not None and sent else None
+    return Opened(raw_path, token, decision.claims, proof)
+
+
+def hold_epoch(verdict: Verdict, state: GateState, token: bytes, now: float) -> None:
+    """Hold a session's proof to what the gate holds of its epoch by now.
+
+    :raises RefusedError: ``proof.epoch``.
+    """
+    if verdict.keys is None:
+        verdict.make_keys(state.secret(verdict.claims.epoch), token)
+    check_epoch(verdict, now)
+
 
 _REVOKED = Refusal(Reason.TOKEN_INSTANCE_REVOKED, "the instance was revoked by an operator")
 
@@ -124,7 +515,7 @@ class Gate:
         """Return the decision on the head of one request.
 
         1. Size and form of the headers, cleaned (:func:`watchword.gate.hygiene.clean`).
-        2. Method and path, readable in one way only (:func:`watchword.gate.paths.read_path`), and
+        2. Method and path, readable in one way only (:func:`watchword.gate.hygiene.read_path`), and
            the same path by which the engine routes, below the path where it is mounted.
         3. The first route that matches, or a stricter one that matches by another spelling
            (:mod:`watchword.gate.spellings`); an API serves nothing that its table doesn't name.
@@ -204,9 +595,38 @@ class Gate:
         """Settle a pending decision by what was found wrong with the request, as its mode says."""
         return fail(decision, refusal)
 
-    def why_ended(self, opened: Opened, now: float) -> Refusal | None:
-        """Return why a WebSocket must end, None while it may stay open (:mod:`watchword.gate.standing`)."""
-        return why_ended(opened, self._current, self._verdict, self.state, now)
+    def revalidate(self, opened: Opened, now: float) -> Refusal | None:
+        """Return why a WebSocket must end, None while it may stay open.
+
+        The token has ended (leeway counted in), its key is gone, its instance was revoked, or the route as it is
+        published by now asks for more than was shown.  In ``off`` and ``monitor`` nothing ends it, and in ``canary``
+        only what was opened by those who take part.
+
+        :param now: seconds since 1970.
+        """
+        try:
+            compiled = self._current()
+            target = compiled.resolve(METHOD, opened.raw_path)
+            if isinstance(target, Refusal):
+                return target
+            if target.unchecked or not target.enforces(opened.claims):
+                return None
+            verdict = self._verdict(opened.token, compiled, now)
+            refusal = check_standing(verdict.claims, target.route)
+            if refusal is not None:
+                return refusal
+            if target.route.proof not in (opened.proof, Proof.BEARER):
+                return Refusal(
+                    Reason.PROOF_MISSING, f"the route asks for {target.route.proof} by now"
+                )
+            if target.session:
+                assert opened.token is not None
+                hold_epoch(verdict, self.state, opened.token, now)
+        except RefusedError as error:
+            return error.refusals[0]
+        except UnavailableError as error:
+            return Refusal(error.reason, error.detail)
+        return None
 
     def reference(
         self, refusals: Sequence[Refusal], route: str, now: float, nonce: bytes

@@ -12,7 +12,7 @@ from watchword.apps.engines.keeping import (
     ProcessKeeper,
     require_free,
 )
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint
 
 
 class Kept:

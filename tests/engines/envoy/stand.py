@@ -23,8 +23,7 @@ from tests.ports import free_port
 from watchword.adapters.clock import SystemClock
 from watchword.engines.envoy.generation import generate
 from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
-from watchword.engines.interface import EngineFileKind
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import GatePolicy, Route
 from watchword.tokens.interface import TokenClaims

@@ -28,7 +28,7 @@ from watchword.adapters.http_server import serve
 from watchword.adapters.replay.host import HostReplayStore
 from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.apps.gateway.authz import AuthzApp
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint
 from watchword.gate.bundle import GateBundle
 from watchword.gate.service import Gate
 from watchword.vocabulary import Level, Mode, Proof, ReplayMode

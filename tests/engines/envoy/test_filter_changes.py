@@ -20,7 +20,7 @@ from tests.engines.envoy.third_party import ThirdParty, quota, rule, value
 
 from watchword.engines.envoy.generation import generate, table_of
 from watchword.engines.envoy.options import DRAIN_SECONDS, EnvoyOptions
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint
 from watchword.vocabulary import Level
 
 BEFORE = [route("/v1/**"), route("/other/**")]

@@ -23,15 +23,12 @@ from tests.engines.envoy.stand import (
 )
 from tests.gate.simulators import SoftwareSigner
 
-from watchword.engines.client_side import CLIENT_SIDE
 from watchword.engines.envoy.generation import generate
 from watchword.engines.envoy.options import EnvoyOptions
-from watchword.engines.interface import UnsupportedError
-from watchword.engines.keys import living_keys
+from watchword.engines.interface import Endpoint, UnsupportedError, living_keys
 from watchword.engines.paths import READABLE_TARGET
-from watchword.engines.places import Endpoint
+from watchword.gate.hygiene import CLIENT_SIDE, read_path
 from watchword.gate.interface import Rate
-from watchword.gate.paths import read_path
 from watchword.reasons import Refusal
 from watchword.vocabulary import Environment, Level, Mode, Proof
 

@@ -26,7 +26,7 @@ from tests.engines.envoy.stand import (
 from tests.engines.envoy.third_party import GOOD, HOST, ThirdParty, rule, value
 from tests.gate.simulators import SoftwareSigner
 
-from watchword.apps.gateway.proxy.headers import lent_response_fields
+from watchword.apps.gateway.proxy.exchange import lent_response_fields
 from watchword.broker.interface import Allowance, Place, PlaceKind
 from watchword.engines.envoy.generation import generate
 from watchword.engines.envoy.lending import (
@@ -37,11 +37,10 @@ from watchword.engines.envoy.lending import (
     forwarding,
 )
 from watchword.engines.envoy.options import EnvoyOptions
-from watchword.engines.interface import EngineFileKind, UnsupportedError
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint, EngineFileKind, UnsupportedError
+from watchword.gate.hygiene import read_path
 from watchword.gate.interface import Lending
 from watchword.gate.lending import FORWARDED_FIELDS, compile_lending
-from watchword.gate.paths import read_path
 from watchword.gate.routes import compile_route
 from watchword.reasons import Refusal
 from watchword.vocabulary import Level, Proof

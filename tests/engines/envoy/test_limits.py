@@ -20,11 +20,10 @@ from tests.engines.envoy.third_party import ThirdParty, quota, rule, value
 
 from watchword.adapters.clock import SystemClock
 from watchword.broker.interface import Allowance
+from watchword.engines.envoy.filters import counters
 from watchword.engines.envoy.generation import generate, next_change
-from watchword.engines.envoy.limits import counters
 from watchword.engines.envoy.options import EnvoyOptions
-from watchword.engines.interface import UnsupportedError
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint, UnsupportedError
 from watchword.gate.interface import Limit, LimitKind, Rate
 
 HERE = {"maps": ["127.0.0.1"]}

@@ -7,8 +7,7 @@ import pytest
 from tests.engines.envoy.proxy import Api, Envoy
 from tests.engines.envoy.signing import AUDIENCE, COMPONENTS, HOST, ISSUER, Issuer, Phone, clock
 
-from watchword.engines.envoy.script import ScriptOptions, script
-from watchword.engines.envoy.secrets import render
+from watchword.engines.envoy.script import ScriptOptions, render_secrets, script
 from watchword.reasons import RefusedError
 from watchword.tokens.proofs import device, session
 from watchword.tokens.proofs.interface import GateSecret, ProofHeaders, ProofKeys, SignedRequest
@@ -31,7 +30,7 @@ def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
         GateSecret(PREPARED, ISSUES.secrets[PREPARED]),
     ]
     private.write_bytes(
-        render(
+        render_secrets(
             generation=1,
             issuer=ISSUER,
             audience=AUDIENCE,

@@ -15,9 +15,8 @@ import pytest
 from tests.engines.envoy.proxy import Api, Envoy, wait_for
 from tests.engines.envoy.signing import AUDIENCE, ISSUER, Issuer, Phone, b64url, clock
 
-from watchword.engines.envoy.script import ScriptOptions, script
-from watchword.engines.envoy.secrets import render
-from watchword.engines.lua_parts.text import part, shared
+from watchword.engines.envoy.script import ScriptOptions, render_secrets, script
+from watchword.engines.lua import part
 from watchword.tokens.proofs.interface import GateSecret
 
 ISSUES = Issuer()
@@ -32,7 +31,7 @@ def made(
     """Write a private file; return the script that reads it."""
     private = folder / f"secrets.{generation}"
     private.write_bytes(
-        render(
+        render_secrets(
             generation=generation,
             issuer=ISSUER,
             audience=AUDIENCE,
@@ -232,7 +231,7 @@ def test_http2_body_that_nothing_announces_is_refused(tmp_path: Path) -> None:
 
 def test_digests_and_base64_are_those_of_python(tmp_path: Path) -> None:
     """The script's own SHA-256, HMAC and base64url, for every length around a block."""
-    parts = [part("watchword.engines.envoy", "lua/01_closed"), shared("sha256"), shared("base64")]
+    parts = [part("envoy/01_closed"), part("sha256"), part("base64")]
     asked = """
     function envoy_on_request(handle)
       local size = tonumber(handle:headers():get("x-size"))

@@ -9,8 +9,7 @@ import pytest
 from tests.engines.envoy.proxy import Api, Envoy
 from tests.engines.envoy.signing import AUDIENCE, ISSUER, Issuer, Phone, clock
 
-from watchword.engines.envoy.script import ScriptOptions, script
-from watchword.engines.envoy.secrets import render
+from watchword.engines.envoy.script import ScriptOptions, render_secrets, script
 from watchword.tokens.proofs.interface import GateSecret
 
 ISSUES = Issuer()
@@ -23,7 +22,7 @@ def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
     private = folder / "secrets"
     held = [GateSecret(1, ISSUES.secrets[1])]
     private.write_bytes(
-        render(
+        render_secrets(
             generation=1,
             issuer=ISSUER,
             audience=AUDIENCE,

@@ -22,9 +22,9 @@ from watchword.apps.conformance.deployment import BUNDLE_FILE, SIGNER_FILE
 from watchword.apps.engines.files import write_files
 from watchword.apps.engines.following import EngineFollower
 from watchword.apps.engines.nginx_authz import NginxAuthz
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines import traefik
+from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES
-from watchword.engines.traefik import generation as traefik
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
 from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Level, Mode, Proof

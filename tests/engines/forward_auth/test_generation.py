@@ -8,13 +8,11 @@ import pytest
 from tests.engines.envoy.stand import bundle_of, route
 from tests.engines.forward_auth.stand import ROUTES, options
 
-from watchword.engines.caddy import generation as caddy
-from watchword.engines.forward_auth.problems import problem
-from watchword.engines.interface import Files, UnsupportedError
-from watchword.engines.nginx_authz import generation as nginx
-from watchword.engines.nginx_authz.kept import marker_of
-from watchword.engines.places import Endpoint, EngineOptions
-from watchword.engines.traefik import generation as traefik
+from watchword.engines import caddy, traefik
+from watchword.engines import nginx_authz as nginx
+from watchword.engines.forward_auth import problem
+from watchword.engines.interface import Endpoint, EngineOptions, Files, UnsupportedError
+from watchword.engines.nginx_authz import marker_of
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import Rate
 from watchword.public_classes import PublicClass

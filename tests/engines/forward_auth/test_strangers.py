@@ -19,7 +19,7 @@ from tests.engines.forward_auth.stand import (
     traefik_before_api,
 )
 
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint
 from watchword.vocabulary import Level, Mode
 
 OTHER = b"Watchword-Api: another\r\n"

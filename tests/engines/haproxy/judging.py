@@ -12,9 +12,8 @@ from tests.engines.haproxy.stand import Stand
 from tests.gate.simulators import PublishedState
 
 from watchword.adapters.replay.memory import MemoryReplayStore
-from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
 from watchword.gate.bundle import GateBundle
-from watchword.gate.hygiene import canonical_name
+from watchword.gate.hygiene import CLIENT_SIDE, FORWARDED_PREFIX, canonical_name
 from watchword.gate.interface import RESULT_HEADERS, Decision, RawHeaders, RequestFacts
 from watchword.gate.service import Gate
 from watchword.reasons import Reason

@@ -13,9 +13,9 @@ from tests.ports import free_port
 from watchword.adapters.clock import SystemClock
 from watchword.apps.engines.haproxy import RunningHaproxy
 from watchword.apps.engines.haproxy_master import MasterSocket
-from watchword.engines.haproxy import names
+from watchword.engines.haproxy import text as names
 from watchword.engines.haproxy.generation import generate
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.gate.bundle import GateBundle
 from watchword.vocabulary import Mode, Proof
 

@@ -18,7 +18,7 @@ from tests.engines.haproxy.stand import Stand, haproxy_before_api, take_proofs
 
 from watchword.adapters.clock import SystemClock
 from watchword.apps.engines.haproxy import RunningHaproxy
-from watchword.engines.haproxy import names
+from watchword.engines.haproxy import text as names
 from watchword.engines.haproxy.generation import generate
 from watchword.tokens.interface import LEEWAY_SECONDS
 

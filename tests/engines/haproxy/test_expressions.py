@@ -10,10 +10,10 @@ from tests.engines.envoy.stand import bundle_of
 from tests.engines.haproxy.judging import ROWS
 from tests.engines.haproxy.pcre2 import Expression, TooManyStepsError
 
-from watchword.engines.haproxy import names
+from watchword.engines.haproxy import text as names
 from watchword.engines.haproxy.generation import generate
 from watchword.engines.haproxy.hygiene import harmless_options
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineOptions
 
 STEPS_EACH_BYTE: Final = 40
 """Some look at a text from a dozen sides; whoever tries each blank with each other one takes hundreds."""

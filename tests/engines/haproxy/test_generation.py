@@ -10,15 +10,13 @@ from hypothesis import strategies as st
 from tests.engines.envoy.stand import SECRET, bundle_of, route
 from tests.engines.haproxy.stand import BUNDLE, ROWS
 
-from watchword.engines.haproxy import names, proofs, targets, text, versions
+from watchword.engines.haproxy import hygiene, proofs, text
 from watchword.engines.haproxy.generation import generate, start
 from watchword.engines.haproxy.plan import MAX_HELD_BODY
-from watchword.engines.interface import EngineFileKind, UnsupportedError
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions, UnsupportedError
 from watchword.engines.registry import ENGINES
-from watchword.gate.interface import Canary, Limit, LimitKind, Rate
-from watchword.gate.paths import read_path
-from watchword.gate.versions import is_at_least
+from watchword.gate.hygiene import read_path
+from watchword.gate.interface import Canary, Limit, LimitKind, Rate, is_at_least
 from watchword.reasons import Refusal
 from watchword.vocabulary import Mode, Proof, ReplayMode
 
@@ -65,7 +63,7 @@ def test_signed_verdicts_and_odd_directories_are_refused() -> None:
 def test_revoked_subjects_that_no_token_may_have_are_left_out() -> None:
     """One of them must not keep the others out of the list, or break a line of it."""
     odd = frozenset({"two words", "#comment", 'a"b', "a\\b", "a\nb 1", "", "x" * 257})
-    found = files(bundle_of(ROWS, revoked=odd | {"it's;fine", "subject"}))[names.REVOKED]
+    found = files(bundle_of(ROWS, revoked=odd | {"it's;fine", "subject"}))[text.REVOKED]
     assert found == "it's;fine 1\nsubject 1\n"
 
 
@@ -77,11 +75,11 @@ def test_device_route_that_is_off_is_no_reason_to_refuse() -> None:
 def test_secrets_are_in_one_private_file_and_nowhere_else() -> None:
     """It is written first; and where no route looks at proofs, it is empty."""
     made = generate(BUNDLE, OPTIONS, 0)
-    assert [file.name for file in made if file.kind is EngineFileKind.PRIVATE] == [names.SECRETS]
-    assert made[0].name == names.SECRETS
+    assert [file.name for file in made if file.kind is EngineFileKind.PRIVATE] == [text.SECRETS]
+    assert made[0].name == text.SECRETS
     assert made[0].content not in repr(made)
-    assert files(bundle_of([route("/a")]))[names.SECRETS] == ""
-    assert str(SECRET.epoch) in files()[names.SECRETS]
+    assert files(bundle_of([route("/a")]))[text.SECRETS] == ""
+    assert str(SECRET.epoch) in files()[text.SECRETS]
 
 
 def test_retired_keys_are_left_out() -> None:
@@ -89,7 +87,7 @@ def test_retired_keys_are_left_out() -> None:
     ended = replace(BUNDLE.keys[1], verify_until=5.5)
     bundle = replace(BUNDLE, keys=(BUNDLE.keys[0], ended))
     before, after = generate(bundle, OPTIONS, 5), generate(bundle, OPTIONS, 6)
-    named = names.key_file(ended.kid)
+    named = text.key_file(ended.kid)
     assert named in {file.name for file in before}
     assert named not in {file.name for file in after}
     assert all(named not in file.content for file in after)
@@ -100,7 +98,7 @@ def test_retired_keys_are_left_out() -> None:
 def test_bodies_are_bound_by_what_is_held() -> None:
     """A row may ask for less, and gets no more."""
     rows = [route("/a", proof=Proof.SESSION, max_body=9), route("/b", proof=Proof.SESSION)]
-    lines = files(bundle_of(rows))[names.ROUTES].splitlines()
+    lines = files(bundle_of(rows))[text.ROUTES].splitlines()
     assert [line.split(" ")[1].split(":")[4] for line in lines] == ["9", str(MAX_HELD_BODY)]
 
 
@@ -115,10 +113,10 @@ def test_engine_is_registered_with_its_command() -> None:
 
 def test_certificate_of_the_api_is_checked_for_its_name() -> None:
     """Without a name, any certificate of any host would do."""
-    config = files()[names.CONFIG]
+    config = files()[text.CONFIG]
     assert 'ssl verify required ca-file @system-ca verifyhost "api.example"' in config
     plain = replace(OPTIONS, tls=False, upstream=Endpoint(socket="/run/api.sock"))
-    assert 'server api "unix@/run/api.sock"' in files(options=plain)[names.CONFIG]
+    assert 'server api "unix@/run/api.sock"' in files(options=plain)[text.CONFIG]
 
 
 numbers = st.integers(0, 1200).map(str) | st.sampled_from(["0", "00", "007", "9", "10", "99", "a"])
@@ -129,7 +127,7 @@ dotted = st.lists(numbers, min_size=1, max_size=9).map(".".join)
 def test_versions_have_the_gates_order(version: str, minimum: list[int]) -> None:
     """The expression matches exactly what the gate takes."""
     lowest = ".".join(map(str, minimum))
-    matched = re.match(versions.at_least(lowest), version, re.ASCII) is not None
+    matched = re.match(text.at_least(lowest), version, re.ASCII) is not None
     assert matched is is_at_least(version, lowest)
 
 
@@ -138,7 +136,7 @@ def test_versions_have_the_gates_order(version: str, minimum: list[int]) -> None
 )
 def test_versions_without_a_place_in_the_order_are_none(version: str) -> None:
     """Whatever the minimum is."""
-    assert re.match(versions.at_least("0"), version, re.ASCII) is None
+    assert re.match(text.at_least("0"), version, re.ASCII) is None
     assert not is_at_least(version, "0")
 
 
@@ -173,8 +171,8 @@ pieces = st.sampled_from(
 def test_paths_are_read_as_the_gate_reads_them(path: str) -> None:
     """The expression matches exactly the paths that can be read in one way."""
     readable = not isinstance(read_path(path.encode()), Refusal)
-    assert (re.match(targets.READABLE, path) is not None) is readable
-    assert readable or re.match(targets.COMMON, path) is None
+    assert (re.match(hygiene.READABLE, path) is not None) is readable
+    assert readable or re.match(hygiene.COMMON, path) is None
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"])))
@@ -199,7 +197,7 @@ def test_words_hold_no_control_characters_and_arguments_no_quotes() -> None:
 def test_what_counts_or_waits_asks_first_whether_anything_was_wrong() -> None:
     """Rules that set variables may run for nothing; a refused request takes no nonce and no room."""
     bundle = bundle_of((route("/pay/**", proof=Proof.SESSION),), rate=Rate(5, 2))
-    lines = [line.strip() for line in files(bundle)[names.CONFIG].splitlines()]
+    lines = [line.strip() for line in files(bundle)[text.CONFIG].splitlines()]
     acting = ("track-sc", "sc-set-", "wait-for-body", "lua.watchword_wait", "sc_inc_")
     acts = [line for line in lines if any(each in line for each in acting)]
     assert len(acts) > 10
@@ -214,6 +212,6 @@ def test_no_line_of_the_configuration_has_more_words_than_haproxy_takes() -> Non
         route("/pay/**", proof=Proof.SESSION, minimum_versions={"clinic-ios": "1.2"}),
         route("/v1/**", minimum_versions={"clinic-ios": "1.2", "clinic-android": "1.3"}),
     )
-    config = files(bundle_of(rows, rate=Rate(5, 2)))[names.CONFIG]
+    config = files(bundle_of(rows, rate=Rate(5, 2)))[text.CONFIG]
     words = [len(re.findall(r'"(?:[^"\\]|\\.)*"|\S+', line)) for line in config.splitlines()]
     assert max(words) <= 64

@@ -9,7 +9,7 @@ from tests.engines.haproxy.stand import Stand, haproxy_before_api, take_proofs
 from tests.gate.proving import Prover, session_key
 
 from watchword.adapters.clock import SystemClock
-from watchword.engines.haproxy import names
+from watchword.engines.haproxy import text as names
 from watchword.gate.interface import Rate
 from watchword.vocabulary import Level, Mode, Proof
 

@@ -30,10 +30,9 @@ from watchword.adapters.clock import SystemClock
 from watchword.apps.engines.following import EngineRejectedError
 from watchword.apps.engines.haproxy import RunningHaproxy
 from watchword.apps.engines.haproxy_master import HaproxyError
-from watchword.engines.haproxy import names
+from watchword.engines.haproxy import text as names
 from watchword.engines.haproxy.generation import generate
-from watchword.engines.interface import EngineFile, EngineFileKind
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineFile, EngineFileKind, EngineOptions
 from watchword.reasons import WatchwordError
 from watchword.tokens.interface import LEEWAY_SECONDS
 from watchword.tokens.proofs.interface import GateSecret

@@ -18,8 +18,8 @@ from tests.gate.simulators import SoftwareSigner
 
 from watchword.adapters.clock import SystemClock
 from watchword.encoding import base64url, strict_json
-from watchword.engines.client_side import CLIENT_SIDE
-from watchword.engines.haproxy import names
+from watchword.engines.haproxy import text as names
+from watchword.gate.hygiene import CLIENT_SIDE
 from watchword.gate.interface import Rate
 from watchword.reasons import Reason
 from watchword.tokens import strict_jws

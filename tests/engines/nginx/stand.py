@@ -12,8 +12,8 @@ from tests.engines.envoy.stand import Answer, Api, Fronted, until
 from tests.ports import free_port
 
 from watchword.apps.engines.files import write_files
-from watchword.engines.nginx.generation import generate
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineOptions
+from watchword.engines.nginx import generate
 from watchword.gate.bundle import GateBundle
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin") or "nginx"

@@ -15,9 +15,8 @@ from tests.ports import free_port
 from watchword.apps.engines.following import EngineRejectedError
 from watchword.apps.engines.nginx import Nginx
 from watchword.apps.engines.running import RUNNING
-from watchword.engines.interface import Files
-from watchword.engines.nginx.generation import generate
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineOptions, Files
+from watchword.engines.nginx import generate
 from watchword.gate.bundle import GateBundle
 from watchword.vocabulary import Mode, Proof
 

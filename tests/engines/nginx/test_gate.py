@@ -30,10 +30,9 @@ from tests.engines.nginx.stand import EMPTY, Stand, nginx_before_api
 from tests.gate.simulators import CLAIMS, EXPECTATION
 
 from watchword.adapters.clock import SystemClock
-from watchword.engines.client_side import CLIENT_SIDE
-from watchword.gate.binding import binding_of
+from watchword.gate.hygiene import CLIENT_SIDE, read_path
 from watchword.gate.interface import Rate
-from watchword.gate.paths import read_path
+from watchword.gate.service import binding_of
 from watchword.reasons import Refusal
 from watchword.tokens.proofs.interface import PROOF_LIFE_SECONDS
 from watchword.vocabulary import Level, Mode, Proof

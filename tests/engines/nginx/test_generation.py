@@ -9,9 +9,8 @@ from tests.engines.envoy.stand import SECRET, TOKEN_KEY, bundle_of, route
 from tests.gate.simulators import CLAIMS
 
 from watchword.broker.interface import CanaryWatch
-from watchword.engines.interface import EngineFileKind, UnsupportedError
-from watchword.engines.nginx.generation import generate
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions, UnsupportedError
+from watchword.engines.nginx import generate
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import Canary, Limit, LimitKind, Rate
 from watchword.vocabulary import Mode, Proof, ReplayMode

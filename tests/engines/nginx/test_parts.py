@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from tests.engines.nginx.bench import Bench, bench
 
 from watchword.encoding import strict_json
-from watchword.engines.lua_parts.text import part
-from watchword.gate.versions import is_at_least, read_version
+from watchword.engines.lua import part
+from watchword.gate.interface import is_at_least, read_version
 from watchword.reasons import MalformedError
-
-OWN = "watchword.engines.nginx"
 
 _SHOWN = """
 local function shown(value)
@@ -41,7 +39,7 @@ end
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Run the reader of JSON."""
-    script = "\n".join((part(OWN, "lua/01_start"), part(OWN, "lua/02_json"), _SHOWN))
+    script = "\n".join((part("nginx/01_start"), part("nginx/02_json"), _SHOWN))
     with bench(tmp_path_factory.mktemp("j"), script) as running:
         yield running
 
@@ -162,7 +160,7 @@ _VERSION = st.lists(st.sampled_from(["0", "1", "2", "10", "01", "99"]), min_size
 @pytest.fixture(scope="module")
 def comparer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Run the comparison of versions."""
-    gate = part(OWN, "lua/09_gate")
+    gate = part("nginx/09_gate")
     start = gate.index("  -- Compares dotted numbers")
     functions = gate[start : gate.index("  local function standing")]
     script = (

@@ -16,7 +16,7 @@ from tests.engines.nginx.bench import bench
 from tests.engines.nginx.stand import EMPTY, nginx_before_api
 from tests.ports import free_port
 
-from watchword.engines.lua_parts.text import part, shared
+from watchword.engines.lua import part
 from watchword.gate.interface import Rate
 from watchword.vocabulary import Mode, Proof
 
@@ -254,6 +254,6 @@ end
 
 def test_a_lock_that_a_stranger_of_the_same_number_has_is_not_ours(tmp_path: Path) -> None:
     """Two containers that share the table of used proofs may each have a process of one number."""
-    script = "\n".join((part("watchword.engines.nginx", "lua/01_start"), shared("system"), _LOCKS))
+    script = "\n".join((part("nginx/01_start"), part("system"), _LOCKS))
     with bench(tmp_path, script) as running:
         assert running.ask(b"") == b"false true true true"

@@ -9,9 +9,9 @@ from tests.engines.envoy.stand import bundle_of, request, token, until
 from tests.engines.forward_auth.stand import ROUTES, NginxStand, nginx_before_api, options
 from tests.gate.simulators import CLAIMS
 
-from watchword.engines.client_side import CLIENT_SIDE
-from watchword.engines.nginx_authz.generation import generate
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint
+from watchword.engines.nginx_authz import generate
+from watchword.gate.hygiene import CLIENT_SIDE
 
 SECRETS = (b"Signature: watchword=:c2VjcmV0LXByb29m:", b"Authorization: Bearer the-secret")
 

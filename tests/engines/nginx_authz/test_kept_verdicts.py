@@ -12,8 +12,8 @@ from tests.engines.forward_auth.stand import ROUTES, NginxStand, nginx_before_ap
 from tests.gate.simulators import CLAIMS
 
 from watchword.apps.engines.nginx_authz import NginxAuthz
-from watchword.engines.nginx_authz.kept import MARKER_PREFIX
-from watchword.engines.places import EngineOptions
+from watchword.engines.interface import EngineOptions
+from watchword.engines.nginx_authz import MARKER_PREFIX
 from watchword.engines.registry import ENGINES
 from watchword.vocabulary import Level
 
@@ -163,7 +163,7 @@ def take_and_be_killed(options: EngineOptions, configuration: str) -> None:
         "import os, sys\n"
         "from watchword.apps.engines.nginx_authz import NginxAuthz\n"
         "from watchword.engines.interface import EngineFile, EngineFileKind\n"
-        "from watchword.engines.places import Endpoint, EngineOptions\n"
+        "from watchword.engines.interface import Endpoint, EngineOptions\n"
         "options = eval(sys.argv[1])\n"
         "follower = NginxAuthz(options, None, False, print)\n"
         "follower.take([EngineFile('nginx.conf', EngineFileKind.ROOT, sys.stdin.read())])\n"

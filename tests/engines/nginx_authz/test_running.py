@@ -15,7 +15,7 @@ from tests.ports import free_port
 from watchword.apps.engines.keeping import EngineProcessError
 from watchword.apps.engines.nginx_authz import NginxAuthz
 from watchword.apps.engines.running_nginx import NginxError
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint
 from watchword.reasons import WatchwordError
 
 

@@ -10,7 +10,7 @@ from tests.engines.envoy.stand import bundle_of, request, token, until
 from tests.engines.forward_auth.stand import ROUTES, Stand, traefik_before_api
 
 from watchword.apps.engines.logs.traefik import read
-from watchword.engines.client_side import CLIENT_SIDE
+from watchword.gate.hygiene import CLIENT_SIDE
 from watchword.reasons import Reason
 from watchword.vocabulary import Level
 

@@ -7,9 +7,8 @@ import yaml
 from tests.engines.envoy.stand import bundle_of, route
 from tests.engines.forward_auth.stand import options
 
-from watchword.engines.interface import EngineFileKind, UnsupportedError
-from watchword.engines.places import Endpoint
-from watchword.engines.traefik.generation import generate, start
+from watchword.engines.interface import Endpoint, EngineFileKind, UnsupportedError
+from watchword.engines.traefik import generate, start
 from watchword.vocabulary import Mode, Proof, ReplayMode
 
 OPTIONS = options(authz=Endpoint("127.0.0.1", 9443), access_log="/var/log/refusals.json")

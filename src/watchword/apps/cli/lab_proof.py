@@ -7,7 +7,7 @@ import httpx
 
 from watchword.apps.settings import ApiSettings
 from watchword.client import WatchwordAuth, WatchwordClient
-from watchword.gate.paths import read_path
+from watchword.gate.hygiene import read_path
 from watchword.gate.routes import compile_routes, find_route
 from watchword.reasons import Refusal
 from watchword.vocabulary import Proof

@@ -13,8 +13,8 @@ from watchword.apps.settings.validated import DrillRequest, DrillSettings
 from watchword.broker.interface import EdgeRule
 from watchword.drill.interface import SUCCESSES, Lending, Sample
 from watchword.drill.wire import Headers
+from watchword.gate.hygiene import read_path
 from watchword.gate.interface import Route
-from watchword.gate.paths import read_path
 from watchword.gate.routes import compile_routes, find_route
 from watchword.plan.interface import Asset, RouteRow
 from watchword.reasons import Refusal

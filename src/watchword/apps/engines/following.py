@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Protocol
 
 from watchword.apps.engines.source import BundleListener, BundleSource, by_routes_of
-from watchword.engines.interface import Engine, Files, UnsupportedError
-from watchword.engines.keys import next_retirement
-from watchword.engines.places import EngineOptions
+from watchword.engines.interface import (
+    Engine,
+    EngineOptions,
+    Files,
+    UnsupportedError,
+    next_retirement,
+)
 from watchword.gate.bundle import GateBundle
 from watchword.reasons import WatchwordError
 

@@ -21,10 +21,9 @@ from watchword.apps.engines.files import write_files
 from watchword.apps.engines.following import EngineRejectedError
 from watchword.apps.engines.haproxy_master import HaproxyError, MasterSocket
 from watchword.apps.engines.keeping import ProcessKeeper, require_free
-from watchword.engines.haproxy import names
+from watchword.engines.haproxy import text as names
 from watchword.engines.haproxy.generation import state
-from watchword.engines.interface import EngineFile, EngineFileKind, Files
-from watchword.engines.places import EngineOptions
+from watchword.engines.interface import EngineFile, EngineFileKind, EngineOptions, Files
 from watchword.gate.replay import window
 from watchword.tokens.interface import LEEWAY_SECONDS
 

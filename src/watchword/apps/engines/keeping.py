@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Final
 
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint
 from watchword.reasons import WatchwordError
 
 _GRACE_SECONDS: Final = 5.0

@@ -13,7 +13,7 @@ from watchword.apps.engines.running_nginx import (
     text_in,
 )
 from watchword.engines.interface import EngineFile, EngineFileKind, Files
-from watchword.engines.nginx.configuration import ERROR_LOG
+from watchword.engines.nginx import ERROR_LOG
 from watchword.reasons import WatchwordError
 
 _LOOK_SECONDS: Final = 0.02

@@ -6,8 +6,7 @@ from pathlib import Path
 from watchword.apps.engines.files import write_files
 from watchword.apps.engines.running_nginx import RunningNginx, text_in
 from watchword.engines.interface import EngineFile, EngineFileKind, Files
-from watchword.engines.nginx_authz.generation import CONFIGURATION
-from watchword.engines.nginx_authz.kept import MARKER_PREFIX, marker_of
+from watchword.engines.nginx_authz import CONFIGURATION, MARKER_PREFIX, marker_of
 from watchword.reasons import WatchwordError
 
 

@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 from watchword.apps.settings import Settings
 from watchword.apps.settings.validated import ApiSettings
 from watchword.engines.envoy.options import EnvoyOptions
-from watchword.engines.interface import UnsupportedError
-from watchword.engines.places import Endpoint, EngineOptions
+from watchword.engines.interface import Endpoint, EngineOptions, UnsupportedError
 from watchword.reasons import WatchwordError
 
 

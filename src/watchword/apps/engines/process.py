@@ -9,7 +9,7 @@ from pathlib import Path
 from watchword.apps.engines.admin import is_running, quit_politely
 from watchword.apps.engines.keeping import EngineProcessError, ProcessKeeper, require_free
 from watchword.engines.envoy.options import START_OPTIONS
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint
 
 
 def find_envoy(named: Path | None) -> Path:

@@ -8,7 +8,7 @@ from watchword.apps.engines.following import RunningEngine
 from watchword.apps.engines.haproxy import RunningHaproxy
 from watchword.apps.engines.nginx import Nginx
 from watchword.apps.engines.nginx_authz import NginxAuthz
-from watchword.engines.places import EngineOptions
+from watchword.engines.interface import EngineOptions
 
 MakeRunning = Callable[[EngineOptions, Path | None, bool, Callable[[str], None]], RunningEngine]
 """From places, the engine's binary where it is named, whether to run it, and who is told of faults."""

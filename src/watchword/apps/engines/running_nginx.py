@@ -14,9 +14,8 @@ from watchword.adapters.clock import steady_seconds
 from watchword.adapters.http_server import clear_stale_socket
 from watchword.apps.engines.following import EngineRejectedError
 from watchword.apps.engines.keeping import ProcessKeeper, require_free
-from watchword.engines.interface import Files
-from watchword.engines.nginx.configuration import CONFIGURATION, PID
-from watchword.engines.places import EngineOptions
+from watchword.engines.interface import EngineOptions, Files
+from watchword.engines.nginx import CONFIGURATION, PID
 from watchword.reasons import WatchwordError
 
 MAX_WORDS: Final = 500

@@ -8,7 +8,7 @@
 
 from watchword.apps.compose.gates import gate_from
 from watchword.apps.gateway.asgi import WatchwordMiddleware
-from watchword.apps.gateway.verified import require_claims, verified_claims
+from watchword.apps.gateway.guard import require_claims, verified_claims
 from watchword.apps.gateway.wsgi import WatchwordWsgiMiddleware
 
 __all__ = [

@@ -5,11 +5,11 @@ framework put together from them (CVE-2026-48710: a Host header that poisoned ``
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
-from watchword.apps.gateway.answers import INCOMPLETE, INTERNAL, refuse_http, refuse_websocket
-from watchword.apps.gateway.bodies import (
+from watchword.apps.gateway.asgi_types import Application, Receive, Scope, Send
+from watchword.apps.gateway.body import (
     ClientGoneError,
     HeldBody,
     HeldMemory,
@@ -17,26 +17,24 @@ from watchword.apps.gateway.bodies import (
     without_body,
 )
 from watchword.apps.gateway.guard import (
+    CLAIMS,
+    INCOMPLETE,
+    INTERNAL,
     NONCE_HEADER,
     RETRY_AFTER_SECONDS,
     Guard,
     closed_where_nothing_is_lent,
+    refuse_http,
+    refuse_websocket,
     told_claims,
 )
-from watchword.apps.gateway.sockets import OPENING, Opening, Sockets
-from watchword.apps.gateway.verified import CLAIMS
+from watchword.apps.gateway.websocket import OPENING, Opening, Sockets
 from watchword.apps.problems import Problem
 from watchword.gate.alarms import Sighting
 from watchword.gate.interface import Decision, RequestFacts
-from watchword.gate.service import Gate
-from watchword.gate.standing import opened_with
+from watchword.gate.service import Gate, opened_with
 from watchword.ports import Clock, Entropy, RefusalLog
 from watchword.reasons import Refusal
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_PATIENCE_SECONDS = 10.0
 """How long the next 8 KiB of a body that is held may take: it holds memory until it is complete."""
@@ -59,7 +57,7 @@ class WatchwordMiddleware(Guard):
     through unchanged.
 
     A WebSocket is closed with 1008 when it wouldn't be opened any more: its token has ended, its instance or key was
-    revoked, its route asks for more (:mod:`watchword.apps.gateway.sockets`).
+    revoked, its route asks for more (:mod:`watchword.apps.gateway.websocket`).
 
     A body that a proof covers is held, at most the route's ``max_body`` of it, until it is found to be
     the right one; every other body streams.

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from watchword.apps.gateway.verified import require_claims, verified_claims
+from watchword.apps.gateway.guard import require_claims, verified_claims
 from watchword.reasons import Refusal, RefusedError
 from watchword.tokens.interface import TokenClaims
 

@@ -13,11 +13,11 @@ always where their path is that of a route in mode ``off`` without a wildcard: w
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Final
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
+from watchword.apps.gateway.asgi_types import Application, Receive, Scope, Send
 from watchword.apps.problems import Problem, render
 from watchword.gate.references import NONCE_BYTES
 from watchword.gate.service import Gate
@@ -38,10 +38,6 @@ RETRY_SECONDS: Final = 2
 """After how long to come again."""
 
 Headers = list[tuple[bytes, bytes]]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class OverloadGuard:

@@ -1,35 +1,502 @@
 """Guard a WSGI application: refuse before it is called, or call it with a cleaned request (PEP 3333).
 
 The same gate decides on the same facts as in :mod:`watchword.apps.gateway.asgi`; what a server hides of a
-request behind variables of CGI is the business of :mod:`watchword.apps.gateway.cgi`.
+request behind variables of CGI is the business of :mod:`watchword.apps.gateway.wsgi`.
+
+Read the raw request out of a WSGI environ, and write the cleaned one back (PEP 3333).
+
+A server has turned the request into variables of CGI before anybody sees it (RFC 3875 section 4.1): names in
+upper case with ``_`` for ``-``, the path decoded, fields of one name joined or dropped.  What can't be told
+any more is either read in the one way in which the application will read it too, or refused.
 """
 
+import asyncio
+import hashlib
 import io
+import os
+import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import quote_from_bytes
 
-from watchword.apps.gateway.answers import INCOMPLETE, INTERNAL
-from watchword.apps.gateway.bodies import ClientGoneError, announces_too_much
-from watchword.apps.gateway.cgi import Environ, Shape, cleaned, facts_of, shape_of
+from watchword.apps.gateway.body import (
+    PACE_BYTES,
+    ClientGoneError,
+    Evictable,
+    HeldMemory,
+    announces_too_much,
+    too_large,
+)
 from watchword.apps.gateway.guard import (
+    CLAIMS,
+    INCOMPLETE,
+    INTERNAL,
     NONCE_HEADER,
     Guard,
     closed_where_nothing_is_lent,
     told_claims,
 )
-from watchword.apps.gateway.inputs import HeldInput, SharedMemory
-from watchword.apps.gateway.verified import CLAIMS
-from watchword.apps.gateway.waiting import at_once, wait_for
 from watchword.apps.problems import Problem
 from watchword.gate.alarms import Sighting
-from watchword.gate.interface import Decision
-from watchword.gate.judgement import refuse
+from watchword.gate.decisions import refuse
+from watchword.gate.hygiene import MAX_HEADER_BYTES, remembered
+from watchword.gate.interface import TOKEN_HEADER, Decision, RequestFacts
 from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy, RefusalLog
-from watchword.reasons import Refusal
+from watchword.reasons import Reason, Refusal
+
+Environ = dict[str, Any]
+"""The variables of one request; texts stand for bytes one to one (ISO 8859-1)."""
+
+_PREFIX: Final = "HTTP_"
+_BARE: Final = {"CONTENT_LENGTH": b"content-length", "CONTENT_TYPE": b"content-type"}
+"""Fields whose variables have no prefix; some servers set one with it beside."""
+
+_ALWAYS: Final = re.compile(rb"")
+_NO_COMMA: Final = {
+    TOKEN_HEADER: _ALWAYS,
+    b"dpop": _ALWAYS,
+    b"host": _ALWAYS,
+    b"content-length": _ALWAYS,
+    b"transfer-encoding": _ALWAYS,
+    b"authorization": re.compile(rb"(?i:basic|bearer|dpop) "),
+}
+"""Fields of which two were joined where a comma stands, by how they begin then: no JWT has one (RFC 7515 section
+7.1), no host and no length, and no ``token68`` (RFC 9110 section 11.2); of codings ``chunked`` alone is taken."""
+
+_UNQUOTED: Final = "/!$&'()*+,;=:@"
+"""Signs of a path that clients don't encode (RFC 3986 section 3.3), beside letters, digits and ``-._~``."""
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~/!$&'()*+,;=:@-]*").fullmatch
+"""A path of which nothing has to be encoded, as most are."""
+
+_VARIABLES: Final[dict[bytes, str]] = {}
+"""What was worked out before, since clients repeat their names: half the time of a request would go there."""
+
+_MOST_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 64
+
+_MOST_SHAPES: Final = 256
+_LARGEST_SHAPE: Final = 3 * MAX_HEADER_BYTES
+"""Most that a request's variables may take, with those of the server's own environment among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Hold what follows from the names of a request's variables alone.
+
+    Servers put the environment of their own process among them, so that most have nothing to do with the request: a
+    loop over all would cost more than the decision.
+
+    :param fields: the variables of header fields; ``names`` are the fields' own.
+    :param pick: returns the values of these variables.
+    :param alone: positions of fields that must not be two in one.
+    :param bare: of :data:`_BARE`, what is there with or without the prefix: variable, the one beside, field.
+    """
+
+    fields: tuple[str, ...]
+    names: tuple[bytes, ...]
+    pick: Callable[[Mapping[str, Any]], tuple[str, ...]]
+    alone: tuple[int, ...]
+    bare: tuple[tuple[str, str, bytes], ...]
+
+
+def facts_of(environ: Mapping[str, Any], shape: Shape | None = None) -> RequestFacts | Refusal:
+    """Return what is known of a request, or why it can't be read in one way only.
+
+    1. A length or a media type that differs between its two variables came in a field written with ``_``.
+    2. Chunks must be taken apart by the server (``wsgi.input_terminated``): nobody else knows where they end.
+    3. The target as received must have the query that the application sees; the gate compares the paths.
+
+    :param shape: of these variables (:func:`shape_of`), worked out here if None.
+    :raises UnicodeEncodeError: for a server that doesn't keep to ISO 8859-1.
+    """
+    if shape is None:
+        shape = shape_of(environ)
+    values = shape.pick(environ)
+    encoded = "\n".join(values).encode("latin-1").split(b"\n")
+    if len(encoded) != len(values):
+        # Some value has a line break in it, for which the gate refuses, or there is none at all.
+        encoded = [value.encode("latin-1") for value in values]
+    fields = list(zip(shape.names, encoded, strict=True))
+    joined = False
+    for at in shape.alone:
+        joined = joined or "," in values[at]
+    for variable, prefixed, name in shape.bare:
+        value = environ.get(variable) or ""
+        beside = environ.get(prefixed)
+        if beside is None:
+            if value:
+                fields.append((name, value.encode("latin-1")))
+                joined = joined or (name in _NO_COMMA and "," in value)
+        elif beside != value:
+            text = name.decode("ascii")
+            return Refusal(Reason.REQUEST_MALFORMED, f"got {text} with another sign for -")
+    if "HTTP_TRANSFER_ENCODING" in environ and not environ.get("wsgi.input_terminated"):
+        return Refusal(
+            Reason.REQUEST_FRAMING, "got chunks from a server that doesn't say where they end"
+        )
+    target = _target(environ)
+    if isinstance(target, Refusal):
+        return target
+    raw_path, query = target
+    mount = _decoded(environ.get("SCRIPT_NAME", ""))
+    routed = mount + _decoded(environ.get("PATH_INFO", ""))
+    if joined:
+        fields = _taken_apart(fields)
+    seen = (environ["REQUEST_METHOD"], raw_path, fields, query, routed, mount)
+    # Half the cost of the class's own constructor.
+    return tuple.__new__(RequestFacts, seen)
+
+
+def cleaned(
+    environ: Mapping[str, Any],
+    headers: Iterable[tuple[bytes, bytes]],
+    shape: Shape | None = None,
+) -> Environ:
+    """Return the variables of a request with these fields in place of its own.
+
+    :param shape: of these variables as they are now, worked out here if None.
+    :raises KeyError: for a shape that names a field which isn't there.
+    """
+    made = dict(environ)
+    if shape is None:
+        shape = shape_of(environ)
+    for variable in shape.fields:
+        del made[variable]
+    for variable, _, _ in shape.bare:
+        made.pop(variable, None)
+    for name, value in headers:
+        variable = _VARIABLES.get(name) or _variable(name)
+        text = value.decode("latin-1")
+        # A server that lets two names become one here had both in its own environ.
+        made[variable] = f"{made[variable]},{text}" if variable in made else text
+    return made
+
+
+def shape_of(environ: Mapping[str, Any]) -> Shape:
+    """Return what follows from the names of the variables."""
+    return _shape(tuple(environ))
+
+
+@remembered(entries=_MOST_SHAPES, most=_LARGEST_SHAPE)
+def _shape(variables: tuple[str, ...]) -> Shape:
+    fields = tuple(variable for variable in variables if variable[:5] == _PREFIX)
+    names = tuple(_name(variable) for variable in fields)
+    return Shape(
+        fields=fields,
+        names=names,
+        pick=_picker(fields),
+        alone=tuple(at for at, name in enumerate(names) if name in _NO_COMMA),
+        bare=tuple(
+            (variable, _PREFIX + variable, name)
+            for variable, name in _BARE.items()
+            if not {variable, _PREFIX + variable}.isdisjoint(variables)
+        ),
+    )
+
+
+def _picker(variables: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
+    """Return what takes the values of these variables, without a loop in Python."""
+    if len(variables) > 1:
+        return itemgetter(*variables)
+    return lambda environ: tuple(environ[variable] for variable in variables)
+
+
+def _name(variable: str) -> bytes:
+    """Return the name of the field behind a variable."""
+    return variable[len(_PREFIX) :].lower().replace("_", "-").encode("latin-1")
+
+
+def _variable(name: bytes) -> str:
+    """Return the variable of a field."""
+    variable = name.decode("latin-1").upper().replace("-", "_")
+    if variable not in _BARE:
+        variable = _PREFIX + variable
+    if len(_VARIABLES) < _MOST_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
+        _VARIABLES[name] = variable
+    return variable
+
+
+def _target(environ: Mapping[str, Any]) -> tuple[bytes, bytes] | Refusal:
+    """Return path and query as received, or the path put together again.
+
+    Apache and uWSGI tell it in ``REQUEST_URI``, gunicorn in ``RAW_URI``, Werkzeug in both.
+
+    What was hidden by decoding (``%2F``) is then hidden from the application too, which routes by the same
+    decoded path: there is one reading left, and it is the one that is decided on.
+    """
+    query: bytes = environ.get("QUERY_STRING", "").encode("latin-1")
+    told = environ.get("RAW_URI")
+    also = environ.get("REQUEST_URI")
+    if told is None and also is None:
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        if _PLAIN(path):
+            return path.encode("ascii"), query
+        return quote_from_bytes(path.encode("latin-1"), _UNQUOTED).encode("ascii"), query
+    target: str = environ["REQUEST_URI"] if told is None else told
+    raw_path, _, raw_query = target.encode("latin-1").partition(b"?")
+    if raw_query != query or also not in {None, target}:
+        return Refusal(
+            Reason.REQUEST_PATH_AMBIGUOUS, "expected one target, with the query of the application"
+        )
+    return raw_path, raw_query
+
+
+def _decoded(text: str) -> str:
+    return text if text.isascii() else text.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def _taken_apart(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the fields with those in two again of which a server made one."""
+    apart = []
+    for name, value in fields:
+        begin = _NO_COMMA.get(name)
+        joined = begin is not None and begin.match(value) is not None
+        apart += [(name, part) for part in (value.split(b",") if joined else (value,))]
+    return apart
+
+
+PATIENCE_SECONDS: Final = 10.0
+"""How long the next 8 KiB of a body may take, as for :class:`watchword.apps.gateway.body.HeldBody`."""
+
+PIECE_BYTES: Final = 64 * 1024
+"""Most bytes that are asked for at once."""
+
+
+class InputStream(Protocol):
+    """Be what a server hands over as ``wsgi.input``."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most ``size`` bytes, none at the end."""
+
+
+class SharedMemory(HeldMemory):
+    """Bound the same for the threads of one process."""
+
+    def __init__(self, most: int) -> None:
+        """Start as :class:`HeldMemory` does."""
+        super().__init__(most)
+        self._lock = threading.Lock()
+
+    def take(self, holder: str, size: int, limit: int, body: Evictable | None = None) -> bool:
+        """Make room for a piece; tell whether there is any."""
+        with self._lock:
+            return super().take(holder, size, limit, body)
+
+    def give_back(self, holder: str, size: int, body: Evictable | None = None) -> None:
+        """Give back what was taken."""
+        with self._lock:
+            super().give_back(holder, size, body)
+
+
+class HeldInput:
+    """Read a body into memory, bounded, on the thread of the request.
+
+    A read that blocks can't be broken off here: how long a client may say nothing is for the server to bound, and an idle
+    body keeps a thread beside its memory, of which there are fewer.  One that comes slowly is refused here.
+
+    :ivar complete: whether it was read to its end.
+    """
+
+    def __init__(
+        self,
+        stream: InputStream,
+        *,
+        length: int | None,
+        limit: int,
+        until: float,
+        timestamp: Callable[[], float],
+        memory: HeldMemory,
+        holder: str,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        """Prepare to read; nothing is read yet.
+
+        :param length: bytes that were announced, never read beyond: what follows may be another request.  None
+            where the server ends the stream by itself.
+        :param limit: most bytes.
+        :param until: seconds since 1970 by which all of it must be there.
+        :param memory: is asked for room for each piece.
+        :param holder: whose body it is: the device or the instance.
+        :param patience: seconds in which the next :data:`PACE_BYTES` must arrive, or the end.
+        """
+        self._stream = stream
+        self._left = length
+        self._limit = limit
+        self._until = until
+        self._timestamp = timestamp
+        self._memory = memory
+        self._holder = holder
+        self._patience = patience
+        self._taken = 0
+        self._size = 0
+        self._hash = hashlib.sha256()
+        self._buffer = io.BytesIO()
+        self.complete = length == 0
+
+    @property
+    def digest(self) -> bytes:
+        """Return the SHA-256 of what was read."""
+        return self._hash.digest()
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes were read."""
+        return self._size
+
+    def read(self) -> Refusal | None:
+        """Read to the end; return why that isn't possible.
+
+        Whatever was read by then can still be handed on, and the rest behind it.
+
+        :raises ClientGoneError: when the body breaks off.
+        """
+        until, progress = min(self._until, self._timestamp() + self._patience), 0
+        while self._left != 0:
+            now = self._timestamp()
+            if self._size - progress >= PACE_BYTES:
+                until, progress = min(self._until, now + self._patience), self._size
+            if now >= until:
+                return Refusal(
+                    Reason.REQUEST_TIMEOUT, f"got {self._size} bytes of a body, and no more in time"
+                )
+            piece = self._next()
+            if not piece:
+                if self._left is not None:
+                    raise ClientGoneError
+                self._left = 0
+                break
+            self._size += len(piece)
+            self._hash.update(piece)
+            self._buffer.write(piece)
+            if self._left is not None:
+                self._left -= len(piece)
+            if self._size > self._limit:
+                return too_large(self._limit)
+            if not self._memory.take(self._holder, len(piece), self._limit):
+                return Refusal(Reason.GATE_OVERLOADED, "got more bodies at once than there is room")
+            self._taken += len(piece)
+        self.complete = True
+        return None
+
+    def whole(self) -> io.BytesIO:
+        """Return a body that was read to its end, to be read again."""
+        self._buffer.seek(0)
+        return self._buffer
+
+    def begun(self) -> io.BufferedReader:
+        """Return what was read of a body, and the rest behind it as it comes."""
+        return io.BufferedReader(_Begun(self._buffer.getvalue(), self._stream, self._left))
+
+    def give_back(self) -> None:
+        """Give back the room: what is handed on is the application's."""
+        self._memory.give_back(self._holder, self._taken)
+        self._taken = 0
+
+    def _next(self) -> bytes:
+        # One more than the limit shows that there is more, and is all that is read of it.
+        most = min(PIECE_BYTES, self._limit - self._size + 1)
+        try:
+            return self._stream.read(most if self._left is None else min(most, self._left))
+        except OSError:
+            # A connection that broke, or chunks that can't be read: gunicorn and Werkzeug raise it for both.
+            raise ClientGoneError from None
+
+
+class _Begun(io.RawIOBase):
+    """Read the begin of a body again, and then the rest of it."""
+
+    def __init__(self, head: bytes, stream: InputStream, left: int | None) -> None:
+        """Take what was read, and how many bytes may still be read of the stream."""
+        self._head = memoryview(head)
+        self._stream = stream
+        self._left = left
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: "bytearray | memoryview", /) -> int:  # type: ignore[override]
+        """Fill a buffer, as far as one read of the stream does; return how many bytes that were."""
+        size = len(buffer)
+        if self._head:
+            piece: bytes | memoryview = self._head[:size]
+            self._head = self._head[size:]
+        else:
+            size = size if self._left is None else min(size, self._left)
+            piece = self._stream.read(size) if size else b""
+            if self._left is not None:
+                self._left -= len(piece)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+Result = TypeVar("Result")
+
+WAIT_SECONDS: Final = 5.0
+"""How long anything is waited for; the stores give up much sooner by themselves."""
+
+_loops: Final[dict[int, asyncio.AbstractEventLoop]] = {}
+"""By process, the loop that all its gates share: a store's connections belong to one loop.
+
+By process, since a server may fork after the application was imported, and a child has none of its parent's
+threads.
+"""
+
+
+def at_once(begin: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Run what never has to wait, on the caller's thread and without a loop.
+
+    :param begin: returns the coroutine.
+    :raises RuntimeError: when it waits after all.
+    """
+    coroutine = begin()
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: Result = done.value
+        return result
+    finally:
+        coroutine.close()
+    raise RuntimeError("got a coroutine that waits, expected one that doesn't")
+
+
+def wait_for(
+    begin: Callable[[], Coroutine[Any, Any, Result]], seconds: float = WAIT_SECONDS
+) -> Result:
+    """Run a coroutine on the loop of this process, and hold the caller's thread until it is done.
+
+    :param begin: returns the coroutine.
+    :raises TimeoutError: when that takes too long; it is cancelled then.
+    """
+    loop = _loop()
+    future = asyncio.run_coroutine_threadsafe(begin(), loop)
+    try:
+        return future.result(seconds)
+    finally:
+        future.cancel()
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    process = os.getpid()
+    loop = _loops.get(process)
+    if loop is not None:
+        return loop
+    fresh = asyncio.new_event_loop()
+    # Of several threads that come first, one starts its loop; a lock could be held by nobody after a fork.
+    loop = _loops.setdefault(process, fresh)
+    if loop is fresh:
+        threading.Thread(target=loop.run_forever, name="watchword-waiting", daemon=True).start()
+    else:
+        fresh.close()
+    return loop
+
 
 StartResponse = Callable[..., Callable[[bytes], Any]]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]

@@ -27,8 +27,7 @@ from watchword.apps.problems import render
 from watchword.apps.service.context import ServiceContext
 from watchword.drill.consent import MAX_BYTES, PATH, ConsentError, read_consent
 from watchword.encoding import strict_json
-from watchword.gate.hygiene import clean
-from watchword.gate.paths import read_path
+from watchword.gate.hygiene import clean, read_path
 from watchword.reasons import (
     MalformedError,
     Reason,

@@ -1,4 +1,4 @@
-"""Write the whole configuration of one Envoy from the gate bundle of one API."""
+"""Write the page that lies beside the files: what each is for, and who judges which route."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,38 +6,108 @@ from types import MappingProxyType
 from typing import Final
 
 from watchword.broker.interface import EdgeRule
-from watchword.engines.envoy import names, secrets
+from watchword.engines.envoy import options as names
 from watchword.engines.envoy.filters import (
     authz_filter,
+    counters,
+    counting_filter,
     fields_filter,
     named_filter,
     proof_filter,
     rate_filter,
     standing_filter,
     token_filter,
+    window_end,
 )
 from watchword.engines.envoy.lending import (
+    endpoints_file_name,
     injector_filter,
     lent_rules,
+    origin_cluster,
+    origin_endpoints,
     secret_file,
     strip_filter,
 )
-from watchword.engines.envoy.limits import counters, counting_filter, window_end
-from watchword.engines.envoy.listener import FILTER_TYPES, filter_file, listener
-from watchword.engines.envoy.names import typed
-from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
-from watchword.engines.envoy.origins import endpoints_file_name, origin_cluster, origin_endpoints
-from watchword.engines.envoy.page import page
-from watchword.engines.envoy.plan import PlannedRow, Way, plan
-from watchword.engines.envoy.routes import route_configuration
-from watchword.engines.envoy.script import ScriptOptions, script
-from watchword.engines.envoy.start import bootstrap, clusters
-from watchword.engines.envoy.yaml_text import render
-from watchword.engines.interface import EngineFile, EngineFileKind, UnsupportedError
-from watchword.engines.keys import living_keys, next_retirement
+from watchword.engines.envoy.listener import (
+    FILTER_TYPES,
+    bootstrap,
+    clusters,
+    filter_file,
+    listener,
+)
+from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions, typed
+from watchword.engines.envoy.routes import PlannedRow, Way, plan, route_configuration
+from watchword.engines.envoy.script import ScriptOptions, render_secrets, script
+from watchword.engines.interface import (
+    Difference,
+    Divergence,
+    EngineFile,
+    EngineFileKind,
+    UnsupportedError,
+    living_keys,
+    next_retirement,
+)
+from watchword.engines.lua import NEW_REPLAY_TABLE
+from watchword.engines.paths import UNICODE_SPELLINGS
+from watchword.engines.yaml_text import render
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import DEFAULT_MAX_BODY, GatePolicy
 from watchword.vocabulary import Level
+
+_BY = {
+    Way.OPEN: "nobody (mode off); cleaned",
+    Way.TOKEN: "Envoy's token check",
+    Way.PROOF: "Envoy's token check and the proof in Lua",
+    Way.ASK: "Python, over /authz",
+}
+
+
+def page(
+    policy: GatePolicy, options: EnvoyOptions, rows: Sequence[PlannedRow], used: Sequence[str]
+) -> str:
+    """Return the page, in Markdown."""
+    lines = [
+        f"# Envoy in front of {policy.api}",
+        "",
+        "Written by Watchword. `watchword gate envoy` keeps the files up to date; changes made by hand",
+        "are overwritten. Start Envoy with:",
+        "",
+        f"    envoy -c {options.path('bootstrap.yaml')} {' '.join(START_OPTIONS)}",
+        "",
+        "| file | what it is |",
+        "| --- | --- |",
+        "| `bootstrap.yaml` | read once at the start: admin endpoint, limits, where the rest is |",
+        "| `listeners.yaml` | where clients come in; how heads are read; the order of the filters |",
+        "| `clusters.yaml` | the API, and Python where it is asked |",
+        "| `routes.yaml` | what is ambiguous, then the route table in its order |",
+        "| `filter-*.yaml` | one filter each; a change counts for the next request |",
+        "| `endpoints-*.yaml` | where keys are lent to: addresses that were checked |",
+        "| `lent-*.yaml` | mode 0600: a lent key each, overwritten when it is rotated or revoked |",
+        "| `secrets-*` | mode 0600: gate secrets and revoked instances for the script in Lua |",
+        "",
+        f"Filters, in the order in which a request meets them: {', '.join(used) or 'none'}.",
+        "",
+        "| route | methods | mode | level | proof | judged by |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        route = row.route
+        methods = ", ".join(sorted(row.row.methods)) or "any"
+        judged = _BY[row.way]
+        if route.secret is not None:
+            judged += f"; then {route.secret} is lent to {policy.edges[route.secret].host}"
+        if row.with_body is None:
+            judged += "; bodies are refused"
+        elif row.with_body is not row.way:
+            judged += f"; with a body: {_BY[row.with_body]}"
+        if row.because:
+            judged += f" ({row.because})"
+        lines.append(
+            f"| `{route.pattern}` | {methods} | {route.mode.value} | {route.level.value} "
+            f"| {route.proof.value} | {judged} |"
+        )
+    return "\n".join(lines) + "\n"
+
 
 BOOTSTRAP: Final = "bootstrap.yaml"
 """The one file that Envoy is started with."""
@@ -271,7 +341,7 @@ def _script(bundle: GateBundle, options: EnvoyOptions) -> str:
 def _private(bundle: GateBundle) -> EngineFile:
     expectation = bundle.policy.expectation
     try:
-        content = secrets.render(
+        content = render_secrets(
             generation=bundle.generation,
             issuer=expectation.issuer,
             audience=expectation.audience,
@@ -298,3 +368,193 @@ def _resources(
     heading = f"{about}\nWritten by Watchword from the gate bundle; changes here are overwritten."
     document = {"version_info": str(bundle.generation), "resources": list(resources)}
     return EngineFile(name, kind, render(document, heading))
+
+
+_D = Divergence
+
+DIFFERENCES: Final = (
+    Difference(
+        "connection-names-deciding-field",
+        _D.CLEANED,
+        "refuses a request whose Connection names anything but what belongs there",
+        "removes the field before any filter sees it; a route that needs it refuses",
+        "Envoy carries Connection out while it reads the head",
+    ),
+    Difference(
+        "deciding-field-with-other-sign",
+        _D.CLEANED,
+        "refuses watchword.token, content!length and the like",
+        "removes them; with an underscore it refuses them too",
+        "routes can't ask for names by an expression",
+    ),
+    Difference(
+        "folded-field",
+        _D.CLEANED,
+        "refuses line breaks in fields",
+        "joins a folded line by a blank, and removes a lone CR",
+        "its parser does so before any filter",
+    ),
+    Difference(
+        "digests-without-blanks",
+        _D.STRICTER,
+        "takes several digests in one Content-Digest field where no proof is asked for",
+        "refuses them where no blank follows a comma",
+        "two fields can't be told from one with such a comma",
+    ),
+    Difference(
+        "commas-in-signatures",
+        _D.STRICTER,
+        "takes several labels in one Signature or Signature-Input field",
+        "refuses a comma in either",
+        "two fields can't be told from one with a comma",
+    ),
+    Difference(
+        "credentials-with-commas",
+        _D.STRICTER,
+        "counts Authorization fields",
+        "refuses credentials in which a word behind a comma looks like another scheme",
+        "Envoy joins the fields by a comma; the API too sees one",
+    ),
+    Difference(
+        "head-over-8-kib",
+        _D.STRICTER,
+        "takes 8 KiB a field, 16 KiB in all",
+        "takes 8 KiB in all",
+        "Envoy has one limit for all fields together",
+    ),
+    Difference(
+        "unregistered-methods",
+        _D.STRICTER,
+        "takes any method of capital letters",
+        "refuses methods that its parser doesn't know",
+        "the option to take others isn't stable",
+    ),
+    Difference(
+        "upgrade",
+        _D.STRICTER,
+        "drops an Upgrade other than to WebSocket",
+        "refuses it, but for h2c",
+        "it can ignore named protocols alone",
+    ),
+    Difference(
+        "token-form",
+        _D.HARMLESS,
+        "refuses a signed token issued in the future, of more than 2 KiB, or with odd or missing claims",
+        "doesn't look at these",
+        "only the holder of the token key could make one; that key signs nothing else",
+    ),
+    Difference(
+        "rate-of-watched-routes",
+        _D.HARMLESS,
+        "counts an instance's requests in one bucket",
+        "counts those of monitor and canary routes apart, in Python",
+        "Envoy's bucket can only refuse",
+    ),
+    Difference(
+        "large-body-on-watched-route",
+        _D.STRICTER,
+        "lets a body over max_body pass where a proof is asked in monitor or canary",
+        "refuses it by 413",
+        "it holds the body for Python, and what it holds is bounded",
+    ),
+    Difference(
+        "early-answers",
+        _D.ANSWER,
+        "gives every refusal a reference",
+        "gives none (-) to requests that its parser refuses, and 403 to absolute-form targets",
+        "it answers before a request has an id",
+    ),
+    Difference(
+        "doubled-proof-without-token",
+        _D.ANSWER,
+        "says first that a field is doubled",
+        "says first what its order of filters finds; the request is refused either way",
+        "each filter answers for itself",
+    ),
+    Difference(
+        "odd-tokens-answered-otherwise",
+        _D.ANSWER,
+        "refuses a signed token with odd claims by 401",
+        "refuses one without a known level by 403, and one whose claims would break a field by 503",
+        "its filters look at the claims that they need, each by itself",
+    ),
+    Difference(
+        "commas-answered-early",
+        _D.ANSWER,
+        "refuses a comma in a signature by 401 where it is no second field",
+        "refuses it by 400",
+        "two fields can't be told from one with a comma",
+    ),
+    NEW_REPLAY_TABLE,
+    Difference(
+        "empty-chunked-body",
+        _D.STRICTER,
+        "takes an empty body of chunks with its digest",
+        "refuses it where a proof covers the body",
+        "Envoy asks Python without the framing when nothing came",
+    ),
+    Difference(
+        "bytes-behind-a-chunk",
+        _D.CLEANED,
+        "refuses a chunk with more bytes than its size says",
+        "drops the rest of the line, and writes the body in chunks of its own",
+        "its parser does so before any filter; a proof covers what is left",
+    ),
+    Difference(
+        "tabs-in-request-line",
+        _D.CLEANED,
+        "refuses a request line with tabs between its parts",
+        "reads them as blanks, and writes blanks",
+        "its parser does so before any filter",
+    ),
+    Difference(
+        "quotas-in-memory",
+        _D.LOOSER,
+        "keeps what was used of a quota over restarts, of all gates of a machine or a Valkey together",
+        "counts in the memory of one Envoy: a restart, another Envoy, and 100,000 other instances forgive what was used",
+        "its limits by instance are in memory alone, and the one that was idle longest is forgotten first",
+    ),
+    Difference(
+        "quota-windows-turned-from-outside",
+        _D.STRICTER,
+        "begins a quota anew when its window ends",
+        "does so within half a second while `watchword gate envoy` runs; without it a quota that is spent stays spent",
+        "its buckets know no windows: the control plane writes the filter anew when one ends",
+    ),
+    Difference(
+        "refused-calls-counted",
+        _D.STRICTER,
+        "counts a request that one limit refuses, or that was never sent, in no limit",
+        "counts it in the limits that it passed before",
+        "each limit is a filter that takes its count when it passes a request on",
+    ),
+    Difference(
+        "origins-that-return-the-key",
+        _D.LOOSER,
+        "cuts an answer of a third party that holds the lent key, or that is compressed though nobody asked for it",
+        "hands it on",
+        "it can't search what it streams; the key is the third party's own, and its server has to be one that is trusted",
+    ),
+    Difference(
+        "answers-of-any-length",
+        _D.LOOSER,
+        "cuts an answer of a third party at max_answer",
+        "streams it whole, holding no more than 1 MiB of it",
+        "it counts no bytes of what it streams",
+    ),
+    Difference(
+        "lent-request-id",
+        _D.ANSWER,
+        "sends a third party nothing that isn't asked for",
+        "sends X-Request-Id along, random and new for each request",
+        "a refusal's reference is read from it when the third party doesn't answer",
+    ),
+    Difference(
+        "canary-keys",
+        _D.LOOSER,
+        "recognises planted keys in headers and query, refuses and raises an alarm",
+        "doesn't, but on the routes for which it asks Python; a request with one is judged by its token alone",
+        "they are known by a keyed hash alone, and are looked for in more places than its script could read exactly",
+    ),
+    UNICODE_SPELLINGS,
+)

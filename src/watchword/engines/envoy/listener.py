@@ -1,17 +1,169 @@
-"""Write the listener: how connections are read, and the order of the filters."""
+"""Write what refused clients are told, and what operators read of it in the access log."""
 
+import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
-from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
-from watchword.engines.envoy import names
-from watchword.engines.envoy.names import typed
-from watchword.engines.envoy.options import EnvoyOptions
-from watchword.engines.envoy.replies import access_log, local_replies
-from watchword.engines.envoy.yaml_text import Commented
-from watchword.engines.places import Endpoint
+from watchword.encoding import strict_json
+from watchword.engines.envoy import options as names
+from watchword.engines.envoy.options import TOKEN_HEADER, EnvoyOptions, typed
+from watchword.engines.interface import Endpoint
+from watchword.engines.yaml_text import Commented
+from watchword.gate.hygiene import CLIENT_SIDE, FORWARDED_PREFIX
 from watchword.gate.interface import Rate
+from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, PublicClass
 from watchword.vocabulary import Level
+
+_REQUEST_ID: Final = "%REQ(X-REQUEST-ID)%"
+
+_UPSTREAM_FLAGS: Final = ["UH", "UF", "UT", "LR", "UR", "UC", "UO", "URX", "UPE", "UMSDR"]
+_UNAVAILABLE: Final = 503
+
+
+def local_replies(rate: Rate | None) -> dict[str, object]:
+    """Return how Envoy's own answers are rewritten; the first that matches decides.
+
+    Envoy's texts name the check that failed.  A stranger learns the public class, as from every other
+    mouth of the gate, and the id under which the operator finds the rest in the access log.
+    """
+    wait = "1" if rate is None else str(-(-rate.seconds // rate.requests))
+    denied = "response.code_details.startsWith('jwt_authn_access_denied')"
+    mappers = [
+        Commented(
+            {"filter": _cel(_or(_details("ext_authz_denied"), _details("lua_response")))},
+            "Python and the script word their refusals themselves.",
+        ),
+        _rewrite(
+            _cel(f"{denied} && !('{TOKEN_HEADER}' in request.headers)"), PublicClass.TOKEN_REQUIRED
+        ),
+        _rewrite(_cel(denied), PublicClass.TOKEN_REFUSED),
+        _denied_by("ambiguous", PublicClass.REQUEST_MALFORMED),
+        _denied_by("level", PublicClass.LEVEL_INSUFFICIENT),
+        _denied_by("unnamed", PublicClass.UNAVAILABLE),
+        _rewrite(
+            _cel("response.code_details.startsWith('rbac_access_denied')"),
+            PublicClass.TOKEN_REFUSED,
+        ),
+        # A quota that is spent says itself when its window ends.
+        _rewrite(
+            _cel("response.code == 429 && 'retry-after' in response.headers"),
+            PublicClass.RATE_LIMITED,
+        ),
+        _rewrite(
+            _status(429),
+            PublicClass.RATE_LIMITED,
+            [{"header": {"key": "retry-after", "value": wait}}],
+        ),
+        _rewrite(
+            _cel("response.code_details.startsWith('failed_to_inject_credential')"),
+            PublicClass.UNAVAILABLE,
+        ),
+        _rewrite(_cel(_details("upstream_per_try_idle_timeout")), PublicClass.UPSTREAM_UNREACHABLE),
+        _rewrite(
+            {"response_flag_filter": {"flags": _UPSTREAM_FLAGS}}, PublicClass.UPSTREAM_UNREACHABLE
+        ),
+        # A direct answer of 401 stands where a proof over a body would be needed.
+        _rewrite(_status(401), PublicClass.PROOF_REQUIRED),
+        _rewrite(_status(403), PublicClass.ROUTE_REFUSED),
+        _rewrite(_status(404), PublicClass.ROUTE_REFUSED),
+        _rewrite(_status(408), PublicClass.REQUEST_TIMEOUT),
+        _rewrite(_status(413), PublicClass.BODY_TOO_LARGE),
+        _rewrite(_status(431), PublicClass.HEADERS_TOO_LARGE),
+        _rewrite(_status(_UNAVAILABLE), PublicClass.UNAVAILABLE),
+        _rewrite(_status(500), PublicClass.INTERNAL),
+        _rewrite(_status(400, "GE"), PublicClass.REQUEST_MALFORMED),
+    ]
+    return {"mappers": mappers}
+
+
+def _rewrite(
+    which: dict[str, object], public: PublicClass, more: "list[dict[str, object]] | None" = None
+) -> dict[str, object]:
+    problem = {
+        "type": PROBLEM_TYPE + public.slug,
+        "title": public.title,
+        "status": public.status,
+        "ref": _REQUEST_ID,
+    }
+    headers: list[dict[str, object]] = [{"header": {"key": "cache-control", "value": "no-store"}}]
+    if public.status == PublicClass.TOKEN_REQUIRED.status:
+        headers.append({"header": {"key": "www-authenticate", "value": "Watchword"}})
+    for header in (*headers, *(more or ())):
+        header["append_action"] = "OVERWRITE_IF_EXISTS_OR_ADD"
+    return {
+        "filter": which,
+        "status_code": public.status,
+        "body_format_override": {
+            "text_format_source": {"inline_string": strict_json.dumps(problem).decode()},
+            "content_type": PROBLEM_MEDIA_TYPE,
+        },
+        "headers_to_add": [*headers, *(more or ())],
+    }
+
+
+def _denied_by(policy: str, public: PublicClass) -> dict[str, object]:
+    """Return how a refusal by one of our matchers is rewritten."""
+    return _rewrite(_cel(_details(f"rbac_access_denied_matched_policy[{policy}]")), public)
+
+
+def _cel(expression: str) -> dict[str, object]:
+    return {
+        "extension_filter": {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": typed(
+                "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                {"expression": expression},
+            ),
+        }
+    }
+
+
+def _details(text: str) -> str:
+    return f"response.code_details == '{text}'"
+
+
+def _or(*expressions: str) -> str:
+    return " || ".join(expressions)
+
+
+def _status(status: int, comparison: str = "EQ") -> dict[str, object]:
+    return {
+        "status_code_filter": {
+            "comparison": {
+                "op": comparison,
+                "value": {"default_value": status, "runtime_key": "watchword.never_set"},
+            }
+        }
+    }
+
+
+def access_log(path: str) -> dict[str, object]:
+    """Return the log of refusals: JSON lines, from which a ``ref`` is explained.
+
+    Requests that passed aren't logged: each line costs as much as a token check.
+    """
+    fields = {
+        "time": "%START_TIME%",
+        "ref": _REQUEST_ID,
+        "route": "%ROUTE_NAME%",
+        "status": "%RESPONSE_CODE%",
+        "flags": "%RESPONSE_FLAGS%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "reason": "%DYNAMIC_METADATA(watchword:reason)%",
+        "method": "%REQ(:METHOD)%",
+        "instance": "%REQ(WATCHWORD-INSTANCE)%",
+        "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        "milliseconds": "%DURATION%",
+    }
+    return {
+        "name": "envoy.access_loggers.file",
+        "filter": _status(400, "GE"),
+        "typed_config": typed(
+            "envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            {"path": path, "log_format": {"json_format": fields}},
+        ),
+    }
+
 
 _SIGN: Final = r"[-!#$%&'*+.^_\x60|~]"
 _STATED_HERE: Final = (
@@ -224,3 +376,141 @@ def _discovered_filter(name: str, options: EnvoyOptions) -> dict[str, object]:
 def filter_file(name: str) -> str:
     """Return the name of a filter's file."""
     return f"filter-{name.removeprefix('watchword.')}.yaml"
+
+
+_ADMIN_MODE = 0o600
+_MAX_EXPRESSION = 1_000_000
+SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
+
+
+def bootstrap(options: EnvoyOptions, api: str) -> dict[str, object]:
+    """Return the file that Envoy is started with; it changes with the places alone."""
+    return {
+        "node": {"id": f"watchword-{api}", "cluster": "watchword"},
+        "admin": Commented(
+            {"address": socket_address(options.admin, _ADMIN_MODE)},
+            "Shows and changes everything: for the control plane alone. No secret is in what it "
+            "shows, all the same.",
+        ),
+        "dynamic_resources": Commented(
+            {
+                "lds_config": discovered(options.path("listeners.yaml")),
+                "cds_config": discovered(options.path("clusters.yaml")),
+            },
+            "Everything else is followed: a file that is renamed onto its name counts at once, and a "
+            "broken one changes nothing.",
+        ),
+        "layered_runtime": {
+            "layers": [
+                {
+                    "name": "static",
+                    "static_layer": Commented(
+                        {
+                            "re2.max_program_size.error_level": _MAX_EXPRESSION,
+                            "re2.max_program_size.warn_level": _MAX_EXPRESSION,
+                        },
+                        "The expressions of the routes are ours, none is a client's.",
+                    ),
+                }
+            ]
+        },
+        "overload_manager": Commented(
+            {
+                "resource_monitors": [
+                    {
+                        "name": "envoy.resource_monitors.global_downstream_max_connections",
+                        "typed_config": typed(
+                            "envoy.extensions.resource_monitors.downstream_connections.v3"
+                            ".DownstreamConnectionsConfig",
+                            {"max_active_downstream_connections": options.max_connections},
+                        ),
+                    }
+                ]
+            },
+            "Without a limit, idle connections could use up all descriptors.",
+        ),
+    }
+
+
+def clusters(options: EnvoyOptions) -> list[dict[str, object]]:
+    """Return the API, and Python where it is asked."""
+    found = [_cluster(names.UPSTREAM, options.upstream, tls=options.tls)]
+    if options.authz is not None:
+        found.append(_cluster(names.AUTHZ_CLUSTER, options.authz, tls=False))
+    return found
+
+
+def _cluster(name: str, endpoint: Endpoint, *, tls: bool) -> dict[str, object]:
+    static = endpoint.socket or _is_address(endpoint.host)
+    cluster: dict[str, object] = {
+        "name": name,
+        "type": "STATIC" if static else "STRICT_DNS",
+        "connect_timeout": "5s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(endpoint)}}]}],
+        },
+        **http_1(),
+    }
+    if tls:
+        cluster["transport_socket"] = _tls(endpoint.host)
+    return typed("envoy.config.cluster.v3.Cluster", cluster)
+
+
+def http_1() -> dict[str, object]:
+    """Return how a server is spoken to: HTTP/1.1, many connections, no retry."""
+    return {
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": 10_000,
+                    "max_pending_requests": 10_000,
+                    "max_requests": 10_000,
+                    "max_retries": 0,
+                }
+            ]
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                {
+                    "explicit_http_config": {"http_protocol_options": {}},
+                    "common_http_protocol_options": Commented(
+                        {"idle_timeout": "4s"},
+                        "Less than servers keep an idle connection, so that a request rarely meets "
+                        "one that is being closed.",
+                    ),
+                },
+            )
+        },
+    }
+
+
+def _tls(host: str) -> dict[str, object]:
+    san = "IP_ADDRESS" if _is_address(host) else "DNS"
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": typed(
+            "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            {
+                "sni": host,
+                "common_tls_context": {
+                    "validation_context": {
+                        "trusted_ca": {"filename": SYSTEM_ROOTS},
+                        "match_typed_subject_alt_names": Commented(
+                            [{"san_type": san, "matcher": {"exact": host}}],
+                            "Without this, any certificate of any host would do.",
+                        ),
+                    }
+                },
+            },
+        ),
+    }
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,9 +1,13 @@
 """Hold what a configuration needs beside the gate bundle: places, addresses and sizes."""
 
+import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from watchword.engines.places import Endpoint
+from watchword.engines.interface import Endpoint
+from watchword.vocabulary import Level
 
 DEFAULT_CACHED_TOKENS: Final = 20_000
 """Verified tokens that each worker remembers: with fewer than there are live ones, each request
@@ -58,3 +62,82 @@ class EnvoyOptions:
     def path(self, name: str) -> str:
         """Return the path of a file of the configuration."""
         return f"{self.directory}/{name}"
+
+
+FIELDS: Final = "watchword.fields"
+TOKEN: Final = "watchword.token"  # noqa: S105 - a filter.
+RATE: Final = "watchword.rate"
+PROOF: Final = "watchword.proof"
+AUTHZ: Final = "watchword.authz"
+NAMED: Final = "watchword.named"
+STRIP: Final = "watchword.strip"
+"""The filters, in the order in which a request meets them, but for :func:`standing` behind ``token``, and
+:func:`limit` and :func:`quota` in front of ``strip``, :func:`lend` behind it."""
+
+UPSTREAM: Final = "upstream"
+AUTHZ_CLUSTER: Final = "authz"
+
+METADATA: Final = "watchword"
+"""Under which Envoy's token check leaves its mark for the script that verifies device proofs."""
+
+TOKEN_HEADER: Final = "watchword-token"  # noqa: S105 - a header.
+INSTANCE_HEADER: Final = "watchword-instance"
+LEVEL_HEADER: Final = "watchword-level"
+APP_HEADER: Final = "watchword-app"
+ENVIRONMENT_HEADER: Final = "watchword-environment"
+"""Says inside of Envoy in which environment the token was issued; the API never sees it."""
+
+API_HEADER: Final = "watchword-api"
+"""Says inside of Envoy whose gate let a request pass (:data:`watchword.gate.interface.API_HEADER`)."""
+DEVICE_HEADER: Final = "watchword-device"
+"""Says inside of Envoy by which device requests are counted, where the token names one; the API never sees it."""
+
+FRAMED_HEADER: Final = "watchword-framed"
+"""Carries inside of Envoy what ``Transfer-Encoding`` said."""
+
+
+def standing(level: Level) -> str:
+    """Return the filter that looks at what a valid token isn't enough for, on routes of a level."""
+    return f"watchword.standing-{level.value}"
+
+
+def table(filters: Sequence[str]) -> str:
+    """Return the name of the route table that goes with these filters.
+
+    Connections of a listener that was replaced keep its filters.  Under one name they would get routes that switch
+    on filters which they don't have, and a request would pass without them; so they keep their table too.
+    """
+    return f"watchword-{hashlib.sha256(' '.join(filters).encode()).hexdigest()[:12]}"
+
+
+def limit(name: str) -> str:
+    """Return the filter that carries out a limit of the API."""
+    return f"watchword.limit-{name}"
+
+
+def quota(secret: str, at: int) -> str:
+    """Return the filter that counts what an instance uses of a lent key, by the rule's allowance."""
+    return f"watchword.quota-{secret}-{at}"
+
+
+def lend(secret: str) -> str:
+    """Return the filter that adds a key to a request."""
+    return f"watchword.lend-{secret}"
+
+
+def origin(secret: str) -> str:
+    """Return the cluster of the one origin that a key is lent to."""
+    return f"lend-{secret}"
+
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def is_plain(name: str) -> bool:
+    """Tell whether a name of the policy can be part of a file's name."""
+    return _PLAIN.fullmatch(name) is not None
+
+
+def typed(name: str, fields: dict[str, object]) -> dict[str, object]:
+    """Return a typed configuration: the message's full name first, then its fields."""
+    return {"@type": f"type.googleapis.com/{name}", **fields}

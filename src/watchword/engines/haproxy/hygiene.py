@@ -1,18 +1,25 @@
-"""Write the rules that refuse requests which two servers could read in two ways, and that clean the rest.
+r"""Write the rules that refuse requests which two servers could read in two ways, and that clean the rest.
 
-They say what :mod:`watchword.gate.hygiene` and :mod:`watchword.gate.paths` say, as far as HAProxy's parser lets
+They say what :mod:`watchword.gate.hygiene` and :mod:`watchword.gate.hygiene` say, as far as HAProxy's parser lets
 them see it.
+
+Write the gate's reading of paths as expressions of PCRE2, to be matched as a whole.
+
+They say what :func:`watchword.gate.hygiene.read_path` says.  The expression of :mod:`watchword.engines.paths` is
+one of RE2, which never goes back; PCRE2 does, and a path of encoded percent signs would keep it busy.  Here
+each part is looked for once, by itself.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from watchword.engines.client_side import CLIENT_SIDE, FORWARDED_PREFIX
-from watchword.engines.haproxy import targets
 from watchword.engines.haproxy.text import matches, rule, word
 from watchword.engines.paths import normalised_expression
+from watchword.gate.decisions import MAX_QUERY_BYTES
 from watchword.gate.hygiene import (
+    CLIENT_SIDE,
+    FORWARDED_PREFIX,
     HOP_BY_HOP,
     MAX_FIELD_BYTES,
     MAX_FIELDS,
@@ -22,7 +29,6 @@ from watchword.gate.hygiene import (
     REWRITING_FIELDS,
 )
 from watchword.gate.interface import API_HEADER, RESULT_HEADERS, TOKEN_HEADER
-from watchword.gate.judgement import MAX_QUERY_BYTES
 from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.reasons import Reason
 
@@ -135,7 +141,7 @@ def look() -> Iterator[str]:
         matches("var(txn.names)", "reg", _ordinary()),
         matches("req.fhdr(host)", "reg", _HOST),
         _METHODS,
-        matches("url", "reg", f"^(?!.{{{MAX_QUERY_BYTES + 1}}}){targets.ORDINARY}"),
+        matches("url", "reg", f"^(?!.{{{MAX_QUERY_BYTES + 1}}}){ORDINARY}"),
     )
     yield rule("set-var(txn.names) req.hdr_names")
     yield f"http-request set-var(txn.odd) int(1) unless {' '.join(holds)}"
@@ -143,7 +149,7 @@ def look() -> Iterator[str]:
 
 def readable() -> str:
     """Return a condition: the path can be read in one way, so that rows may be looked for."""
-    return f"!{ODD} or {matches('var(txn.path)', 'reg', targets.READABLE)}"
+    return f"!{ODD} or {matches('var(txn.path)', 'reg', READABLE)}"
 
 
 def reasons(*, folds: bool) -> Iterator[str]:
@@ -193,7 +199,7 @@ def _ambiguities() -> Iterator[str]:
     yield because(ambiguous, "!{ url -m beg / }")
     yield because(
         ambiguous,
-        f"!{matches('path', 'reg', targets.COMMON)} !{matches('path', 'reg', targets.READABLE)}",
+        f"!{matches('path', 'reg', COMMON)} !{matches('path', 'reg', READABLE)}",
     )
 
 
@@ -226,3 +232,46 @@ def removals() -> Iterator[str]:
     yield rule("del-header connection", spoken)
     # Nobody would end a WebSocket when what it was opened with ends.
     yield rule("del-header upgrade", ODD)
+
+
+_COMMON: Final = r"(?=/)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*+)*+/?"
+COMMON: Final = f"^{_COMMON}$"
+"""Matches paths that need no second look: no encoding, no segment that starts with a dot."""
+
+ORDINARY: Final = rf"{_COMMON}(?:\?.*+)?$"
+"""Matches, from the start on, targets with such a path: no scheme and host in front of it."""
+
+_HEX: Final = "[0-9A-Fa-f]"
+_DIGIT: Final = f"(?:{_HEX}|%3[0-9]|%[46][1-6])"
+"""A hexadecimal digit, as it is or encoded."""
+
+_DOT: Final = r"(?:\.|%2[Ee])"
+_NEXT: Final = "%[89AaBb][0-9A-Fa-f]"
+_MULTIBYTE: Final = "|".join(
+    (
+        # UTF-8 (RFC 3629 section 4) without the control characters U+0080 to U+009F.
+        f"%[Cc]2%[AaBb]{_HEX}",
+        f"%(?:[Cc][3-9A-Fa-f]|[Dd]{_HEX}){_NEXT}",
+        f"%[Ee]0%[AaBb]{_HEX}{_NEXT}",
+        f"%[Ee](?:[1-9A-Ca-c]|[EeFf])(?:{_NEXT}){{2}}",
+        f"%[Ee][Dd]%[89]{_HEX}{_NEXT}",
+        f"%[Ff]0%[9AaBb]{_HEX}(?:{_NEXT}){{2}}",
+        f"%[Ff][1-3](?:{_NEXT}){{3}}",
+        f"%[Ff]4%8{_HEX}(?:{_NEXT}){{2}}",
+    )
+)
+
+READABLE: Final = "".join(
+    (
+        "^(?=/)",
+        r"(?!.*[\\;#?])",
+        # Control characters, and what separates: / \ ; # ?
+        r"(?!.*%(?:[01]|7[Ff]|2[Ff3]|5[Cc]|3[BbFf]))",
+        # A server that decodes twice would read another encoding.
+        f"(?!.*%25{_DIGIT}{_DIGIT})",
+        f"(?!.*/{_DOT}{{0,2}}/)",
+        f"(?!.*/{_DOT}{{1,2}}$)",
+        f"(?:[!-$&-~]|%[0-7]{_HEX}|{_MULTIBYTE})++$",
+    )
+)
+"""Matches exactly the raw paths that the gate can read in one way only."""

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.encoding import length_prefixed
-from watchword.engines.haproxy import names, recall
+from watchword.engines.haproxy import text, tokens
 from watchword.engines.haproxy.hygiene import because
 from watchword.engines.haproxy.text import WHOLE, argument, found, matches, rule, word
 from watchword.engines.haproxy.tokens import PAYLOAD, SESSION_SIZES, epoch
-from watchword.engines.places import EngineOptions
+from watchword.engines.interface import EngineOptions
 from watchword.gate.interface import TOKEN_HEADER
 from watchword.reasons import Reason
 from watchword.tokens.interface import TokenExpectation
@@ -95,7 +95,7 @@ def proof_rules(
     :param known: whether the session's key may be there already.
     :param taken: whether :func:`fields` were yielded before, and the fields are gone.
     """
-    yield from _key(options, f"!{recall.KEYED}" if known else WHOLE)
+    yield from _key(options, f"!{tokens.KEYED}" if known else WHOLE)
     if not taken:
         yield from fields()
     yield from _form()
@@ -105,7 +105,7 @@ def proof_rules(
 
 def _key(options: EngineOptions, condition: str) -> Iterator[str]:
     """Yield the rules on the epoch's secret, and those that make the session's key."""
-    secrets = options.path(names.SECRETS)
+    secrets = options.path(text.SECRETS)
     yield rule(f"set-var(txn.held) var(txn.epoch),map({secrets})", condition)
     yield rule("set-var(txn.secret_ends) var(txn.held),field(1,:)", condition)
     lives = "{ var(txn.secret_ends),sub(txn.now) -m int gt 0 }"
@@ -113,7 +113,7 @@ def _key(options: EngineOptions, condition: str) -> Iterator[str]:
     # RFC 7638 section 3: the members that make the key, in this order, without white space.
     thumbprint = """str('{"crv":"P-256","kty":"EC",'),concat(,txn.xy),sha2(256),ub64enc"""
     yield rule(f"set-var(txn.jkt) {word(thumbprint)}", condition)
-    size = f"var(txn.sid),length,map({options.path(names.SIZES)}),b64dec"
+    size = f"var(txn.sid),length,map({options.path(text.SIZES)}),b64dec"
     parts = ("var(proc.key_head)", size, "var(txn.sid)", "var(proc.key_middle)", "var(txn.jkt)")
     joined = "".join(f"%[{part}]" for part in (*parts, "var(proc.key_end)"))
     yield rule(f"set-var-fmt(txn.of_key) {word('%{+bin}o' + joined)}", condition)
@@ -122,7 +122,7 @@ def _key(options: EngineOptions, condition: str) -> Iterator[str]:
     made = f"{found('txn.secret')} {condition}"
     yield rule("set-var(txn.session_key) var(txn.of_key),hmac(sha256,txn.secret),base64", made)
     # A session's id of another form has no key, whatever came out; and a record without one would be shorter.
-    yield from recall.keep_session(f"{found('txn.secret')} {recall.KEYED} {lives} {WHOLE}")
+    yield from tokens.keep_session(f"{found('txn.secret')} {tokens.KEYED} {lives} {WHOLE}")
     yield rule("unset-var(txn.secret)")
 
 
@@ -273,7 +273,7 @@ def quick_rules(expected: TokenExpectation, options: EngineOptions, sound: str) 
         # Made neither too early nor too long ago; a number below 0 is in no range that begins with it.
         f"{{ var(txn.now),add({expected.leeway}),sub(txn.created) -m int 0:{life} }}",
         f"{{ {word(_RIGHT)} -m bool }}",
-        f"{{ str({names.PROOFS}),map({options.path(names.STATE)}) -m str {names.READY} }}",
+        f"{{ str({text.PROOFS}),map({options.path(text.STATE)}) -m str {text.READY} }}",
         found("txn.steady"),
     )
     yield _SKEW
@@ -283,7 +283,7 @@ def quick_rules(expected: TokenExpectation, options: EngineOptions, sound: str) 
     still = f"{{ {drift} -m int 0:{2 * _SKEW_SECONDS} }}"
     yield rule("set-var(txn.steady) int(1)", f"{still} {_YOUNG}")
     used = "track-sc1 var(txn.sid),concat(.,txn.nonce),sha2(256)"
-    yield rule(f"{used} table {names.USED}", " ".join(holds))
+    yield rule(f"{used} table {text.USED}", " ".join(holds))
     yield _NEWEST
 
 
@@ -308,14 +308,14 @@ def body_rules(options: EngineOptions) -> Iterator[str]:
     yield rule(f"set-var(txn.payload,ifnotexists) {PAYLOAD}", announced)
     yield epoch(announced)
     yield rule("set-var(txn.now) date", announced)
-    keys, secrets = options.path(names.KEYS), options.path(names.SECRETS)
+    keys, secrets = options.path(text.KEYS), options.path(text.SECRETS)
     yield because(
         Reason.TOKEN_KEY_RETIRED,
         f"{announced} !{{ var(txn.token),field(1,.),map({keys}),field(2,:),sub(txn.now) -m int gt 0 }}",
     )
     yield because(
         Reason.TOKEN_INSTANCE_REVOKED,
-        f"{announced} {{ var(txn.sub),map({options.path(names.REVOKED)}) -m found }}",
+        f"{announced} {{ var(txn.sub),map({options.path(text.REVOKED)}) -m found }}",
     )
     yield because(
         Reason.PROOF_EPOCH,
@@ -325,18 +325,18 @@ def body_rules(options: EngineOptions) -> Iterator[str]:
 
 def claim_rules(leeway: int, options: EngineOptions) -> Iterator[str]:
     """Yield the rules that let each proof pass once."""
-    state = options.path(names.STATE)
+    state = options.path(text.STATE)
     # A process that ends has handed its table on: what it claimed now, nobody would know.
     yield because(Reason.GATE_REPLAY_UNAVAILABLE, f"{WHOLE} {{ stopping }}")
-    know = f"set-var(txn.proofs) str({names.PROOFS}),map({state})"
+    know = f"set-var(txn.proofs) str({text.PROOFS}),map({state})"
     yield rule(know, WHOLE)
-    syncing = f"{WHOLE} {{ var(txn.proofs) -m str {names.SYNCING} }}"
+    syncing = f"{WHOLE} {{ var(txn.proofs) -m str {text.SYNCING} }}"
     yield rule("lua.watchword_wait", syncing)
     yield rule(know, syncing)
     yield rule("set-var(txn.now) date", WHOLE)
     late = f"var(txn.created),add({PROOF_LIFE_SECONDS + leeway}),sub(txn.now)"
     yield because(Reason.PROOF_EXPIRED, f"{WHOLE} !{{ {late} -m int gt 0 }}")
-    cold = f"{WHOLE} {{ var(txn.proofs) -m str {names.COLD} }}"
+    cold = f"{WHOLE} {{ var(txn.proofs) -m str {text.COLD} }}"
     yield because(
         Reason.PROOF_REPLAYED, f"{cold} !{{ var(txn.created),sub(proc.started) -m int gt 0 }}"
     )
@@ -347,11 +347,11 @@ def claim_rules(leeway: int, options: EngineOptions) -> Iterator[str]:
     )
     yield because(
         Reason.GATE_REPLAY_UNAVAILABLE,
-        f"{WHOLE} !{{ var(txn.proofs) -m str {names.READY} {names.COLD} }}",
+        f"{WHOLE} !{{ var(txn.proofs) -m str {text.READY} {text.COLD} }}",
     )
     yield from clock_rules()
     yield rule("set-var(txn.used) var(txn.sid),concat(.,txn.nonce),sha2(256)", WHOLE)
-    yield rule(f"track-sc1 var(txn.used) table {names.USED}", WHOLE)
+    yield rule(f"track-sc1 var(txn.used) table {text.USED}", WHOLE)
     yield because(Reason.GATE_REPLAY_FULL, f"{WHOLE} !{{ sc1_tracked }}")
     yield _NEWEST
     # Of all who count it up, one alone sees the first count; a table that took nothing counts 0.
@@ -362,7 +362,7 @@ WAITING: Final = f"""-- Holds a request back while the table of used proofs is h
 local state = Map.new(select(1, ...), Map._str)
 core.register_action("watchword_wait", {{ "http-req" }}, function(txn)
   for _ = 1, 400 do
-    if state:lookup("{names.PROOFS}") ~= "{names.SYNCING}" then return end
+    if state:lookup("{text.PROOFS}") ~= "{text.SYNCING}" then return end
     core.msleep(5)
   end
 end, 0)

@@ -1,26 +1,46 @@
-"""Write the rules that check a token: what :mod:`watchword.tokens.service` checks, in its order.
+r"""Write the rules that check a token: what :mod:`watchword.tokens.service` checks, in its order.
 
 The signature is verified once in :data:`VERDICT_SECONDS`; what is remembered is keyed by a digest of the whole
 token and of the generation, so that nothing outlives a push, and ends with the token and with its key.
+
+Write the part that keeps what was read of verified tokens, so that it isn't read again from each request.
+
+HAProxy's tables hold numbers alone.  A table of Lua, one in each thread, holds the claims that rules and API need
+and the key of the session, filed as the verdict is: by the digest of the generation and the whole token.  It says
+nothing on whether a token is good: it is asked where the table of verdicts said so.  A thread that lacks a record
+reads the token once.  Only a verified token's is kept, so that nobody fills it with tokens that he made up.
+
+A record is the second in which the session's secret ends, ten digits, a colon, and its key, 44 characters; then
+level, app, subject, whom requests are counted by, and session with a quote between, which none of them can hold.
+
+Write the form of a verified token's claims as one regular expression of PCRE2.
+
+HAProxy reads a member of a JSON object by its path and takes the first that it finds; it checks neither that
+the text is JSON nor that a name is there once.  So the text is matched as a whole before any member is read:
+JSON by its grammar (RFC 8259) and within the bounds of :mod:`watchword.encoding.strict_json`, without escapes
+in names, each name of ours once, and each claim of the type and size that
+:func:`watchword.tokens.claims.claims_from_json` asks for.  What looks like a member inside of a
+string has a backslash in front of a quote, so that it isn't taken for one.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
-from watchword.engines.haproxy import names, recall
+from watchword.encoding.strict_json import MAX_DEPTH, MAX_DIGITS
+from watchword.engines.haproxy import text
 from watchword.engines.haproxy.hygiene import because
 from watchword.engines.haproxy.text import WHOLE, argument, found, matches, rule, word
-from watchword.engines.places import EngineOptions
+from watchword.engines.interface import EngineOptions
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason
-from watchword.tokens.claims import MAX_TIME
+from watchword.tokens.claims import MAX_NAME_CHARACTERS, MAX_TIME
 from watchword.tokens.interface import (
     MAX_LIFETIME_SECONDS,
     MAX_TOKEN_BYTES,
     TokenExpectation,
 )
-from watchword.vocabulary import Level
+from watchword.vocabulary import Environment, Level
 
 VERDICT_SECONDS: Final = 30
 """How long a verified token isn't verified again; its end and its instance are looked at each time."""
@@ -48,13 +68,13 @@ def look(options: EngineOptions) -> Iterator[str]:
     """Yield the rules that set ``txn.id``, under which it is remembered that a token was verified."""
     yield rule(f"set-var(txn.token) req.fhdr({_TOKEN})")
     # The generation is read before anything that belongs to it: what is found is filed under none that is newer.
-    state = options.path(names.STATE)
-    yield rule(f"set-var(txn.generation) str({names.GENERATION}),map({state})")
+    state = options.path(text.STATE)
+    yield rule(f"set-var(txn.generation) str({text.GENERATION}),map({state})")
     yield rule("set-var(txn.id) var(txn.generation),concat(:,txn.token),sha2(256)")
 
 
 KNOWN: Final = (
-    f"{{ var(txn.id),table_gpt(0,{names.VERDICTS}),sub(txn.now) -m int 1:{VERDICT_SECONDS} }}"
+    f"{{ var(txn.id),table_gpt(0,{text.VERDICTS}),sub(txn.now) -m int 1:{VERDICT_SECONDS} }}"
 )
 """A condition: the token was verified under this generation, not long ago, and hasn't ended."""
 
@@ -69,10 +89,10 @@ def token_rules(
 ) -> Iterator[str]:
     """Yield the rules; afterwards ``txn.reason`` is set, or the token's claims hold.
 
-    :param known: whether the token was verified before; what :mod:`.recall` has of it was looked for then.
+    :param known: whether the token was verified before; what is kept of it was looked for then.
     :param whole: whether claims behind the level are read too.
     """
-    absent = f"!{recall.THERE}" if known else WHOLE
+    absent = f"!{THERE}" if known else WHOLE
     if not known:
         yield because(Reason.TOKEN_MISSING, f"!{found('txn.token')}")
         yield from _signature(keys, options)
@@ -88,12 +108,12 @@ def token_rules(
     yield rule(f"set-var(txn.counted) {text_of('dev')}", f"{absent} {named}")
     if not known:
         yield from _remembering()
-    yield from recall.keep(absent)
+    yield from keep(absent)
     if whole:
-        yield from _session(f"!{recall.KEYED}" if known else WHOLE)
+        yield from _session(f"!{KEYED}" if known else WHOLE)
     yield because(
         Reason.TOKEN_INSTANCE_REVOKED,
-        f"{{ var(txn.sub),map({options.path(names.REVOKED)}) -m found }}",
+        f"{{ var(txn.sub),map({options.path(text.REVOKED)}) -m found }}",
     )
 
 
@@ -118,7 +138,7 @@ def epoch(condition: str) -> str:
 
 
 def text_of(name: str) -> str:
-    """Return the expression for the text of a claim, once :data:`.claims.PAYLOAD` matched.
+    """Return the expression for the text of a claim, once :data:`PAYLOAD_FORM` matched.
 
     No name of ours is there twice then, at whatever depth, so that it needn't be looked for by its path: that
     takes a tenth of the time.
@@ -133,14 +153,14 @@ def _query(path: str, kind: str = "") -> str:
 
 def _signature(keys: "tuple[VerificationKey, ...]", options: EngineOptions) -> Iterator[str]:
     yield because(Reason.TOKEN_MALFORMED, f"{WHOLE} !{matches('var(txn.token)', 'reg', FORM)}")
-    path = options.path(names.KEYS)
+    path = options.path(text.KEYS)
     yield rule(f"set-var(txn.key) {word(f'var(txn.token),field(1,.),map({path})')}", f"{WHOLE}")
     yield because(Reason.TOKEN_KEY_UNKNOWN, f"!{found('txn.key')}")
     yield rule("set-var(txn.key_ends) var(txn.key),field(2,:)")
     yield because(Reason.TOKEN_KEY_RETIRED, "!{ var(txn.key_ends),sub(txn.now) -m int gt 0 }")
     for key in keys:
         # The algorithm is ours, never the token's: its header is one of the two or three that we know.
-        check = f"var(txn.token),jwt_verify(ES256,{options.path(names.key_file(key.kid))})"
+        check = f"var(txn.token),jwt_verify(ES256,{options.path(text.key_file(key.kid))})"
         yield rule(
             f"set-var(txn.signed) {word(check)}",
             f"{WHOLE} {matches('var(txn.key),field(1,:)', 'str', key.kid)}",
@@ -149,7 +169,7 @@ def _signature(keys: "tuple[VerificationKey, ...]", options: EngineOptions) -> I
 
 
 def _claims(expected: TokenExpectation, options: EngineOptions) -> Iterator[str]:
-    payload = options.path(names.PAYLOAD)
+    payload = options.path(text.PAYLOAD)
     malformed = Reason.TOKEN_MALFORMED
     # A text ends for HAProxy with the first byte of 0, and so would what is looked at.
     yield rule("set-var(txn.bytes) var(txn.token),field(2,.),length,mul(3),div(4)", WHOLE)
@@ -189,7 +209,7 @@ def _remembering() -> Iterator[str]:
             f"set-var(txn.until) var(txn.{name})",
             f"{WHOLE} {{ var(txn.{name}),sub(txn.until) -m int lt 0 }}",
         )
-    yield rule(f"track-sc0 var(txn.id) table {names.VERDICTS}", WHOLE)
+    yield rule(f"track-sc0 var(txn.id) table {text.VERDICTS}", WHOLE)
     yield rule("sc-set-gpt(0,0) var(txn.until)", WHOLE)
 
 
@@ -228,10 +248,170 @@ def limited(minimums: "list[str]") -> str:
 
 def new_enough(options: EngineOptions) -> str:
     """Return a condition: the version is at least the lowest one."""
-    return f"{{ var(txn.row_app),concat(:,txn.version) -m reg -f {word(options.path(names.VERSIONS))} }}"
+    return f"{{ var(txn.row_app),concat(:,txn.version) -m reg -f {word(options.path(text.VERSIONS))} }}"
 
 
 def results(condition: str) -> Iterator[str]:
     """Yield the rules that tell the API who is there."""
     for header, name in zip(RESULT_HEADERS, ("sub", "level", "app"), strict=True):
         yield rule(f"set-header {header.decode()} %[var(txn.{name})]", condition)
+
+
+_MOST_KEPT: Final = 32_768
+"""Records of a thread before the older ones go; as many again are kept of those."""
+
+_SECOND: Final = 10
+_KEY: Final = 44
+_NONE: Final = "0" * _SECOND + ":" + "-" * _KEY
+_CLAIMS_AT: Final = len(_NONE)
+_FILED: Final = "var(txn.id),hex"
+"""What is filed: Lua is given text, which ends with the first byte of 0, and a digest may hold one anywhere."""
+
+_QUOTE: Final = argument('"')
+
+THERE: Final = found("txn.record")
+"""A condition: a record was found."""
+
+KEYED: Final = found("txn.session_key")
+"""A condition: the session's key and id are those of the record, and its secret hasn't ended."""
+
+
+def recalled(*, session: bool) -> Iterator[str]:
+    """Yield the rules that read the claims of a token that was verified before, where a record is there.
+
+    :param session: whether the session's key and id are read too.
+    """
+    yield rule(f"set-var(txn.record) {_FILED},lua.watchword_recall")
+    for at, name in enumerate(("level", "app", "sub", "counted"), 1):
+        yield rule(f"set-var(txn.{name}) {_claim(at)}")
+    if session:
+        lives = "{ var(txn.record),field(1,:),sub(txn.now) -m int gt 0 }"
+        yield rule(f"set-var(txn.session_key) var(txn.record),bytes({_SECOND + 1},{_KEY})", lives)
+        yield rule(f"set-var(txn.sid) {_claim(5)}")
+
+
+def _claim(at: int) -> str:
+    return word(f"var(txn.record),bytes({_CLAIMS_AT}),field({at},{_QUOTE})")
+
+
+def keep(condition: str) -> Iterator[str]:
+    """Yield the rules that keep the claims of a token without a session's key."""
+    yield from _keep(_NONE, "", condition)
+
+
+def keep_session(condition: str) -> Iterator[str]:
+    """Yield the rules that keep the claims with the session's key, and when its secret ends."""
+    yield from _keep(
+        "%[var(txn.secret_ends)]:%[var(txn.session_key)]", "%[var(txn.sid)]", condition
+    )
+
+
+def _keep(before: str, behind: str, condition: str) -> Iterator[str]:
+    claims = '%[var(txn.level)]"%[var(txn.app)]"%[var(txn.sub)]"%[var(txn.counted)]"'
+    # Not under the name by which a record is known: the condition may be that there is none.
+    yield rule(f"set-var-fmt(txn.noted) {word(before + claims + behind)}", condition)
+    kept = f"{_FILED},concat(,txn.noted),lua.watchword_keep"
+    yield rule(f"set-var(txn.kept) {kept}", condition)
+
+
+SCRIPT: Final = f"""-- Keeps what was read of verified tokens: each thread for itself, and no more than so many.
+local young, old, count = {{}}, {{}}, 0
+
+core.register_converters("watchword_recall", function(id)
+  local found = young[id] or old[id]
+  if found then return found end
+end)
+
+-- The first 64 signs are what it is filed under.
+core.register_converters("watchword_keep", function(told)
+  if #told < 64 then return end
+  local id = told:sub(1, 64)
+  -- One without a key has nothing to tell where another one is.
+  if told:byte(65) == 48 and (young[id] or old[id]) then return end
+  if count >= {_MOST_KEPT} then young, old, count = {{}}, young, 0 end
+  if young[id] == nil then count = count + 1 end
+  young[id] = told:sub(65)
+end)
+"""
+
+
+_W: Final = r"[ \t\r\n]*+"
+_NEXT: Final = r"[\x80-\xbf]"
+_UTF_8: Final = (
+    # RFC 3629 section 4; expressions are matched byte by byte.
+    rf"[\xc2-\xdf]{_NEXT}|\xe0[\xa0-\xbf]{_NEXT}|[\xe1-\xec\xee\xef]{_NEXT}{{2}}|\xed[\x80-\x9f]{_NEXT}"
+    rf"|\xf0[\x90-\xbf]{_NEXT}{{2}}|[\xf1-\xf3]{_NEXT}{{3}}|\xf4[\x80-\x8f]{_NEXT}{{2}}"
+)
+_NAME: Final = rf'"(?:[^"\\\x00-\x1f\x80-\xff]|{_UTF_8})*+"'
+_ESCAPE: Final = r'\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9A-Fa-f]{4}|u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2})'
+_STRING: Final = rf'"(?:[^"\\\x00-\x1f\x80-\xff]|{_UTF_8}|{_ESCAPE})*+"'
+_MORE_DIGITS: Final = MAX_DIGITS - 1
+# With an exponent of two digits, no number is beyond what a float holds.
+_NUMBER: Final = rf"-?+(?:0|[1-9][0-9]{{0,{_MORE_DIGITS}}}+)(?![0-9])(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]{{1,2}}+(?![0-9]))?+"
+_SCALAR: Final = f"(?:{_STRING}|{_NUMBER}|true|false|null)"
+
+
+def _nested(inner: str) -> str:
+    """Return the expression for an object or a list of what ``inner`` matches, or for that itself."""
+    member = f"{_NAME}{_W}:{_W}{inner}{_W}"
+    return (
+        rf"(?:{inner}|\{{{_W}(?:{member}(?:,{_W}{member})*+)?+\}}"
+        rf"|\[{_W}(?:{inner}{_W}(?:,{_W}{inner}{_W})*+)?+\])"
+    )
+
+
+# The outermost object is one level.
+_DEPTHS: Final = MAX_DEPTH - 1
+_VALUES: Final = f"(?<v0>{_SCALAR})" + "".join(
+    f"(?<v{depth}>{_nested(f'(?&v{depth - 1})')})" for depth in range(1, _DEPTHS + 1)
+)
+_MEMBER: Final = f"{_NAME}{_W}:{_W}(?&v{_DEPTHS}){_W}"
+_NAMES: Final = (
+    *("iss", "aud", "sub", "iat", "exp", "nbf", "jti", "env", "app", "id", "ver", "lvl"),
+    *("cnf", "jwk", "kty", "crv", "x", "y", "sid", "epo", "bnd", "dev"),
+)
+# Where there is an escape, what is behind it isn't counted.
+_TEXT: Final = rf'"(?:[^"\\]{{1,{MAX_NAME_CHARACTERS}}}+"|[^"\\]{{0,{MAX_NAME_CHARACTERS}}}+\\)'
+# A list of subjects takes a line that begins with # for a comment.
+SAFE: Final = rf"(?!#)[!#-\[\]-~]{{1,{MAX_NAME_CHARACTERS}}}+"
+"""Matches the subjects that a token may have here: no others are looked for in the list of revoked ones."""
+
+_SAFE: Final = f'"{SAFE}"'
+_WHOLE: Final = rf"(?:0|[1-9][0-9]{{0,12}}+){_W}[,}}]"
+_COORDINATE: Final = '"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"'
+
+
+def _has(name: str, value: str) -> str:
+    return f'(?=.*?"{name}"{_W}:{_W}{value})'
+
+
+def _may_have(name: str, value: str) -> str:
+    return f'(?!.*?"{name}"{_W}:{_W}(?!{value}))'
+
+
+def _one_of(values: "list[str]") -> str:
+    return f'"(?:{"|".join(values)})"'
+
+
+_JWK: Final = (
+    rf'\{{(?:{_W}"(?:kty"{_W}:{_W}"EC"|crv"{_W}:{_W}"P-256"|[xy]"{_W}:{_W}{_COORDINATE}){_W}'
+    rf"(?:,|(?=\}}))){{4}}\}}"
+)
+
+PAYLOAD_FORM: Final = "".join(
+    (
+        f"(?s)^(?(DEFINE){_VALUES})",
+        rf'(?!.*?"(?<n>{"|".join(_NAMES)})"{_W}:.*?"\k<n>"{_W}:)',
+        *(_has(name, _TEXT) for name in ("iss", "aud", "jti", "sid")),
+        *(_has(name, _SAFE) for name in ("sub", "id")),
+        *(_has(name, _WHOLE) for name in ("iat", "exp", "epo")),
+        _has("env", _one_of([each.value for each in Environment])),
+        _has("lvl", _one_of([each.value for each in Level])),
+        _has("jwk", _JWK),
+        *(_may_have(name, _TEXT) for name in ("ver", "bnd")),
+        _may_have("dev", _SAFE),
+        _may_have("nbf", _WHOLE),
+        rf"{_W}\{{{_W}{_MEMBER}(?:,{_W}{_MEMBER})*+\}}{_W}$",
+    )
+)
+"""Matches the payload of a token whose claims can be read by their paths."""

@@ -53,7 +53,7 @@ async def _serve(settings: "Settings", api: "ApiSettings", *, as_json: bool) -> 
 
     from watchword.adapters.refusal_log import MemoryRefusalLog
     from watchword.apps.compose.gates import open_gate, system_ports
-    from watchword.apps.gateway.authz.serving import serve_authz
+    from watchword.apps.gateway.authz.application import serve_authz
 
     wanted = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -14,8 +14,7 @@ from watchword.apps.terminal.paragraphs import printable_lines
 from watchword.engines.registry import ENGINES
 
 if TYPE_CHECKING:
-    from watchword.engines.interface import Files
-    from watchword.engines.places import EngineOptions
+    from watchword.engines.interface import EngineOptions, Files
     from watchword.gate.bundle import GateBundle
 
 _RESOLVING_PATIENCE = 5.0

@@ -14,7 +14,7 @@ from watchword.apps.terminal.paragraphs import printable_lines
 from watchword.engines.registry import ENGINES
 
 if TYPE_CHECKING:
-    from watchword.engines.places import Endpoint
+    from watchword.engines.interface import Endpoint
 
 _FOLLOWED = sorted(name for name, engine in ENGINES.items() if engine.follows)
 

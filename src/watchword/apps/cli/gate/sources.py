@@ -10,7 +10,7 @@ from watchword.apps.terminal.paragraphs import printable_lines
 
 if TYPE_CHECKING:
     from watchword.adapters.gate_bundle import GateBundleFile
-    from watchword.engines.places import EngineOptions
+    from watchword.engines.interface import EngineOptions
 
 
 def following(

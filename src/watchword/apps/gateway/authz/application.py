@@ -5,31 +5,120 @@ everywhere; behind it stands, in place of an API, an answer of 200 with the veri
 engine to put on the request.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Mapping, MutableMapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Final
 
+import structlog
+
 from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.http_server import HttpServer
+from watchword.adapters.http_server.tls import require_tls_files
 from watchword.apps.gateway import WatchwordMiddleware
-from watchword.apps.gateway.answers import refuse_http
-from watchword.apps.gateway.authz.callers import CREDENTIAL_HEADER, Credential
-from watchword.apps.gateway.authz.keeping import kept_seconds
-from watchword.apps.gateway.authz.questions import BARE, STYLES, TOLD, Question, asked_at, scope_of
-from watchword.apps.gateway.authz.telling import fields_of, in_fields, without_private
+from watchword.apps.gateway.asgi_types import Message, Receive, Scope, Send
+from watchword.apps.gateway.authz.requests import (
+    BARE,
+    CREDENTIAL_HEADER,
+    STYLES,
+    TOLD,
+    Credential,
+    Question,
+    asked_at,
+    kept_seconds,
+    scope_of,
+)
 from watchword.apps.gateway.authz.verdicts import signed_verdict
+from watchword.apps.gateway.guard import refuse_http
 from watchword.apps.gateway.overload import WAIT_SECONDS, OverloadGuard
 from watchword.apps.problems import Problem, render
+from watchword.apps.settings import ApiSettings, Settings
+from watchword.encoding import strict_json
 from watchword.gate.hygiene import PROOF_FIELDS
 from watchword.gate.interface import API_HEADER, RESULT_HEADERS, TOKEN_HEADER, Decision
 from watchword.gate.service import Gate
 from watchword.gate.signed_verdict import VERDICT_HEADER
-from watchword.ports import Clock, RefusalLog
+from watchword.ports import Clock, Entropy, RefusalLog
 from watchword.reasons import Reason, Refusal, UnavailableError
 from watchword.vocabulary import Environment
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+REF_HEADER: Final = b"watchword-ref"
+"""Carries the reference beside the body that has it too, for logs that see fields alone."""
+
+_PRIVATE: Final = b"watchword-refused-"
+"""What only the engine may know: such fields leave no other way than to an engine that keeps them to itself."""
+
+_OK: Final = 200
+_TELLABLE: Final = 403
+_MAX_PROBLEM_BYTES: Final = 64 * 1024
+
+
+def fields_of(
+    refusals: Sequence[Refusal], body: bytes, *, route: str = "", subject: str = ""
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Return what an engine's log says of a refusal, and which the sender of the request must not see.
+
+    :param body: the problem, of which the reference is repeated in a field.
+    :param route: the route's name, empty where none was found.
+    :param subject: the instance whose token was verified, empty where none was.
+    """
+    # The first decides the class, and is what logs have one member for; the reference holds all.
+    reason = refusals[0].reason.code if refusals else ""
+    ref = strict_json.loads(body, _MAX_PROBLEM_BYTES).get("ref", "")
+    return (
+        (REF_HEADER, _value(str(ref))),
+        (_PRIVATE + b"reason", _value(reason)),
+        (_PRIVATE + b"route", _value(route)),
+        (_PRIVATE + b"instance", _value(subject)),
+    )
+
+
+def _value(text: str) -> bytes:
+    """Return a text as it can stand in a field; names of routes may hold anything."""
+    return "".join(sign if " " <= sign <= "~" else "?" for sign in text).encode("ascii")
+
+
+def without_private(send: Send) -> Send:
+    """Return a ``send`` for engines that pass an answer on as it is; only a refusal has what they mustn't know."""
+
+    def sending(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start" and message["status"] != _OK:
+            message = {**message, "headers": _public(message["headers"])}
+        return send(message)
+
+    return sending
+
+
+def in_fields(send: Send) -> Send:
+    """Return a ``send`` that makes of every refusal a 403 with status and problem in fields."""
+    started: list[Message] = []
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] != _OK:
+            started.append(message)
+        elif started:
+            await _send_told(started.pop(), message.get("body", b""), send)
+        else:
+            await send(message)
+
+    return sending
+
+
+async def _send_told(start: Message, body: bytes, send: Send) -> None:
+    headers = [
+        field for field in start["headers"] if field[0] not in {b"content-type", b"content-length"}
+    ]
+    headers += [
+        (_PRIVATE + b"status", str(start["status"]).encode()),
+        (_PRIVATE + b"problem", body),
+        (b"content-length", b"0"),
+    ]
+    await send({**start, "status": _TELLABLE, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _public(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [field for field in headers if not field[0].startswith(_PRIVATE)]
 
 
 _UNSEEN = SystemEntropy().token_bytes(32)
@@ -94,7 +183,7 @@ class AuthzApp:
     ) -> None:
         """Prepare to answer.
 
-        :param style: one of :data:`watchword.apps.gateway.authz.questions.STYLES`.
+        :param style: one of :data:`watchword.apps.gateway.authz.requests.STYLES`.
         :param credential: what each question must carry; None where the socket itself, or a client
             certificate, says who asks.
         :param signs: whether answers carry a signed verdict for the API.
@@ -243,3 +332,45 @@ def _was_taken(question: Question, found: Mapping[bytes, bytes]) -> bool:
 
 async def _unseen() -> MutableMapping[str, Any]:
     return {"type": "http.request", "body": _UNSEEN, "more_body": False}
+
+
+_log = structlog.get_logger()
+
+
+async def serve_authz(
+    stack: AsyncExitStack,
+    settings: Settings,
+    api: ApiSettings,
+    gate: Gate,
+    *,
+    refusal_log: RefusalLog,
+    clock: Clock,
+    entropy: Entropy,
+) -> str:
+    """Answer questions about one API until the stack is left; return where, for people.
+
+    :raises WatchwordError: when the credential can't be read or the address can't be taken.
+    :raises ValueError: for an API without ``authz``.
+    """
+    ways = api.authz
+    if ways is None:
+        raise ValueError(f"{api.name} has no authz section")
+    app = AuthzApp(
+        gate,
+        style=ways.style,
+        clock=clock,
+        credential=None if ways.credential is None else Credential.read(ways.credential),
+        signs=api.signed_verdict,
+        refusal_log=refusal_log,
+        entropy=entropy,
+    )
+    if ways.tls is not None:
+        require_tls_files(*ways.tls)
+    if ways.listen is None:
+        server = HttpServer(app, uds=settings.service.authz_socket(api.name))
+    else:
+        server = HttpServer(app, host=ways.listen.host, port=ways.listen.port, tls=ways.tls)
+    await server.start()
+    stack.push_async_callback(server.stop)
+    _log.info("authz ready", api=api.name, listen=server.address, style=ways.style)
+    return server.address

@@ -1,10 +1,8 @@
 """Put the gate's signed verdict on requests, and ask for it on the other side."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
 from watchword.adapters.clock import SystemClock
-from watchword.apps.gateway.answers import refuse_http
+from watchword.apps.gateway.asgi_types import Application, Receive, Scope, Send
+from watchword.apps.gateway.guard import refuse_http
 from watchword.apps.problems import render
 from watchword.gate.hygiene import canonical_name
 from watchword.gate.interface import RESULT_HEADERS, GateState
@@ -12,11 +10,6 @@ from watchword.gate.signed_verdict import VERDICT_HEADER, SignedVerdict, sign, t
 from watchword.ports import Clock, VerificationKeys
 from watchword.reasons import Reason, Refusal, RefusedError
 from watchword.vocabulary import Level
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _INSTANCE, _LEVEL, _APP = RESULT_HEADERS
 

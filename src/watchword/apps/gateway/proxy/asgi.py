@@ -12,30 +12,29 @@ from urllib.parse import urlsplit
 import httpcore
 
 from watchword.apps import problems
-from watchword.apps.gateway.answers import refuse_websocket
 from watchword.apps.gateway.asgi import DECISION
-from watchword.apps.gateway.guard import RETRY_AFTER_SECONDS
-from watchword.apps.gateway.proxy.bodies import BrokenBodyError, RequestBody
+from watchword.apps.gateway.asgi_types import Receive, Scope, Send
+from watchword.apps.gateway.guard import RETRY_AFTER_SECONDS, refuse_websocket
 from watchword.apps.gateway.proxy.exchange import (
     FIRST_FINAL_STATUS,
     IDLE_SECONDS,
     MAX_CONNECTIONS,
     MAX_IDLE_CONNECTIONS,
     UPSTREAM_ERRORS,
-    Receive,
-    Scope,
-    Send,
+    BrokenBodyError,
+    RequestBody,
     Timeouts,
     check_protocol,
     end,
+    has_body,
+    request_fields,
+    response_fields,
     start,
     upstream_failed,
     while_client_stays,
 )
-from watchword.apps.gateway.proxy.headers import has_body, request_fields, response_fields
-from watchword.apps.gateway.proxy.lending import Lender
-from watchword.apps.gateway.proxy.lent_answer import Ends
-from watchword.apps.gateway.proxy.sockets import SocketLimits, SocketProxy
+from watchword.apps.gateway.proxy.injection import Ends, Lender
+from watchword.apps.gateway.proxy.websocket import SocketLimits, SocketProxy
 from watchword.apps.problems import Problem
 from watchword.gate.interface import Decision
 from watchword.ports import RefusalLog

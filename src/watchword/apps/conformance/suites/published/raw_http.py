@@ -22,7 +22,7 @@ from watchword.apps.conformance.suites.interface import (
     Suite,
 )
 from watchword.gate import hygiene
-from watchword.gate.paths import read_path
+from watchword.gate.hygiene import read_path
 from watchword.reasons import Refusal
 
 ONE_PATH = Outside(

@@ -1,1 +1,0 @@
-"""Write the configuration of a Caddy that asks ``/authz`` about every request."""

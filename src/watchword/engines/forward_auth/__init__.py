@@ -1,1 +1,0 @@
-"""Hold what the configurations share whose engines ask ``/authz`` about every request."""

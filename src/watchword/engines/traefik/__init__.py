@@ -1,1 +1,0 @@
-"""Write the configuration of a Traefik that asks ``/authz`` about every request."""
