@@ -18,7 +18,8 @@ from pathlib import Path
 from benchmarks.plan_models import Kind, large
 
 from watchword.adapters.clock import SystemClock, TimeLimit
-from watchword.apps.cli.commands.plan import PATIENCE_SECONDS, command
+from watchword.apps.plan.cli import command
+from watchword.apps.plan.commands import PATIENCE_SECONDS
 from watchword.plan.interface import Catalogue, Model
 from watchword.plan.outcome import Evidence, Phase, Plan
 

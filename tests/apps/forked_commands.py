@@ -107,7 +107,7 @@ def serve(descriptor: int) -> None:
     import watchword.apps.compose.service  # noqa: PLC0415
     import watchword.apps.drill.running  # noqa: PLC0415
     import watchword.apps.operator_client  # noqa: PLC0415
-    import watchword.apps.plan.planning  # noqa: PLC0415
+    import watchword.apps.plan.commands  # noqa: PLC0415
     import watchword.plan.service  # noqa: PLC0415
     import watchword.scan.api.registry  # noqa: PLC0415
     import watchword.scan.registry  # noqa: F401, PLC0415

@@ -17,10 +17,15 @@ from hypothesis import strategies as st
 from tests.machine import patience
 
 from watchword.apps.cli.main import COMMANDS, cli
-from watchword.apps.plan.descriptions import MAX_BYTES, _parsed, read_description
-from watchword.apps.plan.draft_text import quoted, render
-from watchword.apps.plan.drafting import draft_plan
-from watchword.apps.plan.init import command
+from watchword.apps.plan.cli import init_command as command
+from watchword.apps.plan.drafts import (
+    MAX_BYTES,
+    _parsed,
+    draft_plan,
+    quoted,
+    read_description,
+    render,
+)
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from watchword.apps.plan.catalogue import command
+from watchword.apps.plan.cli import catalogue_command as command
 from watchword.apps.settings import ConfigurationError
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, fail
 from watchword.plan.catalogue.reading import load_catalogue

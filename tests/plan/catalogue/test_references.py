@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from watchword.apps.plan.upstream import (
+from watchword.apps.plan.catalogue import (
     MAX_LIST_BYTES,
     MAX_PAGE_BYTES,
     CatalogueFileError,

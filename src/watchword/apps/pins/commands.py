@@ -24,7 +24,7 @@ from watchword.adapters.pin_workspace import (
     write_key,
     write_public_key,
 )
-from watchword.apps.observations import Observers, sign, verify
+from watchword.apps.observations.document import Observers, sign, verify
 from watchword.apps.operator_client import OperatorClient
 from watchword.apps.output_files import replace_file, write_new_file
 from watchword.apps.pins import root_lists
