@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("watchword.apps.cli.commands.demo", "See it work: script refused, phone served."),
     "lab": ("watchword.apps.cli.commands.lab", "Simulated phones that send real requests."),
     "verify": ("watchword.apps.cli.commands.verify", "Verify attestation evidence offline."),
-    "policy": ("watchword.apps.cli.commands.policy", "Show, test and compare appraisal policies."),
+    "policy": ("watchword.apps.policy.cli", "Show, test and compare appraisal policies."),
     "gate": ("watchword.apps.cli.commands.gate", "Configure and feed gates beside the service."),
     "conformance": (
         "watchword.apps.cli.commands.conformance",
