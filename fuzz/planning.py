@@ -18,7 +18,7 @@ from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.plans import load_plan
 from watchword.encoding import base64url
 from watchword.observations import Observation, Review, State
-from watchword.plan.catalogue.reading import load_catalogue, merge
+from watchword.plan.catalogue import load_catalogue, merge
 from watchword.plan.interface import Catalogue
 from watchword.plan.outcome import Evidence
 from watchword.plan.service import make_plan

@@ -34,17 +34,18 @@ from watchword.apps.settings.template import TEMPLATE
 from watchword.apps.settings.written_apis import WrittenApi
 from watchword.gate.interface import Route
 from watchword.gate.routes import shadowed
-from watchword.plan.drafts.interface import (
+from watchword.plan.drafts import (
     MAX_API_ROUTES,
     MAX_ASSETS,
+    RULES,
     Draft,
     DraftAsset,
     DraftRoute,
     DraftThreat,
+    one_line,
 )
 from watchword.plan.drafts.openapi import draft_from_openapi
 from watchword.plan.drafts.otm import draft_from_otm
-from watchword.plan.drafts.wording import RULES, one_line
 from watchword.plan.interface import Actor, AssetKind, Component, Trait
 from watchword.vocabulary import Level, Mode, Proof
 

@@ -15,9 +15,9 @@ from watchword.apps.plan.catalogue import (
     read_stix,
     read_upstream,
 )
-from watchword.plan.catalogue.reading import load_catalogue
-from watchword.plan.catalogue.references import (
+from watchword.plan.catalogue import (
     NAME_PATTERNS,
+    load_catalogue,
     maswe_numbers,
     names_used,
     unknown_names,

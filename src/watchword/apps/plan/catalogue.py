@@ -10,7 +10,7 @@ from typing import Any, Final
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.terminal.paragraphs import hanging, wrapped
-from watchword.plan.catalogue.references import maswe_numbers
+from watchword.plan.catalogue import maswe_numbers
 from watchword.plan.interface import (
     CUT_THRESHOLD,
     Actor,

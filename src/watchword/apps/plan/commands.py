@@ -42,13 +42,11 @@ from watchword.apps.settings.own_catalogue import configured_catalogue, read_cat
 from watchword.apps.settings.plans import PlanSettings, load_plan
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.terminal.paragraphs import hanging, printable, show, wrapped
-from watchword.plan.catalogue.naming import nearest_id, same_id
-from watchword.plan.catalogue.references import names_used, unknown_names
-from watchword.plan.drafts.interface import counted
+from watchword.plan.catalogue import names_used, nearest_id, same_id, unknown_names
+from watchword.plan.drafts import counted
 from watchword.plan.evidence import judge
-from watchword.plan.interface import Catalogue, Protection, Technique
+from watchword.plan.interface import Catalogue, Patience, Protection, Technique
 from watchword.plan.outcome import Exposure, Plan
-from watchword.plan.patience import Patience
 from watchword.plan.reliance import weak_routes
 from watchword.plan.service import Question, make_plan
 

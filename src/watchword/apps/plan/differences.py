@@ -20,8 +20,7 @@ from watchword.encoding.wording import counted
 from watchword.gate.interface import Route
 from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route, find_row
 from watchword.observations import SEVERITIES
-from watchword.plan.enforcement import LimitRule
-from watchword.plan.interface import RouteRow
+from watchword.plan.interface import LimitRule, RouteRow
 from watchword.plan.outcome import Action, Exposure, Phase, Plan
 from watchword.plan.reliance import NEGATIVE
 from watchword.vocabulary import Level, Mode, Proof

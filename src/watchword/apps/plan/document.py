@@ -9,9 +9,8 @@ from watchword.encoding import strict_json
 from watchword.gate.interface import Route
 from watchword.gate.routes import compile_route
 from watchword.observations import State
-from watchword.plan.catalogue.members import MAX_STRENGTH
-from watchword.plan.enforcement import LimitRule, PinRule
-from watchword.plan.interface import MAX_EFFORT, AttackPath, Catalogue, RouteRow
+from watchword.plan.catalogue import MAX_STRENGTH
+from watchword.plan.interface import MAX_EFFORT, AttackPath, Catalogue, LimitRule, PinRule, RouteRow
 from watchword.plan.outcome import (
     Action,
     AssetState,

@@ -18,11 +18,18 @@ import yaml
 
 from watchword.apps.output_files import write_new_file
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
-from watchword.plan.catalogue.reading import load_catalogue
-from watchword.plan.drafts.interface import Draft, DraftAsset, DraftRoute, DraftThreat, merged
+from watchword.plan.catalogue import load_catalogue
+from watchword.plan.drafts import (
+    Draft,
+    DraftAsset,
+    DraftRoute,
+    DraftThreat,
+    merged,
+    one_line,
+    slug,
+)
 from watchword.plan.drafts.openapi import draft_from_openapi
 from watchword.plan.drafts.otm import draft_from_otm
-from watchword.plan.drafts.wording import one_line, slug
 from watchword.plan.interface import Actor, Component, ModelFault, Stage, Trait
 
 MAX_BYTES: Final = 8 * 1024 * 1024

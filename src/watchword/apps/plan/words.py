@@ -27,7 +27,7 @@ from watchword.plan.outcome import (
 )
 from watchword.plan.reliance import shut_routes as shut
 from watchword.plan.reliance import weak_routes as weak
-from watchword.plan.words import DAMAGE
+from watchword.plan.service import DAMAGE
 from watchword.vocabulary import Environment
 
 HEADINGS: Final[Mapping[Phase, str]] = {

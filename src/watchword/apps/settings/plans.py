@@ -24,9 +24,16 @@ from watchword.apps.settings.translation import translated, unknown_key
 from watchword.apps.settings.written import WrittenFile
 from watchword.apps.settings.written_plan import WrittenAsset, WrittenObserver, WrittenPlan
 from watchword.apps.settings.written_types import Written, seconds
-from watchword.plan.catalogue.reading import load_catalogue
-from watchword.plan.enforcement import LimitRule, PinRule
-from watchword.plan.interface import Asset, Catalogue, Model, RouteRow, Scenarios
+from watchword.plan.catalogue import load_catalogue
+from watchword.plan.interface import (
+    Asset,
+    Catalogue,
+    LimitRule,
+    Model,
+    PinRule,
+    RouteRow,
+    Scenarios,
+)
 from watchword.plan.modelling import build_model
 from watchword.vocabulary import Environment
 

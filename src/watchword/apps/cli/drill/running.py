@@ -137,7 +137,7 @@ def _run(
 
 def _names() -> "Mapping[str, str]":
     """Return the names of the catalogue's protections by their ids, which nobody knows by heart."""
-    from watchword.plan.catalogue.reading import load_catalogue
+    from watchword.plan.catalogue import load_catalogue
 
     return {name: each.name for name, each in load_catalogue().protections.items()}
 
