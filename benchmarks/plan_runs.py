@@ -18,7 +18,8 @@ from pathlib import Path
 from benchmarks.plan_models import Kind, large
 
 from watchword.adapters.clock import SystemClock, TimeLimit
-from watchword.apps.cli.commands.plan import PATIENCE_SECONDS, command
+from watchword.apps.plan.cli import command
+from watchword.apps.plan.commands import PATIENCE_SECONDS
 from watchword.plan.interface import Catalogue, Model
 from watchword.plan.outcome import Evidence, Phase, Plan
 
@@ -49,7 +50,7 @@ def megabytes() -> float:
 
 def run_large(kind: Kind, seed: int) -> dict[str, float]:
     """Plan a large model as the command does, with its time limit."""
-    from watchword.plan.compiled import compile_model  # noqa: PLC0415 - not before it is timed.
+    from watchword.plan.cover import compile_model  # noqa: PLC0415 - not before it is timed.
     from watchword.plan.phases import schedule  # noqa: PLC0415
     from watchword.plan.service import make_plan  # noqa: PLC0415
 

@@ -11,16 +11,14 @@ from tempfile import TemporaryDirectory
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 
-from watchword.apps.observations import read_lines, sign, unsigned
-from watchword.apps.observations.signing import OBSERVATION_TYPE
-from watchword.apps.plan import stored
-from watchword.apps.plan.document import document
-from watchword.apps.plan.drafting import draft_plan
+from watchword.apps.observations.document import OBSERVATION_TYPE, read_lines, sign, unsigned
+from watchword.apps.plan.document import PlanDocumentError, document, parse, read
+from watchword.apps.plan.drafts import draft_plan
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.plans import load_plan
 from watchword.encoding import base64url
 from watchword.observations import Observation, Review, State
-from watchword.plan.catalogue.reading import load_catalogue, merge
+from watchword.plan.catalogue import load_catalogue, merge
 from watchword.plan.interface import Catalogue
 from watchword.plan.outcome import Evidence
 from watchword.plan.service import make_plan
@@ -195,8 +193,8 @@ def draft_otm(data: bytes) -> None:
 
 def read_stored(data: bytes) -> None:
     """Read a plan that was stored as JSON."""
-    with suppress(stored.PlanDocumentError):
-        stored.read(stored.parse(data))
+    with suppress(PlanDocumentError):
+        read(parse(data))
 
 
 def plans() -> Iterator[bytes]:

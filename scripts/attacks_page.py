@@ -10,7 +10,7 @@ from watchword.drill.coverage import NEEDS
 from watchword.drill.interface import Attack
 from watchword.drill.needs import NEEDED
 from watchword.drill.registry import ATTACKS
-from watchword.plan.catalogue.reading import load_catalogue
+from watchword.plan.catalogue import load_catalogue
 
 TARGET = Path(__file__).parents[1] / "docs" / "attacks.md"
 INTRODUCTION = """\

@@ -7,11 +7,15 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 
-from watchword.plan.catalogue.members import MAX_ITEMS, MAX_NAME, MAX_STRENGTH, MAX_TEXT
-from watchword.plan.catalogue.reading import MAX_ENTRIES, load_catalogue
-from watchword.plan.catalogue.references import (
+from watchword.plan.catalogue import (
+    MAX_ENTRIES,
+    MAX_ITEMS,
+    MAX_NAME,
+    MAX_STRENGTH,
+    MAX_TEXT,
     PROTECTION_NAMES,
     TECHNIQUE_NAMES,
+    load_catalogue,
     maswe_numbers,
 )
 from watchword.plan.interface import (

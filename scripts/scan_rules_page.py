@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from watchword.plan.catalogue.reading import load_catalogue
+from watchword.plan.catalogue import load_catalogue
 from watchword.scan.api.registry import RULES as API_RULES
 from watchword.scan.defaults import ANDROID_DEFAULTS, IOS_DEFAULTS, MOST_LEVEL, PlatformDefault
 from watchword.scan.interface import Telling

@@ -102,11 +102,13 @@ def serve(descriptor: int) -> None:
     """Fork for each message until the other side is gone; runs in the forking process."""
     # Imported for its sake alone: what commands spend most of their start on.
     import highspy  # noqa: F401, PLC0415
+    import watchword.apps.operator_client  # noqa: PLC0415
+    import watchword.apps.plan.planning  # noqa: PLC0415
 
     import watchword.adapters.app_package  # noqa: PLC0415
     import watchword.apps.compose.service  # noqa: PLC0415
     import watchword.apps.drill.running  # noqa: PLC0415
-    import watchword.apps.plan.planning  # noqa: PLC0415
+    import watchword.apps.plan.commands  # noqa: PLC0415
     import watchword.apps.service.client  # noqa: PLC0415
     import watchword.plan.service  # noqa: PLC0415
     import watchword.scan.api.registry  # noqa: PLC0415

@@ -11,7 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchword.apps.observations import (
+from watchword.apps.observations.document import (
+    MAX_DETAIL,
+    MAX_LINE_BYTES,
+    OBSERVATION_TYPE,
     ObservationError,
     Observers,
     from_json,
@@ -19,17 +22,12 @@ from watchword.apps.observations import (
     read_observations,
     sign,
     to_json,
-    unknown_protections,
     unsigned,
     verify,
 )
-from watchword.apps.observations.document import MAX_DETAIL
-from watchword.apps.observations.signing import MAX_LINE_BYTES, OBSERVATION_TYPE
 from watchword.encoding import base64url
 from watchword.gate.bundle import BUNDLE_TYPE
 from watchword.observations import Claim, Observation, Review, SeenRoute, State, Vouched
-from watchword.plan.catalogue.reading import load_catalogue
-from watchword.plan.interface import Catalogue
 from watchword.tokens import strict_jws
 from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Environment, Proof
@@ -228,14 +226,6 @@ def test_no_file_and_an_empty_file_hold_nothing(tmp_path: Path) -> None:
     assert read_observations(file, KEYS) == read_lines(b"", KEYS)
     file.touch()
     assert read_observations(file, KEYS) == read_lines(b"", KEYS)
-
-
-def test_observed_protections_that_no_catalogue_has_are_named() -> None:
-    """Each once, in order, whoever said it; what the catalogue has isn't among them."""
-    lines = [replace(PLAIN, protection=each) for each in ("PR-Z9", "PR-Y9", "PR-Z9", "PR-B01")]
-    data = "\n".join([unsigned(lines[0]), *(sign(each, CI) for each in lines)]).encode()
-    known = Catalogue({}, {"PR-B01": load_catalogue().protections["PR-B01"]})
-    assert unknown_protections(read_lines(data, KEYS), known) == ("PR-Y9", "PR-Z9")
 
 
 SEEDS = [sign(PLAIN, CI).encode(), unsigned(REVIEWED).encode(), sign(REVIEWED, EVE).encode()]

@@ -18,7 +18,7 @@ from tests.machine import patience
 
 from watchword.adapters.observations import ObservationsFile, read_observer_key
 from watchword.apps.cli.main import cli
-from watchword.apps.observations import from_json, sign, unsigned
+from watchword.apps.observations.document import from_json, sign, unsigned
 from watchword.observations import Observation, State
 
 PAGE = (Path(__file__).parents[2] / "docs" / "observations.md").read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ from tests.scan.test_frameworks import CSHARP
 
 from watchword.apps.cli.main import cli
 from watchword.apps.cli.scan.recording import observations_of
-from watchword.apps.observations.signing import Observers, sign, verify
+from watchword.apps.observations.document import Observers, sign, verify
 from watchword.observations import State
 from watchword.scan.interface import Severity, Verdict
 from watchword.scan.outcome import Standing

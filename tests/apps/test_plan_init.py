@@ -17,10 +17,15 @@ from hypothesis import strategies as st
 from tests.machine import patience
 
 from watchword.apps.cli.main import COMMANDS, cli
-from watchword.apps.plan.descriptions import MAX_BYTES, _parsed, read_description
-from watchword.apps.plan.draft_text import quoted, render
-from watchword.apps.plan.drafting import draft_plan
-from watchword.apps.plan.init import command
+from watchword.apps.plan.cli import init_command as command
+from watchword.apps.plan.drafts import (
+    MAX_BYTES,
+    _parsed,
+    draft_plan,
+    quoted,
+    read_description,
+    render,
+)
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError
@@ -29,17 +34,18 @@ from watchword.apps.settings.template import TEMPLATE
 from watchword.apps.settings.written_apis import WrittenApi
 from watchword.gate.interface import Route
 from watchword.gate.routes import shadowed
-from watchword.plan.drafts.interface import (
+from watchword.plan.drafts import (
     MAX_API_ROUTES,
     MAX_ASSETS,
+    RULES,
     Draft,
     DraftAsset,
     DraftRoute,
     DraftThreat,
+    one_line,
 )
 from watchword.plan.drafts.openapi import draft_from_openapi
 from watchword.plan.drafts.otm import draft_from_otm
-from watchword.plan.drafts.wording import RULES, one_line
 from watchword.plan.interface import Actor, AssetKind, Component, Trait
 from watchword.vocabulary import Level, Mode, Proof
 

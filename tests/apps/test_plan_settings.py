@@ -26,7 +26,7 @@ from watchword.apps.settings.plans import PlanSettings, load_plan
 from watchword.apps.settings.template import TEMPLATE
 from watchword.apps.terminal.console import EXIT_USAGE
 from watchword.plan import modelling
-from watchword.plan.catalogue.members import LIKELIHOOD_WORDS
+from watchword.plan.catalogue import LIKELIHOOD_WORDS
 from watchword.plan.interface import (
     Actor,
     AssetKind,

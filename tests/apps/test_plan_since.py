@@ -10,9 +10,8 @@ from click.testing import CliRunner, Result
 from tests.apps.plan_views.seed import seed_plan
 
 from watchword.apps.cli.main import cli
-from watchword.apps.plan.document import document
-from watchword.apps.plan.setbacks import worse
-from watchword.apps.plan.stored import read
+from watchword.apps.plan.differences import worse
+from watchword.apps.plan.document import document, read
 from watchword.plan.outcome import Exposure
 
 PLAN = """\

@@ -30,8 +30,7 @@ from watchword.apps.evidence.records import (
     VerificationRecord,
     record_to_line,
 )
-from watchword.apps.policy.differences import MAX_UNREADABLE, Tally, compare
-from watchword.apps.policy.samples import APPS, SAMPLES
+from watchword.apps.policy.cases import APPS, MAX_UNREADABLE, SAMPLES, Tally, compare
 from watchword.apps.settings import ConfigurationError, load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.apps.terminal.console import EXIT_USAGE, fail

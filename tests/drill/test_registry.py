@@ -10,7 +10,7 @@ from watchword.drill.coverage import NEEDS
 from watchword.drill.interface import Attack
 from watchword.drill.needs import NEEDED, Need
 from watchword.drill.registry import ATTACKS
-from watchword.plan.catalogue.reading import load_catalogue
+from watchword.plan.catalogue import load_catalogue
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = load_catalogue()

@@ -7,18 +7,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchword.plan.drafts.interface import (
+from watchword.plan.drafts import (
     DRAFT_IMPACT,
     MAX_API_ROUTES,
     MAX_ASSETS,
     PUBLIC_IMPACT,
+    RULES,
     SENSITIVE_IMPACT,
     DraftAsset,
+    slug,
+    speaking,
+    words_of,
 )
-from watchword.plan.drafts.openapi import draft_from_openapi
-from watchword.plan.drafts.paths import base_segments, pattern, pattern_segments, route_order
-from watchword.plan.drafts.schemas import MAX_NODES
-from watchword.plan.drafts.wording import RULES, slug, speaking, words_of
+from watchword.plan.drafts.openapi import (
+    MAX_NODES,
+    base_segments,
+    draft_from_openapi,
+    pattern,
+    pattern_segments,
+    route_order,
+)
 from watchword.plan.interface import Actor, AssetKind, Component, Trait
 
 JSON = st.recursive(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchword.plan.catalogue.reading import load_catalogue
-from watchword.plan.drafts.interface import (
+from watchword.plan.catalogue import load_catalogue
+from watchword.plan.drafts import (
     DRAFT_IMPACT,
     MAX_ASSETS,
     MAX_THREATS,
@@ -16,8 +16,7 @@ from watchword.plan.drafts.interface import (
     DraftAsset,
     merged,
 )
-from watchword.plan.drafts.otm import draft_from_otm, impact_of
-from watchword.plan.drafts.threats import RULES, rule_for
+from watchword.plan.drafts.otm import RULES, draft_from_otm, impact_of, rule_for
 from watchword.plan.interface import AssetKind, Component, Stage, Trait
 
 JSON = st.recursive(

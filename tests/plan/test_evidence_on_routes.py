@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchword.observations import Claim, Observation, Review, SeenRoute, State, Vouched
-from watchword.plan.catalogue.reading import load_catalogue
+from watchword.plan.catalogue import load_catalogue
 from watchword.plan.evidence import Circumstances, judge
 from watchword.plan.interface import Asset, AssetKind, Component, RouteRow, Trait
 from watchword.plan.outcome import Evidence, Standing

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from tests.plan.building import NOTHING, asset, catalogue, model, protection, technique
 
 from watchword.observations import Claim, Observation, State, Vouched
-from watchword.plan.evidence import Circumstances, judge
-from watchword.plan.measuring import least, measured, strength_of
+from watchword.plan.evidence import Circumstances, judge, least, measured, strength_of
 from watchword.plan.outcome import Exposure, Plan, Standing
 from watchword.plan.service import make_plan
 from watchword.vocabulary import Environment

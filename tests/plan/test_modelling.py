@@ -8,7 +8,6 @@ from itertools import combinations, permutations
 import pytest
 from tests.plan.building import asset, catalogue, technique
 
-from watchword.plan.derivation import MAX_PATHS_TO_ASSET, Derivation
 from watchword.plan.interface import (
     Asset,
     AttackPath,
@@ -22,7 +21,13 @@ from watchword.plan.interface import (
     Strike,
     Technique,
 )
-from watchword.plan.modelling import MAX_PATHS, MAX_STEPS, build_model
+from watchword.plan.modelling import (
+    MAX_PATHS,
+    MAX_PATHS_TO_ASSET,
+    MAX_STEPS,
+    Derivation,
+    build_model,
+)
 
 KNOWN = catalogue(
     technique("MT-A01", "recon", gives=["app_logic"], component="app"),

@@ -17,8 +17,7 @@ from tests.plan.building import (
     technique,
 )
 
-from watchword.plan.compiled import compile_model
-from watchword.plan.cover import Costs, Row, cover, cover_within
+from watchword.plan.cover import Costs, Row, compile_model, cover, cover_within
 from watchword.plan.phases import schedule
 from watchword.plan.service import make_plan
 

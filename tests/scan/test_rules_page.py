@@ -9,7 +9,7 @@ from scripts.scan_rules_page import page
 
 import watchword.scan.api.rules
 import watchword.scan.rules
-from watchword.plan.catalogue.reading import load_catalogue
+from watchword.plan.catalogue import load_catalogue
 from watchword.scan.api.registry import RULES as API_RULES
 from watchword.scan.interface import Telling
 from watchword.scan.registry import RULES

@@ -3,6 +3,9 @@
 Two things keep this honest.  What counts needs all of it: an observer who vouches, a key of the
 protection, the right world, build and policy, and a proof that isn't too old.  What only takes trust away needs
 nothing of the kind: an unsigned ``broken`` is believed, since nobody gains by it but the defender.
+
+Measured strengths stand in place of estimated ones.  A measure can refute an estimate and never raise it: what got through
+got through, and that all was stopped that a drill tries doesn't show that nothing else gets through (ADR 0020).
 """
 
 import unicodedata
@@ -11,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
+from fractions import Fraction
 from typing import Final
 
 from watchword.observations import (
@@ -33,11 +37,119 @@ from watchword.plan.interface import (
     RouteRow,
     row_of,
 )
-from watchword.plan.measuring import least
-from watchword.plan.news import bad_news, days, good_news
-from watchword.plan.outcome import Evidence, Standing
+from watchword.plan.outcome import Evidence, Measure, Standing
 from watchword.plan.reliance import NEGATIVE, OF_A_PACKAGE, proven_by_asset
 from watchword.vocabulary import Environment
+
+_ALL: Final = 3
+_HALF: Final = 2
+_SOME: Final = 1
+
+
+def strength_of(stopped: int, tried: int) -> int:
+    """Return the strength that a share comes to: all 3, at least half 2, some 1, none 0.
+
+    :param tried: at least 1.
+    """
+    if stopped >= tried:
+        return _ALL
+    if 2 * stopped >= tried:
+        return _HALF
+    return _SOME if stopped > 0 else 0
+
+
+def least(found: Iterable[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:
+    """Return by technique the least share of several measures; of equal ones that with fewer tried.
+
+    What names a technique without having tried it measured nothing.
+    """
+    shares: dict[str, tuple[int, int]] = {}
+    for measures in found:
+        for technique, pair in measures.items():
+            if pair[1] > 0:
+                shares[technique] = min(shares.get(technique, pair), pair, key=_order)
+    return dict(sorted(shares.items()))
+
+
+def measured(
+    catalogue: Catalogue, standings: Mapping[str, Sequence[Standing]]
+) -> tuple[Catalogue, tuple[Measure, ...]]:
+    """Return a catalogue whose cuts are the measured ones where there are some, and what was measured.
+
+    Only a standing that counts measures anything.  Over several targets the least strength stands, for all assets: a
+    strength isn't told apart by asset.
+
+    A technique on which a protection has no cut gets none, however much was stopped: what it has to do with
+    it is for the catalogue to say.
+    """
+    measures = tuple(
+        measure
+        for name, protection in sorted(catalogue.protections.items())
+        for measure in _measures(protection, standings.get(name, ()))
+    )
+    cuts: dict[str, dict[str, int]] = {}
+    for each in measures:
+        cuts.setdefault(each.protection, {})[each.technique] = each.strength
+    protections = {
+        name: replace(each, cuts={**each.cuts, **cuts[name]}) if name in cuts else each
+        for name, each in catalogue.protections.items()
+    }
+    return (replace(catalogue, protections=protections) if cuts else catalogue), measures
+
+
+def _measures(protection: Protection, standings: Sequence[Standing]) -> Iterator[Measure]:
+    counting = [each for each in standings if each.state.counts]
+    for technique, estimate in sorted(protection.cuts.items()):
+        found = [
+            _measure(protection.id, technique, estimate, each)
+            for each in counting
+            if estimate > 0 and technique in each.measured
+        ]
+        if not found:
+            continue
+        yield min(
+            found,
+            key=lambda each: (each.strength, *_order((each.stopped, each.tried)), each.target),
+        )
+
+
+def _measure(protection: str, technique: str, estimate: int, seen: Standing) -> Measure:
+    """Return what one target measured, as much as it is worth."""
+    stopped, tried = seen.measured[technique]
+    strength = min(strength_of(stopped, tried), estimate)
+    return Measure(protection, technique, stopped, tried, estimate, strength, seen.target)
+
+
+def _order(pair: tuple[int, int]) -> tuple[Fraction, int]:
+    """Order measures: the least share first, of equal ones that with fewer tried."""
+    return Fraction(*pair), pair[1]
+
+
+def good_news(seen: Observation, observer: str) -> str:
+    """Say why a statement counts."""
+    if seen.review is not None and seen.state is State.REVIEWED:
+        until = f"{seen.review.expires:%Y-%m-%d}"
+        return f"{seen.review.reviewer} reviewed it, {observer} vouches for that until {until}."
+    if seen.key.startswith("scan:static."):
+        return f"{observer} saw it in the package."
+    return f"{observer} saw it work."
+
+
+def bad_news(seen: Observation, observer: str | None) -> str:
+    """Say what a statement says against a protection; ``observer`` is None where nobody vouches for it."""
+    who = observer or "Somebody"
+    if seen.detail:
+        return f"{who} found: {seen.detail.rstrip('.')}."
+    if seen.state is State.ABSENT:
+        return f"{who} looked for this protection and it isn't there."
+    return f"{who} saw that this protection has no effect."
+
+
+def days(span: timedelta) -> str:
+    """Return a span in days; below two of them in hours."""
+    hours = max(0, int(span.total_seconds())) // 3600
+    return f"{hours} h" if hours < 48 else f"{hours // 24} days"
+
 
 CLOCK_LEEWAY: Final = timedelta(minutes=5)
 """How far an observer's clock may run ahead of ours."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from watchword.vocabulary import Level, Mode, Proof
 
@@ -403,3 +403,44 @@ class ModelFault:
     where: tuple[str | int, ...]
     got: str
     expected: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRule:
+    """Hold how many requests one instance may send to an API.
+
+    :param routes: sorted paths that it holds on; empty for all.
+    :param narrowed: it holds for some versions of an app alone.
+    """
+
+    api: str
+    name: str
+    requests: int
+    seconds: int
+    routes: tuple[str, ...]
+    enforced: bool
+    narrowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PinRule:
+    """Hold that an app pins a host, and whether a mismatch is refused."""
+
+    host: str
+    app: str
+    enforced: bool
+
+
+class Patience(Protocol):
+    """Know how much of a time is gone."""
+
+    def is_over(self, share: float) -> bool:
+        """Tell whether more than a share (0 to 1) of the time is gone."""
+
+
+class Endless:
+    """Be as patient as it takes."""
+
+    def is_over(self, share: float) -> bool:
+        """Never tire."""
+        return share < 0

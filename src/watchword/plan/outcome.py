@@ -6,8 +6,16 @@ from datetime import datetime
 from enum import StrEnum
 
 from watchword.observations import SeenRoute, State
-from watchword.plan.enforcement import LimitRule, PinRule
-from watchword.plan.interface import Asset, AttackPath, Catalogue, Model, Protection, RouteRow
+from watchword.plan.interface import (
+    Asset,
+    AttackPath,
+    Catalogue,
+    LimitRule,
+    Model,
+    PinRule,
+    Protection,
+    RouteRow,
+)
 from watchword.vocabulary import Environment
 
 
@@ -97,7 +105,7 @@ class Measure:
 
     :param stopped: ways to carry the technique out that it stopped, of the ``tried`` that ran.
     :param estimate: the strength that the catalogue states.
-    :param strength: the one that the plan takes, see :mod:`watchword.plan.measuring`.
+    :param strength: the one that the plan takes, see :mod:`watchword.plan.evidence`.
     :param target: where that was measured; of several the one where it came out least.
     """
 

@@ -5,13 +5,21 @@ taken for done.  Only then, level by level again, the least effort that cuts whe
 Last everything else that acts on some step, which slows down or stands behind something else.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from watchword.plan.compiled import Compiled
-from watchword.plan.cover import Chosen, Row, bits, cover, cover_within
-from watchword.plan.interface import IMPACT_LEVELS
-from watchword.plan.outcome import Phase
+from watchword.plan.cover import Chosen, Compiled, Row, bits, cover, cover_within, strength
+from watchword.plan.interface import (
+    CUT_THRESHOLD,
+    IMPACT_LEVELS,
+    AttackPath,
+    Catalogue,
+    Model,
+    Patience,
+    Stage,
+)
+from watchword.plan.outcome import Cut, Exposure, Phase, Skipped, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,3 +227,258 @@ def hardening(
         order += [(each, touched[bit][0]) for each in _needs_first(model, bundle)]
         have |= bundle
     return tuple(order)
+
+
+_WORST_FIRST: Final = (Exposure.OPEN, Exposure.DELAYED, Exposure.CLOSED)
+_NO_PATH: Final = Exposure.UNREACHED
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Hold where one protection acts in the model.
+
+    :param cuts: each step, how strongly, and the indexes of its paths.
+    :param paths: indexes of all paths on which it acts, in order.
+    """
+
+    cuts: tuple[tuple[str, int, tuple[int, ...]], ...]
+    paths: tuple[int, ...]
+
+
+class Ledger:
+    """Know how each path of a model stands under a set of protections."""
+
+    def __init__(self, model: Model, catalogue: Catalogue, compiled: Compiled) -> None:
+        """Find the paths of each step."""
+        self.model = model
+        self.compiled = compiled
+        self._catalogue = catalogue
+        self._steps: dict[str, list[int]] = {}
+        for index, path in enumerate(model.paths):
+            for step in path.steps:
+                self._steps.setdefault(step, []).append(index)
+
+    def acts(self, bit: int) -> Act:
+        """Return where a protection acts."""
+        protection = self._catalogue.protections[self.compiled.ids[bit]]
+        cuts = tuple(
+            (technique, strength, tuple(self._steps[technique]))
+            for technique, strength in sorted(protection.cuts.items())
+            if strength > 0 and technique in self._steps
+        )
+        paths = sorted({index for _, _, found in cuts for index in found})
+        return Act(cuts, tuple(paths))
+
+    def touched(self) -> dict[int, tuple[int, int, bool]]:
+        """Return by protection the highest impact it acts for, on how many paths, and whether it acts where damage is done.
+
+        What is proven for an asset has nothing left to do on the paths to it.
+        """
+        found: dict[int, tuple[int, int, bool]] = {}
+        for bit in range(len(self.compiled.ids)):
+            act = self.acts(bit)
+            paths = [index for index in act.paths if not self.proven(index) >> bit & 1]
+            there = set(paths)
+            if paths:
+                prevents = any(
+                    self._catalogue.techniques[step].stage is Stage.EXPLOIT
+                    and not there.isdisjoint(found_at)
+                    for step, _, found_at in act.cuts
+                )
+                found[bit] = (max(self.impact(index) for index in paths), len(paths), prevents)
+        return found
+
+    def path(self, index: int) -> AttackPath:
+        """Return a path."""
+        return self.model.paths[index]
+
+    def impact(self, index: int) -> int:
+        """Return the impact of the asset that a path leads to."""
+        return self.model.assets[self.model.paths[index].asset].impact
+
+    def exposure(self, index: int, bought: int) -> Exposure:
+        """Return how a path stands under what is proven for its asset and what is bought."""
+        asset, place = self.compiled.path_ways[index]
+        return self._stands(asset, place, bought)
+
+    def assets(self, bought: int) -> dict[str, Exposure]:
+        """Return how each asset stands: as its worst path."""
+        found: dict[str, Exposure] = {}
+        for asset, name in enumerate(self.compiled.assets):
+            ways = self.compiled.ways[asset]
+            states = {self._stands(asset, place, bought) for place in range(len(ways))}
+            found[name] = next((state for state in _WORST_FIRST if state in states), _NO_PATH)
+        return found
+
+    def tallies(self, bought: int) -> tuple[Tally, ...]:
+        """Count assets by exposure at each level that has any, the worst first."""
+        counts: dict[int, dict[Exposure, int]] = {}
+        for name, state in self.assets(bought).items():
+            level = counts.setdefault(self.model.assets[name].impact, dict.fromkeys(Exposure, 0))
+            level[state] += 1
+        return tuple(
+            Tally(
+                level,
+                counts[level][Exposure.OPEN],
+                counts[level][Exposure.DELAYED],
+                counts[level][Exposure.CLOSED],
+                counts[level][Exposure.UNREACHED],
+            )
+            for level in IMPACT_LEVELS
+            if level in counts
+        )
+
+    def closers(self, index: int) -> int:
+        """Return the bits of what could close a path."""
+        asset, place = self.compiled.path_ways[index]
+        return self.compiled.ways[asset][place].close
+
+    def delayers(self, index: int) -> int:
+        """Return the bits of what could cut a path where intelligence is gathered."""
+        asset, place = self.compiled.path_ways[index]
+        return self.compiled.ways[asset][place].delay
+
+    def proven(self, index: int) -> int:
+        """Return the bits of what is proven for the asset of a path."""
+        return self.compiled.proven[self.compiled.path_ways[index][0]]
+
+    def cutters(self, index: int, mask: int) -> Iterator[tuple[str, str]]:
+        """Yield the steps of a path that a set cuts, and by what."""
+        for step in self.model.paths[index].steps:
+            for bit in bits(mask):
+                name = self.compiled.ids[bit]
+                if self._catalogue.protections[name].cuts.get(step, 0) >= CUT_THRESHOLD:
+                    yield step, name
+
+    def named(self, cuts: tuple[tuple[str, int, tuple[int, ...]], ...]) -> tuple[Cut, ...]:
+        """Return cuts with the ids of their paths."""
+        return tuple(
+            Cut(technique, strength, self.ids(paths)) for technique, strength, paths in cuts
+        )
+
+    def ids(self, indexes: tuple[int, ...]) -> tuple[str, ...]:
+        """Return the ids of paths."""
+        return tuple(self.model.paths[index].id for index in indexes)
+
+    def _stands(self, asset: int, place: int, bought: int) -> Exposure:
+        ways = self.compiled.ways[asset][place]
+        there = self.compiled.proven[asset] | bought
+        if ways.close & there:
+            return Exposure.CLOSED
+        return Exposure.DELAYED if ways.delay & there else Exposure.OPEN
+
+
+_SHARE = 0.4
+"""Of the time that may go into this; shaking the inputs needs some too."""
+
+
+def skips(
+    ledger: Ledger, found: Schedule, done: int, patience: Patience
+) -> dict[int, tuple[Skipped, tuple[tuple[str, ...], ...]]]:
+    """Return what follows without each item of the two phases, as far as the time reaches.
+
+    :param done: bits of the whole list.
+
+    Of phases that the solver couldn't prove to be the best nothing is said: a comparison with them means nothing.
+    """
+    answers: dict[int, tuple[Skipped, tuple[tuple[str, ...], ...]]] = {}
+    for stretch in found.stretches:
+        for bit in stretch.order:
+            if not stretch.chosen.exact or patience.is_over(_SHARE):
+                continue
+            answers[bit] = skip(ledger, stretch, bit, ledger.acts(bit).paths, done)
+    return answers
+
+
+def skip(
+    ledger: Ledger, stretch: Stretch, bit: int, paths: Sequence[int], done: int
+) -> tuple[Skipped, tuple[tuple[str, ...], ...]]:
+    """Return what stays open without an item, what would do in its place, and what would do as well.
+
+    :param paths: indexes of the paths that the item acts on.
+    :param done: bits of the whole list, by which a path may be closed all the same.
+    :returns: the answer, and the sets that tie with the item: as much cut, as strongly, for as much
+        effort, with everything else of its phase as it is.
+    """
+    model = ledger.compiled
+    banned = _with_dependents(model, bit)
+    available = model.available & ~stretch.have & ~banned
+    if stretch.whole is None:
+        other = cover(
+            stretch.rows, model.costs, available=available, have=stretch.have, refine=False
+        )
+        # Strength and ids tell ties apart, and there is none where it costs more.
+        if other.cost <= stretch.chosen.cost:
+            other = cover(stretch.rows, model.costs, available=available, have=stretch.have)
+    else:
+        assert stretch.left is not None
+        other = cover_within(
+            stretch.rows, model.costs, available=available, have=stretch.have, budget=stretch.left
+        )
+    instead: tuple[str, ...] = ()
+    extra = 0
+    ties: set[int] = set()
+    rows = stretch.rows
+    reach = model.available
+    if _cut(rows, other.mask, reach) >= _cut(rows, stretch.chosen.mask, reach):
+        instead = model.names(other.mask & ~stretch.chosen.mask)
+        extra = other.cost - stretch.chosen.cost
+        if extra == 0:
+            ties = _ties(model, stretch, banned, other.mask)
+    alone = [
+        index
+        for index in paths
+        if (mask := _what_cuts(ledger, stretch.phase, index)) & 1 << bit
+        and not mask & (model.available & ~banned | ledger.proven(index))
+    ]
+    # What the rest of the list closes doesn't stay open for want of what makes gathering harder.
+    closed = {index for index in alone if ledger.exposure(index, done & ~banned) is Exposure.CLOSED}
+    stays_open = ledger.ids(tuple(index for index in alone if index not in closed))
+    uncut = ledger.ids(tuple(index for index in alone if index in closed))
+    answer = Skipped(stays_open, instead, extra, uncut=uncut)
+    return answer, tuple(sorted(model.names(each) for each in ties))
+
+
+def _swaps(model: Compiled, stretch: Stretch, banned: int) -> Iterator[int]:
+    """Yield the answer with each single other protection, and what that needs, in an item's place."""
+    rest = stretch.chosen.mask & ~banned
+    for each in bits(model.available & ~stretch.have & ~banned & ~rest):
+        yield rest | model.costs.closure(1 << each) & ~stretch.have
+
+
+def _ties(model: Compiled, stretch: Stretch, banned: int, found: int) -> set[int]:
+    """Return what can stand in an item's place, all else of the answer being kept.
+
+    Tried are the answer that was found without it, and each single other protection.
+    """
+    chosen, rows = stretch.chosen, stretch.rows
+    rest = chosen.mask & ~banned
+    reach = model.available
+    return {
+        other & ~rest
+        for other in (found, *_swaps(model, stretch, banned))
+        if not rest & ~other
+        and model.costs.of(other) == chosen.cost
+        and strength(rows, other) == chosen.strength
+        and _cut(rows, other, reach) == _cut(rows, chosen.mask, reach)
+    }
+
+
+def _what_cuts(ledger: Ledger, phase: Phase, index: int) -> int:
+    return ledger.closers(index) if phase is Phase.PREVENT else ledger.delayers(index)
+
+
+def _cut(rows: Sequence[Row], mask: int, available: int) -> tuple[int, int, int]:
+    """Return how many assets a set closes, how many as far as anything does, and how many paths."""
+    open_rows = [row for row in rows if not row.closers & mask]
+    groups = {row.group for row in rows}
+    closed = groups - {row.group for row in open_rows}
+    nearly = groups - {row.group for row in open_rows if row.closers & available}
+    return len(closed), len(nearly), sum(row.weight for row in rows if row.closers & mask)
+
+
+def _with_dependents(model: Compiled, bit: int) -> int:
+    """Return a protection with everything that can't be there without it."""
+    return sum(
+        1 << each for each in range(len(model.ids)) if model.costs.closure(1 << each) & (1 << bit)
+    )

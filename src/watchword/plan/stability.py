@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from watchword.plan.compiled import Compiled
-from watchword.plan.cover import Chosen, Costs, bits
-from watchword.plan.interface import IMPACT_LEVELS, Catalogue, Effort
+from watchword.plan.cover import Chosen, Compiled, Costs, bits
+from watchword.plan.interface import IMPACT_LEVELS, Catalogue, Effort, Patience
 from watchword.plan.outcome import Change, Estimate, Phase, Stability
-from watchword.plan.patience import Patience
 from watchword.plan.phases import Schedule, schedule
 
 DRAWS: Final = 200

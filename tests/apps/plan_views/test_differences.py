@@ -12,11 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.apps.plan_views.seed import crowded_plan, seed_plan, troubled_plan
 
-from watchword.apps.plan.causes import Subject
-from watchword.apps.plan.diff import command
-from watchword.apps.plan.differences import compare
-from watchword.apps.plan.document import document
-from watchword.apps.plan.stored import MAX_BYTES, PlanDocumentError, parse, read
+from watchword.apps.plan.cli import diff_command as command
+from watchword.apps.plan.differences import Subject, compare
+from watchword.apps.plan.document import MAX_BYTES, PlanDocumentError, document, parse, read
 
 SEED = document(seed_plan())
 TROUBLED = document(troubled_plan())

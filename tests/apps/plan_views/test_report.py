@@ -19,8 +19,7 @@ from tests.apps.plan_views.seed import (
 )
 
 from watchword.apps.plan import words
-from watchword.apps.plan.html import MAX_CARDS, MAX_ROWS, report
-from watchword.apps.plan.lanes import MAX_LANES, lanes
+from watchword.apps.plan.html import MAX_CARDS, MAX_LANES, MAX_ROWS, lanes, report
 from watchword.plan.interface import AttackPath, Struck
 from watchword.plan.outcome import Exposure, PathState, Plan
 

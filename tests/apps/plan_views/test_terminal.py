@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.apps.plan_views.seed import renamed, seed_plan, troubled_plan
 
-from watchword.apps.plan import notes, words
+from watchword.apps.plan import words
 from watchword.apps.plan.terminal import SHORT, item_lines, lines
-from watchword.apps.plan.verdict import verdict
+from watchword.apps.plan.words import verdict
 from watchword.plan.interface import Struck
 from watchword.plan.outcome import Action, AssetState, Exposure, Phase, Plan
 
@@ -67,7 +67,7 @@ def test_what_is_wrong_with_a_plan_is_said() -> None:
     for said in (
         "PR-C03 at app:clinic-android, 3 days ago: somebody says so",
         "MT-A15 Malware reads the screen",
-        notes.shortfalls(plan)[0],
+        words.shortfalls(plan)[0],
         "1,200 paths of more than 8 steps",
         "stability was tried 40 times",
         "interim",

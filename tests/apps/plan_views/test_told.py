@@ -26,15 +26,14 @@ from tests.plan.building import NOTHING
 from tests.plan.test_service import HALF, HALF_MODEL, TOY, TOY_MODEL
 from tests.plan.test_stability import NoPatience
 
-from watchword.apps.plan import notes, words
-from watchword.apps.plan.causes import Subject
+from watchword.apps.plan import words
 from watchword.apps.plan.cyclonedx import cyclonedx
-from watchword.apps.plan.differences import compare
+from watchword.apps.plan.differences import Subject, compare
 from watchword.apps.plan.document import document
 from watchword.apps.plan.html import report
 from watchword.apps.plan.markdown import markdown
 from watchword.apps.plan.terminal import SHORT, item_lines, lines
-from watchword.apps.plan.verdict import nothing, verdict, what_if, world
+from watchword.apps.plan.words import nothing, verdict, what_if, world
 from watchword.observations import State
 from watchword.plan.interface import Struck
 from watchword.plan.outcome import (
@@ -193,18 +192,18 @@ def test_documents_count_struck_assets_apart() -> None:
 def test_strikes_are_listed_with_their_reasons(view: View) -> None:
     """Under a heading of its own stands each reason with the paths and the asset it took away."""
     text = view(struck_plan())
-    assert notes.STRUCK in text
+    assert words.STRUCK in text
     assert "no key is in the package" in text
     assert "the key is never sent" in text
     assert text.count("1 way into backend-records (impact 5)") >= 2
-    assert "1 more" not in text.split(notes.STRUCK)[1].split("Assets")[0]
+    assert "1 more" not in text.split(words.STRUCK)[1].split("Assets")[0]
 
 
 def test_a_plan_without_strikes_has_no_such_heading() -> None:
     """Neither terminal nor Markdown says anything; the report says that there are none."""
-    assert notes.STRUCK not in in_terminal(seed_plan())
-    assert notes.STRUCK not in in_markdown(seed_plan())
-    assert f"{notes.STRUCK} No path was struck" in in_html(seed_plan())
+    assert words.STRUCK not in in_terminal(seed_plan())
+    assert words.STRUCK not in in_markdown(seed_plan())
+    assert f"{words.STRUCK} No path was struck" in in_html(seed_plan())
 
 
 def test_strikes_are_grouped_by_reason_and_short() -> None:
@@ -213,7 +212,7 @@ def test_strikes_are_grouped_by_reason_and_short() -> None:
     same = tuple(Struck(path, "same") for path in (KEY_PATH, WIRE_PATH, LIVE_PATH))
     other = tuple(Struck(KEY_PATH, f"reason {number}") for number in range(SHORT + 2))
     many = replace(plan, model=replace(plan.model, struck=(*other, *same)))
-    first, *rest = notes.struck(many)
+    first, *rest = words.struck(many)
     assert (first.because, len(first.paths), len(rest)) == ("same", 3, SHORT + 2)
     assert in_terminal(many).count("reason ") == SHORT - 1
     assert in_terminal(many, everything=True).count("reason ") == SHORT + 2
@@ -276,9 +275,9 @@ def test_what_only_a_removal_leaves_open_isnt_laid_to_the_catalogue(view: View) 
     """With something taken away the heading speaks of what is left of the catalogue."""
     plan = troubled_plan()
     without = replace(plan, removed=("PR-A12",))
-    assert notes.unclosable_heading(plan) in view(plan)
-    assert notes.unclosable_heading(plan) not in view(without)
-    assert notes.unclosable_heading(without) in view(without)
+    assert words.unclosable_heading(plan) in view(plan)
+    assert words.unclosable_heading(plan) not in view(without)
+    assert words.unclosable_heading(without) in view(without)
 
 
 def test_hardening_tells_what_slows_from_what_stands_behind() -> None:
@@ -297,10 +296,10 @@ def test_what_counts_as_proven_is_listed_once_a_target(view: View) -> None:
     """Two keys of one target are one line with the newest; what a what-if takes away is none."""
     other = replace(PROVEN, key="live:tls.cipher", age=3 * 86400, why="the older one")
     plan = replace(seed_plan(), proven=(other, PROVEN))
-    assert notes.PROVEN in view(plan)
+    assert words.PROVEN in view(plan)
     assert f"PR-C01{')' if view is in_html else ''} at api:clinic, 2 hours ago" in view(plan)
     assert "the older one" not in view(plan)
-    assert notes.proven(replace(plan, removed=("PR-C01",))) == []
+    assert words.proven(replace(plan, removed=("PR-C01",))) == []
 
 
 def test_proofs_are_short_by_default() -> None:
@@ -327,12 +326,12 @@ def test_a_phase_that_the_budget_ends_is_one_line() -> None:
     short = [Shortfall(Phase.PREVENT, level, 0, 6, ("PR-B01",)) for level in (5, 4, 2)]
     later = Shortfall(Phase.GATHERING, 5, 0, 3, ("PR-C05",))
     plan = replace(seed_plan(), budget=0, shortfalls=(*short, later))
-    first, second = notes.shortfalls(plan)
+    first, second = words.shortfalls(plan)
     assert "impact 5, 4 and 2" in first
     assert first.count("PR-B01") == 1
     assert "PR-C05" in second
     uneven = replace(short[2], left=1)
-    (told,) = notes.shortfalls(replace(plan, shortfalls=(*short[:2], uneven)))
+    (told,) = words.shortfalls(replace(plan, shortfalls=(*short[:2], uneven)))
     assert "impact 5 and 4" in told
     assert "impact 2: effort 1" in told
 
@@ -436,11 +435,11 @@ def with_own_catalogue(plan: Plan) -> Plan:
 def test_what_an_own_catalogue_changes_is_told(view: View) -> None:
     """Each entry with its members: where something is enforced decides what it is worth."""
     found = view(with_own_catalogue(seed_plan()))
-    where = found.index(notes.CHANGED)
+    where = found.index(words.CHANGED)
     assert "enforced_at and cuts" in found[where:]
     assert "PR-B01" in found[where:]
     assert "MT-B03" in found[where:]
-    assert notes.CHANGED not in view(seed_plan())
+    assert words.CHANGED not in view(seed_plan())
 
 
 def test_what_an_own_catalogue_changes_is_told_to_machines() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchword.plan.catalogue.reading import load_catalogue, merge
+from watchword.plan.catalogue import load_catalogue, merge
 from watchword.plan.interface import Catalogue, Component, EnforcedAt, ProtectionKind, Stage, Trait
 
 BASE = load_catalogue()

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from watchword.apps.plan.catalogue import command
+from watchword.apps.plan.cli import catalogue_command as command
 from watchword.apps.settings import ConfigurationError
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, fail
-from watchword.plan.catalogue.reading import load_catalogue
-from watchword.plan.catalogue.references import names_used
+from watchword.plan.catalogue import load_catalogue, names_used
 
 CATALOGUE = load_catalogue()
 

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from watchword.plan.catalogue.reading import load_catalogue, shipped
-from watchword.plan.catalogue.references import names_used
-from watchword.plan.derivation import Derivation
+from watchword.plan.catalogue import load_catalogue, names_used, shipped
 from watchword.plan.interface import (
     CLIENT_STRENGTH,
     CUT_THRESHOLD,
@@ -26,6 +24,7 @@ from watchword.plan.interface import (
     Technique,
     Trait,
 )
+from watchword.plan.modelling import Derivation
 
 CATALOGUE = load_catalogue()
 TECHNIQUES = CATALOGUE.techniques

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.plan.catalogue.naming import nearest_id, same_id
-from watchword.plan.catalogue.reading import load_catalogue
+from watchword.plan.catalogue import load_catalogue, nearest_id, same_id
 from watchword.plan.interface import AssetKind, Component
 
 CATALOGUE = load_catalogue()

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from scripts.catalogue_page import page
 
-from watchword.plan.catalogue.reading import load_catalogue, merge
+from watchword.plan.catalogue import load_catalogue, merge
 from watchword.plan.interface import CUT_THRESHOLD, Protection, Technique
 
 ROOT = Path(__file__).parents[3]

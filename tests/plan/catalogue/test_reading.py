@@ -4,8 +4,14 @@ from typing import Any
 
 import pytest
 
-from watchword.plan.catalogue.members import MAX_ITEMS, MAX_TEXT
-from watchword.plan.catalogue.reading import MAX_ENTRIES, NO_LIKELIHOOD, load_catalogue, merge
+from watchword.plan.catalogue import (
+    MAX_ENTRIES,
+    MAX_ITEMS,
+    MAX_TEXT,
+    NO_LIKELIHOOD,
+    load_catalogue,
+    merge,
+)
 from watchword.plan.interface import Actor, Catalogue, ModelFault, Stage, Trait
 
 BASE = load_catalogue()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from watchword.apps.plan.upstream import (
+from watchword.apps.plan.catalogue import (
     MAX_LIST_BYTES,
     MAX_PAGE_BYTES,
     CatalogueFileError,
@@ -15,9 +15,9 @@ from watchword.apps.plan.upstream import (
     read_stix,
     read_upstream,
 )
-from watchword.plan.catalogue.reading import load_catalogue
-from watchword.plan.catalogue.references import (
+from watchword.plan.catalogue import (
     NAME_PATTERNS,
+    load_catalogue,
     maswe_numbers,
     names_used,
     unknown_names,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from watchword.apps.plan.descriptions import read_description
+from watchword.apps.plan.drafts import read_description
 from watchword.scan.api.look import look_at
 from watchword.scan.interface import Severity, Verdict
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from watchword.plan.catalogue.reading import load_catalogue
+from watchword.plan.catalogue import load_catalogue
 from watchword.scan.api.registry import RULES
 
 

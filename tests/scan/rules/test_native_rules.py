@@ -8,7 +8,7 @@ from tests.scan.elf_building import Library
 from tests.scan.ios_building import FOLDER, Image, ipa, read
 from tests.scan.simulated import Call, running, simulated, without
 
-from watchword.plan.catalogue.reading import load_catalogue
+from watchword.plan.catalogue import load_catalogue
 from watchword.scan.app import App, Native, Part, TextPart
 from watchword.scan.interface import Rule, Severity, Verdict
 from watchword.scan.rules.app_attest_use import RULE as ATTEST

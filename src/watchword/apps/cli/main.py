@@ -18,12 +18,12 @@ from watchword.reasons import WatchwordError
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("watchword.apps.cli.commands.init", "Write a commented watchword.yaml."),
     "check": ("watchword.apps.cli.commands.check", "Show every fault in watchword.yaml."),
-    "plan": ("watchword.apps.cli.commands.plan", "Say what to protect first, by impact."),
+    "plan": ("watchword.apps.plan.cli", "Say what to protect first, by impact."),
     "up": ("watchword.apps.cli.commands.up", "Run service and proxy in front of your API."),
     "demo": ("watchword.apps.cli.commands.demo", "See it work: script refused, phone served."),
     "lab": ("watchword.apps.cli.commands.lab", "Simulated phones that send real requests."),
     "verify": ("watchword.apps.cli.commands.verify", "Verify attestation evidence offline."),
-    "policy": ("watchword.apps.cli.commands.policy", "Show, test and compare appraisal policies."),
+    "policy": ("watchword.apps.policy.cli", "Show, test and compare appraisal policies."),
     "gate": ("watchword.apps.cli.commands.gate", "Configure and feed gates beside the service."),
     "conformance": (
         "watchword.apps.cli.commands.conformance",
@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scan": ("watchword.apps.cli.commands.scan", "Read your built app as an attacker would."),
     "drill": ("watchword.apps.cli.commands.drill", "Attack your own deployment, prove what holds."),
     "pins": ("watchword.apps.pins.cli", "Pin your servers' keys, never brick an app."),
-    "observe": ("watchword.apps.cli.commands.observe", "Record what proves protections."),
+    "observe": ("watchword.apps.observations.cli", "Record what proves protections."),
     "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),
     "explain": ("watchword.apps.cli.commands.explain", "Say why a request was refused."),
     "audit": ("watchword.apps.cli.commands.audit", "Read what engines refused, from their logs."),

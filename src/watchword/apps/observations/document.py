@@ -1,14 +1,24 @@
-"""Turn an observation into a JSON object and back, strictly: what isn't known isn't ignored."""
+"""Write, sign and read observations: as JSON objects, strictly, and as a file of one a line."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, NoReturn, TypeVar
+from pathlib import Path
+from typing import Any, Final, NoReturn, Self, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from watchword.adapters.observations import ObservationsFile
 from watchword.apps.settings.faults import shown
-from watchword.observations import SEVERITIES, Observation, Review, SeenRoute, State
-from watchword.reasons import WatchwordError
+from watchword.encoding import strict_json
+from watchword.observations import SEVERITIES, Claim, Observation, Review, SeenRoute, State, Vouched
+from watchword.ports import Signer
+from watchword.reasons import MalformedError, WatchwordError
+from watchword.tokens import strict_jws
+from watchword.tokens.es256 import is_signed_by
+from watchword.tokens.jwk import jwk_from_public_key, thumbprint
 from watchword.vocabulary import Environment, Proof
 
 MAX_SOURCE: Final = 200
@@ -265,3 +275,155 @@ def _time(value: Any, where: str) -> datetime:
 
 def _refuse(where: str, got: Any, expected: str) -> NoReturn:
     raise ObservationError(where, shown(got), expected)
+
+
+OBSERVATION_TYPE: Final = "watchword-observation+jwt"
+"""The ``typ`` of a signed observation: nothing else that a key signs passes for one, nor the other way."""
+
+MAX_LINE_BYTES: Final = 16 * 1024
+"""Most bytes of one observation, signed or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Hold whose word counts, by the key ids that signatures name.
+
+    :param by_kid: name and public key, by the key's RFC 7638 thumbprint.
+    """
+
+    by_kid: Mapping[str, tuple[str, EllipticCurvePublicKey]]
+
+    @classmethod
+    def of(cls, keys: Mapping[str, EllipticCurvePublicKey]) -> Self:
+        """Return the observers of the names and P-256 keys given."""
+        return cls(
+            {thumbprint(jwk_from_public_key(key)): (name, key) for name, key in keys.items()}
+        )
+
+
+def sign(observation: Observation, signer: Signer) -> str:
+    """Return the observation as a compact JWS, signed: one line of the file."""
+    return strict_jws.assemble(strict_json.dumps(to_json(observation)), OBSERVATION_TYPE, signer)
+
+
+def unsigned(observation: Observation) -> str:
+    """Return the observation as a JSON object on one line: a claim."""
+    return strict_json.dumps(to_json(observation)).decode()
+
+
+def verify(line: str, observers: Observers) -> Vouched | Claim:
+    """Return what a line says, vouched for where a configured observer signed it.
+
+    What an unknown key signed is read, as a claim: the key may be configured later.  A signature
+    of a known key that doesn't hold leaves nothing: nobody says what stands there.
+
+    :raises ObservationError: when it isn't an observation, or its signature doesn't hold.
+    """
+    if line.lstrip().startswith("{"):
+        return Claim(_read(line.encode()), "it is unsigned")
+    try:
+        jws = strict_jws.parse(line.strip(), OBSERVATION_TYPE, MAX_LINE_BYTES)
+    except MalformedError as error:
+        raise ObservationError(
+            "line", f"what is no signed observation ({error.detail})", "a JSON object or a JWS"
+        ) from None
+    name, key = observers.by_kid.get(jws.kid, (None, None))
+    if key is None or name is None:
+        return Claim(_read(jws.payload), "no configured observer has the key that signed it")
+    if not is_signed_by(key, jws.signature, jws.signing_input):
+        raise ObservationError(
+            "line", f"a signature that doesn't hold under the key of {name}", f"one by {name}"
+        )
+    return Vouched(_read(jws.payload), name)
+
+
+def _read(data: bytes) -> Observation:
+    try:
+        members = strict_json.loads(data, MAX_LINE_BYTES)
+    except MalformedError as error:
+        raise ObservationError(
+            "line", f"what is no JSON object ({error.detail})", "an observation"
+        ) from None
+    return from_json(members)
+
+
+@dataclass(frozen=True, slots=True)
+class LineFault:
+    """Hold what is wrong with a line of the file.
+
+    :param line: counted from 1.
+    :param text: what was got and what was expected.
+    """
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Hold what a file of observations says, in the order of its lines.
+
+    :param faults: lines that can't be read, so that what they said is missing.
+    :param notes: what is no fault but worth a line: a last line without an end.
+    """
+
+    vouched: tuple[Vouched, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    faults: tuple[LineFault, ...] = ()
+    notes: tuple[LineFault, ...] = ()
+
+
+def read_observations(file: Path, observers: Mapping[str, EllipticCurvePublicKey]) -> Reading:
+    """Read the file; one that isn't there holds nothing.
+
+    :param observers: public keys on P-256 of those whose word counts, by name.
+
+    :raises ObservationsFileError: when it can't be read, or is larger than we read.
+    """
+    return read_lines(ObservationsFile(file).read(), observers)
+
+
+def read_lines(data: bytes, observers: Mapping[str, EllipticCurvePublicKey]) -> Reading:
+    """Read lines, each a JSON object or a compact JWS; empty ones are skipped over."""
+    known = Observers.of(observers)
+    vouched: list[Vouched] = []
+    claims: list[Claim] = []
+    faults: list[LineFault] = []
+    lines = data.split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            found = _read_line(line, known)
+        except ObservationError as error:
+            faults.append(LineFault(number, str(error)))
+            continue
+        if isinstance(found, Vouched):
+            vouched.append(found)
+        else:
+            claims.append(found)
+    notes: list[LineFault] = []
+    # The newline is written last: what has none and can't be read was cut off.
+    if faults and faults[-1].line == len(lines):
+        cut = faults.pop()
+        text = f"has no end, so that it is being written or its writer was killed ({cut.text})"
+        notes.append(LineFault(cut.line, text))
+    return Reading(tuple(vouched), tuple(claims), tuple(faults), tuple(notes))
+
+
+def troubles(reading: Reading, file: str) -> Iterator[str]:
+    """Yield a line for each line of the file that can't be read."""
+    for fault in (*reading.faults, *reading.notes):
+        yield f"{file}:{fault.line}: {fault.text}"
+
+
+def _read_line(line: bytes, observers: Observers) -> Vouched | Claim:
+    """Return what one line says.
+
+    :raises ObservationError: when it can't be read.
+    """
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ObservationError("line", "bytes that aren't UTF-8", "an observation") from None
+    return verify(text, observers)

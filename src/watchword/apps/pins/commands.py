@@ -24,7 +24,7 @@ from watchword.adapters.pin_workspace import (
     write_key,
     write_public_key,
 )
-from watchword.apps.observations import Observers, sign, verify
+from watchword.apps.observations.document import Observers, sign, verify
 from watchword.apps.pins import root_lists
 from watchword.apps.pins.checks import (
     METRICS_MARK,

@@ -1,144 +1,331 @@
-"""List techniques and protections, tell one in words, or hold their ids against other catalogues."""
+"""Show techniques and protections of the catalogue, and read which ids other catalogues have from files that lie here."""
 
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Final
 
-import click
-
-from watchword.apps.terminal.console import EXIT_REFUSED, print_json
-from watchword.apps.terminal.paragraphs import hanging, printable, show
-
-if TYPE_CHECKING:
-    from watchword.apps.plan.upstream import Upstream
-    from watchword.plan.interface import Catalogue, Protection, Technique
-
-
-@click.command(epilog="Example: watchword plan catalogue PR-B01")
-@click.argument("entry", metavar="[ID]", required=False)
-@click.option(
-    "--own",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Add the techniques: and protections: of this YAML file; left out, of the one that plan: catalogue: names.",
+from watchword.apps.settings.document import parse_document
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.terminal.paragraphs import hanging, wrapped
+from watchword.plan.catalogue import maswe_numbers
+from watchword.plan.interface import (
+    CUT_THRESHOLD,
+    Actor,
+    Catalogue,
+    Component,
+    Effort,
+    Protection,
+    Technique,
 )
-@click.option("--check", is_flag=True, help="Hold the ids against the files named.")
-@click.option(
-    "--stix",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    multiple=True,
-    metavar="FILE",
-    help="An ATT&CK bundle, mobile or enterprise, as STIX 2 in JSON; may be given again.",
-)
-@click.option(
-    "--maswe",
-    type=click.Path(path_type=Path, exists=True),
-    metavar="PATH",
-    help="The directory of MASWE's pages, or a JSON list of its aliases.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object an entry.")
-@click.pass_context
-def command(
-    ctx: click.Context,
-    *,
-    entry: str | None,
-    own: Path | None,
-    check: bool,
-    stix: tuple[Path, ...],
-    maswe: Path | None,
-    as_json: bool,
-) -> None:
-    """Show what attackers do and what protects against it: all of it, or ID in words.
+from watchword.reasons import ExitCode, WatchwordError
 
-    With --check: say which ids of ATT&CK and MASWE that it names are unknown or retired in the files that are
-    named; without a file, which aliases MASWE 1.0.0 doesn't have.
+_INDENT: Final = 16
 
-    Exit code 0: shown, or every id checked is known.  1: some aren't.  2: wrong usage, or a file has
-    faults.
+
+def entry_lines(catalogue: Catalogue) -> Iterator[str]:
+    """Yield a line for each technique and each protection, by component."""
+    yield "Techniques: stage, and how many protections cut it"
+    for component in Component:
+        yield ""
+        yield f"  {component.value}"
+        for technique in catalogue.techniques.values():
+            if technique.component is component:
+                cutting = sum(
+                    strength >= CUT_THRESHOLD for _, strength in cut_by(catalogue, technique)
+                )
+                line = f"    {technique.id:<7} {technique.stage.value:<8} {cutting:>2}  {technique.name}"
+                yield from hanging(line, further=20)
+    yield ""
+    yield "Protections: effort, where it acts, and how many techniques it cuts"
+    for component in Component:
+        yield ""
+        yield f"  {component.value}"
+        for each in catalogue.protections.values():
+            if each.component is component:
+                cutting = sum(strength >= CUT_THRESHOLD for strength in each.cuts.values())
+                where = each.enforced_at.value
+                line = f"    {each.id:<7} {each.effort:>3}  {where:<7} {cutting:>2}  {each.name}"
+                yield from hanging(line, further=23)
+
+
+def technique_in_words(catalogue: Catalogue, technique: Technique) -> Iterator[str]:
+    """Yield the lines that describe a technique, with what cuts it, the strongest first."""
+    yield from _opening(technique)
+    yield from _member("where", f"{technique.component.value}, {technique.stage.value}")
+    yield from _member("needs", ", ".join(sorted(technique.needs)) or "nothing")
+    if technique.gives:
+        yield from _member("gives", ", ".join(sorted(technique.gives)))
+    if technique.harms:
+        yield from _member("harms", ", ".join(sorted(technique.harms)))
+    if technique.actors != {Actor.USER}:
+        yield from _member("in place of", ", ".join(sorted(technique.actors)))
+    cutting = cut_by(catalogue, technique)
+    if not any(strength >= CUT_THRESHOLD for _, strength in cutting):
+        yield from _member("cut by", "nothing in this catalogue; what is listed only slows it")
+    elif cutting:
+        yield from _member("cut by", f"from strength {CUT_THRESHOLD} on; 1 only slows it")
+    for protection, strength in cutting:
+        yield from _line(f"{strength}  {protection.id:<7} {protection.name}")
+    if technique.accepted:
+        yield from _member("accepted", technique.accepted)
+    yield from _elsewhere(technique.names)
+
+
+def protection_in_words(catalogue: Catalogue, protection: Protection) -> Iterator[str]:
+    """Yield the lines that describe a protection, with what it cuts and what it doesn't stop."""
+    yield from _opening(protection)
+    where = f"{protection.component.value}, enforced at: {protection.enforced_at.value}"
+    yield from _member("where", where)
+    yield from _member("kind", protection.kind.value)
+    size = next((f" ({each.name})" for each in Effort if each == protection.effort), "")
+    yield from _member("effort", f"{protection.effort}{size}")
+    if protection.depends_on:
+        yield from _member("depends on", ", ".join(protection.depends_on))
+    needed = [
+        each.id for each in catalogue.protections.values() if protection.id in each.depends_on
+    ]
+    if needed:
+        yield from _member("needed for", ", ".join(needed))
+    yield from _member("cuts", f"from strength {CUT_THRESHOLD} on; 1 only slows it")
+    for key, strength in sorted(protection.cuts.items(), key=lambda cut: (-cut[1], cut[0])):
+        yield from _line(f"{strength}  {key:<7} {catalogue.techniques[key].name}")
+    if protection.clamped:
+        why = "stated stronger, and lowered: it runs only on a device that the attacker may own"
+        yield from _member("lowered", f"{', '.join(protection.clamped)}: {why}")
+    for at, text in enumerate(protection.does_not):
+        name = "" if at else "doesn't stop"
+        first = f"  {name:<{_INDENT - 2}}-"
+        yield from wrapped(text, first=first, indent=_INDENT + 2)
+    yield from _member("proven by", ", ".join(protection.evidence))
+    if protection.reviewable:
+        yield from _member("", "or by a person's review, since no machine sees all of it")
+    yield from _elsewhere(protection.names)
+
+
+def cut_by(catalogue: Catalogue, technique: Technique) -> list[tuple[Protection, int]]:
+    """Return what acts on a technique and how strongly, the strongest first."""
+    found = [
+        (protection, protection.cuts[technique.id])
+        for protection in catalogue.protections.values()
+        if technique.id in protection.cuts
+    ]
+    return sorted(found, key=lambda cut: (-cut[1], cut[0].id))
+
+
+def entry_as_dict(entry: Technique | Protection) -> dict[str, Any]:
+    """Return an entry for ``--json``; what has no order is sorted."""
+    kind = "technique" if isinstance(entry, Technique) else "protection"
+    members = {
+        key: sorted(value) if isinstance(value, frozenset) else value
+        for key, value in asdict(entry).items()
+    }
+    return {"type": kind, **members}
+
+
+def _opening(entry: Technique | Protection) -> Iterator[str]:
+    yield from hanging(f"{entry.id}  {entry.name}")
+    yield from wrapped(entry.about, indent=2)
+    yield ""
+
+
+def _member(name: str, text: str) -> Iterator[str]:
+    yield from wrapped(text, first=f"  {name}", indent=_INDENT)
+
+
+def _line(text: str) -> Iterator[str]:
+    yield from hanging(f"{'':<{_INDENT}}{text}", further=11)
+
+
+def _elsewhere(names: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    for at, (other, ids) in enumerate(sorted(names.items())):
+        yield from _member("" if at else "elsewhere", f"{other}: {', '.join(ids)}")
+
+
+MAX_STIX_BYTES: Final = 128 * 1024 * 1024
+"""Most bytes of a STIX bundle; that of ATT&CK Enterprise has about 50 MB."""
+
+MAX_LIST_BYTES: Final = 4 * 1024 * 1024
+MAX_PAGE_BYTES: Final = 256 * 1024
+MAX_PAGES: Final = 5000
+"""Most Markdown files that are looked at in a directory."""
+
+MASWE: Final = "maswe"
+
+_STIX_TYPES: Final = ("attack-pattern", "course-of-action")
+_DOMAINS: Final = {"mobile-attack": "attack-mobile", "enterprise-attack": "attack-enterprise"}
+_SOURCES: Final = {
+    "mitre-mobile-attack": "mobile-attack",
+    "mitre-attack": "enterprise-attack",
+}
+
+
+class CatalogueFileError(WatchwordError):
+    """Report a file or directory that isn't the catalogue that it was named as."""
+
+    exit_code = ExitCode.USAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Hold ids by catalogue, named as in the entries of ours.
+
+    :param live: those that stand.
+    :param retired: those that were revoked or are deprecated.
     """
-    from watchword.apps.plan.own_catalogue import configured_catalogue, read_catalogue
 
-    if (stix or maswe) and not check:
-        raise click.UsageError("--stix and --maswe say which ids there are: they go with --check")
-    if check and entry:
-        raise click.UsageError("--check looks at the whole catalogue, so that it takes no ID")
-    config: Path = ctx.obj or Path("watchword.yaml")
-    if own is None and (own := configured_catalogue(config)) is not None:
-        click.echo(printable(f"note: with the entries of {own}, which {config} names"), err=True)
-    catalogue = read_catalogue(own)
-    if check:
-        from watchword.apps.plan.upstream import maswe_1_0_0, read_upstream
-
-        upstream = read_upstream(stix, maswe) if stix or maswe else maswe_1_0_0()
-        good = _check(catalogue, upstream, as_json=as_json)
-        ctx.exit(0 if good else EXIT_REFUSED)
-    if entry:
-        _show(catalogue, _find(catalogue, entry), as_json=as_json)
-    else:
-        _list(catalogue, as_json=as_json)
+    live: Mapping[str, frozenset[str]]
+    retired: Mapping[str, frozenset[str]]
 
 
-def _find(catalogue: "Catalogue", entry: str) -> "Technique | Protection":
-    """Return the entry of an id, in whatever case it is written.
+@dataclass(frozen=True, slots=True)
+class FoundName:
+    """Hold one id that was found."""
 
-    :raises click.BadParameter: when there is none.
+    catalogue: str
+    name: str
+    retired: bool
+
+
+def read_upstream(bundles: Sequence[Path], maswe: Path | None) -> Upstream:
+    """Return the ids of ATT&CK bundles, and of MASWE where it is named.
+
+    :raises CatalogueFileError: when something isn't what it should be, or too large.
+    :raises OSError: when it can't be read.
     """
-    from watchword.plan.catalogue.naming import nearest_id, same_id
-
-    known = [*catalogue.techniques, *catalogue.protections]
-    key = same_id(entry, known)
-    if key is None:
-        near = nearest_id(entry, known)
-        hint = f"did you mean {near}? " if near else ""
-        message = f"got {entry[:60]!r}, expected an id; {hint}Without ID all are listed."
-        raise click.BadParameter(message, param_hint="ID")
-    return catalogue.techniques.get(key) or catalogue.protections[key]
+    found: list[FoundName] = []
+    for bundle in bundles:
+        found += read_stix(bundle)
+    if maswe is not None:
+        found += read_maswe(maswe)
+    return _sorted_out(found)
 
 
-def _show(catalogue: "Catalogue", found: "Technique | Protection", *, as_json: bool) -> None:
-    from watchword.apps.plan import catalogue_view
-    from watchword.plan.interface import Technique
-
-    if as_json:
-        print_json(catalogue_view.as_json(found))
-    elif isinstance(found, Technique):
-        show(catalogue_view.technique_in_words(catalogue, found))
-    else:
-        show(catalogue_view.protection_in_words(catalogue, found))
+def maswe_1_0_0() -> Upstream:
+    """Return the aliases of MASWE 1.0.0, which come with Watchword."""
+    return Upstream({MASWE: frozenset(maswe_numbers())}, {})
 
 
-def _list(catalogue: "Catalogue", *, as_json: bool) -> None:
-    from watchword.apps.plan import catalogue_view
+def read_stix(file: Path) -> list[FoundName]:
+    """Return the ids of techniques and mitigations of an ATT&CK bundle, as STIX 2 in JSON.
 
-    if not as_json:
-        show(catalogue_view.listed(catalogue))
-        return
-    for technique in catalogue.techniques.values():
-        print_json(catalogue_view.as_json(technique))
-    for protection in catalogue.protections.values():
-        print_json(catalogue_view.as_json(protection))
-
-
-def _check(catalogue: "Catalogue", upstream: "Upstream", *, as_json: bool) -> bool:
-    """Print each id that isn't known upstream; tell whether there is none."""
-    from watchword.plan.catalogue.references import names_used, unknown_names
-
-    unknown = unknown_names(catalogue, upstream.live)
-    for each in unknown:
-        retired = each.name in upstream.retired.get(each.catalogue, ())
-        state = "retired" if retired else "unknown"
-        if as_json:
-            members = {"catalogue": each.catalogue, "id": each.name, "state": state}
-            print_json({**members, "entries": each.entries})
-            continue
-        line = f"{state}  {each.catalogue}  {each.name}, named by {', '.join(each.entries)}"
-        show(hanging(line))
-    used = names_used(catalogue)
-    counts = [f"{other}: {len(used.get(other, ()))}" for other in sorted(upstream.live)]
-    left = [other for other in used if other not in upstream.live]
-    summary = f"ids checked: {', '.join(counts)}; {len(unknown)} unknown or retired"
-    click.echo(summary, err=as_json)
-    if left:
-        click.echo(
-            f"not checked, since no file says which there are: {', '.join(left)}", err=as_json
+    :raises CatalogueFileError: when it isn't one, or has none.
+    """
+    data = _json(file, MAX_STIX_BYTES)
+    objects = data.get("objects") if isinstance(data, dict) else None
+    if not isinstance(objects, list):
+        raise CatalogueFileError(
+            f"{file}: got no `objects`, expected an ATT&CK bundle: STIX 2 in JSON"
         )
-    return not unknown
+    found = [each for item in objects if isinstance(item, dict) for each in _attack_ids(item)]
+    if not found:
+        raise CatalogueFileError(
+            f"{file}: got no id of ATT&CK, expected techniques (attack-pattern) or mitigations"
+            " (course-of-action) of the mobile or enterprise matrix"
+        )
+    return found
+
+
+def read_maswe(place: Path) -> list[FoundName]:
+    """Return the aliases of MASWE: of a directory of its pages, or of a JSON list.
+
+    A page is Markdown that begins with YAML between two lines ``---``, with ``alias``.  A list holds
+    aliases, or objects with ``alias``.  ``status: deprecated`` makes one retired.
+
+    :raises CatalogueFileError: when there is none.
+    """
+    entries = _pages(place) if place.is_dir() else _listed(place)
+    found = [
+        FoundName(MASWE, alias, entry.get("status") == "deprecated")
+        for entry in entries
+        if isinstance(alias := entry.get("alias"), str) and alias
+    ]
+    if not found:
+        raise CatalogueFileError(
+            f"{place}: got no alias, expected pages of MASWE in Markdown with `alias:` at the top,"
+            " or a JSON list of aliases"
+        )
+    return found
+
+
+def _sorted_out(found: Iterable[FoundName]) -> Upstream:
+    """Return what was found, by catalogue; an id that stands somewhere isn't retired."""
+    live: dict[str, set[str]] = {}
+    retired: dict[str, set[str]] = {}
+    for each in found:
+        live.setdefault(each.catalogue, set())
+        (retired if each.retired else live).setdefault(each.catalogue, set()).add(each.name)
+    return Upstream(
+        {key: frozenset(names) for key, names in live.items()},
+        {key: frozenset(names - live[key]) for key, names in retired.items()},
+    )
+
+
+def _attack_ids(item: Mapping[str, Any]) -> Iterator[FoundName]:
+    """Yield the ids that an object of a bundle has in the matrices that we name."""
+    references = item.get("external_references")
+    if item.get("type") not in _STIX_TYPES or not isinstance(references, list):
+        return
+    retired = item.get("revoked") is True or item.get("x_mitre_deprecated") is True
+    domains = item.get("x_mitre_domains")
+    for reference in references:
+        source = reference.get("source_name") if isinstance(reference, dict) else None
+        if not isinstance(source, str) or source not in _SOURCES:
+            continue
+        name = reference.get("external_id")
+        # Old bundles name no domain; the mobile one had a source of its own then.
+        for domain in domains if isinstance(domains, list) else [_SOURCES[source]]:
+            if isinstance(name, str) and isinstance(domain, str) and domain in _DOMAINS:
+                yield FoundName(_DOMAINS[domain], name, retired)
+
+
+def _pages(folder: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield what stands at the top of each page."""
+    pages = list(islice(folder.rglob("*.md"), MAX_PAGES + 1))
+    if len(pages) > MAX_PAGES:
+        raise CatalogueFileError(
+            f"{folder}: got more Markdown files, expected at most {MAX_PAGES}: the directory of MASWE"
+        )
+    for page in sorted(pages):
+        lines = _read(page, MAX_PAGE_BYTES).splitlines()
+        if lines[:1] != [b"---"] or b"---" not in lines[1:]:
+            continue
+        top = b"\n".join(lines[1 : lines.index(b"---", 1)])
+        try:
+            data = parse_document(page, top).data
+        except ConfigurationError as error:
+            fault = error.faults[0]
+            raise CatalogueFileError(
+                f"{page}: got {fault.got}, expected {fault.expected}"
+            ) from None
+        if isinstance(data, dict):
+            yield data
+
+
+def _listed(file: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the entries of a JSON list."""
+    data = _json(file, MAX_LIST_BYTES)
+    if not isinstance(data, list):
+        raise CatalogueFileError(f"{file}: got something else, expected a JSON list of aliases")
+    for item in data:
+        if isinstance(item, str):
+            yield {"alias": item}
+        elif isinstance(item, dict):
+            yield item
+
+
+def _json(file: Path, limit: int) -> Any:
+    try:
+        return json.loads(_read(file, limit))
+    except (ValueError, RecursionError):
+        raise CatalogueFileError(f"{file}: got something else, expected JSON") from None
+
+
+def _read(file: Path, limit: int) -> bytes:
+    with file.open("rb") as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise CatalogueFileError(f"{file}: got more bytes, expected at most {limit} bytes")
+    return data

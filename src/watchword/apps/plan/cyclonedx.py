@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from watchword import __version__
-from watchword.apps.plan.notes import struck
-from watchword.apps.plan.verdict import what_if
+from watchword.apps.plan.words import struck, what_if
 from watchword.encoding.wording import counted
 from watchword.observations import State
 from watchword.plan.interface import (

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from watchword.apps.plan import notes, words
-from watchword.apps.plan.verdict import left_out, verdict, what_if, world
+from watchword.apps.plan import words
+from watchword.apps.plan.words import left_out, verdict, what_if, world
 from watchword.apps.terminal.paragraphs import printable
 from watchword.encoding.wording import counted
 from watchword.plan.outcome import Item, PathState, Phase, Plan
@@ -98,24 +98,24 @@ def _phase(phase: Phase, items: Sequence[Item], plan: Plan) -> Iterator[str]:
 
 
 def _notes(plan: Plan) -> Iterator[str]:
-    weak = [escaped(each) for each in notes.weak_routes(plan)]
-    yield from _bullets(notes.WEAK_ROUTES, weak)
-    yield from _bullets(notes.SHUT_ROUTES, [escaped(each) for each in notes.shut_routes(plan)])
-    yield from _bullets(notes.PROVEN, _placed(notes.proven(plan)))
-    yield from _bullets(notes.MEASURED, _placed(notes.measured(plan)))
-    yield from _bullets(notes.CLAIMS, _placed(notes.claims(plan)))
-    yield from _bullets(notes.CHANGED, _placed(notes.changed(plan)))
-    struck = [escaped(notes.struck_line(each, plan)) for each in notes.struck(plan)]
-    yield from _bullets(notes.STRUCK, struck)
+    weak = [escaped(each) for each in words.weak_routes(plan)]
+    yield from _bullets(words.WEAK_ROUTES, weak)
+    yield from _bullets(words.SHUT_ROUTES, [escaped(each) for each in words.shut_routes(plan)])
+    yield from _bullets(words.PROVEN, _placed(words.proven(plan)))
+    yield from _bullets(words.MEASURED, _placed(words.measured(plan)))
+    yield from _bullets(words.CLAIMS, _placed(words.claims(plan)))
+    yield from _bullets(words.CHANGED, _placed(words.changed(plan)))
+    struck = [escaped(words.struck_line(each, plan)) for each in words.struck(plan)]
+    yield from _bullets(words.STRUCK, struck)
     unclosable = [
         f"{_named(each.steps)}: {escaped(f'{words.reached(each.paths, plan)}. {each.because}'.strip())}"
-        for each in notes.unclosable(plan)
+        for each in words.unclosable(plan)
     ]
-    yield from _bullets(notes.unclosable_heading(plan), unclosable)
-    yield from _bullets("The budget", [escaped(each) for each in notes.shortfalls(plan)])
+    yield from _bullets(words.unclosable_heading(plan), unclosable)
+    yield from _bullets("The budget", [escaped(each) for each in words.shortfalls(plan)])
     if plan.cheaper is not None:
-        yield from _bullets("Cheaper in all", [escaped(notes.cheaper(plan.cheaper, plan))])
-    left = [escaped(each) for each in notes.limits(plan)]
+        yield from _bullets("Cheaper in all", [escaped(words.cheaper(plan.cheaper, plan))])
+    left = [escaped(each) for each in words.limits(plan)]
     yield from _bullets("Left out to stay within limits", left)
 
 

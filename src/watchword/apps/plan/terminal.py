@@ -5,8 +5,8 @@ from typing import Final
 
 import click
 
-from watchword.apps.plan import notes, words
-from watchword.apps.plan.verdict import left_out, nothing, verdict, what_if, world
+from watchword.apps.plan import words
+from watchword.apps.plan.words import left_out, nothing, verdict, what_if, world
 from watchword.apps.terminal.paragraphs import hanging, printable, wrapped
 from watchword.plan.outcome import Cut, Item, Phase, Plan
 
@@ -109,20 +109,20 @@ def _cut(item: Item, cut: Cut, plan: Plan) -> str:
 
 def _notes(plan: Plan, most: int) -> Iterator[str]:
     """Yield what stands beside the list: what is proven, what to verify, what stays, what was left out."""
-    yield from _block(notes.WEAK_ROUTES, notes.weak_routes(plan), most)
-    yield from _block(notes.SHUT_ROUTES, notes.shut_routes(plan), most)
-    yield from _block(notes.PROVEN, [f"{name} {at}" for name, at in notes.proven(plan)], most)
-    measured = [f"{name} {what}" for name, what in notes.measured(plan)]
-    yield from _block(notes.MEASURED, measured, most)
-    yield from _block(notes.CLAIMS, [f"{name} {at}" for name, at in notes.claims(plan)], most)
-    yield from _block(notes.CHANGED, [f"{name} {what}" for name, what in notes.changed(plan)], most)
-    struck = [notes.struck_line(each, plan) for each in notes.struck(plan)]
-    yield from _block(notes.STRUCK, struck, most)
-    yield from _block(notes.unclosable_heading(plan), _unclosable(plan), most)
-    yield from _block("The budget", notes.shortfalls(plan))
+    yield from _block(words.WEAK_ROUTES, words.weak_routes(plan), most)
+    yield from _block(words.SHUT_ROUTES, words.shut_routes(plan), most)
+    yield from _block(words.PROVEN, [f"{name} {at}" for name, at in words.proven(plan)], most)
+    measured = [f"{name} {what}" for name, what in words.measured(plan)]
+    yield from _block(words.MEASURED, measured, most)
+    yield from _block(words.CLAIMS, [f"{name} {at}" for name, at in words.claims(plan)], most)
+    yield from _block(words.CHANGED, [f"{name} {what}" for name, what in words.changed(plan)], most)
+    struck = [words.struck_line(each, plan) for each in words.struck(plan)]
+    yield from _block(words.STRUCK, struck, most)
+    yield from _block(words.unclosable_heading(plan), _unclosable(plan), most)
+    yield from _block("The budget", words.shortfalls(plan))
     if plan.cheaper is not None:
-        yield from _block("Cheaper in all", [notes.cheaper(plan.cheaper, plan)])
-    yield from _block("Left out to stay within limits", notes.limits(plan))
+        yield from _block("Cheaper in all", [words.cheaper(plan.cheaper, plan)])
+    yield from _block("Left out to stay within limits", words.limits(plan))
 
 
 def _block(heading: str, entries: Sequence[str], most: int = 1_000_000) -> Iterator[str]:
@@ -142,7 +142,7 @@ def _more(number: int) -> Iterator[str]:
 
 def _unclosable(plan: Plan) -> list[str]:
     found = []
-    for each in notes.unclosable(plan):
+    for each in words.unclosable(plan):
         named = " > ".join(f"{step} {words.technique_name(plan, step)}" for step in each.steps)
         said = f"{named}: {words.reached(each.paths, plan)}."
         found.append(printable(f"{said} {each.because}".strip()))

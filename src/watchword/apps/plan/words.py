@@ -1,15 +1,18 @@
-"""Say what a plan holds in words that every view shares."""
+"""Put a plan into words: the sentences of every view."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from watchword.encoding.wording import counted
+from watchword.observations import State
 from watchword.plan.interface import CUT_THRESHOLD, AttackPath, Effort
 from watchword.plan.outcome import (
     Action,
     AssetState,
     Change,
+    Cheaper,
     Cut,
     Exposure,
     Item,
@@ -17,11 +20,15 @@ from watchword.plan.outcome import (
     PathState,
     Phase,
     Plan,
+    Shortfall,
     Skipped,
     Standing,
     Tally,
 )
-from watchword.plan.words import DAMAGE
+from watchword.plan.reliance import shut_routes as shut
+from watchword.plan.reliance import weak_routes as weak
+from watchword.plan.service import DAMAGE
+from watchword.vocabulary import Environment
 
 HEADINGS: Final[Mapping[Phase, str]] = {
     Phase.PREVENT: "First: prevent the attack itself",
@@ -375,3 +382,411 @@ def by_impact(states: Iterable[AssetState], most: int = _MANY) -> str:
 def of_phase(plan: Plan, phase: Phase) -> list[Item]:
     """Return the items of one phase, in order."""
     return [item for item in plan.items if item.phase is phase]
+
+
+EXPOSED: Final = (Exposure.OPEN, Exposure.DELAYED)
+
+_MOST_NOTES: Final = 5
+
+
+def asked(plan: Plan) -> bool:
+    """Tell whether this is the answer to a what-if, and no plan."""
+    return bool(plan.added or plan.removed)
+
+
+def what_if(plan: Plan) -> str:
+    """Return what was asked, for the first line of every view; empty where it is a plan."""
+    parts = []
+    known = {each.protection for each in plan.proven}
+    new = [each for each in plan.added if each not in known]
+    elsewhere = [each for each in plan.added if each in known]
+    if new:
+        but = "it isn't" if len(new) == 1 else "they aren't"
+        parts.append(f"{listed(new)} were proven ({but})")
+    if elsewhere:
+        but = "it is" if len(elsewhere) == 1 else "they are"
+        parts.append(f"{listed(elsewhere)} were proven everywhere ({but} in places)")
+    if plan.removed:
+        parts.append(f"{listed(plan.removed)} couldn't be had")
+    return f"What if {listed(parts)}:" if parts else ""
+
+
+def world(plan: Plan) -> str:
+    """Return what stands above every view of a plan that isn't for production; empty where it is."""
+    if plan.environment is Environment.PROD:
+        return ""
+    return f"Environment {plan.environment.value}: this plan says nothing of production."
+
+
+def verdict(plan: Plan) -> list[str]:
+    """Return the two or three sentences that a manager reads."""
+    total = len(plan.assets)
+    if not total:
+        return ["There is no asset to protect in this model."]
+    now = Counter(each.now for each in plan.assets)
+    worst = max((each.asset.impact for each in plan.assets if each.now in EXPOSED), default=0)
+    said = [_today(plan, now, worst)]
+    if asked(plan):
+        said += _answer(plan)
+    if plan.items:
+        said.append(_start(plan.items[0], plan))
+        said.append(_done(plan))
+    elif worst:
+        said.append(nothing(plan))
+    return said
+
+
+def _answer(plan: Plan) -> Iterator[str]:
+    """Yield what a what-if leaves by name, and how much of all ways in would be closed then."""
+    left = [each for each in plan.assets if each.now in EXPOSED]
+    if not left:
+        return
+    closed = [each.path.id for each in plan.paths if each.now is Exposure.CLOSED]
+    every = plan.catalogue.ways_in(each.path.id for each in plan.paths)
+    number = sum(plan.catalogue.ways_in(closed).values())
+    yield (
+        f"{number:,} of {counted(sum(every.values()), 'way')} in would be closed; "
+        f"what stays is {by_impact(left, _MOST_NOTES)}."
+    )
+
+
+def nothing(plan: Plan) -> str:
+    """Return why a list is empty."""
+    states = {each.now for each in plan.assets}
+    if states <= {Exposure.CLOSED}:
+        return "Nothing to do: what is proven closes every way in."
+    if not states & set(EXPOSED):
+        return "Nothing to do: no way in is left that isn't closed."
+    if plan.budget is not None and _helps(plan):
+        return f"A budget of {plan.budget} buys nothing of the list."
+    return f"Nothing {catalogue(plan)} helps here."
+
+
+def catalogue(plan: Plan) -> str:
+    """Return what there is to choose from, in words: without what a what-if takes away."""
+    return "that is left in the catalogue" if plan.removed else "in the catalogue"
+
+
+def _helps(plan: Plan) -> bool:
+    """Tell whether the catalogue has something for a step of an exposed path that isn't proven."""
+    steps = {step for each in plan.paths if each.now in EXPOSED for step in each.path.steps}
+    gone = {*plan.removed, *plan.added, *(each.protection for each in plan.proven)}
+    return any(
+        each.id not in gone and not steps.isdisjoint(each.cuts)
+        for each in plan.catalogue.protections.values()
+    )
+
+
+def _today(plan: Plan, now: Mapping[Exposure, int], worst: int) -> str:
+    """Return how the assets stand; in a what-if, how they would."""
+    total = len(plan.assets)
+    when, be = ("Then", "would be") if asked(plan) else ("Today", "")
+    struck = now[Exposure.UNREACHED]
+    if struck == total:
+        return f"{when} no path is left to {_every(total)}: somebody struck them all."
+    rest = (
+        f", {struck:,} {'has' if struck == 1 else 'have'} no path left (struck)" if struck else ""
+    )
+    if now[Exposure.CLOSED] == total:
+        return f"{when} {_all(total, be)} closed: every way in is cut where the damage is done."
+    if not worst:
+        closed = now[Exposure.CLOSED]
+        is_ = be or ("is" if closed == 1 else "are")
+        return f"{when} {closed:,} of {counted(total, 'asset')} {is_} closed{rest}."
+    for state in EXPOSED:
+        if now[state] == total:
+            level = f"impact {worst}" if total == 1 else f"up to impact {worst}"
+            return f"{when} {_all(total, be)} {state.value}, {level}."
+    exposed = sum(now[each] for each in EXPOSED)
+    parts = [f"{now[Exposure.OPEN]:,} open"] if now[Exposure.OPEN] else []
+    if now[Exposure.DELAYED]:
+        parts.append(f"{now[Exposure.DELAYED]:,} only delayed")
+    is_ = be or ("is" if exposed == 1 else "are")
+    of = f"{exposed:,} of {counted(total, 'asset')}"
+    return f"{when} {of} {is_} exposed, up to impact {worst}: {', '.join(parts)}{rest}."
+
+
+def _all(total: int, be: str = "") -> str:
+    if be:
+        few = {1: "the only asset", 2: "both assets"}
+        return f"{few.get(total, f'all {total:,} assets')} {be}"
+    few = {1: "the only asset is", 2: "both assets are"}
+    return few.get(total, f"all {total:,} assets are")
+
+
+def _every(total: int) -> str:
+    few = {1: "the only asset", 2: "either of both assets"}
+    return few.get(total, f"any of {total:,} assets")
+
+
+def _start(item: Item, plan: Plan) -> str:
+    return f"Start with {item.protection.name} ({item.protection.id}): it {does(item, plan)}."
+
+
+def _done(plan: Plan) -> str:
+    after = Counter(each.after for each in plan.assets)
+    work = _work(plan)
+    if not any(after[state] for state in EXPOSED):
+        total = len(plan.assets)
+        if after[Exposure.UNREACHED]:
+            return f"{work}; with that every asset that a path leads to is closed{_but(plan)}."
+        return f"{work}; with that {_all(total)} closed{_but(plan)}."
+    only = _only_unclosable(plan)
+    if only:
+        return f"{work}; {only}"
+    left = [f"{after[state]:,} {EXPOSURES[state]}" for state in EXPOSED if after[state]]
+    said = f"{work}; of {counted(len(plan.assets), 'asset')} that leaves {' and '.join(left)}."
+    if plan.budget is not None:
+        said += f" {_bought(plan)}"
+    if plan.unclosable:
+        number = sum(plan.catalogue.ways_in(plan.unclosable).values())
+        said += f" Nothing {catalogue(plan)} closes {counted(number, 'way')} in."
+    return said
+
+
+def _but(plan: Plan) -> str:
+    """Return what somebody struck, as the end of a sentence that says that all is closed; empty where nobody did."""
+    paths = [each.path for each in plan.model.struck]
+    if not paths:
+        return ""
+    number = sum(plan.catalogue.ways_in(path.id for path in paths).values())
+    return f", but for {counted(number, 'way')} in that somebody struck ({ends(paths, plan)})"
+
+
+def _bought(plan: Plan) -> str:
+    """Return which assets a budget closes, and that of each impact the cheapest to close come first."""
+    bought = [each for each in plan.assets if each.now in EXPOSED and each.after is Exposure.CLOSED]
+    if not bought:
+        return "The budget closes no asset whole."
+    return f"The budget closes {by_impact(bought)}: within one impact as many assets as it can, whichever they are."
+
+
+def _only_unclosable(plan: Plan) -> str:
+    """Return what stays, where all of that is paths that nothing can close; empty where it isn't."""
+    unclosable = set(plan.unclosable)
+    staying = [each for each in plan.paths if each.after in EXPOSED]
+    if not staying or any(each.path.id not in unclosable for each in staying):
+        return ""
+    states = {each.after for each in staying}
+    how = "is open" if states == {Exposure.OPEN} else "is only delayed"
+    if len(states) > 1:
+        how = "is open or only delayed"
+    names = ends((each.path for each in staying), plan)
+    number = sum(plan.catalogue.ways_in(each.path.id for each in staying).values())
+    are = f"{counted(number, 'way')} in"
+    stays = "what stays open" if how == "is open" else f"what then {how}"
+    return f"{stays} is {are} that nothing {catalogue(plan)} closes ({names})."
+
+
+def _work(plan: Plan) -> str:
+    """Return the effort of prevention, or of the whole list where it prevents nothing."""
+    prevent = of_phase(plan, Phase.PREVENT)
+    if not prevent:
+        return f"The whole list takes effort {plan.effort}{_weeks(plan)}"
+    effort = f"{prevent[-1].spent}{_weeks(plan)}"
+    if len(prevent) == 1:
+        return f"The one measure that prevents the attack takes effort {effort}"
+    few = {2: "two", 3: "three", 4: "four", 5: "five"}.get(len(prevent), f"{len(prevent):,}")
+    return f"The {few} measures that prevent the attack take effort {effort}"
+
+
+def _weeks(plan: Plan) -> str:
+    """Return what the catalogue's effort is counted in; a catalogue of the user's own may count in something else."""
+    own = any("effort" in members for members in plan.catalogue.changed.values())
+    return "" if own else " (about person-weeks)"
+
+
+def left_out(plan: Plan) -> Iterator[str]:
+    """Yield what isn't in the plan at all, which belongs right under the verdict."""
+    if plan.unreadable:
+        lines = counted(plan.unreadable, "line")
+        can, they, say = (
+            ("can't", "it", "says") if plan.unreadable == 1 else ("can't", "they", "say")
+        )
+        yield f"{lines} of the observations {can} be read: what {they} {say}, good or bad, isn't in this plan."
+    notes = plan.model.cut
+    for each in notes[:_MOST_NOTES]:
+        yield sentence(flat(each).rstrip("."))
+    if len(notes) > _MOST_NOTES:
+        yield f"{len(notes) - _MOST_NOTES:,} more of such notes: watchword plan --json."
+
+
+STRUCK: Final = "Struck, and why"
+PROVEN: Final = "Counts as proven"
+CLAIMS: Final = "To verify: said or seen, but it doesn't count yet"
+CHANGED: Final = "Not as shipped: what a catalogue of your own changes"
+
+WEAK_ROUTES: Final = "Routes that ask for less than what lives there is worth"
+SHUT_ROUTES: Final = "Routes that lock partners out"
+
+MEASURED: Final = "Measured by attacking, in place of the catalogue's estimate"
+
+
+@dataclass(frozen=True, slots=True)
+class StruckGroup:
+    """Hold all paths that were struck for one reason."""
+
+    because: str
+    paths: tuple[AttackPath, ...]
+
+
+def struck(plan: Plan) -> list[StruckGroup]:
+    """Return what was struck by reason, the reason of the most paths first."""
+    groups: dict[str, list[AttackPath]] = {}
+    for each in plan.model.struck:
+        groups.setdefault(flat(each.because), []).append(each.path)
+    found = [StruckGroup(because, tuple(paths)) for because, paths in groups.items()]
+    return sorted(found, key=lambda each: (-len(each.paths), each.because))
+
+
+def struck_line(group: StruckGroup, plan: Plan) -> str:
+    """Return one reason with how many paths it took, and of which assets."""
+    what = ends(group.paths, plan)
+    return f"{reached([each.id for each in group.paths], plan)} by {what}: {group.because}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unclosable:
+    """Hold one way in that nothing closes, by the steps that do the damage.
+
+    :param paths: that it holds, to whatever asset.
+    :param because: the catalogue's reason why it can only be accepted, as a sentence; empty where it gives none.
+    """
+
+    steps: tuple[str, ...]
+    paths: tuple[str, ...]
+    because: str
+
+
+def unclosable(plan: Plan) -> list[Unclosable]:
+    """Return what nothing closes, the same steps into several assets once."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for path in plan.unclosable:
+        found.setdefault(plan.catalogue.way_in(path)[1], []).append(path)
+    return [
+        Unclosable(steps, tuple(paths), _accepted(steps, plan)) for steps, paths in found.items()
+    ]
+
+
+def _accepted(steps: Iterable[str], plan: Plan) -> str:
+    known = (plan.catalogue.techniques.get(step) for step in steps)
+    because = next((each.accepted for each in known if each is not None and each.accepted), "")
+    return f"A risk to accept by name (strike it under scenarios): {because}" if because else ""
+
+
+def unclosable_heading(plan: Plan) -> str:
+    """Return what stands above the ways in that nothing closes."""
+    return f"Nothing {catalogue(plan)} closes"
+
+
+def proven(plan: Plan) -> list[tuple[str, str]]:
+    """Return (protection, where and since when) of what counts; several keys of one target are one.
+
+    What a what-if takes away doesn't count.
+    """
+    newest: dict[tuple[object, ...], Standing] = {}
+    for each in plan.proven:
+        where = (each.protection, each.target, each.routes)
+        if each.protection in plan.removed:
+            continue
+        if where not in newest or _age(each) < _age(newest[where]):
+            newest[where] = each
+    return [(each.protection, placed(each)) for each in newest.values()]
+
+
+def claims(plan: Plan) -> list[tuple[str, str]]:
+    """Return (protection, why it doesn't count) of what was said or seen and counts for nothing."""
+    found = [(each.protection, placed(each)) for each in plan.claims]
+    return list(dict.fromkeys(found))
+
+
+def weak_routes(plan: Plan) -> list[str]:
+    """Return what leaves an asset open whatever is proven elsewhere, a sentence each."""
+    return [str(each) for each in weak(plan.model.assets.values())]
+
+
+def shut_routes(plan: Plan) -> list[str]:
+    """Return what refuses the partners whose asset lives behind it, a sentence each."""
+    return [str(each) for each in shut(plan.model.assets.values())]
+
+
+def changed(plan: Plan) -> list[tuple[str, str]]:
+    """Return (id, name and which members) of each shipped entry that the user's own catalogue changes."""
+    known = plan.catalogue
+    entries = {
+        **{key: each.name for key, each in known.techniques.items()},
+        **{key: each.name for key, each in known.protections.items()},
+    }
+    return [
+        (key, f"{entries.get(key, key)}: {listed(members)}")
+        for key, members in known.changed.items()
+    ]
+
+
+def measured(plan: Plan) -> list[tuple[str, str]]:
+    """Return (protection, what it was seen to do) for each technique of the model; the JSON has the others too."""
+    steps = {step for path in plan.model.paths for step in path.steps}
+    return [
+        (
+            each.protection,
+            (
+                f"on {each.technique} {technique_name(plan, each.technique)}, at {each.target}: "
+                f"{STRENGTHS[each.strength]}, {strength(each)}"
+            ),
+        )
+        for each in plan.measures
+        if each.technique in steps and each.protection not in plan.removed
+    ]
+
+
+def placed(found: Standing) -> str:
+    """Return where something was seen, when, and what that is worth: its ``why`` says more than its state."""
+    parts = [f"at {place(found)}"] if found.target else []
+    if found.age is not None:
+        parts.append(age(found.age))
+    if found.state is State.REVIEWED:
+        parts.append("reviewed")
+    why = flat(found.why or found.source or found.state.value)
+    return f"{', '.join(parts)}: {why}" if parts else why
+
+
+def _age(found: Standing) -> float:
+    return float("inf") if found.age is None else found.age
+
+
+def shortfalls(plan: Plan) -> list[str]:
+    """Return in words what a budget doesn't reach, one line a phase."""
+    lines = []
+    for phase, name in PHASES.items():
+        rows: dict[tuple[int, int, tuple[str, ...]], list[Shortfall]] = {}
+        for each in plan.shortfalls:
+            if each.phase is phase:
+                rows.setdefault((each.left, each.needs, each.cheapest), []).append(each)
+        if rows:
+            said = [_short(found, plan) for found in rows.values()]
+            lines.append(f"The budget doesn't complete {name} {'; nor '.join(said)}.")
+    return lines
+
+
+def _short(found: Sequence[Shortfall], plan: Plan) -> str:
+    first = found[0]
+    levels = listed([str(each.level) for each in found])
+    names = listed([named(plan, each) for each in first.cheapest], _MANY)
+    return (
+        f"at impact {levels}: effort {first.left} is left for it, "
+        f"the cheapest set needs {first.needs}: {names}"
+    )
+
+
+def cheaper(found: Cheaper, plan: Plan) -> str:
+    """Return in words which set would close as much for less."""
+    names = listed([named(plan, each) for each in found.protections], _MANY * 2)
+    return (
+        f"{names} would close as much for effort {found.effort} in all, not {found.phases_effort}. "
+        "The list costs more since it serves the worst impact first."
+    )
+
+
+def limits(plan: Plan) -> tuple[str, ...]:
+    """Return what of the reasoning was left out for want of time; what of the model, the verdict says."""
+    return tuple(each for each in plan.cut if each not in plan.model.cut)

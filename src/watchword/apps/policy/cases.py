@@ -1,8 +1,9 @@
-"""Read cases for a policy from YAML and compare what is expected with what the policy says."""
+"""Try appraisal policies: on cases that a person wrote, and two of them on verifications that were recorded."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,17 +13,132 @@ from watchword.apps.evidence.claims_document import (
     claims_from_document,
     claims_to_document,
 )
+from watchword.apps.evidence.record_sources import FoundRecord, find_records
 from watchword.apps.evidence.records import MAX_RECORD_BYTES, VerificationRecord, record_from_line
-from watchword.apps.policy.samples import APPS, SAMPLES
 from watchword.apps.settings.document import Document, Path_, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.rule_forms import nearest
-from watchword.attestation.claims import UnverifiedClaims
-from watchword.attestation.interface import AppRegistration
+from watchword.attestation.claims import (
+    AppClaims,
+    AppleClaims,
+    BootClaims,
+    BootState,
+    KeyAccess,
+    KeySecurity,
+    PatchLevels,
+    PlayVerdicts,
+    Provisioning,
+    ReceiptClaims,
+    ReceiptKind,
+    RevocationClaims,
+    UnverifiedClaims,
+)
+from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.policy.interface import Circumstances, Policy, Verdict
 from watchword.policy.service import appraise_unverified
 from watchword.reasons import Reason, Refusal
-from watchword.vocabulary import Level
+from watchword.vocabulary import ApplePlatform, Distribution, Level, Platform
+
+_PACKAGE: Final = "com.example.app"
+_SIGNER: Final = bytes([0x5A]) * 32
+_APPLE: Final = AppleApp("ABCDE12345", _PACKAGE)
+
+APPS: Final[Mapping[Platform, AppRegistration]] = {
+    Platform.ANDROID: AppRegistration(
+        "sample-android", AndroidApp(_PACKAGE, frozenset({_SIGNER})), "100"
+    ),
+    Platform.IOS: AppRegistration("sample-ios", _APPLE, None),
+}
+"""The app that the sample phones run."""
+
+
+def _android_key(at: datetime) -> UnverifiedClaims:
+    month, day = int(at.strftime("%Y%m")), int(at.strftime("%Y%m01"))
+    return UnverifiedClaims(
+        format="android-key",
+        platform=Platform.ANDROID,
+        public_key=bytes(91),
+        attestation_security=KeySecurity.TEE,
+        key_security=KeySecurity.TEE,
+        anchor="google",
+        app=AppClaims((_PACKAGE,), {_PACKAGE: "120"}, frozenset({_SIGNER})),
+        boot=BootClaims(
+            device_locked=True,
+            state=BootState.VERIFIED,
+            verified_boot_key=bytes([0xB0]) * 32,
+            verified_boot_hash=bytes([0xB1]) * 32,
+        ),
+        key_generated=True,
+        key_signs=True,
+        patches=PatchLevels(os_version=160000, system=month, vendor=day, boot=day),
+        provisioning=Provisioning.REMOTE,
+        model="Pixel 9",
+        device_key=bytes([0xD0]) * 32,
+        attester_serial="d0d0",
+        revocation=RevocationClaims(known=True, list_digest="sample"),
+    )
+
+
+def _app_attest(at: datetime) -> UnverifiedClaims:
+    return UnverifiedClaims(
+        format="app-attest",
+        platform=Platform.IOS,
+        public_key=bytes(91),
+        attestation_security=KeySecurity.SECURE_ENCLAVE,
+        key_security=KeySecurity.SECURE_ENCLAVE,
+        anchor="apple",
+        app=AppClaims((_APPLE.app_id,), {_APPLE.app_id: "7.2"}),
+        key_generated=True,
+        key_signs=True,
+        counter=0,
+        receipt=ReceiptClaims(
+            kind=ReceiptKind.ATTEST,
+            app_id=_APPLE.app_id,
+            created_at=at,
+            refresh_after=at + timedelta(days=1),
+            expires_at=at + timedelta(days=90),
+        ),
+        apple=AppleClaims(
+            platform=ApplePlatform.IOS,
+            key_access=KeyAccess.OTHER,
+            distribution=Distribution.APP_STORE,
+            os_version="27.0",
+            os_build="24A5355q",
+        ),
+    )
+
+
+def _play_integrity(at: datetime) -> UnverifiedClaims:
+    return UnverifiedClaims(
+        format="play-integrity",
+        platform=Platform.ANDROID,
+        public_key=None,
+        attestation_security=KeySecurity.UNATTESTED,
+        key_security=KeySecurity.UNATTESTED,
+        anchor="google",
+        app=AppClaims((_PACKAGE,), {_PACKAGE: "120"}, frozenset({_SIGNER})),
+        play=PlayVerdicts(
+            request="standard",
+            requested_at=at,
+            app_recognition="PLAY_RECOGNIZED",
+            device_labels=frozenset({"MEETS_BASIC_INTEGRITY", "MEETS_DEVICE_INTEGRITY"}),
+            licensing="LICENSED",
+            sdk_version=36,
+            recent_activity="LEVEL_1",
+            app_access_risk=frozenset({"KNOWN_INSTALLED"}),
+            play_protect="NO_ISSUES",
+            recalled=frozenset(),
+        ),
+    )
+
+
+SAMPLES: Final[Mapping[str, Callable[[datetime], UnverifiedClaims]]] = {
+    "android-key": _android_key,
+    "app-attest": _app_attest,
+    "play-integrity": _play_integrity,
+}
+"""By format: the claims of a genuine phone at an instant, its patches those of that month."""
+
 
 _COUNTS: Final = ("enrolled_today", "fan_out_today")
 _KEYS: Final = ("name", "like", "claims", "record", "line", "app", "at", *_COUNTS, "expect")
@@ -313,3 +429,134 @@ def _merged(below: Any, above: Any) -> Any:
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
     return {**below, **{key: _merged(below.get(key), value) for key, value in above.items()}}
+
+
+UNKNOWN_MODEL: Final = "(not stated)"
+
+MAX_UNREADABLE: Final = 10
+"""Most lines that are no records of which is kept where they stand; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Hold a record that the policies judge differently.
+
+    :param place: file and line of the record.
+    :param because: the reasons that make the difference: what the stricter one of the two refuses for.
+    """
+
+    place: str
+    record: VerificationRecord
+    old: Verdict
+    new: Verdict
+    because: tuple[str, ...]
+
+    @property
+    def model(self) -> str:
+        """Return the device's model as the evidence names it."""
+        return (self.record.claims.model if self.record.claims else "") or UNKNOWN_MODEL
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as it is printed with ``--json``."""
+        return {
+            "place": self.place,
+            "at": self.record.at.isoformat(),
+            "instance": self.record.instance,
+            "app": self.record.app.id,
+            "format": self.record.format,
+            "model": self.model,
+            "old": {"level": self.old.level.value, "reasons": codes(self.old.refusals)},
+            "new": {"level": self.new.level.value, "reasons": codes(self.new.refusals)},
+            "because": list(self.because),
+        }
+
+
+@dataclass(slots=True)
+class Tally:
+    """Count over all records.
+
+    :param judged: records that both policies judged.
+    :param unverified: records whose evidence didn't verify, so that no policy was asked.
+    :param unreadable: how many lines are no records; ``first_unreadable``: the first few of them.
+    :param levels: by old and new level; ``reasons``, ``models`` and ``apps`` of differing records.
+    """
+
+    judged: int = 0
+    differing: int = 0
+    unverified: int = 0
+    unreadable: int = 0
+    first_unreadable: list[FoundRecord] = field(default_factory=list)
+    levels: Counter[tuple[Level, Level]] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+    apps: Counter[str] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the sums as they are printed with ``--json``."""
+        return {
+            "judged": self.judged,
+            "differing": self.differing,
+            "unverified": self.unverified,
+            "unreadable": self.unreadable,
+            "levels": {
+                f"{old.value} -> {new.value}": count
+                for (old, new), count in self.levels.most_common()
+            },
+            "reasons": dict(self.reasons.most_common()),
+            "models": dict(self.models.most_common()),
+            "apps": dict(self.apps.most_common()),
+        }
+
+
+def compare(places: Iterable[str], old: Policy, new: Policy, tally: Tally) -> Iterator[Difference]:
+    """Yield each record that the policies judge differently; count all of them into ``tally``.
+
+    :param places: files of records, directories of them, or ``-`` for standard input.
+    :raises EvidenceFileError: when a directory holds no file of records.
+    :raises OSError: when a file can't be read.
+    """
+    for place in places:
+        for found in find_records(place):
+            if found.record is None:
+                tally.unreadable += 1
+                if len(tally.first_unreadable) < MAX_UNREADABLE:
+                    tally.first_unreadable.append(found)
+                continue
+            difference = _compare_one(found, found.record, old, new, tally)
+            if difference is not None:
+                yield difference
+
+
+def _compare_one(
+    found: FoundRecord, record: VerificationRecord, old: Policy, new: Policy, tally: Tally
+) -> Difference | None:
+    if record.claims is None or record.verification:
+        tally.unverified += 1
+        return None
+    tally.judged += 1
+    before, after = (
+        appraise_unverified(record.claims, record.app, policy, record.circumstances)
+        for policy in (old, new)
+    )
+    if before.level is after.level and set(codes(before.refusals)) == set(codes(after.refusals)):
+        return None
+    difference = Difference(found.place, record, before, after, _because(before, after))
+    tally.differing += 1
+    tally.levels[before.level, after.level] += 1
+    tally.reasons.update(difference.because)
+    tally.models[difference.model] += 1
+    tally.apps[record.app.id] += 1
+    return difference
+
+
+def _because(before: Verdict, after: Verdict) -> tuple[str, ...]:
+    """Return the reasons that stand between the two verdicts."""
+    if before.level is after.level:
+        return tuple(sorted(set(codes(before.refusals)) ^ set(codes(after.refusals))))
+    stricter, level = (
+        (after, before.level) if before.level.satisfies(after.level) else (before, after.level)
+    )
+    # A level that a policy doesn't grant to anybody has no reasons of its own.
+    return tuple(codes(stricter.short_of.get(level, ()) or stricter.refusals)) or (
+        f"{level.value} isn't granted",
+    )

@@ -15,8 +15,7 @@ from watchword.gate.interface import Route
 from watchword.gate.limits import RATE
 from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route
 from watchword.gate.spellings import fold
-from watchword.plan.enforcement import LimitRule, PinRule
-from watchword.plan.interface import RouteRow
+from watchword.plan.interface import LimitRule, PinRule, RouteRow
 from watchword.vocabulary import Level, Mode, Proof
 
 _Entry = TypeVar("_Entry", bound=Written)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from watchword.apps.settings.document import Document, Path_
 from watchword.apps.settings.faults import Fault, join
-from watchword.plan.catalogue.members import LIKELIHOOD_WORDS
+from watchword.plan.catalogue import LIKELIHOOD_WORDS
 
 EXPECTED: Final = (
     "no such field: the plan ranks by impact alone (a coat is stolen more often than a car, and "

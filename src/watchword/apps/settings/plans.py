@@ -11,7 +11,6 @@ from typing import Any, Final, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from pydantic import ValidationError
 
-from watchword.apps.plan.own_catalogue import with_own
 from watchword.apps.settings.consistency import Inconsistency
 from watchword.apps.settings.document import Document, read_document
 from watchword.apps.settings.enforcement import limits_of, pins_of, rows_of, tables_of
@@ -19,14 +18,22 @@ from watchword.apps.settings.faults import ConfigurationError, Fault, join, show
 from watchword.apps.settings.generation import generation_of
 from watchword.apps.settings.likelihood import likelihoods
 from watchword.apps.settings.observer_keys import observer_keys
+from watchword.apps.settings.own_catalogue import with_own
 from watchword.apps.settings.plan_forms import asset_faults, asset_of, scenarios_of
 from watchword.apps.settings.translation import translated, unknown_key
 from watchword.apps.settings.written import WrittenFile
 from watchword.apps.settings.written_plan import WrittenAsset, WrittenObserver, WrittenPlan
 from watchword.apps.settings.written_types import Written, seconds
-from watchword.plan.catalogue.reading import load_catalogue
-from watchword.plan.enforcement import LimitRule, PinRule
-from watchword.plan.interface import Asset, Catalogue, Model, RouteRow, Scenarios
+from watchword.plan.catalogue import load_catalogue
+from watchword.plan.interface import (
+    Asset,
+    Catalogue,
+    LimitRule,
+    Model,
+    PinRule,
+    RouteRow,
+    Scenarios,
+)
 from watchword.plan.modelling import build_model
 from watchword.vocabulary import Environment
 

@@ -17,16 +17,21 @@ class ReaderGoneError(Exception):
     """Say that whoever read our output went away (``watchword ... | head``)."""
 
 
-def body_in(module: str) -> Callable[[Callable[[], None]], Callable[..., None]]:
+def body_in(module: str) -> Callable[[Callable[[], None]], Callable[..., Any]]:
     """Return a decorator for a command that is declared here and runs there: the function of the same name in ``module``.
 
-    ``--help`` and a wrong option then need nothing of what the body imports.
+    ``--help`` and a wrong option then need nothing of what the body imports.  The body of a group runs only where no
+    subcommand of it does.
     """
 
-    def decorated(declared: Callable[[], None]) -> Callable[..., None]:
+    def decorated(declared: Callable[[], None]) -> Callable[..., Any]:
         @functools.wraps(declared)
-        def run(*arguments: Any, **options: Any) -> None:
-            getattr(importlib.import_module(module), declared.__name__)(*arguments, **options)
+        def run(*arguments: Any, **options: Any) -> Any:
+            context = click.get_current_context(silent=True)
+            if context is not None and context.invoked_subcommand is not None:
+                return None
+            body = getattr(importlib.import_module(module), declared.__name__)
+            return body(*arguments, **options)
 
         return run
 

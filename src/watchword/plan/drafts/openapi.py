@@ -2,14 +2,17 @@
 
 Operations are grouped by the resource that their paths name, and words of paths, parameters and
 properties say what an attacker may be after.  All of it is a guess for a person to correct.
+
+Schemas refer to one another in circles and nest without end; names that were found once are kept, and
+work is bounded for the whole document.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from watchword.plan.drafts.interface import (
+from watchword.plan.drafts import (
     DRAFT_IMPACT,
     MAX_API_ROUTES,
     MAX_ASSET_ROUTES,
@@ -20,27 +23,265 @@ from watchword.plan.drafts.interface import (
     DraftAsset,
     DraftRoute,
     Remarks,
+    Where,
     counted,
+    one_line,
+    slug,
+    speaking,
+    unique_slug,
+    words_of,
 )
-from watchword.plan.drafts.paths import (
-    MAX_PATTERN,
-    REST,
-    Segments,
-    base_segments,
-    below_partner,
-    is_for_staff,
-    is_probe,
-    names_object,
-    pattern,
-    pattern_segments,
-    resource,
-    route_order,
-    server_host,
-    shared_segments,
-)
-from watchword.plan.drafts.schemas import Schemas
-from watchword.plan.drafts.wording import Where, one_line, slug, speaking, unique_slug, words_of
 from watchword.plan.interface import Actor, AssetKind, Component, ModelFault, Trait
+
+MAX_PATTERN: Final = 120
+"""Most characters of a drafted pattern."""
+
+ANY: Final = "*"
+REST: Final = "**"
+
+_LITERAL: Final = re.compile(r"[A-Za-z0-9._~!$&'()+,=:@-]+")
+_MEANINGLESS: Final = re.compile(
+    r"api|apis|rest|v[0-9]+(?:[._-][0-9a-z]+)*|[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?", re.IGNORECASE
+)
+_ORIGIN: Final = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.*-]*:)?//[^/?#]*")
+_OWN: Final = frozenset({"me", "my", "self", "current"})
+_STAFF: Final = frozenset({"admin", "internal", "ops"})
+_PARTNER: Final = frozenset({"partner", "partners", "tpp", "psd2", "xs2a", "openbanking", "b2b"})
+"""First segments below which other organisations' servers are served, hyphens left out."""
+
+_PARAMETER: Final = re.compile(r"/\{([^{}/]*)\}(?=/|$)")
+_NO_OBJECTS: Final = frozenset({"version", "lang", "language", "locale", "format"})
+"""Parameters that name no object among many."""
+
+_PROBES: Final = frozenset(
+    [
+        "health",
+        "healthz",
+        "live",
+        "livez",
+        "ready",
+        "readyz",
+        "ping",
+        "status",
+        "version",
+        "heartbeat",
+    ]
+)
+
+Segments = tuple[str, ...]
+
+
+def pattern_segments(path: str) -> Segments | None:
+    """Return the segments of a described path as a route table takes them.
+
+    A segment with a parameter in it, or with what a pattern can't say, is ``*``.
+
+    :returns: None for a path that no request can have: without a slash in front, with empty or dot
+        segments, or too long.
+    """
+    path = re.split(r"[?#]", path, maxsplit=1)[0]
+    if not path.startswith("/") or len(path) > 8 * MAX_PATTERN:
+        return None
+    parts = re.sub(r"\{[^{}]*\}", ANY, path[1:]).split("/")
+    if parts[-1] == "":
+        parts.pop()
+    if any(part in {"", ".", ".."} for part in parts):
+        return None
+    segments = tuple(part if _LITERAL.fullmatch(part) else ANY for part in parts)
+    return segments if len(pattern(segments)) <= MAX_PATTERN else None
+
+
+def pattern(segments: Sequence[str]) -> str:
+    """Return segments as one pattern."""
+    return "/" + "/".join(segments)
+
+
+def base_segments(url: Any) -> Segments:
+    """Return the path in a server's URL as segments; nothing where there is none or it isn't one."""
+    if not isinstance(url, str):
+        return ()
+    # A variable may hold slashes in its default; what can't be told is one unknown segment.
+    text = re.sub(r"\{[^{}]*\}", ANY, url[: 8 * MAX_PATTERN])
+    return pattern_segments(_ORIGIN.sub("", text)) or ()
+
+
+def server_host(url: Any) -> str:
+    """Return the host in a server's URL, in lower case and with its port; empty where it names none."""
+    found = _ORIGIN.match(url[: 8 * MAX_PATTERN]) if isinstance(url, str) else None
+    return found.group().partition("//")[2].lower() if found else ""
+
+
+def meaningful(segments: Segments) -> list[int]:
+    """Return the indexes of the segments that may name a resource."""
+    return [
+        index
+        for index, segment in enumerate(segments)
+        if segment != ANY and not _MEANINGLESS.fullmatch(segment)
+    ]
+
+
+def shared_segments(paths: Iterable[Segments]) -> int:
+    """Return how many leading meaningful segments say nothing, since every path has them.
+
+    The last meaningful one of each path never counts: it is what the path is about.
+    """
+    named = [[segments[i] for i in meaningful(segments)] for segments in paths]
+    named = [names for names in named if names]
+    if len(named) < 2:
+        return 0
+    first = named[0]
+    count = 0
+    while all(len(names) > count + 1 and names[count] == first[count] for names in named):
+        count += 1
+    # One resource with many subordinate ones is still one resource.
+    heads = {names[count] for names in named}
+    return count if len(heads) > 1 else 0
+
+
+def resource(segments: Segments, shared: int) -> tuple[str, Segments]:
+    """Return what a path is about, and the segments up to there.
+
+    :param shared: see :func:`shared_segments`.
+    :returns: an empty name where no segment says it; then all segments.
+    """
+    indexes = meaningful(segments)[shared:]
+    if not indexes:
+        return "", segments
+    name, end = segments[indexes[0]], indexes[0]
+    if name.lower() in _OWN and len(indexes) > 1:
+        end = indexes[1]
+        name = f"{name}-{segments[end]}"
+    return name, segments[: end + 1]
+
+
+def is_probe(segments: Segments, methods: Iterable[str]) -> bool:
+    """Tell whether a path only says that the API is up: one telling segment, only read."""
+    indexes = meaningful(segments)
+    return (
+        len(indexes) == 1
+        and ANY not in segments
+        and segments[indexes[0]].lower() in _PROBES
+        and set(methods) <= {"GET", "HEAD", "OPTIONS"}
+    )
+
+
+def is_for_staff(segments: Segments) -> bool:
+    """Tell whether a path is one for administrators or operators, whom the app doesn't serve."""
+    return any(segment.lower() in _STAFF for segment in segments)
+
+
+def below_partner(segments: Segments) -> int | None:
+    """Return the index of the segment that says that partners call what lies below it; None where none does.
+
+    ``/partners`` by itself is a list of shops as well: only what has a resource behind it counts.
+    """
+    indexes = meaningful(segments)
+    if len(indexes) > 1 and segments[indexes[0]].lower().replace("-", "") in _PARTNER:
+        return indexes[0]
+    return None
+
+
+def names_object(path: str) -> bool:
+    """Tell whether a described path names one object among many: a whole segment is a parameter."""
+    names = _PARAMETER.findall(path[: 8 * MAX_PATTERN])
+    return any((words_of(name) or ("",))[-1] not in _NO_OBJECTS for name in names)
+
+
+def route_order(path: str) -> tuple[tuple[int, str], ...]:
+    """Return a key that sorts patterns so that none stands behind one that takes its requests."""
+    ranks = {ANY: 1, REST: 2}
+    return tuple((ranks.get(segment, 0), segment) for segment in path.split("/")[1:])
+
+
+MAX_NODES: Final = 200_000
+"""Most schema nodes that are looked at in one document."""
+
+MAX_DEPTH: Final = 12
+"""Most levels below an operation: what is deeper is seldom what the operation is about."""
+
+_SINGLE: Final = ("items", "additionalProperties", "schema", "not", "if", "then", "else")
+_SEVERAL: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
+
+
+class Schemas:
+    """Look up references and collect words in one document."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        """Keep the document; nothing is read yet."""
+        self._document = document
+        self._known: dict[str, tuple[int, frozenset[str]]] = {}
+        self._left = MAX_NODES
+        self.unresolved: set[str] = set()
+
+    @property
+    def exhausted(self) -> bool:
+        """Tell whether something wasn't looked at, to stay within the limit."""
+        return self._left <= 0
+
+    def resolve(self, node: Any) -> Any:
+        """Return what a node refers to, over at most a few steps; the node itself if to nothing.
+
+        :returns: an empty mapping for a reference that leads nowhere.
+        """
+        for _ in range(MAX_DEPTH):
+            if not isinstance(node, dict) or not isinstance(node.get("$ref"), str):
+                return node
+            node = self._target(node["$ref"])
+        return {}
+
+    def words(self, node: Any, depth: int = 0) -> frozenset[str]:
+        """Return the words of all property names in a schema and below it."""
+        self._left -= 1
+        if depth > MAX_DEPTH or self._left < 0 or not isinstance(node, dict):
+            return frozenset()
+        found: set[str] = set()
+        reference = node.get("$ref")
+        if isinstance(reference, str):
+            found |= self._referred(reference, depth)
+        properties = node.get("properties")
+        if isinstance(properties, dict):
+            for name, below in properties.items():
+                if self._left < 0:
+                    break
+                found.update(words_of(str(name)))
+                found |= self.words(below, depth + 1)
+        for below in _below(node):
+            found |= self.words(below, depth + 1)
+        return frozenset(found)
+
+    def _referred(self, reference: str, depth: int) -> frozenset[str]:
+        """Return the words of a referred schema; read again only where more of it is within reach."""
+        read_at, known = self._known.get(reference, (MAX_DEPTH + 1, frozenset()))
+        if depth < read_at:
+            # Whoever comes back here while it is being read came in a circle.
+            self._known[reference] = (depth, known)
+            known = self.words(self._target(reference), depth + 1)
+            self._known[reference] = (depth, known)
+        return known
+
+    def _target(self, reference: str) -> Any:
+        """Return what a reference within the document leads to, an empty mapping if nothing."""
+        node: Any = self._document
+        if not reference.startswith("#/"):
+            self.unresolved.add(reference)
+            return {}
+        for part in reference[2:].split("/")[: 2 * MAX_DEPTH]:
+            key = part.replace("~1", "/").replace("~0", "~")
+            node = node.get(key) if isinstance(node, dict) else None
+        if node is None:
+            self.unresolved.add(reference)
+            return {}
+        return node
+
+
+def _below(node: dict[str, Any]) -> Iterator[Any]:
+    for key in _SINGLE:
+        yield node.get(key)
+    for key in _SEVERAL:
+        several = node.get(key)
+        if isinstance(several, list):
+            yield from several
+
 
 MAX_OPERATIONS: Final = 10_000
 """Most operations that are read."""

@@ -2,28 +2,423 @@
 
 What OTM says of likelihood isn't taken over: this method ranks by impact alone.  An asset's impact is the worst of
 its confidentiality, integrity and availability, 0 to 100, in fifths.
+
+Which technique an imported threat clearly is, is said by the numbers of CWE and CAPEC first, then by words that stand together.
+What isn't clear stays unmapped: a wrong technique is worse than none.  The numbers are those of MITRE's lists; the words are ours.
 """
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from watchword.plan.drafts.interface import (
+from watchword.plan.drafts import (
     DRAFT_IMPACT,
     MAX_ASSETS,
     MAX_THREATS,
+    TRAIT_WORDS,
     Draft,
     DraftAsset,
     DraftThreat,
     Remarks,
     counted,
+    one_line,
+    unique_slug,
+    words_of,
 )
-from watchword.plan.drafts.otm_parts import Parts, listed, text_of
-from watchword.plan.drafts.threats import ThreatRule, rule_for
-from watchword.plan.drafts.wording import TRAIT_WORDS, one_line, unique_slug, words_of
 from watchword.plan.interface import AssetKind, Component, ModelFault, Trait
+
+MAX_ENTRIES: Final = 5_000
+"""Most entries of one list of the model that are read."""
+
+_MAX_PARENTS: Final = 20
+
+# The first set that a component's type and name have a word of decides.
+_LOCAL: Final = frozenset(["sqlite", "keychain", "keystore", "userdefaults", "sharedpreferences"])
+_STORES: Final = frozenset(
+    [
+        "database",
+        "db",
+        "sql",
+        "nosql",
+        "postgresql",
+        "postgres",
+        "mysql",
+        "mariadb",
+        "mongodb",
+        "redis",
+        "storage",
+        "store",
+        "bucket",
+        "s3",
+        "blob",
+        "dynamodb",
+        "datastore",
+    ]
+)
+_SERVES: Final = frozenset(
+    [
+        "api",
+        "server",
+        "service",
+        "backend",
+        "gateway",
+        "microservice",
+        "lambda",
+        "function",
+        "webservice",
+        "graphql",
+        "web",
+    ]
+)
+_DEVICE: Final = frozenset(
+    [
+        "mobile",
+        "android",
+        "ios",
+        "iphone",
+        "ipad",
+        "phone",
+        "smartphone",
+        "handset",
+        "tablet",
+        "device",
+        "app",
+        "client",
+    ]
+)
+_CLOUD: Final = frozenset(
+    [
+        "cloud",
+        "backend",
+        "server",
+        "datacenter",
+        "dmz",
+        "internal",
+        "intranet",
+        "private",
+        "aws",
+        "azure",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Component:
+    """Hold one component as it was read."""
+
+    name: str
+    words: frozenset[str]
+    parent: Any
+    held: frozenset[str]
+    threats: tuple[str, ...]
+
+
+class Parts:
+    """Know the components, trust zones and data flows of one model."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        """Read them."""
+        self._known: dict[str, Component] = {}
+        self._zones = {text_of(zone, "id"): _words(zone) for zone in listed(document, "trustZones")}
+        self.components = dict(_components(document))
+        self._flows = [
+            (
+                text_of(flow, "source"),
+                text_of(flow, "destination"),
+                frozenset(_texts(flow.get("assets"))),
+                _threat_ids(flow),
+            )
+            for flow in listed(document, "dataflows")
+        ]
+
+    def part(self, key: str) -> Component:
+        """Return where a component runs: by its own words, else by those of what it stands in."""
+        if key not in self._known:
+            self._known[key] = self._part(key)
+        return self._known[key]
+
+    def _part(self, key: str) -> Component:
+        component = self.components.get(key)
+        words = component.words if component is not None else frozenset()
+        if words & _LOCAL:
+            return Component.APP
+        if words & (_STORES | _SERVES):
+            return Component.BACKEND
+        if words & _DEVICE:
+            return Component.APP
+        for around in self._surroundings(key):
+            if around & _CLOUD:
+                return Component.BACKEND
+            if around & _DEVICE:
+                return Component.APP
+        return Component.BACKEND
+
+    def kind(self, key: str) -> AssetKind | None:
+        """Return what is lost with a component: its data, or what it serves; None for neither."""
+        words = self.components[key].words
+        if words & (_LOCAL | _STORES):
+            return AssetKind.DATA
+        if words & _SERVES and self.part(key) is Component.BACKEND:
+            return AssetKind.SERVICE
+        return None
+
+    def around(self, key: str) -> set[Component]:
+        """Return where a component's data can be taken: there, and on its way to an app."""
+        found = {self.part(key)}
+        for source, destination, _, _ in self._flows:
+            if key in {source, destination}:
+                other = self.part(destination if key == source else source)
+                if other is not self.part(key):
+                    found |= {other, Component.CHANNEL}
+        return found
+
+    def of_asset(self, asset: str) -> set[Component]:
+        """Return where an asset can be taken: where it is held, and on the way."""
+        found = {
+            self.part(key) for key, component in self.components.items() if asset in component.held
+        }
+        for source, destination, assets, _ in self._flows:
+            if asset in assets:
+                found |= {self.part(source), self.part(destination), Component.CHANNEL}
+        return found
+
+    def threats_at(self, key: str) -> dict[str, None]:
+        """Return the ids of the threats drawn at an asset, or at the component of that id, in order."""
+        found: dict[str, None] = {}
+        for name, component in self.components.items():
+            if name == key or key in component.held:
+                found.update(dict.fromkeys(component.threats))
+        for source, destination, assets, threats in self._flows:
+            if key in {source, destination} or key in assets:
+                found.update(dict.fromkeys(threats))
+        return found
+
+    def _surroundings(self, key: str) -> Iterator[frozenset[str]]:
+        """Yield the words of what a component stands in, from the inside; circles end."""
+        component = self.components.get(key)
+        for _ in range(_MAX_PARENTS):
+            parent = component.parent if component is not None else None
+            if not isinstance(parent, dict):
+                return
+            zone = self._zones.get(text_of(parent, "trustZone"))
+            if zone is not None:
+                yield zone
+                return
+            component = self.components.get(text_of(parent, "component"))
+            if component is not None:
+                yield component.words
+
+
+def listed(holder: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """Return the mappings in a list of the model, as many as are read."""
+    value = holder.get(key)
+    entries = value[:MAX_ENTRIES] if isinstance(value, list) else []
+    return [each for each in entries if isinstance(each, dict)]
+
+
+def text_of(holder: Any, key: str) -> str:
+    """Return a text of the model on one line, empty where there is none."""
+    value = holder.get(key) if isinstance(holder, dict) else None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    return one_line(str(value), 200) if isinstance(value, str) or abs(value) < 10**18 else ""
+
+
+def _components(document: Mapping[str, Any]) -> Iterator[tuple[str, _Component]]:
+    for each in listed(document, "components"):
+        key = text_of(each, "id") or text_of(each, "name")
+        assets = each.get("assets")
+        held = assets if isinstance(assets, dict) else {}
+        yield (
+            key,
+            _Component(
+                name=text_of(each, "name") or key,
+                words=_words(each),
+                parent=each.get("parent"),
+                held=frozenset((*_texts(held.get("processed")), *_texts(held.get("stored")))),
+                threats=_threat_ids(each),
+            ),
+        )
+
+
+def _words(entry: dict[str, Any]) -> frozenset[str]:
+    text = f"{text_of(entry, 'type')} {text_of(entry, 'name')}"
+    # PostgreSQL is one word, MobileClient is two; both readings count.
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text)
+    return frozenset(re.findall(r"[a-z0-9]+", f"{text} {apart}".lower()))
+
+
+def _threat_ids(entry: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(text_of(each, "threat") for each in listed(entry, "threats"))
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """Return the ids in a list: texts, or numbers as text."""
+    entries = value[:MAX_ENTRIES] if isinstance(value, list) else []
+    return tuple(text_of({"id": each}, "id") for each in entries)
+
+
+_NUMBER: Final = re.compile(r"\b(CWE|CAPEC)[-_ ]?([0-9]{1,5})\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ThreatRule:
+    """Hold how a technique is recognised, and what it makes of an asset.
+
+    :param trait: what an asset gets that such a threat was drawn at; None for what only gathers
+        intelligence.
+    :param numbers: such as ``CWE-918``.
+    :param words: sets of word beginnings; each of a set has to stand in the threat's name.
+    """
+
+    technique: str
+    component: Component
+    trait: Trait | None
+    numbers: frozenset[str] = frozenset()
+    words: tuple[frozenset[str], ...] = ()
+
+
+def _rule(
+    technique: str, component: Component, trait: Trait | None, numbers: str, *words: str
+) -> ThreatRule:
+    return ThreatRule(
+        technique,
+        component,
+        trait,
+        frozenset(numbers.split()),
+        tuple(frozenset(each.split()) for each in words),
+    )
+
+
+_APP, _CHANNEL, _BACKEND = Component.APP, Component.CHANNEL, Component.BACKEND
+
+RULES: Final = (
+    _rule("MT-B05", _BACKEND, Trait.ACCOUNT, "CAPEC-600", "credential stuffing"),
+    _rule(
+        "MT-B06",
+        _BACKEND,
+        Trait.ACCOUNT,
+        "CWE-307 CAPEC-49 CAPEC-112",
+        "brute force",
+        "guess password",
+        "crack password",
+    ),
+    _rule(
+        "MT-B16",
+        _BACKEND,
+        Trait.INTERNAL_NETWORK,
+        "CWE-918 CAPEC-664",
+        "server side request forg",
+        "ssrf",
+    ),
+    _rule(
+        "MT-B08",
+        _BACKEND,
+        Trait.RECORDS,
+        "CWE-639",
+        "idor",
+        "bola",
+        "object level authori",
+        "enumerat object",
+        "enumerat id",
+    ),
+    _rule(
+        "MT-B09",
+        _BACKEND,
+        Trait.RECORDS,
+        "CWE-285 CWE-862 CWE-863",
+        "api access control",
+        "function level authori",
+        "privileged function",
+    ),
+    _rule("MT-B10", _BACKEND, Trait.RECORDS, "CWE-915", "mass assignment", "hidden propert"),
+    _rule(
+        "MT-B11",
+        _BACKEND,
+        Trait.AVAILABILITY,
+        "CWE-400 CWE-770 CAPEC-125 CAPEC-130",
+        "denial of service",
+        "exhaust",
+        "flood",
+    ),
+    _rule("MT-B04", _BACKEND, Trait.RECORDS, "", "scrap"),
+    _rule("MT-B12", _BACKEND, Trait.PAYMENT, "", "carding", "card crack"),
+    _rule("MT-B15", _BACKEND, Trait.STORED_VALUE, "", "coupon crack", "voucher crack"),
+    _rule(
+        "MT-B03",
+        _BACKEND,
+        Trait.RECORDS,
+        "",
+        "spoof mobile client",
+        "spoof mobile app",
+        "impersonat mobile",
+        "impersonat genuine",
+    ),
+    _rule(
+        "MT-B20",
+        _BACKEND,
+        Trait.ACCOUNT,
+        "CWE-613 CAPEC-60",
+        "obtain access token",
+        "steal token",
+        "stolen token",
+        "session hijack",
+    ),
+    _rule(
+        "MT-C03",
+        _CHANNEL,
+        Trait.LIVE_DATA,
+        "CWE-295 CWE-319 CAPEC-94 CAPEC-157 CAPEC-158",
+        "sniff traffic",
+        "man in middle",
+        "insecure communication channel",
+    ),
+    _rule("MT-C05", _CHANNEL, Trait.ACCOUNT, "CWE-294", "replay request", "replay token"),
+    _rule(
+        "MT-A10",
+        _APP,
+        Trait.LIVE_DATA,
+        "CWE-312 CWE-922",
+        "sensitive data mobile device",
+        "local storage",
+        "data stored device",
+    ),
+    _rule("MT-A11", _APP, Trait.APP_LOGIC, "", "repackag", "tamper binar"),
+    _rule("MT-A14", _APP, Trait.ACCOUNT, "CWE-1021 CAPEC-506", "tapjack", "screen overlay"),
+    _rule("MT-A18", _APP, Trait.ACCOUNT, "CWE-939", "deep link"),
+    _rule("MT-A19", _APP, Trait.LIVE_DATA, "CWE-926 CAPEC-499", "exported component"),
+    _rule("MT-A20", _APP, Trait.LIVE_DATA, "CWE-749", "webview"),
+    _rule("MT-A02", _APP, None, "CWE-321 CWE-798 CAPEC-191", "hard coded key", "hardcoded"),
+    _rule("MT-A01", _APP, None, "CAPEC-167 CAPEC-188 CAPEC-189", "decompil", "reverse engineer"),
+    _rule("MT-A04", _APP, None, "", "jailbr", "jail break", "root device", "rooted"),
+    _rule("MT-A07", _APP, None, "", "hook app", "frida"),
+)
+"""In the order in which words are tried: an exploit before what only gathers for it."""
+
+
+def rule_for(name: str, texts: Iterable[str]) -> ThreatRule | None:
+    """Return the rule that a threat clearly falls under, None if none is clear.
+
+    :param name: its name: words count here alone.
+    :param texts: where numbers of CWE and CAPEC may stand.
+    """
+    numbers = {
+        f"{kind.upper()}-{int(number)}"
+        for text in (name, *texts)
+        for kind, number in _NUMBER.findall(text)
+    }
+    for rule in RULES:
+        if numbers & rule.numbers:
+            return rule
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    for rule in RULES:
+        for wanted in rule.words:
+            if all(any(word.startswith(start) for word in words) for start in wanted):
+                return rule
+    return None
+
 
 _VERSION: Final = re.compile(r"0\.[12](?:\.[0-9]+)?")
 _ASPECTS: Final = ("confidentiality", "integrity", "availability")

@@ -137,7 +137,7 @@ def _run(
 
 def _names() -> "Mapping[str, str]":
     """Return the names of the catalogue's protections by their ids, which nobody knows by heart."""
-    from watchword.plan.catalogue.reading import load_catalogue
+    from watchword.plan.catalogue import load_catalogue
 
     return {name: each.name for name, each in load_catalogue().protections.items()}
 
@@ -171,8 +171,8 @@ def _build(text: str | None) -> str | None:
     """
     if text is None:
         return None
-    from watchword.apps.cli.observe.record import digest_of_build
-    from watchword.apps.observations import ObservationError
+    from watchword.apps.observations.commands import digest_of_build
+    from watchword.apps.observations.document import ObservationError
 
     try:
         return digest_of_build(text)
@@ -218,7 +218,7 @@ def _record(plan: "PlanSettings | None", report: "Report", signer: Any, build: s
     from watchword.adapters.clock import SystemClock
     from watchword.adapters.observations import ObservationsFile
     from watchword.apps.drill.recording import observations_of
-    from watchword.apps.observations import Observers, sign, verify
+    from watchword.apps.observations.document import Observers, sign, verify
     from watchword.observations import Vouched
 
     if plan is None or signer is None:

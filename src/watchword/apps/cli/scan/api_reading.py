@@ -45,7 +45,7 @@ def described_by(path: Path) -> Described:
 
     :raises click.UsageError: when it is neither JSON nor YAML, or too large.
     """
-    from watchword.apps.plan.descriptions import read_description
+    from watchword.apps.plan.drafts import read_description
     from watchword.apps.settings.faults import ConfigurationError
 
     try:

@@ -64,7 +64,7 @@ class Recorder:
         """
         self._refuse_another_app(report)
         from watchword.adapters.observations import ObservationsFile
-        from watchword.apps.observations import Observers, sign, verify
+        from watchword.apps.observations.document import Observers, sign, verify
         from watchword.observations import Vouched
 
         found = observations_of(report, at, self._app, self._plan.environment)

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from watchword.apps.terminal.console import print_json
-
-if TYPE_CHECKING:
-    from watchword.tokens.signing_key import SigningKey
+from watchword.encoding import strict_json
+from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.signing_key import SigningKey
 
 
 def make_pair(
-    output: Path, public: Path | None, write: Callable[[Path], "SigningKey"], *, as_json: bool
+    output: Path, public: Path | None, write: Callable[[Path], SigningKey], *, as_json: bool
 ) -> Path | None:
     """Write both files, none of which may be there; return the public one's path, None where JSON told it all.
 
@@ -22,9 +21,6 @@ def make_pair(
     :raises click.BadParameter: when a file is there already.
     :raises OSError: when the disk refuses.
     """
-    from watchword.encoding import strict_json
-    from watchword.tokens.jwk import jwk_from_public_key
-
     public = public or output.with_suffix(".jwk")
     if public == output:
         raise click.BadParameter("expected another file than the private key's", param_hint="-o")

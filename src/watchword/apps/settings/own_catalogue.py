@@ -5,7 +5,7 @@ from pathlib import Path
 from watchword.apps.settings.document import read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.likelihood import likelihoods
-from watchword.plan.catalogue.reading import load_catalogue, merge
+from watchword.plan.catalogue import load_catalogue, merge
 from watchword.plan.interface import Catalogue
 
 

@@ -1,0 +1,229 @@
+"""Show what to protect first: ``watchword plan`` and each of its subcommands."""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from watchword.apps.terminal.lazy import LazyGroup, body_in
+from watchword.apps.terminal.paragraphs import printable
+
+MAX_BUDGET: Final = 10_000
+"""Most units of effort, as ``plan: budget:`` has it."""
+
+_MAX_SHOWN: Final = 60
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_EXAMPLES: Final = """\b
+Examples:
+  watchword plan init
+  watchword plan init --openapi openapi.yaml --api clinic
+  watchword plan init --otm threat-model.otm.json -o draft.yaml
+"""
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_ANY = click.Path(path_type=Path)
+_THERE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_body = body_in("watchword.apps.plan.commands")
+
+
+def budget(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    """Accept a budget."""
+    if value is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,6}", value) or int(value) > MAX_BUDGET:
+        expected = f"a whole number of units of effort from 0 to {MAX_BUDGET}, such as 12"
+        raise click.BadParameter(f"got {value[:_MAX_SHOWN]!r}, expected {expected}")
+    return int(value)
+
+
+def _name(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Accept a name as ``watchword.yaml`` takes it."""
+    if value is not None and not _NAME.fullmatch(value):
+        expected = "lower-case letters, digits and hyphens, such as clinic"
+        raise click.BadParameter(f"got {printable(value[:60])!r}, expected {expected}")
+    return value
+
+
+def _once(_ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> Path | None:
+    """Accept one file: of two the last alone would be drafted, and the other's assets be missed by nobody."""
+    if len(value) > 1:
+        expected = (
+            "one file: draft each with an --api and an -o of its own, then copy them together"
+        )
+        raise click.BadParameter(f"got {len(value)} of {parameter.opts[0]}, expected {expected}")
+    return value[0] if value else None
+
+
+@_body
+def read_earlier() -> None:
+    """Return the plan in the file of ``--since``."""
+
+
+def _earlier(_ctx: click.Context, _parameter: click.Parameter, value: Path | None) -> Any:
+    return None if value is None else read_earlier(value)
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    short_help="Say what to protect first, by impact and by what is proven.",
+    epilog="Example: watchword -c examples/api-key-script.yaml plan --html plan.html",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON document.")
+@click.option("--markdown", is_flag=True, help="Print it as Markdown, for a wiki or a review.")
+@click.option("--cyclonedx", is_flag=True, help="Print it as a CycloneDX document.")
+@click.option("--html", type=_FILE, metavar="FILE", help="Write a report that needs no network.")
+@click.option("--details", is_flag=True, help="Say of each item why, what else, and how firmly.")
+@click.option("--item", metavar="ID", help="Show one item in full.")
+@click.option("--all", "everything", is_flag=True, help="Show the long lists whole.")
+@click.option(
+    "--budget", callback=budget, metavar="N", help="Most effort, in units of the catalogue."
+)
+@click.option(
+    "--what-if",
+    "what_if",
+    multiple=True,
+    metavar="+ID/-ID",
+    help="Take a protection for proven (+) or for out of reach (-); may be given several times.",
+)
+@click.option(
+    "--fail-on",
+    multiple=True,
+    type=click.Choice(["open", "delayed", "unreadable", "worse", "weak-route"]),
+    help="Exit with 1 while an asset is open; with delayed, while one isn't closed, be it that all its paths are struck; "
+    "with unreadable, while a line of the observations can't be read; with worse, where an asset or a protection "
+    "stands worse than in the plan of --since; with weak-route, where a route lets pass what would harm an asset that "
+    "lives there. May be given several times.",
+)
+@click.option(
+    "--since",
+    "earlier",
+    type=_FILE,
+    callback=_earlier,
+    metavar="FILE",
+    help="Say what changed since an earlier plan, what --json printed then, and why.",
+)
+@click.pass_context
+@_body
+def show_plan() -> None:
+    """Say what to protect first, from the plan section of the file.
+
+    The order is by impact, never by likelihood: first what prevents the attack, then what makes it hard to
+    gather intelligence, last what hardens.  A protection counts only while an observation proves it.
+
+    Exit code 0: here is the plan.  1: --fail-on holds.  2: wrong usage, or faults in the file.  3: the
+    report can't be written.
+    """
+
+
+command = show_plan
+
+
+@show_plan.command(
+    "init", epilog=_EXAMPLES, short_help="Draft assets from an API description or a model."
+)
+@click.option(
+    "--openapi",
+    type=_ANY,
+    multiple=True,
+    callback=_once,
+    metavar="FILE",
+    help="OpenAPI 3 or Swagger 2, JSON or YAML: drafts assets and routes.",
+)
+@click.option(
+    "--otm",
+    type=_ANY,
+    multiple=True,
+    callback=_once,
+    metavar="FILE",
+    help="Open Threat Model, as Threat Dragon exports it: imports assets and threats.",
+)
+@click.option(
+    "--api",
+    metavar="NAME",
+    callback=_name,
+    help="Name of the API under apis:; left out, made from the description's title.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=_ANY,
+    default=Path("watchword-plan.yaml"),
+    show_default=True,
+    metavar="FILE",
+    help="Where to write it; - for the standard output. Nothing is overwritten.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was drafted as JSON too.")
+@click.pass_context
+@_body
+def init_command() -> None:
+    """Draft a plan: assets, where they live, and what an attacker may be after.
+
+    Without --openapi and --otm it writes a commented plan to start from. With both, assets of the
+    same name become one. It is only a draft: each impact in it is a guess that you have to set.
+    watchword.yaml is never changed.
+
+    Exit code 0: written.  2: a file has faults, or the one to write is there already.  3: it
+    can't be written.
+    """
+
+
+@show_plan.command(
+    "catalogue",
+    short_help="Show techniques and protections.",
+    epilog="Example: watchword plan catalogue PR-B01",
+)
+@click.argument("entry", metavar="[ID]", required=False)
+@click.option(
+    "--own",
+    type=_ANY,
+    metavar="FILE",
+    help="Add the techniques: and protections: of this YAML file; left out, of the one that plan: catalogue: names.",
+)
+@click.option("--check", is_flag=True, help="Hold the ids against the files named.")
+@click.option(
+    "--stix",
+    type=_THERE,
+    multiple=True,
+    metavar="FILE",
+    help="An ATT&CK bundle, mobile or enterprise, as STIX 2 in JSON; may be given again.",
+)
+@click.option(
+    "--maswe",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PATH",
+    help="The directory of MASWE's pages, or a JSON list of its aliases.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object an entry.")
+@click.pass_context
+@_body
+def catalogue_command() -> None:
+    """Show what attackers do and what protects against it: all of it, or ID in words.
+
+    With --check: say which ids of ATT&CK and MASWE that it names are unknown or retired in the files that are
+    named; without a file, which aliases MASWE 1.0.0 doesn't have.
+
+    Exit code 0: shown, or every id checked is known.  1: some aren't.  2: wrong usage, or a file has
+    faults.
+    """
+
+
+@show_plan.command(
+    "diff",
+    epilog="Example: watchword plan diff plan-of-march.json plan-of-today.json",
+    short_help="Say what changed between two plans.",
+)
+@click.argument("old", type=_THERE)
+@click.argument("new", type=_THERE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+@_body
+def diff_command() -> None:
+    """Say how the plan NEW differs from the plan OLD: files that `watchword plan --json` wrote.
+
+    Items that came, went or moved, and how assets and paths stand; with what changed beneath them:
+    evidence, impacts, efforts, the budget.  When a plan was made doesn't count.
+
+    Exit code 0: they are the same.  1: they differ.  2: a file can't be read, or is no plan.
+    """
