@@ -13,9 +13,8 @@ from tests.scan.android.building import Type, table
 from tests.scan.ios_building import FOLDER, archive_of
 
 from watchword.adapters.app_package.native_elf import ElfError, read_elf
-from watchword.apps.scan import stored
-from watchword.apps.scan.document import document
-from watchword.apps.scan.words import Scanned
+from watchword.apps.scan.document import ScanDocumentError, document, reports_of
+from watchword.apps.scan.report import Scanned
 from watchword.apps.settings.document import parse_document
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError, WatchwordError
@@ -251,8 +250,8 @@ def read_api(data: bytes) -> None:
 
 def read_stored(data: bytes) -> None:
     """Read a report of ours, a baseline, and reports of other scanners; what was read can be written again."""
-    with suppress(stored.ScanDocumentError):
-        reports = stored.reports_of(data)
+    with suppress(ScanDocumentError):
+        reports = reports_of(data)
         from_baseline(to_baseline(reports))
         document([Scanned.bare(each) for each in reports])
     with suppress(ValueError, RecursionError):

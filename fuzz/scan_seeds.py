@@ -44,7 +44,7 @@ from tests.scan.texts.hermes_building import bytecode
 from tests.scan.texts.unity_building import metadata
 
 from watchword.apps.scan.document import document
-from watchword.apps.scan.words import Scanned
+from watchword.apps.scan.report import Scanned
 from watchword.scan.android import attributes as of
 from watchword.scan.app import Coverage, Gap, Part, Seen
 from watchword.scan.baseline import to_baseline

@@ -102,8 +102,6 @@ def serve(descriptor: int) -> None:
     """Fork for each message until the other side is gone; runs in the forking process."""
     # Imported for its sake alone: what commands spend most of their start on.
     import highspy  # noqa: F401, PLC0415
-    import watchword.apps.operator_client  # noqa: PLC0415
-    import watchword.apps.plan.planning  # noqa: PLC0415
 
     import watchword.adapters.app_package  # noqa: PLC0415
     import watchword.apps.compose.service  # noqa: PLC0415

@@ -17,8 +17,8 @@ from tests.scan.app_building import PINS, apk
 from tests.scan.test_frameworks import CSHARP
 
 from watchword.apps.cli.main import cli
-from watchword.apps.cli.scan.recording import observations_of
 from watchword.apps.observations.document import Observers, sign, verify
+from watchword.apps.scan.context import observations_of
 from watchword.observations import State
 from watchword.scan.interface import Severity, Verdict
 from watchword.scan.outcome import Standing

@@ -19,7 +19,7 @@ from tests.scan.ios_building import ats, info, ipa, zipped
 REAL = Path(__file__).parents[3] / "shared" / "apps"
 RUN = """
 from watchword.apps.cli import main
-main.COMMANDS.setdefault("scan", ("watchword.apps.cli.commands.scan", "See."))
+main.COMMANDS.setdefault("scan", ("watchword.apps.scan.cli", "See."))
 main.run()
 """
 GUARD = """

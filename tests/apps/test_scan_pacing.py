@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from watchword.apps.cli.scan.pacing import OverTimeError, Pace, interrupted_after
+from watchword.apps.scan.reader import OverTimeError, Pace, interrupted_after
 
 
 def test_those_who_wait_are_told_now_and_then() -> None:

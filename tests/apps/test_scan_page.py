@@ -18,7 +18,7 @@ from tests.machine import patience
 from tests.scan.app_building import PINS, apk
 from tests.scan.imports.test_mobsfscan import REPORT
 
-from watchword.apps.cli.commands.scan import CONDITIONS, SUBCOMMANDS, command
+from watchword.apps.scan.cli import CONDITIONS, command
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scan.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -182,5 +182,5 @@ def test_every_word_of_the_command_is_on_the_page() -> None:
     options = {name for each in command.params for name in each.opts if name.startswith("--")}
     lacking = {name for name in options if name not in PAGE}
     assert lacking == set()
-    assert [name for name in SUBCOMMANDS if f"watchword scan {name}" not in PAGE] == []
+    assert [name for name in command.commands if f"watchword scan {name}" not in PAGE] == []
     assert [name for name in CONDITIONS if f"`{name}`" not in PAGE] == []

@@ -7,8 +7,8 @@ import pytest
 from tests.apps.scan_views import seed
 from tests.apps.test_plan_report_in_chromium import WIDTHS, measured
 
-from watchword.apps.scan import html
-from watchword.apps.scan.words import Scanned
+from watchword.apps.scan import report
+from watchword.apps.scan.report import Scanned
 from watchword.scan.interface import Location, Severity, Verdict
 from watchword.scan.outcome import ordered
 
@@ -53,7 +53,7 @@ SCANS = pytest.mark.parametrize(
 @SCANS
 def test_no_page_is_wider_than_its_window(scans: list[Scanned], tmp_path: Path) -> None:
     """At four widths, with all that can be opened open, nothing sticks out; and the style is really applied."""
-    page = html.page(scans, seed.AT).replace("<details>", "<details open>")
+    page = report.page(scans, seed.AT).replace("<details>", "<details open>")
     found = measured(page, tmp_path)
     assert [int(width) for width in found] == sorted(WIDTHS)
     for width, page_of_it in found.items():
@@ -66,6 +66,6 @@ def test_no_page_is_wider_than_its_window(scans: list[Scanned], tmp_path: Path) 
 @SCANS
 def test_the_page_loads_and_runs_nothing(scans: list[Scanned], tmp_path: Path) -> None:
     """Whatever an app is called: the browser fetches no resource for it and finds no script in it."""
-    for page in measured(html.page(scans, seed.AT), tmp_path).values():
+    for page in measured(report.page(scans, seed.AT), tmp_path).values():
         assert page["loaded"] == []
         assert page["scripts"] == 0

@@ -30,8 +30,9 @@ from tests.scan.texts.hermes_building import bytecode
 from watchword.adapters.app_package import PackageError, open_app
 from watchword.adapters.app_package.parts import Parts, recognised
 from watchword.apps.reports.text import json_text
-from watchword.apps.scan import document, html, junit, sarif, stored, terminal
-from watchword.apps.scan.words import Scanned, coverage
+from watchword.apps.scan.ci import junit, sarif
+from watchword.apps.scan.document import document, reports_of
+from watchword.apps.scan.report import Scanned, coverage, lines, page
 from watchword.observations import State
 from watchword.scan.android import attributes as of
 from watchword.scan.app import (
@@ -367,26 +368,26 @@ def test_every_view_names_it_at_its_top(case: str, tmp_path: Path) -> None:
     _, named, files = ANDROID[case]
     scanned = Scanned.bare(reported(apk(pins=PINS, more=files), tmp_path))
     words = named.split(" (")[0]
-    printed = click.unstyle("\n".join(terminal.lines(scanned)))
+    printed = click.unstyle("\n".join(lines(scanned)))
     top = " ".join(" ".join(printed.splitlines()[:8]).split())
     assert "Not seen: code" in top
     assert words in top
-    page = html.page([scanned], AT)
-    assert words in page[page.index("<header>") : page.index("</header>")]
-    log = sarif.sarif([scanned])
+    html = page([scanned], AT)
+    assert words in html[html.index("<header>") : html.index("</header>")]
+    log = sarif([scanned])
     (run,) = log["runs"]
     notes = run["invocations"][0]["toolExecutionNotifications"]
     assert any(words in each["message"]["text"] for each in notes)
     assert words in run["properties"]["coverage"]
-    cases = junit.junit([scanned], AT)
+    cases = junit([scanned], AT)
     assert words in cases
-    written = json_text(document.document([scanned]))
+    written = json_text(document([scanned]))
     (one,) = json.loads(written)["scans"]
     (framework,) = one["coverage"]["frameworks"]
     assert words in framework["name"] or words in framework["by"]
-    for text in (printed, page, json.dumps(log), cases, written):
+    for text in (printed, html, json.dumps(log), cases, written):
         assert "nothing was missed" not in " ".join(text.split())
-    (again,) = stored.reports_of(written.encode())
+    (again,) = reports_of(written.encode())
     assert again.coverage.frameworks == scanned.report.coverage.frameworks
     assert again.partial
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 
-from watchword.apps.scan.words import Scanned
+from watchword.apps.scan.report import Scanned
 from watchword.observations import State
 from watchword.scan.app import Coverage, Disagreement, Gap, Part, Seen
 from watchword.scan.baseline import Sorted, Suppression, sort

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from tests.apps.drill_views.strange import texts
 from tests.apps.scan_views import seed
 
-from watchword.apps.scan.document import document
-from watchword.apps.scan.stored import ScanDocumentError, reports_of
+from watchword.apps.scan.document import ScanDocumentError, document, reports_of
 from watchword.scan.differences import compare
 from watchword.scan.outcome import fingerprint
 

@@ -13,8 +13,8 @@ from tests.apps.sarif_schema import faults
 from tests.apps.scan_views import seed
 
 from watchword.apps.reports.text import json_text
-from watchword.apps.scan.sarif import MARK, MOST, sarif
-from watchword.apps.scan.words import Scanned
+from watchword.apps.scan.ci import MAX_RESULTS, SARIF_MARK, sarif
+from watchword.apps.scan.report import Scanned
 from watchword.scan.baseline import sort
 from watchword.scan.interface import Location, Severity, Verdict
 from watchword.scan.outcome import bad, fingerprint
@@ -137,12 +137,12 @@ def test_the_worst_are_kept_where_there_are_too_many() -> None:
     many = tuple(
         seed.finding(Verdict.EXPOSED, severity, f"{severity}-{number}")
         for severity in (Severity.HIGH, Severity.LOW)
-        for number in range(MOST - 100)
+        for number in range(MAX_RESULTS - 100)
     )
     log = sarif([Scanned.bare(replace(seed.clean().report, findings=many))])
     (run,) = log["runs"]
-    assert len(run["results"]) == MOST
-    assert sum(each["level"] == "error" for each in run["results"]) == MOST - 100
+    assert len(run["results"]) == MAX_RESULTS
+    assert sum(each["level"] == "error" for each in run["results"]) == MAX_RESULTS - 100
     notes = run["invocations"][0]["toolExecutionNotifications"]
     assert "4,800 findings more" in notes[0]["message"]["text"]
 
@@ -169,7 +169,7 @@ def test_strangers_text_does_no_harm(text: str) -> None:
 def test_its_text_has_the_mark_near_the_start_and_no_secret() -> None:
     """So that the next one may take its place, and that it may be uploaded."""
     text = json_text(sarif([seed.mixed()]))
-    assert MARK in text[:4096]
+    assert SARIF_MARK in text[:4096]
     assert seed.SECRET not in text
     assert json.loads(text)
 

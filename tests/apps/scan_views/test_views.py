@@ -18,8 +18,9 @@ from tests.apps.drill_views.test_junit import faults
 from tests.apps.scan_views import seed
 
 from watchword.apps.reports.text import json_text
-from watchword.apps.scan import cyclonedx, html, junit, terminal
-from watchword.apps.scan.words import OPENS, Scanned
+from watchword.apps.scan import cyclonedx, report
+from watchword.apps.scan.ci import junit
+from watchword.apps.scan.report import HTML_MARK, OPENS, Scanned, lines
 from watchword.apps.terminal.paragraphs import hanging, wrapped
 from watchword.scan.baseline import sort
 from watchword.scan.interface import Confidence, Location, Severity, Verdict
@@ -35,17 +36,17 @@ def bill(scanned: Scanned) -> str:
 
 def cases(scanned: Scanned) -> str:
     """Return the JUnit file."""
-    return junit.junit([scanned], seed.AT)
+    return junit([scanned], seed.AT)
 
 
 def page(scanned: Scanned) -> str:
     """Return the page."""
-    return html.page([scanned], seed.AT)
+    return report.page([scanned], seed.AT)
 
 
 def printed(scanned: Scanned) -> str:
     """Return what a terminal shows, without colours."""
-    return click.unstyle("\n".join(terminal.lines(scanned)))
+    return click.unstyle("\n".join(lines(scanned)))
 
 
 ALL = pytest.mark.parametrize("view", [bill, cases, page, printed])
@@ -81,7 +82,7 @@ def test_strangers_text_does_no_harm(view: Callable[[Scanned], str], text: str) 
 
 def test_a_terminal_reveals_only_when_asked() -> None:
     """With --reveal the secret stands there whole."""
-    assert seed.SECRET in "\n".join(terminal.lines(seed.mixed(), reveal=True))
+    assert seed.SECRET in "\n".join(lines(seed.mixed(), reveal=True))
 
 
 @pytest.mark.parametrize("columns", [80, 100, 120])
@@ -96,10 +97,10 @@ def test_a_name_longer_than_a_line_is_broken_behind_a_dot(monkeypatch: pytest.Mo
     """Within a word nobody finds it again; what has no place to break is cut as it has to be."""
     monkeypatch.setenv("COLUMNS", "60")
     name = "com.example.incremental.deployment.IncrementalClassLoaderOfTheApp.load"
-    for lines in (list(wrapped(f"at {name}", indent=8)), list(hanging(f"    at {name}"))):
-        assert "".join(each.strip() for each in lines).replace(" ", "") == f"at{name}"
-        assert all(each.endswith((".", "load")) for each in lines if each.strip() != "at")
-        assert max(map(len, lines)) <= 60
+    for rows in (list(wrapped(f"at {name}", indent=8)), list(hanging(f"    at {name}"))):
+        assert "".join(each.strip() for each in rows).replace(" ", "") == f"at{name}"
+        assert all(each.endswith((".", "load")) for each in rows if each.strip() != "at")
+        assert max(map(len, rows)) <= 60
     assert max(map(len, wrapped("x" * 300, indent=8))) <= 60
 
 
@@ -113,7 +114,7 @@ def test_how_sure_a_rule_is_and_what_to_do_is_said_once() -> None:
         for number, severity in enumerate((Severity.HIGH, Severity.HIGH, Severity.LOW))
     ]
     report = replace(seed.mixed().report, findings=ordered(some), api=())
-    text = "\n".join(terminal.lines(Scanned.bare(report)))
+    text = "\n".join(lines(Scanned.bare(report)))
     assert text.count("(likely)") == 2
     assert text.count("    do: ") == 1
 
@@ -147,12 +148,12 @@ def test_a_terminal_names_what_wasnt_seen_and_how_protections_stand() -> None:
 @pytest.mark.parametrize("scans", [[seed.mixed()], [seed.clean(), seed.mixed()]])
 def test_junit_has_the_form_that_servers_read(scans: list[Scanned]) -> None:
     """Elements, attributes, their order and the counts are right."""
-    assert list(faults(ET.fromstring(junit.junit(scans, seed.AT)))) == []
+    assert list(faults(ET.fromstring(junit(scans, seed.AT)))) == []
 
 
 def test_junit_is_read_by_a_parser_of_others() -> None:
     """By its classes a suite of each app has a case for each rule that looked, and the counts are right."""
-    read = JUnitXml.fromstring(junit.junit([seed.mixed(), seed.clean()], seed.AT))
+    read = JUnitXml.fromstring(junit([seed.mixed(), seed.clean()], seed.AT))
     mixed, clean = list(read)
     assert (mixed.name, len(list(clean))) == ("com.example.shop", 1)
     rules = {each.rule for each in seed.mixed().report.all_findings}
@@ -224,7 +225,7 @@ def test_a_page_loads_and_runs_nothing(text: str) -> None:
 def test_a_page_has_its_mark_and_what_a_terminal_says() -> None:
     """So that the next one may take its place."""
     text = page(seed.mixed())
-    assert html.MARK in text[:4096]
+    assert HTML_MARK in text[:4096]
     assert "Not all was seen" in text
     assert "A token is there." in text
     assert "Not all was seen" not in page(seed.clean())

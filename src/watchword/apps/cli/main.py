@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "watchword.apps.cli.commands.conformance",
         "Hold a gate to the conformance corpus.",
     ),
-    "scan": ("watchword.apps.cli.commands.scan", "Read your built app as an attacker would."),
+    "scan": ("watchword.apps.scan.cli", "Read your built app as an attacker would."),
     "drill": ("watchword.apps.cli.commands.drill", "Attack your own deployment, prove what holds."),
     "pins": ("watchword.apps.pins.cli", "Pin your servers' keys, never brick an app."),
     "observe": ("watchword.apps.observations.cli", "Record what proves protections."),

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from watchword.apps.reports.text import shown
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Shown = Callable[[str], str]
 """Makes text safe to show."""
@@ -24,7 +26,10 @@ def render(package: str, /, *, mark: str, show: Shown = shown, **values: Any) ->
 
 
 @cache
-def _environment(package: str, show: Shown) -> Environment:
+def _environment(package: str, show: Shown) -> "Environment":
+    # It takes as long to import as a small report to make: who wants no page doesn't wait for it.
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+
     def finalize(value: Any) -> Any:
         return show(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 

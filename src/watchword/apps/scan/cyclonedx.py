@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from watchword import __version__
 from watchword.apps.reports.text import shown
-from watchword.apps.scan.words import Scanned, coverage, places, secret_of
+from watchword.apps.scan.report import Scanned, coverage, places, secret_of
 from watchword.scan.interface import Finding
 from watchword.scan.outcome import Report, bad, fingerprint
 

@@ -1,4 +1,4 @@
-"""Read built apps as an attacker would; each subcommand is one file under ``cli/scan`` and a line here."""
+"""Read built apps as an attacker would: ``watchword scan`` and each of its subcommands."""
 
 from pathlib import Path
 from typing import Any
@@ -6,14 +6,9 @@ from typing import Any
 import click
 
 from watchword.apps.collector import collector_at_rest
-from watchword.apps.terminal.lazy import LazyGroup
+from watchword.apps.terminal.lazy import LazyGroup, body_in
 
-SUBCOMMANDS = {
-    "diff": ("watchword.apps.cli.scan.diff", "Say how one build differs from another."),
-    "rules": ("watchword.apps.cli.scan.rules", "List the rules, or show one of them."),
-    "baseline": ("watchword.apps.cli.scan.baseline", "Set aside what a report found."),
-    "import": ("watchword.apps.cli.scan.importing", "Read a report of MobSF or mobsfscan."),
-}
+_body = body_in("watchword.apps.scan.commands")
 
 CONDITIONS = ("critical", "high", "medium", "low", "not-seen", "new")
 
@@ -25,7 +20,7 @@ class _Scan(LazyGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Leave the files in ``ctx.args``, or hand a subcommand its arguments."""
-        if args and args[0] in SUBCOMMANDS:
+        if args and args[0] in self.commands:
             return super().parse_args(ctx, args)
         if not args:
             raise click.UsageError(
@@ -42,7 +37,6 @@ class _Scan(LazyGroup):
 
 @click.group(
     cls=_Scan,
-    registry=SUBCOMMANDS,
     invoke_without_command=True,
     short_help="See what an attacker sees in a built app.",
     epilog="Example: watchword scan app-release.apk --fail-on high --fail-on not-seen --sarif scan.sarif",
@@ -101,6 +95,88 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         return
     # From here on, since a third of a small app's scan is imports.
     with collector_at_rest():
-        from watchword.apps.cli.scan.running import run
+        scan(ctx, [Path(each) for each in ctx.args], options)
 
-        ctx.exit(run(ctx.obj, [Path(each) for each in ctx.args], options))
+
+@_body
+def scan() -> None:
+    """Scan apps as the options say, and end with the exit code."""
+
+
+@command.command(
+    "diff",
+    short_help="Say how one build differs from another.",
+    epilog="Example: watchword scan diff scan-of-1.0.json app-release.apk",
+)
+@click.argument("old", type=_FILE)
+@click.argument("new", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--timeout",
+    default="30s",
+    show_default=True,
+    metavar="DURATION",
+    help="For each app that is read.",
+)
+@click.pass_context
+@_body
+def diff() -> None:
+    """Say how the build NEW differs from the build OLD: each a built app, or a file that `watchword scan --json` wrote of one.
+
+    Findings that came, went or changed, and protections that were lost or gained.  What is gone where the new build wasn't seen counts
+    as not seen.
+
+    Exit code 0: the new build is no worse.  1: it is worse.  2: a file is neither.  3: a file can't be read.
+    """
+
+
+@command.command(
+    "rules",
+    short_help="List the rules, or show one of them.",
+    epilog="Example: watchword scan rules pinning",
+)
+@click.argument("rule", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@_body
+def rules() -> None:
+    """List the rules of the scan, or show one: what it looks for, what it is evidence of, what it can't tell.
+
+    RULE is a rule's id.  Those over apps come first, then those over descriptions of APIs (--api).
+    """
+
+
+@command.command(
+    "baseline",
+    short_help="Set aside what a report found.",
+    epilog="Example: watchword scan baseline app-release.apk -o known.json",
+)
+@click.argument("report", type=_FILE, metavar="APP|REPORT")
+@click.option("-o", "--output", type=_FILE, required=True, help="The file to write.")
+@click.option(
+    "--timeout", default="30s", show_default=True, metavar="DURATION", help="To read an app in."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@click.pass_context
+@_body
+def baseline() -> None:
+    """Write what is found in an app as a baseline; or what was, by a report that `watchword scan --json` wrote.
+
+    A baseline holds fingerprints and severities of what is to act on, and what rules couldn't decide.  A finding that gets more
+    severe counts again.  Parts that couldn't be read are in no baseline.
+    """
+
+
+@command.command(
+    "import",
+    short_help="Read a report of MobSF or mobsfscan.",
+    epilog="Example: watchword scan import mobsf.json --json > scan.json",
+)
+@click.argument("report", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print it as `watchword scan --json` does.")
+@click.option("--reveal", is_flag=True, help="Show secrets whole.")
+@_body
+def import_command() -> None:
+    """Read REPORT, JSON of MobSF or of mobsfscan, as a report that can be compared and set aside like ours.
+
+    Findings are marked by the scanner's name.  Nothing of it was seen here: it proves nothing, and the report is partial.
+    """

@@ -1,29 +1,46 @@
-"""Write a scan as a SARIF 2.1.0 log (OASIS, 27 March 2020): a run for each app, a result for what is to act on.
+"""Write scans for the servers of a pipeline: a SARIF 2.1.0 log (OASIS, 27 March 2020), and JUnit XML.
 
-What is protected, or only a fact, is no result: viewers of code make an alert of each.  What wasn't seen is a notification of the run,
-so that no viewer takes an empty log for a clean bill.  Section numbers are those of the standard.
+The log has a run for each app and a result for what is to act on.  What is protected, or only a fact, is no result: viewers of code make an
+alert of each.  What wasn't seen is a notification of the run, so that no viewer takes an empty log for a clean bill.  Section numbers are
+those of the standard.
+
+The XML has a suite for each app, a case for each rule that looked, and one for how much was read.  A case for each rule keeps the same names
+from build to build, so that a server shows when one began to fail.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import PurePath
 from typing import Any, Final
 from urllib.parse import quote
 
+from watchword.apps.reports import junit as junit_parts
 from watchword.apps.reports import sarif as sarif_parts
+from watchword.apps.reports.junit import Case, Suite
 from watchword.apps.reports.sarif import message
 from watchword.apps.reports.text import shown
-from watchword.apps.scan.words import Scanned, coverage, gaps_of, places, secret_of
+from watchword.apps.scan.report import (
+    VERDICTS,
+    Scanned,
+    by_rule,
+    coverage,
+    gaps_of,
+    places,
+    secret_of,
+    severities,
+)
+from watchword.encoding.wording import counted
 from watchword.scan.baseline import Suppression
-from watchword.scan.interface import Finding, Location, Severity
+from watchword.scan.interface import Finding, Location, Severity, Verdict
 from watchword.scan.outcome import Report, RuleFacts, bad, fingerprint
 
-MARK: Final = '"name": "watchword scan"'
+SARIF_MARK: Final = '"name": "watchword scan"'
 """Stands near the start of every log as it is written to a file, by which an earlier one is known."""
 
 PAGE: Final = "docs/scan-rules.md"
 """Where each rule has a section by its id."""
 
-MOST: Final = 5_000
+MAX_RESULTS: Final = 5_000
 """Results of one run beyond which code scanning on GitHub shows none; the worst are kept."""
 
 _MOST_NAMED: Final = 2
@@ -48,6 +65,12 @@ _SCORES: Final = {
 }
 """Numbers that GitHub turns back into the words (over 9, 7, 4, 0); they measure nothing."""
 
+JUNIT_MARK: Final = "<!-- watchword scan -->"
+"""Stands in the second line of every file, by which an earlier one is known."""
+
+MAX_LINES: Final = 50
+"""Findings of one rule that its case lists; the JSON document has all."""
+
 
 def sarif(scans: Sequence[Scanned]) -> dict[str, Any]:
     """Return the reports as a SARIF log; secrets are redacted."""
@@ -70,7 +93,7 @@ def _run(each: Scanned) -> dict[str, Any]:
         "invocations": [_invocation(report, numbers, len(acted))],
         "artifacts": list(_artifacts(each)),
         "columnKind": "unicodeCodePoints",
-        "results": list(_results(each, acted[:MOST], numbers)),
+        "results": list(_results(each, acted[:MAX_RESULTS], numbers)),
         "taxonomies": [_taxonomy(techniques)],
         "properties": {
             "package": name,
@@ -240,10 +263,80 @@ def _invocation(report: Report, numbers: Mapping[str, int], acted: int) -> dict[
         {"level": "warning", "message": {"text": message(f"Not seen: {gap}")}}
         for gap in gaps_of(report)
     ]
-    if acted > MOST:
-        said = f"{acted - MOST:,} findings more, none of them worse; the JSON document has them all"
+    if acted > MAX_RESULTS:
+        said = f"{acted - MAX_RESULTS:,} findings more, none of them worse; the JSON document has them all"
         notes.append({"level": "warning", "message": {"text": said}})
     found: dict[str, Any] = {"executionSuccessful": True}
     if notes:
         found["toolExecutionNotifications"] = notes
     return found
+
+
+def junit(scans: Sequence[Scanned], at: datetime) -> str:
+    """Return the XML document; secrets are redacted.
+
+    A rule with something to act on fails; one that saw not enough is an error; one of which everything was set aside is skipped.  A rule
+    without a finding, being for another platform, has no case.
+
+    :param at: when it was scanned, aware.
+    """
+    return junit_parts.junit("watchword.scan", JUNIT_MARK, map(_junit_suite, scans), at)
+
+
+def _junit_suite(each: Scanned) -> Suite:
+    package = each.report.package
+    name = shown(package.id or package.name)
+    by_name = sorted(by_rule(each.report.all_findings), key=lambda one: one[0])
+    cases = [*(_case(each, *mine) for mine in by_name), _coverage(each)]
+    properties = {
+        "file": shown(package.name),
+        "sha256": package.digest,
+        "coverage": coverage(each.report),
+    }
+    return Suite(name, name, cases, each.report.seconds, properties)
+
+
+def _case(each: Scanned, rule: str, findings: Sequence[Finding]) -> Case:
+    acted = [one for one in findings if bad(one) and each.status(one) == "counts"]
+    unseen = [one for one in findings if one.verdict is Verdict.NOT_SEEN]
+    aside = [one for one in findings if bad(one) and each.status(one) != "counts"]
+    name, facts = shown(rule), each.report.rule(rule)
+    todo = [] if facts is None else [f"Do: {facts.todo}"]
+    if acted:
+        counts = ", ".join(f"{count} {severity.value}" for severity, count in severities(acted))
+        told = f"{counted(len(acted), 'finding')} ({counts}): {shown(acted[0].title)}"
+        lines = (*_lines(each, [*acted, *unseen, *aside]), *todo)
+        return Case(name, "failure", acted[0].severity.value, told, lines)
+    if unseen:
+        told = f"Not seen: {shown(unseen[0].title)}"
+        return Case(name, "error", "not-seen", told, _lines(each, [*unseen, *aside]))
+    if aside:
+        told = f"{counted(len(aside), 'finding')} set aside"
+        return Case(name, "skipped", each.status(aside[0]), told, _lines(each, aside))
+    return Case(name, lines=[f"{name}: {line}" for line in _lines(each, findings)])
+
+
+def _lines(each: Scanned, findings: Sequence[Finding]) -> tuple[str, ...]:
+    lines = [_line(each, one) for one in findings[:MAX_LINES]]
+    more = len(findings) - MAX_LINES
+    return (*lines, f"{more:,} more; the JSON document has them all") if more > 0 else (*lines,)
+
+
+def _line(each: Scanned, finding: Finding) -> str:
+    word = VERDICTS[finding.verdict]
+    if bad(finding):
+        word = f"{finding.severity.value} {word}"
+        if each.status(finding) != "counts":
+            word = f"{each.status(finding)}, {word}"
+    where = f"at {places(finding)}" if finding.locations else ""
+    said = (shown(finding.title), secret_of(finding), where)
+    return f"{word}: {' '.join(filter(None, said))}"
+
+
+def _coverage(each: Scanned) -> Case:
+    """Return the case that says how much was read: an error where anything of the package wasn't."""
+    gaps = gaps_of(each.report)
+    read = coverage(each.report)
+    if not gaps:
+        return Case("coverage", lines=[f"coverage: {read}"])
+    return Case("coverage", "error", "not-seen", read, tuple(f"Not seen: {gap}" for gap in gaps))

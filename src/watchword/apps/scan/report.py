@@ -1,33 +1,53 @@
-"""Print a scan for people: the worst first, by what it opens, and always how much was seen."""
+"""Show a scan to people, on a terminal and as a page: the worst first, by what it opens, and always how much was seen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
-from typing import Final
+from pathlib import PurePath
+from typing import Any, Final
 
 import click
 
+from watchword.apps.reports.html import render
 from watchword.apps.reports.text import listed, shown
-from watchword.apps.scan.words import (
-    FEW,
-    OPENS,
-    VERDICTS,
-    Scanned,
-    by_rule,
-    coverage,
-    heading,
-    places,
-    secret_of,
-    state_of,
-    steps,
-    unread_of,
-)
 from watchword.apps.terminal.paragraphs import wrapped
 from watchword.encoding.wording import counted
 from watchword.observations import State
+from watchword.scan.app import Coverage, Depth, Seen
+from watchword.scan.baseline import Sorted
 from watchword.scan.interface import Finding, Severity, Verdict
 from watchword.scan.outcome import Report, bad, fingerprint
 
-MOST: Final = 20
+MAX_REPORT: Final = 64 * 1024 * 1024
+"""Most bytes of a report: a finding has about one KiB, and those of MobSF hold all strings of an app."""
+
+FEW: Final = 5
+"""Most places, gaps or names that a line for people lists."""
+
+OPENS: Final[Mapping[Severity, str]] = {
+    Severity.CRITICAL: "Opens data or accounts of many",
+    Severity.HIGH: "Opens a step that attacks on the API begin with",
+    Severity.MEDIUM: "Opens one user's data, on his phone",
+    Severity.LOW: "Makes reading or changing the app easier",
+    Severity.INFO: "Opens nothing by itself",
+}
+
+VERDICTS: Final[Mapping[Verdict, str]] = {
+    Verdict.EXPOSED: "EXPOSED",
+    Verdict.ABSENT: "ABSENT",
+    Verdict.NOT_SEEN: "not seen",
+    Verdict.TOLD: "told",
+    Verdict.PROTECTED: "protected",
+}
+
+
+_DEPTHS: Final[Mapping[Depth, str]] = {
+    Depth.UNREAD: "code that wasn't read",
+    Depth.STRINGS: "code of which only strings were read",
+}
+
+MAX_PRINTED: Final = 20
 """Most findings of one rule and severity that are printed; the JSON document has all."""
 
 FIRST: Final = 3
@@ -45,6 +65,164 @@ _COLOURS: Final = {
     Severity.INFO: "blue",
 }
 _STATES: Final = {State.PROVEN: "green", State.ABSENT: "red", State.BROKEN: "red"}
+
+HTML_MARK: Final = '<meta name="generator" content="Watchword scan">'
+"""Stands in the head of every page, by which an earlier one is known when it is to be written over."""
+
+MAX_ON_PAGE: Final = 100
+"""Most findings of one rule and severity that a page shows; the JSON document has all."""
+
+INLINE: Final = 3
+"""Places of a finding that stand beside it; more are opened by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Hold a report together with which of its findings count.
+
+    :param path: of the app as it was given; None where only its name is known.
+    :param api_file: the API's description as it was given.
+    """
+
+    report: Report
+    found: Sorted
+    path: PurePath | None = None
+    api_file: PurePath | None = None
+
+    @property
+    def file(self) -> PurePath:
+        """Return where the app is, as it was given."""
+        return self.path if self.path is not None else PurePath(self.report.package.name)
+
+    @classmethod
+    def bare(cls, report: Report) -> "Scanned":
+        """Return a report of which all findings count."""
+        return cls(report, Sorted(report.all_findings))
+
+    def status(self, finding: Finding) -> str:
+        """Return ``counts``, ``known`` (to the baseline) or ``suppressed``."""
+        if finding in self.found.known:
+            return "known"
+        if any(finding is each or finding == each for each, _ in self.found.suppressed):
+            return "suppressed"
+        return "counts"
+
+    def acted(self) -> list[Finding]:
+        """Return the findings to act on that count, the worst first."""
+        return [each for each in self.found.counting if bad(each)]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Hold what to do about the findings of one rule that count.
+
+    :param said: what the worst of them says.
+    :param todo: empty where the rule isn't known.
+    """
+
+    severity: Severity
+    rule: str
+    title: str
+    said: str
+    count: int
+    todo: str
+
+
+def steps(each: Scanned) -> list[Step]:
+    """Return what to do, a step for each rule, the one with the worst finding first."""
+    found = []
+    for rule, mine in by_rule(each.acted()):
+        facts = each.report.rule(rule)
+        title, todo = (rule, "") if facts is None else (facts.title, facts.todo)
+        found.append(Step(mine[0].severity, rule, title, mine[0].title, len(mine), todo))
+    return found
+
+
+def by_rule(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
+    """Return findings by rule, rules in the order of their first ones."""
+    found: dict[str, list[Finding]] = {}
+    for each in findings:
+        found.setdefault(each.rule, []).append(each)
+    return list(found.items())
+
+
+def secret_of(finding: Finding, *, reveal: bool = False) -> str:
+    """Return what may be shown of a finding's secret; empty without one."""
+    if finding.secret is None:
+        return ""
+    return shown(finding.secret.value if reveal else finding.secret.redacted)
+
+
+def places(finding: Finding, most: int = FEW) -> str:
+    """Return where it is."""
+    return listed([shown(str(each)) for each in finding.locations if str(each)], most)
+
+
+def read_of(coverage: Coverage) -> str:
+    """Return how much was read: ``2,412 of 2,412 classes; native libraries: 3``."""
+    return "; ".join(_seen(each) for each in coverage.seen) or "nothing"
+
+
+def _seen(seen: Seen) -> str:
+    return f"{seen.read:,} of {seen.defined:,} {shown(seen.unit)}"
+
+
+def unread_of(report: Report) -> list[str]:
+    """Return the code of the app that wasn't read, or not as far as code can be, a line for each framework."""
+    return [f"{_DEPTHS[each.depth]}: {shown(str(each))}" for each in report.coverage.hidden]
+
+
+def gaps_of(report: Report) -> list[str]:
+    """Return what wasn't seen of the package, a line each: code, gaps, and where its readers disagree."""
+    gaps = [
+        f"{shown(gap.where) or gap.part.value} ({shown(gap.why)})" for gap in report.coverage.gaps
+    ]
+    odd = [
+        f"{shown(each.entry) or 'the archive'} (two readers disagree: {shown(each.what)})"
+        for each in report.disagreements
+    ]
+    return [*unread_of(report), *gaps, *odd]
+
+
+def coverage(report: Report, most: int = FEW, *, above: bool = False) -> str:
+    """Return the line that stands with every report: what was read, and what wasn't.
+
+    :param above: whether the code that wasn't read stands above it, each framework in a line.
+    """
+    gaps = gaps_of(report)
+    if above and (code := unread_of(report)):
+        gaps = ["the code above", *gaps[len(code) :]]
+    rules = dict.fromkeys(shown(each.rule) for each in report.not_seen)
+    if gaps:
+        unseen = f"not seen: {listed(gaps, most)}"
+    elif rules:
+        unseen = f"not enough was seen for {listed(rules, most)}"
+    else:
+        unseen = "nothing was missed"
+    return f"Read {read_of(report.coverage)}; native libraries: {report.package.natives}; {unseen}."
+
+
+def heading(each: Scanned) -> str:
+    """Return how a scan ended, in a line."""
+    acted = each.acted()
+    if acted:
+        counts = severities(acted)
+        said = ", ".join(f"{count} {severity.value}" for severity, count in counts)
+        return f"{counted(len(acted), 'finding')} to act on: {said}"
+    if each.report.partial:
+        return "Nothing to act on in what was seen, which isn't all"
+    return "Nothing to act on"
+
+
+def severities(findings: Iterable[Finding]) -> list[tuple[Severity, int]]:
+    """Return how many there are of each severity, the worst first."""
+    every = [each.severity for each in findings]
+    return [(severity, every.count(severity)) for severity in Severity if severity in every]
+
+
+def state_of(state: object) -> str:
+    """Return how a protection stands, in a word or two."""
+    return "says nothing" if state is None else str(state)
 
 
 def lines(each: Scanned, *, reveal: bool = False) -> Iterator[str]:
@@ -113,10 +291,12 @@ def _by_rule(
         every = {_unsure(each) for each in mine}
         alike = every.pop() if len(every) == 1 else None
         yield from wrapped(f"{title}{alike or ''}", first=click.style("  - "), indent=_AT)
-        for each in mine[:MOST]:
+        for each in mine[:MAX_PRINTED]:
             yield from _finding(each, "" if alike is not None else _unsure(each), reveal=reveal)
-        if len(mine) > MOST:
-            yield from wrapped(f"{len(mine) - MOST:,} more; --json has them all.", indent=_AT + 2)
+        if len(mine) > MAX_PRINTED:
+            yield from wrapped(
+                f"{len(mine) - MAX_PRINTED:,} more; --json has them all.", indent=_AT + 2
+            )
         if facts is not None and name not in told:
             yield from wrapped(f"do: {facts.todo}", indent=_AT)
         told.add(name)
@@ -175,13 +355,15 @@ def _facts(each: Scanned, *, reveal: bool) -> Iterator[str]:
     worth = [one for one in rest if one.severity is not Severity.INFO]
     yield ""
     yield click.style("Told", bold=True)
-    for one in worth[:MOST]:
+    for one in worth[:MAX_PRINTED]:
         yield from wrapped(f"{one.rule}: {shown(one.title)}", first="  - ", indent=_AT)
         if one.secret is not None:
             yield from wrapped(secret_of(one, reveal=reveal), indent=_AT)
-    more = len(rest) - len(worth[:MOST])
+    more = len(rest) - len(worth[:MAX_PRINTED])
     if more:
-        names = listed(dict.fromkeys(one.rule for one in rest if one not in worth[:MOST]), FEW)
+        names = listed(
+            dict.fromkeys(one.rule for one in rest if one not in worth[:MAX_PRINTED]), FEW
+        )
         word = "more fact" if worth else "fact"
         yield from wrapped(f"{counted(more, word)} in --json: {names}.", indent=2)
 
@@ -231,3 +413,51 @@ def _set_aside(each: Scanned) -> Iterator[str]:
     for by in found.unknown:
         said = f"{shown(by.rule)}, {shown(by.subject)}: suits no finding ({shown(by.owner)}); take it out"
         yield from wrapped(said, first="  - ", indent=_AT)
+
+
+def page(scans: Sequence[Scanned], at: datetime) -> str:
+    """Return the page: how each scan ended and how much was seen on top, then its findings by what they open.
+
+    Secrets are redacted: a page is passed on.
+
+    :param at: when it was scanned, aware.
+    """
+    return render(
+        "watchword.apps.scan",
+        mark=HTML_MARK,
+        scans=[_prepared(each) for each in scans],
+        OPENS=OPENS,
+        VERDICTS=VERDICTS,
+        counted=counted,
+        coverage=coverage,
+        secret_of=secret_of,
+        state_of=state_of,
+        unread_of=unread_of,
+        at=at,
+        most=MAX_ON_PAGE,
+        inline=INLINE,
+    )
+
+
+def _prepared(each: Scanned) -> dict[str, Any]:
+    acted = each.acted()
+    every = each.report.all_findings
+    told = [
+        one
+        for one in every
+        if one.verdict is Verdict.TOLD or (one.verdict is Verdict.EXPOSED and not bad(one))
+    ]
+    return {
+        "report": each.report,
+        "found": each.found,
+        "heading": heading(each),
+        "counts": severities(acted),
+        "steps": steps(each),
+        "gaps": gaps_of(each.report),
+        "groups": [
+            (severity, by_rule(one for one in acted if one.severity is severity))
+            for severity, _ in severities(acted)
+        ],
+        "told": by_rule(told),
+        "protected": by_rule(one for one in every if one.verdict is Verdict.PROTECTED),
+    }

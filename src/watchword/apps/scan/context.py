@@ -1,22 +1,36 @@
-"""Record what a build proves: observations for the plan, dated, signed, bound to the build's digest."""
+"""Hold what a scan is given beside the app: the API's description, what somebody answers for, and the plan to record for."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from watchword import __version__
-from watchword.apps.terminal.paragraphs import printable
-from watchword.observations import Observation
+from watchword.adapters.observations import ObservationsFile, read_observer_key
+from watchword.apps.observations.document import MAX_FINDINGS, MAX_TITLE, Observers, sign, verify
+from watchword.apps.plan.drafts import read_description
+from watchword.apps.reports.text import one_line, printable
+from watchword.apps.scan.reader import AnotherAppError, data_of
+from watchword.apps.settings.document import parse_document
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.plans import load_plan
+from watchword.observations import Observation, Vouched
 from watchword.reasons import WatchwordError
+from watchword.scan.addresses import hosts_of, paths_of
+from watchword.scan.api.look import look_at
+from watchword.scan.api.registry import RULES
+from watchword.scan.app import App
+from watchword.scan.baseline import BaselineError, Suppression, from_suppressions
+from watchword.scan.interface import Finding
+from watchword.scan.outcome import Report, RuleFacts, bad, facts_of, fingerprint
+from watchword.vocabulary import Environment
 
-if TYPE_CHECKING:
-    from watchword.apps.settings.plans import PlanSettings
-    from watchword.scan.outcome import Report
-    from watchword.vocabulary import Environment
+MAX_SUPPRESSIONS: Final = 4 * 1024 * 1024
+"""Most bytes of a file of suppressions."""
 
 _MAX_DETAIL: Final = 1000
 _ID_DIGITS: Final = 16
@@ -29,12 +43,54 @@ _PER_FINDING: Final = 50
 """Bytes of a finding beside its title."""
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Hold a description as it was read from its file, plain values and nothing else."""
+
+    path: Path
+    document: dict[str, Any]
+
+    def findings(self, app: App) -> tuple[Iterable[Finding], Sequence[RuleFacts]]:
+        """Return what the rules see in the description, hosts and paths of the app beside it."""
+        hosts, paths = frozenset(hosts_of(app)), frozenset(paths_of(app))
+        found = look_at(self.document, self.path.name, hosts, paths)
+        return found, [facts_of(each) for each in RULES]
+
+
+def described_by(path: Path) -> Described:
+    """Read a description.
+
+    :raises click.UsageError: when it is neither JSON nor YAML, or too large.
+    """
+    try:
+        document = read_description(path)
+    except ConfigurationError as error:
+        raise click.UsageError(error.render()) from None
+    if not isinstance(document, dict):
+        raise click.UsageError(f"{path}: got no mapping, expected an OpenAPI or Swagger document")
+    return Described(path, document)
+
+
+def suppressions_of(path: Path, rules: Sequence[str]) -> tuple[Suppression, ...]:
+    """Return what somebody answers for, from YAML or JSON.
+
+    :param rules: ids that are known.
+    :raises click.UsageError: naming the file and the entry.
+    """
+    try:
+        document = parse_document(path, data_of(path, MAX_SUPPRESSIONS))
+        found = () if document.faults else from_suppressions(document.data, rules)
+    except ConfigurationError as error:
+        raise click.UsageError(error.render()) from None
+    except BaselineError as error:
+        raise click.UsageError(f"{path}: {error}") from None
+    if document.faults:
+        raise click.UsageError(ConfigurationError(path, document.faults).render())
+    return found
+
+
 class NothingSeenError(WatchwordError):
     """Report a build of which nothing can be said: what the build before showed would go on counting."""
-
-
-class AnotherAppError(WatchwordError):
-    """Report a build that isn't the app's that it was said to be."""
 
 
 class Recorder:
@@ -45,17 +101,14 @@ class Recorder:
 
         :raises click.UsageError: for an app that the file doesn't name.
         """
-        from watchword.adapters.observations import read_observer_key
-        from watchword.apps.settings.plans import load_plan
-
-        self._signer: Any = read_observer_key(key)
-        self._plan: PlanSettings = load_plan(config)
+        self._signer = read_observer_key(key)
+        self._plan = load_plan(config)
         self._app = app
         if app not in self._plan.apps:
             known = ", ".join(sorted(self._plan.apps)) or "none"
             raise click.UsageError(f"--app: got {app!r}, expected an app of {config}: {known}")
 
-    def record(self, report: "Report", at: datetime) -> int:
+    def record(self, report: Report, at: datetime) -> int:
         """Append an observation for each protection that the build says something of; return how many.
 
         :raises OSError: when they can't be written.
@@ -63,10 +116,6 @@ class Recorder:
         :raises NothingSeenError: for one of which nothing can be said.
         """
         self._refuse_another_app(report)
-        from watchword.adapters.observations import ObservationsFile
-        from watchword.apps.observations.document import Observers, sign, verify
-        from watchword.observations import Vouched
-
         found = observations_of(report, at, self._app, self._plan.environment)
         if not found:
             raise NothingSeenError(
@@ -90,7 +139,7 @@ class Recorder:
         self._warn_of_another_build(report)
         return len(lines)
 
-    def _refuse_another_app(self, report: "Report") -> None:
+    def _refuse_another_app(self, report: Report) -> None:
         """Refuse what would prove something of an app that wasn't looked at."""
         platform, identity = self._plan.apps[self._app]
         got = report.package
@@ -104,7 +153,7 @@ class Recorder:
                 f"--app: got {ascii(got.id)[1:-1]}, expected {identity}, as {self._app} is; nothing was recorded"
             )
 
-    def _warn_of_another_build(self, report: "Report") -> None:
+    def _warn_of_another_build(self, report: Report) -> None:
         expected = self._plan.builds.get(self._app)
         if expected is not None and expected != report.package.digest:
             told = (
@@ -115,7 +164,7 @@ class Recorder:
 
 
 def observations_of(
-    report: "Report", at: datetime, app: str, environment: "Environment"
+    report: Report, at: datetime, app: str, environment: Environment
 ) -> tuple[Observation, ...]:
     """Return an observation for each standing that has a state; what wasn't seen gives none.
 
@@ -125,7 +174,7 @@ def observations_of(
 
 
 def _observations(
-    report: "Report", at: datetime, app: str, environment: "Environment"
+    report: Report, at: datetime, app: str, environment: Environment
 ) -> Iterator[Observation]:
     for each in report.standings:
         if each.state is not None:
@@ -138,22 +187,19 @@ def _observations(
                 source=f"watchword scan {__version__}",
                 environment=environment,
                 build=report.package.digest,
-                detail=printable(" ".join(each.why.split()))[:_MAX_DETAIL],
+                detail=one_line(each.why)[:_MAX_DETAIL],
                 findings=_findings(report, each.rules),
             )
 
 
-def _findings(report: "Report", rules: "Sequence[str]") -> "dict[str, tuple[str, str]]":
+def _findings(report: Report, rules: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Return by id what these rules found that is to act on, the worst first, as much of it as fits into a line."""
-    from watchword.apps.observations.document import MAX_FINDINGS, MAX_TITLE
-    from watchword.scan.outcome import bad, fingerprint
-
     found: dict[str, tuple[str, str]] = {}
     size = 0
     for each in report.findings:
         if each.rule not in rules or not bad(each) or len(found) == MAX_FINDINGS:
             continue
-        title = printable(" ".join(each.title.split()))
+        title = one_line(each.title)
         title = title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 3]}..."
         size += len(json.dumps(title)) + _PER_FINDING
         if size > _MAX_FINDINGS_BYTES:
