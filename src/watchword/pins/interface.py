@@ -91,7 +91,12 @@ class Pin:
 
     def __str__(self) -> str:
         """Render as OkHttp and HPKP write it."""
-        return f"sha256/{b64encode(self.spki).decode('ascii')}"
+        return f"sha256/{self.base64}"
+
+    @property
+    def base64(self) -> str:
+        """Return it in base64, 44 characters."""
+        return b64encode(self.spki).decode("ascii")
 
     @property
     def text(self) -> str:

@@ -132,12 +132,22 @@ class Rehearsal:
     @property
     def locked_out(self) -> tuple[str, ...]:
         """Return the phones that were refused by the genuine server in some step, each once."""
+        return self._phones(lambda end: end.outcome is Outcome.REFUSED, attacked=False)
+
+    @property
+    def intercepted(self) -> tuple[str, ...]:
+        """Return the phones that an attacker's server got a connection of, secrets included, each once."""
+        return self._phones(
+            lambda end: end.outcome is not Outcome.REFUSED and not end.withheld, attacked=True
+        )
+
+    def _phones(self, ended: Callable[[Ending], bool], *, attacked: bool) -> tuple[str, ...]:
         found = [
             phone
             for played in self.played or ()
-            if played.step.intercepts is None
+            if (played.step.intercepts is not None) is attacked
             for phone, ending in played.endings.items()
-            if ending.outcome is Outcome.REFUSED
+            if ended(ending)
         ]
         return tuple(dict.fromkeys(found))
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from watchword.encoding import strict_json
-from watchword.pins.interface import AfterExpiry, HostPins, Pin, PinMode, PinRole, PinSet
+from watchword.pins.interface import AfterExpiry, HostPins, PinMode, PinRole, PinSet
 from watchword.pins.sets import payload_of
 from watchword.reasons import WatchwordError
 
@@ -167,9 +167,8 @@ def _android_pinned(pin_set: PinSet, entry: HostPins) -> Iterator[str]:
     yield _begin(entry)
     yield f"        <pin-set{expiration}>\n"
     for pin in entry.pins:
-        digest = str(pin).removeprefix("sha256/")
         yield comment([pin.role.value], "            ")
-        yield f'            <pin digest="SHA-256">{digest}</pin>\n'
+        yield f'            <pin digest="SHA-256">{pin.base64}</pin>\n'
     yield "        </pin-set>\n"
     yield "    </domain-config>\n"
 
@@ -247,12 +246,8 @@ def _ios_domain(entry: HostPins, pin_set: PinSet) -> dict[str, Any]:
     below = f"*.{entry.host}" not in {each.host for each in _left_out_ios(pin_set)}
     return {
         "NSIncludesSubdomains": entry.include_subdomains and below,
-        kind: [{"SPKI-SHA256-BASE64": _base64(pin)} for pin in entry.pins],
+        kind: [{"SPKI-SHA256-BASE64": pin.base64} for pin in entry.pins],
     }
-
-
-def _base64(pin: Pin) -> str:
-    return str(pin).removeprefix("sha256/")
 
 
 _IOS = Format(
@@ -375,7 +370,7 @@ def _trustkit_domain(entry: HostPins, pin_set: PinSet) -> dict[str, Any]:
     domain: dict[str, Any] = {
         "TSKEnforcePinning": entry.mode is PinMode.ENFORCE,
         "TSKIncludeSubdomains": entry.include_subdomains,
-        "TSKPublicKeyHashes": [_base64(pin) for pin in entry.pins],
+        "TSKPublicKeyHashes": [pin.base64 for pin in entry.pins],
         # Without it TrustKit sends each report to a server of its makers' too.
         "TSKDisableDefaultReportUri": True,
     }
@@ -480,8 +475,7 @@ def _entry(entry: HostPins) -> Iterator[str]:
     yield f"      afterExpiry: {_text(entry.after_expiry.value)},\n"
     yield "      pins: [\n"
     for pin in entry.pins:
-        spki = str(pin).removeprefix("sha256/")
-        yield f"        {{ spki: {_text(spki)}, role: {_text(pin.role.value)} }},\n"
+        yield f"        {{ spki: {_text(pin.base64)}, role: {_text(pin.role.value)} }},\n"
     yield "      ],\n    }],\n"
 
 

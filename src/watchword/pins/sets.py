@@ -15,7 +15,7 @@ spelling.  A member that isn't known is refused: it might be one that means less
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from watchword.encoding import base64url, strict_json
@@ -184,6 +184,20 @@ def read_set(data: bytes, roots: RootList) -> PinSet:
     except MalformedError as error:
         raise error.as_reason(Reason.PINS_SET_MALFORMED) from None
     return _read(members, jws.kid)
+
+
+def read_under_any(data: bytes, lists: Sequence[RootList]) -> PinSet | None:
+    """Return a set by the newest of some root lists that names its key: the last may have withdrawn it; None if all did.
+
+    :raises RefusedError: as :func:`read_set` does, but for an unknown key.
+    """
+    for roots in reversed(lists):
+        try:
+            return read_set(data, roots)
+        except RefusedError as error:
+            if error.reason is not Reason.PINS_SET_KEY:
+                raise
+    return None
 
 
 def read_app(name: Any) -> str:

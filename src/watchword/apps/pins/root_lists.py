@@ -15,11 +15,11 @@ from watchword.adapters.pin_workspace import (
     write_public_key,
 )
 from watchword.apps.pins.session import (
-    Bench,
     NotNowError,
     PinnedKeys,
     PinsError,
-    open_bench,
+    PinSession,
+    open_session,
     pinned_document,
     published_in,
     read_lists,
@@ -255,10 +255,10 @@ def accept(
     :raises NotNowError: when it isn't wholly signed, has expired, takes a pin key out without raising floors, or withdraws the newest
         set of an app: until it has another one, it gets no secrets, and nothing from a closed host.
     """
-    bench = open_bench(config)
+    session = open_session(config)
     data, found = read_list(file)
-    with bench.workspace.locked():
-        lists = read_lists(bench.workspace)
+    with session.workspace.locked():
+        lists = read_lists(session.workspace)
         previous = lists[-1] if lists else None
         if previous is not None and found.version <= previous.version:
             raise PinsError(
@@ -278,13 +278,13 @@ def accept(
             "pin_keys": list(roots.pin_keys),
             "floors": dict(roots.floors),
         }
-        against = _low_floors(roots, previous, published_in(bench.workspace))
+        against = _low_floors(roots, previous, published_in(session.workspace))
         if against and why is None:
             raise NotNowError(
                 f"{file}: {'; '.join(against)}. Apps would take older sets by the other pin keys again. Make the list anew, "
                 f'with --floor: watchword pins root rotate. If it must be: watchword pins root accept {file} --force --reason "why"'
             )
-        withdrawn, todo = _withdrawn(roots, bench)
+        withdrawn, todo = _withdrawn(roots, session)
         if withdrawn and why is None:
             raise NotNowError(
                 f"{file}: {'; '.join(withdrawn)}. Apps would get no secrets, and nothing from a closed host, until they have another set. "
@@ -301,8 +301,8 @@ def accept(
             reason=_sentence(why) if against else None,
             detail=detail,
         )
-        bench.workspace.log.append(done)
-        bench.workspace.add_roots(roots.version, data)
+        session.workspace.log.append(done)
+        session.workspace.add_roots(roots.version, data)
     return data, roots, previous
 
 
@@ -315,14 +315,14 @@ def _low_floors(
     return [each.text for each in list_objections(roots, previous, published)]
 
 
-def _withdrawn(roots: RootList, bench: Bench) -> tuple[list[str], str]:
+def _withdrawn(roots: RootList, session: PinSession) -> tuple[list[str], str]:
     """Return which newest sets a list withdraws, and what to do instead."""
-    workspace = bench.workspace
+    workspace = session.workspace
     try:
         ours = read_public_key(workspace.public_key).kid
     except WorkspaceError:
         ours = ""
-    newest = (bench.published(app) for app in workspace.apps())
+    newest = (session.published(app) for app in workspace.apps())
     found = [
         f"it withdraws version {each.version} of {each.app}, the newest one"
         for each in newest
@@ -392,8 +392,6 @@ def new_pin_key(workspace: PinWorkspace, now: float, actor: str) -> str:
 
     :raises WorkspaceError: when it can't be written.
     """
-    from watchword.adapters.pin_workspace import read_public_key  # noqa: PLC0415 - seldom needed.
-
     workspace.require()
     with workspace.locked():
         try:
