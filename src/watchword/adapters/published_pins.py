@@ -43,10 +43,7 @@ class KeptPins:
         self.directory = directory
 
     def lists(self) -> tuple[bytes, ...]:
-        """Return the root lists in order.
-
-        :raises PrivateFileError: when one can't be read, or is missing between others.
-        """
+        """Return the root lists in order; raises PrivateFileError when one can't be read, or is missing between others."""
         directory = self.directory / "roots"
         try:
             found = sorted(int(path.stem) for path in directory.glob("*.json") if _counted(path))
@@ -64,24 +61,15 @@ class KeptPins:
         return frozenset(path.stem for path in (self.directory / "sets").glob("[!.]*.jws"))
 
     def signed(self, app: str) -> bytes | None:
-        """Return an app's set, None where none was handed out.
-
-        :raises PrivateFileError: when it can't be read.
-        """
+        """Return an app's set, None where none was handed out; raises PrivateFileError when it can't be read."""
         return read_private(self.directory / "sets" / f"{app}.jws", MAX_SET_BYTES)
 
     def keep_list(self, version: int, data: bytes) -> None:
-        """Keep a root list, durably.
-
-        :raises PrivateFileError: when the disk refuses.
-        """
+        """Keep a root list, durably; raises PrivateFileError when the disk refuses."""
         self._write("roots", f"{version}.json", data)
 
     def keep_set(self, app: str, data: bytes) -> None:
-        """Keep a set in the place of an older one, durably.
-
-        :raises PrivateFileError: when the disk refuses.
-        """
+        """Keep a set in the place of an older one, durably; raises PrivateFileError when the disk refuses."""
         self._write("sets", f"{app}.jws", data)
 
     def _write(self, part: str, name: str, data: bytes) -> None:

@@ -81,10 +81,7 @@ def unsigned(
 
 
 def add_signature(data: bytes, signer: Signer) -> bytes:
-    """Return the list with one signature more; one by the same key is replaced.
-
-    :raises MalformedError: with ``pins.roots_malformed``.
-    """
+    """Return the list with one signature more; one by the same key is replaced. Raises MalformedError with ``pins.roots_malformed``."""
     document = _parse(data)
     protected = strict_jws.header_segment(signer.kid, TYPE)
     signature = signer.sign(f"{protected}.{document.payload}".encode("ascii"))
@@ -93,10 +90,7 @@ def add_signature(data: bytes, signer: Signer) -> bytes:
 
 
 def sign_roots(data: bytes, signers: Iterable[Signer]) -> bytes:
-    """Return the list with a signature of each signer.
-
-    :raises MalformedError: with ``pins.roots_malformed``.
-    """
+    """Return the list with a signature of each signer; raises MalformedError with ``pins.roots_malformed``."""
     for signer in signers:
         data = add_signature(data, signer)
     return data
@@ -111,10 +105,7 @@ def read_unverified(data: bytes) -> RootList:
 
 
 def signers_of(data: bytes, keys: Mapping[str, VerificationKey]) -> frozenset[str]:
-    """Return the ids of those of the keys whose signature the list carries.
-
-    :raises MalformedError: with ``pins.roots_malformed``.
-    """
+    """Return the ids of those of the keys whose signature the list carries; raises MalformedError with ``pins.roots_malformed``."""
     document = _parse(data)
     return frozenset(kid for kid, key in keys.items() if document.is_signed_by(key))
 

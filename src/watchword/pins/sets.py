@@ -136,10 +136,7 @@ def sign_set(pin_set: PinSet, signer: Signer) -> bytes:
 
 
 def payload_of(pin_set: PinSet) -> bytes:
-    """Return what is signed of a set.
-
-    :raises MalformedError: with ``pins.set_malformed`` for a set that nobody would read.
-    """
+    """Return what is signed of a set; raises MalformedError with ``pins.set_malformed`` for a set that nobody would read."""
     members: dict[str, Any] = {
         "app": pin_set.app,
         "ver": pin_set.version,

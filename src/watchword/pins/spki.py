@@ -64,10 +64,7 @@ def read_pin(text: str) -> bytes:
 
 
 def pin_of_spki(data: bytes) -> bytes:
-    """Return the pin of a SubjectPublicKeyInfo in DER.
-
-    :raises PinError: with ``pins.pin_malformed`` for anything else than one.
-    """
+    """Return the pin of a SubjectPublicKeyInfo in DER; raises PinError with ``pins.pin_malformed`` for anything else than one."""
     try:
         span = der.whole(data)
         kinds = [first for first, *_ in der.members(data, span)]
@@ -101,10 +98,7 @@ def certificates_of(data: bytes, most: int = MAX_CHAIN) -> tuple[x509.Certificat
 
 
 def pins_of_chain(data: bytes, most: int = MAX_CHAIN) -> tuple[bytes, ...]:
-    """Return the pins of the certificates of a PEM or DER file, in its order.
-
-    :raises PinError: as :func:`certificates_of` does.
-    """
+    """Return the pins of the certificates of a PEM or DER file, in its order; raises PinError as :func:`certificates_of` does."""
     return tuple(pin_of_certificate(each) for each in _certificates_der(data, most))
 
 

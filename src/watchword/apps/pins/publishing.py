@@ -135,10 +135,7 @@ def tried_since(session: PinSession, app: str) -> dict[str, float]:
 
 
 def _pinning(session: PinSession) -> tuple[str, ...]:
-    """Return the apps of which any host has a key.
-
-    :raises PinsError: when there is none.
-    """
+    """Return the apps of which any host has a key; raises PinsError when there is none."""
     pins = session.file.pins
     found = [
         app for app in pins.apps if any(session.pinned.of(host) for host in pins.hosts_of(app))
@@ -265,10 +262,7 @@ def _require_fresh(session: PinSession, app: str, published: PinSet | None, now:
 
 
 def withdraw_release(config: Path, app: str, version: str, now: float, actor: str) -> None:
-    """Forget a version of an app.
-
-    :raises WorkspaceError: when there is no such version.
-    """
+    """Forget a version of an app; raises WorkspaceError when there is no such version."""
     workspace = open_session(config).workspace
     with workspace.locked():
         # Written down first, like every step: from then on sets are published that this version may not live with.

@@ -66,10 +66,7 @@ def first_list(
     threshold: int | None,
     expires: int,
 ) -> bytes:
-    """Return the first root list, unsigned.
-
-    :raises PinsError: when it can't be one.
-    """
+    """Return the first root list, unsigned; raises PinsError when it can't be one."""
     try:
         return unsigned(
             version=1,
@@ -122,10 +119,7 @@ def next_list(
 
 
 def read_list(file: Path) -> tuple[bytes, RootList]:
-    """Return a root list in a file as it stands and as it reads; its signatures aren't judged.
-
-    :raises PinsError: when it is none.
-    """
+    """Return a root list in a file as it stands and as it reads; its signatures aren't judged. Raises PinsError when it is none."""
     with file.open("rb") as stream:
         data = stream.read(MAX_ROOTS_BYTES + 2)
     data = data.removesuffix(b"\n")

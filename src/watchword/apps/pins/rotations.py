@@ -169,10 +169,7 @@ class Rehearsed:
 
 
 def scenarios_named(names: Sequence[str]) -> tuple[Scenario, ...]:
-    """Return the scenarios of these names, all for none.
-
-    :raises PinsError: for a name that there isn't.
-    """
+    """Return the scenarios of these names, all for none; raises PinsError for a name that there isn't."""
     known = {each.name: each for each in SCENARIOS}
     for name in names:
         if name not in known:

@@ -207,10 +207,7 @@ class PinnedKeys:
 
 
 def parse_pinned(file: Path, data: bytes) -> PinnedKeys:
-    """Return what the file says.
-
-    :raises ConfigurationError: with every fault of it, and its line.
-    """
+    """Return what the file says; raises ConfigurationError with every fault of it, and its line."""
     document = parse_document(file, data)
     faults = list(document.faults)
     try:

@@ -195,10 +195,7 @@ class PinStore(Protocol):
     """Keep what was accepted, in one place of an installation."""
 
     def load(self) -> Kept | None:
-        """Return what is kept, None where nothing is.
-
-        :raises StoreError: when it can't be read.
-        """
+        """Return what is kept, None where nothing is; raises StoreError when it can't be read."""
 
     def save(self, kept: Kept, *, mend: bool = False) -> None:
         """Keep this in place of what is kept, unless that is newer.
@@ -327,16 +324,10 @@ class PinSource(Protocol):
     """Hand out what is published for an app."""
 
     def roots(self, version: int) -> bytes | None:
-        """Return the root list of a version, None where there is none yet.
-
-        :raises SourceError: when nobody knows.
-        """
+        """Return the root list of a version, None where there is none yet; raises SourceError when nobody knows."""
 
     def newest(self, etag: str | None) -> Fetched | None:
-        """Return the newest set, None where it is the one of this ETag, or there is none.
-
-        :raises SourceError: when nobody knows.
-        """
+        """Return the newest set, None where it is the one of this ETag, or there is none; raises SourceError when nobody knows."""
 
 
 class HttpPinSource:

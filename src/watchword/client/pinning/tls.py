@@ -50,10 +50,7 @@ class _Checked:
     judgement: Judgement | None = None
 
     def _judge(self) -> None:
-        """Judge by what is known of the chain.
-
-        :raises ChannelRefusedError: when it may not be used; nothing goes over it from then on.
-        """
+        """Judge by what is known of the chain; raises ChannelRefusedError when it may not be used; nothing goes over it from then on."""
         sock = cast("Any", self)
         context: PinnedContext = sock.context
         if self._chain is None:

@@ -67,10 +67,7 @@ class PinnedPoolManager(_Pinned, urllib3.PoolManager):
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
     ) -> urllib3.HTTPConnectionPool:
-        """Return a pool of the present pins.
-
-        :raises CleartextRefusedError: for a pinned host without TLS.
-        """
+        """Return a pool of the present pins; raises CleartextRefusedError for a pinned host without TLS."""
         checked = self._checked(host, scheme, pool_kwargs)
         return urllib3.PoolManager.connection_from_host(self, host, port, scheme, checked)
 
