@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, Self, TypeVar
 
 from watchword.encoding import base64url, strict_json
 from watchword.pins.interface import MAX_CHAIN, PIN_BYTES, Basis, Judgement
-from watchword.pins.sets import MAX_TIME, MAX_VERSION, read_app, read_host
+from watchword.pins.sets import MAX_TIME, MAX_VERSION, read_app, read_host, whole_number
 from watchword.pins.spki import pins_of_chain
 from watchword.reasons import MalformedError, Reason
 
@@ -194,12 +194,12 @@ def _own(members: Mapping[str, Any]) -> PinReport:
         app=read_app(members["app"]),
         app_version=_text(members, "app_version"),
         host=_host(members, "host"),
-        set_version=_number(members, "set", MAX_VERSION),
+        set_version=whole_number(members.get("set"), "set", MAX_VERSION, _refuse, 0),
         basis=_BASES[basis],
         mismatch=_flag(members, "mismatch"),
         refused=_flag(members, "refused"),
         chain=tuple(_pin(each) for each in chain),
-        at=_number(members, "at", MAX_TIME) or None,
+        at=whole_number(members.get("at"), "at", MAX_TIME, _refuse, 0) or None,
     )
 
 
@@ -210,7 +210,10 @@ def _trustkit(members: Mapping[str, Any]) -> PinReport:
         _refuse(f"expected a chain of at most {MAX_CHAIN} certificates")
     if not all(isinstance(each, str) and "-----BEGIN CERTIFICATE-----" in each for each in chain):
         _refuse("expected certificates as PEM")
-    failed = _number(members, "validation-result", _MAX_RESULT) != 0
+    failed = (
+        whole_number(members.get("validation-result"), "validation-result", _MAX_RESULT, _refuse, 0)
+        != 0
+    )
     enforced = _flag(members, "enforce-pinning") if "enforce-pinning" in members else True
     return PinReport(
         app=read_app(members.get("app-bundle-id")),
@@ -234,13 +237,6 @@ def _text(members: Mapping[str, Any], name: str) -> str:
 
 def _host(members: Mapping[str, Any], name: str) -> str:
     return read_host(_text(members, name).lower().rstrip("."))
-
-
-def _number(members: Mapping[str, Any], name: str, most: int) -> int:
-    value = members.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        _refuse(f"expected {name} to be a whole number from 0 to {most}")
-    return value
 
 
 def _flag(members: Mapping[str, Any], name: str) -> bool:
