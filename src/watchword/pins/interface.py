@@ -288,11 +288,7 @@ class NothingPublished:
 
     apps: frozenset[str] = frozenset()
     roots: RootList | None = None
-
-    @property
-    def faults(self) -> Mapping[str, str]:
-        """Return nothing."""
-        return {}
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     def newest(self, app: str) -> PublishedSet | None:  # noqa: ARG002 - the port's.
         """Return None."""

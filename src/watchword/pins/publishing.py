@@ -329,10 +329,9 @@ def _locked_out(
 ) -> str | None:
     """Return when an app version refuses a server for what it shows now: before it took the draft, or after either expired."""
     host, chain = at
-    text = shipped_refuses(builtin, host, chain, now)
-    if text is not None:
-        return text
     taken = Installed(builtin, roots, draft, draft.version)
+    if shipped := shipped_refuses(builtin, host, chain, now):
+        return shipped
     if draft.entry(host) is not None and refuses(taken, host, chain, draft.hard_expiry):
         return "refuses the authority that it shows now once this set has expired"
     return None
@@ -405,7 +404,22 @@ def swap_objections(
     :param held: every published set of the app that hasn't expired, the newest last.
     :param fleet: what the app versions that are still supported were built with.
     """
-    return (*_sets(host, chain, held, now), *_builds(host, chain, fleet, now))
+    found = []
+    for pin_set in held:
+        entry = pin_set.entry(host)
+        if entry is None or now >= pin_set.hard_expiry or matches(entry, chain):
+            continue
+        newest = pin_set is held[-1]
+        text = f"apps that hold version {pin_set.version} would refuse this key"
+        text += "" if newest else " until they have fetched a newer one"
+        reason = Reason.PINS_PUBLISH_LOCKOUT if newest else Reason.PINS_PUBLISH_FLEET
+        found.append(Objection(reason, host, text, blocks=entry.mode is PinMode.ENFORCE))
+    for builtin in fleet:
+        why = shipped_refuses(builtin, host, chain, now)
+        if why is not None:
+            text = f"version {builtin.app_version} {why}"
+            found.append(Objection(Reason.PINS_PUBLISH_FLEET, host, text))
+    return tuple(found)
 
 
 def list_objections(
@@ -429,30 +443,3 @@ def list_objections(
         for app, version in published.items()
         if found.floors.get(app, 1) < version
     )
-
-
-def _sets(
-    host: str, chain: Sequence[bytes], held: Sequence[PinSet], now: float
-) -> Iterator[Objection]:
-    for pin_set in held:
-        entry = pin_set.entry(host)
-        if entry is None or now >= pin_set.hard_expiry or matches(entry, chain):
-            continue
-        newest = pin_set is held[-1]
-        yield Objection(
-            Reason.PINS_PUBLISH_LOCKOUT if newest else Reason.PINS_PUBLISH_FLEET,
-            host,
-            f"apps that hold version {pin_set.version} would refuse this key"
-            + ("" if newest else " until they have fetched a newer one"),
-            blocks=entry.mode is PinMode.ENFORCE,
-        )
-
-
-def _builds(
-    host: str, chain: Sequence[bytes], fleet: Sequence[Builtin], now: float
-) -> Iterator[Objection]:
-    for builtin in fleet:
-        text = shipped_refuses(builtin, host, chain, now)
-        if text is not None:
-            text = f"version {builtin.app_version} {text}"
-            yield Objection(Reason.PINS_PUBLISH_FLEET, host, text)

@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import re
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 from cryptography import x509
@@ -80,11 +80,20 @@ def pin_of_certificate(data: bytes) -> bytes:
 
     :raises PinError: with ``pins.pin_malformed`` for anything else than a certificate.
     """
+    before = {_VERSION_TAG: _BEFORE_KEY + 1}
+    return _pin_within(data, lambda first: before.get(first, _BEFORE_KEY), "a certificate")
+
+
+def _pin_within(data: bytes, place: Callable[[int], int], what: str) -> bytes:
+    """Return the pin of the key in a signed structure in DER.
+
+    :param place: of the key in what is signed, by the first byte of that.
+    """
     try:
         body = der.members(data, der.members(data, der.whole(data))[0])
-        _, start, _, end = body[_BEFORE_KEY + (body[0][0] == _VERSION_TAG)]
+        _, start, _, end = body[place(body[0][0])]
     except (MalformedError, IndexError):
-        _refuse("got bytes that aren't a certificate in DER")
+        _refuse(f"got bytes that aren't {what} in DER")
     return pin_of_spki(data[start:end])
 
 
@@ -180,12 +189,7 @@ def _pin_of_der(data: bytes) -> bytes:
 
 def _pin_of_request(data: bytes) -> bytes:
     """Return the pin of a signing request in DER (RFC 2986 section 4)."""
-    try:
-        info = der.members(data, der.members(data, der.whole(data))[0])
-        _, start, _, end = info[2]
-    except (MalformedError, IndexError):
-        _refuse("got bytes that aren't a signing request in DER")
-    return pin_of_spki(data[start:end])
+    return _pin_within(data, lambda _: 2, "a signing request")
 
 
 def _refuse(detail: str) -> NoReturn:
