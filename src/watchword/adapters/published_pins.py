@@ -119,7 +119,7 @@ class _State:
 
 
 class PinPublication:
-    """Implement :class:`watchword.pins.delivery.PublishedPins` over a workspace's files.
+    """Implement :class:`watchword.pins.interface.PublishedPins` over a workspace's files.
 
     Whatever is wrong with them changes nothing that was handed out, stands in :attr:`faults` until it is mended, and is logged when it changes.
     """
@@ -141,7 +141,7 @@ class PinPublication:
 
     @property
     def apps(self) -> frozenset[str]:
-        """See :class:`~watchword.pins.delivery.PublishedPins`, also for the following."""
+        """See :class:`~watchword.pins.interface.PublishedPins`, also for the following."""
         return self._state.apps
 
     @property
