@@ -87,25 +87,24 @@ def probe(hosts: Iterable[str], options: ProbeOptions) -> dict[str, Probe]:
         except (PinError, ValueError):
             return f"{place.host} at {place}: got a certificate that can't be read"
 
-    def places(host: str) -> tuple[Place, ...] | str:
+    def places(host: str) -> tuple[Place | str, ...]:
         try:
             return places_of(host, options.named)
         except LiveChainError as error:
-            return str(error)
+            return (str(error),)
 
     try:
         found = dict(zip(wanted, pool.map(places, wanted), strict=True))
         tasks = {
             host: [each if isinstance(each, str) else pool.submit(look, each) for each in where]
-            for host, where in (
-                (host, [at] if isinstance(at, str) else at) for host, at in found.items()
-            )
+            for host, where in found.items()
         }
         probes = {}
-        for host, all_of_it in tasks.items():
-            seen = [each if isinstance(each, str) else each.result() for each in all_of_it]
+        for host, started in tasks.items():
+            seen = [each if isinstance(each, str) else each.result() for each in started]
             results = tuple(each for each in seen if isinstance(each, ProbeResult))
-            probes[host] = Probe(host, results, tuple(e for e in seen if isinstance(e, str)))
+            troubles = tuple(each for each in seen if isinstance(each, str))
+            probes[host] = Probe(host, results, troubles)
         return probes
     finally:
         # Left at once by Ctrl-C: hundreds of silent servers would have to be waited for otherwise.

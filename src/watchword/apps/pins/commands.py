@@ -35,13 +35,14 @@ from watchword.apps.pins.session import (
     open_session,
     read_host,
 )
+from watchword.apps.reports.text import printable
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.pins import load_pins
 from watchword.apps.settings.plans import PlanSettings, load_plan
 from watchword.apps.settings.validated import Address
 from watchword.apps.settings.written_types import seconds, split_address
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
-from watchword.apps.terminal.paragraphs import printable, show, wrapped
+from watchword.apps.terminal.paragraphs import wrapped
 from watchword.encoding.wording import counted
 from watchword.observations import Vouched
 from watchword.pins import roots as lists
@@ -57,7 +58,8 @@ def _say(as_json: bool, value: Any, lines: Iterable[str]) -> None:
     if as_json:
         print_json(value)
     else:
-        show(iter(lines))
+        for line in lines:
+            click.echo(line)
 
 
 def _now() -> float:
@@ -252,18 +254,18 @@ def init_command(
     as_json: bool,
 ) -> None:
     """Make the workspace, or only another key that signs sets."""
-    named, has_section = session.workspace_of(config)
-    place = directory.resolve() if directory is not None else named
+    named = session.named_in(config)
+    place = directory.resolve() if directory is not None else named.workspace
     workspace = PinWorkspace(place)
     if new_pin_key:
         root_lists.new_pin_key(workspace, _now(), who_runs())
     else:
-        if place in session.online_directories(config)[:1]:
+        if place in named.online[:1]:
             raise click.UsageError(f"{place} is the service's state directory; name another one")
         root_lists.begin(workspace, _now(), who_runs())
     public = workspace.public_key
     kid = read_public_key(public).kid
-    text = root_lists.section(root_lists.named_from(place, config), session.apps_of(config))
+    text = root_lists.section(root_lists.named_from(place, config), named.apps)
     if output is not None:
         write_new_file(output, text)
     if as_json:
@@ -284,7 +286,7 @@ def init_command(
     click.echo(
         "\n(on a machine that is offline; bring back roots-1.json: watchword pins root accept)"
     )
-    if not has_section:
+    if not named.has_section:
         click.echo(f"\nPut this into {config}:\n\n{text}", nl=False)
 
 
@@ -957,7 +959,7 @@ def log_command(config: Path, /, *, forced: bool, as_json: bool) -> None:
 
 def root_init(config: Path, /, *, directory: Path, as_json: bool, **options: Any) -> None:
     """Make root keys and the first root list, signed by each key that is made here."""
-    root_lists.require_offline(directory, session.online_directories(config))
+    root_lists.require_offline(directory, session.named_in(config).online)
     expires = int(_now()) + _duration(options["expires"], "--expires")
     phrase = _new_passphrase(options["passphrase_file"], ask=options["passphrase"])
     made: list[SigningKey] = [pin_workspace.new_key() for _ in range(options["keys"])]
@@ -996,7 +998,7 @@ def root_key(
     as_json: bool,
 ) -> None:
     """Make one key pair, on its holder's own machine."""
-    root_lists.require_offline(output.parent, session.online_directories(config))
+    root_lists.require_offline(output.parent, session.named_in(config).online)
     public = output.with_suffix(".jwk")
     if public == output or public.exists():
         raise click.UsageError(f"{public}: expected a name that is free, for the public key")

@@ -539,25 +539,40 @@ def _read(file: Path) -> bytes:
         return stream.read(MAX_FILE_BYTES + 1)
 
 
-def online_directories(config: Path) -> tuple[Path, ...]:
-    """Return the state directory and the workspace that a file names; none where there is no file, as on a machine that is offline."""
-    data = _data(config)
-    return () if data is None else (state_directory(config, data), workspace_of(config)[0])
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Hold what a file names, as far as it can be read: on a machine that is offline there is none.
+
+    :param workspace: that it names, or that would be taken.
+    :param has_section: whether it has a section ``pins``.
+    :param online: the state directory and the workspace; none without a file.
+    :param apps: the names of its apps.
+    """
+
+    workspace: Path
+    has_section: bool
+    online: tuple[Path, ...]
+    apps: tuple[str, ...]
 
 
-def workspace_of(config: Path) -> tuple[Path, bool]:
-    """Return the workspace that a file names or that would be taken, and whether the file has the section."""
-    pins = (_data(config) or {}).get("pins")
+def named_in(config: Path) -> Named:
+    """Read what a file names, whatever else is wrong with it."""
+    try:
+        read, found = True, read_document(config).data
+    except ConfigurationError:
+        read, found = False, None
+    data: dict[str, Any] = found if isinstance(found, dict) else {}
+    pins, apps = data.get("pins"), data.get("apps")
     directory = pins.get("directory") if isinstance(pins, dict) else None
     if not isinstance(directory, str):
         directory = str(WrittenPins.model_fields["directory"].default)
-    return (config.resolve().parent / directory).resolve(), isinstance(pins, dict)
-
-
-def apps_of(config: Path) -> tuple[str, ...]:
-    """Return the names of the apps of a file, none where it can't be read."""
-    apps = (_data(config) or {}).get("apps")
-    return tuple(map(str, apps)) if isinstance(apps, dict) else ()
+    workspace = (config.resolve().parent / directory).resolve()
+    return Named(
+        workspace,
+        isinstance(pins, dict),
+        (state_directory(config, data), workspace) if read else (),
+        tuple(map(str, apps)) if isinstance(apps, dict) else (),
+    )
 
 
 def published_in(workspace: PinWorkspace) -> dict[str, int]:
@@ -568,17 +583,9 @@ def published_in(workspace: PinWorkspace) -> dict[str, int]:
 
 def published_by(config: Path) -> dict[str, int] | None:
     """Return the same of the workspace that a file names or that would be taken; None where there's none, as offline."""
-    workspace = PinWorkspace(workspace_of(config)[0])
+    workspace = PinWorkspace(named_in(config).workspace)
     try:
         workspace.require()
     except WorkspaceError:
         return None
     return published_in(workspace)
-
-
-def _data(config: Path) -> dict[str, Any] | None:
-    try:
-        document = read_document(config)
-    except ConfigurationError:
-        return None
-    return document.data if isinstance(document.data, dict) else {}
