@@ -40,7 +40,7 @@ from watchword.pins.interface import (
     PinRole,
     PinSet,
 )
-from watchword.pins.reports import PinReport, group, parse_report, write_report
+from watchword.pins.reports import PinReport, ReportGroup, parse_report, write_report
 from watchword.pins.roots import read_roots, read_unverified, sign_roots
 from watchword.pins.sets import TYPE as SET_TYPE
 from watchword.pins.sets import host_of_url, payload_of, read_host, read_set, sign_set
@@ -105,7 +105,7 @@ def read_report(data: bytes) -> None:
     """Read a report in either form; what is kept of it can be sent again, and grouped."""
     with suppress(MalformedError):
         report = parse_report(data, _JSON)
-        (found,) = group([report])
+        found = ReportGroup.of(report)
         assert found.count == 1
         parse_report(write_report(report), _JSON)
 

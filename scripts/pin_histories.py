@@ -35,9 +35,9 @@ from watchword.pins.interface import (
     RootList,
 )
 from watchword.pins.publishing import (
+    Live,
     Objection,
-    Observed,
-    Shown,
+    ProbeResult,
     Tried,
     objections,
     permit,
@@ -131,8 +131,8 @@ class History:
         draft = self._draft(careful=careful)
         if draft is None:
             return
-        live: dict[str, Observed | None] = {
-            host: Observed((Shown(self.chain(host), self.now + 60 * DAY),)) for host in (OWN, CDN)
+        live: Live = {
+            host: [ProbeResult(self.chain(host), self.now + 60 * DAY)] for host in (OWN, CDN)
         }
         previous = self.published[-1] if self.published else None
         against = objections(

@@ -13,10 +13,10 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.live_chain import Place
 from watchword.adapters.pin_workspace import PinWorkspace, read_public_key
 from watchword.adapters.pin_workspace import new_key as new_signing_key
-from watchword.apps.pins.checks import Check, Look, Vantage, check, look_at
+from watchword.apps.pins.checks import Check, Probe, ProbeOptions, check, probe
 from watchword.apps.pins.publishing import Order, Published, publish
 from watchword.apps.pins.root_lists import Changes, accept, begin, first_list, next_list, read_list
-from watchword.apps.pins.session import Bench, adding, edit, key_of_key, open_bench, published_in
+from watchword.apps.pins.session import PinSession, edit, key_of_key, open_session, published_in
 from watchword.apps.settings.template import TEMPLATE
 from watchword.pins.interface import PinRole
 from watchword.pins.roots import sign_roots
@@ -49,10 +49,10 @@ class Yard:
         return PinWorkspace(self.directory / "pins")
 
     @property
-    def vantage(self) -> Vantage:
+    def probe_options(self) -> ProbeOptions:
         """Return how the server is looked at."""
         ca = self.directory / "ca.pem"
-        return Vantage({HOST: [Place(HOST, "127.0.0.1", self.running.port)]}, ca, 5)
+        return ProbeOptions({HOST: [Place(HOST, "127.0.0.1", self.running.port)]}, ca, 5)
 
     @property
     def options(self) -> list[str]:
@@ -80,7 +80,7 @@ class Yard:
         file = self.directory / "key.pub"
         file.write_bytes(public_pem(key))
         sources = (key_of_key(file),)
-        edit(self.config, lambda _, pinned: adding(pinned, HOST, role, sources))
+        edit(self.config, lambda _, pinned: pinned.adding(HOST, role, sources))
 
     def begin(self, *, expires: float = 365 * DAY) -> None:
         """Make the workspace and its first root list."""
@@ -107,19 +107,19 @@ class Yard:
     def publish(self, *, why: str | None = None, above: int = 0, after: float = 0) -> Published:
         """Publish, some seconds after now."""
         order = Order((APP,), why, above)
-        return publish(self.config, order, self.vantage, self.now + after, "alice@test")
+        return publish(self.config, order, self.probe_options, self.now + after, "alice@test")
 
-    def bench(self) -> Bench:
+    def session(self) -> PinSession:
         """Return what is there."""
-        return open_bench(self.config)
+        return open_session(self.config)
 
-    def looks(self) -> dict[str, Look]:
+    def looks(self) -> dict[str, Probe]:
         """Look at the server."""
-        return look_at([HOST], self.vantage)
+        return probe([HOST], self.probe_options)
 
     def check(self, *, after: float = 0, within: int | None = None) -> Check:
         """Check, some seconds after now."""
-        return check(self.bench(), (APP,), self.looks(), self.now + after, within)
+        return check(self.session(), (APP,), self.looks(), self.now + after, within)
 
 
 @contextmanager

@@ -17,14 +17,14 @@ from watchword.adapters.metrics import exposition
 from watchword.apps.pins.checks import (
     METRICS_MARK,
     Check,
-    Vantage,
+    ProbeOptions,
     Weight,
     check,
-    look_at,
     metrics_of,
     observation_of,
+    probe,
 )
-from watchword.apps.pins.session import edit, found_key
+from watchword.apps.pins.session import edit
 from watchword.observations import State
 from watchword.pins.interface import PinRole
 from watchword.vocabulary import Environment
@@ -133,7 +133,7 @@ def test_a_set_past_its_soft_expiry_warns(tmp_path: Path) -> None:
 def test_a_backup_that_isnt_published_is_bad(tmp_path: Path) -> None:
     """With the key lost, apps would be locked out; a forced set stays bad until it is mended."""
     with yard(tmp_path) as made:
-        current = found_key(made.bench().pinned, HOST, "current")
+        current = made.session().pinned.named(HOST, "current")
         edit(made.config, lambda _, pinned: pinned.with_keys(HOST, (current,)))
         made.publish(why="a test")
         found = made.check()
@@ -148,9 +148,9 @@ def test_another_key_at_one_of_two_places(tmp_path: Path) -> None:
         other.show(key, made.authority.issue(key, HOST, days=300))
         place = Place(HOST, "127.0.0.1", other.port)
         made.publish()
-        named = {HOST: [*made.vantage.named[HOST], place]}
-        looks = look_at([HOST], Vantage(named, made.vantage.ca))
-        found = check(made.bench(), (APP,), looks, made.now)
+        named = {HOST: [*made.probe_options.named[HOST], place]}
+        looks = probe([HOST], ProbeOptions(named, made.probe_options.ca))
+        found = check(made.session(), (APP,), looks, made.now)
     (finding,) = found.of(Weight.BAD)
     assert finding.code == "not-pinned"
     assert str(place) in finding.text
@@ -163,9 +163,9 @@ def test_a_place_that_never_answers_proves_nothing(tmp_path: Path) -> None:
     """Neither good nor bad is recorded where a host wasn't seen."""
     with yard(tmp_path) as made, silent() as port:
         enforced(made)
-        named = {HOST: [*made.vantage.named[HOST], Place(HOST, "127.0.0.1", port)]}
-        looks = look_at([HOST], Vantage(named, made.vantage.ca, 0.3))
-        found = check(made.bench(), (APP,), looks, made.now + 20)
+        named = {HOST: [*made.probe_options.named[HOST], Place(HOST, "127.0.0.1", port)]}
+        looks = probe([HOST], ProbeOptions(named, made.probe_options.ca, 0.3))
+        found = check(made.session(), (APP,), looks, made.now + 20)
     assert bad(found) == ["unreachable"]
     assert state(found) is None
 
@@ -174,8 +174,8 @@ def test_a_chain_that_doesnt_hold_is_bad(tmp_path: Path) -> None:
     """An interceptor's, or an authority that nobody named."""
     with yard(tmp_path) as made:
         enforced(made)
-        looks = look_at([HOST], Vantage(made.vantage.named, None))
-        found = check(made.bench(), (APP,), looks, made.now + 20)
+        looks = probe([HOST], ProbeOptions(made.probe_options.named, None))
+        found = check(made.session(), (APP,), looks, made.now + 20)
     assert bad(found) == ["chain"]
     assert state(found) is State.BROKEN
 
@@ -187,7 +187,7 @@ def test_a_draft_says_what_isnt_published_yet(tmp_path: Path) -> None:
         made.pin(new_key(), PinRole.NEXT)
         (note,) = made.check().of(Weight.NOTE)
         assert "is new (next)" in note.text
-        backup = found_key(made.bench().pinned, HOST, "backup")
+        backup = made.session().pinned.named(HOST, "backup")
         edit(
             made.config,
             lambda _, pinned: pinned.with_keys(
@@ -205,11 +205,11 @@ def test_metrics_say_what_an_alert_needs(tmp_path: Path) -> None:
     with yard(tmp_path) as made:
         made.publish()
         found = made.check()
-        page = exposition(metrics_of(made.bench(), found, made.now)).decode()
-        other = dataclasses.replace(found.looks[HOST].sights[0], chain=(bytes(32),))
-        look = dataclasses.replace(found.looks[HOST], sights=(other,))
-        wrong = dataclasses.replace(found, looks={HOST: look})
-        broken = exposition(metrics_of(made.bench(), wrong, made.now)).decode()
+        page = exposition(metrics_of(made.session(), found, made.now)).decode()
+        other = dataclasses.replace(found.probes[HOST].results[0], chain=(bytes(32),))
+        look = dataclasses.replace(found.probes[HOST], results=(other,))
+        wrong = dataclasses.replace(found, probes={HOST: look})
+        broken = exposition(metrics_of(made.session(), wrong, made.now)).decode()
     assert page.startswith(METRICS_MARK)
     live = f'watchword_pins_live_pinned{{app="{APP}",host="{HOST}",place="'
     assert live in page
@@ -234,7 +234,7 @@ def test_ctrl_c_is_not_held_up_by_silent_servers() -> None:
         threading.Thread(target=take, daemon=True).start()
         places = [Place(HOST, "127.0.0.1", listening.getsockname()[1])] * 128
         with pytest.raises(KeyboardInterrupt):
-            look_at([HOST], Vantage({HOST: places}, None, 0.3))
+            probe([HOST], ProbeOptions({HOST: places}, None, 0.3))
         assert len(taken) < len(places) / 2
         listening.shutdown(socket.SHUT_RDWR)
     for each in taken:

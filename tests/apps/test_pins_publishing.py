@@ -12,14 +12,13 @@ from tests.apps.pins_yard import APP, DAY, Yard, yard
 from watchword.adapters.live_chain import Place
 from watchword.adapters.pin_workspace import WorkspaceError, read_public_key, write_key
 from watchword.adapters.pin_workspace import new_key as new_signing_key
-from watchword.apps.pins.checks import Vantage, check, look_at
+from watchword.apps.pins.checks import ProbeOptions, check, probe
 from watchword.apps.pins.publishing import Order, Published, publish, release, withdraw_release
 from watchword.apps.pins.root_lists import Changes, accept, new_pin_key
 from watchword.apps.pins.session import (
     NotNowError,
     PinsError,
     edit,
-    found_key,
     next_version,
     read_lists,
 )
@@ -45,7 +44,7 @@ def without_backup(yard_: Yard) -> None:
     """Pin the current key alone."""
     edit(
         yard_.config,
-        lambda _, pinned: pinned.with_keys(HOST, (found_key(pinned, HOST, "current"),)),
+        lambda _, pinned: pinned.with_keys(HOST, (pinned.named(HOST, "current"),)),
     )
 
 
@@ -54,10 +53,10 @@ def test_an_app_takes_what_is_published(tmp_path: Path) -> None:
     with yard(tmp_path) as made:
         release(made.config, APP, "4.1.0", made.now, "alice@test")
         version = version_of(made.publish())
-        (builtin,) = made.bench().fleet(APP)
+        (builtin,) = made.session().fleet(APP)
         data = made.workspace.read_set(APP, version)
         installed = accept_set(fresh(builtin), data, made.now)
-        chain = made.looks()[HOST].sights[0].chain
+        chain = made.looks()[HOST].results[0].chain
         found = judge(installed, HOST, chain, made.now)
         assert found.passes
         assert not found.mismatch
@@ -172,7 +171,7 @@ def test_versions_grow_though_the_directory_came_from_a_backup(tmp_path: Path) -
         last = [version_of(made.publish(after=seconds)) for seconds in (100, 200, 300)][-1]
         shutil.rmtree(made.workspace.directory)
         backup.rename(made.workspace.directory)
-        assert made.bench().published(APP) is not None
+        assert made.session().published(APP) is not None
         assert version_of(made.publish(after=400)) > last
 
 
@@ -248,12 +247,12 @@ def test_after_the_loss_of_the_pin_key(tmp_path: Path) -> None:
         new = read_public_key(made.workspace.public_key)
         changes = Changes(add_pin_keys=[new], remove_pin_keys=[old], floors={APP: first + 1})
         made.accept(made.next_roots(changes), why="pin key stolen")
-        published = made.bench().published(APP)
+        published = made.session().published(APP)
         assert published is not None
         assert published.version == first
         second = version_of(made.publish())
         assert second > first
-        assert made.bench().published(APP).key == new.kid  # type: ignore[union-attr]
+        assert made.session().published(APP).key == new.kid  # type: ignore[union-attr]
         assert [each.version for each in read_lists(made.workspace)] == [1, 2]
 
 
@@ -269,13 +268,13 @@ def test_a_name_below_that_shows_another_key_is_seen(tmp_path: Path) -> None:
         assert made.publish().done
         hosts[HOST]["mode"] = "enforce"
         made.write(hosts=hosts)
-        named = {**made.vantage.named, below: [Place(below, "127.0.0.1", other.port)]}
-        vantage = Vantage(named, made.vantage.ca, 5)
+        named = {**made.probe_options.named, below: [Place(below, "127.0.0.1", other.port)]}
+        vantage = ProbeOptions(named, made.probe_options.ca, 5)
         found = publish(made.config, Order((APP,)), vantage, made.now + 8 * DAY, "alice@test")
         assert reasons(found) == {Reason.PINS_PUBLISH_LOCKOUT}
         assert [each.host for each in found.judged[0].against if each.blocks] == [below]
-        looks = look_at(made.bench().file.pins.looked_at((APP,), named), vantage)
-        told = check(made.bench(), (APP,), looks, made.now)
+        looks = probe(made.session().file.pins.looked_at((APP,), named), vantage)
+        told = check(made.session(), (APP,), looks, made.now)
         assert [(each.code, each.subject) for each in told.findings if each.subject == below] == [
             ("not-pinned", below)
         ]
@@ -336,7 +335,7 @@ def test_a_list_that_names_another_key_than_ours_withdraws_nothing(tmp_path: Pat
     """The wrong file at `root rotate` would withdraw every set, with nothing to be published in its place; there is no way back."""
     with yard(tmp_path) as made:
         made.publish()
-        old = tuple(made.bench().roots.pin_keys)
+        old = tuple(made.session().roots.pin_keys)
         stranger = new_signing_key().verification_key()
         wrong = made.next_roots(Changes(add_pin_keys=[stranger], remove_pin_keys=old))
         with pytest.raises(NotNowError, match="doesn't name the key of this workspace"):

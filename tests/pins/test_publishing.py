@@ -1,6 +1,6 @@
 """Test what speaks against publishing a pin set, and against a server showing another key."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,10 +23,10 @@ from watchword.pins.installed import DAY, MAX_LIFETIME
 from watchword.pins.interface import AfterExpiry, Builtin, Pin, PinMode, PinRole, PinSet
 from watchword.pins.publishing import (
     MAX_WHY,
+    Live,
     Objection,
-    Observed,
     Permit,
-    Shown,
+    ProbeResult,
     Tried,
     list_objections,
     objections,
@@ -43,18 +43,20 @@ PREVIOUS = pin_set(1)
 ROOTS = roots()
 
 
-def shown(*leaves: str, not_after: float = NOW + 60 * DAY, fault: str | None = None) -> Observed:
+def shown(
+    *leaves: str, not_after: float = NOW + 60 * DAY, fault: str | None = None
+) -> Sequence[ProbeResult]:
     """Return what a host shows: one place for each leaf."""
-    return Observed(tuple(Shown((spki(leaf), *CHAIN[1:]), not_after, fault) for leaf in leaves))
+    return [ProbeResult((spki(leaf), *CHAIN[1:]), not_after, fault) for leaf in leaves]
 
 
-LIVE: Mapping[str, Observed | None] = {HOST: shown("A")}
+LIVE: Live = {HOST: shown("A")}
 
 
 def found(
     draft: PinSet,
     previous: PinSet | None = PREVIOUS,
-    live: Mapping[str, Observed | None] = LIVE,
+    live: Live = LIVE,
     fleet: Sequence[Builtin] = (),
     **changes: Any,
 ) -> list[tuple[str, bool, bool]]:
@@ -132,8 +134,8 @@ def test_name_below_a_host_that_includes_it_is_looked_at_too() -> None:
     assert found(drafts[1], drafts[0], live) == only("publish_lockout")
 
 
-@pytest.mark.parametrize("live", [{}, {HOST: None}, {HOST: Observed(())}])
-def test_host_that_nobody_saw_blocks(live: Mapping[str, Observed | None]) -> None:
+@pytest.mark.parametrize("live", [{}, {HOST: ()}])
+def test_host_that_nobody_saw_blocks(live: Live) -> None:
     """Nobody could tell whether the draft locks apps out."""
     assert found(pin_set(2), live=live) == only("publish_unseen")
 
@@ -146,7 +148,9 @@ def test_host_that_nobody_saw_blocks(live: Mapping[str, Observed | None]) -> Non
         (shown("A", not_after=NOW + 14 * DAY - 1), False),
     ],
 )
-def test_certificate_that_apps_would_refuse_anyway_is_told(live: Observed, blocks: bool) -> None:
+def test_certificate_that_apps_would_refuse_anyway_is_told(
+    live: Sequence[ProbeResult], blocks: bool
+) -> None:
     """Wrong name, expired; one that ends soon is a notice."""
     assert found(pin_set(2), live={HOST: live}) == only("publish_certificate", blocks=blocks)
 

@@ -13,12 +13,11 @@ from tests.pins.building import APP, HOST, NOW, certificate, pem, spki
 from watchword.encoding import strict_json
 from watchword.pins.interface import Basis, Judgement
 from watchword.pins.reports import (
-    MAX_GROUPS,
     MAX_NAMED,
     MAX_REPORT_BYTES,
     MEDIA_TYPE,
     PinReport,
-    group,
+    ReportGroup,
     parse_report,
     report_of,
     write_report,
@@ -194,32 +193,32 @@ def test_foreign_reports_are_refused_as_malformed(data: bytes) -> None:
 
 
 def test_reports_of_the_same_are_one_group() -> None:
-    """By app, host, leaf, basis and whether it's a mismatch; the most frequent first."""
-    other = replace(REPORT, chain=(spki("other"),), app_version="2.0", at=None)
-    later = replace(REPORT, at=NOW + 50, set_version=6, refused=False)
-    groups = group([other, REPORT, later])
-    assert [(each.leaf, each.count) for each in groups] == [(spki("mim"), 2), (spki("other"), 1)]
-    first, second = groups
-    assert (first.first, first.last, first.refused) == (NOW, NOW + 50, 1)
-    assert (first.set_versions, first.app_versions) == ((5, 6), ("1.4.2",))
-    assert (second.first, second.last, second.app_versions) == (None, None, ("2.0",))
+    """By app, host, leaf, basis and whether it's a mismatch; with the first time and the last, and which versions."""
+    first = ReportGroup.of(REPORT)
+    later = ReportGroup.of(replace(REPORT, at=NOW + 50, set_version=6, refused=False))
+    assert later.what == first.what
+    both = first.merged(later)
+    assert (both.leaf, both.count, both.refused) == (spki("mim"), 2, 1)
+    assert (both.first, both.last) == (NOW, NOW + 50)
+    assert (both.set_versions, both.app_versions) == ((5, 6), ("1.4.2",))
+    untimed = ReportGroup.of(replace(REPORT, app_version="2.0", at=None))
+    assert (untimed.first, untimed.last, untimed.app_versions) == (None, None, ("2.0",))
+    assert untimed.merged(untimed).first is None
+    assert untimed.merged(first).last == first.merged(untimed).last == NOW
     changes: list[dict[str, Any]] = [
+        {"chain": (spki("other"),)},
         {"basis": Basis.PLATFORM},
         {"mismatch": False},
         {"host": "b.example"},
     ]
     for change in changes:
-        assert len(group([REPORT, replace(REPORT, **change)])) == 2
-    assert group([replace(REPORT, chain=())])[0].leaf is None
+        assert ReportGroup.of(replace(REPORT, **change)).what != first.what
+    assert ReportGroup.of(replace(REPORT, chain=())).leaf is None
 
 
-def test_flood_of_invented_keys_stays_bounded() -> None:
+def test_a_group_names_so_many_versions_and_no_more() -> None:
     """What comes beyond is counted, not named."""
-    flood = [
-        replace(REPORT, chain=(spki(str(at)),), app_version=str(at)) for at in range(2 * MAX_GROUPS)
-    ]
-    groups = group(flood)
-    assert len(groups) == MAX_GROUPS + 1
-    rest = groups[0]
-    assert (rest.app, rest.leaf, rest.count) == ("", None, MAX_GROUPS)
-    assert len(rest.app_versions) == MAX_NAMED
+    found = ReportGroup.of(REPORT)
+    for at in range(2 * MAX_NAMED):
+        found = found.merged(ReportGroup.of(replace(REPORT, app_version=str(at))))
+    assert (found.count, len(found.app_versions)) == (2 * MAX_NAMED + 1, MAX_NAMED)

@@ -8,10 +8,10 @@ soon reported again.
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final
 
 from watchword.pins.interface import Basis, PublishedPins
-from watchword.pins.reports import MAX_NAMED, PinReport, ReportGroup, group
+from watchword.pins.reports import PinReport, ReportGroup
 from watchword.ports import Clock
 
 MAX_LEAVES: Final = 16
@@ -26,8 +26,7 @@ PER_SECOND: Final = 50.0
 AT_ONCE: Final = 500.0
 """Reports that are taken at once, after a quiet time."""
 
-_Version = TypeVar("_Version", str, int)
-_Leaf = tuple[bytes | None, Basis | None, bool]
+_What = tuple[str, str, bytes | None, Basis | None, bool]
 
 
 class MemoryPinReports:
@@ -46,7 +45,7 @@ class MemoryPinReports:
         self._pins = pins
         self._clock = clock
         self._names = dict(names or {})
-        self._groups: dict[tuple[str, str], OrderedDict[_Leaf, ReportGroup]] = {}
+        self._groups: dict[tuple[str, str], OrderedDict[_What, ReportGroup]] = {}
         self._counts: Counter[tuple[str, str, bool]] = Counter()
         self._left = AT_ONCE
         self._since = clock.timestamp()
@@ -74,14 +73,13 @@ class MemoryPinReports:
         app, host = place
         at = int(self._clock.timestamp())
         # When it came is told by our clock: a phone's may say anything.
-        (one,) = group([replace(report, app=app, host=host, at=at)])
+        one = ReportGroup.of(replace(report, app=app, host=host, at=at))
         self._counts[app, host, one.mismatch] += 1
         groups = self._groups.setdefault(place, OrderedDict())
-        _add(groups, (one.leaf, one.basis, one.mismatch), one)
+        _add(groups, one)
         while len(groups) > MAX_LEAVES:
-            key = next(each for each in groups if each[1] is not None)
-            oldest = groups.pop(key)
-            _add(groups, (None, None, oldest.mismatch), replace(oldest, leaf=None, basis=None))
+            key = next(each for each, group in groups.items() if group.basis is not None)
+            _add(groups, replace(groups.pop(key), leaf=None, basis=None))
 
     def groups(self) -> Sequence[ReportGroup]:
         """Return what was reported, the most frequent first; of a group without a basis the leaf keys aren't told apart any more."""
@@ -102,26 +100,7 @@ class MemoryPinReports:
         return None
 
 
-def _add(groups: OrderedDict[_Leaf, ReportGroup], key: _Leaf, one: ReportGroup) -> None:
-    known = groups.get(key)
-    groups[key] = one if known is None else _merged(known, one)
-    groups.move_to_end(key)
-
-
-def _merged(known: ReportGroup, one: ReportGroup) -> ReportGroup:
-    firsts = [each.first for each in (known, one) if each.first is not None]
-    lasts = [each.last for each in (known, one) if each.last is not None]
-    return replace(
-        known,
-        count=known.count + one.count,
-        refused=known.refused + one.refused,
-        first=min(firsts, default=None),
-        last=max(lasts, default=None),
-        app_versions=_named(known.app_versions, one.app_versions),
-        set_versions=_named(known.set_versions, one.set_versions),
-    )
-
-
-def _named(known: tuple[_Version, ...], more: tuple[_Version, ...]) -> tuple[_Version, ...]:
-    added = tuple(each for each in more if each not in known)
-    return tuple(sorted(known + added[: MAX_NAMED - len(known)]))
+def _add(groups: OrderedDict[_What, ReportGroup], one: ReportGroup) -> None:
+    known = groups.get(one.what)
+    groups[one.what] = one if known is None else known.merged(one)
+    groups.move_to_end(one.what)

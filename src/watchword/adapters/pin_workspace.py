@@ -73,6 +73,17 @@ def who_runs() -> str:
     return f"{name}@{socket.gethostname()}"
 
 
+@contextmanager
+def _of_the_workspace() -> Iterator[None]:
+    """Report a private file's fault as one of the workspace."""
+    try:
+        yield
+    except WorkspaceError:
+        raise
+    except PrivateFileError as error:
+        raise WorkspaceError(str(error)) from error
+
+
 _MAX_BYTES: Final = 8192
 _ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _PRIVATE: Final = b"PRIVATE KEY-----"
@@ -89,19 +100,15 @@ def write_key(path: Path, key: SigningKey, passphrase: str | None = None) -> Non
     :param passphrase: encrypts it; None leaves it as it is.
     :raises WorkspaceError: when something is there already, or the disk refuses.
     """
-    if passphrase is None:
-        pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    else:
-        encryption = BestAvailableEncryption(passphrase.encode())
-        pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    encryption = (
+        NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase.encode())
+    )
+    pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
     write_new(path, pem, fault=WorkspaceError)
 
 
 def write_public_key(path: Path, key: SigningKey) -> None:
-    """Write a public key as JWK to a file that isn't there yet.
-
-    :raises WorkspaceError: as above.
-    """
+    """Write a public key as JWK to a file that isn't there yet; raises as :func:`write_key` does."""
     data = strict_json.dumps(jwk_from_public_key(key.public)) + b"\n"
     write_new(path, data, 0o644, WorkspaceError)
 
@@ -115,10 +122,8 @@ def read_key(path: Path, passphrase: str | None = None) -> SigningKey | None:
     if path.suffix == ".jwk":
         # Others may read a public key, and to tell of its mode would lead astray.
         raise WorkspaceError(f"{path}: this is a public key; name the private one (.pem)")
-    try:
+    with _of_the_workspace():
         data = read_private(path, _MAX_BYTES)
-    except PrivateFileError as error:
-        raise WorkspaceError(str(error)) from error
     if data is None:
         raise WorkspaceError(f"{path}: isn't there, expected a private key")
     encrypted = _ENCRYPTED in data
@@ -161,13 +166,11 @@ MAX_LOG_BYTES: Final = 8 * 1024 * 1024
 """Most bytes of the log: some ten thousand steps."""
 
 _MAX_LINE: Final = 64 * 1024
-_FIRST: Final = ""
-_MEMBERS: Final = ("at", "actor", "action", "subject", "reason", "detail", "previous")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Hold one step.
+    """Hold one step; a line of the log has these members in this order, and ``previous``: the hash of the line before.
 
     :param at: as RFC 3339, in UTC.
     :param actor: who did it.
@@ -192,11 +195,8 @@ class StepLog:
         self.path = path
 
     def read(self) -> tuple[Step, ...]:
-        """Return all steps, the oldest first.
-
-        :raises WorkspaceError: when it can't be read, or a line was changed, added or taken out.
-        """
-        return tuple(step for step, _ in self._chain(self._whole_lines(self._data())))
+        """Return all steps, the oldest first; raises WorkspaceError when it can't be read, or a line was changed, added or taken out."""
+        return self._chain(self._data() or b"")[0]
 
     def append(self, step: Step) -> None:
         """Add a step; it is durable on return.
@@ -206,19 +206,9 @@ class StepLog:
         :raises WorkspaceError: when the log is damaged or full, or the disk refuses; it is then as it was.
         """
         data = self._data()
-        lines = self._whole_lines(data)
-        chain = self._chain(lines)
-        members = {
-            "at": step.at,
-            "actor": step.actor,
-            "action": step.action,
-            "subject": step.subject,
-            "reason": step.reason,
-            "detail": dict(step.detail),
-            "previous": chain[-1][1] if chain else _FIRST,
-        }
-        line = strict_json.dumps(members) + b"\n"
-        kept = sum(len(each) + 1 for each in lines)
+        _, previous, kept = self._chain(data or b"")
+        members = {name: getattr(step, name) for name in Step.__slots__}
+        line = strict_json.dumps({**members, "previous": previous}) + b"\n"
         if len(line) > _MAX_LINE or kept + len(line) > MAX_LOG_BYTES:
             raise WorkspaceError(
                 f"{self.path}: is full ({kept} bytes); keep it elsewhere and start anew"
@@ -248,27 +238,21 @@ class StepLog:
             os.close(handle)
 
     def _data(self) -> bytes | None:
-        try:
+        with _of_the_workspace():
             return read_private(self.path, MAX_LOG_BYTES)
-        except PrivateFileError as error:
-            raise WorkspaceError(str(error)) from error
 
-    def _whole_lines(self, data: bytes | None) -> list[bytes]:
-        """Return the lines that end; what stands behind the last end was never finished."""
-        return (data or b"").split(b"\n")[:-1]
-
-    def _chain(self, lines: list[bytes]) -> list[tuple[Step, str]]:
-        """Return each step with the hash of its line.
+    def _chain(self, data: bytes) -> tuple[tuple[Step, ...], str, int]:
+        """Return the steps of the lines that end, the hash of the last one, and their length; what stands behind was never finished.
 
         :raises WorkspaceError: naming the first line that isn't chained to the one before it.
         """
-        found: list[tuple[Step, str]] = []
-        previous = _FIRST
-        for number, line in enumerate(lines, 1):
+        found: list[Step] = []
+        previous, kept = "", 0
+        for number, line in enumerate(data.split(b"\n")[:-1], 1):
             try:
                 members = strict_json.loads(line, _MAX_LINE)
-                ours = members.keys() == set(_MEMBERS) and members.pop("previous") == previous
-                step = Step(**members) if ours else None
+                ours = members.keys() == {*Step.__slots__, "previous"}
+                step = Step(**members) if ours and members.pop("previous") == previous else None
             except (MalformedError, TypeError):
                 step = None
             if step is None:
@@ -277,8 +261,9 @@ class StepLog:
                     "here on can't be relied on; compare with a copy, then keep this file elsewhere and start anew"
                 )
             previous = base64url.encode(hashlib.sha256(line).digest())
-            found.append((step, previous))
-        return found
+            kept += len(line) + 1
+            found.append(step)
+        return tuple(found), previous, kept
 
 
 MAX_PINNED_BYTES: Final = 1024 * 1024
@@ -291,43 +276,25 @@ _PARTS: Final = ("roots", "sets", "builtins")
 
 
 class PinWorkspace:
-    """Read and write one workspace."""
+    """Read and write one workspace; each method raises :class:`WorkspaceError` for what can't be used."""
 
     def __init__(self, directory: Path) -> None:
         """Keep the directory; see :meth:`create` and :meth:`require`."""
         self.directory = directory
         self.log = StepLog(directory / "log.jsonl")
-
-    @property
-    def key(self) -> Path:
-        """Return the path of the private key that signs pin sets."""
-        return self.directory / "pin-key.pem"
-
-    @property
-    def public_key(self) -> Path:
-        """Return the path of its public half, which root lists name."""
-        return self.directory / "pin-key.jwk"
-
-    @property
-    def pinned(self) -> Path:
-        """Return the path of the pinned keys."""
-        return self.directory / "pins.yaml"
+        self.key = directory / "pin-key.pem"  # It signs pin sets;
+        self.public_key = directory / "pin-key.jwk"  # its public half, which root lists name.
+        self.pinned = directory / "pins.yaml"
 
     def create(self) -> None:
-        """Make the directories, for this user alone; what is there already stays.
-
-        :raises WorkspaceError: when they can't be made, or others may enter.
-        """
+        """Make the directories, for this user alone; what is there already stays."""
         with _of_the_workspace():
             for directory in (self.directory, *(self.directory / part for part in _PARTS)):
                 private_directory(directory)
             sync_directory(self.directory)
 
     def require(self) -> None:
-        """See to it that this is a workspace.
-
-        :raises WorkspaceError: when it isn't, or a part of it is gone.
-        """
+        """See to it that this is a workspace, and no part of it is gone."""
         if not self.directory.is_dir():
             raise WorkspaceError(
                 f"{self.directory}: isn't there; make a workspace with `watchword pins init`"
@@ -343,10 +310,7 @@ class PinWorkspace:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let one process at a time change anything here; the lock ends with the process.
-
-        :raises WorkspaceError: when it can't be used.
-        """
+        """Let one process at a time change anything here; the lock ends with the process."""
         with _of_the_workspace(), locked_directory(self.directory):
             yield
 
@@ -358,14 +322,14 @@ class PinWorkspace:
         """Return a root list as it was signed."""
         return self._read(self.directory / "roots" / f"{version}.json", MAX_ROOTS_BYTES)
 
-    def add_roots(self, version: int, data: bytes) -> Path:
+    def add_roots(self, version: int, data: bytes) -> None:
         """Keep a root list, which was verified."""
-        return self._add(self.directory / "roots" / f"{version}.json", data)
+        self._add(self.directory / "roots" / f"{version}.json", data)
 
     def apps(self) -> tuple[str, ...]:
         """Return the apps for which a set was ever published."""
-        directory = self.directory / "sets"
-        return tuple(sorted(path.name for path in self._entries(directory) if _named(path.name)))
+        names = (path.name for path in self._entries(self.directory / "sets"))
+        return tuple(sorted(filter(_NAME.fullmatch, names)))
 
     def set_versions(self, app: str) -> tuple[int, ...]:
         """Return the versions of an app's published sets, in order."""
@@ -375,39 +339,35 @@ class PinWorkspace:
         """Return a published set as it was signed."""
         return self._read(self._of_app(app) / f"{version}.jws", MAX_SET_BYTES)
 
-    def add_set(self, app: str, version: int, data: bytes) -> Path:
-        """Publish a set: from now on the service serves it.
-
-        :raises WorkspaceError: also when this version is there already.
-        """
+    def add_set(self, app: str, version: int, data: bytes) -> None:
+        """Publish a set of a version that isn't there yet: from now on the service serves it."""
         directory = self._of_app(app)
         with _of_the_workspace():
             private_directory(directory)
         sync_directory(directory.parent)
-        return self._add(directory / f"{version}.jws", data)
+        self._add(directory / f"{version}.jws", data)
 
     def builtins(self) -> tuple[str, ...]:
         """Return the names of the app versions that are out there, each ``APP-VERSION``."""
-        directory = self.directory / "builtins"
-        found = (path.name for path in self._entries(directory) if path.suffix == ".json")
-        return tuple(sorted(name.removesuffix(".json") for name in found if name[0] != "."))
+        found = (path.name for path in self._entries(self.directory / "builtins"))
+        return tuple(
+            sorted(
+                name.removesuffix(".json")
+                for name in found
+                if name.endswith(".json") and name[0] != "."
+            )
+        )
 
     def read_builtin(self, name: str) -> bytes:
         """Return what an app version ships with."""
         return self._read(self.directory / "builtins" / f"{name}.json", MAX_BUILTIN_BYTES)
 
-    def add_builtin(self, app: str, app_version: str, data: bytes) -> Path:
-        """Remember what an app version ships with.
-
-        :raises WorkspaceError: also when this version is there already, since it may be on phones as it was.
-        """
-        return self._add(self.builtin_file(app, app_version), data)
+    def add_builtin(self, app: str, app_version: str, data: bytes) -> None:
+        """Remember what an app version ships with, once: it may be on phones as it was."""
+        self._add(self.builtin_file(app, app_version), data)
 
     def drop_builtin(self, app: str, app_version: str) -> None:
-        """Forget an app version that isn't supported any more.
-
-        :raises WorkspaceError: also when there is no such version.
-        """
+        """Forget an app version that isn't supported any more."""
         path = self.builtin_file(app, app_version)
         try:
             path.unlink()
@@ -421,11 +381,8 @@ class PinWorkspace:
             raise WorkspaceError(f"{path}: can't be taken away: {error.strerror}") from error
 
     def builtin_file(self, app: str, app_version: str) -> Path:
-        """Return where it is kept what an app version ships with.
-
-        :raises WorkspaceError: for a version that isn't fit for a file's name.
-        """
-        if not _named(app) or not _APP_VERSION.fullmatch(app_version):
+        """Return where it is kept what an app version ships with; refuse what isn't fit for a file's name."""
+        if not _NAME.fullmatch(app) or not _APP_VERSION.fullmatch(app_version):
             raise WorkspaceError(
                 f"got version {app_version[:64]!r} of {app!r}, expected letters, digits, dots, at most 64"
             )
@@ -441,7 +398,7 @@ class PinWorkspace:
             write_private(self.pinned, data)
 
     def _of_app(self, app: str) -> Path:
-        if not _named(app):
+        if not _NAME.fullmatch(app):
             raise WorkspaceError(f"got app {app!r}, expected lower-case letters, digits and dashes")
         return self.directory / "sets" / app
 
@@ -473,23 +430,8 @@ class PinWorkspace:
             raise WorkspaceError(f"{path}: got more than {limit} bytes")
         return data
 
-    def _add(self, path: Path, data: bytes) -> Path:
+    def _add(self, path: Path, data: bytes) -> None:
         if path.exists():
             raise WorkspaceError(f"{path}: is there already, and is never written over")
         with _of_the_workspace():
             write_private(path, data)
-        return path
-
-
-def _named(app: str) -> bool:
-    return _NAME.fullmatch(app) is not None
-
-
-@contextmanager
-def _of_the_workspace() -> Iterator[None]:
-    try:
-        yield
-    except WorkspaceError:
-        raise
-    except PrivateFileError as error:
-        raise WorkspaceError(str(error)) from error

@@ -43,13 +43,14 @@ class KeptPins:
         self.directory = directory
 
     def lists(self) -> tuple[bytes, ...]:
-        """Return the root lists in order.
-
-        :raises PrivateFileError: when one can't be read, or is missing between others.
-        """
+        """Return the root lists in order; raises PrivateFileError when one can't be read, or is missing between others."""
         directory = self.directory / "roots"
         try:
-            found = sorted(int(path.stem) for path in directory.glob("*.json") if _counted(path))
+            found = sorted(
+                int(path.stem)
+                for path in directory.glob("*.json")
+                if path.stem.isascii() and path.stem.isdigit()
+            )
         except OSError as error:
             raise PrivateFileError(f"{directory}: can't be read: {error.strerror}") from None
         if found != list(range(found[0], found[-1] + 1)) if found else False:
@@ -64,34 +65,17 @@ class KeptPins:
         return frozenset(path.stem for path in (self.directory / "sets").glob("[!.]*.jws"))
 
     def signed(self, app: str) -> bytes | None:
-        """Return an app's set, None where none was handed out.
-
-        :raises PrivateFileError: when it can't be read.
-        """
+        """Return an app's set, None where none was handed out; raises PrivateFileError when it can't be read."""
         return read_private(self.directory / "sets" / f"{app}.jws", MAX_SET_BYTES)
 
-    def keep_list(self, version: int, data: bytes) -> None:
-        """Keep a root list, durably.
+    def keep(self, part: str, name: str, data: bytes) -> None:
+        """Keep a root list (``roots``, ``N.json``), or a set in the place of an older one (``sets``, ``APP.jws``), durably.
 
         :raises PrivateFileError: when the disk refuses.
         """
-        self._write("roots", f"{version}.json", data)
-
-    def keep_set(self, app: str, data: bytes) -> None:
-        """Keep a set in the place of an older one, durably.
-
-        :raises PrivateFileError: when the disk refuses.
-        """
-        self._write("sets", f"{app}.jws", data)
-
-    def _write(self, part: str, name: str, data: bytes) -> None:
         private_directory(self.directory)
         private_directory(self.directory / part)
         write_private(self.directory / part / name, data)
-
-
-def _counted(path: Path) -> bool:
-    return path.stem.isascii() and path.stem.isdigit()
 
 
 AGAIN_SECONDS: Final = 30.0
@@ -105,38 +89,37 @@ ROOTS: Final = ""
 
 _HOLDS: Final = "what was handed out before still is"
 _Stamp = tuple[tuple[int, int, int] | None, ...]
+_Walked = tuple[tuple[RootList, bytes], ...]
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
 class _Held:
-    """Hold an app's pins as its phones would have them now."""
+    """Hold an app's pins as its phones would have them now, and what of them is handed out."""
 
-    installed: Installed
-    signed: bytes | None
-
-    @property
-    def published(self) -> PublishedSet | None:
-        kept = self.installed.set
-        if kept is None or self.signed is None or is_withdrawn(kept, self.installed.roots):
-            return None
-        return PublishedSet(kept, self.signed)
+    def __init__(self, installed: Installed, signed: bytes | None) -> None:
+        self.installed, self.signed = installed, signed
+        kept = installed.set
+        counts = kept is not None and not is_withdrawn(kept, installed.roots)
+        self.published = (
+            PublishedSet(kept, signed) if kept and counts and signed is not None else None
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Hold what is handed out; replaced as a whole, so that nobody sees half of a change."""
+    """Hold what is handed out; replaced as a whole, so that nobody sees half of a change.
 
-    lists: tuple[bytes, ...] = ()
-    walked: tuple[RootList, ...] = ()
+    :param walked: each root list, and as it was signed.
+    """
+
+    walked: _Walked = ()
     held: Mapping[str, _Held] = field(default_factory=dict)
-    published: Mapping[str, PublishedSet] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     apps: frozenset[str] = frozenset()
 
 
 class PinPublication:
-    """Implement :class:`watchword.pins.delivery.PublishedPins` over a workspace's files.
+    """Implement :class:`watchword.pins.interface.PublishedPins` over a workspace's files.
 
     Whatever is wrong with them changes nothing that was handed out, stands in :attr:`faults` until it is mended, and is logged when it changes.
     """
@@ -158,14 +141,13 @@ class PinPublication:
 
     @property
     def apps(self) -> frozenset[str]:
-        """See :class:`~watchword.pins.delivery.PublishedPins`, also for the following."""
+        """See :class:`~watchword.pins.interface.PublishedPins`, also for the following."""
         return self._state.apps
 
     @property
     def roots(self) -> RootList | None:
         """Return the newest root list."""
-        walked = self._state.walked
-        return walked[-1] if walked else None
+        return _last(self._state.walked)
 
     @property
     def faults(self) -> Mapping[str, str]:
@@ -174,14 +156,14 @@ class PinPublication:
 
     def newest(self, app: str) -> PublishedSet | None:
         """Return an app's newest set."""
-        return self._state.published.get(app)
+        held = self._state.held.get(app)
+        return None if held is None else held.published
 
     def root_list(self, version: int) -> bytes | None:
         """Return a root list."""
-        state = self._state
-        first = state.walked[0].version if state.walked else 0
-        index = version - first
-        return state.lists[index] if 0 <= index < len(state.lists) else None
+        walked = self._state.walked
+        index = version - walked[0][0].version if walked else -1
+        return walked[index][1] if 0 <= index < len(walked) else None
 
     def refresh(self, now: float) -> None:
         """Look at the workspace, and take what is newer; costs a few ``stat`` where no file has changed.
@@ -209,29 +191,28 @@ class PinPublication:
     def _taken_up(self) -> _State:
         """Return what was handed out last; what can't be read any more isn't replaced by something older."""
         faults: dict[str, str] = {}
-        lists: tuple[bytes, ...] = ()
-        walked: tuple[RootList, ...] = ()
+        apps = self._apps | self._kept.apps()
+        walked: _Walked = ()
         try:
-            lists = self._kept.lists()
-            for data in lists:
-                walked = (*walked, read_roots(data, walked[-1] if walked else None))
+            for data in self._kept.lists():
+                walked = (*walked, (read_roots(data, _last(walked)), data))
         except WatchwordError as error:
             faults[ROOTS] = f"{error}; {_mend(self._kept)}"
-            return _State(faults=faults, apps=self._apps | self._kept.apps())
+            return _State(faults=faults, apps=apps)
         held = {}
         for app in self._kept.apps() if walked else ():
             try:
-                held[app] = _restored(app, lists, walked, self._kept.signed(app))
+                held[app] = _restored(app, walked, self._kept.signed(app))
             except WatchwordError as error:
                 faults[app] = f"{error}; {_mend(self._kept)}"
-        return _state(lists, walked, held, faults, self._apps | self._kept.apps())
+        return _State(walked, held, faults, apps)
 
     def _looked(self, now: float) -> _State:
         before = self._state
         if not before.walked and ROOTS in before.faults:
             return before  # What was handed out can't be read: nothing is put in its place.
         faults: dict[str, str] = {}
-        lists, walked = self._walk(before, faults)
+        walked = self._walk(before.walked, faults)
         apps = before.apps | self._published_apps()
         held: dict[str, _Held] = {}
         for app in sorted(apps) if walked else ():
@@ -239,37 +220,35 @@ class PinPublication:
             if known is None and app in before.faults and app in self._kept.apps():
                 faults[app] = before.faults[app]
                 continue
-            held[app] = self._follow(app, lists, walked, known, now, faults)
-        return _state(lists, walked, held, faults, apps)
+            held[app] = self._follow(app, walked, known, now, faults)
+        return _State(walked, held, faults, apps)
 
-    def _walk(
-        self, before: _State, faults: dict[str, str]
-    ) -> tuple[tuple[bytes, ...], tuple[RootList, ...]]:
+    def _walk(self, walked: _Walked, faults: dict[str, str]) -> _Walked:
         """Return the root lists, with those that came since: each is vouched for by the one before it."""
-        lists, walked = before.lists, before.walked
         try:
             versions = self._workspace.root_versions()
-            if walked:
-                self._compare(versions, walked[-1])
-            newest = walked[-1].version if walked else 0
+            last = _last(walked)
+            if last is not None:
+                self._compare(versions, last)
+            newest = last.version if last is not None else 0
             for version in [each for each in versions if each > newest][:MAX_LISTS]:
-                data, roots = self._vouched_for(version, walked)
-                lists, walked = (*lists, data), (*walked, roots)
+                walked = (*walked, self._vouched_for(version, _last(walked)))
         except WatchwordError as error:
             faults[ROOTS] = f"{error}; {_HOLDS}"
-        return lists, walked
+        return walked
 
-    def _vouched_for(self, version: int, walked: tuple[RootList, ...]) -> tuple[bytes, RootList]:
-        _require_file(self._workspace.directory / "roots" / f"{version}.json")
+    def _vouched_for(self, version: int, previous: RootList | None) -> tuple[RootList, bytes]:
+        file = f"roots/{version}.json"
+        _require_file(self._workspace.directory / file)
         data = self._workspace.read_roots(version)
         try:
-            roots = read_roots(data, walked[-1] if walked else None)
+            roots = read_roots(data, previous)
         except RefusedError as error:
-            raise WatchwordError(f"roots/{version}.json: {error}") from None
+            raise WatchwordError(f"{file}: {error}") from None
         if roots.version != version:
-            raise WatchwordError(f"roots/{version}.json: got list {roots.version} in it")
-        self._kept.keep_list(version, data)
-        return data, roots
+            raise WatchwordError(f"{file}: got list {roots.version} in it")
+        self._kept.keep("roots", f"{version}.json", data)
+        return roots, data
 
     def _compare(self, versions: tuple[int, ...], last: RootList) -> None:
         """See to it that the workspace is the one that was followed, and no older copy of it."""
@@ -284,19 +263,13 @@ class PinPublication:
             )
 
     def _follow(
-        self,
-        app: str,
-        lists: tuple[bytes, ...],
-        walked: tuple[RootList, ...],
-        known: _Held | None,
-        now: float,
-        faults: dict[str, str],
+        self, app: str, walked: _Walked, known: _Held | None, now: float, faults: dict[str, str]
     ) -> _Held:
         """Return an app's pins with the newest set, where it may take the place of the one before."""
-        signed = None if known is None else known.signed
+        newest = walked[-1][0]
         held = known
-        if held is None or held.installed.roots != walked[-1]:
-            held = _restored(app, lists, walked, signed)
+        if held is None or held.installed.roots != newest:
+            held = _restored(app, walked, None if known is None else known.signed)
         try:
             found = self._newest_of(app, held)
             if found is not None:
@@ -306,7 +279,7 @@ class PinPublication:
         kept = held.installed.set
         if app not in faults and kept is not None and held.published is None:
             faults[app] = (
-                f"version {kept.version} was withdrawn by root list {walked[-1].version}, and is handed out no more; publish another one"
+                f"version {kept.version} was withdrawn by root list {newest.version}, and is handed out no more; publish another one"
             )
         return held
 
@@ -322,7 +295,7 @@ class PinPublication:
             raise WatchwordError(f"{file}: {error}") from None
         if accepted.set is None or accepted.set.version != version:
             raise WatchwordError(f"{file}: got another version in it")
-        self._kept.keep_set(app, data)
+        self._kept.keep("sets", f"{app}.jws", data)
         return _Held(accepted, data)
 
     def _newest_of(self, app: str, held: _Held) -> tuple[int, bytes] | None:
@@ -344,7 +317,7 @@ class PinPublication:
         directory = self._workspace.directory
         files = [directory / "roots", directory / "sets"]
         if state.walked:
-            files.append(directory / "roots" / f"{state.walked[-1].version}.json")
+            files.append(directory / "roots" / f"{state.walked[-1][0].version}.json")
         for app in sorted(state.apps):
             folder = directory / "sets" / app
             files.append(folder)
@@ -356,8 +329,9 @@ class PinPublication:
 
     def _tell(self, state: _State) -> None:
         before = self._state
-        for app, published in state.published.items():
-            if before.published.get(app) != published:
+        for app, held in state.held.items():
+            known, published = before.held.get(app), held.published
+            if published is not None and (known is None or known.published != published):
                 _log.info("pins handed out", app=app, version=published.pin_set.version)
         for app in {*before.faults, *state.faults}:
             if before.faults.get(app) != state.faults.get(app):
@@ -368,21 +342,13 @@ class PinPublication:
                     _log.warning("pins followed again", what=what)
 
 
-def _restored(
-    app: str, lists: tuple[bytes, ...], walked: tuple[RootList, ...], signed: bytes | None
-) -> _Held:
-    return _Held(restored(Builtin(app, "service", walked[0]), lists, signed), signed)
+def _last(walked: _Walked) -> RootList | None:
+    return walked[-1][0] if walked else None
 
 
-def _state(
-    lists: tuple[bytes, ...],
-    walked: tuple[RootList, ...],
-    held: Mapping[str, _Held],
-    faults: Mapping[str, str],
-    apps: frozenset[str],
-) -> _State:
-    published = {app: found for app, each in held.items() if (found := each.published) is not None}
-    return _State(lists, walked, held, published, faults, apps)
+def _restored(app: str, walked: _Walked, signed: bytes | None) -> _Held:
+    builtin = Builtin(app, "service", walked[0][0])
+    return _Held(restored(builtin, [data for _, data in walked], signed), signed)
 
 
 def _require_file(path: Path) -> None:

@@ -26,7 +26,7 @@ from watchword.pins.interface import (
     PinSet,
 )
 from watchword.pins.roots import read_roots
-from watchword.pins.sets import MAX_VERSION, read_app, read_host, read_set
+from watchword.pins.sets import MAX_VERSION, read_app, read_host, read_set, whole_number
 from watchword.reasons import RefusedError, WatchwordError
 
 MAX_BUILTIN_BYTES: Final = MAX_ROOTS_BYTES + 2 * MAX_SET_BYTES
@@ -86,8 +86,7 @@ def _read(members: Mapping[str, Any]) -> Builtin:
     if not isinstance(app_version, str) or not 0 < len(app_version) <= MAX_APP_VERSION:
         _refuse(f"expected app_version to be text of 1 to {MAX_APP_VERSION} characters")
     floor, written, signed = members["floor"], members["roots"], members["set"]
-    if not isinstance(floor, int) or isinstance(floor, bool) or not 0 < floor <= MAX_VERSION:
-        _refuse(f"expected floor to be a whole number from 1 to {MAX_VERSION}")
+    whole_number(floor, "floor", MAX_VERSION, _refuse)
     if not isinstance(written, dict) or not isinstance(signed, str | None):
         _refuse("expected roots to be a root list, and set to be text or null")
     # Spaced or ordered otherwise it's the same list: what was signed of it is one string.

@@ -27,7 +27,7 @@ from watchword.pins.interface import (
     RootList,
 )
 from watchword.pins.roots import check_roots, read_roots, read_unverified
-from watchword.pins.sets import read_set
+from watchword.pins.sets import read_set, read_under_any
 from watchword.reasons import Reason, RefusedError
 
 DAY: Final = 86_400
@@ -133,7 +133,7 @@ def restored(builtin: Builtin, lists: Sequence[bytes], signed: bytes | None) -> 
         if len(walked) > 1 or read_unverified(data).version > builtin.roots.version:
             installed = accept_roots(installed, data, 0)
             walked.append(installed.roots)
-    pin_set = _read_under_any(signed, walked) if signed is not None else None
+    pin_set = read_under_any(signed, walked) if signed is not None else None
     if pin_set is None or is_withdrawn(pin_set, builtin.roots):
         return installed
     if pin_set.app != builtin.app:
@@ -300,17 +300,6 @@ def _with(installed: Installed, pin_set: PinSet | None) -> Installed:
     """Return it with this set kept, and the version seen that follows from it."""
     counts = pin_set is not None and not is_withdrawn(pin_set, installed.roots)
     return replace(installed, set=pin_set, seen=pin_set.version if pin_set and counts else 0)
-
-
-def _read_under_any(signed: bytes, walked: Sequence[RootList]) -> PinSet | None:
-    """Return a kept set by the lists that were walked through: the last may have withdrawn its key; None if all did."""
-    for roots in reversed(walked):
-        try:
-            return read_set(signed, roots)
-        except RefusedError as error:
-            if error.reason is not Reason.PINS_SET_KEY:
-                raise
-    return None
 
 
 def _refuse(reason: Reason, detail: str) -> NoReturn:

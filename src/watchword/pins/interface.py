@@ -91,7 +91,12 @@ class Pin:
 
     def __str__(self) -> str:
         """Render as OkHttp and HPKP write it."""
-        return f"sha256/{b64encode(self.spki).decode('ascii')}"
+        return f"sha256/{self.base64}"
+
+    @property
+    def base64(self) -> str:
+        """Return it in base64, 44 characters."""
+        return b64encode(self.spki).decode("ascii")
 
     @property
     def text(self) -> str:
@@ -283,11 +288,7 @@ class NothingPublished:
 
     apps: frozenset[str] = frozenset()
     roots: RootList | None = None
-
-    @property
-    def faults(self) -> Mapping[str, str]:
-        """Return nothing."""
-        return {}
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     def newest(self, app: str) -> PublishedSet | None:  # noqa: ARG002 - the port's.
         """Return None."""

@@ -44,25 +44,24 @@ _OWN: Final = (PinRole.CURRENT, PinRole.NEXT, PinRole.BACKUP)
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ProbeResult:
     """Hold what a server showed at one place.
 
     :param chain: pins of the verified chain, the leaf first; of the chain as sent where it doesn't hold.
     :param not_after: when the leaf ends, seconds since 1970.
     :param fault: why the chain doesn't hold for this host, None where it does.
+    :param subjects: of each certificate of that chain, whose it is, for people.
     """
 
     chain: tuple[bytes, ...]
     not_after: float
     fault: str | None = None
     place: str = ""
+    subjects: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """Hold what was seen of a host, at every place that answered."""
-
-    shown: tuple[Shown, ...]
+Live = Mapping[str, Sequence[ProbeResult]]
+"""By host, what it shows now at every place that answered; nothing where none did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class Permit:
 def objections(
     draft: PinSet,
     previous: PinSet | None,
-    live: Mapping[str, Observed | None],
+    live: Live,
     fleet: Sequence[Builtin],
     roots: RootList,
     now: float,
@@ -229,11 +228,9 @@ def _about_the_set(
         yield final(Reason.PINS_PUBLISH_REPORTS, f"got {draft.reports}")
 
 
-def _about_servers(
-    draft: PinSet, live: Mapping[str, Observed | None], now: float
-) -> Iterator[Objection]:
+def _about_servers(draft: PinSet, live: Live, now: float) -> Iterator[Objection]:
     """Hold what servers show against the draft: a mismatch locks apps out the moment they take it."""
-    seen = {host: found for host, found in live.items() if found is not None and found.shown}
+    seen = {host: found for host, found in live.items() if found}
     for entry in draft.hosts:
         if entry.host not in seen:
             yield Objection(
@@ -245,12 +242,12 @@ def _about_servers(
     for host, found in seen.items():
         pinned = draft.entry(host)
         if pinned is not None:
-            for shown in found.shown:
+            for shown in found:
                 yield from _about_place(host, pinned, shown, draft.soft_expiry, now)
 
 
 def _about_place(
-    host: str, entry: HostPins, shown: Shown, soft_expiry: int, now: float
+    host: str, entry: HostPins, shown: ProbeResult, soft_expiry: int, now: float
 ) -> Iterator[Objection]:
     at = f"at {shown.place} " if shown.place else ""
     if not matches(entry, shown.chain):
@@ -269,19 +266,13 @@ def _about_place(
         yield Objection(Reason.PINS_PUBLISH_CERTIFICATE, host, text, blocks=False)
 
 
-def _about_backups(draft: PinSet, live: Mapping[str, Observed | None]) -> Iterator[Objection]:
+def _about_backups(draft: PinSet, live: Live) -> Iterator[Objection]:
     """Find hosts that the loss of one key would lock out.
 
     A backup that some server shows, or that is current elsewhere, is lost together with that server.  Pins of authorities are
     a way out too, if there's more than one of them or an own key beside.
     """
-    in_use = {
-        shown.chain[0]
-        for found in live.values()
-        if found is not None
-        for shown in found.shown
-        if shown.chain
-    }
+    in_use = {shown.chain[0] for found in live.values() for shown in found if shown.chain}
     in_use |= {pin.spki for entry in draft.hosts for pin in entry.of(PinRole.CURRENT)}
     for entry in draft.hosts:
         authorities, own = entry.of(PinRole.CA), entry.of(*_OWN)
@@ -296,7 +287,7 @@ def _about_backups(draft: PinSet, live: Mapping[str, Observed | None]) -> Iterat
 
 def _about_the_fleet(
     draft: PinSet,
-    live: Mapping[str, Observed | None],
+    live: Live,
     fleet: Sequence[Builtin],
     roots: RootList,
     now: float,
@@ -308,7 +299,7 @@ def _about_the_fleet(
         if why is not None:
             yield Objection(Reason.PINS_PUBLISH_FLEET, "", f"version {builtin.app_version}: {why}")
         for host, found in live.items():
-            for shown in found.shown if found is not None else ():
+            for shown in found:
                 text = _locked_out(builtin, draft, roots, (host, shown.chain), now)
                 if text is not None:
                     text = f"version {builtin.app_version} {text}"
@@ -338,10 +329,9 @@ def _locked_out(
 ) -> str | None:
     """Return when an app version refuses a server for what it shows now: before it took the draft, or after either expired."""
     host, chain = at
-    text = shipped_refuses(builtin, host, chain, now)
-    if text is not None:
-        return text
     taken = Installed(builtin, roots, draft, draft.version)
+    if shipped := shipped_refuses(builtin, host, chain, now):
+        return shipped
     if draft.entry(host) is not None and refuses(taken, host, chain, draft.hard_expiry):
         return "refuses the authority that it shows now once this set has expired"
     return None
@@ -414,7 +404,22 @@ def swap_objections(
     :param held: every published set of the app that hasn't expired, the newest last.
     :param fleet: what the app versions that are still supported were built with.
     """
-    return (*_sets(host, chain, held, now), *_builds(host, chain, fleet, now))
+    found = []
+    for pin_set in held:
+        entry = pin_set.entry(host)
+        if entry is None or now >= pin_set.hard_expiry or matches(entry, chain):
+            continue
+        newest = pin_set is held[-1]
+        text = f"apps that hold version {pin_set.version} would refuse this key"
+        text += "" if newest else " until they have fetched a newer one"
+        reason = Reason.PINS_PUBLISH_LOCKOUT if newest else Reason.PINS_PUBLISH_FLEET
+        found.append(Objection(reason, host, text, blocks=entry.mode is PinMode.ENFORCE))
+    for builtin in fleet:
+        why = shipped_refuses(builtin, host, chain, now)
+        if why is not None:
+            text = f"version {builtin.app_version} {why}"
+            found.append(Objection(Reason.PINS_PUBLISH_FLEET, host, text))
+    return tuple(found)
 
 
 def list_objections(
@@ -438,30 +443,3 @@ def list_objections(
         for app, version in published.items()
         if found.floors.get(app, 1) < version
     )
-
-
-def _sets(
-    host: str, chain: Sequence[bytes], held: Sequence[PinSet], now: float
-) -> Iterator[Objection]:
-    for pin_set in held:
-        entry = pin_set.entry(host)
-        if entry is None or now >= pin_set.hard_expiry or matches(entry, chain):
-            continue
-        newest = pin_set is held[-1]
-        yield Objection(
-            Reason.PINS_PUBLISH_LOCKOUT if newest else Reason.PINS_PUBLISH_FLEET,
-            host,
-            f"apps that hold version {pin_set.version} would refuse this key"
-            + ("" if newest else " until they have fetched a newer one"),
-            blocks=entry.mode is PinMode.ENFORCE,
-        )
-
-
-def _builds(
-    host: str, chain: Sequence[bytes], fleet: Sequence[Builtin], now: float
-) -> Iterator[Objection]:
-    for builtin in fleet:
-        text = shipped_refuses(builtin, host, chain, now)
-        if text is not None:
-            text = f"version {builtin.app_version} {text}"
-            yield Objection(Reason.PINS_PUBLISH_FLEET, host, text)

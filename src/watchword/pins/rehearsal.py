@@ -5,7 +5,7 @@ each app version: one that fetches at every step, and one that never did since i
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -26,6 +26,9 @@ from watchword.pins.interface import (
 from watchword.pins.sets import MAX_VERSION
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason, RefusedError
+
+_Lists = tuple[RootList, frozenset[str]]
+"""A root list, and the ids of the keys that signed it."""
 
 
 class Outcome(StrEnum):
@@ -77,12 +80,15 @@ class Step:
     title: str
     shows: tuple[bytes, ...] | None = None
     publishes: PinSet | None = None
-    lists: tuple[RootList, frozenset[str]] | None = None
+    lists: _Lists | None = None
     waits: float = 0
     fetches: bool = True
     offered: PinSet | None = None
     intercepts: tuple[bytes, ...] | None = None
     clock: float = 0
+
+
+Steps = Iterator[Step]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +112,22 @@ class Played:
     endings: Mapping[str, Ending]
 
 
+def _always(_: Situation) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """Name a rotation or an accident.
 
-    :param steps: returns them for a situation; None where it can't happen there, such as a swap to a next key that
-        isn't pinned.
+    :param steps: yields them for a situation in which it is possible.
+    :param possible: tells whether it can happen there; a swap to a next key that isn't pinned can't.
     """
 
     name: str
     title: str
-    steps: Callable[[Situation], Sequence[Step] | None]
+    steps: Callable[[Situation], Steps]
+    possible: Callable[[Situation], bool] = _always
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +143,22 @@ class Rehearsal:
     @property
     def locked_out(self) -> tuple[str, ...]:
         """Return the phones that were refused by the genuine server in some step, each once."""
+        return self._phones(lambda end: end.outcome is Outcome.REFUSED, attacked=False)
+
+    @property
+    def intercepted(self) -> tuple[str, ...]:
+        """Return the phones that an attacker's server got a connection of, secrets included, each once."""
+        return self._phones(
+            lambda end: end.outcome is not Outcome.REFUSED and not end.withheld, attacked=True
+        )
+
+    def _phones(self, ended: Callable[[Ending], bool], *, attacked: bool) -> tuple[str, ...]:
         found = [
             phone
             for played in self.played or ()
-            if played.step.intercepts is None
+            if (played.step.intercepts is not None) is attacked
             for phone, ending in played.endings.items()
-            if ending.outcome is Outcome.REFUSED
+            if ended(ending)
         ]
         return tuple(dict.fromkeys(found))
 
@@ -147,7 +168,7 @@ class _World:
     now: float
     chain: tuple[bytes, ...]
     offered: PinSet
-    lists: list[tuple[RootList, frozenset[str]]] = field(default_factory=list)
+    lists: list[_Lists] = field(default_factory=list)
 
 
 OFFLINE = ", never fetched"
@@ -156,9 +177,7 @@ OFFLINE = ", never fetched"
 
 def rehearse(scenario: Scenario, situation: Situation) -> Rehearsal:
     """Play a scenario: before its first step, each phone that fetches has taken the set."""
-    playable = situation.entry is not None and situation.chain
-    steps = scenario.steps(situation) if playable else None
-    if steps is None:
+    if situation.entry is None or not situation.chain or not scenario.possible(situation):
         return Rehearsal(scenario, None)
     world = _World(situation.now, situation.chain, situation.published)
     phones = {
@@ -171,7 +190,10 @@ def rehearse(scenario: Scenario, situation: Situation) -> Rehearsal:
         if not name.endswith(OFFLINE):
             known = Installed(phone.builtin, situation.roots, phone.set, phone.seen)
             phones[name], _ = _fetched(known, world, world.offered, world.now)
-    return Rehearsal(scenario, tuple(_play(step, world, phones, situation.host) for step in steps))
+    return Rehearsal(
+        scenario,
+        tuple(_play(step, world, phones, situation.host) for step in scenario.steps(situation)),
+    )
 
 
 def _shipping(situation: Situation) -> Builtin:
@@ -214,180 +236,86 @@ def _fetched(
 
 _OTHER_CA: Final = hashlib.sha256(b"another authority").digest()
 _OTHER_MIDDLE: Final = hashlib.sha256(b"another intermediate").digest()
+_OTHER_CHAIN: Final = (_OTHER_MIDDLE, _OTHER_CA)
 _UNPLANNED: Final = hashlib.sha256(b"a key that nobody planned").digest()
 _SPARE: Final = hashlib.sha256(b"a new backup key").digest()
 _THIEF: Final = hashlib.sha256(b"a thief's key").digest()
 _NEW_PIN_KEY: Final = "new pin key"
+_TWO_YEARS: Final = 730 * DAY
 
-Steps = Sequence[Step] | None
-
-
-def _leaf(at: Situation, *roles: PinRole) -> bytes | None:
-    """Return the first key of these roles that the server doesn't show now."""
-    pins = at.entry.of(*roles) if at.entry is not None else ()
-    return next((pin.spki for pin in pins if pin.spki != at.chain[0]), None)
-
-
-def _with_leaf(at: Situation, leaf: bytes) -> tuple[bytes, ...]:
-    return (leaf, *at.chain[1:])
-
-
-def _next(at: Situation, keys: Mapping[bytes, PinRole], more: int = 1) -> PinSet:
-    """Return the set that follows the published one: these own keys for the host, its authorities as before."""
-    assert at.entry is not None
-    pins = [Pin(spki, role) for spki, role in keys.items()]
-    return _renewed(at, replace(at.entry, pins=(*pins, *at.entry.of(PinRole.CA))), more)
-
-
-def _renewed(at: Situation, entry: HostPins, more: int = 1) -> PinSet:
-    """Return the set that follows with another entry; it is issued at the start and lives as long as before."""
-    published = at.published
-    later = int(at.now) - published.issued_at
-    hosts = tuple(entry if each.host == entry.host else each for each in published.hosts)
-    return replace(
-        published,
-        version=published.version + more,
-        issued_at=published.issued_at + later,
-        soft_expiry=published.soft_expiry + later,
-        hard_expiry=published.hard_expiry + later,
-        hosts=hosts,
-    )
+# What a scenario needs to be possible.
 
 
 def _own(at: Situation) -> bool:
     """Tell whether the server is known by its own key."""
-    assert at.entry is not None
-    return at.chain[0] in {pin.spki for pin in at.entry.pins if pin.role is not PinRole.CA}
+    return at.chain[0] in {pin.spki for pin in _entry(at).pins if pin.role is not PinRole.CA}
 
 
 def _by_authority(at: Situation) -> bool:
-    assert at.entry is not None
-    return not _own(at) and bool(at.entry.of(PinRole.CA))
+    return not _own(at) and bool(_entry(at).of(PinRole.CA))
 
 
-def _until_expired(at: Situation) -> float:
-    return at.published.hard_expiry - at.now
+def _with(role: PinRole) -> Callable[[Situation], bool]:
+    return lambda at: _own(at) and _leaf(at, role) is not None
 
 
-def _renewal(at: Situation) -> Steps:
-    return [Step("the certificate is renewed, with the same key", shows=at.chain)]
+def _ends(after: AfterExpiry) -> Callable[[Situation], bool]:
+    return lambda at: _entry(at).after_expiry is after
 
 
-def _swap_next(at: Situation) -> Steps:
-    new = _leaf(at, PinRole.NEXT)
-    backup = _leaf(at, PinRole.BACKUP)
-    if new is None or not _own(at):
-        return None
-    after = {new: PinRole.CURRENT, (backup or _SPARE): PinRole.BACKUP}
-    return [
-        Step("the set with the next key is out"),
-        Step("the server shows the next key", shows=_with_leaf(at, new)),
-        Step("a set without the old key is published", publishes=_next(at, after)),
-    ]
+# What happens in it.
 
 
-def _swap_backup(at: Situation) -> Steps:
-    new = _leaf(at, PinRole.BACKUP)
-    if new is None or not _own(at):
-        return None
-    after = {new: PinRole.CURRENT, _SPARE: PinRole.BACKUP}
-    return [
-        Step("the server shows the backup key", shows=_with_leaf(at, new)),
-        Step("a set with it and a new backup is published", publishes=_next(at, after)),
-    ]
+def _entry(at: Situation) -> HostPins:
+    assert at.entry is not None, "nothing else is played"
+    return at.entry
 
 
-def _swap_early(at: Situation) -> Steps:
-    if not _own(at):
-        return None
-    new = _next(
-        at,
-        {
-            at.chain[0]: PinRole.CURRENT,
-            _UNPLANNED: PinRole.NEXT,
-            (_leaf(at, PinRole.BACKUP) or _SPARE): PinRole.BACKUP,
-        },
+def _leaf(at: Situation, role: PinRole) -> bytes | None:
+    """Return the first key of a role that the server doesn't show now."""
+    return next((pin.spki for pin in _entry(at).of(role) if pin.spki != at.chain[0]), None)
+
+
+def _planned(at: Situation, role: PinRole) -> bytes:
+    return _leaf(at, role) or _SPARE
+
+
+def _showing(at: Situation, leaf: bytes) -> tuple[bytes, ...]:
+    return (leaf, *at.chain[1:])
+
+
+def _swapped(at: Situation, current: bytes, backup: bytes = _SPARE) -> PinSet:
+    """Return the set that follows once another key is the current one."""
+    return _next(at, {current: PinRole.CURRENT, backup: PinRole.BACKUP})
+
+
+def _next(at: Situation, keys: Mapping[bytes, PinRole]) -> PinSet:
+    """Return the set that follows the published one: these own keys for the host, its authorities as before."""
+    pins = (Pin(spki, role) for spki, role in keys.items())
+    return _renewed(at, replace(_entry(at), pins=(*pins, *_entry(at).of(PinRole.CA))))
+
+
+def _with_other_ca(at: Situation) -> PinSet:
+    entry = _entry(at)
+    return _renewed(at, replace(entry, pins=(*entry.pins, Pin(_OTHER_CA, PinRole.CA))))
+
+
+def _renewed(at: Situation, entry: HostPins) -> PinSet:
+    """Return the set that follows with another entry; it is issued at the start and lives as long as before."""
+    published = at.published
+    later = int(at.now) - published.issued_at
+    return replace(
+        published,
+        version=published.version + 1,
+        issued_at=published.issued_at + later,
+        soft_expiry=published.soft_expiry + later,
+        hard_expiry=published.hard_expiry + later,
+        hosts=tuple(entry if each.host == entry.host else each for each in published.hosts),
     )
-    return [
-        Step(
-            "a set with a new next key is published; nobody has fetched it yet",
-            publishes=new,
-            fetches=False,
-        ),
-        Step("the server shows it at once", shows=_with_leaf(at, _UNPLANNED), fetches=False),
-        Step("apps fetch the set"),
-    ]
 
 
-def _ca_change_own(at: Situation) -> Steps:
-    if not _own(at):
-        return None
-    return [
-        Step(
-            "another authority signs, for the same key",
-            shows=(at.chain[0], _OTHER_MIDDLE, _OTHER_CA),
-        )
-    ]
-
-
-def _ca_change_planned(at: Situation) -> Steps:
-    if not _by_authority(at):
-        return None
-    assert at.entry is not None
-    entry = replace(at.entry, pins=(*at.entry.pins, Pin(_OTHER_CA, PinRole.CA)))
-    return [
-        Step("a set with the new authority is published", publishes=_renewed(at, entry)),
-        Step("the new authority signs", shows=(_UNPLANNED, _OTHER_MIDDLE, _OTHER_CA)),
-    ]
-
-
-def _ca_change_sudden(at: Situation) -> Steps:
-    if not _by_authority(at):
-        return None
-    assert at.entry is not None
-    entry = replace(at.entry, pins=(*at.entry.pins, Pin(_OTHER_CA, PinRole.CA)))
-    return [
-        Step("the CDN changes the authority", shows=(_UNPLANNED, _OTHER_MIDDLE, _OTHER_CA)),
-        Step("a set with the new authority is published", publishes=_renewed(at, entry)),
-    ]
-
-
-def _middle_change(at: Situation) -> Steps:
-    if not _by_authority(at) or len(at.chain) < 3:
-        return None
-    return [
-        Step(
-            "the CDN takes another key and intermediate under the same root",
-            shows=(_UNPLANNED, _OTHER_MIDDLE, at.chain[-1]),
-        )
-    ]
-
-
-def _lost_with_backup(at: Situation) -> Steps:
-    new = _leaf(at, PinRole.BACKUP)
-    if new is None or not _own(at):
-        return None
-    after = {new: PinRole.CURRENT, _SPARE: PinRole.BACKUP}
-    return [
-        Step("a thief uses the stolen current key", intercepts=at.chain),
-        Step("the server shows the backup key", shows=_with_leaf(at, new)),
-        Step("a set without the stolen key is published", publishes=_next(at, after)),
-        Step("the thief tries again", intercepts=at.chain),
-    ]
-
-
-def _lost_without_backup(at: Situation) -> Steps:
-    if not _own(at):
-        return None
-    after = {_UNPLANNED: PinRole.CURRENT, _SPARE: PinRole.BACKUP}
-    return [
-        Step(
-            "current and backup are lost; the server shows a key that nobody planned",
-            shows=_with_leaf(at, _UNPLANNED),
-        ),
-        Step("a set with it is published, forced", publishes=_next(at, after)),
-        Step("the hard expiry of the old set passes", waits=_until_expired(at), fetches=False),
-    ]
+def _by_new_pin_key(at: Situation, roots: RootList) -> PinSet:
+    return replace(_renewed(at, _entry(at)), key=_NEW_PIN_KEY, root_version=roots.version)
 
 
 def _root_list(at: Situation, pin_keys: Sequence[str], floor: int | None = None) -> RootList:
@@ -400,148 +328,194 @@ def _root_list(at: Situation, pin_keys: Sequence[str], floor: int | None = None)
     return replace(at.roots, version=at.roots.version + 1, pin_keys=keys, floors=floors)
 
 
-def _enough(at: Situation) -> frozenset[str]:
-    return frozenset(list(at.roots.keys)[: at.roots.threshold])
-
-
-def _pin_key_lost(at: Situation) -> Steps:
-    roots = _root_list(at, [*at.roots.pin_keys, _NEW_PIN_KEY])
-    assert at.entry is not None
-    new = replace(_renewed(at, at.entry), key=_NEW_PIN_KEY, root_version=roots.version)
-    return [
-        Step("the pin key is lost, nobody has it"),
-        Step("a root list names a second one", lists=(roots, _enough(at))),
-        Step("a set signed by it is published", publishes=new),
-    ]
-
-
-def _pin_key_stolen(at: Situation) -> Steps:
-    if not _own(at):
-        return None
-    assert at.entry is not None
-    thief = (_THIEF, *at.chain[1:])
-    forged = replace(
-        _next(at, {_THIEF: PinRole.CURRENT}), version=MAX_VERSION, key=at.published.key
-    )
-    others = [kid for kid in at.roots.pin_keys if kid != at.published.key]
-    roots = _root_list(at, [*others, _NEW_PIN_KEY], at.published.version + 1)
-    new = replace(_renewed(at, at.entry), key=_NEW_PIN_KEY, root_version=roots.version)
-    return [
-        Step("a thief serves a set of his own, with the highest version", offered=forged),
-        Step("he shows his own key", offered=forged, intercepts=thief),
-        Step("a root list takes the stolen key out", lists=(roots, _enough(at))),
-        Step("a set signed by a new pin key is published", publishes=new),
-        Step("the thief tries again", offered=forged, intercepts=thief),
-    ]
-
-
-def _root_key_lost(at: Situation) -> Steps:
-    if len(at.roots.keys) <= at.roots.threshold:
-        return None
-    roots = _root_list(at, list(at.roots.pin_keys))
-    return [
-        Step("a root key is lost; the others sign a list without it", lists=(roots, _enough(at)))
-    ]
-
-
-def _root_keys_lost(at: Situation) -> Steps:
-    short = frozenset(list(at.roots.keys)[: at.roots.threshold - 1])
-    roots = _root_list(at, list(at.roots.pin_keys))
-    assert at.entry is not None
-    late = at.roots.expires - at.now
-    return [
-        Step("too few root keys are left to sign a list", lists=(roots, short)),
-        Step("the root list and the last set expire", waits=max(late, _until_expired(at))),
-    ]
-
-
-def _expired(at: Situation) -> Steps:
-    return _expiry(at, AfterExpiry.OPEN)
-
-
-def _expired_closed(at: Situation) -> Steps:
-    return _expiry(at, AfterExpiry.CLOSED)
-
-
-def _expiry(at: Situation, after: AfterExpiry) -> Steps:
-    if at.entry is None or at.entry.after_expiry is not after:
-        return None
-    return [
-        Step("nothing is published until the soft expiry", waits=_until_soft(at)),
-        Step(
-            "nothing is published until the hard expiry", waits=_until_expired(at) - _until_soft(at)
-        ),
-        Step("an interceptor comes", intercepts=(_THIEF, _OTHER_CA)),
-    ]
+def _signed_by(at: Situation, count: int, roots: RootList | None = None) -> _Lists:
+    """Return a list, the present one renewed if None, with the signatures of so many root keys."""
+    renewed = roots or _root_list(at, list(at.roots.pin_keys))
+    return renewed, frozenset(list(at.roots.keys)[:count])
 
 
 def _until_soft(at: Situation) -> float:
     return max(0, at.published.soft_expiry - at.now)
 
 
+def _until_expired(at: Situation) -> float:
+    return at.published.hard_expiry - at.now
+
+
+def _renewal(at: Situation) -> Steps:
+    yield Step("the certificate is renewed, with the same key", shows=at.chain)
+
+
+def _swap_next(at: Situation) -> Steps:
+    new = _planned(at, PinRole.NEXT)
+    yield Step("the set with the next key is out")
+    yield Step("the server shows the next key", shows=_showing(at, new))
+    after = _swapped(at, new, _planned(at, PinRole.BACKUP))
+    yield Step("a set without the old key is published", publishes=after)
+
+
+def _swap_backup(at: Situation) -> Steps:
+    new = _planned(at, PinRole.BACKUP)
+    yield Step("the server shows the backup key", shows=_showing(at, new))
+    yield Step("a set with it and a new backup is published", publishes=_swapped(at, new))
+
+
+def _swap_early(at: Situation) -> Steps:
+    backup = _planned(at, PinRole.BACKUP)
+    keys = {at.chain[0]: PinRole.CURRENT, _UNPLANNED: PinRole.NEXT, backup: PinRole.BACKUP}
+    title = "a set with a new next key is published; nobody has fetched it yet"
+    yield Step(title, publishes=_next(at, keys), fetches=False)
+    yield Step("the server shows it at once", shows=_showing(at, _UNPLANNED), fetches=False)
+    yield Step("apps fetch the set")
+
+
+def _ca_change_own(at: Situation) -> Steps:
+    shows = (at.chain[0], *_OTHER_CHAIN)
+    yield Step("another authority signs, for the same key", shows=shows)
+
+
+def _ca_change_planned(at: Situation) -> Steps:
+    yield Step("a set with the new authority is published", publishes=_with_other_ca(at))
+    yield Step("the new authority signs", shows=(_UNPLANNED, *_OTHER_CHAIN))
+
+
+def _ca_change_sudden(at: Situation) -> Steps:
+    yield Step("the CDN changes the authority", shows=(_UNPLANNED, *_OTHER_CHAIN))
+    yield Step("a set with the new authority is published", publishes=_with_other_ca(at))
+
+
+def _middle_change(at: Situation) -> Steps:
+    title = "the CDN takes another key and intermediate under the same root"
+    yield Step(title, shows=(_UNPLANNED, _OTHER_MIDDLE, at.chain[-1]))
+
+
+def _lost_with_backup(at: Situation) -> Steps:
+    new = _planned(at, PinRole.BACKUP)
+    yield Step("a thief uses the stolen current key", intercepts=at.chain)
+    yield Step("the server shows the backup key", shows=_showing(at, new))
+    yield Step("a set without the stolen key is published", publishes=_swapped(at, new))
+    yield Step("the thief tries again", intercepts=at.chain)
+
+
+def _lost_without_backup(at: Situation) -> Steps:
+    title = "current and backup are lost; the server shows a key that nobody planned"
+    yield Step(title, shows=_showing(at, _UNPLANNED))
+    yield Step("a set with it is published, forced", publishes=_swapped(at, _UNPLANNED))
+    title = "the hard expiry of the old set passes"
+    yield Step(title, waits=_until_expired(at), fetches=False)
+
+
+def _pin_key_lost(at: Situation) -> Steps:
+    roots = _root_list(at, [*at.roots.pin_keys, _NEW_PIN_KEY])
+    lists = _signed_by(at, at.roots.threshold, roots)
+    yield Step("the pin key is lost, nobody has it")
+    yield Step("a root list names a second one", lists=lists)
+    yield Step("a set signed by it is published", publishes=_by_new_pin_key(at, roots))
+
+
+def _pin_key_stolen(at: Situation) -> Steps:
+    thief = _showing(at, _THIEF)
+    stolen = replace(_next(at, {_THIEF: PinRole.CURRENT}), key=at.published.key)
+    forged = replace(stolen, version=MAX_VERSION)
+    others = [kid for kid in at.roots.pin_keys if kid != at.published.key]
+    roots = _root_list(at, [*others, _NEW_PIN_KEY], at.published.version + 1)
+    lists = _signed_by(at, at.roots.threshold, roots)
+    new = _by_new_pin_key(at, roots)
+    yield Step("a thief serves a set of his own, with the highest version", offered=forged)
+    yield Step("he shows his own key", offered=forged, intercepts=thief)
+    yield Step("a root list takes the stolen key out", lists=lists)
+    yield Step("a set signed by a new pin key is published", publishes=new)
+    yield Step("the thief tries again", offered=forged, intercepts=thief)
+
+
+def _root_key_lost(at: Situation) -> Steps:
+    title = "a root key is lost; the others sign a list without it"
+    yield Step(title, lists=_signed_by(at, at.roots.threshold))
+
+
+def _root_keys_lost(at: Situation) -> Steps:
+    title = "too few root keys are left to sign a list"
+    yield Step(title, lists=_signed_by(at, at.roots.threshold - 1))
+    late = max(at.roots.expires - at.now, _until_expired(at))
+    yield Step("the root list and the last set expire", waits=late)
+
+
+def _expired(at: Situation) -> Steps:
+    soft, hard = _until_soft(at), _until_expired(at)
+    yield Step("nothing is published until the soft expiry", waits=soft)
+    yield Step("nothing is published until the hard expiry", waits=hard - soft)
+    yield Step("an interceptor comes", intercepts=(_THIEF, _OTHER_CA))
+
+
 def _rollback(at: Situation) -> Steps:
-    old = replace(_next(at, {_THIEF: PinRole.CURRENT}, 0), version=max(1, at.published.version - 1))
-    return [
-        Step("an attacker serves an older set, genuine once", offered=old),
-        Step("he shows a key of it", offered=old, intercepts=(_THIEF, _OTHER_CA)),
-    ]
+    version = max(1, at.published.version - 1)
+    old = replace(_next(at, {_THIEF: PinRole.CURRENT}), version=version)
+    yield Step("an attacker serves an older set, genuine once", offered=old)
+    yield Step("he shows a key of it", offered=old, intercepts=(_THIEF, _OTHER_CA))
 
 
 def _freeze(at: Situation) -> Steps:
-    new = _leaf(at, PinRole.BACKUP)
-    if new is None or not _own(at):
-        return None
-    after = {new: PinRole.CURRENT, _SPARE: PinRole.BACKUP}
-    kept = at.published
-    return [
-        Step(
-            "the current key is stolen; the server shows the backup, and a set without the stolen key is out",
-            shows=_with_leaf(at, new),
-            publishes=_next(at, after),
-            offered=kept,
-        ),
-        Step(
-            "the thief keeps the old set alive, and uses the key", offered=kept, intercepts=at.chain
-        ),
-        Step(
-            "until the old set's hard expiry",
-            offered=kept,
-            intercepts=at.chain,
-            waits=_until_expired(at),
-        ),
-    ]
+    new, kept = _planned(at, PinRole.BACKUP), at.published
+    title = "the current key is stolen; the server shows the backup, and a set without the stolen key is out"
+    yield Step(title, shows=_showing(at, new), publishes=_swapped(at, new), offered=kept)
+    title = "the thief keeps the old set alive, and uses the key"
+    yield Step(title, offered=kept, intercepts=at.chain)
+    wait, title = _until_expired(at), "until the old set's hard expiry"
+    yield Step(title, offered=kept, intercepts=at.chain, waits=wait)
 
 
 def _clock(at: Situation) -> Steps:
-    assert at.entry is not None
-    new = _renewed(at, at.entry)
-    return [
-        Step("a phone's clock is two years behind", publishes=new, clock=-730 * DAY),
-        Step("an interceptor comes", clock=-730 * DAY, intercepts=(_THIEF, _OTHER_CA)),
-        Step("it is two years ahead", clock=730 * DAY),
-        Step("it is right again"),
-    ]
+    new = _renewed(at, _entry(at))
+    yield Step("a phone's clock is two years behind", publishes=new, clock=-_TWO_YEARS)
+    interceptor = (_THIEF, _OTHER_CA)
+    yield Step("an interceptor comes", clock=-_TWO_YEARS, intercepts=interceptor)
+    yield Step("it is two years ahead", clock=_TWO_YEARS)
+    yield Step("it is right again")
 
+
+_WITH_BACKUP: Final = _with(PinRole.BACKUP)
 
 SCENARIOS: Final = (
     Scenario("renewal", "Renewal with the same key", _renewal),
-    Scenario("swap-next", "Planned swap to the next key", _swap_next),
-    Scenario("swap-backup", "Planned swap to the backup key", _swap_backup),
-    Scenario("swap-early", "Swap before apps fetched the set", _swap_early),
-    Scenario("ca-change-own-key", "Another authority, pinned by own key", _ca_change_own),
-    Scenario("ca-change-planned", "Another authority, pinned by authority", _ca_change_planned),
-    Scenario("ca-change-sudden", "Another authority without notice", _ca_change_sudden),
-    Scenario("intermediate", "Another intermediate of a CDN", _middle_change),
-    Scenario("lost-key", "Current key stolen, backup there", _lost_with_backup),
-    Scenario("lost-keys", "Current and backup lost", _lost_without_backup),
+    Scenario("swap-next", "Planned swap to the next key", _swap_next, _with(PinRole.NEXT)),
+    Scenario("swap-backup", "Planned swap to the backup key", _swap_backup, _WITH_BACKUP),
+    Scenario("swap-early", "Swap before apps fetched the set", _swap_early, _own),
+    Scenario("ca-change-own-key", "Another authority, pinned by own key", _ca_change_own, _own),
+    Scenario(
+        "ca-change-planned",
+        "Another authority, pinned by authority",
+        _ca_change_planned,
+        _by_authority,
+    ),
+    Scenario(
+        "ca-change-sudden", "Another authority without notice", _ca_change_sudden, _by_authority
+    ),
+    Scenario(
+        "intermediate",
+        "Another intermediate of a CDN",
+        _middle_change,
+        lambda at: _by_authority(at) and len(at.chain) >= 3,
+    ),
+    Scenario("lost-key", "Current key stolen, backup there", _lost_with_backup, _WITH_BACKUP),
+    Scenario("lost-keys", "Current and backup lost", _lost_without_backup, _own),
     Scenario("lost-pin-key", "Pin key lost", _pin_key_lost),
-    Scenario("stolen-pin-key", "Pin key stolen", _pin_key_stolen),
-    Scenario("lost-root-key", "One root key lost", _root_key_lost),
+    Scenario("stolen-pin-key", "Pin key stolen", _pin_key_stolen, _own),
+    Scenario(
+        "lost-root-key",
+        "One root key lost",
+        _root_key_lost,
+        lambda at: len(at.roots.keys) > at.roots.threshold,
+    ),
     Scenario("lost-root-keys", "Too many root keys lost", _root_keys_lost),
-    Scenario("expired", "Nothing published, open after expiry", _expired),
-    Scenario("expired-closed", "Nothing published, closed after expiry", _expired_closed),
+    Scenario("expired", "Nothing published, open after expiry", _expired, _ends(AfterExpiry.OPEN)),
+    Scenario(
+        "expired-closed",
+        "Nothing published, closed after expiry",
+        _expired,
+        _ends(AfterExpiry.CLOSED),
+    ),
     Scenario("rollback", "Rollback by an attacker", _rollback),
-    Scenario("freeze", "Freeze by an attacker", _freeze),
+    Scenario("freeze", "Freeze by an attacker", _freeze, _WITH_BACKUP),
     Scenario("clock", "Wrong clock", _clock),
 )
 """Every scenario; :func:`watchword.pins.rehearsal.rehearse` plays one."""

@@ -9,21 +9,18 @@ have it built in.  What TrustKit sends beside, the device's id and whole certifi
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 from watchword.encoding import base64url, strict_json
 from watchword.pins.interface import MAX_CHAIN, PIN_BYTES, Basis, Judgement
-from watchword.pins.sets import MAX_TIME, MAX_VERSION, read_app, read_host
+from watchword.pins.sets import MAX_TIME, MAX_VERSION, read_app, read_host, whole_number
 from watchword.pins.spki import pins_of_chain
 from watchword.reasons import MalformedError, Reason
 
 MAX_REPORT_BYTES: Final = 32 * 1024
 """Most bytes of a report: TrustKit's has up to two chains of whole certificates."""
-
-MAX_GROUPS: Final = 500
-"""Most groups; what comes beyond is counted together."""
 
 MAX_NAMED: Final = 20
 """Most versions that a group names."""
@@ -47,7 +44,7 @@ _TRUSTKIT_MARK: Final = "validated-certificate-chain"
 _MAX_TEXT: Final = 128
 _MAX_RESULT: Final = 100
 
-_Key = tuple[str, str, bytes | None, Basis | None, bool]
+_Named = TypeVar("_Named", str, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ class PinReport:
 class ReportGroup:
     """Hold reports that tell of the same: one leaf key at one host, seen by one app.
 
-    :param leaf: pin of the leaf; None for none, and for what is beyond :data:`MAX_GROUPS`.
+    :param leaf: pin of the leaf; None for none, and for several that aren't told apart any more.
     :param first: time of the earliest report that has one; ``last`` of the latest.
     :param app_versions: those that reported, at most :data:`MAX_NAMED`; so are ``set_versions``.
     """
@@ -93,24 +90,44 @@ class ReportGroup:
     app_versions: tuple[str, ...]
     set_versions: tuple[int, ...]
 
+    @classmethod
+    def of(cls, report: PinReport) -> Self:
+        """Return the group of one report."""
+        return cls(
+            app=report.app,
+            host=report.host,
+            leaf=report.chain[0] if report.chain else None,
+            basis=report.basis,
+            mismatch=report.mismatch,
+            count=1,
+            refused=int(report.refused),
+            first=report.at,
+            last=report.at,
+            app_versions=(report.app_version,),
+            set_versions=(report.set_version,),
+        )
 
-@dataclass(slots=True)
-class _Tally:
-    count: int = 0
-    refused: int = 0
-    times: list[int] = field(default_factory=list)
-    app_versions: set[str] = field(default_factory=set)
-    set_versions: set[int] = field(default_factory=set)
+    @property
+    def what(self) -> tuple[str, str, bytes | None, Basis | None, bool]:
+        """Return what the reports have in common."""
+        return self.app, self.host, self.leaf, self.basis, self.mismatch
 
-    def add(self, report: PinReport) -> None:
-        self.count += 1
-        self.refused += report.refused
-        if report.at is not None:
-            self.times = [min([*self.times, report.at]), max([*self.times, report.at])]
-        if len(self.app_versions) < MAX_NAMED:
-            self.app_versions.add(report.app_version)
-        if len(self.set_versions) < MAX_NAMED:
-            self.set_versions.add(report.set_version)
+    def merged(self, other: Self) -> Self:
+        """Return both as one group; of versions no more are named than :data:`MAX_NAMED`."""
+        return replace(
+            self,
+            count=self.count + other.count,
+            refused=self.refused + other.refused,
+            first=min((at for at in (self.first, other.first) if at is not None), default=None),
+            last=max((at for at in (self.last, other.last) if at is not None), default=None),
+            app_versions=_named(self.app_versions, other.app_versions),
+            set_versions=_named(self.set_versions, other.set_versions),
+        )
+
+
+def _named(known: tuple[_Named, ...], more: tuple[_Named, ...]) -> tuple[_Named, ...]:
+    added = tuple(each for each in more if each not in known)
+    return tuple(sorted(known + added[: MAX_NAMED - len(known)]))
 
 
 def parse_report(data: bytes, media_type: str) -> PinReport:
@@ -165,37 +182,6 @@ def write_report(report: PinReport) -> bytes:
     )
 
 
-def group(reports: Iterable[PinReport]) -> tuple[ReportGroup, ...]:
-    """Return the reports by what they tell of, the most frequent first.
-
-    Bounded whatever was sent: a flood of invented leaf keys ends in one group for the app and host, then in one for all.
-    """
-    tallies: dict[_Key, _Tally] = {}
-    for report in reports:
-        leaf = report.chain[0] if report.chain else None
-        key: _Key = (report.app, report.host, leaf, report.basis, report.mismatch)
-        if key not in tallies and len(tallies) >= MAX_GROUPS:
-            key = ("", "", None, None, report.mismatch)
-        tallies.setdefault(key, _Tally()).add(report)
-    groups = [
-        ReportGroup(
-            app=app,
-            host=host,
-            leaf=leaf,
-            basis=basis,
-            mismatch=mismatch,
-            count=tally.count,
-            refused=tally.refused,
-            first=tally.times[0] if tally.times else None,
-            last=tally.times[-1] if tally.times else None,
-            app_versions=tuple(sorted(tally.app_versions)),
-            set_versions=tuple(sorted(tally.set_versions)),
-        )
-        for (app, host, leaf, basis, mismatch), tally in tallies.items()
-    ]
-    return tuple(sorted(groups, key=lambda each: (-each.count, each.app, each.host)))
-
-
 def _own(members: Mapping[str, Any]) -> PinReport:
     if members.keys() != _MEMBERS:
         _refuse(f"expected exactly {', '.join(sorted(_MEMBERS))}")
@@ -208,12 +194,12 @@ def _own(members: Mapping[str, Any]) -> PinReport:
         app=read_app(members["app"]),
         app_version=_text(members, "app_version"),
         host=_host(members, "host"),
-        set_version=_number(members, "set", MAX_VERSION),
+        set_version=whole_number(members.get("set"), "set", MAX_VERSION, _refuse, 0),
         basis=_BASES[basis],
         mismatch=_flag(members, "mismatch"),
         refused=_flag(members, "refused"),
         chain=tuple(_pin(each) for each in chain),
-        at=_number(members, "at", MAX_TIME) or None,
+        at=whole_number(members.get("at"), "at", MAX_TIME, _refuse, 0) or None,
     )
 
 
@@ -224,7 +210,10 @@ def _trustkit(members: Mapping[str, Any]) -> PinReport:
         _refuse(f"expected a chain of at most {MAX_CHAIN} certificates")
     if not all(isinstance(each, str) and "-----BEGIN CERTIFICATE-----" in each for each in chain):
         _refuse("expected certificates as PEM")
-    failed = _number(members, "validation-result", _MAX_RESULT) != 0
+    failed = (
+        whole_number(members.get("validation-result"), "validation-result", _MAX_RESULT, _refuse, 0)
+        != 0
+    )
     enforced = _flag(members, "enforce-pinning") if "enforce-pinning" in members else True
     return PinReport(
         app=read_app(members.get("app-bundle-id")),
@@ -248,13 +237,6 @@ def _text(members: Mapping[str, Any], name: str) -> str:
 
 def _host(members: Mapping[str, Any], name: str) -> str:
     return read_host(_text(members, name).lower().rstrip("."))
-
-
-def _number(members: Mapping[str, Any], name: str, most: int) -> int:
-    value = members.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        _refuse(f"expected {name} to be a whole number from 0 to {most}")
-    return value
 
 
 def _flag(members: Mapping[str, Any], name: str) -> bool:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from watchword.encoding import base64url, strict_json
 from watchword.pins.interface import MAX_ROOT_KEYS, MAX_ROOTS_BYTES, RootList
-from watchword.pins.sets import MAX_TIME, MAX_VERSION, read_app
+from watchword.pins.sets import MAX_TIME, MAX_VERSION, malformed, read_app, whole_number
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import MalformedError, Reason, RefusedError
 from watchword.tokens import es256, strict_jws
@@ -81,10 +81,7 @@ def unsigned(
 
 
 def add_signature(data: bytes, signer: Signer) -> bytes:
-    """Return the list with one signature more; one by the same key is replaced.
-
-    :raises MalformedError: with ``pins.roots_malformed``.
-    """
+    """Return the list with one signature more; one by the same key is replaced. Raises MalformedError with ``pins.roots_malformed``."""
     document = _parse(data)
     protected = strict_jws.header_segment(signer.kid, TYPE)
     signature = signer.sign(f"{protected}.{document.payload}".encode("ascii"))
@@ -93,10 +90,7 @@ def add_signature(data: bytes, signer: Signer) -> bytes:
 
 
 def sign_roots(data: bytes, signers: Iterable[Signer]) -> bytes:
-    """Return the list with a signature of each signer.
-
-    :raises MalformedError: with ``pins.roots_malformed``.
-    """
+    """Return the list with a signature of each signer; raises MalformedError with ``pins.roots_malformed``."""
     for signer in signers:
         data = add_signature(data, signer)
     return data
@@ -111,10 +105,7 @@ def read_unverified(data: bytes) -> RootList:
 
 
 def signers_of(data: bytes, keys: Mapping[str, VerificationKey]) -> frozenset[str]:
-    """Return the ids of those of the keys whose signature the list carries.
-
-    :raises MalformedError: with ``pins.roots_malformed``.
-    """
+    """Return the ids of those of the keys whose signature the list carries; raises MalformedError with ``pins.roots_malformed``."""
     document = _parse(data)
     return frozenset(kid for kid, key in keys.items() if document.is_signed_by(key))
 
@@ -186,10 +177,8 @@ def _written(document: _Document) -> bytes:
 
 def _parse(data: bytes) -> _Document:
     """Take a list apart; nothing of it is believed yet, and its payload isn't read."""
-    try:
+    with malformed(Reason.PINS_ROOTS_MALFORMED):
         members = strict_json.loads(data, MAX_ROOTS_BYTES)
-    except MalformedError as error:
-        raise error.as_reason(Reason.PINS_ROOTS_MALFORMED) from None
     payload, written = members.get("payload"), members.get("signatures")
     if members.keys() != {"payload", "signatures"} or not isinstance(payload, str):
         _refuse("expected exactly payload and signatures")
@@ -211,19 +200,15 @@ def _signature(value: Any, payload: str) -> tuple[str, str, bytes]:
     protected, signature = value["protected"], value["signature"]
     if not isinstance(protected, str) or not isinstance(signature, str):
         _refuse("expected protected and signature to be strings")
-    try:
+    with malformed(Reason.PINS_ROOTS_MALFORMED):
         jws = strict_jws.parse(f"{protected}.{payload}.{signature}", TYPE, MAX_ROOTS_BYTES)
-    except MalformedError as error:
-        raise error.as_reason(Reason.PINS_ROOTS_MALFORMED) from None
     return jws.kid, protected, jws.signature
 
 
 def _list_of(document: _Document) -> RootList:
-    try:
+    with malformed(Reason.PINS_ROOTS_MALFORMED):
         payload = base64url.decode(document.payload, MAX_ROOTS_BYTES)
         members = strict_json.loads(payload, MAX_ROOTS_BYTES)
-    except MalformedError as error:
-        raise error.as_reason(Reason.PINS_ROOTS_MALFORMED) from None
     return _read(members)
 
 
@@ -236,10 +221,10 @@ def _read(members: Mapping[str, Any]) -> RootList:
             "got a key that is a root key and a pin key: root keys are offline, pin keys aren't"
         )
     return RootList(
-        version=_number(members["ver"], "ver", MAX_VERSION),
-        expires=_number(members["exp"], "exp", MAX_TIME),
+        version=whole_number(members["ver"], "ver", MAX_VERSION, _refuse),
+        expires=whole_number(members["exp"], "exp", MAX_TIME, _refuse),
         keys=keys,
-        threshold=_number(members["threshold"], "threshold", len(keys)),
+        threshold=whole_number(members["threshold"], "threshold", len(keys), _refuse),
         pin_keys=pin_keys,
         floors=_floors(members["floors"]),
     )
@@ -253,10 +238,8 @@ def _keys(members: Mapping[str, Any], name: str) -> dict[str, VerificationKey]:
     for jwk in written:
         if not isinstance(jwk, dict):
             _refuse(f"expected {name} to hold JWKs")
-        try:
+        with malformed(Reason.PINS_ROOTS_MALFORMED, name):
             key = public_key_from_jwk(jwk)
-        except MalformedError as error:
-            raise error.as_reason(Reason.PINS_ROOTS_MALFORMED, name) from None
         kid = thumbprint(jwk)
         if kid in keys:
             _refuse(f"got a key twice in {name}: it would count twice")
@@ -267,18 +250,11 @@ def _keys(members: Mapping[str, Any], name: str) -> dict[str, VerificationKey]:
 def _floors(value: Any) -> dict[str, int]:
     if not isinstance(value, dict) or len(value) > MAX_FLOORS:
         _refuse(f"expected floors to be an object of at most {MAX_FLOORS} apps")
-    try:
+    with malformed(Reason.PINS_ROOTS_MALFORMED, "floors"):
         return {
-            read_app(app): _number(floor, "a floor", MAX_VERSION) for app, floor in value.items()
+            read_app(app): whole_number(floor, "a floor", MAX_VERSION, _refuse)
+            for app, floor in value.items()
         }
-    except MalformedError as error:
-        raise error.as_reason(Reason.PINS_ROOTS_MALFORMED, "floors") from None
-
-
-def _number(value: Any, name: str, most: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
-        _refuse(f"expected {name} to be a whole number from 1 to {most}")
-    return value
 
 
 def _refuse(detail: str) -> NoReturn:

@@ -15,7 +15,8 @@ spelling.  A member that isn't known is refused: it might be one that means less
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 from watchword.encoding import base64url, strict_json
@@ -123,6 +124,25 @@ _REPORT: Final = PinMode.REPORT.value
 _CLOSED: Final = AfterExpiry.CLOSED.value
 
 
+@contextmanager
+def malformed(reason: Reason, what: str = "") -> Iterator[None]:
+    """Report what is malformed under the reason of the document in which it stands."""
+    try:
+        yield
+    except MalformedError as error:
+        raise error.as_reason(reason, what) from None
+
+
+def whole_number(
+    value: Any, name: str, most: int, refuse: Callable[[str], NoReturn], least: int = 1
+) -> int:
+    """Return a member that is a whole number within bounds; refuse what else it is."""
+    # True is an int in Python, and would be version 1.
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        refuse(f"expected {name} to be a whole number from {least} to {most}")
+    return value
+
+
 def sign_set(pin_set: PinSet, signer: Signer) -> bytes:
     """Return the set signed; its own ``key`` isn't looked at, the signer's id stands in the result.
 
@@ -136,10 +156,7 @@ def sign_set(pin_set: PinSet, signer: Signer) -> bytes:
 
 
 def payload_of(pin_set: PinSet) -> bytes:
-    """Return what is signed of a set.
-
-    :raises MalformedError: with ``pins.set_malformed`` for a set that nobody would read.
-    """
+    """Return what is signed of a set; raises MalformedError with ``pins.set_malformed`` for a set that nobody would read."""
     members: dict[str, Any] = {
         "app": pin_set.app,
         "ver": pin_set.version,
@@ -179,11 +196,23 @@ def read_set(data: bytes, roots: RootList) -> PinSet:
         )
     if not es256.is_signed_by(key.key, jws.signature, jws.signing_input):
         raise RefusedError.because(Reason.PINS_SET_SIGNATURE, f"by the key {jws.kid!r}")
-    try:
+    with malformed(Reason.PINS_SET_MALFORMED):
         members = strict_json.loads(jws.payload, MAX_SET_BYTES)
-    except MalformedError as error:
-        raise error.as_reason(Reason.PINS_SET_MALFORMED) from None
     return _read(members, jws.kid)
+
+
+def read_under_any(data: bytes, lists: Sequence[RootList]) -> PinSet | None:
+    """Return a set by the newest of some root lists that names its key: the last may have withdrawn it; None if all did.
+
+    :raises RefusedError: as :func:`read_set` does, but for an unknown key.
+    """
+    for roots in reversed(lists):
+        try:
+            return read_set(data, roots)
+        except RefusedError as error:
+            if error.reason is not Reason.PINS_SET_KEY:
+                raise
+    return None
 
 
 def read_app(name: Any) -> str:
@@ -212,7 +241,10 @@ def _read(members: Mapping[str, Any], key: str) -> PinSet:
     """Return the set that a payload says; every byte of it counts."""
     if members.keys() - {"reports"} != _MEMBERS:
         _sets_refuse("expected exactly app, ver, iat, soft, hard, roots, hosts and perhaps reports")
-    issued_at, soft, hard = (_number(members, name, MAX_TIME) for name in ("iat", "soft", "hard"))
+    issued_at, soft, hard = (
+        whole_number(members[name], name, MAX_TIME, _sets_refuse)
+        for name in ("iat", "soft", "hard")
+    )
     if not issued_at <= soft <= hard or issued_at == hard:
         _sets_refuse(
             "expected iat, soft and hard in this order, and some time between first and last"
@@ -222,11 +254,11 @@ def _read(members: Mapping[str, Any], key: str) -> PinSet:
         _sets_refuse(f"expected an object of at most {MAX_HOSTS} hosts")
     return PinSet(
         app=read_app(members["app"]),
-        version=_number(members, "ver", MAX_VERSION),
+        version=whole_number(members["ver"], "ver", MAX_VERSION, _sets_refuse),
         issued_at=issued_at,
         soft_expiry=soft,
         hard_expiry=hard,
-        root_version=_number(members, "roots", MAX_VERSION),
+        root_version=whole_number(members["roots"], "roots", MAX_VERSION, _sets_refuse),
         hosts=tuple(_entry(host, value) for host, value in hosts.items()),
         key=key,
         reports=_reports(members["reports"]) if "reports" in members else None,
@@ -234,10 +266,8 @@ def _read(members: Mapping[str, Any], key: str) -> PinSet:
 
 
 def _entry(host: str, value: Any) -> HostPins:
-    try:
+    with malformed(Reason.PINS_SET_MALFORMED):
         read_host(host)
-    except MalformedError as error:
-        raise error.as_reason(Reason.PINS_SET_MALFORMED) from None
     if not isinstance(value, dict) or "pins" not in value or value.keys() - _HOST_MEMBERS:
         _sets_refuse(f"{host}: expected pins, and perhaps mode, sub and after")
     pins = value["pins"]
@@ -261,10 +291,8 @@ def _entry(host: str, value: Any) -> HostPins:
 
 
 def _pin(host: str, text: str, letter: Any) -> Pin:
-    try:
+    with malformed(Reason.PINS_SET_MALFORMED, host):
         spki = base64url.decode(text)
-    except MalformedError as error:
-        raise error.as_reason(Reason.PINS_SET_MALFORMED, host) from None
     if len(spki) != PIN_BYTES:
         _sets_refuse(f"{host}: got a pin of {len(spki)} bytes, expected {PIN_BYTES}")
     if not isinstance(letter, str) or letter not in _ROLES:
@@ -275,18 +303,8 @@ def _pin(host: str, text: str, letter: Any) -> Pin:
 def _reports(value: Any) -> str:
     if not isinstance(value, str):
         _sets_refuse("expected reports to be a URL")
-    try:
+    with malformed(Reason.PINS_SET_MALFORMED):
         host_of_url(value)
-    except MalformedError as error:
-        raise error.as_reason(Reason.PINS_SET_MALFORMED) from None
-    return value
-
-
-def _number(members: Mapping[str, Any], name: str, most: int) -> int:
-    value = members[name]
-    # True is an int in Python, and would be version 1.
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
-        _sets_refuse(f"expected {name} to be a whole number from 1 to {most}")
     return value
 
 

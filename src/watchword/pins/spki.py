@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import re
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 from cryptography import x509
@@ -64,10 +64,7 @@ def read_pin(text: str) -> bytes:
 
 
 def pin_of_spki(data: bytes) -> bytes:
-    """Return the pin of a SubjectPublicKeyInfo in DER.
-
-    :raises PinError: with ``pins.pin_malformed`` for anything else than one.
-    """
+    """Return the pin of a SubjectPublicKeyInfo in DER; raises PinError with ``pins.pin_malformed`` for anything else than one."""
     try:
         span = der.whole(data)
         kinds = [first for first, *_ in der.members(data, span)]
@@ -83,11 +80,20 @@ def pin_of_certificate(data: bytes) -> bytes:
 
     :raises PinError: with ``pins.pin_malformed`` for anything else than a certificate.
     """
+    before = {_VERSION_TAG: _BEFORE_KEY + 1}
+    return _pin_within(data, lambda first: before.get(first, _BEFORE_KEY), "a certificate")
+
+
+def _pin_within(data: bytes, place: Callable[[int], int], what: str) -> bytes:
+    """Return the pin of the key in a signed structure in DER.
+
+    :param place: of the key in what is signed, by the first byte of that.
+    """
     try:
         body = der.members(data, der.members(data, der.whole(data))[0])
-        _, start, _, end = body[_BEFORE_KEY + (body[0][0] == _VERSION_TAG)]
+        _, start, _, end = body[place(body[0][0])]
     except (MalformedError, IndexError):
-        _refuse("got bytes that aren't a certificate in DER")
+        _refuse(f"got bytes that aren't {what} in DER")
     return pin_of_spki(data[start:end])
 
 
@@ -101,10 +107,7 @@ def certificates_of(data: bytes, most: int = MAX_CHAIN) -> tuple[x509.Certificat
 
 
 def pins_of_chain(data: bytes, most: int = MAX_CHAIN) -> tuple[bytes, ...]:
-    """Return the pins of the certificates of a PEM or DER file, in its order.
-
-    :raises PinError: as :func:`certificates_of` does.
-    """
+    """Return the pins of the certificates of a PEM or DER file, in its order; raises PinError as :func:`certificates_of` does."""
     return tuple(pin_of_certificate(each) for each in _certificates_der(data, most))
 
 
@@ -186,12 +189,7 @@ def _pin_of_der(data: bytes) -> bytes:
 
 def _pin_of_request(data: bytes) -> bytes:
     """Return the pin of a signing request in DER (RFC 2986 section 4)."""
-    try:
-        info = der.members(data, der.members(data, der.whole(data))[0])
-        _, start, _, end = info[2]
-    except (MalformedError, IndexError):
-        _refuse("got bytes that aren't a signing request in DER")
-    return pin_of_spki(data[start:end])
+    return _pin_within(data, lambda _: 2, "a signing request")
 
 
 def _refuse(detail: str) -> NoReturn:

@@ -1,6 +1,5 @@
 """Look at servers from several places at once: which keys they show, and whether their chains hold."""
 
-import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,19 +24,11 @@ from watchword.adapters.live_chain import (
     trusted,
 )
 from watchword.adapters.metrics import Metric
-from watchword.apps.pins.session import (
-    DAY,
-    Bench,
-    PinsError,
-    day,
-    draft_of,
-    in_words,
-    subject_of,
-    unpinned,
-)
+from watchword.apps.pins.session import DAY, PinsError, PinSession, day, in_words, subject_of
 from watchword.observations import Observation, State
 from watchword.pins.installed import matches
 from watchword.pins.interface import HostPins, PinMode, PinRole, PinSet
+from watchword.pins.publishing import ProbeResult
 from watchword.pins.spki import PinError, pin_of_certificate
 from watchword.vocabulary import Environment
 
@@ -45,42 +36,30 @@ _AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """Hold what a server showed at one place.
-
-    :param chain: pins of the verified chain, the leaf first; of the chain as it came where it doesn't hold.
-    :param subjects: of each certificate of that chain, whose it is.
-    :param not_after: when the leaf ends, seconds since 1970.
-    :param fault: why the chain doesn't hold, None where it does.
-    """
-
-    place: str
-    chain: tuple[bytes, ...]
-    subjects: tuple[str, ...]
-    not_after: float
-    fault: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
+class Probe:
     """Hold what was seen of one host, and where nothing was.
 
     :param troubles: one line for each place that showed nothing.
     """
 
     host: str
-    sights: tuple[Sight, ...] = ()
+    results: tuple[ProbeResult, ...] = ()
     troubles: tuple[str, ...] = ()
 
     @property
     def leaves(self) -> tuple[bytes, ...]:
         """Return the leaf keys that were seen, each once."""
-        return tuple(dict.fromkeys(sight.chain[0] for sight in self.sights))
+        return tuple(dict.fromkeys(result.chain[0] for result in self.results))
+
+    @property
+    def bad(self) -> ProbeResult | None:
+        """Return the first result whose chain doesn't hold, None where all do."""
+        return next((each for each in self.results if each.fault is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Vantage:
-    """Say from where and how it is looked.
+class ProbeOptions:
+    """Say from where and how servers are looked at.
 
     :param named: by host, where it is looked at instead of at the addresses of its name.
     :param ca: authorities that are believed instead of the platform's.
@@ -91,79 +70,60 @@ class Vantage:
     seconds: float = 5.0
 
 
-def look_at(hosts: Iterable[str], vantage: Vantage) -> dict[str, Look]:
+def probe(hosts: Iterable[str], options: ProbeOptions) -> dict[str, Probe]:
     """Look at each host, at all places of it, at once.
 
     :raises LiveChainError: when the file of authorities can't be used; no trouble of a server's raises.
     """
-    context = trusted(vantage.ca)
+    context = trusted(options.ca)
     wanted = list(hosts)
-    with _pool() as pool:
-        places = dict(
-            zip(wanted, pool.map(lambda host: _places(host, vantage), wanted), strict=True)
-        )
-        tasks = {
-            host: [pool.submit(_looking_sight, place, context, vantage.seconds) for place in found]
-            for host, found in places.items()
-            if not isinstance(found, str)
-        }
-        looks = {}
-        for host in wanted:
-            found = places[host]
-            if isinstance(found, str):
-                looks[host] = Look(host, troubles=(found,))
-                continue
-            results = [task.result() for task in tasks[host]]
-            looks[host] = Look(
-                host,
-                tuple(each for each in results if isinstance(each, Sight)),
-                tuple(each for each in results if isinstance(each, str)),
-            )
-    return looks
-
-
-@contextmanager
-def _pool() -> Iterator[ThreadPoolExecutor]:
-    """Give a pool that is left at once by Ctrl-C: hundreds of silent servers would have to be waited for otherwise."""
     pool = ThreadPoolExecutor(_AT_ONCE)
+
+    def look(place: Place) -> ProbeResult | str:
+        try:
+            return _result_of(fetch_chain(place, context, options.seconds))
+        except LiveChainError as error:
+            return str(error)
+        except (PinError, ValueError):
+            return f"{place.host} at {place}: got a certificate that can't be read"
+
+    def places(host: str) -> tuple[Place | str, ...]:
+        try:
+            return places_of(host, options.named)
+        except LiveChainError as error:
+            return (str(error),)
+
     try:
-        yield pool
+        found = dict(zip(wanted, pool.map(places, wanted), strict=True))
+        tasks = {
+            host: [each if isinstance(each, str) else pool.submit(look, each) for each in where]
+            for host, where in found.items()
+        }
+        probes = {}
+        for host, started in tasks.items():
+            seen = [each if isinstance(each, str) else each.result() for each in started]
+            results = tuple(each for each in seen if isinstance(each, ProbeResult))
+            troubles = tuple(each for each in seen if isinstance(each, str))
+            probes[host] = Probe(host, results, troubles)
+        return probes
     finally:
+        # Left at once by Ctrl-C: hundreds of silent servers would have to be waited for otherwise.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def sight_of(live: LiveChain) -> Sight:
-    """Return what a chain says.
-
-    :raises PinError, ValueError: when a certificate can't be read.
-    """
+def _result_of(live: LiveChain) -> ProbeResult:
+    """Return what a chain says; raises PinError or ValueError when a certificate can't be read."""
     shown = live.verified or live.sent
     if not shown:
         raise ValueError("no certificate")
     certificates = [x509.load_der_x509_certificate(each) for each in shown]
-    return Sight(
-        place=str(live.place),
+    return ProbeResult(
         chain=tuple(map(pin_of_certificate, shown)),
-        subjects=tuple(map(subject_of, certificates)),
         not_after=certificates[0].not_valid_after_utc.timestamp(),
         fault=live.fault,
+        place=str(live.place),
+        subjects=tuple(map(subject_of, certificates)),
     )
-
-
-def _places(host: str, vantage: Vantage) -> tuple[Place, ...] | str:
-    try:
-        return places_of(host, vantage.named)
-    except LiveChainError as error:
-        return str(error)
-
-
-def _looking_sight(place: Place, context: ssl.SSLContext, seconds: float) -> Sight | str:
-    try:
-        return sight_of(fetch_chain(place, context, seconds))
-    except LiveChainError as error:
-        return str(error)
-    except (PinError, ValueError):
-        return f"{place.host} at {place}: got a certificate that can't be read"
 
 
 MIN_AUTHORITIES: Final = 2
@@ -202,7 +162,7 @@ class Check:
     """
 
     findings: tuple[Finding, ...]
-    looks: Mapping[str, Look]
+    probes: Mapping[str, Probe]
     published: Mapping[str, PinSet | None] = field(default_factory=dict)
 
     def of(self, *weights: Weight) -> tuple[Finding, ...]:
@@ -211,29 +171,29 @@ class Check:
 
 
 def check(
-    bench: Bench,
+    session: PinSession,
     apps: tuple[str, ...],
-    looks: Mapping[str, Look],
+    probes: Mapping[str, Probe],
     now: float,
     within: int | None = None,
 ) -> Check:
     """Return what is found for some apps.
 
-    :param looks: by host, what was seen.
+    :param probes: by host, what was seen.
     :param within: seconds; what expires before is bad and not just told.
     :raises PinsError, WorkspaceError: when the workspace or its log is damaged.
     """
-    published = {app: bench.published(app) for app in apps}
+    published = {app: session.published(app) for app in apps}
     found: list[Finding] = []
-    found += _roots(bench, now, within)
-    found += _unlogged(bench, apps)
-    for host in bench.file.pins.looked_at(apps, looks):
-        found += _host(bench, looks.get(host, Look(host)), now, within)
+    found += _roots(session, now, within)
+    found += _unlogged(session, apps)
+    for host in session.file.pins.looked_at(apps, probes):
+        found += _host(session, probes.get(host, Probe(host)), now, within)
     for app in apps:
-        found += _app(bench, app, published[app], now, within)
-        found += _live(app, published[app], looks)
+        found += _app(session, app, published[app], now, within)
+        found += _live(app, published[app], probes)
     order = list(Weight)
-    return Check(tuple(sorted(found, key=lambda each: order.index(each.weight))), looks, published)
+    return Check(tuple(sorted(found, key=lambda each: order.index(each.weight))), probes, published)
 
 
 def has_backup(entry: HostPins) -> bool:
@@ -243,8 +203,8 @@ def has_backup(entry: HostPins) -> bool:
     return bool(spare) or len(authorities) >= MIN_AUTHORITIES or bool(authorities and current)
 
 
-def _roots(bench: Bench, now: float, within: int | None) -> Iterator[Finding]:
-    if not bench.lists:
+def _roots(session: PinSession, now: float, within: int | None) -> Iterator[Finding]:
+    if not session.lists:
         yield Finding(
             Weight.BAD,
             "roots-missing",
@@ -253,7 +213,7 @@ def _roots(bench: Bench, now: float, within: int | None) -> Iterator[Finding]:
             "watchword pins root --help",
         )
         return
-    roots = bench.lists[-1]
+    roots = session.lists[-1]
     left = roots.expires - now
     todo = f"offline: watchword pins root rotate roots-{roots.version}.json, then root accept"
     subject = f"root list {roots.version}"
@@ -265,57 +225,57 @@ def _roots(bench: Bench, now: float, within: int | None) -> Iterator[Finding]:
         yield Finding(Weight.BAD, "roots-expire", subject, text, todo)
 
 
-def _unlogged(bench: Bench, apps: tuple[str, ...]) -> Iterator[Finding]:
+def _unlogged(session: PinSession, apps: tuple[str, ...]) -> Iterator[Finding]:
     """Find sets that no line of the log tells of: its end was cut off, or they weren't published by us."""
-    steps = [each for each in bench.workspace.log.read() if each.action == "publish"]
+    steps = [each for each in session.workspace.log.read() if each.action == "publish"]
     for app in apps:
         logged = {each.detail.get("version") for each in steps if each.subject == app}
-        unlogged = [each for each in bench.workspace.set_versions(app) if each not in logged]
+        unlogged = [each for each in session.workspace.set_versions(app) if each not in logged]
         if unlogged:
             text = f"the log tells nothing of version {unlogged[-1]}: was its end cut off, or is a part of it from a backup?"
             yield Finding(Weight.BAD, "log", app, text, "compare the log with a copy")
 
 
-def _host(bench: Bench, look: Look, now: float, within: int | None) -> Iterator[Finding]:
-    host = look.host
-    keys = bench.pinned.of(bench.file.pins.standing_for(host))
+def _host(session: PinSession, seen: Probe, now: float, within: int | None) -> Iterator[Finding]:
+    host = seen.host
+    keys = session.pinned.of(session.file.pins.standing_for(host))
     if not keys:
         todo = f"watchword pins add {host} --from-live --role current"
         yield Finding(Weight.WARN, "unpinned", host, "has no pinned key: nothing protects it", todo)
-    for trouble in look.troubles:
+    for trouble in seen.troubles:
         text = trouble.removeprefix(host).lstrip(": ")
         yield Finding(Weight.BAD, "unreachable", host, text)
     roles = {each.pin.spki: each.pin.role for each in keys}
-    for sight in look.sights:
-        yield from _checks_sight(host, sight, roles, now, within)
-    if len(look.leaves) > 1:
-        text = f"shows {len(look.leaves)} different keys at {len(look.sights)} places"
+    for result in seen.results:
+        yield from _result(host, result, roles, now, within)
+    if len(seen.leaves) > 1:
+        text = f"shows {len(seen.leaves)} different keys at {len(seen.results)} places"
         yield Finding(Weight.NOTE, "differs", host, text)
 
 
-def _checks_sight(
-    host: str, sight: Sight, roles: Mapping[bytes, PinRole], now: float, within: int | None
+def _result(
+    host: str, result: ProbeResult, roles: Mapping[bytes, PinRole], now: float, within: int | None
 ) -> Iterator[Finding]:
-    at = f"at {sight.place}"
-    if sight.fault is not None:
-        text = f"{at}: the chain doesn't hold: {sight.fault}"
+    at = f"at {result.place}"
+    if result.fault is not None:
+        text = f"{at}: the chain doesn't hold: {result.fault}"
         yield Finding(Weight.BAD, "chain", host, text, "an authority of your own: --cafile")
-    left = sight.not_after - now
+    left = result.not_after - now
     if left <= 0:
-        text = f"{at}: the certificate expired on {day(sight.not_after)}"
+        text = f"{at}: the certificate expired on {day(result.not_after)}"
         yield Finding(Weight.BAD, "certificate-expired", host, text, "renew it, best with its key")
     elif within is not None and left < within:
-        text = f"{at}: the certificate expires in {in_words(left)}, on {day(sight.not_after)}"
+        text = f"{at}: the certificate expires in {in_words(left)}, on {day(result.not_after)}"
         todo = "renew it with the same key (certbot --reuse-key), or with the next one"
         yield Finding(Weight.BAD, "certificate-expires", host, text, todo)
-    role = roles.get(sight.chain[0])
+    role = roles.get(result.chain[0])
     if role in {PinRole.NEXT, PinRole.BACKUP}:
         text = f"{at}: shows the key that is pinned as {role}"
         yield Finding(Weight.WARN, "rotation", host, text, f"watchword pins rotate {host}")
 
 
 def _app(
-    bench: Bench, app: str, published: PinSet | None, now: float, within: int | None
+    session: PinSession, app: str, published: PinSet | None, now: float, within: int | None
 ) -> Iterator[Finding]:
     if published is None:
         text = "nothing is published: its apps pin nothing"
@@ -328,7 +288,7 @@ def _app(
             text = f"{app}: no backup is published: with its key lost, apps are locked out"
             yield Finding(Weight.BAD, "backup-missing", entry.host, text, todo)
     try:
-        draft = draft_of(bench, app, now) if bench.lists else None
+        draft = session.draft(app, now) if session.lists else None
     except PinsError:
         draft = None
     if draft is not None and published is not None:
@@ -336,8 +296,8 @@ def _app(
         if changed:
             text = f"not published yet: {'; '.join(changed)}"
             yield Finding(Weight.NOTE, "draft", app, text, "watchword pins publish")
-    for host in unpinned(bench, app) if published is not None else ():
-        if published is not None and published.entry(host) is None:
+    for host in session.file.pins.hosts_of(app) if published is not None else ():
+        if published is not None and not session.pinned.of(host) and published.entry(host) is None:
             yield Finding(Weight.NOTE, "uncovered", host, f"{app}: isn't in the published set")
 
 
@@ -354,18 +314,20 @@ def _expiry(app: str, published: PinSet, now: float, within: int | None) -> Iter
         yield Finding(Weight.WARN, "set-soft", app, text, "watchword pins publish")
 
 
-def _live(app: str, published: PinSet | None, looks: Mapping[str, Look]) -> Iterator[Finding]:
+def _live(app: str, published: PinSet | None, probes: Mapping[str, Probe]) -> Iterator[Finding]:
     """Find places whose chain no published pin matches: apps that enforce are locked out there now."""
     if published is None:
         return
-    for host, look in looks.items():
+    for host, seen in probes.items():
         entry = published.entry(host)
-        for sight in look.sights:
-            if entry is None or matches(entry, sight.chain):
+        for result in seen.results:
+            if entry is None or matches(entry, result.chain):
                 continue
             enforced = entry.mode is PinMode.ENFORCE
             effect = "apps are LOCKED OUT there" if enforced else "apps report it"
-            text = f"{app}: the key at {sight.place} isn't in version {published.version}: {effect}"
+            text = (
+                f"{app}: the key at {result.place} isn't in version {published.version}: {effect}"
+            )
             todo = f"is it yours? watchword pins rotate {host}; else somebody is in between"
             yield Finding(Weight.BAD, "not-pinned", host, text, todo)
 
@@ -434,7 +396,7 @@ def observation_of(
     state, detail = _judged(found, at.timestamp(), NEAR if within is None else within)
     if state is None:
         return None
-    places = [sight.place for look in found.looks.values() for sight in look.sights]
+    places = [result.place for seen in found.probes.values() for result in seen.results]
     days = min((each.hard_expiry - at.timestamp() for each in published), default=0.0) // DAY
     return Observation(
         protection=PROTECTION,
@@ -466,12 +428,12 @@ def _judged(found: Check, now: float, near: int) -> tuple[State | None, str]:
         reporting = [host.host for host in each.hosts if host.mode is PinMode.REPORT]
         if reporting:
             return State.BROKEN, f"{each.app}: {', '.join(reporting)} only reports"
-    if any(look.troubles or not look.sights for look in found.looks.values()):
+    if any(seen.troubles or not seen.results for seen in found.probes.values()):
         return None, "a host couldn't be reached"
-    places = sum(len(look.sights) for look in found.looks.values())
+    places = sum(len(seen.results) for seen in found.probes.values())
     return (
         State.PROVEN,
-        f"{len(found.looks)} hosts at {places} places show a pinned key, backups are pinned",
+        f"{len(found.probes)} hosts at {places} places show a pinned key, backups are pinned",
     )
 
 
@@ -483,17 +445,17 @@ METRICS_MARK: Final = "# HELP watchword_pins_"
 """What tells a file of these metrics from another."""
 
 
-def metrics_of(bench: Bench, found: Check, now: float) -> list[Metric]:
+def metrics_of(session: PinSession, found: Check, now: float) -> list[Metric]:
     """Return the gauges of a check; times in seconds since 1970, as Prometheus compares them with ``time()``."""
-    sights = [(host, sight) for host, look in found.looks.items() for sight in look.sights]
+    results = [(host, result) for host, seen in found.probes.items() for result in seen.results]
     published = {app: each for app, each in found.published.items() if each is not None}
     pinned: dict[tuple[tuple[str, str], ...], float] = {}
     for app, each in published.items():
-        for host, sight in sights:
+        for host, result in results:
             entry = each.entry(host)
             if entry is not None:
-                labels = (("app", app), ("host", host), ("place", sight.place))
-                pinned[labels] = float(matches(entry, sight.chain))
+                labels = (("app", app), ("host", host), ("place", result.place))
+                pinned[labels] = float(matches(entry, result.chain))
     gauges: list[tuple[str, str, dict[tuple[tuple[str, str], ...], float]]] = [
         ("last_check_timestamp_seconds", "When this was checked.", {(): now}),
         (
@@ -525,19 +487,19 @@ def metrics_of(bench: Bench, found: Check, now: float) -> list[Metric]:
             "certificate_expiry_timestamp_seconds",
             "When the certificate that a place shows ends.",
             {
-                (("host", host), ("place", sight.place)): float(sight.not_after)
-                for host, sight in sights
+                (("host", host), ("place", result.place)): float(result.not_after)
+                for host, result in results
             },
         ),
         (
             "unreachable",
             "Places of a host that showed no certificate.",
-            {(("host", host),): float(len(look.troubles)) for host, look in found.looks.items()},
+            {(("host", host),): float(len(seen.troubles)) for host, seen in found.probes.items()},
         ),
         (
             "roots_expiry_timestamp_seconds",
             "When the newest root list expires.",
-            {(): float(bench.lists[-1].expires)} if bench.lists else {},
+            {(): float(session.lists[-1].expires)} if session.lists else {},
         ),
     ]
     return [

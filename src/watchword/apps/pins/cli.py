@@ -1,5 +1,6 @@
 """Manage pins through their whole life: ``watchword pins`` and each of its subcommands."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,48 +29,64 @@ def command() -> None:
 # What may not be read is told when it is read: that is no wrong usage.
 FILE: Any = click.Path(dir_okay=False, readable=False, path_type=Path)
 
-RESOLVE = click.option(
-    "--resolve",
-    multiple=True,
-    metavar="HOST=ADDR[:PORT]",
-    help="Look at a host there instead of at every address of its name; may be given several times.",
-)
-CA = click.option(
-    "--cafile", type=FILE, help="Believe these authorities (PEM), not the platform's."
-)
 PREVIOUS = click.option(
     "--previous", type=FILE, help="The list before it, to see whether its keys signed."
 )
 PASSPHRASE_FILE = click.option(
     "--passphrase-file", type=FILE, help="Take it from this file (mode 0600)."
 )
-TIMEOUT = click.option(
-    "--timeout",
-    type=click.FloatRange(0.1, 60),
-    default=5.0,
-    show_default=True,
-    help="Seconds for each handshake.",
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+_PROBING = (
+    click.option(
+        "--resolve",
+        multiple=True,
+        metavar="HOST=ADDR[:PORT]",
+        help="Look at a host there instead of at every address of its name; may be given several times.",
+    ),
+    click.option(
+        "--cafile", type=FILE, help="Believe these authorities (PEM), not the platform's."
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0.1, 60),
+        default=5.0,
+        show_default=True,
+        help="Seconds for each handshake.",
+    ),
 )
 
 
-@command.command(
-    "init",
-    short_help="Make the workspace and the key that signs sets.",
-    epilog="Example: watchword pins init",
-)
+def _probing(function: Callable[[], None]) -> Callable[[], None]:
+    """Add the options that say from where, by whom and how long servers are looked at."""
+    for option in reversed(_PROBING):
+        function = option(function)
+    return function
+
+
+def _command(
+    group: click.Group, name: str, short: str, example: str, json: str = "Print one JSON object."
+) -> Callable[[Callable[[], None]], None]:
+    """Return a decorator that declares a command whose last option is ``--json``; it is handed the path of watchword.yaml."""
+
+    def declare(function: Callable[[], None]) -> None:
+        body = click.pass_obj(_body(function))
+        made = group.command(name, short_help=short, epilog=f"Example: {example}")(body)
+        made.params.append(click.Option(["--json", "as_json"], is_flag=True, help=json))
+
+    return declare
+
+
+@_command(command, "init", "Make the workspace and the key that signs sets.", "watchword pins init")
 @click.option(
     "-d",
     "--directory",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=_DIRECTORY,
     help="The workspace; left out: the one that watchword.yaml names, or pins beside it.",
 )
 @click.option("-o", "--output", type=FILE, help="Write the section to this new file too.")
 @click.option(
     "--new-pin-key", is_flag=True, help="Make a new key only: the old one is lost or stolen."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-@_body
 def init_command() -> None:
     """Make the workspace: pinned keys, sets, a log, and the key that signs sets (mode 0600).
 
@@ -85,7 +102,7 @@ def init_command() -> None:
     epilog="Example: watchword pins root init -d /media/stick/clinic-roots --keys 3 --pin-key pin-key.jwk",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the newest list as JSON.")
-@click.pass_context
+@click.pass_obj
 @_body
 def root() -> None:
     """Make and change root lists: they say which keys may sign pin sets, and ship inside the app.
@@ -95,11 +112,13 @@ def root() -> None:
     """
 
 
-@command.command(
+@_command(
+    command,
     "add",
-    short_help="Pin a key of a host.",
-    epilog="Example: watchword pins add api.example.com --from-live --role current, "
+    "Pin a key of a host.",
+    "watchword pins add api.example.com --from-live --role current, "
     "then: watchword pins add api.example.com --key backup.pub --role backup",
+    json="Print the host's keys as JSON.",
 )
 @click.argument("host")
 @click.option("--from-live", is_flag=True, help="The key that the server shows now, everywhere.")
@@ -112,12 +131,7 @@ def root() -> None:
     type=click.Choice(["current", "next", "backup", "ca"]),
     help="current: shown now; next: a planned swap brings it; backup: lies offline; ca: an authority's.",
 )
-@RESOLVE
-@CA
-@TIMEOUT
-@click.option("--json", "as_json", is_flag=True, help="Print the host's keys as JSON.")
-@click.pass_obj
-@_body
+@_probing
 def add_command() -> None:
     """Pin a key of HOST in the workspace; apps learn of it with the next `watchword pins publish`.
 
@@ -126,16 +140,15 @@ def add_command() -> None:
     """
 
 
-@command.command(
+@_command(
+    command,
     "remove",
-    short_help="Pin a key no more.",
-    epilog="Example: watchword pins remove api.example.com next",
+    "Pin a key no more.",
+    "watchword pins remove api.example.com next",
+    json="Print what is left as JSON.",
 )
 @click.argument("host")
 @click.argument("key")
-@click.option("--json", "as_json", is_flag=True, help="Print what is left as JSON.")
-@click.pass_obj
-@_body
 def remove_command() -> None:
     """Pin KEY of HOST no more: a pin, the beginning of one, or a role that one key has.
 
@@ -143,22 +156,18 @@ def remove_command() -> None:
     """
 
 
-@command.command(
-    "show",
-    short_help="Show keys, published sets and app versions.",
-    epilog="Example: watchword pins show --json",
+@_command(
+    command, "show", "Show keys, published sets and app versions.", "watchword pins show --json"
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-@_body
 def show_command() -> None:
     """Show which keys are pinned, what is published for each app, and which app versions are out there."""
 
 
-@command.command(
+@_command(
+    command,
     "check",
-    short_help="Hold what is live against what is pinned.",
-    epilog="Example: watchword pins check --fail-within 30d --sign ci.pem --api clinic",
+    "Hold what is live against what is pinned.",
+    "watchword pins check --fail-within 30d --sign ci.pem --api clinic",
 )
 @click.option("--app", metavar="NAME", help="Only this app; left out: all that pin hosts.")
 @click.option(
@@ -166,15 +175,10 @@ def show_command() -> None:
     metavar="DURATION",
     help="Exit with 1 also where a set, a certificate or the root list expires within: for CI.",
 )
-@RESOLVE
-@CA
-@TIMEOUT
+@_probing
 @click.option("--offline", is_flag=True, help="Connect to nothing; look at the sets alone.")
 @click.option("--sign", type=FILE, help="Record what is found, signed by this observer's key.")
 @click.option("--api", metavar="NAME", help="Which API of watchword.yaml it is, with --sign.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_context
-@_body
 def check_command() -> None:
     """Shake hands with each pinned host, at every address of it, and hold its key against the published set and the draft.
 
@@ -184,10 +188,11 @@ def check_command() -> None:
     """
 
 
-@command.command(
+@_command(
+    command,
     "rehearse",
-    short_help="Play a rotation: who survives it.",
-    epilog="Example: watchword pins rehearse api.example.com --scenario lost-key, or in CI: watchword pins rehearse --fail-on renewal "
+    "Play a rotation: who survives it.",
+    "watchword pins rehearse api.example.com --scenario lost-key, or in CI: watchword pins rehearse --fail-on renewal "
     "--fail-on swap-next --fail-on lost-key",
 )
 @click.argument("host", required=False)
@@ -204,12 +209,7 @@ def check_command() -> None:
 @click.option(
     "--offline", is_flag=True, help="Connect to nothing: each host shows its current key."
 )
-@RESOLVE
-@CA
-@TIMEOUT
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_context
-@_body
+@_probing
 def rehearse_command() -> None:
     """Play rotations and accidents with the draft as if it were published and enforced: which installed apps survive.
 
@@ -219,18 +219,11 @@ def rehearse_command() -> None:
     """
 
 
-@command.command(
-    "rotate",
-    short_help="Take the next step of a rotation.",
-    epilog="Example: watchword pins rotate api.example.com",
+@_command(
+    command, "rotate", "Take the next step of a rotation.", "watchword pins rotate api.example.com"
 )
 @click.argument("host")
-@RESOLVE
-@CA
-@TIMEOUT
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-@_body
+@_probing
 def rotate_command() -> None:
     """Look which key HOST shows, and take the next step of its rotation; say what comes after it.
 
@@ -239,10 +232,11 @@ def rotate_command() -> None:
     """
 
 
-@command.command(
+@_command(
+    command,
     "publish",
-    short_help="Sign and publish, unless it locks out.",
-    epilog='Example: watchword pins publish, or at 3 a.m.: watchword pins publish --force --reason "key stolen, backup is live, '
+    "Sign and publish, unless it locks out.",
+    'watchword pins publish, or at 3 a.m.: watchword pins publish --force --reason "key stolen, backup is live, '
     'new backup comes tomorrow"',
 )
 @click.option("--app", "apps", multiple=True, metavar="NAME", help="Only this app; several times.")
@@ -260,12 +254,7 @@ def rotate_command() -> None:
     default=0,
     help="A version that apps may have seen, after a workspace was lost.",
 )
-@RESOLVE
-@CA
-@TIMEOUT
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_context
-@_body
+@_probing
 def publish_command() -> None:
     """Look at the servers, make the set of each app, and publish it: the service hands it out from then on.
 
@@ -274,18 +263,16 @@ def publish_command() -> None:
     """
 
 
-@command.command(
+@_command(
+    command,
     "release",
-    short_help="Write what an app version ships with.",
-    epilog="Example: watchword pins release clinic-android 4.2.0 -o app/src/main/res/raw/watchword_pins.json",
+    "Write what an app version ships with.",
+    "watchword pins release clinic-android 4.2.0 -o app/src/main/res/raw/watchword_pins.json",
 )
 @click.argument("app")
 @click.argument("version")
 @click.option("-o", "--output", type=FILE, help="Write it here too, for the app's package.")
 @click.option("--withdraw", is_flag=True, help="This version isn't supported any more.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-@_body
 def release_command() -> None:
     """Write what VERSION of APP ships with: the newest root list and set, and the floor below which it takes no set.
 
@@ -293,10 +280,11 @@ def release_command() -> None:
     """
 
 
-@command.command(
+@_command(
+    command,
     "render",
-    short_help="Write the set in a platform's own format.",
-    epilog="Example: watchword pins render android -o app/src/main/res/xml/network_security_config.xml",
+    "Write the set in a platform's own format.",
+    "watchword pins render android -o app/src/main/res/xml/network_security_config.xml",
 )
 @click.argument(
     "platform", type=click.Choice(["android", "ios", "okhttp", "trustkit", "typescript"])
@@ -306,9 +294,6 @@ def release_command() -> None:
     "--draft", is_flag=True, help="The set that would be published, not the published one."
 )
 @click.option("-o", "--output", type=FILE, help="Write it here; an earlier one is written over.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-@_body
 def render_command() -> None:
     """Write the published set of an app in a platform's own format, for apps that don't fetch sets, or until they have.
 
@@ -317,16 +302,14 @@ def render_command() -> None:
     """
 
 
-@command.command(
+@_command(
+    command,
     "reports",
-    short_help="Show what apps reported to the service.",
-    epilog="Example: watchword pins reports --host api.example.com",
+    "Show what apps reported to the service.",
+    "watchword pins reports --host api.example.com",
 )
 @click.option("--app", help="Only of this app.")
 @click.option("--host", help="Only of this host.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-@_body
 def reports_command() -> None:
     """Show what apps reported since the service started, grouped by host and by the key that they saw; times are UTC.
 
@@ -335,10 +318,12 @@ def reports_command() -> None:
     """
 
 
-@command.command(
+@_command(
+    command,
     "watch",
-    short_help="Check again and again; metrics and alerts.",
-    epilog="Example: watchword pins watch --interval 1h --textfile /var/lib/node_exporter/watchword_pins.prom",
+    "Check again and again; metrics and alerts.",
+    "watchword pins watch --interval 1h --textfile /var/lib/node_exporter/watchword_pins.prom",
+    json="Print one JSON object a line for each finding.",
 )
 @click.option("--once", is_flag=True, help="Check once and exit like `watchword pins check`.")
 @click.option("--interval", default="1h", show_default=True, metavar="DURATION")
@@ -351,14 +336,7 @@ def reports_command() -> None:
 )
 @click.option("--textfile", type=FILE, help="Write metrics here after each check.")
 @click.option("--listen", metavar="ADDR:PORT", help="Serve metrics there, on loopback: /metrics.")
-@RESOLVE
-@CA
-@TIMEOUT
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object a line for each finding."
-)
-@click.pass_context
-@_body
+@_probing
 def watch_command() -> None:
     """Check all pinned hosts again and again, and tell of each finding when it comes and when it's gone.
 
@@ -366,15 +344,14 @@ def watch_command() -> None:
     """
 
 
-@command.command(
+@_command(
+    command,
     "log",
-    short_help="Show each step, forced ones with their reason.",
-    epilog="Example: watchword pins log --forced",
+    "Show each step, forced ones with their reason.",
+    "watchword pins log --forced",
+    json="Print one JSON object a line.",
 )
 @click.option("--forced", is_flag=True, help="Only steps that were forced.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-@click.pass_obj
-@_body
 def log_command() -> None:
     """Show each step, the oldest first: who did what, when, and why where it was forced.
 
@@ -382,16 +359,17 @@ def log_command() -> None:
     """
 
 
-@root.command(
+@_command(
+    root,
     "init",
-    short_help="Make root keys and the first root list.",
-    epilog="Example: watchword pins root init -d /media/stick/clinic-roots --keys 3 --threshold 2 --pin-key pin-key.jwk",
+    "Make root keys and the first root list.",
+    "watchword pins root init -d /media/stick/clinic-roots --keys 3 --threshold 2 --pin-key pin-key.jwk",
 )
 @click.option(
     "-d",
     "--directory",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=_DIRECTORY,
     help="Where the keys are written, mode 0600; a machine or a stick that is offline.",
 )
 @click.option(
@@ -415,9 +393,6 @@ def log_command() -> None:
 @click.option("--expires", default="365d", show_default=True, metavar="DURATION")
 @click.option("--passphrase", is_flag=True, help="Ask for one that encrypts the keys.")
 @PASSPHRASE_FILE
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-@_body
 def root_init() -> None:
     """Make root keys and the first root list, signed by each key that is made here.
 
@@ -426,32 +401,30 @@ def root_init() -> None:
     """
 
 
-@root.command(
+@_command(
+    root,
     "key",
-    short_help="Make the key of one more holder.",
-    epilog="Example: watchword pins root key -o bob.pem --passphrase",
+    "Make the key of one more holder.",
+    "watchword pins root key -o bob.pem --passphrase",
 )
 @click.option("-o", "--output", required=True, type=FILE, help="File for the private key.")
 @click.option("--passphrase", is_flag=True, help="Ask for one that encrypts the key.")
 @PASSPHRASE_FILE
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-@_body
 def root_key() -> None:
     """Make one key pair, on its holder's own machine: the private key stays there, the .jwk beside it goes into the next list."""
 
 
-@root.command(
+@_command(
+    root,
     "sign",
-    short_help="Add a holder's signature to a list.",
-    epilog="Example: watchword pins root sign roots-2.json --key alice.pem --previous roots-1.json",
+    "Add a holder's signature to a list.",
+    "watchword pins root sign roots-2.json --key alice.pem --previous roots-1.json",
+    json="Print what the list says as JSON.",
 )
 @click.argument("file", type=FILE)
 @click.option("--key", required=True, type=FILE, help="Your root key.")
 @PREVIOUS
 @click.option("--passphrase-file", type=FILE, help="Of the key; asked for if it's left out.")
-@click.option("--json", "as_json", is_flag=True, help="Print what the list says as JSON.")
-@_body
 def root_sign() -> None:
     """Show what a root list says and add your signature to it, in place.
 
@@ -459,11 +432,13 @@ def root_sign() -> None:
     """
 
 
-@root.command(
+@_command(
+    root,
     "rotate",
-    short_help="Write the next list: keys, floors.",
-    epilog="Example: watchword pins root rotate roots-1.json --add-pin-key new.jwk --remove-pin-key 1xYk --key root-1.pem "
+    "Write the next list: keys, floors.",
+    "watchword pins root rotate roots-1.json --add-pin-key new.jwk --remove-pin-key 1xYk --key root-1.pem "
     "--key root-2.pem",
+    json="Print what the list says as JSON.",
 )
 @click.argument("file", type=FILE)
 @click.option("--add-key", multiple=True, type=FILE, help="Public root key of a new holder.")
@@ -491,9 +466,6 @@ def root_sign() -> None:
 @click.option("--key", "keys", multiple=True, type=FILE, help="Root key that signs at once.")
 @click.option("--passphrase-file", type=FILE, help="Of the keys; asked for if it's left out.")
 @click.option("-o", "--output", type=FILE, help="roots-N.json beside FILE, if left out.")
-@click.option("--json", "as_json", is_flag=True, help="Print what the list says as JSON.")
-@click.pass_obj
-@_body
 def root_rotate() -> None:
     """Write the list after FILE: the same, renewed, with the changes that you name.  Do it offline.
 
@@ -502,24 +474,25 @@ def root_rotate() -> None:
     """
 
 
-@root.command(
+@_command(
+    root,
     "show",
-    short_help="Say what a list says, and who signed it.",
-    epilog="Example: watchword pins root show roots-2.json --previous roots-1.json",
+    "Say what a list says, and who signed it.",
+    "watchword pins root show roots-2.json --previous roots-1.json",
+    json="Print it as JSON.",
 )
 @click.argument("file", type=FILE, required=False)
 @PREVIOUS
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-@click.pass_obj
-@_body
 def root_show() -> None:
     """Say what a root list says and who signed it; without FILE, the workspace's newest."""
 
 
-@root.command(
+@_command(
+    root,
     "accept",
-    short_help="Bring a signed list into the workspace.",
-    epilog="Example: watchword pins root accept roots-1.json",
+    "Bring a signed list into the workspace.",
+    "watchword pins root accept roots-1.json",
+    json="Print what the list says as JSON.",
 )
 @click.argument("file", type=FILE)
 @click.option(
@@ -528,9 +501,6 @@ def root_show() -> None:
     help="Take a list that takes a pin key out and doesn't raise the floors for it, or names none of this workspace.",
 )
 @click.option("--reason", metavar="TEXT", help="Why, with --force: it stands in the log for good.")
-@click.option("--json", "as_json", is_flag=True, help="Print what the list says as JSON.")
-@click.pass_obj
-@_body
 def root_accept() -> None:
     """Bring a root list that is wholly signed into the workspace, from where the service hands it out.
 

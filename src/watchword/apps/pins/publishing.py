@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from watchword.adapters.pin_workspace import Step
-from watchword.apps.pins.checks import Look, Vantage, difference, look_at
+from watchword.apps.pins.checks import Probe, ProbeOptions, difference, probe
 from watchword.apps.pins.session import (
-    Bench,
     NotNowError,
     PinsError,
+    PinSession,
     day,
-    draft_of,
-    open_bench,
+    open_session,
     read_builtin_file,
     step,
 )
@@ -22,9 +21,7 @@ from watchword.pins.builtins import builtin_document
 from watchword.pins.interface import PinSet
 from watchword.pins.publishing import (
     Objection,
-    Observed,
     Permit,
-    Shown,
     Tried,
     objections,
     permit,
@@ -75,9 +72,14 @@ class Published:
     judged: tuple[Judged, ...]
     done: bool
 
+    @property
+    def permitted(self) -> bool:
+        """Tell whether nothing is in the way of any set."""
+        return all(each.permit is not None for each in self.judged)
+
 
 def publish(
-    config: Path, order: Order, vantage: Vantage, now: float, actor: str, *, dry: bool = False
+    config: Path, order: Order, options: ProbeOptions, now: float, actor: str, *, dry: bool = False
 ) -> Published:
     """Publish a set for each app, or none at all where one of them is refused.
 
@@ -89,53 +91,41 @@ def publish(
     :raises NotNowError: when another publish came first.
     :raises WorkspaceError: when the workspace can't be used.
     """
-    bench = open_bench(config)
-    apps = tuple(bench.app_named(each) for each in order.apps) or _pinning(bench)
-    signer = bench.signer()
-    before = _newest(bench, apps)
-    looks = look_at(bench.file.pins.looked_at(apps, vantage.named), vantage)
+    session = open_session(config)
+    apps = tuple(session.app_named(each) for each in order.apps) or _pinning(session)
+    signer = session.signer()
+    before = _newest(session, apps)
+    probes = probe(session.file.pins.looked_at(apps, options.named), options)
     if dry:
         return Published(
-            tuple(_judged(bench, app, looks, order, signer, now) for app in apps), done=False
+            tuple(_judged(session, app, probes, order, signer, now) for app in apps), done=False
         )
-    with bench.workspace.locked():
-        bench = open_bench(config)
-        if _newest(bench, apps) != before:
+    with session.workspace.locked():
+        session = open_session(config)
+        if _newest(session, apps) != before:
             raise NotNowError(
                 "another publish came first, just now; look at it with `watchword pins show`, and publish again if it is needed"
             )
-        judged = tuple(_judged(bench, app, looks, order, signer, now) for app in apps)
-        if any(each.permit is None for each in judged):
+        judged = tuple(_judged(session, app, probes, order, signer, now) for app in apps)
+        if not all(each.permit for each in judged):
             return Published(judged, done=False)
-        signed = [_signed(bench, each.draft, signer) for each in judged]
+        signed = [_signed(session, each.draft, signer) for each in judged]
         for each, data in zip(judged, signed, strict=True):
             _write(
-                bench,
+                session,
                 each,
                 data,
-                _circumstances(bench, vantage),
+                _circumstances(session, options),
                 step(now, actor, "publish", each.draft.app),
             )
     return Published(judged, done=True)
 
 
-def observed(looks: Mapping[str, Look]) -> dict[str, Observed | None]:
-    """Return what was seen as the rules take it; None for a host that showed nothing anywhere."""
-    return {
-        host: Observed(
-            tuple(Shown(each.chain, each.not_after, each.fault, each.place) for each in look.sights)
-        )
-        if look.sights
-        else None
-        for host, look in looks.items()
-    }
-
-
-def tried_since(bench: Bench, app: str) -> dict[str, float]:
+def tried_since(session: PinSession, app: str) -> dict[str, float]:
     """Return by host since when it has been published without a gap."""
     since: dict[str, float] = {}
     going: set[str] | None = None
-    for each in bench.history(app):
+    for each in session.history(app):
         hosts = {entry.host for entry in each.hosts}
         going = hosts if going is None else going & hosts
         if not going:
@@ -144,13 +134,12 @@ def tried_since(bench: Bench, app: str) -> dict[str, float]:
     return since
 
 
-def _pinning(bench: Bench) -> tuple[str, ...]:
-    """Return the apps of which any host has a key.
-
-    :raises PinsError: when there is none.
-    """
-    pins = bench.file.pins
-    found = [app for app in pins.apps if any(bench.pinned.of(host) for host in pins.hosts_of(app))]
+def _pinning(session: PinSession) -> tuple[str, ...]:
+    """Return the apps of which any host has a key; raises PinsError when there is none."""
+    pins = session.file.pins
+    found = [
+        app for app in pins.apps if any(session.pinned.of(host) for host in pins.hosts_of(app))
+    ]
     if not found:
         host = next(iter(pins.hosts), "HOST")
         raise PinsError(
@@ -159,23 +148,28 @@ def _pinning(bench: Bench) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _newest(bench: Bench, apps: tuple[str, ...]) -> tuple[int, ...]:
-    return tuple(max(bench.workspace.set_versions(app), default=0) for app in apps)
+def _newest(session: PinSession, apps: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(max(session.workspace.set_versions(app), default=0) for app in apps)
 
 
 def _judged(
-    bench: Bench, app: str, looks: Mapping[str, Look], order: Order, signer: Signer, now: float
+    session: PinSession,
+    app: str,
+    probes: Mapping[str, Probe],
+    order: Order,
+    signer: Signer,
+    now: float,
 ) -> Judged:
-    previous = bench.published(app)
-    draft = replace(draft_of(bench, app, now, order.above), key=signer.kid)
+    previous = session.published(app)
+    draft = replace(session.draft(app, now, order.above), key=signer.kid)
     against = objections(
         draft,
         previous,
-        {host: each for host, each in observed(looks).items() if draft.entry(host) is not None},
-        bench.fleet(app),
-        bench.roots,
+        {host: each.results for host, each in probes.items() if draft.entry(host) is not None},
+        session.fleet(app),
+        session.roots,
         now,
-        tried=Tried(bench.file.pins.report_first, tried_since(bench, app)),
+        tried=Tried(session.file.pins.report_first, tried_since(session, app)),
     )
     try:
         permitted = permit(draft, against, order.why)
@@ -185,28 +179,28 @@ def _judged(
     return Judged(draft, previous, against, permitted, changes)
 
 
-def _signed(bench: Bench, draft: PinSet, signer: Signer) -> bytes:
+def _signed(session: PinSession, draft: PinSet, signer: Signer) -> bytes:
     data = sign_set(draft, signer)
     # What an app would read is what was judged.
-    if read_set(data, bench.roots) != draft:
+    if read_set(data, session.roots) != draft:
         raise NotNowError(
             "got another set back than was signed, expected the same; nothing is published"
         )
     return data
 
 
-def _circumstances(bench: Bench, vantage: Vantage) -> dict[str, Any]:
+def _circumstances(session: PinSession, options: ProbeOptions) -> dict[str, Any]:
     """Return what an operator chose that decides what is objected to: a server that is named in the place of the real one objects to nothing."""
-    places = [f"{host}={each}" for host, found in vantage.named.items() for each in found]
+    places = [f"{host}={each}" for host, found in options.named.items() for each in found]
     return {
-        "report_first": bench.file.pins.report_first,
+        "report_first": session.file.pins.report_first,
         **({"resolve": places[:_MAX_LOGGED]} if places else {}),
-        **({"cafile": str(vantage.ca)[:_MAX_PATH]} if vantage.ca is not None else {}),
+        **({"cafile": str(options.ca)[:_MAX_PATH]} if options.ca is not None else {}),
     }
 
 
 def _write(
-    bench: Bench, judged: Judged, data: bytes, circumstances: Mapping[str, Any], told: Step
+    session: PinSession, judged: Judged, data: bytes, circumstances: Mapping[str, Any], told: Step
 ) -> None:
     draft, permitted = judged.draft, judged.permit
     assert permitted is not None
@@ -221,8 +215,8 @@ def _write(
     if permitted.forced:
         detail["forced"] = [str(each) for each in permitted.forced[:_MAX_LOGGED]]
         detail["forced_count"] = len(permitted.forced)
-    bench.workspace.log.append(replace(told, reason=permitted.why, detail=detail))
-    bench.workspace.add_set(draft.app, draft.version, data)
+    session.workspace.log.append(replace(told, reason=permitted.why, detail=detail))
+    session.workspace.add_set(draft.app, draft.version, data)
 
 
 def release(
@@ -235,31 +229,31 @@ def release(
     :raises PinsError, WorkspaceError: when it can't be, or is there already.
     :raises NotNowError: when what it would ship with is stale: it would have no pins, or be closed, from its first start on.
     """
-    bench = open_bench(config)
-    app = bench.app_named(app)
-    workspace = bench.workspace
+    session = open_session(config)
+    app = session.app_named(app)
+    workspace = session.workspace
     with workspace.locked():
-        published = bench.published(app)
-        if published is not None and published.key not in bench.roots.pin_keys:
+        published = session.published(app)
+        if published is not None and published.key not in session.roots.pin_keys:
             published = None
-        _require_fresh(bench, app, published, now)
+        _require_fresh(session, app, published, now)
         first = None if published is None else workspace.read_set(app, published.version)
         data = builtin_document(
-            app, version, workspace.read_roots(bench.roots.version), first, published
+            app, version, workspace.read_roots(session.roots.version), first, published
         )
         read_builtin_file(f"{app}-{version}", data)
         path = workspace.builtin_file(app, version)
-        detail = {"app_version": version, "roots": bench.roots.version}
+        detail = {"app_version": version, "roots": session.roots.version}
         if not path.exists():
             workspace.log.append(step(now, actor, "release", app, detail=detail))
         workspace.add_builtin(app, version, data)
     return data, path, None if published is None else published.version
 
 
-def _require_fresh(bench: Bench, app: str, published: PinSet | None, now: float) -> None:
-    if now >= bench.roots.expires:
+def _require_fresh(session: PinSession, app: str, published: PinSet | None, now: float) -> None:
+    if now >= session.roots.expires:
         raise NotNowError(
-            f"root list {bench.roots.version} has expired, and {app} would take no set under it: have the next list signed, and publish"
+            f"root list {session.roots.version} has expired, and {app} would take no set under it: have the next list signed, and publish"
         )
     if published is not None and now >= published.soft_expiry:
         raise NotNowError(
@@ -268,11 +262,8 @@ def _require_fresh(bench: Bench, app: str, published: PinSet | None, now: float)
 
 
 def withdraw_release(config: Path, app: str, version: str, now: float, actor: str) -> None:
-    """Forget a version of an app.
-
-    :raises WorkspaceError: when there is no such version.
-    """
-    workspace = open_bench(config).workspace
+    """Forget a version of an app; raises WorkspaceError when there is no such version."""
+    workspace = open_session(config).workspace
     with workspace.locked():
         # Written down first, like every step: from then on sets are published that this version may not live with.
         if workspace.builtin_file(app, version).exists():

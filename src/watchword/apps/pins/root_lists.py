@@ -1,7 +1,7 @@
 """Make, change and describe root lists: what is done offline, by whoever holds root keys."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +15,11 @@ from watchword.adapters.pin_workspace import (
     write_public_key,
 )
 from watchword.apps.pins.session import (
-    Bench,
     NotNowError,
     PinnedKeys,
     PinsError,
-    open_bench,
+    PinSession,
+    open_session,
     pinned_document,
     published_in,
     read_lists,
@@ -55,31 +55,17 @@ class Changes:
     threshold: int | None = None
 
 
-def majority(keys: int) -> int:
-    """Return the threshold that is taken where nobody says one: more than half."""
-    return keys // 2 + 1
-
-
 def first_list(
     keys: Sequence[VerificationKey],
     pin_keys: Sequence[VerificationKey],
     threshold: int | None,
     expires: int,
 ) -> bytes:
-    """Return the first root list, unsigned.
+    """Return the first root list, unsigned; where nobody says a threshold, more than half of the keys sign.
 
     :raises PinsError: when it can't be one.
     """
-    try:
-        return unsigned(
-            version=1,
-            expires=expires,
-            keys=[each.key for each in keys],
-            threshold=threshold or majority(len(keys)),
-            pin_keys=[each.key for each in pin_keys],
-        )
-    except RefusedError as error:
-        raise PinsError(_why(error)) from None
+    return _unsigned(1, expires, keys, threshold or len(keys) // 2 + 1, pin_keys, {})
 
 
 def next_list(
@@ -93,39 +79,54 @@ def next_list(
     :param published: by app, the highest version that was published; None where nobody knows here.
     :raises PinsError: when it can't be one, or should raise floors and doesn't.
     """
+    asked = changes.floors
     if changes.remove_pin_keys:
-        changes = replace(changes, floors=_raised(last, changes.floors, published))
+        if published is None and not asked:
+            raise PinsError(
+                "a pin key is taken out, and there is no workspace here that says what was published; got no --floor, expected one for "
+                "each app: --floor APP=VERSION, that of its newest set, which `watchword pins show` says where the workspace is (1 if it has none)"
+            )
+        known = {app: max(each, last.floors.get(app, 1)) for app, each in (published or {}).items()}
+        asked = {**known, **asked}
     keys = _changed("root key", last.keys, changes.add_keys, changes.remove_keys)
     pin_keys = _changed("pin key", last.pin_keys, changes.add_pin_keys, changes.remove_pin_keys)
-    floors = {**last.floors, **changes.floors}
-    for app, floor in changes.floors.items():
+    for app, floor in asked.items():
         least = last.floors.get(app, 1)
         if floor < least:
             raise PinsError(
                 f"--floor {app}: got {floor}, expected {least} or more: a floor only rises"
             )
-    try:
-        data = unsigned(
-            version=last.version + 1,
-            expires=expires,
-            keys=[each.key for each in keys],
-            threshold=changes.threshold or last.threshold,
-            pin_keys=[each.key for each in pin_keys],
-            floors=floors,
-        )
-    except RefusedError as error:
-        raise PinsError(_why(error)) from None
+    threshold = changes.threshold or last.threshold
+    data = _unsigned(last.version + 1, expires, keys, threshold, pin_keys, {**last.floors, **asked})
     against = list_objections(read_unverified(data), last, published or {})
     if against:
         raise PinsError("; ".join(f"--floor {each.text}" for each in against))
     return data
 
 
-def read_list(file: Path) -> tuple[bytes, RootList]:
-    """Return a root list in a file as it stands and as it reads; its signatures aren't judged.
+def _unsigned(
+    version: int,
+    expires: int,
+    keys: Sequence[VerificationKey],
+    threshold: int,
+    pin_keys: Sequence[VerificationKey],
+    floors: Mapping[str, int],
+) -> bytes:
+    try:
+        return unsigned(
+            version=version,
+            expires=expires,
+            keys=[each.key for each in keys],
+            threshold=threshold,
+            pin_keys=[each.key for each in pin_keys],
+            floors=floors,
+        )
+    except RefusedError as error:
+        raise PinsError(_why(error)) from None
 
-    :raises PinsError: when it is none.
-    """
+
+def read_list(file: Path) -> tuple[bytes, RootList]:
+    """Return a root list in a file as it stands and as it reads; its signatures aren't judged. Raises PinsError when it is none."""
     with file.open("rb") as stream:
         data = stream.read(MAX_ROOTS_BYTES + 2)
     data = data.removesuffix(b"\n")
@@ -140,7 +141,7 @@ def described(
 ) -> dict[str, Any]:
     """Return what a list says, and who signed it, for people and scripts."""
     signed = signers_of(data, roots.keys)
-    return {
+    said: dict[str, Any] = {
         "version": roots.version,
         "expires": datetime.fromtimestamp(roots.expires, UTC).isoformat(timespec="seconds"),
         "expired": now >= roots.expires,
@@ -149,20 +150,15 @@ def described(
         "pin_keys": list(roots.pin_keys),
         "floors": dict(roots.floors),
         "signed": len(signed),
-        **(
-            {}
-            if previous is None
-            else {
-                "previous": {
-                    "version": previous.version,
-                    "threshold": previous.threshold,
-                    "signed": len(signers_of(data, previous.keys)),
-                },
-                "new": _only_in(roots, previous),
-                "gone": _only_in(previous, roots),
-            }
-        ),
     }
+    if previous is not None:
+        said["previous"] = {
+            "version": previous.version,
+            "threshold": previous.threshold,
+            "signed": len(signers_of(data, previous.keys)),
+        }
+        said |= {"new": _only_in(roots, previous), "gone": _only_in(previous, roots)}
+    return said
 
 
 def _only_in(one: RootList, other: RootList) -> list[str]:
@@ -196,11 +192,10 @@ def missing_signatures(
     data: bytes, roots: RootList, previous: RootList | None
 ) -> tuple[tuple[str, int], ...]:
     """Return whose signatures are still missing, and how many; none for a list that is done."""
-    missing = [(f"this list's {len(roots.keys)} keys", roots.threshold, roots.keys)]
+    asked = [(f"this list's {len(roots.keys)} keys", roots)]
     if previous is not None:
-        whose = f"the {len(previous.keys)} keys of list {previous.version}"
-        missing.append((whose, previous.threshold, previous.keys))
-    found = ((whose, threshold - len(signers_of(data, keys))) for whose, threshold, keys in missing)
+        asked.append((f"the {len(previous.keys)} keys of list {previous.version}", previous))
+    found = ((whose, by.threshold - len(signers_of(data, by.keys))) for whose, by in asked)
     return tuple((whose, count) for whose, count in found if count > 0)
 
 
@@ -226,21 +221,6 @@ def _changed(
     return list(kept.values())
 
 
-def _raised(
-    last: RootList, asked: Mapping[str, int], published: Mapping[str, int] | None
-) -> dict[str, int]:
-    """Return the floors that were asked for, and for every other app the lowest that keeps older sets out."""
-    if published is None and not asked:
-        raise PinsError(
-            "a pin key is taken out, and there is no workspace here that says what was published; got no --floor, expected one for "
-            "each app: --floor APP=VERSION, that of its newest set, which `watchword pins show` says where the workspace is (1 if it has none)"
-        )
-    least = {
-        app: max(version, last.floors.get(app, 1)) for app, version in (published or {}).items()
-    }
-    return {**least, **asked}
-
-
 def _why(error: RefusedError) -> str:
     return error.refusals[0].detail or str(error)
 
@@ -255,18 +235,20 @@ def accept(
     :raises NotNowError: when it isn't wholly signed, has expired, takes a pin key out without raising floors, or withdraws the newest
         set of an app: until it has another one, it gets no secrets, and nothing from a closed host.
     """
-    bench = open_bench(config)
+    session = open_session(config)
     data, found = read_list(file)
-    with bench.workspace.locked():
-        lists = read_lists(bench.workspace)
+    with session.workspace.locked():
+        lists = read_lists(session.workspace)
         previous = lists[-1] if lists else None
-        if previous is not None and found.version <= previous.version:
+        if previous is not None and found.version != previous.version + 1:
+            behind = found.version <= previous.version
             raise PinsError(
-                f"{file}: got list {found.version}, expected {previous.version + 1}: list {previous.version} is here already"
-            )
-        if previous is not None and found.version > previous.version + 1:
-            raise PinsError(
-                f"{file}: got list {found.version}, expected {previous.version + 1}: apps walk from list to list, none is left out"
+                f"{file}: got list {found.version}, expected {previous.version + 1}: "
+                + (
+                    f"list {previous.version} is here already"
+                    if behind
+                    else "apps walk from list to list, none is left out"
+                )
             )
         try:
             roots = read_roots(data, previous)
@@ -274,55 +256,38 @@ def accept(
             raise NotNowError(f"{file}: {error}") from None
         if now >= roots.expires:
             raise NotNowError(f"{file}: has expired and would authorise nothing; make it anew")
-        detail: dict[str, Any] = {
-            "pin_keys": list(roots.pin_keys),
-            "floors": dict(roots.floors),
-        }
-        against = _low_floors(roots, previous, published_in(bench.workspace))
+        published = published_in(session.workspace) if previous is not None else {}
+        against = [each.text for each in list_objections(roots, previous or roots, published)]
         if against and why is None:
             raise NotNowError(
                 f"{file}: {'; '.join(against)}. Apps would take older sets by the other pin keys again. Make the list anew, "
                 f'with --floor: watchword pins root rotate. If it must be: watchword pins root accept {file} --force --reason "why"'
             )
-        withdrawn, todo = _withdrawn(roots, bench)
+        withdrawn, todo = _withdrawn(roots, session)
         if withdrawn and why is None:
             raise NotNowError(
                 f"{file}: {'; '.join(withdrawn)}. Apps would get no secrets, and nothing from a closed host, until they have another set. "
                 f'{todo} If the key was stolen: watchword pins root accept {file} --force --reason "why", and publish at once'
             )
         against += withdrawn
+        detail: dict[str, Any] = {"pin_keys": list(roots.pin_keys), "floors": dict(roots.floors)}
         if against:
             detail["forced"] = against
-        done = step(
-            now,
-            actor,
-            "root",
-            f"list {roots.version}",
-            reason=_sentence(why) if against else None,
-            detail=detail,
-        )
-        bench.workspace.log.append(done)
-        bench.workspace.add_roots(roots.version, data)
+        reason = _sentence(why) if against else None
+        done = step(now, actor, "root", f"list {roots.version}", reason=reason, detail=detail)
+        session.workspace.log.append(done)
+        session.workspace.add_roots(roots.version, data)
     return data, roots, previous
 
 
-def _low_floors(
-    roots: RootList, previous: RootList | None, published: Mapping[str, int]
-) -> list[str]:
-    """Return what speaks against a list, in words; nothing against the first."""
-    if previous is None:
-        return []
-    return [each.text for each in list_objections(roots, previous, published)]
-
-
-def _withdrawn(roots: RootList, bench: Bench) -> tuple[list[str], str]:
+def _withdrawn(roots: RootList, session: PinSession) -> tuple[list[str], str]:
     """Return which newest sets a list withdraws, and what to do instead."""
-    workspace = bench.workspace
+    workspace = session.workspace
     try:
         ours = read_public_key(workspace.public_key).kid
     except WorkspaceError:
         ours = ""
-    newest = (bench.published(app) for app in workspace.apps())
+    newest = (session.published(app) for app in workspace.apps())
     found = [
         f"it withdraws version {each.version} of {each.app}, the newest one"
         for each in newest
@@ -377,9 +342,7 @@ def begin(workspace: PinWorkspace, now: float, actor: str) -> None:
         if not workspace.public_key.exists():
             # A private key without its public half was never named in any list.
             workspace.key.unlink(missing_ok=True)
-            key = new_key()
-            write_key(workspace.key, key)
-            write_public_key(workspace.public_key, key)
+            _write_pin_key(workspace)
         workspace.write_pinned(pinned_document(PinnedKeys()))
         workspace.log.append(step(now, actor, "init", directory.name))
 
@@ -392,8 +355,6 @@ def new_pin_key(workspace: PinWorkspace, now: float, actor: str) -> str:
 
     :raises WorkspaceError: when it can't be written.
     """
-    from watchword.adapters.pin_workspace import read_public_key  # noqa: PLC0415 - seldom needed.
-
     workspace.require()
     with workspace.locked():
         try:
@@ -403,10 +364,15 @@ def new_pin_key(workspace: PinWorkspace, now: float, actor: str) -> str:
         for path in (workspace.key, workspace.public_key):
             if path.exists():
                 path.rename(path.with_name(f"pin-key-{old}{path.suffix}"))
-        key = new_key()
-        write_key(workspace.key, key)
-        write_public_key(workspace.public_key, key)
-        workspace.log.append(step(now, actor, "pin-key", key.kid))
+        kid = _write_pin_key(workspace)
+        workspace.log.append(step(now, actor, "pin-key", kid))
+    return kid
+
+
+def _write_pin_key(workspace: PinWorkspace) -> str:
+    key = new_key()
+    write_key(workspace.key, key)
+    write_public_key(workspace.public_key, key)
     return key.kid
 
 

@@ -4,15 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from watchword.apps.pins.checks import Look
+from watchword.apps.pins.checks import Probe
 from watchword.apps.pins.session import (
-    Bench,
     NotNowError,
     PinnedKey,
     PinnedKeys,
     PinsError,
+    PinSession,
     day,
-    draft_of,
 )
 from watchword.pins.interface import PinMode, PinRole, PinSet
 from watchword.pins.publishing import swap_objections
@@ -22,7 +21,7 @@ _STEP: Final = "watchword pins"
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RotationStep:
     """Hold a step of a rotation.
 
     :param keys: of the host after it; the same as before where there is nothing to do yet.
@@ -37,7 +36,7 @@ class Turn:
     then: tuple[str, ...]
 
 
-def turn(bench: Bench, pinned: PinnedKeys, look: Look, now: float) -> Turn:
+def rotation_step(session: PinSession, pinned: PinnedKeys, seen: Probe, now: float) -> RotationStep:
     """Return the next step for a host, by the one key that it shows at all places.
 
     A key takes over once it is seen live everywhere: a planned one (next), or the backup after the loss of the current key.
@@ -46,16 +45,16 @@ def turn(bench: Bench, pinned: PinnedKeys, look: Look, now: float) -> Turn:
     :param now: seconds since 1970.
     :raises NotNowError: when places show different keys, a chain doesn't hold, or a key is live that isn't pinned.
     """
-    host = look.host
-    live = _one_key(look)
+    host = seen.host
+    live = _one_key(seen)
     keys = pinned.of(host)
     found = next((each for each in keys if each.pin.spki == live), None)
     authorities = [each for each in keys if each.pin.role is PinRole.CA]
     if found is None:
-        chain = look.sights[0].chain[1:]
+        chain = seen.results[0].chain[1:]
         if any(each.pin.spki in chain for each in authorities):
             said = f"{host} is pinned by its authority, and shows a chain of it: its own keys may change freely"
-            return Turn(keys, moved=False, said=(said,), then=())
+            return RotationStep(keys, moved=False, said=(said,), then=())
         raise NotNowError(
             f"{host}: got a live key that isn't pinned, expected one of: "
             f"{', '.join(f'{each.pin} ({each.pin.role})' for each in keys) or 'none is pinned'}. If it is yours, apps that enforce are "
@@ -63,29 +62,31 @@ def turn(bench: Bench, pinned: PinnedKeys, look: Look, now: float) -> Turn:
             "If it isn't, somebody is in between"
         )
     if found.pin.role is PinRole.CURRENT:
-        return _waiting(bench, look, keys, now)
+        return _waiting(session, seen, keys, now)
     return _taking_over(host, keys, found)
 
 
-def _one_key(look: Look) -> bytes:
-    if look.troubles or not look.sights:
+def _one_key(seen: Probe) -> bytes:
+    if seen.troubles or not seen.results:
         raise NotNowError(
-            f"{look.host}: not every place answered: {'; '.join(look.troubles) or 'none'}; a rotation needs the live key seen "
-            f"everywhere. Where this machine can't get there (IPv6), name all that it can: --resolve {look.host}=ADDRESS"
+            f"{seen.host}: not every place answered: {'; '.join(seen.troubles) or 'none'}; a rotation needs the live key seen "
+            f"everywhere. Where this machine can't get there (IPv6), name all that it can: --resolve {seen.host}=ADDRESS"
         )
-    bad = next((each for each in look.sights if each.fault is not None), None)
+    bad = seen.bad
     if bad is not None:
-        raise NotNowError(f"{look.host} at {bad.place}: the chain doesn't hold: {bad.fault}")
-    if len(look.leaves) > 1:
+        raise NotNowError(f"{seen.host} at {bad.place}: the chain doesn't hold: {bad.fault}")
+    if len(seen.leaves) > 1:
         raise NotNowError(
-            f"{look.host}: got {len(look.leaves)} different keys at {len(look.sights)} places, expected the new one everywhere: "
+            f"{seen.host}: got {len(seen.leaves)} different keys at {len(seen.results)} places, expected the new one everywhere: "
             "go on with the roll-out, nothing is changed until then"
         )
-    return look.leaves[0]
+    return seen.leaves[0]
 
 
-def _waiting(bench: Bench, look: Look, keys: tuple[PinnedKey, ...], now: float) -> Turn:
-    host = look.host
+def _waiting(
+    session: PinSession, seen: Probe, keys: tuple[PinnedKey, ...], now: float
+) -> RotationStep:
+    host = seen.host
     said = [f"{host} shows its current key at all places."]
     coming = next((each for each in keys if each.pin.role is PinRole.NEXT), None)
     then = list(_backup_missing(host, keys))
@@ -93,21 +94,21 @@ def _waiting(bench: Bench, look: Look, keys: tuple[PinnedKey, ...], now: float) 
         then.append(
             f"To plan a swap: make a key, then {_STEP} add {host} --key next.pub --role next"
         )
-        return Turn(keys, moved=False, said=tuple(said), then=tuple(then))
+        return RotationStep(keys, moved=False, said=tuple(said), then=tuple(then))
     unaware = []
     early: list[str] = []
     # The authority stays as it is, as far as anybody can tell.
-    chain = (coming.pin.spki, *look.sights[0].chain[1:])
-    for app in bench.file.pins.hosts[host].apps:
-        published = bench.published(app)
+    chain = (coming.pin.spki, *seen.results[0].chain[1:])
+    for app in session.file.pins.hosts[host].apps:
+        published = session.published(app)
         entry = published.entry(host) if published is not None else None
         if entry is None or coming.pin.spki not in {pin.spki for pin in entry.pins}:
             unaware.append(app)
         elif published is not None:
-            held = [each for each in bench.history(app) if now < each.hard_expiry]
-            found = swap_objections(host, chain, held[::-1], bench.fleet(app), now)
+            held = [each for each in session.history(app) if now < each.hard_expiry]
+            found = swap_objections(host, chain, held[::-1], session.fleet(app), now)
             early += [f"{app}: {each.text}" for each in found if each.blocks]
-            until = max(published.issued_at, *_expiries(bench, app, coming.pin.spki, host))
+            until = max(published.issued_at, *_expiries(session, app, coming.pin.spki, host))
             said.append(
                 f"{app} is published with the next key; every app that is in use has it by {day(until)}."
             )
@@ -122,19 +123,19 @@ def _waiting(bench: Bench, look: Look, keys: tuple[PinnedKey, ...], now: float) 
         )
     else:
         then.append(f"Deploy the certificate of the next key, then again: {_STEP} rotate {host}")
-    return Turn(keys, moved=False, said=tuple(said), then=tuple(then))
+    return RotationStep(keys, moved=False, said=tuple(said), then=tuple(then))
 
 
-def _expiries(bench: Bench, app: str, spki: bytes, host: str) -> Iterator[int]:
+def _expiries(session: PinSession, app: str, spki: bytes, host: str) -> Iterator[int]:
     """Yield the soft expiry of the newest set without the key: from then on every app that is in use has looked for a newer one."""
-    for each in bench.history(app):
+    for each in session.history(app):
         entry = each.entry(host)
         if entry is None or spki not in {pin.spki for pin in entry.pins}:
             yield each.soft_expiry
             return
 
 
-def _taking_over(host: str, keys: tuple[PinnedKey, ...], found: PinnedKey) -> Turn:
+def _taking_over(host: str, keys: tuple[PinnedKey, ...], found: PinnedKey) -> RotationStep:
     was = found.pin.role
     current = replace(found, pin=replace(found.pin, role=PinRole.CURRENT))
     gone = [each for each in keys if each.pin.role is PinRole.CURRENT]
@@ -144,7 +145,7 @@ def _taking_over(host: str, keys: tuple[PinnedKey, ...], found: PinnedKey) -> Tu
     said = [f"{host} shows its {was} key at all places: it is the current one now."]
     said += [f"{each.pin} was, and isn't pinned any more." for each in gone]
     then = [*_backup_missing(host, kept), f"{_STEP} publish"]
-    return Turn(kept, moved=True, said=tuple(said), then=tuple(then))
+    return RotationStep(kept, moved=True, said=tuple(said), then=tuple(then))
 
 
 def _backup_missing(host: str, keys: tuple[PinnedKey, ...]) -> Iterator[str]:
@@ -168,10 +169,7 @@ class Rehearsed:
 
 
 def scenarios_named(names: Sequence[str]) -> tuple[Scenario, ...]:
-    """Return the scenarios of these names, all for none.
-
-    :raises PinsError: for a name that there isn't.
-    """
+    """Return the scenarios of these names, all for none; raises PinsError for a name that there isn't."""
     known = {each.name: each for each in SCENARIOS}
     for name in names:
         if name not in known:
@@ -180,19 +178,19 @@ def scenarios_named(names: Sequence[str]) -> tuple[Scenario, ...]:
 
 
 def rehearse_all(
-    bench: Bench,
+    session: PinSession,
     app: str,
     hosts: Sequence[str],
-    looks: Mapping[str, Look],
+    probes: Mapping[str, Probe],
     scenarios: Sequence[Scenario],
     now: float,
 ) -> tuple[Rehearsed, ...]:
     """Return how the scenarios go for each host of an app.
 
-    :param looks: what hosts show now; one that isn't in it, or showed nothing, is taken to show its current key.
+    :param probes: what hosts show now; one that isn't in it, or showed nothing, is taken to show its current key.
     :raises PinsError: when a host has no key.
     """
-    draft = draft_of(bench, app, now)
+    draft = session.draft(app, now)
     found = []
     for host in hosts:
         entry = next((each for each in draft.hosts if each.host == host), None)
@@ -200,15 +198,15 @@ def rehearse_all(
             raise PinsError(
                 f"{host}: got no pinned key of {app}, expected one: watchword pins add {host}"
             )
-        look = looks.get(host)
-        seen = look.sights[0].chain if look is not None and look.sights else None
+        probe = probes.get(host)
+        seen = probe.results[0].chain if probe is not None and probe.results else None
         situation = Situation(
             host=host,
             published=_enforced(draft, host),
-            roots=bench.roots,
+            roots=session.roots,
             chain=seen or _assumed(draft, host),
             now=now,
-            fleet=bench.fleet(app),
+            fleet=session.fleet(app),
         )
         found.append(
             Rehearsed(

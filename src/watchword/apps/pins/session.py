@@ -1,8 +1,9 @@
-"""Define what a person can set right about a step with pins."""
+"""Open a workspace and the section of watchword.yaml that it hangs on: the pinned keys, and what a step of theirs needs."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -11,7 +12,7 @@ import idna
 from cryptography import x509
 from pydantic import Field, ValidationError
 
-from watchword.adapters.pin_workspace import PinWorkspace, Step, WorkspaceError
+from watchword.adapters.pin_workspace import PinWorkspace, Step, WorkspaceError, read_key
 from watchword.apps.settings.document import Document, parse_document, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.pins import PinsFile, load_pins, state_directory
@@ -30,7 +31,6 @@ from watchword.pins.interface import (
     RootList,
 )
 from watchword.pins.roots import read_roots
-from watchword.pins.sets import read_set
 from watchword.pins.spki import (
     MAX_FILE_BYTES,
     PinError,
@@ -40,7 +40,19 @@ from watchword.pins.spki import (
     read_pin,
 )
 from watchword.ports import Signer
-from watchword.reasons import ExitCode, Reason, RefusedError, WatchwordError
+from watchword.reasons import ExitCode, RefusedError, WatchwordError
+
+DAY: Final = 86_400
+MAX_NOTE: Final = 200
+_MAX_SHOWN: Final = 100
+
+_HEAD: Final = """\
+# Pinned keys by host. `watchword pins add`, `remove` and `rotate` edit this file; comments of your own don't outlive them.
+# role  current: the server shows it now; next: a planned swap brings it; backup: lies offline; ca: an authority's
+"""
+
+Source = tuple[bytes, str]
+"""A pin, and a note for people on where it came from."""
 
 
 class PinsError(WatchwordError):
@@ -53,24 +65,53 @@ class NotNowError(WatchwordError):
     """Report a step that was asked for rightly and isn't taken as things stand: nothing was changed."""
 
 
-def read_builtin_file(name: str, data: bytes) -> Builtin:
-    """Return what a version of an app ships with.
+def day(at: float) -> str:
+    """Return a day, in UTC."""
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
 
-    :param name: of the file, for errors.
-    :raises PinsError: when it isn't as it was written.
+
+def moment(at: float) -> str:
+    """Return a time to the second, in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def in_words(seconds: float) -> str:
+    """Return a stretch of time: days, from two days on, else hours."""
+    if abs(seconds) >= 2 * DAY:
+        return f"{seconds / DAY:.0f} days"
+    return f"{seconds / 3600:.0f} hours" if abs(seconds) >= 3600 else f"{seconds / 60:.0f} minutes"
+
+
+def step(
+    now: float,
+    actor: str,
+    action: str,
+    subject: str,
+    *,
+    reason: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> Step:
+    """Return a step at a time, in seconds since 1970."""
+    return Step(moment(now), actor, action, subject, reason, detail or {})
+
+
+def read_host(text: str) -> str:
+    """Return a name as a pin set has it: lower case, A-labels, without a last dot.
+
+    :raises PinsError: for an address, a port, a URL, a wildcard, and what is no name at all.
     """
+    name = text.strip().rstrip(".").lower()
+    if not name.isascii() and len(name) <= _MAX_SHOWN:
+        try:
+            # UTS 46 maps what people type to what is registered.
+            name = idna.encode(name, uts46=True).decode("ascii")
+        except idna.IDNAError:
+            name = ""
     try:
-        return read_builtin(data)
-    except BuiltinError as error:
-        raise PinsError(f"builtins/{name}.json: {error}; restore it from a backup") from None
-
-
-MAX_NOTE: Final = 200
-
-_HEAD: Final = """\
-# Pinned keys by host. `watchword pins add`, `remove` and `rotate` edit this file; comments of your own don't outlive them.
-# role  current: the server shows it now; next: a planned swap brings it; backup: lies offline; ca: an authority's
-"""
+        return sets.read_host(name)
+    except PinError:
+        got = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
+        raise PinsError(f"host: got {got!r}, expected {HOST_EXPECTED}") from None
 
 
 class _WrittenKey(Written):
@@ -108,26 +149,65 @@ class PinnedKeys:
     def with_keys(self, host: str, keys: tuple[PinnedKey, ...]) -> "PinnedKeys":
         """Return these, with other keys for one host; without any it is dropped."""
         others = {name: each for name, each in self.hosts.items() if name != host or keys}
-        return replace(self, hosts={**others, **({host: keys} if keys else {})})
+        return PinnedKeys({**others, **({host: keys} if keys else {})})
 
-    def adding(self, host: str, key: PinnedKey) -> "PinnedKeys":
-        """Return these and one more; one that is pinned already takes the new role.
+    def adding(self, host: str, role: PinRole, sources: tuple[Source, ...]) -> "PinnedKeys":
+        """Return these and some more of one role; one that is pinned already takes the new role.
 
-        :raises PinsError: when there are too many.
+        There is one current key: another one takes the place of a current key that no published set needs, and that is what
+        `watchword pins rotate` is for.
+
+        :raises PinsError: for a second current key, and for too many.
         """
-        others = tuple(each for each in self.of(host) if each.pin.spki != key.pin.spki)
-        if len(others) >= MAX_PINS:
-            raise PinsError(f"{host}: got {len(others) + 1} keys, expected at most {MAX_PINS}")
-        if host not in self.hosts and len(self.hosts) >= MAX_HOSTS:
-            raise PinsError(f"got {len(self.hosts) + 1} hosts, expected at most {MAX_HOSTS}")
-        return self.with_keys(host, (*others, key))
+        pinned = self
+        for spki, note in sources:
+            others = tuple(each for each in pinned.of(host) if each.pin.spki != spki)
+            current = next((each for each in others if each.pin.role is PinRole.CURRENT), None)
+            if role is PinRole.CURRENT and current is not None:
+                raise PinsError(
+                    f"{host}: got another current key, expected one: {current.pin} is; add this one as next, then see "
+                    f"`watchword pins rotate {host}`, or remove that one first"
+                )
+            if len(others) >= MAX_PINS:
+                raise PinsError(f"{host}: got {len(others) + 1} keys, expected at most {MAX_PINS}")
+            if host not in pinned.hosts and len(pinned.hosts) >= MAX_HOSTS:
+                raise PinsError(f"got {len(pinned.hosts) + 1} hosts, expected at most {MAX_HOSTS}")
+            pinned = pinned.with_keys(host, (*others, PinnedKey(Pin(spki, role), note)))
+        return pinned
+
+    def without(self, host: str, text: str) -> "PinnedKeys":
+        """Return these without the key that :meth:`named` finds; of a host without keys there is none to be found."""
+        gone = self.named(host, text) if self.of(host) else None
+        return self.with_keys(host, tuple(each for each in self.of(host) if each != gone))
+
+    def named(self, host: str, text: str) -> PinnedKey:
+        """Return the key of a host that is meant: by its pin in any form, the beginning of it, or by a role that one key has.
+
+        :raises PinsError: when that isn't one key.
+        """
+        keys = self.of(host)
+        begin = text.removeprefix("sha256/")
+        found = [each for each in keys if each.pin.role.value == text]
+        if text not in set(PinRole):
+            found = [each for each in keys if begin and each.pin.base64.startswith(begin)]
+            if not found:
+                try:
+                    spki = read_pin(text)
+                except PinError as error:
+                    raise PinsError(
+                        f"{error.detail}, or a role, or the beginning of a pin of {host}"
+                    ) from None
+                found = [each for each in keys if each.pin.spki == spki]
+        if len(found) != 1:
+            known = ", ".join(f"{each.pin} ({each.pin.role.value})" for each in keys) or "none"
+            raise PinsError(
+                f"{host}: got {text[:60]!r}, which is {len(found)} keys, expected one of: {known}"
+            )
+        return found[0]
 
 
 def parse_pinned(file: Path, data: bytes) -> PinnedKeys:
-    """Return what the file says.
-
-    :raises ConfigurationError: with every fault of it, and its line.
-    """
+    """Return what the file says; raises ConfigurationError with every fault of it, and its line."""
     document = parse_document(file, data)
     faults = list(document.faults)
     try:
@@ -138,22 +218,21 @@ def parse_pinned(file: Path, data: bytes) -> PinnedKeys:
         raise ConfigurationError(file, faults) from None
     hosts: dict[str, tuple[PinnedKey, ...]] = {}
     for host, keys in written.hosts.items():
-        found: list[PinnedKey] = []
+        found: dict[bytes, PinnedKey] = {}
         for index, each in enumerate(keys):
             path = ("hosts", host, index, "pin")
             try:
                 pin = Pin(read_pin(each.pin), PinRole(each.role))
             except PinError as error:
-                faults.append(
-                    Fault(join(path), document.line(path), shown(each.pin), _expected(error))
-                )
+                expected = error.detail.partition("expected ")[2]
+                expected = expected or "a SHA-256 in base64 or hexadecimal"
+                faults.append(Fault(join(path), document.line(path), shown(each.pin), expected))
                 continue
-            if any(pin.spki == other.pin.spki for other in found):
-                faults.append(
-                    Fault(join(path), document.line(path), "the same key again", "each key once")
-                )
-            found.append(PinnedKey(pin, each.note))
-        hosts[host] = tuple(found)
+            if pin.spki in found:
+                where = document.line(path)
+                faults.append(Fault(join(path), where, "the same key again", "each key once"))
+            found[pin.spki] = PinnedKey(pin, each.note)
+        hosts[host] = tuple(found.values())
     if faults:
         raise ConfigurationError(file, faults)
     return PinnedKeys(hosts)
@@ -181,12 +260,8 @@ def _translated(document: Document, error: ValidationError) -> Iterator[Fault]:
         yield Fault(join(path), document.line(path), shown(details["input"]), expected)
 
 
-def _expected(error: PinError) -> str:
-    return error.detail.partition("expected ")[2] or "a SHA-256 in base64 or hexadecimal"
-
-
 @dataclass(frozen=True, slots=True)
-class Bench:
+class PinSession:
     """Hold what a step works on.
 
     :param lists: all root lists, each verified by the one before it, in order.
@@ -199,10 +274,7 @@ class Bench:
 
     @property
     def roots(self) -> RootList:
-        """Return the newest root list.
-
-        :raises PinsError: when there is none yet.
-        """
+        """Return the newest root list; raises PinsError when there is none yet."""
         if not self.lists:
             raise PinsError(
                 f"{self.workspace.directory}: got no root list, expected one: make it on a machine that is offline "
@@ -211,10 +283,7 @@ class Bench:
         return self.lists[-1]
 
     def app_named(self, app: str | None) -> str:
-        """Return the app that is meant: by its name, or the only one.
-
-        :raises PinsError: when there is no such app, or more than one.
-        """
+        """Return the app that is meant: by its name, or the only one; raises PinsError for none or one of several."""
         known = self.file.pins.apps
         if app is None and len(known) == 1:
             return known[0]
@@ -225,10 +294,7 @@ class Bench:
         return app
 
     def host_named(self, host: str) -> str:
-        """Return a host that the section names.
-
-        :raises PinsError: when it doesn't.
-        """
+        """Return a host that the section names; raises PinsError when it doesn't."""
         if host not in self.file.pins.hosts:
             known = ", ".join(self.file.pins.hosts) or "none yet"
             raise PinsError(
@@ -237,31 +303,36 @@ class Bench:
         return host
 
     def published(self, app: str) -> PinSet | None:
-        """Return the newest published set of an app, None before the first.
-
-        :raises PinsError: when it can't be read, or was signed by none of our keys.
-        """
+        """Return the newest published set of an app, None before the first; raises as :meth:`history` does."""
         return next(self.history(app), None)
 
     def history(self, app: str) -> Iterator[PinSet]:
-        """Yield the published sets of an app, the newest first; an old one may be signed by a key that was withdrawn since."""
+        """Yield the published sets of an app, the newest first; an old one may be signed by a key that was withdrawn since.
+
+        :raises PinsError: when one can't be read, or was signed by none of our keys.
+        """
         for version in reversed(self.workspace.set_versions(app)):
-            found = self._read(app, version)
+            file = f"sets/{app}/{version}.jws"
+            try:
+                found = sets.read_under_any(self.workspace.read_set(app, version), self.lists)
+            except RefusedError as error:
+                raise PinsError(f"{file}: {error}") from None
+            if found is None:
+                raise PinsError(
+                    f"{file}: got a set that no key of our root lists signed; restore the workspace from a backup"
+                )
             if (found.app, found.version) != (app, version):
                 raise PinsError(
-                    f"sets/{app}/{version}.jws: got version {found.version} of {found.app}; restore the workspace"
+                    f"{file}: got version {found.version} of {found.app}; restore the workspace"
                 )
             yield found
 
     def fleet(self, app: str | None = None) -> tuple[Builtin, ...]:
-        """Return what the supported versions of an app, or of all, ship with.
-
-        :raises PinsError: when one can't be read.
-        """
-        found = (
+        """Return what the supported versions of an app, or of all, ship with; raises PinsError when one can't be read."""
+        found = [
             read_builtin_file(name, self.workspace.read_builtin(name))
             for name in self.workspace.builtins()
-        )
+        ]
         return tuple(each for each in found if app in {None, each.app})
 
     def signer(self) -> Signer:
@@ -270,8 +341,6 @@ class Bench:
         :raises PinsError: when the newest root list doesn't name it.
         :raises WorkspaceError: when it can't be read.
         """
-        from watchword.adapters.pin_workspace import read_key  # noqa: PLC0415 - most steps sign nothing.
-
         key = read_key(self.workspace.key)
         if key is None:
             raise WorkspaceError(f"{self.workspace.key}: is encrypted, expected a key that isn't")
@@ -282,20 +351,66 @@ class Bench:
             )
         return key
 
-    def _read(self, app: str, version: int) -> PinSet:
-        data = self.workspace.read_set(app, version)
-        for roots in reversed(self.lists):
-            try:
-                return read_set(data, roots)
-            except RefusedError as error:
-                if error.reason is not Reason.PINS_SET_KEY:
-                    raise PinsError(f"sets/{app}/{version}.jws: {error}") from None
-        raise PinsError(
-            f"sets/{app}/{version}.jws: got a set that no key of our root lists signed; restore the workspace from a backup"
+    def draft(self, app: str, now: float, above: int = 0) -> PinSet:
+        """Return the set that would be published for an app now; it isn't signed, and may not be fit to be published.
+
+        A host without any key yet is left out: it is unpinned, as before.
+
+        :param above: a version that apps may have seen, from elsewhere than this workspace.
+        :raises PinsError: when no host of the app has a key.
+        """
+        pins = self.file.pins
+        hosts = tuple(
+            HostPins(
+                host=name,
+                mode=pins.hosts[name].mode,
+                pins=tuple(each.pin for each in self.pinned.of(name)),
+                include_subdomains=pins.hosts[name].include_subdomains,
+                after_expiry=pins.hosts[name].after_expiry,
+            )
+            for name in pins.hosts_of(app)
+            if self.pinned.of(name)
+        )
+        if not hosts:
+            first = next(iter(pins.hosts_of(app)), "HOST")
+            raise PinsError(
+                f"{app}: got no pinned key, expected some: watchword pins add {first} --from-live"
+            )
+        return PinSet(
+            app=app,
+            version=next_version([*self._seen(app), above], now),
+            issued_at=int(now),
+            soft_expiry=int(now) + pins.soft_expiry,
+            hard_expiry=int(now) + pins.hard_expiry,
+            root_version=self.roots.version,
+            hosts=hosts,
+            key=next(iter(self.roots.pin_keys)),
+            reports=pins.reports,
         )
 
+    def _seen(self, app: str) -> Iterator[int]:
+        """Yield every version that this app may have seen: of sets, of the log, of floors, of what shipped."""
+        yield from self.workspace.set_versions(app)
+        for each in self.workspace.log.read():
+            version = each.detail.get("version")
+            if (each.action, each.subject) == ("publish", app) and isinstance(version, int):
+                yield version
+        # A floor is the lowest that counts: the next one may be it.
+        yield from (roots.floors.get(app, 1) - 1 for roots in self.lists)
+        yield from (each.floor for each in self.fleet(app))
 
-def open_bench(config: Path) -> Bench:
+
+def next_version(known: Iterable[int], now: float) -> int:
+    """Return the version of the next set: the time as digits, such as 20261127122601, or more where that isn't new.
+
+    A count would start anew from what a restored backup knows, and apps would refuse every set that they had seen a higher
+    version than.  Time goes on while a backup lies in the safe.
+    """
+    digits = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d%H%M%S")
+    return max(int(digits), max(known, default=0) + 1)
+
+
+def open_session(config: Path) -> PinSession:
     """Read the section of a file and its workspace.
 
     :raises ConfigurationError: with every fault of the section, or of the pinned keys.
@@ -306,14 +421,11 @@ def open_bench(config: Path) -> Bench:
     workspace = PinWorkspace(file.pins.directory)
     workspace.require()
     pinned = parse_pinned(workspace.pinned, workspace.read_pinned())
-    return Bench(file, workspace, pinned, read_lists(workspace))
+    return PinSession(file, workspace, pinned, read_lists(workspace))
 
 
 def read_lists(workspace: PinWorkspace) -> tuple[RootList, ...]:
-    """Return all root lists of a workspace, each verified by the one before it.
-
-    :raises PinsError: naming the first that isn't.
-    """
+    """Return all root lists of a workspace, each verified by the one before it; raises PinsError naming the first that isn't."""
     found: list[RootList] = []
     for version in workspace.root_versions():
         try:
@@ -328,92 +440,53 @@ def read_lists(workspace: PinWorkspace) -> tuple[RootList, ...]:
     return tuple(found)
 
 
-DAY: Final = 86_400
-_HOUR: Final = 3600
-
-
-def day(at: float) -> str:
-    """Return a day, in UTC."""
-    return datetime.fromtimestamp(at, UTC).date().isoformat()
-
-
-def moment(at: float) -> str:
-    """Return a time to the second, in UTC."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def in_words(seconds: float) -> str:
-    """Return a stretch of time: days, from two days on, else hours."""
-    if abs(seconds) >= 2 * DAY:
-        return f"{seconds / DAY:.0f} days"
-    if abs(seconds) >= _HOUR:
-        return f"{seconds / _HOUR:.0f} hours"
-    return f"{seconds / 60:.0f} minutes"
-
-
-def step(
-    now: float,
-    actor: str,
-    action: str,
-    subject: str,
-    *,
-    reason: str | None = None,
-    detail: Mapping[str, Any] | None = None,
-) -> Step:
-    """Return a step at a time, in seconds since 1970."""
-    at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Step(at, actor, action, subject, reason, detail or {})
-
-
-_MAX_SHOWN: Final = 100
-
-
-def read_host(text: str) -> str:
-    """Return a name as a pin set has it: lower case, A-labels, without a last dot.
-
-    :raises PinsError: for an address, a port, a URL, a wildcard, and what is no name at all.
-    """
-    name = text.strip().rstrip(".").lower()
-    if not name.isascii() and len(name) <= _MAX_SHOWN:
-        try:
-            # UTS 46 maps what people type to what is registered.
-            name = idna.encode(name, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            name = ""
+def read_builtin_file(name: str, data: bytes) -> Builtin:
+    """Return what a version of an app ships with; raises PinsError, by the file's name, when it isn't as it was written."""
     try:
-        return sets.read_host(name)
-    except PinError:
-        shown = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
-        raise PinsError(f"host: got {shown!r}, expected {HOST_EXPECTED}") from None
+        return read_builtin(data)
+    except BuiltinError as error:
+        raise PinsError(f"builtins/{name}.json: {error}; restore it from a backup") from None
 
 
-Source = tuple[bytes, str]
-"""A pin, and a note for people on where it came from."""
+def edit(config: Path, change: Callable[[PinSession, PinnedKeys], PinnedKeys]) -> PinnedKeys:
+    """Change the keys by what they are when nobody else changes them; return what holds then.
+
+    :raises WatchwordError: as the change does; nothing is written then.
+    """
+    session = open_session(config)
+    workspace = session.workspace
+    with workspace.locked():
+        pinned = parse_pinned(workspace.pinned, workspace.read_pinned())
+        changed = change(session, pinned)
+        if changed != pinned:
+            workspace.write_pinned(pinned_document(changed))
+    return changed
+
+
+@contextmanager
+def _pins_of(what: Path | str) -> Iterator[None]:
+    """Report a pin, a certificate or a key that can't be read as one of this file or option."""
+    try:
+        yield
+    except PinError as error:
+        hint = ""
+        if isinstance(what, Path) and "private key" in error.detail:
+            hint = f"; to take it: openssl pkey -in {what.name} -pubout -out {what.stem}.pub"
+        raise PinsError(f"{what}: {error.detail}{hint}") from None
 
 
 def key_of_text(text: str) -> Source:
-    """Return what a pin as text says, in any of the forms that tools write.
-
-    :raises PinsError: when it is none.
-    """
-    try:
+    """Return what a pin as text says, in any of the forms that tools write; raises PinsError when it is none."""
+    with _pins_of("--spki"):
         return read_pin(text), ""
-    except PinError as error:
-        raise PinsError(f"--spki: {error.detail}") from None
 
 
 def key_of_certificate(file: Path) -> Source:
-    """Return the pin of the first certificate in a file, the leaf of a chain.
-
-    :raises PinsError: when it holds none.
-    """
+    """Return the pin of the first certificate in a file, the leaf of a chain; raises PinsError when it holds none."""
     data = _read(file)
-    try:
+    with _pins_of(file):
         leaf, *_ = certificates_of(data)
-        pin, *_ = pins_of_chain(data)
-    except PinError as error:
-        raise PinsError(f"{file}: {error.detail}") from None
-    return pin, _note(file, leaf)
+        return pins_of_chain(data)[0], f"{file.name}: {subject_of(leaf)}"
 
 
 def key_of_key(file: Path) -> Source:
@@ -421,13 +494,9 @@ def key_of_key(file: Path) -> Source:
 
     :raises PinsError: when it holds none; a private key, which no tool that publishes should see, is told apart.
     """
-    try:
-        return pin_of_file(_read(file)), file.name
-    except PinError as error:
-        hint = ""
-        if "private key" in error.detail:
-            hint = f"; to take it: openssl pkey -in {file.name} -pubout -out {file.stem}.pub"
-        raise PinsError(f"{file}: {error.detail}{hint}") from None
+    data = _read(file)
+    with _pins_of(file):
+        return pin_of_file(data), file.name
 
 
 def keys_of_bundle(file: Path) -> tuple[Source, ...]:
@@ -436,18 +505,16 @@ def keys_of_bundle(file: Path) -> tuple[Source, ...]:
     :raises PinsError: when one of them is no authority, or there are too many to be pins of one host.
     """
     data = _read(file)
-    try:
+    with _pins_of(file):
         certificates = certificates_of(data, MAX_PINS)
         pins = pins_of_chain(data, MAX_PINS)
-    except PinError as error:
-        raise PinsError(f"{file}: {error.detail}") from None
     found: dict[bytes, str] = {}
     for pin, certificate in zip(pins, certificates, strict=True):
-        if not is_authority(certificate):
+        if not _is_authority(certificate):
             raise PinsError(
                 f"{file}: got {subject_of(certificate)}, which is no authority; expected those that may sign for this host"
             )
-        found.setdefault(pin, _note(file, certificate))
+        found.setdefault(pin, f"{file.name}: {subject_of(certificate)}")
     return tuple(found.items())
 
 
@@ -459,16 +526,11 @@ def subject_of(certificate: x509.Certificate) -> str:
         return "a certificate without a readable subject"
 
 
-def is_authority(certificate: x509.Certificate) -> bool:
-    """Tell whether it may sign others."""
+def _is_authority(certificate: x509.Certificate) -> bool:
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except (x509.ExtensionNotFound, ValueError):
         return False
-
-
-def _note(file: Path, certificate: x509.Certificate) -> str:
-    return f"{file.name}: {subject_of(certificate)}"
 
 
 def _read(file: Path) -> bytes:
@@ -477,25 +539,40 @@ def _read(file: Path) -> bytes:
         return stream.read(MAX_FILE_BYTES + 1)
 
 
-def online_directories(config: Path) -> tuple[Path, ...]:
-    """Return the state directory and the workspace that a file names; none where there is no file, as on a machine that is offline."""
-    data = _data(config)
-    return () if data is None else (state_directory(config, data), workspace_of(config)[0])
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Hold what a file names, as far as it can be read: on a machine that is offline there is none.
+
+    :param workspace: that it names, or that would be taken.
+    :param has_section: whether it has a section ``pins``.
+    :param online: the state directory and the workspace; none without a file.
+    :param apps: the names of its apps.
+    """
+
+    workspace: Path
+    has_section: bool
+    online: tuple[Path, ...]
+    apps: tuple[str, ...]
 
 
-def workspace_of(config: Path) -> tuple[Path, bool]:
-    """Return the workspace that a file names or that would be taken, and whether the file has the section."""
-    pins = (_data(config) or {}).get("pins")
+def named_in(config: Path) -> Named:
+    """Read what a file names, whatever else is wrong with it."""
+    try:
+        read, found = True, read_document(config).data
+    except ConfigurationError:
+        read, found = False, None
+    data: dict[str, Any] = found if isinstance(found, dict) else {}
+    pins, apps = data.get("pins"), data.get("apps")
     directory = pins.get("directory") if isinstance(pins, dict) else None
     if not isinstance(directory, str):
         directory = str(WrittenPins.model_fields["directory"].default)
-    return (config.resolve().parent / directory).resolve(), isinstance(pins, dict)
-
-
-def apps_of(config: Path) -> tuple[str, ...]:
-    """Return the names of the apps of a file, none where it can't be read."""
-    apps = (_data(config) or {}).get("apps")
-    return tuple(map(str, apps)) if isinstance(apps, dict) else ()
+    workspace = (config.resolve().parent / directory).resolve()
+    return Named(
+        workspace,
+        isinstance(pins, dict),
+        (state_directory(config, data), workspace) if read else (),
+        tuple(map(str, apps)) if isinstance(apps, dict) else (),
+    )
 
 
 def published_in(workspace: PinWorkspace) -> dict[str, int]:
@@ -506,155 +583,9 @@ def published_in(workspace: PinWorkspace) -> dict[str, int]:
 
 def published_by(config: Path) -> dict[str, int] | None:
     """Return the same of the workspace that a file names or that would be taken; None where there's none, as offline."""
-    workspace = PinWorkspace(workspace_of(config)[0])
+    workspace = PinWorkspace(named_in(config).workspace)
     try:
         workspace.require()
     except WorkspaceError:
         return None
     return published_in(workspace)
-
-
-def _data(config: Path) -> dict[str, Any] | None:
-    try:
-        document = read_document(config)
-    except ConfigurationError:
-        return None
-    return document.data if isinstance(document.data, dict) else {}
-
-
-def draft_of(bench: Bench, app: str, now: float, above: int = 0) -> PinSet:
-    """Return the set that would be published for an app now; it isn't signed, and may not be fit to be published.
-
-    A host without any key yet is left out: it is unpinned, as before.
-
-    :param above: a version that apps may have seen, from elsewhere than this workspace.
-    :raises PinsError: when no host of the app has a key.
-    """
-    pins = bench.file.pins
-    hosts = tuple(
-        HostPins(
-            host=name,
-            mode=pins.hosts[name].mode,
-            pins=tuple(each.pin for each in bench.pinned.of(name)),
-            include_subdomains=pins.hosts[name].include_subdomains,
-            after_expiry=pins.hosts[name].after_expiry,
-        )
-        for name in pins.hosts_of(app)
-        if bench.pinned.of(name)
-    )
-    if not hosts:
-        first = next(iter(pins.hosts_of(app)), "HOST")
-        raise PinsError(
-            f"{app}: got no pinned key, expected some: watchword pins add {first} --from-live"
-        )
-    issued_at = int(now)
-    return PinSet(
-        app=app,
-        version=next_version([*_versions(bench, app), above], now),
-        issued_at=issued_at,
-        soft_expiry=issued_at + pins.soft_expiry,
-        hard_expiry=issued_at + pins.hard_expiry,
-        root_version=bench.roots.version,
-        hosts=hosts,
-        key=next(iter(bench.roots.pin_keys)),
-        reports=pins.reports,
-    )
-
-
-def next_version(known: Iterable[int], now: float) -> int:
-    """Return the version of the next set: the time as digits, such as 20261127122601, or more where that isn't new.
-
-    A count would start anew from what a restored backup knows, and apps would refuse every set that they had seen a higher
-    version than.  Time goes on while a backup lies in the safe.
-    """
-    digits = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d%H%M%S")
-    return max(int(digits), max(known, default=0) + 1)
-
-
-def unpinned(bench: Bench, app: str) -> tuple[str, ...]:
-    """Return the hosts of an app that have no key yet."""
-    return tuple(name for name in bench.file.pins.hosts_of(app) if not bench.pinned.of(name))
-
-
-def _versions(bench: Bench, app: str) -> list[int]:
-    """Return every version that this app may have seen: of sets, of the log, of floors, of what shipped."""
-    logged = (
-        step.detail.get("version")
-        for step in bench.workspace.log.read()
-        if step.action == "publish" and step.subject == app
-    )
-    return [
-        *bench.workspace.set_versions(app),
-        *(each for each in logged if isinstance(each, int)),
-        # A floor is the lowest that counts: the next one may be it.
-        *(roots.floors.get(app, 1) - 1 for roots in bench.lists),
-        *(each.floor for each in bench.fleet(app)),
-    ]
-
-
-def edit(config: Path, change: Callable[[Bench, PinnedKeys], PinnedKeys]) -> Bench:
-    """Change the keys by what they are when nobody else changes them; return what holds then.
-
-    :raises WatchwordError: as the change does; nothing is written then.
-    """
-    bench = open_bench(config)
-    workspace = bench.workspace
-    with workspace.locked():
-        pinned = parse_pinned(workspace.pinned, workspace.read_pinned())
-        changed = change(bench, pinned)
-        if changed != pinned:
-            workspace.write_pinned(pinned_document(changed))
-    return Bench(bench.file, workspace, changed, bench.lists)
-
-
-def adding(
-    pinned: PinnedKeys, host: str, role: PinRole, sources: tuple[tuple[bytes, str], ...]
-) -> PinnedKeys:
-    """Return the keys with some more of one role.
-
-    There is one current key: another one takes the place of a current key that no published set needs, and that is what
-    `watchword pins rotate` is for.
-
-    :raises PinsError: for a second current key, and for too many.
-    """
-    for spki, note in sources:
-        others = [each for each in pinned.of(host) if each.pin.spki != spki]
-        current = next((each for each in others if each.pin.role is PinRole.CURRENT), None)
-        if role is PinRole.CURRENT and current is not None:
-            raise PinsError(
-                f"{host}: got another current key, expected one: {current.pin} is; add this one as next, then see "
-                f"`watchword pins rotate {host}`, or remove that one first"
-            )
-        pinned = pinned.adding(host, PinnedKey(Pin(spki, role), note))
-    return pinned
-
-
-def found_key(pinned: PinnedKeys, host: str, text: str) -> PinnedKey:
-    """Return the key of a host that is meant: by its pin in any form, the beginning of it, or by a role that one key has.
-
-    :raises PinsError: when that isn't one key.
-    """
-    keys = pinned.of(host)
-    if text in {role.value for role in PinRole}:
-        found = [each for each in keys if each.pin.role.value == text]
-    else:
-        begin = text.removeprefix("sha256/")
-        found = [
-            each
-            for each in keys
-            if begin and str(each.pin).removeprefix("sha256/").startswith(begin)
-        ]
-        if not found:
-            try:
-                spki = read_pin(text)
-            except PinError as error:
-                raise PinsError(
-                    f"{error.detail}, or a role, or the beginning of a pin of {host}"
-                ) from None
-            found = [each for each in keys if each.pin.spki == spki]
-    if len(found) != 1:
-        known = ", ".join(f"{each.pin} ({each.pin.role.value})" for each in keys) or "none"
-        raise PinsError(
-            f"{host}: got {text[:60]!r}, which is {len(found)} keys, expected one of: {known}"
-        )
-    return found[0]

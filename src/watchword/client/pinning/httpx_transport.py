@@ -96,13 +96,7 @@ class PinnedTransport(httpx.BaseTransport):
             self._leave(pool)
             raise
         assert isinstance(response.stream, httpx.SyncByteStream)
-        stream = _Stream(response.stream, lambda: self._leave(pool))
-        return httpx.Response(
-            response.status_code,
-            headers=response.headers,
-            stream=stream,
-            extensions=response.extensions,
-        )
+        return _answer(response, _Stream(response.stream, lambda: self._leave(pool)))
 
     def close(self) -> None:
         """Close all connections that no request is on."""
@@ -137,13 +131,7 @@ class AsyncPinnedTransport(httpx.AsyncBaseTransport):
             await self._leave(pool)
             raise
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        stream = _AsyncStream(response.stream, lambda: self._leave(pool))
-        return httpx.Response(
-            response.status_code,
-            headers=response.headers,
-            stream=stream,
-            extensions=response.extensions,
-        )
+        return _answer(response, _AsyncStream(response.stream, lambda: self._leave(pool)))
 
     async def aclose(self) -> None:
         """Close all connections that no request is on."""
@@ -155,6 +143,15 @@ class AsyncPinnedTransport(httpx.AsyncBaseTransport):
         transport = self._pools.leave(pool)
         if transport is not None:
             await transport.aclose()
+
+
+def _answer(
+    answer: httpx.Response, stream: httpx.SyncByteStream | httpx.AsyncByteStream
+) -> httpx.Response:
+    """Return an answer with another stream."""
+    return httpx.Response(
+        answer.status_code, headers=answer.headers, stream=stream, extensions=answer.extensions
+    )
 
 
 class _Stream(httpx.SyncByteStream):

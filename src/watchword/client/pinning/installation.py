@@ -7,10 +7,10 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import httpx
@@ -31,9 +31,6 @@ from watchword.reasons import MalformedError, Reason, RefusedError, WatchwordErr
 
 MAX_REMEMBERED: Final = 256
 """Hosts whose last judgement is remembered; an app that crawls the web must not fill its memory."""
-
-Judging = Callable[[Installed, str, Sequence[bytes], float], Judgement]
-"""Judge a connection; :func:`watchword.pins.installed.judge` is the one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,6 @@ class PinKeeper:
         *,
         clock: Callable[[], float],
         tell: Callable[[Seen], None] = lambda _: None,
-        judging: Judging = judge,
     ) -> None:
         """Begin with what is installed.
 
@@ -72,7 +68,6 @@ class PinKeeper:
         self._installed = installed
         self._clock = clock
         self._tell = tell
-        self._judging = judging
         self._changes = 0
         self._lock = threading.Lock()
         self._last: OrderedDict[str, Judgement] = OrderedDict()
@@ -107,7 +102,7 @@ class PinKeeper:
         """Judge a connection and remember how that ended."""
         now = self._clock()
         installed = self._installed
-        judgement = self._judging(installed, host, chain, now)
+        judgement = judge(installed, host, chain, now)
         name = _plain(host)
         with self._lock:
             self._last[name] = judgement
@@ -120,7 +115,7 @@ class PinKeeper:
 
     def is_pinned(self, host: str) -> bool:
         """Tell whether there is anything to be checked at this host."""
-        return self._judging(self._installed, host, (), self._clock()).basis is not Basis.UNPINNED
+        return judge(self._installed, host, (), self._clock()).basis is not Basis.UNPINNED
 
     def refuses_cleartext(self, host: str) -> bool:
         """Tell whether a request without TLS may not go to this host.
@@ -128,7 +123,7 @@ class PinKeeper:
         In report mode it may: nothing is refused there, and it's told as a connection without any key.
         """
         now, installed = self._clock(), self._installed
-        judgement = self._judging(installed, host, (), now)
+        judgement = judge(installed, host, (), now)
         if judgement.basis is Basis.UNPINNED:
             return False
         if not judgement.passes or judgement.withhold:
@@ -146,7 +141,7 @@ class PinKeeper:
         It is for the app to ask before it makes a request; to be sure of the very connection, use a context with
         ``secrets=True``.
         """
-        bare = self._judging(self._installed, host, (), self._clock())
+        bare = judge(self._installed, host, (), self._clock())
         if bare.withhold and not (bare.basis is Basis.PINS and bare.mismatch):
             return True  # No chain could change that.
         last = self.last(host)
@@ -195,10 +190,7 @@ class PinStore(Protocol):
     """Keep what was accepted, in one place of an installation."""
 
     def load(self) -> Kept | None:
-        """Return what is kept, None where nothing is.
-
-        :raises StoreError: when it can't be read.
-        """
+        """Return what is kept, None where nothing is; raises StoreError when it can't be read."""
 
     def save(self, kept: Kept, *, mend: bool = False) -> None:
         """Keep this in place of what is kept, unless that is newer.
@@ -280,26 +272,21 @@ def _written(kept: Kept) -> dict[str, object]:
     }
 
 
-def _read(members: dict[str, object]) -> Kept:
+def _read(members: dict[str, Any]) -> Kept:
     lists, signed = members.get("roots"), members.get("set")
-    numbers = [members.get("roots_version"), members.get("seen")]
     if members.keys() != _MEMBERS or not isinstance(lists, list) or len(lists) > MAX_LISTS:
         raise ValueError(f"expected exactly {', '.join(sorted(_MEMBERS))}")
-    version, seen = (_number(each) for each in numbers)
+    for value in (members["roots_version"], members["seen"]):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError("expected versions to be whole numbers")
     if not all(isinstance(each, str) for each in lists) or not isinstance(signed, str | None):
         raise ValueError("expected root lists and a set as text")
     return Kept(
-        roots_version=version,
-        lists=tuple(str(each).encode() for each in lists),
+        roots_version=members["roots_version"],
+        lists=tuple(each.encode() for each in lists),
         signed=None if signed is None else signed.encode(),
-        seen=seen,
+        seen=members["seen"],
     )
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError("expected versions to be whole numbers")
-    return value
 
 
 MAX_SECONDS: Final = 15.0
@@ -327,16 +314,10 @@ class PinSource(Protocol):
     """Hand out what is published for an app."""
 
     def roots(self, version: int) -> bytes | None:
-        """Return the root list of a version, None where there is none yet.
-
-        :raises SourceError: when nobody knows.
-        """
+        """Return the root list of a version, None where there is none yet; raises SourceError when nobody knows."""
 
     def newest(self, etag: str | None) -> Fetched | None:
-        """Return the newest set, None where it is the one of this ETag, or there is none.
-
-        :raises SourceError: when nobody knows.
-        """
+        """Return the newest set, None where it is the one of this ETag, or there is none; raises SourceError when nobody knows."""
 
 
 class HttpPinSource:
@@ -391,24 +372,20 @@ class HttpPinSource:
         """
         if self._fetching is not None and self._fetching.is_alive():
             raise SourceError("an earlier fetch hasn't come to an end yet")
-        answers: SimpleQueue[Fetched | Exception | None] = SimpleQueue()
+        answer: Future[Fetched | None] = Future()
 
         def fetch() -> None:
             try:
-                answers.put(self._fetched(path, etag, limit))
+                answer.set_result(self._fetched(path, etag, limit))
             except Exception as error:  # noqa: BLE001 - raised where it is waited for.
-                answers.put(error)
+                answer.set_exception(error)
 
         self._fetching = threading.Thread(target=fetch, name="pin-fetch", daemon=True)
         self._fetching.start()
-        try:
-            answer = answers.get(timeout=self._seconds)
-        except Empty:
-            raise SourceError(f"got no whole answer in {self._seconds:g} s") from None
-        self._fetching.join()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        self._fetching.join(self._seconds)
+        if not answer.done():
+            raise SourceError(f"got no whole answer in {self._seconds:g} s")
+        return answer.result()
 
     def _fetched(self, path: str, etag: str | None, limit: int) -> Fetched | None:
         until = self._monotonic() + self._seconds

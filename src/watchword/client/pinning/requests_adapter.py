@@ -42,10 +42,7 @@ class PinnedAdapter(HTTPAdapter):
         )
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
-        """Return the pools behind a proxy; requests calls it.
-
-        :raises ValueError: for a SOCKS proxy, whose pools aren't pinned.
-        """
+        """Return the pools behind a proxy; requests calls it. Raises ValueError for a SOCKS proxy, whose pools aren't pinned."""
         if proxy.lower().startswith("socks"):
             raise ValueError(
                 "got a SOCKS proxy, expected one of HTTP: its connections aren't pinned"
@@ -62,10 +59,7 @@ class PinnedAdapter(HTTPAdapter):
         return self.proxy_manager[proxy]
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Leave what is trusted to the context; requests calls it.
-
-        :raises ValueError: for ``verify=False``.
-        """
+        """Leave what is trusted to the context; requests calls it. Raises ValueError for ``verify=False``."""
         if verify is False:
             raise ValueError("got verify=False, expected True: this adapter pins")
         super().cert_verify(conn, url, verify=True, cert=cert)  # type: ignore[no-untyped-call]

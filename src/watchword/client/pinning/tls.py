@@ -50,10 +50,7 @@ class _Checked:
     judgement: Judgement | None = None
 
     def _judge(self) -> None:
-        """Judge by what is known of the chain.
-
-        :raises ChannelRefusedError: when it may not be used; nothing goes over it from then on.
-        """
+        """Judge by what is known of the chain; raises ChannelRefusedError when it may not be used; nothing goes over it from then on."""
         sock = cast("Any", self)
         context: PinnedContext = sock.context
         if self._chain is None:
@@ -84,19 +81,36 @@ class _Checked:
         elif self._generation != sock.context.judges.generation:
             self._judge()
 
-    def _heard(self) -> None:
-        """See that the connection may be read from: an answer that is on its way when pins change is read to its end."""
+    def do_handshake(self, *arguments: Any, **named: Any) -> None:
+        """Do the handshake, then check; raises :class:`ChannelRefusedError`."""
+        cast("Any", super()).do_handshake(*arguments, **named)
+        self._judge()
+
+    def write(self, data: Any) -> int:
+        """Write, if the connection still stands."""
+        self._stand()
+        written: int = cast("Any", super()).write(data)
+        return written
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 - the base's.
+        """Read, unless the connection was refused: an answer that is on its way when pins change is read to its end."""
         if self._refusal is not None or self._chain is None:
             self._stand()
+        return cast("Any", super()).read(len, buffer)
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """Return the session; setting one is without effect: a resumed one has no chain to be checked."""
+        found: ssl.SSLSession | None = cast("Any", super()).session
+        return found
+
+    @session.setter
+    def session(self, value: ssl.SSLSession | None) -> None:
+        """Leave it out."""
 
 
 class PinnedSocket(_Checked, ssl.SSLSocket):
     """Be an SSL socket that is checked; :class:`PinnedContext` makes them."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        """Do the handshake, then check; raises :class:`ChannelRefusedError`."""
-        super().do_handshake(block)
-        self._judge()
 
     def send(self, data: Any, flags: int = 0) -> int:
         """Send, if the connection still stands."""
@@ -112,52 +126,9 @@ class PinnedSocket(_Checked, ssl.SSLSocket):
         """Refuse, as the base does while there is TLS."""
         raise ValueError("got sendto, expected send: this socket pins")
 
-    def write(self, data: Any) -> int:
-        """Write, if the connection still stands."""
-        self._stand()
-        return super().write(data)
-
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 - the base's.
-        """Read, unless the connection was refused."""
-        self._heard()
-        return super().read(len, buffer)
-
-    @property
-    def session(self) -> ssl.SSLSession | None:
-        """Return the session; setting one is without effect: a resumed one has no chain to be checked."""
-        return super().session
-
-    @session.setter
-    def session(self, value: ssl.SSLSession | None) -> None:
-        """Leave it out."""
-
 
 class PinnedObject(_Checked, ssl.SSLObject):
     """Be the same without a socket: for asyncio, and for TLS inside of a proxy's TLS."""
-
-    def do_handshake(self) -> None:
-        """Do the handshake, then check; raises :class:`ChannelRefusedError`."""
-        super().do_handshake()
-        self._judge()
-
-    def write(self, data: Any) -> int:
-        """Write, if the connection still stands."""
-        self._stand()
-        return super().write(data)
-
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 - the base's.
-        """Read, unless the connection was refused."""
-        self._heard()
-        return super().read(len, buffer)
-
-    @property
-    def session(self) -> ssl.SSLSession | None:
-        """See :attr:`PinnedSocket.session`."""
-        return super().session
-
-    @session.setter
-    def session(self, value: ssl.SSLSession | None) -> None:
-        """Leave it out."""
 
 
 class PinnedContext(ssl.SSLContext):

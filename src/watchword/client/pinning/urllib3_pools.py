@@ -1,6 +1,5 @@
 """Pin urllib3: pool managers that check before a request leaves, and leave old connections behind when pins change."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import urllib3
@@ -12,7 +11,7 @@ _TRUSTING = ("ca_certs", "ca_cert_dir", "ca_cert_data")
 """What would add authorities to the context, for every request of its."""
 
 
-class _Pinned:
+class _Pinned(urllib3.PoolManager):
     """Hold what both managers do before they hand out a pool."""
 
     _judges: Judges
@@ -25,10 +24,17 @@ class _Pinned:
         self._generation = judges.generation
         return self._context
 
-    def _checked(
-        self, host: str | None, scheme: str | None, pool_kwargs: Mapping[str, Any] | None
-    ) -> dict[str, Any]:
-        """Return the arguments of a pool with our context, and none that trusts anybody else."""
+    def connection_from_host(
+        self,
+        host: str | None,
+        port: int | None = None,
+        scheme: str | None = "http",
+        pool_kwargs: dict[str, Any] | None = None,
+    ) -> urllib3.HTTPConnectionPool:
+        """Return a pool of the present pins, with our context and nobody else who is trusted.
+
+        :raises CleartextRefusedError: for a pinned host without TLS.
+        """
         if scheme != "https" and host and self._judges.refuses_cleartext(host):
             raise CleartextRefusedError(host)
         generation = self._judges.generation
@@ -37,13 +43,11 @@ class _Pinned:
             # Requests that are on their way end; their connections aren't used again (urllib3's own promise).
             self.clear()
         kept = {key: value for key, value in (pool_kwargs or {}).items() if key not in _TRUSTING}
-        return kept | {"ssl_context": self._context}
-
-    def clear(self) -> None:
-        raise NotImplementedError
+        kept["ssl_context"] = self._context
+        return super().connection_from_host(host, port, scheme, kept)
 
 
-class PinnedPoolManager(_Pinned, urllib3.PoolManager):
+class PinnedPoolManager(_Pinned):
     """Be a ``urllib3.PoolManager`` that pins."""
 
     def __init__(
@@ -54,25 +58,7 @@ class PinnedPoolManager(_Pinned, urllib3.PoolManager):
         :param context: of this judge; made where it is None.
         :param options: further arguments of ``urllib3.PoolManager``.
         """
-        urllib3.PoolManager.__init__(self, ssl_context=self._begin(judges, context), **options)
-
-    def clear(self) -> None:
-        """Close all connections that no request is on."""
-        urllib3.PoolManager.clear(self)
-
-    def connection_from_host(
-        self,
-        host: str | None,
-        port: int | None = None,
-        scheme: str | None = "http",
-        pool_kwargs: dict[str, Any] | None = None,
-    ) -> urllib3.HTTPConnectionPool:
-        """Return a pool of the present pins.
-
-        :raises CleartextRefusedError: for a pinned host without TLS.
-        """
-        checked = self._checked(host, scheme, pool_kwargs)
-        return urllib3.PoolManager.connection_from_host(self, host, port, scheme, checked)
+        super().__init__(ssl_context=self._begin(judges, context), **options)
 
 
 class PinnedProxyManager(_Pinned, urllib3.ProxyManager):
@@ -91,18 +77,3 @@ class PinnedProxyManager(_Pinned, urllib3.ProxyManager):
             raise ValueError("got use_forwarding_for_https, which hands requests to the proxy")
         begun = self._begin(judges, context)
         urllib3.ProxyManager.__init__(self, proxy_url, ssl_context=begun, **options)
-
-    def clear(self) -> None:
-        """Close all connections that no request is on."""
-        urllib3.ProxyManager.clear(self)
-
-    def connection_from_host(
-        self,
-        host: str | None,
-        port: int | None = None,
-        scheme: str | None = "http",
-        pool_kwargs: dict[str, Any] | None = None,
-    ) -> urllib3.HTTPConnectionPool:
-        """Return a pool of the present pins; see :meth:`PinnedPoolManager.connection_from_host`."""
-        checked = self._checked(host, scheme, pool_kwargs)
-        return urllib3.ProxyManager.connection_from_host(self, host, port, scheme, checked)
