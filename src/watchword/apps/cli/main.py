@@ -4,6 +4,7 @@ A new command is one file under ``commands/`` and one line in :data:`COMMANDS`; 
 only when it is called, so that ``watchword --help`` stays quick.
 """
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,14 @@ from watchword import __version__
 from watchword.apps.terminal.console import fail
 from watchword.apps.terminal.lazy import LazyGroup, ReaderGoneError
 from watchword.reasons import WatchwordError
+
+
+def _unless_installed(module: str) -> str:
+    """Return what the line of a command says besides where the package of its own that brings it isn't there."""
+    if importlib.util.find_spec(module) is not None:
+        return ""
+    return f" Not installed: pip install {module.replace('_', '-')}"
+
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("watchword.apps.cli.commands.init", "Write a commented watchword.yaml."),
@@ -27,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gate": ("watchword.apps.cli.commands.gate", "Configure and feed gates beside the service."),
     "conformance": (
         "watchword.apps.cli.commands.conformance",
-        "Hold a gate to the conformance corpus.",
+        "Hold a gate to the conformance corpus." + _unless_installed("watchword_conformance"),
     ),
     "scan": ("watchword.apps.cli.commands.scan", "Read your built app as an attacker would."),
     "drill": ("watchword.apps.cli.commands.drill", "Attack your own deployment, prove what holds."),

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from watchword.apps.conformance.requests import LABEL_HEADER
+from watchword_conformance.requests import LABEL_HEADER
 
 CONTROL = "/-/conformance/"
 """Paths that the runner asks, not the gate: the corpus' route table has no such row."""

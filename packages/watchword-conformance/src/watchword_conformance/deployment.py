@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.keyring.private_file import read_private, write_private
-from watchword.apps.conformance.corpus import Corpus
 from watchword.encoding import base64url, strict_json
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
 from watchword.gate.interface import Canary, GatePolicy, Rate, Route
@@ -23,6 +22,7 @@ from watchword.tokens.interface import TokenExpectation
 from watchword.tokens.proofs.interface import SESSION_KEY_BYTES, GateSecret
 from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Environment, Level, Mode, Proof, ReplayMode
+from watchword_conformance.corpus import Corpus
 
 API: Final = "conformance"
 REVOKED_SUBJECT: Final = "conformance-revoked-instance"

@@ -14,16 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, deriv
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from watchword.apps.conformance.suites.files import SuiteFile
-from watchword.apps.conformance.suites.interface import (
-    Case,
-    CaseSet,
-    JsonObject,
-    Must,
-    Outside,
-    Suite,
-)
-from watchword.apps.conformance.suites.published.wycheproof_jose import our_key
 from watchword.encoding import base64url, strict_json
 from watchword.ports import VerificationKey
 from watchword.reasons import MalformedError, RefusedError
@@ -32,6 +22,16 @@ from watchword.tokens.interface import TOKEN_TYPE, TokenExpectation
 from watchword.tokens.jwk import jwk_from_public_key
 from watchword.tokens.service import verify
 from watchword.vocabulary import Environment
+from watchword_conformance.suites.interface import (
+    Case,
+    CaseSet,
+    JsonObject,
+    Must,
+    Outside,
+    Suite,
+    SuiteFile,
+)
+from watchword_conformance.suites.wycheproof import our_key
 
 POLICY = Outside("policy", "The suite leaves it to the verifier's policy; ours refuses it.")
 
@@ -126,7 +126,7 @@ def _sign(message: bytes) -> bytes:
     return r.to_bytes(32) + s.to_bytes(32)
 
 
-def read(file: SuiteFile) -> CaseSet | None:
+def read_jwt_attacks(file: SuiteFile) -> CaseSet | None:
     """Return the cases of a file with keys, audience, clock and tokens."""
     suite = file.json_object("jwks", "audience", "now", "cases")
     return None if suite is None else CaseSet("JWT attacks", _cases(suite))
@@ -162,11 +162,11 @@ def _large(name: str) -> str:
     return ".".join(found)
 
 
-SUITE = Suite(
+JWT_ATTACKS = Suite(
     title="JWT attacks",
     source="a list of attacks on JWT libraries, one JSON file",
     layout="JSON with `jwks` (the key `k1`), `audience`, `now` and `cases`: `{name: {token, must}}`",
     held="the token verifier; each attack as it stands, and carried over into a token of ours",
-    read=read,
+    read=read_jwt_attacks,
     outside=(POLICY,),
 )
