@@ -8,7 +8,7 @@ import pytest
 from tests.drill.answers import SAMPLE, api, refusal
 from tests.drill.test_around_and_volume import Simulated, arena
 
-from watchword.apps.drill.recording import observations_of
+from watchword.apps.drill.run import observations_of
 from watchword.client import TestInstanceDevice
 from watchword.client.own_token import OwnToken
 from watchword.client.session import HeldToken

@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Hold a gate to the conformance corpus." + _unless_installed("watchword_conformance"),
     ),
     "scan": ("watchword.apps.cli.commands.scan", "Read your built app as an attacker would."),
-    "drill": ("watchword.apps.cli.commands.drill", "Attack your own deployment, prove what holds."),
+    "drill": ("watchword.apps.drill.cli", "Attack your own deployment, prove what holds."),
     "pins": ("watchword.apps.pins.cli", "Pin your servers' keys, never brick an app."),
     "observe": ("watchword.apps.cli.commands.observe", "Record what proves protections."),
     "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),

@@ -7,7 +7,7 @@ from watchword.adapters.clock import TimeLimit
 from watchword.adapters.observations import ObservationsFile, read_observer_key
 from watchword.apps.demo.acts import Outcome
 from watchword.apps.demo.stage import API, OBSERVER_KEY
-from watchword.apps.drill.recording import observations_of
+from watchword.apps.drill.run import observations_of
 from watchword.apps.observations import sign, unsigned
 from watchword.apps.plan.planning import plan_of
 from watchword.apps.settings import ConfigurationError

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from watchword.adapters.drill_wire import resolve
 from watchword.apps.demo.stage import API, Stage
-from watchword.apps.drill.arena import Reach, open_stage
-from watchword.apps.drill.course import urls_of
-from watchword.apps.drill.running import Course, Told, run_drill
+from watchword.apps.drill.harness import Targets, open_harness
+from watchword.apps.drill.run import Told, run_drill
+from watchword.apps.drill.run_plan import RunPlan, urls_of
 from watchword.apps.settings.plans import load_plan
 from watchword.drill.interface import Attack
 from watchword.drill.outcome import Report
@@ -29,12 +29,12 @@ def drilled(
     settings = stage.settings
     api = settings.apis[API]
     urls = urls_of(settings, api, gate)
-    reach = Reach({part: resolve(url) for part, url in urls.items()}, loopback=True)
+    targets = Targets({part: resolve(url) for part, url in urls.items()}, loopback=True)
     assets = tuple(load_plan(settings.path).assets.values())
-    with open_stage(settings, api, reach, stage.clock, stage.entropy, assets) as opened:
+    with open_harness(settings, api, targets, stage.clock, stage.entropy, assets) as opened:
         return run_drill(
             opened,
-            Course(attacks, genuine),
+            RunPlan(attacks, genuine),
             urls[Part.GATE],
             loopback=True,
             now=stage.clock.now,

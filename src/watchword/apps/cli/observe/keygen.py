@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from watchword.apps.cli.key_pairs import make_pair
+from watchword.apps.terminal.key_pairs import make_pair
 
 # What may not be read is told when it is read: that is no wrong usage.
 _FILE = click.Path(dir_okay=False, readable=False, path_type=Path)

@@ -1,4 +1,4 @@
-"""Run attacks side by side, with the genuine app served in between, and put the report together."""
+"""Run attacks side by side, with the genuine app served in between; put the report together, and what it proves into observations."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,7 +8,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from watchword.apps.drill.arena import Stage, Standing
+from watchword import __version__
+from watchword.apps.drill.harness import Harness, Standing
+from watchword.apps.drill.run_plan import RunPlan
+from watchword.apps.observations.document import MAX_FINDINGS, MAX_TITLE
 from watchword.drill.consent import ConsentError
 from watchword.drill.findings import findings_of
 from watchword.drill.interface import Arena, Attack, Sample, Variant
@@ -25,6 +28,7 @@ from watchword.drill.needs import AbsentError, MissingError, Need
 from watchword.drill.outcome import (
     AttackResult,
     Control,
+    Finding,
     Genuine,
     Report,
     VariantResult,
@@ -34,6 +38,7 @@ from watchword.drill.registry import ATTACKS
 from watchword.drill.requests import genuine_call
 from watchword.drill.wire import Answer, Part, TargetLostError
 from watchword.gate.interface import Route
+from watchword.observations import Observation, SeenRoute, State
 from watchword.reasons import WatchwordError
 
 AT_ONCE: Final = 4
@@ -50,18 +55,6 @@ _LIMITED: Final = 429
 
 Told = Callable[[AttackResult], None]
 """Is told of each attack as it ends, from the thread that started the run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """Say what is run.
-
-    :param attacks: in this order.
-    :param genuine: how many genuine requests are sent beside them.
-    """
-
-    attacks: Sequence[Attack] = tuple(ATTACKS.values())
-    genuine: int = 60
 
 
 @dataclass(slots=True)
@@ -92,15 +85,15 @@ class _Tally:
 
 
 def run_drill(
-    stage: Stage,
-    course: Course,
+    harness: Harness,
+    plan: RunPlan,
     target: str,
     *,
     loopback: bool,
     now: Callable[[], datetime],
     told: Told = lambda _: None,
 ) -> Report:
-    """Run a course and return its report; one that is interrupted holds what had ended by then.
+    """Run a plan and return its report; one that is interrupted holds what had ended by then.
 
     A consent that ends interrupts it too.  What the genuine app is served at the start it has to be served at the end: a gate
     that broke down on the way refuses everybody, and proves nothing.
@@ -108,53 +101,53 @@ def run_drill(
     :raises ConsentError: when the consent ended before the first attack.
     :raises TargetLostError: when the deployment stops answering.
     """
-    began, started, standing = stage.arena.now(), now(), stage.standing()
-    before = _counted(stage.arena)
+    began, started, standing = harness.arena.now(), now(), harness.standing()
+    before = _counted(harness.arena)
     results: list[AttackResult] = []
     tally = _Tally()
-    controls = _controls(stage, tally)
+    controls = _controls(harness, tally)
     interrupted = False
     try:
-        for result in _results(stage, course, controls, tally):
+        for result in _results(harness, plan, controls, tally):
             results.append(result)
             told(result)
-        unserved = _unserved(stage, controls, tally)
+        unserved = _unserved(harness, controls, tally)
     except (KeyboardInterrupt, ConsentError):
-        stage.stop.set()
+        harness.stop.set()
         interrupted = True
         unserved = ()
-    changed = _changed(stage.routes, standing, stage.standing())
-    order = {attack.id: index for index, attack in enumerate(course.attacks)}
+    changed = _changed(harness.routes, standing, harness.standing())
+    order = {attack.id: index for index, attack in enumerate(plan.attacks)}
     results.sort(key=lambda each: order[each.attack.id])
-    results = _with_counts(results, before, _counted(stage.arena))
+    results = _with_counts(results, before, _counted(harness.arena))
     return Report(
-        facts=stage.arena.facts,
+        facts=harness.arena.facts,
         target=target,
         loopback=loopback,
         started=started,
-        seconds=stage.arena.now() - began,
-        controls=_shown(stage, controls),
+        seconds=harness.arena.now() - began,
+        controls=_shown(harness, controls),
         results=results,
         findings=findings_of(
             results,
             ATTACKS.values(),
             complete=not interrupted,
             spoilt=_spoilt(unserved, changed),
-            unprovable=_BY_NO_TEST_INSTANCE if stage.invited else {},
-            samples=stage.arena.samples,
+            unprovable=_BY_NO_TEST_INSTANCE if harness.invited else {},
+            samples=harness.arena.samples,
         ),
         genuine=tally.as_genuine(),
-        requests=stage.wire.total,
+        requests=harness.wire.total,
         interrupted=interrupted,
         changed=changed,
     )
 
 
-def _shown(stage: Stage, controls: Controls) -> list[Control]:
+def _shown(harness: Harness, controls: Controls) -> list[Control]:
     """Return how the genuine app fared with each sample that it has to be served."""
     return [
         Control(each.name, controls.serves(each), _told(each, controls.answers[each.name]))
-        for each in stage.arena.samples
+        for each in harness.arena.samples
         if each.name in controls.answers and each.asked
     ]
 
@@ -195,9 +188,9 @@ def _told(sample: Sample, answer: Answer) -> str:
     return text
 
 
-def _controls(stage: Stage, tally: _Tally) -> Controls:
+def _controls(harness: Harness, tally: _Tally) -> Controls:
     """Ask for every sample as the genuine app does; without a service, as a script does."""
-    arena = stage.arena
+    arena = harness.arena
     answers: dict[str, Answer] = {}
     for sample in arena.samples:
         if sample.login:
@@ -211,15 +204,15 @@ def _controls(stage: Stage, tally: _Tally) -> Controls:
     return Controls(answers)
 
 
-def _unserved(stage: Stage, controls: Controls, tally: _Tally) -> Sequence[str]:
+def _unserved(harness: Harness, controls: Controls, tally: _Tally) -> Sequence[str]:
     """Return what the genuine app isn't served any more, or wasn't beside the attacks; empty where all is well."""
     if tally.missing:
         return ()  # There is nobody to be served, and no refusal counted in the first place.
     found = list(tally.faults) if tally.broken else []
-    at_the_end = _controls(stage, _Tally())
+    at_the_end = _controls(harness, _Tally())
     found += [
         f"{each.name}: {described(at_the_end.answers[each.name])}"
-        for each in stage.arena.samples
+        for each in harness.arena.samples
         if each.name in at_the_end.answers
         and each.asked
         and controls.serves(each)
@@ -231,76 +224,78 @@ def _unserved(stage: Stage, controls: Controls, tally: _Tally) -> Sequence[str]:
 
 
 def _results(
-    stage: Stage, course: Course, controls: Controls, tally: _Tally
+    harness: Harness, plan: RunPlan, controls: Controls, tally: _Tally
 ) -> Iterator[AttackResult]:
     """Yield results as attacks end: side by side first, then one by one those that need quiet."""
-    together = [each for each in course.attacks if not each.alone]
-    alone = [each for each in course.attacks if each.alone]
+    together = [each for each in plan.attacks if not each.alone]
+    alone = [each for each in plan.attacks if each.alone]
     # Leaving the pool waits for what runs; the stop event, once set, ends that at its next request.
-    with ThreadPoolExecutor(AT_ONCE) as pool, _stopping(stage):
-        genuine = pool.submit(_serve_genuine, stage, course.genuine, tally)
+    with ThreadPoolExecutor(AT_ONCE) as pool, _stopping(harness):
+        genuine = pool.submit(_serve_genuine, harness, plan.genuine, tally)
         running: list[Future[AttackResult]] = [
-            pool.submit(_attacked, stage, each, controls) for each in together
+            pool.submit(_attacked, harness, each, controls) for each in together
         ]
         for done in as_completed(running):
             yield done.result()
         genuine.result()
         for attack in alone:
-            yield pool.submit(_attacked, stage, attack, controls).result()
+            yield pool.submit(_attacked, harness, attack, controls).result()
 
 
 @contextmanager
-def _stopping(stage: Stage) -> Iterator[None]:
+def _stopping(harness: Harness) -> Iterator[None]:
     """Stop what runs when anything goes wrong, an interruption among it."""
     try:
         yield
     except BaseException:
-        stage.stop.set()
+        harness.stop.set()
         raise
 
 
-def _serve_genuine(stage: Stage, count: int, tally: _Tally) -> None:
+def _serve_genuine(harness: Harness, count: int, tally: _Tally) -> None:
     """Send genuine requests, over all samples in turn."""
-    arena = stage.arena
+    arena = harness.arena
     samples = [each for each in arena.samples if each.asked and not each.login]
-    if stage.crowd is None or not samples:
+    if harness.crowd is None or not samples:
         return
     for number in range(count):
         sample = samples[number % len(samples)]
         try:
-            held = stage.crowd()
+            held = harness.crowd()
         except MissingError:
             return
         tally.add(sample, arena.wire.send(genuine_call(arena, sample, held)))
 
 
-def _attacked(stage: Stage, attack: Attack, controls: Controls) -> AttackResult:
-    began = stage.arena.now()
-    missing = _missing(stage.arena, attack)
+def _attacked(harness: Harness, attack: Attack, controls: Controls) -> AttackResult:
+    began = harness.arena.now()
+    missing = _missing(harness.arena, attack)
     variants = tuple(
-        _not_run(variant, missing) if missing is not None else _varied(stage, variant, controls)
+        _not_run(variant, missing) if missing is not None else _varied(harness, variant, controls)
         for variant in attack.variants
     )
     verdict = worst([each.verdict for each in variants])
-    return AttackResult(attack, verdict, variants, stage.arena.now() - began)
+    return AttackResult(attack, verdict, variants, harness.arena.now() - began)
 
 
-def _varied(stage: Stage, variant: Variant, controls: Controls) -> VariantResult:
+def _varied(harness: Harness, variant: Variant, controls: Controls) -> VariantResult:
     if not variant.each_route:
-        return _carried_out(stage, stage.arena, variant, controls)
-    found = [_carried_out(stage, each, variant, controls) for each in stage.arena.on_each_route]
+        return _carried_out(harness, harness.arena, variant, controls)
+    found = [_carried_out(harness, each, variant, controls) for each in harness.arena.on_each_route]
     # What doesn't fit a route says nothing of those that it fits.
     return over_routes([each for each in found if each.verdict is not Verdict.NOT_RUN] or found)
 
 
-def _carried_out(stage: Stage, arena: Arena, variant: Variant, controls: Controls) -> VariantResult:
-    """Carry a variant out in an arena, which may have fewer samples than the stage's."""
-    before = stage.wire.sent
+def _carried_out(
+    harness: Harness, arena: Arena, variant: Variant, controls: Controls
+) -> VariantResult:
+    """Carry a variant out in an arena, which may have fewer samples than the harness's."""
+    before = harness.wire.sent
     routes = [each.seen for each in arena.samples] if variant.each_route else []
     try:
         attempts = variant.run(arena)
     except AbsentError as error:
-        sent = stage.wire.sent - before
+        sent = harness.wire.sent - before
         return VariantResult(
             variant.name,
             Verdict.ABSENT,
@@ -315,7 +310,7 @@ def _carried_out(stage: Stage, arena: Arena, variant: Variant, controls: Control
         raise
     except WatchwordError as error:
         # An answer that nobody could read, such as one of a captive portal: it proves nothing.
-        sent = stage.wire.sent - before
+        sent = harness.wire.sent - before
         return VariantResult(
             variant.name,
             Verdict.UNSURE,
@@ -325,7 +320,7 @@ def _carried_out(stage: Stage, arena: Arena, variant: Variant, controls: Control
         )
     if not attempts:
         return _not_run(variant, MissingError(Need.SAMPLE, "none of those given fits this attack"))
-    return judged(variant, attempts, controls, stage.wire.sent - before)
+    return judged(variant, attempts, controls, harness.wire.sent - before)
 
 
 def _missing(arena: Arena, attack: Attack) -> MissingError | None:
@@ -375,3 +370,67 @@ def _with_counts(
 
 def _counted(arena: Arena) -> Mapping[str, int] | None:
     return None if arena.operator is None else arena.operator.counted()
+
+
+_MAX_DETAIL = 1000
+_MAX_ID = 64
+
+
+def observations_of(
+    report: Report, at: datetime, *, build: str | None, generation: str | None
+) -> tuple[Observation, ...]:
+    """Return an observation for each protection that the run says something of, on each route where a route decides it.
+
+    :param at: when it was seen: the end of the run.
+    :param build: SHA-256 in hex of the app's build that the genuine instance runs, None if that isn't known.
+    :param generation: of the policy that was in force at the API.
+    """
+    return tuple(
+        _observation(report, finding, finding.state, at, build, generation, route)
+        for finding in report.findings
+        if finding.state is not None
+        for route in finding.routes or (None,)
+    )
+
+
+def _observation(
+    report: Report,
+    finding: Finding,
+    state: State,
+    at: datetime,
+    build: str | None,
+    generation: str | None,
+    route: SeenRoute | None,
+) -> Observation:
+    return Observation(
+        protection=finding.protection,
+        key=finding.key,
+        state=state,
+        at=at,
+        target=f"api:{report.facts.api}",
+        source=f"watchword drill {__version__}",
+        environment=report.facts.environment,
+        loopback=report.loopback,
+        build=build,
+        generation=generation,
+        detail=f"{report.target}: {finding.why}"[:_MAX_DETAIL],
+        measured=finding.strengths,
+        route=route,
+        findings=_served(report, finding, route) if state is State.BROKEN else {},
+    )
+
+
+def _served(
+    report: Report, finding: Finding, route: SeenRoute | None
+) -> dict[str, tuple[str, str]]:
+    """Return by id which variants were served that the protection has to stop, so that the next plan can tell which are new."""
+    found = {}
+    for result in report.results:
+        if finding.protection not in result.attack.protections:
+            continue
+        for each in result.variants:
+            ended = each.verdict if route is None else each.routes.get(route, each.verdict)
+            if ended is Verdict.OPEN:
+                title = f"{result.attack.title} ({each.name}): it was served"
+                found[f"{result.attack.id}.{each.name}"[:_MAX_ID]] = ("high", title[:MAX_TITLE])
+    return dict(list(found.items())[:MAX_FINDINGS])

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from watchword.apps.settings import ApiSettings, Settings
 from watchword.apps.settings.validated import DrillSettings
@@ -12,7 +13,19 @@ from watchword.reasons import ExitCode, WatchwordError
 from watchword.vocabulary import Environment
 
 
-class CourseError(WatchwordError):
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Say what is run.
+
+    :param attacks: in this order.
+    :param genuine: how many genuine requests are sent beside them.
+    """
+
+    attacks: Sequence[Attack] = tuple(ATTACKS.values())
+    genuine: int = 60
+
+
+class RunPlanError(WatchwordError):
     """Report a choice that can't be made: what was got, what was expected."""
 
     exit_code = ExitCode.USAGE
@@ -21,17 +34,17 @@ class CourseError(WatchwordError):
 def api_of(settings: Settings, name: str | None) -> ApiSettings:
     """Return the API that is meant: by its name, or the only one that can be reached.
 
-    :raises CourseError: when there is no such API, or more than one.
+    :raises RunPlanError: when there is no such API, or more than one.
     """
     if name is not None:
         if name not in settings.apis:
-            raise CourseError(f"got API {name!r}, expected one of: {', '.join(settings.apis)}")
+            raise RunPlanError(f"got API {name!r}, expected one of: {', '.join(settings.apis)}")
         return settings.apis[name]
     chosen = [name for name in settings.drill if name in settings.apis]
     if not chosen:
         chosen = list(settings.apis)
     if len(chosen) != 1:
-        raise CourseError(f"name an API with --api: {', '.join(chosen)}")
+        raise RunPlanError(f"name an API with --api: {', '.join(chosen)}")
     return settings.apis[chosen[0]]
 
 
@@ -42,12 +55,12 @@ def urls_of(settings: Settings, api: ApiSettings, target: str | None) -> Mapping
     machine everything can reach it, which says nothing of those outside.
 
     :param target: the gate, in place of what the file says.
-    :raises CourseError: when it can't be told where the gate is.
+    :raises RunPlanError: when it can't be told where the gate is.
     """
     drill = settings.drill.get(api.name, DrillSettings())
     gate = target or drill.target or (None if api.listen is None else f"http://{api.listen}")
     if gate is None:
-        raise CourseError(
+        raise RunPlanError(
             f"API {api.name} has no `listen`; say where its gate is: --target, or drill.{api.name}.target"
         )
     # A lab service listens on this machine, whatever its issuer is called.
@@ -66,12 +79,12 @@ def attacks_of(only: Sequence[str], without: Sequence[str]) -> tuple[Attack, ...
 
     A name is an attack's id, a technique's or a protection's.
 
-    :raises CourseError: for a name that is none.
+    :raises RunPlanError: for a name that is none.
     """
     chosen = _named(only) if only else set(ATTACKS)
     chosen -= _named(without)
     if not chosen:
-        raise CourseError("got a choice of no attack, expected at least one")
+        raise RunPlanError("got a choice of no attack, expected at least one")
     return tuple(attack for attack in ATTACKS.values() if attack.id in chosen)
 
 
@@ -86,6 +99,6 @@ def _named(names: Sequence[str]) -> set[str]:
         if not fitting:
             near = difflib.get_close_matches(name, ATTACKS, n=1)
             meant = f"{near[0]}?" if near else "an id of `watchword drill attacks`"
-            raise CourseError(f"got {name!r}, expected {meant}")
+            raise RunPlanError(f"got {name!r}, expected {meant}")
         found |= fitting
     return found

@@ -1,4 +1,4 @@
-"""Find out what may be attacked: this machine freely, everything else where its owner serves a consent."""
+"""Prepare a run: which API, where it is, which attacks, and by whose leave."""
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,9 +11,14 @@ from watchword.adapters.drill_wire import (
     Origin,
     Resolver,
     fetch_consent,
+    read_drill_key,
     resolve,
     system_resolver,
 )
+from watchword.apps.drill.harness import Targets
+from watchword.apps.drill.invited_instance import read_instance
+from watchword.apps.drill.run_plan import RunPlanError, attacks_of, urls_of
+from watchword.apps.settings import ApiSettings, Settings
 from watchword.drill.consent import (
     MAX_RATE,
     PATH,
@@ -28,8 +33,10 @@ from watchword.drill.consent import (
     refuse_unlisted,
     sign_run,
 )
+from watchword.drill.interface import Attack, Held
 from watchword.drill.wire import Call, Headers, Part
-from watchword.ports import Signer
+from watchword.encoding import base64url
+from watchword.ports import Clock, Entropy, Signer
 
 _SIGN_AGAIN: Final = RUN_SECONDS / 2
 """Seconds after which a run is signed anew: a header that just went out holds for a while yet."""
@@ -233,3 +240,120 @@ def _by_all(permissions: Collection[Permission]) -> frozenset[str] | None:
             "the owners agree to the same attacks (watchword drill consent --attacks ...)",
         )
     return both
+
+
+_RUN_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Hold what the command line says of a run.
+
+    :param only: ids of attacks, techniques or protections; all attacks where there are none.
+    :param key: file of the drill's key.
+    :param named: private addresses that are meant.
+    :param instance: file of the test instance.
+    """
+
+    target: str | None = None
+    only: Sequence[str] = ()
+    without: Sequence[str] = ()
+    key: Path | None = None
+    named: Sequence[str] = ()
+    ca: Path | None = None
+    rate: float | None = None
+    instance: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Hold a run that may begin.
+
+    :param url: of the gate.
+    :param attacks: those that will be tried; ``left_out`` says of the others why they won't be.
+    """
+
+    url: str
+    targets: Targets
+    agreement: Agreement
+    attacks: tuple[Attack, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Tell whether any part is reached on this machine, by whatever name: that proves nothing of what stands elsewhere."""
+        return self.targets.loopback or any(
+            origin.is_loopback for origin in self.targets.origins.values()
+        )
+
+
+def prepared(
+    settings: Settings,
+    api: ApiSettings,
+    options: RunOptions,
+    clock: Clock,
+    entropy: Entropy,
+    resolver: Resolver = system_resolver,
+) -> Prepared:
+    """Return what may be run, by everybody's leave; nothing is attacked yet.
+
+    :param resolver: finds the addresses of a name.
+
+    :raises RunPlanError: when an order can't be followed.
+    :raises ConsentError: when a target's owner doesn't agree.
+    :raises AddressError: when a target may not be spoken to at all.
+    :raises InstanceFileError: when the test instance can't be read.
+    """
+    attacks = attacks_of(options.only, options.without)
+    urls = urls_of(settings, api, options.target)
+    key = None if options.key is None else read_drill_key(options.key)
+    invited = None if options.instance is None else _invited(options.instance, api)
+    agreement = permitted(
+        urls,
+        key=key,
+        attacks=[each.id for each in attacks] if options.only else None,
+        now=clock.now(),
+        named=options.named,
+        rate=options.rate,
+        ca=options.ca,
+        resolver=resolver,
+    )
+    targets = Targets(
+        agreement.origins,
+        loopback=agreement.loopback,
+        rate=agreement.rate,
+        invited=invited,
+        ca=options.ca,
+    )
+    if key is not None and not agreement.loopback:
+        run = base64url.encode(entropy.token_bytes(_RUN_BYTES))
+        targets = Targets(
+            agreement.origins,
+            loopback=False,
+            rate=agreement.rate,
+            invited=invited,
+            ca=options.ca,
+            signed=RunSigner(agreement, key, run, clock.timestamp),
+        )
+    allowed = agreement.attacks
+    left_out = {
+        each.id: "the target's consent doesn't list it"
+        for each in attacks
+        if allowed is not None and each.id not in allowed
+    }
+    chosen = tuple(each for each in attacks if each.id not in left_out)
+    return Prepared(urls[Part.GATE], targets, agreement, chosen, left_out)
+
+
+def _invited(file: Path, api: ApiSettings) -> Held:
+    """Return the test instance in a file, which must be one of this API.
+
+    :raises RunPlanError: when it is of another app, or wasn't enrolled for this API.
+    """
+    found = read_instance(file)
+    if found.app not in api.apps or api.audience not in found.audiences:
+        raise RunPlanError(
+            f"{file}: got an instance that isn't for API {api.name}, expected one of "
+            f"{', '.join(api.apps)} for {api.audience}; enrol another: watchword drill enrol"
+        )
+    return found.held()
