@@ -19,14 +19,14 @@ from watchword.adapters.drill_wire.origin import AddressError, Origin, parse_tar
 from watchword.adapters.drill_wire.resolving import resolve
 from watchword.adapters.drill_wire.stream import Limit, Stream
 from watchword.adapters.keyring.private_file import PrivateFileError
-from watchword.apps.drill.run_plan import RunPlanError
+from watchword.apps.drill.harness import samples_of
 from watchword.apps.drill.invited_instance import (
     InstanceFileError,
     InvitedInstance,
     read_instance,
     write_instance,
 )
-from watchword.apps.drill.harness import samples_of
+from watchword.apps.drill.run_plan import RunPlanError
 from watchword.apps.settings import ApiSettings, load_settings
 from watchword.apps.settings.validated import DrillSettings
 from watchword.drill.consent import (
