@@ -16,7 +16,7 @@ from watchword.adapters.drill_wire import resolve
 from watchword.adapters.http_server import HttpServer
 from watchword.apps.compose.deployment import Deployment
 from watchword.apps.compose.service import system_ports
-from watchword.apps.demo.clinic import API_KEY, ClinicApi
+from watchword.apps.demo.stage import API_KEY, ClinicApi
 from watchword.apps.drill.harness import Targets, open_harness
 from watchword.apps.drill.run import run_drill
 from watchword.apps.drill.run_plan import RunPlan, urls_of

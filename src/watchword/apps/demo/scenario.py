@@ -1,22 +1,41 @@
-"""Play the story, act by act: every request is real, and each act says what was expected."""
+"""Tell the whole story of the demo: play it on its stage, act by act, and show it."""
 
 import asyncio
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final
 
+from rich.console import Console
+from rich.text import Text
+
 from watchword.adapters.lab_store import load_or_create
-from watchword.apps.demo import attacks, thefts
-from watchword.apps.demo.actors import Handset, PhoneShop, Wire
-from watchword.apps.demo.acts import Act, Outcome
-from watchword.apps.demo.clinic import RECORDS
-from watchword.apps.demo.decisions import Decisions
-from watchword.apps.demo.drills import drilled
-from watchword.apps.demo.keys import KEYS, Keys
-from watchword.apps.demo.stage import Stage
+from watchword.apps.demo.stage import RECORDS, Stage
+from watchword.apps.demo.steps import (
+    KEYS,
+    Act,
+    Decisions,
+    Forger,
+    Handset,
+    Keys,
+    Outcome,
+    PhoneShop,
+    Wire,
+    drain,
+    drilled,
+    forge_token,
+    replay_under_new_challenge,
+    sent_again,
+    until_refused,
+    with_token_alone,
+)
+from watchword.apps.logs import silence_logs
 from watchword.apps.operator_client import OperatorClient
+from watchword.apps.terminal.console import EXIT_REFUSED, fail, leave, print_json
 from watchword.drill.outcome import Report, Verdict
 from watchword.vocabulary import Mode
 
@@ -109,7 +128,7 @@ class Story:
 
     def _open_api(self) -> None:
         act = f"reads all {RECORDS} patients with its key"
-        got = attacks.drain(self.stage.open_url)
+        got = drain(self.stage.open_url)
         self._act(OPEN, "script", act, f"served {RECORDS} of {RECORDS}", got)
 
     def _monitor(self, shop: PhoneShop) -> None:
@@ -127,7 +146,7 @@ class Story:
 
     def _enforce(self, wire: Wire, iphone: Handset, android: Handset) -> None:
         url, proxy = self._patient(), self._patient().removesuffix("/v1/patients/7")
-        got = attacks.drain(proxy)
+        got = drain(proxy)
         act = f"tries all {RECORDS} patients again"
         self._act(ENFORCE, "script", act, f"served 0 of {RECORDS}", got)
         got = wire.get(url)
@@ -136,7 +155,7 @@ class Story:
         expected = "refused 401: token.malformed"
         self._act(ENFORCE, "script", "sends a token with alg none", expected, got)
         for own_name, reason in ((True, "token.key_unknown"), (False, "token.signature")):
-            token = attacks.forge_token(self.stage, wire, self._audience(), own_name=own_name)
+            token = forge_token(self.stage, wire, self._audience(), own_name=own_name)
             act = "signs a token itself" if own_name else "signs one in the service's name"
             self._act(ENFORCE, "script", act, f"refused 401: {reason}", wire.get(url, token))
         for actor, phone in (("genuine iPhone", iphone), ("genuine Android", android)):
@@ -158,14 +177,14 @@ class Story:
         got = wire.post(f"{service}/v1/attestations", iphone.recorded("/v1/attestations"))
         act = "replays the recorded enrolment"
         self._act(REPLAY, "script", act, "refused 409: challenge.used", got)
-        got = attacks.replay_under_new_challenge(wire, service, iphone)
+        got = replay_under_new_challenge(wire, service, iphone)
         act = "replays it with a new challenge"
         self._act(REPLAY, "script", act, "refused 403: attestation.binding", got)
 
     def _theft(self, wire: Wire, phone: Handset) -> None:
         audience, records, pay = self._audience(), self._url("/v1/records/7"), self._url(_PAY)
         before = len(self.stage.clinic.written)
-        thief = thefts.Forger(self.stage.clock, self.stage.entropy)
+        thief = Forger(self.stage.clock, self.stage.entropy)
 
         def act(actor: str, what: str, expected: str, got: Outcome) -> None:
             self._act(THEFT, actor, what, expected, got)
@@ -177,12 +196,12 @@ class Story:
         stolen = phone.client.credential(audience)
         missing = "refused 401: proof.missing"
         for url, what in ((records, "writes a record, token alone"), (pay, "pays, token alone")):
-            got = wire.send(thefts.with_token_alone(url, stolen.token, _PAYMENT))
+            got = wire.send(with_token_alone(url, stolen.token, _PAYMENT))
             act("token thief", what, missing, got)
-        got = wire.send(thefts.again(recorded))
+        got = wire.send(sent_again(recorded))
         act("token thief", "sends a recorded request again", "refused 401: proof.replayed", got)
         held_up = phone.held_up(pay, audience, _PAYMENT)
-        got = wire.send(thefts.again(held_up, _BENT_PAYMENT))
+        got = wire.send(sent_again(held_up, _BENT_PAYMENT))
         act("man in the middle", "changes the sum of a payment", "refused 401: proof.body", got)
         got = wire.send(thief.by_own_key(pay, stolen.token, _PAYMENT))
         act("token thief", "signs a payment by his own key", "refused 401: proof.key", got)
@@ -224,7 +243,7 @@ class Story:
         got = wire.get(self._patient("billing"), stolen)
         act = "uses the token at another API"
         self._act(ENDINGS, "script", act, "refused 401: token.audience", got)
-        late = attacks.replay_under_new_challenge(wire, service, iphone, hold=self._wait)
+        late = replay_under_new_challenge(wire, service, iphone, hold=self._wait)
         act = "answers a challenge too late"
         self._act(ENDINGS, "script", act, "refused 409: challenge.expired", late)
         got = wire.get(self._patient(), stolen)
@@ -236,7 +255,7 @@ class Story:
         assert iphone.client.instance is not None
         because = {"because": "the phone was reported stolen"}
         wire.operator.post(f"/v1/instances/{iphone.client.instance}/revoke", because)
-        got = attacks.until_refused(lambda: wire.get(self._patient(), token))
+        got = until_refused(lambda: wire.get(self._patient(), token))
         expected = "refused 401: token.instance_revoked"
         self._act(ENDINGS, "revoked iPhone", "uses its token within a second", expected, got)
         got = iphone.renew()
@@ -248,3 +267,101 @@ class Story:
     def _wait(self) -> None:
         """Let five minutes and a half pass for phones, service and gate."""
         self.stage.clock.move(_TOKEN_LIFE_AND_LEEWAY)
+
+
+ACTOR_WIDTH = 20
+ACT_WIDTH = 34
+OUTCOME_WIDTH = 12
+"""Columns of a line; with the reason it may be too wide for a terminal, and then takes two."""
+
+REASON_AT = 5 + ACTOR_WIDTH + ACT_WIDTH + 2 + OUTCOME_WIDTH
+REASON_BELOW = 5 + ACTOR_WIDTH
+
+
+class LiveView:
+    """Print acts one by one."""
+
+    def __init__(self, console: Console) -> None:
+        """Start with an empty page."""
+        self._console = console
+        self._chapter = ""
+
+    def open(self) -> None:
+        """Print the title."""
+        self._console.print()
+        self._console.print(Text("Watchword: only your genuine app gets through", style="bold"))
+        self._console.print(
+            Text("Everything here is real but the phones: sockets, keys, store, gate.", style="dim")
+        )
+
+    def show(self, act: Act) -> None:
+        """Print one act, and its chapter's heading before the first."""
+        if act.chapter != self._chapter:
+            self._chapter = act.chapter
+            self._console.print()
+            self._console.print(Text(act.chapter, style="bold cyan"))
+        line = Text()
+        line.append(" ok  " if act.ok else "FAIL ", style="green" if act.ok else "bold red")
+        line.append(f"{act.actor:<{ACTOR_WIDTH}}", style="bold")
+        line.append(f"{act.act:<{ACT_WIDTH}}  ")
+        bad = act.got.what.startswith(("refused", "served 0"))
+        line.append(act.got.what, style="yellow" if bad else "green")
+        if act.got.reason is not None:
+            fits = REASON_AT + len(act.got.reason) <= self._console.width
+            gap = OUTCOME_WIDTH - len(act.got.what)
+            line.append(" " * gap if fits else "\n" + " " * REASON_BELOW)
+            line.append(act.got.reason, style="magenta")
+        self._console.print(line, soft_wrap=True)
+        if not act.ok:
+            self._console.print(Text(f"       expected {act.expected}", style="red"))
+
+    def close(self, acts: Sequence[Act], seconds: float) -> None:
+        """Print the summary."""
+        good = sum(act.ok for act in acts)
+        style = "bold green" if good == len(acts) else "bold red"
+        self._console.print()
+        self._console.print(
+            Text(f"{good} of {len(acts)} acts as expected, in {seconds:.1f} s.", style=style)
+        )
+        self._console.print("Protect your own API:  watchword init, check, up")
+        self._console.print("Why was it refused?    watchword explain REF")
+
+
+async def play(tell: Callable[[Act], None]) -> list[Act]:
+    """Play the whole demo in a temporary directory; return its acts.
+
+    :param tell: is called with each act as it ends.
+    """
+    acts: list[Act] = []
+
+    def note(act: Act) -> None:
+        acts.append(act)
+        tell(act)
+
+    with tempfile.TemporaryDirectory(prefix="watchword-demo-") as directory:
+        stage = Stage.in_directory(Path(directory))
+        try:
+            await stage.set_up()
+            story = Story(stage, asyncio.get_running_loop(), note)
+            await asyncio.to_thread(story.play)
+        finally:
+            await stage.tear_down()
+    return acts
+
+
+def command(*, as_json: bool) -> None:
+    """Play the demo for ``watchword demo``, and leave the process."""
+    silence_logs()
+    started = time.monotonic()  # noqa: TID251 - how long a person waited.
+    view = LiveView(Console(highlight=False))
+    if not as_json:
+        view.open()
+    try:
+        acts = asyncio.run(play(lambda _act: None if as_json else view.show(_act)))
+    except Exception as error:  # noqa: BLE001 - reported like any other error, then we leave.
+        leave(fail(error))
+    if as_json:
+        print_json([act.as_dict() for act in acts])
+    else:
+        view.close(acts, time.monotonic() - started)  # noqa: TID251
+    leave(0 if acts and all(act.ok for act in acts) else EXIT_REFUSED)
