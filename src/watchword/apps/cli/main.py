@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("watchword.apps.cli.commands.plan", "Say what to protect first, by impact."),
     "up": ("watchword.apps.cli.commands.up", "Run service and proxy in front of your API."),
     "demo": ("watchword.apps.cli.commands.demo", "See it work: script refused, phone served."),
-    "lab": ("watchword.apps.cli.commands.lab", "Simulated phones that send real requests."),
+    "lab": ("watchword.apps.lab.cli", "Simulated phones that send real requests."),
     "verify": ("watchword.apps.cli.commands.verify", "Verify attestation evidence offline."),
     "policy": ("watchword.apps.cli.commands.policy", "Show, test and compare appraisal policies."),
     "gate": ("watchword.apps.cli.commands.gate", "Configure and feed gates beside the service."),
