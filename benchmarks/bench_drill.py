@@ -30,7 +30,7 @@ from watchword.apps.drill.run import run_drill
 from watchword.apps.drill.run_plan import RunPlan
 from watchword.apps.logs import silence_logs
 from watchword.apps.settings import load_settings
-from watchword.drill.outcome import Verdict
+from watchword.drill.judging import Verdict
 from watchword.drill.wire import Call, Part
 from watchword.vocabulary import Mode
 

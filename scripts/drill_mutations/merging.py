@@ -24,7 +24,7 @@ from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.apps.demo.stage import API, Stage
 from watchword.apps.demo.steps import drilled
 from watchword.apps.engines.files import write_files
-from watchword.drill.outcome import Report
+from watchword.drill.judging import Report
 from watchword.drill.registry import ATTACKS
 from watchword.engines.haproxy import generation, names
 from watchword.engines.places import Endpoint, EngineOptions

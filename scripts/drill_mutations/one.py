@@ -14,7 +14,7 @@ from scripts.drill_mutations.mutation import tell
 
 from watchword.apps.demo.stage import Stage
 from watchword.apps.demo.steps import drilled
-from watchword.drill.outcome import Report
+from watchword.drill.judging import Report
 from watchword.drill.registry import ATTACKS
 from watchword.vocabulary import Mode
 

@@ -36,7 +36,7 @@ from watchword.apps.drill.harness import Targets, open_harness
 from watchword.apps.drill.run_plan import urls_of
 from watchword.apps.settings import load_settings
 from watchword.broker.interface import SecretRecord, SecretValue, SecretVersion, StoredSecret
-from watchword.drill.keys_lending import as_genuine, at, heard
+from watchword.drill.third_party_keys import as_genuine, at, heard
 from watchword.reasons import WatchwordError
 
 MAPS = "AIzaSyMarkedMapsKey7Qw2Er4Ty6Ui8Op0As3Df"

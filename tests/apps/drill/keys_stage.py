@@ -23,7 +23,7 @@ from watchword.apps.drill.run_plan import RunPlan, urls_of
 from watchword.apps.operator_client import OperatorClient
 from watchword.apps.settings import Settings, load_settings
 from watchword.drill.interface import Attack
-from watchword.drill.outcome import Report
+from watchword.drill.judging import Report
 from watchword.drill.registry import ATTACKS
 from watchword.drill.wire import Part
 

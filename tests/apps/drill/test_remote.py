@@ -18,8 +18,8 @@ from watchword.apps.drill.run import run_drill
 from watchword.apps.drill.run_plan import RunPlan
 from watchword.apps.operator_client import OperatorClient
 from watchword.drill.consent import ConsentError, ConsentFault
-from watchword.drill.needs import Need
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.interface import Need
+from watchword.drill.judging import Report, Verdict
 from watchword.drill.wire import Part
 from watchword.observations import State
 from watchword.vocabulary import Mode, Proof

@@ -19,9 +19,8 @@ from watchword.client import TestInstanceDevice
 from watchword.client.own_token import OwnToken
 from watchword.client.session import HeldToken
 from watchword.drill.consent import ConsentError, ConsentFault
-from watchword.drill.interface import Arena, Attack, Attempt, Facts, Held, Phone, Run, Variant
-from watchword.drill.needs import Need
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.interface import Arena, Attack, Attempt, Facts, Held, Need, Phone, Run, Variant
+from watchword.drill.judging import Report, Verdict
 from watchword.drill.wire import Call, Headers, Part
 from watchword.observations import State
 from watchword.vocabulary import Environment, Platform

@@ -5,9 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from watchword.apps.drill.reports import UNTRIED
-from watchword.drill.interface import Attack, Facts
-from watchword.drill.needs import NEEDED, Need
-from watchword.drill.outcome import (
+from watchword.drill.interface import NEEDED, Attack, Facts, Need
+from watchword.drill.judging import (
     AttackResult,
     Control,
     Finding,

@@ -9,7 +9,7 @@ from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import texts
 
 from watchword.apps.drill.reports import CONDITIONS, failed
-from watchword.drill.outcome import Control, Genuine, Report, Verdict
+from watchword.drill.judging import Control, Genuine, Report, Verdict
 
 
 def _ended(verdict: Verdict) -> Report:

@@ -11,7 +11,7 @@ from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import is_harmless, texts
 
 from watchword.apps.drill.reports import JUNIT_MARK, junit
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.judging import Report, Verdict
 
 _SUITE = {
     "id": r"\d+",

@@ -14,9 +14,8 @@ from tests.apps.drill_views.strange import is_harmless, texts
 
 from watchword.apps.drill.reports import VERDICTS
 from watchword.apps.drill.terminal import Announcement, LiveView
-from watchword.drill.interface import Sample
-from watchword.drill.needs import NEEDED, Need
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.interface import NEEDED, Need, Sample
+from watchword.drill.judging import Report, Verdict
 from watchword.drill.registry import ATTACKS
 from watchword.vocabulary import Level, Mode, Proof
 

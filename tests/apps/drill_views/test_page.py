@@ -15,7 +15,7 @@ from tests.apps.test_plan_report_in_chromium import WIDTHS, measured
 
 from watchword.apps.drill.reports import HTML_MARK, html_page
 from watchword.drill.findings import findings_of
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.judging import Report, Verdict
 from watchword.drill.registry import ATTACKS
 
 

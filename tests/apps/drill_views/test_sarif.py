@@ -14,7 +14,7 @@ from tests.apps.sarif_schema import faults
 
 from watchword.apps.drill.reports import SARIF_MARK, sarif
 from watchword.apps.reports.text import json_text
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.judging import Report, Verdict
 
 FILE = PurePosixPath("deploy/watch word.yaml")
 

@@ -36,7 +36,7 @@ from watchword.apps.demo.steps import (
 from watchword.apps.logs import silence_logs
 from watchword.apps.operator_client import OperatorClient
 from watchword.apps.terminal.console import EXIT_REFUSED, fail, leave, print_json
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.judging import Report, Verdict
 from watchword.vocabulary import Mode
 
 PLAN: Final = "What to protect first: by impact, never by likelihood"

@@ -48,7 +48,7 @@ from watchword.client.own_token import OwnToken
 from watchword.client.proofs import Covered, Freshness, content_digest, device_proof, session_proof
 from watchword.client.session import HeldToken
 from watchword.drill.interface import Attack
-from watchword.drill.outcome import Report
+from watchword.drill.judging import Report
 from watchword.drill.registry import ATTACKS
 from watchword.drill.wire import Part
 from watchword.encoding import base64url, strict_json

@@ -55,9 +55,8 @@ from watchword.apps.terminal.console import (
 from watchword.apps.terminal.key_pairs import make_pair
 from watchword.apps.terminal.paragraphs import printable
 from watchword.drill.consent import ALL, MAX_AHEAD, PATH, Consent, ConsentError, written_consent
-from watchword.drill.interface import Attack
-from watchword.drill.needs import NEEDED
-from watchword.drill.outcome import Report
+from watchword.drill.interface import NEEDED, Attack
+from watchword.drill.judging import Report
 from watchword.drill.registry import ATTACKS
 from watchword.drill.wire import Part, TargetLostError
 from watchword.observations import Vouched

@@ -27,7 +27,7 @@ from watchword.apps.settings.generation import generation_of
 from watchword.apps.settings.validated import DrillRequest, DrillSettings
 from watchword.attestation.interface import AppleApp, AppRegistration
 from watchword.broker.interface import EdgeRule, LentValue
-from watchword.drill.enrolling import enrol_genuine, renew
+from watchword.drill.enrolment import enrol_genuine, renew
 from watchword.drill.interface import (
     SUCCESSES,
     Arena,
@@ -36,13 +36,14 @@ from watchword.drill.interface import (
     Held,
     KeptSecret,
     Lending,
+    MissingError,
+    Need,
     Operator,
     Phone,
     Phones,
     Sample,
 )
 from watchword.drill.judging import described
-from watchword.drill.needs import MissingError, Need
 from watchword.drill.wire import Call, Headers, Part
 from watchword.enrolment.challenges import epoch_key
 from watchword.gate.interface import GatePolicy, GateState, Route

@@ -17,8 +17,7 @@ from watchword.apps.drill.run_plan import RunPlanError
 from watchword.apps.settings import Settings
 from watchword.client import TestInstanceDevice, WatchwordClient
 from watchword.client.session import HeldToken
-from watchword.drill.interface import Held, Phone
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import Held, MissingError, Need, Phone
 from watchword.encoding import strict_json
 from watchword.ports import Clock
 from watchword.reasons import ExitCode, MalformedError, WatchwordError

@@ -16,10 +16,8 @@ from watchword.apps.reports.html import render
 from watchword.apps.reports.junit import Case, Suite
 from watchword.apps.reports.sarif import message
 from watchword.apps.reports.text import listed, shown, time
-from watchword.drill.interface import Attack, Facts
-from watchword.drill.judging import worst
-from watchword.drill.needs import NEEDED, Need
-from watchword.drill.outcome import AttackResult, Finding, Report, VariantResult, Verdict
+from watchword.drill.interface import NEEDED, Attack, Facts, Need
+from watchword.drill.judging import AttackResult, Finding, Report, VariantResult, Verdict, worst
 from watchword.encoding.wording import counted
 from watchword.observations import SeenRoute
 

@@ -14,25 +14,30 @@ from watchword.apps.drill.run_plan import RunPlan
 from watchword.apps.observations.document import MAX_FINDINGS, MAX_TITLE
 from watchword.drill.consent import ConsentError
 from watchword.drill.findings import findings_of
-from watchword.drill.interface import Arena, Attack, Sample, Variant
+from watchword.drill.interface import (
+    AbsentError,
+    Arena,
+    Attack,
+    MissingError,
+    Need,
+    Sample,
+    Variant,
+)
 from watchword.drill.judging import (
+    AttackResult,
+    Control,
     Controls,
+    Finding,
+    Genuine,
+    Report,
+    VariantResult,
+    Verdict,
     described,
     is_good,
     is_of_the_api,
     judged,
     over_routes,
     worst,
-)
-from watchword.drill.needs import AbsentError, MissingError, Need
-from watchword.drill.outcome import (
-    AttackResult,
-    Control,
-    Finding,
-    Genuine,
-    Report,
-    VariantResult,
-    Verdict,
 )
 from watchword.drill.registry import ATTACKS
 from watchword.drill.requests import genuine_call

@@ -1,4 +1,7 @@
-"""Enrol and renew step by step, so that each step can be bent; shares no code with the service that verifies."""
+"""Enrol and renew step by step, so that each step can be bent, and use at the API what came of it.
+
+Shares no code with the service that verifies.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,11 +9,11 @@ from typing import Any, Final
 
 from watchword.client.session import HeldToken, Session
 from watchword.client.statement import binding_of, bound_to, build_statement
-from watchword.drill.interface import Arena, Held, Phone
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import Arena, Attempt, Held, MissingError, Need, Phone
+from watchword.drill.requests import genuine_call, with_token
 from watchword.drill.wire import Answer, Call, Headers, Part
 from watchword.encoding import base64url, length_prefixed, strict_json
-from watchword.vocabulary import Platform, Purpose
+from watchword.vocabulary import Platform, Proof, Purpose
 
 ENROL: Final = "/v1/attestations"
 RENEW: Final = "/v1/tokens"
@@ -204,3 +207,24 @@ def _members(answer: Answer) -> Mapping[str, Any]:
     if answer.status not in _GOOD:
         return {}
     return strict_json.loads(answer.body, len(answer.body))
+
+
+def exploited(arena: Arena, enrolment: Enrolment) -> Attempt:
+    """Ask for the first sample with the tokens of an enrolment or a renewal, without one where it gave none.
+
+    A refusal of the service alone stops nobody while the API takes requests without a token.
+    """
+    if enrolment.held is not None:
+        return used(arena, enrolment.held)
+    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    return Attempt(sample, arena.wire.send(sample.call()), stops=(enrolment.answer,))
+
+
+def used(arena: Arena, held: Held) -> Attempt:
+    """Ask for the first sample as an instance that should have none of it."""
+    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    credential = held.tokens[arena.facts.audience]
+    if sample.proof is Proof.SESSION and credential.session_key is None:
+        # Whose session key was sealed to somebody else gets no further than with the token alone.
+        return Attempt(sample, arena.wire.send(with_token(sample.call(), credential.token)))
+    return Attempt(sample, arena.wire.send(genuine_call(arena, sample, held)))
