@@ -12,7 +12,7 @@ from watchword.apps.cli.commands import verify
 from watchword.apps.lab.cli import command
 from watchword.apps.settings import load_settings
 from watchword.lab import PHONES
-from watchword.lab.phones.android_kinds import ANDROID_PHONES
+from watchword.lab.phones.kinds import ANDROID_PHONES
 
 CONFIG = """\
 version: 1
