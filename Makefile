@@ -12,7 +12,7 @@ help:  ## Show this list.
 .venv/.runtime-ready: requirements/runtime.txt pyproject.toml
 	@scripts/setup runtime
 
-.venv/.dev-ready: requirements/dev.txt requirements/mitmproxy.txt pyproject.toml
+.venv/.dev-ready: requirements/dev.txt requirements/mitmproxy.txt pyproject.toml packages/watchword-conformance/pyproject.toml
 	@scripts/setup dev
 
 .venv/.peers-scan-ready: requirements/peers-scan.txt .venv/.dev-ready

@@ -24,12 +24,13 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
 from watchword.apps.demo.stage import API
 from watchword.apps.demo.stage import Stage as Clinic
-from watchword.apps.drill.arena import Stage, open_stage
-from watchword.apps.drill.conducting import Orders, prepared
-from watchword.apps.drill.running import Course, run_drill
+from watchword.apps.drill.harness import Harness, open_harness
+from watchword.apps.drill.preparation import RunOptions, prepared
+from watchword.apps.drill.run import run_drill
+from watchword.apps.drill.run_plan import RunPlan
 from watchword.apps.settings import load_settings
 from watchword.apps.terminal.process import silence_logs
-from watchword.drill.outcome import Verdict
+from watchword.drill.judging import Verdict
 from watchword.drill.wire import Call, Part
 from watchword.vocabulary import Mode
 
@@ -71,11 +72,11 @@ def drilled(file: Path) -> dict[str, float]:
     clock, entropy = SystemClock(), SystemEntropy()
     settings = load_settings(file)
     api = settings.apis[API]
-    run = prepared(settings, api, Orders(), clock, entropy)
-    with open_stage(settings, api, run.reach, clock, entropy) as stage:
+    run = prepared(settings, api, RunOptions(), clock, entropy)
+    with open_harness(settings, api, run.targets, clock, entropy) as stage:
         started = time.perf_counter()
         processor = time.process_time()
-        course = Course(run.attacks)
+        course = RunPlan(run.attacks)
         report = run_drill(stage, course, run.url, loopback=True, now=clock.now)
         processor = time.process_time() - processor
         seconds = time.perf_counter() - started
@@ -96,7 +97,7 @@ def drilled(file: Path) -> dict[str, float]:
     }
 
 
-def plainly(stage: Stage, count: int) -> float:
+def plainly(stage: Harness, count: int) -> float:
     """Return the seconds that so many requests take to a route in mode ``off``."""
     call = Call(Part.GATE, "GET", stage.arena.facts.off[0])
     started = time.perf_counter()

@@ -19,14 +19,14 @@ from watchword.adapters.drill_wire.origin import AddressError, Origin, parse_tar
 from watchword.adapters.drill_wire.resolving import resolve
 from watchword.adapters.drill_wire.stream import Limit, Stream
 from watchword.adapters.keyring.private_file import PrivateFileError
-from watchword.apps.drill.course import CourseError
+from watchword.apps.drill.harness import samples_of
 from watchword.apps.drill.invited_instance import (
     InstanceFileError,
     InvitedInstance,
     read_instance,
     write_instance,
 )
-from watchword.apps.drill.samples import samples_of
+from watchword.apps.drill.run_plan import RunPlanError
 from watchword.apps.settings import ApiSettings, load_settings
 from watchword.apps.settings.validated import DrillSettings
 from watchword.drill.consent import (
@@ -137,7 +137,7 @@ def read_headers(data: bytes) -> None:
     file.write_bytes(data)
     try:
         samples = samples_of(_api(), DrillSettings(headers_file=file))
-    except CourseError as error:
+    except RunPlanError as error:
         str(error)
         return
     for sample in samples:

@@ -6,10 +6,8 @@ An attack is changed in its file under src/watchword/drill/attacks/, where ``wat
 from collections.abc import Iterator
 from pathlib import Path
 
-from watchword.drill.coverage import NEEDS
-from watchword.drill.interface import Attack
-from watchword.drill.needs import NEEDED
-from watchword.drill.registry import ATTACKS
+from watchword.drill.interface import NEEDED, Attack
+from watchword.drill.registry import ATTACKS, NEEDS
 from watchword.plan.catalogue import load_catalogue
 
 TARGET = Path(__file__).parents[1] / "docs" / "attacks.md"

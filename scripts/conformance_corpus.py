@@ -19,9 +19,10 @@ from scripts.conformance_cases import (
 )
 from scripts.conformance_cases.words import ROUTES, Json
 
-from watchword.apps.conformance.corpus import Corpus
+from watchword_conformance.corpus import Corpus
 
-FOLDER = Path(__file__).parents[1] / "src" / "watchword" / "apps" / "conformance"
+PACKAGE = Path(__file__).parents[1] / "packages" / "watchword-conformance"
+FOLDER = PACKAGE / "src" / "watchword_conformance"
 
 
 def corpus() -> Json:

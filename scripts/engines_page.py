@@ -14,8 +14,7 @@ from typing import Any
 from tests.conformance.mouths import MOUTHS, corpus_rows, deployed
 from tests.conformance.results import FILE, recorded, result
 
-from watchword.apps.conformance.capabilities import Capabilities, load_capabilities
-from watchword.apps.conformance.corpus import load_corpus
+from watchword_conformance.corpus import Capabilities, load_capabilities, load_corpus
 
 TARGET = FILE.with_suffix(".md")
 INTRODUCTION = """\

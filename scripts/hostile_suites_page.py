@@ -7,10 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from watchword.apps.conformance.suites.files import find
-from watchword.apps.conformance.suites.judging import Run, run
-from watchword.apps.conformance.suites.registry import SUITES
-from watchword.apps.conformance.suites.report import totals
+from watchword_conformance.suites.interface import find
+from watchword_conformance.suites.results import SUITES, Run, run, totals
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "hostile-suites.md"
@@ -57,7 +55,7 @@ READING = """\
 ADDING = """\
 ## How to add a suite
 
-One module in `src/watchword/apps/conformance/suites/published/` with a `SUITE`, one line in `suites/registry.py`, a suite of its own making in
+A `Suite` in the module of its kind in `packages/watchword-conformance/src/watchword_conformance/suites/`, one line in `SUITES` of `results.py`, a suite of its own making in
 `tests/conformance/`, and this page made anew. A layout is told by what is in a file; write its reasons to be outside before the first run, by what the case is. A reason that is added after one is named
 above, with what it hid.
 """

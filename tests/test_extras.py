@@ -75,9 +75,12 @@ def _distributions(place: Path, extra: str) -> set[str]:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return Watchword's wheel as it would be released, built from this tree without a network."""
-    out = tmp_path_factory.mktemp("wheel")
+    return _built(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+def _built(project: Path, out: Path) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=patience(120))
+    subprocess.run(command, cwd=project, check=True, capture_output=True, timeout=patience(120))
     (built,) = out.glob("*.whl")
     return built
 
@@ -170,3 +173,38 @@ def test_the_middleware_runs_on_what_its_extra_brings(wheel: Path, tmp_path: Pat
     command = [sys.executable, "-I", "-S", "-c", _ASK, str(place), str(file)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience(60))
     assert ran.stdout.split() == ["200", "403"], ran.stdout + ran.stderr
+
+
+_CALL: Final = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from watchword.apps.cli.entry import run
+run()
+"""
+
+
+def _called(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line of what is laid out in ``place``, and of nothing else."""
+    command = [sys.executable, "-I", "-S", "-c", _CALL, str(place), *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=patience(60)
+    )
+
+
+def test_the_conformance_corpus_is_a_package_of_its_own(wheel: Path, tmp_path: Path) -> None:
+    """The product names it, and says how to add it; once it is there, its entry point is the command."""
+    place = _installed(wheel, "server", tmp_path / "installed")
+    assert not list(place.rglob("corpus.json"))
+    assert "Not installed: pip install watchword-conformance" in " ".join(
+        _called(place, "--help").stdout.split()
+    )
+    asked = _called(place, "conformance", "setup", "-o", str(tmp_path / "made"))
+    assert asked.returncode == 2
+    assert "pip install watchword-conformance" in asked.stderr
+    with zipfile.ZipFile(_built(ROOT / "packages" / "watchword-conformance", tmp_path)) as archive:
+        archive.extractall(place)
+    assert "Not installed" not in _called(place, "--help").stdout
+    asked = _called(place, "conformance", "setup", "-o", str(tmp_path / "made"))
+    assert asked.returncode == 0, asked.stderr
+    assert (tmp_path / "made" / "bundle.jws").is_file()
+    assert _failures(place, _modules(place, "watchword_conformance")) == []

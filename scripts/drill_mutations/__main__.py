@@ -19,7 +19,7 @@ from scripts.drill_mutations.mutation import Mutation, Place
 from scripts.drill_mutations.table import MUTATIONS
 from tests.machine import patience
 
-from watchword.drill.outcome import Verdict
+from watchword.drill.judging import Verdict
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"

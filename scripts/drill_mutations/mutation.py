@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 
-from watchword.drill.outcome import Report
+from watchword.drill.judging import Report
 
 
 class Place(StrEnum):

@@ -12,9 +12,9 @@ from pathlib import Path
 import structlog
 from scripts.drill_mutations.mutation import tell
 
-from watchword.apps.demo.drills import drilled
 from watchword.apps.demo.stage import Stage
-from watchword.drill.outcome import Report
+from watchword.apps.demo.steps import drilled
+from watchword.drill.judging import Report
 from watchword.drill.registry import ATTACKS
 from watchword.vocabulary import Mode
 

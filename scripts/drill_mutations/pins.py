@@ -15,8 +15,8 @@ from watchword.drill.attacks import (
     pins_frozen,
     pins_intercepted,
 )
-from watchword.drill.channel_attempts import delivered
-from watchword.drill.outcome import Verdict
+from watchword.drill.channel import delivered
+from watchword.drill.judging import Verdict
 from watchword.pins.installed import judge
 
 _ATTACKS = (

@@ -29,8 +29,7 @@ from watchword.attestation.interface import Trust
 from watchword.attestation.receipts import examine_refreshed
 from watchword.encoding import base64url
 from watchword.lab import PHONES, InstalledIosApp, LabAuthorities, PhoneSetup
-from watchword.lab.apple_receipts import ReceiptAuthorities, ReceiptContent
-from watchword.lab.apple_server import AppleServer, device_token
+from watchword.lab.apple import AppleServer, ReceiptAuthorities, ReceiptContent, device_token
 from watchword.ports import FetchRequest, FetchResponse
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import AppAttestEnvironment

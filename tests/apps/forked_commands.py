@@ -105,7 +105,7 @@ def serve(descriptor: int) -> None:
 
     import watchword.adapters.app_package  # noqa: PLC0415
     import watchword.apps.compose.service  # noqa: PLC0415
-    import watchword.apps.drill.running  # noqa: PLC0415
+    import watchword.apps.drill.run  # noqa: PLC0415
     import watchword.apps.plan.commands  # noqa: PLC0415
     import watchword.apps.service.client  # noqa: PLC0415
     import watchword.plan.service  # noqa: PLC0415

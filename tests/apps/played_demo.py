@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.conftest import Once
 
-from watchword.apps.demo.acts import Act, Outcome
+from watchword.apps.demo.steps import Act, Outcome
 
 WATCHWORD = [sys.executable, "-c", "from watchword.apps.cli.main import run; run()"]
 LONGEST_SECONDS = 240

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
 
-from watchword.apps.cli.commands.lab import command
+from watchword.apps.lab.cli import command
 from watchword.encoding import base64url
 from watchword.lab import PHONES
 

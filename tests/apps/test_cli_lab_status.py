@@ -9,10 +9,10 @@ from click.testing import CliRunner, Result
 from watchword.adapters.lab_store import StoredPhone, occupied_slot, status_list_file
 from watchword.adapters.revocation import load_status_lists
 from watchword.apps.cli.commands import verify
-from watchword.apps.cli.commands.lab import command
+from watchword.apps.lab.cli import command
 from watchword.apps.settings import load_settings
 from watchword.lab import PHONES
-from watchword.lab.phones.android_kinds import ANDROID_PHONES
+from watchword.lab.phones.kinds import ANDROID_PHONES
 
 CONFIG = """\
 version: 1

@@ -14,7 +14,7 @@ from tests.apps.test_up import running, watchword
 from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
-from watchword.apps.cli.lab_phone import (
+from watchword.apps.lab.phones import (
     authorities_of,
     build_phone,
     new_phone,

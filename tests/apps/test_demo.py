@@ -7,9 +7,8 @@ from rich.console import Console
 from tests.apps.played_demo import acts_of, told_as_json, told_to_people
 from tests.conftest import Once
 
-from watchword.apps.demo.acts import Act, Outcome
-from watchword.apps.demo.story import THEFT
-from watchword.apps.demo.view import LiveView
+from watchword.apps.demo.scenario import THEFT, LiveView
+from watchword.apps.demo.steps import Act, Outcome
 
 MEMBERS = {"chapter", "act", "actor", "expected", "got", "reason", "ok"}
 

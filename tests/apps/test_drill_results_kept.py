@@ -16,10 +16,7 @@ from watchword.adapters.drill_wire import AddressError, Origin
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.apps.demo.stage import Stage
-from watchword.apps.drill.arena import Reach, open_stage
-from watchword.apps.drill.conducting import Orders, Prepared, prepared
-from watchword.apps.drill.consenting import Agreement
-from watchword.apps.drill.course import CourseError
+from watchword.apps.drill.harness import Targets, open_harness
 from watchword.apps.drill.invited_instance import (
     InstanceFileError,
     InvitedInstance,
@@ -27,6 +24,8 @@ from watchword.apps.drill.invited_instance import (
     reserve,
     write_instance,
 )
+from watchword.apps.drill.preparation import Agreement, Prepared, RunOptions, prepared
+from watchword.apps.drill.run_plan import RunPlanError
 from watchword.apps.settings import Settings, load_settings
 from watchword.client import TestInstanceDevice
 from watchword.drill.wire import Part
@@ -89,7 +88,7 @@ def test_what_is_reached_on_this_machine_is_so_by_any_name(
         for part, address in zip((Part.GATE, Part.SERVICE), addresses, strict=True)
     }
     agreement = Agreement(origins, False, 10, None, frozenset(origins))
-    ready = Prepared("https://api.example", Reach(origins, loopback=False), agreement, ())
+    ready = Prepared("https://api.example", Targets(origins, loopback=False), agreement, ())
     assert ready.on_this_machine is loopback
 
 
@@ -108,15 +107,15 @@ def test_an_instance_of_another_api_is_refused_before_anything_is_sent(
         replace(good, app="other-app"),
     ):
         write_instance(file, bad)
-        with pytest.raises(CourseError):
+        with pytest.raises(RunPlanError):
             order(settings, file)
     write_instance(file, good)
-    assert order(settings, file).reach.invited is not None
+    assert order(settings, file).targets.invited is not None
 
 
 def order(settings: Settings, instance: Path) -> Prepared:
     """Ask for a run on this machine with a test instance."""
-    asked = Orders(instance=instance)
+    asked = RunOptions(instance=instance)
     return prepared(settings, settings.apis["clinic"], asked, SystemClock(), SystemEntropy())
 
 
@@ -141,7 +140,7 @@ def test_phones_change_before_they_meet_a_limit(
         part: Origin("http", "127.0.0.1:1", "127.0.0.1", "127.0.0.1", 1, free=True)
         for part in (Part.GATE, Part.SERVICE)
     }
-    with open_stage(settings, api, Reach(origins, loopback=True), clock, entropy) as stage:
+    with open_harness(settings, api, Targets(origins, loopback=True), clock, entropy) as stage:
         assert stage.crowd.__self__.uses == uses  # type: ignore[union-attr]
 
 
@@ -159,7 +158,7 @@ def test_the_place_of_an_instance_is_made_before_its_code_is_spent(tmp_path: Pat
 @pytest.mark.parametrize(
     ("service", "error"),
     [
-        ("http://api.example", CourseError),
+        ("http://api.example", RunPlanError),
         ("ftp://api.example", AddressError),
         ("https://user:secret@api.example", AddressError),
         ("api.example", AddressError),

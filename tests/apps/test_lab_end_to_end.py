@@ -13,7 +13,7 @@ from scripts import rotation_under_load as load
 from tests.apps.test_up import running, upstream, watchword
 from tests.ports import free_port
 
-from watchword.apps.cli.commands.lab import command
+from watchword.apps.lab.cli import command
 from watchword.apps.service.client import OperatorClient
 from watchword.lab import PHONES
 from watchword.vocabulary import Proof

@@ -32,11 +32,11 @@ from watchword.adapters.drill_wire import resolve
 from watchword.adapters.gate_bundle.file import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.apps.compose.gates import system_ports
-from watchword.apps.drill.arena import Reach, open_stage
-from watchword.apps.drill.course import urls_of
+from watchword.apps.drill.harness import Targets, open_harness
+from watchword.apps.drill.run_plan import urls_of
 from watchword.apps.settings import load_settings
 from watchword.broker.interface import SecretRecord, SecretValue, SecretVersion, StoredSecret
-from watchword.drill.keys_lending import as_genuine, at, heard
+from watchword.drill.third_party_keys import as_genuine, at, heard
 from watchword.reasons import WatchwordError
 
 MAPS = "AIzaSyMarkedMapsKey7Qw2Er4Ty6Ui8Op0As3Df"
@@ -272,8 +272,8 @@ def ask_as_phones(place: Yard) -> None:
     settings = load_settings(place.file)
     api, ports = settings.apis["clinic"], system_ports()
     urls = urls_of(settings, api, None)
-    reach = Reach({part: resolve(url) for part, url in urls.items()}, loopback=True)
-    with open_stage(settings, api, reach, *ports) as stage:
+    targets = Targets({part: resolve(url) for part, url in urls.items()}, loopback=True)
+    with open_harness(settings, api, targets, *ports) as stage:
         arena = stage.arena
         by_target = {each.target.partition("?")[0]: each for each in arena.samples}
         maps, places = by_target["/maps/geocode/homburg"], by_target["/where/places/1"]

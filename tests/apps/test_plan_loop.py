@@ -14,9 +14,9 @@ from click.testing import CliRunner
 
 from watchword.adapters.observations import ObservationsFile, read_observer_key
 from watchword.apps.cli.main import cli
-from watchword.apps.demo.drills import drilled
 from watchword.apps.demo.stage import OBSERVER_KEY, Stage
-from watchword.apps.drill.recording import observations_of
+from watchword.apps.demo.steps import drilled
+from watchword.apps.drill.run import observations_of
 from watchword.apps.observations.document import sign
 from watchword.apps.settings.plans import load_plan
 from watchword.observations import Observation, State

@@ -26,11 +26,11 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.serving import WSGIRequestHandler as WerkzeugHandler
 
 from watchword.adapters.clock import SystemClock
-from watchword.apps.conformance.corpus import load_corpus
-from watchword.apps.conformance.runs import run
-from watchword.apps.conformance.upstream import Upstream
 from watchword.apps.gateway import WatchwordWsgiMiddleware
 from watchword.vocabulary import ReplayMode
+from watchword_conformance.corpus import load_corpus
+from watchword_conformance.runner import run
+from watchword_conformance.upstream import Upstream
 
 GROUPS = ("level", "version", "row", "downgrade", "dpop", "results")
 SINGLE = ("session/good", "session/replayed", "device/good", "body/session-good")

@@ -21,15 +21,14 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.adapters.replay.valkey import ValkeyReplayStore
-from watchword.apps.conformance.corpus import load_corpus
-from watchword.apps.conformance.deployment import BUNDLE_FILE, SIGNER_FILE, load
-from watchword.apps.conformance.requests import Built
-from watchword.apps.conformance.runs import workshop
-from watchword.apps.conformance.sender import Target, send
-from watchword.apps.conformance.upstream import Upstream
 from watchword.apps.gateway import WatchwordWsgiMiddleware
 from watchword.gate.service import Gate
 from watchword.vocabulary import ReplayMode
+from watchword_conformance.corpus import load_corpus
+from watchword_conformance.deployment import BUNDLE_FILE, SIGNER_FILE, load
+from watchword_conformance.requests import Built
+from watchword_conformance.runner import Target, send, workshop
+from watchword_conformance.upstream import Upstream
 
 AHEAD = 29
 """Seconds by which the clients' clock is ahead, within the leeway: a new Valkey takes the latest proofs first."""

@@ -8,15 +8,16 @@ from watchword.lab import PHONES
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
+SOURCES = (SOURCE, *sorted((ROOT / "packages").glob("*/src")))
 
 
-def module_name(path: Path) -> str:
+def module_name(path: Path, source: Path) -> str:
     """Return a module's dotted name."""
-    parts = path.relative_to(SOURCE).with_suffix("").parts
+    parts = path.relative_to(source).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_name(path): path for path in SOURCE.rglob("*.py")}
+MODULES = {module_name(path, source): path for source in SOURCES for path in source.rglob("*.py")}
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -3,8 +3,9 @@
 import ast
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[2] / "src" / "watchword"
-MODULES = {each.relative_to(SOURCE): each for each in sorted(SOURCE.rglob("*.py"))}
+ROOT = Path(__file__).parents[2]
+SOURCES = (ROOT / "src" / "watchword", ROOT / "packages")
+MODULES = {each.relative_to(ROOT): each for top in SOURCES for each in sorted(top.rglob("*.py"))}
 MAX_FUNCTION_LINES = 60
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "core", "manager", "base", "misc"}
 

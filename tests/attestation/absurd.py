@@ -18,7 +18,7 @@ from tests.attestation import forge
 
 from watchword.attestation.interface import Attestation, Expected, Trust
 from watchword.attestation.service import examine
-from watchword.lab import apple_systems
+from watchword.lab import apple as apple_systems
 from watchword.reasons import Reason
 
 _APPLE_ARC = "1.2.840.113635.100.99"

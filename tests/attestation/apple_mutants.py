@@ -25,7 +25,7 @@ from tests.attestation.bending import (
 from tests.attestation.mutants import Case, Meaning, Mutant
 
 from watchword.attestation.interface import AppAttestAttestation, AppleApp, AppRegistration
-from watchword.lab import apple_systems
+from watchword.lab import apple as apple_systems
 from watchword.vocabulary import AppAttestEnvironment, ApplePlatform, Distribution
 
 CATEGORY = b"apple_validation_category_01"

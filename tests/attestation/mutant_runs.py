@@ -23,7 +23,7 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.attestation.service import examine
-from watchword.lab.apple_systems import IPHONE_KEY
+from watchword.lab.apple import IPHONE_KEY
 from watchword.reasons import MalformedError
 from watchword.vocabulary import Distribution
 

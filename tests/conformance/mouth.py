@@ -23,14 +23,14 @@ from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import serve
 from watchword.adapters.replay.host import HostReplayStore
 from watchword.adapters.replay.memory import MemoryReplayStore
-from watchword.apps.conformance.deployment import BUNDLE_FILE, SIGNER_FILE
-from watchword.apps.conformance.requests import LABEL_HEADER
-from watchword.apps.conformance.sender import Target, send
-from watchword.apps.conformance.upstream import CONTROL, MARK, Seen
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.authz import AuthzApp
 from watchword.apps.gateway.proxy import ProxyApp
 from watchword.gate.service import Gate
+from watchword_conformance.deployment import BUNDLE_FILE, SIGNER_FILE
+from watchword_conformance.requests import LABEL_HEADER
+from watchword_conformance.runner import Target, send
+from watchword_conformance.upstream import CONTROL, MARK, Seen
 
 TLS_FILES = ("localhost.crt", "localhost.key", "ca.pem")
 """The server's certificate and its key, and the authority of those who may ask."""

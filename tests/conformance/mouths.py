@@ -35,16 +35,6 @@ from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
-from watchword.apps.conformance.capabilities import Capabilities, load_capabilities
-from watchword.apps.conformance.corpus import Case, load_corpus
-from watchword.apps.conformance.deployment import (
-    make_deployment,
-    publish,
-    save,
-)
-from watchword.apps.conformance.runner import Row
-from watchword.apps.conformance.runs import run
-from watchword.apps.conformance.upstream import Upstream
 from watchword.apps.engines.files import write_files
 from watchword.apps.engines.haproxy import find_haproxy
 from watchword.engines import nginx
@@ -55,6 +45,14 @@ from watchword.engines.haproxy import text as haproxy_names
 from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions
 from watchword.engines.registry import ENGINES
 from watchword.vocabulary import Mode, Proof, ReplayMode
+from watchword_conformance.corpus import Capabilities, Case, load_capabilities, load_corpus
+from watchword_conformance.deployment import (
+    make_deployment,
+    publish,
+    save,
+)
+from watchword_conformance.runner import Row, run
+from watchword_conformance.upstream import Upstream
 
 GUNICORN: Final = Path(sys.executable).with_name("gunicorn")
 

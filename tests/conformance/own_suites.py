@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.attestation import forge
 
-from watchword.apps.conformance.suites.files import SuiteFile
 from watchword.encoding import base64url
 from watchword.tokens.jwk import jwk_from_public_key
+from watchword_conformance.suites.interface import SuiteFile
 
 KEY = ec.derive_private_key(31, ec.SECP256R1())
 MESSAGE = b"message"

@@ -15,8 +15,8 @@ from typing import Final
 from tests.machine import patience
 
 from watchword.adapters.clock import SystemClock
-from watchword.apps.conformance.deployment import BUNDLE_FILE, load
 from watchword.gate.bundle import GateBundle, from_jws
+from watchword_conformance.deployment import BUNDLE_FILE, load
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_SECONDS: Final = patience(15.0)

@@ -17,8 +17,14 @@ from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import publish_bundle
-from watchword.apps.conformance.corpus import load_corpus
-from watchword.apps.conformance.deployment import (
+from watchword.engines.registry import ENGINES
+from watchword.gate.bundle import GateBundle, to_jws
+from watchword.tokens.interface import TokenClaims
+from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.service import issue
+from watchword.vocabulary import Environment, Level
+from watchword_conformance.corpus import load_corpus
+from watchword_conformance.deployment import (
     ACTIVE_EPOCH,
     API,
     BUNDLE_FILE,
@@ -26,12 +32,6 @@ from watchword.apps.conformance.deployment import (
     load,
     new_key,
 )
-from watchword.engines.registry import ENGINES
-from watchword.gate.bundle import GateBundle, to_jws
-from watchword.tokens.interface import TokenClaims
-from watchword.tokens.jwk import jwk_from_public_key
-from watchword.tokens.service import issue
-from watchword.vocabulary import Environment, Level
 
 SUBJECT: Final = "an-instance-that-will-be-revoked"
 PATH: Final = "/bearer/orders"

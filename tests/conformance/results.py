@@ -9,7 +9,7 @@ from typing import Any, Final
 from tests.conformance.mouths import versions
 from tests.conformance.processes import ROOT
 
-from watchword.apps.conformance.runner import Row
+from watchword_conformance.runner import Row
 
 FILE: Final[Path] = ROOT / "docs" / "engines.json"
 """What the last run found, checked in; tests hold each new run to it."""

@@ -15,7 +15,7 @@ from tests.conformance.processes import ROOT
 from tests.machine import patience
 from tests.ports import free_port
 
-from watchword.apps.conformance.corpus import load_corpus
+from watchword_conformance.corpus import load_corpus
 
 WATCHWORD = str(Path(sys.executable).with_name("watchword"))
 COMMANDS = re.findall(

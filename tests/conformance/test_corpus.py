@@ -10,18 +10,14 @@ from scripts.conformance_corpus import FOLDER, corpus_text, schema_text
 from tests.conformance.mouths import MOUTHS
 
 from watchword.adapters.entropy import SystemEntropy
-from watchword.apps.conformance.bending import encode
-from watchword.apps.conformance.capabilities import Capabilities, load_capabilities
-from watchword.apps.conformance.corpus import Bend, load_corpus
-from watchword.apps.conformance.deployment import DeploymentError, load, make_deployment, save
-from watchword.apps.conformance.judging import judge
-from watchword.apps.conformance.requests import Built
-from watchword.apps.conformance.runs import workshop
-from watchword.apps.conformance.sender import Answer
-from watchword.apps.conformance.upstream import MARK, Seen
 from watchword.engines.interface import Divergence
 from watchword.reasons import Reason
 from watchword.vocabulary import ReplayMode
+from watchword_conformance.corpus import Bend, Capabilities, load_capabilities, load_corpus
+from watchword_conformance.deployment import DeploymentError, load, make_deployment, save
+from watchword_conformance.requests import Built, encode_mutated
+from watchword_conformance.runner import Answer, judge, workshop
+from watchword_conformance.upstream import MARK, Seen
 
 NOW = 1_795_500_000
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -83,15 +79,15 @@ def test_every_recipe_can_be_built() -> None:
 def test_bends_change_the_text(bend: Bend) -> None:
     """Each gives another text than the honest one."""
     data = bytes(range(32))
-    assert encode(data, url_safe=False, bend=bend) != encode(data, url_safe=False)
+    assert encode_mutated(data, url_safe=False, bend=bend) != encode_mutated(data, url_safe=False)
 
 
 def test_a_bend_that_changes_nothing_is_an_error() -> None:
     """32 zero bytes have no sign of the other alphabet, and 30 bytes no padding."""
     with pytest.raises(ValueError, match="changes nothing"):
-        encode(bytes(30), url_safe=False, bend="unpad")
+        encode_mutated(bytes(30), url_safe=False, bend="unpad")
     with pytest.raises(ValueError, match="changes nothing"):
-        encode(bytes(32), url_safe=False, bend="other-alphabet")
+        encode_mutated(bytes(32), url_safe=False, bend="other-alphabet")
 
 
 def test_affine_nonces_stand_in_front_within_the_bound() -> None:

@@ -13,9 +13,14 @@ from typing import Any
 import pytest
 from scripts.conformance_corpus import FOLDER
 
-from watchword.apps.conformance.capabilities import Capabilities, Difference, load_capabilities
-from watchword.apps.conformance.corpus import Case, load_corpus
 from watchword.engines.interface import Divergence
+from watchword_conformance.corpus import (
+    Capabilities,
+    Case,
+    Difference,
+    load_capabilities,
+    load_corpus,
+)
 
 HELD = json.loads(Path(__file__).with_name("held_cases.json").read_text(encoding="utf-8"))
 CORPUS = load_corpus()

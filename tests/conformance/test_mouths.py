@@ -8,10 +8,9 @@ from scripts.engines_page import TARGET, page
 from tests.conformance.mouths import MOUTHS, behind, corpus_rows, deployed
 from tests.conformance.results import recorded, result
 
-from watchword.apps.conformance.corpus import load_corpus
-from watchword.apps.conformance.runner import NoTargetError, Row
-from watchword.apps.conformance.runs import run
 from watchword.vocabulary import ReplayMode
+from watchword_conformance.corpus import load_corpus
+from watchword_conformance.runner import NoTargetError, Row, run
 
 CASES = load_corpus().cases
 

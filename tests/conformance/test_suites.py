@@ -14,18 +14,34 @@ from hypothesis import strategies as st
 from tests.conformance import own_suites as own
 from tests.machine import patience
 
-from watchword.apps.conformance.suites import files, proving, report
-from watchword.apps.conformance.suites.files import SuiteError, SuiteFile, find
-from watchword.apps.conformance.suites.interface import (
+from watchword.reasons import MalformedError, Reason
+from watchword_conformance.suites.interface import (
+    MAX_FILE_BYTES,
     Case,
     MisreadError,
     Must,
     Outside,
+    SuiteError,
+    SuiteFile,
     agreed,
+    find,
 )
-from watchword.apps.conformance.suites.judging import Outcome, Run, outcome_of, run
-from watchword.apps.conformance.suites.registry import SUITES
-from watchword.reasons import MalformedError, Reason
+from watchword_conformance.suites.requests import (
+    KINDS,
+    genuine_request,
+    proof_holds,
+    proof_parameters,
+    sign_proof,
+)
+from watchword_conformance.suites.results import (
+    SUITES,
+    Outcome,
+    Run,
+    outcome_of,
+    run,
+    table,
+    totals,
+)
 
 WATCHWORD = str(Path(sys.executable).with_name("watchword"))
 STRICT = Outside("strict", "Refused all the same.")
@@ -227,11 +243,11 @@ def test_any_bytes(data: bytes, name: str) -> None:
 
 def test_own_form_is_accepted() -> None:
     """The proofs into which crooked fields are put hold as they are: it is the field that is refused."""
-    for kind in proving.KINDS:
+    for kind in KINDS:
         for body in (None, b"{}"):
-            signed = proving.request(body)
-            inside = proving.parameters(kind, with_body=body is not None)
-            assert proving.holds(kind, signed, proving.sign(kind, signed, inside), body)
+            signed = genuine_request(body)
+            inside = proof_parameters(kind, with_body=body is not None)
+            assert proof_holds(kind, signed, sign_proof(kind, signed, inside), body)
 
 
 def archive(path: Path, **members: bytes) -> None:
@@ -259,7 +275,7 @@ def test_archives_are_read_and_links_followed_nowhere(tmp_path: Path) -> None:
 def test_caps(tmp_path: Path) -> None:
     """A file larger than the cap is refused unread, and so is what is no archive."""
     with (tmp_path / "large.json").open("wb") as large:
-        large.truncate(files.MAX_FILE_BYTES + 1)
+        large.truncate(MAX_FILE_BYTES + 1)
     with pytest.raises(SuiteError, match="large"):
         list(find(tmp_path))
     (tmp_path / "large.json").unlink()
@@ -299,5 +315,5 @@ def test_command(tmp_path: Path) -> None:
 
 def test_report_of_nothing() -> None:
     """A run without sets has a table all the same."""
-    assert report.totals(Run()) == (0,) * 7
-    assert "all" in report.table(Run())
+    assert totals(Run()) == (0,) * 7
+    assert "all" in table(Run())

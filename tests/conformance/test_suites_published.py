@@ -5,9 +5,8 @@ import re
 import pytest
 from scripts.hostile_suites_page import SOURCE, TARGET, page
 
-from watchword.apps.conformance.suites.files import find
-from watchword.apps.conformance.suites.judging import Run, run
-from watchword.apps.conformance.suites.registry import SUITES
+from watchword_conformance.suites.interface import find
+from watchword_conformance.suites.results import SUITES, Run, run
 
 # By set: rejected as it must, accepted as it must, outside of our profile.
 EXPECTED = {

@@ -12,15 +12,14 @@ from tests.gate.simulators import published, route
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.replay.memory import MemoryReplayStore
-from watchword.apps.conformance.corpus import load_corpus
-from watchword.apps.conformance.deployment import load
-from watchword.apps.conformance.runs import workshop
-from watchword.apps.conformance.sender import Target, send
-from watchword.apps.conformance.upstream import Seen, Upstream
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.asgi_types import Receive, Scope, Send
 from watchword.gate.service import Gate
 from watchword.vocabulary import Mode
+from watchword_conformance.corpus import load_corpus
+from watchword_conformance.deployment import load
+from watchword_conformance.runner import Target, send, workshop
+from watchword_conformance.upstream import Seen, Upstream
 
 HIDDEN = (
     b"POST /open/upload HTTP/1.1\r\nHost: api\r\nX-Conformance-Case: {run}.one\r\n"

@@ -10,13 +10,12 @@ from tests.conformance.mouths import MOUTHS, deployed
 from tests.conformance.processes import Mouth
 
 from watchword.adapters.clock import SystemClock
-from watchword.apps.conformance.corpus import load_corpus
-from watchword.apps.conformance.deployment import load
-from watchword.apps.conformance.requests import Built
-from watchword.apps.conformance.runs import workshop
-from watchword.apps.conformance.sender import Target, send
-from watchword.apps.conformance.upstream import Upstream
 from watchword.vocabulary import ReplayMode
+from watchword_conformance.corpus import load_corpus
+from watchword_conformance.deployment import load
+from watchword_conformance.requests import Built
+from watchword_conformance.runner import Target, send, workshop
+from watchword_conformance.upstream import Upstream
 
 COPIES = 16
 NATIVE = ("session/good", "device/good")

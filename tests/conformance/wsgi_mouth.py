@@ -18,11 +18,11 @@ from granian import Granian
 from granian.constants import Interfaces
 from tests.conformance.mouth import gate
 
-from watchword.apps.conformance.requests import LABEL_HEADER
-from watchword.apps.conformance.sender import Target, send
-from watchword.apps.conformance.upstream import CONTROL, MARK, Seen
 from watchword.apps.gateway import WatchwordWsgiMiddleware
 from watchword.apps.gateway.wsgi import Environ, StartResponse
+from watchword_conformance.requests import LABEL_HEADER
+from watchword_conformance.runner import Target, send
+from watchword_conformance.upstream import CONTROL, MARK, Seen
 
 
 class WsgiEcho:

@@ -12,11 +12,9 @@ from tests.pins.building import APP, HOST, NOW, key, roots_data
 from watchword.client import TestInstanceDevice
 from watchword.client.own_token import OwnToken
 from watchword.client.session import HeldToken
-from watchword.drill.channel import Channel, Weakness
 from watchword.drill.interface import Arena, Attack, Facts, Held, Phone
-from watchword.drill.judging import Controls, judged
-from watchword.drill.outcome import Verdict
-from watchword.drill.wire import Answer, Call, Part, Wire
+from watchword.drill.judging import Controls, Verdict, judged
+from watchword.drill.wire import Answer, Call, Channel, Part, Weakness, Wire
 from watchword.pins.interface import PinSet
 from watchword.pins.sets import sign_set
 from watchword.vocabulary import Environment, Platform

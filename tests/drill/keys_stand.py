@@ -21,8 +21,9 @@ from watchword.broker.interface import (
 from watchword.client import TestInstanceDevice
 from watchword.client.own_token import read_own_token
 from watchword.client.session import HeldToken
-from watchword.drill.enrolling import CHALLENGE, ENROL, RENEW
+from watchword.drill.enrolment import CHALLENGE, ENROL, RENEW
 from watchword.drill.interface import (
+    AbsentError,
     Arena,
     Attack,
     Canary,
@@ -30,12 +31,11 @@ from watchword.drill.interface import (
     Held,
     KeptSecret,
     Lending,
+    MissingError,
     Phone,
     Sample,
 )
-from watchword.drill.judging import Controls, judged
-from watchword.drill.needs import AbsentError, MissingError
-from watchword.drill.outcome import Verdict
+from watchword.drill.judging import Controls, Verdict, judged
 from watchword.drill.requests import genuine_call
 from watchword.drill.wire import Answer, Call, Part
 from watchword.encoding import base64url, strict_json

@@ -23,17 +23,16 @@ from watchword.drill.attacks import (
     unicode_folding,
     upstream_direct,
 )
-from watchword.drill.interface import Arena, Attack, Facts, Sample
-from watchword.drill.judging import Controls, is_of_the_api, judged
-from watchword.drill.needs import MissingError, Need
-from watchword.drill.outcome import Verdict
-from watchword.drill.sign_ins import guess, reached
+from watchword.drill.interface import Arena, Attack, Facts, MissingError, Need, Sample
+from watchword.drill.judging import Controls, Verdict, is_of_the_api, judged
 from watchword.drill.volume import (
     allowed_in,
     at_number,
     disguised,
     excess,
+    guess,
     numbered_sample,
+    reached,
     tallied,
 )
 from watchword.drill.wire import Answer, Call, Part, TargetLostError

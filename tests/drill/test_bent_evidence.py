@@ -24,9 +24,8 @@ from watchword.drill.bent_evidence import (
     with_attestation,
     with_chain,
 )
-from watchword.drill.enrolling import ENROL, Enrolment
-from watchword.drill.interface import Arena, Facts, Phone
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.enrolment import ENROL, Enrolment
+from watchword.drill.interface import Arena, Facts, MissingError, Need, Phone
 from watchword.drill.tokens import assembled, claims_of, new_attacker
 from watchword.drill.wire import Answer, Call, Part
 from watchword.encoding import base64url, strict_json

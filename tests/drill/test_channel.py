@@ -15,10 +15,9 @@ from watchword.drill.attacks import (
     tls_old_version,
     tls_weak_suite,
 )
-from watchword.drill.channel import Weakness
-from watchword.drill.interface import Attack
-from watchword.drill.needs import MissingError, Need
-from watchword.drill.outcome import Verdict
+from watchword.drill.interface import Attack, MissingError, Need
+from watchword.drill.judging import Verdict
+from watchword.drill.wire import Weakness
 from watchword.pins.installed import DAY
 from watchword.pins.interface import AfterExpiry, PinMode
 

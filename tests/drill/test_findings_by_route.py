@@ -8,7 +8,7 @@ import pytest
 from tests.drill.answers import SAMPLE, api, refusal
 from tests.drill.test_around_and_volume import Simulated, arena
 
-from watchword.apps.drill.recording import observations_of
+from watchword.apps.drill.run import observations_of
 from watchword.client import TestInstanceDevice
 from watchword.client.own_token import OwnToken
 from watchword.client.session import HeldToken
@@ -16,18 +16,30 @@ from watchword.drill.attacks import proof_replayed, token_alone
 from watchword.drill.findings import findings_of
 from watchword.drill.interface import (
     MAX_ROUTES,
+    AbsentError,
     Arena,
     Attack,
     Attempt,
     Facts,
     Held,
+    MissingError,
+    Need,
     Phone,
     Sample,
     Variant,
 )
-from watchword.drill.judging import Controls, judged, over_routes, worst
-from watchword.drill.needs import AbsentError, MissingError, Need
-from watchword.drill.outcome import AttackResult, Finding, Genuine, Report, VariantResult, Verdict
+from watchword.drill.judging import (
+    AttackResult,
+    Controls,
+    Finding,
+    Genuine,
+    Report,
+    VariantResult,
+    Verdict,
+    judged,
+    over_routes,
+    worst,
+)
 from watchword.observations import SeenRoute, State
 from watchword.reasons import Reason
 from watchword.vocabulary import Environment, Mode, Platform, Proof

@@ -15,8 +15,7 @@ from watchword.client.session import HeldToken
 from watchword.drill.attacks import method_override, proof_old, script_with_key
 from watchword.drill.findings import findings_of
 from watchword.drill.interface import Attempt, Held, Phone, Variant
-from watchword.drill.judging import Controls, judged
-from watchword.drill.outcome import Verdict
+from watchword.drill.judging import Controls, Verdict, judged
 from watchword.drill.volume import numbered_sample
 from watchword.drill.wire import UNKNOWN_CLASS, Answer, Call
 from watchword.observations import State

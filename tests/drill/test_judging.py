@@ -6,8 +6,7 @@ import pytest
 from tests.drill.answers import SAMPLE, api, refusal
 
 from watchword.drill.interface import Attempt, Variant
-from watchword.drill.judging import Controls, judged, worst
-from watchword.drill.outcome import Verdict
+from watchword.drill.judging import Controls, Verdict, judged, worst
 from watchword.drill.wire import Answer
 from watchword.reasons import Reason
 

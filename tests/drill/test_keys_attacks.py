@@ -35,10 +35,9 @@ from watchword.drill.attacks import (
     limit_with_instance,
     scraping_with_instance,
 )
-from watchword.drill.interface import Attack, Canary
-from watchword.drill.keys_lending import holds
-from watchword.drill.needs import MissingError, Need
-from watchword.drill.outcome import Verdict
+from watchword.drill.interface import Attack, Canary, MissingError, Need
+from watchword.drill.judging import Verdict
+from watchword.drill.third_party_keys import holds
 from watchword.drill.wire import Call
 from watchword.reasons import Reason, UnavailableError
 

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from watchword.client import TestInstanceDevice
-from watchword.drill.bent_tokens import published_key
-from watchword.drill.enrolling import again
-from watchword.drill.interface import Arena, Facts, Phone
-from watchword.drill.needs import MissingError
+from watchword.drill.enrolment import again
+from watchword.drill.interface import Arena, Facts, MissingError, Phone
+from watchword.drill.tokens import published_key
 from watchword.drill.wire import Answer, Call, Part
 from watchword.encoding import base64url
 from watchword.reasons import WatchwordError

@@ -6,10 +6,8 @@ import pytest
 from scripts.attacks_page import page
 
 import watchword.drill.attacks
-from watchword.drill.coverage import NEEDS
-from watchword.drill.interface import Attack
-from watchword.drill.needs import NEEDED, Need
-from watchword.drill.registry import ATTACKS
+from watchword.drill.interface import NEEDED, Attack, Need
+from watchword.drill.registry import ATTACKS, NEEDS
 from watchword.plan.catalogue import load_catalogue
 
 ROOT = Path(__file__).parents[2]

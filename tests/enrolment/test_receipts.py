@@ -27,8 +27,7 @@ from watchword.enrolment.receipts import (
     ReceiptRefresh,
     RefreshOutcome,
 )
-from watchword.lab.apple_receipts import ReceiptAuthorities, ReceiptContent
-from watchword.lab.apple_server import device_token
+from watchword.lab.apple import ReceiptAuthorities, ReceiptContent, device_token
 from watchword.ports import AuditEntry, ChallengeUse, Instance, StoredReceipt
 from watchword.reasons import Reason, RefusedError, UnavailableError
 

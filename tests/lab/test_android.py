@@ -18,7 +18,7 @@ from watchword.encoding import base64url
 from watchword.lab import PHONES, InstalledAndroidApp, LabAuthorities, PhoneSetup
 from watchword.lab.android_authorities import Remote
 from watchword.lab.phones.android import OTHER_SYSTEM_BOOT_KEY, AndroidPhone
-from watchword.lab.phones.android_kinds import ANDROID_PHONES
+from watchword.lab.phones.kinds import ANDROID_PHONES
 
 BINDING = hashlib.sha256(b"statement").digest()
 KEY_DESCRIPTION = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.1.17")

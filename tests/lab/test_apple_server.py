@@ -16,8 +16,16 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from watchword.encoding import base64url
-from watchword.lab.apple_receipts import ReceiptAuthorities, ReceiptContent, write_time
-from watchword.lab.apple_server import HOSTS, PATH, AppleServer, device_token, read_own
+from watchword.lab.apple import (
+    HOSTS,
+    PATH,
+    AppleServer,
+    ReceiptAuthorities,
+    ReceiptContent,
+    device_token,
+    read_own,
+    write_time,
+)
 from watchword.ports import FetchRequest, FetchResponse
 
 SEED = bytes(range(32))

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from watchword.encoding import base64url
 from watchword.lab import PHONES, InstalledIosApp, LabAuthorities, PhoneSetup
-from watchword.lab.apple_server import read_own
+from watchword.lab.apple import read_own
 from watchword.lab.phones.iphone import IPhone
-from watchword.lab.phones.iphone_kinds import IPHONES
+from watchword.lab.phones.kinds import IPHONES
 from watchword.vocabulary import AppAttestEnvironment
 
 BINDING = hashlib.sha256(b"statement").digest()

@@ -31,7 +31,7 @@ from watchword.lab import (
 )
 from watchword.lab.google_play import GooglePlay
 from watchword.lab.phones.android import OTHER_SYSTEM_BOOT_KEY
-from watchword.lab.phones.android_kinds import ANDROID_PHONES
+from watchword.lab.phones.kinds import ANDROID_PHONES
 from watchword.lab.status_list import LabStatusList, Status
 from watchword.policy.expressions import AllOf
 from watchword.policy.interface import Circumstances, Policy, Verdict

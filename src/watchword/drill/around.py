@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from watchword.drill.interface import Arena, Attempt, Sample
+from watchword.drill.interface import Arena, Attempt, MissingError, Need, Sample
 from watchword.drill.judging import is_of_the_api
-from watchword.drill.needs import MissingError, Need
 from watchword.drill.requests import credential_of, with_token
 from watchword.drill.wire import Answer, Call
 from watchword.vocabulary import Mode, Proof

@@ -13,17 +13,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from watchword.client.statement import binding_of
-from watchword.drill.enrolling import (
+from watchword.drill.enrolment import (
     Enrolment,
     again,
     challenge,
     enrol,
+    exploited,
     send_renewal,
     statement_of,
 )
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attempt, Held, Phone, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import Arena, Attempt, Held, MissingError, Need, Phone, Variant
 from watchword.drill.tokens import new_key
 from watchword.drill.wire import Answer, Call, Part, Wire
 from watchword.encoding import base64url, length_prefixed, strict_json

@@ -13,8 +13,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from watchword.client.proofs import Covered, Freshness
-from watchword.drill.interface import Arena, Attempt, Sample
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import Arena, Attempt, MissingError, Need, Sample
 from watchword.drill.requests import (
     TOKEN_HEADER,
     Credential,

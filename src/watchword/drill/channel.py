@@ -1,33 +1,133 @@
-"""Define the ways in which a connection to the API may be weaker than it should be, and the port that tries them."""
+"""Make attempts that are about the channel: requests over weak connections, and interceptions of an app that pins.
 
-from enum import StrEnum
-from typing import Protocol
+The app in between is the reference client's judgement, by the root lists and the set that the service under attack hands out at
+this moment; where it takes the connection, the request goes on to the API, as an interceptor passes it on.
+"""
 
-from watchword.drill.wire import Answer, Call
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from watchword.drill.around import armed
+from watchword.drill.interface import AbsentError, Arena, Attempt, MissingError, Need
+from watchword.drill.requests import genuine_call
+from watchword.drill.wire import Answer, Call, Part, Weakness
+from watchword.pins.installed import accept_roots, accept_set, fresh, judge
+from watchword.pins.interface import PIN_BYTES, Builtin, Installed
+from watchword.pins.roots import read_roots
+from watchword.reasons import RefusedError
+
+MAX_WALK: Final = 64
+"""Most root lists that are walked through."""
+
+_OK: Final = 200
+_CLOSED: Final = Answer(0)
 
 
-class Weakness(StrEnum):
-    """Name one thing that is wrong with a connection; all else of it is as the app makes it.
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Hold what the service hands out for an app, and what an installation makes of it.
 
-    ``cleartext``: no TLS, at the port of TLS.  ``tls-1.0`` and ``tls-1.1``: versions that RFC 8996 forbids.  ``no-encryption``,
-    ``no-authentication``, ``no-forward-secrecy`` and ``short-blocks``: nothing else is offered than suites that lack it.
+    :param installed: what a new installation trusts after its first fetch.
+    :param signed: the set as it came; None where none came.
     """
 
-    CLEARTEXT = "cleartext"
-    TLS_1_0 = "tls-1.0"
-    TLS_1_1 = "tls-1.1"
-    NO_ENCRYPTION = "no-encryption"
-    NO_AUTHENTICATION = "no-authentication"
-    NO_FORWARD_SECRECY = "no-forward-secrecy"
-    SHORT_BLOCKS = "short-blocks"
+    app: str
+    installed: Installed
+    signed: bytes | None
 
 
-class Channel(Protocol):
-    """Send requests over weakened connections, to where the wire sends them and nowhere else."""
+def weakly(arena: Arena, *weaknesses: Weakness) -> Sequence[Attempt]:
+    """Send a sample of each route over connections that are weak in one way each.
 
-    def send_weakly(self, call: Call, weakness: Weakness) -> Answer:
-        """Send one request over a new connection; status 0 where the other side made none, or closed it.
+    :raises MissingError: when there is no TLS to be weakened, here or there.
+    """
+    if arena.channel is None:
+        raise MissingError(Need.TLS)
+    attempts = []
+    for weakness in weaknesses:
+        for sample in armed(arena):
+            # What the genuine app sends: whoever is on the way would have read it.
+            call = genuine_call(arena, sample, arena.genuine()) if arena.shared else sample.call()
+            attempts.append(Attempt(sample, arena.channel.send_weakly(call, weakness)))
+    return attempts
 
-        :raises MissingError: when the part isn't reached over TLS, or this machine's TLS can't be made so weak.
-        :raises TargetLostError: when nobody answers there at all.
-        """
+
+def delivered(arena: Arena) -> Sequence[Delivered]:
+    """Return what the service hands out for each app that has pins.
+
+    A set that a new installation refuses pins nothing: it goes unpinned then.
+
+    :raises AbsentError: when there are no pins for any app of the API.
+    """
+    found = [each for app in sorted(arena.facts.audiences) if (each := _of_app(arena, app))]
+    if not found:
+        raise AbsentError(Need.PINS)
+    return found
+
+
+def hosts_of(arena: Arena, installed: Installed) -> Sequence[str]:
+    """Return the hosts that are intercepted: the API's own, or all that are pinned where it's reached on this machine."""
+    name = arena.wire.authority(Part.GATE).rpartition(":")[0] or arena.wire.authority(Part.GATE)
+    own = name != "localhost" and not name.startswith("[") and not name.rpartition(".")[2].isdigit()
+    pinned = () if installed.set is None else tuple(each.host for each in installed.set.hosts)
+    return (name,) if own or not pinned else pinned
+
+
+def intercepted(arena: Arena, installed: Installed, after: float = 0) -> Sequence[Attempt]:
+    """Sit between an installation and each host, with a certificate that its platform trusts.
+
+    :param after: seconds from now, through which nothing newer reaches the installation.
+    """
+    sample = arena.sample()
+    attempts = []
+    for host in hosts_of(arena, installed):
+        chain = [arena.random(PIN_BYTES) for _ in range(3)]
+        judgement = judge(installed, host, chain, arena.now() + after)
+        answer = _CLOSED
+        if judgement.passes:
+            answer = arena.wire.send(genuine_call(arena, sample, arena.genuine()))
+        attempts.append(Attempt(sample, answer))
+    return attempts
+
+
+def handed(
+    arena: Arena, to: Installed, lists: Sequence[bytes], signed: bytes | None
+) -> Sequence[Attempt]:
+    """Hand an installation forged root lists and a forged set, then sit in between."""
+    now = arena.now()
+    try:
+        for data in lists:
+            to = accept_roots(to, data, now)
+        if signed is not None:
+            to = accept_set(to, signed, now)
+    except RefusedError:
+        return intercepted(
+            arena, to
+        )  # As good as it was: what was accepted before the refusal is kept.
+    return [*intercepted(arena, to), Attempt(arena.sample(), _CLOSED, leaked="taken by the app")]
+
+
+def _of_app(arena: Arena, app: str) -> Delivered | None:
+    data = _fetched(arena, f"/v1/pins/{app}/roots/1")
+    if data is None:
+        return None
+    now = arena.now()
+    installed = fresh(Builtin(app, "", read_roots(data, None)))
+    for _ in range(MAX_WALK):
+        data = _fetched(arena, f"/v1/pins/{app}/roots/{installed.roots.version + 1}")
+        if data is None:
+            break
+        installed = accept_roots(installed, data, now)
+    signed = _fetched(arena, f"/v1/pins/{app}")
+    if signed is not None:
+        try:
+            installed = accept_set(installed, signed, now)
+        except RefusedError:
+            signed = None
+    return Delivered(app, installed, signed)
+
+
+def _fetched(arena: Arena, target: str) -> bytes | None:
+    answer = arena.wire.send(Call(Part.SERVICE, "GET", target))
+    return answer.body if answer.status == _OK else None

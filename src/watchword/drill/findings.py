@@ -6,10 +6,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from watchword.drill.interface import Attack, Sample, Variant
-from watchword.drill.judging import worst
-from watchword.drill.needs import NEEDED
-from watchword.drill.outcome import AttackResult, Finding, VariantResult, Verdict
+from watchword.drill.interface import NEEDED, Attack, Sample, Variant
+from watchword.drill.judging import AttackResult, Finding, VariantResult, Verdict, worst
 from watchword.observations import BY_A_PROOF, OF_A_ROUTE, SeenRoute, State
 from watchword.vocabulary import Mode, Proof
 

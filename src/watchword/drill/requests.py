@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from watchword.client.own_token import OwnToken, read_own_token
 from watchword.client.proofs import Covered, Freshness, content_digest, device_proof, session_proof
 from watchword.client.session import HeldToken
-from watchword.drill.interface import Arena, Held, Sample
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import Arena, Held, MissingError, Need, Sample
 from watchword.drill.wire import Call, Part
 from watchword.encoding import base64url
 from watchword.vocabulary import Proof

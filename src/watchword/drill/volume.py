@@ -1,14 +1,14 @@
-"""Send many requests, few enough to do no harm, and count those that reached the API."""
+"""Send many requests, few enough to do no harm, and count those that reached the API: scraping, sign-ins, and quotas of one instance."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from watchword.drill.enrolling import enrol_genuine, renew
-from watchword.drill.interface import Arena, Attempt, Held, Sample
+from watchword.drill.enrolment import enrol_genuine, renew
+from watchword.drill.interface import Arena, Attempt, Held, MissingError, Need, Sample
 from watchword.drill.judging import is_of_the_api
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.requests import genuine_call
 from watchword.drill.wire import Answer, Call
 from watchword.vocabulary import Proof
 
@@ -185,3 +185,126 @@ def limit_of(arena: Arena) -> tuple[int, int]:
     if requests + requests // 20 + _MARGIN > MAX_REQUESTS:
         raise MissingError(Need.RATE, f"one that {MAX_REQUESTS} requests exceed, got {requests}")
     return requests, seconds
+
+
+_UNANSWERED: Final = frozenset({0, 429, 500, 502, 503, 504})
+_EITHERS: Final = frozenset({401, 403})
+
+
+def login_sample(arena: Arena) -> Sample:
+    """Return the sample that signs in.
+
+    :raises MissingError: when there is none.
+    """
+    for sample in arena.samples:
+        if sample.login:
+            return sample
+    raise MissingError(Need.LOGIN)
+
+
+def made_up_name(arena: Arena) -> str:
+    """Return a user's name that is nobody's: no account of a real person is locked by a drill."""
+    return f"drill-{arena.random(8).hex()}"
+
+
+def guess(arena: Arena, sample: Sample, name: str) -> Sample:
+    """Return the sign-in with this name and a password that is wrong."""
+    body = sample.body.replace(b"{name}", name.encode())
+    return replace(sample, body=body.replace(b"{password}", arena.random(8).hex().encode()))
+
+
+def wrong_password(arena: Arena, held: Held) -> Answer:
+    """Return what the genuine app is answered to a wrong password.
+
+    :raises MissingError: where not even that reaches the API.
+    """
+    sample = login_sample(arena)
+    wrong = guess(arena, sample, made_up_name(arena))
+    answer = arena.wire.send(genuine_call(arena, wrong, held))
+    if not reached(None)(answer):
+        raise MissingError(Need.LOGIN, "the genuine app's sign-in isn't answered by the API")
+    return answer
+
+
+def reached(genuine: Answer | None) -> Counts:
+    """Return what tells whether the API itself answered a sign-in.
+
+    401 and 403 are an API's words for a wrong password and a gate's for a missing token.  A gate of Watchword's says
+    which it is; of another the genuine app's answer tells.
+
+    :param genuine: what the genuine app was answered, None where there is none.
+    """
+
+    def counts(answer: Answer) -> bool:
+        if answer.public_class is not None or answer.status in _UNANSWERED:
+            return False
+        if genuine is None or answer.status not in _EITHERS:
+            return True
+        return _kind(answer) == _kind(genuine)
+
+    return counts
+
+
+def reached_from(arena: Arena) -> Callable[[Held], Counts]:
+    """Return :func:`reached` by the answer to an instance, which is asked once."""
+    return lambda held: reached(wrong_password(arena, held))
+
+
+def _kind(answer: Answer) -> tuple[int, str]:
+    media_type = (answer.header("content-type") or "").partition(";")[0].strip().lower()
+    return answer.status, media_type
+
+
+_BEYOND: Final = 8
+_TOO_SLOW: Final = "a window ended while it was being used up"
+
+
+def past_a_quota(
+    arena: Arena,
+    sample: Sample,
+    call: Callable[[Held], Call],
+    most: int,
+    seconds: int,
+    need: Need,
+) -> Attempt:
+    """Use a quota up with a new genuine instance and go on; return how many too many were served.
+
+    Halfway the instance is renewed: a new token must bring no new quota.  At the end of the quota several requests go out at
+    one moment, of which only as many as there is room for may pass.
+
+    :param most: requests of one instance in each window of so many seconds, aligned to 1970.
+    :param need: what is said to be missing where it can't be shown.
+    :raises MissingError: when so few requests don't exceed it, or a window ended on the way.
+    """
+    total = most + _BEYOND
+    if total > MAX_REQUESTS:
+        raise MissingError(need, f"one of at most {MAX_REQUESTS - _BEYOND}, got {most}")
+    held = enrol_genuine(arena)
+    began = arena.now()
+    half, border = most // 2, max(most // 2, most - TOGETHER // 2)
+    answers = [arena.wire.send(call(held)) for _ in range(half)]
+    held = renew(arena, held).held or held
+    answers += [arena.wire.send(call(held)) for _ in range(half, border)]
+    while len(answers) < total:
+        count = min(TOGETHER, total - len(answers))
+        answers += arena.wire.send_together([call(held) for _ in range(count)])
+    windows = math.floor(arena.now() / seconds) - math.floor(began / seconds) + 1
+    if most * windows >= total:
+        raise MissingError(need, _TOO_SLOW)
+    return excess(sample, answers, is_of_the_api, most * windows)
+
+
+def past_a_rate(
+    arena: Arena, sample: Sample, call: Callable[[Held], Call], requests: int, seconds: int
+) -> Attempt:
+    """Send more requests of a new genuine instance than flow through a rate; see :func:`past_a_quota`."""
+    total = 2 * requests + _BEYOND
+    if total > MAX_REQUESTS:
+        raise MissingError(Need.LIMIT, f"one of at most {(MAX_REQUESTS - _BEYOND) // 2}")
+    held = enrol_genuine(arena)
+    began = arena.now()
+    answers = [arena.wire.send(call(held)) for _ in range(total)]
+    allowed = allowed_in((requests, seconds), arena.now() - began)
+    if allowed >= total:
+        raise MissingError(Need.LIMIT, "requests went out too slowly to go past it")
+    return excess(sample, answers, is_of_the_api, allowed)

@@ -14,7 +14,7 @@ from watchword.lab.phones.interface import (
     PhoneModel,
     PhoneSetup,
 )
-from watchword.lab.phones.registry import PHONES
+from watchword.lab.phones.kinds import PHONES
 from watchword.lab.status_list import LabStatusList, Status
 
 __all__ = [

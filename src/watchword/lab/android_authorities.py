@@ -18,15 +18,16 @@ from cryptography.x509.oid import NameOID
 
 from watchword.lab.certificates import (
     LONG,
+    MARKER,
     Authority,
     Extension,
     Issuer,
     Usage,
     Validity,
+    marked_name,
     rsa_root,
 )
 from watchword.lab.keys import derive_bytes, derive_decimal_serial, derive_serial
-from watchword.lab.names import MARKER, marked_name
 
 _KEY_DESCRIPTION: Final = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.1.17")
 _PROVISIONING_INFO: Final = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.1.30")

@@ -18,11 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from watchword.lab import der
 from watchword.lab.android_authorities import AndroidAuthorities
-from watchword.lab.apple_receipts import ReceiptAuthorities
-from watchword.lab.apple_systems import IPHONE, AppleSystem
-from watchword.lab.certificates import Authority, Issuer
+from watchword.lab.apple import IPHONE, AppleSystem, ReceiptAuthorities
+from watchword.lab.certificates import MARKER, Authority, Issuer, marked_name
 from watchword.lab.keys import MIN_SEED_BYTES, derive_key, derive_serial
-from watchword.lab.names import MARKER, marked_name
 from watchword.ports import Anchor
 
 __all__ = ["MARKER", "LabAuthorities"]

@@ -1,4 +1,4 @@
-"""Sign X.509 certificates deterministically, as authorities and for leaves."""
+"""Sign X.509 certificates deterministically, as authorities and for leaves, each named so that nobody takes it for a vendor's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from watchword.lab import der
 from watchword.lab.keys import derive_key, derive_rsa_key, derive_serial
@@ -244,4 +245,18 @@ def _key_usage(usage: Usage) -> Extension:
             decipher_only=False,
         ),
         True,
+    )
+
+
+MARKER: Final = "Watchword Lab - not for production"
+"""Stands in the name of every authority of the lab."""
+
+
+def marked_name(common_name: str) -> x509.Name:
+    """Name an authority, with the marker as its organisation."""
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, MARKER),
+        ]
     )

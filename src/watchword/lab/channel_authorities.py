@@ -14,9 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from watchword.lab.certificates import LONG, Authority, Validity
+from watchword.lab.certificates import LONG, Authority, Validity, marked_name
 from watchword.lab.keys import derive_key, derive_serial
-from watchword.lab.names import marked_name
 
 
 @dataclass(frozen=True, slots=True)

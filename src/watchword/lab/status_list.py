@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from watchword.lab.authorities import LabAuthorities
-from watchword.lab.phones.android_kinds import REVOKED_BATCH, SUSPENDED_BATCH
+from watchword.lab.phones.kinds import REVOKED_BATCH, SUSPENDED_BATCH
 
 MAX_ENTRIES: Final = 10_000
 """Most entries of a lab's list; Google's had about 500 in 2025."""

@@ -9,9 +9,8 @@ import pytest
 from tests.adapters.drill_wire.machines import certified, machine, ok
 
 from watchword.adapters.drill_wire import HttpWire
-from watchword.drill.channel import Weakness
-from watchword.drill.needs import MissingError, Need
-from watchword.drill.wire import Call, Part, TargetLostError
+from watchword.drill.interface import MissingError, Need
+from watchword.drill.wire import Call, Part, TargetLostError, Weakness
 
 GET = Call(Part.GATE, "GET", "/v1/records", (("x-api-key", "secret"),))
 NAME = "api.example"

@@ -10,7 +10,7 @@ import pytest
 from tests.adapters.drill_wire.machines import Machine, bystander, certified, machine, ok
 
 from watchword.adapters.drill_wire import HttpWire, UnsendableError
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import MissingError, Need
 from watchword.drill.wire import MAX_ANSWER_BYTES, Answer, Call, Headers, Part, TargetLostError
 from watchword.reasons import WatchwordError
 

@@ -16,14 +16,14 @@ from watchword.adapters.drill_wire import resolve
 from watchword.adapters.http_server import HttpServer
 from watchword.apps.compose.gates import system_ports
 from watchword.apps.compose.service import Deployment
-from watchword.apps.demo.clinic import API_KEY, ClinicApi
-from watchword.apps.drill.arena import Reach, open_stage
-from watchword.apps.drill.course import urls_of
-from watchword.apps.drill.running import Course, run_drill
+from watchword.apps.demo.stage import API_KEY, ClinicApi
+from watchword.apps.drill.harness import Targets, open_harness
+from watchword.apps.drill.run import run_drill
+from watchword.apps.drill.run_plan import RunPlan, urls_of
 from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings import Settings, load_settings
 from watchword.drill.interface import Attack
-from watchword.drill.outcome import Report
+from watchword.drill.judging import Report
 from watchword.drill.registry import ATTACKS
 from watchword.drill.wire import Part
 
@@ -128,11 +128,11 @@ class KeysStage:
         clock, entropy = system_ports()
         api = self.settings.apis["clinic"]
         urls = urls_of(self.settings, api, None)
-        reach = Reach({part: resolve(url) for part, url in urls.items()}, loopback=True)
+        targets = Targets({part: resolve(url) for part, url in urls.items()}, loopback=True)
         chosen: list[Attack] = [ATTACKS[name] for name in attacks]
-        with open_stage(self.settings, api, reach, clock, entropy) as opened:
+        with open_harness(self.settings, api, targets, clock, entropy) as opened:
             return run_drill(
-                opened, Course(chosen, genuine), urls[Part.GATE], loopback=True, now=clock.now
+                opened, RunPlan(chosen, genuine), urls[Part.GATE], loopback=True, now=clock.now
             )
 
 

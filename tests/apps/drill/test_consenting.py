@@ -17,9 +17,8 @@ from watchword.adapters.drill_wire import (
     HttpWire,
     read_drill_key,
 )
-from watchword.apps.cli.drill import consent as consent_command
-from watchword.apps.cli.drill import keygen as keygen_command
-from watchword.apps.drill.consenting import Agreement, RunSigner, permitted
+from watchword.apps.drill.cli import consent_command, keygen_command
+from watchword.apps.drill.preparation import Agreement, RunSigner, permitted
 from watchword.drill.consent import (
     PATH,
     Consent,
@@ -485,7 +484,7 @@ def test_a_run_is_signed_again() -> None:
 
 def run(command: Any, *arguments: str) -> Any:
     """Return the result of a command."""
-    return CliRunner().invoke(command.command, list(arguments), obj=Path("watchword.yaml"))
+    return CliRunner().invoke(command, list(arguments), obj=Path("watchword.yaml"))
 
 
 def test_from_key_to_consent_by_command(owner: Owner, tmp_path: Path) -> None:

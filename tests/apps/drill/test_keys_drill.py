@@ -9,7 +9,7 @@ from tests.apps.drill.keys_stage import ABOUT_KEYS, MAPS_KEY, KeysStage, add_val
 
 from watchword.apps.service.client import OperatorClient
 from watchword.drill.interface import Attack
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.judging import Report, Verdict
 from watchword.drill.registry import ATTACKS
 from watchword.observations import State
 

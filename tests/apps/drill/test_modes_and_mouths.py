@@ -7,8 +7,8 @@ import pytest
 from tests.apps.drill import stands
 from tests.apps.drill.keys_stage import ABOUT_KEYS
 
-from watchword.apps.demo.drills import drilled
-from watchword.drill.outcome import AttackResult, Report, Verdict
+from watchword.apps.demo.steps import drilled
+from watchword.drill.judging import AttackResult, Report, Verdict
 from watchword.observations import State
 from watchword.vocabulary import Mode
 

@@ -29,7 +29,7 @@ from watchword.drill.attacks import (
     tls_old_version,
 )
 from watchword.drill.interface import Attack
-from watchword.drill.outcome import Verdict
+from watchword.drill.judging import Verdict
 from watchword.drill.wire import Part
 from watchword.pins.installed import DAY
 from watchword.pins.interface import PinMode

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from tests.apps.drill_views import seed
 
-from watchword.apps.drill.recording import observations_of
+from watchword.apps.drill.run import observations_of
 from watchword.apps.observations.document import MAX_TITLE, from_json, to_json
-from watchword.drill.outcome import Verdict
+from watchword.drill.judging import Verdict
 from watchword.drill.registry import ATTACKS
 from watchword.observations import State
 

@@ -11,14 +11,15 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.drill_wire import write_drill_key
 from watchword.adapters.entropy import SystemEntropy
 from watchword.apps.demo.stage import Stage
-from watchword.apps.drill.arena import open_stage
-from watchword.apps.drill.conducting import Orders, Prepared, prepared
+from watchword.apps.drill.harness import open_harness
 from watchword.apps.drill.invited_instance import enrolled, write_instance
-from watchword.apps.drill.running import Course, run_drill
+from watchword.apps.drill.preparation import Prepared, RunOptions, prepared
+from watchword.apps.drill.run import run_drill
+from watchword.apps.drill.run_plan import RunPlan
 from watchword.apps.service.client import OperatorClient
 from watchword.drill.consent import ConsentError, ConsentFault
-from watchword.drill.needs import Need
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.interface import Need
+from watchword.drill.judging import Report, Verdict
 from watchword.drill.wire import Part
 from watchword.observations import State
 from watchword.vocabulary import Mode, Proof
@@ -85,7 +86,7 @@ def withdrawn(place: stands.Theatre) -> None:
 def order(place: stands.Theatre, **orders: object) -> Prepared:
     """Ask for a run."""
     settings = place.stage.settings
-    asked = Orders(named=["127.0.0.1"], **orders)  # type: ignore[arg-type]
+    asked = RunOptions(named=["127.0.0.1"], **orders)  # type: ignore[arg-type]
     return prepared(
         settings, settings.apis["clinic"], asked, SystemClock(), SystemEntropy(), resolver
     )
@@ -102,10 +103,10 @@ def run(place: stands.Theatre, ready: Prepared) -> Report:
     """Carry a run out."""
     settings = place.stage.settings
     clock = SystemClock()
-    with open_stage(
-        settings, settings.apis["clinic"], ready.reach, clock, SystemEntropy()
+    with open_harness(
+        settings, settings.apis["clinic"], ready.targets, clock, SystemEntropy()
     ) as open_:
-        return run_drill(open_, Course(ready.attacks, 5), ready.url, loopback=False, now=clock.now)
+        return run_drill(open_, RunPlan(ready.attacks, 5), ready.url, loopback=False, now=clock.now)
 
 
 def test_without_key_or_consent_nothing_begins(place: stands.Theatre, tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_with_consent_a_test_instance_is_the_genuine_side(
         instance=tmp_path / "instance.json",
         without=["scraping-with-instance", "stuffing-with-instance", "MT-B04", "MT-B08"],
     )
-    assert ready.reach.rate == RATE
+    assert ready.targets.rate == RATE
     assert set(ready.agreement.origins) == {Part.GATE, Part.SERVICE}
     report = run(place, ready)
     ended = {each.attack.id: each.verdict for each in report.results}

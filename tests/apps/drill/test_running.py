@@ -11,16 +11,16 @@ from tests.adapters.drill_wire.machines import Machine, machine, ok
 from tests.drill.answers import SAMPLE
 
 from watchword.adapters.drill_wire import HttpWire
-from watchword.apps.drill.arena import Stage
-from watchword.apps.drill.running import Course, run_drill
-from watchword.apps.drill.words import missing
+from watchword.apps.drill.harness import Harness
+from watchword.apps.drill.reports import missing_by_need
+from watchword.apps.drill.run import run_drill
+from watchword.apps.drill.run_plan import RunPlan
 from watchword.client import TestInstanceDevice
 from watchword.client.own_token import OwnToken
 from watchword.client.session import HeldToken
 from watchword.drill.consent import ConsentError, ConsentFault
-from watchword.drill.interface import Arena, Attack, Attempt, Facts, Held, Phone, Run, Variant
-from watchword.drill.needs import Need
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.interface import Arena, Attack, Attempt, Facts, Held, Need, Phone, Run, Variant
+from watchword.drill.judging import Report, Verdict
 from watchword.drill.wire import Call, Headers, Part
 from watchword.observations import State
 from watchword.vocabulary import Environment, Platform
@@ -58,8 +58,8 @@ class Theatre:
                 wait=lambda _: None,
                 shared=held,
             )
-            stage = Stage(arena, wire, self.stop, held)
-            return run_drill(stage, Course(attacks, 2), "x", loopback=True, now=lambda: NOW)
+            stage = Harness(arena, wire, self.stop, held)
+            return run_drill(stage, RunPlan(attacks, 2), "x", loopback=True, now=lambda: NOW)
 
 
 def held() -> Held:
@@ -107,7 +107,7 @@ def test_an_attack_that_fits_no_sample_isn_t_run(place: Theatre) -> None:
     nothing, stopped = report.results
     assert (nothing.verdict, nothing.variants[0].need) == (Verdict.NOT_RUN, Need.SAMPLE)
     # Which kind of sample is missing is said wherever it is told: there are samples of others.
-    ((said, _),) = missing(report.results).items()
+    ((said, _),) = missing_by_need(report.results).items()
     assert said.endswith("(`drill: requests`): none of those given fits this attack")
     assert stopped.verdict is Verdict.STOPPED
 

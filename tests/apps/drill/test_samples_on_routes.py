@@ -5,9 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from watchword.apps.drill.arena import Standing
-from watchword.apps.drill.running import _changed
-from watchword.apps.drill.samples import samples_of, unasked
+from watchword.apps.drill.harness import Standing, samples_of, unasked
+from watchword.apps.drill.run import _changed
 from watchword.apps.settings import ApiSettings, load_settings
 from watchword.apps.settings.plans import load_plan
 from watchword.apps.settings.template import TEMPLATE

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from watchword.apps.drill.words import UNTRIED
-from watchword.drill.interface import Attack, Facts
-from watchword.drill.needs import NEEDED, Need
-from watchword.drill.outcome import (
+from watchword.apps.drill.reports import UNTRIED
+from watchword.drill.interface import NEEDED, Attack, Facts, Need
+from watchword.drill.judging import (
     AttackResult,
     Control,
     Finding,

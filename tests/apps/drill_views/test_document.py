@@ -9,10 +9,10 @@ from hypothesis import given
 from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import is_harmless, texts
 
-from watchword.apps.drill.document import MARK, document
+from watchword.apps.drill.reports import DOCUMENT_MARK, document
 from watchword.apps.reports.text import MAX_TEXT, json_text, shown
-from watchword.drill.needs import Need
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.interface import Need
+from watchword.drill.judging import Report, Verdict
 from watchword.observations import SeenRoute
 from watchword.vocabulary import Proof
 
@@ -86,7 +86,7 @@ def test_it_is_plain_json_and_the_same_every_time(made: Callable[[], Report]) ->
 
 def test_a_file_has_its_mark_near_its_start() -> None:
     """A later run may write over it."""
-    assert MARK in json_text(document(seed.mixed()))[:200]
+    assert DOCUMENT_MARK in json_text(document(seed.mixed()))[:200]
 
 
 @given(text=texts)

@@ -8,8 +8,8 @@ from hypothesis import given
 from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import texts
 
-from watchword.apps.drill.failing import CONDITIONS, failed
-from watchword.drill.outcome import Control, Genuine, Report, Verdict
+from watchword.apps.drill.reports import CONDITIONS, failed
+from watchword.drill.judging import Control, Genuine, Report, Verdict
 
 
 def _ended(verdict: Verdict) -> Report:

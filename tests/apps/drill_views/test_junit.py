@@ -10,8 +10,8 @@ from hypothesis import given
 from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import is_harmless, texts
 
-from watchword.apps.drill.junit import MARK, junit
-from watchword.drill.outcome import Report, Verdict
+from watchword.apps.drill.reports import JUNIT_MARK, junit
+from watchword.drill.judging import Report, Verdict
 
 _SUITE = {
     "id": r"\d+",
@@ -135,4 +135,4 @@ def test_strange_answers_stay_text(text: str) -> None:
 
 def test_the_mark_stands_at_its_start() -> None:
     """A later run may write over the file."""
-    assert junit(seed.clean()).splitlines()[1] == MARK
+    assert junit(seed.clean()).splitlines()[1] == JUNIT_MARK

@@ -12,12 +12,10 @@ from rich.console import Console
 from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import is_harmless, texts
 
-from watchword.apps.drill.announcement import Announcement
-from watchword.apps.drill.live import LiveView
-from watchword.apps.drill.words import VERDICTS
-from watchword.drill.interface import Sample
-from watchword.drill.needs import NEEDED, Need
-from watchword.drill.outcome import Report, Verdict
+from watchword.apps.drill.reports import VERDICTS
+from watchword.apps.drill.terminal import Announcement, LiveView
+from watchword.drill.interface import NEEDED, Need, Sample
+from watchword.drill.judging import Report, Verdict
 from watchword.drill.registry import ATTACKS
 from watchword.vocabulary import Level, Mode, Proof
 

@@ -13,9 +13,9 @@ from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import NASTY, is_harmless, texts
 from tests.apps.test_plan_report_in_chromium import WIDTHS, measured
 
-from watchword.apps.drill.html import MARK, page
+from watchword.apps.drill.reports import HTML_MARK, html_page
 from watchword.drill.findings import findings_of
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.judging import Report, Verdict
 from watchword.drill.registry import ATTACKS
 
 
@@ -60,7 +60,7 @@ def found(report: Report) -> Report:
 def test_it_has_every_attack_under_the_protection_that_must_stop_it() -> None:
     """With its verdict as a word, what came back, and each variant."""
     report = found(seed.mixed())
-    text = page(report, {"PR-B01": "Attestation at the API"})
+    text = html_page(report, {"PR-B01": "Attestation at the API"})
     assert "PR-B01 Attestation at the API" in said(text)
     for result in report.results:
         sections = [
@@ -77,7 +77,7 @@ def test_it_has_every_attack_under_the_protection_that_must_stop_it() -> None:
 
 def test_an_attack_on_no_protection_is_shown_too() -> None:
     """Nothing of a run is left out."""
-    assert "On no protection" in page(replace(seed.mixed(), findings=()))
+    assert "On no protection" in html_page(replace(seed.mixed(), findings=()))
 
 
 @pytest.mark.parametrize(
@@ -96,25 +96,25 @@ def test_an_attack_on_no_protection_is_shown_too() -> None:
 )
 def test_the_heading_says_how_it_ended(report: Report, heading: str) -> None:
     """A reader of one line isn't misled."""
-    assert re.findall("<h1>(.*)</h1>", page(report)) == [heading]
+    assert re.findall("<h1>(.*)</h1>", html_page(report)) == [heading]
 
 
 def test_an_interruption_is_told() -> None:
     """Above everything else."""
-    assert "The run was interrupted." in page(seed.interrupted())
-    assert "interrupted" not in page(seed.clean())
+    assert "The run was interrupted." in html_page(seed.interrupted())
+    assert "interrupted" not in html_page(seed.clean())
 
 
 @cache
 def plain_page() -> _Reader:
     """Return a page as read, on which a stranger wrote one letter."""
-    return read(page(seed.hostile("x")))
+    return read(html_page(seed.hostile("x")))
 
 
 @given(text=texts)
 def test_strange_answers_stay_text(text: str) -> None:
     """They add no element and no attribute, load nothing, and turn no text around."""
-    written = page(seed.hostile(text))
+    written = html_page(seed.hostile(text))
     assert is_harmless(written)
     reader, plain = read(written), plain_page()
     assert reader.tags <= plain.tags
@@ -125,8 +125,8 @@ def test_strange_answers_stay_text(text: str) -> None:
 
 def test_the_mark_and_the_policy_stand_in_its_head() -> None:
     """A later run may write over it, and nothing is loaded by it."""
-    text = page(seed.clean())
-    assert MARK in text[:600]
+    text = html_page(seed.clean())
+    assert HTML_MARK in text[:600]
     assert """content="default-src 'none'; style-src 'unsafe-inline'\"""" in text
 
 
@@ -137,7 +137,7 @@ def test_the_mark_and_the_policy_stand_in_its_head() -> None:
 )
 def test_it_fits_into_every_window(made: Callable[[], Report], tmp_path: Path) -> None:
     """With every variant unfolded nothing is wider than the window, and nothing is loaded."""
-    unfolded = page(made()).replace("<details>", "<details open>")
+    unfolded = html_page(made()).replace("<details>", "<details open>")
     assert unfolded.count("<details open>") > 1
     seen = measured(unfolded, tmp_path)
     for width in WIDTHS:

@@ -12,9 +12,9 @@ from tests.apps.drill_views import seed
 from tests.apps.drill_views.strange import is_harmless, texts
 from tests.apps.sarif_schema import faults
 
-from watchword.apps.drill.sarif import MARK, sarif
+from watchword.apps.drill.reports import SARIF_MARK, sarif
 from watchword.apps.reports.text import json_text
-from watchword.drill.outcome import Report, Verdict
+from watchword.drill.judging import Report, Verdict
 
 FILE = PurePosixPath("deploy/watch word.yaml")
 
@@ -139,4 +139,4 @@ def test_strange_answers_put_no_link_and_no_placeholder_into_a_message(text: str
 
 def test_a_file_has_its_mark_near_its_start() -> None:
     """A later run may write over it."""
-    assert MARK in json_text(sarif(seed.mixed()))[:400]
+    assert SARIF_MARK in json_text(sarif(seed.mixed()))[:400]

@@ -20,7 +20,7 @@ from watchword.attestation.claims import AppleClaims, KeyAccess
 from watchword.attestation.formats.app_attest import AppAttest
 from watchword.attestation.interface import AppAttestAssertion, Expected
 from watchword.attestation.service import examine
-from watchword.lab import apple_systems as lab
+from watchword.lab import apple as lab
 from watchword.policy.interface import Circumstances
 from watchword.policy.presets import BALANCED
 from watchword.policy.service import appraise_unverified

@@ -18,7 +18,6 @@ from tests.ports import free_port
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.keyring.private_file import write_private
-from watchword.apps.conformance.deployment import BUNDLE_FILE, SIGNER_FILE
 from watchword.apps.engines.files import write_files
 from watchword.apps.engines.following import EngineFollower
 from watchword.apps.engines.nginx_authz import NginxAuthz
@@ -28,6 +27,7 @@ from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
 from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Level, Mode, Proof
+from watchword_conformance.deployment import BUNDLE_FILE, SIGNER_FILE
 
 SERVICE = SigningKey(derive_private_key(43, SECP256R1()))
 ROUTES = (

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from watchword.adapters.drill_wire.stream import tls_context
-from watchword.drill.channel import Weakness
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import MissingError, Need
+from watchword.drill.wire import Weakness
 
 _VERSIONS: Final = {
     Weakness.TLS_1_0: ssl.TLSVersion.TLSv1,

@@ -21,10 +21,17 @@ from watchword.adapters.drill_wire.stream import (
     tls_context,
 )
 from watchword.adapters.drill_wire.weak import weak_context
-from watchword.drill.channel import Weakness
 from watchword.drill.consent import MAX_RATE
-from watchword.drill.needs import MissingError, Need
-from watchword.drill.wire import MAX_ANSWER_BYTES, Answer, Call, Headers, Part, TargetLostError
+from watchword.drill.interface import MissingError, Need
+from watchword.drill.wire import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    Call,
+    Headers,
+    Part,
+    TargetLostError,
+    Weakness,
+)
 
 TIMEOUT_SECONDS: Final = 10.0
 """How long one exchange may take as a whole, from connecting to the last byte; of several together, connecting has as

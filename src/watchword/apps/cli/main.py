@@ -4,6 +4,7 @@ A new command is one file under ``commands/`` and one line in :data:`COMMANDS`; 
 only when it is called, so that ``watchword --help`` stays quick.
 """
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -15,22 +16,30 @@ from watchword.apps.terminal.console import fail
 from watchword.apps.terminal.lazy import LazyGroup, ReaderGoneError
 from watchword.reasons import WatchwordError
 
+
+def _unless_installed(module: str) -> str:
+    """Return what the line of a command says besides where the package of its own that brings it isn't there."""
+    if importlib.util.find_spec(module) is not None:
+        return ""
+    return f" Not installed: pip install {module.replace('_', '-')}"
+
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("watchword.apps.cli.commands.init", "Write a commented watchword.yaml."),
     "check": ("watchword.apps.cli.commands.check", "Show every fault in watchword.yaml."),
     "plan": ("watchword.apps.plan.cli", "Say what to protect first, by impact."),
     "up": ("watchword.apps.cli.commands.up", "Run service and proxy in front of your API."),
     "demo": ("watchword.apps.cli.commands.demo", "See it work: script refused, phone served."),
-    "lab": ("watchword.apps.cli.commands.lab", "Simulated phones that send real requests."),
+    "lab": ("watchword.apps.lab.cli", "Simulated phones that send real requests."),
     "verify": ("watchword.apps.cli.commands.verify", "Verify attestation evidence offline."),
     "policy": ("watchword.apps.policy.cli", "Show, test and compare appraisal policies."),
     "gate": ("watchword.apps.cli.commands.gate", "Configure and feed gates beside the service."),
     "conformance": (
         "watchword.apps.cli.commands.conformance",
-        "Hold a gate to the conformance corpus.",
+        "Hold a gate to the conformance corpus." + _unless_installed("watchword_conformance"),
     ),
     "scan": ("watchword.apps.scan.cli", "Read your built app as an attacker would."),
-    "drill": ("watchword.apps.cli.commands.drill", "Attack your own deployment, prove what holds."),
+    "drill": ("watchword.apps.drill.cli", "Attack your own deployment, prove what holds."),
     "pins": ("watchword.apps.pins.cli", "Pin your servers' keys, never brick an app."),
     "observe": ("watchword.apps.observations.cli", "Record what proves protections."),
     "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),

@@ -1,24 +1,224 @@
-"""Set the demo's stage: a real deployment in a temporary directory, two APIs behind it."""
+"""Set the stage: the sample clinic and the third party that it asks, a clock that moves, and a deployment before them on free ports."""
 
 import asyncio
+import hmac
+import json
+import posixpath
 import socket
-from collections.abc import Sequence
+import ssl
+import unicodedata
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, Final
 
 from watchword.adapters.http_server import HttpServer
+from watchword.adapters.http_server.mutual_tls import MutualTlsServer
 from watchword.adapters.observations import write_observer_key
 from watchword.apps.compose.gates import system_ports
 from watchword.apps.compose.service import Deployment
-from watchword.apps.demo.clinic import API_KEY, ClinicApi
-from watchword.apps.demo.clock import MovableClock
-from watchword.apps.demo.maps import AUTHORITY, MapService, served_over_tls
 from watchword.apps.settings import Settings, load_settings
 from watchword.encoding import strict_json
-from watchword.ports import Entropy
+from watchword.lab.channel_authorities import ChannelAuthorities
+from watchword.ports import Clock, Entropy
 from watchword.tokens.jwk import jwk_from_public_key
 from watchword.vocabulary import Mode
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+API_KEY = "clinic-app-key-from-the-apk"
+"""What every copy of the app carries, so that anyone who unpacks one has it."""
+
+RECORDS = 40
+"""Patients in the sample; a script walks their numbers."""
+
+_ENTRIES = ("/v1/records/", "/v1/payments/")
+"""Where an app writes: JSON behind the kind and a number."""
+
+USERS = {"ada": "correct horse battery staple"}
+"""Who can sign in, and with what."""
+
+
+class ClinicApi:
+    """Answer ``/health``, patients, sign-ins and what is written, as a backend that trusts its API key.
+
+    :ivar written: the bodies that were accepted, in order.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing served."""
+        self.served = 0
+        self.written: list[bytes] = []
+        self.seen_headers: list[frozenset[str]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
+        path = _resolved(scope["path"])
+        number = path.removeprefix("/v1/patients/")
+        status: int
+        body: dict[str, Any]
+        if path == "/health":
+            status, body = 200, {"status": "up"}
+        elif not hmac.compare_digest(headers.get("x-api-key", b""), API_KEY.encode()):
+            status, body = 401, {"error": "api key required"}
+        elif path.startswith("/v1/patients/") and number.isdigit() and int(number) < RECORDS:
+            self.served += 1
+            self.seen_headers.append(frozenset(headers))
+            status, body = 200, {"patient": int(number), "diagnosis": "J45.0", "iban": "DE89..."}
+        elif path.startswith(_ENTRIES) and scope["method"] == "POST":
+            self.written.append(await _body(receive))
+            status, body = 200, {"written": len(self.written[-1])}
+        elif path == "/v1/login" and scope["method"] == "POST":
+            status, body = _signed_in(await _body(receive))
+        elif path == "/v1/headers":
+            # A server that answers before a body was read may end the connection, and the answer with it.
+            await _body(receive)
+            status, body = 200, {name: value.decode("latin-1") for name, value in headers.items()}
+        else:
+            status, body = 404, {"error": "no such record"}
+        raw = json.dumps(body).encode()
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (b"content-type", b"application/json"),
+                    (b"content-length", str(len(raw)).encode()),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": raw})
+
+
+def _resolved(path: str) -> str:
+    """Return the path that is served: as many a backend does, this one takes `..`, `//`, `;` and backslashes in its stride.
+
+    It ignores case, as Express does unless it is told otherwise, and normalises Unicode.
+    """
+    plain = unicodedata.normalize("NFKC", path).casefold()
+    segments = (each.partition(";")[0] for each in plain.replace("\\", "/").split("/"))
+    return posixpath.normpath("/" + "/".join(segments).lstrip("/"))
+
+
+def _signed_in(body: bytes) -> tuple[int, dict[str, Any]]:
+    """Answer a sign-in as many an API does: whoever asks often enough learns a password."""
+    try:
+        asked = json.loads(body)
+        known = USERS.get(asked["name"], "")
+        good = hmac.compare_digest(known.encode(), str(asked["password"]).encode()) and bool(known)
+    except (ValueError, TypeError, KeyError):
+        return 400, {"error": "expected name and password"}
+    return (200, {"session": "opened"}) if good else (401, {"error": "name or password is wrong"})
+
+
+async def _body(receive: Receive) -> bytes:
+    """Return a request's body; this sample takes any size, the gate in front of it does not."""
+    body = b""
+    while True:
+        message = await receive()
+        piece: bytes = message.get("body", b"")
+        body += piece
+        if not message.get("more_body", False):
+            return body
+
+
+class MovableClock:
+    """Implement :class:`watchword.ports.Clock`: another clock's time plus what was added."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start at the other clock's time."""
+        self._clock = clock
+        self._ahead = timedelta()
+
+    def move(self, seconds: int) -> None:
+        """Move the time ahead; phones, service and gate all live in it."""
+        self._ahead += timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        """Return the demo's time as an aware datetime in UTC."""
+        return self._clock.now() + self._ahead
+
+    def timestamp(self) -> float:
+        """Return the demo's time as seconds since 1970."""
+        return self._clock.timestamp() + self._ahead.total_seconds()
+
+
+HOST: Final = "localhost"
+"""The name in its certificate; a real one has a name of its own."""
+
+AUTHORITY: Final = "maps-ca.pem"
+"""File of the authority that vouches for it."""
+
+_SEED_BYTES = 32
+_KEY_BYTES = 24
+
+
+@dataclass(slots=True)
+class MapService:
+    """Answer ``/geocode/...`` and ``/account``, to whoever shows a key that it gave out.
+
+    :ivar keys: the keys that it takes.
+    :ivar billed: how many calls it answered.
+    :ivar refused: how many it refused for want of a key.
+    :ivar headers: names of the headers of the last call.
+    """
+
+    keys: set[str] = field(default_factory=set, repr=False)
+    billed: int = 0
+    refused: int = 0
+    headers: frozenset[str] = frozenset()
+
+    def give_out(self, entropy: Entropy) -> str:
+        """Return a new key, as the provider's console does; the older ones stay good."""
+        key = f"maps-{entropy.token_bytes(_KEY_BYTES).hex()}"
+        self.keys.add(key)
+        return key
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
+        shown = headers.get("authorization", b"").removeprefix(b"Bearer ")
+        self.headers = frozenset(headers)
+        path, body = scope["path"], {"place": "Bad Homburg", "at": [50.2268, 8.6182]}
+        if not any(hmac.compare_digest(shown, each.encode()) for each in self.keys):
+            self.refused += 1
+            status, body = 403, {"error": "no such key"}
+        elif path == "/account":
+            status, body = 200, {"invoices": "all of them"}
+        elif path.startswith("/geocode/"):
+            self.billed += 1
+            status = 200
+        else:
+            status, body = 404, {"error": "no such path"}
+        raw = json.dumps(body).encode()
+        fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw))]
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": raw})
+
+
+def served_over_tls(
+    service: MapService, directory: Path, entropy: Entropy
+) -> tuple[MutualTlsServer, Path]:
+    """Return a server for it, not started yet, and the file with the authority of its certificate.
+
+    :param directory: gets both files; removed by whoever made it.
+    """
+    web = ChannelAuthorities(entropy.token_bytes(_SEED_BYTES)).web
+    identity, authority = directory / "maps.pem", directory / AUTHORITY
+    identity.write_bytes(web.server("maps", [HOST]).pem)
+    identity.chmod(0o600)
+    authority.write_bytes(web.root_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity)
+    return MutualTlsServer(service, tls=context, peer_state="demo.peer"), authority
+
 
 APP_VERSION = 120
 TEAM_ID, BUNDLE_ID, PACKAGE = "ABCDE12345", "com.example.clinic", "com.example.clinic"

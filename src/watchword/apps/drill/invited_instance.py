@@ -13,12 +13,11 @@ from watchword.adapters.address_kinds import is_loopback
 from watchword.adapters.drill_wire import parse_target
 from watchword.adapters.drill_wire.stream import tls_context
 from watchword.adapters.keyring.private_file import read_private, write_private
-from watchword.apps.drill.course import CourseError
+from watchword.apps.drill.run_plan import RunPlanError
 from watchword.apps.settings import Settings
 from watchword.client import TestInstanceDevice, WatchwordClient
 from watchword.client.session import HeldToken
-from watchword.drill.interface import Held, Phone
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import Held, MissingError, Need, Phone
 from watchword.encoding import strict_json
 from watchword.ports import Clock
 from watchword.reasons import ExitCode, MalformedError, WatchwordError
@@ -73,13 +72,13 @@ def enrolled(
     :param service: where the service is.
     :param ca: file of the certificates that are believed instead of the public authorities'.
     :raises AddressError: when the service has no such address.
-    :raises CourseError: when it isn't reached over TLS, nor on this machine.
+    :raises RunPlanError: when it isn't reached over TLS, nor on this machine.
     :raises ServiceRefusedError: when the code isn't good, or not for this app.
     :raises ServiceUnavailableError: when the service doesn't answer.
     """
     target = parse_target(service)
     if target.scheme == "http" and target.host != "localhost" and not is_loopback(target.host):
-        raise CourseError(
+        raise RunPlanError(
             f"{target.text}: got a service without TLS, expected https: the code would be read on the way"
         )
     device = TestInstanceDevice(code)

@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from watchword.client.statement import binding_of, build_statement
-from watchword.drill.enrolling import (
+from watchword.drill.enrolment import (
     ENROL,
     Enrolment,
     audiences_of,
     challenge,
     enrol_genuine,
+    exploited,
     send_enrolment,
     statement_of,
 )
-from watchword.drill.exploiting import exploited
 from watchword.drill.interface import Arena, Attack, Attempt, Phone, Variant
 from watchword.drill.tokens import new_key
 from watchword.drill.volume import disguised, each_of, tallied

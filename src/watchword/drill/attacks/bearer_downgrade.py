@@ -14,8 +14,7 @@ from watchword.drill.bent_proofs import (
     with_digest,
     written,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.drill.requests import with_token
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof

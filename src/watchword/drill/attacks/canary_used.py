@@ -5,8 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from watchword.drill.interface import Arena, Attack, Attempt, Canary, Run, Sample, Variant
-from watchword.drill.needs import AbsentError, Need
+from watchword.drill.interface import (
+    AbsentError,
+    Arena,
+    Attack,
+    Attempt,
+    Canary,
+    Need,
+    Run,
+    Sample,
+    Variant,
+)
 from watchword.drill.requests import credential_of, proved
 from watchword.drill.wire import Answer, Call
 from watchword.reasons import Reason, UnavailableError

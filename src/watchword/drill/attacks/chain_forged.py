@@ -12,10 +12,8 @@ from watchword.drill.bent_evidence import (
     reissued,
     with_chain,
 )
-from watchword.drill.enrolling import challenge, send_enrolment, statement_of
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.enrolment import challenge, exploited, send_enrolment, statement_of
+from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Variant
 from watchword.reasons import Reason
 
 _GENUINE = "genuine-android"

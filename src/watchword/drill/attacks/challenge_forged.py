@@ -3,10 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from watchword.drill.bent_evidence import minted_challenge
-from watchword.drill.enrolling import challenge, enrol, statement_of
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Phone, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.enrolment import challenge, enrol, exploited, statement_of
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Phone, Run, Variant
 from watchword.encoding import base64url
 from watchword.reasons import Reason
 from watchword.vocabulary import Purpose

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.channel import Weakness
-from watchword.drill.channel_attempts import weakly
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.needs import Need
+from watchword.drill.channel import weakly
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.wire import Weakness
 
 
 def _cleartext(arena: Arena) -> Sequence[Attempt]:

@@ -4,17 +4,25 @@ from collections.abc import Sequence
 from typing import Final
 
 from watchword.client import TestInstanceDevice
-from watchword.drill.enrolling import enrol, enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Held, Phone, Variant
-from watchword.drill.keys_delivery import (
+from watchword.drill.enrolment import enrol, enrol_genuine
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    Held,
+    MissingError,
+    Need,
+    Phone,
+    Variant,
+)
+from watchword.drill.third_party_keys import (
     DELIVERED_EVIDENCE,
     ask,
     judged_by_service,
+    lent_sample,
     receiver,
     served_with,
 )
-from watchword.drill.keys_lending import lent_sample
-from watchword.drill.needs import MissingError, Need
 from watchword.reasons import Reason
 from watchword.vocabulary import Level, Platform
 

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.enrolling import enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.keys_delivery import (
+from watchword.drill.enrolment import enrol_genuine
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.third_party_keys import (
     DELIVERED_EVIDENCE,
     ask,
+    heard,
+    holds,
     judged_by_service,
     receiver,
     served_with,
 )
-from watchword.drill.keys_lending import heard, holds
-from watchword.drill.needs import Need
 from watchword.drill.wire import Answer
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof

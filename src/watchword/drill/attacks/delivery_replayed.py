@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from watchword.drill.bent_evidence import renewal_body
-from watchword.drill.enrolling import challenge, enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.keys_delivery import (
+from watchword.drill.enrolment import challenge, enrol_genuine
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.third_party_keys import (
     DELIVERED_EVIDENCE,
     ask,
     ask_again,
@@ -13,7 +13,6 @@ from watchword.drill.keys_delivery import (
     receiver,
     served_with,
 )
-from watchword.drill.needs import Need
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof, Purpose
 

@@ -10,9 +10,8 @@ from watchword.drill.bent_evidence import (
     renewal_body,
     sent_at_once,
 )
-from watchword.drill.enrolling import ENROL, RENEW
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.enrolment import ENROL, RENEW
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 
 from watchword.drill.bent_evidence import GENUINE, enrolled
-from watchword.drill.enrolling import ENROL, again
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.enrolment import ENROL, again, exploited
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 from watchword.client.statement import binding_of
 from watchword.drill.bent_evidence import GENUINE, enrolled
-from watchword.drill.enrolling import challenge, send_enrolment, statement_of
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.enrolment import challenge, exploited, send_enrolment, statement_of
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 

@@ -4,17 +4,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from watchword.drill.enrolling import enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Lending, Sample, Variant
+from watchword.drill.enrolment import enrol_genuine
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    Lending,
+    MissingError,
+    Need,
+    Sample,
+    Variant,
+)
 from watchword.drill.judging import is_of_the_api
-from watchword.drill.keys_lending import (
+from watchword.drill.third_party_keys import (
     LENT_EVIDENCE,
     as_genuine,
     borrowed_value,
     lent_samples,
     percent_encoded,
 )
-from watchword.drill.needs import MissingError, Need
 from watchword.drill.wire import Answer, Call
 
 PAIRS: Final = 10

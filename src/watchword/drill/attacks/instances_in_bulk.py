@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from watchword.drill.enrolling import Enrolment, enrol
-from watchword.drill.exploiting import exploited, used
-from watchword.drill.interface import Arena, Attack, Attempt, Held, Variant
+from watchword.drill.enrolment import Enrolment, enrol, exploited, used
+from watchword.drill.interface import Arena, Attack, Attempt, Held, MissingError, Need, Variant
 from watchword.drill.judging import is_of_the_api
-from watchword.drill.needs import MissingError, Need
 from watchword.drill.requests import genuine_call
 from watchword.drill.volume import MAX_REQUESTS, TOO_SLOW, allowed_in, excess, limit_of
 from watchword.reasons import Reason

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.interface import Arena, Attack, Attempt, Sample, Variant
-from watchword.drill.keys_lending import (
+from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Sample, Variant
+from watchword.drill.requests import credential_of, with_token
+from watchword.drill.third_party_keys import (
     LENT_EVIDENCE,
     borrowed_value,
     heard,
     holds,
     lent_samples,
 )
-from watchword.drill.needs import MissingError, Need
-from watchword.drill.requests import credential_of, with_token
 from watchword.drill.wire import Answer
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof

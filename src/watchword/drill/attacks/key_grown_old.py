@@ -3,8 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
-from watchword.drill.interface import Arena, Attack, Attempt, KeptSecret, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    KeptSecret,
+    MissingError,
+    Need,
+    Variant,
+)
 from watchword.drill.requests import genuine_call
 
 MOST_DAYS: Final = 90

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from watchword.drill.bent_evidence import GENUINE, enrolment_body
-from watchword.drill.enrolling import send_enrolment
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.enrolment import exploited, send_enrolment
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.encoding import base64url, strict_json
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform

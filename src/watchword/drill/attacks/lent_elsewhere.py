@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from watchword.drill.interface import Arena, Attack, Attempt, Lending, Sample, Variant
-from watchword.drill.keys_lending import (
+from watchword.drill.interface import Arena, Attack, Attempt, Lending, Need, Sample, Variant
+from watchword.drill.requests import covered_by, credential_of, proved
+from watchword.drill.third_party_keys import (
     LENT_EVIDENCE,
     as_genuine,
     at,
@@ -13,8 +14,6 @@ from watchword.drill.keys_lending import (
     there,
     unchanged,
 )
-from watchword.drill.needs import Need
-from watchword.drill.requests import covered_by, credential_of, proved
 from watchword.drill.wire import Call
 from watchword.reasons import Reason
 

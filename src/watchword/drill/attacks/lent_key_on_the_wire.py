@@ -3,8 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from watchword.drill.interface import Arena, Attack, Attempt, Lending, Sample, Variant
-from watchword.drill.keys_lending import (
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    Lending,
+    MissingError,
+    Need,
+    Sample,
+    Variant,
+)
+from watchword.drill.requests import genuine_call
+from watchword.drill.third_party_keys import (
     LENT_EVIDENCE,
     as_genuine,
     at,
@@ -14,8 +24,6 @@ from watchword.drill.keys_lending import (
     holds,
     lent_samples,
 )
-from watchword.drill.needs import MissingError, Need
-from watchword.drill.requests import genuine_call
 from watchword.drill.wire import Answer, Call
 
 _HEX_BYTES = 8

@@ -4,9 +4,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from watchword.broker.interface import PlaceKind
-from watchword.drill.interface import Arena, Attack, Attempt, Lending, Sample, Variant
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    Lending,
+    MissingError,
+    Need,
+    Sample,
+    Variant,
+)
 from watchword.drill.judging import is_of_the_api
-from watchword.drill.keys_lending import (
+from watchword.drill.requests import TOKEN_HEADER
+from watchword.drill.third_party_keys import (
     LENT_EVIDENCE,
     as_genuine,
     heard,
@@ -14,8 +24,6 @@ from watchword.drill.keys_lending import (
     lent_samples,
     unchanged,
 )
-from watchword.drill.needs import MissingError, Need
-from watchword.drill.requests import TOKEN_HEADER
 from watchword.drill.wire import Answer, Call
 from watchword.reasons import Reason
 

@@ -3,8 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from watchword.drill.interface import Arena, Attack, Attempt, Lending, Run, Sample, Variant
-from watchword.drill.keys_lending import (
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    Lending,
+    MissingError,
+    Need,
+    Run,
+    Sample,
+    Variant,
+)
+from watchword.drill.third_party_keys import (
     LENT_EVIDENCE,
     as_genuine,
     at,
@@ -12,7 +22,6 @@ from watchword.drill.keys_lending import (
     lent_samples,
     there,
 )
-from watchword.drill.needs import MissingError, Need
 from watchword.drill.wire import Call
 from watchword.reasons import Reason
 

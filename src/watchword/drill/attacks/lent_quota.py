@@ -3,10 +3,20 @@
 from collections.abc import Iterator, Sequence
 
 from watchword.broker.interface import Allowance
-from watchword.drill.interface import Arena, Attack, Attempt, Held, Lending, Run, Sample, Variant
-from watchword.drill.keys_counting import past_a_quota
-from watchword.drill.keys_lending import LENT_EVIDENCE, as_genuine, lent_samples
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    Held,
+    Lending,
+    MissingError,
+    Need,
+    Run,
+    Sample,
+    Variant,
+)
+from watchword.drill.third_party_keys import LENT_EVIDENCE, as_genuine, lent_samples
+from watchword.drill.volume import past_a_quota
 from watchword.drill.wire import Call
 from watchword.reasons import Reason
 

@@ -2,10 +2,19 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.interface import Arena, Attack, Attempt, Held, Run, Sample, Variant
-from watchword.drill.keys_counting import past_a_quota, past_a_rate
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    Held,
+    MissingError,
+    Need,
+    Run,
+    Sample,
+    Variant,
+)
 from watchword.drill.requests import genuine_call
+from watchword.drill.volume import past_a_quota, past_a_rate
 from watchword.drill.wire import Call
 from watchword.gate.interface import Limit, LimitKind
 from watchword.reasons import Reason

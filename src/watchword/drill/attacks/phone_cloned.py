@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 
 from watchword.drill.bent_evidence import TOGETHER, enrolled, granted, renewal_body, sent_at_once
-from watchword.drill.enrolling import RENEW, renew
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.needs import Need
+from watchword.drill.enrolment import RENEW, exploited, renew
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
 from watchword.reasons import Reason
 
 _KIND = "cloned-iphone"

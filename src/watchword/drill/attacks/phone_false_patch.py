@@ -1,8 +1,7 @@
 """Enrol with a phone that states security patches of a time to come."""
 
 from watchword.drill.bent_evidence import phone_variant
-from watchword.drill.interface import Attack
-from watchword.drill.needs import Need
+from watchword.drill.interface import Attack, Need
 from watchword.reasons import Reason
 
 ATTACK = Attack(

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.enrolling import enrol
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.enrolment import enrol, exploited
+from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Variant
 from watchword.drill.requests import genuine_call
 from watchword.reasons import Reason
 

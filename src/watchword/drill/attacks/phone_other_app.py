@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 
 from watchword.drill.bent_evidence import GENUINE, environment_of, phone_variant
-from watchword.drill.enrolling import enrol
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.enrolment import enrol, exploited
+from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 

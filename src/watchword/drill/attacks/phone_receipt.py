@@ -8,8 +8,7 @@ from watchword.drill.bent_evidence import (
     phone_variant,
     with_attestation,
 )
-from watchword.drill.interface import Arena, Attack
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Need
 from watchword.reasons import Reason
 
 

@@ -1,8 +1,7 @@
 """Enrol with genuine phones whose system isn't the maker's, or whose key wasn't made in the hardware."""
 
 from watchword.drill.bent_evidence import phone_variant
-from watchword.drill.interface import Attack
-from watchword.drill.needs import Need
+from watchword.drill.interface import Attack, Need
 from watchword.reasons import Reason
 
 ATTACK = Attack(

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 
 from watchword.drill.bent_evidence import enrolled, phone_variant
-from watchword.drill.enrolling import renew
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.needs import Need
+from watchword.drill.enrolment import exploited, renew
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
 from watchword.reasons import Reason
 
 _WAY = Reason.POLICY_DISTRIBUTION

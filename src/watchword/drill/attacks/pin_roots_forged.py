@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from watchword.drill.channel_attempts import Delivered, delivered, handed
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.needs import Need
+from watchword.drill.channel import Delivered, delivered, handed
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
 from watchword.drill.tokens import new_key
 from watchword.pins.interface import PinSet
 from watchword.pins.roots import sign_roots, unsigned

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from watchword.drill.channel_attempts import Delivered, delivered, handed
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.channel import Delivered, delivered, handed
+from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Variant
 from watchword.drill.tokens import new_key
 from watchword.encoding import base64url
 from watchword.pins.interface import PinMode, PinSet

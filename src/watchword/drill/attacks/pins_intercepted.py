@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.channel_attempts import delivered, intercepted
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.needs import Need
+from watchword.drill.channel import delivered, intercepted
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
 
 
 def _now(arena: Arena) -> Sequence[Attempt]:

@@ -17,8 +17,7 @@ from watchword.drill.bent_proofs import (
     with_digest,
     written,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.encoding import strict_json
 from watchword.reasons import Reason
 from watchword.tokens.jwk import public_key_from_jwk

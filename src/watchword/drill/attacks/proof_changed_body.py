@@ -14,8 +14,7 @@ from watchword.drill.bent_proofs import (
     victim,
     with_digest,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.drill.requests import covered_by
 from watchword.drill.wire import Call
 from watchword.reasons import Reason

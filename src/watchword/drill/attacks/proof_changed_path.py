@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from watchword.drill.bent_proofs import sent, victim
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
 from watchword.drill.requests import covered_by, proved
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof

@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from watchword.drill.bent_proofs import sent, victim
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.drill.requests import covered_by, proved
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from watchword.drill.bent_proofs import sent
-from watchword.drill.enrolling import enrol_genuine, renew
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.enrolment import enrol_genuine, renew
+from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
 from watchword.drill.requests import credential_of, proved, with_token
 from watchword.drill.tokens import minted, new_attacker
 from watchword.reasons import Reason

@@ -13,8 +13,7 @@ from watchword.drill.bent_proofs import (
     victim,
     with_digest,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 

@@ -16,9 +16,8 @@ from watchword.drill.bent_proofs import (
     victim,
     with_digest,
 )
-from watchword.drill.enrolling import enrol_genuine, renew
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.enrolment import enrol_genuine, renew
+from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
 from watchword.drill.requests import Credential, credential_of
 from watchword.drill.tokens import new_attacker
 from watchword.reasons import Reason

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from watchword.drill.bent_proofs import own_hand, parts_of, quoted, sent, victim, with_digest
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.drill.requests import fresh
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof

@@ -14,9 +14,8 @@ from watchword.drill.bent_proofs import (
     victim,
     with_digest,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Sample, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Sample, Variant
 from watchword.drill.judging import described, is_of_the_api
-from watchword.drill.needs import Need
 from watchword.drill.requests import Credential, fresh, proved
 from watchword.drill.wire import Call
 from watchword.reasons import Reason

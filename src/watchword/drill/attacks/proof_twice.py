@@ -18,8 +18,7 @@ from watchword.drill.bent_proofs import (
     with_digest,
     written,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.drill.tokens import new_attacker
 from watchword.drill.wire import Call
 from watchword.reasons import Reason

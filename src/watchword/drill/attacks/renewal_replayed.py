@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.enrolling import RENEW, again, enrol_genuine, renew
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.enrolment import RENEW, again, enrol_genuine, exploited, renew
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 

@@ -4,10 +4,15 @@ from collections.abc import Sequence
 from typing import Literal
 
 from watchword.drill.bent_evidence import GENUINE, enrolled, granted, renewed_by
-from watchword.drill.enrolling import challenge, enrol, enrol_genuine, renew, statement_of
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.enrolment import (
+    challenge,
+    enrol,
+    enrol_genuine,
+    exploited,
+    renew,
+    statement_of,
+)
+from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform, Purpose
 

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 
 from watchword.drill.bent_evidence import GENUINE, enrolled
-from watchword.drill.enrolling import (
+from watchword.drill.enrolment import (
     ENROL,
     again,
     challenge,
     enrol,
     enrol_genuine,
+    exploited,
     renew,
     statement_of,
 )
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Held, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Held, Need, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.interface import Arena, Attack, Attempt, Held, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Held, Need, Variant
 from watchword.drill.judging import is_of_the_api
-from watchword.drill.needs import Need
 from watchword.drill.requests import genuine_call
 from watchword.drill.volume import disguised, least_limited, past_the_limit
 from watchword.drill.wire import Call

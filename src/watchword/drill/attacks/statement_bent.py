@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from watchword.drill.bent_evidence import GENUINE
-from watchword.drill.enrolling import audiences_of, challenge, enrol, statement_of
-from watchword.drill.exploiting import exploited
-from watchword.drill.interface import Arena, Attack, Attempt, Phone, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.enrolment import audiences_of, challenge, enrol, exploited, statement_of
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Phone, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform, Purpose
 

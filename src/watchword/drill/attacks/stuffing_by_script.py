@@ -2,10 +2,18 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import MissingError, Need
-from watchword.drill.sign_ins import guess, login_sample, made_up_name, reached, wrong_password
-from watchword.drill.volume import Counts, disguised, each_of, tallied
+from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
+from watchword.drill.volume import (
+    Counts,
+    disguised,
+    each_of,
+    guess,
+    login_sample,
+    made_up_name,
+    reached,
+    tallied,
+    wrong_password,
+)
 from watchword.reasons import Reason
 
 TRIES = 30

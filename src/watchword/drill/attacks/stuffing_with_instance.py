@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.interface import Arena, Attack, Attempt, Held, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Held, Need, Variant
 from watchword.drill.requests import genuine_call
-from watchword.drill.sign_ins import guess, login_sample, made_up_name, reached_from
-from watchword.drill.volume import disguised, past_the_limit
+from watchword.drill.volume import (
+    disguised,
+    guess,
+    login_sample,
+    made_up_name,
+    past_the_limit,
+    reached_from,
+)
 from watchword.drill.wire import Call
 from watchword.reasons import Reason
 

@@ -11,23 +11,20 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from watchword.drill.bent_tokens import (
-    asked,
-    bent,
-    claims_like_genuine,
-    genuine_credential,
-    parts_of,
-    published_key,
-)
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.drill.requests import Credential
 from watchword.drill.tokens import (
     Attacker,
+    asked,
     assembled,
+    bent,
+    claims_like_genuine,
     claims_of,
+    genuine_credential,
     header_of,
     new_attacker,
+    parts_of,
+    published_key,
     published_kid,
     session_key_for,
 )

@@ -3,8 +3,15 @@
 from collections.abc import Sequence
 
 from watchword.drill.bent_proofs import stolen
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.needs import AbsentError, MissingError, Need
+from watchword.drill.interface import (
+    AbsentError,
+    Arena,
+    Attack,
+    Attempt,
+    MissingError,
+    Need,
+    Variant,
+)
 from watchword.drill.requests import with_token
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof

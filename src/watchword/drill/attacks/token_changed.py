@@ -4,11 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from watchword.drill.bent_tokens import asked, genuine_credential, parts_of, with_claims
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
 from watchword.drill.requests import Credential, credential_of
-from watchword.drill.tokens import minted, new_attacker
+from watchword.drill.tokens import (
+    asked,
+    genuine_credential,
+    minted,
+    new_attacker,
+    parts_of,
+    with_claims,
+)
 from watchword.encoding import base64url
 from watchword.reasons import Reason
 from watchword.vocabulary import Level, Proof

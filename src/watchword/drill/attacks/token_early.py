@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from watchword.drill.bent_tokens import minting
-from watchword.drill.interface import Arena, Attack, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Need, Variant
+from watchword.drill.tokens import minting
 from watchword.reasons import Reason
 
 _AHEAD = 30

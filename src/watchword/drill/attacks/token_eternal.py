@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from watchword.drill.bent_tokens import minting, minting_each
-from watchword.drill.interface import Arena, Attack, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Need, Variant
+from watchword.drill.tokens import minting, minting_each
 from watchword.reasons import Reason
 from watchword.tokens.interface import MAX_LIFETIME_SECONDS
 

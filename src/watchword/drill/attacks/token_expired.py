@@ -3,10 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from watchword.drill.bent_tokens import asked, minting
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.needs import Need
-from watchword.drill.tokens import minted, new_attacker
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.tokens import asked, minted, minting, new_attacker
 from watchword.reasons import Reason
 
 _DAY = 86_400

@@ -3,11 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from watchword.drill.bent_tokens import asked
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Sample, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    MissingError,
+    Need,
+    Run,
+    Sample,
+    Variant,
+)
 from watchword.drill.requests import Credential
-from watchword.drill.tokens import digest_of, minted, new_attacker
+from watchword.drill.tokens import asked, digest_of, minted, new_attacker
 from watchword.encoding import base64url
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof

@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from watchword.drill.bent_tokens import asked, claims_like_genuine, genuine_credential
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.drill.requests import Credential
 from watchword.drill.tokens import (
+    asked,
     assembled,
+    claims_like_genuine,
+    genuine_credential,
     header_of,
     minted,
     new_attacker,

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
-from watchword.drill.bent_tokens import asked, bent, compact, genuine_credential, parts_of
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.drill.requests import Credential
 from watchword.drill.tokens import (
+    asked,
+    bent,
     claims_of,
+    compact,
+    genuine_credential,
     header_of,
     new_attacker,
+    parts_of,
     session_key_for,
 )
 from watchword.encoding import strict_json

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from watchword.drill.bent_proofs import own_hand, parts_of, quoted, sent, stolen, with_digest
-from watchword.drill.enrolling import enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.enrolment import enrol_genuine
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.drill.requests import credential_of
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof

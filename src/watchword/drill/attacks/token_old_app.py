@@ -2,10 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from watchword.drill.bent_tokens import asked
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Sample, Variant
-from watchword.drill.needs import MissingError, Need
-from watchword.drill.tokens import minted, new_attacker
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    MissingError,
+    Need,
+    Run,
+    Sample,
+    Variant,
+)
+from watchword.drill.tokens import asked, minted, new_attacker
 from watchword.reasons import Reason
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.enrolling import enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.enrolment import enrol_genuine
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.drill.judging import is_of_the_api
-from watchword.drill.needs import Need
 from watchword.drill.requests import genuine_call
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof

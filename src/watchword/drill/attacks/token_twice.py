@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from watchword.drill.bent_tokens import genuine_credential
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
 from watchword.drill.requests import TOKEN_HEADER
+from watchword.drill.tokens import genuine_credential
 from watchword.drill.wire import Call, Headers
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof

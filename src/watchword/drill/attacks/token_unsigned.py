@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
-from watchword.drill.bent_tokens import (
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.requests import Credential
+from watchword.drill.tokens import (
     asked,
+    assembled,
     bent,
     claims_like_genuine,
     genuine_credential,
+    header_of,
+    new_attacker,
+    published_kid,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
-from watchword.drill.requests import Credential
-from watchword.drill.tokens import assembled, header_of, new_attacker, published_kid
 from watchword.encoding import base64url
 from watchword.reasons import Reason
 

@@ -5,10 +5,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, derive_private_key
 
-from watchword.drill.bent_tokens import asked
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
-from watchword.drill.needs import Need
-from watchword.drill.tokens import Attacker, minted, new_attacker
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.tokens import Attacker, asked, minted, new_attacker
 from watchword.encoding import base64url
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof

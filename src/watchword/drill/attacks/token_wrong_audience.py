@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from watchword.drill.bent_tokens import asked, minting, minting_each
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
-from watchword.drill.needs import MissingError, Need
+from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Variant
 from watchword.drill.requests import credential_of
+from watchword.drill.tokens import asked, minting, minting_each
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from watchword.drill.around import RESULT_NAMES, armed
-from watchword.drill.interface import Arena, Attack, Attempt, Sample, Variant
-from watchword.drill.needs import Need
+from watchword.drill.interface import Arena, Attack, Attempt, Need, Sample, Variant
 from watchword.drill.requests import behind_the_gate
 from watchword.drill.tokens import assembled, digest_of, header_of, new_key
 from watchword.drill.wire import Answer, Call, Part, TargetLostError

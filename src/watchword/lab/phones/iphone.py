@@ -15,9 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from watchword.encoding import base64url
-from watchword.lab.apple_receipts import ReceiptContent
-from watchword.lab.apple_server import device_token
-from watchword.lab.apple_systems import IPHONE, AppleSystem
+from watchword.lab.apple import IPHONE, AppleSystem, ReceiptContent, device_token
 from watchword.lab.keys import open_sealed, public_jwk, sign_message
 from watchword.lab.phones.interface import (
     Expectation,

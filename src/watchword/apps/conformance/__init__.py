@@ -1,1 +1,0 @@
-"""Hold every mouth of the gate to one corpus: requests, and what must become of each."""

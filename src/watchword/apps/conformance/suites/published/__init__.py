@@ -1,1 +1,0 @@
-"""One module for each layout in which a suite is published."""

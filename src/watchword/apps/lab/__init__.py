@@ -1,0 +1,1 @@
+"""Use simulated phones on the command line."""

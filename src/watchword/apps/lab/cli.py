@@ -1,0 +1,158 @@
+"""Use the lab: list simulated phones, write their evidence and anchors, send real requests; ``watchword lab``."""
+
+from typing import Final
+
+import click
+
+from watchword.apps.terminal.console import encodable
+from watchword.apps.terminal.lazy import body_in
+
+_body = body_in("watchword.apps.lab.commands")
+
+_EVIDENCE_EXAMPLE: Final = """\b
+Examples:
+  watchword lab evidence genuine-android --challenge 00c0ffee -o chain.pem
+  watchword lab evidence emulator --binding 9f86d081884c7d659a2feaa0c55ad015 -o bad.pem
+"""
+
+_REQUEST_EXAMPLE: Final = """\b
+Examples:
+  watchword lab request genuine-iphone http://127.0.0.1:8080/patients
+  watchword lab request unlocked-android POST /patients --data '{"name": "Ada"}'
+  watchword lab request genuine-android POST /payments --data '{}' --proof bearer
+"""
+
+_PROOFS: Final = ("auto", "bearer", "session", "device", "dpop")
+
+_json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(epilog="Example: watchword lab request genuine-iphone http://127.0.0.1:8080/")
+def command() -> None:
+    """Try your deployment with simulated phones; no store account needed.
+
+    They exist in environment `lab` only: the tokens that they get are refused everywhere else.
+    """
+
+
+@command.command(
+    "revoke",
+    short_help="Withdraw an attestation certificate for good.",
+    epilog="Example: watchword lab revoke genuine-android",
+)
+@click.argument("target", metavar="KIND|SERIAL")
+@_json_option
+@click.pass_obj
+@_body
+def revoke() -> None:
+    """Withdraw an attestation certificate for good, as Google does when a key leaks.
+
+    KIND takes the certificate by which phones of that kind attest: phones from a factory share
+    theirs with the whole batch, remotely provisioned ones have their own. SERIAL is in hex.
+    """
+
+
+@command.command(
+    "suspend",
+    short_help="Withdraw a certificate for the time being.",
+    epilog="Example: watchword lab suspend 1049512760346175",
+)
+@click.argument("target", metavar="KIND|SERIAL")
+@_json_option
+@click.pass_obj
+@_body
+def suspend() -> None:
+    """Withdraw an attestation certificate for the time being."""
+
+
+@command.command(
+    "restore",
+    short_help="Take a certificate off the list again.",
+    epilog="Example: watchword lab restore genuine-android",
+)
+@click.argument("target", metavar="KIND|SERIAL")
+@_json_option
+@click.pass_obj
+@_body
+def restore() -> None:
+    """Take an attestation certificate off the list again."""
+
+
+@command.command(
+    "status-list",
+    short_help="Show the lab's status list.",
+    epilog="Example: watchword lab status-list --json > status.json",
+)
+@_json_option
+@click.pass_obj
+@_body
+def status_list() -> None:
+    """Show the lab's status list; with --json in the form of Google's."""
+
+
+@command.command(
+    "phones", short_help="List the kinds of phones.", epilog="Example: watchword lab phones --json"
+)
+@_json_option
+@_body
+def phones() -> None:
+    """List the kinds of phones, and what policy `balanced` must make of each."""
+
+
+@command.command(
+    "anchors",
+    short_help="Write the lab's trust anchors, for a verifier.",
+    epilog="Example: watchword lab anchors -o lab-anchors.json",
+)
+@click.option("-o", "--output", type=click.File("w"), default="-", metavar="FILE")
+@_json_option
+@click.pass_obj
+@_body
+def anchors() -> None:
+    """Write the lab's trust anchors, for a verifier that should believe its phones."""
+
+
+@command.command(
+    "evidence", short_help="Write a new phone's evidence to a file.", epilog=_EVIDENCE_EXAMPLE
+)
+@click.argument("kind")
+@click.option("--app", "app_name", metavar="NAME", help="An app of watchword.yaml.")
+@click.option("--challenge", metavar="HEX", help="What a verifier gave out; iOS apps hash it.")
+@click.option("--binding", metavar="HEX", help="The bytes to bind to, as they are.")
+@click.option("-o", "--output", type=click.File("wb"), required=True, metavar="FILE")
+@_json_option
+@click.pass_obj
+@_body
+def evidence() -> None:
+    """Write a new phone's evidence: a PEM chain, CBOR (App Attest) or a token (Play Integrity)."""
+
+
+@command.command(
+    "request", short_help="Enrol a phone and send one request.", epilog=_REQUEST_EXAMPLE
+)
+@click.argument("kind")
+@click.argument("target", nargs=-1, required=True, metavar="[METHOD] URL")
+@click.option("--app", "app_name", metavar="NAME", help="An app of watchword.yaml.")
+@click.option(
+    "--data",
+    metavar="TEXT",
+    callback=encodable,
+    help="A body, sent as JSON; the method is POST then.",
+)
+@click.option(
+    "--proof",
+    type=click.Choice(_PROOFS),
+    default=_PROOFS[0],
+    show_default=True,
+    help="How to prove the request; auto: as its route asks. bearer: the token alone.",
+)
+@click.option("--new", is_flag=True, help="Take a new phone instead of the one of last time.")
+@_json_option
+@click.pass_context
+@_body
+def request() -> None:
+    """Enrol a phone at the running service and send one request with token and proof.
+
+    The phone is kept for the next time, so that it can be revoked. URL may be a path of the
+    API. Exits with 0 on a 2xx answer, 1 on any other or a refusal, 3 if nobody answers.
+    """

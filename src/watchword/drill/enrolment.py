@@ -1,0 +1,230 @@
+"""Enrol and renew step by step, so that each step can be bent, and use at the API what came of it.
+
+Shares no code with the service that verifies.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from watchword.client.session import HeldToken, Session
+from watchword.client.statement import binding_of, bound_to, build_statement
+from watchword.drill.interface import Arena, Attempt, Held, MissingError, Need, Phone
+from watchword.drill.requests import genuine_call, with_token
+from watchword.drill.wire import Answer, Call, Headers, Part
+from watchword.encoding import base64url, length_prefixed, strict_json
+from watchword.vocabulary import Platform, Proof, Purpose
+
+ENROL: Final = "/v1/attestations"
+RENEW: Final = "/v1/tokens"
+CHALLENGE: Final = "/v1/challenges"
+
+_JSON: Final = (("Content-Type", "application/json"),)
+_SEAL_LABEL: Final = b"watchword/seal/v1\x00"
+_GOOD: Final = frozenset({200, 201})
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """Hold what was asked of the service, and what it answered.
+
+    :param held: the instance, None where it was refused.
+    """
+
+    answer: Answer
+    statement: bytes = field(repr=False)
+    body: Mapping[str, Any] = field(repr=False)
+    held: Held | None = None
+
+
+def post(arena: Arena, path: str, members: Mapping[str, Any], headers: Headers = ()) -> Answer:
+    """Send a JSON object to the service."""
+    body = strict_json.dumps(dict(members))
+    return arena.wire.send(Call(Part.SERVICE, "POST", path, (*_JSON, *headers), body))
+
+
+def challenge(arena: Arena, app: str, purpose: Purpose = Purpose.ENROL) -> str:
+    """Return a fresh challenge, base64url; empty where the service gives none."""
+    answer = post(arena, CHALLENGE, {"app": app, "purpose": purpose.value})
+    return str(_members(answer).get("challenge", ""))
+
+
+def statement_of(
+    arena: Arena,
+    phone: Phone,
+    challenge: str,
+    purpose: Purpose = Purpose.ENROL,
+    audiences: Sequence[str] | None = None,
+    **changes: Any,
+) -> bytes:
+    """Return the statement that the app makes on this phone.
+
+    :param audiences: all that its app may ask for, where none are named.
+    :param changes: members that say something else.
+    """
+    statement = build_statement(
+        purpose=purpose,
+        issuer=arena.facts.issuer,
+        audiences=audiences or audiences_of(arena, phone),
+        app=phone.app,
+        challenge=challenge,
+        proof_jwk=phone.device.proof_jwk,
+        seal_jwk=phone.device.seal_jwk,
+        bnd=binding_value(arena),
+    )
+    if not changes:
+        return statement
+    return strict_json.dumps({**strict_json.loads(statement, len(statement)), **changes})
+
+
+def binding_value(arena: Arena) -> str | None:
+    """Return what tokens of this API must be bound to, by the header that its samples carry; None for nothing."""
+    name = arena.facts.binding_header
+    if name is None:
+        return None
+    values = [sample.call().header(name) for sample in arena.samples]
+    return next((bound_to(value) for value in values if value is not None), None)
+
+
+def audiences_of(arena: Arena, phone: Phone) -> list[str]:
+    """Return the audiences that the app on a phone may ask for, this API's first."""
+    own = arena.facts.audience
+    others = arena.facts.audiences.get(phone.app, frozenset()) - {own}
+    return [own, *sorted(others)]
+
+
+def enrol(
+    arena: Arena,
+    phone: Phone,
+    *,
+    statement: bytes | None = None,
+    bend: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    headers: Headers = (),
+) -> Enrolment:
+    """Enrol a phone with new keys.
+
+    :param statement: sent in place of the app's own; then the phone's present keys are used.
+    :param bend: changes the evidence before it is sent.
+    :param headers: sent beside it.
+    """
+    if statement is None:
+        phone.device.create_keys()
+        statement = statement_of(arena, phone, challenge(arena, phone.app))
+    evidence = dict(phone.device.attest(binding_of(statement)))
+    sent = evidence if bend is None else bend(evidence)
+    return send_enrolment(arena, phone, statement, sent, headers)
+
+
+def enrol_genuine(arena: Arena, platform: Platform | None = None) -> Held:
+    """Enrol a genuine phone of an attack's own.
+
+    :raises MissingError: when there is none, or the service refuses it.
+    """
+    enrolled = enrol(arena, arena.new_genuine(platform))
+    if enrolled.held is None:
+        raise MissingError(Need.GENUINE, f"the service refused one: {enrolled.answer.status}")
+    return enrolled.held
+
+
+def send_enrolment(
+    arena: Arena,
+    phone: Phone,
+    statement: bytes,
+    evidence: Mapping[str, Any],
+    headers: Headers = (),
+) -> Enrolment:
+    """Send a statement with evidence; both may be anything."""
+    body = {"statement": base64url.encode(statement), "evidence": dict(evidence)}
+    return _concluded(arena, phone, post(arena, ENROL, body, headers), statement, body)
+
+
+def renew(
+    arena: Arena,
+    held: Held,
+    *,
+    statement: bytes | None = None,
+    bend: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> Enrolment:
+    """Ask for new tokens of an instance.
+
+    :param statement: sent in place of the app's own.
+    :param bend: changes the evidence before it is sent.
+    """
+    phone = held.phone
+    if statement is None:
+        asked = challenge(arena, phone.app, Purpose.RENEW)
+        statement = statement_of(arena, phone, asked, Purpose.RENEW, list(held.tokens))
+    evidence = dict(phone.device.renew(statement))
+    return send_renewal(arena, held, statement, evidence if bend is None else bend(evidence))
+
+
+def send_renewal(
+    arena: Arena, held: Held, statement: bytes, evidence: Mapping[str, Any]
+) -> Enrolment:
+    """Send a renewal's statement with evidence; both may be anything."""
+    body = {
+        "instance": held.instance,
+        "statement": base64url.encode(statement),
+        "evidence": dict(evidence),
+    }
+    return _concluded(arena, held.phone, post(arena, RENEW, body), statement, body)
+
+
+def again(arena: Arena, path: str, body: Mapping[str, Any], phone: Phone) -> Enrolment:
+    """Send a recorded enrolment or renewal once more, as somebody does who has caught it."""
+    statement = base64url.decode(str(body["statement"]))
+    return _concluded(arena, phone, post(arena, path, body), statement, body)
+
+
+def _concluded(
+    arena: Arena, phone: Phone, answer: Answer, statement: bytes, body: Mapping[str, Any]
+) -> Enrolment:
+    members = _members(answer)
+    if not members:
+        return Enrolment(answer, statement, body)
+    binding = binding_of(statement)
+
+    def open_sealed(session_id: str, sealed: bytes) -> bytes | None:
+        info = _SEAL_LABEL + binding + length_prefixed.join(session_id.encode())
+        try:
+            return phone.device.open_sealed(info, sealed)
+        except ValueError:
+            return None  # It was sealed to somebody else, who was listened to.
+
+    given = members.get("tokens")
+    listed = given if isinstance(given, list) else []
+    audiences = [str(each["aud"]) for each in listed if isinstance(each, dict) and "aud" in each]
+    session = Session.from_answer(
+        members, audiences, arena.now(), renew_share=1.0, open_sealed=open_sealed
+    )
+    tokens: dict[str, HeldToken] = dict(session.tokens)
+    return Enrolment(
+        answer, statement, body, Held(phone, session.instance, tokens, statement, body)
+    )
+
+
+def _members(answer: Answer) -> Mapping[str, Any]:
+    if answer.status not in _GOOD:
+        return {}
+    return strict_json.loads(answer.body, len(answer.body))
+
+
+def exploited(arena: Arena, enrolment: Enrolment) -> Attempt:
+    """Ask for the first sample with the tokens of an enrolment or a renewal, without one where it gave none.
+
+    A refusal of the service alone stops nobody while the API takes requests without a token.
+    """
+    if enrolment.held is not None:
+        return used(arena, enrolment.held)
+    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    return Attempt(sample, arena.wire.send(sample.call()), stops=(enrolment.answer,))
+
+
+def used(arena: Arena, held: Held) -> Attempt:
+    """Ask for the first sample as an instance that should have none of it."""
+    sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
+    credential = held.tokens[arena.facts.audience]
+    if sample.proof is Proof.SESSION and credential.session_key is None:
+        # Whose session key was sealed to somebody else gets no further than with the token alone.
+        return Attempt(sample, arena.wire.send(with_token(sample.call(), credential.token)))
+    return Attempt(sample, arena.wire.send(genuine_call(arena, sample, held)))
