@@ -4,7 +4,7 @@ PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan mutants fuzz site lock clean
+.PHONY: help demo test check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-start bench-up mutants fuzz site lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -71,6 +71,12 @@ bench-drill: .venv/.dev-ready  ## Measure a whole drill of the demo's clinic, be
 
 bench-scan: .venv/.dev-ready .venv/.peers-scan-ready  ## Measure the scan: what it finds in apps of a new seed and in known ones, how fast, APKiD and androguard beside it.
 	$(PY)/python -m benchmarks.bench_scan
+
+bench-start: .venv/.dev-ready  ## Measure how long `watchword --help` and the help of each command take, beside the bare interpreter.
+	$(PY)/python -m benchmarks.bench_start
+
+bench-up: .venv/.dev-ready  ## Measure a service's start and memory beside the bare server, and the demo.
+	$(PY)/python -m benchmarks.bench_up
 
 mutants: .venv/.dev-ready  ## Mutate recorded evidence in 270,000 ways and more: none may be accepted.
 	$(PY)/python -m scripts.mutants

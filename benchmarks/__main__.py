@@ -5,6 +5,7 @@ import sys
 
 NAMES = (
     "start",
+    "up",
     "gate",
     "pushes",
     "overload",

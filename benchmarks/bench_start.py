@@ -1,147 +1,88 @@
-"""Measure how long a person waits: help, start to first answer, memory, the demo.
+"""Measure how long a person waits for help: ``watchword --help`` and the help of each command, each in a fresh interpreter.
 
-The peer of each row is the floor: the same interpreter doing nothing, or the bare server.
+The peer of each row is the floor: the same interpreter that does nothing.  Floor and commands take turns, and of each the median counts;
+on a machine with other work to do the multiple of the floor is what to compare.  Modules are counted by ``-X importtime``.
+
+Run: ``python -m benchmarks.bench_start [ROUNDS]``.
 """
 
-import re
-import signal
+import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.gate_load import free_port
+import click
 from benchmarks.report import Row, write_report
 
-from watchword.apps.settings.template import TEMPLATE
+from watchword.apps.cli.main import cli
 
 COMMAND = str(Path(sys.executable).parent / "watchword")
-BARE = """
-import asyncio, sys
-from watchword.adapters.http_server import HttpServer
-async def app(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
-async def main():
-    await HttpServer(app, port=int(sys.argv[1])).start()
-    await asyncio.sleep(60)
-asyncio.run(main())
-"""
-ROUNDS = 15
-START_ROUNDS = 5
-REQUESTS = 300
+FLOOR = (sys.executable, "-c", "pass")
+ROUNDS = 7
+HELP_MS, COMMAND_MS = 80.0, 150.0
+HELP_TIMES, COMMAND_TIMES = 6.5, 12.0
+"""The same as multiples of the floor, which took 12 ms where the bars were set."""
 
 
-def seconds(arguments: list[str]) -> float:
-    """Return how long a command took."""
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words of each command and subcommand."""
+    if path:
+        yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner is not None:
+                yield from commands(inner, (*path, name))
+
+
+def milliseconds(*arguments: str) -> float:
+    """Return how long a command took, from its start to its end."""
     started = time.perf_counter()
-    subprocess.run(arguments, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - started
+    subprocess.run(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return (time.perf_counter() - started) * 1000
 
 
-def interleaved(ours: list[str], floor: list[str], rounds: int) -> tuple[float, float]:
-    """Return the medians of two commands that took turns."""
-    pairs = [(seconds(ours), seconds(floor)) for _ in range(rounds)]
-    return (
-        statistics.median(pair[0] for pair in pairs),
-        statistics.median(pair[1] for pair in pairs),
+def modules(*words: str) -> int:
+    """Return how many modules an interpreter imports, from its own start on, until it has run these words."""
+    said = subprocess.run(
+        [sys.executable, "-X", "importtime", *words], capture_output=True, text=True, check=True
     )
+    return said.stderr.count("import time:") - 1
 
 
-def until_answer(
-    arguments: list[str], url: str, cwd: Path
-) -> tuple[float, int, Callable[[], None]]:
-    """Start a server; return the seconds to its first 200, its process id, and how to end it."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        arguments, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = started + 20
-
-    def end() -> None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    while time.perf_counter() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=1) as answer:
-                if answer.status == 200:
-                    return time.perf_counter() - started, process.pid, end
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.005)
-    end()
-    raise RuntimeError(f"{url} did not answer")
-
-
-def resident_megabytes(pid: int) -> float:
-    """Return VmRSS of a process and its children."""
-    pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-    found = [
-        re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{each}/status").read_text()) for each in pids
-    ]
-    return sum(int(match[1]) for match in found if match) / 1024
-
-
-def start_rows() -> list[Row]:
-    """Measure start and memory of ``watchword up`` beside a bare granian."""
-    ours: list[float] = []
-    bare: list[float] = []
-    memory: list[float] = []
-    bare_memory: list[float] = []
-    for _ in range(START_ROUNDS):
-        with tempfile.TemporaryDirectory() as directory:
-            service, proxy = free_port(), free_port()
-            text = TEMPLATE.replace("8440", str(service)).replace("8080", str(proxy))
-            Path(directory, "watchword.yaml").write_text(text)
-            base = f"http://127.0.0.1:{service}"
-            took, pid, end = until_answer([COMMAND, "up"], f"{base}/healthz", Path(directory))
-            ours.append(took)
-            for _ in range(REQUESTS):
-                urllib.request.urlopen(f"{base}/.well-known/jwks.json").read()
-            memory.append(resident_megabytes(pid))
-            end()
-        port = free_port()
-        command = [sys.executable, "-c", BARE, str(port)]
-        took, pid, end = until_answer(command, f"http://127.0.0.1:{port}/", Path.cwd())
-        bare.append(took)
-        bare_memory.append(resident_megabytes(pid))
-        end()
-    median = statistics.median
-    return [
-        Row.at_most(
-            "service start to first 200, s (floor: bare granian)", median(ours), median(bare), 1.0
-        ),
-        Row.at_most(
-            "service RSS after 300 requests, MB (floor: bare granian)",
-            median(memory),
-            median(bare_memory),
-            120,
-        ),
-    ]
-
-
-def main() -> bool:
+def main(rounds: int = ROUNDS) -> bool:
     """Measure, print and write ``results/start.json``; tell whether all goals hold."""
-    help_, floor = interleaved([COMMAND, "--help"], [sys.executable, "-c", "pass"], ROUNDS)
-    demos = statistics.median(seconds([COMMAND, "demo"]) for _ in range(3))
+    named: list[tuple[str, ...]] = [(), *commands(cli)]
+    found: dict[tuple[str, ...], list[float]] = {words: [] for words in named}
+    floors: list[float] = []
+    for _ in range(rounds):
+        for words in named:
+            floors.append(milliseconds(*FLOOR))
+            found[words].append(milliseconds(COMMAND, *words, "--help"))
+    floor = statistics.median(floors)
+    medians = {words: statistics.median(times) for words, times in found.items()}
+    own, empty = medians.pop(()), modules("-c", "pass")
+    slowest = max(medians, key=medians.__getitem__)
     rows = [
-        Row.at_most(
-            "watchword --help, ms (floor: python -c pass)", help_ * 1000, floor * 1000, 250
-        ),
-        *start_rows(),
-        Row.at_most("watchword demo, s (floor: python -c pass)", demos, floor, 10),
+        Row.at_most("watchword --help, ms (floor: python -c pass)", own, floor, HELP_MS),
+        Row.at_most_times("  as a multiple of the floor", own, floor, HELP_TIMES),
+        Row("  modules imported", modules(COMMAND, "--help"), empty),
+    ]
+    for words, took in medians.items():
+        rows.append(Row.at_most(f"watchword {' '.join(words)} --help, ms", took, floor, COMMAND_MS))
+    title = f"the slowest ({' '.join(slowest)}) as a multiple of the floor"
+    busy = "programs that wanted a core meanwhile, on average (peer: cores)"
+    rows += [
+        Row.at_most_times(title, medians[slowest], floor, COMMAND_TIMES),
+        Row("  modules imported", modules(COMMAND, *slowest, "--help"), empty),
+        Row(busy, os.getloadavg()[1], os.cpu_count()),
     ]
     return write_report("start", rows)
 
 
 if __name__ == "__main__":
-    sys.exit(0 if main() else 1)
+    sys.exit(0 if main(*map(int, sys.argv[1:2])) else 1)

@@ -125,7 +125,8 @@ def schema(shell: Transcript) -> None:
     """Print the JSON Schema of ``watchword.yaml``."""
     shell.most_lines = 10_000
     shell("schema")
-    shell("schema", "--json")
+    same = json.loads(shell.printed("schema")) == json.loads(shell.printed("schema", "--json"))
+    shell.note("schema --json is the same document", f"{same}\n")
 
 
 def plans(shell: Transcript) -> None:

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Final
 
-from tests.recorded import commands, services
+from tests.recorded import commands, documents, services
 from tests.recorded.transcript import Transcript, workspace
 
 Group = Callable[[Transcript], None]
 
-GROUPS: Final[dict[str, Group]] = {**commands.GROUPS, **services.GROUPS}
+GROUPS: Final[dict[str, Group]] = {**commands.GROUPS, **services.GROUPS, **documents.GROUPS}
 
 
 def made(name: str) -> str:
