@@ -12,10 +12,8 @@ from tests.apps.service_bench import Caller
 from tests.recorded.services import DRAWN, phone
 from tests.recorded.transcript import Transcript
 
-from watchword.apps.drill.document import document
-from watchword.apps.drill.html import page
-from watchword.apps.drill.junit import junit
-from watchword.apps.drill.sarif import sarif
+from watchword.apps.drill.reports import document, junit, sarif
+from watchword.apps.scan.report import page
 from watchword.apps.settings.template import TEMPLATE
 from watchword.encoding import base64url
 
