@@ -12,8 +12,7 @@ from tests.apps.service_bench import Caller
 from tests.recorded.services import DRAWN, phone
 from tests.recorded.transcript import Transcript
 
-from watchword.apps.drill.reports import document, junit, sarif
-from watchword.apps.scan.report import page
+from watchword.apps.drill.reports import document, html_page, junit, sarif
 from watchword.apps.settings.template import TEMPLATE
 from watchword.encoding import base64url
 
@@ -30,7 +29,7 @@ def drills(shell: Transcript) -> None:
         shell.note(f"{name}: JSON", json.dumps(document(report)) + "\n")
         shell.note(f"{name}: JUnit", junit(report))
         shell.note(f"{name}: SARIF", json.dumps(sarif(report)) + "\n")
-        shell.note(f"{name}: HTML", page(report))
+        shell.note(f"{name}: HTML", html_page(report))
 
 
 def bundle(shell: Transcript) -> None:
