@@ -17,7 +17,7 @@ from watchword.apps.plan import stored
 from watchword.apps.plan.document import document
 from watchword.apps.plan.drafting import draft_plan
 from watchword.apps.settings.document import parse_document
-from watchword.apps.settings.plans import load_plan
+from watchword.apps.settings.plan import load_plan
 from watchword.encoding import base64url
 from watchword.observations import Observation, Review, State
 from watchword.plan.catalogue.reading import load_catalogue, merge

@@ -26,13 +26,14 @@ from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store import SqliteStore
 from watchword.adapters.store_mark import StoreMark
-from watchword.apps.service.client_addresses import ClientAddresses, Network
+from watchword.apps.service.client_addresses import ClientAddresses
 from watchword.apps.service.clock_watch import ClockWatch
-from watchword.apps.service.enrolment_limits import EnrolmentLimits, EnrolmentRates
+from watchword.apps.service.enrolment_limits import EnrolmentLimits
 from watchword.apps.service.safeguards import Safeguards
 from watchword.apps.service.secrets import NO_SECRETS, SecretWork
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.service.vendors import NO_VENDORS, VendorWork
+from watchword.apps.settings.schema import EnrolmentRates, Network
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
 from watchword.gate.bundle import GateBundle, from_jws

@@ -9,7 +9,8 @@ import pytest
 from tests.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.enrolment.simulators import NOW, CredulousVerifier, SimulatedPhone
 
-from watchword.apps.service.enrolment_limits import EnrolmentLimits, EnrolmentRates
+from watchword.apps.service.enrolment_limits import EnrolmentLimits
+from watchword.apps.settings.schema import EnrolmentRates
 from watchword.gate.interface import Rate
 from watchword.gate.rate import SHARED_CELLS
 from watchword.reasons import Reason, UnavailableError

@@ -9,9 +9,9 @@ from watchword.apps.drill.arena import Standing
 from watchword.apps.drill.running import _changed
 from watchword.apps.drill.samples import samples_of, unasked
 from watchword.apps.settings import ApiSettings, load_settings
-from watchword.apps.settings.plans import load_plan
+from watchword.apps.settings.plan import load_plan
+from watchword.apps.settings.schema import DrillRequest, DrillSettings
 from watchword.apps.settings.template import TEMPLATE
-from watchword.apps.settings.validated import DrillRequest, DrillSettings
 from watchword.drill.interface import SUCCESSES, Sample
 from watchword.gate.interface import GatePolicy
 from watchword.observations import SeenRoute

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from watchword.apps.settings import ApiSettings, Settings
-from watchword.apps.settings.validated_secrets import EdgeSettings
+from watchword.apps.settings.schema import EdgeSettings
 from watchword.broker.interface import EdgeRule
 from watchword.gate.interface import GatePolicy
 from watchword.reasons import WatchwordError

@@ -8,7 +8,7 @@ from watchword.apps.compose.play import require_play_files
 from watchword.apps.compose.service import team_key_of
 from watchword.apps.compose.tls_files import require_tls_files
 from watchword.apps.settings import ConfigurationError, Fault, Settings
-from watchword.apps.settings.validated import AuthzSettings, TlsFiles
+from watchword.apps.settings.schema import AuthzConfig, TlsFiles
 from watchword.reasons import WatchwordError
 
 
@@ -64,7 +64,7 @@ def _edge_files(settings: Settings) -> Iterator[Fault]:
             yield Fault(f"secrets.keys.{name}.edge.ca", None, str(error), expected)
 
 
-def _authz_files(path: str, authz: AuthzSettings) -> Iterator[Fault]:
+def _authz_files(path: str, authz: AuthzConfig) -> Iterator[Fault]:
     if authz.tls is not None:
         yield from _tls_files(path, authz.tls)
     if authz.credential is not None:

@@ -14,7 +14,7 @@ from watchword.adapters.play_decoder import (
     read_service_account,
 )
 from watchword.apps.settings import Settings
-from watchword.apps.settings.validated import PlaySettings
+from watchword.apps.settings.schema import PlaySettings
 from watchword.attestation.certificates import load_p256
 from watchword.attestation.interface import AndroidApp, PlayKeys
 from watchword.attestation.play_tokens import KEY_BYTES

@@ -9,7 +9,7 @@ from watchword.apps.gateway.gates import alarms_path
 from watchword.apps.service.secrets import SecretWork
 from watchword.apps.settings import Settings
 from watchword.apps.settings.environment import taken
-from watchword.apps.settings.validated_secrets import MasterKeySettings, SecretsSettings
+from watchword.apps.settings.schema import MasterKeyConfig, SecretsSettings
 from watchword.broker.interface import KeyWrapper, SecretStore
 from watchword.broker.keeper import SecretKeeper
 from watchword.ports import Entropy
@@ -100,7 +100,7 @@ def secret_store(
 
 
 def master_key(
-    master: MasterKeySettings, entropy: Entropy, bao: "OpenBao | None", *, make: bool
+    master: MasterKeyConfig, entropy: Entropy, bao: "OpenBao | None", *, make: bool
 ) -> KeyWrapper:
     """Return the master key, wherever it is.
 

@@ -49,7 +49,7 @@ from watchword.apps.service.safeguards import Safeguards
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.service.vendors import VendorWork
 from watchword.apps.settings import Settings
-from watchword.apps.settings.validated import ReceiptSettings, ServiceSettings
+from watchword.apps.settings.schema import ReceiptSettings, ServiceConfig
 from watchword.attestation.interface import AppleApp, PlayKeys, Trust
 from watchword.attestation.issuers import BoundedIssuerCache
 from watchword.enrolment.evidence import RegisteredFormats
@@ -278,7 +278,7 @@ def service_of(
         pins=pins_of(settings),
         secrets=secrets,
         safeguards=safeguards_of(paths, clock, steady),
-        room=EnrolmentLimits(paths.enrolments),
+        room=EnrolmentLimits(paths.enrolments.build()),
         addresses=ClientAddresses(paths.trusted_proxies),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock),
@@ -302,7 +302,7 @@ def _keyring_of(
 
 
 def safeguards_of(
-    paths: ServiceSettings, clock: Clock, steady: Callable[[], float] | None
+    paths: ServiceConfig, clock: Clock, steady: Callable[[], float] | None
 ) -> Safeguards:
     """Return what guards the service where its store can't.
 
@@ -316,7 +316,7 @@ def safeguards_of(
     )
 
 
-def _require_whole(paths: ServiceSettings) -> None:
+def _require_whole(paths: ServiceConfig) -> None:
     """Refuse a state directory whose store has lost its keys; tell of one that has lost its store.
 
     :raises PrivateFileError: when the key ring is gone.

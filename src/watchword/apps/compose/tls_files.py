@@ -1,7 +1,7 @@
 """Read the files of a listener that asks callers for a certificate, as its start would."""
 
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
-from watchword.apps.settings.validated import TlsFiles
+from watchword.apps.settings.schema import TlsFiles
 
 
 def require_tls_files(files: TlsFiles) -> None:

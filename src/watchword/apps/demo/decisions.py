@@ -11,7 +11,7 @@ from watchword.apps.drill.recording import observations_of
 from watchword.apps.observations import sign, unsigned
 from watchword.apps.plan.planning import plan_of
 from watchword.apps.settings import ConfigurationError
-from watchword.apps.settings.plans import load_plan
+from watchword.apps.settings.plan import load_plan
 from watchword.drill.outcome import Report
 from watchword.observations import Observation, State
 from watchword.plan.outcome import Action, Plan

@@ -7,7 +7,7 @@ from watchword.apps.demo.stage import API, Stage
 from watchword.apps.drill.arena import Reach, open_stage
 from watchword.apps.drill.course import urls_of
 from watchword.apps.drill.running import Course, Told, run_drill
-from watchword.apps.settings.plans import load_plan
+from watchword.apps.settings.plan import load_plan
 from watchword.drill.interface import Attack
 from watchword.drill.outcome import Report
 from watchword.drill.registry import ATTACKS

@@ -20,8 +20,8 @@ from watchword.apps.drill.samples import off_targets, samples_of, unasked
 from watchword.apps.operator_client import OperatorClient
 from watchword.apps.settings import ApiSettings, ConfigurationError, Settings
 from watchword.apps.settings.document import read_document
-from watchword.apps.settings.generation import generation_of
-from watchword.apps.settings.validated import DrillSettings
+from watchword.apps.settings.plan import generation_of
+from watchword.apps.settings.schema import DrillSettings
 from watchword.broker.interface import EdgeRule
 from watchword.drill.enrolling import enrol_genuine, renew
 from watchword.drill.interface import Arena, Facts, Held, Operator, Phones
@@ -271,7 +271,7 @@ def _enrolments(settings: Settings) -> tuple[int, int] | None:
     if settings.environment is not Environment.LAB or not own.is_loopback:
         return None
     believed = any(own in network for network in service.trusted_proxies)
-    rate = service.enrolments.address
+    rate = service.enrolments.build().address
     return (rate.requests, rate.seconds) if believed else None
 
 

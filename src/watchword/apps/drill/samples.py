@@ -9,7 +9,7 @@ from typing import Final
 
 from watchword.apps.drill.course import CourseError
 from watchword.apps.settings import ApiSettings
-from watchword.apps.settings.validated import DrillRequest, DrillSettings
+from watchword.apps.settings.schema import DrillRequest, DrillSettings
 from watchword.broker.interface import EdgeRule
 from watchword.drill.interface import SUCCESSES, Lending, Sample
 from watchword.drill.wire import Headers

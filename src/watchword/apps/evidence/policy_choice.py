@@ -4,7 +4,7 @@ from pathlib import Path
 
 from watchword.apps.settings.document import read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join
-from watchword.apps.settings.policies import read_policy
+from watchword.apps.settings.policy import read_policy
 from watchword.policy.interface import Policy
 from watchword.policy.presets import PRESETS
 

@@ -90,10 +90,9 @@ from watchword.apps.pins.session import (
     workspace_of,
 )
 from watchword.apps.settings import load_settings
-from watchword.apps.settings.pins import load_pins
-from watchword.apps.settings.plans import PlanSettings, load_plan
-from watchword.apps.settings.validated import Address
-from watchword.apps.settings.written_types import seconds, split_address
+from watchword.apps.settings.load import load_pins
+from watchword.apps.settings.plan import PlanSettings, load_plan
+from watchword.apps.settings.schema import Address, seconds, split_address
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
 from watchword.apps.terminal.paragraphs import printable, show, wrapped
 from watchword.encoding.wording import counted

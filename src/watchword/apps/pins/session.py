@@ -12,11 +12,10 @@ from cryptography import x509
 from pydantic import Field, ValidationError
 
 from watchword.adapters.pin_workspace import PinWorkspace, Step, WorkspaceError
-from watchword.apps.settings.document import Document, parse_document, read_document
+from watchword.apps.settings.document import Document, parse_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
-from watchword.apps.settings.pins import PinsFile, load_pins, state_directory
-from watchword.apps.settings.written_pins import HOST_EXPECTED, PinnedHost, WrittenPins
-from watchword.apps.settings.written_types import Written
+from watchword.apps.settings.load import Configuration, PinsFile, load_pins
+from watchword.apps.settings.schema import HOST_EXPECTED, Config, PinnedHost
 from watchword.pins import sets
 from watchword.pins.builtins import BuiltinError, read_builtin
 from watchword.pins.interface import (
@@ -73,13 +72,13 @@ _HEAD: Final = """\
 """
 
 
-class _WrittenKey(Written):
+class _WrittenKey(Config):
     pin: Annotated[str, Field(max_length=200)]
     role: Literal["current", "next", "backup", "ca"]
     note: Annotated[str, Field(max_length=MAX_NOTE)] = ""
 
 
-class _WrittenKeys(Written):
+class _WrittenKeys(Config):
     version: Literal[1]
     hosts: Annotated[
         dict[PinnedHost, Annotated[list[_WrittenKey], Field(max_length=MAX_PINS)]],
@@ -479,23 +478,20 @@ def _read(file: Path) -> bytes:
 
 def online_directories(config: Path) -> tuple[Path, ...]:
     """Return the state directory and the workspace that a file names; none where there is no file, as on a machine that is offline."""
-    data = _data(config)
-    return () if data is None else (state_directory(config, data), workspace_of(config)[0])
+    file = Configuration.if_readable(config)
+    return () if file is None else (file.state, file.workspace)
 
 
 def workspace_of(config: Path) -> tuple[Path, bool]:
     """Return the workspace that a file names or that would be taken, and whether the file has the section."""
-    pins = (_data(config) or {}).get("pins")
-    directory = pins.get("directory") if isinstance(pins, dict) else None
-    if not isinstance(directory, str):
-        directory = str(WrittenPins.model_fields["directory"].default)
-    return (config.resolve().parent / directory).resolve(), isinstance(pins, dict)
+    file = Configuration.if_readable(config) or Configuration(config, Document())
+    return file.workspace, isinstance(file.data.get("pins"), dict)
 
 
 def apps_of(config: Path) -> tuple[str, ...]:
     """Return the names of the apps of a file, none where it can't be read."""
-    apps = (_data(config) or {}).get("apps")
-    return tuple(map(str, apps)) if isinstance(apps, dict) else ()
+    file = Configuration.if_readable(config)
+    return () if file is None else file.apps
 
 
 def published_in(workspace: PinWorkspace) -> dict[str, int]:
@@ -512,14 +508,6 @@ def published_by(config: Path) -> dict[str, int] | None:
     except WorkspaceError:
         return None
     return published_in(workspace)
-
-
-def _data(config: Path) -> dict[str, Any] | None:
-    try:
-        document = read_document(config)
-    except ConfigurationError:
-        return None
-    return document.data if isinstance(document.data, dict) else {}
 
 
 def draft_of(bench: Bench, app: str, now: float, above: int = 0) -> PinSet:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
-    from watchword.apps.settings.plans import PlanSettings
+    from watchword.apps.settings.plan import PlanSettings
     from watchword.plan.interface import Catalogue
     from watchword.plan.service import Question
 

@@ -55,7 +55,7 @@ def command(
     Exit code 0: shown, or every id checked is known.  1: some aren't.  2: wrong usage, or a file has
     faults.
     """
-    from watchword.apps.plan.own_catalogue import configured_catalogue, read_catalogue
+    from watchword.apps.settings.plan import configured_catalogue, read_catalogue
 
     if (stix or maswe) and not check:
         raise click.UsageError("--stix and --maswe say which ids there are: they go with --check")

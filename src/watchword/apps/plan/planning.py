@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from watchword.apps.observations import Reading, read_observations
-from watchword.apps.settings.plans import PlanSettings
+from watchword.apps.settings.plan import PlanSettings
 from watchword.observations import Vouched
 from watchword.plan.evidence import Circumstances, judge, newest_builds
 from watchword.plan.outcome import Plan

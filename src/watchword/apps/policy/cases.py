@@ -16,7 +16,7 @@ from watchword.apps.evidence.records import MAX_RECORD_BYTES, VerificationRecord
 from watchword.apps.policy.samples import APPS, SAMPLES
 from watchword.apps.settings.document import Document, Path_, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
-from watchword.apps.settings.rule_forms import nearest
+from watchword.apps.settings.policy import nearest
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
 from watchword.policy.interface import Circumstances, Policy, Verdict

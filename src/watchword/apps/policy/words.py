@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, Final
 
-from watchword.apps.settings.rule_forms import summary
+from watchword.apps.settings.policy import summary
 from watchword.policy.expressions import AnyOf, Expression, Signals
 from watchword.policy.interface import Policy, Rule
 from watchword.policy.parameters import parameters_of

@@ -8,7 +8,8 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+from watchword.apps.settings.schema import Network
+
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 IPV6_PREFIX: Final = 56

@@ -8,24 +8,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
+from watchword.apps.settings.schema import EnrolmentRates
 from watchword.gate.interface import Rate
 from watchword.gate.rate import RateLimiter
 from watchword.reasons import Reason, UnavailableError
-
-
-class EnrolmentRates(NamedTuple):
-    """Hold how many instances may enrol.
-
-    :param address: from one address prefix, over all apps.  A carrier puts thousands of phones behind one address: 100
-        of them enrol at once, and 600 an hour.
-    :param app: of one app, from all addresses.
-    """
-
-    address: Rate = Rate(100, 600)
-    app: Rate = Rate(6000, 60)
-
 
 MAX_PREFIXES: Final = 100_000
 """Most prefixes that are told apart, 20 MB; those beyond share limits (:class:`watchword.gate.rate.RateLimiter`)."""

@@ -5,6 +5,7 @@ a person who reads the file must see what the program sees.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,9 @@ _EXPECTED: Final = (
 _TEXT: Final = "tag:yaml.org,2002:str"
 
 Path_ = tuple[str | int, ...]
+
+Inconsistency = tuple[Path_, str, str]
+"""Path, got, expected."""
 
 
 class _Loader(_BaseLoader):
@@ -70,6 +74,10 @@ class Document:
                 return self.lines[path]
             path = path[:-1]
         return self.lines.get((), None)
+
+    def located(self, found: Iterable[Inconsistency]) -> list[Fault]:
+        """Return a fault with its line for each of these."""
+        return [Fault(join(path), self.line(path), got, expected) for path, got, expected in found]
 
 
 def read_document(file: Path, missing: str = "a file; `watchword init` writes one") -> Document:

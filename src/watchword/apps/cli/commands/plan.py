@@ -13,7 +13,7 @@ from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 from watchword.apps.terminal.lazy import LazyGroup
 
 if TYPE_CHECKING:
-    from watchword.apps.settings.plans import PlanSettings
+    from watchword.apps.settings.plan import PlanSettings
     from watchword.plan.outcome import Plan
     from watchword.plan.service import Question
 
@@ -104,7 +104,7 @@ def command(
         return
     forms = {"--json": as_json, "--markdown": markdown, "--cyclonedx": cyclonedx, "--item": item}
     _refuse_together(forms, earlier, fail_on, details=details)
-    from watchword.apps.settings.plans import load_plan
+    from watchword.apps.settings.plan import load_plan
 
     settings = load_plan(ctx.obj)
     plan = _made(settings, asking.question(settings, budget, what_if))

@@ -50,7 +50,7 @@ def show(config: Path, *, policy: str | None, as_json: bool) -> None:
     """Show a policy in words: POLICY, or that of watchword.yaml."""
     from watchword.apps.policy.sources import find_policy
     from watchword.apps.policy.words import policy_in_words
-    from watchword.apps.settings.policies import write_policy
+    from watchword.apps.settings.policy import write_policy
 
     found = find_policy(policy, config)
     if as_json:

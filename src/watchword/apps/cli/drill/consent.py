@@ -134,7 +134,7 @@ def _composed(jwk: dict[str, str], options: dict[str, Any]) -> "Consent":
 def _duration(text: str) -> timedelta:
     from pydantic_core import PydanticCustomError
 
-    from watchword.apps.settings.written_types import seconds
+    from watchword.apps.settings.schema import seconds
 
     try:
         return timedelta(seconds=seconds(text))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from watchword.apps.drill.conducting import Prepared
     from watchword.apps.settings import ApiSettings, Settings
-    from watchword.apps.settings.plans import PlanSettings
+    from watchword.apps.settings.plan import PlanSettings
     from watchword.drill.outcome import Report
 
 INTERRUPTED: Final = 130
@@ -187,8 +187,7 @@ def _plan(config: Path, signer: Any) -> "PlanSettings | None":
 
     :raises ConfigurationError: for one with faults, and where there is none that could be signed for.
     """
-    from watchword.apps.settings.checking import check_file
-    from watchword.apps.settings.plans import load_plan
+    from watchword.apps.settings.plan import check_file, load_plan
 
     return check_file(config).plan if signer is None else load_plan(config)
 

@@ -20,7 +20,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     from watchword.apps.cli.observe.listing import members_of
     from watchword.apps.observations import read_observations
     from watchword.apps.observations.document import time_text
-    from watchword.apps.settings.plans import load_plan
+    from watchword.apps.settings.plan import load_plan
 
     settings = load_plan(ctx.obj)
     now = SystemClock().now()

@@ -12,7 +12,7 @@ from watchword.plan.evidence import Circumstances, judge
 from watchword.plan.outcome import Standing
 
 if TYPE_CHECKING:
-    from watchword.apps.settings.plans import PlanSettings
+    from watchword.apps.settings.plan import PlanSettings
 
 
 @dataclass(frozen=True, slots=True)

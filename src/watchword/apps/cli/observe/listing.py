@@ -23,7 +23,7 @@ def command(ctx: click.Context, *, protection: str | None, as_json: bool) -> Non
     from watchword.adapters.clock import SystemClock
     from watchword.apps.cli.observe.judged import troubles, weigh
     from watchword.apps.observations import read_observations
-    from watchword.apps.settings.plans import load_plan
+    from watchword.apps.settings.plan import load_plan
     from watchword.apps.terminal.paragraphs import printable
 
     settings = load_plan(ctx.obj)

@@ -12,7 +12,7 @@ from watchword.apps.terminal.paragraphs import printable
 
 if TYPE_CHECKING:
     from watchword.apps.observations.composing import Statement
-    from watchword.apps.settings.plans import PlanSettings
+    from watchword.apps.settings.plan import PlanSettings
     from watchword.observations import Observation
     from watchword.plan.outcome import Standing
 
@@ -68,7 +68,7 @@ def command(ctx: click.Context, /, sign: Path | None, *, as_json: bool, **option
     """
     from watchword.adapters.clock import SystemClock
     from watchword.apps.observations import ObservationError
-    from watchword.apps.settings.plans import load_plan
+    from watchword.apps.settings.plan import load_plan
 
     settings = load_plan(ctx.obj)
     now = SystemClock().now()
@@ -108,7 +108,7 @@ def _stated(settings: "PlanSettings", options: dict[str, Any]) -> "Statement":
 
     from watchword.apps.observations import ObservationError
     from watchword.apps.observations.composing import Statement
-    from watchword.apps.settings.written_types import seconds
+    from watchword.apps.settings.schema import seconds
     from watchword.observations import State
     from watchword.vocabulary import Environment
 

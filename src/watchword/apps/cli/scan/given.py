@@ -32,7 +32,7 @@ def seconds_of(text: str) -> float:
         return int(match[1]) / 1000
     from pydantic_core import PydanticCustomError
 
-    from watchword.apps.settings.written_types import seconds
+    from watchword.apps.settings.schema import seconds
 
     try:
         found = seconds(text)

@@ -14,7 +14,7 @@ from watchword.observations import Observation
 from watchword.reasons import WatchwordError
 
 if TYPE_CHECKING:
-    from watchword.apps.settings.plans import PlanSettings
+    from watchword.apps.settings.plan import PlanSettings
     from watchword.scan.outcome import Report
     from watchword.vocabulary import Environment
 
@@ -46,7 +46,7 @@ class Recorder:
         :raises click.UsageError: for an app that the file doesn't name.
         """
         from watchword.adapters.observations import read_observer_key
-        from watchword.apps.settings.plans import load_plan
+        from watchword.apps.settings.plan import load_plan
 
         self._signer: Any = read_observer_key(key)
         self._plan: PlanSettings = load_plan(config)
