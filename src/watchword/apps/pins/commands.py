@@ -89,10 +89,10 @@ from watchword.apps.pins.session import (
     step,
     workspace_of,
 )
-from watchword.apps.settings import load_settings
+from watchword.apps.settings import load_settings, schema
 from watchword.apps.settings.load import load_pins
 from watchword.apps.settings.plan import PlanSettings, load_plan
-from watchword.apps.settings.schema import Address, seconds, split_address
+from watchword.apps.settings.schema import seconds
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
 from watchword.apps.terminal.paragraphs import printable, show, wrapped
 from watchword.encoding.wording import counted
@@ -1089,7 +1089,7 @@ def _listen(text: str | None) -> tuple[str, int] | None:
         return None
 
     try:
-        address = Address(*split_address(text))
+        address = schema.address(text)
     except PydanticCustomError as error:
         raise click.BadParameter(
             f"got {text!r}, expected {error.message()}", param_hint="--listen"

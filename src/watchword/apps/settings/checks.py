@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from watchword.apps.settings.document import Inconsistency, Path_
+from watchword.apps.settings.document import Inconsistency, Path_, mapping_at
 from watchword.apps.settings.faults import shown
 from watchword.apps.settings.schema import (
     MAX_ROUTES,
@@ -78,9 +78,8 @@ def inconsistencies(parts: Readable) -> Iterator[Inconsistency]:
 
 def _examples_left(apps: Mapping[str, Any]) -> Iterator[Inconsistency]:
     """Find what ``watchword init`` wrote and nobody replaced: no real phone would pass."""
-    for name, app in apps.items():
-        if not isinstance(app, dict):
-            continue
+    for name in apps:
+        app = mapping_at(apps, name)
         if app.get("team_id") == EXAMPLE_TEAM_ID:
             path: Path_ = ("apps", name, "team_id")
             yield path, shown(EXAMPLE_TEAM_ID), "your team id instead of the example's"
@@ -93,16 +92,16 @@ def _examples_left(apps: Mapping[str, Any]) -> Iterator[Inconsistency]:
 
 def _in_the_clear(path: Path_, member: str, section: Any) -> Iterator[Inconsistency]:
     """Find a vendor's address that anybody on the way could answer for."""
-    address = section.get(member) if isinstance(section, dict) else None
-    if not isinstance(address, str) or not address.startswith("http://"):
+    url = section.get(member) if isinstance(section, dict) else None
+    if not isinstance(url, str) or not url.startswith("http://"):
         return
     try:
-        host = urlsplit(address).hostname or ""
+        host = urlsplit(url).hostname or ""
         private = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         private = False
     if not private:
-        yield (*path, member), shown(address), "an https:// URL, or one of this machine's own"
+        yield (*path, member), shown(url), "an https:// URL, or one of this machine's own"
 
 
 def _play(path: Path_, app: Mapping[str, Any]) -> Iterator[Inconsistency]:
@@ -209,15 +208,11 @@ def _proofs(path: Path_, api: Fields) -> Iterator[Inconsistency]:
         if (route.get("mode") == "canary") is not isinstance(route.get("canary"), dict):
             got = "mode canary without canary" if route.get("mode") == "canary" else "canary"
             yield (*here, "canary"), got, "mode: canary, and canary: {share: PERCENT}"
-        canary = route.get("canary")
-        versions = canary.get("from_versions") if isinstance(canary, dict) else None
-        for member, named in (
-            ("minimum_versions", route.get("minimum_versions")),
-            ("canary", versions),
-        ):
-            for app in named if isinstance(named, dict) else ():
+        for member in (("minimum_versions",), ("canary", "from_versions")):
+            for app in mapping_at(route, *member):
                 if app not in apps:
-                    yield (*here, member), shown(app), f"one of its apps: {', '.join(apps)}"
+                    expected = f"one of its apps: {', '.join(apps)}"
+                    yield (*here, member[0]), shown(app), expected
     replay = api.get("replay")
     if isinstance(replay, dict):
         shares = replay.get("mode") == "shared" and replay.get("store") == "valkey"
@@ -265,8 +260,7 @@ def _twice(parts: Readable) -> Iterator[Inconsistency]:
             # A token for one API would open the other.
             expected = f"not that of {audiences[audience]!r} again"
             yield ("apis", name, "audience"), shown(audience), expected
-        authz = api.get("authz")
-        asked = authz.get("listen") if isinstance(authz, dict) else None
+        asked = mapping_at(api, "authz").get("listen")
         for place, taken in ((("listen",), listen), (("authz", "listen"), asked)):
             user = name if place == ("listen",) else f"{name} authz"
             if taken and addresses.setdefault(address(taken), user) != user:
@@ -461,12 +455,8 @@ def _kept(written: SecretsConfig, environment: str) -> Iterator[Inconsistency]:
     if needs and written.openbao is None:
         yield ("secrets", "openbao"), "nothing", "where OpenBao is: url and token"
     if written.openbao is not None and environment == "prod":
-        host = urlsplit(written.openbao.url).hostname
-        if written.openbao.url.startswith("http://") and host not in {
-            "127.0.0.1",
-            "::1",
-            "localhost",
-        }:
+        parts = urlsplit(written.openbao.url)
+        if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
             # The token and every value would cross the network in the clear.
             where = ("secrets", "openbao", "url")
             yield where, shown(written.openbao.url), "an https:// URL, or one of this machine's own"
@@ -500,12 +490,18 @@ def _is_without_password(url: str) -> bool:
     return found
 
 
+def _one_of(path: Path_, expected: str, **given: object) -> Iterator[Inconsistency]:
+    """Find two members of which a section has both or neither."""
+    there = [name for name, value in given.items() if value is not None]
+    if len(there) != 1:
+        yield path, " and ".join(there) or f"neither {' nor '.join(given)}", expected
+
+
 def _secret(path: Path_, secret: SecretConfig, written: FileConfig) -> Iterator[Inconsistency]:
     edge, deliver = secret.edge, secret.deliver
-    if (edge is None) is (deliver is None):
-        # What is on the device needn't be lent, and what never leaves the server must not be on it.
-        got = "neither edge nor deliver" if edge is None else "edge and deliver"
-        yield path, got, "one of both: edge (added by the gate) or deliver (sealed to the app)"
+    # What is on the device needn't be lent, and what never leaves the server must not be on it.
+    expected = "one of both: edge (added by the gate) or deliver (sealed to the app)"
+    yield from _one_of(path, expected, edge=edge, deliver=deliver)
     for index, app in enumerate(deliver.apps if deliver is not None else ()):
         if app not in written.apps:
             known = ", ".join(written.apps)
@@ -516,16 +512,13 @@ def _secret(path: Path_, secret: SecretConfig, written: FileConfig) -> Iterator[
 
 def _edge_faults(here: Path_, edge: EdgeConfig, environment: str) -> Iterator[Inconsistency]:
     """Find a key without one place, in a place that isn't its own, or for an origin that it mustn't reach."""
-    if (edge.add is None) is (edge.replace is None):
-        got = "neither add nor replace" if edge.add is None else "add and replace"
-        expected = "one of both, such as add: {header: Authorization, prefix: 'Bearer '}"
-        yield here, got, expected
+    expected = "one of both, such as add: {header: Authorization, prefix: 'Bearer '}"
+    yield from _one_of(here, expected, add=edge.add, replace=edge.replace)
     for member, where in (("add", edge.add), ("replace", edge.replace)):
         if where is None:
             continue
-        if (where.header is None) is (where.query is None):
-            got = "neither header nor query" if where.header is None else "header and query"
-            yield (*here, member), got, "one of both: where the key stands"
+        expected = "one of both: where the key stands"
+        yield from _one_of((*here, member), expected, header=where.header, query=where.query)
         if where.header is not None and not _is_of_a_key(where.header.lower()):
             expected = "one for the key alone, such as X-Api-Key"
             yield (*here, member, "header"), shown(where.header), expected

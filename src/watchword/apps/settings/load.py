@@ -21,7 +21,7 @@ from watchword.apps.settings.checks import (
     inconsistencies,
     likelihoods,
 )
-from watchword.apps.settings.document import Document, Path_, read_document
+from watchword.apps.settings.document import Document, Path_, mapping_at, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.policy import add_policy_schema, read_policy
 from watchword.apps.settings.schema import (
@@ -201,8 +201,7 @@ class Configuration:
     @property
     def apps(self) -> tuple[str, ...]:
         """Return the names of the apps, none where they can't be read."""
-        apps = self.data.get("apps")
-        return tuple(apps) if isinstance(apps, dict) else ()
+        return tuple(mapping_at(self.data, "apps"))
 
     @property
     def state(self) -> Path:
@@ -216,23 +215,22 @@ class Configuration:
 
     def _place(self, section: str, key: str, default: str) -> Path:
         """Return the directory that a section names which nobody has checked."""
-        written = self.data.get(section)
-        named = written.get(key) if isinstance(written, dict) else None
+        named = mapping_at(self.data, section).get(key)
         return (self.base / (named if isinstance(named, str) else default)).resolve()
 
 
 def _readable(data: Mapping[str, Any], errors: Sequence[ErrorDetails]) -> Readable:
     """Return the parts that are well formed, so that faults between them show at once too."""
-    environment, apps, apis = (data.get(key) for key in ("environment", "apps", "apis"))
+    environment = data.get("environment")
     bad = [each["loc"] for each in errors]
 
-    def fields(model: type[Config], section: Any, *where: str) -> Fields:
+    def fields(model: type[Config], *where: str) -> Fields:
         """Return each field of a section that is well formed, or its default; the rest are left out."""
-        depth = len(where)
+        section, depth = mapping_at(data, *where), len(where)
         wrong: set[Any] = {at[depth] for at in bad if at[:depth] == where and len(at) > depth}
-        if not isinstance(section, dict):
-            wrong = {name for name, each in model.model_fields.items() if each.is_required()}
-            section = {}
+        for name, each in model.model_fields.items():
+            if each.is_required() and name not in section:
+                wrong.add(name)
         return {
             name: section.get(name, each.default)
             for name, each in model.model_fields.items()
@@ -241,19 +239,12 @@ def _readable(data: Mapping[str, Any], errors: Sequence[ErrorDetails]) -> Readab
 
     return Readable(
         environment=environment if environment in {"prod", "lab"} else None,
-        service=fields(ServiceConfig, data.get("service"), "service"),
-        trust=fields(TrustConfig, data.get("trust"), "trust"),
-        apps=apps if isinstance(apps, dict) else {},
-        apis={name: fields(ApiConfig, api, "apis", name) for name, api in apis.items()}
-        if isinstance(apis, dict)
-        else {},
-        gates=fields(GatesConfig, data.get("gates"), "gates"),
+        service=fields(ServiceConfig, "service"),
+        trust=fields(TrustConfig, "trust"),
+        apps=mapping_at(data, "apps"),
+        apis={name: fields(ApiConfig, "apis", name) for name in mapping_at(data, "apis")},
+        gates=fields(GatesConfig, "gates"),
     )
-
-
-def unknown_key(document: Document, path: Path_) -> Fault:
-    """Return the fault of a key that nothing knows, with the known ones beside it."""
-    return Fault(join(path), document.line(path), "an unknown key", _known_keys(path))
 
 
 def _fault(document: Document, details: ErrorDetails, location: Path_) -> Fault:
@@ -266,7 +257,7 @@ def _fault(document: Document, details: ErrorDetails, location: Path_) -> Fault:
     if kind == "missing":
         got, expected = "nothing", "a value; this key is required"
     elif kind == "extra_forbidden":
-        got, expected = "an unknown key", _known_keys(location)
+        got, expected = "an unknown key", known_keys(location)
     elif kind in {"literal_error", "union_tag_invalid"}:
         wanted = context.get("expected") or context.get("expected_tags")
         expected = f"one of {wanted}"
@@ -311,7 +302,7 @@ def _plain_path(data: Any, location: Path_) -> tuple[str | int, ...]:
     return tuple(path)
 
 
-def _known_keys(location: Path_) -> str:
+def known_keys(location: Path_) -> str:
     """Name the keys that are known where an unknown one stands, the nearest first."""
     known = list(_model_at(location[:-1]).model_fields)
     nearest = difflib.get_close_matches(str(location[-1]), known, n=1)

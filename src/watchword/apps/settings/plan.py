@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from pydantic import ValidationError
 
 from watchword.apps.settings.checks import likelihoods
-from watchword.apps.settings.document import Document, Inconsistency, read_document
+from watchword.apps.settings.document import Document, Inconsistency, mapping_at, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, shown
-from watchword.apps.settings.load import Configuration, unknown_key
+from watchword.apps.settings.load import Configuration, known_keys
 from watchword.apps.settings.schema import (
     AssetConfig,
     Config,
@@ -87,6 +87,11 @@ _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 """Members that only private and secret keys have (RFC 7518 section 6)."""
 
 _EXPECTED: Final = "a file with a public JWK: kty EC, crv P-256, x and y"
+_READABLE: Final = "a file that can be read"
+_PRIVATE_KEY: Final = (
+    "a private key",
+    "the public key of that observer; its private key stays with the observer alone",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +230,7 @@ def _plan_of(file: Configuration) -> PlanSettings:
         found = [((key,), "a description of an API", expected)]
         raise ConfigurationError(file.file, document.located(found))
     faults = [fault for fault in document.faults if _concerns_plan(fault)]
-    faults += _head_faults(document)
+    faults += document.located(_head_faults(document))
     faults += document.located(likelihoods(data.get("plan"), ("plan",)))
     told = {fault.path for fault in faults}
     written: PlanConfig | None = None
@@ -285,27 +290,14 @@ def _modelled(
         builds={app: each.replace(":", "").lower() for app, each in written.builds.items()},
         generations={
             name: generation_of(name, data) if isinstance(api, dict) else _UNREADABLE
-            for name, api in _entries(data, "apis").items()
+            for name, api in mapping_at(data, "apis").items()
         },
         apps=_apps(data),
         routes={api: table.rows for api, table in tables.items()},
-        limits=tuple(
-            limit
-            for name, api in _entries(data, "apis").items()
-            if isinstance(api, dict)
-            for limit in _limits(name, api)
-        ),
+        limits=tuple(limit for name in tables for limit in _limits(name, data)),
         pins=_pins(data),
         budget=written.budget,
     )
-
-
-def _entries(data: Mapping[str, Any], *path: str) -> dict[str, Any]:
-    """Return the mapping that stands at a place of a file that nobody has checked; an empty one where none does."""
-    found: Any = data
-    for part in path:
-        found = found.get(part) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
 
 
 def _valid(kind: type[_Entry], section: Mapping[Any, Any]) -> Iterator[tuple[Any, _Entry]]:
@@ -320,8 +312,8 @@ def _valid(kind: type[_Entry], section: Mapping[Any, Any]) -> Iterator[tuple[Any
 def _apps(data: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Return platform and id by app; what isn't text is empty."""
     found = {}
-    for name, each in _entries(data, "apps").items():
-        stated = each if isinstance(each, dict) else {}
+    for name in mapping_at(data, "apps"):
+        stated = mapping_at(data, "apps", name)
         parts = (stated.get("platform"), stated.get("package", stated.get("bundle_id")))
         platform, identity = (part if isinstance(part, str) else "" for part in parts)
         found[name] = (platform, identity)
@@ -334,22 +326,21 @@ def _concerns_plan(fault: Fault) -> bool:
     return head in {"", *FOR_THE_PLAN_ALONE} or head == fault.path
 
 
-def _head_faults(document: Document) -> Iterator[Fault]:
+def _head_faults(document: Document) -> Iterator[Inconsistency]:
     """Yield what is wrong with the file's own keys; a misspelt `environment` would mean prod."""
     data = document.data
     if not isinstance(data, dict):
         if not document.faults:
-            yield Fault("", document.line(()), shown(data), "a mapping")
+            yield (), shown(data), "a mapping"
         return
     for key in data:
         if key not in FileConfig.model_fields:
-            yield unknown_key(document, (key,))
+            yield (key,), "an unknown key", known_keys((key,))
     version, environment = data.get("version"), data.get("environment", "prod")
     if version != 1 or not isinstance(version, int) or isinstance(version, bool):
-        yield Fault("version", document.line(("version",)), shown(version), "1")
+        yield ("version",), shown(version), "1"
     if environment not in {"prod", "lab"}:
-        line = document.line(("environment",))
-        yield Fault("environment", line, shown(environment), "one of 'prod', 'lab'")
+        yield ("environment",), shown(environment), "one of 'prod', 'lab'"
 
 
 def _between(
@@ -364,14 +355,14 @@ def _between(
         assets, observers = dict(written.assets), dict(written.observers)
         builds: Mapping[str, Any] = written.builds
     else:
-        assets = dict(_valid(AssetConfig, _entries(data, "plan", "assets")))
-        observers = dict(_valid(ObserverConfig, _entries(data, "plan", "observers")))
-        builds = _entries(data, "plan", "builds")
+        assets = dict(_valid(AssetConfig, mapping_at(data, "plan", "assets")))
+        observers = dict(_valid(ObserverConfig, mapping_at(data, "plan", "observers")))
+        builds = mapping_at(data, "plan", "builds")
     keys, found = _observer_keys(file.base, {name: each.key for name, each in observers.items()})
     tables = tables_of(data)
     for name, asset in assets.items():
         found += _asset_faults(name, asset, data.get("apis"), tables)
-    apps = _entries(data, "apps")
+    apps = mapping_at(data, "apps")
     for name in builds if isinstance(data.get("apps"), dict) else ():
         if name not in apps:
             known = ", ".join(list(apps)[:20]) or "none there"
@@ -388,19 +379,22 @@ def _own_catalogue(
     # Named as the user named this file, where links don't lead elsewhere: faults in it are told so.
     parent = file.file.parent
     place = (parent if parent.resolve() == file.base else file.base) / written.catalogue
-    trouble = None
-    try:
-        if place.exists() and not place.is_file():
-            trouble = "no file"
-        else:
-            with place.open("rb"):
-                pass
-    except OSError as error:
-        trouble = (error.strerror or "unreadable").lower()
-    if trouble is None:
+    trouble = _read(place, 0)
+    if isinstance(trouble, bytes):
         return place, None
-    got = f"{shown(written.catalogue)}: {trouble}"
-    return None, (("plan", "catalogue"), got, "a file that can be read")
+    return None, (("plan", "catalogue"), f"{shown(written.catalogue)}: {trouble}", _READABLE)
+
+
+def _read(file: Path, most: int) -> bytes | str:
+    """Return the first bytes of a file, or why it can't be read."""
+    try:
+        if file.exists() and not file.is_file():
+            # Opening a pipe would wait for whoever writes to it.
+            return "no file"
+        with file.open("rb") as stream:
+            return stream.read(most)
+    except OSError as error:
+        return (error.strerror or "unreadable").lower()
 
 
 def read_catalogue(own: Path | None = None) -> Catalogue:
@@ -443,7 +437,7 @@ def configured_catalogue(file: Path) -> Path | None:
     """
     if not file.is_file():
         return None
-    named = _entries(Configuration.read(file).data, "plan").get("catalogue")
+    named = mapping_at(Configuration.read(file).data, "plan").get("catalogue")
     return file.resolve().parent / named if isinstance(named, str) and named else None
 
 
@@ -451,7 +445,7 @@ def _observations(file: Configuration, written: PlanConfig) -> Path:
     """Return where the observations are: named, or in the service's state directory."""
     if written.observations is not None:
         return written.observations
-    state = _entries(file.data, "service").get("state", _STATE)
+    state = mapping_at(file.data, "service").get("state", _STATE)
     # What isn't printable may be no name of a file at all; `watchword check` tells of it.
     usable = isinstance(state, str) and state and state.isprintable()
     return Path(os.path.realpath(file.base / (state if usable else _STATE) / _OBSERVATIONS))
@@ -539,15 +533,6 @@ def _places(written: AssetConfig, apis: Any) -> frozenset[str]:
     return frozenset(places)
 
 
-class _UnusableError(Exception):
-    """Say what a key file holds instead of a key, never quoting it."""
-
-    def __init__(self, got: str, expected: str = _EXPECTED) -> None:
-        super().__init__(got)
-        self.got = got
-        self.expected = expected
-
-
 def _observer_keys(
     base: Path, files: Mapping[str, str]
 ) -> tuple[dict[str, EllipticCurvePublicKey], list[Inconsistency]]:
@@ -561,10 +546,10 @@ def _observer_keys(
     troubles: list[Inconsistency] = []
     for name, entry in files.items():
         path = ("plan", "observers", name, "key")
-        try:
-            key = _read_key(base / entry)
-        except _UnusableError as trouble:
-            troubles.append((path, f"{shown(entry)}: {trouble.got}", trouble.expected))
+        data = _read(base / entry, MAX_KEY_BYTES + 1)
+        key = (data, _READABLE) if isinstance(data, str) else _key_of(data)
+        if isinstance(key, tuple):
+            troubles.append((path, f"{shown(entry)}: {key[0]}", key[1]))
             continue
         numbers = key.public_numbers()
         holder = holders.setdefault((numbers.x, numbers.y), name)
@@ -575,45 +560,24 @@ def _observer_keys(
     return keys, troubles
 
 
-def _read_key(file: Path) -> EllipticCurvePublicKey:
-    """Read one key file.
-
-    :raises _UnusableError: when it can't be read, or holds anything but a public key on P-256.
-    """
-    try:
-        if file.exists() and not file.is_file():
-            # Opening a pipe would wait for whoever writes to it.
-            raise _UnusableError("no file", "a file that can be read")
-        with file.open("rb") as stream:
-            data = stream.read(MAX_KEY_BYTES + 1)
-    except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise _UnusableError(reason, "a file that can be read") from None
+def _key_of(data: bytes) -> EllipticCurvePublicKey | tuple[str, str]:
+    """Return the public key on P-256 that a file holds; else what it holds, never quoting it, and what was expected."""
     if b"PRIVATE KEY" in data:
-        raise _private()
+        return _PRIVATE_KEY
     try:
         jwk: dict[str, Any] = strict_json.loads(data, MAX_KEY_BYTES)
     except MalformedError:
-        raise _UnusableError("something that isn't a JWK") from None
+        return "something that isn't a JWK", _EXPECTED
     if jwk.keys() & _PRIVATE:
-        raise _private()
+        return _PRIVATE_KEY
     if jwk.get("kty") != "EC":
-        raise _UnusableError(f"a key of kind {shown(jwk.get('kty'))}")
+        return f"a key of kind {shown(jwk.get('kty'))}", _EXPECTED
     if jwk.get("crv") != "P-256":
-        raise _UnusableError(f"a key on the curve {shown(jwk.get('crv'))}")
+        return f"a key on the curve {shown(jwk.get('crv'))}", _EXPECTED
     try:
         return public_key_from_jwk({n: v for n, v in jwk.items() if n not in _ABOUT_THE_KEY})
     except MalformedError:
-        raise _UnusableError(
-            "x and y that are no point on P-256, or members that no such key has"
-        ) from None
-
-
-def _private() -> _UnusableError:
-    return _UnusableError(
-        "a private key",
-        "the public key of that observer; its private key stays with the observer alone",
-    )
+        return "x and y that are no point on P-256, or members that no such key has", _EXPECTED
 
 
 def tables_of(data: Mapping[str, Any]) -> dict[str, Table]:
@@ -622,7 +586,7 @@ def tables_of(data: Mapping[str, Any]) -> dict[str, Table]:
     :param data: the plain values of the whole file; faults in ``apis`` are told elsewhere.
     """
     found = {}
-    for name, api in _entries(data, "apis").items():
+    for name, api in mapping_at(data, "apis").items():
         routes = api.get("routes") if isinstance(api, dict) else None
         read = [_row(name, route) for route in (routes if isinstance(routes, list) else [None])]
         sensitive = isinstance(api, dict) and api.get("case") == "sensitive"
@@ -716,13 +680,14 @@ def _pins(data: Mapping[str, Any]) -> tuple[PinRule, ...]:
     """Return which app pins which host; an entry that can't be read pins nothing."""
     return tuple(
         PinRule(host, app, each.mode == "enforce")
-        for host, each in _valid(PinnedHostConfig, _entries(data, "pins", "hosts"))
+        for host, each in _valid(PinnedHostConfig, mapping_at(data, "pins", "hosts"))
         for app in sorted(set(each.apps))
     )
 
 
-def _limits(name: str, api: Mapping[str, Any]) -> Iterator[LimitRule]:
+def _limits(name: str, data: Mapping[str, Any]) -> Iterator[LimitRule]:
     """Yield the limits of an API; one that can't be read limits nothing."""
+    api = mapping_at(data, "apis", name)
     for _, rate in _valid(RateConfig, {RATE: api.get("rate")}):
         yield LimitRule(name, RATE, rate.requests, rate.per, (), enforced=True, narrowed=False)
     limits = api.get("limits")

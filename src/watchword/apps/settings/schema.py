@@ -153,8 +153,8 @@ def _spell(text: str) -> str:
     return text
 
 
-def split_address(text: str) -> tuple[str, int]:
-    """Return host and port of ``host:port``; IPv6 addresses stand in brackets."""
+def address(text: str) -> Address:
+    """Return the address of ``host:port``; IPv6 addresses stand in brackets."""
     found = _ADDRESS.fullmatch(text)
     if found is None or int(found[3]) > MAX_PORT:
         raise _expected("host:port, such as 127.0.0.1:8080 or [::1]:8080")
@@ -164,12 +164,7 @@ def split_address(text: str) -> tuple[str, int]:
             ipaddress.ip_address(host)
         except ValueError:
             raise _expected("an IP address or localhost, then :port") from None
-    return host, int(found[3])
-
-
-def address(text: str) -> Address:
-    """Return the address that a text names."""
-    return Address(*split_address(text))
+    return Address(host, int(found[3]))
 
 
 def within(least: str, most: str) -> AfterValidator:
@@ -531,8 +526,20 @@ class EnrolmentsConfig(Config):
         return EnrolmentRates(**{name: rate.build() for name, rate in self if rate is not None})
 
 
+class _Kept:
+    """Name what a service keeps in its state directory: read from its section it's the path."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, service: "ServiceConfig", _owner: type) -> Path:
+        return service.state / self._name
+
+
 class ServiceConfig(Config):
     """Describe the service that attests instances and issues tokens."""
+
+    model_config = ConfigDict(ignored_types=(_Kept,))
 
     issuer: Origin = Field(description="the URL under which apps reach the service")
     listen: ListenAddress = _default("127.0.0.1:8440")
@@ -551,20 +558,47 @@ class ServiceConfig(Config):
         """Return the absolute directory of keys, store and sockets."""
         return self.state
 
-    @property
-    def database(self) -> Path:
-        """Return the path of the SQLite store."""
-        return self.state / "watchword.db"
+    database = _Kept("watchword.db")
+    """The SQLite store."""
 
-    @property
-    def keyring(self) -> Path:
-        """Return the path of the key ring."""
-        return self.state / "keyring.json"
+    keyring = _Kept("keyring.json")
+    """The key ring."""
 
-    @property
-    def gates(self) -> Path:
-        """Return the directory of what gates need to know."""
-        return self.state / "gates"
+    gates = _Kept("gates")
+    """The directory of what gates need to know."""
+
+    bundle_key = _Kept("gates/signer.jwk")
+    """The public key by which gates know this service's bundles."""
+
+    status_list = _Kept("status-list.json")
+    """The copy of the vendor's status list."""
+
+    pins = _Kept("pins")
+    """The directory of the pins that were handed out, below which the service never goes."""
+
+    records = _Kept("records")
+    """The directory of what is kept of verifications."""
+
+    secrets = _Kept("secrets.json")
+    """The encrypted secrets."""
+
+    canaries = _Kept("canaries.json")
+    """What planted canary keys are recognised by."""
+
+    store_mark = _Kept("store-mark.json")
+    """What is known of the store beside it."""
+
+    revocations = _Kept("revocations.jsonl")
+    """The operator's revocations beside the store."""
+
+    reserve = _Kept("reserve")
+    """The space that is set aside."""
+
+    engine_refusals = _Kept("engine-refusals.db")
+    """What engines refused, as their logs told it."""
+
+    operator_socket = _Kept("operator.sock")
+    """The operator's socket."""
 
     def authz_socket(self, api: str) -> Path:
         """Return where another server of this machine asks about requests to an API."""
@@ -573,61 +607,6 @@ class ServiceConfig(Config):
     def gate_bundle(self, api: str) -> Path:
         """Return the path of what the gate of one API needs to know."""
         return self.gates / f"{api}.jws"
-
-    @property
-    def bundle_key(self) -> Path:
-        """Return the path of the public key by which gates know this service's bundles."""
-        return self.gates / "signer.jwk"
-
-    @property
-    def status_list(self) -> Path:
-        """Return the path of the copy of the vendor's status list."""
-        return self.state / "status-list.json"
-
-    @property
-    def pins(self) -> Path:
-        """Return the directory of the pins that were handed out, below which the service never goes."""
-        return self.state / "pins"
-
-    @property
-    def records(self) -> Path:
-        """Return the directory of what is kept of verifications."""
-        return self.state / "records"
-
-    @property
-    def secrets(self) -> Path:
-        """Return the path of the encrypted secrets."""
-        return self.state / "secrets.json"
-
-    @property
-    def canaries(self) -> Path:
-        """Return the path of what planted canary keys are recognised by."""
-        return self.state / "canaries.json"
-
-    @property
-    def store_mark(self) -> Path:
-        """Return the path of what is known of the store beside it."""
-        return self.state / "store-mark.json"
-
-    @property
-    def revocations(self) -> Path:
-        """Return the path of the operator's revocations beside the store."""
-        return self.state / "revocations.jsonl"
-
-    @property
-    def reserve(self) -> Path:
-        """Return the path of the space that is set aside."""
-        return self.state / "reserve"
-
-    @property
-    def engine_refusals(self) -> Path:
-        """Return the path of what engines refused, as their logs told it."""
-        return self.state / "engine-refusals.db"
-
-    @property
-    def operator_socket(self) -> Path:
-        """Return the path of the operator's socket."""
-        return self.state / "operator.sock"
 
 
 class RevocationConfig(Config):
