@@ -5,7 +5,7 @@ a person who reads the file must see what the program sees.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -80,7 +80,7 @@ class Document:
         return [Fault(join(path), self.line(path), got, expected) for path, got, expected in found]
 
 
-def mapping_at(data: Mapping[str, Any], *path: str) -> dict[str, Any]:
+def mapping_at(data: Any, *path: str) -> dict[str, Any]:
     """Return the mapping that stands at a place of a file that nobody has checked; an empty one where none does."""
     found: Any = data
     for part in path:

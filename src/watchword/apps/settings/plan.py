@@ -41,6 +41,7 @@ from watchword.gate.spellings import fold
 from watchword.plan.catalogue.reading import load_catalogue, merge
 from watchword.plan.enforcement import LimitRule, PinRule
 from watchword.plan.interface import (
+    Actor,
     Asset,
     AssetKind,
     Catalogue,
@@ -77,6 +78,7 @@ _SETS: Final = frozenset({"signing_digests"})
 """Lists of an app's section in which the order decides nothing."""
 
 _EVERYTHING: Final = "/**"
+_WORDS: Final = ("mode", "proof", "level")
 _SOME: Final = frozenset({"SOME"})
 """Stands for methods that are named: such a route leaves some requests to the routes behind it."""
 
@@ -145,7 +147,7 @@ class Table:
         """Yield each row that some request of a pattern comes to: what an earlier one covers whole comes to no later one."""
         wanted = _compiled(pattern) or _everything(frozenset())
         for row, matched in zip(self.rows, self.compiled, strict=True):
-            if _overlap(matched, wanted, _as_it_is if self.case_sensitive else fold):
+            if _overlap(matched, wanted, str if self.case_sensitive else fold):
                 yield row
             if matched.covers(wanted):
                 return
@@ -524,9 +526,8 @@ def _places(written: AssetConfig, apis: Any) -> frozenset[str]:
     places: set[str] = set()
     for route in written.routes:
         places.add(f"api:{route.api}")
-        api = apis.get(route.api) if isinstance(apis, Mapping) else None
         # Partners have no app, so that no app's scan says anything of what they alone call.
-        apps = api.get("apps") if isinstance(api, Mapping) and "user" in written.actors else None
+        apps = mapping_at(apis, route.api).get("apps") if Actor.USER in written.actors else None
         for app in apps if isinstance(apps, list) else ():
             if isinstance(app, str):
                 places.add(f"app:{app}")
@@ -586,13 +587,12 @@ def tables_of(data: Mapping[str, Any]) -> dict[str, Table]:
     :param data: the plain values of the whole file; faults in ``apis`` are told elsewhere.
     """
     found = {}
-    for name, api in mapping_at(data, "apis").items():
-        routes = api.get("routes") if isinstance(api, dict) else None
+    for name in mapping_at(data, "apis"):
+        api = mapping_at(data, "apis", name)
+        routes = api.get("routes")
         read = [_row(name, route) for route in (routes if isinstance(routes, list) else [None])]
-        sensitive = isinstance(api, dict) and api.get("case") == "sensitive"
-        found[name] = Table(
-            tuple(row for row, _ in read), tuple(each for _, each in read), sensitive
-        )
+        rows, compiled = tuple(row for row, _ in read), tuple(each for _, each in read)
+        found[name] = Table(rows, compiled, api.get("case") == "sensitive")
     return found
 
 
@@ -618,26 +618,21 @@ def rows_of(written: AssetConfig, tables: Mapping[str, Table]) -> tuple[RouteRow
 
 def _row(api: str, route: Any) -> tuple[RouteRow, CompiledRoute]:
     """Return a row as evidence hangs on it, and as it matches."""
-    path = route.get("path") if isinstance(route, dict) else None
-    methods = route.get("methods") if isinstance(route, dict) else None
+    given = route if isinstance(route, dict) else {}
+    path, methods = given.get("path"), given.get("methods")
     compiled = _compiled(path, frozenset() if methods is None else _SOME)
-    words = [_written(route, name) for name in ("mode", "proof", "level")]
-    if compiled is None or None in words or not (methods is None or _texts(methods)):
+    words = [given.get(word, RouteConfig.model_fields[word].default) for word in _WORDS]
+    if compiled is None or not all(isinstance(word, str) for word in words) or not _texts(methods):
         # It may match anything, and covers nothing.
         return RouteRow(api, "", (), "", "", ""), _everything(_SOME)
-    mode, proof, level = (str(each) for each in words)
-    return RouteRow(api, str(path), tuple(sorted(set(methods or ()))), mode, proof, level), compiled
-
-
-def _written(route: Any, name: str) -> str | None:
-    """Return a word of a route as it is written or as it is where it's left out; None where it is no word."""
-    default = RouteConfig.model_fields[name].default
-    found = route.get(name, default) if isinstance(route, dict) else None
-    return found if isinstance(found, str) else None
+    return RouteRow(api, str(path), tuple(sorted(set(methods or ()))), *words), compiled
 
 
 def _texts(methods: Any) -> bool:
-    return isinstance(methods, list) and bool(methods) and all(isinstance(m, str) for m in methods)
+    """Tell whether these are words, at least one, or are left out."""
+    if not isinstance(methods, list):
+        return methods is None
+    return bool(methods) and all(isinstance(method, str) for method in methods)
 
 
 def _compiled(pattern: Any, methods: frozenset[str] = frozenset()) -> CompiledRoute | None:
@@ -656,10 +651,6 @@ def _everything(methods: frozenset[str]) -> CompiledRoute:
     compiled = _compiled(_EVERYTHING, methods)
     assert compiled is not None  # It is a pattern of ours.
     return compiled
-
-
-def _as_it_is(text: str) -> str:
-    return text
 
 
 def _overlap(one: CompiledRoute, other: CompiledRoute, spelt: Callable[[str], str]) -> bool:
