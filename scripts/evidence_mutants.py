@@ -92,7 +92,7 @@ MUTANTS: Final = (
     Mutant("apps/settings/plan.py", "if matched.covers(wanted):\n                return", "return", ROWS),
     Mutant("apps/settings/plan.py", "if row.mode != Mode.OFF)", "if row.enforced)", ROWS),
     Mutant("apps/settings/plan.py", "frozenset() if methods is None else _SOME", "frozenset()", ROWS),
-    Mutant("apps/settings/plan.py", "if compiled is None or None in words or", "if compiled is None or", ROWS),
+    Mutant("apps/settings/plan.py", "or not all(isinstance(word, str) for word in words) or", "or", ROWS),
     # What a drill says of which route.
     Mutant(FINDINGS, "if each in {route, None} or not (apart or each in lax)", "if True", DRILL),
     Mutant(FINDINGS, "if each in {route, None} or not (apart or each in lax)", "if each == route", DRILL),
