@@ -28,7 +28,7 @@ from watchword.apps.drill.invited_instance import (
 )
 from watchword.apps.drill.run_plan import RunPlanError
 from watchword.apps.settings import ApiSettings, load_settings
-from watchword.apps.settings.validated import DrillSettings
+from watchword.apps.settings.schema import DrillSettings
 from watchword.drill.consent import (
     RUN_TYPE,
     Consent,

@@ -15,7 +15,7 @@ from watchword.apps.observations.document import OBSERVATION_TYPE, read_lines, s
 from watchword.apps.plan.document import PlanDocumentError, document, parse, read
 from watchword.apps.plan.drafts import draft_plan
 from watchword.apps.settings.document import parse_document
-from watchword.apps.settings.plans import load_plan
+from watchword.apps.settings.plan import load_plan
 from watchword.encoding import base64url
 from watchword.observations import Observation, Review, State
 from watchword.plan.catalogue import load_catalogue, merge

@@ -17,7 +17,7 @@ from tests.attestation import forge
 from fuzz import drill, keys, logs, pins, planning, proofs, scan, scan_seeds, seeds, signed
 from watchword.adapters.revocation.status_list import StatusList, read_status_list
 from watchword.apps.evidence.claims_document import app_from_document, claims_from_document
-from watchword.apps.settings.policies import read_policy
+from watchword.apps.settings.policy import read_policy
 from watchword.attestation import apple_leaf, play_tokens
 from watchword.attestation.attestation_object import (
     read_assertion,

@@ -5,8 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from scripts.site_markdown import cell, prose
 
-from watchword.apps.settings.policies import add_policy_schema
-from watchword.apps.settings.written import WrittenFile
+from watchword.apps.settings.load import file_schema
 
 _Schema: TypeAlias = Mapping[str, Any]
 
@@ -39,8 +38,7 @@ _EXPLAINED: Final = {
 
 def page() -> str:
     """Return the page, made by ``python -m scripts.site_reference``."""
-    schema = WrittenFile.model_json_schema()
-    add_policy_schema(schema)
+    schema = file_schema()
     lines = ["## The file", "", *_table(schema, schema)]
     for key, each in schema["properties"].items():
         lines += _part(key, each, schema)

@@ -23,9 +23,9 @@ from tests.scan.app_building import apk
 
 from watchword.apps.cli.main import cli
 from watchword.apps.settings.document import parse_document
-from watchword.apps.settings.policies import add_policy_schema
+from watchword.apps.settings.load import file_schema
+from watchword.apps.settings.schema import FileConfig
 from watchword.apps.settings.template import TEMPLATE
-from watchword.apps.settings.written import WrittenFile
 
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 OWN = [ROOT / "docs" / f"{name}.md" for name in ("index", "concepts", "five-minutes")] + GUIDES
@@ -55,8 +55,7 @@ def test_reference_is_made_from_the_code(page: str) -> None:
 
 def test_settings_tell_every_key_of_the_file() -> None:
     """No key of the schema is left out, but those of a policy's rules, which have a page."""
-    schema = WrittenFile.model_json_schema()
-    add_policy_schema(schema)
+    schema = file_schema()
     objects = [schema, *(each for at, each in schema["$defs"].items() if at.startswith("Written"))]
     keys = {key for each in objects for key in each.get("properties", {})}
     page = PAGES["settings"]()
@@ -356,7 +355,7 @@ def test_settings_on_the_pages_are_settings(page: Path) -> None:
     written = parse_document(file, TEMPLATE.encode()).data
     for _, text in blocks(page, "yaml"):
         part = parse_document(file, text.encode()).data
-        assert WrittenFile.model_validate(whole(part, written)).version == 1
+        assert FileConfig.model_validate(whole(part, written)).version == 1
 
 
 @pytest.mark.parametrize("page", [page for page in OWN if blocks(page, "console")], ids=name)

@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchword.apps.settings.enforcement import rows_of, tables_of
-from watchword.apps.settings.written_plan import WrittenAsset
+from watchword.apps.settings.plan import rows_of, tables_of
+from watchword.apps.settings.schema import AssetConfig
 from watchword.gate.interface import Route
 from watchword.gate.routes import compile_routes, find_route
 from watchword.plan.interface import RouteRow
 from watchword.vocabulary import Level, Mode, Proof
 
 
-def asset(*patterns: str, api: str = "clinic") -> WrittenAsset:
+def asset(*patterns: str, api: str = "clinic") -> AssetConfig:
     """Return an asset that names these routes."""
     routes = [{"api": api, "path": pattern} for pattern in patterns]
-    return WrittenAsset.model_validate(
+    return AssetConfig.model_validate(
         {"kind": "data", "impact": 5, "because": "x", "lives_in": ["backend"], "routes": routes}
     )
 
@@ -28,7 +28,7 @@ def route(path: Any, mode: Any = "enforce", *methods: str) -> dict[str, Any]:
     return {"path": path, "mode": mode} | ({"methods": list(methods)} if methods else {})
 
 
-def found(routes: Any, *assets: WrittenAsset) -> str | None:
+def found(routes: Any, *assets: AssetConfig) -> str | None:
     """Return the first row that lets pass what one of the assets needs refused, None where there is none."""
     data = {"apis": {"clinic": {"routes": routes}, "other": {"routes": [route("/**")]}}}
     tables = tables_of(data)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from tests.plan.building import NOTHING, NOW
 
 from watchword.apps.cli.main import cli
-from watchword.apps.settings.plans import load_plan
+from watchword.apps.settings.plan import load_plan
 from watchword.plan.outcome import Phase
 from watchword.plan.service import make_plan
 

@@ -29,9 +29,9 @@ from watchword.apps.plan.drafts import (
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError
-from watchword.apps.settings.plans import PlanSettings, load_plan
+from watchword.apps.settings.plan import PlanSettings, load_plan
+from watchword.apps.settings.schema import ApiConfig
 from watchword.apps.settings.template import TEMPLATE
-from watchword.apps.settings.written_apis import WrittenApi
 from watchword.gate.interface import Route
 from watchword.gate.routes import shadowed
 from watchword.plan.drafts import (
@@ -180,7 +180,7 @@ def test_drafted_routes_are_ones_that_a_gate_takes(tmp_path: Path, description: 
     assert suggested.count(" level: ") > text.count(" level: ") - text.count("# level: ")
     for each in (text, suggested):
         (api,) = parse_document(file, each.encode()).data["apis"].values()
-        routes = WrittenApi.model_validate(api).routes
+        routes = ApiConfig.model_validate(api).routes
         assert routes
         table = [
             Route(route.path, route.path, frozenset(), Level.NONE, Proof.BEARER, Mode(route.mode))

@@ -18,7 +18,7 @@ from watchword.apps.demo.stage import OBSERVER_KEY, Stage
 from watchword.apps.demo.steps import drilled
 from watchword.apps.drill.run import observations_of
 from watchword.apps.observations.document import sign
-from watchword.apps.settings.plans import load_plan
+from watchword.apps.settings.plan import load_plan
 from watchword.observations import Observation, State
 from watchword.vocabulary import Mode
 

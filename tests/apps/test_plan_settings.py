@@ -5,7 +5,7 @@ import re
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -19,10 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword.apps.cli.commands.check import command
-from watchword.apps.settings import ConfigurationError, document, load_settings, written_plan
-from watchword.apps.settings.generation import generation_of
-from watchword.apps.settings.likelihood import EXPECTED
-from watchword.apps.settings.plans import PlanSettings, load_plan
+from watchword.apps.settings import ConfigurationError, document, load_settings
+from watchword.apps.settings.checks import NO_LIKELIHOOD
+from watchword.apps.settings.plan import PlanSettings, generation_of, load_plan
+from watchword.apps.settings.schema import (
+    MAX_STEPS,
+    AssetConfig,
+    PlanConfig,
+    ScenariosConfig,
+)
 from watchword.apps.settings.template import TEMPLATE
 from watchword.apps.terminal.console import EXIT_USAGE
 from watchword.plan import modelling
@@ -484,18 +489,19 @@ def test_likelihood_is_a_fault_that_says_why(tmp_path: Path, name: str, place: s
     }[place]
     file = write(tmp_path, PLAN + added)
     line, _, expected = faults_of(file)[f"{place}.{name}"]
-    assert (line, expected) == (9, EXPECTED)
+    assert (line, expected) == (9, NO_LIKELIHOOD)
     assert "impact" in expected
     with pytest.raises(ConfigurationError) as caught:
         load_settings(file)
-    assert EXPECTED in {fault.expected for fault in caught.value.faults}
+    assert NO_LIKELIHOOD in {fault.expected for fault in caught.value.faults}
 
 
 def test_likelihood_of_a_path_is_one_too(tmp_path: Path) -> None:
     """Paths are where other tools keep it."""
     path = "  scenarios:\n    add: [{asset: a, steps: [MT-B08], Likelihood: 1, because: x}]\n"
     assert (
-        faults_of(write(tmp_path, PLAN + path))["plan.scenarios.add[0].Likelihood"][2] == EXPECTED
+        faults_of(write(tmp_path, PLAN + path))["plan.scenarios.add[0].Likelihood"][2]
+        == NO_LIKELIHOOD
     )
 
 
@@ -734,17 +740,14 @@ def test_a_generation_of_what_is_malformed_is_one_all_the_same(apps: Any, sectio
 
 def test_words_of_the_file_are_those_of_the_planner() -> None:
     """A trait or a kind of intelligence that the planner learns must be one that can be written."""
-    fields = written_plan.WrittenAsset.model_fields
-    lives_in = get_args(get_args(fields["lives_in"].annotation)[0])
-    assert set(lives_in) == {part.value for part in Component}
-    assert set(get_args(fields["kind"].annotation)) == {kind.value for kind in AssetKind}
-    listed = get_args(fields["traits"].annotation)[0]
-    assert set(get_args(get_args(listed)[0])) == {trait.value for trait in Trait}
-    actors = get_args(fields["actors"].annotation)[0]
-    assert set(get_args(actors)) == {each.value for each in Actor}
-    assumes = written_plan.WrittenPath.model_fields["assumes"].annotation
-    assert set(get_args(get_args(assumes)[0])) == {each.value for each in Intelligence}
-    assert modelling.MAX_STEPS == written_plan.MAX_STEPS
+    described = PlanConfig.model_json_schema()["$defs"]
+    asset = described["AssetConfig"]["properties"]
+    assert asset["lives_in"]["items"]["enum"] == list(Component)
+    assert asset["kind"]["enum"] == list(AssetKind)
+    assert asset["traits"]["anyOf"][0]["items"]["enum"] == list(Trait)
+    assert asset["actors"]["items"]["enum"] == list(Actor)
+    assert described["PathConfig"]["properties"]["assumes"]["items"]["enum"] == list(Intelligence)
+    assert modelling.MAX_STEPS == MAX_STEPS
 
 
 def test_ten_thousand_assets_are_read_in_seconds(tmp_path: Path) -> None:
@@ -779,9 +782,9 @@ def test_reading_leaves_the_collector_as_it_was(tmp_path: Path) -> None:
 
 _KEYS = st.sampled_from(
     [
-        *written_plan.WrittenPlan.model_fields,
-        *written_plan.WrittenAsset.model_fields,
-        *written_plan.WrittenScenarios.model_fields,
+        *PlanConfig.model_fields,
+        *AssetConfig.model_fields,
+        *ScenariosConfig.model_fields,
         *("x", "drill", "odds", "api", "path", "key", "state"),
     ]
 )

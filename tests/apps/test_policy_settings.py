@@ -16,8 +16,7 @@ from tests.policy.genuine import ANDROID_APP, PLAY, TODAY
 from watchword.apps.cli.main import cli
 from watchword.apps.compose.service import enrolment_policy
 from watchword.apps.settings import load_settings
-from watchword.apps.settings.policies import read_policy, write_policy
-from watchword.apps.settings.rule_forms import may_be_bare, summary
+from watchword.apps.settings.policy import may_be_bare, read_policy, summary, write_policy
 from watchword.apps.settings.template import TEMPLATE
 from watchword.policy.expressions import AllOf, AnyOf, Expression, Signals
 from watchword.policy.interface import Claim, Policy, Rule

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from watchword.apps.compose.service import gate_policies
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
-from watchword.apps.settings.generation import generation_of
+from watchword.apps.settings.plan import generation_of
 from watchword.apps.settings.template import TEMPLATE
 from watchword.broker.interface import Allowance, DeliveryRule, EdgeRule, Place, PlaceKind
 from watchword.gate.interface import Limit, LimitKind

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword.apps.settings import Address, ConfigurationError, load_settings
+from watchword.apps.settings.schema import MAX_ROUTES
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID, TEMPLATE
-from watchword.apps.settings.written_apis import MAX_ROUTES
 from watchword.attestation.interface import SEALED_PLATFORMS, AndroidApp, AppleApp
 from watchword.vocabulary import (
     AppAttestEnvironment,
@@ -562,7 +562,7 @@ def test_gates_of_other_machines(tmp_path: Path, listen: str, api: str, path: st
     good = TEMPLATE + GATES.format(listen="127.0.0.1:8443", api="clinic")
     gates = load_settings(write(tmp_path, good)).gates
     assert gates is not None
-    assert gates.clients == {"edge": ("clinic",)}
+    assert gates.clients == {"edge": ["clinic"]}
     assert set(faults_of(write(tmp_path, TEMPLATE + GATES.format(listen=listen, api=api)))) == {
         path
     }

@@ -8,7 +8,7 @@ import pytest
 from tests.plan.building import NOTHING, NOW, proven, some_model
 from tests.plan.test_service import TOY, TOY_MODEL
 
-from watchword.apps.settings.plans import load_plan
+from watchword.apps.settings.plan import load_plan
 from watchword.plan.cover import compile_model
 from watchword.plan.interface import Catalogue, Model
 from watchword.plan.outcome import Change, Estimate, Phase, Plan

@@ -18,8 +18,8 @@ from watchword.gate.interface import Rate
 from watchword.gate.limits import RateLimiter
 from watchword.reasons import Reason, UnavailableError
 
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 IPV6_PREFIX: Final = 56
 """Bits of an IPv6 address that are counted together.

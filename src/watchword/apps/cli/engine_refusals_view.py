@@ -8,7 +8,7 @@ from watchword.apps.terminal.paragraphs import hanging, printable, show
 
 if TYPE_CHECKING:
     from watchword.adapters.engine_refusals import EngineRefusals, KeptRefusal
-    from watchword.apps.settings.validated import ServiceSettings
+    from watchword.apps.settings.schema import ServiceConfig
 
 LATEST: Final = 8
 """Refusals of each reason that are shown, as many as of the service's own."""
@@ -16,7 +16,7 @@ LATEST: Final = 8
 _UNTOLD: Final = "(not told)"
 
 
-def kept_refusals(service: "ServiceSettings") -> "EngineRefusals":
+def kept_refusals(service: "ServiceConfig") -> "EngineRefusals":
     """Return what was read of engines' logs."""
     from watchword.adapters.engine_refusals import EngineRefusals
 

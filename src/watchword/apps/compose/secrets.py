@@ -17,7 +17,7 @@ from watchword.apps.compose.gates import alarms_path
 from watchword.apps.compose.vendors import Closable
 from watchword.apps.settings import ConfigurationError, Fault, Settings
 from watchword.apps.settings.environment import taken
-from watchword.apps.settings.validated_secrets import MasterKeySettings, SecretsSettings
+from watchword.apps.settings.schema import MasterKeyConfig, SecretsSettings
 from watchword.broker.interface import (
     CanaryWatch,
     DeliveryRule,
@@ -223,7 +223,7 @@ def secret_store(
 
 
 def master_key(
-    master: MasterKeySettings, entropy: Entropy, bao: "OpenBao | None", *, make: bool
+    master: MasterKeyConfig, entropy: Entropy, bao: "OpenBao | None", *, make: bool
 ) -> KeyWrapper:
     """Return the master key, wherever it is.
 

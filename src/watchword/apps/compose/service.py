@@ -59,12 +59,7 @@ from watchword.apps.service.app import PEER_STATE, AsgiApplication, ConsentServe
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.apps.service.service import Service, build_service
 from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings
-from watchword.apps.settings.validated import (
-    AuthzSettings,
-    ServiceSettings,
-    TlsFiles,
-)
-from watchword.apps.settings.validated_secrets import EdgeSettings
+from watchword.apps.settings.schema import AuthzConfig, EdgeSettings, ServiceConfig, TlsFiles
 from watchword.broker.interface import EdgeRule
 from watchword.enrolment.evidence import RegisteredFormats
 from watchword.enrolment.interface import EnrolmentPolicy
@@ -229,7 +224,7 @@ def service_of(
         pins=pins_of(settings),
         secrets=secrets,
         safeguards=safeguards_of(paths, clock, steady),
-        room=EnrolmentLimits(paths.enrolments),
+        room=EnrolmentLimits(paths.enrolments.build()),
         addresses=ClientAddresses(paths.trusted_proxies),
         vendors=replace(
             vendor_work(settings, store, trust, fetcher, clock),
@@ -253,7 +248,7 @@ def _keyring_of(
 
 
 def safeguards_of(
-    paths: ServiceSettings, clock: Clock, steady: Callable[[], float] | None
+    paths: ServiceConfig, clock: Clock, steady: Callable[[], float] | None
 ) -> Safeguards:
     """Return what guards the service where its store can't.
 
@@ -267,7 +262,7 @@ def safeguards_of(
     )
 
 
-def _require_whole(paths: ServiceSettings) -> None:
+def _require_whole(paths: ServiceConfig) -> None:
     """Refuse a state directory whose store has lost its keys; tell of one that has lost its store.
 
     :raises PrivateFileError: when the key ring is gone.
@@ -337,7 +332,7 @@ def _edge_files(settings: Settings) -> Iterator[Fault]:
             yield Fault(f"secrets.keys.{name}.edge.ca", None, str(error), expected)
 
 
-def _authz_files(path: str, authz: AuthzSettings) -> Iterator[Fault]:
+def _authz_files(path: str, authz: AuthzConfig) -> Iterator[Fault]:
     if authz.tls is not None:
         yield from _tls_faults(path, authz.tls)
     if authz.credential is not None:

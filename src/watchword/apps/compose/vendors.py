@@ -26,7 +26,7 @@ from watchword.adapters.play_decoder import (
 from watchword.adapters.revocation import LiveStatusList, StatusList, WatchedFile, load_status_lists
 from watchword.apps.settings import ConfigurationError, Settings
 from watchword.apps.settings.faults import Fault
-from watchword.apps.settings.validated import PlaySettings, ReceiptSettings
+from watchword.apps.settings.schema import PlaySettings, ReceiptSettings
 from watchword.attestation.certificates import load_p256
 from watchword.attestation.interface import AndroidApp, AppleApp, EvidenceFormat, PlayKeys, Trust
 from watchword.attestation.issuers import BoundedIssuerCache

@@ -36,7 +36,7 @@ from watchword.apps.observations.document import unsigned
 from watchword.apps.plan.commands import plan_of
 from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings import ConfigurationError, Settings
-from watchword.apps.settings.plans import load_plan
+from watchword.apps.settings.plan import load_plan
 from watchword.client import (
     TOKEN_HEADER,
     Proofs,

@@ -41,9 +41,8 @@ from watchword.apps.observations.commands import digest_of_build
 from watchword.apps.observations.document import ObservationError, Observers, sign, verify
 from watchword.apps.reports.text import json_text
 from watchword.apps.settings import ApiSettings, Settings, load_settings
-from watchword.apps.settings.checking import check_file
-from watchword.apps.settings.plans import PlanSettings, load_plan
-from watchword.apps.settings.written_types import seconds
+from watchword.apps.settings.plan import PlanSettings, check_file, load_plan
+from watchword.apps.settings.schema import seconds
 from watchword.apps.terminal.console import (
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,

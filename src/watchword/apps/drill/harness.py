@@ -23,8 +23,8 @@ from watchword.apps.drill.run_plan import RunPlanError
 from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings import ApiSettings, ConfigurationError, Settings
 from watchword.apps.settings.document import read_document
-from watchword.apps.settings.generation import generation_of
-from watchword.apps.settings.validated import DrillRequest, DrillSettings
+from watchword.apps.settings.plan import generation_of
+from watchword.apps.settings.schema import DrillRequest, DrillSettings
 from watchword.attestation.interface import AppleApp, AppRegistration
 from watchword.broker.interface import EdgeRule, LentValue
 from watchword.drill.enrolment import enrol_genuine, renew
@@ -689,7 +689,7 @@ def _enrolments(settings: Settings) -> tuple[int, int] | None:
     if settings.environment is not Environment.LAB or not own.is_loopback:
         return None
     believed = any(own in network for network in service.trusted_proxies)
-    rate = service.enrolments.address
+    rate = service.enrolments.build().address
     return (rate.requests, rate.seconds) if believed else None
 
 

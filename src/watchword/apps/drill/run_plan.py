@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from watchword.apps.settings import ApiSettings, Settings
-from watchword.apps.settings.validated import DrillSettings
+from watchword.apps.settings.schema import DrillSettings
 from watchword.drill.interface import Attack
 from watchword.drill.registry import ATTACKS
 from watchword.drill.wire import Part

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from watchword.apps.settings.document import read_document
-from watchword.apps.settings.faults import ConfigurationError, Fault, join
-from watchword.apps.settings.policies import read_policy
+from watchword.apps.settings.faults import ConfigurationError
+from watchword.apps.settings.policy import read_policy
 from watchword.policy.interface import Policy
 from watchword.policy.presets import PRESETS
 
@@ -27,10 +27,7 @@ def load_policy(text: str) -> Policy:
     elif isinstance(data, dict) and "version" in data:
         data = None  # A whole file without the section means the default.
     policy, found = read_policy(data, path)
-    faults = [
-        *document.faults,
-        *(Fault(join(at), document.line(at), got, expected) for at, got, expected in found),
-    ]
+    faults = [*document.faults, *document.located(found)]
     if policy is None or faults:
         raise ConfigurationError(file, faults)
     return policy

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from watchword.apps.evidence.claims_document import plain
 from watchword.apps.evidence.records import RecordedPolicy
-from watchword.apps.settings.policies import read_policy, write_policy
-from watchword.apps.settings.rule_forms import EXPRESSIONS
+from watchword.apps.settings.policy import EXPRESSIONS, read_policy, write_policy
 from watchword.policy.expressions import AllOf, AnyOf
 from watchword.policy.interface import Policy, Rule
 from watchword.policy.registry import name_of

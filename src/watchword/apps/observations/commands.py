@@ -30,8 +30,8 @@ from watchword.apps.observations.document import (
     verify,
 )
 from watchword.apps.settings.faults import shown
-from watchword.apps.settings.plans import PlanSettings, load_plan
-from watchword.apps.settings.written_types import seconds
+from watchword.apps.settings.plan import PlanSettings, load_plan
+from watchword.apps.settings.schema import seconds
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json, refused_by_the_system
 from watchword.apps.terminal.key_pairs import make_pair
 from watchword.apps.terminal.paragraphs import hanging, printable, show

@@ -44,11 +44,10 @@ from watchword.apps.pins.session import (
     read_host,
 )
 from watchword.apps.service.client import OperatorClient
-from watchword.apps.settings import load_settings
-from watchword.apps.settings.pins import load_pins
-from watchword.apps.settings.plans import PlanSettings, load_plan
-from watchword.apps.settings.validated import Address
-from watchword.apps.settings.written_types import seconds, split_address
+from watchword.apps.settings import load_settings, schema
+from watchword.apps.settings.load import load_pins
+from watchword.apps.settings.plan import PlanSettings, load_plan
+from watchword.apps.settings.schema import seconds
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
 from watchword.apps.terminal.output import replace_file, write_new_file
 from watchword.apps.terminal.paragraphs import printable, wrapped
@@ -939,7 +938,7 @@ def _listen(text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
     try:
-        address = Address(*split_address(text))
+        address = schema.address(text)
     except PydanticCustomError as error:
         raise click.BadParameter(
             f"got {text!r}, expected {error.message()}", param_hint="--listen"

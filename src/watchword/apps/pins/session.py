@@ -13,11 +13,10 @@ from cryptography import x509
 from pydantic import Field, ValidationError
 
 from watchword.adapters.pin_workspace import PinWorkspace, Step, WorkspaceError, read_key
-from watchword.apps.settings.document import Document, parse_document, read_document
+from watchword.apps.settings.document import Document, parse_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
-from watchword.apps.settings.pins import PinsFile, load_pins, state_directory
-from watchword.apps.settings.written_pins import HOST_EXPECTED, PinnedHost, WrittenPins
-from watchword.apps.settings.written_types import Written
+from watchword.apps.settings.load import Configuration, PinsFile, load_pins
+from watchword.apps.settings.schema import HOST_EXPECTED, Config, PinnedHost
 from watchword.pins import sets
 from watchword.pins.builtins import BuiltinError, read_builtin
 from watchword.pins.interface import (
@@ -114,13 +113,13 @@ def read_host(text: str) -> str:
         raise PinsError(f"host: got {got!r}, expected {HOST_EXPECTED}") from None
 
 
-class _WrittenKey(Written):
+class _WrittenKey(Config):
     pin: Annotated[str, Field(max_length=200)]
     role: Literal["current", "next", "backup", "ca"]
     note: Annotated[str, Field(max_length=MAX_NOTE)] = ""
 
 
-class _WrittenKeys(Written):
+class _WrittenKeys(Config):
     version: Literal[1]
     hosts: Annotated[
         dict[PinnedHost, Annotated[list[_WrittenKey], Field(max_length=MAX_PINS)]],
@@ -557,21 +556,13 @@ class Named:
 
 def named_in(config: Path) -> Named:
     """Read what a file names, whatever else is wrong with it."""
-    try:
-        read, found = True, read_document(config).data
-    except ConfigurationError:
-        read, found = False, None
-    data: dict[str, Any] = found if isinstance(found, dict) else {}
-    pins, apps = data.get("pins"), data.get("apps")
-    directory = pins.get("directory") if isinstance(pins, dict) else None
-    if not isinstance(directory, str):
-        directory = str(WrittenPins.model_fields["directory"].default)
-    workspace = (config.resolve().parent / directory).resolve()
+    file = Configuration.if_readable(config)
+    found = file or Configuration(config, Document())
     return Named(
-        workspace,
-        isinstance(pins, dict),
-        (state_directory(config, data), workspace) if read else (),
-        tuple(map(str, apps)) if isinstance(apps, dict) else (),
+        found.workspace,
+        isinstance(found.data.get("pins"), dict),
+        () if file is None else (file.state, file.workspace),
+        () if file is None else file.apps,
     )
 
 

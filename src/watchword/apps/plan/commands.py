@@ -37,8 +37,12 @@ from watchword.apps.plan.drafts import Drafted, draft_plan, write_new
 from watchword.apps.plan.html import MARK, report
 from watchword.apps.plan.markdown import markdown as as_markdown
 from watchword.apps.plan.terminal import item_lines, lines
-from watchword.apps.settings.own_catalogue import configured_catalogue, read_catalogue
-from watchword.apps.settings.plans import PlanSettings, load_plan
+from watchword.apps.settings.plan import (
+    PlanSettings,
+    configured_catalogue,
+    load_plan,
+    read_catalogue,
+)
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.terminal.output import OutputFileError, replace_file
 from watchword.apps.terminal.paragraphs import hanging, printable, show, wrapped

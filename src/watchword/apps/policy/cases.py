@@ -17,7 +17,7 @@ from watchword.apps.evidence.record_sources import FoundRecord, find_records
 from watchword.apps.evidence.records import MAX_RECORD_BYTES, VerificationRecord, record_from_line
 from watchword.apps.settings.document import Document, Path_, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
-from watchword.apps.settings.rule_forms import nearest
+from watchword.apps.settings.policy import nearest
 from watchword.attestation.claims import (
     AppClaims,
     AppleClaims,

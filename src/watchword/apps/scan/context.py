@@ -17,7 +17,7 @@ from watchword.apps.reports.text import one_line, printable
 from watchword.apps.scan.reader import AnotherAppError, data_of
 from watchword.apps.settings.document import parse_document
 from watchword.apps.settings.faults import ConfigurationError
-from watchword.apps.settings.plans import load_plan
+from watchword.apps.settings.plan import load_plan
 from watchword.observations import Observation, Vouched
 from watchword.reasons import WatchwordError
 from watchword.scan.addresses import hosts_of, paths_of

@@ -120,7 +120,7 @@ def seconds_of(text: str) -> float:
     if match := _MILLISECONDS.fullmatch(text):
         return int(match[1]) / 1000
     # The settings take longer to import than a small app's scan.
-    from watchword.apps.settings.written_types import seconds  # noqa: PLC0415
+    from watchword.apps.settings.schema import seconds  # noqa: PLC0415
 
     try:
         found = seconds(text)

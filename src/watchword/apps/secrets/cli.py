@@ -20,7 +20,7 @@ def overlap(_ctx: click.Context, _parameter: click.Parameter, value: str | None)
     # The settings take longer to import than everything else that `--help` needs.
     from pydantic_core import PydanticCustomError  # noqa: PLC0415
 
-    from watchword.apps.settings.written_types import seconds  # noqa: PLC0415
+    from watchword.apps.settings.schema import seconds  # noqa: PLC0415
 
     try:
         found = seconds(value)

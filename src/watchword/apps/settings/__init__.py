@@ -2,15 +2,14 @@
 
 from watchword.apps.settings.environment import debugging
 from watchword.apps.settings.faults import ConfigurationError, Fault
-from watchword.apps.settings.reader import load_settings
-from watchword.apps.settings.validated import Address, ApiSettings, ServiceSettings, Settings
+from watchword.apps.settings.load import load_settings
+from watchword.apps.settings.schema import Address, ApiSettings, Settings
 
 __all__ = [
     "Address",
     "ApiSettings",
     "ConfigurationError",
     "Fault",
-    "ServiceSettings",
     "Settings",
     "debugging",
     "load_settings",

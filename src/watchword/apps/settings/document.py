@@ -5,6 +5,7 @@ a person who reads the file must see what the program sees.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,9 @@ _EXPECTED: Final = (
 _TEXT: Final = "tag:yaml.org,2002:str"
 
 Path_ = tuple[str | int, ...]
+
+Inconsistency = tuple[Path_, str, str]
+"""Path, got, expected."""
 
 
 class _Loader(_BaseLoader):
@@ -71,6 +75,18 @@ class Document:
             path = path[:-1]
         return self.lines.get((), None)
 
+    def located(self, found: Iterable[Inconsistency]) -> list[Fault]:
+        """Return a fault with its line for each of these."""
+        return [Fault(join(path), self.line(path), got, expected) for path, got, expected in found]
+
+
+def mapping_at(data: Any, *path: str) -> dict[str, Any]:
+    """Return the mapping that stands at a place of a file that nobody has checked; an empty one where none does."""
+    found: Any = data
+    for part in path:
+        found = found.get(part) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
 
 def read_document(file: Path, missing: str = "a file; `watchword init` writes one") -> Document:
     """Read a file.
@@ -82,15 +98,17 @@ def read_document(file: Path, missing: str = "a file; `watchword init` writes on
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        fault = Fault("", None, "no such file", missing)
-        raise ConfigurationError(file, [fault]) from None
+        raise _unusable(file, "no such file", missing) from None
     except OSError as error:
-        fault = Fault("", None, error.strerror or "an unreadable file", "a readable file")
-        raise ConfigurationError(file, [fault]) from None
+        got = error.strerror or "an unreadable file"
+        raise _unusable(file, got, "a readable file") from None
     if len(raw) > MAX_BYTES:
-        fault = Fault("", None, f"more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes")
-        raise ConfigurationError(file, [fault])
+        raise _unusable(file, f"more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes")
     return parse_document(file, raw)
+
+
+def _unusable(file: Path, got: str, expected: str, line: int | None = None) -> ConfigurationError:
+    return ConfigurationError(file, [Fault("", line, got, expected)])
 
 
 def parse_document(file: Path, raw: bytes) -> Document:
@@ -103,85 +121,76 @@ def parse_document(file: Path, raw: bytes) -> Document:
 
 
 def _parsed(file: Path, raw: bytes) -> Document:
-    document = Document()
     try:
-        text = raw.decode("utf-8")
-        loader = _Loader(text)
+        loader = _Loader(raw.decode("utf-8"))
         node = loader.get_single_node()
     except UnicodeDecodeError:
-        raise ConfigurationError(
-            file, [Fault("", None, "bytes that aren't UTF-8", "UTF-8 text")]
-        ) from None
+        raise _unusable(file, "bytes that aren't UTF-8", "UTF-8 text") from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = mark.line + 1 if mark else None
-        raise ConfigurationError(
-            file, [Fault("", line, error.problem or "invalid YAML", _EXPECTED)]
-        ) from None
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise _unusable(file, error.problem or "invalid YAML", _EXPECTED, line) from None
     except (yaml.YAMLError, RecursionError, ValueError):
-        raise ConfigurationError(file, [Fault("", None, "invalid YAML", _EXPECTED)]) from None
+        raise _unusable(file, "invalid YAML", _EXPECTED) from None
+    reader = _Reader(loader, Document())
     if node is None:
-        document.faults.append(Fault("", None, "an empty file", "a mapping"))
-        return document
-    document.data = _plain(node, (), document, loader, set())
-    return document
+        reader.fault((), None, "an empty file", "a mapping")
+    else:
+        reader.document.data = reader.plain(node, ())
+    return reader.document
 
 
-def _plain(
-    node: yaml.Node, path: Path_, document: Document, loader: _Loader, seen: set[int]
-) -> Any:
-    """Turn a node into plain values; collect what is wrong with it."""
-    line = node.start_mark.line + 1
-    document.lines.setdefault(path, line)
-    if id(node) in seen:
-        document.faults.append(Fault(join(path), line, "a YAML alias", "the value itself"))
+class _Reader:
+    """Turn nodes into plain values; collect what is wrong with them."""
+
+    def __init__(self, loader: _Loader, document: Document) -> None:
+        self._loader = loader
+        self._seen: set[int] = set()
+        self.document = document
+
+    def fault(self, path: Path_, line: int | None, got: str, expected: str) -> None:
+        self.document.faults.append(Fault(join(path), line, got, expected))
+
+    def plain(self, node: yaml.Node, path: Path_) -> Any:
+        line = node.start_mark.line + 1
+        self.document.lines.setdefault(path, line)
+        if id(node) in self._seen:
+            self.fault(path, line, "a YAML alias", "the value itself")
+            return None
+        self._seen.add(id(node))
+        if len(path) > MAX_DEPTH:
+            self.fault(path, line, "deeper nesting", f"at most {MAX_DEPTH} levels")
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.plain(item, (*path, index)) for index, item in enumerate(node.value)]
+        if node.tag == _TEXT:
+            return node.value
+        try:
+            value = self._loader.construct_object(node)
+            # An explicit tag makes a date or bytes, which nothing here reads.
+            if value is None or isinstance(value, str | int | float):
+                return value
+        except (yaml.YAMLError, ValueError):
+            pass
+        self.fault(path, line, f"the tag or value {node.tag}", "a plain value")
         return None
-    seen.add(id(node))
-    if len(path) > MAX_DEPTH:
-        expected = f"at most {MAX_DEPTH} levels"
-        document.faults.append(Fault(join(path), line, "deeper nesting", expected))
-        return None
-    if isinstance(node, yaml.MappingNode):
-        return _mapping(node, path, document, loader, seen)
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _plain(item, (*path, index), document, loader, seen)
-            for index, item in enumerate(node.value)
-        ]
-    if node.tag == _TEXT:
-        return node.value
-    try:
-        value = loader.construct_object(node)
-        # An explicit tag makes a date or bytes, which nothing here reads.
-        if value is None or isinstance(value, str | int | float):
-            return value
-    except (yaml.YAMLError, ValueError):
-        pass
-    got = f"the tag or value {node.tag}"
-    document.faults.append(Fault(join(path), line, got, "a plain value"))
-    return None
 
-
-def _mapping(
-    node: yaml.MappingNode,
-    path: Path_,
-    document: Document,
-    loader: _Loader,
-    seen: set[int],
-) -> dict[str, Any]:
-    """Turn a mapping node into a dict with text keys; a key given twice is a fault."""
-    result: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode):
-            document.faults.append(Fault(join(path), line, "a key that isn't text", "a text key"))
-            continue
-        key = str(key_node.value)
-        here = (*path, key)
-        if key in result:
-            expected = f"{key!r} once; it first stands on line {document.lines[here]}"
-            document.faults.append(Fault(join(here), line, "the same key again", expected))
-            continue
-        document.lines[here] = line
-        result[key] = _plain(value_node, here, document, loader, seen)
-    return result
+    def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
+        """Return a dict with text keys; a key given twice is a fault."""
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.fault(path, line, "a key that isn't text", "a text key")
+                continue
+            key = str(key_node.value)
+            here = (*path, key)
+            if key in result:
+                first = self.document.lines[here]
+                expected = f"{key!r} once; it first stands on line {first}"
+                self.fault(here, line, "the same key again", expected)
+                continue
+            self.document.lines[here] = line
+            result[key] = self.plain(value_node, here)
+        return result

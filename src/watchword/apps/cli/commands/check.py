@@ -13,9 +13,8 @@ from watchword.vocabulary import Distribution, Environment, Level, Mode
 
 if TYPE_CHECKING:
     from watchword.apps.settings import ApiSettings, Settings
-    from watchword.apps.settings.checking import Checked
-    from watchword.apps.settings.plans import PlanSettings
-    from watchword.apps.settings.validated import PinsSettings
+    from watchword.apps.settings.plan import Checked, PlanSettings
+    from watchword.apps.settings.schema import PinsConfig
     from watchword.gate.interface import Route
 
 
@@ -46,7 +45,7 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
     from watchword.apps.compose.service import require_key_files
     from watchword.apps.compose.vendors import formats_of
     from watchword.apps.settings import ConfigurationError
-    from watchword.apps.settings.checking import check_file
+    from watchword.apps.settings.plan import check_file
     from watchword.plan.reliance import shut_routes, weak_routes
 
     file: Path = ctx.obj
@@ -267,7 +266,7 @@ def _secrets(settings: "Settings") -> Iterator[str]:
         yield f"{name}: sealed to {', '.join(sorted(delivery.apps))} for {duration(delivery.lease)}"
 
 
-def _pinned(pins: "PinsSettings") -> str:
+def _pinned(pins: "PinsConfig") -> str:
     """Say what is pinned how firmly, and where the keys stand."""
     from watchword.pins.interface import PinMode
 

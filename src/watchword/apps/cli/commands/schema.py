@@ -15,11 +15,9 @@ def command(*, as_json: bool) -> None:
     """
     import json
 
-    from watchword.apps.settings.policies import add_policy_schema
-    from watchword.apps.settings.written import WrittenFile
+    from watchword.apps.settings.load import file_schema
 
-    schema = WrittenFile.model_json_schema()
-    add_policy_schema(schema)
+    schema = file_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "watchword.yaml"
     if as_json:

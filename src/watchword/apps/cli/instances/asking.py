@@ -34,7 +34,7 @@ def life(most: str) -> Callable[[click.Context, click.Parameter, str], int]:
     def read(_ctx: click.Context, _parameter: click.Parameter, value: str) -> int:
         from pydantic_core import PydanticCustomError
 
-        from watchword.apps.settings.written_types import seconds
+        from watchword.apps.settings.schema import seconds
 
         try:
             found = seconds(value)
