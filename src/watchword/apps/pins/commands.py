@@ -405,12 +405,12 @@ def show_command(config: Path, /, *, as_json: bool) -> None:
     _say(as_json, value, _show_lines(opened, published))
 
 
+_TIMES: Final = ("version", "issued_at", "soft_expiry", "hard_expiry")
+
+
 def _set(published: PinSet) -> dict[str, Any]:
     return {
-        "version": published.version,
-        "issued_at": published.issued_at,
-        "soft_expiry": published.soft_expiry,
-        "hard_expiry": published.hard_expiry,
+        **{name: getattr(published, name) for name in _TIMES},
         "hosts": {
             each.host: {"mode": each.mode.value, "pins": [str(pin) for pin in each.pins]}
             for each in published.hosts
@@ -589,9 +589,8 @@ def _rehearsed(found: rotations.Rehearsed) -> dict[str, Any]:
                         "attack": played.step.intercepts is not None,
                         "endings": {
                             phone: {
-                                "outcome": ending.outcome.value,
-                                "withheld": ending.withheld,
-                                "refused": None if ending.refused is None else ending.refused.code,
+                                **asdict(ending),
+                                "refused": ending.refused and ending.refused.code,
                             }
                             for phone, ending in played.endings.items()
                         },
@@ -703,14 +702,7 @@ def _published_members(published: publishing.Published) -> dict[str, Any]:
                 "permitted": each.permit is not None,
                 "forced": each.permit is not None and bool(each.permit.forced),
                 "objections": [
-                    {
-                        "reason": found.reason.code,
-                        "host": found.host,
-                        "text": found.text,
-                        "blocks": found.blocks,
-                        "forceable": found.forceable,
-                    }
-                    for found in each.against
+                    {**asdict(found), "reason": found.reason.code} for found in each.against
                 ],
             }
             for each in published.judged
