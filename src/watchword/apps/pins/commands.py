@@ -379,6 +379,9 @@ def remove_command(config: Path, /, *, host: str, key: str, as_json: bool) -> No
 def show_command(config: Path, /, *, as_json: bool) -> None:
     """Show which keys are pinned, what is published for each app, and which app versions are out there."""
     opened = open_session(config)
+    if not as_json:
+        _say(as_json, None, _show_lines(opened))
+        return
     pins = opened.file.pins
     published = {app: opened.published(app) for app in pins.apps}
     value = {
@@ -402,7 +405,7 @@ def show_command(config: Path, /, *, as_json: bool) -> None:
             for each in opened.fleet()
         ],
     }
-    _say(as_json, value, _show_lines(opened, published))
+    print_json(value)
 
 
 _TIMES: Final = ("version", "issued_at", "soft_expiry", "hard_expiry")
@@ -418,7 +421,7 @@ def _set(published: PinSet) -> dict[str, Any]:
     }
 
 
-def _show_lines(opened: PinSession, published: dict[str, PinSet | None]) -> Iterator[str]:
+def _show_lines(opened: PinSession) -> Iterator[str]:
     hosts = opened.file.pins.hosts
     for host, each in hosts.items():
         yield f"{host}  {each.mode.value}, {', '.join(each.apps)}"
@@ -430,7 +433,8 @@ def _show_lines(opened: PinSession, published: dict[str, PinSet | None]) -> Iter
     for host in opened.pinned.hosts:
         if host not in hosts:
             yield f"{host}  has keys, but isn't under pins.hosts: nothing of it is published"
-    for app, found in published.items():
+    for app in opened.file.pins.apps:
+        found = opened.published(app)
         if found is None:
             yield f"{app}: nothing published yet"
             continue
