@@ -139,7 +139,7 @@ class History:
             draft, previous, live, self.builds, self.roots, self.now, tried=_UNTRIED
         )
         try:
-            given = permit(draft, against, "it must be" if self.may_force() else None)
+            given = permit(against, "it must be" if self.may_force() else None)
         except RefusedError:
             return
         self.forced += bool(given.forced)

@@ -100,7 +100,7 @@ def test_what_no_app_would_take_cant_be_forced(changes: dict[str, Any], reason: 
     assert found(draft) == only(reason, forceable=False)
     against = objections(draft, PREVIOUS, LIVE, (), ROOTS, NOW, tried=TRIED)
     with pytest.raises(RefusedError) as caught:
-        permit(draft, against, "I know better")
+        permit(against, "I know better")
     assert caught.value.reason.code == f"pins.{reason}"
 
 
@@ -277,15 +277,15 @@ def test_forcing_needs_a_sentence_and_is_written_down() -> None:
     notice = Objection(Reason.PINS_PUBLISH_WEAKER, HOST, "less", blocks=False)
     for why in (None, "", "  \n"):
         with pytest.raises(RefusedError) as caught:
-            permit(draft, against, why)
+            permit(against, why)
         assert caught.value.reason is Reason.PINS_PUBLISH_BACKUP
         assert HOST in caught.value.detail
     for why in ("x" * (MAX_WHY + 1), "two\nlines"):
         with pytest.raises(RefusedError, match="printable"):
-            permit(draft, against, why)
-    given = permit(draft, [*against, notice], " backup key was burnt ")
-    assert given == Permit(APP, 2, against, "backup key was burnt")
-    assert permit(draft, [notice], "for nothing") == Permit(APP, 2)
+            permit(against, why)
+    given = permit([*against, notice], " backup key was burnt ")
+    assert given == Permit(against, "backup key was burnt")
+    assert permit([notice], "for nothing") == Permit()
 
 
 def test_reasons_of_this_module_are_all_of_them() -> None:

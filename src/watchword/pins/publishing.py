@@ -69,15 +69,15 @@ class Objection:
     """State what speaks against publishing.
 
     :param host: that it is about, empty for the set as a whole.
-    :param forceable: whether an operator may publish all the same.
     :param blocks: False for a notice: it is shown, and nothing has to be forced.
+    :param forceable: whether an operator may publish all the same.
     """
 
     reason: Reason
     host: str
     text: str
-    forceable: bool = True
     blocks: bool = True
+    forceable: bool = True
 
     def __str__(self) -> str:
         """Render as ``code: host: text``."""
@@ -104,8 +104,6 @@ class Permit:
     :param why: the operator's sentence; None where nothing had to be forced.
     """
 
-    app: str
-    version: int
     forced: tuple[Objection, ...] = ()
     why: str | None = None
 
@@ -144,7 +142,7 @@ def objections(
     return tuple(sorted(found, key=lambda each: (each.forceable, not each.blocks)))
 
 
-def permit(draft: PinSet, against: Sequence[Objection], why: str | None) -> Permit:
+def permit(against: Sequence[Objection], why: str | None) -> Permit:
     """Return that a draft may be published.
 
     :param against: what :func:`objections` found.
@@ -157,11 +155,11 @@ def permit(draft: PinSet, against: Sequence[Objection], why: str | None) -> Perm
     if final or (blocking and not said):
         raise RefusedError([_refusal(each) for each in final or blocking])
     if not blocking:
-        return Permit(draft.app, draft.version)
+        return Permit()
     if len(said) > MAX_WHY or not said.isprintable():
         detail = f"expected a printable sentence of at most {MAX_WHY} characters as reason"
         raise RefusedError([*map(_refusal, blocking), Refusal(blocking[0].reason, detail)])
-    return Permit(draft.app, draft.version, tuple(blocking), said)
+    return Permit(tuple(blocking), said)
 
 
 def refuses(installed: Installed, host: str, chain: Sequence[bytes], now: float) -> bool:

@@ -387,6 +387,9 @@ def remove_command(config: Path, /, *, host: str, key: str, as_json: bool) -> No
 def show_command(config: Path, /, *, as_json: bool) -> None:
     """Show which keys are pinned, what is published for each app, and which app versions are out there."""
     opened = open_session(config)
+    if not as_json:
+        _say(as_json, None, _show_lines(opened))
+        return
     pins = opened.file.pins
     published = {app: opened.published(app) for app in pins.apps}
     value = {
@@ -410,15 +413,15 @@ def show_command(config: Path, /, *, as_json: bool) -> None:
             for each in opened.fleet()
         ],
     }
-    _say(as_json, value, _show_lines(opened, published))
+    print_json(value)
+
+
+_TIMES: Final = ("version", "issued_at", "soft_expiry", "hard_expiry")
 
 
 def _set(published: PinSet) -> dict[str, Any]:
     return {
-        "version": published.version,
-        "issued_at": published.issued_at,
-        "soft_expiry": published.soft_expiry,
-        "hard_expiry": published.hard_expiry,
+        **{name: getattr(published, name) for name in _TIMES},
         "hosts": {
             each.host: {"mode": each.mode.value, "pins": [str(pin) for pin in each.pins]}
             for each in published.hosts
@@ -426,7 +429,7 @@ def _set(published: PinSet) -> dict[str, Any]:
     }
 
 
-def _show_lines(opened: PinSession, published: dict[str, PinSet | None]) -> Iterator[str]:
+def _show_lines(opened: PinSession) -> Iterator[str]:
     hosts = opened.file.pins.hosts
     for host, each in hosts.items():
         yield f"{host}  {each.mode.value}, {', '.join(each.apps)}"
@@ -438,7 +441,8 @@ def _show_lines(opened: PinSession, published: dict[str, PinSet | None]) -> Iter
     for host in opened.pinned.hosts:
         if host not in hosts:
             yield f"{host}  has keys, but isn't under pins.hosts: nothing of it is published"
-    for app, found in published.items():
+    for app in opened.file.pins.apps:
+        found = opened.published(app)
         if found is None:
             yield f"{app}: nothing published yet"
             continue
@@ -597,9 +601,8 @@ def _rehearsed(found: rotations.Rehearsed) -> dict[str, Any]:
                         "attack": played.step.intercepts is not None,
                         "endings": {
                             phone: {
-                                "outcome": ending.outcome.value,
-                                "withheld": ending.withheld,
-                                "refused": None if ending.refused is None else ending.refused.code,
+                                **asdict(ending),
+                                "refused": ending.refused and ending.refused.code,
                             }
                             for phone, ending in played.endings.items()
                         },
@@ -711,14 +714,7 @@ def _published_members(published: publishing.Published) -> dict[str, Any]:
                 "permitted": each.permit is not None,
                 "forced": each.permit is not None and bool(each.permit.forced),
                 "objections": [
-                    {
-                        "reason": found.reason.code,
-                        "host": found.host,
-                        "text": found.text,
-                        "blocks": found.blocks,
-                        "forceable": found.forceable,
-                    }
-                    for found in each.against
+                    {**asdict(found), "reason": found.reason.code} for found in each.against
                 ],
             }
             for each in published.judged

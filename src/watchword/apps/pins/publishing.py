@@ -59,7 +59,6 @@ class Judged:
     """
 
     draft: PinSet
-    previous: PinSet | None
     against: tuple[Objection, ...]
     permit: Permit | None
     changes: tuple[str, ...]
@@ -172,11 +171,11 @@ def _judged(
         tried=Tried(session.file.pins.report_first, tried_since(session, app)),
     )
     try:
-        permitted = permit(draft, against, order.why)
+        permitted = permit(against, order.why)
     except RefusedError:
         permitted = None
     changes = difference(previous, draft) if previous is not None else ("the first set",)
-    return Judged(draft, previous, against, permitted, changes)
+    return Judged(draft, against, permitted, changes)
 
 
 def _signed(session: PinSession, draft: PinSet, signer: Signer) -> bytes:
