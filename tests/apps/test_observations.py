@@ -31,7 +31,7 @@ from watchword.observations import Claim, Observation, Review, SeenRoute, State,
 from watchword.plan.catalogue.reading import load_catalogue
 from watchword.plan.interface import Catalogue
 from watchword.tokens import strict_jws
-from watchword.tokens.signing_key import SigningKey
+from watchword.tokens.es256 import SigningKey
 from watchword.vocabulary import Environment, Proof
 
 AT = datetime(2026, 11, 25, 12, 30, 1, 250_000, tzinfo=UTC)

@@ -14,9 +14,9 @@ from watchword.drill.interface import Arena
 from watchword.drill.requests import Credential
 from watchword.encoding import base64url, strict_json
 from watchword.ports import Signer
+from watchword.tokens.es256 import SigningKey
 from watchword.tokens.jwk import jwk_from_public_key, thumbprint
 from watchword.tokens.proofs.session import derive_key
-from watchword.tokens.signing_key import SigningKey
 
 TOKEN_TYPE: Final = "watchword+jwt"  # noqa: S105 - a media type.
 

@@ -17,10 +17,9 @@ from watchword.gate.interface import GatePolicy
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError, WatchwordError
 from watchword.tokens import strict_jws
-from watchword.tokens.es256 import is_signed_by
+from watchword.tokens.es256 import SigningKey, is_signed_by
 from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk, thumbprint
 from watchword.tokens.proofs.interface import GateSecret
-from watchword.tokens.signing_key import SigningKey
 
 BUNDLE_TYPE: Final = "watchword-gate+jwt"
 """The ``typ`` of a bundle: nothing else that the service signs passes for one."""

@@ -10,8 +10,8 @@ from watchword.broker.interface import (
     LentValue,
     Place,
     PlaceKind,
+    check_value,
 )
-from watchword.broker.values import check_value
 from watchword.encoding import base64url
 from watchword.gate.bundle_values import a_list, a_number, a_text, an_object, refuse, some_bytes
 from watchword.gate.interface import Limit, LimitKind

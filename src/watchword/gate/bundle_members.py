@@ -27,10 +27,10 @@ from watchword.gate.bundle_values import (
 from watchword.gate.interface import Canary, GatePolicy, Rate, Route
 from watchword.gate.references import KEY_BYTES
 from watchword.ports import VerificationKey
+from watchword.tokens.es256 import SigningKey
 from watchword.tokens.interface import TokenExpectation
 from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk
 from watchword.tokens.proofs.interface import SESSION_KEY_BYTES, GateSecret
-from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Environment, Level, Mode, Proof, ReplayMode
 
 Content = tuple[

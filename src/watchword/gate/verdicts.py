@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from watchword.gate.interface import RESULT_HEADERS
 from watchword.tokens.interface import TokenClaims, VerifiedToken
 from watchword.tokens.proofs.interface import GateSecret, ProofKeys
-from watchword.tokens.proofs.keys import proof_keys
+from watchword.tokens.proofs.session import proof_keys
 
 MAX_VERDICTS = 20_000
 """Most verdicts that are kept: about 40 MB with tokens of the longest kind."""
@@ -47,7 +47,7 @@ class Verdict:
 
         :param secret: the audience's of the token's epoch, None where the gate doesn't hold it.
         :param token: which this is the verdict on.
-        :raises RefusedError: as :func:`watchword.tokens.proofs.keys.proof_keys`.
+        :raises RefusedError: as :func:`watchword.tokens.proofs.session.proof_keys`.
         """
         if secret is not None:
             until = secret.verify_until

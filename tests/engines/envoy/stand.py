@@ -27,10 +27,10 @@ from watchword.engines.interface import EngineFileKind
 from watchword.engines.places import Endpoint, EngineOptions
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import GatePolicy, Route
+from watchword.tokens.es256 import SigningKey
 from watchword.tokens.interface import TokenClaims
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.tokens.service import issue
-from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Level, Mode, Proof
 
 ENVOY = Path(sys.executable).with_name("envoy")

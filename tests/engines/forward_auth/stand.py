@@ -26,7 +26,7 @@ from watchword.engines.places import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES
 from watchword.engines.traefik import generation as traefik
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
-from watchword.tokens.signing_key import SigningKey
+from watchword.tokens.es256 import SigningKey
 from watchword.vocabulary import Level, Mode, Proof
 
 SERVICE = SigningKey(derive_private_key(43, SECP256R1()))

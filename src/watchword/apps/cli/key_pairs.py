@@ -9,7 +9,7 @@ import click
 from watchword.apps.terminal.console import print_json
 
 if TYPE_CHECKING:
-    from watchword.tokens.signing_key import SigningKey
+    from watchword.tokens.es256 import SigningKey
 
 
 def make_pair(

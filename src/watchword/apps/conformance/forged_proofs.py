@@ -12,8 +12,8 @@ from watchword.apps.conformance.corpus import ProofRecipe
 from watchword.apps.conformance.deployment import Deployment
 from watchword.apps.conformance.forged_tokens import Instance, Signed
 from watchword.encoding.length_prefixed import join
+from watchword.tokens.es256 import SigningKey
 from watchword.tokens.jwk import jwk_from_public_key, thumbprint
-from watchword.tokens.signing_key import SigningKey
 
 _INFO = b"watchword/session/v1"
 _PARAMETERS = ';created={created};nonce="{nonce}";alg="{alg}";keyid="{keyid}"'

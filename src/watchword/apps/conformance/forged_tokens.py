@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from watchword.apps.conformance.bending import encode
 from watchword.apps.conformance.corpus import Corpus, TokenRecipe
 from watchword.apps.conformance.deployment import ACTIVE_EPOCH, Deployment
+from watchword.tokens.es256 import SigningKey
 from watchword.tokens.jwk import jwk_from_public_key
-from watchword.tokens.signing_key import SigningKey
 
 LIFETIME_SECONDS = 300
 

@@ -11,8 +11,8 @@ from watchword.apps.conformance.forged_proofs import Covering, dpop_field, signa
 from watchword.apps.conformance.forged_tokens import Instance, Signed, make_token
 from watchword.encoding import base64url
 from watchword.ports import Entropy
+from watchword.tokens.es256 import SigningKey
 from watchword.tokens.proofs.interface import MAX_NONCE_CHARACTERS, MIN_NONCE_CHARACTERS
-from watchword.tokens.signing_key import SigningKey
 
 LABEL_HEADER = "X-Conformance-Case"
 """The field by which the API behind the gate tells requests apart."""

@@ -13,10 +13,10 @@ from watchword.apps.demo.acts import Outcome
 from watchword.apps.demo.clinic import API_KEY, RECORDS
 from watchword.apps.demo.stage import Stage
 from watchword.encoding import base64url, strict_json
+from watchword.tokens.es256 import sign
 from watchword.tokens.interface import TokenClaims
 from watchword.tokens.jwk import jwk_from_public_key
 from watchword.tokens.service import issue
-from watchword.tokens.signing_key import sign
 from watchword.vocabulary import Environment, Level
 
 REVOCATION_SECONDS = 1.0

@@ -26,8 +26,7 @@ from watchword.lab import (
 )
 from watchword.lab.phones.interface import PhoneModel
 from watchword.lab.phones.iphone import IPhoneModel
-from watchword.policy.expressions import leaves_of
-from watchword.policy.interface import Policy
+from watchword.policy.interface import Policy, leaves_of
 from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.ports import Clock, Entropy, Signer
 from watchword.reasons import RefusedError, UnavailableError

@@ -10,8 +10,7 @@ from watchword.apps.evidence.claims_document import plain
 from watchword.apps.evidence.records import RecordedPolicy
 from watchword.apps.settings.policies import read_policy, write_policy
 from watchword.apps.settings.rule_forms import EXPRESSIONS
-from watchword.policy.expressions import AllOf, AnyOf
-from watchword.policy.interface import Policy, Rule
+from watchword.policy.interface import AllOf, AnyOf, Policy, Rule
 from watchword.policy.registry import name_of
 
 _REMEMBERED: Final = 64

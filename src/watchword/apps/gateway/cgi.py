@@ -12,9 +12,9 @@ from operator import itemgetter
 from typing import Any, Final
 from urllib.parse import quote_from_bytes
 
+from watchword.encoding.cache import cached_by_names
 from watchword.gate.hygiene import MAX_HEADER_BYTES
 from watchword.gate.interface import TOKEN_HEADER, RequestFacts
-from watchword.gate.remembering import remembered
 from watchword.reasons import Reason, Refusal
 
 Environ = dict[str, Any]
@@ -151,7 +151,7 @@ def shape_of(environ: Mapping[str, Any]) -> Shape:
     return _shape(tuple(environ))
 
 
-@remembered(entries=_MOST_SHAPES, most=_LARGEST_SHAPE)
+@cached_by_names(entries=_MOST_SHAPES, most=_LARGEST_SHAPE)
 def _shape(variables: tuple[str, ...]) -> Shape:
     fields = tuple(variable for variable in variables if variable[:5] == _PREFIX)
     names = tuple(_name(variable) for variable in fields)

@@ -103,7 +103,7 @@ from watchword.pins.rehearsal import Outcome, Rehearsal
 from watchword.pins.rendering import RenderError, render
 from watchword.pins.roots import add_signature, read_unverified, sign_roots
 from watchword.reasons import WatchwordError
-from watchword.tokens.signing_key import SigningKey
+from watchword.tokens.es256 import SigningKey
 
 
 def show_newest(config: Path, *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from watchword.apps.evidence.policy_choice import load_policy
 from watchword.policy.interface import Policy
-from watchword.policy.presets import RECORDED
+from watchword.policy.registry import RECORDED
 
 
 def find_policy(named: str | None, config: Path) -> Policy:

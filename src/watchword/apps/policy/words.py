@@ -5,9 +5,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from watchword.apps.settings.rule_forms import summary
-from watchword.policy.expressions import AnyOf, Expression, Signals
-from watchword.policy.interface import Policy, Rule
-from watchword.policy.parameters import parameters_of
+from watchword.policy.interface import AnyOf, Expression, Policy, Rule, Signals, parameters_of
 from watchword.policy.registry import name_of
 from watchword.vocabulary import Level
 

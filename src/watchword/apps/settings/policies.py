@@ -23,10 +23,16 @@ from watchword.apps.settings.rule_forms import (
     write_rule,
 )
 from watchword.apps.settings.written_types import seconds
-from watchword.policy.expressions import AllOf, Expression, Signals
-from watchword.policy.interface import RENEW_BY_KEY_FOR, Claim, Policy, Rule
-from watchword.policy.presets import BALANCED, PRESETS
-from watchword.policy.registry import RULES, name_of
+from watchword.policy.interface import (
+    RENEW_BY_KEY_FOR,
+    AllOf,
+    Claim,
+    Expression,
+    Policy,
+    Rule,
+    Signals,
+)
+from watchword.policy.registry import BALANCED, PRESETS, RULES, name_of
 from watchword.vocabulary import Level
 
 NO_BASE: Final = "none"

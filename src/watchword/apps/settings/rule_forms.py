@@ -13,9 +13,15 @@ from typing import Any, Final, get_type_hints
 from watchword.apps.settings.consistency import Inconsistency
 from watchword.apps.settings.document import Path_
 from watchword.apps.settings.faults import shown
-from watchword.policy.expressions import MAX_DEPTH, AllOf, AnyOf, Signals
-from watchword.policy.interface import Rule
-from watchword.policy.parameters import Parameter, parameters_of
+from watchword.policy.interface import (
+    MAX_DEPTH,
+    AllOf,
+    AnyOf,
+    Parameter,
+    Rule,
+    Signals,
+    parameters_of,
+)
 from watchword.policy.registry import RULES, name_of
 
 ALL: Final = "all"

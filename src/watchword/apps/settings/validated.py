@@ -12,7 +12,7 @@ from watchword.attestation.interface import AppRegistration
 from watchword.gate.interface import Limit, Rate, Route
 from watchword.pins.interface import AfterExpiry, PinMode
 from watchword.policy.interface import Policy
-from watchword.policy.presets import BALANCED
+from watchword.policy.registry import BALANCED
 from watchword.vocabulary import Environment, ReplayMode
 
 

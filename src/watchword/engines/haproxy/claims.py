@@ -4,14 +4,14 @@ HAProxy reads a member of a JSON object by its path and takes the first that it 
 the text is JSON nor that a name is there once.  So the text is matched as a whole before any member is read:
 JSON by its grammar (RFC 8259) and within the bounds of :mod:`watchword.encoding.strict_json`, without escapes
 in names, each name of ours once, and each claim of the type and size that
-:func:`watchword.tokens.claims.claims_from_json` asks for.  What looks like a member inside of a
+:func:`watchword.tokens.service.claims_from_json` asks for.  What looks like a member inside of a
 string has a backslash in front of a quote, so that it isn't taken for one.
 """
 
 from typing import Final
 
 from watchword.encoding.strict_json import MAX_DEPTH, MAX_DIGITS
-from watchword.tokens.claims import MAX_NAME_CHARACTERS
+from watchword.tokens.service import MAX_NAME_CHARACTERS
 from watchword.vocabulary import Environment, Level
 
 _W: Final = r"[ \t\r\n]*+"

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from watchword.apps.gateway.authz.callers import CREDENTIAL_HEADER
+from watchword.encoding.cache import cached_by_names
 from watchword.engines.client_side import is_client_side, is_unlisted
 from watchword.gate.hygiene import (
     MAX_HEADER_BYTES,
@@ -13,7 +14,6 @@ from watchword.gate.hygiene import (
     REWRITING_FIELDS,
     canonical_name,
 )
-from watchword.gate.remembering import remembered
 from watchword.reasons import Reason, Refusal
 
 Scope = MutableMapping[str, Any]
@@ -91,7 +91,7 @@ class _Plan(NamedTuple):
     pick: Callable[[Fields], Fields]
 
 
-@remembered(entries=512, most=MAX_HEADER_BYTES)
+@cached_by_names(entries=512, most=MAX_HEADER_BYTES)
 def _plan(word: bytes, names: tuple[bytes, ...]) -> _Plan | Refusal:
     """Return where the fields of a question stand, or why it says nothing clear.
 

@@ -26,10 +26,10 @@ from watchword.reasons import RefusedError
 from watchword.tokens.proofs.interface import (
     LABEL,
     SESSION_ALGORITHM,
+    KeyedMac,
     ProofHeaders,
     SignedRequest,
 )
-from watchword.tokens.proofs.keyed_mac import KeyedMac
 
 ALGORITHM = Outside(
     "algorithm", "Proofs are HMAC-SHA256 or ECDSA on P-256; all others are refused."

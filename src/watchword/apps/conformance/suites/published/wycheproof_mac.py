@@ -13,7 +13,7 @@ from watchword.apps.conformance.suites.interface import (
     Suite,
     must_of,
 )
-from watchword.tokens.proofs.keyed_mac import KeyedMac
+from watchword.tokens.proofs.interface import KeyedMac
 
 SHORTENED = Outside(
     "shortened", "A MAC is compared in its whole length of 32 bytes; a part of it is refused."
