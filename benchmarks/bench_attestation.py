@@ -36,9 +36,10 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from tests.attestation import forge, peers, recorded
 from tests.attestation.bending import key_of
 
-from watchword.adapters.revocation.status_list import StatusList
-from watchword.attestation import cms
+from watchword.adapters.revocation import StatusList
+from watchword.attestation import receipts
 from watchword.attestation.certificates import p256_point
+from watchword.attestation.chains import BoundedIssuerCache
 from watchword.attestation.interface import (
     AndroidKeyChain,
     AppAttestAssertion,
@@ -50,9 +51,8 @@ from watchword.attestation.interface import (
     PlayKeys,
     Trust,
 )
-from watchword.attestation.issuers import BoundedIssuerCache
 from watchword.attestation.receipts import examine_receipt
-from watchword.attestation.service import verify, verify_renewal
+from watchword.attestation.registry import verify, verify_renewal
 from watchword.encoding import base64url
 from watchword.lab.google_play import GooglePlay
 from watchword.ports import Anchor, RevocationEntry
@@ -214,7 +214,7 @@ def measure_receipts() -> list[Row]:
     for case in cases:
         assert isinstance(case.evidence, AppAttestAttestation)
         receipt = cbor2.loads(case.evidence.attestation)["attStmt"]["receipt"]
-        signed = cms.read_signed_data(receipt)
+        signed = receipts.read_signed_data(receipt)
         over = signed.content if signed.attributes is None else signed.attributes_der
         signers = [x509.load_der_x509_certificate(data) for data in signed.certificates]
         serial = int(signed.serial_hex, 16)

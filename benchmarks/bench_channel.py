@@ -29,7 +29,7 @@ from watchword.pins.sets import TYPE, read_set, sign_set
 from watchword.pins.spki import pin_of_certificate, pin_of_spki
 from watchword.ports import VerificationKey
 from watchword.tokens import es256, strict_jws
-from watchword.tokens.signing_key import SigningKey
+from watchword.tokens.es256 import SigningKey
 
 HOST = "localhost"
 PAIRS = 600

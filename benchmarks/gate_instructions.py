@@ -53,6 +53,7 @@ from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.adapters.revocation import StatusList, read_status_list
 from watchword.apps.gateway import WatchwordMiddleware
+from watchword.attestation.chains import BoundedIssuerCache
 from watchword.attestation.interface import (
     AndroidApp,
     AppleApp,
@@ -62,9 +63,7 @@ from watchword.attestation.interface import (
     PlayKeys,
     Trust,
 )
-from watchword.attestation.issuers import BoundedIssuerCache
-from watchword.attestation.registry import find_format
-from watchword.attestation.service import examine, verify, verify_renewal
+from watchword.attestation.registry import examine, find_format, verify, verify_renewal
 from watchword.gate.bundle import to_jws
 from watchword.gate.interface import RequestFacts
 from watchword.gate.service import Gate

@@ -46,8 +46,8 @@ from watchword.encoding import base64url, strict_json
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE
 from watchword.reasons import Reason
 from watchword.tokens import strict_jws
+from watchword.tokens.es256 import SigningKey
 from watchword.tokens.jwk import jwk_from_public_key, thumbprint
-from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Platform
 
 _AT: Final = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -24,7 +24,7 @@ from watchword.plan.outcome import Evidence
 from watchword.plan.service import make_plan
 from watchword.reasons import WatchwordError
 from watchword.tokens import strict_jws
-from watchword.tokens.signing_key import SigningKey
+from watchword.tokens.es256 import SigningKey
 from watchword.vocabulary import Environment
 
 _AT = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from tests.attestation import forge
 
 from watchword.apps.evidence.claims_document import app_to_document, claims_to_document
 from watchword.attestation.interface import Expected, PlayKeys, Trust
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.lab import apple as apple_systems
 from watchword.lab.google_play import GooglePlay
 from watchword.ports import Anchor

@@ -15,16 +15,14 @@ from typing import Any
 from tests.attestation import forge
 
 from fuzz import drill, keys, logs, pins, planning, proofs, scan, scan_seeds, seeds, signed
-from watchword.adapters.revocation.status_list import StatusList, read_status_list
+from watchword.adapters.revocation import StatusList, read_status_list
 from watchword.apps.evidence.claims_document import app_from_document, claims_from_document
 from watchword.apps.settings.policy import read_policy
-from watchword.attestation import apple_leaf, play_tokens
+from watchword.attestation import attestation_object, play_tokens
 from watchword.attestation.attestation_object import (
     read_assertion,
     read_attestation_object,
     read_credential_id,
-)
-from watchword.attestation.authenticator_data import (
     read_with_credential,
     read_without_credential,
 )
@@ -43,8 +41,7 @@ from watchword.attestation.key_description import (
     withhold_identifiers,
 )
 from watchword.attestation.receipts import examine_receipt, examine_refreshed, read_receipt
-from watchword.attestation.registry import FORMATS
-from watchword.attestation.service import examine
+from watchword.attestation.registry import FORMATS, examine
 from watchword.encoding import ber, cbor, der, strict_json
 from watchword.reasons import MalformedError, RefusedError, WatchwordError
 
@@ -108,8 +105,8 @@ def _authenticator_data(data: bytes) -> None:
 
 def _apple_leaf(data: bytes) -> None:
     """Read what Apple's extensions say of a device; neither raises."""
-    apple_leaf.read_system(data)
-    apple_leaf.read_key_access(data)
+    attestation_object.read_system(data)
+    attestation_object.read_key_access(data)
 
 
 def _attestation_object(data: bytes) -> None:

@@ -2,6 +2,9 @@
 
 ``python -m scripts.house [--json] [--files]``.  A walk is run for real; each file of the product in which a function is
 called counts once, and one that is only imported doesn't.
+
+Beside the files stand a walk's stops: what has one file each by decree (a policy's rules, the formats) is looked up by its
+name and never read through, and the readers of bytes call nothing of ours.  Each such family is one stop.
 """
 
 import argparse
@@ -36,6 +39,13 @@ PRODUCT: Final = (ROOT / "src" / "watchword", ROOT / "packages")
 _CLINIC: Final = ROOT / "examples" / "fastapi_clinic" / "watchword.yaml"
 _AUDIENCE: Final = "https://api.clinic.example"
 _PINS: Final = f"pins:\n  hosts:\n    {HOST}: {{apps: [clinic-android], mode: report}}\n"
+_FAMILIES: Final = (
+    "policy/rules",
+    "attestation/formats",
+    "scan/rules",
+    "drill/attacks",
+    "encoding",
+)
 _START, _STOP = signal.SIGUSR1, signal.SIGUSR2
 _SERVICE: Final = """
 import sys
@@ -112,6 +122,15 @@ class Trace:
         sys.setprofile(None)
         threading.setprofile(None)
         return sorted(str(Path(file).relative_to(PRODUCT[0])) for file in self.files)
+
+
+def stops(files: Sequence[str]) -> list[str]:
+    """Return the stops of a walk through these files: a family is one of them."""
+    named = {
+        file: next((each for each in _FAMILIES if file.startswith(f"{each}/")), file)
+        for file in files
+    }
+    return sorted(set(named.values()))
 
 
 def serve_traced(out: str, *arguments: str) -> None:
@@ -240,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, count in figures.items():
         print(f"{name:24}{count:>8,}")
     for name, files in walks.items():
-        print(f"{f'walk: {name}':24}{len(files):>8,}")
+        print(f"{f'walk: {name}':24}{len(files):>8,} files{len(stops(files)):>8,} stops")
         if chosen.files:
             print(*(f"    {file}" for file in files), sep="\n")
 

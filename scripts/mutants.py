@@ -27,7 +27,7 @@ from tests.attestation.mutant_runs import (
 )
 from tests.attestation.mutants import Tally, overlooking
 
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.reasons import Reason
 
 LEAST = 270_000

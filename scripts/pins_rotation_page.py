@@ -24,7 +24,7 @@ from watchword.pins.rehearsal import (
     Situation,
     rehearse,
 )
-from watchword.tokens.signing_key import SigningKey
+from watchword.tokens.es256 import SigningKey
 
 TARGET = Path(__file__).parents[1] / "docs" / "pins-rotation.md"
 HOST: Final = "api.example.com"

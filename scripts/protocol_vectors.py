@@ -22,8 +22,8 @@ from watchword.client import proofs
 from watchword.client.own_token import read_own_token
 from watchword.client.statement import binding_of, build_statement
 from watchword.encoding import base64url
-from watchword.enrolment import challenge
-from watchword.enrolment.subjects import pairwise_subject
+from watchword.enrolment.challenges import make_challenge
+from watchword.enrolment.service import pairwise_subject
 from watchword.gate import references
 from watchword.lab import (
     PHONES,
@@ -92,7 +92,7 @@ def enrolment(kind: str, authorities: LabAuthorities) -> dict[str, Any]:
     phone.create_keys()
     row: dict[str, Any] = {"kind": kind, "platform": model.platform.value}
     for purpose in Purpose:
-        made = challenge.make(
+        made = make_challenge(
             app=f"clinic-{model.platform.value}",
             purpose=purpose,
             issuer=ISSUER,

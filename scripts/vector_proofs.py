@@ -24,12 +24,12 @@ from watchword.tokens.proofs.interface import (
     DEVICE_ALGORITHM,
     PROOF_LIFE_SECONDS,
     SESSION_ALGORITHM,
+    KeyedMac,
     ProofHeaders,
     ProofKeys,
     SignedRequest,
     VerifiedProof,
 )
-from watchword.tokens.proofs.keyed_mac import KeyedMac
 
 VERIFY: Mapping[str, Callable[..., VerifiedProof]] = {
     "session": session.verify,

@@ -23,10 +23,10 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.encoding import base64url, strict_json
-from watchword.enrolment import challenge
+from watchword.enrolment.challenges import check_challenge
 from watchword.enrolment.evidence import RegisteredFormats
+from watchword.enrolment.service import pairwise_subject
 from watchword.enrolment.statement import read_statement
-from watchword.enrolment.subjects import pairwise_subject
 from watchword.gate.references import open_reference
 from watchword.policy.service import BALANCED
 from watchword.ports import Anchor, EnrolledCounts, VerificationKey
@@ -41,7 +41,7 @@ from watchword.tokens.proofs.interface import (
     SignedRequest,
     VerifiedProof,
 )
-from watchword.tokens.proofs.keys import proof_keys
+from watchword.tokens.proofs.session import proof_keys
 from watchword.tokens.service import verify as verify_token
 from watchword.vocabulary import Environment, Level, Purpose
 
@@ -109,10 +109,10 @@ def test_statement_binding_and_challenge(kind: str, purpose: Purpose) -> None:
         "issuer": VECTORS["issuer"],
         "key": bytes.fromhex(VECTORS["keys"]["challenge"]),
     }
-    use = challenge.check(statement.challenge, now=NOW, **made)
+    use = check_challenge(statement.challenge, now=NOW, **made)
     assert use.expires_at == NOW + timedelta(seconds=300)
     with pytest.raises(RefusedError) as caught:
-        challenge.check(statement.challenge, now=NOW + timedelta(seconds=300), **made)
+        check_challenge(statement.challenge, now=NOW + timedelta(seconds=300), **made)
     assert caught.value.reason is Reason.CHALLENGE_EXPIRED
 
 

@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from watchword.attestation.ages import age_refusals, describe_age
 from watchword.attestation.claims import AppClaims, KeySecurity, UnverifiedClaims
 from watchword.attestation.interface import (
     AppRegistration,
@@ -33,8 +32,10 @@ from watchword.attestation.interface import (
     RenewalExamination,
     Step,
     Trust,
+    age_refusals,
+    describe_age,
+    expect_members,
 )
-from watchword.attestation.members import expect_members
 from watchword.attestation.proof_key_renewal import (
     examine_proof_key_signature,
     read_proof_key_signature,

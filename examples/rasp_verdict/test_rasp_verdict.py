@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 
 from watchword.adapters.anchors import AnchorSet
 from watchword.attestation.interface import AndroidApp, AppRegistration, Expected, Trust
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.enrolment.evidence import RegisteredFormats
 from watchword.enrolment.interface import AppraisedEvidence, Statement
-from watchword.policy.expressions import AnyOf
-from watchword.policy.interface import Policy
-from watchword.policy.presets import BALANCED
+from watchword.policy.interface import AnyOf, Policy
+from watchword.policy.registry import BALANCED
 from watchword.policy.rules.provider_verdict import ProviderVerdict
 from watchword.ports import EnrolledCounts
 from watchword.reasons import MalformedError, Reason, RefusedError

@@ -75,14 +75,14 @@ MUTATIONS = (
     ),
     Mutation(
         check="enrolments of one address",
-        file="apps/service/enrolment_limits.py",
+        file="adapters/enrolment_limits.py",
         before="        if wait:\n",
         after="        if False:\n",
         red=("instances-in-bulk",),
     ),
     Mutation(
         check="X-Forwarded-For is read from the right",
-        file="apps/service/client_addresses.py",
+        file="adapters/enrolment_limits.py",
         before="in reversed(values",
         after="in iter(values",
         red=("instances-in-bulk",),

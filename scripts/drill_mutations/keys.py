@@ -75,7 +75,7 @@ MUTATIONS = (
     ),
     _keys(
         "delivery: the seal key that enrolled",
-        "enrolment/requirements.py",
+        "enrolment/statement.py",
         "if dict(statement.seal_jwk) != dict(instance.seal_jwk):",
         "if False:",
         "delivery-on-the-wire",

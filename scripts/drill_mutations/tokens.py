@@ -87,7 +87,7 @@ MUTATIONS = (
     ),
     Mutation(
         check="token: longest life",
-        file="tokens/claims.py",
+        file="tokens/service.py",
         before="if not 0 < expires_at - issued_at <= MAX_LIFETIME_SECONDS:",
         after="if False:",
         red=("token-eternal",),

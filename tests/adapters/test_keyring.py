@@ -15,22 +15,22 @@ from hypothesis import strategies as st
 from tests.adapters.ordinary_user import ordinary_user
 from tests.enrolment.simulators import SeededEntropy
 
-from watchword.adapters.keyring.file import FileKeyRing
-from watchword.adapters.keyring.gate_epochs import MAX_EPOCHS
+from watchword.adapters.keyring.file import (
+    KEEP_RETIRED_SECONDS,
+    MAX_EPOCHS,
+    MAX_KEYS,
+    MAX_RING_BYTES,
+    FileKeyRing,
+    KeyState,
+    key_to_json,
+    new_key,
+    rotated,
+)
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     locked_directory,
     private_directory,
     write_private,
-)
-from watchword.adapters.keyring.ring import MAX_RING_BYTES
-from watchword.adapters.keyring.token_keys import (
-    KEEP_RETIRED_SECONDS,
-    MAX_KEYS,
-    KeyState,
-    key_to_json,
-    new_key,
-    rotated,
 )
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason, RefusedError, UnavailableError
@@ -558,32 +558,18 @@ def test_directory_in_the_place_of_the_file_is_reported(path: Path) -> None:
         open_ring(path)
 
 
-def test_file_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
-    """An existing deployment goes on: each key that it has stays, and what is new is added once."""
-    before = open_ring(path).ring
-    members = json.loads(path.read_bytes())
-    for new in ("gate_epochs", "bundle_key", "verdict_master"):
-        del members[new]
-    write_private(path, json.dumps(members | {"v": 1}).encode())
-    after = open_ring(path, b"other").ring
-    assert [key.kid for key in after.token_keys] == [key.kid for key in before.token_keys]
-    assert after.pairwise_key == before.pairwise_key
-    assert after.challenge_key == before.challenge_key
-    assert after.reference_key == before.reference_key
-    again = open_ring(path, b"third")
-    assert again.ring.gate_epochs == after.gate_epochs
-    assert again.bundle_signer().kid == after.bundle_key.kid
-
-
-def test_old_file_put_back_under_a_running_service(path: Path) -> None:
-    """The keys in use stay, with a word on what to do."""
+def test_file_of_another_version_put_back_under_a_running_service(path: Path) -> None:
+    """The keys in use stay, and the file isn't touched."""
     ring = open_ring(path)
     kept = ring.bundle_signer().kid
     members = json.loads(path.read_bytes()) | {"v": 1}
     write_private(path, json.dumps(members).encode())
-    with pytest.raises(PrivateFileError, match="start the service anew"):
+    with pytest.raises(PrivateFileError, match="expected version 2"):
         ring.refresh()
     assert ring.bundle_signer().kid == kept
+    with pytest.raises(PrivateFileError, match="expected version 2"):
+        open_ring(path)
+    assert json.loads(path.read_bytes()) == members
 
 
 def test_what_one_audience_holds_tells_nothing_of_another(path: Path) -> None:

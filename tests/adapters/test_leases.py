@@ -1,7 +1,6 @@
 """Keep leases in SQLite: one for each instance and secret, with its audit entry or not at all."""
 
 import asyncio
-import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +16,8 @@ from tests.adapters.test_sqlite_store import audit, instance, reason_of, run, st
 from tests.enrolment.simulators import NOW
 from tests.machine import patience
 
-from watchword.adapters.store.rows import INSTANCE_COLUMNS, instance_row
-from watchword.adapters.store.schema import MIGRATIONS
 from watchword.adapters.store.sqlite import SqliteStore
-from watchword.enrolment.leases import Lease, LeaseCount
+from watchword.enrolment.delivery import Lease, LeaseCount
 from watchword.ports import AuditEntry
 from watchword.reasons import Reason, RefusedError
 
@@ -193,30 +190,6 @@ def test_killed_in_the_middle_nothing_was_done(enrolled: SqliteStore, path: Path
     assert counts(after) == []
     assert delivered(after, "killed", lease(), 9) == lease()
     after.close()
-
-
-def test_file_of_the_third_version_is_taken_over(path: Path) -> None:
-    """Its instances are there, hold nothing, and can be handed something."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    for migration in MIGRATIONS[:3]:
-        connection.executescript(migration)
-    connection.execute("PRAGMA user_version = 3")
-    made = replace(instance(), serials=(), attester_serial=None)
-    columns = INSTANCE_COLUMNS.removesuffix(", attester_serial")
-    row = instance_row(made)[:-1]
-    connection.execute(
-        f"INSERT INTO instances ({columns}) VALUES ({', '.join('?' * len(row))})", row
-    )
-    connection.close()
-    opened = SqliteStore(path)
-    assert run(lambda: opened.list_instances(9)) == [made]
-    assert counts(opened) == []
-    delivered(opened, "a", lease())
-    opened.close()
-    again = SqliteStore(path)
-    assert [each.leases for each in counts(again)] == [1]
-    again.close()
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -20,11 +20,14 @@ from watchword.adapters.fetcher import HttpxFetcher
 from watchword.adapters.revocation import (
     FetchOutcome,
     LiveStatusList,
+    SavedList,
     StatusList,
     StatusListError,
+    fresh_seconds,
+    pause_seconds,
+    read_saved,
+    write_saved,
 )
-from watchword.adapters.revocation.freshness import fresh_seconds, pause_seconds
-from watchword.adapters.revocation.saved import SavedList, read_saved, write_saved
 from watchword.ports import FetchRequest, FetchResponse, RevocationEntry
 from watchword.reasons import Reason, UnavailableError
 

@@ -1,7 +1,6 @@
 """Keep operator codes in SQLite: used once, with the enrolment or not at all."""
 
 import asyncio
-import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,8 @@ from tests.adapters.test_sqlite_store import audit, instance, reason_of, run, st
 from tests.enrolment.simulators import NOW
 from tests.machine import patience
 
-from watchword.adapters.store.rows import INSTANCE_COLUMNS, instance_row, microseconds
-from watchword.adapters.store.schema import MIGRATIONS
 from watchword.adapters.store.sqlite import SqliteStore
-from watchword.enrolment.operator_codes import OperatorCode
+from watchword.enrolment.interface import OperatorCode
 from watchword.ports import Instance
 from watchword.reasons import Reason, RefusedError
 from watchword.vocabulary import Level
@@ -200,41 +197,3 @@ def test_killed_in_the_middle_nothing_was_done(path: Path) -> None:
     assert run(lambda: after.list_instances(9)) == []
     run(lambda: after.enrol_by_code("code", use(), invited(), audit()))
     after.close()
-
-
-def second_version(path: Path) -> Instance:
-    """Make a file of the second version with one instance, as that version wrote it."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    for migration in MIGRATIONS[:2]:
-        connection.executescript(migration)
-    connection.execute("PRAGMA user_version = 2")
-    made = replace(instance(), serials=(), expires_at=None, attester_serial=None)
-    columns = INSTANCE_COLUMNS.removesuffix(", expires_at, attester_serial")
-    row = instance_row(made)[:-2]
-    connection.execute(
-        f"INSERT INTO instances ({columns}) VALUES ({', '.join('?' * len(row))})", row
-    )
-    connection.execute(
-        "INSERT INTO used_challenges VALUES (?, ?)",
-        (b"used", microseconds(NOW + timedelta(hours=1))),
-    )
-    connection.close()
-    return made
-
-
-def test_file_of_the_second_version_is_taken_over(path: Path) -> None:
-    """Its instances have no end, its used challenges stay used, and codes can be made."""
-    before = second_version(path)
-    store = SqliteStore(path)
-    assert run(lambda: store.list_instances(9)) == [before]
-    assert run(lambda: store.list_codes(9)) == []
-    run(lambda: store.add_code(code(), audit()))
-    used = lambda: store.enrol_by_code("code", use(b"used"), invited("two"), audit())  # noqa: E731
-    assert reason_of(used) is Reason.CHALLENGE_USED
-    two = invited("two")
-    run(lambda: store.enrol_by_code("code", use(), two, audit()))
-    store.close()
-    again = SqliteStore(path)
-    assert run(lambda: again.find("two")) == two
-    again.close()

@@ -14,11 +14,13 @@ import pytest
 from tests.adapters.ordinary_user import ordinary_user
 from tests.enrolment.simulators import CLINIC, LEDGER, NOW, public_jwk, public_spki
 
-from watchword.adapters.store.database import MAX_WAITING, TROUBLE_SECONDS
-from watchword.adapters.store.instances import count_enrolled
-from watchword.adapters.store.rows import audit_row, instance_row, microseconds
-from watchword.adapters.store.schema import MIGRATIONS, SchemaError
-from watchword.adapters.store.sqlite import SqliteStore
+from watchword.adapters.store.database import (
+    MAX_WAITING,
+    SCHEMA_VERSION,
+    TROUBLE_SECONDS,
+    SchemaError,
+)
+from watchword.adapters.store.sqlite import SqliteStore, count_enrolled
 from watchword.ports import (
     MOST_UNDER_SERIAL,
     AuditEntry,
@@ -482,81 +484,27 @@ def test_refused_enrolment_leaves_no_part_behind(store: SqliteStore) -> None:
     assert run(lambda: store.due_receipts("clinic", NOW + timedelta(days=1), 9)) == []
 
 
-def first_version(path: Path, rows: int = 3) -> list[Instance]:
-    """Make a file of the first version with some instances, as that version wrote it."""
+def test_tables_are_made_whole_or_not_at_all(path: Path) -> None:
+    """A start that fails at its end leaves an empty file, which works later."""
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.executescript(MIGRATIONS[0])
-    connection.execute("PRAGMA user_version = 1")
-    made = [instance(str(number)) for number in range(rows)]
-    for each in made:
-        connection.execute(
-            f"INSERT INTO instances VALUES ({', '.join('?' * 16)})", instance_row(each)[:16]
-        )
-        connection.execute(
-            "INSERT INTO used_challenges VALUES (?, ?)",
-            (each.id.encode(), microseconds(NOW + timedelta(hours=1))),
-        )
-        connection.execute(
-            "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
-            audit_row(audit()),
-        )
-    connection.close()
-    return [
-        replace(
-            each,
-            attested_at=each.enrolled_at,
-            serials=(),
-            device_key=None,
-            risk_metric=None,
-            expires_at=None,
-            attester_serial=None,
-        )
-        for each in made
-    ]
-
-
-def test_file_of_the_first_version_is_taken_over(path: Path) -> None:
-    """Its instances, used challenges and audit trail are all there, and it works as a new one."""
-    before = first_version(path)
-    store = SqliteStore(path)
-    found = sorted(run(lambda: store.list_instances(9)), key=lambda each: each.id)
-    assert found == before
-    assert run(lambda: store.audit_entries(9)) == [audit()] * 3
-    assert reason_of(lambda: store.enrol(use(b"1"), instance("x"), audit())) is (
-        Reason.CHALLENGE_USED
-    )
-    run(lambda: store.enrol(use(b"new"), instance("new"), audit(), receipt("new")))
-    assert [i.id for i in run(lambda: store.instances_with_serials(["c3"], 9))] == ["new"]
-    assert run(lambda: store.renew(use(b"b"), "1", 9, None, audit())).counter == 9
-    store.close()
-    SqliteStore(path).close()
-
-
-def test_migration_is_whole_or_not_at_all(path: Path) -> None:
-    """A migration that fails at its end leaves the first version's file, which works later."""
-    before = first_version(path)
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("CREATE TABLE receipts (in_the_way INTEGER)")
+    connection.execute("CREATE TABLE leases (in_the_way INTEGER)")
     with pytest.raises(UnavailableError):
         SqliteStore(path)
-    columns = [row[1] for row in connection.execute("PRAGMA table_info(instances)")]
-    assert len(columns) == 16
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
-    connection.execute("DROP TABLE receipts")
+    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("leases",)]
+    assert connection.execute("PRAGMA user_version").fetchone() == (0,)
+    connection.execute("DROP TABLE leases")
     connection.close()
     store = SqliteStore(path)
-    assert sorted(run(lambda: store.list_instances(9)), key=lambda each: each.id) == before
+    run(lambda: store.enrol(use(), instance(), audit()))
     store.close()
 
 
-def test_two_that_migrate_at_once(path: Path) -> None:
-    """Of two processes that start on an old file one migrates and both work."""
-    first_version(path, 200)
+def test_several_that_start_at_once(path: Path) -> None:
+    """Of processes that start on a new file one makes the tables and all work."""
     with ThreadPoolExecutor(4) as pool:
         stores = list(pool.map(SqliteStore, [path] * 4))
-    assert {len(run(lambda s=s: s.list_instances(999))) for s in stores} == {200}  # type: ignore[misc]
+    run(lambda: stores[0].enrol(use(), instance(), audit()))
+    assert {len(run(lambda s=s: s.list_instances(9))) for s in stores} == {1}  # type: ignore[misc]
     for each in stores:
         each.close()
 
@@ -602,12 +550,24 @@ def test_newer_database_is_not_touched(path: Path) -> None:
     """A file of a newer Watchword is refused in clear words, and left as it is."""
     SqliteStore(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
     before = path.read_bytes()
     with pytest.raises(SchemaError, match="newer Watchword"):
         SqliteStore(path)
     assert path.read_bytes() == before
+
+
+def test_database_from_before_the_first_release_is_not_touched(path: Path) -> None:
+    """A file whose tables were never in a release is refused, and left as it is."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 4")
+    connection.close()
+    with pytest.raises(SchemaError, match="never released"):
+        SqliteStore(path)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    connection.close()
 
 
 def test_file_that_is_no_database_is_unavailable(path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from tests.enrolment.simulators import NOW, MovableClock, public_jwk
 
 from watchword.adapters.anchors import AnchorSet
-from watchword.adapters.revocation.status_list import StatusList, read_status_list
+from watchword.adapters.revocation import StatusList, read_status_list
 from watchword.apps.evidence.recording import Recorder
 from watchword.apps.evidence.records import VerificationRecord, record_from_line
 from watchword.attestation.interface import (
@@ -35,7 +35,7 @@ from watchword.lab import (
 from watchword.lab.google_play import GooglePlay
 from watchword.lab.status_list import LabStatusList
 from watchword.policy.interface import Policy
-from watchword.policy.presets import BALANCED
+from watchword.policy.registry import BALANCED
 from watchword.ports import Anchor, EnrolledCounts, RevocationStatus
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Platform, Purpose

@@ -19,8 +19,8 @@ from watchword.apps.evidence.reports import LENIENCIES
 from watchword.apps.settings import load_settings
 from watchword.apps.terminal.console import fail, print_json
 from watchword.attestation import (
-    authenticator_data,
-    authorization_list,
+    attestation_object,
+    key_description,
     receipts,
 )
 from watchword.attestation.formats import android_key
@@ -229,7 +229,7 @@ def test_every_leniency_is_explained_and_documented(files: Files) -> None:
     assert "attestation_certificate_not_ca: the factory's attestation certificate" in told
     named = {
         value
-        for module in (android_key, authorization_list, authenticator_data, receipts)
+        for module in (android_key, key_description, attestation_object, receipts)
         for name, value in vars(module).items()
         if name.startswith("LENIENT_")
     }

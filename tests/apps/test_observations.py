@@ -29,7 +29,7 @@ from watchword.encoding import base64url
 from watchword.gate.bundle import BUNDLE_TYPE
 from watchword.observations import Claim, Observation, Review, SeenRoute, State, Vouched
 from watchword.tokens import strict_jws
-from watchword.tokens.signing_key import SigningKey
+from watchword.tokens.es256 import SigningKey
 from watchword.vocabulary import Environment, Proof
 
 AT = datetime(2026, 11, 25, 12, 30, 1, 250_000, tzinfo=UTC)

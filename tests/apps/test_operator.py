@@ -15,21 +15,20 @@ from tests.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.enrolment.simulators import CLINIC, ISSUER, LEDGER, SimulatedPhone
 
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
-from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.keyring.file import FileKeyRing, KeyState
 from watchword.adapters.keyring.private_file import locked_directory
-from watchword.adapters.keyring.token_keys import KeyState
 from watchword.adapters.store import SqliteStore
 from watchword.apps.service.background import FORGET_MARGIN
 from watchword.apps.service.operator import SETTLED_SECONDS
 from watchword.apps.service.publisher import LONGEST_TOKEN_SECONDS
-from watchword.enrolment.subjects import pairwise_subject
+from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import to_jws
 from watchword.gate.references import NONCE_BYTES, open_reference, seal
 from watchword.ports import AuditEntry, ChallengeUse
 from watchword.reasons import Reason, Refusal, RefusedError
+from watchword.tokens.es256 import SigningKey
 from watchword.tokens.interface import TokenExpectation
 from watchword.tokens.service import verify
-from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Environment
 
 

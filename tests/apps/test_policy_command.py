@@ -37,7 +37,7 @@ from watchword.apps.terminal.console import EXIT_USAGE, fail
 from watchword.apps.terminal.paragraphs import hanging
 from watchword.attestation.claims import BootState, PatchLevels, UnverifiedClaims
 from watchword.policy.interface import Circumstances, Verdict
-from watchword.policy.presets import BALANCED, PRESETS, STRICT
+from watchword.policy.registry import BALANCED, PRESETS, STRICT
 from watchword.policy.service import appraise_unverified
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Level, Platform

@@ -18,11 +18,17 @@ from watchword.apps.compose.service import enrolment_policy
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.policy import may_be_bare, read_policy, summary, write_policy
 from watchword.apps.settings.template import TEMPLATE
-from watchword.policy.expressions import AllOf, AnyOf, Expression, Signals
-from watchword.policy.interface import Claim, Policy, Rule
-from watchword.policy.parameters import parameters_of
-from watchword.policy.presets import BALANCED, INCLUSIVE, PRESETS, RECORDED, STRICT
-from watchword.policy.registry import RULES, name_of
+from watchword.policy.interface import (
+    AllOf,
+    AnyOf,
+    Claim,
+    Expression,
+    Policy,
+    Rule,
+    Signals,
+    parameters_of,
+)
+from watchword.policy.registry import BALANCED, INCLUSIVE, PRESETS, RECORDED, RULES, STRICT, name_of
 from watchword.policy.rules.apple_system import AppleSystem
 from watchword.policy.rules.device_velocity import DeviceVelocity
 from watchword.policy.rules.licensing import Licensing

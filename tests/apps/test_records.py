@@ -32,12 +32,12 @@ from watchword.apps.evidence.records import (
 )
 from watchword.attestation.interface import Attestation, Trust
 from watchword.encoding import base64url
-from watchword.enrolment.appraisals import Appraisal
 from watchword.enrolment.evidence import RegisteredFormats
+from watchword.enrolment.interface import Appraisal
 from watchword.lab import PHONES
 from watchword.lab.google_play import GooglePlay
 from watchword.policy.interface import Verdict
-from watchword.policy.presets import BALANCED
+from watchword.policy.registry import BALANCED
 from watchword.reasons import Reason, Refusal, RefusedError
 from watchword.vocabulary import Level
 

@@ -8,11 +8,11 @@ import pytest
 from tests.apps import recording_lab as lab
 from tests.enrolment.simulators import NOW
 
-from watchword.adapters.revocation.status_list import StatusList
+from watchword.adapters.revocation import StatusList
 from watchword.apps.evidence.records import record_from_document
 from watchword.apps.evidence.replay import Conditions, Replayed, replay
 from watchword.lab import PHONES
-from watchword.policy.presets import PRESETS
+from watchword.policy.registry import PRESETS
 from watchword.ports import RevocationEntry
 from watchword.reasons import Reason
 from watchword.vocabulary import Level

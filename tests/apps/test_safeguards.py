@@ -16,10 +16,10 @@ from tests.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.apps.test_service import reason_in
 from tests.enrolment.simulators import CLINIC, ISSUER, SimulatedPhone
 
-from watchword.adapters.keyring.token_keys import KeyState
+from watchword.adapters.keyring.file import KeyState
 from watchword.adapters.store_mark import StoreMark
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
-from watchword.enrolment.leases import Lease
+from watchword.enrolment.delivery import Lease
 from watchword.ports import AuditEntry, ChallengeUse
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.tokens.interface import TokenExpectation

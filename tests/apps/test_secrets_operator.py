@@ -24,7 +24,7 @@ from tests.enrolment.simulators import SimulatedPhone
 from watchword.adapters.usage import MemoryUsageLedger
 from watchword.apps.service.app import Request
 from watchword.broker.interface import LentValue, SecretValue, Use
-from watchword.enrolment.leases import Lease
+from watchword.enrolment.delivery import Lease
 from watchword.ports import AuditEntry, ChallengeUse
 from watchword.reasons import Reason, UnavailableError
 

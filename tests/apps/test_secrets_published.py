@@ -17,8 +17,7 @@ from tests.apps.secret_bench import (
 )
 from tests.apps.service_bench import GATE_POLICIES, Caller, ServiceBench
 
-from watchword.broker.interface import LentValue, SecretValue
-from watchword.broker.versions import added, rotated
+from watchword.broker.interface import LentValue, SecretValue, added, rotated
 
 
 @pytest.fixture

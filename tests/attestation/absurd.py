@@ -17,7 +17,7 @@ from cryptography import x509
 from tests.attestation import forge
 
 from watchword.attestation.interface import Attestation, Expected, Trust
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.lab import apple as apple_systems
 from watchword.reasons import Reason
 

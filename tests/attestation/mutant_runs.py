@@ -22,7 +22,7 @@ from watchword.attestation.interface import (
     IssuerCache,
     Trust,
 )
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.lab.apple import IPHONE_KEY
 from watchword.reasons import MalformedError
 from watchword.vocabulary import Distribution
@@ -42,14 +42,14 @@ class Run:
 
 def issuer_cache() -> IssuerCache:
     """Return an empty issuer cache, as the service has one."""
-    made: Any = import_module("watchword.attestation.issuers").BoundedIssuerCache()
+    made: Any = import_module("watchword.attestation.chains").BoundedIssuerCache()
     cache: IssuerCache = made
     return cache
 
 
 def has_issuer_cache() -> bool:
     """Tell whether there is one."""
-    return util.find_spec("watchword.attestation.issuers") is not None
+    return util.find_spec("watchword.attestation.chains") is not None
 
 
 def neighbours(items: Sequence[Any], at: int) -> list[Any]:

@@ -30,7 +30,7 @@ from watchword.attestation.interface import (
     Expected,
     Trust,
 )
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.policy.interface import Circumstances
 from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.policy.service import BALANCED, appraise_unverified
@@ -75,7 +75,7 @@ class Mutant:
 
 
 Verifier = Callable[[Attestation, Expected, Trust, datetime], Examination]
-"""The shape of :func:`watchword.attestation.service.examine`."""
+"""The shape of :func:`watchword.attestation.registry.examine`."""
 
 
 @dataclass

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from watchword.attestation.ages import age_refusals
 from watchword.attestation.claims import KeySecurity, UnverifiedClaims
 from watchword.attestation.interface import (
     AppRegistration,
@@ -17,8 +16,10 @@ from watchword.attestation.interface import (
     RenewalExamination,
     Step,
     Trust,
+    age_refusals,
+    expect_members,
+    read_bytes,
 )
-from watchword.attestation.members import expect_members, read_bytes
 from watchword.attestation.proof_key_renewal import (
     examine_proof_key_signature,
     read_proof_key_signature,

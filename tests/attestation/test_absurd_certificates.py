@@ -12,7 +12,7 @@ from cryptography import x509
 from tests.attestation import forge
 
 from watchword.attestation.interface import AndroidKeyChain, Examination, Expected
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.reasons import Reason
 
 EXPECTED = Expected(forge.BINDING, forge.ANDROID_APP)

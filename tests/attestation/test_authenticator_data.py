@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.attestation import forge
 
-from watchword.attestation.authenticator_data import (
+from watchword.attestation.attestation_object import (
     LENIENT_EXTENSIONS,
     MAX_AUTHENTICATOR_DATA_BYTES,
     read_with_credential,

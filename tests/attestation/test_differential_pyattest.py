@@ -22,7 +22,7 @@ from watchword.attestation.interface import (
     Expected,
     Trust,
 )
-from watchword.attestation.service import examine, verify_renewal
+from watchword.attestation.registry import examine, verify_renewal
 from watchword.reasons import Reason, RefusedError
 from watchword.vocabulary import AppAttestEnvironment
 

@@ -21,7 +21,7 @@ from tests.attestation import forge, peers, recorded
 
 from watchword.attestation.formats.android_key import describe_leaf
 from watchword.attestation.interface import AndroidKeyChain, Expected
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.policy.interface import Circumstances
 from watchword.policy.service import BALANCED, appraise_unverified
 from watchword.reasons import MalformedError, Reason

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from tests.attestation import forge
 
 from watchword.attestation import chains
-from watchword.attestation.chains import KnownIssuers
+from watchword.attestation.chains import MAX_ENTRIES, BoundedIssuerCache, KnownIssuers
 from watchword.attestation.interface import AndroidKeyChain, Examination, Expected, Trust
-from watchword.attestation.issuers import MAX_ENTRIES, BoundedIssuerCache
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.reasons import Reason
 
 EXPECTED = Expected(forge.BINDING, forge.ANDROID_APP)

@@ -7,22 +7,27 @@ import pytest
 from tests.attestation import forge, forge_play
 from tests.attestation.own_format import UNREADABLE, Echo, EchoFormat
 
-from watchword.attestation.ages import CLOCK_LEEWAY, MAX_AGE, age_refusals, describe_age
 from watchword.attestation.interface import (
+    CLOCK_LEEWAY,
+    MAX_AGE,
     AndroidKeyChain,
     Expected,
     PlayIntegrityPayload,
     PlayIntegrityToken,
     ProofKeySignature,
+    age_refusals,
+    describe_age,
 )
 from watchword.attestation.registry import (
     FORMATS,
     FormatNameError,
+    examine,
     find_format,
     format_of,
+    verify,
+    verify_renewal,
     with_formats,
 )
-from watchword.attestation.service import examine, verify, verify_renewal
 from watchword.reasons import MalformedError, Reason, RefusedError
 
 EXPECTED = Expected(forge.BINDING, forge.ANDROID_APP)

@@ -16,8 +16,14 @@ from watchword.attestation.interface import (
     AppAttestAttestation,
     Expected,
 )
-from watchword.attestation.registry import FORMATS, find_format, format_of
-from watchword.attestation.service import examine, verify, verify_renewal
+from watchword.attestation.registry import (
+    FORMATS,
+    examine,
+    find_format,
+    format_of,
+    verify,
+    verify_renewal,
+)
 from watchword.reasons import MalformedError, Reason, RefusedError
 
 ANDROID = Expected(forge.BINDING, forge.ANDROID_APP)

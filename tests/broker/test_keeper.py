@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 import pytest
 from tests.broker.simulators import MemoryStore
 
-from watchword.broker.interface import LentValue, SecretValue, StoredSecret
+from watchword.broker.interface import LentValue, SecretValue, StoredSecret, added, rotated
 from watchword.broker.keeper import DELIVERY_AGE_SECONDS, SecretKeeper
-from watchword.broker.versions import added, rotated
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 
 NOW = 1_800_000_000.0

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.broker.interface import MAX_VERSIONS, SecretRecord, SecretValue
-from watchword.broker.versions import (
+from watchword.broker.interface import (
     MAX_OVERLAP_SECONDS,
+    MAX_VERSIONS,
+    SecretRecord,
+    SecretValue,
     added,
     newly_revoked,
     revoked,

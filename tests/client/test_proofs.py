@@ -28,7 +28,7 @@ from watchword.client.exchange import MAX_ANSWER_BYTES
 from watchword.reasons import Reason, RefusedError
 from watchword.tokens.proofs import session
 from watchword.tokens.proofs.interface import ProofHeaders, SignedRequest
-from watchword.tokens.proofs.keys import proof_keys
+from watchword.tokens.proofs.session import proof_keys
 from watchword.vocabulary import Proof
 
 NONCE = "the-gates-own-nonce-of-30-char"

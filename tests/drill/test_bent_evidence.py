@@ -29,7 +29,7 @@ from watchword.drill.interface import Arena, Facts, MissingError, Need, Phone
 from watchword.drill.tokens import assembled, claims_of, new_attacker
 from watchword.drill.wire import Answer, Call, Part
 from watchword.encoding import base64url, strict_json
-from watchword.enrolment import challenge
+from watchword.enrolment.challenges import check_challenge
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,
@@ -196,7 +196,7 @@ def test_the_environment_is_read_where_apple_writes_it() -> None:
 def checked(made: str, purpose: Purpose = Purpose.ENROL, app: str = "android") -> None:
     """Have the service check a challenge."""
     raw = base64url.decode(made)
-    challenge.check(raw, app=app, purpose=purpose, issuer=ISSUER, key=bytes(32), now=NOW)
+    check_challenge(raw, app=app, purpose=purpose, issuer=ISSUER, key=bytes(32), now=NOW)
 
 
 def test_a_challenge_by_the_services_own_key_is_good_for_what_it_was_made_for() -> None:

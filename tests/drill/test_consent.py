@@ -27,8 +27,8 @@ from watchword.drill.wire import Part
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError
 from watchword.tokens import strict_jws
+from watchword.tokens.es256 import SigningKey
 from watchword.tokens.jwk import jwk_from_public_key
-from watchword.tokens.signing_key import SigningKey
 
 KEY, OTHER = (SigningKey.from_scalar(bytes(31) + bytes([number])) for number in (1, 2))
 JWK = jwk_from_public_key(KEY.public)

@@ -22,7 +22,7 @@ from tests.enrolment.simulators import (
 )
 
 from watchword.adapters.entropy import SystemEntropy
-from watchword.adapters.keyring.token_keys import new_key
+from watchword.adapters.keyring.file import new_key
 from watchword.adapters.store import SqliteStore
 from watchword.enrolment.interface import EnrolmentRequest
 from watchword.enrolment.service import Enrolment, EnrolmentKeys

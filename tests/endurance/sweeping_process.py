@@ -8,7 +8,7 @@ from tests.enrolment.simulators import NOW
 
 from watchword.adapters.revocation import load_status_lists
 from watchword.adapters.store import SqliteStore
-from watchword.enrolment.rejudgement import Rejudgement
+from watchword.enrolment.standing import Rejudgement
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Kill processes while they migrate and while they revoke: the next one finds all and ends the work."""
+"""Kill processes while they revoke: the next one finds all and ends the work."""
 
 import asyncio
 import json
@@ -11,12 +11,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from tests.adapters.test_sqlite_store import first_version, instance
+from tests.adapters.test_sqlite_store import instance
 
 from watchword.adapters.store import SqliteStore
-from watchword.adapters.store.rows import INSTANCE_COLUMNS, certificate_rows, instance_row
-from watchword.adapters.store.schema import MIGRATIONS
-from watchword.enrolment.rejudgement import BECAUSE
+from watchword.adapters.store.sqlite import INSTANCE_COLUMNS, certificate_rows, instance_row
+from watchword.enrolment.standing import BECAUSE
 
 ROOT = Path(__file__).parents[2]
 INSTANCES = 2000
@@ -97,22 +96,3 @@ def test_killed_sweeps_are_ended_by_the_next(tmp_path: Path) -> None:
     entries = asyncio.run(store.audit_entries(INSTANCES))
     assert len(entries) == len({entry.subject for entry in entries}) == INSTANCES // 2
     store.close()
-
-
-def test_killed_migrations_lose_nothing(tmp_path: Path) -> None:
-    """Old file or new file, and never one in between, wherever the process was killed."""
-    status_list = tmp_path / "status.json"
-    status_list.write_text('{"entries": {}}')
-    versions = Counter[int]()
-    for number in range(ROUNDS):
-        database = tmp_path / f"{number}.db"
-        before = first_version(database, INSTANCES // 4)
-        killed(start(database, status_list), "begin", 0.003 * number)
-        connection = sqlite3.connect(database)
-        versions[connection.execute("PRAGMA user_version").fetchone()[0]] += 1
-        connection.close()
-        store = SqliteStore(database)
-        found = asyncio.run(store.list_instances(INSTANCES))
-        assert {each.id: each for each in found} == {each.id: each for each in before}
-        store.close()
-    assert set(versions) <= {1, len(MIGRATIONS)}

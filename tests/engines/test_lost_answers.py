@@ -26,7 +26,7 @@ from tests.engines.nginx.stand import nginx_before_api
 from watchword.adapters.clock import SystemClock
 from watchword.client import OutcomeUnknownError, WatchwordClient
 from watchword.encoding import base64url
-from watchword.tokens.proofs.keys import proof_keys
+from watchword.tokens.proofs.session import proof_keys
 from watchword.tokens.sealing import seal
 from watchword.tokens.service import issue
 from watchword.vocabulary import Proof, ReplayMode

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.enrolment.simulators import ISSUER, NOW, SeededEntropy
 
-from watchword.enrolment import challenge
+from watchword.enrolment.challenges import MAX_CHALLENGE_BYTES, check_challenge, make_challenge
 from watchword.enrolment.interface import CHALLENGE_SECONDS
 from watchword.ports import ChallengeUse
 from watchword.reasons import Reason, RefusedError
@@ -26,7 +26,7 @@ def make(**changes: object) -> bytes:
         "now": NOW,
         "entropy": SeededEntropy(),
     } | changes
-    return challenge.make(**arguments)  # type: ignore[arg-type]
+    return make_challenge(**arguments)  # type: ignore[arg-type]
 
 
 def check(made: bytes, **changes: object) -> ChallengeUse:
@@ -38,7 +38,7 @@ def check(made: bytes, **changes: object) -> ChallengeUse:
         "key": KEY,
         "now": NOW,
     } | changes
-    return challenge.check(made, **arguments)  # type: ignore[arg-type]
+    return check_challenge(made, **arguments)  # type: ignore[arg-type]
 
 
 def reason_of(made: bytes, **changes: object) -> Reason:
@@ -52,7 +52,7 @@ def test_fresh_challenge_gives_its_use() -> None:
     """A fresh challenge is good for one use, which can be forgotten when it expires."""
     made = make()
     use = check(made)
-    assert len(made) <= challenge.MAX_CHALLENGE_BYTES
+    assert len(made) <= MAX_CHALLENGE_BYTES
     assert use.nonce == made[9:25]
     assert use.expires_at == NOW + timedelta(seconds=CHALLENGE_SECONDS)
 

@@ -23,14 +23,13 @@ from tests.enrolment.simulators import (
     public_spki,
 )
 
-from watchword.adapters.keyring.token_keys import new_key
+from watchword.adapters.keyring.file import new_key
 from watchword.adapters.store.sqlite import SqliteStore
 from watchword.broker.interface import DeliveryRule, SecretValue, SecretVersion
 from watchword.broker.sealing import SecretContext, secret_info
 from watchword.encoding import base64url
-from watchword.enrolment.delivery import Delivered, SecretDelivery
+from watchword.enrolment.delivery import Delivered, LeaseCount, SecretDelivery
 from watchword.enrolment.interface import EnrolmentPolicy, RenewalRequest
-from watchword.enrolment.leases import LeaseCount
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.enrolment.statement import read_statement
 from watchword.lab.keys import open_sealed

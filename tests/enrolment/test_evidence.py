@@ -24,10 +24,8 @@ from watchword.attestation.interface import (
 )
 from watchword.attestation.registry import FormatNameError
 from watchword.encoding import base64url
-from watchword.enrolment.appraisals import Appraisal
-from watchword.enrolment.evidence import RegisteredFormats
-from watchword.enrolment.interface import AppraisedEvidence, AppraisedRenewal, Statement
-from watchword.enrolment.questions import QUESTIONS_A_MINUTE
+from watchword.enrolment.evidence import QUESTIONS_A_MINUTE, RegisteredFormats
+from watchword.enrolment.interface import Appraisal, AppraisedEvidence, AppraisedRenewal, Statement
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,
@@ -39,9 +37,8 @@ from watchword.lab import (
 )
 from watchword.lab.google_play import GooglePlay
 from watchword.lab.phones.play import PlayPhone
-from watchword.policy.expressions import AllOf, Signals, leaves_of
-from watchword.policy.interface import Claim, Policy
-from watchword.policy.presets import BALANCED
+from watchword.policy.interface import AllOf, Claim, Policy, Signals, leaves_of
+from watchword.policy.registry import BALANCED
 from watchword.policy.rules.app_identity import AppIdentity
 from watchword.policy.rules.device_integrity import DeviceIntegrity
 from watchword.policy.rules.hardware_security import HardwareSecurity

@@ -31,12 +31,17 @@ from tests.enrolment.simulators import (
     public_jwk,
 )
 
-from watchword.adapters.keyring.token_keys import new_key
+from watchword.adapters.keyring.file import new_key
 from watchword.adapters.store import SqliteStore
 from watchword.encoding import base64url
-from watchword.enrolment.interface import Enrolled, EnrolmentRequest, RenewalRequest
-from watchword.enrolment.invitations import Invitation, Invitations
-from watchword.enrolment.operator_codes import CODE_PREFIX, OperatorCode, make_code, read_code
+from watchword.enrolment.interface import Enrolled, EnrolmentRequest, OperatorCode, RenewalRequest
+from watchword.enrolment.operator_codes import (
+    CODE_PREFIX,
+    Invitation,
+    Invitations,
+    make_code,
+    read_code,
+)
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.ports import AuditEntry, ChallengeUse, Instance
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError

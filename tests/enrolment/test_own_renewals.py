@@ -20,8 +20,8 @@ from watchword.attestation.interface import (
     Renewal,
     RenewalExamination,
     Trust,
+    read_bytes,
 )
-from watchword.attestation.members import read_bytes
 from watchword.attestation.proof_key_renewal import examine_proof_key_signature
 from watchword.encoding import base64url
 from watchword.enrolment.interface import AppraisedRenewal

@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.enrolment.simulators import NOW
 
-from watchword.enrolment.interface import CHALLENGE_SECONDS
-from watchword.enrolment.questions import (
+from watchword.enrolment.evidence import (
     MAX_REMEMBERED,
     QUESTIONS_A_MINUTE,
-    VendorQuestions,
+    VendorRateLimiter,
 )
+from watchword.enrolment.interface import CHALLENGE_SECONDS
 from watchword.reasons import Reason, RefusedError, UnavailableError
 
 ONE = "com.example.one"
 OTHER = "com.example.other"
 
 
-def asked(questions: VendorQuestions, challenge: bytes, package: str = ONE, at: float = 0) -> str:
+def asked(questions: VendorRateLimiter, challenge: bytes, package: str = ONE, at: float = 0) -> str:
     """Return whether a question may be asked so many seconds from now, or why not."""
     try:
         questions.spend(challenge, package, NOW + timedelta(seconds=at))
@@ -30,7 +30,7 @@ def asked(questions: VendorQuestions, challenge: bytes, package: str = ONE, at: 
 
 def test_challenge_buys_one_question() -> None:
     """For as long as it lives, whatever it is sent with."""
-    questions = VendorQuestions()
+    questions = VendorRateLimiter()
     assert asked(questions, b"a") == "asked"
     assert asked(questions, b"a") == "challenge.used"
     assert asked(questions, b"a", OTHER) == "challenge.used"
@@ -40,7 +40,7 @@ def test_challenge_buys_one_question() -> None:
 
 def test_dead_challenges_are_forgotten() -> None:
     """The check of the challenge itself refuses them then; memory needn't."""
-    questions = VendorQuestions(remembered=1)
+    questions = VendorRateLimiter(remembered=1)
     assert asked(questions, b"a") == "asked"
     assert asked(questions, b"b", at=CHALLENGE_SECONDS - 1) == "service.overloaded"
     assert asked(questions, b"b", at=CHALLENGE_SECONDS) == "asked"
@@ -48,7 +48,7 @@ def test_dead_challenges_are_forgotten() -> None:
 
 def test_package_has_so_many_questions_a_minute() -> None:
     """More are refused with the time to wait; another package has its own count."""
-    questions = VendorQuestions(a_minute=3)
+    questions = VendorRateLimiter(a_minute=3)
     assert [asked(questions, bytes([n]), at=10 * n) for n in range(3)] == ["asked"] * 3
     with pytest.raises(UnavailableError) as caught:
         questions.spend(b"d", ONE, NOW + timedelta(seconds=30))
@@ -63,7 +63,7 @@ def test_package_has_so_many_questions_a_minute() -> None:
 
 def test_unanswered_question_gives_the_challenge_back() -> None:
     """But counts: an outage of Google's opens no flood."""
-    questions = VendorQuestions(a_minute=2)
+    questions = VendorRateLimiter(a_minute=2)
     for _ in range(2):
         assert asked(questions, b"a") == "asked"
         questions.give_back(b"a")
@@ -72,7 +72,7 @@ def test_unanswered_question_gives_the_challenge_back() -> None:
 
 def test_clock_that_is_set_back_locks_nobody_out_for_long() -> None:
     """Questions of the future don't count."""
-    questions = VendorQuestions(a_minute=1)
+    questions = VendorRateLimiter(a_minute=1)
     assert asked(questions, b"a", at=7200) == "asked"
     assert asked(questions, b"b") == "asked"
 
@@ -80,7 +80,7 @@ def test_clock_that_is_set_back_locks_nobody_out_for_long() -> None:
 @given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 30)), max_size=200))
 def test_bounds_hold_whatever_comes(steps: list[tuple[int, int]]) -> None:
     """In no minute more than allowed, no challenge twice in its life, memory bounded."""
-    questions = VendorQuestions(a_minute=5, remembered=8)
+    questions = VendorRateLimiter(a_minute=5, remembered=8)
     at, passed = 0, []
     for challenge, pause in steps:
         at += pause

@@ -18,19 +18,19 @@ from tests.enrolment.simulators import (
     with_evidence,
 )
 
-from watchword.adapters.keyring.token_keys import new_key
+from watchword.adapters.keyring.file import new_key
 from watchword.adapters.revocation import StatusList
 from watchword.adapters.store.sqlite import SqliteStore
-from watchword.attestation.issuers import BoundedIssuerCache
+from watchword.attestation.chains import BoundedIssuerCache
 from watchword.enrolment.interface import Enrolled
-from watchword.enrolment.rejudgement import (
+from watchword.enrolment.service import Enrolment, EnrolmentKeys
+from watchword.enrolment.standing import (
     ACTOR,
     BECAUSE,
     INSTANCES_AT_ONCE,
     SERIALS_AT_ONCE,
     Rejudgement,
 )
-from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.ports import (
     AuditEntry,
     ChallengeUse,

@@ -24,17 +24,16 @@ from tests.enrolment.simulators import (
     with_evidence,
 )
 
-from watchword.adapters.keyring.token_keys import TokenKey, new_key
+from watchword.adapters.keyring.file import TokenKey, new_key
 from watchword.adapters.store.sqlite import SqliteStore
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy
-from watchword.enrolment.service import Enrolment, EnrolmentKeys
-from watchword.enrolment.subjects import pairwise_subject
+from watchword.enrolment.service import Enrolment, EnrolmentKeys, pairwise_subject
 from watchword.lab.keys import open_sealed
 from watchword.ports import AuditEntry, Instance, VerificationKey
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 from watchword.tokens.interface import TokenClaims, TokenExpectation
-from watchword.tokens.proofs.keys import proof_keys
+from watchword.tokens.proofs.session import proof_keys
 from watchword.tokens.sealing import sealing_info
 from watchword.tokens.service import verify
 from watchword.vocabulary import Environment, Level, Purpose

@@ -20,9 +20,8 @@ from tests.enrolment.test_evidence import (
 from watchword.adapters.anchors import AnchorSet
 from watchword.attestation.interface import Trust
 from watchword.enrolment.evidence import RegisteredFormats
-from watchword.policy.expressions import AllOf
-from watchword.policy.interface import Policy
-from watchword.policy.presets import BALANCED, STRICT
+from watchword.policy.interface import AllOf, Policy
+from watchword.policy.registry import BALANCED, STRICT
 from watchword.policy.rules.key_origin import KeyOrigin
 from watchword.policy.rules.suspension import Suspension
 from watchword.ports import RevocationEntry
@@ -94,10 +93,8 @@ def test_missing_list_stops_renewals_where_policy_says_so() -> None:
 
 
 def test_instance_without_its_certificates_is_not_known_to_stand() -> None:
-    """Earlier versions kept no serials: fail closed refuses, and the app enrols again at once."""
-    assert reasons(STRICT, StatusList(), ()) == {Reason.INSTANCE_ATTESTATION_STALE}
-    assert Reason.INSTANCE_ATTESTATION_STALE.public is Reason.INSTANCE_UNKNOWN.public
-    # While the list itself is missing it couldn't enrol either.
+    """Fail closed refuses an instance whose serials are missing, whether the list is there or not."""
+    assert reasons(STRICT, StatusList(), ()) == {Reason.POLICY_REVOCATION_UNKNOWN}
     assert reasons(STRICT, StatusList(known=False), ()) == {Reason.POLICY_REVOCATION_UNKNOWN}
     assert reasons(STRICT, StatusList()) == set()
     assert reasons(BALANCED, StatusList(), ()) == set()

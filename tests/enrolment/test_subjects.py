@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.enrolment.subjects import pairwise_subject
+from watchword.enrolment.service import pairwise_subject
 
 KEY = bytes(range(32))
 

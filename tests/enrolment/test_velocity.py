@@ -34,15 +34,13 @@ from tests.enrolment.test_evidence import (
     verifier,
 )
 
-from watchword.adapters.keyring.token_keys import new_key
+from watchword.adapters.keyring.file import new_key
 from watchword.adapters.store.sqlite import SqliteStore
 from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentRequest
-from watchword.enrolment.service import Enrolment, EnrolmentKeys
-from watchword.enrolment.subjects import pairwise_device
-from watchword.policy.expressions import AllOf, Signals
-from watchword.policy.interface import Claim, Policy, Rule
-from watchword.policy.presets import BALANCED
+from watchword.enrolment.service import Enrolment, EnrolmentKeys, pairwise_device
+from watchword.policy.interface import AllOf, Claim, Policy, Rule, Signals
+from watchword.policy.registry import BALANCED
 from watchword.policy.rules.device_velocity import DeviceVelocity
 from watchword.policy.rules.key_origin import KeyOrigin
 from watchword.policy.rules.serial_fan_out import SerialFanOut

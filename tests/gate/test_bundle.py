@@ -33,9 +33,9 @@ from watchword.gate.bundle import (
 )
 from watchword.gate.interface import Canary, Limit, LimitKind, Rate
 from watchword.tokens import strict_jws
+from watchword.tokens.es256 import SigningKey
 from watchword.tokens.interface import TOKEN_TYPE
 from watchword.tokens.proofs.interface import GateSecret
-from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Mode, Proof, ReplayMode
 
 SERVICE = SigningKey.from_wide_secret(b"service" * 10)

@@ -19,8 +19,7 @@ from watchword.attestation.interface import (
     PlayKeys,
     Trust,
 )
-from watchword.attestation.registry import find_format
-from watchword.attestation.service import examine, verify, verify_renewal
+from watchword.attestation.registry import examine, find_format, verify, verify_renewal
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,
@@ -33,9 +32,8 @@ from watchword.lab.google_play import GooglePlay
 from watchword.lab.phones.android import OTHER_SYSTEM_BOOT_KEY
 from watchword.lab.phones.kinds import ANDROID_PHONES
 from watchword.lab.status_list import LabStatusList, Status
-from watchword.policy.expressions import AllOf
-from watchword.policy.interface import Circumstances, Policy, Verdict
-from watchword.policy.presets import BALANCED, INCLUSIVE, PRESETS, STRICT
+from watchword.policy.interface import AllOf, Circumstances, Policy, Verdict
+from watchword.policy.registry import BALANCED, INCLUSIVE, PRESETS, STRICT
 from watchword.policy.rules.attest_key import AttestKey
 from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.policy.rules.suspension import Suspension

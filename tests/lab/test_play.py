@@ -20,7 +20,7 @@ from watchword.attestation.interface import (
     PlayKeys,
     Trust,
 )
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.encoding import base64url
 from watchword.lab import InstalledAndroidApp, InstalledIosApp, LabAuthorities, PhoneSetup
 from watchword.lab.google_play import GooglePlay

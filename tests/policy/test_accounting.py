@@ -20,16 +20,13 @@ from tests.policy.genuine import (
 )
 
 from watchword.attestation.claims import PatchLevels, RevocationClaims, UnverifiedClaims
-from watchword.policy.accounting import FIELDS, left_out, stated, unaccounted
-from watchword.policy.expressions import AllOf
-from watchword.policy.interface import Claim, Policy, Rule
-from watchword.policy.presets import PRESETS, RECORDED
-from watchword.policy.registry import RULES
+from watchword.policy.interface import AllOf, Claim, Policy, Rule
+from watchword.policy.registry import PRESETS, RECORDED, RULES
 from watchword.policy.rules.app_identity import AppIdentity
 from watchword.policy.rules.key_origin import KeyOrigin
 from watchword.policy.rules.provider_verdict import ProviderVerdict
 from watchword.policy.rules.verified_boot import VerifiedBoot
-from watchword.policy.service import appraise_unverified
+from watchword.policy.service import FIELDS, appraise_unverified, left_out, stated, unaccounted
 from watchword.reasons import Reason
 from watchword.vocabulary import Level
 

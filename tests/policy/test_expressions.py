@@ -9,16 +9,21 @@ from tests.policy.genuine import ANDROID, ANDROID_APP, APPLE, APPLE_APP, NOW, RE
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.expressions import (
+from watchword.policy.interface import (
     MAX_DEPTH,
     AllOf,
     AnyOf,
+    Circumstances,
+    Claim,
+    Finding,
+    Policy,
+    Rule,
     Signals,
+    Standing,
     depth,
     judges_standing,
     signals_in,
 )
-from watchword.policy.interface import Circumstances, Claim, Finding, Policy, Rule, Standing
 from watchword.policy.rules.apple_system import AppleSystem
 from watchword.policy.rules.risk_metric import RiskMetric
 from watchword.policy.rules.sdk_version import SdkVersion

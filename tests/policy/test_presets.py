@@ -31,9 +31,9 @@ from watchword.attestation.claims import (
     UnverifiedClaims,
 )
 from watchword.attestation.interface import Expected, Trust
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.policy.interface import Circumstances, Standing
-from watchword.policy.presets import BALANCED, INCLUSIVE, PRESETS, RECORDED, STRICT
+from watchword.policy.registry import BALANCED, INCLUSIVE, PRESETS, RECORDED, STRICT
 from watchword.policy.service import BALANCED as DEFAULT
 from watchword.policy.service import appraise_standing, appraise_unverified, standing_signals
 from watchword.reasons import Reason

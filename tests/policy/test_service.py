@@ -19,9 +19,8 @@ from tests.policy.genuine import (
 
 from watchword.attestation.claims import BootState, KeySecurity, UnverifiedClaims, VerifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.expressions import AllOf
-from watchword.policy.interface import Circumstances, Claim, Policy, Standing
-from watchword.policy.presets import BALANCED, INCLUSIVE, STRICT
+from watchword.policy.interface import AllOf, Circumstances, Claim, Policy, Standing
+from watchword.policy.registry import BALANCED, INCLUSIVE, STRICT
 from watchword.policy.rules.app_identity import AppIdentity
 from watchword.policy.rules.device_integrity import DeviceIntegrity
 from watchword.policy.rules.hardware_security import HardwareSecurity

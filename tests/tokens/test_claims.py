@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.gate.simulators import CLAIMS, NOW, PROOF_JWK
 
 from watchword.reasons import MalformedError, Reason
-from watchword.tokens.claims import claims_from_json, claims_to_json
+from watchword.tokens.service import claims_from_json, claims_to_json
 
 MEMBERS = claims_to_json(CLAIMS)
 

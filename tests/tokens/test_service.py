@@ -29,10 +29,9 @@ from tests.gate.simulators import (
 from watchword.encoding import base64url, strict_json
 from watchword.ports import VerificationKey
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens.claims import claims_to_json
 from watchword.tokens.interface import MAX_TOKEN_BYTES, TOKEN_TYPE
 from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk
-from watchword.tokens.service import issue, verify, verify_for_cache
+from watchword.tokens.service import claims_to_json, issue, verify, verify_for_cache
 from watchword.tokens.strict_jws import assemble
 from watchword.vocabulary import Environment
 

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from watchword.encoding import der
+from watchword.encoding.cache import BoundedCache
 from watchword.encoding.der import Span
-from watchword.encoding.kept import Kept
 from watchword.reasons import MalformedError, Reason
 
 BASIC_CONSTRAINTS: Final = "2.5.29.19"
@@ -344,12 +344,12 @@ def _signs_certificates(content: bytes) -> bool:
 
 
 # Issuers say the same with each chain below them, and many certificates say the same as others.
-_WINDOW: Final = Kept(_window, entries=1024, size=40)
-_ATTRIBUTES: Final = Kept(_attributes, entries=1024, size=256)
-_ALGORITHM: Final = Kept(_algorithm, entries=64, size=64)
-_EXTENSION: Final = Kept(_extension, entries=256, size=24)
-_BASIC_CONSTRAINTS: Final = Kept(_basic_constraints, entries=64, size=64)
-_SIGNS_CERTIFICATES: Final = Kept(_signs_certificates, entries=64, size=64)
+_WINDOW: Final = BoundedCache(_window, entries=1024, size=40)
+_ATTRIBUTES: Final = BoundedCache(_attributes, entries=1024, size=256)
+_ALGORITHM: Final = BoundedCache(_algorithm, entries=64, size=64)
+_EXTENSION: Final = BoundedCache(_extension, entries=256, size=24)
+_BASIC_CONSTRAINTS: Final = BoundedCache(_basic_constraints, entries=64, size=64)
+_SIGNS_CERTIFICATES: Final = BoundedCache(_signs_certificates, entries=64, size=64)
 
 
 def _exactly(members: Sequence[Member], count: int, what: str) -> Sequence[Member]:

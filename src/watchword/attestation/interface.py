@@ -4,14 +4,15 @@ Evidence is what a device says; what was read out of it stands in :mod:`watchwor
 Formats authenticate and extract; whether the claims suffice is for :mod:`watchword.policy`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from watchword.attestation.claims import UnverifiedClaims
+from watchword.encoding import base64url
 from watchword.ports import RevocationStatus, TrustAnchors
-from watchword.reasons import Refusal
+from watchword.reasons import MalformedError, Reason, Refusal
 from watchword.vocabulary import AppAttestEnvironment, ApplePlatform, Distribution, Platform
 
 MAX_EVIDENCE_BYTES = 64 * 1024
@@ -315,3 +316,74 @@ class RenewalExamination:
     refusals: tuple[Refusal, ...]
     app_version: str | None = None
     distribution: Distribution | None = None
+
+
+MAX_AGE: Final = timedelta(minutes=10)
+"""How old a verdict may be: twice the life of a challenge, which the verdict is bound to."""
+
+CLOCK_LEEWAY: Final = timedelta(seconds=60)
+"""How far in the future a statement may lie, since clocks differ."""
+
+
+def age_refusals(
+    stated_at: datetime,
+    now: datetime,
+    max_age: timedelta = MAX_AGE,
+    reason: Reason = Reason.EVIDENCE_AGE,
+) -> tuple[Refusal, ...]:
+    """Return what is wrong with a statement of that time: too old, or made in the future.
+
+    :param reason: the reason of a vendor's own; providers that an operator adds leave it.
+    """
+    age = now - stated_at
+    if -CLOCK_LEEWAY <= age <= max_age:
+        return ()
+    got = f"made {describe_age(age)}"
+    most = int(max_age.total_seconds())
+    return (Refusal(reason, f"got one {got}, expected one of the last {most} s"),)
+
+
+def describe_age(age: timedelta) -> str:
+    """Return an age for people, in seconds: ``3 s ago``, or ``70 s ahead``."""
+    seconds = int(age.total_seconds())
+    return f"{seconds} s ago" if seconds >= 0 else f"{-seconds} s ahead"
+
+
+FORMAT = "format"
+"""The member that names the format; it was read to find the format, and may stay in."""
+
+
+def expect_members(members: Mapping[str, Any], names: Collection[str]) -> None:
+    """Require exactly these members, and ``format`` at will.
+
+    :raises MalformedError: with ``evidence.malformed``.
+    """
+    got = set(members) - {FORMAT}
+    if got != set(names):
+        # Names of unknown members are the sender's own text and stay out of the detail.
+        raise MalformedError.because(
+            Reason.EVIDENCE_MALFORMED,
+            f"got {len(got)} members, expected exactly: {', '.join(sorted(names))}",
+        )
+
+
+def read_bytes(name: str, value: Any) -> bytes:
+    """Return the bytes of a member in base64url.
+
+    :raises MalformedError: with ``evidence.malformed``.
+    """
+    if not isinstance(value, str):
+        raise MalformedError.because(
+            Reason.EVIDENCE_MALFORMED, f"{name}: got {type(value).__name__}, expected base64url"
+        )
+    try:
+        return base64url.decode(value, limit=MAX_EVIDENCE_BYTES)
+    except MalformedError as error:
+        raise error.as_reason(Reason.EVIDENCE_MALFORMED, name) from None
+
+
+def platform_refusals(got: Platform, app: AppRegistration | None) -> tuple[Refusal, ...]:
+    """Return what is wrong with evidence of this platform for the app; without an app, nothing is."""
+    if app is None or app.platform is got:
+        return ()
+    return (Refusal(Reason.EVIDENCE_PLATFORM, f"got evidence of {got}, expected {app.platform}"),)

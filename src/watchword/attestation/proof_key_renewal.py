@@ -9,9 +9,10 @@ from watchword.attestation.interface import (
     ProofKeySignature,
     Renewal,
     RenewalExamination,
+    expect_members,
+    platform_refusals,
+    read_bytes,
 )
-from watchword.attestation.members import expect_members, read_bytes
-from watchword.attestation.platforms import platform_refusals
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Platform
 

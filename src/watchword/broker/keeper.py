@@ -1,12 +1,14 @@
-"""Hold what the store said last, and change it: for the publisher, the deliveries and the operators."""
+"""Hold what the store said last, and change it: for the publisher, the deliveries and the operators.
 
-from collections.abc import Collection, Iterable, Mapping
+Remember revocations that the store couldn't keep: what they cover is neither lent nor delivered.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, NoReturn
 
-from watchword.broker import versions
 from watchword.broker.interface import (
     LentValue,
     SecretRecord,
@@ -14,10 +16,92 @@ from watchword.broker.interface import (
     SecretValue,
     SecretVersion,
     StoredSecret,
+    added,
+    check_value,
+    newly_revoked,
+    revoked,
+    rotated,
 )
-from watchword.broker.values import check_value
-from watchword.broker.withheld import Withheld
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
+
+_ALL: Final = None
+"""Stands for every version of a secret that was never read: their numbers aren't known."""
+
+
+class Withheld:
+    """Hold by name and version until when versions were made that a revocation covers.
+
+    Versions that are made later are never covered, whatever number they get: nobody has asked for that.
+    """
+
+    def __init__(self) -> None:
+        """Withhold nothing."""
+        self._until: dict[str, dict[int | None, int]] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """Return the secrets of which something is withheld."""
+        return tuple(self._until)
+
+    def add(
+        self, name: str, version: int | None, stored: StoredSecret | None, now: float
+    ) -> frozenset[int | None]:
+        """Withhold what a revocation covers; return what wasn't withheld before, for :meth:`take_back`.
+
+        :param version: None for every version.
+        :param stored: the secret as it was read last, None where it never was.
+        """
+        known = () if stored is None else stored.record.versions
+        numbers = {version}
+        if version is None and stored is not None:
+            numbers = {each.number for each in known}
+        until = max((int(now), *(each.made_at for each in known)))
+        held = self._until.setdefault(name, {})
+        new = frozenset(numbers - held.keys())
+        held.update(dict.fromkeys(numbers, until))
+        self._drop_empty(name)
+        return new
+
+    def take_back(self, name: str, added: frozenset[int | None]) -> None:
+        """Let go of what one call had added, because it was refused."""
+        held = self._until.get(name, {})
+        for number in added:
+            held.pop(number, None)
+        self._drop_empty(name)
+
+    def settle(self, name: str, stored: StoredSecret | None) -> None:
+        """Let go of everything of a secret once the store shows all of it as revoked.
+
+        Not where the store has no such secret: what was deleted there can be undeleted.
+        """
+        if stored is not None and not self.alive(stored.record):
+            self._until.pop(name, None)
+
+    def covers(self, name: str, version: SecretVersion) -> bool:
+        """Tell whether a version is withheld."""
+        held = self._until.get(name)
+        return held is not None and any(
+            version.made_at <= held.get(number, version.made_at - 1)
+            for number in (_ALL, version.number)
+        )
+
+    def covers_unread(self, name: str, number: int) -> bool:
+        """Tell it for a version of which only the number is known, and that is older than the call."""
+        held = self._until.get(name, {})
+        return _ALL in held or number in held
+
+    def alive(self, record: SecretRecord) -> tuple[int, ...]:
+        """Return the numbers of the withheld versions that a record doesn't show as revoked."""
+        return tuple(self._alive(record))
+
+    def _alive(self, record: SecretRecord) -> Iterator[int]:
+        for version in record.versions:
+            if version.revoked_at is None and self.covers(record.name, version):
+                yield version.number
+
+    def _drop_empty(self, name: str) -> None:
+        if not self._until.get(name, True):
+            del self._until[name]
+
 
 DELIVERY_AGE_SECONDS: Final = 60
 """So old may a reading be that something is delivered from: what a device has can't be called back."""
@@ -135,7 +219,7 @@ class SecretKeeper:
         self._require_fit(name, value)
         if await self._store.read(name) is not None:
             _refuse_existing(name)
-        record = versions.added(name, value, now)
+        record = added(name, value, now)
         try:
             revision = await self._store.write(record, None)
         except RefusedError as error:
@@ -155,7 +239,7 @@ class SecretKeeper:
     ) -> SecretVersion:
         """Keep a new value, which is current on return; the older ones end after the overlap.
 
-        :param overlap: seconds, see :func:`watchword.broker.versions.rotated`.
+        :param overlap: seconds, see :func:`watchword.broker.interface.rotated`.
         :param now: seconds since 1970.
         :param expected: number of the newest version as the caller saw it; None where he didn't look.
         :raises MalformedError: ``secret.value`` when it can't stand where the secret goes.
@@ -170,7 +254,7 @@ class SecretKeeper:
             raise RefusedError.because(
                 Reason.SECRET_CONFLICT, f"got version {newest} as the newest, expected {expected}"
             )
-        record = versions.rotated(stored.record, value, overlap, now)
+        record = rotated(stored.record, value, overlap, now)
         self._keep(record, await self._store.write(record, stored.revision))
         return record.versions[-1]
 
@@ -209,8 +293,8 @@ class SecretKeeper:
     async def _revoke_in_store(self, name: str, version: int | None, now: float) -> tuple[int, ...]:
         for tried in range(1, _TRIES + 1):
             stored = await self._stored(name)
-            record = versions.revoked(stored.record, version, now)
-            done = versions.newly_revoked(stored.record, record)
+            record = revoked(stored.record, version, now)
+            done = newly_revoked(stored.record, record)
             if not done:
                 self._keep(stored.record, stored.revision)
                 return done
@@ -266,7 +350,7 @@ class SecretKeeper:
     async def _revoke_withheld(self, stored: StoredSecret, now: float) -> None:
         record = stored.record
         for number in self._withheld.alive(record):
-            record = versions.revoked(record, number, now)
+            record = revoked(record, number, now)
         if record != stored.record:
             # Where somebody else changed it, the next reading shows what is left to do.
             with suppress(RefusedError):

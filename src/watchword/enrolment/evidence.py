@@ -1,7 +1,7 @@
 """Verify, then appraise: the registered formats and the policy behind enrolment's one port."""
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ from watchword.attestation import play_tokens
 from watchword.attestation.certificates import load_p256
 from watchword.attestation.claims import UnverifiedClaims, VerifiedClaims
 from watchword.attestation.interface import (
+    FORMAT,
     AppRegistration,
     Attestation,
     EvidenceFormat,
@@ -22,20 +23,28 @@ from watchword.attestation.interface import (
     ProofKeySignature,
     Trust,
 )
-from watchword.attestation.members import FORMAT
-from watchword.attestation.registry import find_format, with_formats
-from watchword.attestation.service import examine, require_verified, verify, verify_renewal
-from watchword.enrolment.appraisals import Appraisal, AppraisalLog, NotedStatus, StatusNotes
+from watchword.attestation.registry import (
+    examine,
+    find_format,
+    require_verified,
+    verify,
+    verify_renewal,
+    with_formats,
+)
 from watchword.enrolment.interface import (
+    CHALLENGE_SECONDS,
+    Appraisal,
+    AppraisalLog,
     AppraisedEvidence,
     AppraisedRenewal,
     CountedInstances,
     DeviceHistory,
+    NotedStatus,
     Statement,
+    StatusNotes,
 )
-from watchword.enrolment.questions import VendorQuestions
 from watchword.enrolment.receipts import receipt_to_keep
-from watchword.enrolment.standing import require_same_device, sent_to_enrol_again, standing_of
+from watchword.enrolment.standing import require_same_device, standing_of
 from watchword.policy.interface import Circumstances, Policy, Verdict
 from watchword.policy.service import (
     appraise,
@@ -47,6 +56,93 @@ from watchword.ports import CountLimit, EnrolledCounts, Instance, PlayDecoder
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
 from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk
 from watchword.vocabulary import Level, Vendor
+
+QUESTIONS_A_MINUTE: Final = 120
+"""Most questions about one package within a minute; Google's quota by default is 10,000 a day."""
+
+MAX_REMEMBERED: Final = 10_000
+"""Most challenges that are remembered, of all packages: about 2 MB.  No more questions are asked then."""
+
+_MINUTE: Final = timedelta(minutes=1)
+_LIFE: Final = timedelta(seconds=CHALLENGE_SECONDS)
+
+
+class VendorRateLimiter:
+    """Bound the questions that strangers can make us ask a vendor, who counts them against a quota.
+
+    A challenge costs nothing, and evidence of the right form is easily made up: whoever asks for challenges
+    in a loop has Google decode as many forged tokens as he likes, until the app's quota for the day is
+    used up and nobody enrols any more.  Two bounds hold in each process: a challenge buys one question, and a
+    package has so many a minute.
+
+    Know which questions were asked lately; belongs to one event loop and one process.
+    """
+
+    def __init__(
+        self, a_minute: int = QUESTIONS_A_MINUTE, remembered: int = MAX_REMEMBERED
+    ) -> None:
+        """Remember nothing yet.
+
+        :param a_minute: most questions about one package within a minute.
+        :param remembered: most challenges that are remembered.
+        """
+        self._a_minute = a_minute
+        self._remembered = remembered
+        self._spent: dict[bytes, datetime] = {}
+        self._asked: dict[str, deque[datetime]] = {}
+
+    def spend(self, challenge: bytes, package: str, now: datetime) -> None:
+        """Return if a question may be asked now, and count it.
+
+        :param challenge: one that was made here and lives; it is remembered for as long as any can live.
+        :param package: one that is configured: each has its count kept.
+        :raises RefusedError: ``challenge.used`` when it bought its question already.
+        :raises UnavailableError: ``service.overloaded`` when too much was asked; the challenge stays good.
+        """
+        self._forget(now)
+        if challenge in self._spent:
+            raise RefusedError.because(
+                Reason.CHALLENGE_USED, "a token that came with it was sent to Google already"
+            )
+        asked = self._asked.setdefault(package, deque())
+        # One that lies in the future is of before the clock was set back.
+        while asked and abs(now - asked[0]) >= _MINUTE:
+            asked.popleft()
+        if len(asked) >= self._a_minute:
+            raise UnavailableError(
+                Reason.SERVICE_OVERLOADED,
+                f"asked Google to decode {len(asked)} tokens of {package} within a minute, the most "
+                "that are sent: a flood of forged tokens, or an app that needs keys of its own",
+                _seconds_until(asked[0] + _MINUTE, now),
+            )
+        if len(self._spent) >= self._remembered:
+            raise UnavailableError(
+                Reason.SERVICE_OVERLOADED,
+                f"remembers {len(self._spent)} challenges that came with tokens, the most there can be",
+                _seconds_until(next(iter(self._spent.values())), now),
+            )
+        asked.append(now)
+        self._spent[challenge] = now + _LIFE
+
+    def give_back(self, challenge: bytes) -> None:
+        """Let a challenge buy another question, after one that nobody answered.
+
+        The question itself stays counted, so that an outage at Google's opens no flood.
+        """
+        self._spent.pop(challenge, None)
+
+    def _forget(self, now: datetime) -> None:
+        """Drop the challenges that are dead by now; they stand in the order of their age."""
+        while self._spent:
+            challenge, until = next(iter(self._spent.items()))
+            if now < until:
+                return
+            del self._spent[challenge]
+
+
+def _seconds_until(at: datetime, now: datetime) -> int:
+    return max(1, min(int((at - now).total_seconds()) + 1, CHALLENGE_SECONDS))
+
 
 VELOCITY_WINDOW: Final = timedelta(days=1)
 """How far back new instances of a device, and under a certificate, are counted."""
@@ -114,7 +210,7 @@ class RegisteredFormats:
         self._formats = with_formats(formats)
         self._play_decoders = play_decoders
         self._appraisals = appraisals
-        self._questions = VendorQuestions()
+        self._vendor_limit = VendorRateLimiter()
         self.contradictions: Counter[str] = Counter()
 
     def states_proof_key(self, evidence: Mapping[str, Any], app: AppRegistration) -> bool:
@@ -173,8 +269,7 @@ class RegisteredFormats:
             claims = self._vouched_anew(case, instance)
             version, standing = _version(claims, app), replace(standing, attested_at=now)
         refusals = appraise_renewal(version, app)
-        against = appraise_standing(standing, self._policy, Circumstances(now))
-        refusals += sent_to_enrol_again(against, instance, self._trust.revocation, now)
+        refusals += appraise_standing(standing, self._policy, Circumstances(now))
         if refusals:
             raise RefusedError(refusals)
         signals = standing_signals(standing, self._policy)
@@ -342,11 +437,11 @@ class RegisteredFormats:
                 UNCONFIGURED_RETRY_SECONDS,
             )
         play_tokens.read_token(attestation.token)
-        self._questions.spend(statement.challenge, app.app_id, now)
+        self._vendor_limit.spend(statement.challenge, app.app_id, now)
         try:
             return PlayIntegrityPayload(await decoder.decode(app.app_id, attestation.token))
         except UnavailableError:
-            self._questions.give_back(statement.challenge)
+            self._vendor_limit.give_back(statement.challenge)
             raise
 
     def _format_for(self, evidence: Mapping[str, Any], app: AppRegistration) -> EvidenceFormat:

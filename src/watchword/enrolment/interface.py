@@ -1,17 +1,189 @@
-"""Define enrolment: statement and evidence give an instance and its tokens."""
+"""Define enrolment: statement and evidence give an instance and its tokens, and an appraisal that can be recorded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from watchword.attestation.interface import AppRegistration
-from watchword.enrolment.appraisals import Appraisal
-from watchword.enrolment.operator_codes import OperatorCode
-from watchword.ports import CountLimit, EnrolledCounts, Instance
+from watchword.attestation.claims import UnverifiedClaims
+from watchword.attestation.interface import AppRegistration, Attestation
+from watchword.policy.interface import Circumstances, Policy, Verdict
+from watchword.ports import (
+    Anchor,
+    AuditEntry,
+    ChallengeUse,
+    CountLimit,
+    EnrolledCounts,
+    Instance,
+    RevocationEntry,
+    RevocationStatus,
+)
 from watchword.reasons import Refusal
 from watchword.vocabulary import Environment, Level, Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCode:
+    """Hold what is kept of a code.
+
+    :param id: names it; isn't secret.
+    :param digest: of the code as a whole, see :func:`read_code`.
+    :param app: the one app whose instance it enrols.
+    :param level: what that instance gets, on the operator's word alone.
+    :param instance_for: how long the instance lives from its enrolment on.
+    :param made_by: the actor, as in the audit trail.
+    :param expires_at: until when the code can be used.
+    :param instance_id: what it enrolled; None while it is unused.
+    """
+
+    id: str
+    digest: bytes = field(repr=False)
+    app: str
+    level: Level
+    instance_for: timedelta
+    made_at: datetime
+    made_by: str
+    because: str
+    expires_at: datetime
+    used_at: datetime | None = None
+    instance_id: str | None = None
+    revoked_at: datetime | None = None
+
+    def held_against(self, now: datetime) -> str:
+        """Return why it can't be used at ``now``, empty if it can."""
+        if self.used_at is not None:
+            return "it was used"
+        if self.revoked_at is not None:
+            return "it was cancelled"
+        if now >= self.expires_at:
+            return "it expired"
+        return ""
+
+
+class OperatorCodeStore(Protocol):
+    """Keep operator codes beside the instances, in the same transactions.
+
+    The instance store is one.  Each writing method is one transaction, durable when it returns; all
+    raise :class:`watchword.reasons.UnavailableError` with ``store.unavailable``.
+    """
+
+    async def add_code(self, code: OperatorCode, audit: AuditEntry) -> None:
+        """Keep a new code."""
+
+    async def find_code(self, code_id: str) -> OperatorCode | None:
+        """Return the code of this name, None if there is none."""
+
+    async def list_codes(self, limit: int) -> Sequence[OperatorCode]:
+        """Return at most ``limit`` codes, newest first, also those that can't be used any more."""
+
+    async def cancel_code(self, code_id: str, audit: AuditEntry) -> OperatorCode | None:
+        """Cancel a code as of the entry's time, unless it was used or cancelled; return its state.
+
+        The entry is kept only where that changed something.  None if there is no such code.
+        """
+
+    async def enrol_by_code(
+        self, code_id: str, use: ChallengeUse, instance: Instance, audit: AuditEntry
+    ) -> None:
+        """Use up code and challenge and add the instance, all of it or nothing.
+
+        Of several that race for a code exactly one wins, whichever process it is in.
+
+        :param instance: enrolled at the time at which the code must be good.
+        :raises RefusedError: ``evidence.operator_code`` when the code was used, cancelled or expired
+            by then; ``challenge.used``; ``instance.exists``.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class NotedStatus:
+    """Hold what a status list said while one piece of evidence was verified, and say it again.
+
+    :param entries: by serial in hex; serials that were asked for in vain aren't here.
+    """
+
+    digest: str
+    known: bool
+    entries: Mapping[str, RevocationEntry]
+
+    def find(self, serial_hex: str) -> RevocationEntry | None:
+        """Return the entry that there was for a serial, None if there was none."""
+        return self.entries.get(serial_hex)
+
+    def is_known(self, now: datetime) -> bool:  # noqa: ARG002 - it was known, or not, at its own time.
+        """Tell whether the list was recent enough to answer, then."""
+        return self.known
+
+
+@dataclass(slots=True)
+class StatusNotes:
+    """Pass questions on to a status list and note the answers.
+
+    The list may be replaced by a newer one at any moment; whoever asks again later may get another
+    answer than the one that decided.
+    """
+
+    inner: RevocationStatus
+    _entries: dict[str, RevocationEntry] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Return the list's digest."""
+        return self.inner.digest
+
+    def find(self, serial_hex: str) -> RevocationEntry | None:
+        """Return the list's entry for a serial, and note it."""
+        entry = self.inner.find(serial_hex)
+        if entry is not None:
+            self._entries[serial_hex] = entry
+        return entry
+
+    def is_known(self, now: datetime) -> bool:
+        """Tell whether the list is recent enough to answer."""
+        return self.inner.is_known(now)
+
+    def noted(self, now: datetime) -> NotedStatus:
+        """Return what was answered so far."""
+        return NotedStatus(self.inner.digest, self.inner.is_known(now), dict(self._entries))
+
+
+@dataclass(frozen=True, slots=True)
+class Appraisal:
+    """Hold one appraisal of evidence that enrols: what went in, and what came out.
+
+    :param members: the evidence as it was sent.
+    :param evidence: what was verified; not what was sent where a vendor decoded it.
+    :param claims: None where the evidence couldn't be read far enough; true only where
+        ``verification`` is empty.
+    :param verification: what the format refused; policy wasn't asked then, and the verdict repeats it.
+    :param anchors: all that the verifier could have believed.
+    :param status: None where no status list is asked.
+    """
+
+    at: datetime
+    members: Mapping[str, Any] = field(repr=False)
+    evidence: Attestation = field(repr=False)
+    binding: bytes
+    app: AppRegistration
+    claims: UnverifiedClaims | None
+    verification: tuple[Refusal, ...]
+    anchors: tuple[Anchor, ...]
+    status: NotedStatus | None
+    policy: Policy
+    circumstances: Circumstances
+    verdict: Verdict
+
+
+class AppraisalLog(Protocol):
+    """Keep appraisals for people who want to know later why an instance was let in or not."""
+
+    def record(self, appraisal: Appraisal, instance_id: str | None) -> None:
+        """Keep an appraisal, if there is room.  Never raises: an enrolment doesn't hang on it.
+
+        :param instance_id: the instance that it enrolled, None if it enrolled none.
+        """
+
 
 MAX_STATEMENT_BYTES = 4096
 """Most bytes of a statement (protocol, section 1)."""

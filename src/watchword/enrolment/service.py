@@ -8,6 +8,7 @@ signer that fails must not burn the challenge or leave an instance that got no a
 last, because a token of an enrolment that was never committed could not be revoked.
 """
 
+import hmac
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
@@ -16,11 +17,11 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from watchword.attestation.interface import AppRegistration
-from watchword.encoding import base64url
-from watchword.enrolment.appraisals import AppraisalLog
+from watchword.encoding import base64url, length_prefixed
 from watchword.enrolment.challenges import ChallengeEpochs
 from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
+    AppraisalLog,
     AppraisedEvidence,
     Enrolled,
     EnrolmentPolicy,
@@ -28,15 +29,14 @@ from watchword.enrolment.interface import (
     EnrolmentRoom,
     EvidenceVerifier,
     IssuedToken,
+    OperatorCode,
+    OperatorCodeStore,
     RenewalRequest,
     Statement,
 )
-from watchword.enrolment.operator_code_evidence import OperatorCodeVerifier
-from watchword.enrolment.operator_codes import OperatorCode, OperatorCodeStore
-from watchword.enrolment.reception import Reception, require_app
-from watchword.enrolment.rejudgement import Rejudgement
-from watchword.enrolment.requirements import require_alive, require_same
-from watchword.enrolment.subjects import pairwise_device, pairwise_subject
+from watchword.enrolment.operator_codes import OperatorCodeVerifier
+from watchword.enrolment.standing import Rejudgement
+from watchword.enrolment.statement import Reception, require_alive, require_app, require_same
 from watchword.ports import (
     AuditEntry,
     ChallengeUse,
@@ -55,6 +55,34 @@ from watchword.tokens.proofs.session import derive_key
 from watchword.tokens.sealing import seal
 from watchword.tokens.service import issue
 from watchword.vocabulary import Environment, Level, Purpose
+
+_LABEL = b"watchword/subject/v1"
+_DEVICE_LABEL = b"watchword/device/v1"
+
+
+def pairwise_subject(instance_id: str, audience: str, key: bytes) -> str:
+    """Return the subject of an instance at one audience: 43 characters of base64url.
+
+    Without the key nobody can tell which instance it is, nor whether two subjects of two
+    audiences belong together.
+
+    :param key: the service's pairwise key; another key makes strangers of all instances.
+    """
+    message = _LABEL + length_prefixed.join(instance_id.encode(), audience.encode())
+    return base64url.encode(hmac.digest(key, message, "sha256"))
+
+
+def pairwise_device(device_key: bytes, app: str, audience: str, key: bytes) -> str:
+    """Return what the instances of one app on one device share at one audience: 43 characters of base64url.
+
+    A gate counts by it and learns nothing else: not the device, not which device it is at another audience, and
+    not whether another app is on it.
+
+    :param device_key: what the evidence names the device by; it never leaves the service.
+    """
+    message = _DEVICE_LABEL + length_prefixed.join(device_key, app.encode(), audience.encode())
+    return base64url.encode(hmac.digest(key, message, "sha256"))
+
 
 _ID_BYTES = 16
 """Random bytes of instance, token and session ids: 128 bits, never met twice."""

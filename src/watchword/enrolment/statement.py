@@ -1,16 +1,80 @@
-"""Read the client statement that evidence is bound to (protocol, section 1)."""
+"""Read and validate a statement as far as that costs no signature: its form, issuer, app, audiences and challenge.
+
+Shared by every call of an instance: what one of them refuses here, none lets pass.
+"""
 
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from datetime import datetime
+from typing import Any, Final, NamedTuple, NoReturn
 
+from watchword.attestation.interface import AppRegistration
 from watchword.encoding import base64url, strict_json
-from watchword.enrolment.challenge import MAX_CHALLENGE_BYTES
-from watchword.enrolment.interface import MAX_STATEMENT_BYTES, Statement
-from watchword.reasons import MalformedError, Reason
+from watchword.enrolment.challenges import (
+    MAX_CHALLENGE_BYTES,
+    ChallengeEpochs,
+    Challenges,
+    OneEpoch,
+)
+from watchword.enrolment.interface import (
+    MAX_STATEMENT_BYTES,
+    EnrolmentPolicy,
+    EvidenceVerifier,
+    Statement,
+)
+from watchword.ports import ChallengeUse, Instance
+from watchword.reasons import MalformedError, Reason, RefusedError
 from watchword.tokens.jwk import public_key_from_jwk
-from watchword.vocabulary import Purpose
+from watchword.vocabulary import Environment, Purpose
+
+
+def require_proof_key(statement: Statement, *, is_stated: bool) -> None:
+    """Refuse a proof key where the attested key is the proof key, and its absence elsewhere.
+
+    See docs/adr/0002: on Android the attestation challenge is fixed before the key exists.
+    """
+    if not is_stated and statement.proof_jwk is not None:
+        raise RefusedError.because(
+            Reason.STATEMENT_KEY, "expected no proof_jwk: the attested key is the proof key"
+        )
+    if is_stated and statement.proof_jwk is None:
+        raise RefusedError.because(Reason.STATEMENT_KEY, "expected a proof_jwk")
+
+
+def require_alive(instance: Instance, environment: Environment, now: datetime) -> None:
+    """Refuse an instance that was revoked, that ended, or that is a lab's in production.
+
+    :raises RefusedError: ``instance.revoked``, ``instance.expired``, ``instance.test``.
+    """
+    if instance.revoked_at is not None:
+        raise RefusedError.because(Reason.INSTANCE_REVOKED, "it was revoked")
+    if instance.expires_at is not None:
+        if now >= instance.expires_at:
+            raise RefusedError.because(
+                Reason.INSTANCE_EXPIRED, f"it ended at {instance.expires_at.isoformat()}"
+            )
+    elif instance.test and environment is not Environment.LAB:
+        # A simulated vendor vouched for it, in a lab that kept its instances here: anybody
+        # with the lab's files has its key.  One with an end was let in by an operator here.
+        raise RefusedError.because(
+            Reason.INSTANCE_TEST, "got an instance of the lab, expected a real device's"
+        )
+
+
+def require_same(instance: Instance, statement: Statement) -> None:
+    """Refuse a renewal that wants something else than what the instance enrolled with."""
+    if statement.app != instance.app:
+        raise RefusedError.because(Reason.INSTANCE_APP, f"expected app {instance.app}")
+    if not set(instance.audiences).issuperset(statement.audiences):
+        raise RefusedError.because(
+            Reason.STATEMENT_AUDIENCE, "expected audiences that the instance enrolled for"
+        )
+    if statement.proof_jwk is not None and dict(statement.proof_jwk) != dict(instance.proof_jwk):
+        raise RefusedError.because(Reason.STATEMENT_KEY, "expected the enrolled proof_jwk")
+    if dict(statement.seal_jwk) != dict(instance.seal_jwk):
+        raise RefusedError.because(Reason.STATEMENT_KEY, "expected the enrolled seal_jwk")
+
 
 MAX_AUDIENCES = 16
 """Most audiences of one statement: each costs a signature."""
@@ -140,3 +204,77 @@ def _seal_jwk(value: Any) -> Mapping[str, str]:
 
 def _refuse(reason: Reason, detail: str) -> NoReturn:
     raise MalformedError.because(reason, detail)
+
+
+class Received(NamedTuple):
+    """Hold a statement that is for us, and the one use of its challenge, which isn't recorded yet."""
+
+    statement: Statement
+    app: AppRegistration
+    use: ChallengeUse
+
+
+def require_app(policy: EnrolmentPolicy, name: str) -> AppRegistration:
+    """Return the app of this name.
+
+    :raises RefusedError: ``statement.app_unknown``.
+    """
+    app = policy.apps.get(name)
+    if app is None:
+        raise RefusedError.because(
+            Reason.STATEMENT_APP_UNKNOWN, f"expected one of: {', '.join(sorted(policy.apps))}"
+        )
+    return app
+
+
+class Reception:
+    """Carry out the first steps of every call that brings a statement."""
+
+    def __init__(
+        self,
+        policy: EnrolmentPolicy,
+        verifier: EvidenceVerifier,
+        challenge_key: bytes,
+        epochs: ChallengeEpochs | None = None,
+    ) -> None:
+        """Keep what statements are compared with; nothing is asked yet.
+
+        :param epochs: which challenges count; None where the store is never put back.
+        """
+        self._policy = policy
+        self._verifier = verifier
+        self.challenges = Challenges(policy.issuer, challenge_key, epochs or OneEpoch())
+
+    def __repr__(self) -> str:
+        """Show nothing: a key in a log is a key lost."""
+        return "Reception(...)"
+
+    def receive(
+        self, statement_bytes: bytes, evidence: Mapping[str, Any], purpose: Purpose, now: datetime
+    ) -> Received:
+        """Return a statement that was made for this issuer, a known app and this purpose, with a fresh challenge of ours.
+
+        :param evidence: only its format is looked at: it says whether the statement has to bring a proof key.
+        :raises RefusedError: with the reason of the first check that failed.
+        """
+        statement = read_statement(statement_bytes)
+        if statement.purpose is not purpose:
+            raise RefusedError.because(
+                Reason.STATEMENT_PURPOSE,
+                f"got {statement.purpose.value}, expected {purpose.value}",
+            )
+        if statement.issuer != self._policy.issuer:
+            raise RefusedError.because(
+                Reason.STATEMENT_ISSUER, f"expected the issuer {self._policy.issuer}"
+            )
+        app = require_app(self._policy, statement.app)
+        open_to_it = self._policy.audiences.get(app.id, frozenset())
+        if not open_to_it.issuperset(statement.audiences):
+            raise RefusedError.because(
+                Reason.STATEMENT_AUDIENCE,
+                f"expected audiences out of: {', '.join(sorted(open_to_it)) or 'none'}",
+            )
+        is_stated = self._verifier.states_proof_key(evidence, app)
+        require_proof_key(statement, is_stated=is_stated)
+        use = self.challenges.check(statement.challenge, app.id, purpose, now)
+        return Received(statement, app, use)

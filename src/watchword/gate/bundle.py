@@ -16,8 +16,8 @@ from watchword.broker.interface import (
     LentValue,
     Place,
     PlaceKind,
+    check_value,
 )
-from watchword.broker.values import check_value
 from watchword.encoding import base64url, strict_json
 from watchword.gate.decisions import CompiledPolicy
 from watchword.gate.interface import Canary, GatePolicy, Limit, LimitKind, Rate, Route
@@ -25,11 +25,10 @@ from watchword.gate.references import KEY_BYTES
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError, WatchwordError
 from watchword.tokens import strict_jws
-from watchword.tokens.es256 import is_signed_by
+from watchword.tokens.es256 import SigningKey, is_signed_by
 from watchword.tokens.interface import TokenExpectation
 from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk, thumbprint
 from watchword.tokens.proofs.interface import SESSION_KEY_BYTES, GateSecret
-from watchword.tokens.signing_key import SigningKey
 from watchword.vocabulary import Environment, Level, Mode, Proof, ReplayMode
 
 _MAX_NUMBER: Final = 2**53

@@ -25,6 +25,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
 
+from watchword.encoding.cache import cached_by_names
 from watchword.gate.interface import API_HEADER, RESULT_HEADERS, TOKEN_HEADER, RawHeaders
 from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.reasons import Reason, Refusal
@@ -282,7 +283,7 @@ def _is_too_large(headers: RawHeaders) -> bool:
     return max(sizes) > MAX_FIELD_BYTES or sum(sizes) > MAX_HEADER_BYTES
 
 
-@remembered(entries=512, most=MAX_HEADER_BYTES)
+@cached_by_names(entries=512, most=MAX_HEADER_BYTES)
 def _plan(names: tuple[bytes, ...]) -> Plan:
     """Carry out what depends on names alone (steps 2 and 3)."""
     size = sum(map(len, names))

@@ -60,7 +60,7 @@ from watchword.tokens.proofs.interface import (
     SignedRequest,
     VerifiedProof,
 )
-from watchword.tokens.proofs.keys import proof_keys
+from watchword.tokens.proofs.session import proof_keys
 from watchword.tokens.service import verify_for_cache
 from watchword.vocabulary import Environment, Proof
 

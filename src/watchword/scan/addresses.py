@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import resources
 
+from watchword.encoding.cache import cached_for_last
 from watchword.scan.app import App, Framework
 from watchword.scan.interface import Location
 from watchword.scan.libraries import of_framework
 from watchword.scan.purposes import Purposes
-from watchword.scan.remembering import remembered
 from watchword.scan.secrets.corpus import Group, Origin, groups_of, is_own_class, places_of
 from watchword.scan.secrets.detection import detect
 from watchword.scan.secrets.prefilter import Joined
@@ -78,7 +78,7 @@ class Address:
     places: tuple[Location, ...] = field(default=(), compare=False)
 
 
-@remembered
+@cached_for_last
 def addresses_of(app: App) -> tuple[Address, ...]:
     """Return all URLs and bare hosts, each once, in a stable order; the last app's are remembered for the next rule."""
     merged: dict[Address, tuple[Location, ...]] = {}

@@ -27,13 +27,19 @@ from tests.enrolment.simulators import (
     SimulatedPhone,
 )
 
-from watchword.adapters.keyring.file import FileKeyRing
-from watchword.adapters.keyring.gate_epochs import MASTER_BYTES, MAX_EPOCHS, GateEpoch
-from watchword.adapters.keyring.held import KeyKeeper, KeyPurpose
-from watchword.adapters.keyring.held_ring import HeldRingForm
+from watchword.adapters.keyring.file import (
+    MASTER_BYTES,
+    MAX_EPOCHS,
+    MAX_KEYS,
+    MAX_RING_BYTES,
+    FileKeyRing,
+    GateEpoch,
+    HeldRingForm,
+    KeyKeeper,
+    KeyPurpose,
+    KeyState,
+)
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_private
-from watchword.adapters.keyring.ring import MAX_RING_BYTES
-from watchword.adapters.keyring.token_keys import MAX_KEYS, KeyState
 from watchword.adapters.openbao.connection import OpenBao
 from watchword.adapters.openbao.key_keeper import TransitKeyKeeper
 from watchword.adapters.store.sqlite import SqliteStore
@@ -41,7 +47,7 @@ from watchword.encoding import base64url
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.reasons import Reason, UnavailableError
 from watchword.tokens import es256
-from watchword.tokens.signing_key import sign
+from watchword.tokens.es256 import sign
 from watchword.vocabulary import Environment, Purpose
 
 

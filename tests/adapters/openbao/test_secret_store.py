@@ -21,9 +21,11 @@ from watchword.broker.interface import (
     SecretRecord,
     SecretValue,
     SecretVersion,
+    added,
+    check_value,
+    revoked,
+    rotated,
 )
-from watchword.broker.values import check_value
-from watchword.broker.versions import added, revoked, rotated
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 

@@ -14,7 +14,7 @@ from tests.adapters.openbao.server import BaoServer
 from tests.adapters.openbao.slow_path import slow_path
 from tests.adapters.openbao.test_connection import healed, left, place
 
-from watchword.adapters.keyring.held import KeyPurpose
+from watchword.adapters.keyring.file import KeyPurpose
 from watchword.adapters.openbao.breaker import FAILURES
 from watchword.adapters.openbao.connection import OpenBao
 from watchword.adapters.openbao.key_keeper import SIGNING_THREADS, TransitKeyKeeper

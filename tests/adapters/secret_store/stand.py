@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.secret_store import FileSecretStore, LocalMasterKey
-from watchword.broker.interface import KeyWrapper, SecretRecord, SecretValue
-from watchword.broker.versions import added, rotated
+from watchword.broker.interface import KeyWrapper, SecretRecord, SecretValue, added, rotated
 from watchword.reasons import Reason, UnavailableError
 
 NOW = 1_800_000_000

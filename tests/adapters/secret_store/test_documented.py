@@ -8,7 +8,7 @@ from tests.adapters.secret_store import test_file
 from tests.adapters.secret_store.stand import ENTROPY, ISSUER, MASTER, NOW, ONE, TWO, run, store_in
 
 from watchword.adapters.secret_store import master_key_from_file
-from watchword.broker.versions import added, revoked, rotated
+from watchword.broker.interface import added, revoked, rotated
 from watchword.encoding import strict_json
 
 PAGE = (Path(__file__).parents[3] / "docs/secrets-storage.md").read_text(encoding="utf-8")

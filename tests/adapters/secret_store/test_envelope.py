@@ -15,8 +15,7 @@ from watchword.adapters.secret_store.envelope import (
     seal,
     unseal,
 )
-from watchword.broker.interface import SecretValue
-from watchword.broker.versions import added
+from watchword.broker.interface import SecretValue, added
 from watchword.reasons import Reason, UnavailableError
 
 HERE = Stand(ISSUER, "maps", 1)

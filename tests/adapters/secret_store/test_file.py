@@ -43,9 +43,11 @@ from watchword.broker.interface import (
     SecretValue,
     SecretVersion,
     StoredSecret,
+    added,
+    revoked,
+    rotated,
 )
 from watchword.broker.keeper import SecretKeeper
-from watchword.broker.versions import added, revoked, rotated
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from tests.adapters.secret_store.stand import NOW, store_in
 
-from watchword.broker.interface import SecretValue
-from watchword.broker.versions import added, rotated
+from watchword.broker.interface import SecretValue, added, rotated
 from watchword.reasons import Reason, RefusedError
 
 

@@ -29,7 +29,7 @@ from watchword.attestation.interface import (
     Expected,
     Trust,
 )
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.encoding import base64url, der
 from watchword.policy.interface import Circumstances
 from watchword.policy.service import BALANCED, appraise_unverified

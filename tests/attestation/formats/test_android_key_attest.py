@@ -13,7 +13,7 @@ from watchword.attestation.formats.android_key import (
     LENIENT_NOT_CA,
 )
 from watchword.attestation.interface import AndroidKeyChain, Examination, Expected
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.policy.interface import Circumstances
 from watchword.policy.service import BALANCED, appraise_unverified
 from watchword.reasons import Reason

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.attestation import forge, recorded
 
+from watchword.attestation.android_chain import describe_provisioning
 from watchword.attestation.claims import PatchLevels, Provisioning, UnverifiedClaims
 from watchword.attestation.formats.android_key import (
     LENIENT_ATTEST_KEY,
@@ -24,10 +25,9 @@ from watchword.attestation.formats.android_key import (
 )
 from watchword.attestation.interface import AndroidKeyChain, Examination, Expected, Trust
 from watchword.attestation.key_description import LENIENT_BOOLEAN, LENIENT_ORDER
-from watchword.attestation.provisioning import describe_provisioning
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.policy.interface import Circumstances
-from watchword.policy.presets import STRICT
+from watchword.policy.registry import STRICT
 from watchword.policy.service import appraise_unverified
 from watchword.reasons import Reason
 

@@ -7,11 +7,11 @@ import pytest
 from cryptography import x509
 from tests.attestation import forge, recorded
 
+from watchword.attestation.chains import BoundedIssuerCache
 from watchword.attestation.claims import KeySecurity
 from watchword.attestation.formats.android_key import LENIENT_ISSUER_TITLE
 from watchword.attestation.interface import AndroidKeyChain, Examination, Expected
-from watchword.attestation.issuers import BoundedIssuerCache
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.policy.interface import Circumstances
 from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.reasons import Reason

@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.attestation import forge
 
-from watchword.attestation.attestation_object import read_credential_id
-from watchword.attestation.authenticator_data import LENIENT_EXTENSIONS
+from watchword.attestation.attestation_object import LENIENT_EXTENSIONS, read_credential_id
+from watchword.attestation.chains import BoundedIssuerCache
 from watchword.attestation.claims import KeySecurity
 from watchword.attestation.formats.app_attest import AppAttest, examine_assertion
 from watchword.attestation.interface import (
@@ -26,8 +26,7 @@ from watchword.attestation.interface import (
     Expected,
     Trust,
 )
-from watchword.attestation.issuers import BoundedIssuerCache
-from watchword.attestation.service import examine, verify_renewal
+from watchword.attestation.registry import examine, verify_renewal
 from watchword.encoding import base64url
 from watchword.reasons import MalformedError, Reason, RefusedError
 from watchword.vocabulary import AppAttestEnvironment

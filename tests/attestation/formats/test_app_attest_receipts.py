@@ -8,9 +8,9 @@ from tests.attestation import forge, forge_receipts
 
 from watchword.attestation.claims import ReceiptKind
 from watchword.attestation.interface import AppleApp, AppRegistration, Examination, Expected, Step
-from watchword.attestation.service import examine, verify
+from watchword.attestation.registry import examine, verify
 from watchword.policy.interface import Circumstances
-from watchword.policy.presets import BALANCED, INCLUSIVE
+from watchword.policy.registry import BALANCED, INCLUSIVE
 from watchword.policy.service import appraise_unverified
 from watchword.reasons import Reason
 from watchword.vocabulary import AppAttestEnvironment, Level

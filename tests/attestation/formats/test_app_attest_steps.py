@@ -8,7 +8,7 @@ import pytest
 from tests.attestation import forge, forge_receipts
 
 from watchword.attestation.interface import Examination, Expected, Step
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.reasons import Reason
 
 PAGE = Path(__file__).parents[3] / "docs" / "formats" / "app_attest.md"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.attestation import forge, recorded
 from tests.attestation.absurd import ABSURD, work_of
 
-from watchword.attestation.apple_leaf import (
+from watchword.attestation.attestation_object import (
     MAC_KEY_ACCESS,
     MAX_EXTENSION_BYTES,
     System,
@@ -19,10 +19,10 @@ from watchword.attestation.apple_leaf import (
 from watchword.attestation.claims import AppleClaims, KeyAccess
 from watchword.attestation.formats.app_attest import AppAttest
 from watchword.attestation.interface import AppAttestAssertion, Expected
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.lab import apple as lab
 from watchword.policy.interface import Circumstances
-from watchword.policy.presets import BALANCED
+from watchword.policy.registry import BALANCED
 from watchword.policy.service import appraise_unverified
 from watchword.reasons import Reason
 from watchword.vocabulary import ApplePlatform, Distribution

@@ -36,10 +36,11 @@ from tests.attestation.forge_play import (
 )
 
 from watchword.attestation import play_tokens
-from watchword.attestation.ages import CLOCK_LEEWAY, MAX_AGE
 from watchword.attestation.claims import AppClaims, KeySecurity
 from watchword.attestation.formats.play_integrity import PlayIntegrity
 from watchword.attestation.interface import (
+    CLOCK_LEEWAY,
+    MAX_AGE,
     AndroidKeyChain,
     AndroidKeySignature,
     Examination,
@@ -49,9 +50,9 @@ from watchword.attestation.interface import (
     PlayKeys,
     ProofKeySignature,
 )
-from watchword.attestation.play_payload import MAX_PAYLOAD_BYTES, read_payload
+from watchword.attestation.play_tokens import MAX_PAYLOAD_BYTES, read_payload
 from watchword.attestation.proof_key_renewal import RENEWAL_PREFIX
-from watchword.attestation.service import examine, verify, verify_renewal
+from watchword.attestation.registry import examine, verify, verify_renewal
 from watchword.reasons import MalformedError, Reason, RefusedError
 
 FORMAT = PlayIntegrity()

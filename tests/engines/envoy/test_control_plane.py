@@ -9,7 +9,7 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.apps.engines.plane import LOOK_SECONDS, ControlPlane
 from watchword.gate.bundle import GateBundle, to_jws
-from watchword.tokens.signing_key import SigningKey
+from watchword.tokens.es256 import SigningKey
 
 SERVICE = SigningKey(derive_private_key(43, SECP256R1()))
 

@@ -14,8 +14,8 @@ from tests.gate.proving import session_key
 from tests.gate.simulators import SoftwareSigner
 
 from watchword.tokens import strict_jws
-from watchword.tokens.claims import claims_to_json
 from watchword.tokens.interface import TOKEN_TYPE
+from watchword.tokens.service import claims_to_json
 
 SESSION: Final = "session-of-the-test"
 STRANGER: Final = SoftwareSigner("token-1")

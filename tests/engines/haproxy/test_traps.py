@@ -23,8 +23,8 @@ from watchword.gate.hygiene import CLIENT_SIDE
 from watchword.gate.interface import Rate
 from watchword.reasons import Reason
 from watchword.tokens import strict_jws
-from watchword.tokens.claims import claims_to_json
 from watchword.tokens.interface import TOKEN_TYPE
+from watchword.tokens.service import claims_to_json
 
 
 @pytest.fixture(scope="module")

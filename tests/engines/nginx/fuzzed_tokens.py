@@ -10,7 +10,7 @@ from tests.engines.envoy.stand import TOKEN_KEY, claims
 from tests.gate.proving import b64url
 
 from watchword.adapters.clock import SystemClock
-from watchword.tokens.claims import claims_to_json
+from watchword.tokens.service import claims_to_json
 from watchword.vocabulary import Level
 
 SESSION = "session-of-the-fuzzer"

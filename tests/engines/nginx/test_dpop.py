@@ -20,7 +20,7 @@ from watchword.encoding import base64url
 from watchword.reasons import RefusedError
 from watchword.tokens.proofs import dpop
 from watchword.tokens.proofs.interface import ProofHeaders, SignedRequest
-from watchword.tokens.proofs.keys import proof_keys
+from watchword.tokens.proofs.session import proof_keys
 from watchword.vocabulary import Mode, Proof
 
 HOST = b"clinic.example"

@@ -18,8 +18,7 @@ from watchword.adapters.clock import SystemClock
 from watchword.encoding import base64url
 from watchword.ports import VerificationKey
 from watchword.reasons import RefusedError
-from watchword.tokens.claims import claims_to_json
-from watchword.tokens.service import verify
+from watchword.tokens.service import claims_to_json, verify
 from watchword.vocabulary import Level, Mode
 
 STRANGER = SoftwareSigner("token-1")

@@ -15,10 +15,8 @@ from tests.tokens.proofs.prover import ADA, raw_signature
 
 from watchword.reasons import MalformedError
 from watchword.tokens import es256
-from watchword.tokens.proofs.interface import GateSecret
-from watchword.tokens.proofs.keyed_mac import KeyedMac
-from watchword.tokens.proofs.keys import proof_keys
-from watchword.tokens.proofs.session import derive_key
+from watchword.tokens.proofs.interface import GateSecret, KeyedMac
+from watchword.tokens.proofs.session import derive_key, proof_keys
 
 SECRET = GateSecret(CLAIMS.epoch, bytes(range(32)))
 NAMES = {

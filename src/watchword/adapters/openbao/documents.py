@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final
 
-from watchword.broker.interface import MAX_VERSIONS, SecretRecord, SecretValue, SecretVersion
-from watchword.broker.values import check_value
+from watchword.broker.interface import (
+    MAX_VERSIONS,
+    SecretRecord,
+    SecretValue,
+    SecretVersion,
+    check_value,
+)
 from watchword.reasons import MalformedError
 
 FORMAT: Final = 1

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from watchword.adapters.keyring.held import KeyPurpose
+from watchword.adapters.keyring.file import KeyPurpose
 from watchword.adapters.openbao.connection import OpenBao
 from watchword.adapters.openbao.transit import TransitKey, decrypt, encrypt, make_version
 
@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 class TransitKeyKeeper:
-    """Implement :class:`watchword.adapters.keyring.held.KeyKeeper`; belongs to one event loop.
+    """Implement :class:`watchword.adapters.keyring.file.KeyKeeper`; belongs to one event loop.
 
     Three keys of the engine begin with the prefix: ``PREFIX-tokens`` and ``PREFIX-bundles`` (``ecdsa-p256``), of
     which each version is a key of ours, and ``PREFIX-ring`` (``aes256-gcm96``).  Whoever sets up the engine makes
@@ -33,30 +33,30 @@ class TransitKeyKeeper:
         self._places = asyncio.Semaphore(SIGNING_THREADS)
 
     def make(self, purpose: KeyPurpose) -> TransitKey:
-        """See :meth:`watchword.adapters.keyring.held.KeyKeeper.make`."""
+        """See :meth:`watchword.adapters.keyring.file.KeyKeeper.make`."""
         name, mount = self._name(purpose.value), self._bao.place.transit
         version, public = self._bao.ask_here(lambda client: make_version(client, mount, name))
         return TransitKey(name, version, public, self._bao)
 
     def held(self, purpose: KeyPurpose, version: int, public: EllipticCurvePublicKey) -> TransitKey:
-        """See :meth:`watchword.adapters.keyring.held.KeyKeeper.held`."""
+        """See :meth:`watchword.adapters.keyring.file.KeyKeeper.held`."""
         return TransitKey(self._name(purpose.value), version, public, self._bao)
 
     def seal(self, data: bytes, context: bytes) -> str:
-        """See :meth:`watchword.adapters.keyring.held.KeyKeeper.seal`."""
+        """See :meth:`watchword.adapters.keyring.file.KeyKeeper.seal`."""
         name, mount = self._name("ring"), self._bao.place.transit
         sealed = self._bao.ask_here(lambda client: encrypt(client, mount, name, data, context))
         return sealed.decode("ascii")
 
     def unseal(self, sealed: str, context: bytes) -> bytes:
-        """See :meth:`watchword.adapters.keyring.held.KeyKeeper.unseal`."""
+        """See :meth:`watchword.adapters.keyring.file.KeyKeeper.unseal`."""
         name, mount = self._name("ring"), self._bao.place.transit
         # Whatever isn't ASCII is no ciphertext, and found so there.
         wrapped = sealed.encode("ascii", "replace")
         return self._bao.ask_here(lambda client: decrypt(client, mount, name, wrapped, context))
 
     async def aside(self, work: Callable[[], _T]) -> _T:
-        """See :meth:`watchword.adapters.keyring.held.KeyKeeper.aside`."""
+        """See :meth:`watchword.adapters.keyring.file.KeyKeeper.aside`."""
         seconds = self._bao.place.timeout
         try:
             async with asyncio.timeout(seconds):

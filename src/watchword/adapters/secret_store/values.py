@@ -15,8 +15,7 @@ from watchword.adapters.secret_store.envelope import (
     unseal,
     wrap,
 )
-from watchword.broker.interface import KeyWrapper, SecretRecord, SecretVersion
-from watchword.broker.values import check_value
+from watchword.broker.interface import KeyWrapper, SecretRecord, SecretVersion, check_value
 from watchword.ports import Entropy
 from watchword.reasons import MalformedError, Reason, UnavailableError
 

@@ -2,6 +2,8 @@
 
 All statements run on one thread, so that the event loop never waits for a disk.  Several
 processes may share the file: ``BEGIN IMMEDIATE`` lets one write at a time.
+
+``PRAGMA user_version`` tells which tables a file has; one of a newer Watchword isn't touched.
 """
 
 import asyncio
@@ -14,8 +16,146 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from watchword.adapters.store.schema import migrate
-from watchword.reasons import Reason, UnavailableError
+from watchword.reasons import Reason, UnavailableError, WatchwordError
+
+_SCHEMA: Final = """
+CREATE TABLE instances (
+    id TEXT PRIMARY KEY,
+    app TEXT NOT NULL,
+    app_version TEXT,
+    platform TEXT NOT NULL,
+    format TEXT NOT NULL,
+    level TEXT NOT NULL,
+    attested_key BLOB NOT NULL UNIQUE,
+    proof_jwk TEXT NOT NULL,
+    seal_jwk TEXT NOT NULL,
+    audiences TEXT NOT NULL,
+    enrolled_at INTEGER NOT NULL,
+    renewed_at INTEGER NOT NULL,
+    counter INTEGER NOT NULL,
+    revoked_at INTEGER,
+    revoked_because TEXT,
+    test INTEGER NOT NULL,
+    attested_at INTEGER,
+    device_key BLOB,
+    risk_metric INTEGER,
+    expires_at INTEGER,
+    attester_serial TEXT
+) STRICT;
+CREATE INDEX instances_by_age ON instances (enrolled_at);
+CREATE INDEX instances_revoked ON instances (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX instances_by_device ON instances (device_key, enrolled_at)
+    WHERE device_key IS NOT NULL;
+CREATE INDEX instances_by_attester ON instances (attester_serial, app, enrolled_at)
+    WHERE attester_serial IS NOT NULL;
+CREATE TABLE used_challenges (
+    nonce BLOB PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX used_challenges_by_expiry ON used_challenges (expires_at);
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE TABLE instance_certificates (
+    instance_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    serial TEXT NOT NULL,
+    PRIMARY KEY (instance_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX instance_certificates_by_serial ON instance_certificates (serial, instance_id);
+CREATE TABLE receipts (
+    instance_id TEXT PRIMARY KEY,
+    app TEXT NOT NULL,
+    receipt BLOB NOT NULL,
+    due_at INTEGER NOT NULL,
+    failures INTEGER NOT NULL
+) STRICT;
+CREATE INDEX receipts_by_due ON receipts (app, due_at);
+CREATE TABLE operator_codes (
+    id TEXT PRIMARY KEY,
+    digest BLOB NOT NULL,
+    app TEXT NOT NULL,
+    level TEXT NOT NULL,
+    instance_for INTEGER NOT NULL,
+    made_at INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    because TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at INTEGER,
+    instance_id TEXT,
+    revoked_at INTEGER
+) STRICT;
+CREATE INDEX operator_codes_by_age ON operator_codes (made_at);
+CREATE TABLE leases (
+    instance_id TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
+    app TEXT NOT NULL,
+    app_version TEXT,
+    issued_at INTEGER NOT NULL,
+    delivered_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    deliveries INTEGER NOT NULL,
+    withdrawn_at INTEGER,
+    PRIMARY KEY (instance_id, secret)
+) STRICT;
+CREATE INDEX leases_by_expiry ON leases (expires_at);
+"""
+# Instants are whole microseconds since 1970, so that what is read equals what was written.
+# Of a code only its digest is here: whoever reads a backup can't enrol with it.
+# What was handed out stays on a phone whose instance is revoked: its lease is marked, and not dropped.
+
+SCHEMA_VERSION: Final = 5
+"""What ``PRAGMA user_version`` says of a file with these tables; a change of them takes the next number."""
+
+
+class SchemaError(WatchwordError):
+    """Report a database file that this version of Watchword must not touch."""
+
+
+def make_schema(connection: sqlite3.Connection) -> None:
+    """Make the tables of a new file, in one transaction, safely beside other processes.
+
+    :raises SchemaError: when another Watchword made the file: writing to it could lose what only
+        that one knows.
+    """
+    if _version(connection) == SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _create(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    version = _version(connection)  # Asked again: another process may have come first.
+    if version not in {0, SCHEMA_VERSION}:
+        raise SchemaError(
+            f"the database has schema {version}, expected at most {SCHEMA_VERSION}: "
+            "it was made by a newer Watchword; start that one, or restore a backup"
+            if version > SCHEMA_VERSION
+            else f"the database has schema {version}, expected {SCHEMA_VERSION}: "
+            "it was made by a version that was never released; start with a new one"
+        )
+    if version == 0:
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
 
 BUSY_TIMEOUT_MS: Final = 2000
 """How long one statement waits for another process's transaction, in milliseconds."""
@@ -43,14 +183,14 @@ class SqliteDatabase:
         max_pages: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the file, make it if it isn't there, bring it to the present schema.
+        """Open the file, make it with its tables if it isn't there.
 
         Only here is a file made: one that goes away later is missed, and not replaced by an empty
         one that knows neither revocations nor used challenges.
 
         :param max_pages: most pages of 4096 bytes that the file may have; None leaves that to the
             disk.
-        :raises SchemaError: when a newer Watchword made the file.
+        :raises SchemaError: when another Watchword made the file.
         :raises UnavailableError: ``store.unavailable`` when it can't be opened.
         """
         self._path = path
@@ -187,7 +327,7 @@ class SqliteDatabase:
             connection.execute("PRAGMA trusted_schema = OFF")
             if self._max_pages is not None:
                 connection.execute(f"PRAGMA max_page_count = {self._max_pages}")
-            migrate(connection)
+            make_schema(connection)
         except BaseException:
             connection.close()
             raise

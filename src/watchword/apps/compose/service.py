@@ -19,8 +19,7 @@ from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.http_server.mutual_tls import MutualTlsServer
 from watchword.adapters.http_server.tls import require_tls_files, server_tls
-from watchword.adapters.keyring.file import FileKeyRing
-from watchword.adapters.keyring.held import KeyKeeper
+from watchword.adapters.keyring.file import FileKeyRing, KeyKeeper
 from watchword.adapters.keyring.private_file import (
     PrivateFileError,
     private_directory,

@@ -28,12 +28,12 @@ from watchword.apps.settings import ConfigurationError, Settings
 from watchword.apps.settings.faults import Fault
 from watchword.apps.settings.schema import PlaySettings, ReceiptSettings
 from watchword.attestation.certificates import load_p256
+from watchword.attestation.chains import BoundedIssuerCache
 from watchword.attestation.interface import AndroidApp, AppleApp, EvidenceFormat, PlayKeys, Trust
-from watchword.attestation.issuers import BoundedIssuerCache
 from watchword.attestation.play_tokens import KEY_BYTES
 from watchword.enrolment.receipts import ReceiptRefresh
-from watchword.enrolment.rejudgement import Rejudgement
-from watchword.ports import Anchor, Clock, Entropy, Fetcher, InstanceStore, PlayDecoder
+from watchword.enrolment.standing import Rejudgement
+from watchword.ports import Clock, Entropy, Fetcher, InstanceStore, PlayDecoder
 from watchword.reasons import WatchwordError
 
 if TYPE_CHECKING:
@@ -146,13 +146,12 @@ def configured_play_keys(settings: Settings, entropy: Entropy) -> dict[str, Play
 
     :raises WatchwordError: as :func:`play_keys_of` does.
     """
-    keys = play_keys_of(settings)
-    if not settings.trust_lab:
-        return keys
-    from watchword.adapters.lab_store import load_or_create  # noqa: PLC0415 - as above.
+    return _all_play_keys(settings, _lab_of(settings, entropy))
 
-    seed = load_or_create(settings.service.state_dir, entropy).seed
-    return lab_play_keys(settings, seed) | keys
+
+def _all_play_keys(settings: Settings, lab: "LabAuthorities | None") -> dict[str, PlayKeys]:
+    of_lab = {} if lab is None else lab_play_keys(settings, lab.seed)
+    return of_lab | play_keys_of(settings)
 
 
 def play_decoders_of(
@@ -224,22 +223,25 @@ def trust_of(settings: Settings, entropy: Entropy, fetcher: Fetcher | None = Non
     :raises WatchwordError: when a revocation list or the lab can't be read, or when lab anchors
         were to be trusted outside of the lab environment.
     """
-    lab: Sequence[Anchor] = ()
-    play_keys: dict[str, PlayKeys] = {}
-    authorities: LabAuthorities | None = None
-    if settings.trust_lab:
-        # Imported here alone: production runs without the lab and without its packages.
-        from watchword.adapters.lab_store import load_or_create  # noqa: PLC0415
-
-        authorities = load_or_create(settings.service.state_dir, entropy)
-        lab, play_keys = authorities.anchors(), lab_play_keys(settings, authorities.seed)
+    authorities = _lab_of(settings, entropy)
+    lab = () if authorities is None else authorities.anchors()
     anchors = trusted_anchors(settings.trust_vendors, lab, settings.environment)
     return Trust(
         anchors,
         revocation=status_list_of(settings, authorities, fetcher),
         issuers=BoundedIssuerCache(),
-        play_keys=play_keys | play_keys_of(settings),
+        play_keys=_all_play_keys(settings, authorities),
     )
+
+
+def _lab_of(settings: Settings, entropy: Entropy) -> "LabAuthorities | None":
+    """Return the lab's authorities, None where nobody trusts them."""
+    if not settings.trust_lab:
+        return None
+    # Imported here alone: production runs without the lab and without its packages.
+    from watchword.adapters.lab_store import load_or_create  # noqa: PLC0415
+
+    return load_or_create(settings.service.state_dir, entropy)
 
 
 def status_list_of(

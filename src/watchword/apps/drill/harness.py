@@ -61,8 +61,7 @@ from watchword.lab.phones.interface import PhoneModel
 from watchword.lab.phones.iphone import IPhoneModel
 from watchword.plan.interface import Asset, RouteRow
 from watchword.plan.reliance import weak_routes
-from watchword.policy.expressions import leaves_of
-from watchword.policy.interface import Policy
+from watchword.policy.interface import Policy, leaves_of
 from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.ports import Clock, Entropy, Signer
 from watchword.reasons import Refusal, RefusedError, UnavailableError

@@ -39,7 +39,7 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.policy.interface import Policy
-from watchword.policy.presets import BALANCED
+from watchword.policy.registry import BALANCED
 from watchword.vocabulary import AppAttestEnvironment, Vendor
 
 _VENDORS = {

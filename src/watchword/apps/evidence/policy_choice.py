@@ -6,7 +6,7 @@ from watchword.apps.settings.document import read_document
 from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.policy import read_policy
 from watchword.policy.interface import Policy
-from watchword.policy.presets import PRESETS
+from watchword.policy.registry import PRESETS
 
 
 def load_policy(text: str) -> Policy:

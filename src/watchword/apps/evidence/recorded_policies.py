@@ -9,8 +9,7 @@ from typing import Any, Final
 from watchword.apps.evidence.claims_document import plain
 from watchword.apps.evidence.records import RecordedPolicy
 from watchword.apps.settings.policy import EXPRESSIONS, read_policy, write_policy
-from watchword.policy.expressions import AllOf, AnyOf
-from watchword.policy.interface import Policy, Rule
+from watchword.policy.interface import AllOf, AnyOf, Policy, Rule
 from watchword.policy.registry import name_of
 
 _REMEMBERED: Final = 64

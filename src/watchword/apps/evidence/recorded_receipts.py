@@ -5,12 +5,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from watchword.apps.evidence.reports import EvidenceReport
-from watchword.attestation import cms, receipts
-from watchword.attestation.attested_receipt import RECEIPT_AGE
+from watchword.attestation import receipts
 from watchword.attestation.certificates import Certificate, read_certificate
-from watchword.attestation.cms import Signed, SignedData
 from watchword.attestation.interface import Trust
-from watchword.attestation.receipts import Receipt
+from watchword.attestation.receipts import RECEIPT_AGE, Receipt, Signed, SignedData
 from watchword.reasons import MalformedError
 from watchword.vocabulary import Level
 
@@ -56,13 +54,13 @@ def describe_signature(data: bytes) -> dict[str, Any]:
     Neither the chain nor Apple's root take part in it, so that it differs from our verdict.
     """
     try:
-        signed = cms.read_signed_data(data)
+        signed = receipts.read_signed_data(data)
         signer = _signer(signed)
     except MalformedError:
         return {}
     if signer is None:
         return {}
-    over = cms.signature_of(signed, signer.spki)
+    over = receipts.signature_of(signed, signer.spki)
     return {
         "signature_ok": True if over in {Signed.CONTENT, Signed.ATTRIBUTES} else INVALID,
         "signer_validity": [_time(each) for each in signer.window()],

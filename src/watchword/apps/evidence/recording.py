@@ -33,7 +33,7 @@ from watchword.attestation.key_description import (
     read_key_description,
     withhold_identifiers,
 )
-from watchword.enrolment.appraisals import Appraisal
+from watchword.enrolment.interface import Appraisal
 from watchword.ports import Anchor, RecordLog
 from watchword.reasons import MalformedError, Reason, WatchwordError
 
@@ -61,7 +61,7 @@ class _Trouble:
 
 @dataclass(slots=True)
 class Recorder:
-    """Implement :class:`watchword.enrolment.appraisals.AppraisalLog`.
+    """Implement :class:`watchword.enrolment.interface.AppraisalLog`.
 
     Challenges are free, so anybody can have evidence refused all day.  Of each reason a few a minute are
     recorded, so that a flood of one kind hides no other; the log bounds what all of them together take.
@@ -79,7 +79,7 @@ class Recorder:
     """By whether it concerns refused evidence, whose space may be full while enrolments have room."""
 
     def record(self, appraisal: Appraisal, instance_id: str | None) -> None:
-        """See :meth:`watchword.enrolment.appraisals.AppraisalLog.record`."""
+        """See :meth:`watchword.enrolment.interface.AppraisalLog.record`."""
         if instance_id is None and not self._is_sampled(appraisal):
             self._left_out += 1
             return

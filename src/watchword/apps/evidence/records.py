@@ -24,7 +24,7 @@ from watchword.apps.evidence.claims_document import (
 )
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.enrolment.appraisals import NotedStatus
+from watchword.enrolment.interface import NotedStatus
 from watchword.policy.interface import Circumstances, Verdict
 from watchword.ports import RevocationEntry
 from watchword.reasons import Reason, Refusal

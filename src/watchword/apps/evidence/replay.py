@@ -13,8 +13,7 @@ from watchword.apps.evidence.records import PLAY_PAYLOAD, WIRE, VerificationReco
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.formats.play_integrity import NAME as _PLAY_FORMAT
 from watchword.attestation.interface import Attestation, Expected, PlayIntegrityPayload, Trust
-from watchword.attestation.registry import find_format
-from watchword.attestation.service import examine, require_verified
+from watchword.attestation.registry import examine, find_format, require_verified
 from watchword.policy.interface import Policy, Verdict
 from watchword.policy.service import appraise_unverified
 from watchword.ports import Anchor

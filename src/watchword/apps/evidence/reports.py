@@ -12,8 +12,7 @@ from watchword.apps.evidence.explanations import (
     steps_to_document,
 )
 from watchword.attestation import receipts
-from watchword.attestation.attestation_object import read_assertion
-from watchword.attestation.authenticator_data import LENIENT_EXTENSIONS
+from watchword.attestation.attestation_object import LENIENT_EXTENSIONS, read_assertion
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.formats import android_key, app_attest
 from watchword.attestation.interface import (
@@ -24,9 +23,9 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.attestation.key_description import LENIENT_BOOLEAN, LENIENT_ORDER
-from watchword.attestation.service import examine
+from watchword.attestation.registry import examine
 from watchword.policy.interface import Circumstances, Policy
-from watchword.policy.presets import BALANCED
+from watchword.policy.registry import BALANCED
 from watchword.policy.service import appraise_unverified
 from watchword.reasons import MalformedError, Reason, Refusal
 from watchword.vocabulary import Level

@@ -41,7 +41,7 @@ from watchword.attestation.interface import (
     Expected,
     Trust,
 )
-from watchword.policy.presets import RECORDED
+from watchword.policy.registry import RECORDED
 from watchword.reasons import MalformedError, Reason
 from watchword.vocabulary import AppAttestEnvironment, Vendor
 

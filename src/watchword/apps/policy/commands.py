@@ -17,11 +17,8 @@ from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.terminal.paragraphs import hanging, printable
 from watchword.apps.terminal.paragraphs import show as show_lines
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.expressions import AnyOf, Expression, Signals
-from watchword.policy.interface import Policy, Rule
-from watchword.policy.parameters import parameters_of
-from watchword.policy.presets import RECORDED
-from watchword.policy.registry import name_of
+from watchword.policy.interface import AnyOf, Expression, Policy, Rule, Signals, parameters_of
+from watchword.policy.registry import RECORDED, name_of
 from watchword.vocabulary import Level
 
 MAX_SHOWN: Final = 10

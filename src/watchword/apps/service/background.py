@@ -13,7 +13,7 @@ import structlog
 from watchword.adapters.published_pins import PinPublication
 from watchword.apps.service.context import ServiceContext
 from watchword.enrolment.receipts import ReceiptRefresh
-from watchword.enrolment.rejudgement import Rejudgement
+from watchword.enrolment.standing import Rejudgement
 from watchword.ports import Clock, RecordLog
 from watchword.reasons import Reason, UnavailableError, WatchwordError
 

@@ -13,10 +13,9 @@ from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
 from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, GuardedStore, Safeguards
-from watchword.enrolment.delivery import SecretDelivery
-from watchword.enrolment.invitations import Invitations
-from watchword.enrolment.leases import LeaseStore
-from watchword.enrolment.operator_codes import OperatorCodeStore
+from watchword.enrolment.delivery import LeaseStore, SecretDelivery
+from watchword.enrolment.interface import OperatorCodeStore
+from watchword.enrolment.operator_codes import Invitations
 from watchword.enrolment.service import Enrolment
 from watchword.gate.limits import LimitTally
 from watchword.gate.references import NONCE_BYTES, seal

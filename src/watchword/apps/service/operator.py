@@ -8,10 +8,14 @@ from typing import Any, Final
 
 import structlog
 
-from watchword.adapters.keyring.file import FileKeyRing
-from watchword.adapters.keyring.gate_epochs import GateEpoch, find_epoch
-from watchword.adapters.keyring.ring import Ring
-from watchword.adapters.keyring.token_keys import KeyState, TokenKey
+from watchword.adapters.keyring.file import (
+    FileKeyRing,
+    GateEpoch,
+    KeyState,
+    Ring,
+    TokenKey,
+    find_epoch,
+)
 from watchword.adapters.revocation_journal import JournalEntry
 from watchword.apps.service.app import (
     Request,
@@ -36,20 +40,17 @@ from watchword.apps.service.operator_secrets import (
     list_canaries,
     list_secrets,
     list_users,
+    moment,
     plant_canary,
     remove_canary,
     revoke_secret,
     rotate_secret,
     show_secret,
 )
-from watchword.enrolment.invitations import (
-    DEFAULT_CODE_LIFE,
-    DEFAULT_INSTANCE_LIFE,
-    Invitation,
-)
-from watchword.enrolment.operator_codes import OperatorCode
+from watchword.enrolment.interface import OperatorCode
+from watchword.enrolment.operator_codes import DEFAULT_CODE_LIFE, DEFAULT_INSTANCE_LIFE, Invitation
+from watchword.enrolment.service import pairwise_subject
 from watchword.enrolment.statement import MAX_NAME_CHARACTERS
-from watchword.enrolment.subjects import pairwise_subject
 from watchword.gate.references import MAX_REFERENCE_CHARACTERS, open_any
 from watchword.pins.interface import PublishedPins
 from watchword.pins.reports import ReportGroup
@@ -335,7 +336,7 @@ async def list_pins(context: ServiceContext, _request: Request) -> Response:
         {
             "roots": None
             if roots is None
-            else {"version": roots.version, "expires": _moment(roots.expires)},
+            else {"version": roots.version, "expires": moment(roots.expires)},
             "apps": [_app(pins, app) for app in sorted(pins.apps)],
             "faults": dict(pins.faults),
         },
@@ -364,9 +365,9 @@ def _app(pins: PublishedPins, app: str) -> dict[str, Any]:
         "app": app,
         "version": held.version,
         "key": held.key,
-        "issued_at": _moment(held.issued_at),
-        "soft_expiry": _moment(held.soft_expiry),
-        "hard_expiry": _moment(held.hard_expiry),
+        "issued_at": moment(held.issued_at),
+        "soft_expiry": moment(held.soft_expiry),
+        "hard_expiry": moment(held.hard_expiry),
         "hosts": {each.host: each.mode.value for each in held.hosts},
     }
 
@@ -385,15 +386,11 @@ def _group(pins: PublishedPins, each: ReportGroup) -> dict[str, Any]:
         "mismatch": each.mismatch,
         "count": each.count,
         "refused": each.refused,
-        "first": None if each.first is None else _moment(each.first),
-        "last": None if each.last is None else _moment(each.last),
+        "first": moment(each.first),
+        "last": moment(each.last),
         "app_versions": list(each.app_versions),
         "set_versions": list(each.set_versions),
     }
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat()
 
 
 async def list_refusals(context: ServiceContext, _request: Request) -> Response:

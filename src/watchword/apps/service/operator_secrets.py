@@ -38,9 +38,9 @@ from watchword.broker.interface import (
     SecretValue,
     SecretVersion,
     StoredSecret,
+    check_value,
 )
 from watchword.broker.keeper import SecretKeeper
-from watchword.broker.values import check_value
 from watchword.enrolment.statement import MAX_NAME_CHARACTERS
 from watchword.gate.interface import GatePolicy
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
@@ -69,9 +69,7 @@ def one_secret(context: ServiceContext, name: str) -> dict[str, Any]:
     keeper = context.secrets.keeper
     stored = None if keeper is None else keeper.known().get(name)
     if stored is None and name not in context.secrets.names:
-        raise RefusedError.because(
-            Reason.SECRET_UNKNOWN, "expected a name under secrets.keys of watchword.yaml"
-        )
+        raise _unknown()
     return _secret(context, name, stored)
 
 
@@ -300,7 +298,7 @@ async def revoke_secret(context: ServiceContext, request: Request) -> Response:
     if name not in keeper.known() and name not in context.secrets.names:
         raise _unknown()
     asked = {"version": version, "because": because}
-    recorded = await _recorded(context, request, "secret.revoke", name, asked)
+    recorded = await record_or_owe(context, request, "secret.revoke", name, asked)
     try:
         revoked = await keeper.revoke(name, version, context.clock.timestamp())
     except UnavailableError:
@@ -332,16 +330,9 @@ async def _announced(
     """Tell gates what was changed, record what came of it, and tell whether that could be recorded."""
     _log.info(action, secret=name, **done)
     # It is done, and the entry before it says that it was asked for: the answer must not say otherwise.
-    recorded = await _recorded(context, request, action, name, done)
+    recorded = await record_or_owe(context, request, action, name, done)
     await context.publisher.publish(context.clock.now())
     return recorded
-
-
-async def _recorded(
-    context: ServiceContext, request: Request, action: str, name: str, detail: dict[str, Any]
-) -> bool:
-    """Record what is done all the same, now or as soon as that is possible; tell whether it was now."""
-    return await record_or_owe(context, request, action, name, detail)
 
 
 def _keeper(context: ServiceContext) -> SecretKeeper:

@@ -25,7 +25,7 @@ from watchword.adapters.keyring.private_file import (
 )
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.broker.interface import CanaryWatch
-from watchword.enrolment.subjects import pairwise_subject
+from watchword.enrolment.service import pairwise_subject
 from watchword.gate.bundle import (
     MAX_BUNDLE_BYTES,
     GateBundle,

@@ -28,7 +28,7 @@ from watchword.attestation.interface import AppleApp
 from watchword.enrolment.challenges import ChallengeEpochs
 from watchword.enrolment.delivery import SecretDelivery
 from watchword.enrolment.interface import EnrolmentPolicy, EnrolmentRoom, EvidenceVerifier
-from watchword.enrolment.invitations import Invitations
+from watchword.enrolment.operator_codes import Invitations
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.gate.interface import GatePolicy
 from watchword.pins.interface import NothingPublished

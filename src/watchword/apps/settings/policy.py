@@ -16,11 +16,20 @@ from pydantic_core import PydanticCustomError
 from watchword.apps.settings.document import Inconsistency, Path_
 from watchword.apps.settings.faults import shown
 from watchword.apps.settings.schema import seconds
-from watchword.policy.expressions import MAX_DEPTH, AllOf, AnyOf, Expression, Signals
-from watchword.policy.interface import RENEW_BY_KEY_FOR, Claim, Policy, Rule
-from watchword.policy.parameters import Parameter, parameters_of
-from watchword.policy.presets import BALANCED, PRESETS
-from watchword.policy.registry import RULES, name_of
+from watchword.policy.interface import (
+    MAX_DEPTH,
+    RENEW_BY_KEY_FOR,
+    AllOf,
+    AnyOf,
+    Claim,
+    Expression,
+    Parameter,
+    Policy,
+    Rule,
+    Signals,
+    parameters_of,
+)
+from watchword.policy.registry import BALANCED, PRESETS, RULES, name_of
 from watchword.vocabulary import Level
 
 ALL: Final = "all"

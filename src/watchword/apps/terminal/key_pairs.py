@@ -7,8 +7,8 @@ import click
 
 from watchword.apps.terminal.console import print_json
 from watchword.encoding import strict_json
+from watchword.tokens.es256 import SigningKey
 from watchword.tokens.jwk import jwk_from_public_key
-from watchword.tokens.signing_key import SigningKey
 
 
 def make_pair(

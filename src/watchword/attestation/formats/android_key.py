@@ -14,14 +14,15 @@ from typing import Any, Final
 
 from watchword.attestation import android_chain, chains
 from watchword.attestation.android_chain import (
+    FORMAT,
     LENIENT_ATTEST_KEY,
     LENIENT_EXPIRED,
     LENIENT_ISSUER_TITLE,
     LENIENT_NOT_CA,
     Judgement,
     Shape,
+    read_claims,
 )
-from watchword.attestation.android_claims import FORMAT, read_claims
 from watchword.attestation.certificates import Certificate, is_p256_signature, p256_point
 from watchword.attestation.chains import Anchored, LinkedChain
 from watchword.attestation.claims import Provisioning, RevocationClaims
@@ -36,6 +37,9 @@ from watchword.attestation.interface import (
     RenewalExamination,
     Step,
     Trust,
+    expect_members,
+    platform_refusals,
+    read_bytes,
 )
 from watchword.attestation.key_description import (
     KEY_DESCRIPTION,
@@ -44,8 +48,6 @@ from watchword.attestation.key_description import (
     describe,
     read_key_description,
 )
-from watchword.attestation.members import expect_members, read_bytes
-from watchword.attestation.platforms import platform_refusals
 from watchword.reasons import MalformedError, Reason, Refusal
 from watchword.vocabulary import Platform, Vendor
 

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from watchword.attestation import apple_leaf, chains
+from watchword.attestation import chains
 from watchword.attestation.attestation_object import (
     CERTIFICATES,
+    KEY_ACCESS,
+    MAX_EXTENSION_BYTES,
     AttestationObject,
+    AttestedCredential,
+    AuthenticatorData,
+    apple_claims,
     read_assertion,
     read_attestation_object,
 )
-from watchword.attestation.attested_receipt import RECEIPT_AGE, AttestedReceipt, judge_receipt
-from watchword.attestation.authenticator_data import AttestedCredential, AuthenticatorData
 from watchword.attestation.certificates import Certificate, is_p256_signature, p256_point
 from watchword.attestation.chains import LinkedChain
 from watchword.attestation.claims import AppClaims, KeySecurity, UnverifiedClaims
@@ -35,9 +38,11 @@ from watchword.attestation.interface import (
     RenewalExamination,
     Step,
     Trust,
+    expect_members,
+    platform_refusals,
+    read_bytes,
 )
-from watchword.attestation.members import expect_members, read_bytes
-from watchword.attestation.platforms import platform_refusals
+from watchword.attestation.receipts import RECEIPT_AGE, AttestedReceipt, judge_receipt
 from watchword.encoding import der
 from watchword.reasons import MalformedError, Reason, Refusal
 from watchword.vocabulary import AppAttestEnvironment, Platform, Vendor
@@ -333,7 +338,7 @@ def _claims(
         counter=read.data.counter,
         receipt=receipt.claims,
         receipt_fault=receipt.fault,
-        apple=apple_leaf.apple_claims(leaf, read.data.distribution),
+        apple=apple_claims(leaf, read.data.distribution),
         fields={**_fields(read, leaf, nonce), "receipt": receipt.fields},
         leniencies=(*read.data.leniencies, *receipt.leniencies),
         unchecked=tuple(name for name, left_out in unchecked.items() if left_out),
@@ -364,8 +369,8 @@ def _fields(read: AttestationObject, leaf: Certificate, nonce: bytes) -> dict[st
         "public_key_x962": point.hex(),
         "leaf_extensions": list(leaf.extensions),
     }
-    access = leaf.extensions.get(apple_leaf.KEY_ACCESS)
-    if access is not None and len(access) <= apple_leaf.MAX_EXTENSION_BYTES:
+    access = leaf.extensions.get(KEY_ACCESS)
+    if access is not None and len(access) <= MAX_EXTENSION_BYTES:
         fields["key_access"] = access.hex()
     if data.trailing_raw:
         fields["bundle_version"] = data.app_version

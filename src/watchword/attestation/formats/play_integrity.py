@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 from watchword.attestation import play_tokens
-from watchword.attestation.ages import age_refusals, describe_age
 from watchword.attestation.claims import KeySecurity, UnverifiedClaims
 from watchword.attestation.interface import (
     AppRegistration,
@@ -27,10 +26,13 @@ from watchword.attestation.interface import (
     RenewalExamination,
     Step,
     Trust,
+    age_refusals,
+    describe_age,
+    expect_members,
+    platform_refusals,
+    read_bytes,
 )
-from watchword.attestation.members import expect_members, read_bytes
-from watchword.attestation.platforms import platform_refusals
-from watchword.attestation.play_payload import (
+from watchword.attestation.play_tokens import (
     CLASSIC,
     PlayPayload,
     read_payload,

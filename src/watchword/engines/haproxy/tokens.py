@@ -34,12 +34,12 @@ from watchword.engines.interface import EngineOptions
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason
-from watchword.tokens.claims import MAX_NAME_CHARACTERS, MAX_TIME
 from watchword.tokens.interface import (
     MAX_LIFETIME_SECONDS,
     MAX_TOKEN_BYTES,
     TokenExpectation,
 )
+from watchword.tokens.service import MAX_NAME_CHARACTERS, MAX_TIME
 from watchword.vocabulary import Environment, Level
 
 VERDICT_SECONDS: Final = 30

@@ -5,13 +5,15 @@ from typing import ClassVar
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.interface import Circumstances, Claim, Finding
-from watchword.policy.parameters import parameter
-from watchword.policy.play_words import (
+from watchword.policy.interface import (
     APP_RECOGNITION,
     PLAY_RECOGNIZED,
     UNRECOGNIZED_VERSION,
+    Circumstances,
+    Claim,
+    Finding,
     listed,
+    parameter,
     without_verdicts,
 )
 from watchword.reasons import Reason, Refusal

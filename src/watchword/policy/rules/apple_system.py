@@ -5,9 +5,14 @@ from typing import ClassVar
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.interface import Circumstances, Claim, Finding
-from watchword.policy.parameters import parameter
-from watchword.policy.versions import VERSION, is_at_least
+from watchword.policy.interface import (
+    VERSION,
+    Circumstances,
+    Claim,
+    Finding,
+    is_at_least,
+    parameter,
+)
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Platform
 

@@ -5,12 +5,14 @@ from typing import ClassVar
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.interface import Circumstances, Claim, Finding
-from watchword.policy.parameters import parameter
-from watchword.policy.play_words import (
+from watchword.policy.interface import (
     DEVICE_LABELS,
     MEETS_DEVICE_INTEGRITY,
+    Circumstances,
+    Claim,
+    Finding,
     listed,
+    parameter,
     without_verdicts,
 )
 from watchword.reasons import Reason, Refusal

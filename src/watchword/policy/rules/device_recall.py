@@ -5,9 +5,16 @@ from typing import ClassVar
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.interface import Circumstances, Claim, Finding
-from watchword.policy.parameters import parameter
-from watchword.policy.play_words import RECALL_BITS, listed, without_verdict, without_verdicts
+from watchword.policy.interface import (
+    RECALL_BITS,
+    Circumstances,
+    Claim,
+    Finding,
+    listed,
+    parameter,
+    without_verdict,
+    without_verdicts,
+)
 from watchword.reasons import Reason, Refusal
 
 

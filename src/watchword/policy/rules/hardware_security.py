@@ -5,8 +5,7 @@ from typing import ClassVar
 
 from watchword.attestation.claims import KeySecurity, UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.interface import Circumstances, Claim, Finding
-from watchword.policy.parameters import parameter
+from watchword.policy.interface import Circumstances, Claim, Finding, parameter
 from watchword.reasons import Reason, Refusal
 
 _OWN_CHIP = frozenset({KeySecurity.STRONGBOX, KeySecurity.SECURE_ENCLAVE})

@@ -5,8 +5,7 @@ from typing import ClassVar
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.interface import Circumstances, Claim, Finding
-from watchword.policy.versions import VERSION, is_at_least
+from watchword.policy.interface import VERSION, Circumstances, Claim, Finding, is_at_least
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Platform
 

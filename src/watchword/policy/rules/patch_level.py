@@ -6,8 +6,7 @@ from typing import ClassVar, Final
 
 from watchword.attestation.claims import PatchLevels, UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.interface import Circumstances, Claim, Finding
-from watchword.policy.parameters import parameter
+from watchword.policy.interface import Circumstances, Claim, Finding, parameter
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Platform
 

@@ -5,12 +5,14 @@ from typing import ClassVar
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.interface import Circumstances, Claim, Finding
-from watchword.policy.parameters import parameter
-from watchword.policy.play_words import (
+from watchword.policy.interface import (
     PLAY_PROTECT,
     PROTECTED,
+    Circumstances,
+    Claim,
+    Finding,
     listed,
+    parameter,
     without_verdict,
     without_verdicts,
 )

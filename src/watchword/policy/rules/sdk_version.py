@@ -5,9 +5,14 @@ from typing import ClassVar
 
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.interface import Circumstances, Claim, Finding
-from watchword.policy.parameters import parameter
-from watchword.policy.play_words import without_verdict, without_verdicts
+from watchword.policy.interface import (
+    Circumstances,
+    Claim,
+    Finding,
+    parameter,
+    without_verdict,
+    without_verdicts,
+)
 from watchword.reasons import Reason, Refusal
 
 

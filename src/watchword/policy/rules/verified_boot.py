@@ -5,8 +5,7 @@ from typing import ClassVar
 
 from watchword.attestation.claims import BootClaims, BootState, UnverifiedClaims
 from watchword.attestation.interface import AppRegistration
-from watchword.policy.interface import Circumstances, Claim, Finding
-from watchword.policy.parameters import parameter
+from watchword.policy.interface import Circumstances, Claim, Finding, parameter
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Platform
 

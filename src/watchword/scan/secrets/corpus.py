@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
+from watchword.encoding.cache import cached_for_last
 from watchword.scan.app import App, Assembly, Code, Method, StaticField
 from watchword.scan.interface import Location
 from watchword.scan.libraries import is_own
-from watchword.scan.remembering import remembered
 from watchword.scan.secrets.prefilter import Joined, places_of_words
 
 MOST_METHODS = 4_000
@@ -103,7 +103,7 @@ def is_own_class(app: App, cls: str) -> bool:
     return is_own(cls) or ("." in package and cls.startswith(f"{package}."))
 
 
-@remembered
+@cached_for_last
 def groups_of(app: App) -> tuple[Group, ...]:
     """Return all texts of an app, in a stable order; the last app's are remembered for the next rule."""
     return tuple(_groups(app))

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
+from watchword.encoding.cache import cached_for_last
 from watchword.scan.app import App
 from watchword.scan.interface import Location
-from watchword.scan.remembering import remembered
 from watchword.scan.secrets import material, noise, structure
 from watchword.scan.secrets.corpus import (
     Group,
@@ -55,7 +55,7 @@ class Hit:
     public: bool
 
 
-@remembered
+@cached_for_last
 def detect(app: App) -> tuple[Hit, ...]:
     """Return all secrets of an app, each once, in a stable order; the last app's are remembered for the next rule."""
     lexer = Lexer({each.file: each.kind for each in app.texts})
@@ -192,7 +192,7 @@ def _elsewhere(app: App, text: str) -> bool:
     return not any(is_own_class(app, by.cls) for by in users)
 
 
-@remembered
+@cached_for_last
 def _held_by_libraries(app: App) -> frozenset[str]:
     """Return what only fields of libraries hold, so that no code has to load it."""
     fields = app.code.static_fields if app.code is not None else ()

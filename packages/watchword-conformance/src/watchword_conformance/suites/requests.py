@@ -34,12 +34,12 @@ from watchword.tokens.proofs.interface import (
     DEVICE_ALGORITHM,
     LABEL,
     SESSION_ALGORITHM,
+    KeyedMac,
     ProofHeaders,
     ProofKeys,
     SignedRequest,
     VerifiedProof,
 )
-from watchword.tokens.proofs.keyed_mac import KeyedMac
 from watchword.tokens.proofs.message_signature import BODY_COMPONENT, COMPONENTS, signature_base
 from watchword_conformance.suites.interface import (
     Attempt,

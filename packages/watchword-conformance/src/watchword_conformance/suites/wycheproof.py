@@ -23,7 +23,7 @@ from watchword.reasons import MalformedError, Reason, RefusedError
 from watchword.tokens import es256, strict_jws
 from watchword.tokens.interface import MAX_TOKEN_BYTES, TOKEN_TYPE, TokenExpectation
 from watchword.tokens.jwk import public_key_from_jwk
-from watchword.tokens.proofs.keyed_mac import KeyedMac
+from watchword.tokens.proofs.interface import KeyedMac
 from watchword.tokens.service import verify
 from watchword.vocabulary import Environment
 from watchword_conformance.suites.interface import (

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
 from watchword.apps.gateway.asgi_types import Scope
 from watchword.encoding import base64url, strict_json
+from watchword.encoding.cache import cached_by_names
 from watchword.gate.hygiene import (
     MAX_HEADER_BYTES,
     PROOF_FIELDS,
@@ -18,7 +19,6 @@ from watchword.gate.hygiene import (
     canonical_name,
     is_client_side,
     is_unlisted,
-    remembered,
 )
 from watchword.gate.interface import Decision, GatePolicy, GateState, Route
 from watchword.reasons import Reason, Refusal
@@ -141,7 +141,7 @@ class _Plan(NamedTuple):
     pick: Callable[[Fields], Fields]
 
 
-@remembered(entries=512, most=MAX_HEADER_BYTES)
+@cached_by_names(entries=512, most=MAX_HEADER_BYTES)
 def _plan(word: bytes, names: tuple[bytes, ...]) -> _Plan | Refusal:
     """Return where the fields of a question stand, or why it says nothing clear.
 

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.encoding.kept import Kept
+from watchword.encoding.cache import BoundedCache
 
 
 @given(st.lists(st.binary(max_size=6), max_size=40))
 def test_it_says_what_the_function_says(inputs: list[bytes]) -> None:
     """However often, in whatever order, and beyond its bounds."""
-    kept = Kept(bytes.hex, entries=3, size=4)
+    kept = BoundedCache(bytes.hex, entries=3, size=4)
     for data in inputs:
         assert kept.read(data) == data.hex()
 
@@ -23,7 +23,7 @@ def test_the_same_bytes_are_read_once_and_long_ones_each_time() -> None:
         reads.append(data)
         return len(data)
 
-    kept = Kept(read, entries=2, size=2)
+    kept = BoundedCache(read, entries=2, size=2)
     for data in (b"a", b"a", b"bb", b"a", b"cc", b"bb", b"long", b"long"):
         assert kept.read(data) == len(data)
     assert reads == [b"a", b"bb", b"cc", b"bb", b"long", b"long"]
@@ -31,7 +31,7 @@ def test_the_same_bytes_are_read_once_and_long_ones_each_time() -> None:
 
 def test_errors_are_raised_each_time() -> None:
     """What can't be read isn't remembered as anything."""
-    kept = Kept(int, entries=2, size=8)
+    kept = BoundedCache(int, entries=2, size=8)
     for _ in range(2):
         with pytest.raises(ValueError, match="invalid literal"):
             kept.read(b"x")
