@@ -9,6 +9,7 @@ from re import sub
 import click
 import pytest
 from markupsafe import escape
+from tests.apps.plan_views.compared import compare
 from tests.apps.plan_views.seed import (
     BOTH,
     CLAIM,
@@ -28,7 +29,7 @@ from tests.plan.test_stability import NoPatience
 
 from watchword.apps.plan import words
 from watchword.apps.plan.cyclonedx import cyclonedx
-from watchword.apps.plan.differences import Subject, compare
+from watchword.apps.plan.differences import Subject
 from watchword.apps.plan.document import document
 from watchword.apps.plan.html import report
 from watchword.apps.plan.markdown import markdown
