@@ -29,8 +29,8 @@ from watchword.drill.judging import described
 from watchword.drill.needs import MissingError, Need
 from watchword.drill.wire import Call, Headers, Part
 from watchword.gate.interface import GatePolicy, Route
+from watchword.plan.evidence import weak_routes
 from watchword.plan.interface import Asset
-from watchword.plan.reliance import weak_routes
 from watchword.ports import Clock, Entropy
 from watchword.reasons import UnavailableError
 from watchword.vocabulary import Environment

@@ -45,10 +45,9 @@ from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
 from watchword.apps.terminal.paragraphs import hanging, printable, show, wrapped
 from watchword.plan.catalogue import names_used, nearest_id, same_id, unknown_names
 from watchword.plan.drafts import counted
-from watchword.plan.evidence import judge
+from watchword.plan.evidence import judge, weak_routes
 from watchword.plan.interface import Catalogue, Patience, Protection, Technique
 from watchword.plan.outcome import Exposure, Plan
-from watchword.plan.reliance import weak_routes
 from watchword.plan.service import Question, make_plan
 
 PATIENCE_SECONDS: Final = 8.0

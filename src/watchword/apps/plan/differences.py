@@ -16,14 +16,15 @@ from watchword.apps.plan.document import (
     PlanDocument,
     StandingMembers,
 )
-from watchword.apps.plan.words import left_out, listed, verdict, what_if, world
+from watchword.apps.plan.words import left_out, verdict, what_if, world
+from watchword.apps.reports.text import flat, in_sentence
 from watchword.encoding.wording import counted
 from watchword.gate.interface import Route
 from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route, find_row
 from watchword.observations import SEVERITIES
+from watchword.plan.evidence import NEGATIVE
 from watchword.plan.interface import RouteRow
 from watchword.plan.outcome import Action, Exposure, Phase, Plan
-from watchword.plan.reliance import NEGATIVE
 from watchword.vocabulary import Level, Mode, Proof
 
 
@@ -444,7 +445,7 @@ def _differences_standing(changes: Iterable[Change], subject: Subject) -> Iterat
 def _section(heading: str, entries: Sequence[str]) -> Iterator[str]:
     if entries:
         yield heading
-        yield from (f"  {words.flat(each)}" for each in entries)
+        yield from (f"  {flat(each)}" for each in entries)
 
 
 def _plain(value: Sequence[Any]) -> list[Any]:
@@ -506,7 +507,7 @@ class Setback:
         """Return what was seen, and by whom."""
         if self.seen is None:
             return "Nothing speaks for it any more."
-        titles = listed([each.rstrip(".") for each in self.titles], _MANY)
+        titles = in_sentence([each.rstrip(".") for each in self.titles], _MANY)
         return f"{titles or self.seen.why.rstrip('.')} ({self.by})."
 
     def named(self, name: str) -> str:
@@ -790,7 +791,7 @@ def since_lines(
     yield f"Since {old.made_at:%Y-%m-%d %H:%M} UTC"
     got_worse = [*_got_worse(old, new), *_set_back(plan, old, new)]
     said = [*(got_worse or ["Nothing got worse."]), *_news(old, new, found)]
-    yield from (f"{_PREFIX}{words.flat(each)}" for each in said)
+    yield from (f"{_PREFIX}{flat(each)}" for each in said)
     yield ""
     yield "The order now"
     yield from (f"{_PREFIX}{each}" for each in _order(plan, everything=everything))
@@ -816,7 +817,7 @@ def _set_back(plan: Plan, old: PlanDocument, new: PlanDocument) -> Iterator[str]
         for each in found[:_MOST_REASONS]:
             yield each.named("" if known is None else known.name)
         if more := found[_MOST_REASONS:]:
-            places = words.listed([each.target for each in more], _MOST_PLACES)
+            places = in_sentence([each.target for each in more], _MOST_PLACES)
             yield f"The same of {protection} at {places}"
     for weaker in weakened(old, new):
         yield f"Weaker: {weaker.place}, {weaker.what}"
@@ -894,7 +895,7 @@ def _order(plan: Plan, *, everything: bool) -> Iterator[str]:
     for item in shown:
         action = words.ACTIONS[item.action]
         marks = f" ({action})" if item.action is not Action.INTRODUCE else ""
-        yield f"{item.place:>2}  {item.protection.id}  {words.flat(item.protection.name)}{marks}"
+        yield f"{item.place:>2}  {item.protection.id}  {flat(item.protection.name)}{marks}"
     if len(shown) < len(plan.items):
         yield f"    and {len(plan.items) - len(shown):,} more that harden: --all"
     if not plan.items:

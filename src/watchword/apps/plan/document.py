@@ -41,6 +41,7 @@ from watchword.gate.interface import Route
 from watchword.gate.routes import compile_route
 from watchword.observations import State
 from watchword.plan.catalogue import MAX_STRENGTH
+from watchword.plan.evidence import shut_routes, weak_routes
 from watchword.plan.interface import (
     MAX_EFFORT,
     Actor,
@@ -63,7 +64,6 @@ from watchword.plan.outcome import (
     Plan,
     Standing,
 )
-from watchword.plan.reliance import shut_routes, weak_routes
 from watchword.reasons import MalformedError, WatchwordError
 from watchword.scan.interface import Severity
 from watchword.vocabulary import Environment, Level, Mode, Proof

@@ -47,7 +47,7 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
     from watchword.apps.compose.key_files import require_key_files
     from watchword.apps.settings import ConfigurationError
     from watchword.apps.settings.checking import check_file
-    from watchword.plan.reliance import shut_routes, weak_routes
+    from watchword.plan.evidence import shut_routes, weak_routes
 
     file: Path = ctx.obj
     try:
