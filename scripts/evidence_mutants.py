@@ -23,7 +23,6 @@ ROWS: Final = ("tests/apps/test_enforcement.py",)
 SAMPLES: Final = ("tests/apps/drill/test_samples_on_routes.py",)
 LINES: Final = ("tests/apps/test_observations.py",)
 EVIDENCE: Final = "plan/evidence.py"
-RELIANCE: Final = "plan/reliance.py"
 FINDINGS: Final = "drill/findings.py"
 
 
@@ -66,23 +65,23 @@ MUTANTS: Final = (
     Mutant(EVIDENCE, "if seen.key not in protection.evidence:", "if False:", PLAN),
     Mutant(EVIDENCE, "if current is None or got == current:", "if True:", PLAN),
     # For which assets what is seen may be relied on.
-    Mutant(RELIANCE, "if each.state.counts and row is not None:", "if row is not None:", PLAN),
-    Mutant(RELIANCE, "bad_on |= {r for r in table if r.path == route.path and r.decides(route.method)}", "pass", PLAN),
-    Mutant(RELIANCE, "r.path == route.path and r.decides(route.method)", "r.path == route.path", PLAN),
-    Mutant(RELIANCE, "r.path == route.path and r.decides(route.method)", "r.decides(route.method)", PLAN),
-    Mutant(RELIANCE, "return bool(own) and all(map(self._counts_on, own))", "return all(map(self._counts_on, own))", PLAN),
-    Mutant(RELIANCE, "return bool(own) and all(map(self._counts_on, own))", "return bool(own) and any(map(self._counts_on, own))", PLAN),
-    Mutant(RELIANCE, 'own = [row for row in rows if f"api:{row.api}" == place]', "own = list(rows)", PLAN),
-    Mutant(RELIANCE, "return bool(seen) and seen >= frozenset(row.methods)", "return bool(seen)", PLAN),
-    Mutant(RELIANCE, "return bool(seen) and seen >= frozenset(row.methods)", "return seen >= frozenset(row.methods)", PLAN),
-    Mutant(RELIANCE, "return place in self.bad and not self._counts_on_all(place, rows)", "return False", PLAN),
-    Mutant(RELIANCE, "return place in self.bad and not self._counts_on_all(place, rows)", "return place in self.bad", PLAN),
-    Mutant(RELIANCE, 'if any(row in self.bad_on for row in rows if f"api:{row.api}" == place):', "if False:", PLAN),
-    Mutant(RELIANCE, "there = all(self._counts_at", "there = any(self._counts_at", PLAN),
-    Mutant(RELIANCE, "frozenset(covered - leaning)", "frozenset(covered)", PLAN),
-    Mutant(RELIANCE, "for row in asset.rows if asset.routes else ():", "for row in asset.rows:", PLAN),
-    Mutant(RELIANCE, "if not (row.enforced and row.proved):", "if not row.enforced:", PLAN),
-    Mutant(RELIANCE, "if not (row.enforced and row.proved):", "if not row.proved:", PLAN),
+    Mutant(EVIDENCE, "if each.state.counts and row is not None:", "if row is not None:", PLAN),
+    Mutant(EVIDENCE, "bad_on |= {r for r in table if r.path == route.path and r.decides(route.method)}", "pass", PLAN),
+    Mutant(EVIDENCE, "r.path == route.path and r.decides(route.method)", "r.path == route.path", PLAN),
+    Mutant(EVIDENCE, "r.path == route.path and r.decides(route.method)", "r.decides(route.method)", PLAN),
+    Mutant(EVIDENCE, "return bool(own) and all(map(self._counts_on, own))", "return all(map(self._counts_on, own))", PLAN),
+    Mutant(EVIDENCE, "return bool(own) and all(map(self._counts_on, own))", "return bool(own) and any(map(self._counts_on, own))", PLAN),
+    Mutant(EVIDENCE, 'own = [row for row in rows if f"api:{row.api}" == place]', "own = list(rows)", PLAN),
+    Mutant(EVIDENCE, "return bool(seen) and seen >= frozenset(row.methods)", "return bool(seen)", PLAN),
+    Mutant(EVIDENCE, "return bool(seen) and seen >= frozenset(row.methods)", "return seen >= frozenset(row.methods)", PLAN),
+    Mutant(EVIDENCE, "return place in self.bad and not self._counts_on_all(place, rows)", "return False", PLAN),
+    Mutant(EVIDENCE, "return place in self.bad and not self._counts_on_all(place, rows)", "return place in self.bad", PLAN),
+    Mutant(EVIDENCE, 'if any(row in self.bad_on for row in rows if f"api:{row.api}" == place):', "if False:", PLAN),
+    Mutant(EVIDENCE, "there = all(self._counts_at", "there = any(self._counts_at", PLAN),
+    Mutant(EVIDENCE, "frozenset(covered - leaning)", "frozenset(covered)", PLAN),
+    Mutant(EVIDENCE, "for row in asset.rows if asset.routes else ():", "for row in asset.rows:", PLAN),
+    Mutant(EVIDENCE, "if not (row.enforced and row.proved):", "if not row.enforced:", PLAN),
+    Mutant(EVIDENCE, "if not (row.enforced and row.proved):", "if not row.proved:", PLAN),
     # Which row of the file decides.
     Mutant("plan/interface.py", "if each.path == path and each.decides(method)", "if each.path == path", PLAN),
     Mutant("plan/interface.py", "return not own or method in own or", "return True or", PLAN + ROWS),

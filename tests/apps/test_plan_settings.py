@@ -32,6 +32,7 @@ from watchword.apps.settings.template import TEMPLATE
 from watchword.apps.terminal.console import EXIT_USAGE
 from watchword.plan import modelling
 from watchword.plan.catalogue import LIKELIHOOD_WORDS
+from watchword.plan.evidence import shut_routes, weak_routes
 from watchword.plan.interface import (
     Actor,
     AssetKind,
@@ -41,7 +42,6 @@ from watchword.plan.interface import (
     Quantities,
     Trait,
 )
-from watchword.plan.reliance import shut_routes, weak_routes
 from watchword.tokens.jwk import jwk_from_public_key, published_jwk
 from watchword.vocabulary import Environment
 

@@ -134,28 +134,21 @@ def test_it_stands_beside_other_conditions_and_a_report(file: Path, tmp_path: Pa
     assert "PR-B07" in run(file, "plan", "--since", before).stdout
 
 
-def test_a_plan_of_an_older_version_is_compared(file: Path) -> None:
-    """What it didn't say yet is no difference, and what can't be told for want of it doesn't pass for no worse."""
+def test_a_plan_that_lacks_a_member_is_refused_by_name(file: Path) -> None:
+    """What it doesn't say can't be compared, and doesn't pass for no worse."""
     assert run(file, "observe", "record", *BOLA, "--state", "broken").exit_code == 0
     before = kept(file)
-    old = json.loads(before.read_text(encoding="utf-8"))
+    whole = json.loads(before.read_text(encoding="utf-8"))
     for name in ("measured", "environment", "changed", "what_if", "routes", "limits", "pins"):
-        del old[name]
-    for standing in (
-        *old["failing"],
-        *(each for item in old["items"] for each in item["evidence"]),
-    ):
-        del standing["findings"], standing["build"]
-    before.write_text(json.dumps(old), encoding="utf-8")
-    found = differences(file, before)
-    assert found["different"] is False
-    assert [each.split()[1] for each in found["untold"]] == ["a", "there"]
+        before.write_text(json.dumps({**whole, name: None}), encoding="utf-8")
+        done = run(file, "plan", "--since", before, "--fail-on", "worse")
+        assert done.exit_code == 2
+        assert f"{name}: got nothing, expected " in done.stderr
+    del whole["failing"][0]["findings"]
+    before.write_text(json.dumps(whole), encoding="utf-8")
     done = run(file, "plan", "--since", before, "--fail-on", "worse")
-    said = " ".join(done.stdout.split())
-    assert done.exit_code == 1
-    assert "Can't tell whether a route, a limit or a pin asks for less: the earlier plan" in said
-    assert "Can't tell whether there is a new finding against what failed before" in said
-    assert "Nothing got worse" not in said
+    assert done.exit_code == 2
+    assert "failing[0].findings: got nothing, expected a list" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from watchword.observations import Claim, Observation, Review, SeenRoute, State, Vouched
 from watchword.plan.catalogue import load_catalogue
-from watchword.plan.evidence import Circumstances, judge
+from watchword.plan.evidence import Circumstances, judge, weak_routes
 from watchword.plan.interface import Asset, AssetKind, Component, RouteRow, Trait
 from watchword.plan.outcome import Evidence, Standing
-from watchword.plan.reliance import weak_routes
 from watchword.vocabulary import Environment, Proof
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Final
 
 from watchword.observations import State
 from watchword.plan.cover import Chosen, Compiled, Row, compile_model, cover
-from watchword.plan.evidence import measured
+from watchword.plan.evidence import NEGATIVE, measured
 from watchword.plan.interface import Catalogue, Endless, Model, Patience, Stage
 from watchword.plan.outcome import (
     Action,
@@ -24,7 +24,6 @@ from watchword.plan.outcome import (
     Standing,
 )
 from watchword.plan.phases import Act, Ledger, Schedule, Stretch, hardening, schedule, skips
-from watchword.plan.reliance import NEGATIVE
 from watchword.plan.stability import Shaken, shake
 
 _MAX_NAMED = 3

@@ -3,22 +3,25 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from scripts.plan_schema import TARGET, text
 from tests.apps.plan_views.form import faults
 from tests.apps.plan_views.seed import crowded_plan, seed_plan, struck_plan, troubled_plan
 
-from watchword.apps.plan.document import document
+from watchword.apps.plan.document import PlanDocumentError, document, read
 from watchword.apps.plan.html import report
 from watchword.apps.plan.markdown import markdown
 from watchword.apps.plan.terminal import item_lines
 from watchword.plan.outcome import Measure, Plan
 
-FORM: dict[str, Any] = json.loads(
-    (Path(__file__).parents[3] / "docs" / "plan.schema.json").read_text(encoding="utf-8")
-)
+FORM: dict[str, Any] = json.loads(TARGET.read_text(encoding="utf-8"))
+
+
+def test_the_schema_is_that_of_the_model() -> None:
+    """``python -m scripts.plan_schema`` writes it anew."""
+    assert TARGET.read_text(encoding="utf-8") == text()
 
 
 def measured_plan() -> Plan:
@@ -54,10 +57,12 @@ def test_the_document_has_the_form_of_its_schema(plan: Plan) -> None:
     ],
 )
 def test_the_schema_tells_a_wrong_document(bend: Callable[[dict[str, Any]], object]) -> None:
-    """A member that is missing, foreign or of another type is a fault."""
+    """A member that is missing, foreign or of another type is a fault, of the schema and of whoever reads it."""
     found = document(seed_plan())
     bend(found)
     assert len(list(faults(found, FORM, FORM))) == 1
+    with pytest.raises(PlanDocumentError):
+        read(found)
 
 
 def test_scripts_find_what_the_issue_promises() -> None:

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from tests.apps.plan_views.seed import crowded_plan, renamed, seed_plan, troubled_plan
 
 from watchword.apps.plan import words
-from watchword.apps.plan.markdown import MAX_PATHS, code, escaped, markdown
+from watchword.apps.plan.markdown import MAX_PATHS, markdown
+from watchword.apps.reports.text import markdown as escaped
+from watchword.apps.reports.text import markdown_code as code
 from watchword.plan.outcome import Phase
 
 ALIVE = r"\`*_[]<>&|~#$"

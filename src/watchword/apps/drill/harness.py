@@ -59,8 +59,8 @@ from watchword.lab import (
 )
 from watchword.lab.phones.interface import PhoneModel
 from watchword.lab.phones.iphone import IPhoneModel
+from watchword.plan.evidence import weak_routes
 from watchword.plan.interface import Asset, RouteRow
-from watchword.plan.reliance import weak_routes
 from watchword.policy.interface import Policy, leaves_of
 from watchword.policy.rules.hardware_security import HardwareSecurity
 from watchword.ports import Clock, Entropy, Signer

@@ -23,12 +23,12 @@ from watchword.apps.observations.document import (
     from_json,
     read_observations,
     sign,
-    time_text,
     to_json,
     troubles,
     unsigned,
     verify,
 )
+from watchword.apps.reports.text import time
 from watchword.apps.settings.faults import shown
 from watchword.apps.settings.plan import PlanSettings, load_plan
 from watchword.apps.settings.schema import seconds
@@ -45,10 +45,9 @@ from watchword.observations import (
     State,
     Vouched,
 )
-from watchword.plan.evidence import Circumstances, judge, newest_builds, same_person
+from watchword.plan.evidence import NEGATIVE, Circumstances, judge, newest_builds, same_person
 from watchword.plan.interface import Catalogue, Protection, row_of
 from watchword.plan.outcome import Standing
-from watchword.plan.reliance import NEGATIVE
 from watchword.vocabulary import Environment, Proof
 
 _NAMED: Final = 8
@@ -467,7 +466,7 @@ def export_command(ctx: click.Context, *, as_json: bool) -> None:
     now = SystemClock().now()
     reading = read_observations(settings.observations, settings.observers)
     document = {
-        "made_at": time_text(now),
+        "made_at": time(now),
         "environment": settings.environment.value,
         "observations": [members_of(row) for row in weigh(settings, reading, now)],
         "unreadable": [

@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn, Self, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from watchword.adapters.observations import ObservationsFile
+from watchword.apps.reports.text import time
 from watchword.apps.settings.faults import shown
 from watchword.encoding import strict_json
 from watchword.observations import SEVERITIES, Claim, Observation, Review, SeenRoute, State, Vouched
@@ -80,7 +81,7 @@ def to_json(observation: Observation) -> dict[str, Any]:
         "protection": observation.protection,
         "key": observation.key,
         "state": observation.state.value,
-        "at": time_text(observation.at),
+        "at": time(observation.at),
         "target": observation.target,
         "source": observation.source,
         "environment": observation.environment.value,
@@ -105,7 +106,7 @@ def to_json(observation: Observation) -> dict[str, Any]:
             "reviewer": observation.review.reviewer,
             "author": observation.review.author,
             "artifact": observation.review.artifact,
-            "expires": time_text(observation.review.expires),
+            "expires": time(observation.review.expires),
         }
     return members
 
@@ -144,11 +145,6 @@ def from_json(members: Mapping[str, Any]) -> Observation:
         findings=_findings(members.get("findings", {})),
         route=_route(members["route"], members["target"]) if "route" in members else None,
     )
-
-
-def time_text(moment: datetime) -> str:
-    """Return a time as RFC 3339 in UTC, fractions only where there are some."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def line_of_text(value: Any, where: str, most: int, *, least: int = 1) -> str:

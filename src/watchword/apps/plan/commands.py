@@ -24,12 +24,13 @@ from watchword.apps.plan.catalogue import (
     technique_in_words,
 )
 from watchword.apps.plan.cyclonedx import cyclonedx
-from watchword.apps.plan.differences import compare_stored, is_worse, since_as_dict, since_lines
+from watchword.apps.plan.differences import compare, is_worse, since_as_dict, since_lines
 from watchword.apps.plan.document import (
     MAX_BYTES,
+    PlanDocument,
     PlanDocumentError,
-    StoredPlan,
     document,
+    members_of,
     parse,
     read,
 )
@@ -48,10 +49,9 @@ from watchword.apps.terminal.output import OutputFileError, replace_file
 from watchword.apps.terminal.paragraphs import hanging, printable, show, wrapped
 from watchword.plan.catalogue import names_used, nearest_id, same_id, unknown_names
 from watchword.plan.drafts import counted
-from watchword.plan.evidence import judge
+from watchword.plan.evidence import judge, weak_routes
 from watchword.plan.interface import Catalogue, Patience, Protection, Technique
 from watchword.plan.outcome import Exposure, Plan
-from watchword.plan.reliance import weak_routes
 from watchword.plan.service import Question, make_plan
 
 PATIENCE_SECONDS: Final = 8.0
@@ -99,7 +99,7 @@ def show_plan(
     budget: int | None,
     what_if: tuple[str, ...],
     fail_on: tuple[str, ...],
-    earlier: StoredPlan | None,
+    earlier: PlanDocument | None,
 ) -> None:
     """Say what to protect first."""
     forms = {"--json": as_json, "--markdown": markdown, "--cyclonedx": cyclonedx, "--item": item}
@@ -189,7 +189,7 @@ def _write_report(file: Path, plan: Plan) -> None:
 
 def _refuse_together(
     forms: Mapping[str, object],
-    earlier: StoredPlan | None,
+    earlier: PlanDocument | None,
     fail_on: tuple[str, ...],
     *,
     details: bool,
@@ -207,7 +207,7 @@ def _refuse_together(
         raise click.UsageError(f"got --since with {others[0]}, expected it alone or with --json")
 
 
-def _holds(plan: Plan, condition: str, earlier: StoredPlan | None, *, unplanned: bool) -> bool:
+def _holds(plan: Plan, condition: str, earlier: PlanDocument | None, *, unplanned: bool) -> bool:
     """Tell whether a condition of ``--fail-on`` holds.
 
     :param unplanned: some asset of the file isn't in the plan.
@@ -219,7 +219,7 @@ def _holds(plan: Plan, condition: str, earlier: StoredPlan | None, *, unplanned:
     if unplanned:
         return True
     if condition == "worse":
-        return earlier is not None and is_worse(earlier, _stored(plan))
+        return earlier is not None and is_worse(earlier, members_of(plan))
     if condition == "open":
         return any(asset.now is Exposure.OPEN for asset in plan.assets)
     # An asset that nobody reaches counts too: nothing protects it, somebody only struck its paths.
@@ -479,7 +479,7 @@ def diff_command(ctx: click.Context, *, old: Path, new: Path, as_json: bool) -> 
     except PlanDocumentError as error:
         click.echo(printable(f"error: {error}"), err=True)
         ctx.exit(EXIT_USAGE)
-    found = compare_stored(*plans)
+    found = compare(*plans)
     if as_json:
         print_json(found.as_dict())
     else:
@@ -488,7 +488,7 @@ def diff_command(ctx: click.Context, *, old: Path, new: Path, as_json: bool) -> 
     ctx.exit(EXIT_REFUSED if found.any else 0)
 
 
-def read_file(path: Path) -> StoredPlan:
+def read_file(path: Path) -> PlanDocument:
     """Return the plan in a file.
 
     :raises PlanDocumentError: naming the file.
@@ -503,7 +503,7 @@ def read_file(path: Path) -> StoredPlan:
         raise PlanDocumentError(f"{path}: {error}") from None
 
 
-def read_earlier(file: Path) -> StoredPlan:
+def read_earlier(file: Path) -> PlanDocument:
     """Return the plan in the file of ``--since``.
 
     :raises click.BadParameter: naming the file, where it can't be read or is none.
@@ -514,17 +514,12 @@ def read_earlier(file: Path) -> StoredPlan:
         raise click.BadParameter(printable(str(error))) from None
 
 
-def _show_since(plan: Plan, earlier: StoredPlan, *, as_json: bool, everything: bool) -> None:
+def _show_since(plan: Plan, earlier: PlanDocument, *, as_json: bool, everything: bool) -> None:
     """Print what changed since an earlier plan, beside what is first now."""
-    now = _stored(plan)
-    found = compare_stored(earlier, now)
+    now = members_of(plan)
+    found = compare(earlier, now)
     if as_json:
         print_json(since_as_dict(earlier, now, found))
         return
     for line in since_lines(plan, earlier, now, found, everything=everything):
         show(hanging(line))
-
-
-def _stored(plan: Plan) -> StoredPlan:
-    """Return a plan as it would be read back, so that like is compared with like."""
-    return read(document(plan))

@@ -9,20 +9,22 @@ from typing import Any, Final
 
 from watchword.apps.plan import words
 from watchword.apps.plan.document import (
-    StoredEvidence,
-    StoredItem,
-    StoredPlan,
-    StoredStanding,
-    read,
+    AssetMembers,
+    ItemMembers,
+    LimitMembers,
+    PathMembers,
+    PlanDocument,
+    StandingMembers,
 )
-from watchword.apps.plan.words import left_out, listed, verdict, what_if, world
+from watchword.apps.plan.words import left_out, verdict, what_if, world
+from watchword.apps.reports.text import flat, in_sentence
 from watchword.encoding.wording import counted
 from watchword.gate.interface import Route
 from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route, find_row
 from watchword.observations import SEVERITIES
-from watchword.plan.interface import LimitRule, RouteRow
+from watchword.plan.evidence import NEGATIVE
+from watchword.plan.interface import RouteRow
 from watchword.plan.outcome import Action, Exposure, Phase, Plan
-from watchword.plan.reliance import NEGATIVE
 from watchword.vocabulary import Level, Mode, Proof
 
 
@@ -58,7 +60,7 @@ class Change:
     why: str = ""
 
 
-def causes_of(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
+def causes_of(old: PlanDocument, new: PlanDocument) -> Iterator[Change]:
     """Yield the changes of what a plan is made from."""
     yield from _world(old, new)
     yield from _what_if(old, new)
@@ -69,7 +71,7 @@ def causes_of(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
     yield from _inputs(old, new)
 
 
-def concerns(change: Change, item: StoredItem) -> bool:
+def concerns(change: Change, item: ItemMembers) -> bool:
     """Tell whether a cause is about this item: its evidence, its effort, an asset that it works for."""
     if change.subject is Subject.ASSET:
         return change.id in item.assets
@@ -114,36 +116,41 @@ def arrow(change: Change) -> str:
     return f"{before} -> {after}"
 
 
-def _world(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
-    """Yield another environment; of a plan that doesn't say, nothing is known."""
+def _world(old: PlanDocument, new: PlanDocument) -> Iterator[Change]:
+    """Yield another environment."""
     before, after = old.environment, new.environment
-    if before is not None and after is not None and before is not after:
+    if before is not after:
         yield Change(Subject.ENVIRONMENT, "environment", "environment", before.value, after.value)
 
 
-def _catalogue(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
+def _catalogue(old: PlanDocument, new: PlanDocument) -> Iterator[Change]:
     """Yield what only one of both has otherwise than it is shipped."""
-    if old.changed is None or new.changed is None:
-        return
-    for name, member in sorted(old.changed ^ new.changed):
-        before, after = ((name, member) in each for each in (old.changed, new.changed))
+    changed = [
+        {(each.id, member) for each in plan.changed for member in each.members}
+        for plan in (old, new)
+    ]
+    for name, member in sorted(changed[0] ^ changed[1]):
+        before, after = ((name, member) in each for each in changed)
         yield Change(Subject.CATALOGUE, name, member, before, after)
 
 
-def _what_if(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
+def _what_if(old: PlanDocument, new: PlanDocument) -> Iterator[Change]:
     """Yield what only one of both takes for proven, or for out of reach."""
     for field in ("added", "removed"):
-        before, after = frozenset(getattr(old, field)), frozenset(getattr(new, field))
+        before, after = (
+            frozenset(getattr(old.what_if, field)),
+            frozenset(getattr(new.what_if, field)),
+        )
         for name in sorted(before ^ after):
             yield Change(Subject.WHAT_IF, name, field, name in before, name in after)
 
 
-def _budget(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
+def _budget(old: PlanDocument, new: PlanDocument) -> Iterator[Change]:
     if old.budget != new.budget:
         yield Change(Subject.BUDGET, "budget", "budget", old.budget, new.budget)
 
 
-def _evidence(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
+def _evidence(old: PlanDocument, new: PlanDocument) -> Iterator[Change]:
     for key in sorted(old.evidence.keys() | new.evidence.keys()):
         before, after = old.evidence.get(key), new.evidence.get(key)
         was, now = (None if each is None else each.state.value for each in (before, after))
@@ -154,7 +161,7 @@ def _evidence(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
             yield Change(Subject.EVIDENCE, protection, "state", was, now, at, why)
 
 
-def _seen(before: StoredEvidence | None, after: StoredEvidence | None) -> str:
+def _seen(before: StandingMembers | None, after: StandingMembers | None) -> str:
     """Say what was seen, or why what was seen before is worth something else now."""
     if after is None:
         return ""
@@ -163,35 +170,38 @@ def _seen(before: StoredEvidence | None, after: StoredEvidence | None) -> str:
     return f"{after.source}, {moment(after)}: {after.why}"
 
 
-def is_same(before: StoredEvidence, after: StoredEvidence) -> bool:
+def is_same(before: StandingMembers, after: StandingMembers) -> bool:
     """Tell whether two standings rest on one observation: then the file or the time made the difference."""
     return (before.at, before.source) == (after.at, after.source)
 
 
-def moment(found: StoredEvidence) -> str:
+def moment(found: StandingMembers) -> str:
     """Return when something was seen."""
     if found.at is None:
         return "at no known time"
     return f"{found.at:%Y-%m-%d %H:%M} UTC"
 
 
-def _decided(key: tuple[str, str, str], new: StoredPlan) -> str:
+def _decided(key: tuple[str, str, str], new: PlanDocument) -> str:
     """Say what decides at the target in place of a key that doesn't any more."""
     others = sorted(other[2] for other in new.evidence if other[:2] == key[:2] and other != key)
     return f"{others[0]} decides there now" if others else ""
 
 
-def _strengths(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
-    """Yield strengths that came out otherwise where a path has the step; of a plan that doesn't say, nothing is known."""
-    if old.measured is None or new.measured is None:
-        return
+def _strengths(old: PlanDocument, new: PlanDocument) -> Iterator[Change]:
+    """Yield strengths that came out otherwise where a path has the step."""
+    measured = [
+        {(each.protection, each.technique): each for each in plan.measured} for plan in (old, new)
+    ]
     steps = {
-        step for path in (*old.paths, *new.paths) for step in path.rpartition(":")[2].split(">")
+        step
+        for path in (*old.paths_by_id, *new.paths_by_id)
+        for step in path.rpartition(":")[2].split(">")
     }
-    for key in sorted(old.measured.keys() | new.measured.keys()):
+    for key in sorted(measured[0].keys() | measured[1].keys()):
         if key[1] not in steps:
             continue
-        before, after = old.measured.get(key), new.measured.get(key)
+        before, after = (each.get(key) for each in measured)
         one = before.strength if before is not None else after.estimate if after else None
         two = after.strength if after is not None else before.estimate if before else None
         if one != two:
@@ -204,14 +214,14 @@ def _strengths(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
             )
 
 
-def _inputs(old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
+def _inputs(old: PlanDocument, new: PlanDocument) -> Iterator[Change]:
     """Yield changed impacts and efforts."""
-    for name in sorted(old.assets.keys() & new.assets.keys()):
-        impacts = old.assets[name].impact, new.assets[name].impact
+    for name in sorted(old.assets_by_id.keys() & new.assets_by_id.keys()):
+        impacts = old.assets_by_id[name].impact, new.assets_by_id[name].impact
         if impacts[0] != impacts[1]:
             yield Change(Subject.ASSET, name, "impact", *impacts)
-    for name in sorted(old.items.keys() & new.items.keys()):
-        efforts = old.items[name].effort, new.items[name].effort
+    for name in sorted(old.items_by_id.keys() & new.items_by_id.keys()):
+        efforts = old.items_by_id[name].effort, new.items_by_id[name].effort
         if efforts[0] != efforts[1]:
             yield Change(Subject.ITEM, name, "effort", *efforts)
 
@@ -300,57 +310,49 @@ class Differences:
         )
 
 
-def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differences:
-    """Return how two plans differ; when they were made, and the age of evidence, don't count.
-
-    :raises PlanDocumentError: where one isn't of the form that ``watchword plan --json`` writes.
-    """
-    return compare_stored(read(before), read(after))
-
-
-def compare_stored(old: StoredPlan, new: StoredPlan) -> Differences:
-    """Return how two plans differ that were read already."""
+def compare(old: PlanDocument, new: PlanDocument) -> Differences:
+    """Return how two plans differ; when they were made, and the age of evidence, don't count."""
     causes = tuple(causes_of(old, new))
-    common = [each for each in _in_order(old) if each in new.items]
+    common = [each for each in _in_order(old) if each in new.items_by_id]
     return Differences(
         causes=causes,
         added=tuple(
-            _stands(new.items[each], None, new.items[each].place, causes)
+            _stands(new.items_by_id[each], None, new.items_by_id[each].place, causes)
             for each in _in_order(new)
-            if each not in old.items
+            if each not in old.items_by_id
         ),
         gone=tuple(
-            _stands(old.items[each], old.items[each].place, None, causes)
+            _stands(old.items_by_id[each], old.items_by_id[each].place, None, causes)
             for each in _in_order(old)
-            if each not in new.items
+            if each not in new.items_by_id
         ),
         moved=tuple(_moved(common, old, new, causes)),
         items=tuple(_items(common, old, new)),
         exposure=(
-            *_exposures(Subject.ASSET, old.assets, new.assets),
-            *_exposures(Subject.PATH, old.paths, new.paths),
+            *_exposures(Subject.ASSET, old.assets_by_id, new.assets_by_id),
+            *_exposures(Subject.PATH, old.paths_by_id, new.paths_by_id),
         ),
-        assets_added=tuple(sorted(new.assets.keys() - old.assets.keys())),
-        assets_gone=tuple(sorted(old.assets.keys() - new.assets.keys())),
-        paths_added=tuple(sorted(new.paths.keys() - old.paths.keys())),
-        paths_gone=tuple(sorted(old.paths.keys() - new.paths.keys())),
+        assets_added=tuple(sorted(new.assets_by_id.keys() - old.assets_by_id.keys())),
+        assets_gone=tuple(sorted(old.assets_by_id.keys() - new.assets_by_id.keys())),
+        paths_added=tuple(sorted(new.paths_by_id.keys() - old.paths_by_id.keys())),
+        paths_gone=tuple(sorted(old.paths_by_id.keys() - new.paths_by_id.keys())),
     )
 
 
-def _in_order(plan: StoredPlan) -> list[str]:
-    return sorted(plan.items, key=lambda name: (plan.items[name].place, name))
+def _in_order(plan: PlanDocument) -> list[str]:
+    return sorted(plan.items_by_id, key=lambda name: (plan.items_by_id[name].place, name))
 
 
-def _items(common: Iterable[str], old: StoredPlan, new: StoredPlan) -> Iterator[Change]:
+def _items(common: Iterable[str], old: PlanDocument, new: PlanDocument) -> Iterator[Change]:
     """Yield what changed in items that are in both lists, their places aside."""
     for name in common:
-        pair = old.items[name], new.items[name]
+        pair = old.items_by_id[name], new.items_by_id[name]
         for field in ("phase", "level", "action", "interim"):
             before, after = (getattr(each, field) for each in pair)
             if before != after:
                 yield Change(Subject.ITEM, name, field, before, after)
         for field in ("closes", "delays"):
-            before, after = (getattr(each, field) for each in pair)
+            before, after = (frozenset(getattr(each, field)) for each in pair)
             if before != after:
                 now = counted(len(after), "path")
                 if len(before) == len(after):
@@ -359,7 +361,9 @@ def _items(common: Iterable[str], old: StoredPlan, new: StoredPlan) -> Iterator[
 
 
 def _exposures(
-    subject: Subject, old: Mapping[str, StoredStanding], new: Mapping[str, StoredStanding]
+    subject: Subject,
+    old: Mapping[str, AssetMembers | PathMembers],
+    new: Mapping[str, AssetMembers | PathMembers],
 ) -> Iterator[Change]:
     for name in sorted(old.keys() & new.keys()):
         before, after = old[name], new[name]
@@ -370,15 +374,15 @@ def _exposures(
 
 
 def _moved(
-    common: Sequence[str], old: StoredPlan, new: StoredPlan, causes: Iterable[Change]
+    common: Sequence[str], old: PlanDocument, new: PlanDocument, causes: Iterable[Change]
 ) -> Iterator[Entry]:
     """Yield the items whose place is another, in the order of the new list."""
-    kept = _longest_rising([new.items[each].place for each in common])
-    for name in sorted(common, key=lambda each: new.items[each].place):
-        places = old.items[name].place, new.items[name].place
+    kept = _longest_rising([new.items_by_id[each].place for each in common])
+    for name in sorted(common, key=lambda each: new.items_by_id[each].place):
+        places = old.items_by_id[name].place, new.items_by_id[name].place
         overtakes = places[1] not in kept
         if places[0] != places[1] or overtakes:
-            yield _stands(new.items[name], *places, causes, overtakes=overtakes)
+            yield _stands(new.items_by_id[name], *places, causes, overtakes=overtakes)
 
 
 def _longest_rising(places: Sequence[int]) -> frozenset[int]:
@@ -400,7 +404,7 @@ def _longest_rising(places: Sequence[int]) -> frozenset[int]:
 
 
 def _stands(
-    item: StoredItem,
+    item: ItemMembers,
     before: int | None,
     after: int | None,
     causes: Iterable[Change],
@@ -441,7 +445,7 @@ def _differences_standing(changes: Iterable[Change], subject: Subject) -> Iterat
 def _section(heading: str, entries: Sequence[str]) -> Iterator[str]:
     if entries:
         yield heading
-        yield from (f"  {words.flat(each)}" for each in entries)
+        yield from (f"  {flat(each)}" for each in entries)
 
 
 def _plain(value: Sequence[Any]) -> list[Any]:
@@ -470,14 +474,14 @@ _OTHER: Final = "\0other"
 """Stands for a method, and for a segment of a path, that no table names."""
 
 
-def worse(old: StoredPlan, new: StoredPlan) -> tuple[str, ...]:
+def worse(old: PlanDocument, new: PlanDocument) -> tuple[str, ...]:
     """Return the assets that stand worse than before, the highest impact first; new ones have no before."""
     found = [
         each
-        for name, each in new.assets.items()
-        if name in old.assets and _RANK[each.now] > _RANK[old.assets[name].now]
+        for name, each in new.assets_by_id.items()
+        if name in old.assets_by_id and _RANK[each.now] > _RANK[old.assets_by_id[name].now]
     ]
-    return tuple(each.id for each in sorted(found, key=lambda each: (-each.impact, each.id)))
+    return tuple(each.asset for each in sorted(found, key=lambda each: (-each.impact, each.asset)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -494,7 +498,7 @@ class Setback:
     protection: str
     target: str
     what: str
-    seen: StoredEvidence | None
+    seen: StandingMembers | None
     titles: tuple[str, ...] = ()
     by: str = ""
 
@@ -503,7 +507,7 @@ class Setback:
         """Return what was seen, and by whom."""
         if self.seen is None:
             return "Nothing speaks for it any more."
-        titles = listed([each.rstrip(".") for each in self.titles], _MANY)
+        titles = in_sentence([each.rstrip(".") for each in self.titles], _MANY)
         return f"{titles or self.seen.why.rstrip('.')} ({self.by})."
 
     def named(self, name: str) -> str:
@@ -519,7 +523,7 @@ class Setback:
         return f"{begins}: {self.protection} {name}, {at}. {self.why}"
 
 
-def setbacks(old: StoredPlan, new: StoredPlan) -> tuple[Setback, ...]:
+def setbacks(old: PlanDocument, new: PlanDocument) -> tuple[Setback, ...]:
     """Return which protections were lost, which came out to fail, and which fail by more, in the order of ids and places.
 
     Assets that were open before hide all of it: that the last pin or the first leaked key changes nothing in them is no
@@ -535,8 +539,8 @@ def setbacks(old: StoredPlan, new: StoredPlan) -> tuple[Setback, ...]:
 
 def _setback(
     place: tuple[str, str],
-    was: tuple[str, StoredEvidence] | None,
-    is_: tuple[str, StoredEvidence] | None,
+    was: tuple[str, StandingMembers] | None,
+    is_: tuple[str, StandingMembers] | None,
 ) -> Setback | None:
     before, now = (None if each is None else each[1] for each in (was, is_))
     counted = before is not None and before.state.counts
@@ -555,26 +559,24 @@ def _setback(
     return None
 
 
-def _setbacks_standing(plan: StoredPlan) -> dict[tuple[str, str], tuple[str, StoredEvidence]]:
+def _setbacks_standing(plan: PlanDocument) -> dict[tuple[str, str], tuple[str, StandingMembers]]:
     """Return by protection and place which key decides there, and what it says; a plan holds one statement for each."""
     rows = sorted(plan.evidence.items(), key=lambda one: one[0])
     return {key[:2]: (key[2], each) for key, each in rows}
 
 
-def _more(before: StoredEvidence | None, now: StoredEvidence | None) -> tuple[str, ...]:
-    """Return the titles of findings that are new, or more severe than they were; of a plan that names none, nothing is known."""
-    if now is None or not now.findings or (before is not None and before.findings is None):
-        return ()
-    known = (before.findings if before is not None else None) or {}
+def _more(before: StandingMembers | None, now: StandingMembers | None) -> tuple[str, ...]:
+    """Return the titles of findings that are new, or more severe than they were."""
+    known = {} if before is None else before.findings_by_id
     rank = SEVERITIES.index
     return tuple(
-        title if name not in known else f"now {severity}: {title}"
-        for name, (severity, title) in now.findings.items()
-        if name not in known or rank(severity) > rank(known[name][0])
+        each.title if name not in known else f"now {each.severity}: {each.title}"
+        for name, each in ({} if now is None else now.findings_by_id).items()
+        if name not in known or rank(each.severity) > rank(known[name].severity)
     )
 
 
-def _by(before: StoredEvidence | None, now: StoredEvidence | None) -> str:
+def _by(before: StandingMembers | None, now: StandingMembers | None) -> str:
     """Say who saw what decides now; where the same tool was another version before, a new rule may be all that is new."""
     if now is None:
         return ""
@@ -598,8 +600,8 @@ class Weakening:
     what: str
 
 
-def weakened(old: StoredPlan, new: StoredPlan) -> tuple[Weakening, ...]:
-    """Return which routes, limits and pins ask for less, each once; of a plan that doesn't say, nothing is known."""
+def weakened(old: PlanDocument, new: PlanDocument) -> tuple[Weakening, ...]:
+    """Return which routes, limits and pins ask for less, each once."""
     tables = _tables(new)
     gone = set()
     found: list[Weakening] = []
@@ -611,11 +613,11 @@ def weakened(old: StoredPlan, new: StoredPlan) -> tuple[Weakening, ...]:
                 found.append(Weakening(f"api:{api}", what))
         else:
             found += (Weakening(f"api:{api}", each) for each in _weaker_routes(rows, tables[api]))
-    for limit in old.limits or ():
-        less = "" if limit.api in gone else _weaker_limit(limit, new.limits or ())
+    for limit in old.limits:
+        less = "" if limit.api in gone else _weaker_limit(limit, new.limits)
         found += [Weakening(f"api:{limit.api}", less)] if less else []
-    pinned = {(each.host, each.app): each.enforced for each in new.pins or ()}
-    for pin in old.pins or ():
+    pinned = {(each.host, each.app): each.enforced for each in new.pins}
+    for pin in old.pins:
         if (pin.host, pin.app) not in pinned:
             found.append(Weakening(pin.host, f"{pin.app} doesn't pin it any more"))
         elif pin.enforced and not pinned[pin.host, pin.app]:
@@ -623,26 +625,16 @@ def weakened(old: StoredPlan, new: StoredPlan) -> tuple[Weakening, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _tables(plan: StoredPlan) -> dict[str, list[RouteRow]]:
+def _tables(plan: PlanDocument) -> dict[str, list[RouteRow]]:
     found: dict[str, list[RouteRow]] = {}
-    for each in plan.routes or ():
-        found.setdefault(each.api, []).append(each)
+    for each in plan.routes:
+        found.setdefault(each.api, []).append(each.row)
     return found
 
 
-def untold(old: StoredPlan) -> tuple[str, ...]:
-    """Return what can't be told, since the earlier plan was stored by a version that didn't keep it."""
-    found = []
-    if None in (old.routes, old.limits, old.pins):
-        found.append("whether a route, a limit or a pin asks for less")
-    if any(each.findings is None for each in old.evidence.values()):
-        found.append("whether there is a new finding against what failed before")
-    return tuple(found)
-
-
-def is_worse(old: StoredPlan, new: StoredPlan) -> bool:
-    """Tell whether anything stands worse than before, or can't be told to stand no worse."""
-    return bool(worse(old, new) or setbacks(old, new) or weakened(old, new) or untold(old))
+def is_worse(old: PlanDocument, new: PlanDocument) -> bool:
+    """Tell whether anything stands worse than before."""
+    return bool(worse(old, new) or setbacks(old, new) or weakened(old, new))
 
 
 def _weaker_routes(old: Sequence[RouteRow], new: Sequence[RouteRow]) -> Iterator[str]:
@@ -725,7 +717,7 @@ def _requests(
         yield method, (*path, *[_OTHER] * rest)
 
 
-def _weaker_limit(old: LimitRule, limits: Sequence[LimitRule]) -> str:
+def _weaker_limit(old: LimitMembers, limits: Sequence[LimitMembers]) -> str:
     """Say how a limit is gone or allows more; empty where it doesn't, or another name holds as strictly."""
     new = [each for each in limits if each.api == old.api]
     if not old.enforced or any(_as_strict(each, old) for each in new):
@@ -740,7 +732,7 @@ def _weaker_limit(old: LimitRule, limits: Sequence[LimitRule]) -> str:
     return f"limit {old.name} holds for fewer requests than before"
 
 
-def _as_strict(new: LimitRule, old: LimitRule) -> bool:
+def _as_strict(new: LimitMembers, old: LimitMembers) -> bool:
     everywhere = not new.routes or (old.routes and set(old.routes) <= set(new.routes))
     return bool(
         new.enforced
@@ -751,7 +743,7 @@ def _as_strict(new: LimitRule, old: LimitRule) -> bool:
     )
 
 
-def _amount(limit: LimitRule) -> str:
+def _amount(limit: LimitMembers) -> str:
     return f"{limit.requests:,} in {limit.seconds:,} s"
 
 
@@ -762,7 +754,7 @@ _MOST_REASONS: Final = 2
 """Most places of one protection that a line names; the list of all changes has each."""
 
 
-def since_as_dict(old: StoredPlan, new: StoredPlan, found: Differences) -> dict[str, Any]:
+def since_as_dict(old: PlanDocument, new: PlanDocument, found: Differences) -> dict[str, Any]:
     """Return it as ``--json`` prints it: the differences, between which two moments, and what got worse."""
     return {
         "since": old.made_at.isoformat(),
@@ -779,13 +771,13 @@ def since_as_dict(old: StoredPlan, new: StoredPlan, found: Differences) -> dict[
             for each in setbacks(old, new)
         ],
         "weaker": [asdict(each) for each in weakened(old, new)],
-        "untold": list(untold(old)),
+        "untold": [],
         **found.as_dict(),
     }
 
 
 def since_lines(
-    plan: Plan, old: StoredPlan, new: StoredPlan, found: Differences, *, everything: bool
+    plan: Plan, old: PlanDocument, new: PlanDocument, found: Differences, *, everything: bool
 ) -> Iterator[str]:
     """Yield it for people.
 
@@ -798,11 +790,8 @@ def since_lines(
     yield ""
     yield f"Since {old.made_at:%Y-%m-%d %H:%M} UTC"
     got_worse = [*_got_worse(old, new), *_set_back(plan, old, new)]
-    unknown = [f"Can't tell {each}: the earlier plan doesn't say." for each in untold(old)]
-    if not got_worse:
-        unknown = unknown or ["Nothing got worse."]
-    said = [*got_worse, *unknown, *_news(old, new, found)]
-    yield from (f"{_PREFIX}{words.flat(each)}" for each in said)
+    said = [*(got_worse or ["Nothing got worse."]), *_news(old, new, found)]
+    yield from (f"{_PREFIX}{flat(each)}" for each in said)
     yield ""
     yield "The order now"
     yield from (f"{_PREFIX}{each}" for each in _order(plan, everything=everything))
@@ -811,14 +800,14 @@ def since_lines(
         yield from found.lines()
 
 
-def _got_worse(old: StoredPlan, new: StoredPlan) -> Iterator[str]:
+def _got_worse(old: PlanDocument, new: PlanDocument) -> Iterator[str]:
     for name in worse(old, new):
-        asset = new.assets[name]
-        was, is_ = (words.EXPOSURES[each] for each in (old.assets[name].now, asset.now))
+        asset = new.assets_by_id[name]
+        was, is_ = (words.EXPOSURES[each] for each in (old.assets_by_id[name].now, asset.now))
         yield f"{name} (impact {asset.impact}) is worse off: {was} -> {is_}"
 
 
-def _set_back(plan: Plan, old: StoredPlan, new: StoredPlan) -> Iterator[str]:
+def _set_back(plan: Plan, old: PlanDocument, new: PlanDocument) -> Iterator[str]:
     """Yield which protections stand worse, and what the file asks for less."""
     alike: dict[tuple[str, str], list[Setback]] = {}
     for each in setbacks(old, new):
@@ -828,13 +817,13 @@ def _set_back(plan: Plan, old: StoredPlan, new: StoredPlan) -> Iterator[str]:
         for each in found[:_MOST_REASONS]:
             yield each.named("" if known is None else known.name)
         if more := found[_MOST_REASONS:]:
-            places = words.listed([each.target for each in more], _MOST_PLACES)
+            places = in_sentence([each.target for each in more], _MOST_PLACES)
             yield f"The same of {protection} at {places}"
     for weaker in weakened(old, new):
         yield f"Weaker: {weaker.place}, {weaker.what}"
 
 
-def _news(old: StoredPlan, new: StoredPlan, found: Differences) -> Iterator[str]:
+def _news(old: PlanDocument, new: PlanDocument, found: Differences) -> Iterator[str]:
     """Yield what came, went or is first now, each with what made it so."""
     first = [each for each in found.moved if each.overtakes and each.after == 1]
     told = {each.protection for each in setbacks(old, new)}
@@ -852,7 +841,7 @@ def _named(entry: Entry) -> str:
     return f"{entry.protection} {entry.name}"
 
 
-def _place(entry: Entry, old: StoredPlan) -> str:
+def _place(entry: Entry, old: PlanDocument) -> str:
     """Return where an entry stands, and whether it was done with before."""
     at = "at the top" if entry.after == 1 else f"number {entry.after}"
     if entry.before is not None:
@@ -862,12 +851,12 @@ def _place(entry: Entry, old: StoredPlan) -> str:
     return f"new {at}" if entry.after == 1 else f"new, {at}"
 
 
-def _counts(protection: str, plan: StoredPlan) -> bool:
+def _counts(protection: str, plan: PlanDocument) -> bool:
     return any(key[0] == protection and each.state.counts for key, each in plan.evidence.items())
 
 
 def _with_reasons(
-    said: str, entry: Entry, found: Differences, old: StoredPlan, new: StoredPlan
+    said: str, entry: Entry, found: Differences, old: PlanDocument, new: PlanDocument
 ) -> str:
     changes = [
         each
@@ -881,7 +870,7 @@ def _with_reasons(
     return f"{said}: {'; '.join(reasons)}" if reasons else said
 
 
-def _reasons(changes: Iterable[Change], old: StoredPlan, new: StoredPlan) -> Iterator[str]:
+def _reasons(changes: Iterable[Change], old: PlanDocument, new: PlanDocument) -> Iterator[str]:
     """Yield what was seen, or what else changed what is worth what was seen before."""
     for each in changes:
         target, _, key = each.at.rpartition(" ")
@@ -891,7 +880,7 @@ def _reasons(changes: Iterable[Change], old: StoredPlan, new: StoredPlan) -> Ite
             yield f"at {target} {_reason(before, after)}"
 
 
-def _reason(before: StoredEvidence | None, after: StoredEvidence) -> str:
+def _reason(before: StandingMembers | None, after: StandingMembers) -> str:
     why = after.why.rstrip(".")
     if before is not None and is_same(before, after):
         what = "proof" if before.state.counts or after.state.counts else "statement"
@@ -906,7 +895,7 @@ def _order(plan: Plan, *, everything: bool) -> Iterator[str]:
     for item in shown:
         action = words.ACTIONS[item.action]
         marks = f" ({action})" if item.action is not Action.INTRODUCE else ""
-        yield f"{item.place:>2}  {item.protection.id}  {words.flat(item.protection.name)}{marks}"
+        yield f"{item.place:>2}  {item.protection.id}  {flat(item.protection.name)}{marks}"
     if len(shown) < len(plan.items):
         yield f"    and {len(plan.items) - len(shown):,} more that harden: --all"
     if not plan.items:

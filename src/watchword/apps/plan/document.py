@@ -1,16 +1,58 @@
-"""Write a plan as a JSON document, and read it back as far as two plans are compared by it."""
+"""Define a plan's JSON document: one model writes it, reads it back strictly, and gives its JSON Schema.
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+``python -m scripts.plan_schema`` writes ``docs/plan.schema.json`` from it; texts below the members are its descriptions.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn, TypeVar
+from enum import StrEnum
+from functools import cached_property
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictStr,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import ErrorDetails
 
 from watchword.encoding import strict_json
 from watchword.gate.interface import Route
 from watchword.gate.routes import compile_route
 from watchword.observations import State
 from watchword.plan.catalogue import MAX_STRENGTH
-from watchword.plan.interface import MAX_EFFORT, AttackPath, Catalogue, LimitRule, PinRule, RouteRow
+from watchword.plan.evidence import shut_routes, weak_routes
+from watchword.plan.interface import (
+    MAX_EFFORT,
+    Actor,
+    Asset,
+    AssetKind,
+    Catalogue,
+    Component,
+    PathOrigin,
+    RouteRow,
+    Stage,
+)
 from watchword.plan.outcome import (
     Action,
     AssetState,
@@ -20,12 +62,8 @@ from watchword.plan.outcome import (
     PathState,
     Phase,
     Plan,
-    Skipped,
-    Stability,
     Standing,
-    Tally,
 )
-from watchword.plan.reliance import ShutRoute, WeakRoute, shut_routes, weak_routes
 from watchword.reasons import MalformedError, WatchwordError
 from watchword.scan.interface import Severity
 from watchword.vocabulary import Environment, Level, Mode, Proof
@@ -33,114 +71,575 @@ from watchword.vocabulary import Environment, Level, Mode, Proof
 SCHEMA: Final = "watchword-plan/1"
 """Form of the document; another number is another form."""
 
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""Most bytes of a plan in a file: one of 5,000 paths has about 8 MiB."""
+
+_MAX_SHOWN: Final = 40
+
+
+class PlanDocumentError(WatchwordError):
+    """Report a JSON document that isn't a plan: where, what was got, what was expected."""
+
+
+def _moment(value: object) -> datetime:
+    """Return a time in UTC, as it is written or as a plan has it."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(found, datetime) and found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass  # Refused below, as what names no offset is.
+    raise ValueError("a time with its offset")
+
+
+def _pattern(path: str) -> str:
+    """Return the path of a row, which must be one that a table could have, or empty."""
+    if path:
+        try:
+            compile_route(Route("", path, frozenset(), Level.NONE, Proof.BEARER, Mode.OFF))
+        except ValueError:
+            raise ValueError("the path of a route") from None
+    return path
+
+
+Text: TypeAlias = StrictStr
+Texts: TypeAlias = tuple[StrictStr, ...]
+Some: TypeAlias = Annotated[tuple[StrictStr, ...], Field(min_length=1)]
+Count: TypeAlias = Annotated[int, Field(strict=True, ge=0)]
+Number: TypeAlias = Annotated[int, Field(strict=True, ge=1)]
+Impact: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=5)]
+Strength: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=MAX_STRENGTH)]
+Stated: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=MAX_STRENGTH)]
+Digest: TypeAlias = Annotated[StrictStr, Field(pattern="^[0-9a-f]{64}$")]
+Pattern: TypeAlias = Annotated[StrictStr, AfterValidator(_pattern)]
+Moment: TypeAlias = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    PlainSerializer(datetime.isoformat),
+    WithJsonSchema({"type": "string", "description": "ISO 8601, with its offset."}),
+]
+
+
+class _Members(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, from_attributes=True, use_attribute_docstrings=True
+    )
+
+
+class SeenRouteMembers(_Members):
+    """What was asked for when a protection was seen on a route."""
+
+    path: Text
+    """Of the row of the route table."""
+    method: Text
+    proof: Proof
+
+
+class FindingMembers(_Members):
+    """What speaks against a protection."""
+
+    id: Text
+    severity: Severity
+    title: Text
+
+
+class StandingMembers(_Members):
+    """How a protection stands at one target or on routes of it, and on what that rests."""
+
+    protection: Text
+    state: State
+    target: Text
+    """`api:NAME` or `app:NAME`."""
+    key: Text
+    at: Moment | None
+    age: Annotated[int, Field(strict=True)] | None
+    """Seconds since it was seen."""
+    source: Text
+    why: Text
+    build: Digest | None
+    """SHA-256 of the build that was looked at; null where none was."""
+    findings: tuple[FindingMembers, ...]
+    """What speaks against the protection there, the worst first; an id stays the same from build to build."""
+    routes: tuple[SeenRouteMembers, ...]
+    """On what of the API it stands so; empty where it does on all of it."""
+
+    @property
+    def places(self) -> list[str]:
+        """Return what it is on: its target, or each route there, as ``api:NAME METHOD PATH``."""
+        on = [f"{self.target} {each.method} {each.path}" for each in self.routes]
+        return on or [self.target]
+
+    @property
+    def findings_by_id(self) -> dict[str, FindingMembers]:
+        """Return what speaks against it by its id."""
+        return {each.id: each for each in self.findings}
+
+
+class ShareMembers(_Members):
+    """What was measured of a cut."""
+
+    stopped: Count
+    tried: Number
+    estimate: Stated
+
+
+class CutMembers(_Members):
+    """A step that an item acts on."""
+
+    technique: Text
+    strength: Strength
+    measured: ShareMembers | None
+    """What was measured in place of the estimate; null where nothing was."""
+    paths: Texts
+
+
+class SkippedMembers(_Members):
+    """What follows if it is left out."""
+
+    stays_open: Texts
+    instead: Texts
+    extra_effort: Count
+    solved: StrictBool
+    """False where there was no time to solve it again; the rest says nothing then."""
+    uncut: Texts
+    """Paths that stay closed, on which nothing else cuts where intelligence is gathered."""
+
+
+class ChangeMembers(_Members):
+    """The smallest single change that moves it."""
+
+    what: Text
+    place: Number | None
+    size: Count
+
+
+class StabilityMembers(_Members):
+    """How firmly it stands when impacts and efforts are shaken."""
+
+    draws: Count
+    first: Count
+    kept: Count
+    smallest: ChangeMembers | None
+
+
+class WaysMembers(_Members):
+    """How many ways in these paths are: paths that differ only in how intelligence is gathered are one way in."""
+
+    closes: Count
+    delays: Count
+    slows: Count
+
+
+class ItemMembers(_Members):
+    """One measure, in the order of work."""
+
+    place: Number
+    protection: Text
+    """Its id, such as PR-B01."""
+    name: Text
+    about: Text
+    component: Component
+    phase: Phase
+    level: Impact
+    """The impact level that its phase serves; in hardening the highest it touches."""
+    effort: Annotated[int, Field(strict=True, ge=1, le=MAX_EFFORT)]
+    spent: Count
+    """Effort of the list up to and with this item."""
+    action: Action
+    interim: StrictBool
+    """It delays what nothing in this plan closes."""
+    unclosed: Texts
+    """Of `delays`, the paths that nothing in this plan closes, where it is interim."""
+    why: Text
+    closes: Texts
+    """Paths that it newly cuts where the damage is done."""
+    delays: Texts
+    """Paths that it newly cuts where intelligence is gathered."""
+    slows: Texts
+    """Paths that it makes harder without cutting a step anew."""
+    ways: WaysMembers
+    cuts: tuple[CutMembers, ...]
+    assets: Texts
+    ties: tuple[Texts, ...]
+    """Other sets that would do as well for the same effort."""
+    together: Texts
+    """Items without which an asset that it works for stays unclosed."""
+    needed_for: Texts
+    """Items that depend on it."""
+    skipped: SkippedMembers
+    does_not: Some
+    """What it doesn't stop."""
+    stability: StabilityMembers | None
+    evidence: tuple[StandingMembers, ...]
+
+
+class StepMembers(_Members):
+    """One step of a path."""
+
+    technique: Text
+    name: Text
+    component: Component | None
+    stage: Stage | None
+
+
+class CutByMembers(_Members):
+    """Where a path is cut, and by what."""
+
+    technique: Text
+    protection: Text
+
+
+class PathMembers(_Members):
+    """One scenario."""
+
+    id: Text
+    asset: Text
+    impact: Impact
+    steps: Annotated[tuple[StepMembers, ...], Field(min_length=1)]
+    origin: PathOrigin
+    because: Text
+    assumes: Texts
+    now: Exposure
+    after: Exposure
+    closers: Texts
+    """Protections of the catalogue that could close it."""
+    cut_now: tuple[CutByMembers, ...]
+    cut_after: tuple[CutByMembers, ...]
+    way: Text
+    """Its way in: the steps that do the damage, joined by >. Paths to one asset with the same way differ only in how intelligence is gathered."""
+
+
+class QuantitiesMembers(_Members):
+    """What stands behind an impact."""
+
+    users: Count | None
+    records: Count | None
+    money: Text | None
+    downtime: Text | None
+
+
+class AssetMembers(_Members):
+    """How an asset stands."""
+
+    asset: Text
+    """Its id."""
+    kind: AssetKind
+    impact: Impact
+    because: Text
+    now: Exposure
+    after: Exposure
+    paths: Count
+    ways: Count
+    """How many ways in these paths are."""
+    actors: tuple[Actor, ...]
+    """Who calls it."""
+    lives_in: tuple[Component, ...]
+    traits: Texts
+    places: Texts
+    routes: Texts
+    quantities: QuantitiesMembers
+
+
+class TallyMembers(_Members):
+    """Assets by exposure at one impact level."""
+
+    level: Impact
+    open: Count
+    delayed: Count
+    closed: Count
+    unreached: Count
+    """Assets whose every path was struck."""
+
+
+class ItemTalliesMembers(_Members):
+    """Assets by exposure once the list up to and with an item is done."""
+
+    place: Number
+    protection: Text
+    spent: Count
+    levels: tuple[TallyMembers, ...]
+
+
+class TalliesMembers(_Members):
+    """Assets by exposure and impact level, now and after each item: the curve."""
+
+    now: tuple[TallyMembers, ...]
+    items: tuple[ItemTalliesMembers, ...]
+
+
+class MeasureMembers(_Members):
+    """How many ways to carry out a technique a protection stopped, and the strength that the plan takes from it."""
+
+    protection: Text
+    technique: Text
+    stopped: Count
+    tried: Number
+    estimate: Stated
+    """That the catalogue states."""
+    strength: Strength
+    target: Text
+    """Where it was measured; of several the one where it came out least."""
+
+
+class RouteMembers(_Members):
+    """A row of an API's route table, as the file has it."""
+
+    api: Text
+    path: Pattern
+    """Empty for a row that can't be read."""
+    methods: Texts
+    """Empty: all."""
+    mode: Text
+    proof: Text
+    level: Text
+    assets: Texts
+    """Those that name it."""
+
+    @property
+    def row(self) -> RouteRow:
+        """Return the row itself."""
+        return RouteRow(self.api, self.path, self.methods, self.mode, self.proof, self.level)
+
+
+class LimitMembers(_Members):
+    """What one instance may send to an API."""
+
+    api: Text
+    name: Text
+    requests: Number
+    seconds: Number
+    routes: Texts
+    """Empty for all."""
+    enforced: StrictBool
+    narrowed: StrictBool
+    """It holds for some versions of an app alone."""
+
+
+class PinMembers(_Members):
+    """A host that an app pins."""
+
+    host: Text
+    app: Text
+    enforced: StrictBool
+
+
+class ShutRouteMembers(_Members):
+    """A row that refuses the partners whose asset names it."""
+
+    api: Text
+    path: Text
+    methods: Texts
+    """Empty: all."""
+    assets: Some
+    why: Text
+    """Why they are refused, and what to write in its place."""
+
+
+class WeakRouteMembers(_Members):
+    """A row that lets pass what would harm an asset that names it."""
+
+    api: Text
+    path: Text
+    """Empty for a row that can't be read."""
+    methods: Texts
+    """Empty: all."""
+    assets: Some
+    impact: Impact
+    why: Text
+    """What it leaves open, and what to write in its place."""
+
+
+class ShortfallMembers(_Members):
+    """A phase that the budget doesn't complete."""
+
+    phase: Phase
+    level: Impact
+    left: Count
+    needs: Count
+    cheapest: Texts
+
+
+class CheaperMembers(_Members):
+    """A set that closes as much as the phases of prevention, for less in all."""
+
+    protections: Texts
+    effort: Count
+    phases_effort: Count
+
+
+class StruckMembers(_Members):
+    """A derived path that the user took out."""
+
+    path: Text
+    asset: Text
+    steps: Texts
+    because: Text
+
+
+class WhatIfMembers(_Members):
+    """What was asked beside the evidence; where either list holds anything, this is no plan but an answer."""
+
+    added: Texts
+    """Taken for proven everywhere."""
+    removed: Texts
+    """Taken to be neither there nor to be had, with all that needs it."""
+
+
+class ChangedMembers(_Members):
+    """An entry of the shipped catalogue that a catalogue of the user's own changes, and which members."""
+
+    id: Text
+    members: Texts
+
+
+class PlanDocument(_Members):
+    """A plan of Watchword, as `watchword plan --json` writes it."""
+
+    form: Literal["watchword-plan/1"] = Field(alias="schema")
+    made_at: Moment
+    environment: Environment
+    """The world that it holds for: a plan for the lab says nothing of production."""
+    unreadable: Count
+    """Lines of observations that can't be read: what they say isn't in the plan."""
+    changed: tuple[ChangedMembers, ...]
+    what_if: WhatIfMembers
+    budget: Count | None
+    """Effort at most; null where none was given."""
+    effort: Count
+    """Of all items."""
+    items: tuple[ItemMembers, ...]
+    paths: tuple[PathMembers, ...]
+    exposure: tuple[AssetMembers, ...]
+    """One row an asset."""
+    tallies: TalliesMembers
+    claims: tuple[StandingMembers, ...]
+    """Claimed by somebody, proven by nothing: to verify."""
+    proven: tuple[StandingMembers, ...]
+    failing: tuple[StandingMembers, ...]
+    """Known to be absent or without effect at a place."""
+    measured: tuple[MeasureMembers, ...]
+    """Strengths that were measured where a proof counts, in place of estimates."""
+    routes: tuple[RouteMembers, ...]
+    """The rows of all route tables, by API and in the order of each."""
+    limits: tuple[LimitMembers, ...]
+    """What one instance may send by the file; the API's own rate is the one named rate."""
+    pins: tuple[PinMembers, ...]
+    """Hosts that apps pin by the file."""
+    weak_routes: tuple[WeakRouteMembers, ...]
+    """The highest impact first."""
+    shut_routes: tuple[ShutRouteMembers, ...]
+    """The highest impact first."""
+    unclosable: Texts
+    """Paths that no protection of the catalogue closes."""
+    shortfalls: tuple[ShortfallMembers, ...]
+    cheaper: CheaperMembers | None
+    struck: tuple[StruckMembers, ...]
+    """Derived paths that the user took out."""
+    cut: Texts
+    """What was left out to stay within limits, in words."""
+
+    @cached_property
+    def items_by_id(self) -> dict[str, ItemMembers]:
+        """Return the items by their protection."""
+        return {each.protection: each for each in self.items}
+
+    @cached_property
+    def assets_by_id(self) -> dict[str, AssetMembers]:
+        """Return how each asset stands."""
+        return {each.asset: each for each in self.exposure}
+
+    @cached_property
+    def paths_by_id(self) -> dict[str, PathMembers]:
+        """Return how each path stands."""
+        return {each.id: each for each in self.paths}
+
+    @cached_property
+    def evidence(self) -> dict[tuple[str, str, str], StandingMembers]:
+        """Return all evidence that it names anywhere, by (protection, place, key)."""
+        ours = (row for item in self.items for row in item.evidence)
+        every = (*self.claims, *self.proven, *self.failing, *ours)
+        return {(each.protection, at, each.key): each for each in every for at in each.places}
+
 
 def document(plan: Plan) -> dict[str, Any]:
     """Return the plan as JSON; ``docs/plan.schema.json`` tells its form."""
-    return {
-        "schema": SCHEMA,
-        "made_at": _time(plan.made_at),
-        "environment": plan.environment.value,
-        "unreadable": plan.unreadable,
-        "changed": [
-            {"id": name, "members": list(members)}
-            for name, members in plan.catalogue.changed.items()
-        ],
-        "what_if": {"added": list(plan.added), "removed": list(plan.removed)},
-        "budget": plan.budget,
-        "effort": plan.effort,
-        "items": [_document_item(each, plan) for each in plan.items],
-        "paths": [_path(each, plan.catalogue) for each in plan.paths],
-        "exposure": [_asset(each) for each in plan.assets],
-        "tallies": {
-            "now": _tallies(plan.exposure),
-            "items": [
-                {
-                    "place": each.place,
-                    "protection": each.protection.id,
-                    "spent": each.spent,
-                    "levels": _tallies(each.exposure),
-                }
-                for each in plan.items
+    return members_of(plan).model_dump(mode="json", by_alias=True)
+
+
+def members_of(plan: Plan) -> PlanDocument:
+    """Return all that a plan says, in plain types and in a fixed order."""
+    assets = plan.model.assets.values()
+    return PlanDocument.model_validate(
+        {
+            "schema": SCHEMA,
+            "made_at": plan.made_at,
+            "environment": plan.environment,
+            "unreadable": plan.unreadable,
+            "changed": [
+                {"id": name, "members": each} for name, each in plan.catalogue.changed.items()
             ],
-        },
-        "claims": [_standing(each) for each in plan.claims],
-        "proven": [_standing(each) for each in plan.proven],
-        "failing": [_standing(each) for each in plan.failing],
-        "measured": [asdict(each) for each in plan.measures],
-        "routes": [_route(each, plan) for each in plan.routes],
-        "limits": [{**asdict(each), "routes": list(each.routes)} for each in plan.limits],
-        "pins": [asdict(each) for each in plan.pins],
-        "weak_routes": [_weak(each) for each in weak_routes(plan.model.assets.values())],
-        "shut_routes": [_shut(each) for each in shut_routes(plan.model.assets.values())],
-        "unclosable": list(plan.unclosable),
-        "shortfalls": [
-            {
-                "phase": each.phase.value,
-                "level": each.level,
-                "left": each.left,
-                "needs": each.needs,
-                "cheapest": list(each.cheapest),
-            }
-            for each in plan.shortfalls
-        ],
-        "cheaper": None
-        if plan.cheaper is None
-        else {
-            "protections": list(plan.cheaper.protections),
-            "effort": plan.cheaper.effort,
-            "phases_effort": plan.cheaper.phases_effort,
-        },
-        "struck": [{**_steps(each.path), "because": each.because} for each in plan.model.struck],
-        "cut": [*plan.model.cut, *(each for each in plan.cut if each not in plan.model.cut)],
-    }
+            "what_if": {"added": plan.added, "removed": plan.removed},
+            "budget": plan.budget,
+            "effort": plan.effort,
+            "items": [_item(each, plan) for each in plan.items],
+            "paths": [_path(each, plan.catalogue) for each in plan.paths],
+            "exposure": [_asset(each) for each in plan.assets],
+            "tallies": {"now": plan.exposure, "items": [_tallies(each) for each in plan.items]},
+            "claims": _standings(plan.claims),
+            "proven": _standings(plan.proven),
+            "failing": _standings(plan.failing),
+            "measured": plan.measures,
+            "routes": [_route(each, plan) for each in plan.routes],
+            "limits": plan.limits,
+            "pins": plan.pins,
+            "weak_routes": [
+                {**_row(each.row, each.assets), "impact": each.impact, "why": str(each)}
+                for each in weak_routes(assets)
+            ],
+            "shut_routes": [
+                {**_row(each.row, each.assets), "why": str(each)} for each in shut_routes(assets)
+            ],
+            "unclosable": plan.unclosable,
+            "shortfalls": plan.shortfalls,
+            "cheaper": plan.cheaper,
+            "struck": [
+                {
+                    "path": each.path.id,
+                    "asset": each.path.asset,
+                    "steps": each.path.steps,
+                    "because": each.because,
+                }
+                for each in plan.model.struck
+            ],
+            "cut": [*plan.model.cut, *(each for each in plan.cut if each not in plan.model.cut)],
+        }
+    )
 
 
-def _document_item(item: Item, plan: Plan) -> dict[str, Any]:
+def _item(item: Item, plan: Plan) -> dict[str, Any]:
     measures = {
         each.technique: each for each in plan.measures if each.protection == item.protection.id
     }
+    own = ("name", "about", "component", "does_not")
+    same = ItemMembers.model_fields.keys() - {"protection", "ways", "cuts", "evidence", *own}
     return {
-        "place": item.place,
+        **{name: getattr(item, name) for name in same},
+        **{name: getattr(item.protection, name) for name in own},
         "protection": item.protection.id,
-        "name": item.protection.name,
-        "about": item.protection.about,
-        "component": item.protection.component.value,
-        "phase": item.phase.value,
-        "level": item.level,
-        "effort": item.effort,
-        "spent": item.spent,
-        "action": item.action.value,
-        "interim": item.interim,
-        "unclosed": list(item.unclosed),
-        "why": item.why,
-        "closes": list(item.closes),
-        "delays": list(item.delays),
-        "slows": list(item.slows),
         "ways": {
-            name: sum(plan.catalogue.ways_in(paths).values())
-            for name, paths in (
-                ("closes", item.closes),
-                ("delays", item.delays),
-                ("slows", item.slows),
-            )
+            name: sum(plan.catalogue.ways_in(getattr(item, name)).values())
+            for name in ("closes", "delays", "slows")
         },
         "cuts": [
             {
                 "technique": each.technique,
                 "strength": each.strength,
                 "measured": _share(measures.get(each.technique)),
-                "paths": list(each.paths),
+                "paths": each.paths,
             }
             for each in item.cuts
         ],
-        "assets": list(item.assets),
-        "ties": [list(each) for each in item.ties],
-        "together": list(item.together),
-        "needed_for": list(item.needed_for),
-        "skipped": _skipped(item.skipped),
-        "does_not": list(item.protection.does_not),
-        "stability": _stability(item.stability),
-        "evidence": [_standing(each) for each in item.evidence],
+        "evidence": _standings(item.evidence),
     }
 
 
@@ -150,45 +649,31 @@ def _share(found: Measure | None) -> dict[str, int] | None:
     return {"stopped": found.stopped, "tried": found.tried, "estimate": found.estimate}
 
 
-def _skipped(found: Skipped) -> dict[str, Any]:
+def _tallies(item: Item) -> dict[str, Any]:
     return {
-        "stays_open": list(found.stays_open),
-        "instead": list(found.instead),
-        "extra_effort": found.extra_effort,
-        "solved": found.solved,
-        "uncut": list(found.uncut),
-    }
-
-
-def _stability(found: Stability | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    smallest = found.smallest
-    return {
-        "draws": found.draws,
-        "first": found.first,
-        "kept": found.kept,
-        "smallest": None
-        if smallest is None
-        else {"what": smallest.what, "place": smallest.place, "size": smallest.size},
+        "place": item.place,
+        "protection": item.protection.id,
+        "spent": item.spent,
+        "levels": item.exposure,
     }
 
 
 def _path(state: PathState, catalogue: Catalogue) -> dict[str, Any]:
+    path = state.path
     return {
-        "id": state.path.id,
-        "asset": state.path.asset,
+        "id": path.id,
+        "asset": path.asset,
         "impact": state.impact,
-        "steps": [_step(each, catalogue) for each in state.path.steps],
-        "origin": state.path.origin.value,
-        "because": state.path.because,
-        "assumes": sorted(each.value for each in state.path.assumes),
-        "now": state.now.value,
-        "after": state.after.value,
-        "closers": list(state.closers),
+        "steps": [_step(each, catalogue) for each in path.steps],
+        "origin": path.origin,
+        "because": path.because,
+        "assumes": sorted(each.value for each in path.assumes),
+        "now": state.now,
+        "after": state.after,
+        "closers": state.closers,
         "cut_now": _cuts(state.cut_now),
         "cut_after": _cuts(state.cut_after),
-        "way": ">".join(catalogue.way_in(state.path.id)[1]),
+        "way": ">".join(catalogue.way_in(path.id)[1]),
     }
 
 
@@ -197,8 +682,8 @@ def _step(technique: str, catalogue: Catalogue) -> dict[str, Any]:
     return {
         "technique": technique,
         "name": technique if found is None else found.name,
-        "component": None if found is None else found.component.value,
-        "stage": None if found is None else found.stage.value,
+        "component": None if found is None else found.component,
+        "stage": None if found is None else found.stage,
     }
 
 
@@ -206,202 +691,54 @@ def _cuts(cuts: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"technique": technique, "protection": protection} for technique, protection in cuts]
 
 
-def _steps(path: AttackPath) -> dict[str, Any]:
-    return {"path": path.id, "asset": path.asset, "steps": list(path.steps)}
-
-
 def _asset(state: AssetState) -> dict[str, Any]:
     asset = state.asset
-    quantities = asset.quantities
     return {
         "asset": asset.id,
-        "kind": asset.kind.value,
+        "kind": asset.kind,
         "impact": asset.impact,
         "because": asset.because,
-        "now": state.now.value,
-        "after": state.after.value,
+        "now": state.now,
+        "after": state.after,
         "paths": state.paths,
         "ways": state.ways,
-        "actors": sorted(each.value for each in asset.actors),
-        "lives_in": sorted(each.value for each in asset.lives_in),
+        "actors": sorted(asset.actors),
+        "lives_in": sorted(asset.lives_in),
         "traits": sorted(each.value for each in asset.traits),
         "places": sorted(asset.places),
-        "routes": list(asset.routes),
-        "quantities": {
-            "users": quantities.users,
-            "records": quantities.records,
-            "money": quantities.money,
-            "downtime": quantities.downtime,
-        },
+        "routes": asset.routes,
+        "quantities": asset.quantities,
     }
 
 
-def _row(row: RouteRow) -> dict[str, Any]:
-    return {"api": row.api, "path": row.path, "methods": list(row.methods)}
-
-
-def _weak(found: WeakRoute) -> dict[str, Any]:
+def _row(row: RouteRow, assets: Iterable[Asset]) -> dict[str, Any]:
     return {
-        **_row(found.row),
-        "assets": [asset.id for asset in found.assets],
-        "impact": found.impact,
-        "why": str(found),
-    }
-
-
-def _shut(found: ShutRoute) -> dict[str, Any]:
-    return {
-        **_row(found.row),
-        "assets": [asset.id for asset in found.assets],
-        "why": str(found),
+        "api": row.api,
+        "path": row.path,
+        "methods": row.methods,
+        "assets": [each.id for each in assets],
     }
 
 
 def _route(row: RouteRow, plan: Plan) -> dict[str, Any]:
     """Return a row of a route table, with the assets that name it."""
-    named = [each.id for each in plan.model.assets.values() if each.routes and row in each.rows]
-    return {
-        **_row(row),
-        "mode": row.mode,
-        "proof": row.proof,
-        "level": row.level,
-        "assets": sorted(named),
-    }
+    named = [each for each in plan.model.assets.values() if each.routes and row in each.rows]
+    rules = {"mode": row.mode, "proof": row.proof, "level": row.level}
+    return {**_row(row, sorted(named, key=lambda each: each.id)), **rules}
 
 
-def _tallies(tallies: Iterable[Tally]) -> list[dict[str, int]]:
+def _standings(standings: Iterable[Standing]) -> list[dict[str, Any]]:
+    same = StandingMembers.model_fields.keys() - {"findings"}
     return [
         {
-            "level": each.level,
-            "open": each.open,
-            "delayed": each.delayed,
-            "closed": each.closed,
-            "unreached": each.unreached,
+            **{name: getattr(each, name) for name in same},
+            "findings": [
+                {"id": name, "severity": severity, "title": title}
+                for name, (severity, title) in each.findings.items()
+            ],
         }
-        for each in tallies
+        for each in standings
     ]
-
-
-def _standing(found: Standing) -> dict[str, Any]:
-    return {
-        "protection": found.protection,
-        "state": found.state.value,
-        "target": found.target,
-        "key": found.key,
-        "at": None if found.at is None else _time(found.at),
-        "age": found.age,
-        "source": found.source,
-        "why": found.why,
-        "build": found.build,
-        "findings": [
-            {"id": name, "severity": severity, "title": title}
-            for name, (severity, title) in found.findings.items()
-        ],
-        "routes": [
-            {"path": each.path, "method": each.method, "proof": each.proof.value}
-            for each in found.routes
-        ],
-    }
-
-
-def _time(at: datetime) -> str:
-    return at.isoformat()
-
-
-MAX_BYTES: Final = 32 * 1024 * 1024
-"""Most bytes of a plan in a file: one of 5,000 paths has about 8 MiB."""
-
-_MAX_SHOWN: Final = 40
-_Found = TypeVar("_Found")
-
-
-class PlanDocumentError(WatchwordError):
-    """Report a JSON document that isn't a plan: where, what was got, what was expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredItem:
-    """Hold one item of a stored plan."""
-
-    protection: str
-    name: str
-    place: int
-    phase: Phase
-    level: int
-    effort: int
-    action: Action
-    interim: bool
-    closes: frozenset[str]
-    delays: frozenset[str]
-    assets: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredStanding:
-    """Hold how an asset or a path stands in a stored plan; ``impact`` is that of the asset."""
-
-    id: str
-    impact: int
-    now: Exposure
-    after: Exposure
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvidence:
-    """Hold what one standing of a stored plan rests on.
-
-    :param at: when it was seen, None where nobody saw it.
-    :param build: SHA-256 in hex of the build that was looked at, None where there is none.
-    :param findings: what speaks against it, (severity, title) by id; None where the plan was stored before plans said so.
-    """
-
-    state: State
-    at: datetime | None
-    source: str
-    why: str
-    build: str | None = None
-    findings: Mapping[str, tuple[str, str]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMeasure:
-    """Hold a measured strength of a stored plan."""
-
-    stopped: int
-    tried: int
-    estimate: int
-    strength: int
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPlan:
-    """Hold what of a stored plan is compared.
-
-    :param items: by protection; ``assets`` and ``paths`` by id.
-    :param evidence: by (protection, target, key); on a route the target is ``api:NAME METHOD PATH``.
-    :param made_at: when it was made.
-    :param environment: that it was made for, None where it was stored before plans said so.
-    :param changed: (id, member) of what the user's own catalogue changed, None where it was stored before plans said so.
-    :param added: what was taken for proven in a what-if; :param removed: what was taken away.
-    :param measured: by (protection, technique), None where it was stored before plans said so.
-    :param routes: of the file, as are ``limits`` and ``pins``; None where it was stored before plans said so.
-    """
-
-    items: Mapping[str, StoredItem]
-    assets: Mapping[str, StoredStanding]
-    paths: Mapping[str, StoredStanding]
-    evidence: Mapping[tuple[str, str, str], StoredEvidence]
-    budget: int | None
-    made_at: datetime
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    environment: Environment | None = None
-    changed: frozenset[tuple[str, str]] | None = None
-    measured: Mapping[tuple[str, str], StoredMeasure] | None = None
-    routes: tuple[RouteRow, ...] | None = None
-    limits: tuple[LimitRule, ...] | None = None
-    pins: tuple[PinRule, ...] | None = None
 
 
 def parse(data: bytes) -> dict[str, Any]:
@@ -415,235 +752,91 @@ def parse(data: bytes) -> dict[str, Any]:
         raise PlanDocumentError(error.refusals[0].detail) from None
 
 
-def read(document: Mapping[str, Any]) -> StoredPlan:
+def read(members: Mapping[str, Any]) -> PlanDocument:
     """Return the plan in a document.
 
     :raises PlanDocumentError: where it isn't of the form that ``watchword plan --json`` writes.
     """
-    schema = document.get("schema")
-    if schema != SCHEMA:
-        _refuse("schema", schema, repr(SCHEMA))
-    budget = document.get("budget")
-    items = [_stored_item(each) for each in _objects(document, "items")]
-    # Plans that were stored before there was a what-if have none.
-    asked = document.get("what_if", {"added": [], "removed": []})
-    if not isinstance(asked, dict):
-        _refuse("what_if", asked, "an object")
-    what_if = _Field("what_if.", asked)
-    return StoredPlan(
-        items=_by_name("items", {}, [(each.protection, each) for each in items]),
-        assets=_standings(document, "exposure", "asset"),
-        paths=_standings(document, "paths", "id"),
-        evidence=_evidence(document),
-        budget=None if budget is None else _Field("", document).whole("budget", 0, 10**6),
-        made_at=_Field("", document).time("made_at"),
-        added=what_if.texts("added"),
-        removed=what_if.texts("removed"),
-        environment=_Field("", document).one_of("environment", Environment)
-        if "environment" in document
-        else None,
-        changed=_changed(document) if "changed" in document else None,
-        measured=_measured(document) if "measured" in document else None,
-        routes=tuple(_routes(document)) if "routes" in document else None,
-        limits=tuple(_limits(document)) if "limits" in document else None,
-        pins=tuple(_pins(document)) if "pins" in document else None,
-    )
-
-
-def _changed(document: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
-    return frozenset(
-        (each.text("id"), member)
-        for each in _objects(document, "changed")
-        for member in each.texts("members")
-    )
-
-
-def _measured(document: Mapping[str, Any]) -> dict[tuple[str, str], StoredMeasure]:
-    return {
-        (each.text("protection"), each.text("technique")): StoredMeasure(
-            each.whole("stopped", 0, 10**6),
-            each.whole("tried", 1, 10**6),
-            each.whole("estimate", 0, MAX_STRENGTH),
-            each.whole("strength", 0, MAX_STRENGTH),
-            each.text("target"),
-        )
-        for each in _objects(document, "measured")
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """Read members of one object, whose place in the document is known."""
-
-    where: str
-    members: Mapping[str, Any]
-
-    def text(self, name: str) -> str:
-        found = self.members.get(name)
-        return found if isinstance(found, str) else self._refuse(name, "text")
-
-    def flag(self, name: str) -> bool:
-        found = self.members.get(name)
-        return found if isinstance(found, bool) else self._refuse(name, "true or false")
-
-    def whole(self, name: str, least: int, most: int) -> int:
-        found = self.members.get(name)
-        if isinstance(found, int) and not isinstance(found, bool) and least <= found <= most:
-            return found
-        return self._refuse(name, f"a whole number from {least} to {most}")
-
-    def time(self, name: str) -> datetime:
-        """Return a time in UTC."""
-        try:
-            found = datetime.fromisoformat(self.text(name))
-            if found.tzinfo is not None:
-                return found.astimezone(UTC)
-        except (ValueError, OverflowError):
-            pass  # Refused below, as what names no offset is.
-        return self._refuse(name, "a time with its offset")
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        found = self.members.get(name)
-        if isinstance(found, list) and all(isinstance(each, str) for each in found):
-            return tuple(found)
-        return self._refuse(name, "a list of texts")
-
-    def one_of(self, name: str, kind: type[_Found]) -> _Found:
-        try:
-            return kind(self.text(name))  # type: ignore[call-arg]
-        except ValueError:
-            names = ", ".join(str(each) for each in kind)  # type: ignore[attr-defined]
-            return self._refuse(name, f"one of {names}")
-
-    def _refuse(self, name: str, expected: str) -> NoReturn:
-        _refuse(f"{self.where}{name}", self.members.get(name), expected)
-
-
-def _objects(document: Mapping[str, Any], name: str, where: str = "") -> Iterator[_Field]:
-    """Yield the objects of a list, each with its place."""
-    found = document.get(name)
-    if not isinstance(found, list):
-        _refuse(f"{where}{name}", found, "a list")
-    for number, each in enumerate(found):
-        place = f"{where}{name}[{number}]"
-        if not isinstance(each, dict):
-            _refuse(place, each, "an object")
-        yield _Field(f"{place}.", each)
-
-
-def _stored_item(found: _Field) -> StoredItem:
-    return StoredItem(
-        protection=found.text("protection"),
-        name=found.text("name"),
-        place=found.whole("place", 1, 10**6),
-        phase=found.one_of("phase", Phase),
-        level=found.whole("level", 0, 5),
-        effort=found.whole("effort", 0, MAX_EFFORT),
-        action=found.one_of("action", Action),
-        interim=found.flag("interim"),
-        closes=frozenset(found.texts("closes")),
-        delays=frozenset(found.texts("delays")),
-        assets=found.texts("assets"),
-    )
-
-
-def _standings(document: Mapping[str, Any], name: str, key: str) -> dict[str, StoredStanding]:
-    rows = [
-        StoredStanding(
-            each.text(key),
-            each.whole("impact", 1, 5),
-            each.one_of("now", Exposure),
-            each.one_of("after", Exposure),
-        )
-        for each in _objects(document, name)
-    ]
-    return _by_name(name, {}, [(each.id, each) for each in rows])
-
-
-def _routes(document: Mapping[str, Any]) -> Iterator[RouteRow]:
-    for each in _objects(document, "routes"):
-        words = [each.text(name) for name in ("mode", "proof", "level")]
-        yield RouteRow(each.text("api"), _pattern(each), each.texts("methods"), *words)
-
-
-def _pattern(found: _Field) -> str:
-    """Return the path of a row, which must be one that a table could have, or empty."""
-    path = found.text("path")
     try:
-        if path:
-            compile_route(Route("", path, frozenset(), Level.NONE, Proof.BEARER, Mode.OFF))
-    except ValueError:
-        _refuse(f"{found.where}path", path, "the path of a route")
-    return path
-
-
-def _limits(document: Mapping[str, Any]) -> Iterator[LimitRule]:
-    for each in _objects(document, "limits"):
-        yield LimitRule(
-            each.text("api"),
-            each.text("name"),
-            each.whole("requests", 1, 10**9),
-            each.whole("seconds", 1, 10**8),
-            each.texts("routes"),
-            each.flag("enforced"),
-            each.flag("narrowed"),
-        )
-
-
-def _pins(document: Mapping[str, Any]) -> Iterator[PinRule]:
-    for each in _objects(document, "pins"):
-        yield PinRule(each.text("host"), each.text("app"), each.flag("enforced"))
-
-
-def _by_name(
-    where: str, found: dict[str, _Found], rows: list[tuple[str, _Found]]
-) -> dict[str, _Found]:
-    """Return rows by name; refuse two of one name."""
-    for number, (name, row) in enumerate(rows):
-        if name in found:
-            _refuse(f"{where}[{number}]", name, "each only once")
-        found[name] = row
+        found = PlanDocument.model_validate(members)
+    except ValidationError as error:
+        raise _told(members, error.errors(include_url=False)[0]) from None
+    for name, ids in (
+        ("items", [each.protection for each in found.items]),
+        ("exposure", [each.asset for each in found.exposure]),
+        ("paths", [each.id for each in found.paths]),
+    ):
+        seen: set[str] = set()
+        for number, each in enumerate(ids):
+            if each in seen:
+                raise _refusal(f"{name}[{number}]", each, "each only once")
+            seen.add(each)
     return found
 
 
-def _evidence(document: Mapping[str, Any]) -> dict[tuple[str, str, str], StoredEvidence]:
-    """Return all evidence that the document names anywhere."""
-    fields = [row for name in ("claims", "proven", "failing") for row in _objects(document, name)]
-    for number, item in enumerate(_objects(document, "items")):
-        fields.extend(_objects(item.members, "evidence", f"items[{number}]."))
-    return {
-        (each.text("protection"), target, each.text("key")): StoredEvidence(
-            each.one_of("state", State),
-            None if each.members.get("at") is None else each.time("at"),
-            each.text("source"),
-            each.text("why"),
-            None if each.members.get("build") is None else each.text("build"),
-            _findings(each) if "findings" in each.members else None,
-        )
-        for each in fields
-        for target in _targets(each)
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the document."""
+    found = PlanDocument.model_json_schema(mode="serialization", schema_generator=_Schema)
+    return {"$schema": _Schema.schema_dialect, "$id": SCHEMA.replace("/", "-"), **found}
+
+
+class _Schema(GenerateJsonSchema):
+    """Leave out the titles of members, which say no more than their names."""
+
+    def field_title_should_be_set(self, _schema: Any) -> bool:
+        return False
+
+
+def _told(members: Any, error: ErrorDetails) -> PlanDocumentError:
+    """Say where a document is wrong, what was got and what was expected there."""
+    kind: Any = PlanDocument
+    where, got = "", members
+    for part in error["loc"]:
+        if isinstance(part, int):
+            inner = get_args(_bare(kind))[0]
+            if _bare(inner) is str:
+                break  # A list of texts is told whole.
+            where, got, kind = f"{where}[{part}]", got[part], inner
+        else:
+            hints = get_type_hints(_bare(kind), include_extras=True)
+            where, got = f"{where}.{part}" if where else part, got.get(part)
+            kind = hints.get("form" if part == "schema" else part)
+    context = error.get("ctx", {})
+    special = {
+        "value_error": str(context.get("error")),
+        "extra_forbidden": "no such member",
+        "too_short": "at least one",
+        "string_pattern_mismatch": "64 lower-case hex digits",
     }
+    return _refusal(where, got, special.get(error["type"]) or _expected(kind))
 
 
-def _findings(found: _Field) -> dict[str, tuple[str, str]]:
-    return {
-        each.text("id"): (each.one_of("severity", Severity).value, each.text("title"))
-        for each in _objects(found.members, "findings", found.where)
-    }
-
-
-def _targets(standing: _Field) -> list[str]:
-    """Return what a standing is on: its target, or each route there."""
-    target = standing.text("target")
-    # Plans that were stored before statements named routes have none.
-    if "routes" not in standing.members:
-        return [target]
-    routes = _objects(standing.members, "routes", standing.where)
-    return [f"{target} {each.text('method')} {each.text('path')}" for each in routes] or [target]
-
-
-def _refuse(where: str, got: object, expected: str) -> NoReturn:
+def _refusal(where: str, got: object, expected: str) -> PlanDocumentError:
     shown = "nothing" if got is None else repr(got)
     if len(shown) > _MAX_SHOWN:
         shown = f"{shown[:_MAX_SHOWN]}..."
-    raise PlanDocumentError(f"{where}: got {shown}, expected {expected}")
+    return PlanDocumentError(f"{where}: got {shown}, expected {expected}")
+
+
+def _bare(kind: Any) -> Any:
+    """Return a type without what is said of it, and without the None that may stand in its place."""
+    while get_origin(kind) in {Annotated, Union, UnionType}:
+        kind = get_args(kind)[0]
+    return kind
+
+
+def _expected(kind: Any) -> str:
+    """Say what a member of a type may be."""
+    bare = _bare(kind)
+    if bare is int:
+        limits = re.findall(r"[gl]e=([0-9]+)", repr(kind))
+        return " ".join(
+            ["a whole number", *map(" ".join, zip(("from", "to"), limits, strict=False))]
+        )
+    if get_origin(bare) is tuple:
+        return "a list of texts" if _bare(get_args(bare)[0]) is str else "a list"
+    if get_origin(bare) is Literal:
+        return repr(*get_args(bare))
+    if isinstance(bare, type) and issubclass(bare, StrEnum):
+        return f"one of {', '.join(bare)}"
+    return {str: "text", bool: "true or false"}.get(bare, "an object")

@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from watchword.apps.plan import words
@@ -20,7 +19,6 @@ from watchword.apps.plan.words import (
     EXPOSED,
     asked,
     catalogue,
-    flat,
     left_out,
     nothing,
     technique_name,
@@ -28,7 +26,8 @@ from watchword.apps.plan.words import (
     what_if,
     world,
 )
-from watchword.apps.terminal.paragraphs import printable
+from watchword.apps.reports.html import render
+from watchword.apps.reports.text import in_sentence, one_line, printable
 from watchword.encoding.wording import counted
 from watchword.plan.interface import Component, Stage, Technique
 from watchword.plan.outcome import AssetState, Exposure, PathState, Phase, Plan, Tally
@@ -66,7 +65,7 @@ def paragraph(
     said: str, x: float, y: float, *, columns: int, most: int, class_: str, step: float = 15
 ) -> Markup:
     """Return text in lines of ``columns`` characters, at most ``most`` of them; what is cut ends in dots."""
-    rows = textwrap.wrap(printable(flat(said)), columns, break_on_hyphens=True) or [""]
+    rows = textwrap.wrap(one_line(said), columns, break_on_hyphens=True) or [""]
     if len(rows) > most:
         rows = [*rows[: most - 1], rows[most - 1][: columns - 1].rstrip() + _ELLIPSIS]
     spans = [
@@ -77,7 +76,7 @@ def paragraph(
 
 def shortened(said: str, most: int) -> str:
     """Return text of at most ``most`` characters; what is cut ends in dots."""
-    plain = printable(flat(said))
+    plain = one_line(said)
     return plain if len(plain) <= most else plain[: most - 1].rstrip() + _ELLIPSIS
 
 
@@ -672,7 +671,7 @@ def _picture_told(lanes: Sequence[Lane]) -> str:
 
 
 def _stop_told(stop: Stop) -> str:
-    cut = f", cut by {words.listed(stop.cut_by, 3)}" if stop.cut_by else ""
+    cut = f", cut by {in_sentence(stop.cut_by, 3)}" if stop.cut_by else ""
     return f"{stop.name} ({stop.technique}, {stop.component.value}{cut})"
 
 
@@ -704,69 +703,50 @@ def report(plan: Plan) -> str:
     """Return the report: a manager reads its top, an engineer works from the rest."""
     now, after = lanes(plan, after=False), lanes(plan, after=True)
     today = "In that case" if asked(plan) else "Today"
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            plan=plan,
-            words=words,
-            today=today,
-            what_if=what_if(plan),
-            world=world(plan),
-            sentences=verdict(plan),
-            left_out=list(left_out(plan)),
-            nothing=nothing(plan),
-            in_catalogue=catalogue(plan),
-            meanings=_meanings(plan),
-            exposed=any(each.now in EXPOSED for each in plan.assets),
-            unreached=[each for each in plan.assets if each.now is Exposure.UNREACHED],
-            phases=[(phase, words.of_phase(plan, phase)) for phase in Phase],
-            firsts=words.of_phase(plan, Phase.PREVENT),
-            levels=words.levels(plan),
-            pictures=[
-                ("now", today, now, picture(now, name="now", title=f"The paths: {today}")),
-                (
-                    "after",
-                    _AFTER,
-                    after,
-                    picture(after, name="after", title=f"The paths: {_AFTER}"),
-                ),
-            ],
-            curves=[
-                ("wide", curve(plan, width=1180, name="curve-wide")),
-                ("narrow", curve(plan, width=350, name="curve-narrow")),
-            ],
-            unclosable=words.unclosable(plan),
-            all_ways=sum(each.ways for each in plan.assets),
-            mark=Markup(MARK),  # noqa: S704 - it is ours, and a constant.
-            techniques=_techniques(plan),
-            catalogues=_catalogues,
-            paths=words.worst_first(plan.paths)[:MAX_ROWS],
-            assets=plan.assets[:MAX_ROWS],
-            cutters=_cutters,
-            max_cards=MAX_CARDS,
-            max_named=MAX_NAMED,
-            max_rows=MAX_ROWS,
-        )
+    return render(
+        "watchword.apps.plan",
+        mark=MARK,
+        show=one_line,
+        listed=in_sentence,
+        plan=plan,
+        words=words,
+        today=today,
+        what_if=what_if(plan),
+        world=world(plan),
+        sentences=verdict(plan),
+        left_out=list(left_out(plan)),
+        nothing=nothing(plan),
+        in_catalogue=catalogue(plan),
+        meanings=_meanings(plan),
+        exposed=any(each.now in EXPOSED for each in plan.assets),
+        unreached=[each for each in plan.assets if each.now is Exposure.UNREACHED],
+        phases=[(phase, words.of_phase(plan, phase)) for phase in Phase],
+        firsts=words.of_phase(plan, Phase.PREVENT),
+        levels=words.levels(plan),
+        pictures=[
+            ("now", today, now, picture(now, name="now", title=f"The paths: {today}")),
+            (
+                "after",
+                _AFTER,
+                after,
+                picture(after, name="after", title=f"The paths: {_AFTER}"),
+            ),
+        ],
+        curves=[
+            ("wide", curve(plan, width=1180, name="curve-wide")),
+            ("narrow", curve(plan, width=350, name="curve-narrow")),
+        ],
+        unclosable=words.unclosable(plan),
+        all_ways=sum(each.ways for each in plan.assets),
+        techniques=_techniques(plan),
+        catalogues=_catalogues,
+        paths=words.worst_first(plan.paths)[:MAX_ROWS],
+        assets=plan.assets[:MAX_ROWS],
+        cutters=_cutters,
+        max_cards=MAX_CARDS,
+        max_named=MAX_NAMED,
+        max_rows=MAX_ROWS,
     )
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("watchword.apps.plan", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-
-
-def _shown(value: Any) -> Any:
-    """Return what is put into the page: text on one line, without what turns or hides other text."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return printable(words.flat(value))
-    return value
 
 
 def _meanings(plan: Plan) -> dict[Exposure, str]:

@@ -1,39 +1,17 @@
 """Write a plan in Markdown, for a pull request or a wiki."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from watchword.apps.plan import words
 from watchword.apps.plan.words import left_out, verdict, what_if, world
-from watchword.apps.terminal.paragraphs import printable
+from watchword.apps.reports.text import markdown as escaped
+from watchword.apps.reports.text import markdown_code, markdown_table
 from watchword.encoding.wording import counted
 from watchword.plan.outcome import Item, PathState, Phase, Plan
 
 MAX_PATHS: Final = 200
 """Most paths and assets in a table: a page of a pull request isn't read beyond that, and has a limit."""
-
-_MARKUP: Final = re.compile(r"[\\`*_\[\]<>&|~#$]")
-_LINE_START: Final = re.compile(r"^(\d*)([-+=.)])")
-_LINKED: Final = re.compile(r"(@|#(?=\d)|(?<=:)(?=//)|(?i:www)(?=\.))")
-_JOINER: Final = "&#8288;"
-"""Shows as nothing, and keeps a forge from making a mention or a link of what stands around it."""
-
-
-def escaped(text: str) -> str:
-    """Return text as Markdown that shows it as it is, on one line."""
-    plain = printable(words.flat(text))
-    safe = _MARKUP.sub(r"\\\g<0>", plain)
-    return _LINE_START.sub(r"\1\\\2", _LINKED.sub(rf"\1{_JOINER}", safe))
-
-
-def code(text: str) -> str:
-    """Return text as a code span, also within a table."""
-    plain = printable(words.flat(text)) or " "
-    longest = max((len(run) for run in re.findall("`+", plain)), default=0)
-    fence = "`" * (longest + 1)
-    gap = " " if plain[0] in "` " or plain[-1] in "` " else ""
-    return f"{fence}{gap}{plain}{gap}{fence}".replace("|", "\\|")
 
 
 def markdown(plan: Plan) -> str:
@@ -53,7 +31,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield from _paragraph(each)
     rows = words.levels(plan)
     if rows:
-        yield from _table(
+        yield from markdown_table(
             ("Impact", "Now", "After the plan"),
             ((str(level), words.tally(now), words.tally(after)) for level, now, after in rows),
         )
@@ -70,14 +48,6 @@ def _paragraph(text: str) -> Iterator[str]:
     yield ""
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield f"|{' --- |' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""
-
-
 def _phase(phase: Phase, items: Sequence[Item], plan: Plan) -> Iterator[str]:
     if not items:
         return
@@ -89,7 +59,7 @@ def _phase(phase: Phase, items: Sequence[Item], plan: Plan) -> Iterator[str]:
         marks = f" _{escaped('; '.join(words.marks(item)))}._" if words.marks(item) else ""
         name = escaped(item.protection.name)
         yield (
-            f"{item.place}. **{name}** ({code(item.protection.id)}), "
+            f"{item.place}. **{name}** ({markdown_code(item.protection.id)}), "
             f"effort {escaped(words.effort(item.effort))}: {escaped(words.does(item, plan))}.{marks}"
         )
         if phase is not Phase.HARDENING:
@@ -120,7 +90,7 @@ def _notes(plan: Plan) -> Iterator[str]:
 
 
 def _placed(found: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"{code(name)} {escaped(at)}" for name, at in found]
+    return [f"{markdown_code(name)} {escaped(at)}" for name, at in found]
 
 
 def _bullets(heading: str, entries: Sequence[str]) -> Iterator[str]:
@@ -138,11 +108,11 @@ def _bullets(heading: str, entries: Sequence[str]) -> Iterator[str]:
 def _assets(plan: Plan) -> Iterator[str]:
     yield "## Assets"
     yield ""
-    yield from _table(
+    yield from markdown_table(
         ("Asset", "Impact", "Now", "After", "Ways in", "Because"),
         (
             (
-                code(each.asset.id),
+                markdown_code(each.asset.id),
                 str(each.asset.impact),
                 words.EXPOSURES[each.now],
                 words.EXPOSURES[each.after],
@@ -158,11 +128,11 @@ def _assets(plan: Plan) -> Iterator[str]:
 def _paths(plan: Plan) -> Iterator[str]:
     yield "## Paths"
     yield ""
-    yield from _table(
+    yield from markdown_table(
         ("Asset", "Steps", "Now", "After", "Cut by"),
         (
             (
-                code(each.path.asset),
+                markdown_code(each.path.asset),
                 _steps(each),
                 words.EXPOSURES[each.now],
                 words.EXPOSURES[each.after],
@@ -179,11 +149,14 @@ def _steps(state: PathState) -> str:
 
 
 def _named(steps: Iterable[str]) -> str:
-    return " → ".join(code(each) for each in steps)
+    return " → ".join(markdown_code(each) for each in steps)
 
 
 def _cutters(state: PathState) -> str:
-    return ", ".join(f"{code(by)} at {code(step)}" for step, by in state.cut_after) or "nothing"
+    return (
+        ", ".join(f"{markdown_code(by)} at {markdown_code(step)}" for step, by in state.cut_after)
+        or "nothing"
+    )
 
 
 def _rest(total: int, word: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ import click
 
 from watchword.apps.plan import words
 from watchword.apps.plan.words import left_out, nothing, verdict, what_if, world
+from watchword.apps.reports.text import flat, in_sentence
 from watchword.apps.terminal.paragraphs import hanging, printable, wrapped
 from watchword.plan.outcome import Cut, Item, Phase, Plan
 
@@ -91,7 +92,7 @@ def _details(item: Item, plan: Plan) -> Iterator[str]:
     """Yield what stands behind an item, each under its label."""
     for label, text in (
         ("why", item.why),
-        *([("with", words.listed(item.together))] if len(item.together) > _MANY else ()),
+        *([("with", in_sentence(item.together))] if len(item.together) > _MANY else ()),
         *(("cuts", _cut(item, each, plan)) for each in item.cuts),
         ("skipped", words.skipped(item, plan)),
         *(("doesn't", each) for each in item.protection.does_not),
@@ -99,7 +100,7 @@ def _details(item: Item, plan: Plan) -> Iterator[str]:
         ("stable", words.stability(item)),
         ("spent", f"effort {item.spent} up to here: {words.tallies(item.exposure)}"),
     ):
-        yield from wrapped(words.flat(text), first=f"{'':<{_DEEPER}}{label:<9}", indent=_DEEPER + 9)
+        yield from wrapped(flat(text), first=f"{'':<{_DEEPER}}{label:<9}", indent=_DEEPER + 9)
 
 
 def _cut(item: Item, cut: Cut, plan: Plan) -> str:
@@ -131,7 +132,7 @@ def _block(heading: str, entries: Sequence[str], most: int = 1_000_000) -> Itera
     yield ""
     yield click.style(heading, bold=True)
     for entry in entries[:most]:
-        yield from wrapped(words.flat(entry), first="  -", indent=_INDENT)
+        yield from wrapped(flat(entry), first="  -", indent=_INDENT)
     yield from _more(len(entries) - most)
 
 

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from watchword.apps.reports.text import flat, in_sentence
 from watchword.encoding.wording import counted
 from watchword.observations import State
+from watchword.plan.evidence import shut_routes as shut
+from watchword.plan.evidence import weak_routes as weak
 from watchword.plan.interface import CUT_THRESHOLD, AttackPath, Effort
 from watchword.plan.outcome import (
     Action,
@@ -25,8 +28,6 @@ from watchword.plan.outcome import (
     Standing,
     Tally,
 )
-from watchword.plan.reliance import shut_routes as shut
-from watchword.plan.reliance import weak_routes as weak
 from watchword.plan.service import DAMAGE
 from watchword.vocabulary import Environment
 
@@ -69,24 +70,9 @@ _SECONDS: Final = (("day", 86400), ("hour", 3600), ("minute", 60))
 _MANY: Final = 3
 
 
-def listed(words: Sequence[str], most: int = 1_000_000) -> str:
-    """Return words as a list in a sentence; beyond ``most`` they are counted."""
-    shown = list(words[:most])
-    if len(words) > most:
-        shown.append(f"{len(words) - most:,} more")
-    if len(shown) < 2:
-        return "".join(shown)
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
-
-
 def sentence(text: str) -> str:
     """Return a phrase as a sentence."""
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def flat(text: str) -> str:
-    """Return text on one line."""
-    return " ".join(text.split())
 
 
 def effort(value: int) -> str:
@@ -152,7 +138,7 @@ def reached(paths: Iterable[str], plan: Plan, most: int = _MANY) -> str:
     if len(names) > most + 1:
         total = sum(counts.values())
         return f"{ways(total)} into {counted(len(names), 'asset')}, {_spread(names, levels)}"
-    return listed(
+    return in_sentence(
         [f"{ways(counts[name])} into {name} (impact {levels.get(name, '?')})" for name in names]
     )
 
@@ -160,7 +146,7 @@ def reached(paths: Iterable[str], plan: Plan, most: int = _MANY) -> str:
 def _spread(names: Iterable[str], levels: Mapping[str, int]) -> str:
     """Return how many assets there are of each impact: ``2 of impact 5, 1 of impact 3``."""
     counts = Counter(levels.get(name, 0) for name in names)
-    return listed(
+    return in_sentence(
         [f"{counts[level]:,} of impact {level}" for level in sorted(counts, reverse=True)]
     )
 
@@ -216,7 +202,7 @@ def marks(item: Item, plan: Plan | None = None) -> list[str]:
         return protection if plan is None else named(plan, protection)
 
     def each(protections: Iterable[str]) -> str:
-        return listed([shown(name) for name in protections], _MANY)
+        return in_sentence([shown(name) for name in protections], _MANY)
 
     found = []
     if item.action is not Action.INTRODUCE:
@@ -225,7 +211,7 @@ def marks(item: Item, plan: Plan | None = None) -> list[str]:
         found.append("interim: delays, doesn't close")
     if item.ties:
         ties = [" + ".join(shown(name) for name in tie) for tie in item.ties]
-        found.append(f"a tie with {listed(ties, _MANY)}")
+        found.append(f"a tie with {in_sentence(ties, _MANY)}")
     if 0 < len(item.together) <= _MANY:
         found.append(f"only together with {each(item.together)}")
     if item.needed_for:
@@ -257,7 +243,7 @@ def skipped(item: Item, plan: Plan) -> str:
             if not found.extra_effort
             else f"for {found.extra_effort} more effort"
         )
-        names = listed([named(plan, each) for each in found.instead], _MANY)
+        names = in_sentence([named(plan, each) for each in found.instead], _MANY)
         said.append(f"{names} would do it instead, {more}.")
     if found.stays_open:
         does_it = "delays" if item.phase is Phase.GATHERING else "closes"
@@ -323,7 +309,7 @@ def standing(found: Standing) -> str:
 def place(found: Standing) -> str:
     """Return what a standing is on: its target, or the first of the routes there."""
     routes = [flat(str(each)) for each in found.routes]
-    return flat(found.target) + (f" on {listed(routes, _MANY)}" if routes else "")
+    return flat(found.target) + (f" on {in_sentence(routes, _MANY)}" if routes else "")
 
 
 def counts(found: Tally) -> list[tuple[Exposure, int]]:
@@ -370,13 +356,13 @@ def levels(plan: Plan) -> list[tuple[int, Tally, Tally]]:
 def ends(paths: Iterable[AttackPath], plan: Plan) -> str:
     """Return what does the damage on some paths, by id and name: ``MT-B27 Talk the customer into paying``."""
     last = dict.fromkeys(path.steps[-1] for path in paths)
-    return listed([f"{each} {technique_name(plan, each)}" for each in last], _MANY)
+    return in_sentence([f"{each} {technique_name(plan, each)}" for each in last], _MANY)
 
 
 def by_impact(states: Iterable[AssetState], most: int = _MANY) -> str:
     """Return assets by name, the worst first: ``cards (impact 5), payments (impact 5) and 2 more``."""
     worst = sorted(states, key=lambda each: (-each.asset.impact, each.asset.id))
-    return listed([f"{each.asset.id} (impact {each.asset.impact})" for each in worst], most)
+    return in_sentence([f"{each.asset.id} (impact {each.asset.impact})" for each in worst], most)
 
 
 def of_phase(plan: Plan, phase: Phase) -> list[Item]:
@@ -402,13 +388,13 @@ def what_if(plan: Plan) -> str:
     elsewhere = [each for each in plan.added if each in known]
     if new:
         but = "it isn't" if len(new) == 1 else "they aren't"
-        parts.append(f"{listed(new)} were proven ({but})")
+        parts.append(f"{in_sentence(new)} were proven ({but})")
     if elsewhere:
         but = "it is" if len(elsewhere) == 1 else "they are"
-        parts.append(f"{listed(elsewhere)} were proven everywhere ({but} in places)")
+        parts.append(f"{in_sentence(elsewhere)} were proven everywhere ({but} in places)")
     if plan.removed:
-        parts.append(f"{listed(plan.removed)} couldn't be had")
-    return f"What if {listed(parts)}:" if parts else ""
+        parts.append(f"{in_sentence(plan.removed)} couldn't be had")
+    return f"What if {in_sentence(parts)}:" if parts else ""
 
 
 def world(plan: Plan) -> str:
@@ -718,7 +704,7 @@ def changed(plan: Plan) -> list[tuple[str, str]]:
         **{key: each.name for key, each in known.protections.items()},
     }
     return [
-        (key, f"{entries.get(key, key)}: {listed(members)}")
+        (key, f"{entries.get(key, key)}: {in_sentence(members)}")
         for key, members in known.changed.items()
     ]
 
@@ -770,8 +756,8 @@ def shortfalls(plan: Plan) -> list[str]:
 
 def _short(found: Sequence[Shortfall], plan: Plan) -> str:
     first = found[0]
-    levels = listed([str(each.level) for each in found])
-    names = listed([named(plan, each) for each in first.cheapest], _MANY)
+    levels = in_sentence([str(each.level) for each in found])
+    names = in_sentence([named(plan, each) for each in first.cheapest], _MANY)
     return (
         f"at impact {levels}: effort {first.left} is left for it, "
         f"the cheapest set needs {first.needs}: {names}"
@@ -780,7 +766,7 @@ def _short(found: Sequence[Shortfall], plan: Plan) -> str:
 
 def cheaper(found: Cheaper, plan: Plan) -> str:
     """Return in words which set would close as much for less."""
-    names = listed([named(plan, each) for each in found.protections], _MANY * 2)
+    names = in_sentence([named(plan, each) for each in found.protections], _MANY * 2)
     return (
         f"{names} would close as much for effort {found.effort} in all, not {found.phases_effort}. "
         "The list costs more since it serves the worst impact first."

@@ -46,7 +46,7 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
     from watchword.apps.compose.vendors import formats_of
     from watchword.apps.settings import ConfigurationError
     from watchword.apps.settings.plan import check_file
-    from watchword.plan.reliance import shut_routes, weak_routes
+    from watchword.plan.evidence import shut_routes, weak_routes
 
     file: Path = ctx.obj
     try:
