@@ -304,11 +304,20 @@ class Runner:
         usual = self._forked(session.items, None, stop=False)
         times: dict[str, float] = dict(usual["times"])
         bad = set(usual["failed"])
-        items = [i for i in session.items if i.nodeid in times and i.nodeid not in bad]
-        items = [item for item in items if times[item.nodeid] <= SLOW_SECONDS]
-        items.sort(key=lambda item: times[item.nodeid])
+        # In the second run also those that noticed in the first, however long they take.
+        known = {_last(each.killed_by) for each in table(self._area) if self._again}
+        items = [
+            item
+            for item in session.items
+            if item.nodeid not in bad
+            and (
+                times.get(item.nodeid, SLOW_SECONDS + 1) <= SLOW_SECONDS
+                or _last(item.nodeid) in known
+            )
+        ]
+        items.sort(key=lambda item: times.get(item.nodeid, SLOW_SECONDS))
         print(
-            f"{self._area}: {len(items)} of {len(session.items)} tests, {sum(times[i.nodeid] for i in items):.0f} s",
+            f"{self._area}: {len(items)} of {len(session.items)} tests, {sum(times.get(i.nodeid, 0.0) for i in items):.0f} s",
             flush=True,
         )
         if self._again:
@@ -340,12 +349,12 @@ class Runner:
                 _store(replace(mutant, tested=False, killed_by=None), "again")
                 print(f"NOT FOUND {mutant.name}: {mutant.before}", flush=True)
                 continue
-            test = (mutant.killed_by or "").rpartition("::")[2]
-            first = [item for item in items if item.nodeid.endswith(f"::{test}")]
+            test = _last(mutant.killed_by)
+            first = [item for item in items if _last(item.nodeid) == test]
             order = [*first, *(item for item in items if item not in first)]
             tried = [self._tried(replace(site, mutant=mutant), order) for site in candidates]
             # Where several functions of its name read alike, it is the one that its test knows.
-            tried.sort(key=lambda done: not (done.killed_by or "").endswith(f"::{test}"))
+            tried.sort(key=lambda done: _last(done.killed_by) != test)
             _store(tried[0], "again")
 
     def _tried(self, site: Site, items: Sequence[pytest.Item]) -> Mutant:
@@ -413,6 +422,11 @@ class Runner:
         os._exit(0)
 
 
+def _last(test: str | None) -> str:
+    """Return the name of a test without its file: files move."""
+    return (test or "").rpartition(".py::")[2]
+
+
 def _loaded(site: Site) -> list[FunctionType]:
     """Return the functions of this process whose code a mutant replaces."""
     return [
@@ -472,9 +486,8 @@ def summary(column: str) -> int:
         for each in rows:
             if each.key in before and each.killed_by is None:
                 lost += 1
-                print(
-                    f"  not any more: {each.name}: {each.statement}: {each.before} -> {each.after}"
-                )
+                why = "not any more" if each.tested else "not found"
+                print(f"  {why}: {each.name}: {each.statement}: {each.before} -> {each.after}")
     return lost
 
 

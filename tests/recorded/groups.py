@@ -1,12 +1,12 @@
 """Name each group of outputs that is recorded: one file each."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn
 
+import structlog
 from tests.recorded import commands, documents, services
 from tests.recorded.transcript import Transcript, workspace
-
-from watchword.apps.terminal.process import silence_logs
 
 Group = Callable[[Transcript], None]
 
@@ -14,9 +14,23 @@ GROUPS: Final[dict[str, Group]] = {**commands.GROUPS, **services.GROUPS, **docum
 
 
 def made(name: str) -> str:
-    """Return what a group puts out now; what is logged isn't recorded, whoever set up the log before."""
-    silence_logs()
-    with workspace() as directory:
+    """Return what a group puts out now."""
+    with workspace() as directory, _without_a_log():
         transcript = Transcript(directory)
         GROUPS[name](transcript)
         return transcript.text()
+
+
+@contextmanager
+def _without_a_log() -> Iterator[None]:
+    """Keep the log of a service away from what a command prints in the same process; whatever was set up for it before doesn't count."""
+    before = structlog.get_config()
+    structlog.configure(processors=[_dropped])
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def _dropped(_logger: Any, _method: str, _event: Any) -> NoReturn:
+    raise structlog.DropEvent
