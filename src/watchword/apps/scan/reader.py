@@ -11,8 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import click
 
-from watchword.adapters.app_package.opening import open_app
-from watchword.adapters.app_package.stopwatch import monotonic
+from watchword.adapters.app_package.opening import monotonic, open_app
 from watchword.apps.collector import collector_at_rest
 from watchword.apps.reports.text import printable
 from watchword.apps.scan.report import MAX_REPORT
