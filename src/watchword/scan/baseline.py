@@ -1,5 +1,6 @@
 """Set aside findings that a team knows, those of a baseline and those that somebody answers for until a date, and say whether a scan failed."""
 
+import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -177,8 +178,6 @@ def from_suppressions(document: object, rules: Iterable[str] = ()) -> tuple[Supp
     for number, each in enumerate(_listed(document, "the file")):
         one = _suppression(each, f"[{number}]")
         if known and one.rule not in known:
-            import difflib  # noqa: PLC0415 - for one error.
-
             near = difflib.get_close_matches(one.rule, known, n=1)
             expected = f"{near[0]}?" if near else "a rule; `watchword scan rules` lists them"
             raise BaselineError(f"[{number}].rule", ascii(one.rule)[:60], expected)
