@@ -12,43 +12,44 @@ from typing import Final
 from tests.scan.android.building import Type, table
 from tests.scan.ios_building import FOLDER, archive_of
 
-from watchword.adapters.app_package.native_elf import ElfError, read_elf
+from watchword.adapters.app_package.native import ElfError, read_elf
 from watchword.apps.scan.document import ScanDocumentError, document, reports_of
 from watchword.apps.scan.report import Scanned
 from watchword.apps.settings.document import parse_document
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError, WatchwordError
-from watchword.scan.android.axml import read_axml
-from watchword.scan.android.bundle import BundleTable, read_bundle_xml
-from watchword.scan.android.certificates import describe
-from watchword.scan.android.elements import AndroidFormatError, Element
-from watchword.scan.android.jar_signature import signers as jar_signers
-from watchword.scan.android.manifest import read_manifest
-from watchword.scan.android.network import read_network_config
-from watchword.scan.android.resources import Reader, Resources
-from watchword.scan.android.signing_block import changed_since_signed, read_signing_block
-from watchword.scan.android.table import BinaryTable, Table
-from watchword.scan.api.look import look_at
+from watchword.scan.android.binary import (
+    AndroidFormatError,
+    BinaryTable,
+    BundleTable,
+    Element,
+    Reader,
+    Resources,
+    Table,
+    read_axml,
+    read_bundle_xml,
+)
+from watchword.scan.android.manifest import read_manifest, read_network_config
+from watchword.scan.android.signatures import changed_since_signed, describe, read_signing_block
+from watchword.scan.android.signatures import signers as jar_signers
+from watchword.scan.api.registry import look_at
 from watchword.scan.app import App, Container, Coverage, Depth, Part, Resource, TextPart
-from watchword.scan.archive.interface import Limits, MissingEntryError
-from watchword.scan.archive.pace import Pace
+from watchword.scan.archive.interface import Limits, MissingEntryError, Pace
 from watchword.scan.archive.package import Budget, NotAnArchiveError, open_zip
 from watchword.scan.archive.splits import find_splits
 from watchword.scan.baseline import BaselineError, from_baseline, from_suppressions, to_baseline
-from watchword.scan.dex.reader import read_code
-from watchword.scan.dotnet.reader import read_assemblies
-from watchword.scan.imports import mobsf, mobsfscan
-from watchword.scan.imports.foreign import ImportedReportError
+from watchword.scan.dex import read_code
+from watchword.scan.dotnet import read_assemblies
+from watchword.scan.imports import ImportedReportError, read_mobsf, read_mobsfscan
 from watchword.scan.ios.macho import MachOError, slices, symbols
 from watchword.scan.ios.plists import PlistError, read_plist
-from watchword.scan.ios.reader import read_profile
-from watchword.scan.ios.signature import EntitlementsError, entitlements
+from watchword.scan.ios.reader import EntitlementsError, entitlements, read_profile
 from watchword.scan.notes import Notes
 from watchword.scan.secrets.detection import detect
-from watchword.scan.secrets.script_keys import script_keys
-from watchword.scan.texts import hermes, unity
+from watchword.scan.secrets.keys import script_keys
+from watchword.scan.texts import hermes
 from watchword.scan.texts.lexer import Language, lexed
-from watchword.scan.texts.reader import read_texts
+from watchword.scan.texts.reader import UnityError, read_texts, unity_strings
 from watchword.scan.texts.runs import LONGEST_LINE
 from watchword.vocabulary import Platform
 
@@ -179,8 +180,8 @@ def read_hermes(data: bytes) -> None:
 
 def read_unity(data: bytes) -> None:
     """Read the strings of metadata of Unity."""
-    with suppress(unity.UnityError):
-        assert all(isinstance(each, str) for each in unity.strings(data))
+    with suppress(UnityError):
+        assert all(isinstance(each, str) for each in unity_strings(data))
 
 
 def read_dotnet(data: bytes) -> None:
@@ -258,7 +259,7 @@ def read_stored(data: bytes) -> None:
         given = json.loads(data)
         with suppress(BaselineError):
             from_baseline(given)
-        for read in (mobsf.read, mobsfscan.read):
+        for read in (read_mobsf, read_mobsfscan):
             with suppress(ImportedReportError):
                 document([Scanned.bare(read(given))])
 

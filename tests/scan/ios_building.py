@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from watchword.adapters.app_package.native import read_natives
 from watchword.scan.app import App, Container, Entry
-from watchword.scan.archive.interface import Limits
-from watchword.scan.archive.pace import Pace
+from watchword.scan.archive.interface import Limits, Pace
 from watchword.scan.archive.package import Budget, ZipArchive, open_zip
 from watchword.scan.ios.reader import read_ios
 from watchword.scan.notes import Notes

@@ -15,19 +15,17 @@ from tests.scan.ios_building import EXECUTABLE, Image, archive_of, in_der, ipa, 
 from tests.scan.texts.hermes_building import bytecode
 
 from watchword.adapters.app_package.mapped_file import PackageError, mapped
-from watchword.adapters.app_package.native import read_natives
-from watchword.adapters.app_package.native_elf import ElfError, read_elf
+from watchword.adapters.app_package.native import ElfError, read_elf, read_natives
 from watchword.adapters.app_package.opening import open_app
 from watchword.scan.app import Part
 from watchword.scan.archive.interface import Limits
 from watchword.scan.interface import Verdict
-from watchword.scan.ios.entitlements import MOST_DEPTH, EntitlementsError, read_entitlements
 from watchword.scan.ios.macho import slices
-from watchword.scan.ios.signature import entitlements
+from watchword.scan.ios.reader import MOST_DEPTH, EntitlementsError, entitlements, read_entitlements
 from watchword.scan.notes import MOST_GAPS, Notes
 from watchword.scan.rules.ios_debuggable import RULE as DEBUGGABLE
+from watchword.scan.secrets.corpus import LONGEST_WORD, WINDOW, Joined, candidates
 from watchword.scan.secrets.patterns import packaged
-from watchword.scan.secrets.prefilter import LONGEST_WORD, WINDOW, Joined, candidates
 from watchword.scan.texts import runs
 from watchword.scan.texts.hermes import VERSIONS, HermesError, strings
 from watchword.scan.texts.reader import Bounds, read_texts

@@ -14,12 +14,12 @@ from watchword.scan.baseline import (
     BaselineError,
     Sorted,
     Suppression,
+    failed,
     from_baseline,
     from_suppressions,
     sort,
     to_baseline,
 )
-from watchword.scan.failing import failed
 from watchword.scan.interface import Confidence, Severity, Verdict
 from watchword.scan.outcome import fingerprint
 

@@ -9,9 +9,8 @@ from tests.scan import bombs
 from tests.scan.archive.building import opened
 
 from watchword.scan.app import Part
-from watchword.scan.archive.interface import UnreadableEntryError
-from watchword.scan.archive.pace import MOST_AT_ONCE, MOST_KEPT, Memory
-from watchword.scan.dex.reader import read_code
+from watchword.scan.archive.interface import MOST_AT_ONCE, MOST_KEPT, Memory, UnreadableEntryError
+from watchword.scan.dex import read_code
 from watchword.scan.ios.plists import PlistError, read_plist
 from watchword.scan.notes import Notes
 

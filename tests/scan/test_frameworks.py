@@ -28,7 +28,7 @@ from tests.scan.simulated import simulated
 from tests.scan.texts.hermes_building import bytecode
 
 from watchword.adapters.app_package import PackageError, open_app
-from watchword.adapters.app_package.parts import Parts, recognised
+from watchword.adapters.app_package.opening import Parts, recognised
 from watchword.apps.reports.text import json_text
 from watchword.apps.scan.ci import junit, sarif
 from watchword.apps.scan.document import document, reports_of
@@ -46,8 +46,7 @@ from watchword.scan.app import (
     Gap,
     Part,
 )
-from watchword.scan.archive.interface import Limits
-from watchword.scan.archive.pace import Pace
+from watchword.scan.archive.interface import Limits, Pace
 from watchword.scan.frameworks import NO_CODE, STRINGS, recognise
 from watchword.scan.interface import Confidence, Finding, Rule, Severity, Verdict
 from watchword.scan.notes import Notes

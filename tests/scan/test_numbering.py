@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword.scan.interface import Confidence, Finding, Severity, Verdict
-from watchword.scan.numbering import renumbered, unnumbered
-from watchword.scan.outcome import fingerprint
+from watchword.scan.outcome import fingerprint, renumbered, unnumbered
 
 
 def finding(subject: str, rule: str = "trust-manager") -> Finding:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from watchword.scan.app import Coverage, Disagreement, Gap, Part
 from watchword.scan.interface import Confidence, Finding, Location, Secret, Severity, Verdict
-from watchword.scan.redaction import SHORTEST, Redaction
+from watchword.scan.service import SHORTEST, Redaction
 
 VALUE = "Tr0ub4dor-And/3+more"
 SECRET = Secret("crypto-key", VALUE)

@@ -11,11 +11,10 @@ from tests.scan.simulated import PACKAGE, simulated, without
 from watchword.observations import State
 from watchword.scan.app import App, Part
 from watchword.scan.interface import Confidence, Finding, Secret, Severity, Verdict
-from watchword.scan.numbering import unnumbered
-from watchword.scan.outcome import Report, RuleFacts
+from watchword.scan.outcome import Report, RuleFacts, unnumbered
 from watchword.scan.registry import RULES
 from watchword.scan.secrets.patterns import packaged
-from watchword.scan.service import MOST, scan
+from watchword.scan.service import MAX_FINDINGS, scan
 
 SECRET = "s3cr3t-value-of-somebody"
 
@@ -95,7 +94,7 @@ def test_a_rule_without_an_end_is_cut() -> None:
             yield finding(subject=str(number))
 
     report = scan(simulated(), [Scripted(sees)])
-    assert len(report.findings) == MOST + 1
+    assert len(report.findings) == MAX_FINDINGS + 1
     assert len(report.not_seen) == 1
     assert report.standings[0].state is None
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from watchword.observations import State
 from watchword.scan.interface import Finding, Verdict
-from watchword.scan.numbering import unnumbered
-from watchword.scan.outcome import Report, Standing, bad, fingerprint, order
+from watchword.scan.outcome import Report, Standing, bad, fingerprint, order, unnumbered
 
 _OPEN = frozenset({Verdict.EXPOSED, Verdict.ABSENT, Verdict.NOT_SEEN})
 

@@ -85,7 +85,6 @@ _LEAST_PAYLOAD: Final = 16 * 1024
 _RANDOM_FROM: Final = 7.5
 """Bits of entropy a byte, from which on a sample is encrypted or packed; code and text have about six."""
 
-_MOST_PAYLOADS: Final = 20
 
 _MAGICS: Final = {
     b"\0asm": Framework.WASM,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from watchword.scan.app import Coverage, Depth, FrameworkCode, Gap, Part, Seen
-from watchword.scan.archive.pace import Memory
+from watchword.scan.archive.interface import Memory
 
 MOST_GAPS = 200
 """How many gaps of one part are told one by one: a broken archive has a hundred thousand, and nobody reads on."""

@@ -1,7 +1,8 @@
-"""Share what every rule over an Android app needs: what it saw, what of it is the app's own, and how to say so."""
+"""Share what every rule over an app needs: what it saw, what of it is the app's own, and how to say so."""
 
+import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +13,7 @@ from watchword.scan.app import (
     Depth,
     DomainConfig,
     Framework,
+    IosInfo,
     Manifest,
     Method,
     Part,
@@ -312,3 +314,152 @@ def short(cls: str) -> str:
 def classes_of(found: Sequence[Use | Method]) -> int:
     """Return in how many classes methods, or uses by methods, are."""
     return len({(each.by if isinstance(each, Use) else each).cls for each in found})
+
+
+MOST_NAMES: Final = 100
+"""How many domains or schemes of one property list a rule looks at."""
+
+_ALWAYS: Final = {
+    Platform.ANDROID: frozenset({Part.DEX}),
+    Platform.IOS: frozenset({Part.PLIST, Part.ENTITLEMENTS, Part.NATIVE}),
+}
+"""The parts that every app of a platform has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformRule:
+    """Hold a rule over apps of some platforms; of apps of others it says nothing.
+
+    :param parts: of the package that it asks; a gap in one of them turns "absent" into "not seen".
+    :param reads: of the code of frameworks what it asks; nothing said, it sees none of it.
+    :param see: what looks; of an app of iOS it's called only if ``Info.plist`` could be read.
+    """
+
+    id: str
+    title: str
+    techniques: tuple[str, ...]
+    protections: Mapping[str, str]
+    todo: str
+    blind: str
+    parts: tuple[Part, ...]
+    see: Callable[[Look], Iterable[Finding]]
+    platforms: tuple[Platform, ...] = (Platform.IOS,)
+    reads: Mapping[Framework, Depth] = field(default_factory=dict)
+
+    def look(self, app: App) -> Iterable[Finding]:
+        """Yield what it sees; ``not-seen`` where an app of iOS doesn't say what it is."""
+        if app.platform not in self.platforms:
+            return
+        look = Look(self.id, app, self._parts_of(app), self.reads)
+        if app.platform is Platform.IOS and app.ios is None:
+            yield look.not_seen(self.id, "Info.plist couldn't be read.")
+            return
+        yield from self.see(look)
+
+    def _parts_of(self, app: App) -> tuple[Part, ...]:
+        """Return which of the parts this app has: what no reader saw or missed isn't what a verdict rests on."""
+        noted = {seen.part for seen in app.coverage.seen} | {gap.part for gap in app.coverage.gaps}
+        return tuple(part for part in self.parts if part in noted or part in _ALWAYS[app.platform])
+
+
+def ios_of(look: Look) -> IosInfo:
+    """Return what the app says of itself; only for rules over apps of iOS."""
+    assert look.app.ios is not None
+    return look.app.ios
+
+
+def plist_place(look: Look) -> Location:
+    """Return where ``Info.plist`` is: in the shortest path of that name, which is the app's own."""
+    names = [one.name for one in look.app.entries if one.name.endswith(".app/Info.plist")]
+    return Location(file=min(names, key=lambda name: (name.count("/"), name), default="Info.plist"))
+
+
+def too_many(look: Look, names: Sized) -> Iterator[Finding]:
+    """Say so if there are more names than a rule looks at, which no app needs."""
+    if len(names) > MOST_NAMES:
+        title = f"Of {len(names):,} entries the first {MOST_NAMES} were looked at."
+        yield look.not_seen("more", title)
+
+
+_AT_ONCE: Final = 4_096
+"""How many strings of a library are searched at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Hold the strings by which a check is known.
+
+    :param strong: one in a class is enough; whole strings.
+    :param weak: two different ones in a class are; whole strings.
+    :param native: what tells by itself in a native library; matched within its strings, each of which is a line.
+    :param hints: in lower case; one of them stands in whatever ``native`` matches.  To look for them is a tenth of the work.
+    """
+
+    strong: frozenset[str]
+    weak: frozenset[str] = frozenset()
+    native: re.Pattern[str] | None = None
+    hints: tuple[str, ...] = ()
+
+    def checks(self, look: Look) -> Iterator[tuple[str, tuple[Method, ...]]]:
+        """Yield the app's own classes whose methods load such strings, with these methods; a string nobody loads is no check."""
+        by_class: dict[str, dict[str, tuple[Method, ...]]] = {}
+        for mark in sorted(self.strong | self.weak):
+            for by in look.users(mark):
+                marks = by_class.setdefault(by.cls, {})
+                marks[mark] = (*marks.get(mark, ()), by)
+        for cls, marks in sorted(by_class.items()):
+            if self.strong & marks.keys() or len(marks) > 1:
+                yield cls, tuple(dict.fromkeys(by for each in marks.values() for by in each))
+
+    def natives(self, look: Look) -> Iterator[Location]:
+        """Yield the native libraries that hold such a string."""
+        if self.native is not None:
+            for each in look.app.natives:
+                if any(self._in(text) for text in _joined(each.strings)):
+                    yield Location(file=each.file)
+
+    def _in(self, text: str) -> bool:
+        lowered = text.lower()
+        hinted = not self.hints or any(hint in lowered for hint in self.hints)
+        return hinted and self.native is not None and self.native.search(text) is not None
+
+
+def _joined(strings: Sequence[str]) -> Iterator[str]:
+    """Yield strings many at a time, a line each: a search in each by itself takes five times as long."""
+    for at in range(0, len(strings), _AT_ONCE):
+        yield "\n".join(strings[at : at + _AT_ONCE])
+
+
+def checked(
+    look: Look, marks: Marks, what: str, *, found: Iterable[Finding] = (), unsure: bool = False
+) -> Iterator[Finding]:
+    """Yield what a rule sees that looks for strings: classes that look for ``what``, native libraries, or nothing.
+
+    :param found: what the rule found by other means.
+    :param unsure: whether it found something that may be a library's.
+    """
+    count = 0
+    for each in found:
+        count += 1
+        yield each
+    for cls, methods in marks.checks(look):
+        sure, _ = look.of_the_app(methods)
+        if sure:
+            count += 1
+            yield look.protected(cls, f"{cls} looks for {what}.", at=places(methods))
+        else:
+            unsure = True
+            title = f"{cls} looks for {what}; it was renamed and may be a library's."
+            yield look.told(cls, title, at=places(methods), confidence=Confidence.POSSIBLE)
+    if natives := tuple(marks.natives(look)):
+        count += 1
+        yield look.protected("native", f"Native code looks for {what}.", at=natives)
+    if count:
+        return
+    if unsure:
+        title = (
+            f"Only renamed code looks for {what}; whether it's the app's or a library's isn't seen."
+        )
+        yield look.not_seen("checks", title)
+    else:
+        yield look.absent("checks", f"The app doesn't look for {what}.", Severity.LOW)

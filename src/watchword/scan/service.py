@@ -1,25 +1,163 @@
 """Run the rules over an app, each for itself: one that fails or comes too late is told, and ends nothing."""
 
+import base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from watchword.scan.app import App
+import ahocorasick_rs
+
+from watchword.scan.app import App, Coverage, Disagreement
 from watchword.scan.frameworks import unread_line
-from watchword.scan.interface import Confidence, Finding, Rule, Severity, Verdict
-from watchword.scan.numbering import renumbered
+from watchword.scan.interface import Confidence, Finding, Location, Rule, Secret, Severity, Verdict
 from watchword.scan.outcome import (
     Report,
     RuleFacts,
     facts_of,
     ordered,
     package_of,
+    renumbered,
     standings_of,
 )
-from watchword.scan.redaction import Redaction, without_value
 
-MOST: Final = 2_000
+SHORTEST: Final = 8
+"""Characters from which on a secret is looked for; shorter ones stand in many a word."""
+
+WORDS: Final = 16
+"""Characters up to which a secret of small letters alone is taken for a word, which our own sentences may hold."""
+
+_PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+"""What stands for itself in an address (RFC 3986, 2.3)."""
+
+MAX_FINDINGS: Final = 2_000
 """Findings of one rule that are kept; nobody reads more, and an app could be made to give any number."""
+
+MAX_SECRETS: Final = 2_000
+"""Secrets that are looked for, the longest first."""
+
+
+class Redaction:
+    """Know the secrets of a report in the forms in which texts hold them: as they are, in base64, in hex, in an address."""
+
+    def __init__(self, secrets: Iterable[Secret], ours: Iterable[str] = ()) -> None:
+        """Make the one automaton that finds them all in one pass.
+
+        :param ours: texts that rules write by themselves; a value that stands in them is a word of ours wherever it's met.
+        """
+        found = {each.value: each for each in secrets}
+        words = "\n".join((*ours, *(each.kind for each in found.values()))).lower()
+        kept = sorted(
+            (
+                each
+                for value, each in found.items()
+                if _worth_looking_for(value) and value.lower() not in words
+            ),
+            key=lambda one: (-len(one.value), one.value),
+        )[:MAX_SECRETS]
+        self._forms = {form.lower(): (form, each) for each in kept[::-1] for form in _forms(each)}
+        self._patterns = sorted(self._forms)
+        self._found = ahocorasick_rs.AhoCorasick(
+            self._patterns, matchkind=ahocorasick_rs.MatchKind.LeftmostLongest
+        )
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding], ours: Iterable[str] = ()) -> "Redaction":
+        """Return that of the secrets which findings hold."""
+        return cls((each.secret for each in findings if each.secret is not None), ours)
+
+    def text(self, text: str, *, by_kind: bool = False) -> str:
+        """Return a text with what may be shown of each secret in its place.
+
+        :param by_kind: whether the kind stands there instead, which stays when a secret is changed.
+        """
+        if not self._patterns:
+            return text
+        text = _redaction_writable(text)
+        low = text.lower()
+        if len(low) != len(text):
+            low = "".join(each if len(each.lower()) != 1 else each.lower() for each in text)
+        parts: list[str] = []
+        end = 0
+        for number, start, stop in self._found.find_matches_as_indexes(low):
+            form, secret = self._forms[self._patterns[number]]
+            # A secret of letters alone may be a word in another case.
+            if form.isalpha() and text[start:stop] != form:
+                continue
+            parts += [
+                text[end:start],
+                _redaction_writable(secret.kind if by_kind else secret.redacted),
+            ]
+            end = stop
+        return "".join([*parts, text[end:]]) if parts else text
+
+    def finding(self, finding: Finding) -> Finding:
+        """Return a finding whose texts hold none."""
+        return replace(
+            finding,
+            subject=self.text(finding.subject, by_kind=True),
+            title=self.text(finding.title),
+            seen=self.text(finding.seen),
+            locations=tuple(dict.fromkeys(map(self._location, finding.locations))),
+        )
+
+    def _location(self, place: Location) -> Location:
+        return Location(
+            self.text(place.file), self.text(place.cls), self.text(place.member), place.line
+        )
+
+    def coverage(self, coverage: Coverage) -> Coverage:
+        """Return coverage whose gaps hold none."""
+        gaps = [
+            replace(each, where=self.text(each.where), why=self.text(each.why))
+            for each in coverage.gaps
+        ]
+        frameworks = [
+            replace(each, by=self.text(each.by), entries=tuple(map(self.text, each.entries)))
+            for each in coverage.frameworks
+        ]
+        return Coverage(coverage.seen, tuple(gaps), tuple(frameworks))
+
+    def disagreements(self, odd: Iterable[Disagreement]) -> tuple[Disagreement, ...]:
+        """Return disagreements that hold none."""
+        return tuple(Disagreement(self.text(each.entry), self.text(each.what)) for each in odd)
+
+
+def without_value(text: str, secret: Secret, instead: str) -> str:
+    """Return a text of ours with something else in the place of a secret's value.
+
+    A value that is a part of its kind's name stays: whoever reads ``password-in-url`` learns no password, and without the name the
+    sentence says nothing.
+    """
+    ours = secret.value.lower() in secret.kind.lower()
+    return text if ours else text.replace(secret.value, instead)
+
+
+def _worth_looking_for(value: str) -> bool:
+    word = value.isalpha() and value.islower() and len(value) < WORDS
+    return len(value) >= SHORTEST and not word
+
+
+def _forms(secret: Secret) -> Iterator[str]:
+    """Yield the forms of a secret; of base64 those for each place that it may have in a longer text."""
+    value = secret.value
+    data = value.encode("utf-8", "surrogatepass")
+    yield data.hex()
+    yield "".join(chr(each) if each in _PLAIN else f"%{each:02X}" for each in data)
+    for shift in range(3):
+        encoded = base64.b64encode(b"\0" * shift + data).decode().rstrip("=")
+        # The first characters depend on what stands before, the last one on what follows.
+        core = encoded[(0, 2, 3)[shift] : -1]
+        if len(core) >= SHORTEST:
+            yield core
+            yield core.replace("+", "-").replace("/", "_")
+    # Last, so that it wins where a form is the same.
+    yield _redaction_writable(value)
+
+
+def _redaction_writable(text: str) -> str:
+    """Return text without halves of pairs, which strings of DEX may hold and nobody can search."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
 
 _SHORTEST: Final = 4
 """Characters from which on a secret is looked for in a title: shorter ones stand in any."""
@@ -121,9 +259,11 @@ def _told_unread(rule: Rule, app: App, found: Sequence[Finding]) -> Iterator[Fin
 
 def _capped(rule: Rule, app: App) -> Iterator[Finding]:
     for number, each in enumerate(rule.look(app)):
-        if number >= MOST:
+        if number >= MAX_FINDINGS:
             yield _not_seen(
-                rule, "more", f"More than {MOST:,} findings of this rule; the rest isn't listed."
+                rule,
+                "more",
+                f"More than {MAX_FINDINGS:,} findings of this rule; the rest isn't listed.",
             )
             return
         yield each
@@ -143,11 +283,11 @@ def _guarded(finding: Finding) -> Finding:
         title = without_value(title, secret, secret.redacted)
         subject = without_value(subject, secret, secret.kind)
     # Strings of DEX may hold halves of pairs, which nobody can name in a suppression nor read back.
-    title, subject = _writable(title), _writable(subject)
+    title, subject = _service_writable(title), _service_writable(subject)
     if (title, subject) == (finding.title, finding.subject):
         return finding
     return replace(finding, title=title, subject=subject)
 
 
-def _writable(text: str) -> str:
+def _service_writable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

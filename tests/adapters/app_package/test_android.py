@@ -24,7 +24,7 @@ from tests.scan.archive.building import built, opened
 
 from watchword.adapters.app_package.android import AndroidParts, read_android
 from watchword.scan.android import attributes as of
-from watchword.scan.android.elements import MOST_DEPTH
+from watchword.scan.android.binary import MOST_DEPTH
 from watchword.scan.app import Container, Coverage, Part, Resource
 
 MANIFEST, CONFIG = "AndroidManifest.xml", "res/a.xml"

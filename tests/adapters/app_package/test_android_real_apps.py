@@ -8,7 +8,7 @@ import pytest
 from tests.scan.archive.building import opened
 
 from watchword.adapters.app_package.android import AndroidParts, read_android
-from watchword.adapters.app_package.container import container_of
+from watchword.adapters.app_package.opening import container_of
 from watchword.scan.app import Coverage, Manifest, PinSet, Resource
 
 APPS = Path(__file__).resolve().parents[4] / "shared" / "apps"

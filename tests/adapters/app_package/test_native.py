@@ -14,8 +14,7 @@ from tests.scan.elf_building import Library
 from tests.scan.ios_building import ARM, EXECUTABLE, FOLDER, Image, archive_of, fat, ipa
 
 from watchword.adapters.app_package import native
-from watchword.adapters.app_package.native import read_natives
-from watchword.adapters.app_package.native_elf import ElfError, read_elf
+from watchword.adapters.app_package.native import ElfError, read_elf, read_natives
 from watchword.scan.app import Coverage, Native, Part
 from watchword.scan.notes import Notes
 

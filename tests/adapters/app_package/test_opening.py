@@ -1,6 +1,7 @@
 """Packages are told by what is in them, bad input gets a clear fault, and what wasn't read is a gap."""
 
 import hashlib
+import json
 import os
 import socket
 import struct
@@ -14,13 +15,10 @@ from tests.machine import patience
 from tests.scan.archive.building import built, opened
 
 from watchword.adapters.app_package import PackageError, open_app
-from watchword.adapters.app_package.dex_entries import read_dexes
 from watchword.adapters.app_package.mapped_file import mapped
-from watchword.adapters.app_package.opening import _Opening
-from watchword.adapters.app_package.parts import PartReader, _call
+from watchword.adapters.app_package.opening import PartReader, _call, _Opening, read_dexes
 from watchword.scan.app import App, Container, Part
-from watchword.scan.archive.interface import Limits, UnreadableEntryError
-from watchword.scan.archive.pace import Pace
+from watchword.scan.archive.interface import Limits, Pace, UnreadableEntryError
 from watchword.scan.notes import Notes
 from watchword.vocabulary import Platform
 
@@ -224,12 +222,17 @@ def test_an_archive_with_code_in_assets_is_a_gap_of_code() -> None:
     ]
 
 
+def _not_installed(_: object) -> object:
+    raise ImportError
+
+
 @pytest.mark.parametrize(
     "reader",
     [
-        pytest.param(PartReader("json", "loads", (Part.DEX, Part.NATIVE)), id="gives-up"),
+        pytest.param(PartReader(json.loads, (Part.DEX, Part.NATIVE)), id="gives-up"),
         pytest.param(
-            PartReader("watchword.nowhere", "read", (Part.DEX, Part.NATIVE)), id="isnt-there"
+            PartReader(_not_installed, (Part.DEX, Part.NATIVE)),
+            id="isnt-there",
         ),
     ],
 )

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from watchword.scan.android.elements import ANDROID
+from watchword.scan.android.binary import ANDROID
 
 NONE = 0xFFFFFFFF
 UTF8 = 0x100

@@ -9,9 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.scan.android.building import NONE, Ref, Tag, axml, bundle_xml, chunk, pool
 
-from watchword.scan.android.axml import read_axml
-from watchword.scan.android.bundle import read_bundle_xml
-from watchword.scan.android.elements import MOST_DEPTH, AndroidFormatError, Element, Kind, Value
+from watchword.scan.android.binary import (
+    MOST_DEPTH,
+    AndroidFormatError,
+    Element,
+    Kind,
+    Value,
+    read_axml,
+    read_bundle_xml,
+)
 
 NAME, DEBUGGABLE, PORT, LABEL = 0x01010003, 0x0101000F, 0x01010029, 0x01010001
 

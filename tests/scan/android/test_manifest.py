@@ -7,12 +7,15 @@ import pytest
 from tests.scan.android.building import File, Given, Ref, Tag, Type, axml, table
 
 from watchword.scan.android import attributes as of
-from watchword.scan.android.axml import read_axml
-from watchword.scan.android.elements import AndroidFormatError
-from watchword.scan.android.links import MOST_LINKS
-from watchword.scan.android.manifest import PREVIEW, read_manifest
-from watchword.scan.android.resources import MOST_ATTRIBUTE, Reader, Resources
-from watchword.scan.android.table import BinaryTable
+from watchword.scan.android.binary import (
+    MOST_ATTRIBUTE,
+    AndroidFormatError,
+    BinaryTable,
+    Reader,
+    Resources,
+    read_axml,
+)
+from watchword.scan.android.manifest import MOST_LINKS, PREVIEW, read_manifest
 from watchword.scan.app import Component, IntentFilter, Manifest, Part
 from watchword.scan.notes import Notes
 

@@ -3,11 +3,14 @@
 import pytest
 from tests.scan.android.building import Given, Ref, Tag, axml, bundle_xml
 
-from watchword.scan.android.axml import read_axml
-from watchword.scan.android.bundle import read_bundle_xml
-from watchword.scan.android.elements import AndroidFormatError
-from watchword.scan.android.network import read_network_config
-from watchword.scan.android.resources import Reader, Resources
+from watchword.scan.android.binary import (
+    AndroidFormatError,
+    Reader,
+    Resources,
+    read_axml,
+    read_bundle_xml,
+)
+from watchword.scan.android.manifest import read_network_config
 from watchword.scan.app import DomainConfig, NetworkConfig, Part, PinSet
 from watchword.scan.notes import Notes
 

@@ -17,16 +17,17 @@ from tests.scan.android.building import content_digest, prefixed, signers, with_
 from tests.scan.archive.building import built
 
 from watchword.encoding import der
-from watchword.scan.android.certificates import UNKNOWN, describe
-from watchword.scan.android.elements import AndroidFormatError
-from watchword.scan.android.jar_signature import signature_files
-from watchword.scan.android.jar_signature import signers as jar_signers
-from watchword.scan.android.signing_block import (
+from watchword.scan.android.binary import AndroidFormatError
+from watchword.scan.android.signatures import (
     MOST_SIGNERS,
+    UNKNOWN,
     SchemeSigners,
     changed_since_signed,
+    describe,
     read_signing_block,
+    signature_files,
 )
+from watchword.scan.android.signatures import signers as jar_signers
 
 V2, V3, V31, PADDING = 0x7109871A, 0xF05368C0, 0x1B93AD61, 0x42726577
 END = datetime(2040, 1, 2, tzinfo=UTC)

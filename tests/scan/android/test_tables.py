@@ -19,10 +19,16 @@ from tests.scan.android.building import (
     table,
 )
 
-from watchword.scan.android.bundle import BundleTable, read_bundle_xml
-from watchword.scan.android.elements import AndroidFormatError, Kind, Value
-from watchword.scan.android.resources import Resources
-from watchword.scan.android.table import BinaryTable, Table
+from watchword.scan.android.binary import (
+    AndroidFormatError,
+    BinaryTable,
+    BundleTable,
+    Kind,
+    Resources,
+    Table,
+    Value,
+    read_bundle_xml,
+)
 from watchword.scan.app import Part, Resource
 from watchword.scan.notes import Notes
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from watchword.scan.api.look import look_at
+from watchword.scan.api.registry import look_at
 from watchword.scan.interface import Finding, Verdict
 
 Document = dict[str, Any]

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scan.api.building import answer, body, described, parameter, swagger
 
-from watchword.scan.api.look import look_at
-from watchword.scan.api.registry import RULES
+from watchword.scan.api.registry import RULES, look_at
 from watchword.scan.interface import Verdict
 
 NAMES = (

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from tests.scan.api.building import answer, body, described, exposed, found, swagger, verdicts
 
-from watchword.scan.api.look import look_at
-from watchword.scan.api.registry import RULES
+from watchword.scan.api.registry import RULES, look_at
 from watchword.scan.interface import Severity, Verdict
 
 FIELDS = "api-excessive-properties"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from watchword.apps.plan.drafts import read_description
-from watchword.scan.api.look import look_at
+from watchword.scan.api.registry import look_at
 from watchword.scan.interface import Severity, Verdict
 
 SPECS = Path(__file__).parents[4] / "shared" / "apps" / "specs"

@@ -5,8 +5,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 
-from watchword.scan.archive.interface import Limits
-from watchword.scan.archive.pace import Pace
+from watchword.scan.archive.interface import Limits, Pace
 from watchword.scan.archive.package import Budget, ZipArchive, open_zip
 from watchword.scan.notes import Notes
 

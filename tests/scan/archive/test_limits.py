@@ -8,12 +8,21 @@ import pytest
 from tests.scan.archive.building import built, opened, tampered
 
 from watchword.scan.app import Gap, Part
-from watchword.scan.archive.directory import read_directory
-from watchword.scan.archive.interface import Limits, OutOfTimeError, UnreadableEntryError
-from watchword.scan.archive.pace import RELEASE_EVERY, Pace
-from watchword.scan.archive.package import Budget, ZipArchive, open_zip
-from watchword.scan.archive.records import Record
-from watchword.scan.archive.walker import walk
+from watchword.scan.archive.interface import (
+    RELEASE_EVERY,
+    Limits,
+    OutOfTimeError,
+    Pace,
+    UnreadableEntryError,
+)
+from watchword.scan.archive.package import (
+    Budget,
+    Record,
+    ZipArchive,
+    open_zip,
+    read_directory,
+    walk,
+)
 from watchword.scan.notes import MOST_GAPS, Notes
 
 MEBIBYTE = 1024 * 1024

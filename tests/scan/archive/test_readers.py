@@ -7,10 +7,8 @@ import pytest
 from tests.scan.archive.building import built, opened
 
 from watchword.scan.app import Part
-from watchword.scan.archive.interface import Limits, MissingEntryError
-from watchword.scan.archive.pace import Pace
-from watchword.scan.archive.package import NotAnArchiveError
-from watchword.scan.archive.walker import walk
+from watchword.scan.archive.interface import Limits, MissingEntryError, Pace
+from watchword.scan.archive.package import NotAnArchiveError, walk
 
 ENTRIES = {
     "AndroidManifest.xml": b"manifest" * 50,

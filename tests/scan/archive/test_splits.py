@@ -10,10 +10,10 @@ from watchword.scan.app import Part
 from watchword.scan.archive.interface import (
     Limits,
     MissingEntryError,
+    Pace,
     UnreadableEntryError,
     inner_name,
 )
-from watchword.scan.archive.pace import Pace
 from watchword.scan.archive.package import Budget
 from watchword.scan.archive.splits import MANIFEST, MergedArchive, Split, find_splits
 from watchword.scan.notes import Notes

@@ -19,9 +19,7 @@ from tests.scan.dex.assembler import (
 )
 
 from watchword.scan.app import Code, Method, Part
-from watchword.scan.dex.leb128 import signed
-from watchword.scan.dex.reader import read_code
-from watchword.scan.dex.text import decode
+from watchword.scan.dex import decode, read_code, signed
 from watchword.scan.notes import Notes
 
 MAIN = "Lcom/example/Main;"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.scan.dex.test_reader import assert_all_is_answered
 
 from watchword.scan.app import Code
-from watchword.scan.dex.reader import read_code
+from watchword.scan.dex import read_code
 from watchword.scan.notes import Notes
 
 APPS = Path(__file__).parents[4] / "shared" / "apps"

@@ -16,8 +16,7 @@ from tests.scan.dotnet.building import (
 )
 
 from watchword.scan.app import Op, Step
-from watchword.scan.dotnet.code import Steps, answer_of, does_nothing
-from watchword.scan.dotnet.metadata import DotnetError, Metadata
+from watchword.scan.dotnet import DotnetError, Metadata, Steps, answer_of, does_nothing
 
 HANDLER = "System.Net.Http.HttpClientHandler"
 SHOP = assembly(

@@ -19,7 +19,7 @@ from tests.scan.dotnet.building import (
 from tests.scan.ios_building import archive_of
 
 from watchword.scan.app import Assembly, Coverage, Depth, StaticField
-from watchword.scan.dotnet.reader import Assemblies, read_assemblies
+from watchword.scan.dotnet import Assemblies, read_assemblies
 from watchword.scan.notes import Notes
 
 URL = "https://api.example.test/v1"

@@ -10,8 +10,7 @@ import pytest
 from watchword.adapters.app_package.opening import open_app
 from watchword.scan.app import Depth, Framework
 from watchword.scan.archive.interface import Limits
-from watchword.scan.dotnet.code import Steps
-from watchword.scan.dotnet.metadata import MEMBER_REF, Metadata
+from watchword.scan.dotnet import MEMBER_REF, Metadata, Steps
 
 APP = Path(__file__).parents[4] / "shared" / "apps" / "hybrid" / "xamarin-witcher.apk"
 

@@ -18,7 +18,7 @@ from tests.scan.simulated import Class, simulated
 
 from watchword.scan.addresses import addresses_of
 from watchword.scan.app import App
-from watchword.scan.dotnet.reader import read_assemblies
+from watchword.scan.dotnet import read_assemblies
 from watchword.scan.interface import Finding, Location, Rule, Verdict
 from watchword.scan.libraries import of_framework
 from watchword.scan.notes import Notes

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.scan.imports.foreign import ImportedReportError
-from watchword.scan.imports.mobsf import read
+from watchword.scan.imports import ImportedReportError, read_mobsf
 from watchword.scan.interface import Confidence, Severity, Verdict
 from watchword.scan.outcome import bad
 
@@ -52,7 +51,7 @@ REPORT: dict[str, Any] = {
 
 def test_what_mobsf_says_is_taken_over_and_marked() -> None:
     """By its rules and severities, at its places."""
-    report = read(REPORT)
+    report = read_mobsf(REPORT)
     assert report.package.id == "com.example.shop"
     assert report.package.digest == "0f" * 32
     found = {each.rule: each for each in report.findings}
@@ -68,7 +67,7 @@ def test_what_mobsf_says_is_taken_over_and_marked() -> None:
 
 def test_nothing_of_it_is_firm_and_nothing_is_proven() -> None:
     """Nobody saw it here, and how much MobSF read it doesn't say."""
-    report = read(REPORT)
+    report = read_mobsf(REPORT)
     assert {each.confidence for each in report.findings} == {Confidence.POSSIBLE}
     assert all(each.verdict is not Verdict.PROTECTED for each in report.findings)
     assert report.standings == ()
@@ -77,7 +76,7 @@ def test_nothing_of_it_is_firm_and_nothing_is_proven() -> None:
 
 def test_a_secret_stays_one() -> None:
     """Its value is in no repr and in no subject."""
-    report = read(REPORT)
+    report = read_mobsf(REPORT)
     (found,) = (each for each in report.findings if each.secret is not None)
     assert found.secret is not None
     assert found.secret.value == VALUE
@@ -89,7 +88,7 @@ def test_a_secret_stays_one() -> None:
 def test_another_document_is_refused(document: object) -> None:
     """Which would be a report without findings, and a clean bill."""
     with pytest.raises(ImportedReportError):
-        read(document)
+        read_mobsf(document)
 
 
 @given(st.data())
@@ -109,6 +108,6 @@ def test_a_bent_report_raises_nothing(data: st.DataObject) -> None:
         st.sampled_from([None, 1, "x", [], {}, [[1]], {"a": {"b": 1}}, "\ud800"])
     )
     try:
-        assert read(bent).partial
+        assert read_mobsf(bent).partial
     except ImportedReportError:
         assert holder is bent

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.scan.imports.foreign import ImportedReportError
-from watchword.scan.imports.mobsfscan import read
+from watchword.scan.imports import ImportedReportError, read_mobsfscan
 from watchword.scan.interface import Severity, Verdict
 from watchword.scan.outcome import bad
 
@@ -26,7 +25,7 @@ REPORT: dict[str, Any] = {
 
 def test_what_mobsfscan_says_is_taken_over_and_marked() -> None:
     """By its rules and severities, at its places."""
-    report = read(REPORT)
+    report = read_mobsfscan(REPORT)
     found = {each.rule: each for each in report.findings}
     weak = found["mobsfscan:weak_hash"]
     assert (weak.verdict, weak.severity) == (Verdict.EXPOSED, Severity.HIGH)
@@ -37,7 +36,7 @@ def test_what_mobsfscan_says_is_taken_over_and_marked() -> None:
 
 def test_where_it_failed_what_it_calls_missing_is_only_told() -> None:
     """Without its engine it lists every protection as missing, which means nothing."""
-    report = read({**REPORT, "errors": [{"message": "semgrep isn't there"}]})
+    report = read_mobsfscan({**REPORT, "errors": [{"message": "semgrep isn't there"}]})
     found = {each.rule: each for each in report.findings}
     assert found["mobsfscan:android_pinning"].verdict is Verdict.NOT_SEEN
     assert bad(found["mobsfscan:weak_hash"])
@@ -47,7 +46,7 @@ def test_where_it_failed_what_it_calls_missing_is_only_told() -> None:
 @pytest.mark.parametrize("errors", ["no semgrep", {"message": "no semgrep"}, [{"x": 1}], 1, True])
 def test_errors_of_any_form_are_errors(errors: object) -> None:
     """A form that nobody knows isn't taken for success."""
-    report = read({**REPORT, "errors": errors})
+    report = read_mobsfscan({**REPORT, "errors": errors})
     found = {each.rule: each for each in report.findings}
     assert found["mobsfscan:android_pinning"].verdict is Verdict.NOT_SEEN
     assert [each.where for each in report.coverage.gaps].count("mobsfscan") == 1
@@ -56,7 +55,7 @@ def test_errors_of_any_form_are_errors(errors: object) -> None:
 def test_a_report_that_is_silent_on_errors_proves_nothing() -> None:
     """It may be of a version that doesn't tell."""
     silent = {name: each for name, each in REPORT.items() if name != "errors"}
-    found = {each.rule: each for each in read(silent).findings}
+    found = {each.rule: each for each in read_mobsfscan(silent).findings}
     assert found["mobsfscan:android_pinning"].verdict is Verdict.NOT_SEEN
 
 
@@ -64,7 +63,7 @@ def test_a_report_that_is_silent_on_errors_proves_nothing() -> None:
 def test_another_document_is_refused(document: object) -> None:
     """Which would be a report without findings, and a clean bill."""
     with pytest.raises(ImportedReportError):
-        read(document)
+        read_mobsfscan(document)
 
 
 @given(
@@ -84,6 +83,6 @@ def test_another_document_is_refused(document: object) -> None:
 def test_a_bent_report_raises_nothing(results: object) -> None:
     """Whatever stands under results."""
     try:
-        assert read({"results": results, "errors": []}).partial
+        assert read_mobsfscan({"results": results, "errors": []}).partial
     except ImportedReportError:
         assert not isinstance(results, dict)

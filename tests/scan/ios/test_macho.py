@@ -12,7 +12,7 @@ from tests.scan.ios_building import ARM, ARM64, Image, fat, superblob
 
 from watchword.scan.ios.macho import MachOError, is_macho, slices, symbols
 from watchword.scan.ios.plists import PlistError
-from watchword.scan.ios.signature import EntitlementsError, entitlements
+from watchword.scan.ios.reader import EntitlementsError, entitlements
 
 
 @pytest.mark.parametrize("cpu", [ARM, ARM64], ids=["arm", "arm64"])

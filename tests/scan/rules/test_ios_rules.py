@@ -11,7 +11,7 @@ from tests.scan.ios_building import EXECUTABLE, FOLDER, PLIST, Image, ats, info,
 
 from watchword.scan.app import App, Part
 from watchword.scan.interface import Confidence, Rule, Severity, Verdict
-from watchword.scan.ios.rule import MOST_NAMES
+from watchword.scan.rule_parts import MOST_NAMES
 from watchword.scan.rules.ats_exceptions import RULE as ATS
 from watchword.scan.rules.ios_debuggable import RULE as DEBUGGABLE
 from watchword.scan.rules.ios_encrypted import RULE as ENCRYPTED

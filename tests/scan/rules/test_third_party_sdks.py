@@ -3,8 +3,8 @@
 from tests.scan.simulated import Class, simulated, verdicts
 
 from watchword.scan.interface import Verdict
+from watchword.scan.libraries import SDKS
 from watchword.scan.rules.third_party_sdks import RULE
-from watchword.scan.sdks import SDKS
 
 
 def test_each_library_is_told() -> None:

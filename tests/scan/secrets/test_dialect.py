@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from watchword.scan.secrets.dialect import translate
-from watchword.scan.secrets.patterns import packaged
+from watchword.scan.secrets.patterns import packaged, translate
 
 
 @pytest.mark.parametrize(

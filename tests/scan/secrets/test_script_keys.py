@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from tests.scan.simulated import simulated
 
 from watchword.scan.app import App, TextPart
-from watchword.scan.secrets.keys import Way, key_uses
-from watchword.scan.secrets.script_keys import script_keys
+from watchword.scan.secrets.keys import Way, key_uses, script_keys
 
 KEY = "kuvo-731-x5Z-pay"
 

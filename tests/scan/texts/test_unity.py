@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.scan.texts.unity_building import metadata
 
-from watchword.scan.texts.unity import VERSIONS, UnityError, rest, strings
+from watchword.scan.texts.reader import VERSIONS, UnityError, unity_rest, unity_strings
 
 TEXTS = ["https://api.example.test/v1", "", "Grüße 世界", "L" * 300]
 NAMES = ["PaymentService", "SendAsync"]
@@ -19,15 +19,15 @@ NAMES = ["PaymentService", "SendAsync"]
 def test_strings_and_names(version: int, lengths: bool) -> None:
     """Literals lie without anything between them; the table says where each begins, with its length or without."""
     data = metadata(TEXTS, NAMES, version=version, lengths=lengths, behind=b"more")
-    assert list(strings(data)) == [*TEXTS, *NAMES, ""]
-    assert data[rest(data) :] == b"more"
+    assert list(unity_strings(data)) == [*TEXTS, *NAMES, ""]
+    assert data[unity_rest(data) :] == b"more"
 
 
 @pytest.mark.parametrize("version", [0, 15, 32, 34, 38, 2**32 - 1])
 def test_a_version_that_is_not_known(version: int) -> None:
     """Nobody knows where its strings are: it's refused, never guessed."""
     with pytest.raises(UnityError, match="isn't known"):
-        next(strings(metadata(TEXTS, version=version)))
+        next(unity_strings(metadata(TEXTS, version=version)))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_tables_that_do_not_hold_together(at: int, value: int, why: str) -> None
     data = bytearray(metadata(TEXTS, NAMES))
     struct.pack_into("<I", data, at, value)
     with pytest.raises(UnityError, match=why):
-        next(strings(bytes(data)))
+        next(unity_strings(bytes(data)))
 
 
 @given(st.data())
@@ -58,8 +58,8 @@ def test_changed_bytes_raise_nothing_foreign(data: st.DataObject) -> None:
     cut = bytes(changed[: data.draw(st.integers(4, len(changed)))])
     told: list[str] = []
     try:
-        told.extend(strings(cut))
+        told.extend(unity_strings(cut))
     except UnityError:
         assert told == []
     with suppress(UnityError):
-        assert sum(map(len, strings(cut))) <= 2 * len(cut)
+        assert sum(map(len, unity_strings(cut))) <= 2 * len(cut)

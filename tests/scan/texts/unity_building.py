@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Sequence
 
-from watchword.scan.texts.unity import MAGIC
+from watchword.scan.texts.reader import MAGIC
 
 
 def metadata(

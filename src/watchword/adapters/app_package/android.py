@@ -9,17 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from watchword.adapters.app_package.container import AAB_MANIFEST, APK_MANIFEST
-from watchword.scan.android.axml import read_axml
-from watchword.scan.android.bundle import BundleTable, read_bundle_xml
-from watchword.scan.android.certificates import UNKNOWN, describe
-from watchword.scan.android.elements import AndroidFormatError, Element
-from watchword.scan.android.jar_signature import MOST_SIGNATURES, signature_files, signers
-from watchword.scan.android.manifest import read_manifest
-from watchword.scan.android.network import read_network_config
-from watchword.scan.android.resources import Reader, Resources
-from watchword.scan.android.signing_block import changed_since_signed, read_signing_block
-from watchword.scan.android.table import BinaryTable, Table
+from watchword.scan.android.binary import (
+    AndroidFormatError,
+    BinaryTable,
+    BundleTable,
+    Element,
+    Reader,
+    Resources,
+    Table,
+    read_axml,
+    read_bundle_xml,
+)
+from watchword.scan.android.manifest import read_manifest, read_network_config
+from watchword.scan.android.signatures import (
+    MOST_SIGNATURES,
+    UNKNOWN,
+    changed_since_signed,
+    describe,
+    read_signing_block,
+    signature_files,
+    signers,
+)
 from watchword.scan.app import (
     Certificate,
     Container,
@@ -31,6 +41,9 @@ from watchword.scan.app import (
 )
 from watchword.scan.archive.interface import Archive, MissingEntryError, inner_name
 from watchword.scan.notes import Notes
+
+AAB_MANIFEST = "base/manifest/AndroidManifest.xml"
+APK_MANIFEST = "AndroidManifest.xml"
 
 MOST_TABLES: Final = 64
 """How many resource tables are read: one per split or module that has any."""

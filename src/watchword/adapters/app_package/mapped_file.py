@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from watchword.reasons import WatchwordError
-from watchword.scan.archive.pace import Pace
+from watchword.scan.archive.interface import Pace
 
 EXPECTED = "expected a built app: an APK, an AAB, a split set (XAPK, APKS) or an IPA"
 

@@ -1,22 +1,243 @@
 """Read native libraries and executables: ELF of Android, Mach-O of iOS.
 
+Source: System V ABI, chapters 4 and 5, and the GNU hash section.  What counts at run time is read: segments and the dynamic table;
+sections only tell whether names were left, since packers remove or forge them.
+
 The headers are read here with bounds of our own.  A library for it was looked at: it wants a file as a list of numbers, eight bytes
 for each one, and is native code itself, which strangers' files shouldn't reach.
 """
 
 import re
+import struct
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
-from watchword.adapters.app_package.native_elf import ElfError, is_elf, read_elf
+from watchword.reasons import WatchwordError
 from watchword.scan.app import Native, Part
-from watchword.scan.archive.interface import Archive, MissingEntryError
-from watchword.scan.archive.pace import TEXT
+from watchword.scan.archive.interface import TEXT, Archive, MissingEntryError
 from watchword.scan.ios.macho import MachOError, Slice, is_macho, slices, symbols
-from watchword.scan.ios.places import may_be_image
+from watchword.scan.ios.reader import may_be_image
 from watchword.scan.notes import Notes
-from watchword.scan.texts.places import Kind, kind_of
-from watchword.scan.texts.runs import Budget, ascii_batches
+from watchword.scan.texts.runs import Budget, Kind, ascii_batches, kind_of
+
+MOST_SYMBOLS: Final = 200_000
+_MOST_TABLE: Final = 4096
+_MOST_NAME: Final = 1024
+_MOST_NAMES: Final = 24 * 1024 * 1024
+"""Characters of all names of one file: each may begin a byte further in one and the same text."""
+_MOST_BUCKETS: Final = 1_000_000
+_MOST_CHAIN: Final = 10_000
+
+_MACHINES: Final = {3: "x86", 8: "mips", 40: "arm", 62: "x86_64", 183: "arm64", 243: "riscv64"}
+_LOAD, _DYNAMIC, _STACK, _RELRO = 1, 2, 0x6474E551, 0x6474E552
+_SYMTAB_SECTION: Final = 2
+_HASH, _STRTAB, _SYMTAB, _STRSZ, _BIND_NOW, _FLAGS = 4, 5, 6, 10, 24, 30
+_GNU_HASH, _FLAGS_1 = 0x6FFFFEF5, 0x6FFFFFFB
+
+
+class ElfError(WatchwordError):
+    """Report that a file is no ELF file, or one that is damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elf:
+    """Hold what an ELF file says.
+
+    :param pie: whether it can be loaded anywhere, as a library always can.
+    :param relro: ``full``, ``partial`` or ``none``.
+    :param executable_stack: None where it says nothing.
+    :param cut: whether it has more symbols than were read.
+    """
+
+    architecture: str
+    pie: bool
+    relro: str
+    executable_stack: bool | None
+    stripped: bool
+    symbols: frozenset[str] = field(repr=False)
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Hold how numbers and tables of this file are written."""
+
+    order: str
+    wide: bool
+
+    def numbers(self, form: str) -> struct.Struct:
+        """Return a form with ``P`` for a number as wide as an address."""
+        return struct.Struct(self.order + form.replace("P", "Q" if self.wide else "I"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    kind: int
+    flags: int
+    offset: int
+    address: int
+    size: int
+
+
+def is_elf(head: bytes) -> bool:
+    """Tell by its first bytes whether a file is ELF."""
+    return head.startswith(b"\x7fELF")
+
+
+def read_elf(data: bytes) -> Elf:
+    """Return what an ELF file says.
+
+    :raises ElfError: if it's damaged in what the loader of a phone would read.
+    """
+    if not is_elf(data[:4]):
+        raise ElfError("not an ELF file")
+    try:
+        return _read(data)
+    except (struct.error, OverflowError) as error:
+        # Offsets of 64 bits may be larger than any that Python takes.
+        raise ElfError("an ELF file that ends too early") from error
+
+
+def _read(data: bytes) -> Elf:
+    wide, order = data[4:5], data[5:6]
+    if wide not in {b"\1", b"\2"} or order not in {b"\1", b"\2"}:
+        raise ElfError("an ELF file of neither 32 nor 64 bits")
+    form = _Form("<" if order == b"\1" else ">", wide == b"\2")
+    kind, machine, _, _, segments_at, sections_at, _, _, length, count, extent, number, _ = (
+        form.numbers("HHIPPPIHHHHHH").unpack_from(data, 16)
+    )
+    if not count:
+        raise ElfError("an ELF file that has nothing to load")
+    segments = _segments(data, form, segments_at, count, length)
+    tags = _dynamic(data, form, segments)
+    names, cut = _symbols(data, form, segments, tags)
+    stack = next((one for one in segments if one.kind == _STACK), None)
+    return Elf(
+        architecture=_MACHINES.get(machine, f"machine-{machine}"),
+        pie=kind == 3,
+        relro=_relro(segments, tags),
+        executable_stack=None if stack is None else bool(stack.flags & 1),
+        stripped=not _has_names(data, form, sections_at, number, extent),
+        symbols=names,
+        cut=cut,
+    )
+
+
+def _segments(data: bytes, form: _Form, at: int, count: int, length: int) -> list[_Segment]:
+    layout = form.numbers("IIQQQQQQ" if form.wide else "8I")
+    if length < layout.size or count > _MOST_TABLE:
+        raise ElfError("an ELF file whose table of segments is damaged")
+    found = []
+    for index in range(count):
+        entry = layout.unpack_from(data, at + index * length)
+        if form.wide:
+            kind, flags, offset, address, _, size, _, _ = entry
+        else:
+            kind, offset, address, _, size, _, flags, _ = entry
+        found.append(_Segment(kind, flags, offset, address, size))
+    return found
+
+
+def _dynamic(data: bytes, form: _Form, segments: list[_Segment]) -> dict[int, int]:
+    """Return the dynamic table, the first value of each tag; empty for a file without one."""
+    segment = next((one for one in segments if one.kind == _DYNAMIC), None)
+    found: dict[int, int] = {}
+    if segment is None:
+        return found
+    layout = form.numbers("PP")
+    for index in range(min(segment.size // layout.size, _MOST_TABLE)):
+        tag, value = layout.unpack_from(data, segment.offset + index * layout.size)
+        if not tag:
+            break
+        found.setdefault(tag, value)
+    return found
+
+
+def _relro(segments: list[_Segment], tags: dict[int, int]) -> str:
+    """Tell what is read-only after loading: nothing, some, or the table of imported functions too."""
+    if not any(one.kind == _RELRO for one in segments):
+        return "none"
+    now = _BIND_NOW in tags or tags.get(_FLAGS, 0) & 8 or tags.get(_FLAGS_1, 0) & 1
+    return "full" if now else "partial"
+
+
+def _offset(segments: list[_Segment], address: int) -> int:
+    """Return where in the file an address lies."""
+    for one in segments:
+        if one.kind == _LOAD and one.address <= address < one.address + one.size:
+            return address - one.address + one.offset
+    raise ElfError("an ELF file with a table at an address that isn't loaded")
+
+
+def _symbols(
+    data: bytes, form: _Form, segments: list[_Segment], tags: dict[int, int]
+) -> tuple[frozenset[str], bool]:
+    """Return the names that are imported and exported, and whether there were more than are read."""
+    if _SYMTAB not in tags or _STRTAB not in tags:
+        return frozenset(), False
+    count = _count(data, form, segments, tags)
+    layout = form.numbers("IBBHQQ" if form.wide else "IIIBBH")
+    at = _offset(segments, tags[_SYMTAB])
+    names_at = _offset(segments, tags[_STRTAB])
+    table = data[names_at : names_at + tags.get(_STRSZ, 0)]
+    read = min(count, MOST_SYMBOLS)
+    if at + read * layout.size > len(data):
+        raise ElfError("an ELF file whose symbols lie beyond its end")
+    found = set()
+    left = _MOST_NAMES
+    for entry in layout.iter_unpack(data[at : at + read * layout.size]):
+        name = entry[0]
+        end = table.find(b"\0", name, name + _MOST_NAME)
+        text = table[name : end if end >= 0 else name + _MOST_NAME].decode("ascii", "replace")
+        left -= len(text)
+        if left < 0:
+            break
+        found.add(text)
+    found.discard("")
+    return frozenset(found), read < count or left < 0
+
+
+def _count(data: bytes, form: _Form, segments: list[_Segment], tags: dict[int, int]) -> int:
+    """Return how many dynamic symbols there are: only the tables for looking them up say it."""
+    if _HASH in tags:
+        chain: int = form.numbers("II").unpack_from(data, _offset(segments, tags[_HASH]))[1]
+        return chain
+    if _GNU_HASH in tags:
+        return _count_by_gnu(data, form, _offset(segments, tags[_GNU_HASH]))
+    # Linkers put the names right behind the symbols.
+    size = 24 if form.wide else 16
+    return max(0, tags[_STRTAB] - tags[_SYMTAB]) // size
+
+
+def _count_by_gnu(data: bytes, form: _Form, at: int) -> int:
+    """Walk the last chain of a GNU hash table to its end: that is the last symbol."""
+    buckets, first, bloom, _ = form.numbers("4I").unpack_from(data, at)
+    heads_at = at + 16 + bloom * (8 if form.wide else 4)
+    if buckets > _MOST_BUCKETS or heads_at + 4 * buckets > len(data):
+        raise ElfError("an ELF file whose hash table is too large or lies beyond its end")
+    last: int = max(form.numbers(f"{buckets}I").unpack_from(data, heads_at), default=0)
+    if last < first:
+        return int(first)
+    chains_at = heads_at + 4 * buckets
+    one = form.numbers("I")
+    for after in range(last, last + _MOST_CHAIN):
+        if one.unpack_from(data, chains_at + 4 * (after - first))[0] & 1:
+            return after + 1
+    raise ElfError("an ELF file whose hash table has a chain without end")
+
+
+def _has_names(data: bytes, form: _Form, at: int, count: int, length: int) -> bool:
+    """Tell whether a table of all names is left; damaged sections hold none, since no phone reads them."""
+    kind = form.numbers("I")
+    for index in range(min(count, _MOST_TABLE) if at else 0):
+        start = at + index * length + 4
+        if start + 4 > len(data):
+            return False
+        if kind.unpack_from(data, start)[0] == _SYMTAB_SECTION:
+            return True
+    return False
+
 
 MOST_FILES: Final = 1000
 """How many libraries of an app are read."""

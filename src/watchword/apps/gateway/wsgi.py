@@ -44,7 +44,7 @@ from watchword.apps.gateway.guard import (
 from watchword.apps.problems import Problem
 from watchword.gate.alarms import Sighting
 from watchword.gate.decisions import refuse
-from watchword.gate.hygiene import MAX_HEADER_BYTES, remembered
+from watchword.gate.hygiene import MAX_HEADER_BYTES
 from watchword.gate.interface import TOKEN_HEADER, Decision, RequestFacts
 from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy, RefusalLog
@@ -184,7 +184,7 @@ def shape_of(environ: Mapping[str, Any]) -> Shape:
     return _shape(tuple(environ))
 
 
-@remembered(entries=_MOST_SHAPES, most=_LARGEST_SHAPE)
+@cached_by_names(entries=_MOST_SHAPES, most=_LARGEST_SHAPE)
 def _shape(variables: tuple[str, ...]) -> Shape:
     fields = tuple(variable for variable in variables if variable[:5] == _PREFIX)
     names = tuple(_name(variable) for variable in fields)

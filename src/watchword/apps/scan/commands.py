@@ -45,11 +45,9 @@ from watchword.encoding.wording import counted
 from watchword.reasons import WatchwordError
 from watchword.scan.api.registry import RULES as API_RULES
 from watchword.scan.baseline import MARK as BASELINE_MARK
-from watchword.scan.baseline import Suppression, sort, to_baseline
+from watchword.scan.baseline import Suppression, failed, sort, to_baseline
 from watchword.scan.differences import Differences, Turn, compare
-from watchword.scan.failing import failed
-from watchword.scan.imports import mobsf, mobsfscan
-from watchword.scan.imports.foreign import ImportedReportError
+from watchword.scan.imports import ImportedReportError, is_mobsfscan, read_mobsf, read_mobsfscan
 from watchword.scan.interface import Severity, Telling
 from watchword.scan.outcome import Report, bad, fingerprint
 from watchword.scan.registry import RULES
@@ -459,7 +457,7 @@ def _imported(path: Path) -> Report:
     except (ValueError, RecursionError):
         raise click.UsageError(f"{path}: got invalid JSON, expected a report in JSON") from None
     try:
-        return mobsfscan.read(given) if mobsfscan.is_mobsfscan(given) else mobsf.read(given)
+        return read_mobsfscan(given) if is_mobsfscan(given) else read_mobsf(given)
     except ImportedReportError:
         expected = "expected a JSON report of MobSF or mobsfscan"
         raise click.UsageError(f"{path}: got another document, {expected}") from None

@@ -21,8 +21,7 @@ from watchword.apps.settings.plan import load_plan
 from watchword.observations import Observation, Vouched
 from watchword.reasons import WatchwordError
 from watchword.scan.addresses import hosts_of, paths_of
-from watchword.scan.api.look import look_at
-from watchword.scan.api.registry import RULES
+from watchword.scan.api.registry import RULES, look_at
 from watchword.scan.app import App
 from watchword.scan.baseline import BaselineError, Suppression, from_suppressions
 from watchword.scan.interface import Finding

@@ -11,8 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import click
 
-from watchword.adapters.app_package.opening import open_app
-from watchword.adapters.app_package.stopwatch import monotonic
+from watchword.adapters.app_package.opening import monotonic, open_app
 from watchword.apps.collector import collector_at_rest
 from watchword.apps.reports.text import printable
 from watchword.apps.scan.report import MAX_REPORT
@@ -169,12 +168,11 @@ def reports_of(path: Path) -> tuple[Report, ...]:
     :raises click.UsageError: naming the file and the place.
     """
     # Its model takes longer to build than a small app's scan.
-    from watchword.apps.scan.document import ScanDocumentError  # noqa: PLC0415
-    from watchword.apps.scan.document import reports_of as read  # noqa: PLC0415
+    from watchword.apps.scan import document  # noqa: PLC0415
 
     try:
-        return read(data_of(path, MAX_REPORT))
-    except ScanDocumentError as error:
+        return document.reports_of(data_of(path, MAX_REPORT))
+    except document.ScanDocumentError as error:
         raise click.UsageError(f"{path}: {error}") from None
 
 

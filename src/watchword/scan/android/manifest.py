@@ -1,14 +1,89 @@
-"""Read the manifest as the system takes it (``PackageParser`` and its successors in Android's sources)."""
+"""Read the manifest and the network security config as the system takes them."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice, product
 from typing import Final
 
 from watchword.scan.android import attributes
-from watchword.scan.android.elements import AndroidFormatError, Element, Kind
-from watchword.scan.android.links import MOST_LINKS, read_filter
-from watchword.scan.android.resources import Reader
-from watchword.scan.app import Component, IntentFilter, Manifest
-from watchword.scan.defaults import EXPORTED_BY_FILTER, PROVIDERS, Levels, Where, android_levels
+from watchword.scan.android.binary import AndroidFormatError, Element, Kind, Reader
+from watchword.scan.app import (
+    Component,
+    DomainConfig,
+    IntentFilter,
+    Manifest,
+    NetworkConfig,
+    PinSet,
+)
+from watchword.scan.defaults import (
+    EXPORTED_BY_FILTER,
+    PROVIDERS,
+    USER_AUTHORITIES,
+    Levels,
+    Where,
+    android_levels,
+)
+
+MOST_LINKS: Final = 500
+"""How many links of one filter are listed."""
+
+_PATHS: Final = (
+    (attributes.PATH, "{}"),
+    (attributes.PATH_PREFIX, "{}*"),
+    (attributes.PATH_SUFFIX, "*{}"),
+    (attributes.PATH_PATTERN, "{}"),
+    (attributes.PATH_ADVANCED_PATTERN, "{}"),
+)
+
+
+def read_filter(element: Element, read: Reader, most: int = MOST_LINKS) -> IntentFilter:
+    """Return an intent filter with this many links at most."""
+    return IntentFilter(
+        actions=tuple(_names(element, "action", read)),
+        categories=tuple(_names(element, "category", read)),
+        data=tuple(_links(element, read, most)),
+        verified=bool(read.flag(element, attributes.AUTO_VERIFY)),
+    )
+
+
+def _names(element: Element, kind: str, read: Reader) -> Iterator[str]:
+    """Yield the names of actions or categories; for these the system goes by name, not by resource id."""
+    for child in element.named(kind):
+        name = read.text(child, attributes.NAME, "android:name")
+        if name:
+            yield name
+
+
+def _links(element: Element, read: Reader, most: int) -> Iterator[str]:
+    """Yield ``scheme://host/path`` for each scheme with each host and each path.
+
+    All ``data`` of a filter count together: a scheme in one and a host in another open the app by their combination.
+    A filter for kinds of files alone has no scheme, and none of these.
+    """
+    schemes: dict[str, None] = {}
+    hosts: dict[str, None] = {}
+    paths: dict[str, None] = {}
+    for data in element.named("data"):
+        scheme = read.text(data, attributes.SCHEME)
+        if scheme:
+            schemes[scheme] = None
+        host = read.text(data, attributes.HOST)
+        if host:
+            port = read.text(data, attributes.PORT)
+            hosts[f"{host}:{port}" if port else host] = None
+        for key, form in _PATHS:
+            path = read.text(data, key)
+            if path:
+                paths[form.format(path)] = None
+    if not hosts:
+        paths = {}  # Without a host the system doesn't look at the path.
+    count = len(schemes) * max(1, len(hosts)) * max(1, len(paths))
+    if count > most:
+        read.gap("a filter for more links than are listed")
+    for scheme, host, path in islice(product(schemes, hosts or [""], paths or [""]), most):
+        between = "" if not path or path.startswith(("/", "*", ".")) else "/"
+        yield f"{scheme}://{host}{between}{path}"
+
 
 MOST_COMPONENTS: Final = 20_000
 MOST_LINKS_IN_ALL: Final = 20_000
@@ -192,3 +267,111 @@ class _Components:
         if name.startswith("."):
             return f"{self._package}{name}"
         return name if "." in name else f"{self._package}.{name}"
+
+
+_PIN_DIGEST: Final = "SHA-256"
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchors:
+    """Hold which authorities are trusted."""
+
+    user: bool
+    custom: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Inherited:
+    """Hold what a ``domain-config`` says for those within it."""
+
+    cleartext: bool | None
+    anchors: _Anchors
+    pins: PinSet | None
+
+
+def read_network_config(file: str, root: Element, target: int, read: Reader) -> NetworkConfig:
+    """Return a network security config, what is inherited filled in.
+
+    A domain's ``cleartext`` stays None where neither its config nor one around it says anything: then the base's counts.  Its
+    anchors are those that count for it, the base's and the system's default included.
+
+    :param target: the app's targetSdk, on which defaults depend.
+    :raises AndroidFormatError: if it isn't one.
+    """
+    if root.name != "network-security-config":
+        raise AndroidFormatError("its outermost element isn't <network-security-config>")
+    default = _Anchors(user=target < USER_AUTHORITIES.target, custom=False)
+    base: DomainConfig | None = None
+    for element in root.named("base-config"):
+        anchors = _anchors(element) or default
+        base = DomainConfig(
+            domains=(),
+            cleartext=read.flag(element, "cleartextTrafficPermitted"),
+            user_anchors=anchors.user,
+            pin_set=None,
+            custom_anchors=anchors.custom,
+        )
+    if base is not None:
+        default = _Anchors(base.user_anchors, base.custom_anchors)
+    debug = [_anchors(element) for element in root.named("debug-overrides")]
+    return NetworkConfig(
+        file=file,
+        base=base,
+        domains=tuple(_domains(root, _Inherited(None, default, None), read)),
+        debug_user_anchors=any(each is not None and each.user for each in debug),
+    )
+
+
+def _domains(root: Element, inherited: _Inherited, read: Reader) -> Iterator[DomainConfig]:
+    """Yield the domain configs, one within another after it."""
+    waiting = [(element, inherited) for element in root.named("domain-config")][::-1]
+    while waiting:
+        element, around = waiting.pop()
+        cleartext = read.flag(element, "cleartextTrafficPermitted")
+        own = _Inherited(
+            cleartext=around.cleartext if cleartext is None else cleartext,
+            anchors=_anchors(element) or around.anchors,
+            pins=_pins(element, read) or around.pins,
+        )
+        names = tuple(
+            (each.text.strip().lower(), bool(read.flag(each, "includeSubdomains")))
+            for each in element.named("domain")
+        )
+        yield DomainConfig(
+            domains=names,
+            cleartext=own.cleartext,
+            user_anchors=own.anchors.user,
+            pin_set=own.pins,
+            custom_anchors=own.anchors.custom,
+        )
+        waiting.extend([(child, own) for child in element.named("domain-config")][::-1])
+
+
+def _anchors(element: Element) -> _Anchors | None:
+    """Return which authorities a config names; None if it doesn't say."""
+    stated = user = custom = False
+    for anchors in element.named("trust-anchors"):
+        stated = True
+        for certificates in anchors.named("certificates"):
+            value = certificates.attributes.get("src")
+            if value is None:
+                continue
+            if value.kind is Kind.STRING:
+                user = user or value.text == "user"
+                custom = custom or value.text not in ("user", "system")
+            else:
+                custom = True
+    return _Anchors(user, custom) if stated else None
+
+
+def _pins(element: Element, read: Reader) -> PinSet | None:
+    found: PinSet | None = None
+    for each in element.named("pin-set"):
+        pins = []
+        for pin in each.named("pin"):
+            if read.text(pin, "digest") == _PIN_DIGEST:
+                pins.append("".join(pin.text.split()))
+            else:
+                read.gap(f"a pin whose digest isn't {_PIN_DIGEST}, which the system refuses")
+        found = PinSet(tuple(pins), read.text(each, "expiration"))
+    return found

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from watchword.encoding.wording import counted
-from watchword.scan.api.description import Aspect, Description, Field, Operation
-from watchword.scan.api.words import Kind
+from watchword.scan.api.description import Aspect, Description, Field, Kind, Operation
 from watchword.scan.interface import Confidence, Finding, Location, Severity, Verdict
 
 MAX_LOCATIONS: Final = 20

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from watchword.scan.app import Disagreement, Entry, Part
-from watchword.scan.archive.interface import SPLIT_END, MissingEntryError
-from watchword.scan.archive.pace import Pace
-from watchword.scan.archive.package import Budget, NotAnArchiveError, ZipArchive, open_zip
-from watchword.scan.archive.records import LOCAL
+from watchword.scan.archive.interface import SPLIT_END, MissingEntryError, Pace
+from watchword.scan.archive.package import LOCAL, Budget, NotAnArchiveError, ZipArchive, open_zip
 from watchword.scan.notes import Notes
 
 MANIFEST = "AndroidManifest.xml"

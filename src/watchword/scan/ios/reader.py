@@ -1,16 +1,171 @@
-"""Read what an IPA says of itself."""
+"""Read what an IPA says of itself: property lists, signature, privacy manifest.
+
+A dictionary is a list of pairs under tag 16, in older signatures a SET of them; around the outermost stands the version of the form.
+
+Source: Apple's ``cs_blobs.h``: a SuperBlob (big-endian) that lists blobs by slot.  Since iOS 15 entitlements are signed in DER too, and
+the system takes those; a signature may lack the property list.
+"""
 
 import re
-from collections.abc import Callable, Mapping
+import struct
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from watchword.encoding import der
+from watchword.reasons import MalformedError, WatchwordError
 from watchword.scan.app import IosInfo, Part
 from watchword.scan.archive.interface import Archive, MissingEntryError
-from watchword.scan.ios.macho import MachOError, slices
-from watchword.scan.ios.places import app_folders
+from watchword.scan.ios.macho import MachOError, Slice, slices
 from watchword.scan.ios.plists import PlistError, read_plist
-from watchword.scan.ios.signature import EntitlementsError, entitlements
 from watchword.scan.notes import Notes
+
+_APP: Final = re.compile(r"Payload/[^/]+\.app/Info\.plist")
+_HOLDERS: Final = (".app", ".framework", ".appex")
+_NO_CODE: Final = frozenset({"PkgInfo", "CodeResources", "_CodeSignature"})
+
+
+def app_folders(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the folders of the apps in ``Payload``, each with its final slash; there should be one."""
+    return tuple(
+        name.removesuffix("Info.plist") for name in names if _APP.fullmatch(name) is not None
+    )
+
+
+def may_be_image(name: str) -> bool:
+    """Tell whether an entry can be an executable or a library of an app, by its name."""
+    if not name.startswith("Payload/") or "/" not in name[8:]:
+        return False
+    folder, _, last = name.rpartition("/")
+    holder = folder.rpartition("/")[2]
+    if not last:
+        return False  # A folder.
+    if last.endswith(".dylib"):
+        return True
+    if not holder.endswith(_HOLDERS) or last in _NO_CODE:
+        return False
+    return "." not in last or last == holder.rpartition(".")[0]
+
+
+MOST_DEPTH: Final = 16
+"""How deep values may be nested; those of Apple's are three deep."""
+
+_APPLICATION: Final = 1
+_DICTIONARY: Final = 16
+_TEXT: Final = 12
+_VERSION: Final = 1
+
+
+class EntitlementsError(WatchwordError):
+    """Report that entitlements can't be read; the text says why and holds nothing of their content."""
+
+
+def read_entitlements(data: bytes) -> Mapping[str, object]:
+    """Return the dictionary of entitlements.
+
+    :raises EntitlementsError: if it is damaged, nested too deep, or of a form that isn't known.
+    """
+    try:
+        whole = der.read(data)
+        if whole.tag_class == _APPLICATION and whole.number == _DICTIONARY:
+            version, whole = _two(der.children(whole))
+            if der.integer(version) != _VERSION:
+                raise EntitlementsError("entitlements in DER of a version that isn't known")
+        found = _value(whole, MOST_DEPTH)
+    except MalformedError as error:
+        raise EntitlementsError("entitlements in DER that are damaged") from error
+    if not isinstance(found, dict):
+        raise EntitlementsError("entitlements in DER that are no dictionary")
+    return found
+
+
+def _value(element: der.Tlv, depth: int) -> object:
+    """Return what an element holds, in the types that a property list has."""
+    found: object
+    if not depth:
+        raise EntitlementsError(f"entitlements in DER that are nested deeper than {MOST_DEPTH}")
+    if element.is_context(_DICTIONARY) or element.is_universal(der.SET):
+        pairs = (_two(der.sequence(pair)) for pair in der.children(element))
+        found = {_der_text(key): _value(value, depth - 1) for key, value in pairs}
+    elif element.is_universal(der.SEQUENCE):
+        found = [_value(each, depth - 1) for each in der.children(element)]
+    elif element.is_universal(der.BOOLEAN):
+        found = der.boolean(element)
+    elif element.is_universal(der.INTEGER):
+        found = der.integer(element)
+    else:
+        found = _der_text(element)
+    return found
+
+
+def _two(elements: tuple[der.Tlv, ...]) -> tuple[der.Tlv, der.Tlv]:
+    """Return a pair."""
+    if len(elements) != 2:
+        raise EntitlementsError("entitlements in DER with an element that isn't a pair")
+    return elements[0], elements[1]
+
+
+def _der_text(element: der.Tlv) -> str:
+    """Return a UTF-8 string."""
+    if element.constructed or not element.is_universal(_TEXT):
+        raise EntitlementsError("entitlements in DER with a value of a type that isn't known")
+    try:
+        return element.content.decode()
+    except UnicodeDecodeError as error:
+        raise EntitlementsError("entitlements in DER with a text that is damaged") from error
+
+
+_SUPERBLOB: Final = 0xFADE0CC0
+_ENTITLEMENTS: Final = 0xFADE7171
+_ENTITLEMENTS_DER: Final = 0xFADE7172
+_SLOT: Final = 5
+_SLOT_DER: Final = 7
+_MOST_BLOBS: Final = 64
+
+
+def entitlements(data: bytes, image: Slice) -> Mapping[str, object] | None:
+    """Return what an image is entitled to: an empty mapping if its signature grants nothing, None if it isn't signed.
+
+    :raises MachOError: if the signature is damaged.
+    :raises PlistError: if the entitlements in it can't be read.
+    :raises EntitlementsError: if those in DER can't be read, or say something else than the property list beside them.
+    """
+    if image.signature is None:
+        return None
+    blob = data[image.signature.start : image.signature.stop]
+    try:
+        written = _blob(blob, _SLOT, _ENTITLEMENTS)
+        signed = _blob(blob, _SLOT_DER, _ENTITLEMENTS_DER)
+    except struct.error as error:
+        raise MachOError("a code signature that ends too early") from error
+    listed = None if written is None else read_plist(written)
+    if signed is None:
+        return listed or {}
+    found = read_entitlements(signed)
+    if listed is not None and listed != found:
+        raise EntitlementsError(
+            "entitlements in DER that differ from the property list beside them"
+        )
+    return found
+
+
+def _blob(signature: bytes, wanted: int, magic: int) -> bytes | None:
+    """Return what the first blob of a slot holds; None if there is none."""
+    kind, _, count = struct.unpack_from(">III", signature)
+    if kind != _SUPERBLOB or count > _MOST_BLOBS:
+        raise MachOError("a code signature of a form that isn't known")
+    for index in range(count):
+        slot, at = struct.unpack_from(">II", signature, 12 + index * 8)
+        if slot != wanted:
+            continue
+        kind, length = struct.unpack_from(">II", signature, at)
+        if kind != magic or length < 8 or at + length > len(signature):
+            raise MachOError("a code signature whose entitlements are damaged")
+        return signature[at + 8 : at + length]
+    return None
+
+
+__all__ = ["EntitlementsError", "MachOError", "PlistError", "entitlements"]
+
 
 _PROFILE: Final = "embedded.mobileprovision"
 _WITHIN: Final = re.compile(r".+\.(?:appex|app)/Info\.plist")

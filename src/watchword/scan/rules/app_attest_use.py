@@ -6,8 +6,7 @@ from typing import Final
 from watchword.scan.app import Depth, Framework, Part
 from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.ios.rule import PlatformRule
-from watchword.scan.rule_parts import Look, places
+from watchword.scan.rule_parts import Look, PlatformRule, places
 from watchword.vocabulary import Platform
 
 _ENTITLEMENT: Final = "com.apple.developer.devicecheck.appattest-environment"

@@ -9,14 +9,14 @@ from watchword.scan.defaults import ATS, ATS_NARROWER, Where, ios_levels
 from watchword.scan.frameworks import PLATFORM_NETWORK
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.ios.plists import is_set, mapping_of
-from watchword.scan.ios.rule import (
+from watchword.scan.rule_parts import (
     MOST_NAMES,
+    Look,
     PlatformRule,
     ios_of,
     plist_place,
     too_many,
 )
-from watchword.scan.rule_parts import Look
 
 _INSECURE: Final = (
     "NSExceptionAllowsInsecureHTTPLoads",

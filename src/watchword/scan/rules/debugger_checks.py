@@ -7,8 +7,7 @@ from typing import Final
 from watchword.scan.app import Method, Part
 from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Confidence, Finding, Location
-from watchword.scan.marks import Marks, checked
-from watchword.scan.rule_parts import AndroidRule, Look, places
+from watchword.scan.rule_parts import AndroidRule, Look, Marks, checked, places
 
 _DEBUG: Final = "android.os.Debug"
 _CONTEXTS: Final = (

@@ -7,8 +7,7 @@ from typing import Final
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NATIVE_STRINGS
 from watchword.scan.interface import Finding
-from watchword.scan.marks import Marks, checked
-from watchword.scan.rule_parts import AndroidRule, Look
+from watchword.scan.rule_parts import AndroidRule, Look, Marks, checked
 
 _MARKS: Final = Marks(
     strong=frozenset(

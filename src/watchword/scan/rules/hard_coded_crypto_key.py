@@ -8,7 +8,7 @@ from watchword.scan.app import Part
 from watchword.scan.interface import Finding, Secret, Severity
 from watchword.scan.rule_parts import AndroidRule, Look
 from watchword.scan.secrets.keys import KeyUse, Way, key_uses
-from watchword.scan.secrets.kinds import subject_of
+from watchword.scan.secrets.patterns import subject_of
 
 _SEVERITIES: Final = {
     "key": Severity.HIGH,

@@ -6,8 +6,7 @@ from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Severity
 from watchword.scan.ios.plists import is_set
-from watchword.scan.ios.rule import PlatformRule, ios_of
-from watchword.scan.rule_parts import Look
+from watchword.scan.rule_parts import Look, PlatformRule, ios_of
 
 
 def _see(look: Look) -> Iterator[Finding]:

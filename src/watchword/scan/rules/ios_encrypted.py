@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding
-from watchword.scan.ios.rule import PlatformRule
-from watchword.scan.rule_parts import Look
+from watchword.scan.rule_parts import Look, PlatformRule
 
 
 def _see(look: Look) -> Iterator[Finding]:

@@ -10,14 +10,14 @@ from watchword.scan.defaults import PINNED_DOMAINS, Where, ios_levels
 from watchword.scan.frameworks import OFFLINE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.ios.plists import is_set, items_of, mapping_of
-from watchword.scan.ios.rule import (
+from watchword.scan.rule_parts import (
     MOST_NAMES,
+    Look,
     PlatformRule,
     ios_of,
     plist_place,
     too_many,
 )
-from watchword.scan.rule_parts import Look
 
 _LISTS: Final = ("NSPinnedLeafIdentities", "NSPinnedCAIdentities")
 _LIBRARIES: Final = {

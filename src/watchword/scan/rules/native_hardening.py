@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from watchword.scan.app import Native, Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.ios.rule import PlatformRule
-from watchword.scan.rule_parts import Look
+from watchword.scan.rule_parts import Look, PlatformRule
 from watchword.vocabulary import Platform
 
 

@@ -8,7 +8,7 @@ from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Secret, Severity
 from watchword.scan.rule_parts import Look
 from watchword.scan.secrets.detection import detect
-from watchword.scan.secrets.kinds import subject_of
+from watchword.scan.secrets.patterns import subject_of
 
 _BILLED = frozenset({"gcp-api-key", "mapbox-public-token", "mapbox-api-token"})
 """Kinds that call services on their owner's bill where nobody restricted them."""

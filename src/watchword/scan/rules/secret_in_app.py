@@ -8,7 +8,7 @@ from watchword.scan.frameworks import STRINGS
 from watchword.scan.interface import Confidence, Finding, Location, Secret, Severity, Verdict
 from watchword.scan.rule_parts import Look
 from watchword.scan.secrets.detection import MOST_HITS, Hit, detect
-from watchword.scan.secrets.kinds import BY_LOOKS, severity_of, subject_of
+from watchword.scan.secrets.patterns import BY_LOOKS, severity_of, subject_of
 from watchword.vocabulary import Platform
 
 _PARTS = {

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from watchword.encoding.wording import counted
 from watchword.scan.app import Part
 from watchword.scan.interface import Finding, Location
+from watchword.scan.libraries import SDKS
 from watchword.scan.rule_parts import AndroidRule, Look, starting
-from watchword.scan.sdks import SDKS
 
 
 def _see(look: Look) -> Iterator[Finding]:

@@ -8,8 +8,7 @@ from watchword.scan.app import Part
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
 from watchword.scan.ios.plists import items_of, mapping_of, names_of
-from watchword.scan.ios.rule import MOST_NAMES, PlatformRule, ios_of, plist_place, too_many
-from watchword.scan.rule_parts import Look
+from watchword.scan.rule_parts import MOST_NAMES, Look, PlatformRule, ios_of, plist_place, too_many
 
 _ANSWERS: Final = re.compile(
     r"oauth|openid|appauth|auth0|(?<![a-z])auth|callback|redirect|log-?in|sign-?in|(?<![a-z])sso|msauth",

@@ -1,4 +1,4 @@
-"""Find constants that reach a cipher as its key: handed over, through a field of the class, or from a caller.
+"""Find constants that reach a cipher as its key: handed over, through a field of the class, from a caller, or by a script.
 
 Names and forms tell nothing here: the key of a crypto class is any text.  What tells is where it goes.
 """
@@ -8,17 +8,115 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
+from typing import Final
 
 from watchword.scan.app import App, Code, Method
 from watchword.scan.interface import Confidence, Location
-from watchword.scan.secrets import material, noise
-from watchword.scan.secrets.corpus import is_own_class
-from watchword.scan.secrets.script_keys import script_keys
+from watchword.scan.secrets import noise
+from watchword.scan.secrets.corpus import Joined, Origin, groups_of, is_own_class, places_of_words
+from watchword.scan.texts.lexer import Language, Lexed, Lexer, Span
+
+MOST: Final = 500
+"""How many calls of one file are looked at."""
+
+_WORDS: Final = (
+    *("crypt(", "cipheriv(", "createhmac(", "hmacmd5(", "hmacsha1(", "hmacsha224(", "hmacsha256("),
+    *("hmacsha384(", "hmacsha512(", "jwt.sign(", "utf8.parse(", "hex.parse(", "base64.parse("),
+)
+_LONGEST_WORD: Final = 14
+_BEFORE: Final = 120
+_REACH: Final = 400
+_SCRIPT_KEYS_SINKS: Final = (
+    # CryptoJS, by the README of its package crypto-js; shrinkers leave the names of its members.
+    (
+        re.compile(
+            r"\b(?:AES|DES|TripleDES|Rabbit(?:Legacy)?|RC4(?:Drop)?|Blowfish)\.(?:en|de)crypt\Z"
+        ),
+        1,
+    ),
+    (re.compile(r"\bHmac(?:SHA\d{1,3}|MD5)\Z"), 1),
+    (
+        re.compile(
+            r"(?i:key|secret|passphrase)\w{0,20}\s{0,9}[=:]\s{0,9}[\w$.()\[\]]{0,60}\benc\.\w{3,9}\.parse\Z"
+        ),
+        0,
+    ),
+    # https://nodejs.org/api/crypto.html, https://github.com/bitwiseshiftleft/sjcl/wiki/Symmetric-Crypto and
+    # https://github.com/auth0/node-jsonwebtoken; all looked up on 2026-11-29.
+    (re.compile(r"\bcreate(?:C|Dec)ipheriv\Z"), 1),
+    (re.compile(r"\bcreateHmac\Z"), 1),
+    (re.compile(r"\bsjcl\.(?:en|de)crypt\Z"), 0),
+    (re.compile(r"\bjwt\.sign\Z"), 1),
+)
+_LITERAL: Final = re.compile(r"""\s{0,9}(["'`])([^"'`\\\n\x0b$]{4,200})\1\s{0,9}""")
+_OPENS, _CLOSES = "([{", ")]}"
+
+
+def script_keys(app: App) -> Iterator[tuple[str, str, Location]]:
+    """Yield constants that scripts hand to a cipher: the constant, the function that takes it, and the place."""
+    lexer = Lexer({each.file: each.kind for each in app.texts})
+    for group in groups_of(app):
+        if group.origin is not Origin.TEXT:
+            continue
+        joined, place = Joined(group.texts), group.places[0]
+        found: Lexed | None = None
+        for number, at in enumerate(places_of_words(joined, _WORDS)):
+            if number >= MOST:
+                break
+            call = _call(joined.text, at)
+            if call is None:
+                continue
+            found = lexer.lexed(place.file, joined.text) if found is None else found
+            key, name, start = call
+            if found.language in _RUN and found.at(start)[0] is Span.LITERAL:
+                line = joined.text.count("\n", 0, start) + 1
+                yield key, name, Location(place.file, line=line)
+
+
+_RUN: Final = frozenset((Language.SCRIPT, Language.MARKUP))
+
+
+def _call(text: str, at: int) -> tuple[str, str, int] | None:
+    """Return the constant key of a call whose name holds the word at a place, with the function's name and where the key begins."""
+    opened = text.find("(", at, at + _LONGEST_WORD)
+    before = text[max(0, opened - _BEFORE) : max(0, opened)]
+    for sink, index in _SCRIPT_KEYS_SINKS:
+        named = sink.search(before)
+        if named is not None:
+            start, end = _argument(text, opened + 1, index)
+            literal = _LITERAL.fullmatch(text, start, end)
+            if literal is None or noise.is_algorithm(literal[2]):
+                return None
+            return literal[2], before.rpartition(".")[2], literal.start(2)
+    return None
+
+
+def _argument(text: str, at: int, index: int) -> tuple[int, int]:
+    """Return begin and end of an argument of a call; an empty place where it isn't near, or isn't closed."""
+    depth, start, quote = 0, at, ""
+    for place in range(at, min(len(text), at + _REACH)):
+        char = text[place]
+        if quote:
+            quote = "" if char == quote and text[place - 1] != "\\" else quote
+        elif char in "\"'`":
+            quote = char
+        elif char in _OPENS:
+            depth += 1
+        elif depth and char in _CLOSES:
+            depth -= 1
+        elif not depth and char in ",)":
+            if not index:
+                return start, place
+            if char == ")":
+                break
+            index, start = index - 1, place + 1
+    return at, at
+
 
 MOST_CALLERS = 50
 """How many callers of one method are asked for constants: what more of them call is no place for a key."""
 
-_SINKS = {
+_KEYS_SINKS = {
     "javax.crypto.spec.SecretKeySpec": "key",
     "javax.crypto.spec.PBEKeySpec": "password",
     "javax.crypto.spec.DESKeySpec": "key",
@@ -97,7 +195,7 @@ class _Search:
 
     def run(self) -> Iterator[KeyUse]:
         """Yield uses, the surest ways first."""
-        for sink, role in _SINKS.items():
+        for sink, role in _KEYS_SINKS.items():
             yield from self._handed(sink, role)
         # What stays open here gets its key from elsewhere: from a field of its class, or from whoever calls it.
         for by, (sink, role) in self._open.items():
@@ -149,7 +247,7 @@ class _Search:
                 if _is_material(text):
                     yield self._use(role, Way.CALLER, text, caller, sink, Confidence.LIKELY)
             for text in self._code.strings_of(caller):
-                if material.is_encoded_key(text):
+                if noise.is_encoded_key(text):
                     yield self._use(role, Way.CALLER, text, caller, sink, Confidence.LIKELY)
 
     def _own_ciphers(self) -> Iterator[KeyUse]:
@@ -166,7 +264,7 @@ class _Search:
             ]
             fields = [each.value for each in self._code.static_fields if each.cls == by.cls]
             for text in dict.fromkeys((*inner, *before, *fields)):
-                if _PLAIN.fullmatch(text) and not material.is_algorithm(text):
+                if _PLAIN.fullmatch(text) and not noise.is_algorithm(text):
                     yield self._use("key", Way.OWN_CIPHER, text, by, "xor", Confidence.POSSIBLE)
 
     def _natives_and_names(self) -> Iterator[KeyUse]:
@@ -190,7 +288,7 @@ class _Search:
             calls = self._code.arguments(caller)
             given = [arguments for callee, arguments in calls if callee == native]
             for text in _texts(given):
-                if len(text) in material.SIZES and " " not in text:
+                if len(text) in noise.SIZES and " " not in text:
                     yield self._use(
                         "key", Way.NATIVE, text, caller, str(native), Confidence.POSSIBLE
                     )
@@ -222,12 +320,12 @@ def _texts(calls: Iterable[Sequence[str | int | None]]) -> Iterator[str]:
 def _is_key(text: str) -> bool:
     if noise.is_constant(text):
         return False
-    return material.is_encoded_key(text) or material.is_raw_key(text)
+    return noise.is_encoded_key(text) or noise.is_raw_key(text)
 
 
 def _is_material(text: str) -> bool:
     """Tell whether what was handed over as a key can be one, of any length."""
-    return len(text) >= 4 and not material.is_algorithm(text) and not noise.is_constant(text)
+    return len(text) >= 4 and not noise.is_algorithm(text) and not noise.is_constant(text)
 
 
 def _from_resource(before: Sequence[tuple[Method, Sequence[object]]]) -> bool:

@@ -1,14 +1,20 @@
-"""Tell what isn't a secret although it looks like one: placeholders, identifiers, constants of standards."""
+"""Tell what isn't a secret although it looks like one: placeholders, identifiers, constants of standards; and what can be key material, or a password that somebody made up."""
 
+import base64
+import binascii
 import functools
 import hashlib
 import math
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 
+from watchword.scan.app import App, Method
+from watchword.scan.interface import Location
 from watchword.scan.secrets import structure
+from watchword.scan.secrets.corpus import Named, is_own_class
 from watchword.scan.secrets.patterns import GENERIC, Pattern, PatternSet, packaged
 
 _IDENTIFIERS = re.compile(
@@ -134,3 +140,114 @@ def is_constant(value: str) -> bool:
     """Tell whether a value is a constant of a published standard, known by its hash."""
     bare = re.sub(r"[\s:_-]", "", value).lower()
     return hashlib.sha256(bare.encode()).hexdigest()[:16] in _CONSTANTS
+
+
+SIZES = frozenset((16, 24, 32))
+"""Bytes of an AES key, and of a vector or a 3DES key."""
+
+_HEX = re.compile(r"[0-9a-fA-F]+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,86}={0,2}")
+_WORDS = re.compile(
+    r"(?i)(?:aes|des(?:ede)?|rsa|pbe\w*|pbkdf2\w*|hmac\w*|sha-?\d*|md5|blowfish|ec(?:dsa|dh)?)(?:[/\w-]*)"
+    r"|utf-?(?:8|16\w*)|us-ascii|iso-8859-1|android_?keystore\w*|sha\d+prng|bc|sc"
+)
+
+
+def is_algorithm(text: str) -> bool:
+    """Tell whether a text names an algorithm, a character set or a provider."""
+    return _WORDS.fullmatch(text) is not None
+
+
+def is_encoded_key(text: str) -> bool:
+    """Tell whether a text is hex or base64 of as many bytes as a key has, and isn't a word by itself."""
+    if len(set(text)) < 6:
+        return False
+    if _HEX.fullmatch(text):
+        return len(text) // 2 in SIZES and len(text) % 2 == 0 and bool(re.search(r"\d", text))
+    if not _BASE64.fullmatch(text) or not re.search(r"\d", text):
+        return False
+    bare = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        size = len(base64.b64decode(bare + "=" * (-len(bare) % 4)))
+    except binascii.Error:
+        return False
+    return size in SIZES and (text.endswith("=") or not is_identifier(text))
+
+
+def is_raw_key(text: str) -> bool:
+    """Tell whether a text has as many bytes as a key, and isn't the name of something."""
+    if len(text.encode("utf-8", "replace")) not in SIZES or len(set(text)) < 4:
+        return False
+    return not is_algorithm(text) and not is_identifier(text)
+
+
+COMPARED = "compared-secret"
+"""The kind of secret that code compares with what somebody types in."""
+
+PASSWORD = "password"  # noqa: S105  (the name of a kind)
+"""The kind of secret that a person made up."""
+
+_FIELDS = (
+    "android.widget.EditText",
+    "android.widget.AutoCompleteTextView",
+    "androidx.appcompat.widget.AppCompatEditText",
+    "com.google.android.material.textfield.TextInputEditText",
+)
+_STEPS = 3
+"""Calls between reading a field and comparing it: as a text, without spaces around it, in small letters."""
+
+_EQUALS = {
+    "java.lang.String": frozenset(("equals", "equalsIgnoreCase", "contentEquals")),
+    "java.lang.Object": frozenset(("equals",)),
+    "kotlin.jvm.internal.Intrinsics": frozenset(("areEqual",)),
+    "android.text.TextUtils": frozenset(("equals",)),
+}
+_CODE = re.compile(r"[!-~]{6,64}")
+_NAME = re.compile(
+    r"(?i)(?:.*[_. -]|.*(?-i:(?<=[a-z])(?=[A-Z])))?(?:password|passwd|passphrase|pass|pwd|secret)"
+)
+_VALUE = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])[!-~]{6,64}")
+_TEMPLATE = re.compile(r"%[0-9$]*[sd]|\{[\w.]*\}|\$\{|<[a-z]|\\[ntu]|://|^[@#?].*")
+
+
+def passwords_of(named: Iterable[Named]) -> Iterator[tuple[Named, str]]:
+    """Yield names and values of what looks like a password."""
+    for each in named:
+        if not _NAME.fullmatch(each.name) or not _VALUE.fullmatch(each.value):
+            continue
+        if _TEMPLATE.search(each.value) or is_identifier(each.value, each.name):
+            continue
+        if is_constant(each.value) or _allowed(each.value):
+            continue
+        yield each, each.value
+
+
+def compared_of(app: App) -> Iterator[tuple[str, Location]]:
+    """Yield the constants that an app's own code compares with what somebody types in: a code, a password, a way in."""
+    if app.code is None:
+        return
+    typed = {use.by: None for field in _FIELDS for use in app.code.calls(field, "getText")}
+    for by in typed:
+        if not is_own_class(app, by.cls):
+            continue
+        calls = app.code.arguments(by)
+        for index, (callee, given) in enumerate(calls):
+            before = calls[max(0, index - _STEPS) : index]
+            if callee.name not in _EQUALS.get(callee.cls, ()) or not any(map(_asks, before)):
+                continue
+            for text in given:
+                if isinstance(text, str) and _CODE.fullmatch(text):
+                    yield text, Location("", by.cls, by.name)
+
+
+def _asks(call: tuple[Method, Sequence[str | int | None]]) -> bool:
+    return call[0].cls in _FIELDS and call[0].name == "getText"
+
+
+def made_up(password: str) -> bool:
+    """Tell whether a password looks as if somebody had made it up for an account: letters and digits, and no placeholder."""
+    return _VALUE.fullmatch(password) is not None and not _allowed(password)
+
+
+def _allowed(value: str) -> bool:
+    return any(allowed.holds(value, value) for allowed in packaged().allowed)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from watchword.scan.api.description import Aspect
-from watchword.scan.api.purpose import for_staff, signs_in
+from watchword.scan.api.paths import for_staff, signs_in
 from watchword.scan.api.rule import ApiLook, ApiRule
 from watchword.scan.interface import Confidence, Finding, Severity
 

@@ -4,9 +4,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from watchword.scan.api.description import Aspect, Operation, Parameter
+from watchword.scan.api.description import (
+    Aspect,
+    Operation,
+    Parameter,
+    several,
+    with_pairs,
+    words_of,
+)
 from watchword.scan.api.rule import ApiLook, ApiRule
-from watchword.scan.api.words import several, with_pairs, words_of
 from watchword.scan.interface import Confidence, Finding, Severity
 
 _SHORT: Final = 8

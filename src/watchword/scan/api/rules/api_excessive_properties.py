@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from watchword.scan.api.description import Aspect, Operation
-from watchword.scan.api.purpose import for_staff, signs_in
+from watchword.scan.api.description import Aspect, Kind, Operation, several, with_pairs, words_of
+from watchword.scan.api.paths import for_staff, signs_in
 from watchword.scan.api.rule import ApiLook, ApiRule, named, of_kind
-from watchword.scan.api.words import Kind, several, with_pairs, words_of
 from watchword.scan.interface import Confidence, Finding, Severity
 
 _TOKENS = several("token jwt sessionid otp")

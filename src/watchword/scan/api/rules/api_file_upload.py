@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from watchword.scan.api.description import Aspect
+from watchword.scan.api.description import Aspect, Kind
 from watchword.scan.api.rule import ApiLook, ApiRule, of_kind
-from watchword.scan.api.words import Kind
 from watchword.scan.interface import Finding, Severity
 
 

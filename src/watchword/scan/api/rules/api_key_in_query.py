@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.encoding.wording import counted
-from watchword.scan.api.description import Aspect, Operation, Scheme
+from watchword.scan.api.description import Aspect, Kind, Operation, Scheme, kinds_of, words_of
 from watchword.scan.api.rule import ApiLook, ApiRule
-from watchword.scan.api.words import Kind, kinds_of, words_of
 from watchword.scan.interface import Confidence, Finding, Severity
 
 _UNSURE: Final = frozenset({"token", "otp", "passcode"})

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from watchword.scan.api.description import Aspect, Operation
-from watchword.scan.api.purpose import changes_by_reading, is_public
+from watchword.scan.api.description import Aspect, Kind, Operation
+from watchword.scan.api.paths import changes_by_reading, is_public
 from watchword.scan.api.rule import ApiLook, ApiRule, named
-from watchword.scan.api.words import Kind
 from watchword.scan.interface import Confidence, Finding, Severity
 
 

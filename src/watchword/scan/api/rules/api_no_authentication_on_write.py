@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from watchword.scan.api.description import Aspect, Operation
-from watchword.scan.api.paths import ANY
-from watchword.scan.api.purpose import changes_by_reading, for_staff, signs_in
+from watchword.scan.api.paths import ANY, changes_by_reading, for_staff, signs_in
 from watchword.scan.api.rule import ApiLook, ApiRule
 from watchword.scan.interface import Confidence, Finding, Severity
 

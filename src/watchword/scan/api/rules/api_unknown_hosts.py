@@ -6,9 +6,8 @@ from typing import Final
 
 from watchword.encoding.wording import counted
 from watchword.scan.addresses import Reach, reach_of
-from watchword.scan.api.description import Aspect
+from watchword.scan.api.description import Aspect, several, shown
 from watchword.scan.api.rule import ApiLook, ApiRule
-from watchword.scan.api.words import several, shown
 from watchword.scan.interface import Confidence, Finding, Severity
 
 _MAX_TOLD: Final = 200

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchword.encoding.wording import counted
-from watchword.scan.api.description import Aspect
+from watchword.scan.api.description import Aspect, shown
 from watchword.scan.api.paths import Routes, segments_in_app
 from watchword.scan.api.rule import ApiLook, ApiRule
-from watchword.scan.api.words import shown
 from watchword.scan.interface import Confidence, Finding, Severity
 
 MAX_PATHS: Final = 5_000

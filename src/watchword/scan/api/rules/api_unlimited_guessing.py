@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from watchword.scan.api.description import Aspect
-from watchword.scan.api.purpose import signs_in, tries_codes
+from watchword.scan.api.paths import signs_in, tries_codes
 from watchword.scan.api.rule import ApiLook, ApiRule
 from watchword.scan.interface import Confidence, Finding, Severity
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from watchword.scan.api.description import Aspect
+from watchword.scan.api.description import Aspect, Kind, is_url, kinds_of
 from watchword.scan.api.rule import ApiLook, ApiRule, named, of_kind
-from watchword.scan.api.words import Kind, is_url, kinds_of
 from watchword.scan.interface import Confidence, Finding, Severity
 
 

@@ -1,4 +1,6 @@
-"""Find the APK Signing Block in front of the central directory, and the certificates in its signers (schemes v2, v3, v3.1).
+"""Find the certificates that a package is signed with (schemes v1 to v3.1), and tell of them what rules ask.
+
+CMS is RFC 5652 section 5.  Nothing is verified.
 
 Source: https://source.android.com/docs/security/features/apksigning/v2 and /v3, and ``ApkSigningBlockUtils.java`` in Android's
 sources (commit 0172a23b1af4735bcca3580bc53e37f57a639c7a, read on 2026-11-29).  No signature is verified; whether the package
@@ -6,14 +8,180 @@ is the one that was signed is told by its digest.
 """
 
 import hashlib
+import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from struct import Struct
 from typing import Final
 
-from watchword.scan.android.elements import AndroidFormatError
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
-MOST_BYTES: Final = 16 * 1024 * 1024
+from watchword.encoding import ber, der
+from watchword.reasons import WatchwordError
+from watchword.scan.android.binary import AndroidFormatError
+from watchword.scan.app import Certificate
+
+UNKNOWN: Final = "unknown"
+"""The kind of a key that nobody here can read."""
+
+_KEYS: Final = {
+    "1.2.840.113549.1.1.1": "RSA",
+    "1.2.840.10040.4.1": "DSA",
+    "1.2.840.10045.2.1": "EC",
+}
+
+_CERTIFICATES_HASHES: Final = {
+    "1.2.840.113549.1.1.2": "md2",
+    "1.2.840.113549.1.1.4": "md5",
+    "1.2.840.113549.1.1.5": "sha1",
+    "1.2.840.113549.1.1.14": "sha224",
+    "1.2.840.113549.1.1.11": "sha256",
+    "1.2.840.113549.1.1.12": "sha384",
+    "1.2.840.113549.1.1.13": "sha512",
+    "1.3.14.3.2.29": "sha1",
+    "1.2.840.10040.4.3": "sha1",
+    "2.16.840.1.101.3.4.3.1": "sha224",
+    "2.16.840.1.101.3.4.3.2": "sha256",
+    "1.2.840.10045.4.1": "sha1",
+    "1.2.840.10045.4.3.1": "sha224",
+    "1.2.840.10045.4.3.2": "sha256",
+    "1.2.840.10045.4.3.3": "sha384",
+    "1.2.840.10045.4.3.4": "sha512",
+}
+"""Hashes by the algorithm of the certificate's signature (RFC 3279, RFC 4055, RFC 5758)."""
+
+
+def describe(data: bytes) -> Certificate:
+    """Return what a certificate says; of one that can't be read, as old tools made some, its digest alone."""
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        with warnings.catch_warnings():
+            # Serial numbers and dates that are against the rules are common in these, and of no meaning here.
+            warnings.simplefilter("ignore")
+            certificate = x509.load_der_x509_certificate(data)
+            subject = certificate.subject.rfc4514_string()
+            named = certificate.signature_algorithm_oid.dotted_string
+            kind, bits = _key(certificate)
+    except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm):
+        return Certificate(digest, "", UNKNOWN, None, None, None)
+    return Certificate(
+        digest, subject, kind, bits, _CERTIFICATES_HASHES.get(named), _end(certificate)
+    )
+
+
+def _end(certificate: x509.Certificate) -> datetime | None:
+    try:
+        return certificate.not_valid_after_utc
+    except ValueError:
+        return None
+
+
+def _key(certificate: x509.Certificate) -> tuple[str, int | None]:
+    """Return the kind of the key, and its bits where they can be told."""
+    named = _KEYS.get(certificate.public_key_algorithm_oid.dotted_string, UNKNOWN)
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return named, None
+    if isinstance(key, rsa.RSAPublicKey):
+        return "RSA", key.key_size
+    if isinstance(key, dsa.DSAPublicKey):
+        return "DSA", key.key_size
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return "EC", key.key_size
+    return named, None
+
+
+MOST_BYTES: Final = 64 * 1024
+"""How large a signature may be; ordinary ones have 1 to 2 KB."""
+
+MOST_SIGNATURES: Final = 10
+
+_BLOCK: Final = re.compile(r"META-INF/([^/]+)\.(?:RSA|DSA|EC)", re.IGNORECASE)
+_SIGNED_DATA: Final = "1.2.840.113549.1.7.2"
+
+
+def signature_files(names: Sequence[str]) -> list[str]:
+    """Return the entries that hold signatures, sorted: those beside which the file stands that they sign."""
+    signed = {name.upper() for name in names if name.upper().endswith(".SF")}
+    found = []
+    for name in names:
+        match = _BLOCK.fullmatch(name)
+        if match is not None and f"META-INF/{match[1]}.SF".upper() in signed:
+            found.append(name)
+    return sorted(found)
+
+
+def signers(data: bytes) -> list[bytes]:
+    """Return the certificate of each signer of a CMS message, as DER; those of their authorities are left out.
+
+    :raises AndroidFormatError: if it is damaged, too large, or a signer's certificate isn't in it.
+    """
+    if len(data) > MOST_BYTES:
+        raise AndroidFormatError(f"a signature of {len(data)} bytes; at most {MOST_BYTES} are read")
+    try:
+        found = _jar_signature_signers(data)
+    except AndroidFormatError:
+        raise
+    except WatchwordError as error:
+        raise AndroidFormatError("a signature that isn't a CMS message") from error
+    if not found:
+        raise AndroidFormatError("a signature of nobody whose certificate is in it")
+    return found
+
+
+def _jar_signature_signers(data: bytes) -> list[bytes]:
+    message = der.sequence(der.read(ber.definite(data)))
+    if len(message) < 2 or der.object_identifier(message[0]) != _SIGNED_DATA:
+        raise AndroidFormatError("a CMS message that isn't signed data")
+    fields = der.sequence(der.explicit(message[1]))
+    if not fields:
+        raise AndroidFormatError("signed data without anything in it")
+    certificates = [
+        each
+        for field in fields
+        if field.is_context(0)
+        for each in der.children(field)
+        if each.is_universal(der.SEQUENCE)
+    ]
+    found = [_certificate_of(info, certificates) for info in der.children(fields[-1])]
+    return list(dict.fromkeys(each for each in found if each is not None))
+
+
+def _certificate_of(info: der.Tlv, certificates: Sequence[der.Tlv]) -> bytes | None:
+    """Return the certificate that a signer names by issuer and serial number; None if it isn't there.
+
+    Some tools write the issuer's name in another type of string than the certificate does: then the serial number decides.
+    """
+    parts = der.sequence(info)
+    named = der.sequence(parts[1]) if len(parts) > 1 else ()
+    if len(named) != 2:
+        return None
+    issuer, serial = (each.raw for each in named)
+    alike = None
+    for certificate in certificates:
+        its_issuer, its_serial = _issued(certificate)
+        if its_serial == serial:
+            if its_issuer == issuer:
+                return certificate.raw
+            alike = alike or certificate.raw
+    return alike
+
+
+def _issued(certificate: der.Tlv) -> tuple[bytes, bytes]:
+    """Return issuer and serial number of a certificate (RFC 5280 section 4.1); empty without them."""
+    outer = der.sequence(certificate)
+    parts = der.sequence(outer[0]) if outer else ()
+    if parts and parts[0].is_context(0):
+        parts = parts[1:]
+    return (parts[2].raw, parts[0].raw) if len(parts) > 2 else (b"", b"")
+
+
+MAX_BLOCK: Final = 16 * 1024 * 1024
 """How large a block may be; ordinary ones have 4 KB, of which most is padding."""
 
 MOST_SIGNERS: Final = 10
@@ -32,7 +200,7 @@ MOST_DIGESTED: Final = 512 * 1024 * 1024
 """How large a package is whose digest is taken; half a gigabyte takes about a second."""
 
 _CHUNK: Final = 1024 * 1024
-_HASHES: Final = {
+_SIGNING_BLOCK_HASHES: Final = {
     0x0101: "sha256",
     0x0102: "sha512",
     0x0103: "sha256",
@@ -83,7 +251,7 @@ def read_signing_block(package: memoryview) -> tuple[SchemeSigners, ...]:
     for identity, value in _pairs(block.pairs):
         scheme = _SCHEMES.get(identity)
         if scheme is not None and scheme not in found:
-            found[scheme] = _signers(scheme, value)
+            found[scheme] = _signing_block_signers(scheme, value)
     return tuple(found[scheme] for scheme in reversed(_SCHEMES.values()) if scheme in found)
 
 
@@ -93,10 +261,10 @@ def changed_since_signed(package: memoryview, signed: Sequence[SchemeSigners]) -
     :param signed: what :func:`read_signing_block` found in it.
     """
     known = [
-        (each.scheme, _HASHES[kind], digest)
+        (each.scheme, _SIGNING_BLOCK_HASHES[kind], digest)
         for each in signed
         for kind, digest in each.digests
-        if kind in _HASHES
+        if kind in _SIGNING_BLOCK_HASHES
     ]
     block = _block(package)
     if block is None or not known or len(package) > MOST_DIGESTED:
@@ -134,7 +302,7 @@ def _block(package: memoryview) -> _Block | None:
             continue
         (size,) = _U64.unpack_from(package, footer)
         start = directory - size
-        if size > MOST_BYTES or start < _U64.size or start > footer:
+        if size > MAX_BLOCK or start < _U64.size or start > footer:
             raise AndroidFormatError("the signing block's size is wrong")
         if _U64.unpack_from(package, start - _U64.size)[0] != size:
             raise AndroidFormatError("the signing block's two sizes differ")
@@ -171,7 +339,7 @@ def _pairs(block: bytes) -> Iterator[tuple[int, bytes]]:
         at = end
 
 
-def _signers(scheme: str, value: bytes) -> SchemeSigners:
+def _signing_block_signers(scheme: str, value: bytes) -> SchemeSigners:
     found: list[bytes] = []
     digests: dict[tuple[int, bytes], None] = {}
     damage = ""
@@ -194,7 +362,9 @@ def _signers(scheme: str, value: bytes) -> SchemeSigners:
 
 def _digests(stated: bytes) -> Iterator[tuple[int, bytes]]:
     for number, item in enumerate(_items(stated)):
-        if number >= len(_HASHES) + 3:  # Each algorithm once, those over a tree included.
+        if (
+            number >= len(_SIGNING_BLOCK_HASHES) + 3
+        ):  # Each algorithm once, those over a tree included.
             return
         if len(item) < _U32.size:
             raise AndroidFormatError("a digest is cut off")

@@ -1,1 +1,0 @@
-"""Read Dalvik executables: bytes in, answers of the protocol ``Code`` out."""

@@ -1,1 +1,0 @@
-"""Read assemblies of .NET: loose ones, those in stores, and packed ones.  Pure."""
