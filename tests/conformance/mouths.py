@@ -45,7 +45,7 @@ from watchword.apps.conformance.deployment import (
 from watchword.apps.conformance.runner import Row
 from watchword.apps.conformance.runs import run
 from watchword.apps.conformance.upstream import Upstream
-from watchword.apps.engines.files import write_files
+from watchword.apps.engines.follower import write_files
 from watchword.apps.engines.haproxy import find_haproxy
 from watchword.engines import nginx
 from watchword.engines.envoy.generation import BOOTSTRAP, generate

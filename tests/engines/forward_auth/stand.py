@@ -19,9 +19,8 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.keyring.private_file import write_private
 from watchword.apps.conformance.deployment import BUNDLE_FILE, SIGNER_FILE
-from watchword.apps.engines.files import write_files
-from watchword.apps.engines.following import EngineFollower
-from watchword.apps.engines.nginx_authz import NginxAuthz
+from watchword.apps.engines.follower import EngineFollower, write_files
+from watchword.apps.engines.nginx import NginxAuthz
 from watchword.engines import traefik
 from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES

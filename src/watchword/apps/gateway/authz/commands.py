@@ -1,33 +1,25 @@
-"""Answer an engine's questions about each request, in a process of its own."""
+"""Run ``watchword gate authz``: answer an engine's questions about each request, in a process of its own."""
 
 import asyncio
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from watchword.adapters.refusal_log import MemoryRefusalLog
+from watchword.apps.compose.gates import open_gate
+from watchword.apps.compose.service import system_ports
+from watchword.apps.core_dumps import forbid_core_dumps
+from watchword.apps.descriptors import raise_descriptor_limit
+from watchword.apps.gateway.authz.application import serve_authz
+from watchword.apps.logs import configure_logs
+from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
 from watchword.apps.terminal.console import fail, leave, print_json
 
-if TYPE_CHECKING:
-    from watchword.apps.settings import ApiSettings, Settings
 
-
-@click.command(epilog="Example: watchword gate authz clinic")
-@click.argument("api")
-@click.option("--json", "as_json", is_flag=True, help="Print where it listens as JSON.")
-@click.pass_obj
-def command(config: Path, *, api: str, as_json: bool) -> None:
-    """Answer forward-auth questions about API, as its `authz` section in the file says.
-
-    Follows the API's bundle in the state directory: `watchword up` writes it there, or `watchword
-    gate pull` on another machine.  `watchword up` answers by itself; don't run both.
-    """
-    from watchword.apps.core_dumps import forbid_core_dumps
-    from watchword.apps.descriptors import raise_descriptor_limit
-    from watchword.apps.logs import configure_logs
-    from watchword.apps.settings import ConfigurationError, Fault, load_settings
-
+def authz_command(config: Path, *, api: str, as_json: bool) -> None:
+    """See ``watchword gate authz``."""
     settings = load_settings(config)
     found = settings.apis.get(api)
     if found is None or found.authz is None:
@@ -45,13 +37,7 @@ def command(config: Path, *, api: str, as_json: bool) -> None:
     leave(0)
 
 
-async def _serve(settings: "Settings", api: "ApiSettings", *, as_json: bool) -> None:
-    from contextlib import AsyncExitStack
-
-    from watchword.adapters.refusal_log import MemoryRefusalLog
-    from watchword.apps.compose.gates import open_gate
-    from watchword.apps.compose.service import system_ports
-    from watchword.apps.gateway.authz.application import serve_authz
+async def _serve(settings: Settings, api: ApiSettings, *, as_json: bool) -> None:
 
     wanted = asyncio.Event()
     loop = asyncio.get_running_loop()
