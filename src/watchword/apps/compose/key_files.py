@@ -69,7 +69,7 @@ def _authz_files(path: str, authz: AuthzSettings) -> Iterator[Fault]:
         yield from _tls_files(path, authz.tls)
     if authz.credential is not None:
         # Imported here alone: most deployments have no other server in front.
-        from watchword.apps.gateway.authz.requests import Credential  # noqa: PLC0415
+        from watchword.apps.gateway.authz.application import Credential  # noqa: PLC0415
 
         try:
             Credential.read(authz.credential)
