@@ -2,13 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
-
-from watchword.apps.reports.text import shown
+from watchword.apps.reports.html import render
 from watchword.apps.scan import words
 from watchword.apps.scan.words import Scanned
 from watchword.scan.interface import Verdict
@@ -31,26 +27,15 @@ def page(scans: Sequence[Scanned], at: datetime) -> str:
 
     :param at: when it was scanned, aware.
     """
-    return _template().render(
+    return render(
+        "watchword.apps.scan",
+        mark=MARK,
         scans=[_prepared(each) for each in scans],
         words=words,
         at=at,
-        mark=Markup(MARK),  # noqa: S704 - it is ours, and a constant.
         most=MOST,
         inline=INLINE,
     )
-
-
-@cache
-def _template() -> Template:
-    return Environment(
-        loader=PackageLoader("watchword.apps.scan", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    ).get_template("report.html.j2")
 
 
 def _prepared(each: Scanned) -> dict[str, Any]:
@@ -75,10 +60,3 @@ def _prepared(each: Scanned) -> dict[str, Any]:
         "told": words.by_rule(told),
         "protected": words.by_rule(one for one in every if one.verdict is Verdict.PROTECTED),
     }
-
-
-def _shown(value: Any) -> Any:
-    """Return what is put into the page: text on one line, without what turns or hides other text."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return shown(value)
-    return value

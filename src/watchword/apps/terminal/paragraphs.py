@@ -7,6 +7,18 @@ from typing import Final
 
 import click
 
+from watchword.apps.reports.text import printable, printable_lines
+
+__all__ = [
+    "MAX_WIDTH",
+    "hanging",
+    "printable",
+    "printable_lines",
+    "show",
+    "terminal_width",
+    "wrapped",
+]
+
 MAX_WIDTH: Final = 110
 """Longer lines than this are hard to read, however wide the window is."""
 
@@ -37,18 +49,6 @@ def terminal_width() -> int:
     """Return the columns to fill; where nobody looks (a pipe, a file) a fixed number."""
     columns = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns
     return max(_MIN_WIDTH, min(columns, MAX_WIDTH))
-
-
-def printable(text: str) -> str:
-    """Return text without what a terminal obeys: a package's name may hold its escape sequences."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
-def printable_lines(text: str) -> str:
-    """Return text of several lines without what a terminal obeys, but the ends of the lines."""
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def wrapped(text: str, *, first: str = "", indent: int = 0) -> Iterator[str]:

@@ -1,0 +1,38 @@
+"""Write a report as one HTML file that needs nothing else: no script, no style, font or picture from elsewhere."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from watchword.apps.reports.text import shown
+
+Shown = Callable[[str], str]
+"""Makes text safe to show."""
+
+
+def render(package: str, /, *, mark: str, show: Shown = shown, **values: Any) -> str:
+    """Return the page that the template ``report.html.j2`` of a package makes.
+
+    :param mark: an element of the head that is ours and a constant, by which an earlier page is known.
+    :param show: what is done to every text before it is escaped.
+    """
+    template = _environment(package, show).get_template("report.html.j2")
+    return template.render(mark=Markup(mark), **values)  # noqa: S704 - said above.
+
+
+@cache
+def _environment(package: str, show: Shown) -> Environment:
+    def finalize(value: Any) -> Any:
+        return show(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    return Environment(
+        loader=PackageLoader(package, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=finalize,
+    )
