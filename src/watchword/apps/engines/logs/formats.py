@@ -30,10 +30,10 @@ Python or the API didn't.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from watchword.adapters.engine_refusals import EngineRefusal
 from watchword.public_classes import PROBLEM_MEDIA_TYPE
@@ -44,16 +44,9 @@ class LogLineError(WatchwordError):
     """Report a line that isn't what the engine writes: what was got, what was expected, nothing quoted."""
 
 
-class EngineLog(Protocol):
-    """Read what one engine writes."""
-
-    def __call__(self, members: Mapping[str, Any]) -> EngineRefusal | None:
-        """Return the refusal of a line, None for an answer that the engine didn't refuse.
-
-        :param members: the line's JSON object.
-        :raises LogLineError: when the line isn't one of this engine's.
-        """
-
+EngineLog = Callable[[Mapping[str, Any]], EngineRefusal | None]
+"""Return the refusal of a line's JSON object, None for an answer that the engine didn't refuse; raises
+:class:`LogLineError` when the line isn't one of this engine's."""
 
 MAX_TEXT_CHARACTERS: Final = 200
 """Most characters of a text that are kept; what is longer is cut, and ends in an ellipsis."""
@@ -64,6 +57,7 @@ MAX_REF_CHARACTERS: Final = 512
 _REF: Final = re.compile(r"[A-Za-z0-9._~:=+/-]*")
 _FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _NOTHING: Final = frozenset({None, "", "-"})
+_FIRST_ERROR: Final = 400
 _BY_STATUS: Final = {
     400: Reason.REQUEST_MALFORMED,
     408: Reason.REQUEST_TIMEOUT,
@@ -156,9 +150,16 @@ def instant(value: Any) -> datetime:
     raise LogLineError("expected a time as 2026-11-27T18:54:29.302Z, or in seconds since 1970")
 
 
-def by_status(found: int) -> Reason | None:
-    """Return what a status means where the engine tells nothing else."""
-    return _BY_STATUS.get(found)
+def _refused(
+    refusal: EngineRefusal, known: Mapping[int, Reason] = _BY_STATUS
+) -> EngineRefusal | None:
+    """Return an answer of 400 and above with what its status means where the engine tells nothing else.
+
+    A row in monitor mode names why it would have refused, and passes the request on.
+    """
+    if refusal.status < _FIRST_ERROR:
+        return None
+    return replace(refusal, reason=refusal.reason or known.get(refusal.status))
 
 
 def _number(value: Any, name: str) -> float:
@@ -192,12 +193,9 @@ _CADDYS_OWN: Final = {
 
 
 def read_caddy(members: Mapping[str, Any]) -> EngineRefusal | None:
-    """See :class:`watchword.apps.engines.logs.formats.EngineLog`."""
+    """See :data:`EngineLog`."""
     if "request" not in members and "time" in members:
-        refusal = common(members)
-        if refusal.status < 400:
-            return None
-        return replace(refusal, reason=refusal.reason or by_status(refusal.status))
+        return _refused(common(members))
     request = _object(members.get("request"), "request")
     answered = status(members.get("status"))
     sent = _headers(members.get("resp_headers"))
@@ -305,7 +303,7 @@ _UPSTREAM_FLAGS: Final = frozenset(
 
 
 def read_envoy(members: Mapping[str, Any]) -> EngineRefusal | None:
-    """See :class:`watchword.apps.engines.logs.formats.EngineLog`."""
+    """See :data:`EngineLog`."""
     refusal = common(members)
     if refusal.reason is not None:
         return refusal
@@ -330,7 +328,7 @@ def _meaning(refusal: EngineRefusal, flags: str) -> Reason | None:
             return found
     if _UPSTREAM_FLAGS.intersection(flags.split(",")):
         return Reason.GATE_UPSTREAM
-    return None if details == _ASKED else by_status(refusal.status)
+    return None if details == _ASKED else _BY_STATUS.get(refusal.status)
 
 
 def _refused_by_route(refusal: EngineRefusal) -> Reason | None:
@@ -338,21 +336,18 @@ def _refused_by_route(refusal: EngineRefusal) -> Reason | None:
         return Reason.REQUEST_HEADER_DUPLICATED
     # Where a row refuses by itself, it is for its methods, or for want of the proof that it asks for.
     of_rows = {401: Reason.PROOF_MISSING, 403: Reason.GATE_ROUTE_UNKNOWN}
-    return _ROUTES.get(refusal.route) or of_rows.get(refusal.status) or by_status(refusal.status)
+    return (
+        _ROUTES.get(refusal.route) or of_rows.get(refusal.status) or _BY_STATUS.get(refusal.status)
+    )
 
 
-_HAPROXYS = {503: Reason.GATE_UPSTREAM}
+_HAPROXYS: Final = {**_BY_STATUS, 503: Reason.GATE_UPSTREAM}
 """Without a reason of the gate's, 503 is what HAProxy answers where no server of the API takes a request."""
 
 
 def read_haproxy(members: Mapping[str, Any]) -> EngineRefusal | None:
-    """See :class:`watchword.apps.engines.logs.formats.EngineLog`."""
-    refusal = common(members)
-    if refusal.status < 400:
-        # A row in monitor mode names why it would have refused, and passes the request on.
-        return None
-    known = refusal.reason or _HAPROXYS.get(refusal.status) or by_status(refusal.status)
-    return replace(refusal, reason=known)
+    """See :data:`EngineLog`."""
+    return _refused(common(members), _HAPROXYS)
 
 
 _CLIENT_LEFT = 499
@@ -360,11 +355,9 @@ _CLIENT_LEFT = 499
 
 
 def read_nginx(members: Mapping[str, Any]) -> EngineRefusal | None:
-    """See :class:`watchword.apps.engines.logs.formats.EngineLog`."""
+    """See :data:`EngineLog`."""
     refusal = common(members)
-    if refusal.status < 400 or refusal.status == _CLIENT_LEFT:
-        return None
-    return replace(refusal, reason=refusal.reason or by_status(refusal.status))
+    return None if refusal.status == _CLIENT_LEFT else _refused(refusal)
 
 
 _NO_API: Final = frozenset({502, 504})
@@ -373,12 +366,11 @@ _NO_API: Final = frozenset({502, 504})
 _NO_PYTHON: Final = 500
 """What it answers in the place of Python."""
 
-_FIRST_ERROR: Final = 400
 _NANOSECONDS: Final = 1_000_000
 
 
 def read_traefik(members: Mapping[str, Any]) -> EngineRefusal | None:
-    """See :class:`watchword.apps.engines.logs.formats.EngineLog`."""
+    """See :data:`EngineLog`."""
     answered = status(members.get("DownstreamStatus"))
     ref = reference(members.get("downstream_Watchword-Ref"))
     own = None if ref else _traefiks_own(answered, status(members.get("OriginStatus", 0)))

@@ -51,7 +51,7 @@ from watchword.gate.service import Gate
 from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.ports import Clock, Entropy, RefusalLog
 from watchword.reasons import Reason, Refusal, UnavailableError
-from watchword.vocabulary import Environment, Mode, Proof
+from watchword.vocabulary import Mode, Proof
 
 CREDENTIAL_HEADER: Final = b"watchword-authz"
 """The header in which an engine sends the shared credential, lower case."""
@@ -580,13 +580,7 @@ class AuthzApp:
     async def _refuse(self, refusal: Refusal, send: Send) -> None:
         if self._refusal_log is not None:
             self._refusal_log.record((refusal,), "authz")
-        await refuse_http(render((refusal,), ref=None, reveal=self._reveals()), send)
-
-    def _reveals(self) -> bool:
-        try:
-            return self._gate.state.policy.expectation.environment is Environment.LAB
-        except UnavailableError:
-            return False
+        await refuse_http(render((refusal,), ref=None, reveal=self._gate.reveals), send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the verified headers; an empty one makes the engine remove a forged one.
