@@ -527,9 +527,12 @@ class AuthzApp:
                 Refusal(Reason.GATE_CALLER, "expected the engine's credential"), send
             )
             return
-        if api is not None and api != self._api():
-            await self._refuse(Refusal(Reason.GATE_CALLER, "got a question of another API"), send)
-            return
+        if api is not None:
+            policy = self._gate.policy
+            if policy is None or api != policy.api.encode():
+                another = Refusal(Reason.GATE_CALLER, "got a question of another API")
+                await self._refuse(another, send)
+                return
         question = self._read(scope)
         if isinstance(question, Refusal):
             await self._refuse(question, send)
@@ -540,13 +543,6 @@ class AuthzApp:
         if question.generation:
             asked[_GENERATION] = self._generation()
         await self._judge(asked, body, send)
-
-    def _api(self) -> bytes | None:
-        """Return whose gate this is, as far as anybody knows."""
-        try:
-            return self._gate.state.policy.api.encode()
-        except UnavailableError:
-            return None
 
     def _generation(self) -> int | None:
         """Return in which generation a question is going to be judged, at the least."""
