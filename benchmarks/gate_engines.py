@@ -22,7 +22,7 @@ from benchmarks.gate_proxies import Costs, Proxy, started, wait_until_open
 from benchmarks.gate_served import publish, server_at
 from benchmarks.report import Row
 
-from watchword.apps.engines.files import write_files
+from watchword.apps.engines.follower import write_files
 from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle

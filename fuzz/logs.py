@@ -5,9 +5,14 @@ from contextlib import suppress
 from io import BytesIO
 from typing import Any, Final
 
-from watchword.apps.engines.logs import ENGINE_LOGS, LogLineError, engine_of
-from watchword.apps.engines.logs.fields import MAX_REF_CHARACTERS, MAX_TEXT_CHARACTERS
-from watchword.apps.engines.logs.lines import MAX_LINE_BYTES, LogStream
+from watchword.apps.engines.logs.formats import (
+    ENGINE_LOGS,
+    MAX_REF_CHARACTERS,
+    MAX_TEXT_CHARACTERS,
+    LogLineError,
+    engine_of,
+)
+from watchword.apps.engines.logs.ingestion import MAX_LINE_BYTES, LogStream
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError
 

@@ -5,7 +5,7 @@ from scripts.drill_mutations.mutation import Mutation, Place
 MUTATIONS = (
     Mutation(
         check="encoded separators in a path",
-        file="gate/paths.py",
+        file="gate/hygiene.py",
         before="if segment != raw and _FORBIDDEN_DECODED.search(segment):",
         after="if False:",
         red=("path-confusion",),
@@ -47,7 +47,7 @@ MUTATIONS = (
     ),
     Mutation(
         check="methods in upper case",
-        file="gate/compiled.py",
+        file="gate/decisions.py",
         before='re.compile(r"[A-Z][A-Z-]{0,31}")',
         after='re.compile(r"[A-Za-z][A-Za-z-]{0,31}")',
         red=("method-override",),
@@ -89,28 +89,28 @@ MUTATIONS = (
     ),
     Mutation(
         check="a request without a token",
-        file="gate/judgement.py",
+        file="gate/decisions.py",
         before="    enforced = target.enforces(claims)\n",
         after="    enforced = target.enforces(claims) and refusals[0].reason is not Reason.TOKEN_MISSING\n",
         red=("enumeration-by-script", "scraping-by-script", "stuffing-by-script"),
     ),
     Mutation(
         check="a request without a token by HEAD",
-        file="gate/compiled.py",
+        file="gate/decisions.py",
         before="        unchecked=route.mode is Mode.OFF,",
         after='        unchecked=route.mode is Mode.OFF or method == "HEAD",',
         red=("method-override", "enumeration-by-script"),
     ),
     Mutation(
         check="a request without a token by OPTIONS",
-        file="gate/compiled.py",
+        file="gate/decisions.py",
         before="        unchecked=route.mode is Mode.OFF,",
         after='        unchecked=route.mode is Mode.OFF or method == "OPTIONS",',
         red=("method-override",),
     ),
     Mutation(
         check="dots and empty segments of a path",
-        file="gate/paths.py",
+        file="gate/hygiene.py",
         before='if segment in {b"", b".", b".."}:',
         after="if False:",
         red=("path-confusion",),
@@ -125,14 +125,14 @@ MUTATIONS = (
     ),
     Mutation(
         check="path parameters and backslashes",
-        file="gate/paths.py",
+        file="gate/hygiene.py",
         before="if _FORBIDDEN.search(raw_path):",
         after="if False:",
         red=("path-confusion",),
     ),
     Mutation(
         check="rows that a path belongs to by another spelling",
-        file="gate/compiled.py",
+        file="gate/decisions.py",
         before="if not rivals[position].all:",
         after="if True:",
         red=("case-folding", "unicode-folding"),

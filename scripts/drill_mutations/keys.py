@@ -31,14 +31,14 @@ MUTATIONS = (
     ),
     _keys(
         "lent keys: the answer is searched for the key",
-        "apps/gateway/proxy/key_search.py",
+        "apps/gateway/proxy/injection.py",
         "if self._forms.are_in(data):",
         "if False:",
         "lent-key-on-the-wire",
     ),
     _keys(
         "injected keys: what is held back of an answer doesn't depend on what it says",
-        "apps/gateway/proxy/key_search.py",
+        "apps/gateway/proxy/injection.py",
         "at = 0 if self._whole else self._settled()",
         # The tail of a piece waits where it begins the key, and there alone.
         "at = next((i for i in range(max(0, len(self._kept) - self._overlap), len(self._kept))"

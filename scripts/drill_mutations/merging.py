@@ -23,7 +23,7 @@ from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.apps.demo.stage import API, Stage
 from watchword.apps.demo.steps import drilled
-from watchword.apps.engines.files import write_files
+from watchword.apps.engines.follower import write_files
 from watchword.drill.judging import Report
 from watchword.drill.registry import ATTACKS
 from watchword.engines.haproxy import generation, text

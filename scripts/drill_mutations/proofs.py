@@ -8,8 +8,8 @@ _GATE: Final = "gate/service.py"
 _SESSION: Final = "tokens/proofs/session.py"
 _DEVICE: Final = "tokens/proofs/device.py"
 _SIGNATURE: Final = "tokens/proofs/message_signature.py"
-_SINGLE_USE: Final = "gate/single_use.py"
-_PROOFS: Final = "gate/proofs.py"
+_SINGLE_USE: Final = "gate/service.py"
+_PROOFS: Final = "gate/service.py"
 _CONSTANTS: Final = "tokens/proofs/interface.py"
 
 _COMPARED: Final = "    if not compare_digest(_SIGNATURE % mac, signature):\n"
@@ -87,8 +87,8 @@ MUTATIONS = (
     Mutation(
         check="proof: of the kind that the route asks for",
         file=_PROOFS,
-        before="    if target.session:\n",
-        after='    if target.session or b\'alg="hmac-sha256"\' in (signature_input or b""):\n',
+        before="    if target.session:\n        return session.verify",
+        after='    if target.session or b\'alg="hmac-sha256"\' in (signature_input or b""):\n        return session.verify',
         red=("bearer-downgrade",),
     ),
     Mutation(

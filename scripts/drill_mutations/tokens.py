@@ -122,7 +122,7 @@ MUTATIONS = (
     ),
     Mutation(
         check="token: end of what is remembered",
-        file="gate/verdicts.py",
+        file="gate/service.py",
         before=" and verdict.valid_from <= now < verdict.valid_until:",
         after=":",
         red=("token-expired",),
@@ -150,14 +150,14 @@ MUTATIONS = (
     ),
     Mutation(
         check="gate: level",
-        file="gate/compiled.py",
+        file="gate/decisions.py",
         before="if not claims.level.satisfies(route.level):",
         after="if False:",
         red=("token-low-level",),
     ),
     Mutation(
         check="gate: app version",
-        file="gate/compiled.py",
+        file="gate/decisions.py",
         before="if minimum is not None and not is_at_least(claims.app_version, minimum):",
         after="if False:",
         red=("token-old-app",),

@@ -7,7 +7,7 @@ import pytest
 
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.narrowings import NarrowingsFile
-from watchword.gate.canary import Narrowing
+from watchword.gate.decisions import Narrowing
 from watchword.gate.interface import Canary
 
 NARROWED = {

@@ -30,11 +30,12 @@ from tests.machine import patience
 
 from watchword.adapters.engine_refusals import EngineRefusals, Position, PositionMovedError
 from watchword.adapters.keyring.private_file import PrivateFileError
-from watchword.apps.cli.audit import ingest as ingest_command
-from watchword.apps.cli.audit.ingest import MOST_TOLD
 from watchword.apps.cli.main import cli
-from watchword.apps.engines.logs import ENGINE_LOGS, LogLineError, lines
-from watchword.apps.engines.logs.ingesting import Ingestion, ingest
+from watchword.apps.engines.logs import ingestion
+from watchword.apps.engines.logs.cli import ingest_command
+from watchword.apps.engines.logs.commands import MOST_TOLD
+from watchword.apps.engines.logs.formats import ENGINE_LOGS, LogLineError
+from watchword.apps.engines.logs.ingestion import Ingestion, ingest
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError, Reason
 from watchword.vocabulary import Level, Proof
@@ -267,7 +268,7 @@ def test_each_bad_line_is_told_and_counted(desk: Desk) -> None:
         line(1),
         secret,
         b'{"time": "2026-11-27T18:54:29Z", "ref": "a", "status": 99}',
-        b"x" * (lines.MAX_LINE_BYTES * 5),
+        b"x" * (ingestion.MAX_LINE_BYTES * 5),
         line(2, reason="no.such_reason"),
         line(3, ref="a\x1b[31m"),
         b"\xff\xfe",
@@ -565,7 +566,7 @@ def test_damaged_and_missing_logs_are_told(desk: Desk) -> None:
     log = desk.directory / "access.log.1.gz"
     log.write_bytes(packed[: len(packed) // 2])
     done = desk.run("audit", "ingest", "--engine", "envoy", str(log))
-    assert isinstance(done.exception, lines.LogFileError)
+    assert isinstance(done.exception, ingestion.LogFileError)
     assert "is compressed and damaged" in str(done.exception)
     assert desk.counted() > 0
     assert desk.run("audit", "ingest", str(desk.directory / "none.log")).exit_code == 2
@@ -625,7 +626,7 @@ def test_a_line_is_read_strictly() -> None:
 
 def test_every_engine_can_be_named() -> None:
     """The command offers what can be read."""
-    (option,) = (each for each in ingest_command.command.params if each.name == "engine")
+    (option,) = (each for each in ingest_command.params if each.name == "engine")
     assert isinstance(option.type, click.Choice)
     assert set(option.type.choices) == set(ENGINE_LOGS)
 

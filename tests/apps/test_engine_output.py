@@ -12,7 +12,7 @@ from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.reasons import WatchwordError
 
 BOTH_WRITE = """
-from watchword.apps.engines.output import append_to_output
+from watchword.apps.engines.commands import append_to_output
 append_to_output()
 print("follower: begins", flush=True)
 with open("/dev/stdout", "a") as engine:

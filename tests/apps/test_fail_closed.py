@@ -45,7 +45,7 @@ GUARDED = tuple(
         "adapters/gate_bundle",
         "adapters/replay",
         "adapters/refusal_log",
-        "apps/middleware",
+        "apps/gateway",
         "apps/problems.py",
     )
 )

@@ -9,7 +9,7 @@ from watchword.apps.gateway import gate_from
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
-from watchword.gate.canary import WARM_UP_SECONDS
+from watchword.gate.decisions import WARM_UP_SECONDS
 from watchword.gate.interface import Canary
 from watchword.gate.service import Gate
 from watchword.tokens.es256 import SigningKey

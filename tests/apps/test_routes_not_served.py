@@ -8,9 +8,8 @@ import pytest
 from tests.engines.envoy.stand import OTHER_KEY, bundle_of, route
 from tests.engines.envoy.third_party import rule, value
 
-from watchword.apps.engines.following import EngineFollower, EngineRejectedError
-from watchword.apps.engines.plane import ControlPlane
-from watchword.apps.engines.source import by_routes_of
+from watchword.apps.engines.envoy import ControlPlane
+from watchword.apps.engines.follower import EngineFollower, EngineRejectedError, by_routes_of
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import Endpoint, EngineOptions, Files
 from watchword.engines.registry import ENGINES

@@ -35,7 +35,7 @@ from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.entropy import SystemEntropy
-from watchword.apps.engines.files import write_files
+from watchword.apps.engines.follower import write_files
 from watchword.apps.engines.haproxy import find_haproxy
 from watchword.engines import nginx
 from watchword.engines.envoy.generation import BOOTSTRAP, generate

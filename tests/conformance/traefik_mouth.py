@@ -15,7 +15,7 @@ from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import publish_bundle
-from watchword.apps.engines.files import write_files
+from watchword.apps.engines.follower import write_files
 from watchword.engines import traefik as engine
 from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES

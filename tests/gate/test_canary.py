@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.gate.simulators import CLAIMS
 
-from watchword.gate.canary import (
+from watchword.gate.decisions import (
     HOUR_SECONDS,
     LEAST_REFUSED,
     SAMPLE,

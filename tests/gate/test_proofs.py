@@ -23,7 +23,7 @@ from tests.gate.simulators import (
 
 from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.replay import MemoryReplayStore
-from watchword.gate.canary import WARM_UP_SECONDS
+from watchword.gate.decisions import WARM_UP_SECONDS
 from watchword.gate.interface import Canary, Decision, Rate, ReplayClaim
 from watchword.gate.replay import NONCE_CHARACTERS
 from watchword.gate.service import Gate, binding_of

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_private
 from watchword.encoding import strict_json
-from watchword.gate.canary import Narrowing
+from watchword.gate.decisions import Narrowing
 from watchword.gate.interface import Canary
 from watchword.reasons import RefusedError
 

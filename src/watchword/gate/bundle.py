@@ -5,7 +5,7 @@ private file and sent over mutual TLS alone; the signature is there beside both,
 can replace the file, or stands in for the service, still can't say who is let in.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
@@ -97,25 +97,16 @@ _DIGEST_BYTES: Final = 32
 _MOST_PORT: Final = 65535
 
 
-def limits_to_json(limits: Sequence[Limit]) -> list[dict[str, Any]]:
-    """Return the limits of an API."""
-    return [
-        {
-            "name": each.name,
-            "kind": each.kind.value,
-            "requests": each.requests,
-            "seconds": each.seconds,
-            "routes": sorted(each.routes),
-            "below": dict(each.below),
-            "enforced": each.enforced,
-        }
-        for each in limits
-    ]
-
-
-def limits_from_json(value: Any) -> tuple[Limit, ...]:
-    """Return the limits again; raise ValueError with what is wrong."""
-    return tuple(_limit(each) for each in a_list(value, "limits"))
+def _limit_to_json(limit: Limit) -> dict[str, Any]:
+    return {
+        "name": limit.name,
+        "kind": limit.kind.value,
+        "requests": limit.requests,
+        "seconds": limit.seconds,
+        "routes": sorted(limit.routes),
+        "below": dict(limit.below),
+        "enforced": limit.enforced,
+    }
 
 
 def _limit(value: Any) -> Limit:
@@ -126,14 +117,9 @@ def _limit(value: Any) -> Limit:
         requests=a_number(members["requests"], "requests", 1),
         seconds=a_number(members["seconds"], "seconds", 1),
         routes=frozenset(_texts(members["routes"], "routes")),
-        below=_by_app(members["below"]),
+        below=_versions(members["below"], "versions"),
         enforced=_flag(members["enforced"], "enforced"),
     )
-
-
-def edges_to_json(edges: Mapping[str, EdgeRule]) -> dict[str, Any]:
-    """Return by secret to what it is lent."""
-    return {name: _edge_to_json(edge) for name, edge in edges.items()}
 
 
 def _edge_to_json(edge: EdgeRule) -> dict[str, Any]:
@@ -163,8 +149,7 @@ def _edge_to_json(edge: EdgeRule) -> dict[str, Any]:
     }
 
 
-def edges_from_json(value: Any) -> Mapping[str, EdgeRule]:
-    """Return the rules again; raise ValueError with what is wrong."""
+def _edges(value: Any) -> Mapping[str, EdgeRule]:
     if not isinstance(value, dict):
         refuse("expected edges by secret")
     return {name: _edge(name, each) for name, each in value.items()}
@@ -218,15 +203,7 @@ def _allowance(value: Any) -> Allowance:
     )
 
 
-def lent_to_json(lent: Mapping[str, LentValue]) -> dict[str, Any]:
-    """Return by secret what is added now: the values themselves."""
-    return {
-        name: {"version": each.version, "value": each.value.text} for name, each in lent.items()
-    }
-
-
-def lent_from_json(value: Any) -> Mapping[str, LentValue]:
-    """Return the values again; raise ValueError with what is wrong."""
+def _lent(value: Any) -> Mapping[str, LentValue]:
     if not isinstance(value, dict):
         refuse("expected lent values by secret")
     found = {}
@@ -239,8 +216,7 @@ def lent_from_json(value: Any) -> Mapping[str, LentValue]:
     return found
 
 
-def canaries_to_json(watch: CanaryWatch | None) -> dict[str, Any] | None:
-    """Return by what canary keys are recognised."""
+def _canaries_to_json(watch: CanaryWatch | None) -> dict[str, Any] | None:
     if watch is None:
         return None
     return {
@@ -251,8 +227,7 @@ def canaries_to_json(watch: CanaryWatch | None) -> dict[str, Any] | None:
     }
 
 
-def canaries_from_json(value: Any) -> CanaryWatch | None:
-    """Return it again; raise ValueError with what is wrong."""
+def _canaries(value: Any) -> CanaryWatch | None:
     if value is None:
         return None
     members = an_object(value, _CANARIES, "canaries")
@@ -273,29 +248,11 @@ def _texts(value: Any, what: str) -> list[str]:
     return [a_text(each, f"each of {what}") for each in a_list(value, what)]
 
 
-def _by_app(value: Any) -> Mapping[str, str]:
-    if not isinstance(value, dict):
-        refuse("expected versions by app")
-    return {app: a_text(version, "each version") for app, version in value.items()}
-
-
 def _flag(value: Any, what: str) -> bool:
     if type(value) is not bool:
         refuse(f"expected {what} as true or false")
     return bool(value)
 
-
-Content = tuple[
-    GatePolicy,
-    tuple[VerificationKey, ...],
-    tuple[GateSecret, ...],
-    frozenset[str],
-    bytes,
-    SigningKey,
-    Mapping[str, LentValue],
-    CanaryWatch | None,
-]
-"""Policy, keys, secrets, revoked subjects, reference key, verdict key, lent values, canaries."""
 
 _POLICY: Final = {"api", "issuer", "audience", "environment", "leeway", "routes"} | {
     "replay",
@@ -311,60 +268,6 @@ _ROUTE: Final = {"name", "pattern", "methods", "level", "proof", "mode", "dpop",
 }
 _SENSITIVE: Final = "sensitive"
 _SUBJECTS_IN_A_PIECE: Final = 1000
-
-
-def content_to_json(
-    policy: GatePolicy,
-    keys: Iterable[VerificationKey],
-    secrets: Iterable[GateSecret],
-    revoked: Iterable[str],
-    reference_key: bytes,
-    verdict_key: SigningKey,
-    lent: Mapping[str, LentValue],
-    canaries: CanaryWatch | None,
-) -> dict[str, Any]:
-    """Return the members of a bundle, secrets included."""
-    return {
-        "policy": _policy_to_json(policy),
-        "keys": [
-            {
-                "kid": key.kid,
-                "verify_until": key.verify_until,
-                "jwk": jwk_from_public_key(key.key),
-            }
-            for key in keys
-        ],
-        "secrets": [
-            {
-                "epoch": each.epoch,
-                "secret": base64url.encode(each.secret),
-                "verify_until": each.verify_until,
-            }
-            for each in secrets
-        ],
-        "revoked": _in_pieces(sorted(revoked)),
-        "reference_key": base64url.encode(reference_key),
-        "verdict_key": base64url.encode(verdict_key.scalar),
-        "lent": lent_to_json(lent),
-        "canaries": canaries_to_json(canaries),
-    }
-
-
-def content_from_json(members: Mapping[str, Any]) -> Content:
-    """Return what the members of a bundle say; the caller has checked that they are all there.
-
-    :raises ValueError, RefusedError: with what is wrong; the text quotes no secret.
-    """
-    return (
-        _policy(members["policy"]),
-        _keys(members["keys"]),
-        _secrets(members["secrets"]),
-        _revoked(members["revoked"]),
-        some_bytes(members["reference_key"], KEY_BYTES, "reference_key"),
-        SigningKey.from_scalar(base64url.decode(a_text(members["verdict_key"], "verdict_key"))),
-        lent_from_json(members["lent"]),
-        canaries_from_json(members["canaries"]),
-    )
 
 
 def _policy_to_json(policy: GatePolicy) -> dict[str, Any]:
@@ -384,8 +287,8 @@ def _policy_to_json(policy: GatePolicy) -> dict[str, Any]:
         "binding_header": None
         if policy.binding_header is None
         else policy.binding_header.decode("ascii"),
-        "limits": limits_to_json(policy.limits),
-        "edges": edges_to_json(policy.edges),
+        "limits": [_limit_to_json(each) for each in policy.limits],
+        "edges": {name: _edge_to_json(edge) for name, edge in policy.edges.items()},
     }
 
 
@@ -438,8 +341,8 @@ def _policy(value: Any) -> GatePolicy:
         binding_header=None
         if header is None
         else a_text(header, "binding_header").lower().encode("ascii"),
-        limits=limits_from_json(members["limits"]),
-        edges=edges_from_json(members["edges"]),
+        limits=tuple(_limit(each) for each in a_list(members["limits"], "limits")),
+        edges=_edges(members["edges"]),
         case_sensitive=told,
     )
 
@@ -462,7 +365,7 @@ def _route(value: Any) -> Route:
         mode=mode,
         dpop=members["dpop"],
         max_body=a_number(members["max_body"], "max_body", 1),
-        minimum_versions=_versions(members["minimum_versions"]),
+        minimum_versions=_versions(members["minimum_versions"], "lowest versions"),
         canary=None if canary is None else _canary(canary),
         secret=None if members["secret"] is None else a_text(members["secret"], "secret"),
     )
@@ -473,12 +376,12 @@ def _canary(value: Any) -> Canary:
     share, budget = a_number(members["share"], "share", 1), members["budget"]
     if type(budget) not in {int, float} or not 0 < budget <= 100 or share > 100:
         refuse("expected share and budget as percents")
-    return Canary(share, _versions(members["from_versions"]), float(budget))
+    return Canary(share, _versions(members["from_versions"], "lowest versions"), float(budget))
 
 
-def _versions(value: Any) -> Mapping[str, str]:
+def _versions(value: Any, what: str) -> Mapping[str, str]:
     if not isinstance(value, dict):
-        refuse("expected lowest versions by app")
+        refuse(f"expected {what} by app")
     return {app: a_text(version, "each version") for app, version in value.items()}
 
 
@@ -605,23 +508,37 @@ def to_jws(bundle: GateBundle, signer: Signer) -> bytes:
 
     :raises GateBundleError: when it would be larger than gates accept.
     """
-    payload = strict_json.dumps(
-        {
-            "v": _VERSION,
-            "generation": bundle.generation,
-            "made_at": bundle.made_at,
-            **content_to_json(
-                bundle.policy,
-                bundle.keys,
-                bundle.secrets,
-                bundle.revoked,
-                bundle.reference_key,
-                bundle.verdict_key,
-                bundle.lent,
-                bundle.canaries,
-            ),
-        }
-    )
+    members = {
+        "v": _VERSION,
+        "generation": bundle.generation,
+        "made_at": bundle.made_at,
+        "policy": _policy_to_json(bundle.policy),
+        "keys": [
+            {
+                "kid": key.kid,
+                "verify_until": key.verify_until,
+                "jwk": jwk_from_public_key(key.key),
+            }
+            for key in bundle.keys
+        ],
+        "secrets": [
+            {
+                "epoch": each.epoch,
+                "secret": base64url.encode(each.secret),
+                "verify_until": each.verify_until,
+            }
+            for each in bundle.secrets
+        ],
+        "revoked": _in_pieces(sorted(bundle.revoked)),
+        "reference_key": base64url.encode(bundle.reference_key),
+        "verdict_key": base64url.encode(bundle.verdict_key.scalar),
+        "lent": {
+            name: {"version": each.version, "value": each.value.text}
+            for name, each in bundle.lent.items()
+        },
+        "canaries": _canaries_to_json(bundle.canaries),
+    }
+    payload = strict_json.dumps(members)
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise GateBundleError(
             f"got {len(payload)} bytes for the gate of {bundle.policy.api} with "
@@ -656,7 +573,14 @@ def from_jws(data: bytes, key: VerificationKey) -> GateBundle:
         bundle = GateBundle(
             _whole_number(members, "generation"),
             _whole_number(members, "made_at"),
-            *content_from_json(members),
+            _policy(members["policy"]),
+            _keys(members["keys"]),
+            _secrets(members["secrets"]),
+            _revoked(members["revoked"]),
+            some_bytes(members["reference_key"], KEY_BYTES, "reference_key"),
+            SigningKey.from_scalar(base64url.decode(a_text(members["verdict_key"], "verdict_key"))),
+            _lent(members["lent"]),
+            _canaries(members["canaries"]),
         )
         # What can't be decided by is refused here, where the last good one is kept.
         CompiledPolicy(bundle.generation, bundle.policy)

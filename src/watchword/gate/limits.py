@@ -340,16 +340,6 @@ MOST_CHOICES: Final = 4096
 """For how many combinations of route, app and version it is remembered which limits apply."""
 
 
-class _Counter(Protocol):
-    """Count the requests of instances."""
-
-    def wait(self, subject: str, now: float) -> float:
-        """Return the seconds until there is room for a request, 0.0 for now; counts nothing."""
-
-    def take(self, subject: str, now: float) -> float:
-        """Count a request if there is room for it; return as :meth:`wait`."""
-
-
 @dataclass(frozen=True, slots=True)
 class LimitTally:
     """Hold how often a limit was met since the start.
@@ -369,7 +359,7 @@ class _Row:
 
     __slots__ = ("counter", "limit", "passed", "reason", "refused", "reported")
 
-    def __init__(self, limit: Limit, counter: _Counter, reason: Reason) -> None:
+    def __init__(self, limit: Limit, counter: RateLimiter | QuotaCounter, reason: Reason) -> None:
         self.limit = limit
         self.counter = counter
         self.reason = reason
@@ -516,7 +506,7 @@ def _rows(
 
 
 def _row(limit: Limit, before: _Row | None, keeper: QuotaKeeper | None, reason: Reason) -> _Row:
-    counter: _Counter
+    counter: RateLimiter | QuotaCounter
     same = before is not None and (before.limit.kind, before.limit.seconds) == (
         limit.kind,
         limit.seconds,

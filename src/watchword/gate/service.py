@@ -18,11 +18,12 @@ from watchword.broker.canaries import spot
 from watchword.encoding import base64url
 from watchword.gate import hygiene, references
 from watchword.gate.alarms import CanaryAlarms
-from watchword.gate.canary import CanaryState, Narrowing
 from watchword.gate.decisions import (
     MAX_QUERY_BYTES,
     ROUTED_ELSEWHERE,
+    CanaryState,
     CompiledPolicy,
+    Narrowing,
     Target,
     check_standing,
     fail,

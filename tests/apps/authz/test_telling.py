@@ -13,7 +13,7 @@ from tests.gate.simulators import CLAIMS, NOW, SIGNER, PublishedState, published
 
 from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.apps.gateway.authz import AuthzApp
-from watchword.apps.gateway.authz.requests import Credential
+from watchword.apps.gateway.authz.application import Credential
 from watchword.gate.interface import Rate
 from watchword.gate.service import Gate
 from watchword.vocabulary import Level, Mode, Proof

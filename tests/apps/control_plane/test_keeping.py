@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from watchword.apps.engines.keeping import (
+from watchword.apps.engines.process import (
     EngineProcessError,
     ProcessKeeper,
     require_free,

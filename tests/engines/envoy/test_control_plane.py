@@ -7,7 +7,7 @@ from tests.engines.envoy.stand import ROUTE_TABLE, Stand, bundle_of, envoy_befor
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
-from watchword.apps.engines.plane import LOOK_SECONDS, ControlPlane
+from watchword.apps.engines.envoy import LOOK_SECONDS, ControlPlane
 from watchword.gate.bundle import GateBundle, to_jws
 from watchword.tokens.es256 import SigningKey
 

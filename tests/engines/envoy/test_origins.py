@@ -18,8 +18,7 @@ from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
-from watchword.apps.engines.origins import FRESH_SECONDS, MOST_ADDRESSES, Origins
-from watchword.apps.engines.plane import ControlPlane
+from watchword.apps.engines.envoy import FRESH_SECONDS, MOST_ADDRESSES, ControlPlane, Origins
 from watchword.broker.interface import EdgeRule
 from watchword.gate.interface import Limit, LimitKind
 

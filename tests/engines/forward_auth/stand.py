@@ -18,9 +18,8 @@ from tests.ports import free_port
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.keyring.private_file import write_private
-from watchword.apps.engines.files import write_files
-from watchword.apps.engines.following import EngineFollower
-from watchword.apps.engines.nginx_authz import NginxAuthz
+from watchword.apps.engines.follower import EngineFollower, write_files
+from watchword.apps.engines.nginx import NginxAuthz
 from watchword.engines import traefik
 from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES

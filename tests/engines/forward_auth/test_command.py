@@ -11,8 +11,8 @@ from tests.engines.forward_auth.stand import SERVICE, options
 
 from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.keyring.private_file import write_private
-from watchword.apps.cli.gate.sources import notices
 from watchword.apps.cli.main import cli
+from watchword.apps.engines.commands import notices
 from watchword.apps.engines.places import PlacesError
 from watchword.engines.interface import UnsupportedError
 from watchword.engines.registry import ENGINES

@@ -11,8 +11,7 @@ from tests.engines.envoy.stand import Answer, Api, Fronted, bundle_of, request, 
 from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock
-from watchword.apps.engines.haproxy import RunningHaproxy
-from watchword.apps.engines.haproxy_master import MasterSocket
+from watchword.apps.engines.haproxy import MasterSocket, RunningHaproxy
 from watchword.engines.haproxy import text as names
 from watchword.engines.haproxy.generation import generate
 from watchword.engines.interface import Endpoint, EngineOptions

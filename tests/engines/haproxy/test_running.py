@@ -27,9 +27,8 @@ from tests.engines.envoy.stand import (
 from tests.engines.haproxy.stand import BUNDLE, ROWS, Stand, haproxy_before_api, take_proofs
 
 from watchword.adapters.clock import SystemClock
-from watchword.apps.engines.following import EngineRejectedError
-from watchword.apps.engines.haproxy import RunningHaproxy
-from watchword.apps.engines.haproxy_master import HaproxyError
+from watchword.apps.engines.follower import EngineRejectedError
+from watchword.apps.engines.haproxy import HaproxyError, RunningHaproxy
 from watchword.engines.haproxy import text as names
 from watchword.engines.haproxy.generation import generate
 from watchword.engines.interface import Endpoint, EngineFile, EngineFileKind, EngineOptions

@@ -11,7 +11,7 @@ from typing import Any
 from tests.engines.envoy.stand import Answer, Api, Fronted, until
 from tests.ports import free_port
 
-from watchword.apps.engines.files import write_files
+from watchword.apps.engines.follower import write_files
 from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.engines.nginx import generate
 from watchword.gate.bundle import GateBundle

@@ -12,11 +12,13 @@ from tests.engines.nginx.stand import EMPTY
 from tests.gate.simulators import CLAIMS
 from tests.ports import free_port
 
-from watchword.apps.engines.following import EngineRejectedError
+from watchword.apps.engines import cli
+from watchword.apps.engines.commands import RUNNING
+from watchword.apps.engines.follower import EngineRejectedError
 from watchword.apps.engines.nginx import Nginx
-from watchword.apps.engines.running import RUNNING
 from watchword.engines.interface import Endpoint, EngineOptions, Files
 from watchword.engines.nginx import generate
+from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle
 from watchword.vocabulary import Mode, Proof
 
@@ -149,3 +151,10 @@ def test_who_died_is_started_again_later_each_time(followed: Followed) -> None:
 def _tells(followed: Followed) -> bool:
     followed.engine.keep_running()
     return any("started again" in line for line in followed.told)
+
+
+def test_the_command_line_names_every_engine() -> None:
+    """Help names them without importing one, and so by hand: they are those that there are."""
+    assert list(cli.ENGINES) == sorted(ENGINES)
+    assert list(cli.FOLLOWED) == sorted(name for name in ENGINES if ENGINES[name].follows)
+    assert set(cli.FOLLOWED) == set(RUNNING)

@@ -11,7 +11,7 @@ from tests.engines.envoy.stand import bundle_of, read_answer, request, token, un
 from tests.engines.forward_auth.stand import ROUTES, NginxStand, nginx_before_api
 from tests.gate.simulators import CLAIMS
 
-from watchword.apps.engines.nginx_authz import NginxAuthz
+from watchword.apps.engines.nginx import NginxAuthz
 from watchword.engines.interface import EngineOptions
 from watchword.engines.nginx_authz import MARKER_PREFIX
 from watchword.engines.registry import ENGINES
@@ -161,7 +161,7 @@ def take_and_be_killed(options: EngineOptions, configuration: str) -> None:
     """Bring files to nginx in another process, which is killed when it has."""
     program = (
         "import os, sys\n"
-        "from watchword.apps.engines.nginx_authz import NginxAuthz\n"
+        "from watchword.apps.engines.nginx import NginxAuthz\n"
         "from watchword.engines.interface import EngineFile, EngineFileKind\n"
         "from watchword.engines.interface import Endpoint, EngineOptions\n"
         "options = eval(sys.argv[1])\n"

@@ -12,9 +12,8 @@ from tests.engines.envoy.stand import bundle_of, token, until
 from tests.engines.forward_auth.stand import ROUTES, NginxStand, nginx_before_api
 from tests.ports import free_port
 
-from watchword.apps.engines.keeping import EngineProcessError
-from watchword.apps.engines.nginx_authz import NginxAuthz
-from watchword.apps.engines.running_nginx import NginxError
+from watchword.apps.engines.nginx import NginxAuthz, NginxError
+from watchword.apps.engines.process import EngineProcessError
 from watchword.engines.interface import Endpoint
 from watchword.reasons import WatchwordError
 

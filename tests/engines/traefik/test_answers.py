@@ -9,7 +9,7 @@ from tests.engines.envoy.proving import proved, prover
 from tests.engines.envoy.stand import bundle_of, request, token, until
 from tests.engines.forward_auth.stand import ROUTES, Stand, traefik_before_api
 
-from watchword.apps.engines.logs.traefik import read
+from watchword.apps.engines.logs.formats import read_traefik
 from watchword.gate.hygiene import CLIENT_SIDE
 from watchword.reasons import Reason
 from watchword.vocabulary import Level
@@ -175,7 +175,7 @@ def test_who_doesnt_answer_lets_nobody_through() -> None:
         assert held.decode() not in said
         assert "hunter2" not in text
         # Before them stands the one that waited until there were routes.
-        refusals = [read(json.loads(line)) for line in text.splitlines()[-3:]]
+        refusals = [read_traefik(json.loads(line)) for line in text.splitlines()[-3:]]
         assert [each and (each.status, each.reason) for each in refusals] == [
             (502, Reason.GATE_UPSTREAM),
             (401, None),

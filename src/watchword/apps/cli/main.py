@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lab": ("watchword.apps.lab.cli", "Simulated phones that send real requests."),
     "verify": ("watchword.apps.cli.commands.verify", "Verify attestation evidence offline."),
     "policy": ("watchword.apps.policy.cli", "Show, test and compare appraisal policies."),
-    "gate": ("watchword.apps.cli.commands.gate", "Configure and feed gates beside the service."),
+    "gate": ("watchword.apps.engines.cli", "Configure and feed gates beside the service."),
     "conformance": (
         "watchword.apps.cli.commands.conformance",
         "Hold a gate to the conformance corpus." + _unless_installed("watchword_conformance"),
@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "observe": ("watchword.apps.observations.cli", "Record what proves protections."),
     "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),
     "explain": ("watchword.apps.cli.commands.explain", "Say why a request was refused."),
-    "audit": ("watchword.apps.cli.commands.audit", "Read what engines refused, from their logs."),
+    "audit": ("watchword.apps.engines.logs.cli", "Read what engines refused, from their logs."),
     "keys": ("watchword.apps.cli.commands.keys", "List and rotate the token keys."),
     "secrets": ("watchword.apps.secrets.cli", "Keep third parties' keys out of the app."),
     "metrics": ("watchword.apps.cli.commands.metrics", "Show the running service's counters."),

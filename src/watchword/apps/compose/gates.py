@@ -14,7 +14,7 @@ from watchword.adapters.kept_quotas import QuotaFile
 from watchword.adapters.narrowings import NarrowingsFile
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
 from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
-from watchword.gate.canary import CanaryState, Narrowing
+from watchword.gate.decisions import CanaryState, Narrowing
 from watchword.gate.interface import ReplayStore
 from watchword.gate.service import Gate
 from watchword.ports import Entropy

@@ -49,8 +49,7 @@ from watchword.apps.compose.vendors import (
 )
 from watchword.apps.evidence.recording import Recorder
 from watchword.apps.gateway import WatchwordMiddleware
-from watchword.apps.gateway.authz.application import serve_authz
-from watchword.apps.gateway.authz.requests import Credential
+from watchword.apps.gateway.authz.application import Credential, serve_authz
 from watchword.apps.gateway.authz.verdicts import VerdictSigned
 from watchword.apps.gateway.overload import OverloadGuard
 from watchword.apps.gateway.proxy import Lender, ProxyApp

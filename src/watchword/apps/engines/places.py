@@ -2,6 +2,7 @@
 
 import os
 import pwd
+from dataclasses import fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -109,15 +110,7 @@ def envoy_options(given: EngineOptions) -> EnvoyOptions:
     :raises PlacesError: when the path of its socket is too long.
     """
     try:
-        return EnvoyOptions(
-            directory=given.directory,
-            listen=given.listen,
-            upstream=given.upstream,
-            admin=Endpoint(socket=given.path("admin.sock")),
-            tls=given.tls,
-            authz=given.authz,
-            signed_verdict=given.signed_verdict,
-            access_log=given.access_log,
-        )
+        common = {each.name: getattr(given, each.name) for each in fields(given)}
+        return EnvoyOptions(**common, admin=Endpoint(socket=given.path("admin.sock")))
     except ValueError as error:
         raise PlacesError(f"-o {given.directory}: {error}") from None

@@ -1,87 +1,151 @@
-"""Run Envoy beside its control plane, and start it again when it dies."""
+"""Keep a process of an engine running: start it again when it dies, later each time, and end it politely."""
 
-import shutil
+import socket
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import Final
 
-from watchword.apps.engines.admin import is_running, quit_politely
-from watchword.apps.engines.keeping import EngineProcessError, ProcessKeeper, require_free
-from watchword.engines.envoy.options import START_OPTIONS
 from watchword.engines.interface import Endpoint
+from watchword.reasons import WatchwordError
+
+_GRACE_SECONDS: Final = 5.0
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 30.0
+_STEADY_SECONDS: Final = 60.0
+"""After which a death counts as the first one again."""
+
+_HOPELESS_SECONDS: Final = 1.0
+"""An engine that has never run longer than this can't run at all."""
 
 
-def find_envoy(named: Path | None) -> Path:
-    """Return the binary: the named one, the one installed beside Python, or the one on the path.
+class EngineProcessError(WatchwordError):
+    """Report an engine that isn't there, can't be started, or ends as soon as it is."""
 
-    :raises EngineProcessError: when there is none.
+
+def require_free(listen: Endpoint) -> None:
+    """Refuse an address that somebody listens on: an engine would share it, and half of the requests go there.
+
+    :raises EngineProcessError: when it is taken or can't be taken.
     """
-    beside = Path(sys.executable).with_name("envoy")
-    on_path = shutil.which("envoy")
-    for found in (named, beside, Path(on_path) if on_path else None):
-        if found is not None and found.is_file():
-            return found
-        if found is not None and found == named:
-            break
-    raise EngineProcessError(
-        f"{named or 'envoy'}: isn't there; name it with --envoy, or: pip install 'watchword[envoy]'"
-    )
+    if listen.socket:
+        return
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listen.host, listen.port))
+            probe.listen()
+        except OSError as error:
+            raise EngineProcessError(
+                f"{listen.host}:{listen.port}: {error.strerror}; `watchword up` listens there too if it "
+                "runs this API's proxy. Name another address with --listen"
+            ) from None
 
 
-class EnvoyProcess:
-    """Keep one Envoy running.
+class ProcessKeeper:
+    """Keep one process that is started here.
 
-    One that an earlier control plane left behind is taken over, since it goes on serving.
+    Whether one that was started elsewhere runs already is for the engine to know: while it does, nobody looks here.
     """
 
     def __init__(
         self,
-        command: tuple[Path, Path, int],
-        listen: Endpoint,
-        admin: Path,
+        engine: str,
+        start: Callable[[], subprocess.Popen[bytes]],
         tell: Callable[[str], None],
         monotonic: Callable[[], float],
+        end_rest: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Start it, or take over the one that runs.
+        """Prepare; nothing is started yet.
 
-        :param command: the binary, the file that it is started with, and how many workers (0: one a core).
-        :param admin: its admin socket, by which one that runs is known.
+        :param engine: its name, for people.
+        :param start: starts the process.
         :param tell: is told when it dies, in one line.
         :param monotonic: seconds of a clock that never jumps.
-        :raises EngineProcessError: when the system refuses, or its address is taken.
+        :param end_rest: ends what a process with this id leaves behind when it has ended.
         """
-        binary, bootstrap, workers = command
-        self._arguments = [
-            str(binary),
-            *("-c", str(bootstrap)),
-            *START_OPTIONS,
-            *("--log-level", "warning"),
-            *(["--concurrency", str(workers)] if workers else []),
-        ]
-        self._admin = admin
-        self._keeper = ProcessKeeper("Envoy", self._start, tell, monotonic)
-        self.adopted = is_running(admin)
-        if not self.adopted:
-            require_free(listen)
-            self._keeper.start()
+        self._engine = engine
+        self._spawn = start
+        self._tell = tell
+        self._monotonic = monotonic
+        self._end_rest = end_rest
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self._start_at: float | None = None
+        self._pause = _FIRST_PAUSE
+        self._ran_well = False
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self._arguments)  # noqa: S603 - the operator named it.
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no process runs here, and none is to be started after a pause."""
+        return self._process is None and self._start_at is None
 
-    def keep_running(self) -> None:
-        """Look once: start it again some time after it died, later each time.
+    @property
+    def ran_well(self) -> bool:
+        """Tell whether any process ran for more than a second, so that another one may."""
+        return self._ran_well
 
-        :raises EngineProcessError: when it has never run, so that another start is no use.
+    def start(self) -> None:
+        """Start the process now.
+
+        :raises EngineProcessError: when the system refuses.
         """
-        if not self.adopted:
-            self._keeper.look()
-        elif not is_running(self._admin):
-            self.adopted = False
-            self._keeper.replace_another()
+        try:
+            self._process = self._spawn()
+        except OSError as error:
+            # Which file it is, the words of the system don't say.
+            named = f"{error.filename}: " if error.filename else ""
+            raise EngineProcessError(
+                f"{self._engine} can't be started: {named}{error.strerror or error}"
+            ) from None
+        self._started, self._start_at = self._monotonic(), None
 
-    def stop(self) -> None:
-        """End it, at first politely."""
-        if self.adopted:
-            quit_politely(self._admin)
-        self._keeper.stop()
+    def look(self) -> None:
+        """Look once: start the process where there is none, and again some time after it died.
+
+        :raises EngineProcessError: when it can't be started, or has never run, so that another start is no use.
+        """
+        now = self._monotonic()
+        if self._process is None:
+            if self._start_at is None or now >= self._start_at:
+                self.start()
+            return
+        code, lived = self._process.poll(), now - self._started
+        if code is None:
+            self._ran_well = self._ran_well or lived > _HOPELESS_SECONDS
+            if lived > _STEADY_SECONDS:
+                self._pause = _FIRST_PAUSE
+            return
+        died, self._process = self._process.pid, None
+        self._end_rest(died)
+        if not self._ran_well and lived <= _HOPELESS_SECONDS:
+            raise EngineProcessError(
+                f"{self._engine} ended with code {code} at once; its last words stand above"
+            )
+        self._plan(f"{self._engine} ended with code {code}")
+
+    def replace_another(self) -> None:
+        """Start a process after a pause, in the place of one that was started elsewhere, ran, and ended."""
+        self._ran_well = True
+        self._plan(f"{self._engine} ended")
+
+    def _plan(self, what: str) -> None:
+        self._tell(f"{what}; it is started again in {self._pause:g} s")
+        self._start_at = self._monotonic() + self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def stop(self, grace: float = _GRACE_SECONDS) -> None:
+        """End the process that was started here, at first politely.
+
+        :param grace: seconds that it has to end by itself.
+        """
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(grace)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._end_rest(process.pid)

@@ -6,6 +6,7 @@ framework put together from them (CVE-2026-48710: a Host header that poisoned ``
 
 import contextlib
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Any
 
 from watchword.apps.gateway.asgi_types import Application, Receive, Scope, Send
@@ -220,7 +221,7 @@ class WatchwordMiddleware(Guard):
         if not decision.allow:
             return self._problem(decision, now)
         if decision.bodiless and scope["type"] == "http":
-            receive = self._without_body(decision, receive)
+            receive = without_body(receive, partial(self._report_end, route=decision.route))
         if decision.nonce is not None:
             send = _with_nonce(send, decision.nonce)
         passed = {**scope, "headers": decision.headers, CLAIMS: told_claims(decision)}
@@ -243,13 +244,6 @@ class WatchwordMiddleware(Guard):
     def _report_end(self, refusal: Refusal, route: str) -> None:
         if self._refusal_log is not None:
             self._refusal_log.record((refusal,), route)
-
-    def _without_body(self, decision: Decision, receive: Receive) -> Receive:
-        def report(refusal: Refusal) -> None:
-            if self._refusal_log is not None:
-                self._refusal_log.record((refusal,), decision.route)
-
-        return without_body(receive, report)
 
 
 def _with_nonce(send: Send, nonce: bytes) -> Send:

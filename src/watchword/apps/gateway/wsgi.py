@@ -42,6 +42,7 @@ from watchword.apps.gateway.guard import (
     told_claims,
 )
 from watchword.apps.problems import Problem
+from watchword.encoding.cache import cached_by_names
 from watchword.gate.alarms import Sighting
 from watchword.gate.decisions import refuse
 from watchword.gate.hygiene import MAX_HEADER_BYTES

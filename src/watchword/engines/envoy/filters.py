@@ -205,20 +205,29 @@ def rate_filter(rate: Rate) -> dict[str, object]:
         "tokens_per_fill": rate.requests,
         "fill_interval": f"{rate.seconds}s",
     }
+    return _limited("watchword_rate", counted_by_device(bucket))
+
+
+def _limited(prefix: str, counted: Mapping[str, object]) -> dict[str, object]:
+    """Return a filter that counts requests by what they are; for all of them together there is no limit."""
     whole = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     return typed(
         "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
         {
-            "stat_prefix": "watchword_rate",
+            "stat_prefix": prefix,
             "token_bucket": Commented(
-                {"max_tokens": 4294967295, "tokens_per_fill": 4294967295, "fill_interval": "1s"},
+                {
+                    "max_tokens": _MOST_TOKENS,
+                    "tokens_per_fill": _MOST_TOKENS,
+                    "fill_interval": "1s",
+                },
                 "For all instances together there is no limit.",
             ),
             "filter_enabled": Commented(whole, "Both of these, or nothing is limited."),
             "filter_enforced": whole,
             "always_consume_default_token_bucket": False,
             "max_dynamic_descriptors": MAX_RATED_INSTANCES,
-            **counted_by_device(bucket),
+            **counted,
         },
     )
 
@@ -469,27 +478,8 @@ def counting_filter(counter: Counter, now: float) -> dict[str, object]:
                 }
             ]
         }
-    whole = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     by_window = {"descriptor_key": "window", "descriptor_value": window}
-    return typed(
-        "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
-        {
-            "stat_prefix": counter.filter.replace(".", "_"),
-            "token_bucket": Commented(
-                {
-                    "max_tokens": _MOST_TOKENS,
-                    "tokens_per_fill": _MOST_TOKENS,
-                    "fill_interval": "1s",
-                },
-                "For all instances together there is no limit.",
-            ),
-            "filter_enabled": Commented(whole, "Both of these, or nothing is limited."),
-            "filter_enforced": whole,
-            "always_consume_default_token_bucket": False,
-            "max_dynamic_descriptors": MAX_RATED_INSTANCES,
-            **answer,
-            **counted_by_device(
-                bucket, [{"generic_key": by_window}], [{"key": "window", "value": window}]
-            ),
-        },
+    counted = counted_by_device(
+        bucket, [{"generic_key": by_window}], [{"key": "window", "value": window}]
     )
+    return _limited(counter.filter.replace(".", "_"), {**answer, **counted})

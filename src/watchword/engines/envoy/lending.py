@@ -8,13 +8,18 @@ Write the servers that keys are lent to: each a cluster of addresses that were c
 Envoy would connect to whatever a name resolves to.  So it is given no names, but addresses, by those who checked them.
 """
 
-import ipaddress
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from watchword.broker.interface import EdgeRule, LentValue, PlaceKind
 from watchword.engines.envoy import options as names
-from watchword.engines.envoy.listener import SYSTEM_ROOTS, discovered, http_1
+from watchword.engines.envoy.listener import (
+    SYSTEM_ROOTS,
+    discovered,
+    http_1,
+    is_address,
+    validation,
+)
 from watchword.engines.envoy.options import EnvoyOptions, typed
 from watchword.engines.interface import EngineFile, EngineFileKind, UnsupportedError
 from watchword.engines.paths import row_expression, stem_expression
@@ -310,36 +315,16 @@ def origin_endpoints(rule: EdgeRule, addresses: Sequence[str]) -> dict[str, obje
 
 
 def _tls(rule: EdgeRule) -> dict[str, object]:
-    literal = _is_address(rule.host)
     authorities = {"filename": SYSTEM_ROOTS} if rule.ca is None else {"inline_string": rule.ca}
     # An address is no name of a server (RFC 6066 section 3).
-    stated: dict[str, object] = {} if literal else {"sni": rule.host}
+    stated: dict[str, object] = {} if is_address(rule.host) else {"sni": rule.host}
     return typed(
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
         {
             **stated,
             "common_tls_context": {
                 "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-                "validation_context": {
-                    "trusted_ca": authorities,
-                    "match_typed_subject_alt_names": Commented(
-                        [
-                            {
-                                "san_type": "IP_ADDRESS" if literal else "DNS",
-                                "matcher": {"exact": rule.host},
-                            }
-                        ],
-                        "Without this, any certificate of any host would do.",
-                    ),
-                },
+                "validation_context": validation(rule.host, authorities),
             },
         },
     )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

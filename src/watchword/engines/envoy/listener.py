@@ -1,7 +1,7 @@
 """Write what refused clients are told, and what operators read of it in the access log."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from watchword.encoding import strict_json
@@ -441,7 +441,7 @@ def clusters(options: EnvoyOptions) -> list[dict[str, object]]:
 
 
 def _cluster(name: str, endpoint: Endpoint, *, tls: bool) -> dict[str, object]:
-    static = endpoint.socket or _is_address(endpoint.host)
+    static = endpoint.socket or is_address(endpoint.host)
     cluster: dict[str, object] = {
         "name": name,
         "type": "STATIC" if static else "STRICT_DNS",
@@ -487,28 +487,33 @@ def http_1() -> dict[str, object]:
 
 
 def _tls(host: str) -> dict[str, object]:
-    san = "IP_ADDRESS" if _is_address(host) else "DNS"
+    trusted = {"filename": SYSTEM_ROOTS}
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": typed(
             "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
             {
                 "sni": host,
-                "common_tls_context": {
-                    "validation_context": {
-                        "trusted_ca": {"filename": SYSTEM_ROOTS},
-                        "match_typed_subject_alt_names": Commented(
-                            [{"san_type": san, "matcher": {"exact": host}}],
-                            "Without this, any certificate of any host would do.",
-                        ),
-                    }
-                },
+                "common_tls_context": {"validation_context": validation(host, trusted)},
             },
         ),
     }
 
 
-def _is_address(host: str) -> bool:
+def validation(host: str, trusted: Mapping[str, object]) -> dict[str, object]:
+    """Return what a server's certificate is held to: authorities, and the name or address of the host."""
+    san = "IP_ADDRESS" if is_address(host) else "DNS"
+    return {
+        "trusted_ca": trusted,
+        "match_typed_subject_alt_names": Commented(
+            [{"san_type": san, "matcher": {"exact": host}}],
+            "Without this, any certificate of any host would do.",
+        ),
+    }
+
+
+def is_address(host: str) -> bool:
+    """Tell whether a host is an IP address, and no name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from watchword.engines.interface import Endpoint
+from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.vocabulary import Level
 
 DEFAULT_CACHED_TOKENS: Final = 20_000
@@ -27,41 +27,20 @@ START_OPTIONS: Final = (
 """With what Envoy is started, beside its file."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnvoyOptions:
-    """Hold where everything is, on one machine.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoyOptions(EngineOptions):
+    """Hold what an Envoy needs beside what every engine does.
 
-    :param directory: absolute path of the directory that Envoy reads.
-    :param listen: where clients come in.
-    :param upstream: the API; ``tls`` whether it is asked over TLS.
     :param admin: Envoy's own endpoint, which shows and changes everything.
-    :param authz: the forward-auth endpoint of this machine; None where there is none.
-    :param signed_verdict: whether the API asks for ``Watchword-Verdict``, which only forward auth can
-        sign.
-    :param replay_directory: where the script keeps used proofs; in memory, and a machine's Envoys of one
-        user and API share it.
-    :param access_log: path of the JSON log of refusals.
     :param cached_tokens: verified tokens that each worker remembers.
     :param max_connections: most connections of clients at once.
     :param max_header_kib: most KiB of a request's head.
     """
 
-    directory: str
-    listen: Endpoint
-    upstream: Endpoint
     admin: Endpoint
-    tls: bool = False
-    authz: Endpoint | None = None
-    signed_verdict: bool = False
-    access_log: str = "/dev/stdout"
-    replay_directory: str = "/dev/shm"  # noqa: S108 - a file there must be ours, with mode 0600.
     cached_tokens: int = DEFAULT_CACHED_TOKENS
     max_connections: int = 10_000
     max_header_kib: int = 8
-
-    def path(self, name: str) -> str:
-        """Return the path of a file of the configuration."""
-        return f"{self.directory}/{name}"
 
 
 FIELDS: Final = "watchword.fields"

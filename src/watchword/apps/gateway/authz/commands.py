@@ -1,36 +1,27 @@
-"""Answer an engine's questions about each request, in a process of its own."""
+"""Run ``watchword gate authz``: answer an engine's questions about each request, in a process of its own."""
 
 import asyncio
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from watchword.adapters.refusal_log import MemoryRefusalLog
+from watchword.apps.compose.gates import open_gate, system_ports
+from watchword.apps.gateway.authz.application import serve_authz
+from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
+from watchword.apps.settings.environment import log_level
 from watchword.apps.terminal.console import fail, leave, print_json
+from watchword.apps.terminal.process import (
+    configure_logs,
+    forbid_core_dumps,
+    raise_descriptor_limit,
+)
 
-if TYPE_CHECKING:
-    from watchword.apps.settings import ApiSettings, Settings
 
-
-@click.command(epilog="Example: watchword gate authz clinic")
-@click.argument("api")
-@click.option("--json", "as_json", is_flag=True, help="Print where it listens as JSON.")
-@click.pass_obj
-def command(config: Path, *, api: str, as_json: bool) -> None:
-    """Answer forward-auth questions about API, as its `authz` section in the file says.
-
-    Follows the API's bundle in the state directory: `watchword up` writes it there, or `watchword
-    gate pull` on another machine.  `watchword up` answers by itself; don't run both.
-    """
-    from watchword.apps.settings import ConfigurationError, Fault, load_settings
-    from watchword.apps.settings.environment import log_level
-    from watchword.apps.terminal.process import (
-        configure_logs,
-        forbid_core_dumps,
-        raise_descriptor_limit,
-    )
-
+def authz_command(config: Path, *, api: str, as_json: bool) -> None:
+    """See ``watchword gate authz``."""
     settings = load_settings(config)
     found = settings.apis.get(api)
     if found is None or found.authz is None:
@@ -48,12 +39,7 @@ def command(config: Path, *, api: str, as_json: bool) -> None:
     leave(0)
 
 
-async def _serve(settings: "Settings", api: "ApiSettings", *, as_json: bool) -> None:
-    from contextlib import AsyncExitStack
-
-    from watchword.adapters.refusal_log import MemoryRefusalLog
-    from watchword.apps.compose.gates import open_gate, system_ports
-    from watchword.apps.gateway.authz.application import serve_authz
+async def _serve(settings: Settings, api: ApiSettings, *, as_json: bool) -> None:
 
     wanted = asyncio.Event()
     loop = asyncio.get_running_loop()

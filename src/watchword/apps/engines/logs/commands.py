@@ -1,4 +1,4 @@
-"""Read the refusals in an engine's access log."""
+"""Run what :mod:`watchword.apps.engines.logs.cli` declares."""
 
 import signal
 import sys
@@ -6,16 +6,16 @@ import threading
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
+from watchword.adapters.engine_refusals import EngineRefusals
+from watchword.apps.engines.logs.ingestion import BadLine, Ingestion, Tally
+from watchword.apps.settings import load_settings
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json
 from watchword.apps.terminal.paragraphs import printable
 from watchword.encoding.wording import counted
-
-if TYPE_CHECKING:
-    from watchword.apps.engines.logs.ingesting import BadLine, Ingestion, Tally
 
 MOST_TOLD: Final = 20
 """Most bad lines that are told one by one, of all logs of a run together."""
@@ -32,7 +32,7 @@ class _Told:
     def __init__(self) -> None:
         self.lines: list[BadLine] = []
 
-    def __call__(self, bad: "BadLine") -> None:
+    def __call__(self, bad: BadLine) -> None:
         if len(self.lines) == MOST_TOLD:
             return
         self.lines.append(bad)
@@ -40,41 +40,10 @@ class _Told:
         click.echo(printable(f"{bad.file}:{bad.line}: {bad.fault}{more}"), err=True)
 
 
-@click.command(
-    epilog="Example: watchword audit ingest --engine envoy logs/access.log.1 logs/access.log"
-)
-@click.argument(
-    "files",
-    nargs=-1,
-    required=True,
-    metavar="FILE...",
-    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
-)
-@click.option(
-    "--engine",
-    type=click.Choice(["envoy", "nginx", "nginx-authz", "haproxy", "caddy", "traefik"]),
-    help="Whose log it is; found out where the lines of Envoy, Caddy or Traefik show it.",
-)
-@click.option("--follow", is_flag=True, help="Go on as the logs grow, until a signal.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each log.")
-@click.pass_obj
-def command(
+def ingest_command(
     config: Path, *, files: tuple[Path, ...], engine: str | None, follow: bool, as_json: bool
 ) -> None:
-    """Read the refusals in an engine's access log; - is the standard input.
-
-    Afterwards `watchword explain REF` knows the ref that a client was told, and `watchword metrics`
-    counts them.  All are counted; the latest 5000 of each reason are kept.  A log that was read before
-    adds what is new, also after its rotation, compressed (gzip) or not; the order is older logs first.
-    What comes over a pipe is known by its lines, as long as they are kept.
-
-    Exit code 0: all lines were understood.  1: some weren't, they are told and left out.
-    2: wrong usage.  3: a log can't be read, or nothing can be kept.
-    """
-    from watchword.adapters.engine_refusals import EngineRefusals
-    from watchword.apps.engines.logs.ingesting import Ingestion
-    from watchword.apps.settings import load_settings
-
+    """See ``watchword audit ingest``."""
     if follow and len(set(files)) != len(files):
         raise click.UsageError("got a log twice.")
     kept = EngineRefusals(load_settings(config).service.engine_refusals)
@@ -97,7 +66,7 @@ def command(
         raise click.exceptions.Exit(EXIT_REFUSED)
 
 
-def _follow(logs: "list[Ingestion]") -> None:
+def _follow(logs: list[Ingestion]) -> None:
     """Read again and again what is new, until a signal."""
     stopped = threading.Event()
 
@@ -117,7 +86,7 @@ def _follow(logs: "list[Ingestion]") -> None:
             stopped.wait(LOOK_SECONDS)
 
 
-def _show(tally: "Tally", *, as_json: bool) -> None:
+def _show(tally: Tally, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(tally))
         return

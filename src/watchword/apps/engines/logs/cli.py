@@ -1,0 +1,51 @@
+"""Look into what was refused elsewhere: ``watchword audit`` and its subcommand."""
+
+from pathlib import Path
+
+import click
+
+from watchword.apps.terminal.lazy import LazyGroup, body_in
+
+_body = body_in("watchword.apps.engines.logs.commands")
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog="Example: watchword audit ingest --engine nginx /var/log/nginx/watchword.json",
+)
+def command() -> None:
+    """Read what engines in front of the API refused, so that `watchword explain` knows it."""
+
+
+@command.command(
+    "ingest",
+    short_help="Read the refusals in an engine's access log.",
+    epilog="Example: watchword audit ingest --engine envoy logs/access.log.1 logs/access.log",
+)
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["envoy", "nginx", "nginx-authz", "haproxy", "caddy", "traefik"]),
+    help="Whose log it is; found out where the lines of Envoy, Caddy or Traefik show it.",
+)
+@click.option("--follow", is_flag=True, help="Go on as the logs grow, until a signal.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each log.")
+@click.pass_obj
+@_body
+def ingest_command() -> None:
+    """Read the refusals in an engine's access log; - is the standard input.
+
+    Afterwards `watchword explain REF` knows the ref that a client was told, and `watchword metrics`
+    counts them.  All are counted; the latest 5000 of each reason are kept.  A log that was read before
+    adds what is new, also after its rotation, compressed (gzip) or not; the order is older logs first.
+    What comes over a pipe is known by its lines, as long as they are kept.
+
+    Exit code 0: all lines were understood.  1: some weren't, they are told and left out.
+    2: wrong usage.  3: a log can't be read, or nothing can be kept.
+    """
