@@ -6,14 +6,14 @@ each can be bent while the rest stays right.
 
 import base64
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from watchword.client.proofs import Covered, Freshness
-from watchword.drill.interface import Arena, Attempt, MissingError, Need, Sample
+from watchword.drill.interface import Arena, Attempt, Attempts, MissingError, Need, Sample
 from watchword.drill.requests import (
     TOKEN_HEADER,
     Credential,
@@ -198,6 +198,6 @@ def with_digest(arena: Arena, call: Call) -> Call:
     return call.with_header(DIGEST_HEADER, covered_by(arena, call).content_digest)
 
 
-def sent(arena: Arena, sample: Sample, call: Call) -> Sequence[Attempt]:
+def sent(arena: Arena, sample: Sample, call: Call) -> Attempts:
     """Send a call that should have been refused; return the one attempt that it is."""
     return [Attempt(sample, arena.wire.send(call))]

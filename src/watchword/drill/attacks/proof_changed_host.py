@@ -1,10 +1,10 @@
 """Pass on a proof that the app made for somebody else's host."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from watchword.drill.bent_proofs import sent, victim
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.requests import covered_by, proved
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -27,7 +27,7 @@ def _made_for(proof: Proof, other: Callable[[str], str]) -> Run:
     The host that is sent stays the API's own: a front that many share would take another one elsewhere.
     """
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = sample.call()
         covered = covered_by(arena, call)

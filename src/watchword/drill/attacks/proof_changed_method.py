@@ -1,10 +1,9 @@
 """Send a proved request with another method than the proved one."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from watchword.drill.bent_proofs import victim
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Variant
 from watchword.drill.requests import covered_by, proved
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -13,7 +12,7 @@ from watchword.vocabulary import Proof
 def _proved_for(proof: Proof, *methods: str) -> Run:
     """Take a proof of the first of these methods that isn't the sample's own, and send the sample."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = sample.call()
         method = next(each for each in methods if each != call.method)

@@ -1,10 +1,10 @@
 """Send a proved request to another path than the proved one, or to the same one in another spelling."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from watchword.drill.bent_proofs import sent, victim
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
 from watchword.drill.requests import covered_by, proved
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -23,7 +23,7 @@ def _above(path: str) -> str:
 def _of_other_path(proof: Proof, other: Callable[[str], str]) -> Run:
     """Take a proof of another path, and send the sample."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = sample.call()
         covered = replace(covered_by(arena, call), path=other(call.path))
@@ -38,7 +38,7 @@ def _encoded(proof: Proof) -> Run:
     :raises MissingError: for a sample of the root, which has nothing to encode.
     """
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = proved(arena, sample.call(), credential, proof)
         path, mark, query = call.target.partition("?")
