@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
-from watchword.drill.bent_proofs import sent, victim
+from watchword.drill.bent_proofs import of_another, sent, victim
 from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
-from watchword.drill.requests import covered_by, proved
+from watchword.drill.requests import proved
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
@@ -31,14 +31,7 @@ def _added(proof: Proof) -> Run:
 
 def _removed(proof: Proof) -> Run:
     """Take a parameter away from what was proved."""
-
-    def run(arena: Arena) -> Attempts:
-        sample, credential = victim(arena, proof)
-        call = sample.call()
-        covered = replace(covered_by(arena, call), query=_with_more(call.query))
-        return sent(arena, sample, proved(arena, call, credential, proof, covered=covered))
-
-    return run
+    return of_another(proof, lambda covered: replace(covered, query=_with_more(covered.query)))
 
 
 _EXPECTED = frozenset({Reason.PROOF_SIGNATURE})
