@@ -3,7 +3,7 @@
     python -m scripts.release_numbers --run    # runs what has no other place: about three minutes
     python -m scripts.release_numbers          # writes the page from the results that are there
 
-From elsewhere come the hostile suites (``scripts.hostile_suites_page``), the corpus at each mouth (``scripts.engines_page --run``) and
+From elsewhere come the hostile suites (``scripts.pages hostile-suites``), the corpus at each mouth (``scripts.pages engines --run``) and
 overload (``benchmarks.bench_overload``).  What wasn't run is said to be missing; nothing is made up for it.  Exit code 1 where a number
 that must be 0 isn't.
 """

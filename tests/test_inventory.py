@@ -5,7 +5,7 @@ from importlib import metadata
 
 import pytest
 from scripts.cited_tests import ROOT
-from scripts.inventory_page import LOCK, TARGET, cryptography, document, text
+from scripts.pages.inventory import LOCK, cryptography, document
 from tests.apps.bom_schema import faults
 
 FOUND = cryptography()
@@ -14,11 +14,6 @@ ELSEWHERE = {"lab", "drill", "client", "scan"}
 """Where the same labels are written by the other side, or other ones for nobody's protection."""
 
 LOCKS = ("runtime.txt", "dev.txt", "mitmproxy.txt", "peers-scan.txt")
-
-
-def test_file_is_what_its_sources_give() -> None:
-    """Run scripts/inventory_page.py after a change of the lock or of the table."""
-    assert TARGET.read_text(encoding="utf-8") == text()
 
 
 def test_document_keeps_to_its_makers_schema() -> None:

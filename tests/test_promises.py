@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from scripts.cited_tests import missing
-from scripts.promises_page import TARGET, load, page
+from scripts.pages.promises import load
 
 from watchword.reasons import Reason
 
@@ -33,8 +33,3 @@ def test_promise_is_shown_by_tests_that_are_there(promise: dict[str, Any]) -> No
 def test_what_is_not_promised_says_how_it_is() -> None:
     """Nothing stands there without a word on what happens instead."""
     assert all(len(each["why"]) > 40 and each["what"] for each in FOUND["unpromised"])
-
-
-def test_page_is_what_the_promises_give() -> None:
-    """Run scripts/promises_page.py after a change of a promise."""
-    assert TARGET.read_text(encoding="utf-8") == page(FOUND)

@@ -6,7 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from scripts.reasons_page import page
 
 from watchword.apps.problems import text_of
 from watchword.public_classes import Category, PublicClass
@@ -20,11 +19,6 @@ def test_every_reason_has_its_doc_entry_and_none_is_left_over() -> None:
     """Each reason has a heading in docs/reasons.md, each heading a reason."""
     documented = HEADING.findall((ROOT / "docs" / "reasons.md").read_text(encoding="utf-8"))
     assert sorted(documented) == sorted(reason.code for reason in Reason)
-
-
-def test_page_is_made_from_the_texts_that_the_package_ships() -> None:
-    """The page and `watchword explain` say the same: run scripts/reasons_page.py after a change."""
-    assert (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8") == page()
 
 
 def test_every_reason_says_what_to_do() -> None:

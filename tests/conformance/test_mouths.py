@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from scripts.engines_page import TARGET, page
 from tests.conformance.mouths import MOUTHS, behind, corpus_rows, deployed
 from tests.conformance.results import recorded, result
 
@@ -24,7 +23,7 @@ def differed(rows: list[Row]) -> list[tuple[str, tuple[str, ...]]]:
 def test_mouth_decides_as_the_corpus_says(name: str, tmp_path: Path) -> None:
     """Everything is as it must be or as it is declared, in exactly the numbers of the page.
 
-    After a change that is meant: python -m scripts.engines_page --run
+    After a change that is meant: python -m scripts.pages engines --run
     """
     rows = corpus_rows(name, deployed(tmp_path))
     assert differed(rows) == []
@@ -52,11 +51,6 @@ def test_mouth_decides_alike_in_every_replay_mode(
     """Where used proofs are kept changes no decision."""
     store = tmp_path / "used" if replay is ReplayMode.SHARED else None
     assert differed(corpus_rows(name, deployed(tmp_path, replay), store=store)) == []
-
-
-def test_page_says_what_the_last_run_found() -> None:
-    """Run scripts/engines_page.py after a change of a declaration."""
-    assert TARGET.read_text("utf-8") == page(recorded())
 
 
 def test_a_gate_that_is_not_there_is_said_so(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from scripts.hostile_suites_page import SOURCE, TARGET, page
+from scripts.pages.hostile_suites import SOURCE, TARGET, page
 
 from watchword_conformance.suites.interface import find
 from watchword_conformance.suites.results import SUITES, Run, run
@@ -78,7 +78,7 @@ def test_every_layout_was_met(found: Run) -> None:
 
 
 def test_the_page_is_of_this_run(found: Run) -> None:
-    """Run ``python -m scripts.hostile_suites_page`` after a change of a suite."""
+    """Run ``python -m scripts.pages hostile-suites`` after a change of a suite."""
     assert TARGET.read_text("utf-8") == page(found)
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from scripts.attacks_page import page
 
 import watchword.drill.attacks
 from watchword.drill.interface import NEEDED, Attack, Need
@@ -57,11 +56,6 @@ def test_every_technique_has_an_attack_or_says_what_it_needs() -> None:
     executed = {name for attack in ATTACKS.values() for name in attack.techniques}
     assert set(CATALOGUE.techniques) == executed | set(NEEDS)
     assert set(NEEDS) <= set(CATALOGUE.techniques)
-
-
-def test_the_page_is_made_from_the_attacks() -> None:
-    """Run scripts/attacks_page.py after a change of an attack."""
-    assert page() == (ROOT / "docs" / "attacks.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_counts_them() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scripts.pins_rotation_page import HOST, cdn, own_key, page
+from scripts.pages.pins_rotation import HOST, cdn, own_key
 
 from watchword.pins.interface import AfterExpiry, HostPins, PinMode
 from watchword.pins.rehearsal import SCENARIOS, Outcome, Situation, rehearse
@@ -63,11 +63,6 @@ def decided(situation: Situation) -> dict[str, str]:
 def test_every_scenario_ends_as_it_must(situation: Situation, wanted: dict[str, str]) -> None:
     """Written down by hand from what each rotation is, not from what the code says."""
     assert decided(situation) == wanted
-
-
-def test_page_is_made_from_the_rehearsals() -> None:
-    """Run scripts/pins_rotation_page.py after a change."""
-    assert (ROOT / "docs" / "pins-rotation.md").read_text(encoding="utf-8") == page()
 
 
 def test_each_scenario_is_played_in_one_of_the_two_deployments() -> None:

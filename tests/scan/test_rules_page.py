@@ -5,7 +5,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from scripts.scan_rules_page import page
 
 import watchword.scan.api.rules
 import watchword.scan.rules
@@ -69,8 +68,3 @@ def test_every_static_key_of_the_catalogue_has_a_rule() -> None:
         if key.startswith("scan:static.")
     }
     assert promised == {pair for each in RULES for pair in each.protections.items()}
-
-
-def test_the_page_is_made_from_the_rules() -> None:
-    """Run ``python -m scripts.scan_rules_page`` after a change of a rule."""
-    assert page() == (ROOT / "docs" / "scan-rules.md").read_text(encoding="utf-8")

@@ -22,7 +22,16 @@ from watchword.drill.enrolment import (
     send_renewal,
     statement_of,
 )
-from watchword.drill.interface import Arena, Attempt, Held, MissingError, Need, Phone, Variant
+from watchword.drill.interface import (
+    Arena,
+    Attempt,
+    Attempts,
+    Held,
+    MissingError,
+    Need,
+    Phone,
+    Variant,
+)
 from watchword.drill.tokens import new_key
 from watchword.drill.wire import Answer, Call, Part, Wire
 from watchword.encoding import base64url, length_prefixed, strict_json
@@ -52,7 +61,7 @@ _NONCE_BYTES: Final = 16
 def phone_variant(name: str, kind: str, *expected: Reason, each_route: bool = False) -> Variant:
     """Return the variant that enrols a phone of a kind of the lab as it is, and uses what it gets."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         return [exploited(arena, enrol(arena, arena.phone(kind)))]
 
     return Variant(name, run, frozenset(expected), each_route)
@@ -61,7 +70,7 @@ def phone_variant(name: str, kind: str, *expected: Reason, each_route: bool = Fa
 def bent_variant(name: str, kind: str, bend: Callable[[Arena], Bend], *expected: Reason) -> Variant:
     """Return the variant that enrols a phone of a kind of the lab with evidence that was bent."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         return [exploited(arena, enrol(arena, arena.phone(kind), bend=bend(arena)))]
 
     return Variant(name, run, frozenset(expected))

@@ -6,14 +6,14 @@ each can be bent while the rest stays right.
 
 import base64
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from watchword.client.proofs import Covered, Freshness
-from watchword.drill.interface import Arena, Attempt, MissingError, Need, Sample
+from watchword.drill.interface import Arena, Attempt, Attempts, MissingError, Need, Run, Sample
 from watchword.drill.requests import (
     TOKEN_HEADER,
     Credential,
@@ -21,6 +21,7 @@ from watchword.drill.requests import (
     covered_by,
     credential_of,
     fresh,
+    proved,
 )
 from watchword.drill.wire import Call, Headers
 from watchword.vocabulary import Proof
@@ -198,6 +199,21 @@ def with_digest(arena: Arena, call: Call) -> Call:
     return call.with_header(DIGEST_HEADER, covered_by(arena, call).content_digest)
 
 
-def sent(arena: Arena, sample: Sample, call: Call) -> Sequence[Attempt]:
+def sent(arena: Arena, sample: Sample, call: Call) -> Attempts:
     """Send a call that should have been refused; return the one attempt that it is."""
     return [Attempt(sample, arena.wire.send(call))]
+
+
+def of_another(proof: Proof, other: Callable[[Covered], Covered]) -> Run:
+    """Return a variant that takes a proof of another request, and sends the sample.
+
+    :param other: returns what is proved of what would have to be.
+    """
+
+    def run(arena: Arena) -> Attempts:
+        sample, credential = victim(arena, proof)
+        call = sample.call()
+        covered = other(covered_by(arena, call))
+        return sent(arena, sample, proved(arena, call, credential, proof, covered=covered))
+
+    return run

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from watchword.drill.around import armed
-from watchword.drill.interface import AbsentError, Arena, Attempt, MissingError, Need
+from watchword.drill.interface import AbsentError, Arena, Attempt, Attempts, MissingError, Need
 from watchword.drill.requests import genuine_call
 from watchword.drill.wire import Answer, Call, Part, Weakness
 from watchword.pins.installed import accept_roots, accept_set, fresh, judge
@@ -37,7 +37,7 @@ class Delivered:
     signed: bytes | None
 
 
-def weakly(arena: Arena, *weaknesses: Weakness) -> Sequence[Attempt]:
+def weakly(arena: Arena, *weaknesses: Weakness) -> Attempts:
     """Send a sample of each route over connections that are weak in one way each.
 
     :raises MissingError: when there is no TLS to be weakened, here or there.
@@ -74,7 +74,7 @@ def hosts_of(arena: Arena, installed: Installed) -> Sequence[str]:
     return (name,) if own or not pinned else pinned
 
 
-def intercepted(arena: Arena, installed: Installed, after: float = 0) -> Sequence[Attempt]:
+def intercepted(arena: Arena, installed: Installed, after: float = 0) -> Attempts:
     """Sit between an installation and each host, with a certificate that its platform trusts.
 
     :param after: seconds from now, through which nothing newer reaches the installation.
@@ -91,9 +91,7 @@ def intercepted(arena: Arena, installed: Installed, after: float = 0) -> Sequenc
     return attempts
 
 
-def handed(
-    arena: Arena, to: Installed, lists: Sequence[bytes], signed: bytes | None
-) -> Sequence[Attempt]:
+def handed(arena: Arena, to: Installed, lists: Sequence[bytes], signed: bytes | None) -> Attempts:
     """Hand an installation forged root lists and a forged set, then sit in between."""
     now = arena.now()
     try:

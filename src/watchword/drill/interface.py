@@ -355,7 +355,10 @@ class Attempt:
     unsure: str = ""
 
 
-Run = Callable[["Arena"], Sequence[Attempt]]
+Attempts = Sequence[Attempt]
+"""What a variant came to."""
+
+Run = Callable[["Arena"], Attempts]
 """Carry out a variant; raises :class:`MissingError` where it can't be."""
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from watchword.drill.interface import Attack, Attempt, Facts, Need, Sample, Variant
+from watchword.drill.interface import Attack, Attempt, Attempts, Facts, Need, Sample, Variant
 from watchword.drill.wire import Answer
 from watchword.observations import SeenRoute, State
 from watchword.reasons import Reason
@@ -199,9 +199,7 @@ def is_good(sample: Sample, answer: Answer) -> bool:
     return is_of_the_api(answer) and answer.status in sample.good
 
 
-def judged(
-    variant: Variant, attempts: Sequence[Attempt], controls: Controls, sent: int
-) -> VariantResult:
+def judged(variant: Variant, attempts: Attempts, controls: Controls, sent: int) -> VariantResult:
     """Return how a variant ended: as badly as its worst attempt."""
     each = [_one(variant, attempt, controls) for attempt in attempts]
     verdict, got, reasons = min(each, key=lambda one: _WORST_FIRST.index(one[0]))

@@ -1,4 +1,4 @@
-"""List the attacks; a new one is one file, one line here, its page (scripts/attacks_page.py) and its tests."""
+"""List the attacks; a new one is one file, one line here, its page (python -m scripts.pages attacks) and its tests."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from scripts.catalogue_page import page
 
 from watchword.plan.catalogue import load_catalogue, merge
 from watchword.plan.interface import CUT_THRESHOLD, Protection, Technique
@@ -14,11 +13,6 @@ from watchword.plan.interface import CUT_THRESHOLD, Protection, Technique
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
 CATALOGUE = load_catalogue()
-
-
-def test_page_is_made_from_what_the_package_ships() -> None:
-    """Run scripts/catalogue_page.py after a change of an entry."""
-    assert page() == TEXT
 
 
 def test_every_entry_has_its_anchor_and_every_link_leads_to_one() -> None:

@@ -14,7 +14,7 @@ from watchword.drill.enrolment import (
     send_enrolment,
     statement_of,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Phone, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Phone, Variant
 from watchword.drill.tokens import new_key
 from watchword.drill.volume import disguised, each_of, tallied
 from watchword.drill.wire import Call, Part
@@ -46,14 +46,14 @@ def _enrolled(arena: Arena, phone: Phone, evidence: Mapping[str, Any]) -> Enrolm
     return send_enrolment(arena, phone, statement, evidence)
 
 
-def _one_evidence(arena: Arena) -> Sequence[Attempt]:
+def _one_evidence(arena: Arena) -> Attempts:
     """Bring the evidence of one genuine phone for each of many keys."""
     held = enrol_genuine(arena)
     evidence = held.body["evidence"]
     return [exploited(arena, _enrolled(arena, held.phone, evidence)) for _ in range(MANY)]
 
 
-def _no_phone(arena: Arena) -> Sequence[Attempt]:
+def _no_phone(arena: Arena) -> Attempts:
     """Bring nothing that a phone said: an empty chain, an attestation of noise, a format of one's own."""
     phone = arena.new_genuine()
     noise = base64url.encode(arena.random(64))
@@ -69,7 +69,7 @@ def _no_phone(arena: Arena) -> Sequence[Attempt]:
     ]
 
 
-def _one_challenge(arena: Arena) -> Sequence[Attempt]:
+def _one_challenge(arena: Arena) -> Attempts:
     """Send one genuine enrolment many times at one moment: it's one instance, however often it's sent."""
     phone = arena.new_genuine()
     phone.device.create_keys()
@@ -86,7 +86,7 @@ def _one_challenge(arena: Arena) -> Sequence[Attempt]:
     return [Attempt(sample, arena.wire.send(sample.call()), stops=tuple(kinds.values()))]
 
 
-def _sign_ups(arena: Arena) -> Sequence[Attempt]:
+def _sign_ups(arena: Arena) -> Attempts:
     """Send what creates something, as a script does that registers accounts."""
     sample = arena.sample(body=True)
     calls = (disguised(sample.call(), number) for number in range(MANY))

@@ -1,7 +1,5 @@
 """Forge App Attest: by keys of one's own, by editing what Apple vouched for, by mixing two attestations."""
 
-from collections.abc import Sequence
-
 from watchword.client.statement import binding_of
 from watchword.drill.bent_evidence import (
     Bend,
@@ -12,7 +10,7 @@ from watchword.drill.bent_evidence import (
     with_attestation,
 )
 from watchword.drill.enrolment import challenge, exploited, send_enrolment, statement_of
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Variant
 from watchword.reasons import Reason
 
 _GENUINE = "genuine-iphone"
@@ -69,7 +67,7 @@ def _renamed(arena: Arena) -> Bend:
     return lambda evidence: with_attestation(evidence, key_id=key_id_of_nobody(arena))
 
 
-def _mixed(arena: Arena) -> Sequence[Attempt]:
+def _mixed(arena: Arena) -> Attempts:
     """Send the data of one phone with the certificate of another, both made for this statement."""
     phone, other = arena.phone(_GENUINE), arena.phone(_GENUINE)
     for each in (phone, other):

@@ -1,6 +1,5 @@
 """Use a stolen token alone where a proof is asked for, or beside something that is none."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from watchword.drill.bent_proofs import (
@@ -14,7 +13,7 @@ from watchword.drill.bent_proofs import (
     with_digest,
     written,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.requests import with_token
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -26,7 +25,7 @@ _OTHER_LABEL: Final = "otherhand"
 def _alone(proof: Proof) -> Run:
     """Send the token and nothing that proves whose it is."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = stolen(arena, proof)
         return sent(arena, sample, with_token(sample.call(), credential.token))
 
@@ -36,7 +35,7 @@ def _alone(proof: Proof) -> Run:
 def _empty(proof: Proof) -> Run:
     """Send the headers of a proof with nothing in them."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = stolen(arena, proof)
         call = with_token(with_digest(arena, sample.call()), credential.token)
         for name in (INPUT_HEADER, SIGNATURE_HEADER):
@@ -52,7 +51,7 @@ def _labelled(proof: Proof, of_input: str, of_signature: str | None) -> Run:
     :param of_signature: None for the protocol's own.
     """
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = with_digest(arena, sample.call())
         parts = parts_of(arena, call, credential, proof)
@@ -66,7 +65,7 @@ def _labelled(proof: Proof, of_input: str, of_signature: str | None) -> Run:
     return run
 
 
-def _session_for_device(arena: Arena) -> Sequence[Attempt]:
+def _session_for_device(arena: Arena) -> Attempts:
     """Prove by the session key, which gates hold too, what asks for the device's own key."""
     sample, credential = stolen(arena, Proof.DEVICE)
     call = with_digest(arena, sample.call())

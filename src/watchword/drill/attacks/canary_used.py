@@ -1,7 +1,7 @@
 """Use a key that was planted where thieves look."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -10,6 +10,7 @@ from watchword.drill.interface import (
     Arena,
     Attack,
     Attempt,
+    Attempts,
     Canary,
     Need,
     Run,
@@ -74,7 +75,7 @@ def _by_instance(arena: Arena, sample: Sample, call: Call) -> Call:
 def _using(carry: Carrying, send_as: Callable[[Arena, Sample, Call], Call]) -> Run:
     """Return a variant that uses the canary once, and looks whether anybody was told."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample = arena.sample()
         canary, answer, told = _used(
             arena, lambda key: send_as(arena, sample, carry(sample.call(), key))
@@ -124,7 +125,7 @@ def _alarms(arena: Arena, canary: Canary) -> int:
     return operator.alarms(canary)
 
 
-def _told_apart(arena: Arena) -> Sequence[Attempt]:
+def _told_apart(arena: Arena) -> Attempts:
     """Look whether the thief can tell a canary by its answer from a request that is refused for any other token.
 
     A difference counts that shows each time: one answer may differ for a reason of the moment, such as a busy server.

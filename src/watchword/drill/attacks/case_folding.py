@@ -1,14 +1,14 @@
 """Reach a guarded path in other letters, which an API that ignores case takes for the same."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from watchword.drill.around import known_by, path_of, strictest
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Run, Variant
 from watchword.reasons import Reason
 
 
 def _in(spelled: Callable[[str], list[str]]) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         path = path_of(strictest(arena))
         return known_by(arena, [name for name in dict.fromkeys(spelled(path)) if name != path])
 

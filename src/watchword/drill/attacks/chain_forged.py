@@ -1,7 +1,5 @@
 """Forge Android's certificate chain: by keys of one's own, by a phone's own key, or by editing a genuine one."""
 
-from collections.abc import Sequence
-
 from watchword.client.statement import binding_of
 from watchword.drill.bent_evidence import (
     Bend,
@@ -13,7 +11,7 @@ from watchword.drill.bent_evidence import (
     with_chain,
 )
 from watchword.drill.enrolment import challenge, exploited, send_enrolment, statement_of
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Variant
 from watchword.reasons import Reason
 
 _GENUINE = "genuine-android"
@@ -61,7 +59,7 @@ def _edited(arena: Arena) -> Bend:  # noqa: ARG001 - all bends are made of an ar
     return bend
 
 
-def _spliced(arena: Arena) -> Sequence[Attempt]:
+def _spliced(arena: Arena) -> Attempts:
     """Put the leaf of a phone whose key was revoked under the authorities of another one."""
     bad, good = arena.phone("revoked-android"), arena.phone(_GENUINE)
     bad.device.create_keys()

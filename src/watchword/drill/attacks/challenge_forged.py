@@ -1,10 +1,10 @@
 """Enrol with a challenge that the service didn't make, made for something else, or doesn't take any more."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from watchword.drill.bent_evidence import minted_challenge
 from watchword.drill.enrolment import challenge, enrol, exploited, statement_of
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Phone, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Phone, Run, Variant
 from watchword.encoding import base64url
 from watchword.reasons import Reason
 from watchword.vocabulary import Purpose
@@ -13,7 +13,7 @@ _OLD = -1
 
 
 def _with(make: Callable[[Arena, Phone], str]) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         phone = arena.new_genuine()
         forged = make(arena, phone)
         phone.device.create_keys()

@@ -1,13 +1,11 @@
 """Ask without TLS where TLS is spoken."""
 
-from collections.abc import Sequence
-
 from watchword.drill.channel import weakly
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
 from watchword.drill.wire import Weakness
 
 
-def _cleartext(arena: Arena) -> Sequence[Attempt]:
+def _cleartext(arena: Arena) -> Attempts:
     return weakly(arena, Weakness.CLEARTEXT)
 
 

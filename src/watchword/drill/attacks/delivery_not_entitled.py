@@ -1,6 +1,5 @@
 """Ask for a secret without being one of those to whom it is handed."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from watchword.client import TestInstanceDevice
@@ -8,7 +7,7 @@ from watchword.drill.enrolment import enrol, enrol_genuine
 from watchword.drill.interface import (
     Arena,
     Attack,
-    Attempt,
+    Attempts,
     Held,
     MissingError,
     Need,
@@ -30,7 +29,7 @@ _HEX_BYTES: Final = 8
 _WEAKER: Final = (Level.VERIFIED, Level.SOFTWARE)
 
 
-def _below_level(arena: Arena) -> Sequence[Attempt]:
+def _below_level(arena: Arena) -> Attempts:
     """Ask as an instance that is vouched for less, by the operator's own word."""
     held, rule = receiver(arena)
     served_with(arena, held, rule)
@@ -50,7 +49,7 @@ def _invited(arena: Arena, like: Phone, level: Level) -> Held:
     return enrolled.held
 
 
-def _another_app(arena: Arena) -> Sequence[Attempt]:
+def _another_app(arena: Arena) -> Attempts:
     """Ask as the genuine instance of an app to which the secret isn't handed."""
     for rule in arena.facts.deliveries.values():
         for platform in Platform:
@@ -64,20 +63,20 @@ def _another_app(arena: Arena) -> Sequence[Attempt]:
     raise MissingError(Need.DELIVERY, "one that isn't handed to every app of the API")
 
 
-def _lent(arena: Arena) -> Sequence[Attempt]:
+def _lent(arena: Arena) -> Attempts:
     """Ask for a key that never leaves the server, by its name."""
     _, lending = lent_sample(arena)
     return [judged_by_service(arena, ask(arena, arena.genuine(), lending.rule.secret))]
 
 
-def _unknown(arena: Arena) -> Sequence[Attempt]:
+def _unknown(arena: Arena) -> Attempts:
     """Ask for what there isn't: the answer must be that to what isn't handed out."""
     held, _ = receiver(arena)
     name = f"drill-{arena.random(_HEX_BYTES).hex()}"
     return [judged_by_service(arena, ask(arena, held, name))]
 
 
-def _revoked(arena: Arena) -> Sequence[Attempt]:
+def _revoked(arena: Arena) -> Attempts:
     shared, rule = receiver(arena)
     held = enrol_genuine(arena, shared.phone.platform)
     served_with(arena, held, rule)

@@ -1,9 +1,7 @@
 """Read a delivered key where it passes: in the answer, in the package, or sealed to a key of one's own."""
 
-from collections.abc import Sequence
-
 from watchword.drill.enrolment import enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Variant
 from watchword.drill.third_party_keys import (
     DELIVERED_EVIDENCE,
     ask,
@@ -18,7 +16,7 @@ from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
 
-def _in_the_answer(arena: Arena) -> Sequence[Attempt]:
+def _in_the_answer(arena: Arena) -> Attempts:
     held, rule = receiver(arena)
     delivery, value = served_with(arena, held, rule)
     told = f"the answer carries {rule.secret} unsealed" * holds(value, heard(delivery.answer))
@@ -26,7 +24,7 @@ def _in_the_answer(arena: Arena) -> Sequence[Attempt]:
     return [Attempt(sample, delivery.answer, served=(0, 1), leaked=told)]
 
 
-def _in_the_samples(arena: Arena) -> Sequence[Attempt]:
+def _in_the_samples(arena: Arena) -> Attempts:
     """Look for the key in what every copy of the app sends: then it was never out of the package."""
     held, rule = receiver(arena)
     delivery, value = served_with(arena, held, rule)
@@ -38,7 +36,7 @@ def _in_the_samples(arena: Arena) -> Sequence[Attempt]:
     return [Attempt(sample, delivery.answer, served=(0, 1), leaked=told)]
 
 
-def _to_another_key(arena: Arena) -> Sequence[Attempt]:
+def _to_another_key(arena: Arena) -> Attempts:
     """Have the victim's phone sign for a seal key of the attacker's, as malware in the app can."""
     held, rule = receiver(arena)
     thief = enrol_genuine(arena, held.phone.platform)

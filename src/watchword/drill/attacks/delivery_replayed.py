@@ -1,10 +1,8 @@
 """Get a key out of a delivery that was somebody else's: sent again, opened elsewhere, asked for in his name."""
 
-from collections.abc import Sequence
-
 from watchword.drill.bent_evidence import renewal_body
 from watchword.drill.enrolment import challenge, enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Variant
 from watchword.drill.third_party_keys import (
     DELIVERED_EVIDENCE,
     ask,
@@ -17,14 +15,14 @@ from watchword.reasons import Reason
 from watchword.vocabulary import Proof, Purpose
 
 
-def _same_again(arena: Arena) -> Sequence[Attempt]:
+def _same_again(arena: Arena) -> Attempts:
     """Send a request once more that was caught on its way."""
     held, rule = receiver(arena)
     delivery, _ = served_with(arena, held, rule)
     return [judged_by_service(arena, ask_again(arena, delivery.body, held.phone.app))]
 
 
-def _opened_elsewhere(arena: Arena) -> Sequence[Attempt]:
+def _opened_elsewhere(arena: Arena) -> Attempts:
     """Open with another genuine phone what was sealed to this one."""
     held, rule = receiver(arena)
     delivery, _ = served_with(arena, held, rule)
@@ -35,7 +33,7 @@ def _opened_elsewhere(arena: Arena) -> Sequence[Attempt]:
     return [Attempt(sample, delivery.answer, served=(0, 1), leaked=told)]
 
 
-def _in_anothers_name(arena: Arena) -> Sequence[Attempt]:
+def _in_anothers_name(arena: Arena) -> Attempts:
     """Say all that the victim's app would say, and have the attacker's phone vouch for it."""
     held, rule = receiver(arena)
     thief = enrol_genuine(arena, held.phone.platform)
@@ -43,13 +41,13 @@ def _in_anothers_name(arena: Arena) -> Sequence[Attempt]:
     return [judged_by_service(arena, delivery)]
 
 
-def _by_renewal(arena: Arena) -> Sequence[Attempt]:
+def _by_renewal(arena: Arena) -> Attempts:
     """Send the renewal of an app, caught before it arrived, to where secrets are handed out."""
     held, _ = receiver(arena)
     return [judged_by_service(arena, ask_again(arena, renewal_body(arena, held), held.phone.app))]
 
 
-def _renewals_challenge(arena: Arena) -> Sequence[Attempt]:
+def _renewals_challenge(arena: Arena) -> Attempts:
     held, rule = receiver(arena)
     asked = challenge(arena, held.phone.app, Purpose.RENEW)
     return [judged_by_service(arena, ask(arena, held, rule.secret, asked=asked))]

@@ -1,7 +1,5 @@
 """Send one caught enrolment, and one caught renewal, several times at one moment."""
 
-from collections.abc import Sequence
-
 from watchword.drill.bent_evidence import (
     GENUINE,
     TOGETHER,
@@ -11,13 +9,13 @@ from watchword.drill.bent_evidence import (
     sent_at_once,
 )
 from watchword.drill.enrolment import ENROL, RENEW
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
 
 def _enrols(platform: Platform) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         phone = arena.phone(GENUINE[platform])
         return sent_at_once(arena, ENROL, [enrolment_body(arena, phone)] * TOGETHER, phone)
 
@@ -25,7 +23,7 @@ def _enrols(platform: Platform) -> Run:
 
 
 def _renews(platform: Platform) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         held = enrolled(arena, GENUINE[platform])
         return sent_at_once(arena, RENEW, [renewal_body(arena, held)] * TOGETHER, held.phone)
 

@@ -1,9 +1,8 @@
 """Count the numbers of records up by a script, to take what each of them opens."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Run, Variant
 from watchword.drill.volume import at_number, each_of, numbered_sample, tallied
 from watchword.reasons import Reason
 
@@ -12,7 +11,7 @@ RECORDS = 200
 
 
 def _walked(method: str, count: int) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample = numbered_sample(arena)
         call = replace(sample.call(), method=method)
         calls = (replace(call, target=at_number(call.target, number)) for number in range(count))

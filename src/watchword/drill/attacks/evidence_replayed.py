@@ -1,11 +1,9 @@
 """Put recorded evidence under a new statement with a fresh challenge."""
 
-from collections.abc import Sequence
-
 from watchword.client.statement import binding_of
 from watchword.drill.bent_evidence import GENUINE, enrolled
 from watchword.drill.enrolment import challenge, exploited, send_enrolment, statement_of
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
@@ -13,7 +11,7 @@ _ELSEWHERE = "https://elsewhere.example"
 
 
 def _recorded(platform: Platform) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         held = enrolled(arena, GENUINE[platform])
         statement = statement_of(arena, held.phone, challenge(arena, held.phone.app))
         evidence = held.body["evidence"]
@@ -23,7 +21,7 @@ def _recorded(platform: Platform) -> Run:
 
 
 def _from_elsewhere(platform: Platform) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         phone = arena.phone(GENUINE[platform])
         phone.device.create_keys()
         asked = challenge(arena, phone.app)

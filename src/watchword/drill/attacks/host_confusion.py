@@ -1,10 +1,9 @@
 """Ask under another host or another URL than those that the gate looks at."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from watchword.drill.around import armed, if_it_matters
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Variant
 from watchword.drill.requests import credential_of, proved
 from watchword.drill.wire import Part
 from watchword.reasons import Reason
@@ -15,7 +14,7 @@ _HOSTS = ("localhost", "127.0.0.1", "internal.example")
 _URL_NAMES = ("X-Original-URL", "X-Rewrite-URL", "X-Forwarded-URI", "X-Forwarded-Path")
 
 
-def _another(arena: Arena) -> Sequence[Attempt]:
+def _another(arena: Arena) -> Attempts:
     """Name a host that only insiders use, and bring no token."""
     return [
         Attempt(sample, arena.wire.send(sample.call().with_header("Host", host)))
@@ -24,7 +23,7 @@ def _another(arena: Arena) -> Sequence[Attempt]:
     ]
 
 
-def _poisoned(arena: Arena) -> Sequence[Attempt]:
+def _poisoned(arena: Arena) -> Attempts:
     """Put a path into the host, for frameworks that glue a URL together and route by it (CVE-2026-48710)."""
     sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
     authority = arena.wire.authority(Part.GATE)
@@ -42,7 +41,7 @@ def _poisoned(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _url_header(arena: Arena) -> Sequence[Attempt]:
+def _url_header(arena: Arena) -> Attempts:
     """Name another URL in a header: the gate may believe it, or the API alone."""
     attempts = []
     for sample in armed(arena):
@@ -58,7 +57,7 @@ def _url_header(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _forwarded(arena: Arena) -> Sequence[Attempt]:
+def _forwarded(arena: Arena) -> Attempts:
     """Claim to come from inside, over a proxy that had a look already."""
     attempts = []
     for sample in armed(arena):

@@ -9,6 +9,7 @@ from watchword.drill.interface import (
     Arena,
     Attack,
     Attempt,
+    Attempts,
     Lending,
     MissingError,
     Need,
@@ -61,7 +62,7 @@ def _shape(answer: Answer) -> tuple[int, int, tuple[int, ...]]:
     return answer.status, len(answer.pieces), answer.pieces
 
 
-def _boundaries(arena: Arena) -> Sequence[Attempt]:
+def _boundaries(arena: Arena) -> Attempts:
     echoing = [(sample, lending) for sample, lending in lent_samples(arena) if sample.echo]
     if not echoing:
         raise MissingError(Need.ECHO, "of a third party")

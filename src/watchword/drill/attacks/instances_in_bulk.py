@@ -1,10 +1,9 @@
 """Make many instances with one genuine phone, so that each limit is there as often as the phone likes."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from watchword.drill.enrolment import Enrolment, enrol, exploited, used
-from watchword.drill.interface import Arena, Attack, Attempt, Held, MissingError, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Held, MissingError, Need, Variant
 from watchword.drill.judging import is_of_the_api
 from watchword.drill.requests import genuine_call
 from watchword.drill.volume import MAX_REQUESTS, TOO_SLOW, allowed_in, excess, limit_of
@@ -23,7 +22,7 @@ _NAMED_BY_ITS_EVIDENCE: Final = "rkp-android"
 _OWN: Final = "192.0.2.66"
 
 
-def _one_device(arena: Arena) -> Sequence[Attempt]:
+def _one_device(arena: Arena) -> Attempts:
     """Spread more requests than one instance may send over several of one phone."""
     requests, seconds = limit_of(arena)
     # The phone holds the keys of its last instance alone: a device proof is that one's.
@@ -46,7 +45,7 @@ def _held(enrolment: Enrolment) -> Held:
     return enrolment.held
 
 
-def _one_address(arena: Arena) -> Sequence[Attempt]:
+def _one_address(arena: Arena) -> Attempts:
     """Enrol from one address, which says each time that it is somebody else's proxy."""
     rate = arena.facts.enrolments
     if rate is None or rate[0] + _BEYOND > MAX_ENROLMENTS:

@@ -1,8 +1,15 @@
 """Take the third party's key out of the app, or ask in its place with all that is in there."""
 
-from collections.abc import Sequence
-
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Sample, Variant
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    Attempts,
+    MissingError,
+    Need,
+    Sample,
+    Variant,
+)
 from watchword.drill.requests import credential_of, with_token
 from watchword.drill.third_party_keys import (
     LENT_EVIDENCE,
@@ -22,7 +29,7 @@ def _said(sample: Sample) -> bytes:
     return heard(Answer(0, call.headers, call.target.encode() + b"\n" + call.body))
 
 
-def _carried(arena: Arena) -> Sequence[Attempt]:
+def _carried(arena: Arena) -> Attempts:
     """Look for the key in all that every copy of the app sends, and ask with that."""
     attempts = []
     for sample, lending in lent_samples(arena):
@@ -33,11 +40,11 @@ def _carried(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _script(arena: Arena) -> Sequence[Attempt]:
+def _script(arena: Arena) -> Attempts:
     return [Attempt(each, arena.wire.send(each.call())) for each, _ in lent_samples(arena)]
 
 
-def _stolen(arena: Arena) -> Sequence[Attempt]:
+def _stolen(arena: Arena) -> Attempts:
     """Ask with a genuine token that was read off a phone, and without its key."""
     attempts = []
     for sample, _ in lent_samples(arena):

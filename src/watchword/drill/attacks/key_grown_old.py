@@ -1,12 +1,12 @@
 """Use a key for as long as nobody changes it, and one that was to have ended."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from watchword.drill.interface import (
     Arena,
     Attack,
     Attempt,
+    Attempts,
     KeptSecret,
     MissingError,
     Need,
@@ -21,13 +21,13 @@ _DAY: Final = 86_400
 _SETTLE_SECONDS: Final = 2.0
 
 
-def _genuine(arena: Arena, told: str) -> Sequence[Attempt]:
+def _genuine(arena: Arena, told: str) -> Attempts:
     sample = arena.sample()
     answer = arena.wire.send(genuine_call(arena, sample, arena.genuine()))
     return [Attempt(sample, answer, served=(0, 1), leaked=told)]
 
 
-def _old(arena: Arena) -> Sequence[Attempt]:
+def _old(arena: Arena) -> Attempts:
     handed_out = [each for each in arena.operating().secrets() if each.made_at is not None]
     if not handed_out:
         raise MissingError(Need.DELIVERY, "or one that is lent")
@@ -37,7 +37,7 @@ def _old(arena: Arena) -> Sequence[Attempt]:
     return _genuine(arena, told if days > MOST_DAYS else "")
 
 
-def _ended(arena: Arena) -> Sequence[Attempt]:
+def _ended(arena: Arena) -> Attempts:
     """Look whether a gate still lends what was revoked, or ended after a rotation."""
     operator, keys = arena.operating(), arena.borrowed()
     if not any(each.made_at is not None or each.ended for each in operator.secrets()):

@@ -1,18 +1,17 @@
 """Keep a genuine enrolment from arriving and put keys of one's own into its statement."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 from watchword.drill.bent_evidence import GENUINE, enrolment_body
 from watchword.drill.enrolment import exploited, send_enrolment
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.encoding import base64url, strict_json
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
 
 def _swapped(platform: Platform, *members: Literal["proof_jwk", "seal_jwk"]) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         caught = enrolment_body(arena, arena.phone(GENUINE[platform]))
         thief = arena.phone(GENUINE[platform])
         thief.device.create_keys()

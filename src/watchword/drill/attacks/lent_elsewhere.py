@@ -1,9 +1,18 @@
 """Have the gate carry the key, or the request, to another host than the third party's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
-from watchword.drill.interface import Arena, Attack, Attempt, Lending, Need, Sample, Variant
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    Attempts,
+    Lending,
+    Need,
+    Sample,
+    Variant,
+)
 from watchword.drill.requests import covered_by, credential_of, proved
 from watchword.drill.third_party_keys import (
     LENT_EVIDENCE,
@@ -29,7 +38,7 @@ def _compared(arena: Arena, sample: Sample, calls: Iterator[Call]) -> Iterator[A
         yield unchanged(sample, arena.wire.send(call), control)
 
 
-def _by_host(arena: Arena) -> Sequence[Attempt]:
+def _by_host(arena: Arena) -> Attempts:
     attempts: list[Attempt] = []
     for sample, _ in lent_samples(arena)[:1]:
         calls = (
@@ -39,7 +48,7 @@ def _by_host(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _by_absolute_target(arena: Arena) -> Sequence[Attempt]:
+def _by_absolute_target(arena: Arena) -> Attempts:
     """Name the host in the request line, where it counts more than Host does (RFC 9112 section 3.2.2)."""
     attempts: list[Attempt] = []
     credential = credential_of(arena.genuine(), arena.facts.audience)
@@ -56,7 +65,7 @@ def _by_absolute_target(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _by_header(arena: Arena) -> Sequence[Attempt]:
+def _by_header(arena: Arena) -> Attempts:
     attempts: list[Attempt] = []
     for sample, _ in lent_samples(arena)[:1]:
         calls = (
@@ -71,7 +80,7 @@ def _value(name: str, sample: Sample) -> str:
     return f"https://127.0.0.1{sample.target}" if name.endswith("URL") else "127.0.0.1"
 
 
-def _by_path(arena: Arena) -> Sequence[Attempt]:
+def _by_path(arena: Arena) -> Attempts:
     """Write an address where a URL that is glued together would take it for the host's."""
     return [
         Attempt(sample, arena.wire.send(as_genuine(arena, sample, call)))

@@ -1,12 +1,13 @@
 """Read the third party's key off the wire, out of whatever the gate answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from watchword.drill.interface import (
     Arena,
     Attack,
     Attempt,
+    Attempts,
     Lending,
     MissingError,
     Need,
@@ -34,7 +35,7 @@ def _read(sample: Sample, answer: Answer, value: str, secret: str) -> Attempt:
     return Attempt(sample, answer, served=(0, 1), leaked=told)
 
 
-def _answers(arena: Arena) -> Sequence[Attempt]:
+def _answers(arena: Arena) -> Attempts:
     attempts = []
     for sample, lending in lent_samples(arena):
         value = borrowed_value(arena, lending)
@@ -43,7 +44,7 @@ def _answers(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _talkative(arena: Arena) -> Sequence[Attempt]:
+def _talkative(arena: Arena) -> Attempts:
     """Ask so that servers tell what they were asked: for traces, and for their own opinion of a request."""
     attempts = []
     for sample, lending in lent_samples(arena):
@@ -61,7 +62,7 @@ def _provoking(sample: Sample) -> Iterator[Call]:
     yield call.with_header("Range", "bytes=0-").with_header("If-None-Match", "*")
 
 
-def _refusals(arena: Arena) -> Sequence[Attempt]:
+def _refusals(arena: Arena) -> Attempts:
     """Have the gate refuse where a key would be added: what it says of it must not hold the key."""
     attempts = []
     for sample, lending in lent_samples(arena):
@@ -78,7 +79,7 @@ def _refused(arena: Arena, sample: Sample, lending: Lending) -> Iterator[Call]:
     yield replace(sample.call(), method="TRACE", body=b"")
 
 
-def _elsewhere(arena: Arena) -> Sequence[Attempt]:
+def _elsewhere(arena: Arena) -> Attempts:
     """Ask the API itself, which must not be sent what is the third party's."""
     own = [each for each in arena.guarded if each.echo and each.lending is None]
     if not own:

@@ -1,6 +1,6 @@
 """Put a key of one's own where the gate puts its key, or a placeholder where it doesn't belong."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from watchword.broker.interface import PlaceKind
@@ -8,6 +8,7 @@ from watchword.drill.interface import (
     Arena,
     Attack,
     Attempt,
+    Attempts,
     Lending,
     MissingError,
     Need,
@@ -52,7 +53,7 @@ def _spellings(lending: Lending) -> Iterator[str]:
         yield f"{name[:-1]}%{ord(name[-1]):02X}"
 
 
-def _own_key(arena: Arena) -> Sequence[Attempt]:
+def _own_key(arena: Arena) -> Attempts:
     """Bring a key that the third party doesn't know: where it gets there, the answer is another."""
     attempts = []
     for sample, lending in lent_samples(arena):
@@ -78,7 +79,7 @@ def _echoed(sample: Sample, marker: str, answer: Answer, told: str) -> str:
     return told if sample.echo and is_of_the_api(answer) and holds(marker, heard(answer)) else ""
 
 
-def _passed_on(arena: Arena) -> Sequence[Attempt]:
+def _passed_on(arena: Arena) -> Attempts:
     """Look whether the third party is sent what is between the app and us: the token, its proof, cookies."""
     attempts = []
     for sample, _ in lent_samples(arena):
@@ -96,7 +97,7 @@ def _passed_on(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _misplaced(arena: Arena) -> Sequence[Attempt]:
+def _misplaced(arena: Arena) -> Attempts:
     """Send the placeholder not at all, twice, or in another place alone."""
     attempts = []
     for sample, lending in lent_samples(arena):

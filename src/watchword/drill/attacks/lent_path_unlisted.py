@@ -7,6 +7,7 @@ from watchword.drill.interface import (
     Arena,
     Attack,
     Attempt,
+    Attempts,
     Lending,
     MissingError,
     Need,
@@ -39,7 +40,7 @@ def _by(calls: Calls, lacking: str) -> Run:
     :param lacking: what a route would have to be like.
     """
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         attempts = [
             Attempt(sample, arena.wire.send(as_genuine(arena, sample, call)))
             for sample, lending in lent_samples(arena)

@@ -6,7 +6,7 @@ from watchword.broker.interface import Allowance
 from watchword.drill.interface import (
     Arena,
     Attack,
-    Attempt,
+    Attempts,
     Held,
     Lending,
     MissingError,
@@ -47,7 +47,7 @@ def _tightest(
 
 
 def _past(*, by_calls: bool) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, most, seconds = _tightest(lent_samples(arena), by_calls=by_calls)
 
         def call(held: Held) -> Call:

@@ -1,11 +1,9 @@
 """Do more with a genuine phone than the API's limits let one instance do."""
 
-from collections.abc import Sequence
-
 from watchword.drill.interface import (
     Arena,
     Attack,
-    Attempt,
+    Attempts,
     Held,
     MissingError,
     Need,
@@ -39,7 +37,7 @@ def _met(arena: Arena, kind: LimitKind) -> tuple[Sample, Limit]:
 
 
 def _past(kind: LimitKind) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, limit = _met(arena, kind)
 
         def call(held: Held) -> Call:

@@ -1,10 +1,10 @@
 """Ask by a method that the gate takes for another, or that it lets pass unasked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from watchword.drill.around import armed, if_it_matters
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Sample, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Run, Sample, Variant
 from watchword.drill.judging import is_of_the_api
 from watchword.drill.requests import credential_of, proved
 from watchword.drill.wire import Answer
@@ -25,7 +25,7 @@ def _harmless(sample: Sample) -> str:
     return "GET" if sample.method != "GET" else "OPTIONS"
 
 
-def _by_header(arena: Arena) -> Sequence[Attempt]:
+def _by_header(arena: Arena) -> Attempts:
     """Say another method in a header: the gate may believe it, or the API alone."""
     attempts = []
     for sample in _unrepeated(arena):
@@ -39,7 +39,7 @@ def _by_header(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _by_query(arena: Arena) -> Sequence[Attempt]:
+def _by_query(arena: Arena) -> Attempts:
     """Say it in the query, as form posts do where a framework reads it."""
     attempts = []
     for sample in _unrepeated(arena):
@@ -52,7 +52,7 @@ def _by_query(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _head(arena: Arena) -> Sequence[Attempt]:
+def _head(arena: Arena) -> Attempts:
     """Ask by HEAD without a token: it runs the same code as GET (RFC 9110 section 9.3.2)."""
     return [
         Attempt(sample, arena.wire.send(replace(sample.call(), method="HEAD")))
@@ -61,7 +61,7 @@ def _head(arena: Arena) -> Sequence[Attempt]:
     ] or [_plain(arena)]
 
 
-def _options(arena: Arena) -> Sequence[Attempt]:
+def _options(arena: Arena) -> Attempts:
     """Ask by OPTIONS without a token, which browsers' preflights may; only a body says that more was served."""
     attempts = []
     for sample in armed(arena):
@@ -77,7 +77,7 @@ def _is_served(answer: Answer) -> bool:
 def _proved_as(change: str) -> Run:
     """Return a run of the genuine app's request, token and proof included, but for its method."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
         method = sample.method.lower() if change == "lower" else change
         credential = credential_of(arena.genuine(), arena.facts.audience)

@@ -1,9 +1,7 @@
 """Ask for a change of protocol, on an open route or a guarded one, to get a connection that nobody looks into."""
 
-from collections.abc import Sequence
-
 from watchword.drill.around import armed
-from watchword.drill.interface import Arena, Attack, Attempt, Sample, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Sample, Variant
 from watchword.drill.wire import Call, Headers, Part
 from watchword.encoding import base64url
 from watchword.reasons import Reason
@@ -22,7 +20,7 @@ def _dressed(call: Call, more: Headers) -> Call:
     return Call(call.part, call.method, call.target, call.headers + more, call.body)
 
 
-def _h2c(arena: Arena) -> Sequence[Attempt]:
+def _h2c(arena: Arena) -> Attempts:
     """Ask for HTTP/2 in the clear: a server that grants it serves all that follows, unseen by the gate."""
     attempts = [
         Attempt(sample, arena.wire.send(_dressed(sample.call(), _H2C))) for sample in armed(arena)
@@ -30,7 +28,7 @@ def _h2c(arena: Arena) -> Sequence[Attempt]:
     return attempts + _from_off(arena, _H2C)
 
 
-def _websocket(arena: Arena) -> Sequence[Attempt]:
+def _websocket(arena: Arena) -> Attempts:
     """Shake hands for a WebSocket on guarded paths, whole and by half (RFC 6455 section 4.1)."""
     key = base64url.encode(arena.random(16)).replace("-", "a").replace("_", "b") + "=="
     half: Headers = (

@@ -1,9 +1,9 @@
 """Reach a guarded path under a name that the gate may read otherwise than the API does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from watchword.drill.around import first_and_rest, named, path_of, strictest
-from watchword.drill.interface import Arena, Attack, Attempt, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Run, Variant
 from watchword.drill.wire import Part
 from watchword.reasons import Reason
 
@@ -12,7 +12,7 @@ Names = Callable[[Arena, str], list[str]]
 
 
 def _by(names: Names) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample = strictest(arena)
         path = path_of(sample)
         return [Attempt(sample, named(arena, name)) for name in names(arena, path)]

@@ -1,23 +1,21 @@
 """Renew with the copy of a phone, whose App Attest counter goes on from where it was copied."""
 
-from collections.abc import Sequence
-
 from watchword.drill.bent_evidence import TOGETHER, enrolled, granted, renewal_body, sent_at_once
 from watchword.drill.enrolment import RENEW, exploited, renew
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
 from watchword.reasons import Reason
 
 _KIND = "cloned-iphone"
 
 
-def _second(arena: Arena) -> Sequence[Attempt]:
+def _second(arena: Arena) -> Attempts:
     """Renew by the phone and then by its copy, with the same counter."""
     held = enrolled(arena, _KIND)
     granted(renew(arena, held))
     return [exploited(arena, renew(arena, held))]
 
 
-def _at_once(arena: Arena) -> Sequence[Attempt]:
+def _at_once(arena: Arena) -> Attempts:
     """Renew by several copies at one moment, each with a challenge of its own."""
     held = enrolled(arena, _KIND)
     bodies = [renewal_body(arena, held) for _ in range(TOGETHER)]

@@ -1,14 +1,12 @@
 """Enrol with a version of the app below the lowest one that is accepted."""
 
-from collections.abc import Sequence
-
 from watchword.drill.enrolment import enrol, exploited
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, MissingError, Need, Variant
 from watchword.drill.requests import genuine_call
 from watchword.reasons import Reason
 
 
-def _downgraded(arena: Arena) -> Sequence[Attempt]:
+def _downgraded(arena: Arena) -> Attempts:
     """Enrol the version right below the lowest one that is accepted."""
     phone = arena.phone("downgraded-android")
     lowest = arena.facts.lowest_versions.get(phone.app)

@@ -1,15 +1,13 @@
 """Enrol with genuine phones on which an app runs that isn't the registered one."""
 
-from collections.abc import Sequence
-
 from watchword.drill.bent_evidence import GENUINE, environment_of, phone_variant
 from watchword.drill.enrolment import enrol, exploited
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
 
-def _development(arena: Arena) -> Sequence[Attempt]:
+def _development(arena: Arena) -> Attempts:
     """Enrol with a build for Apple's development environment, unless that is the registered one."""
     phone, registered = arena.phone("ios-26-development-iphone"), arena.phone(GENUINE[Platform.IOS])
     own, expected = (

@@ -1,13 +1,11 @@
 """Enrol with a leaked key of a TEE that says it lives in a StrongBox, where the policy wants one."""
 
-from collections.abc import Sequence
-
 from watchword.drill.enrolment import enrol, exploited
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Variant
 from watchword.reasons import Reason
 
 
-def _claimed(arena: Arena) -> Sequence[Attempt]:
+def _claimed(arena: Arena) -> Attempts:
     """Enrol with a StrongBox that only the key description speaks of."""
     if not arena.facts.own_chip:
         raise MissingError(Need.OWN_CHIP_RULE, "hardware_security with strongbox: true")

@@ -1,16 +1,14 @@
 """Enrol and renew with builds of the app that aren't the released one: from TestFlight, by cable, from elsewhere."""
 
-from collections.abc import Sequence
-
 from watchword.drill.bent_evidence import enrolled, phone_variant
 from watchword.drill.enrolment import exploited, renew
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
 from watchword.reasons import Reason
 
 _WAY = Reason.POLICY_DISTRIBUTION
 
 
-def _update(arena: Arena) -> Sequence[Attempt]:
+def _update(arena: Arena) -> Attempts:
     """Enrol with the released build, and renew after one for testers took its place."""
     held = enrolled(arena, "testflight-update-iphone")
     return [exploited(arena, renew(arena, held))]

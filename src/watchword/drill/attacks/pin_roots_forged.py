@@ -1,10 +1,9 @@
 """Hand the app a root list of one's own, and a pin set that it vouches for."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from watchword.drill.channel import Delivered, delivered, handed
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
 from watchword.drill.tokens import new_key
 from watchword.pins.interface import PinSet
 from watchword.pins.roots import sign_roots, unsigned
@@ -14,7 +13,7 @@ from watchword.tokens.es256 import SigningKey
 _YEAR = 365 * 86_400
 
 
-def _forged(arena: Arena, each: Delivered, version: int) -> Sequence[Attempt]:
+def _forged(arena: Arena, each: Delivered, version: int) -> Attempts:
     root, pin = new_key(arena), new_key(arena)
     now = int(arena.now())
     listed = unsigned(
@@ -38,7 +37,7 @@ def _set_of(each: Delivered, pin: SigningKey, now: int) -> bytes:
     return sign_set(empty, pin)
 
 
-def _next(arena: Arena) -> Sequence[Attempt]:
+def _next(arena: Arena) -> Attempts:
     return [
         attempt
         for each in delivered(arena)
@@ -46,7 +45,7 @@ def _next(arena: Arena) -> Sequence[Attempt]:
     ]
 
 
-def _same(arena: Arena) -> Sequence[Attempt]:
+def _same(arena: Arena) -> Attempts:
     return [
         attempt
         for each in delivered(arena)
@@ -54,7 +53,7 @@ def _same(arena: Arena) -> Sequence[Attempt]:
     ]
 
 
-def _far(arena: Arena) -> Sequence[Attempt]:
+def _far(arena: Arena) -> Attempts:
     return [
         attempt
         for each in delivered(arena)

@@ -1,10 +1,10 @@
 """Hand the app a pin set that isn't the operator's, or isn't of today."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from watchword.drill.channel import Delivered, delivered, handed
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, MissingError, Need, Variant
 from watchword.drill.tokens import new_key
 from watchword.encoding import base64url
 from watchword.pins.interface import PinMode, PinSet
@@ -13,7 +13,7 @@ from watchword.pins.sets import payload_of, sign_set
 _SEGMENTS = 3
 
 
-def _handed(arena: Arena, forged: Callable[[Arena, Delivered, PinSet], bytes]) -> Sequence[Attempt]:
+def _handed(arena: Arena, forged: Callable[[Arena, Delivered, PinSet], bytes]) -> Attempts:
     attempts: list[Attempt] = []
     for each in delivered(arena):
         if each.installed.set is not None:
@@ -33,7 +33,7 @@ def _signed_by_a_stranger(arena: Arena, _: Delivered, held: PinSet) -> bytes:
     return sign_set(_emptied(held), new_key(arena))
 
 
-def _foreign(arena: Arena) -> Sequence[Attempt]:
+def _foreign(arena: Arena) -> Attempts:
     return _handed(arena, _signed_by_a_stranger)
 
 
@@ -44,7 +44,7 @@ def _under_the_id(arena: Arena, each: Delivered, held: PinSet) -> bytes:
     return b".".join((header, payload, signature))
 
 
-def _known_id(arena: Arena) -> Sequence[Attempt]:
+def _known_id(arena: Arena) -> Attempts:
     return _handed(arena, _under_the_id)
 
 
@@ -59,7 +59,7 @@ def _report_only(_: Arena, each: Delivered, held: PinSet) -> bytes:
     return _with_payload(each, payload_of(replace(held, version=held.version + 1, hosts=hosts)))
 
 
-def _mode(arena: Arena) -> Sequence[Attempt]:
+def _mode(arena: Arena) -> Attempts:
     return _handed(arena, _report_only)
 
 
@@ -67,11 +67,11 @@ def _prolonged(_: Arena, each: Delivered, held: PinSet) -> bytes:
     return _with_payload(each, payload_of(replace(held, version=held.version + 1, hosts=())))
 
 
-def _emptied_set(arena: Arena) -> Sequence[Attempt]:
+def _emptied_set(arena: Arena) -> Attempts:
     return _handed(arena, _prolonged)
 
 
-def _unsigned(arena: Arena) -> Sequence[Attempt]:
+def _unsigned(arena: Arena) -> Attempts:
     def forged(_: Arena, __: Delivered, held: PinSet) -> bytes:
         header = base64url.encode(b'{"alg":"none","typ":"watchword-pins+jwt"}')
         return f"{header}.{base64url.encode(payload_of(_emptied(held)))}.".encode()
@@ -79,7 +79,7 @@ def _unsigned(arena: Arena) -> Sequence[Attempt]:
     return _handed(arena, forged)
 
 
-def _rolled_back(arena: Arena) -> Sequence[Attempt]:
+def _rolled_back(arena: Arena) -> Attempts:
     """Hand today's set to an installation that has seen tomorrow's."""
     attempts: list[Attempt] = []
     for each in delivered(arena):

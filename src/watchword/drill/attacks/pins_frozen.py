@@ -1,14 +1,12 @@
 """Keep newer pins from the app until those that it has count no more, and sit in between then."""
 
-from collections.abc import Sequence
-
 from watchword.drill.channel import delivered, intercepted
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
 
 _DAY = 86_400
 
 
-def _after(arena: Arena, days: int) -> Sequence[Attempt]:
+def _after(arena: Arena, days: int) -> Attempts:
     return [
         attempt
         for each in delivered(arena)
@@ -16,11 +14,11 @@ def _after(arena: Arena, days: int) -> Sequence[Attempt]:
     ]
 
 
-def _a_day(arena: Arena) -> Sequence[Attempt]:
+def _a_day(arena: Arena) -> Attempts:
     return _after(arena, 1)
 
 
-def _a_week(arena: Arena) -> Sequence[Attempt]:
+def _a_week(arena: Arena) -> Attempts:
     return _after(arena, 7)
 
 

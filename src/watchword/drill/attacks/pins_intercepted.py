@@ -1,12 +1,10 @@
 """Sit between the app and the API, with a certificate that the phone trusts."""
 
-from collections.abc import Sequence
-
 from watchword.drill.channel import delivered, intercepted
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
 
 
-def _now(arena: Arena) -> Sequence[Attempt]:
+def _now(arena: Arena) -> Attempts:
     return [attempt for each in delivered(arena) for attempt in intercepted(arena, each.installed)]
 
 

@@ -1,7 +1,5 @@
 """Name another algorithm than the route's, or none: what signs stays right, or is what the name would make of it."""
 
-from collections.abc import Sequence
-
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from watchword.drill.bent_proofs import (
@@ -17,7 +15,7 @@ from watchword.drill.bent_proofs import (
     with_digest,
     written,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Variant
 from watchword.encoding import strict_json
 from watchword.reasons import Reason
 from watchword.tokens.jwk import public_key_from_jwk
@@ -30,7 +28,7 @@ def _named(proof: Proof, algorithm: str | None) -> Run:
     :param algorithm: None to say nothing of it.
     """
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = with_digest(arena, sample.call())
         value = None if algorithm is None else quoted(algorithm)
@@ -40,7 +38,7 @@ def _named(proof: Proof, algorithm: str | None) -> Run:
     return run
 
 
-def _other_kind(arena: Arena) -> Sequence[Attempt]:
+def _other_kind(arena: Arena) -> Attempts:
     """Sign with the device's key where the session's MAC is asked for."""
     sample, credential = stolen(arena, Proof.SESSION)
     call = with_digest(arena, sample.call())
@@ -48,7 +46,7 @@ def _other_kind(arena: Arena) -> Sequence[Attempt]:
     return sent(arena, sample, parts.on(call, own_hand(credential, Proof.DEVICE)))
 
 
-def _public_key_as_secret(arena: Arena) -> Sequence[Attempt]:
+def _public_key_as_secret(arena: Arena) -> Attempts:
     """Make a MAC whose secret is the device's public key, in each form in which a verifier might hold it."""
     attempts: list[Attempt] = []
     sample, credential = victim(arena, Proof.DEVICE)
@@ -67,7 +65,7 @@ def _public_key_as_secret(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _none(arena: Arena) -> Sequence[Attempt]:
+def _none(arena: Arena) -> Attempts:
     """Say that nothing signs, and sign nothing."""
     sample, credential = victim(arena, Proof.SESSION)
     call = with_digest(arena, sample.call())

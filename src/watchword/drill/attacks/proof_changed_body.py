@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from watchword.drill.bent_proofs import (
@@ -14,7 +14,7 @@ from watchword.drill.bent_proofs import (
     victim,
     with_digest,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.requests import covered_by
 from watchword.drill.wire import Call
 from watchword.reasons import Reason
@@ -29,7 +29,7 @@ def _caught(call: Call) -> Call:
 def _old_digest(proof: Proof) -> Run:
     """Change the body alone."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof, body=True)
         caught = with_digest(arena, _caught(sample.call()))
         parts = parts_of(arena, caught, credential, proof)
@@ -42,7 +42,7 @@ def _old_digest(proof: Proof) -> Run:
 def _new_digest(proof: Proof) -> Run:
     """Change the body, and the header that says its digest."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof, body=True)
         caught = covered_by(arena, _caught(sample.call()))
         call = with_digest(arena, sample.call())
@@ -55,7 +55,7 @@ def _new_digest(proof: Proof) -> Run:
 def _no_digest(proof: Proof) -> Run:
     """Prove a request that has no body, and send one with it."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof, body=True)
         call = sample.call()
         parts = parts_of(arena, call, credential, proof).without(DIGEST)
@@ -67,7 +67,7 @@ def _no_digest(proof: Proof) -> Run:
 def _digests(proof: Proof, digests: Callable[[bytes], str]) -> Run:
     """Prove the body by digests that are right, and aren't the one that the protocol knows."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof, body=True)
         call = sample.call().with_header(DIGEST_HEADER, digests(sample.body))
         parts = parts_of(arena, call, credential, proof)

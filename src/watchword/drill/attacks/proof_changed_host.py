@@ -1,11 +1,10 @@
 """Pass on a proof that the app made for somebody else's host."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
-from watchword.drill.bent_proofs import sent, victim
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
-from watchword.drill.requests import covered_by, proved
+from watchword.drill.bent_proofs import of_another
+from watchword.drill.interface import Attack, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
@@ -26,15 +25,7 @@ def _made_for(proof: Proof, other: Callable[[str], str]) -> Run:
 
     The host that is sent stays the API's own: a front that many share would take another one elsewhere.
     """
-
-    def run(arena: Arena) -> Sequence[Attempt]:
-        sample, credential = victim(arena, proof)
-        call = sample.call()
-        covered = covered_by(arena, call)
-        covered = replace(covered, authority=other(covered.authority))
-        return sent(arena, sample, proved(arena, call, credential, proof, covered=covered))
-
-    return run
+    return of_another(proof, lambda covered: replace(covered, authority=other(covered.authority)))
 
 
 _EXPECTED = frozenset({Reason.PROOF_SIGNATURE})

@@ -1,11 +1,10 @@
 """Send a proved request with another method than the proved one."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from watchword.drill.bent_proofs import victim
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
-from watchword.drill.requests import covered_by, proved
+from watchword.client.proofs import Covered
+from watchword.drill.bent_proofs import of_another
+from watchword.drill.interface import Attack, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
@@ -13,18 +12,10 @@ from watchword.vocabulary import Proof
 def _proved_for(proof: Proof, *methods: str) -> Run:
     """Take a proof of the first of these methods that isn't the sample's own, and send the sample."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
-        sample, credential = victim(arena, proof)
-        call = sample.call()
-        method = next(each for each in methods if each != call.method)
-        covered = replace(covered_by(arena, call), method=method)
-        return [
-            Attempt(
-                sample, arena.wire.send(proved(arena, call, credential, proof, covered=covered))
-            )
-        ]
+    def other(covered: Covered) -> Covered:
+        return replace(covered, method=next(each for each in methods if each != covered.method))
 
-    return run
+    return of_another(proof, other)
 
 
 _EXPECTED = frozenset({Reason.PROOF_SIGNATURE})

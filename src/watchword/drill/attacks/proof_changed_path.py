@@ -1,11 +1,11 @@
 """Send a proved request to another path than the proved one, or to the same one in another spelling."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
-from watchword.drill.bent_proofs import sent, victim
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
-from watchword.drill.requests import covered_by, proved
+from watchword.drill.bent_proofs import of_another, sent, victim
+from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
+from watchword.drill.requests import proved
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
@@ -22,14 +22,7 @@ def _above(path: str) -> str:
 
 def _of_other_path(proof: Proof, other: Callable[[str], str]) -> Run:
     """Take a proof of another path, and send the sample."""
-
-    def run(arena: Arena) -> Sequence[Attempt]:
-        sample, credential = victim(arena, proof)
-        call = sample.call()
-        covered = replace(covered_by(arena, call), path=other(call.path))
-        return sent(arena, sample, proved(arena, call, credential, proof, covered=covered))
-
-    return run
+    return of_another(proof, lambda covered: replace(covered, path=other(covered.path)))
 
 
 def _encoded(proof: Proof) -> Run:
@@ -38,7 +31,7 @@ def _encoded(proof: Proof) -> Run:
     :raises MissingError: for a sample of the root, which has nothing to encode.
     """
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = proved(arena, sample.call(), credential, proof)
         path, mark, query = call.target.partition("?")

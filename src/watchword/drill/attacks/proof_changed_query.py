@@ -1,12 +1,11 @@
 """Send a proved request with another query than the proved one."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from watchword.drill.bent_proofs import sent, victim
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
-from watchword.drill.requests import covered_by, proved
+from watchword.drill.bent_proofs import of_another, sent, victim
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
+from watchword.drill.requests import proved
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
@@ -21,7 +20,7 @@ def _with_more(query: str) -> str:
 def _added(proof: Proof) -> Run:
     """Add a parameter to what was proved."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = proved(arena, sample.call(), credential, proof)
         target = f"{call.path}?{_with_more(call.query)}"
@@ -32,14 +31,7 @@ def _added(proof: Proof) -> Run:
 
 def _removed(proof: Proof) -> Run:
     """Take a parameter away from what was proved."""
-
-    def run(arena: Arena) -> Sequence[Attempt]:
-        sample, credential = victim(arena, proof)
-        call = sample.call()
-        covered = replace(covered_by(arena, call), query=_with_more(call.query))
-        return sent(arena, sample, proved(arena, call, credential, proof, covered=covered))
-
-    return run
+    return of_another(proof, lambda covered: replace(covered, query=_with_more(covered.query)))
 
 
 _EXPECTED = frozenset({Reason.PROOF_SIGNATURE})

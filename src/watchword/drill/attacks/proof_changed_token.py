@@ -1,17 +1,15 @@
 """Send a proof with another token than the one that it was made for."""
 
-from collections.abc import Sequence
-
 from watchword.drill.bent_proofs import sent
 from watchword.drill.enrolment import enrol_genuine, renew
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
 from watchword.drill.requests import credential_of, proved, with_token
 from watchword.drill.tokens import minted, new_attacker
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
 
-def _renewed(arena: Arena) -> Sequence[Attempt]:
+def _renewed(arena: Arena) -> Attempts:
     """Take a proof of one token, and send it with the token that the same device got next."""
     sample = arena.sample(Proof.DEVICE)
     held = enrol_genuine(arena)
@@ -29,7 +27,7 @@ def _same_session(proof: Proof) -> Run:
     The service makes a new session with each token, so that only its own key can sign two for one.
     """
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample = arena.sample(proof)
         instance = new_attacker(arena)
         first, second = (minted(arena, instance) for _ in range(2))

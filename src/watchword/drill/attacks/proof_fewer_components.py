@@ -1,6 +1,6 @@
 """Make proofs that cover less than a request: that say so, that don't say so, and that only say so."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from watchword.drill.bent_proofs import (
@@ -13,7 +13,7 @@ from watchword.drill.bent_proofs import (
     victim,
     with_digest,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
@@ -31,7 +31,7 @@ _COMPONENTS: Final = {
 def _bent(proof: Proof, bend: Callable[[Parts], Parts], *, body: bool | None = None) -> Run:
     """Send a proof by the right key that covers less."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof, body=body)
         call = with_digest(arena, sample.call())
         parts = bend(parts_of(arena, call, credential, proof))

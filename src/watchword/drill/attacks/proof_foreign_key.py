@@ -1,6 +1,6 @@
 """Make a proof with a key that isn't the token's: a fresh one, an empty one, one of another session."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from watchword.drill.bent_proofs import (
@@ -17,7 +17,7 @@ from watchword.drill.bent_proofs import (
     with_digest,
 )
 from watchword.drill.enrolment import enrol_genuine, renew
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
 from watchword.drill.requests import Credential, credential_of
 from watchword.drill.tokens import new_attacker
 from watchword.reasons import Reason
@@ -31,7 +31,7 @@ _SIGNATURE_BYTES: Final = 64
 def _made_by(proof: Proof, hand: Callable[[Arena, Credential], Make]) -> Run:
     """Send a proof that is right but for the hand that makes it."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = stolen(arena, proof)
         call = with_digest(arena, sample.call())
         parts = parts_of(arena, call, credential, proof)
@@ -70,7 +70,7 @@ def _nothing(_arena: Arena, _credential: Credential) -> Make:
     return lambda _base: bytes(_SIGNATURE_BYTES)
 
 
-def _earlier_session(arena: Arena) -> Sequence[Attempt]:
+def _earlier_session(arena: Arena) -> Attempts:
     """Prove a renewed token by the key of the session before, of the same instance."""
     sample = arena.sample(Proof.SESSION)
     held = enrol_genuine(arena)
@@ -96,7 +96,7 @@ def _of_other_api(arena: Arena, _credential: Credential) -> Make:
 def _other_name(proof: Proof) -> Run:
     """Make the proof with the right key, and name another one."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = with_digest(arena, sample.call())
         stranger = new_attacker(arena).own

@@ -1,10 +1,9 @@
 """Make proofs beyond their time, ahead of it, without a time, and with a nonce that is none."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from watchword.drill.bent_proofs import own_hand, parts_of, quoted, sent, victim, with_digest
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.requests import fresh
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -21,7 +20,7 @@ _SHORT_NONCE: Final = 8
 def _made(proof: Proof, *, late: bool) -> Run:
     """Sign the time itself wrongly: by as much as the gate's clock may be off, and as much again as it overlooks."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         # A gate that is behind takes an old proof for a younger one, and that is no fault of its check.
         beyond = 2 * arena.facts.leeway + _MARGIN
@@ -36,7 +35,7 @@ def _made(proof: Proof, *, late: bool) -> Run:
 def _without(proof: Proof, parameter: str) -> Run:
     """Leave a parameter out of what is signed and sent."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = with_digest(arena, sample.call())
         parts = parts_of(arena, call, credential, proof).with_parameter(parameter, None)
@@ -48,7 +47,7 @@ def _without(proof: Proof, parameter: str) -> Run:
 def _short(proof: Proof) -> Run:
     """Sign a nonce so short that others would meet it by chance."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = with_digest(arena, sample.call())
         nonce = fresh(arena).own[:_SHORT_NONCE]

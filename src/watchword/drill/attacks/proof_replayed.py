@@ -1,6 +1,6 @@
 """Send a caught request once more: byte for byte, dressed otherwise, later, at one moment, with its nonce alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -14,7 +14,7 @@ from watchword.drill.bent_proofs import (
     victim,
     with_digest,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Sample, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Sample, Variant
 from watchword.drill.judging import described, is_of_the_api
 from watchword.drill.requests import Credential, fresh, proved
 from watchword.drill.wire import Call
@@ -50,7 +50,7 @@ def _caught(arena: Arena, sample: Sample, credential: Credential, proof: Proof) 
 
 
 def _again(proof: Proof, dress: Callable[[Call], Call] = lambda call: call) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call, unsure = _caught(arena, sample, credential, proof)
         return [Attempt(sample, arena.wire.send(dress(call)), unsure=unsure)]
@@ -76,7 +76,7 @@ def _other_case(call: Call) -> Call:
 def _later(proof: Proof) -> Run:
     """Send it again a moment later, while it would still count."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call, unsure = _caught(arena, sample, credential, proof)
         arena.wait(_LATER_SECONDS)
@@ -88,7 +88,7 @@ def _later(proof: Proof) -> Run:
 def _nonce_again(proof: Proof) -> Run:
     """Have another request signed with a nonce that was used, and another time."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         first = fresh(arena)
         calls = []
@@ -104,7 +104,7 @@ def _nonce_again(proof: Proof) -> Run:
 
 
 def _together(proof: Proof) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = proved(arena, sample.call(), credential, proof)
         answers = arena.wire.send_together([call] * TOGETHER)

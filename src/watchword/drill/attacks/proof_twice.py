@@ -1,6 +1,6 @@
 """Send two proofs at once, one good and one of something else, for two readers to pick differently."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from watchword.drill.bent_proofs import (
@@ -18,7 +18,7 @@ from watchword.drill.bent_proofs import (
     with_digest,
     written,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.tokens import new_attacker
 from watchword.drill.wire import Call
 from watchword.reasons import Reason
@@ -45,7 +45,7 @@ class _Other:
 def _twice(proof: Proof, add: Callable[[Call, _Other], Call]) -> Run:
     """Send the good proof, and add the other one to it."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, credential = victim(arena, proof)
         call = with_digest(arena, sample.call())
         parts = parts_of(arena, call, credential, proof)

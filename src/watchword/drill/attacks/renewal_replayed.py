@@ -1,15 +1,13 @@
 """Send a caught renewal once more, to get tokens out of it."""
 
-from collections.abc import Sequence
-
 from watchword.drill.enrolment import RENEW, again, enrol_genuine, exploited, renew
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
 
 def _replayed(platform: Platform) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         held = enrol_genuine(arena, platform)
         caught = renew(arena, held)
         return [exploited(arena, again(arena, RENEW, caught.body, held.phone))]

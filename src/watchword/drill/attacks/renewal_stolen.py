@@ -1,6 +1,5 @@
 """Renew somebody else's instance, or one's own with more than it enrolled for."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 from watchword.drill.bent_evidence import GENUINE, enrolled, granted, renewed_by
@@ -12,7 +11,7 @@ from watchword.drill.enrolment import (
     renew,
     statement_of,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform, Purpose
 
@@ -20,7 +19,7 @@ from watchword.vocabulary import Platform, Purpose
 def _by_own_key(platform: Platform) -> Run:
     """Say what the victim's app would say, and sign with the attacker's attested key."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         victim = enrolled(arena, GENUINE[platform])
         attacker = enrolled(arena, GENUINE[platform])
         return [exploited(arena, renewed_by(arena, victim, attacker.phone))]
@@ -31,7 +30,7 @@ def _by_own_key(platform: Platform) -> Run:
 def _for_own_keys(platform: Platform, member: Literal["proof_jwk", "seal_jwk"]) -> Run:
     """Have the victim's phone sign for a key of the attacker's, as malware in the app can."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         held = enrolled(arena, GENUINE[platform])
         thief = arena.phone(GENUINE[platform])
         thief.device.create_keys()
@@ -41,7 +40,7 @@ def _for_own_keys(platform: Platform, member: Literal["proof_jwk", "seal_jwk"]) 
     return run
 
 
-def _wider(arena: Arena) -> Sequence[Attempt]:
+def _wider(arena: Arena) -> Attempts:
     """Enrol for another API alone, and renew for this one."""
     phone = arena.new_genuine()
     own = arena.facts.audience
@@ -57,7 +56,7 @@ def _wider(arena: Arena) -> Sequence[Attempt]:
     return [exploited(arena, renew(arena, held, statement=statement))]
 
 
-def _enrolments_challenge(arena: Arena) -> Sequence[Attempt]:
+def _enrolments_challenge(arena: Arena) -> Attempts:
     """Renew with an enrolment's challenge, which is good for that alone."""
     held = enrol_genuine(arena)
     asked = challenge(arena, held.phone.app)

@@ -1,9 +1,9 @@
 """Say in the gate's place who is there: by its own headers, in every spelling that a server may take for them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from watchword.drill.around import RESULT_NAMES, armed, echo_sample
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Variant
 from watchword.drill.judging import is_of_the_api
 from watchword.drill.requests import TOKEN_HEADER, genuine_call
 from watchword.drill.wire import Answer, Call
@@ -27,7 +27,7 @@ def _dressed(call: Call, value: str) -> Call:
     return Call(call.part, call.method, call.target, call.headers + more, call.body)
 
 
-def _without_token(arena: Arena) -> Sequence[Attempt]:
+def _without_token(arena: Arena) -> Attempts:
     """Claim to be verified already, also by names that only look as if they were the gate's."""
     attempts = []
     for sample in armed(arena):
@@ -38,7 +38,7 @@ def _without_token(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _with_token(arena: Arena) -> Sequence[Attempt]:
+def _with_token(arena: Arena) -> Attempts:
     """Claim to be somebody else, as a genuine instance that may speak for itself alone."""
     sample = echo_sample(arena)
     marker = arena.random(_MARKER_BYTES).hex()
@@ -48,7 +48,7 @@ def _with_token(arena: Arena) -> Sequence[Attempt]:
     return [_told(Attempt(sample, answer), told if _in(marker, answer) else "")]
 
 
-def _token_passed_on(arena: Arena) -> Sequence[Attempt]:
+def _token_passed_on(arena: Arena) -> Attempts:
     """Look whether the API, and so whatever logs there, gets what the next request could be made with."""
     sample = echo_sample(arena)
     call = genuine_call(arena, sample, arena.genuine())
@@ -60,7 +60,7 @@ def _token_passed_on(arena: Arena) -> Sequence[Attempt]:
     return [_told(Attempt(sample, answer), "the API was sent the token or its proof" * found)]
 
 
-def _hop_by_hop(arena: Arena) -> Sequence[Attempt]:
+def _hop_by_hop(arena: Arena) -> Attempts:
     """Have the gate's own headers taken out on the way, by naming them as options of the connection."""
     sample = echo_sample(arena)
     call = genuine_call(arena, sample, arena.genuine())

@@ -1,7 +1,5 @@
 """Go on with an instance that the operator revoked: renew it, and enrol the same key again."""
 
-from collections.abc import Sequence
-
 from watchword.drill.bent_evidence import GENUINE, enrolled
 from watchword.drill.enrolment import (
     ENROL,
@@ -13,7 +11,7 @@ from watchword.drill.enrolment import (
     renew,
     statement_of,
 )
-from watchword.drill.interface import Arena, Attack, Attempt, Held, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Held, Need, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform
 
@@ -23,19 +21,19 @@ def _revoked(arena: Arena, held: Held) -> Held:
     return held
 
 
-def _renews(arena: Arena) -> Sequence[Attempt]:
+def _renews(arena: Arena) -> Attempts:
     """Renew right after the revocation."""
     held = _revoked(arena, enrol_genuine(arena))
     return [exploited(arena, renew(arena, held))]
 
 
-def _enrols(arena: Arena) -> Sequence[Attempt]:
+def _enrols(arena: Arena) -> Attempts:
     """Send the enrolment once more that went well before the revocation."""
     held = _revoked(arena, enrol_genuine(arena))
     return [exploited(arena, again(arena, ENROL, held.body, held.phone))]
 
 
-def _attests(arena: Arena) -> Sequence[Attempt]:
+def _attests(arena: Arena) -> Attempts:
     """Have the same key attested anew for a fresh statement, as a bent Keystore could."""
     held = _revoked(arena, enrolled(arena, GENUINE[Platform.ANDROID]))
     statement = statement_of(arena, held.phone, challenge(arena, held.phone.app))

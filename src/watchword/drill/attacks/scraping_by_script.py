@@ -1,8 +1,6 @@
 """Ask for one thing very often by a script that looks like many."""
 
-from collections.abc import Sequence
-
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Variant
 from watchword.drill.volume import TOGETHER, disguised, each_of, tallied
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -11,13 +9,13 @@ TIMES = 200
 """Requests one after the other; half as many go out in bursts."""
 
 
-def _spread(arena: Arena) -> Sequence[Attempt]:
+def _spread(arena: Arena) -> Attempts:
     sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
     calls = (disguised(sample.call(), number) for number in range(TIMES))
     return [tallied(sample, each_of(arena, calls))]
 
 
-def _bursts(arena: Arena) -> Sequence[Attempt]:
+def _bursts(arena: Arena) -> Attempts:
     """Send several at one moment: a gate that is busy must not wave through."""
     sample = arena.sample(Proof.BEARER, Proof.DEVICE, Proof.SESSION)
     answers = []

@@ -1,8 +1,6 @@
 """Scrape through a genuine phone: what it may ask for isn't refused, but how often."""
 
-from collections.abc import Sequence
-
-from watchword.drill.interface import Arena, Attack, Attempt, Held, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Held, Need, Variant
 from watchword.drill.judging import is_of_the_api
 from watchword.drill.requests import genuine_call
 from watchword.drill.volume import disguised, least_limited, past_the_limit
@@ -10,7 +8,7 @@ from watchword.drill.wire import Call
 from watchword.reasons import Reason
 
 
-def _past(arena: Arena) -> Sequence[Attempt]:
+def _past(arena: Arena) -> Attempts:
     sample = least_limited(arena)
 
     def call(held: Held, number: int) -> Call:

@@ -1,17 +1,15 @@
 """Send what a script sends that has the app's key, and nothing that the device would vouch for."""
 
-from collections.abc import Sequence
-
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Variant
 from watchword.reasons import Reason
 
 
-def _plain(arena: Arena) -> Sequence[Attempt]:
+def _plain(arena: Arena) -> Attempts:
     """Ask for every sample with the stolen key alone."""
     return [Attempt(sample, arena.wire.send(sample.call())) for sample in arena.guarded]
 
 
-def _dressed(arena: Arena) -> Sequence[Attempt]:
+def _dressed(arena: Arena) -> Attempts:
     """Ask as the app's own HTTP library would: what it says of itself is free text."""
     dressed = (
         ("User-Agent", "okhttp/4.12.0"),
@@ -27,7 +25,7 @@ def _dressed(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _empty(arena: Arena) -> Sequence[Attempt]:
+def _empty(arena: Arena) -> Attempts:
     """Ask with a token header that holds nothing."""
     sample = arena.sample()
     return [Attempt(sample, arena.wire.send(sample.call().with_header("Watchword-Token", "")))]

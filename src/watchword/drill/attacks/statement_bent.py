@@ -1,11 +1,10 @@
 """Enrol with a statement that says something else than it must, and evidence that is bound to it all the same."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from watchword.drill.bent_evidence import GENUINE
 from watchword.drill.enrolment import audiences_of, challenge, enrol, exploited, statement_of
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Phone, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Phone, Run, Variant
 from watchword.reasons import Reason
 from watchword.vocabulary import Platform, Purpose
 
@@ -13,19 +12,19 @@ _ELSEWHERE = "https://elsewhere.example"
 
 
 def _bent(purpose: Purpose = Purpose.ENROL, **changes: str) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         return _enrolled(arena, arena.new_genuine(), purpose, **changes)
 
     return run
 
 
-def _wider(arena: Arena) -> Sequence[Attempt]:
+def _wider(arena: Arena) -> Attempts:
     """Ask for an API beside those that are open to the app."""
     phone = arena.new_genuine()
     return _enrolled(arena, phone, aud=[*audiences_of(arena, phone), _ELSEWHERE])
 
 
-def _other_platform(arena: Arena) -> Sequence[Attempt]:
+def _other_platform(arena: Arena) -> Attempts:
     """Say that the app of an iPhone is the one for Android."""
     phone, other = arena.phone(GENUINE[Platform.IOS]), arena.phone(GENUINE[Platform.ANDROID])
     phone.device.create_keys()
@@ -36,7 +35,7 @@ def _other_platform(arena: Arena) -> Sequence[Attempt]:
 
 def _enrolled(
     arena: Arena, phone: Phone, purpose: Purpose = Purpose.ENROL, **changes: Any
-) -> Sequence[Attempt]:
+) -> Attempts:
     phone.device.create_keys()
     asked = challenge(arena, phone.app)
     statement = statement_of(arena, phone, asked, purpose, **changes)

@@ -1,8 +1,6 @@
 """Try passwords by a script, on one account and on many."""
 
-from collections.abc import Sequence
-
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
 from watchword.drill.volume import (
     Counts,
     disguised,
@@ -21,7 +19,7 @@ TRIES = 30
 
 
 def _tried(*, accounts: int) -> Run:
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample = login_sample(arena)
         names = [made_up_name(arena) for _ in range(accounts)]
         calls = (

@@ -1,8 +1,6 @@
 """Try passwords through a genuine phone: only its limit bounds it."""
 
-from collections.abc import Sequence
-
-from watchword.drill.interface import Arena, Attack, Attempt, Held, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Held, Need, Variant
 from watchword.drill.requests import genuine_call
 from watchword.drill.volume import (
     disguised,
@@ -16,7 +14,7 @@ from watchword.drill.wire import Call
 from watchword.reasons import Reason
 
 
-def _past(arena: Arena) -> Sequence[Attempt]:
+def _past(arena: Arena) -> Attempts:
     sample = login_sample(arena)
 
     def call(held: Held, number: int) -> Call:

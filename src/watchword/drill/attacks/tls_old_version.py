@@ -1,17 +1,15 @@
 """Ask over versions of TLS that are forbidden."""
 
-from collections.abc import Sequence
-
 from watchword.drill.channel import weakly
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
 from watchword.drill.wire import Weakness
 
 
-def _tls_1_0(arena: Arena) -> Sequence[Attempt]:
+def _tls_1_0(arena: Arena) -> Attempts:
     return weakly(arena, Weakness.TLS_1_0)
 
 
-def _tls_1_1(arena: Arena) -> Sequence[Attempt]:
+def _tls_1_1(arena: Arena) -> Attempts:
     return weakly(arena, Weakness.TLS_1_1)
 
 

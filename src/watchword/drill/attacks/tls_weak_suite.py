@@ -1,25 +1,23 @@
 """Ask over connections whose suites lack what TLS is for."""
 
-from collections.abc import Sequence
-
 from watchword.drill.channel import weakly
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
 from watchword.drill.wire import Weakness
 
 
-def _no_encryption(arena: Arena) -> Sequence[Attempt]:
+def _no_encryption(arena: Arena) -> Attempts:
     return weakly(arena, Weakness.NO_ENCRYPTION)
 
 
-def _no_authentication(arena: Arena) -> Sequence[Attempt]:
+def _no_authentication(arena: Arena) -> Attempts:
     return weakly(arena, Weakness.NO_AUTHENTICATION)
 
 
-def _no_forward_secrecy(arena: Arena) -> Sequence[Attempt]:
+def _no_forward_secrecy(arena: Arena) -> Attempts:
     return weakly(arena, Weakness.NO_FORWARD_SECRECY)
 
 
-def _short_blocks(arena: Arena) -> Sequence[Attempt]:
+def _short_blocks(arena: Arena) -> Attempts:
     return weakly(arena, Weakness.SHORT_BLOCKS)
 
 

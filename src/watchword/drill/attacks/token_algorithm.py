@@ -1,7 +1,6 @@
 """Have a token verified in another way than it was meant to be: algorithm confusion (RFC 8725 section 2.1)."""
 
 import hmac
-from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP384R1, derive_private_key
 from cryptography.hazmat.primitives.asymmetric.utils import (
@@ -11,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Variant
 from watchword.drill.requests import Credential
 from watchword.drill.tokens import (
     Attacker,
@@ -49,7 +48,7 @@ def _sent(arena: Arena, attacker: Attacker, message: str, signature: bytes) -> A
     return asked(arena, Credential(token, attacker.own, attacker.sign))
 
 
-def _public_key_as_secret(arena: Arena) -> Sequence[Attempt]:
+def _public_key_as_secret(arena: Arena) -> Attempts:
     """Take the public key, in the forms in which libraries are handed it, for an HMAC secret (CVE-2015-9235)."""
     jwk = published_key(arena, published_kid(genuine_credential(arena).token))
     public = public_key_from_jwk(jwk)
@@ -68,7 +67,7 @@ def _public_key_as_secret(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _other_curve(arena: Arena) -> Sequence[Attempt]:
+def _other_curve(arena: Arena) -> Attempts:
     """Sign on P-384 with a key of one's own."""
     attacker = new_attacker(arena)
     message = _message(arena, attacker, "ES384")
@@ -80,7 +79,7 @@ def _other_curve(arena: Arena) -> Sequence[Attempt]:
     ]
 
 
-def _zero_signature(arena: Arena) -> Sequence[Attempt]:
+def _zero_signature(arena: Arena) -> Attempts:
     """Send r = s = 0, which fits every message where nobody asks for their range (CVE-2022-21449)."""
     attempts = []
     for number in (0, _ORDER):
@@ -90,7 +89,7 @@ def _zero_signature(arena: Arena) -> Sequence[Attempt]:
     return attempts
 
 
-def _der_signature(arena: Arena) -> Sequence[Attempt]:
+def _der_signature(arena: Arena) -> Attempts:
     """Write the signature of a genuine token as X.509 does: another text for the same token."""
     token = genuine_credential(arena).token
     _, _, signature = parts_of(token)
@@ -102,7 +101,7 @@ def _der_signature(arena: Arena) -> Sequence[Attempt]:
 def _renamed(*algorithms: str) -> Run:
     """Return a variant whose signature is genuine, and whose header says that it's of another algorithm."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         attempts = []
         for algorithm in algorithms:
             attacker = new_attacker(arena)

@@ -1,13 +1,12 @@
 """Use a stolen token by itself on every route."""
 
-from collections.abc import Sequence
-
 from watchword.drill.bent_proofs import stolen
 from watchword.drill.interface import (
     AbsentError,
     Arena,
     Attack,
     Attempt,
+    Attempts,
     MissingError,
     Need,
     Variant,
@@ -17,7 +16,7 @@ from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
 
-def _alone(arena: Arena) -> Sequence[Attempt]:
+def _alone(arena: Arena) -> Attempts:
     """Send the token and nothing that proves whose it is.
 
     :raises AbsentError: on a route that asks for nothing more though an asset lives there: nothing is there to stop a thief.

@@ -1,10 +1,10 @@
 """Change what a genuine token says, and leave its signature as it is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Run, Variant
 from watchword.drill.requests import Credential, credential_of
 from watchword.drill.tokens import (
     asked,
@@ -28,7 +28,7 @@ def _changed(changes: Callable[[Arena, Mapping[str, Any]], Mapping[str, Any]]) -
     :param changes: makes members by name of the claims that there are.
     """
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         credential = genuine_credential(arena)
         claims = parts_of(credential.token)[1]
         token = with_claims(credential.token, changes(arena, claims))
@@ -49,7 +49,7 @@ def _newer_app(_arena: Arena, claims: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"app": {**claims["app"], "ver": "999999"}}
 
 
-def _other_key(arena: Arena) -> Sequence[Attempt]:
+def _other_key(arena: Arena) -> Attempts:
     """Put one's own key into a token that was caught, and prove the request with it."""
     sample = arena.sample(Proof.DEVICE, Proof.BEARER)
     caught = genuine_credential(arena).token
@@ -59,7 +59,7 @@ def _other_key(arena: Arena) -> Sequence[Attempt]:
     return [asked(arena, Credential(token, own, attacker.sign), sample)]
 
 
-def _other_audience(arena: Arena) -> Sequence[Attempt]:
+def _other_audience(arena: Arena) -> Attempts:
     """Have a token that another API got say that it's for this one."""
     held = arena.genuine()
     for audience in held.tokens:
@@ -71,7 +71,7 @@ def _other_audience(arena: Arena) -> Sequence[Attempt]:
     raise MissingError(Need.OTHER_API)
 
 
-def _higher_level(arena: Arena) -> Sequence[Attempt]:
+def _higher_level(arena: Arena) -> Attempts:
     """Have a token that was issued for less say that hardware stands behind it."""
     credential = minted(arena, new_attacker(arena), lvl=Level.SOFTWARE.value)
     token = with_claims(credential.token, {"lvl": Level.HARDWARE.value})

@@ -1,9 +1,9 @@
 """Use a token after its end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
 from watchword.drill.tokens import asked, minted, minting, new_attacker
 from watchword.reasons import Reason
 
@@ -23,7 +23,7 @@ def _ended(ago: int) -> Callable[[Arena], dict[str, Any]]:
     return changes
 
 
-def _remembered(arena: Arena) -> Sequence[Attempt]:
+def _remembered(arena: Arena) -> Attempts:
     """Use a token in its last second, wait for its end and use it again: a gate may have it in mind."""
     now = arena.now()
     last = int(now) + (1 if int(now) + 1 - now >= _LEAST_LEFT else 2)

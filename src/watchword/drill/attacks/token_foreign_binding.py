@@ -1,12 +1,11 @@
 """Use a token that is bound to one user's session beside the session of another."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from watchword.drill.interface import (
     Arena,
     Attack,
-    Attempt,
+    Attempts,
     MissingError,
     Need,
     Run,
@@ -38,7 +37,7 @@ def _bound_sample(arena: Arena) -> tuple[Sample, str]:
 def _bound_to(value: str | None) -> Run:
     """Return a variant whose token is bound to another value than the request has, or to none."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, _ = _bound_sample(arena)
         bnd = None if value is None else digest_of(value)
         return [asked(arena, minted(arena, new_attacker(arena), bnd=bnd), sample)]
@@ -46,13 +45,13 @@ def _bound_to(value: str | None) -> Run:
     return run
 
 
-def _value_itself(arena: Arena) -> Sequence[Attempt]:
+def _value_itself(arena: Arena) -> Attempts:
     """State the value in place of its digest, for a comparison that takes either."""
     sample, value = _bound_sample(arena)
     return [asked(arena, minted(arena, new_attacker(arena), bnd=value), sample)]
 
 
-def _two_values(arena: Arena) -> Sequence[Attempt]:
+def _two_values(arena: Arena) -> Attempts:
     """Send the bound value and another one, of which the API may read either."""
     sample, value = _bound_sample(arena)
     credential = _rightly_bound(arena, value)
@@ -60,7 +59,7 @@ def _two_values(arena: Arena) -> Sequence[Attempt]:
     return [asked(arena, credential, replace(sample, headers=(*sample.headers, other)))]
 
 
-def _no_value(arena: Arena) -> Sequence[Attempt]:
+def _no_value(arena: Arena) -> Attempts:
     """Leave the header out."""
     sample, value = _bound_sample(arena)
     name = str(arena.facts.binding_header).lower()

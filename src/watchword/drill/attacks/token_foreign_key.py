@@ -1,7 +1,7 @@
 """Sign a token oneself: by a key of one's own, under one's own name or the service's."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Variant
 from watchword.drill.requests import Credential
 from watchword.drill.tokens import (
     asked,
@@ -35,7 +35,7 @@ _SERIAL_BYTES = 8
 _DAY = timedelta(days=1)
 
 
-def _sent(arena: Arena, header: dict[str, Any], key: Signer) -> Sequence[Attempt]:
+def _sent(arena: Arena, header: dict[str, Any], key: Signer) -> Attempts:
     attacker = new_attacker(arena)
     token = assembled(header, claims_like_genuine(arena, attacker), key)
     return [asked(arena, Credential(token, attacker.own, attacker.sign))]
@@ -45,13 +45,13 @@ def _kid(arena: Arena) -> str:
     return published_kid(genuine_credential(arena).token)
 
 
-def _own_name(arena: Arena) -> Sequence[Attempt]:
+def _own_name(arena: Arena) -> Attempts:
     """Name the attacker's key, which nobody knows."""
     key = new_key(arena)
     return _sent(arena, header_of(key.kid), key)
 
 
-def _service_name(arena: Arena) -> Sequence[Attempt]:
+def _service_name(arena: Arena) -> Attempts:
     """Name the service's key, which anyone reads in the JWKS."""
     return _sent(arena, header_of(_kid(arena)), new_key(arena))
 
@@ -59,7 +59,7 @@ def _service_name(arena: Arena) -> Sequence[Attempt]:
 def _brought_along(member: Callable[[Arena, SigningKey], dict[str, Any]]) -> Run:
     """Return a variant whose header tells where the attacker's key is, under his name and the service's."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         attempts: list[Attempt] = []
         key = new_key(arena)
         for kid in (_kid(arena), key.kid):
@@ -96,7 +96,7 @@ def _elsewhere(name: str) -> Callable[[Arena, SigningKey], dict[str, Any]]:
     return lambda _arena, _key: {name: _ELSEWHERE}
 
 
-def _bundle_key(arena: Arena) -> Sequence[Attempt]:
+def _bundle_key(arena: Arena) -> Attempts:
     """Sign by the key that signs what gates are told, which is good for nothing else."""
     attacker = new_attacker(arena)
     signer = arena.borrowed().bundle_signer()

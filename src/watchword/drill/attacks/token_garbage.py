@@ -1,8 +1,8 @@
 """Send as a token what isn't one, or is one in a spelling that only a careless reader takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.requests import Credential
 from watchword.drill.tokens import (
     asked,
@@ -26,7 +26,7 @@ _PAYLOAD_BYTES = 1450
 def _bent(change: Callable[[str], str]) -> Run:
     """Return a variant that sends the genuine token in another form."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         return [bent(arena, change(genuine_credential(arena).token))]
 
     return run
@@ -64,7 +64,7 @@ def _signed(
     :param claims: changes the bytes of claims that would be accepted.
     """
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         attacker = new_attacker(arena)
         signer = arena.borrowed().token_signer()
         right = claims_of(arena, attacker)
@@ -92,7 +92,7 @@ def _twice_in_claims(raw: bytes) -> bytes:
     return b'{"sub":"somebody","lvl":"none",' + raw[1:]
 
 
-def _other_type(arena: Arena) -> Sequence[Attempt]:
+def _other_type(arena: Arena) -> Attempts:
     """Give a token out as something else that is signed: a plain JWT, a gate bundle, a proof."""
     types = ("JWT", "watchword-gate+jwt", "dpop+jwt", "WATCHWORD+JWT")
     return [attempt for typ in types for attempt in _signed(_header(typ=typ))(arena)]

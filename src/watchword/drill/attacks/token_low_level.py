@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from watchword.drill.interface import (
     Arena,
     Attack,
-    Attempt,
+    Attempts,
     MissingError,
     Need,
     Run,
@@ -33,7 +33,7 @@ def _above(arena: Arena, level: Level) -> Sequence[Sample]:
 def _at(level: Level) -> Run:
     """Return a variant that asks for every sample above a level."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         credential = minted(arena, new_attacker(arena), lvl=level.value)
         return [asked(arena, credential, sample) for sample in _above(arena, level)]
 

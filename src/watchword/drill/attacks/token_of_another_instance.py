@@ -1,10 +1,8 @@
 """Use a stolen token with proofs by the keys of the thief's own genuine phone."""
 
-from collections.abc import Sequence
-
 from watchword.drill.bent_proofs import own_hand, parts_of, quoted, sent, stolen, with_digest
 from watchword.drill.enrolment import enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.requests import credential_of
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
@@ -16,7 +14,7 @@ def _stolen(proof: Proof, *, own_name: bool) -> Run:
     :param own_name: whether the proof names the thief's key, otherwise the one that the token names.
     """
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample, taken = stolen(arena, proof)
         thief = credential_of(enrol_genuine(arena), arena.facts.audience)
         call = with_digest(arena, sample.call())

@@ -1,11 +1,11 @@
 """Use the token of an app that is older than the route takes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from watchword.drill.interface import (
     Arena,
     Attack,
-    Attempt,
+    Attempts,
     MissingError,
     Need,
     Run,
@@ -46,7 +46,7 @@ def _below(lowest: str) -> str:
 def _stating(version: str | None) -> Run:
     """Return a variant that states this version; the highest that is too low, where it's empty."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         attempts = []
         for sample, app, lowest in _ruled(arena):
             stated: dict[str, str] = {"id": app}

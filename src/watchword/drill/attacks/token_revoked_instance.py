@@ -1,9 +1,7 @@
 """Go on with the tokens of an instance that the operator has revoked."""
 
-from collections.abc import Sequence
-
 from watchword.drill.enrolment import enrol_genuine
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Variant
 from watchword.drill.judging import is_of_the_api
 from watchword.drill.requests import genuine_call
 from watchword.reasons import Reason
@@ -18,7 +16,7 @@ _PAUSE_SECONDS = 0.05
 def _used_on(*proofs: Proof) -> Run:
     """Return a variant whose token the gate has just met on each route, so that it may have it in mind."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         first = arena.sample(*proofs)
         others = [each.samples[0] for each in arena.on_each_route]
         samples = [first, *(each for each in others if each.proof in proofs and each != first)]

@@ -1,9 +1,9 @@
 """Carry a token where two servers may read it differently: twice, or in another place."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Variant
 from watchword.drill.requests import TOKEN_HEADER
 from watchword.drill.tokens import genuine_credential
 from watchword.drill.wire import Call, Headers
@@ -17,7 +17,7 @@ _BAD = "e30.e30.e30"
 def _carried(place: Callable[[Call, str], Call]) -> Run:
     """Return a variant that puts the genuine token where ``place`` says; on a route where it's enough."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample = arena.sample(Proof.BEARER)
         token = genuine_credential(arena).token
         return [Attempt(sample, arena.wire.send(place(sample.call(), token)))]

@@ -1,8 +1,6 @@
 """Send a token that nobody signed (RFC 8725 section 2.1)."""
 
-from collections.abc import Sequence
-
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.requests import Credential
 from watchword.drill.tokens import (
     asked,
@@ -26,7 +24,7 @@ def _unsigned(*algorithms: str | None, signature: int = 0) -> Run:
     :param signature: bytes of chance that stand where a signature would.
     """
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         kid = published_kid(genuine_credential(arena).token)
         attempts = []
         for algorithm in algorithms:
@@ -40,7 +38,7 @@ def _unsigned(*algorithms: str | None, signature: int = 0) -> Run:
     return run
 
 
-def _stripped(arena: Arena) -> Sequence[Attempt]:
+def _stripped(arena: Arena) -> Attempts:
     """Take the signature off a genuine token, and leave the dot."""
     return [bent(arena, genuine_credential(arena).token.rpartition(".")[0] + ".")]
 

@@ -1,11 +1,10 @@
 """Use a token without the key that it is bound to (RFC 7800)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, derive_private_key
 
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Run, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.tokens import Attacker, asked, minted, new_attacker
 from watchword.encoding import base64url
 from watchword.reasons import Reason
@@ -17,7 +16,7 @@ _COORDINATE_BYTES = 48
 def _bound_to(*bindings: Any) -> Run:
     """Return a variant with tokens of the service's signature that are bound to each of these, or to nothing."""
 
-    def run(arena: Arena) -> Sequence[Attempt]:
+    def run(arena: Arena) -> Attempts:
         sample = arena.sample(Proof.DEVICE, Proof.SESSION, Proof.BEARER)
         attempts = []
         for each in bindings:

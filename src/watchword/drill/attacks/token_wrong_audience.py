@@ -1,16 +1,16 @@
 """Use at this API a token that is for another one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from watchword.drill.interface import Arena, Attack, Attempt, MissingError, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, MissingError, Need, Variant
 from watchword.drill.requests import credential_of
 from watchword.drill.tokens import asked, minting, minting_each
 from watchword.reasons import Reason
 from watchword.vocabulary import Proof
 
 
-def _other_api(arena: Arena) -> Sequence[Attempt]:
+def _other_api(arena: Arena) -> Attempts:
     """Use what the service gave the genuine app for its other API, as that API's operator could."""
     held = arena.genuine()
     sample = arena.sample(Proof.BEARER, Proof.DEVICE)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from watchword.drill.around import RESULT_NAMES, armed, echo_sample
-from watchword.drill.interface import Arena, Attack, Attempt, Sample, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Sample, Variant
 from watchword.drill.judging import is_of_the_api
 from watchword.drill.requests import credential_of, genuine_call, proved
 from watchword.drill.wire import Answer, Call, Headers
@@ -23,7 +23,7 @@ def _chunked(call: Call, trailers: Headers) -> Call:
     return replace(framed, body=size + b"0\r\n" + behind + b"\r\n")
 
 
-def _without_token(arena: Arena) -> Sequence[Attempt]:
+def _without_token(arena: Arena) -> Attempts:
     """Claim to be verified, where a gate that looks at header fields doesn't look."""
     claims = tuple((name, "hardware") for name in RESULT_NAMES)
     return [
@@ -39,7 +39,7 @@ def _echoed(arena: Arena, trailers: Headers) -> tuple[Sample, Call]:
     return sample, _chunked(proved(arena, call, credential, sample.proof), trailers)
 
 
-def _beside_a_token(arena: Arena) -> Sequence[Attempt]:
+def _beside_a_token(arena: Arena) -> Attempts:
     """Claim to be somebody else, as a genuine instance that may speak for itself alone."""
     marker = arena.random(_MARKER_BYTES).hex()
     sample, call = _echoed(arena, tuple((name, marker) for name in RESULT_NAMES))
@@ -47,7 +47,7 @@ def _beside_a_token(arena: Arena) -> Sequence[Attempt]:
     return [_told(sample, [arena.wire.send(call)], marker, told)]
 
 
-def _second_request(arena: Arena) -> Sequence[Attempt]:
+def _second_request(arena: Arena) -> Attempts:
     """Hide a request in the trailers: what reads the rest of a body as the next request serves it unasked."""
     marker = arena.random(_MARKER_BYTES).hex()
     target = f"{echo_sample(arena).call().path}?{marker}"

@@ -1,10 +1,9 @@
 """Reach a guarded path by signs that an API which normalises Unicode takes for its letters, dots or slashes."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from watchword.drill.around import first_and_rest, known_by, path_of, strictest
-from watchword.drill.interface import Arena, Attack, Attempt, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Variant
 from watchword.reasons import Reason
 
 _FULL_WIDTH: Final = 0xFEE0
@@ -27,7 +26,7 @@ def _encoded(text: str) -> str:
     return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in text.encode("utf-8"))
 
 
-def _letters(arena: Arena) -> Sequence[Attempt]:
+def _letters(arena: Arena) -> Attempts:
     """Put one sign in the place of one letter, then of all."""
     path = path_of(strictest(arena))
     found = [path.replace(letters, sign, 1) for letters, sign in _LETTERS.items()]
@@ -38,7 +37,7 @@ def _letters(arena: Arena) -> Sequence[Attempt]:
     return known_by(arena, [_encoded(name) for name in dict.fromkeys(found) if name != path])
 
 
-def _dots(arena: Arena) -> Sequence[Attempt]:
+def _dots(arena: Arena) -> Attempts:
     path = path_of(strictest(arena))
     first, rest = first_and_rest(path)
     begun = [*arena.facts.off[:2], f"{first}/x"]
@@ -46,7 +45,7 @@ def _dots(arena: Arena) -> Sequence[Attempt]:
     return known_by(arena, names + [f"{begun[-1]}/{_encoded(dots)}{rest}" for dots in _DOTS])
 
 
-def _slashes(arena: Arena) -> Sequence[Attempt]:
+def _slashes(arena: Arena) -> Attempts:
     path = path_of(strictest(arena))
     first, rest = first_and_rest(path)
     names = [f"/x{_encoded(sign)}..{_encoded(sign)}{path[1:]}" for sign in _SLASHES]
@@ -55,7 +54,7 @@ def _slashes(arena: Arena) -> Sequence[Attempt]:
     return known_by(arena, names)
 
 
-def _cut(arena: Arena) -> Sequence[Attempt]:
+def _cut(arena: Arena) -> Attempts:
     path = path_of(strictest(arena))
     return known_by(arena, [f"{path}{_encoded(sign)}x" for sign in _CUTS])
 

@@ -1,9 +1,9 @@
 """Call the API itself, around the gate."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from watchword.drill.around import RESULT_NAMES, armed
-from watchword.drill.interface import Arena, Attack, Attempt, Need, Sample, Variant
+from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Sample, Variant
 from watchword.drill.requests import behind_the_gate
 from watchword.drill.tokens import assembled, digest_of, header_of, new_key
 from watchword.drill.wire import Answer, Call, Part, TargetLostError
@@ -12,7 +12,7 @@ _VERDICT_TYPE = "watchword-verdict+jwt"
 _LIFE = 30
 
 
-def _around(arena: Arena, made: Callable[[Arena, Sample], Call]) -> Sequence[Attempt]:
+def _around(arena: Arena, made: Callable[[Arena, Sample], Call]) -> Attempts:
     arena.wire.scheme(Part.UPSTREAM)  # Without its address there is nothing to try.
     attempts = []
     for sample in armed(arena):
@@ -31,11 +31,11 @@ def _sent(arena: Arena, call: Call) -> Answer:
         return Answer(0)
 
 
-def _script(arena: Arena) -> Sequence[Attempt]:
+def _script(arena: Arena) -> Attempts:
     return _around(arena, lambda _, sample: sample.call())
 
 
-def _as_the_gate(arena: Arena) -> Sequence[Attempt]:
+def _as_the_gate(arena: Arena) -> Attempts:
     return _around(arena, _vouched)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from watchword.apps.problems import sections
 from watchword.reasons import Reason
 
-TARGET = Path(__file__).parents[1] / "docs" / "reasons.md"
+TARGET = Path(__file__).parents[2] / "docs" / "reasons.md"
 INTRODUCTION = """\
 # Reasons
 
@@ -32,8 +32,3 @@ def page() -> str:
                 f"### `{code}`\n\n{text}\n\nCategory *{reason.category.value}*, {public}.\n"
             )
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    TARGET.write_text(page(), encoding="utf-8")
-    print(f"wrote {TARGET}")

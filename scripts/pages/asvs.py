@@ -1,4 +1,4 @@
-"""Write docs/asvs.md from the answers in scripts/asvs/answers.toml: ``python -m scripts.asvs_page``."""
+"""Write docs/asvs.md from the answers in scripts/asvs/answers.toml: ``python -m scripts.pages asvs``."""
 
 import tomllib
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from scripts.cited_tests import ROOT, shown
 
-SOURCE: Final = Path(__file__).parent / "asvs" / "answers.toml"
+SOURCE: Final = Path(__file__).parents[1] / "asvs" / "answers.toml"
 TARGET: Final = ROOT / "docs" / "asvs.md"
 WORDS: Final = {"met": "met", "partly": "partly", "not": "not met", "without": "no case"}
 OWNERS: Final = {"ours": "open here", "operator": "the operator's"}
@@ -34,7 +34,7 @@ INTRODUCTION: Final = """\
 
 The {count} requirements of the [OWASP Application Security Verification Standard 5.0](https://owasp.org/www-project-application-security-verification-standard/)
 that concern Watchword, answered one by one by its authors: no outside body has looked at it. What a requirement asks for is put
-in a few words of ours; its text is at OWASP. Written by `python -m scripts.asvs_page` from `scripts/asvs/answers.toml`; a test holds
+in a few words of ours; its text is at OWASP. Written by `python -m scripts.pages asvs` from `scripts/asvs/answers.toml`; a test holds
 each named file and test to be there.
 
 | answer | level 1 | level 2 | level 3 | what it means |
@@ -104,8 +104,3 @@ def _link(file: str) -> str:
     """Return a link out of docs/; a name shows what it leads to."""
     target = file.removeprefix("docs/") if file.startswith("docs/") else f"../{file}"
     return f"[{file.removeprefix('src/watchword/')}]({target})"
-
-
-if __name__ == "__main__":
-    TARGET.write_text(page(load()), encoding="utf-8")
-    print(f"wrote {TARGET}")

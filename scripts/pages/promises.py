@@ -1,4 +1,4 @@
-"""Write docs/promises.md from scripts/promises/promises.toml: ``python -m scripts.promises_page``."""
+"""Write docs/promises.md from scripts/promises/promises.toml: ``python -m scripts.pages promises``."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from scripts.cited_tests import ROOT, shown
 
-SOURCE: Final = Path(__file__).parent / "promises" / "promises.toml"
+SOURCE: Final = Path(__file__).parents[1] / "promises" / "promises.toml"
 TARGET: Final = ROOT / "docs" / "promises.md"
 INTRODUCTION: Final = """\
 # Promises
 
 What Watchword does when something fails: {count} promises, each with the tests that show it. What isn't here isn't promised;
-[the end of the page](#not-promised-yet) names what you might expect and nothing shows yet. Written by `python -m scripts.promises_page` from
+[the end of the page](#not-promised-yet) names what you might expect and nothing shows yet. Written by `python -m scripts.pages promises` from
 `scripts/promises/promises.toml`; a test holds each named test to be there.
 
 Three things hold throughout. **In doubt it is closed**: what can't be decided is refused, and no setting opens everything. **Nothing that was
@@ -49,8 +49,3 @@ def _body(found: Mapping[str, Any]) -> Iterator[str]:
     yield "| --- | --- |"
     for each in found["unpromised"]:
         yield f"| {each['what']} | {each['why']} |"
-
-
-if __name__ == "__main__":
-    TARGET.write_text(page(load()), encoding="utf-8")
-    print(f"wrote {TARGET}")

@@ -35,7 +35,7 @@ from watchword.plan.interface import (
     Trait,
 )
 
-TARGET = Path(__file__).parents[1] / "docs" / "catalogue.md"
+TARGET = Path(__file__).parents[2] / "docs" / "catalogue.md"
 TITLES = {
     Component.APP: "in the app",
     Component.CHANNEL: "on the wire",
@@ -46,7 +46,7 @@ INTRODUCTION = """\
 
 What attackers do to a mobile app, its channel and its backend, and what protects against it: {techniques} techniques
 and {protections} protections. `watchword plan` builds its paths and its order from them; `watchword plan catalogue ID`
-prints an entry. This page is made by `scripts/catalogue_page.py` from the files under
+prints an entry. This page is made by `python -m scripts.pages catalogue` from the files under
 `src/watchword/plan/catalogue/`.
 
 - **Stage**: `recon` gathers intelligence, `exploit` does the damage. A technique *needs* intelligence that others *give*.
@@ -265,8 +265,3 @@ def _elsewhere(names: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
         )
         yield f"- **Elsewhere**: {'; '.join(others)}"
     yield ""
-
-
-if __name__ == "__main__":
-    TARGET.write_text(page(), encoding="utf-8")
-    print(f"wrote {TARGET}")

@@ -26,7 +26,7 @@ from watchword.pins.rehearsal import (
 )
 from watchword.tokens.es256 import SigningKey
 
-TARGET = Path(__file__).parents[1] / "docs" / "pins-rotation.md"
+TARGET = Path(__file__).parents[2] / "docs" / "pins-rotation.md"
 HOST: Final = "api.example.com"
 START: Final = 1_795_000_000
 INTRODUCTION = """\
@@ -144,8 +144,3 @@ def _set(version: int, host: HostPins) -> PinSet:
         hosts=(host,),
         key=_key("pin key").kid,
     )
-
-
-if __name__ == "__main__":
-    TARGET.write_text(page(), encoding="utf-8")
-    print(f"wrote {TARGET}")

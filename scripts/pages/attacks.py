@@ -10,12 +10,12 @@ from watchword.drill.interface import NEEDED, Attack
 from watchword.drill.registry import ATTACKS, NEEDS
 from watchword.plan.catalogue import load_catalogue
 
-TARGET = Path(__file__).parents[1] / "docs" / "attacks.md"
+TARGET = Path(__file__).parents[2] / "docs" / "attacks.md"
 INTRODUCTION = """\
 # Attacks of the drill
 
 What `watchword drill` sends: {attacks} attacks in {variants} variants. `watchword drill attacks ID` prints one. This page is made by
-`scripts/attacks_page.py` from the files under `src/watchword/drill/attacks/`.
+`python -m scripts.pages attacks` from the files under `src/watchword/drill/attacks/`.
 
 Every variant ends in a request to the API that the genuine app could make and the attacker must not. It is **stopped** when that request was
 refused for the reason that it was made for, while the genuine app is served the same one; **open** when it was served; **unsure** when it was
@@ -76,7 +76,3 @@ def _attack(attack: Attack) -> Iterator[str]:
         reasons = ", ".join(f"`{code}`" for code in sorted(each.code for each in variant.expected))
         yield f"| {variant.name} | {reasons or 'any reason'} |"
     yield ""
-
-
-if __name__ == "__main__":
-    TARGET.write_text(page(), encoding="utf-8")

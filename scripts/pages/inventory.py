@@ -1,4 +1,4 @@
-"""Write docs/inventory.cdx.json, CycloneDX 1.6: what others wrote, and what cryptography is used: ``python -m scripts.inventory_page``.
+"""Write docs/inventory.cdx.json, CycloneDX 1.6: what others wrote, and what cryptography is used: ``python -m scripts.pages inventory``.
 
 The packages are those of requirements/runtime.txt, where the digests of the files stand that may be installed for each.  Nothing in
 it changes unless one of its two sources does: it has no time and no serial number.
@@ -107,8 +107,3 @@ def _asset(each: Mapping[str, Any], kind: str, crypto: Mapping[str, Any]) -> dic
         "cryptoProperties": dict(crypto),
         "evidence": {"occurrences": [{"location": each["file"]}]},
     }
-
-
-if __name__ == "__main__":
-    TARGET.write_text(text(), encoding="utf-8")
-    print(f"wrote {TARGET}")

@@ -1,18 +1,16 @@
 """Write docs/engines.md: what each mouth of the gate checks, and what the corpus found.
 
-``python -m scripts.engines_page`` writes the page from docs/engines.json; with ``--run`` it starts every
+``python -m scripts.pages engines`` writes the page from docs/engines.json; with ``--run`` it starts every
 mouth first, runs the whole corpus against each, and writes that file anew.
 """
 
-import json
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.conformance.mouths import MOUTHS, corpus_rows, deployed
-from tests.conformance.results import FILE, recorded, result
+from tests.conformance.results import FILE, result
 
 from watchword_conformance.corpus import Capabilities, load_capabilities, load_corpus
 
@@ -22,7 +20,7 @@ INTRODUCTION = """\
 
 One decision, several mouths. Each was started for real and held to all {cases} cases of the
 [conformance corpus](conformance.md): requests that must pass, must be refused, or must at least hide nothing.
-Written by `python -m scripts.engines_page`; a test holds the numbers to a new run of every mouth.
+Written by `python -m scripts.pages engines`; a test holds the numbers to a new run of every mouth.
 
 - **agreed**: decided, answered and cleaned as the corpus says.
 - **declared**: differed in a way that the engine declares, and that is listed below.
@@ -92,10 +90,3 @@ def run() -> dict[str, Any]:
             found[name] = result(name, corpus_rows(name, deployed(Path(directory))))
         print(name, found[name]["agreed"], found[name]["declared"], found[name]["differed"])
     return found
-
-
-if __name__ == "__main__":
-    if "--run" in sys.argv[1:]:
-        FILE.write_text(json.dumps(run(), indent=1) + "\n", encoding="utf-8")
-    TARGET.write_text(page(recorded()), encoding="utf-8")
-    print(f"wrote {TARGET}")

@@ -3,14 +3,13 @@
 Nothing of the suites is copied; what is written is how many of their cases ended how, and why some lie outside.
 """
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from watchword_conformance.suites.interface import find
 from watchword_conformance.suites.results import SUITES, Run, run, totals
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TARGET = ROOT / "docs" / "hostile-suites.md"
 SOURCE = ROOT.parent / "shared" / "vectors" / "adversarial"
 INTRODUCTION = """\
@@ -18,7 +17,7 @@ INTRODUCTION = """\
 
 Published collections of crooked input, put through the parsers and verifiers of Watchword. Three numbers each: *rejected* and *accepted* as
 it must be, and *outside* of our profile. Three more that must be 0: wrong accepts, wrong rejects, and exceptions that aren't refusals.
-This page is made by `python -m scripts.hostile_suites_page`; the test suite holds its numbers.
+This page is made by `python -m scripts.pages hostile-suites`; the test suite holds its numbers.
 
 Run them yourself, on the suites as they are published, at any depth of a directory and in tar archives too:
 
@@ -61,6 +60,11 @@ above, with what it hid.
 """
 
 
+def run_suites() -> Run:
+    """Run the suites that lie beside the project."""
+    return run(find(SOURCE), SUITES)
+
+
 def page(found: Run) -> str:
     """Return the page of a run."""
     return "\n".join([INTRODUCTION + "\n".join(_numbers(found)), "", *_reading(found), ADDING])
@@ -99,16 +103,3 @@ def _reading(found: Run) -> Iterator[str]:
             judged = " *Not judged.*" if each.unjudged else ""
             yield f"| {each.name} | {count} | {taken} | {missed} | {each.why}{judged} |"
         yield ""
-
-
-def main() -> int:
-    """Write the page; return 1 where there is nothing to run."""
-    if not SOURCE.is_dir():
-        print("There are no suites beside the project: nothing was run.", file=sys.stderr)
-        return 1
-    TARGET.write_text(page(run(find(SOURCE), SUITES)), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

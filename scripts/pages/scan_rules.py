@@ -17,12 +17,12 @@ from watchword.scan.registry import RULES
 from watchword.scan.rule_parts import AndroidRule
 from watchword.vocabulary import Platform
 
-TARGET: Final = Path(__file__).parents[1] / "docs" / "scan-rules.md"
+TARGET: Final = Path(__file__).parents[2] / "docs" / "scan-rules.md"
 INTRODUCTION: Final = """\
 # Rules of the scan
 
 What `watchword scan` looks for: {app} rules over built apps, and {api} over the description of an API (`--api`). `watchword scan rules ID`
-prints one. This page is made by `scripts/scan_rules_page.py` from the files under `src/watchword/scan/rules/` and
+prints one. This page is made by `python -m scripts.pages scan-rules` from the files under `src/watchword/scan/rules/` and
 `src/watchword/scan/api/rules/`. What a verdict and a severity mean stands in [scan.md](scan.md), techniques and protections in the
 [catalogue](catalogue.md). A rule's section has its id for an anchor: `#secret-in-app`.
 """
@@ -151,7 +151,3 @@ def _linked(name: str) -> str:
 def _platforms(rule: Telling) -> str:
     platforms = (Platform.ANDROID,) if isinstance(rule, AndroidRule) else tuple(Platform)
     return ", ".join(_PLATFORMS[each] for each in sorted(getattr(rule, "platforms", platforms)))
-
-
-if __name__ == "__main__":
-    TARGET.write_text(page(), encoding="utf-8")
