@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.apps.test_up import configuration, running, upstream, watchword
+from tests.apps.service_process import configuration, running, upstream, watchword
 from tests.engines.envoy.following import comm, following
 from tests.engines.envoy.stand import admin, until
 from tests.ports import free_port

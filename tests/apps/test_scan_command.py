@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.apps.forked_commands import command
 from tests.apps.scanned import REAL, dead_token, document, leaky, package, scan
-from tests.apps.test_up import configuration, watchword
+from tests.apps.service_process import configuration, watchword
 from tests.ports import free_port
 from tests.scan.ios_building import ipa, zipped
 

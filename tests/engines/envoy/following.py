@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from tests.apps.test_up import WATCHWORD
+from tests.apps.service_process import WATCHWORD
 
 
 def comm(pid: int) -> str:
