@@ -1,10 +1,10 @@
-# Two commands do all set-up: `make demo` shows what Watchword does, `make test` passes the tests.
+# Two commands do all set-up: `make demo` shows what Watchword does, `make test` passes the quick tests.
 .DEFAULT_GOAL := help
 PY := .venv/bin
 PROCESSES ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-start bench-up mutants fuzz site lock clean
+.PHONY: help demo test test-all test-long check fmt bench bench-attestation bench-channel bench-drill bench-gate bench-instructions bench-keys bench-overload bench-plan bench-pushes bench-scan bench-start bench-up mutants fuzz site lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -24,9 +24,15 @@ demo: .venv/.runtime-ready  ## Show the main job: the genuine app gets through, 
 	@$(PY)/watchword demo
 
 # Hundreds of processes are started: what one compiles, the next need not.
-test: export PYTHONDONTWRITEBYTECODE :=
-test: .venv/.dev-ready  ## Run every test (installs the locked development packages first).
-	$(PY)/pytest -n $(PROCESSES) --dist worksteal
+test test-all test-long: export PYTHONDONTWRITEBYTECODE :=
+test: .venv/.dev-ready  ## Run the tests that start no process: minutes (installs the locked development packages first).
+	$(PY)/pytest -n $(PROCESSES) --dist worksteal tests/unit
+
+test-all: .venv/.dev-ready  ## Run these, and those with engines, processes, kills, browsers, docs as written.
+	$(PY)/pytest -n $(PROCESSES) --dist worksteal tests/unit tests/system examples
+
+test-long: .venv/.dev-ready  ## Run endurance and fuzzing by time; SHARD=K/N runs one part, SECONDS fuzz each parser.
+	$(PY)/pytest -n $(PROCESSES) --dist worksteal tests/long $(if $(SHARD),--shard=$(SHARD)) --fuzz-seconds=$(SECONDS)
 
 check: .venv/.dev-ready  ## Lint, types, import contracts, architecture.
 	$(PY)/ruff format --check .

@@ -38,3 +38,25 @@ def once(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
             return file.read_text(encoding="utf-8")
 
     return made
+
+
+TIERS = ("unit", "system", "long")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many tests of each tier ran, by outcome: a test leaves a tier only for the next one."""
+    for tier in (*TIERS, "examples"):
+        prefix = tier if tier == "examples" else f"tests/{tier}"
+        counted = {
+            outcome: len(
+                {
+                    report.nodeid
+                    for report in terminalreporter.getreports(outcome)
+                    if report.nodeid.startswith(f"{prefix}/")
+                }
+            )
+            for outcome in ("passed", "failed", "error", "skipped", "xfailed")
+        }
+        if any(counted.values()):
+            told = ", ".join(f"{count:,} {outcome}" for outcome, count in counted.items() if count)
+            terminalreporter.write_line(f"{tier}: {told}")

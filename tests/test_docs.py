@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.apps.played_demo import told_to_people
-from tests.apps.test_scan_command import dead_token
+from tests.apps.scanned import dead_token
 from tests.conftest import Once
 from tests.machine import patience
 from tests.ports import free_port

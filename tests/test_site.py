@@ -17,7 +17,7 @@ from scripts.site_markdown import cell, prose
 from scripts.site_metrics import measured
 from scripts.site_pages import ROOT, SiteError, _drawn, _lines, _placed, _resolved, _rewritten
 from scripts.site_reference import FOLDER, PAGES
-from tests.apps.test_scan_command import dead_token
+from tests.apps.scanned import dead_token
 from tests.ports import free_port
 from tests.scan.app_building import apk
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.apps.scanned import dead_token
+from tests.apps.service_process import WATCHWORD, configuration, upstream, watchword
 from tests.apps.test_drill_command import MONITORED, OBSERVED
-from tests.apps.test_scan_command import dead_token
-from tests.apps.test_up import WATCHWORD, configuration, upstream, watchword
 from tests.machine import patience
 from tests.scan.app_building import PINS, apk
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.apps.forked_commands import command
+from tests.apps.service_process import running, watchword
 from tests.apps.test_lab_end_to_end import CONFIG
-from tests.apps.test_up import running, watchword
 from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from tests.apps.forked_commands import command
-from tests.apps.test_up import WATCHWORD, configuration, running, upstream, watchword
+from tests.apps.service_process import WATCHWORD, configuration, running, upstream, watchword
 from tests.machine import patience
 
 ROOT = Path(__file__).parents[2]

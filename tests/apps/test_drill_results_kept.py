@@ -7,8 +7,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from tests.apps.service_process import WATCHWORD, configuration
 from tests.apps.test_drill_command import deployed, drill
-from tests.apps.test_up import WATCHWORD, configuration
 from tests.machine import patience
 
 from watchword.adapters.clock import SystemClock

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from tests.apps.test_gate_envoy import Following, following
-from tests.apps.test_up import running, upstream, watchword
+from tests.apps.service_process import running, upstream, watchword
+from tests.engines.envoy.following import Following, following
 from tests.engines.envoy.stand import admin, until
 from tests.engines.envoy.third_party import AUTHORITY, ThirdParty
 from tests.ports import free_port

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.apps.test_up import running, upstream, watchword
+from tests.apps.service_process import running, upstream, watchword
 from tests.ports import free_port
 
 from watchword.client import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from scripts import rotation_under_load as load
-from tests.apps.test_up import running, upstream, watchword
+from tests.apps.service_process import running, upstream, watchword
 from tests.ports import free_port
 
 from watchword.apps.lab.cli import command

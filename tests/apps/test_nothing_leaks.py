@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from tests.apps.drill.keys_stage import written
 from tests.apps.keyed_party import KeyedParty, keyed_party
 from tests.apps.leak_search import Find, files_below, finds
-from tests.apps.test_up import WATCHWORD, upstream
+from tests.apps.service_process import WATCHWORD, upstream
 from tests.machine import patience
 
 from watchword.adapters.drill_wire import resolve

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from tests.adapters.test_evidence_formats import install
-from tests.apps.test_up import running, upstream
+from tests.apps.service_process import running, upstream
 from tests.ports import free_port
 
 from watchword.adapters.clock import SystemClock

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from tests.apps.scan_views import seed
+from tests.apps.scanned import dead_token
 from tests.apps.test_observations import CI
-from tests.apps.test_scan_command import dead_token
 from tests.scan.app_building import PINS, apk
 from tests.scan.test_frameworks import CSHARP
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from tests.apps.test_up import configuration, watchword
+from tests.apps.service_process import configuration, watchword
 from tests.machine import patience
 from tests.ports import free_port
 from tests.scan.app_building import PINS, apk

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from junitparser import JUnitXml
 from tests.apps import bom_schema, sarif_schema
-from tests.apps.test_scan_command import dead_token, package, scan
+from tests.apps.scanned import dead_token, package, scan
 from tests.scan.app_building import apk
 from tests.scan.ios_building import ats, ipa, zipped
 

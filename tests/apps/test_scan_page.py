@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.apps.scanned import dead_token
+from tests.apps.service_process import WATCHWORD
 from tests.apps.test_plan_and_scan import EXAMPLE, HEAD
-from tests.apps.test_scan_command import dead_token
-from tests.apps.test_up import WATCHWORD
 from tests.machine import patience
 from tests.scan.app_building import PINS, apk
 from tests.scan.imports.test_mobsfscan import REPORT

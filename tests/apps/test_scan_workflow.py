@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.apps.test_scan_command import REAL, leaky, package, scan
+from tests.apps.scanned import REAL, leaky, package, scan
 from tests.scan.app_building import PINS, apk
 
 

@@ -17,7 +17,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.apps.service_bench import Caller, ServiceBench, service_bench
-from tests.apps.test_up import configuration, running, upstream, watchword
+from tests.apps.service_process import configuration, running, upstream, watchword
 from tests.enrolment.simulators import CLINIC, MovableClock, SeededEntropy, SimulatedPhone
 
 from watchword.adapters.anchors import AnchorSet

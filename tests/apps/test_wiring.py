@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from tests.apps.test_up import configuration, running, upstream, watchword
+from tests.apps.service_process import configuration, running, upstream, watchword
 from tests.enrolment.simulators import MovableClock, SeededEntropy
 from tests.machine import patience
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from tests.apps.test_up import WATCHWORD
+from tests.apps.service_process import WATCHWORD
 from tests.conformance.mouths import MOUTHS, deployed
 from tests.conformance.processes import PATIENCE_SECONDS, authz, published
 from tests.ports import free_port

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.apps.test_up import configuration, running, upstream
+from tests.apps.service_process import configuration, running, upstream
 from tests.conformance.mouths import MOUTHS, deployed
 
 ENGINES = ("caddy", "envoy", "haproxy", "nginx", "nginx-authz")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.adapters.authority import Authority
-from tests.apps.test_up import configuration, running, upstream
+from tests.apps.service_process import configuration, running, upstream
 from tests.conformance.mouths import MOUTHS, deployed
 from tests.endurance.half_open import Address, confine, seconds_until_served
 from tests.ports import free_port

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.apps.test_up import configuration, running, upstream, watchword
+from tests.apps.service_process import configuration, running, upstream, watchword
 
 MEBIBYTE = 1 << 20
 SENT_MEBIBYTES = 100

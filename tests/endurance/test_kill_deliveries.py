@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.apps.test_up import WATCHWORD, configuration
+from tests.apps.service_process import WATCHWORD, configuration
 from tests.endurance.forked_deployment import Deployment
 from tests.machine import patience
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx
-from tests.apps.test_up import WATCHWORD, configuration
+from tests.apps.service_process import WATCHWORD, configuration
 from tests.endurance.forked_deployment import Deployment
 from tests.machine import patience
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.adapters.authority import Authority
-from tests.apps.test_up import WATCHWORD, configuration, running, upstream, watchword
+from tests.apps.service_process import WATCHWORD, configuration, running, upstream, watchword
 from tests.machine import patience
 from tests.ports import free_port
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import structlog
 import uvicorn
-from tests.apps.test_gate_envoy import following
+from tests.engines.envoy.following import following
 from tests.engines.envoy.stand import until
 from tests.ports import free_port
 
