@@ -39,7 +39,7 @@ check: .venv/.dev-ready  ## Lint, types, import contracts, architecture.
 	$(PY)/ruff check .
 	$(PY)/mypy
 	$(PY)/lint-imports --no-logo
-	$(PY)/pytest -q tests/architecture
+	$(PY)/pytest -q tests/unit/architecture
 
 fmt: .venv/.dev-ready  ## Format the code and mend what can be mended.
 	$(PY)/ruff format .

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.report import Row, write_report
-from tests.conformance.mouths import MOUTHS, behind
-from tests.conformance.pushes import CHANGES, Client, pushed
+from tests.system.conformance.pushes import CHANGES, Client, pushed
+from tests.unit.conformance.mouths import MOUTHS, behind
 
 ROUNDS = 5
 GOAL_MS = 1000.0

@@ -1,6 +1,6 @@
 """Measure the scan: what it finds in apps that are built now from a seed nobody saw and in known apps, and how long it takes.
 
-Known apps are judged finding by finding (``tests/scan/real_apps/labels.json``), where they lie beside the clone.
+Known apps are judged finding by finding (``tests/unit/scan/real_apps/labels.json``), where they lie beside the clone.
 
 The floor unzips all, reads DEX strings, looks for keywords and matches the patterns (``scan_floor``); APKiD and androguard's
 full analysis run on the same files in turn.  All processes are measured whole, from the shell's view.
@@ -20,10 +20,10 @@ from pathlib import Path
 from benchmarks.report import Row, write_report
 from benchmarks.scan_apps import large_app, small_app
 from benchmarks.scan_runs import ANALYZE, PEERS, Cost, measured, profiled
-from tests.scan.fixtures.case_sets import NOISY, planted_cases
-from tests.scan.fixtures.grading import built, graded
-from tests.scan.fixtures.labels import SECRET_RULES
-from tests.scan.real_apps.labelled import judged_by_rule, labelled_apps
+from tests.system.scan.fixtures.grading import built, graded
+from tests.unit.scan.fixtures.case_sets import NOISY, planted_cases
+from tests.unit.scan.fixtures.labels import SECRET_RULES
+from tests.unit.scan.real_apps.labelled import judged_by_rule, labelled_apps
 
 from watchword.scan.registry import RULES
 

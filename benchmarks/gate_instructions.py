@@ -46,7 +46,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     derive_private_key,
 )
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
-from tests.attestation.absurd import ABSURD
+from tests.unit.attestation.absurd import ABSURD
 
 from watchword.adapters.anchors import AnchorSet, read_lab_anchors
 from watchword.adapters.gate_bundle import GateBundleFile

@@ -6,9 +6,9 @@ import string
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.scan.elf_building import Library
-from tests.scan.fixtures import tools
-from tests.scan.fixtures.smali import SmaliClass, loads, method
+from tests.unit.scan.elf_building import Library
+from tests.unit.scan.fixtures import tools
+from tests.unit.scan.fixtures.smali import SmaliClass, loads, method
 
 SHARED = Path(__file__).parents[2] / "shared" / "apps" / "InsecureBankv2.apk"
 """A real app of 3 MB, which isn't part of the project."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.pins.building import (
+from tests.unit.pins.building import (
     APP,
     HOST,
     NOW,

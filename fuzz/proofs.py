@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 
-from tests.tokens.proofs.prover import ADA, GET, LEEWAY, NOW, POST
+from tests.unit.tokens.proofs.prover import ADA, GET, LEEWAY, NOW, POST
 
 from fuzz import seeds
 from watchword.reasons import MalformedError, RefusedError

@@ -6,7 +6,7 @@ import plistlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.scan.android.building import (
+from tests.unit.scan.android.building import (
     File,
     Ref,
     Tag,
@@ -18,10 +18,10 @@ from tests.scan.android.building import (
     table,
     with_signing_block,
 )
-from tests.scan.api.building import answer, body, described, parameter, swagger
-from tests.scan.app_building import PINS, apk
-from tests.scan.archive.building import built
-from tests.scan.dex.assembler import (
+from tests.unit.scan.api.building import answer, body, described, parameter, swagger
+from tests.unit.scan.app_building import PINS, apk
+from tests.unit.scan.archive.building import built
+from tests.unit.scan.dex.assembler import (
     ClassCode,
     MethodCode,
     assemble,
@@ -29,7 +29,7 @@ from tests.scan.dex.assembler import (
     const_string,
     container,
 )
-from tests.scan.dotnet.building import (
+from tests.unit.scan.dotnet.building import (
     Cls,
     Instruction,
     Made,
@@ -38,10 +38,10 @@ from tests.scan.dotnet.building import (
     packed,
     store,
 )
-from tests.scan.elf_building import Library
-from tests.scan.ios_building import ARM, Image, fat, in_der, info
-from tests.scan.texts.hermes_building import bytecode
-from tests.scan.texts.unity_building import metadata
+from tests.unit.scan.elf_building import Library
+from tests.unit.scan.ios_building import ARM, Image, fat, in_der, info
+from tests.unit.scan.texts.hermes_building import bytecode
+from tests.unit.scan.texts.unity_building import metadata
 
 from watchword.apps.scan.document import document
 from watchword.apps.scan.report import Scanned

@@ -9,7 +9,7 @@ import cbor2
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import ObjectIdentifier
-from tests.attestation import forge
+from tests.unit.attestation import forge
 
 from watchword.apps.evidence.claims_document import app_to_document, claims_to_document
 from watchword.attestation.interface import Expected, PlayKeys, Trust

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-from tests.gate.simulators import AUDIENCE, ISSUER, NOW, SIGNER
-from tests.gate.test_bundle import BUNDLE, KEY, SERVICE
-from tests.gate.test_signed_verdict import TARGET as VERDICT_TARGET
-from tests.gate.test_signed_verdict import VERDICT, GateKeys
+from tests.unit.gate.simulators import AUDIENCE, ISSUER, NOW, SIGNER
+from tests.unit.gate.test_bundle import BUNDLE, KEY, SERVICE
+from tests.unit.gate.test_signed_verdict import TARGET as VERDICT_TARGET
+from tests.unit.gate.test_signed_verdict import VERDICT, GateKeys
 
 from watchword.encoding import base64url
 from watchword.gate import signed_verdict

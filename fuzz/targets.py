@@ -12,7 +12,7 @@ from functools import cache
 from itertools import chain, islice
 from typing import Any
 
-from tests.attestation import forge
+from tests.unit.attestation import forge
 
 from fuzz import drill, keys, logs, pins, planning, proofs, scan, scan_seeds, seeds, signed
 from watchword.adapters.revocation import StatusList, read_status_list

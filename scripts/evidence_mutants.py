@@ -17,11 +17,11 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 _AT_ONCE: Final = 2
 
-PLAN: Final = ("tests/plan/test_evidence_on_routes.py", "tests/plan/test_evidence.py")
-DRILL: Final = ("tests/drill/test_findings_by_route.py", "tests/drill/test_findings.py")
-ROWS: Final = ("tests/apps/test_enforcement.py",)
-SAMPLES: Final = ("tests/apps/drill/test_samples_on_routes.py",)
-LINES: Final = ("tests/apps/test_observations.py",)
+PLAN: Final = ("tests/unit/plan/test_evidence_on_routes.py", "tests/unit/plan/test_evidence.py")
+DRILL: Final = ("tests/unit/drill/test_findings_by_route.py", "tests/unit/drill/test_findings.py")
+ROWS: Final = ("tests/unit/apps/test_enforcement.py",)
+SAMPLES: Final = ("tests/unit/apps/drill/test_samples_on_routes.py",)
+LINES: Final = ("tests/unit/apps/test_observations.py",)
 EVIDENCE: Final = "plan/evidence.py"
 FINDINGS: Final = "drill/findings.py"
 

@@ -25,8 +25,8 @@ from typing import Any, Final
 
 from examples.rehearsal import app_on, on_a_free_port
 from httpx import Request
-from tests.apps.asgi_client import Recorder, call, http_scope
-from tests.apps.pins_servers import HOST, new_key, public_pem
+from tests.unit.apps.asgi_client import Recorder, call, http_scope
+from tests.unit.apps.pins_servers import HOST, new_key, public_pem
 
 from watchword.apps.cli.main import run
 from watchword.apps.gateway import WatchwordMiddleware, gate_from

@@ -9,8 +9,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tests.attestation import recorded
-from tests.attestation.mutant_runs import (
+from tests.unit.attestation import recorded
+from tests.unit.attestation.mutant_runs import (
     Run,
     android_cases,
     apple_cases,
@@ -25,7 +25,7 @@ from tests.attestation.mutant_runs import (
     run_assertions,
     run_leaked,
 )
-from tests.attestation.mutants import Tally, overlooking
+from tests.unit.attestation.mutants import Tally, overlooking
 
 from watchword.attestation.registry import examine
 from watchword.reasons import Reason

@@ -68,7 +68,7 @@ class Recovery:
 def kill_rounds(directory: Path, rounds: int = KILLS) -> Number:
     """Kill an enrolling process again and again; return how many acknowledged enrolments aren't there."""
     # Imported here: nothing but a run needs the tests.
-    from tests.endurance.test_kill import acknowledged_until_killed, start  # noqa: PLC0415
+    from tests.system.endurance.test_kill import acknowledged_until_killed, start  # noqa: PLC0415
 
     path = directory / "watchword.db"
     SqliteStore(path).close()
@@ -102,7 +102,7 @@ def rotation(directory: Path, seconds: float = ROTATION_SECONDS) -> Number:
 
 def half_open(directory: Path) -> Iterator[Recovery]:
     """Hold 400 half-open connections at each mouth; yield when others were served again."""
-    from tests.endurance.test_half_open import (  # noqa: PLC0415
+    from tests.long.test_half_open import (  # noqa: PLC0415
         ENGINES,
         LISTENERS,
         SERVED_AGAIN_SECONDS,

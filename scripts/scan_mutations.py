@@ -18,9 +18,9 @@ from scripts.drill_mutations.mutation import Mutation
 
 ROOT = Path(__file__).parents[1]
 TESTS = (
-    "tests/scan/test_frameworks.py",
-    "tests/scan/test_outcome.py",
-    "tests/scan/rules/test_android_rules.py",
+    "tests/unit/scan/test_frameworks.py",
+    "tests/unit/scan/test_outcome.py",
+    "tests/unit/scan/rules/test_android_rules.py",
 )
 TIMEOUT_SECONDS = 600
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_priva
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from scripts.vector_judge import Counts, JsonObject
-from tests.tokens.proofs.prover import ADA, COMPONENTS, EVE, LEEWAY, NOW, digest_of
+from tests.unit.tokens.proofs.prover import ADA, COMPONENTS, EVE, LEEWAY, NOW, digest_of
 
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import AffinityNonces, ReplaySet

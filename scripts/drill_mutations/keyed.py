@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from scripts.drill_mutations.mutation import tell
-from tests.apps.drill.keys_stage import (
+from tests.unit.apps.drill.keys_stage import (
     ABOUT_KEYS,
     WITH_OWN_CHIP,
     add_values,

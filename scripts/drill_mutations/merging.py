@@ -15,9 +15,9 @@ from typing import Final
 
 import structlog
 from scripts.drill_mutations.mutation import tell
-from tests.conformance.mouths import haproxy_binary
-from tests.conformance.processes import served
 from tests.ports import free_port
+from tests.unit.conformance.mouths import haproxy_binary
+from tests.unit.conformance.processes import served
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile

@@ -6,8 +6,8 @@ Ids of attacks as arguments choose some.
 import json
 import sys
 
-from tests.drill.channel_stand import Deployment, arena, publishing, verdicts
-from tests.pins.building import HOST, NOW, pin_set, spki
+from tests.unit.drill.channel_stand import Deployment, arena, publishing, verdicts
+from tests.unit.pins.building import HOST, NOW, pin_set, spki
 
 from watchword.drill.attacks import (
     pin_roots_forged,

@@ -19,7 +19,7 @@ from scripts.pages import (
     reasons,
     scan_rules,
 )
-from tests.conformance.results import FILE, recorded
+from tests.system.conformance.results import FILE, recorded
 
 
 class Page(NamedTuple):

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.mouths import MOUTHS, corpus_rows, deployed
-from tests.conformance.results import FILE, result
+from tests.system.conformance.results import FILE, result
+from tests.unit.conformance.mouths import MOUTHS, corpus_rows, deployed
 
 from watchword_conformance.corpus import Capabilities, load_capabilities, load_corpus
 

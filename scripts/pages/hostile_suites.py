@@ -55,7 +55,7 @@ ADDING = """\
 ## How to add a suite
 
 A `Suite` in the module of its kind in `packages/watchword-conformance/src/watchword_conformance/suites/`, one line in `SUITES` of `results.py`, a suite of its own making in
-`tests/conformance/`, and this page made anew. A layout is told by what is in a file; write its reasons to be outside before the first run, by what the case is. A reason that is added after one is named
+`tests/unit/conformance/`, and this page made anew. A layout is told by what is in a file; write its reasons to be outside before the first run, by what the case is. A reason that is added after one is named
 above, with what it hid.
 """
 

@@ -352,7 +352,7 @@ class _Programme:
             objective[self._places[column]] = float(sign * weight)
         answer, optimal = self._asked(objective, self._rows)
         if answer is None:
-            # There is a solution, whatever the solver says: see tests/plan/test_highs.py.
+            # There is a solution, whatever the solver says: see tests/unit/plan/test_highs.py.
             answer, optimal = self._unsolved(), False
         self._answer = [round(value) for value in answer]
         if any(

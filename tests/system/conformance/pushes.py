@@ -1,0 +1,214 @@
+"""Start each mouth with what keeps it up to date, change its bundle, and see when the change counts."""
+
+import contextlib
+import http.client
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from tests.ports import free_port
+from tests.unit.apps.service_process import WATCHWORD
+from tests.unit.conformance.mouths import MOUTHS, deployed
+from tests.unit.conformance.processes import PATIENCE_SECONDS, authz, published
+
+from watchword.adapters.clock import SystemClock
+from watchword.adapters.gate_bundle import publish_bundle
+from watchword.engines.registry import ENGINES
+from watchword.gate.bundle import GateBundle, to_jws
+from watchword.tokens.interface import TokenClaims
+from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.service import issue
+from watchword.vocabulary import Environment, Level
+from watchword_conformance.corpus import load_corpus
+from watchword_conformance.deployment import (
+    ACTIVE_EPOCH,
+    API,
+    BUNDLE_FILE,
+    SIGNER_FILE,
+    load,
+    new_key,
+)
+
+SUBJECT: Final = "an-instance-that-will-be-revoked"
+PATH: Final = "/bearer/orders"
+FOLLOWED: Final = frozenset(name for name, engine in ENGINES.items() if engine.follows) | {"envoy"}
+"""Engines whose files somebody has to bring up to date; all others read the bundle themselves."""
+
+Change = Callable[[GateBundle], GateBundle]
+
+
+def _revoke_instance(bundle: GateBundle) -> GateBundle:
+    return replace(bundle, revoked=bundle.revoked | {SUBJECT})
+
+
+def _revoke_key(bundle: GateBundle) -> GateBundle:
+    return replace(bundle, keys=bundle.keys[1:])
+
+
+def _change_policy(bundle: GateBundle) -> GateBundle:
+    routes = tuple(
+        replace(route, pattern="/elsewhere/**") if route.name == "bearer" else route
+        for route in bundle.policy.routes
+    )
+    return replace(bundle, policy=replace(bundle.policy, routes=routes))
+
+
+CHANGES: Final[Mapping[str, Change]] = {
+    "revoked instance": _revoke_instance,
+    "revoked key": _revoke_key,
+    "policy": _change_policy,
+}
+"""What is pushed, and must be refused from then on."""
+
+
+@dataclass
+class Pushed:
+    """Hold a mouth whose bundle can be changed.
+
+    :ivar port: where clients come in.
+    :ivar directory: of the deployment.
+    """
+
+    port: int
+    directory: Path
+    _first: GateBundle
+    _generation: int = 1
+
+    def publish(self, change: Change | None) -> None:
+        """Publish another generation: the first bundle, changed or as it was."""
+        self._generation += 1
+        made = self._first if change is None else change(self._first)
+        bundle = replace(made, generation=self._generation)
+        publish_bundle(
+            self.directory / BUNDLE_FILE, to_jws(bundle, load(self.directory).keys["bundle"])
+        )
+
+    def token(self) -> str:
+        """Return a token of the instance, signed by the first key."""
+        now, corpus = int(SystemClock().timestamp()), load_corpus()
+        claims = TokenClaims(
+            issuer=corpus.issuer,
+            audience=corpus.audience,
+            subject=SUBJECT,
+            issued_at=now - 2,
+            expires_at=now + 298,
+            token_id=f"token-{self._generation}",
+            environment=Environment.LAB,
+            app_id=corpus.app,
+            app_version="2.1.0",
+            level=Level.HARDWARE,
+            key=jwk_from_public_key(new_key().public),
+            session_id="session-of-the-instance",
+            epoch=ACTIVE_EPOCH,
+        )
+        return issue(claims, load(self.directory).keys["active"])
+
+
+@dataclass
+class Client:
+    """Hold one connection of one instance; a server that closes it is met on a new one."""
+
+    port: int
+    token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Connect at the first request."""
+        self._connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=PATIENCE_SECONDS
+        )
+
+    def status(self) -> int:
+        """Send one request, and return the status of its answer."""
+        fields = {"Host": load_corpus().host, "Watchword-Token": self.token}
+        for _ in range(2):
+            try:
+                self._connection.request("GET", PATH, headers=fields)
+                answer = self._connection.getresponse()
+                answer.read()
+            except (http.client.HTTPException, OSError):
+                self._connection.close()
+            else:
+                return answer.status
+        return 0
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    def seconds_until(self, wanted: Callable[[int], bool]) -> float:
+        """Send requests until the status is as wanted; return how long that took.
+
+        :raises AssertionError: when it never is.
+        """
+        start = SystemClock().timestamp()
+        while not wanted(status := self.status()):
+            assert SystemClock().timestamp() - start < PATIENCE_SECONDS, (
+                f"the status stays {status}"
+            )
+            time.sleep(0.005)
+        return SystemClock().timestamp() - start
+
+
+@contextlib.contextmanager
+def pushed(name: str, directory: Path, upstream: str) -> Iterator[Pushed]:
+    """Run a mouth, with what keeps it up to date."""
+    first = _first(deployed(directory))
+    if name not in FOLLOWED:
+        with MOUTHS[name](directory, upstream, None) as mouth:
+            yield Pushed(mouth.port, directory, first)
+        return
+    with contextlib.ExitStack() as stack:
+        engine, more = directory / "engine", []
+        if name == "nginx-authz":
+            # In memory, so that it keeps verdicts.
+            engine = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
+            stack.enter_context(authz(ENGINES[name].asks, directory, None))
+            more = ["--authz", f"unix:{directory / 'authz.sock'}"]
+        port = stack.enter_context(_followed(name, directory, engine, upstream, more))
+        yield Pushed(port, directory, first)
+
+
+def _first(directory: Path) -> GateBundle:
+    """Write the bundle that everything starts with: rows that each engine can hold, and no rate."""
+    whole = published(directory)
+    routes = tuple(row for row in whole.policy.routes if row.name in {"health", "bearer"})
+    bundle = replace(whole, policy=replace(whole.policy, routes=routes, rate=None))
+    publish_bundle(directory / BUNDLE_FILE, to_jws(bundle, load(directory).keys["bundle"]))
+    return bundle
+
+
+@contextlib.contextmanager
+def _followed(
+    name: str, directory: Path, engine: Path, upstream: str, more: Sequence[str]
+) -> Iterator[int]:
+    """Run the command that follows the bundle and runs the engine."""
+    port = free_port()
+    file = directory / "watchword.yaml"
+    corpus = load_corpus()
+    file.write_text(
+        "version: 1\nenvironment: lab\n"
+        f"service: {{issuer: {corpus.issuer}, listen: 127.0.0.1:{free_port()}, state: {directory}/state}}\n"
+        "apps:\n  conformance-app: {platform: android, package: com.example.clinic, "
+        f"signing_digests: ['{'4f' * 32}']}}\n"
+        f"apis:\n  {API}:\n    audience: {corpus.audience}\n    upstream: {upstream}\n"
+        f"    listen: 127.0.0.1:{port}\n    apps: [conformance-app]\n"
+        "    routes:\n      - {path: /**, level: software, proof: bearer, mode: enforce}\n"
+    )
+    words = ["envoy"] if name == "envoy" else ["follow", "--engine", name]
+    command = [
+        *(*WATCHWORD, "-c", str(file), "gate", *words, "--run"),
+        *("-o", str(engine), "--access-log", str(directory / "access.log")),
+        *("--bundle", str(directory / BUNDLE_FILE), "--signer", str(directory / SIGNER_FILE)),
+        *more,
+    ]
+    with (directory / "follower.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_SECONDS)

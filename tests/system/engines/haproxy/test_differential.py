@@ -1,0 +1,40 @@
+"""Hold the real HAProxy to the Python gate over requests that are nearly right."""
+
+import random  # noqa: TID251 - the same requests each time.
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+from tests.system.engines.haproxy.judging import ROWS, Judge, Sender
+from tests.system.engines.haproxy.mutations import drafted
+from tests.system.engines.haproxy.stand import haproxy_before_api
+from tests.unit.engines.envoy.stand import bundle_of
+
+from watchword.adapters.clock import SystemClock
+
+SEED = 7
+REQUESTS = 1200
+
+
+def test_haproxy_lets_nothing_pass_that_the_gate_refuses(tmp_path: Path) -> None:
+    """Whatever reaches the API is what the gate lets reach it: same fields, same results."""
+    chance = random.Random(SEED)
+    found = Counter[str]()
+    with haproxy_before_api(tmp_path, bundle_of(ROWS)) as stand:
+        judge = Judge(stand.bundle)
+        with closing(Sender(stand)) as sender:
+            for serial in range(REQUESTS):
+                now = int(SystemClock().timestamp())
+                raw = drafted(chance, now, serial).raw()
+                verdict = judge.decide(raw, now)
+                said = judge.compare(verdict, sender.send(raw))
+                found[said] += 1
+                assert said in {"same", "both-refuse", "stricter", "harmless"}, (
+                    said,
+                    verdict.reason,
+                    raw,
+                )
+    # Most are decided alike; what is stricter is declared.
+    assert found["same"] > REQUESTS // 4
+    assert found["both-refuse"] > REQUESTS // 4
+    assert found["stricter"] < REQUESTS // 10

@@ -1,0 +1,132 @@
+"""Show what is written for nginx, and what is refused in place of being written weaker."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.engines.envoy.stand import SECRET, TOKEN_KEY, bundle_of, route
+from tests.unit.gate.simulators import CLAIMS
+
+from watchword.broker.interface import CanaryWatch
+from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions, UnsupportedError
+from watchword.engines.nginx import generate
+from watchword.gate.bundle import GateBundle
+from watchword.gate.interface import Canary, Limit, LimitKind, Rate
+from watchword.vocabulary import Mode, Proof, ReplayMode
+
+OPTIONS = EngineOptions(
+    directory="/srv/gate",
+    listen=Endpoint("127.0.0.1", 8080),
+    upstream=Endpoint("api.internal", 443),
+    tls=True,
+    access_log="/srv/gate/access.log",
+)
+PLAIN = route("/v1/**")
+
+
+def files(bundle: GateBundle, **changes: Any) -> dict[str, str]:
+    """Return the files by name."""
+    return {file.name: file.content for file in generate(bundle, replace(OPTIONS, **changes), 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("bundle", "changes", "where", "setting"),
+    [
+        (bundle_of([route("/a", mode=Mode.CANARY, canary=Canary(5))]), {}, "/a", "mode canary"),
+        (
+            bundle_of([route("/a", proof=Proof.SESSION)], replay=ReplayMode.SHARED),
+            {},
+            "/a",
+            "replay shared",
+        ),
+        (
+            bundle_of([route("/a", proof=Proof.SESSION)], replay=ReplayMode.AFFINE),
+            {},
+            "/a",
+            "replay affine",
+        ),
+        (
+            bundle_of([PLAIN], limits=(Limit("daily", LimitKind.QUOTA, 5, 86400),)),
+            {},
+            "clinic",
+            "limits",
+        ),
+        (bundle_of([PLAIN]), {"signed_verdict": True}, "clinic", "signed_verdict"),
+        (
+            bundle_of([PLAIN], canaries=CanaryWatch(b"k" * 32, {}, ())),
+            {},
+            "clinic",
+            "canary keys",
+        ),
+        (bundle_of([PLAIN]), {"directory": "/srv/a b"}, "clinic", "path"),
+        (bundle_of([PLAIN]), {"access_log": "/srv/log;include /etc/x"}, "clinic", "path"),
+        (bundle_of([PLAIN]), {"upstream": Endpoint("a; b", 80)}, "clinic", "host"),
+        (bundle_of([PLAIN]), {"listen": Endpoint(socket="/srv/{x}")}, "clinic", "path"),
+        (bundle_of([PLAIN]), {"user": "root; daemon on"}, "clinic", "user"),
+    ],
+)
+def test_what_nginx_cant_do_is_refused(
+    bundle: GateBundle, changes: dict[str, Any], where: str, setting: str
+) -> None:
+    """Nothing is written, and the text says where, why and what to do."""
+    with pytest.raises(UnsupportedError) as error:
+        files(bundle, **changes)
+    assert (error.value.where, error.value.setting) == (where, setting)
+
+
+def test_replay_modes_matter_only_where_proofs_are_asked_for() -> None:
+    """Bearer routes, and routes that are off, remember no proofs."""
+    routes = [PLAIN, route("/open", mode=Mode.OFF, proof=Proof.SESSION)]
+    assert "gate-state" in files(bundle_of(routes, replay=ReplayMode.SHARED))
+
+
+def test_secrets_stand_in_the_private_file_alone() -> None:
+    """It is the one of kind private; the others are the same for another generation with other secrets."""
+    bundle = bundle_of([route("/pay", proof=Proof.SESSION)], revoked=frozenset({"gone"}))
+    made = generate(bundle, OPTIONS, 0.0)
+    assert [file.kind for file in made] == [
+        EngineFileKind.PRIVATE,
+        EngineFileKind.PART,
+        EngineFileKind.ROOT,
+    ]
+    for file in made[1:]:
+        assert SECRET.secret.hex() not in file.content
+        assert "gone" not in file.content
+    assert SECRET.secret.hex() not in repr(made)
+    later = replace(bundle, generation=2, secrets=(), keys=(), revoked=frozenset())
+    assert [file.content for file in generate(later, OPTIONS, 9.0)[1:]] == [
+        file.content for file in made[1:]
+    ]
+
+
+def test_the_private_file_says_what_the_policy_says() -> None:
+    """Keys with their ends, secrets by epoch, routes with their pattern taken apart."""
+    ended = replace(TOKEN_KEY.published(), verify_until=12.5)
+    rows = [
+        route("/a/*/c%20d/**", methods=frozenset({"GET"}), minimum_versions={CLAIMS.app_id: "1.2"})
+    ]
+    revoked = frozenset({"b", "a", "two words", ""})
+    bundle = bundle_of(rows, keys=(ended,), rate=Rate(5, 60), revoked=revoked)
+    first, revoked_line, last = files(bundle)["gate-state"].splitlines()
+    state = json.loads(first)
+    assert state["keys"][0]["ends"] == "12.500"
+    assert state["secrets"][0] == {"epoch": 0, "secret": SECRET.secret.hex(), "ends": "-"}
+    (row,) = state["routes"]
+    assert row["segments"] == ["a", "*", "c d"]
+    assert (row["methods"], row["open_ended"]) == (["GET", "HEAD"], True)
+    assert state["rate"] == {"requests": 5, "seconds": 60}
+    assert (revoked_line, last) == ("a b ", "end")
+
+
+def test_the_api_is_asked_over_tls_with_its_name_checked() -> None:
+    """No certificate is checked by nginx unless it is told to."""
+    written = files(bundle_of([PLAIN]))["nginx.conf"]
+    assert "proxy_pass https://watchword_api;" in written
+    for line in (
+        "proxy_ssl_verify on;",
+        "proxy_ssl_name api.internal;",
+        "proxy_ssl_server_name on;",
+    ):
+        assert line in written
+    assert "proxy_ssl" not in files(bundle_of([PLAIN]), tls=False)["nginx.conf"]

@@ -1,0 +1,34 @@
+"""Outputs, answers and generated files are byte for byte what was recorded, under the table of renames."""
+
+import difflib
+
+import pytest
+from tests.system.recorded.groups import GROUPS, made
+from tests.system.recorded.transcript import FILES, recorded
+
+_MOST_SHOWN = 200
+_TOO_BUSY = "the time was over"
+"""What a plan says that was shaken less than it would have been: how firm an item stands is then another answer."""
+
+
+# A command is a process: what it leaves open at its end, the system closes.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("name", GROUPS)
+def test_as_recorded(name: str) -> None:
+    """What a group puts out is what was recorded; else the difference is shown."""
+    was, now = recorded(name).splitlines(), made(name).splitlines()
+    if any(_TOO_BUSY in line for line in now) and not any(_TOO_BUSY in line for line in was):
+        now = made(name).splitlines()
+    shown = list(difflib.unified_diff(was, now, f"recorded {name}", "now", lineterm="", n=4))
+    more = f"\n... and {len(shown) - _MOST_SHOWN} lines more" if len(shown) > _MOST_SHOWN else ""
+    if shown:
+        pytest.fail(
+            "\n".join(shown[:_MOST_SHOWN]) + more + "\n(python -m tests.recorded --write records)",
+            pytrace=False,
+        )
+
+
+def test_nothing_is_recorded_of_no_group() -> None:
+    """Each file belongs to a group."""
+    assert {file.stem for file in FILES.glob("*.txt")} == set(GROUPS)

@@ -1,0 +1,186 @@
+"""A route table that an engine can't have holds no revocation back."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.unit.engines.envoy.stand import OTHER_KEY, bundle_of, route
+from tests.unit.engines.envoy.third_party import rule, value
+
+from watchword.apps.engines.envoy import ControlPlane
+from watchword.apps.engines.follower import EngineFollower, EngineRejectedError, by_routes_of
+from watchword.engines.envoy.options import EnvoyOptions
+from watchword.engines.interface import Endpoint, EngineOptions, Files
+from watchword.engines.registry import ENGINES
+from watchword.gate.bundle import GateBundle
+from watchword.gate.interface import Canary
+from watchword.vocabulary import Mode
+
+SERVED = bundle_of([route("/v1/**")])
+GONE = "a-revoked-instance"
+NOT_SERVED = replace(
+    bundle_of([route("/v1/**"), route("/v2/**", mode=Mode.CANARY, canary=Canary(5))]),
+    generation=2,
+    keys=(OTHER_KEY.published(),),
+    revoked=frozenset({GONE}),
+)
+
+
+class Source:
+    """Hold the bundle that was published last."""
+
+    fault: str | None = None
+
+    def __init__(self, bundle: GateBundle) -> None:
+        """Begin with one."""
+        self.bundle = bundle
+
+    @property
+    def generation(self) -> int:
+        """Return its generation."""
+        return self.bundle.generation
+
+
+class Running:
+    """Take files as an engine does that may refuse them."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.files: Files = ()
+        self.rejects: Callable[[str], bool] = lambda _: False
+
+    def take(self, files: Files) -> None:
+        """Hold the files, unless they are rejected."""
+        if self.rejects("".join(file.content for file in files)):
+            raise EngineRejectedError("it doesn't take them")
+        self.files = files
+
+    def keep_running(self) -> None:
+        """Do nothing: nobody runs it."""
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+    def text(self) -> str:
+        """Return all that it has."""
+        return "".join(file.content for file in self.files)
+
+
+def follower(
+    source: Source, running: Running, told: list[str], engine: str = "nginx"
+) -> EngineFollower:
+    """Return what follows for an engine."""
+    options = EngineOptions(
+        directory="/run/e",
+        listen=Endpoint("127.0.0.1", 1),
+        upstream=Endpoint("127.0.0.1", 2),
+        access_log="/run/e/access.log",
+    )
+    return EngineFollower(source, ENGINES[engine], options, running, lambda: 1.0, told.append)
+
+
+@pytest.mark.parametrize("engine", ["haproxy", "nginx"])
+def test_revocations_and_keys_reach_an_engine_that_cant_have_the_routes(engine: str) -> None:
+    """The routes of before stay; once all can be served, nothing of them is left."""
+    source, running, told = Source(SERVED), Running(), list[str]()
+    follows = follower(source, running, told, engine)
+    assert follows.step()
+    withdrawn = SERVED.keys[0].kid
+    assert withdrawn in running.text()
+    assert GONE not in running.text()
+    source.bundle = NOT_SERVED
+    assert not follows.step()
+    assert GONE in running.text()
+    assert withdrawn not in running.text()
+    assert "/v2" not in running.text()
+    assert "mode canary" in told[0]
+    assert "revocations and keys go on" in told[0]
+    assert not follows.step()
+    assert len(told) == follows.faults == 1
+    source.bundle = replace(SERVED, generation=3)
+    assert follows.step()
+    assert GONE not in running.text()
+
+
+def test_nobody_is_forgotten_when_the_audience_changes_with_the_routes() -> None:
+    """Names of instances are of one audience: those of the one before stay revoked with its routes."""
+    source, running, told = (
+        Source(replace(SERVED, revoked=frozenset({"of-before"}))),
+        Running(),
+        list[str](),
+    )
+    follows = follower(source, running, told)
+    assert follows.step()
+    source.bundle = NOT_SERVED
+    assert not follows.step()
+    assert "of-before" in running.text()
+    assert GONE in running.text()
+
+
+def test_what_the_engine_rejects_holds_no_revocation_back_either() -> None:
+    """An engine that finds the new routes wrong has the rest with the routes before."""
+    source, running, told = Source(SERVED), Running(), list[str]()
+    follows = follower(source, running, told)
+    assert follows.step()
+    running.rejects = lambda text: "/v3" in text
+    source.bundle = replace(bundle_of([route("/v3")]), generation=2, revoked=frozenset({GONE}))
+    assert not follows.step()
+    assert GONE in running.text()
+    running.rejects = lambda _: True
+    source.bundle = replace(source.bundle, generation=3)
+    assert not follows.step()
+    assert "no revocation reaches" in told[-1]
+    running.rejects = lambda _: False
+    source.bundle = replace(source.bundle, generation=4)
+    assert follows.step()
+
+
+def test_a_key_goes_on_being_lent_only_to_whom_it_was() -> None:
+    """Its rotation counts; with another origin in the new table, the new key isn't sent to the one before."""
+    lends = bundle_of(
+        [route("/maps/**", secret="maps")],
+        edges={"maps": rule(443)},
+        lent={"maps": value("the-first-key")},
+    )
+    rotated = by_routes_of(
+        lends, replace(lends, generation=2, lent={"maps": value("the-next-key")})
+    )
+    assert rotated.lent["maps"] == value("the-next-key")
+    moved = bundle_of(
+        [route("/maps/**", secret="maps")],
+        edges={"maps": rule(444)},
+        lent={"maps": value("a-key-for-others")},
+    )
+    assert not by_routes_of(lends, moved).lent
+    assert not by_routes_of(lends, replace(lends, lent={})).lent
+
+
+def test_without_routes_of_before_it_is_said_that_nobody_is_revoked() -> None:
+    """A follower that starts with such a table writes nothing, and says what that means."""
+    running, told = Running(), list[str]()
+    assert not follower(Source(NOT_SERVED), running, told).step()
+    assert not running.files
+    assert "no revocation reaches" in told[0]
+
+
+def test_envoys_routes_of_before_stay_with_who_is_revoked(tmp_path: Path) -> None:
+    """The same for Envoy, whose files are on the disk."""
+    options = EnvoyOptions(
+        directory=str(tmp_path),
+        listen=Endpoint("127.0.0.1", 1),
+        upstream=Endpoint("127.0.0.1", 2),
+        admin=Endpoint(socket=str(tmp_path / "admin.sock")),
+    )
+    source, told = Source(SERVED), list[str]()
+    plane = ControlPlane(source, options, lambda: 1.0, told.append)
+    assert plane.step()
+    source.bundle = NOT_SERVED
+    assert not plane.step()
+    written = "".join(path.read_text() for path in tmp_path.iterdir() if path.is_file())
+    assert GONE in written
+    assert "/v2" not in (tmp_path / "routes.yaml").read_text()
+    assert "mode canary" in told[0]
+    assert "revocations and keys go on" in told[0]
+    assert not plane.step()
+    assert len(told) == 1

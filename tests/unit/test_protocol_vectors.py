@@ -1,0 +1,283 @@
+"""Show that the service reproduces the protocol's vectors, and that the vectors are up to date."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey
+from scripts.protocol_vectors import vectors
+
+from watchword.adapters.anchors import AnchorSet
+from watchword.attestation.interface import (
+    AndroidApp,
+    AppleApp,
+    AppRegistration,
+    Trust,
+)
+from watchword.encoding import base64url, strict_json
+from watchword.enrolment.challenges import check_challenge
+from watchword.enrolment.evidence import RegisteredFormats
+from watchword.enrolment.service import pairwise_subject
+from watchword.enrolment.statement import read_statement
+from watchword.gate.references import open_reference
+from watchword.policy.service import BALANCED
+from watchword.ports import Anchor, EnrolledCounts, VerificationKey
+from watchword.reasons import Reason, RefusedError
+from watchword.tokens.interface import TokenExpectation
+from watchword.tokens.jwk import public_key_from_jwk, thumbprint
+from watchword.tokens.proofs import device, dpop, session
+from watchword.tokens.proofs.interface import (
+    GateSecret,
+    ProofHeaders,
+    ProofKeys,
+    SignedRequest,
+    VerifiedProof,
+)
+from watchword.tokens.proofs.session import proof_keys
+from watchword.tokens.service import verify as verify_token
+from watchword.vocabulary import Environment, Level, Purpose
+
+VECTORS: dict[str, Any] = json.loads(
+    (Path(__file__).parents[2] / "docs" / "protocol-vectors.json").read_text(encoding="utf-8")
+)
+NOW = datetime.fromisoformat(VECTORS["now"])
+ENROLMENTS = {row["kind"]: row for row in VECTORS["enrolments"]}
+
+
+def registration(platform: str) -> AppRegistration:
+    """Return the app of the vectors."""
+    name = f"clinic-{platform}"
+    app = VECTORS["apps"][name]
+    if platform == "ios":
+        return AppRegistration(name, AppleApp(app["team_id"], app["bundle_id"]))
+    digests = frozenset(bytes.fromhex(text) for text in app["signing_digests"])
+    return AppRegistration(name, AndroidApp(app["package"], digests))
+
+
+class NobodyEnrolled:
+    """Know of no instance of any device."""
+
+    async def count_enrolled(
+        self, app: str, device_key: bytes | None, attester_serial: str | None, since: datetime
+    ) -> EnrolledCounts:
+        """See :class:`watchword.enrolment.interface.DeviceHistory`."""
+        return EnrolledCounts(0, 0)
+
+
+def verifier() -> RegisteredFormats:
+    """Return a verifier that trusts the vectors' anchors."""
+    rows: list[Mapping[str, str]] = VECTORS["anchors"]
+    return RegisteredFormats(
+        Trust(
+            AnchorSet(
+                Anchor(
+                    row["name"],
+                    row["vendor"],
+                    "lab",
+                    b64decode(row["spki"]),
+                    b64decode(row["subject"]),
+                )
+                for row in rows
+            )
+        ),
+        BALANCED,
+        NobodyEnrolled(),
+    )
+
+
+@pytest.mark.parametrize("kind", ENROLMENTS)
+@pytest.mark.parametrize("purpose", Purpose)
+def test_statement_binding_and_challenge(kind: str, purpose: Purpose) -> None:
+    """The statement reads, its hash is the binding, its challenge is one of the vectors' key."""
+    row = ENROLMENTS[kind][purpose.value]
+    raw = base64url.decode(row["statement"])
+    statement = read_statement(raw)
+    assert statement.binding.hex() == row["binding"] == hashlib.sha256(raw).hexdigest()
+    assert statement.purpose is purpose
+    assert base64url.encode(statement.challenge) == row["challenge"]
+    made = {
+        "app": statement.app,
+        "purpose": purpose,
+        "issuer": VECTORS["issuer"],
+        "key": bytes.fromhex(VECTORS["keys"]["challenge"]),
+    }
+    use = check_challenge(statement.challenge, now=NOW, **made)
+    assert use.expires_at == NOW + timedelta(seconds=300)
+    with pytest.raises(RefusedError) as caught:
+        check_challenge(statement.challenge, now=NOW + timedelta(seconds=300), **made)
+    assert caught.value.reason is Reason.CHALLENGE_EXPIRED
+
+
+@pytest.mark.parametrize("kind", ENROLMENTS)
+def test_evidence_of_the_vectors_enrols(kind: str) -> None:
+    """The evidence verifies at level hardware under the binding, and under no other one."""
+    row = ENROLMENTS[kind]
+    app, evidence = registration(row["platform"]), row["enrol"]["evidence"]
+    statement = read_statement(base64url.decode(row["enrol"]["statement"]))
+    appraised = asyncio.run(verifier().appraise(evidence, statement, app, NOW))
+    assert appraised.level is Level.HARDWARE
+    other = replace(statement, binding=bytes(32))
+    with pytest.raises(RefusedError) as caught:
+        asyncio.run(verifier().appraise(evidence, other, app, NOW))
+    assert Reason.ATTESTATION_BINDING in {refusal.reason for refusal in caught.value.refusals}
+
+
+def test_only_android_leaves_the_proof_key_out() -> None:
+    """On Android the attested key is the proof key and can't be named before it exists."""
+    for row in ENROLMENTS.values():
+        members = strict_json.loads(base64url.decode(row["enrol"]["statement"]), 4096)
+        assert ("proof_jwk" in members) == (row["platform"] == "ios")
+
+
+def test_subject_and_reference() -> None:
+    """Subjects and references come out as written."""
+    row = VECTORS["subject"]
+    key = bytes.fromhex(VECTORS["keys"]["pairwise"])
+    assert pairwise_subject(row["instance"], row["audience"], key) == row["subject"]
+    sealed = open_reference(
+        VECTORS["reference"]["ref"], bytes.fromhex(VECTORS["keys"]["reference"])
+    )
+    assert [reason.code for reason in sealed.reasons] == VECTORS["reference"]["reasons"]
+    assert (sealed.route, sealed.at) == (VECTORS["reference"]["route"], int(NOW.timestamp()))
+
+
+PROOFS: dict[str, Any] = VECTORS["proofs"]
+SESSION_KEY: dict[str, Any] = PROOFS["session_key"]
+
+
+class OneKey:
+    """Know the key that signed the vectors' token."""
+
+    def find(self, kid: str) -> VerificationKey | None:
+        """See the port."""
+        jwk = PROOFS["token_key"]
+        return VerificationKey(kid, public_key_from_jwk(jwk)) if kid == thumbprint(jwk) else None
+
+
+def proof_keys_of_the_vectors() -> ProofKeys:
+    """Return the keys of the vectors' token, as a gate makes them after it verified it."""
+    expectation = TokenExpectation(VECTORS["issuer"], VECTORS["audience"], Environment.PROD)
+    verified = verify_token(PROOFS["token"], expectation, OneKey(), PROOFS["created"])
+    secret = GateSecret(SESSION_KEY["epoch"], bytes.fromhex(SESSION_KEY["gate_secret"]))
+    return proof_keys(verified, secret)
+
+
+def test_session_key_of_the_vectors() -> None:
+    """It comes out of secret, names and thumbprint, with nothing but one HMAC."""
+    keys = proof_keys_of_the_vectors()
+    assert keys.thumbprint.decode() == SESSION_KEY["thumbprint"]
+    assert keys.session_id.decode() == SESSION_KEY["sid"]
+    names = [VECTORS["issuer"], VECTORS["audience"], SESSION_KEY["sid"], SESSION_KEY["thumbprint"]]
+    info = b"watchword/session/v1" + b"".join(
+        len(name).to_bytes(4) + name.encode() for name in names
+    )
+    secret = bytes.fromhex(SESSION_KEY["gate_secret"])
+    assert hmac.digest(secret, info + b"\x01", "sha256").hex() == SESSION_KEY["key"]
+    assert keys.session_key is not None
+    assert keys.session_key.hex() == SESSION_KEY["key"]
+
+
+@pytest.mark.parametrize("row", PROOFS["sealed"]["keys"], ids=lambda row: row["seal_key"]["crv"])
+def test_sealed_keys_of_the_vectors_open(row: dict[str, Any]) -> None:
+    """By another implementation of HPKE, with the info as the protocol writes it."""
+    sealed, session_id = base64url.decode(row["sealed"]), PROOFS["sealed"]["sid"].encode()
+    info = b"watchword/seal/v1\0" + bytes.fromhex(PROOFS["sealed"]["binding"])
+    info += len(session_id).to_bytes(4) + session_id
+    kem, size = {
+        "P-256": (KEMId.DHKEM_P256_HKDF_SHA256, 65),
+        "X25519": (KEMId.DHKEM_X25519_HKDF_SHA256, 32),
+    }[row["seal_key"]["crv"]]
+    suite = CipherSuite.new(kem, KDFId.HKDF_SHA256, AEADId.AES128_GCM)
+    key = KEMKey.from_jwk(json.dumps(row["seal_key"]))
+    opened = suite.create_recipient_context(sealed[:size], key, info).open(sealed[size:])
+    assert opened.hex() == SESSION_KEY["key"]
+
+
+SECRET: dict[str, Any] = VECTORS["secret"]
+
+
+@pytest.mark.parametrize("row", SECRET["keys"], ids=lambda row: row["seal_key"]["crv"])
+def test_sealed_secrets_of_the_vectors_open(row: dict[str, Any]) -> None:
+    """By another implementation of HPKE, with the info as docs/sealed-delivery.md writes it."""
+    parts = (SECRET["app"], SECRET["name"], str(SECRET["version"]), SECRET["lease"])
+    info = b"watchword/secret/v1\0" + bytes.fromhex(SECRET["binding"])
+    for part in (*parts, str(SECRET["expires_at"])):
+        info += len(part.encode()).to_bytes(4) + part.encode()
+    assert info.hex() == SECRET["info"]
+    sealed = base64url.decode(row["sealed"])
+    kem, size = {
+        "P-256": (KEMId.DHKEM_P256_HKDF_SHA256, 65),
+        "X25519": (KEMId.DHKEM_X25519_HKDF_SHA256, 32),
+    }[row["seal_key"]["crv"]]
+    suite = CipherSuite.new(kem, KDFId.HKDF_SHA256, AEADId.AES128_GCM)
+    key = KEMKey.from_jwk(json.dumps(row["seal_key"]))
+    opened = suite.create_recipient_context(sealed[:size], key, info).open(sealed[size:])
+    assert opened.decode() == SECRET["value"]
+
+
+def test_secret_of_the_vectors_is_the_statements() -> None:
+    """The statement that is bound asks for that secret, for that app; no other statement names one."""
+    for row in ENROLMENTS.values():
+        assert read_statement(base64url.decode(row["renew"]["statement"])).secret is None
+    statement = read_statement(
+        base64url.decode(ENROLMENTS["genuine-iphone"]["secret"]["statement"])
+    )
+    assert statement.binding.hex() == SECRET["binding"]
+    assert (statement.app, statement.secret) == (SECRET["app"], SECRET["name"])
+
+
+@pytest.mark.parametrize(
+    "row", PROOFS["requests"], ids=lambda row: f"{row['method']} {row['path']}"
+)
+@pytest.mark.parametrize(
+    ("kind", "verify_proof"),
+    [("session", session.verify), ("device", device.verify), ("dpop", dpop.verify)],
+)
+def test_proofs_of_the_vectors_verify(
+    row: dict[str, Any], kind: str, verify_proof: Callable[..., VerifiedProof]
+) -> None:
+    """The gate's verifiers take them, and don't for another method, host, path or time."""
+    headers = {name.lower(): value.encode() for name, value in row[kind].items()}
+    proof = ProofHeaders(
+        headers.get("signature-input"), headers.get("signature"), headers.get("dpop")
+    )
+    digest = row["content_digest"]
+    request = SignedRequest(
+        PROOFS["token"].encode(),
+        row["method"].encode(),
+        row["host"].encode(),
+        row["path"].encode(),
+        row["query"].encode(),
+        None if digest is None else digest.encode(),
+    )
+    keys, now = proof_keys_of_the_vectors(), PROOFS["created"]
+    verified = verify_proof(request, proof, keys, 0, now)
+    assert verified.created == now
+    if kind == "dpop":
+        assert (verified.affinity or b"").decode() == (row["gate_nonce"] or "")
+    else:
+        assert verified.nonce.decode().startswith(row["gate_nonce"] or "")
+        body = row["body"]
+        hashed = None if body is None else hashlib.sha256(bytes.fromhex(body)).digest()
+        assert verified.body_digest == hashed
+    for change in ({"method": b"HEAD"}, {"authority": b"x"}, {"path": b"/x"}):
+        with pytest.raises(RefusedError) as caught:
+            verify_proof(request._replace(**change), proof, keys, 0, now)
+        expected = Reason.PROOF_TARGET if kind == "dpop" else Reason.PROOF_SIGNATURE
+        assert caught.value.reason is expected
+    with pytest.raises(RefusedError) as caught:
+        verify_proof(request, proof, keys, 0, now + 60)
+    assert caught.value.reason is Reason.PROOF_EXPIRED
+
+
+def test_the_file_is_what_the_script_writes() -> None:
+    """Whoever changes the protocol sees the vectors change, and writes them anew on purpose."""
+    assert json.loads(json.dumps(vectors())) == VECTORS
