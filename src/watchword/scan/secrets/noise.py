@@ -6,11 +6,10 @@ import functools
 import hashlib
 import math
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import resources
 
+from watchword.encoding.tables import read_table
 from watchword.scan.app import App, Method
 from watchword.scan.interface import Location
 from watchword.scan.secrets import structure
@@ -127,8 +126,8 @@ def is_published(kind: str, secret: str) -> bool:
 
 @functools.cache
 def _published() -> frozenset[str]:
-    text = resources.files("watchword.scan.secrets").joinpath("published.toml").read_text("utf-8")
-    return frozenset(each["head"] for each in tomllib.loads(text)["keys"])
+    keys = read_table("watchword.scan.secrets", "published.toml")["keys"]
+    return frozenset(each["head"] for each in keys)
 
 
 def is_placeholder(value: str) -> bool:
