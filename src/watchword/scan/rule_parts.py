@@ -4,8 +4,9 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
+from watchword.encoding.tables import read_table
 from watchword.scan.app import (
     App,
     Code,
@@ -399,6 +400,17 @@ class Marks:
     weak: frozenset[str] = frozenset()
     native: re.Pattern[str] | None = None
     hints: tuple[str, ...] = ()
+
+    @classmethod
+    def packaged(cls, name: str) -> Self:
+        """Return the strings that ``marks.toml`` holds under a name."""
+        written = read_table("watchword.scan", "marks.toml")[name]
+        return cls(
+            strong=frozenset(written["strong"]),
+            weak=frozenset(written["weak"]),
+            native=re.compile(written["native"], re.IGNORECASE),
+            hints=tuple(written["hints"]),
+        )
 
     def checks(self, look: Look) -> Iterator[tuple[str, tuple[Method, ...]]]:
         """Yield the app's own classes whose methods load such strings, with these methods; a string nobody loads is no check."""
