@@ -41,5 +41,3 @@ ENGINES: Final[Mapping[str, Engine]] = {
     ),
 }
 """Each by its name."""
-
-__all__ = ["ENGINES"]

@@ -216,7 +216,7 @@ def passwords_of(named: Iterable[Named]) -> Iterator[tuple[Named, str]]:
             continue
         if _TEMPLATE.search(each.value) or is_identifier(each.value, each.name):
             continue
-        if is_constant(each.value) or _allowed(each.value):
+        if is_constant(each.value) or is_placeholder(each.value):
             continue
         yield each, each.value
 
@@ -245,8 +245,4 @@ def _asks(call: tuple[Method, Sequence[str | int | None]]) -> bool:
 
 def made_up(password: str) -> bool:
     """Tell whether a password looks as if somebody had made it up for an account: letters and digits, and no placeholder."""
-    return _VALUE.fullmatch(password) is not None and not _allowed(password)
-
-
-def _allowed(value: str) -> bool:
-    return any(allowed.holds(value, value) for allowed in packaged().allowed)
+    return _VALUE.fullmatch(password) is not None and not is_placeholder(password)
