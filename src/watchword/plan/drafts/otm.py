@@ -35,74 +35,14 @@ MAX_ENTRIES: Final = 5_000
 
 _MAX_PARENTS: Final = 20
 
+_TABLE: Final = read_table("watchword.plan.drafts", "threats.toml")
+
 # The first set that a component's type and name have a word of decides.
-_LOCAL: Final = frozenset(["sqlite", "keychain", "keystore", "userdefaults", "sharedpreferences"])
-_STORES: Final = frozenset(
-    [
-        "database",
-        "db",
-        "sql",
-        "nosql",
-        "postgresql",
-        "postgres",
-        "mysql",
-        "mariadb",
-        "mongodb",
-        "redis",
-        "storage",
-        "store",
-        "bucket",
-        "s3",
-        "blob",
-        "dynamodb",
-        "datastore",
-    ]
-)
-_SERVES: Final = frozenset(
-    [
-        "api",
-        "server",
-        "service",
-        "backend",
-        "gateway",
-        "microservice",
-        "lambda",
-        "function",
-        "webservice",
-        "graphql",
-        "web",
-    ]
-)
-_DEVICE: Final = frozenset(
-    [
-        "mobile",
-        "android",
-        "ios",
-        "iphone",
-        "ipad",
-        "phone",
-        "smartphone",
-        "handset",
-        "tablet",
-        "device",
-        "app",
-        "client",
-    ]
-)
-_CLOUD: Final = frozenset(
-    [
-        "cloud",
-        "backend",
-        "server",
-        "datacenter",
-        "dmz",
-        "internal",
-        "intranet",
-        "private",
-        "aws",
-        "azure",
-    ]
-)
+_LOCAL: Final = frozenset(_TABLE["components"]["local"])
+_STORES: Final = frozenset(_TABLE["components"]["stores"])
+_SERVES: Final = frozenset(_TABLE["components"]["serves"])
+_DEVICE: Final = frozenset(_TABLE["components"]["device"])
+_CLOUD: Final = frozenset(_TABLE["components"]["cloud"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +231,7 @@ def _rule(written: Mapping[str, Any]) -> ThreatRule:
     )
 
 
-RULES: Final = tuple(map(_rule, read_table("watchword.plan.drafts", "threats.toml")["threats"]))
+RULES: Final = tuple(map(_rule, _TABLE["threats"]))
 """In the order in which words are tried: an exploit before what only gathers for it."""
 
 
