@@ -8,15 +8,11 @@ from typing import Final
 from watchword.drill.interface import Attack
 from watchword.encoding.tables import read_table
 
-
-def _attack(id_: str) -> Attack:
-    found: Attack = import_module(f"watchword.drill.attacks.{id_.replace('-', '_')}").ATTACK
-    return found
-
+_MODULES: Final = "watchword.drill.attacks"
 
 ATTACKS: Final[Mapping[str, Attack]] = MappingProxyType(
     {
-        each: _attack(each)
+        each: import_module(f"{_MODULES}.{each.replace('-', '_')}").ATTACK
         for group in read_table("watchword.drill", "attacks.toml").values()
         for each in group
     }
