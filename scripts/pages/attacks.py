@@ -3,12 +3,18 @@
 An attack is changed in its file under src/watchword/drill/attacks/, where ``watchword drill attacks`` finds it too.
 """
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 from watchword.drill.interface import NEEDED, Attack
-from watchword.drill.registry import ATTACKS, NEEDS
+from watchword.drill.registry import ATTACKS
 from watchword.plan.catalogue import load_catalogue
+
+NEEDS: dict[str, str] = tomllib.loads(
+    Path(__file__).with_name("needs.toml").read_text(encoding="utf-8")
+)
+"""What a technique needs that a drill from here hasn't got; where an attack executes one, its line isn't used."""
 
 TARGET = Path(__file__).parents[2] / "docs" / "attacks.md"
 INTRODUCTION = """\

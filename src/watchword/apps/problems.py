@@ -7,13 +7,12 @@ open, since the only attacker there is the developer.
 The texts of reasons are data of the package (``reasons.toml``); ``docs/reasons.md`` is made from them.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
 from watchword.encoding import strict_json
+from watchword.encoding.tables import read_table
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, PublicClass
 from watchword.reasons import Refusal
 
@@ -72,8 +71,7 @@ def render(
 @cache
 def sections() -> Mapping[str, Mapping[str, str]]:
     """Return the texts by section title and code, in the order of the page."""
-    data = resources.files("watchword.apps").joinpath("reasons.toml").read_text("utf-8")
-    return tomllib.loads(data)
+    return read_table("watchword.apps", "reasons.toml")
 
 
 def text_of(code: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NamedTuple, NoReturn, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from watchword.encoding import der
 from watchword.encoding.cache import BoundedCache
 from watchword.encoding.der import Span
-from watchword.reasons import MalformedError, Reason
+from watchword.reasons import MalformedError
 
 BASIC_CONSTRAINTS: Final = "2.5.29.19"
 KEY_USAGE: Final = "2.5.29.15"
@@ -172,23 +172,25 @@ def read_certificate(data: bytes) -> Certificate:
     :raises MalformedError: with ``encoding.der``.
     """
     if len(data) > MAX_CERTIFICATE_BYTES:
-        _refuse(f"got a certificate of {len(data)} bytes, expected at most {MAX_CERTIFICATE_BYTES}")
+        der.refuse(
+            f"got a certificate of {len(data)} bytes, expected at most {MAX_CERTIFICATE_BYTES}"
+        )
     tbs, outer, signature = _exactly(der.members(data, der.whole(data)), 3, "a certificate")
     fields = der.members(data, tbs)
     if fields and fields[0][0] == _VERSION:
         fields = fields[1:]  # The version says nothing that the extensions don't.
     if len(fields) < 6:
-        _refuse(f"got {len(fields)} fields of a certificate, expected at least 6")
+        der.refuse(f"got {len(fields)} fields of a certificate, expected at least 6")
     serial, inner, issuer, validity, subject, spki, *optional = fields
     algorithm = data[inner[1] : inner[3]]
     # The outer identifier isn't signed; the inner one is (RFC 5280 section 4.1.1.2).
     if algorithm != data[outer[1] : outer[3]]:
-        _refuse("got two different signature algorithms in one certificate")
+        der.refuse("got two different signature algorithms in one certificate")
     if serial[0] != der.INTEGER or not 0 < serial[3] - serial[2] <= der.MAX_INTEGER_BYTES:
-        _refuse("got a serial that isn't an INTEGER, or one of too many bytes")
+        der.refuse("got a serial that isn't an INTEGER, or one of too many bytes")
     _exactly(der.members(data, validity), 2, "a validity")
     if signature[0] != der.BIT_STRING or data[signature[2] : signature[2] + 1] != b"\x00":
-        _refuse("got a signature that isn't a BIT STRING of whole bytes")
+        der.refuse("got a signature that isn't a BIT STRING of whole bytes")
     return Certificate(
         der=data,
         tbs=data[tbs[1] : tbs[3]],
@@ -281,7 +283,7 @@ def _algorithm(raw: bytes) -> str:
     """
     members = der.sequence(der.read(raw))
     if not members:
-        _refuse("got an empty algorithm identifier")
+        der.refuse("got an empty algorithm identifier")
     return der.object_identifier(members[0])
 
 
@@ -295,9 +297,9 @@ def _extensions(data: bytes, optional: Sequence[Span]) -> Mapping[str, bytes]:
         for _, start, _, end in der.members(data, explicit):
             name, content = _EXTENSION.read(data[start:end])
             if name in found:
-                _refuse(f"got the extension {name} twice")
+                der.refuse(f"got the extension {name} twice")
             if len(found) == MAX_EXTENSIONS:
-                _refuse(f"got more than {MAX_EXTENSIONS} extensions")
+                der.refuse(f"got more than {MAX_EXTENSIONS} extensions")
             found[name] = content
     return found
 
@@ -306,7 +308,7 @@ def _extension(raw: bytes) -> tuple[str, bytes]:
     """Return the object identifier and the content of an extension, critical or not."""
     members = der.members(raw, der.whole(raw))
     if len(members) not in {2, 3}:
-        _refuse(f"got an extension of {len(members)} members, expected 2 or 3")
+        der.refuse(f"got an extension of {len(members)} members, expected 2 or 3")
     return der.object_identifier_at(raw, members[0]), der.octets_at(raw, members[-1])
 
 
@@ -354,9 +356,5 @@ _SIGNS_CERTIFICATES: Final = BoundedCache(_signs_certificates, entries=64, size=
 
 def _exactly(members: Sequence[Member], count: int, what: str) -> Sequence[Member]:
     if len(members) != count:
-        _refuse(f"got {len(members)} members of {what}, expected {count}")
+        der.refuse(f"got {len(members)} members of {what}, expected {count}")
     return members
-
-
-def _refuse(detail: str) -> NoReturn:
-    raise MalformedError.because(Reason.ENCODING_DER, detail)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from watchword.attestation.claims import AppClaims, BootClaims, BootState, PatchLevels
 from watchword.encoding import der
@@ -229,7 +229,7 @@ def enumerated(number: int, kind: type[Number]) -> Number:
     try:
         return kind(number)
     except ValueError:
-        _refuse(f"got {kind.__name__} {number}, expected 0 to {max(kind)}")
+        der.refuse(f"got {kind.__name__} {number}, expected 0 to {max(kind)}")
 
 
 def read_list(raw: bytes) -> AuthorizationList:
@@ -239,7 +239,7 @@ def read_list(raw: bytes) -> AuthorizationList:
     """
     first, _, body, end = der.whole(raw)
     if first != der.FIRST_OF_SEQUENCE:
-        _refuse(f"got an element that begins with {first:02x}, expected an authorization list")
+        der.refuse(f"got an element that begins with {first:02x}, expected an authorization list")
     tags = der.tagged_within(raw, body, end)
     root, application = tags.get(TAG_ROOT_OF_TRUST), tags.get(TAG_APPLICATION_ID)
     origin, purposes = tags.get(TAG_ORIGIN), tags.get(TAG_PURPOSE)
@@ -283,7 +283,7 @@ _UNIQUE_HEADS: Final = tuple(bytes([0xBF, 0x80 | number >> 7, number & 0x7F]) fo
 def _root_of_trust(tlv: Tlv) -> RootOfTrust:
     members = der.sequence(tlv)
     if len(members) not in {3, 4}:
-        _refuse(f"got a RootOfTrust of {len(members)} members, expected 3 or 4")
+        der.refuse(f"got a RootOfTrust of {len(members)} members, expected 3 or 4")
     return RootOfTrust(
         verified_boot_key=der.octets(members[0]),
         device_locked=der.boolean(members[1]),
@@ -304,18 +304,18 @@ def _application_id(tlv: Tlv) -> ApplicationId | None:
 def _read_application(content: bytes) -> ApplicationId:
     members = der.sequence(der.read(content))
     if len(members) != 2:
-        _refuse(f"got an AttestationApplicationId of {len(members)} members, expected 2")
+        der.refuse(f"got an AttestationApplicationId of {len(members)} members, expected 2")
     packages: dict[str, int] = {}
     for package in der.set_of(members[0]):
         fields = der.sequence(package)
         if len(fields) != 2:
-            _refuse(f"got a package of {len(fields)} members, expected 2")
+            der.refuse(f"got a package of {len(fields)} members, expected 2")
         try:
             name = der.octets(fields[0]).decode("utf-8")
         except UnicodeDecodeError:
-            _refuse("got a package name that isn't UTF-8")
+            der.refuse("got a package name that isn't UTF-8")
         if name in packages:
-            _refuse("got a package twice")
+            der.refuse("got a package twice")
         packages[name] = der.integer(fields[1])
     return ApplicationId(
         tuple(packages.items()), tuple(der.octets(item) for item in der.set_of(members[1]))
@@ -368,7 +368,7 @@ def _hex(tlv: Tlv) -> str:
 def _present(tlv: Tlv) -> bool:
     """Return that a tag without a value is there; one with a value is shown as it is."""
     if not tlv.is_universal(der.NULL) or tlv.content:
-        _refuse("got a value, expected NULL")
+        der.refuse("got a value, expected NULL")
     return True
 
 
@@ -412,23 +412,6 @@ def _describe_root(root: RootOfTrust) -> dict[str, Any]:
         "verifiedBootHash": None if boot_hash is None else boot_hash.hex(),
     }
 
-
-def _refuse(detail: str) -> NoReturn:
-    raise MalformedError.because(Reason.ENCODING_DER, detail)
-
-
-__all__ = [
-    "KEY_DESCRIPTION",
-    "LENIENT_BOOLEAN",
-    "LENIENT_ORDER",
-    "KeyDescription",
-    "SecurityLevel",
-    "VerifiedBootState",
-    "describe",
-    "describe_publicly",
-    "read_key_description",
-    "withhold_identifiers",
-]
 
 KEY_DESCRIPTION: Final = "1.3.6.1.4.1.11129.2.1.17"
 """Object identifier of the extension."""

@@ -104,15 +104,15 @@ def read_signed_data(data: bytes) -> SignedData:
     (signed,) = _exactly(_context(wrapped, 0), 1, "content")
     members = der.sequence(signed)
     if not 4 <= len(members) <= 6:
-        _refuse_der(f"got {len(members)} members of signed data, expected 4 to 6")
+        der.refuse(f"got {len(members)} members of signed data, expected 4 to 6")
     _version, _digests, encapsulated, *optional = members
     enclosed = [member for member in optional if member.is_context(0)]
     certificates = _context(enclosed[0], 0) if len(enclosed) == 1 else ()
     if not 0 < len(certificates) <= MAX_CERTIFICATES:
-        _refuse_der(f"got {len(certificates)} certificates, expected 1 to {MAX_CERTIFICATES}")
+        der.refuse(f"got {len(certificates)} certificates, expected 1 to {MAX_CERTIFICATES}")
     last = optional[-1]
     if not last.is_universal(der.SET):
-        _refuse_der("got signed data without a set of signers")
+        der.refuse("got signed data without a set of signers")
     (signer,) = _exactly(der.children(last), 1, "a set of signers")
     return _with_signer(_content(encapsulated), tuple(each.raw for each in certificates), signer)
 
@@ -159,7 +159,7 @@ def _with_signer(content: bytes, certificates: tuple[bytes, ...], signer: Tlv) -
     _expect(digest.content[: len(_SHA256)], _SHA256, "digest")
     _expect(algorithm.content[: len(_ECDSA_SHA256)], _ECDSA_SHA256, "signature algorithm")
     if len(signature.content) > _MAX_SIGNATURE_BYTES:
-        _refuse_der("got a signature that is too long")
+        der.refuse("got a signature that is too long")
     return SignedData(
         content=content,
         certificates=certificates,
@@ -179,7 +179,7 @@ def _attributes(tagged: Tlv) -> tuple[dict[str, Tlv], bytes]:
         name, values = _exactly(der.sequence(attribute), 2, "an attribute")
         identifier = der.object_identifier(name)
         if identifier in found:
-            _refuse_der("got a signed attribute twice")
+            der.refuse("got a signed attribute twice")
         (found[identifier],) = _exactly(der.set_of(values), 1, "values of an attribute")
     # Sent under the tag [0] in any order; signed as a SET OF in DER, which is sorted (X.690 section 11.6).
     return found, _tlv(0x31, b"".join(sorted(attribute.raw for attribute in members)))
@@ -202,18 +202,18 @@ def _attributes_fit(attributes: dict[str, Tlv], content: bytes) -> bool:
 def _context(tlv: Tlv, number: int) -> tuple[Tlv, ...]:
     """Return the elements under a context tag."""
     if not tlv.is_context(number):
-        _refuse_der(f"got tag {tlv.number} of class {tlv.tag_class}, expected [{number}]")
+        der.refuse(f"got tag {tlv.number} of class {tlv.tag_class}, expected [{number}]")
     return der.children(tlv)
 
 
 def _expect(got: bytes, expected: bytes, what: str) -> None:
     if got != expected:
-        _refuse_der(f"got another {what} than Apple's receipts have")
+        der.refuse(f"got another {what} than Apple's receipts have")
 
 
 def _exactly(members: Sequence[Tlv], count: int, what: str) -> Sequence[Tlv]:
     if len(members) != count:
-        _refuse_der(f"got {len(members)} members of {what}, expected {count}")
+        der.refuse(f"got {len(members)} members of {what}, expected {count}")
     return members
 
 
@@ -224,10 +224,6 @@ def _tlv(tag: int, content: bytes) -> bytes:
         return bytes((tag, size)) + content
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(length))) + length + content
-
-
-def _refuse_der(detail: str) -> NoReturn:
-    raise MalformedError.because(Reason.ENCODING_DER, detail)
 
 
 MAX_AGE: Final = timedelta(minutes=5)

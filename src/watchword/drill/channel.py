@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from watchword.drill.around import armed
-from watchword.drill.interface import AbsentError, Arena, Attempt, Attempts, MissingError, Need
+from watchword.drill.interface import AbsentError, Arena, Attempt, Attempts, MissingError, Need, Run
 from watchword.drill.requests import genuine_call
 from watchword.drill.wire import Answer, Call, Part, Weakness
 from watchword.pins.installed import accept_roots, accept_set, fresh, judge
@@ -37,20 +37,23 @@ class Delivered:
     signed: bytes | None
 
 
-def weakly(arena: Arena, *weaknesses: Weakness) -> Attempts:
-    """Send a sample of each route over connections that are weak in one way each.
+def weakly(weakness: Weakness) -> Run:
+    """Return a variant: a sample of each route over a connection that is weak in one way.
 
-    :raises MissingError: when there is no TLS to be weakened, here or there.
+    It raises :class:`MissingError` when there is no TLS to be weakened, here or there.
     """
-    if arena.channel is None:
-        raise MissingError(Need.TLS)
-    attempts = []
-    for weakness in weaknesses:
+
+    def run(arena: Arena) -> Attempts:
+        if arena.channel is None:
+            raise MissingError(Need.TLS)
+        attempts = []
         for sample in armed(arena):
             # What the genuine app sends: whoever is on the way would have read it.
             call = genuine_call(arena, sample, arena.genuine()) if arena.shared else sample.call()
             attempts.append(Attempt(sample, arena.channel.send_weakly(call, weakness)))
-    return attempts
+        return attempts
+
+    return run
 
 
 def delivered(arena: Arena) -> Sequence[Delivered]:

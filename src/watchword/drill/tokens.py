@@ -210,14 +210,15 @@ def compact(header: bytes, claims: bytes, signer: Signer) -> str:
     return f"{message}.{base64url.encode(signer.sign(message.encode()))}"
 
 
-def minting(changes: Callable[[Arena], Mapping[str, Any]]) -> Run:
+def minting(changes: Mapping[str, Any] | Callable[[Arena], Mapping[str, Any]]) -> Run:
     """Return a variant: a token of the deployment's own signature, right but for what is changed.
 
     :param changes: members by name, None for one to leave out.
     """
 
     def run(arena: Arena) -> list[Attempt]:
-        return [asked(arena, minted(arena, new_attacker(arena), **changes(arena)))]
+        written = changes(arena) if callable(changes) else changes
+        return [asked(arena, minted(arena, new_attacker(arena), **written))]
 
     return run
 

@@ -6,7 +6,7 @@ end-of-contents stands, so that everything within has to be passed over to find 
 and in the number of elements.  What has a definite length is copied as it is, and never looked into.
 """
 
-from typing import Final, NoReturn
+from typing import Final
 
 from watchword.encoding import der
 from watchword.encoding.der import MAX_LENGTH_BYTES, MAX_TAG_BYTES, OCTET_STRING, Tlv
@@ -36,10 +36,10 @@ def definite(data: bytes) -> bytes:
     :raises MalformedError: with ``encoding.der``; also for bytes after the element, and beyond the caps.
     """
     if len(data) > MAX_BYTES:
-        _refuse(f"got {len(data)} bytes, expected at most {MAX_BYTES}")
+        der.refuse(f"got {len(data)} bytes, expected at most {MAX_BYTES}")
     element, end = _Rewriter(data).element(0, 0)
     if end < len(data):
-        _refuse(f"got {len(data) - end} bytes after the element")
+        der.refuse(f"got {len(data) - end} bytes after the element")
     return element
 
 
@@ -54,9 +54,9 @@ def octets(tlv: Tlv) -> bytes:
 def _pieces(tlv: Tlv, depth: int) -> list[bytes]:
     """Return the pieces of an OCTET STRING in order (X.690 section 8.7)."""
     if not tlv.is_universal(OCTET_STRING):
-        _refuse(f"got tag {tlv.number} of class {tlv.tag_class}, expected an OCTET STRING")
+        der.refuse(f"got tag {tlv.number} of class {tlv.tag_class}, expected an OCTET STRING")
     if depth > MAX_DEPTH:
-        _refuse(f"got octet strings nested deeper than {MAX_DEPTH}")
+        der.refuse(f"got octet strings nested deeper than {MAX_DEPTH}")
     if not tlv.constructed:
         return [tlv.content]
     return [piece for child in der.children(tlv) for piece in _pieces(child, depth + 1)]
@@ -77,17 +77,17 @@ class _Rewriter:
         body, length = _head(data, start)
         if length != _INDEFINITE:
             if not data[start]:
-                _refuse("got an end-of-contents where nothing of indefinite length is open")
+                der.refuse("got an end-of-contents where nothing of indefinite length is open")
             end = body + length
             return data[start:end], end
         if depth == MAX_DEPTH:
-            _refuse(f"got indefinite lengths nested deeper than {MAX_DEPTH}")
+            der.refuse(f"got indefinite lengths nested deeper than {MAX_DEPTH}")
         parts = []
         end = body
         while data[end : end + 2] != _END_OF_CONTENTS:
             self._left -= 1
             if self._left < 0:
-                _refuse(f"got more than {MAX_ELEMENTS} elements")
+                der.refuse(f"got more than {MAX_ELEMENTS} elements")
             part, end = self.element(end, depth + 1)
             parts.append(part)
         if data[start] == _PIECES:
@@ -100,21 +100,21 @@ def _head(data: bytes, start: int) -> tuple[int, int]:
     """Read tag and length; return the offset of the content and the length."""
     body = start + 2
     if body > len(data):
-        _refuse("got input that ends within an element")
+        der.refuse("got input that ends within an element")
     if data[start] & 0x1F == 0x1F:
         body = _after_long_number(data, start + 1)
     length = data[body - 1]
     if length > 0x80:
         size = length & 0x7F
         if size > MAX_LENGTH_BYTES or size > len(data) - body:
-            _refuse("got a length of too many bytes, or one that is cut off")
+            der.refuse("got a length of too many bytes, or one that is cut off")
         length, body = int.from_bytes(data[body : body + size], "big"), body + size
     elif length == 0x80:
         if not data[start] & 0x20:
-            _refuse("got a primitive element of indefinite length")
+            der.refuse("got a primitive element of indefinite length")
         return body, _INDEFINITE
     if length > len(data) - body:
-        _refuse(f"got {len(data) - body} bytes of content, expected {length}")
+        der.refuse(f"got {len(data) - body} bytes of content, expected {length}")
     return body, length
 
 
@@ -135,7 +135,3 @@ def _written(tag: bytes, content: bytes) -> bytes:
         return tag + bytes((size,)) + content
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return b"".join((tag, bytes((0x80 | len(length),)), length, content))
-
-
-def _refuse(detail: str) -> NoReturn:
-    raise MalformedError.because(Reason.ENCODING_DER, detail)

@@ -97,7 +97,7 @@ def spans(data: bytes, at: int, limit: int) -> list[Span]:
         # A head of two bytes is read right here: most are, and a call would cost more than the reading.
         body = at + 2
         if body > limit:
-            _refuse(_CUT_OFF)
+            refuse(_CUT_OFF)
         first, length = data[at], data[at + 1]
         if length > 0x7F or first & 0x1F == 0x1F:
             first, _, body, end = _header(data, at, limit)
@@ -107,7 +107,7 @@ def spans(data: bytes, at: int, limit: int) -> list[Span]:
                 _refuse_content(limit - body, length)
         found.append((first, at, body, end))
         if len(found) > MAX_ELEMENTS:
-            _refuse(f"got more than {MAX_ELEMENTS} elements within one")
+            refuse(f"got more than {MAX_ELEMENTS} elements within one")
         at = end
     return found
 
@@ -118,7 +118,7 @@ def members(data: bytes, span: Span) -> list[Span]:
     :raises MalformedError: as :func:`spans` does; also for anything but a SEQUENCE.
     """
     if span[0] != FIRST_OF_SEQUENCE:
-        _refuse(f"got an element that begins with {span[0]:02x}, expected a SEQUENCE")
+        refuse(f"got an element that begins with {span[0]:02x}, expected a SEQUENCE")
     return spans(data, span[2], span[3])
 
 
@@ -128,7 +128,7 @@ def set_members(data: bytes, span: Span) -> list[Span]:
     :raises MalformedError: as :func:`spans` does; also for anything but a SET.
     """
     if span[0] != _FIRST_OF_SET:
-        _refuse(f"got an element that begins with {span[0]:02x}, expected a SET")
+        refuse(f"got an element that begins with {span[0]:02x}, expected a SET")
     return spans(data, span[2], span[3])
 
 
@@ -139,7 +139,7 @@ def whole(data: bytes) -> Span:
     """
     first, _, body, end = _header(data, 0, len(data))
     if end < len(data):
-        _refuse(f"got {len(data) - end} bytes after the element")
+        refuse(f"got {len(data) - end} bytes after the element")
     return first, 0, body, end
 
 
@@ -147,23 +147,23 @@ def integer_at(data: bytes, span: Span) -> int:
     """Return an INTEGER, or the number of an ENUMERATED, as :func:`integer` does."""
     first, _, body, end = span
     if first not in _INTEGERS:
-        _refuse(f"got an element that begins with {first:02x}, expected an INTEGER")
+        refuse(f"got an element that begins with {first:02x}, expected an INTEGER")
     if not 0 < end - body <= MAX_INTEGER_BYTES:
-        _refuse(f"got an INTEGER of {end - body} bytes")
+        refuse(f"got an INTEGER of {end - body} bytes")
     return int.from_bytes(data[body:end], "big", signed=True)
 
 
 def octets_at(data: bytes, span: Span) -> bytes:
     """Return the bytes of a primitive OCTET STRING."""
     if span[0] != OCTET_STRING:
-        _refuse(f"got an element that begins with {span[0]:02x}, expected an OCTET STRING")
+        refuse(f"got an element that begins with {span[0]:02x}, expected an OCTET STRING")
     return data[span[2] : span[3]]
 
 
 def object_identifier_at(data: bytes, span: Span) -> str:
     """Return an OBJECT IDENTIFIER in dotted form."""
     if span[0] != OBJECT_IDENTIFIER:
-        _refuse(f"got an element that begins with {span[0]:02x}, expected an OBJECT IDENTIFIER")
+        refuse(f"got an element that begins with {span[0]:02x}, expected an OBJECT IDENTIFIER")
     return _dotted(data[span[2] : span[3]])
 
 
@@ -174,7 +174,7 @@ def read(data: bytes) -> Tlv:
     """
     first, number, body, end = _header(data, 0, len(data))
     if end < len(data):
-        _refuse(f"got {len(data) - end} bytes after the element")
+        refuse(f"got {len(data) - end} bytes after the element")
     return _new(Tlv, (first >> 6, first & 0x20 != 0, number, data[body:end], data))
 
 
@@ -185,7 +185,7 @@ def children(tlv: Tlv) -> tuple[Tlv, ...]:
     """
     _, constructed, _, data, _ = tlv
     if not constructed:
-        _refuse("got a primitive element, expected a constructed one")
+        refuse("got a primitive element, expected a constructed one")
     found: list[Tlv] = []
     end, limit = 0, len(data)
     while end < limit:
@@ -195,7 +195,7 @@ def children(tlv: Tlv) -> tuple[Tlv, ...]:
             _new(Tlv, (first >> 6, first & 0x20 != 0, number, data[body:end], data[start:end]))
         )
         if len(found) > MAX_ELEMENTS:
-            _refuse(f"got more than {MAX_ELEMENTS} elements within one")
+            refuse(f"got more than {MAX_ELEMENTS} elements within one")
     return tuple(found)
 
 
@@ -225,24 +225,24 @@ def tagged_within(data: bytes, at: int, limit: int) -> dict[int, Tlv]:
     while at < limit:
         first, tag, inner, end = _header(data, at, limit)
         if first & 0xE0 != _EXPLICIT:
-            _refuse(f"got tag {tag}, expected an explicit context tag")
+            refuse(f"got tag {tag}, expected an explicit context tag")
         if tag in found:
-            _refuse(f"got tag {tag} twice")
+            refuse(f"got tag {tag} twice")
         first, number, body, at = _header(data, inner, end)
         if at < end:
-            _refuse(f"got {end - at} bytes after the element")
+            refuse(f"got {end - at} bytes after the element")
         found[tag] = _new(
             Tlv, (first >> 6, first & 0x20 != 0, number, data[body:end], data[inner:end])
         )
         if len(found) > MAX_ELEMENTS:
-            _refuse(f"got more than {MAX_ELEMENTS} elements within one")
+            refuse(f"got more than {MAX_ELEMENTS} elements within one")
     return found
 
 
 def explicit(tlv: Tlv) -> Tlv:
     """Return the one element within an explicit tag."""
     if not tlv.constructed:
-        _refuse("got a primitive element, expected an explicit tag")
+        refuse("got a primitive element, expected an explicit tag")
     return read(tlv.content)
 
 
@@ -250,9 +250,9 @@ def integer(tlv: Tlv) -> int:
     """Return an INTEGER, or the number of an ENUMERATED."""
     tag_class, constructed, number, content, _ = tlv
     if number not in _INTEGERS or tag_class != UNIVERSAL or constructed:
-        _refuse(f"got tag {number}, expected an INTEGER")
+        refuse(f"got tag {number}, expected an INTEGER")
     if not 0 < len(content) <= MAX_INTEGER_BYTES:
-        _refuse(f"got an INTEGER of {len(content)} bytes")
+        refuse(f"got an INTEGER of {len(content)} bytes")
     return int.from_bytes(content, "big", signed=True)
 
 
@@ -260,7 +260,7 @@ def boolean(tlv: Tlv) -> bool:
     """Return a BOOLEAN; any content but 0x00 is true, as in BER (X.690 section 8.2.2)."""
     content = _typed(tlv, BOOLEAN).content
     if len(content) != 1:
-        _refuse(f"got a BOOLEAN of {len(content)} bytes")
+        refuse(f"got a BOOLEAN of {len(content)} bytes")
     return content != b"\x00"
 
 
@@ -273,7 +273,7 @@ def bits(tlv: Tlv) -> bytes:
     """Return the bytes of a BIT STRING that has no unused bits."""
     content = _typed(tlv, BIT_STRING).content
     if not content or content[0] != 0:
-        _refuse("got a BIT STRING with unused bits")
+        refuse("got a BIT STRING with unused bits")
     return content[1:]
 
 
@@ -286,7 +286,7 @@ def object_identifier(tlv: Tlv) -> str:
 def _dotted(content: bytes) -> str:
     """Return an identifier's content in dotted form; the same dozen comes with every certificate."""
     if not content or content[-1] & 0x80 or len(content) > 64:
-        _refuse("got an OBJECT IDENTIFIER that is empty, cut off or too long")
+        refuse("got an OBJECT IDENTIFIER that is empty, cut off or too long")
     arcs: list[int] = []
     value = 0
     for byte in content:
@@ -306,24 +306,24 @@ def time(tlv: Tlv) -> datetime:
     elif tlv.is_universal(GENERALIZED_TIME):
         digits = _GENERALIZED_TIME_DIGITS
     else:
-        _refuse(f"got tag {tlv.number}, expected a time")
+        refuse(f"got tag {tlv.number}, expected a time")
     if len(text) != digits + 1 or not text[:-1].isdigit() or text[-1:] != b"Z":
-        _refuse("got a time that isn't in UTC with seconds")
+        refuse("got a time that isn't in UTC with seconds")
     if digits == _UTC_TIME_DIGITS:
         text = (b"19" if text[:2] >= b"50" else b"20") + text
     day = int(text[:4]), int(text[4:6]), int(text[6:8])
     try:
         return datetime(*day, int(text[8:10]), int(text[10:12]), int(text[12:14]), tzinfo=UTC)
     except ValueError:
-        _refuse("got a date that isn't in the calendar")
+        refuse("got a date that isn't in the calendar")
 
 
 def _typed(tlv: Tlv, number: int) -> Tlv:
     """Return the element if it is of this universal type and form."""
     if tlv.number != number or tlv.tag_class != UNIVERSAL:
-        _refuse(f"got tag {tlv.number} of class {tlv.tag_class}, expected universal {number}")
+        refuse(f"got tag {tlv.number} of class {tlv.tag_class}, expected universal {number}")
     if tlv.constructed != (number in _CONSTRUCTED):
-        _refuse(f"got universal {number} in the wrong form")
+        refuse(f"got universal {number} in the wrong form")
     return tlv
 
 
@@ -334,7 +334,7 @@ def _header(data: bytes, start: int, limit: int) -> tuple[int, int, int, int]:
     """
     body = start + 2
     if body > limit:
-        _refuse(_CUT_OFF)
+        refuse(_CUT_OFF)
     first = data[start]
     number = first & 0x1F
     if number == 0x1F:
@@ -372,10 +372,10 @@ def _long_number(data: bytes, at: int, limit: int) -> tuple[int, int]:
 def _long_length(data: bytes, at: int, limit: int, size: int) -> tuple[int, int]:
     """Read a definite length of ``size`` bytes; return it and the offset behind it."""
     if not 0 < size <= MAX_LENGTH_BYTES:
-        _refuse("got an indefinite length or one of too many bytes")
+        refuse("got an indefinite length or one of too many bytes")
     end = at + size
     if end > limit:
-        _refuse("got input that ends within a length")
+        refuse("got input that ends within a length")
     return int.from_bytes(data[at:end], "big"), end
 
 
@@ -384,8 +384,12 @@ _new = tuple.__new__
 
 
 def _refuse_content(size: int, wanted: int) -> NoReturn:
-    _refuse(f"got {size} bytes of content, expected {wanted}")
+    refuse(f"got {size} bytes of content, expected {wanted}")
 
 
-def _refuse(detail: str) -> NoReturn:
+def refuse(detail: str) -> NoReturn:
+    """Refuse bytes that aren't DER as it has to be.
+
+    :raises MalformedError: always, with what is wrong with them.
+    """
     raise MalformedError.because(Reason.ENCODING_DER, detail)

@@ -8,20 +8,12 @@ from typing import Final
 
 from watchword.encoding import strict_json
 from watchword.engines.forward_auth import (
-    ASTERISK_ANSWERED,
-    NEW_REPLAY_FILE,
-    NO_UPGRADE,
     RETRY_AFTER_SECONDS,
-    broken_chunks,
-    dropped_answer,
-    no_bodies,
     page,
     problem,
     require_authz,
 )
 from watchword.engines.interface import (
-    Difference,
-    Divergence,
     Endpoint,
     EngineFile,
     EngineFileKind,
@@ -30,39 +22,6 @@ from watchword.engines.interface import (
 from watchword.gate.bundle import GateBundle
 from watchword.gate.hygiene import CLIENT_SIDE
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PublicClass
-
-_D = Divergence
-
-DIFFERENCES: Final = (
-    no_bodies("a body that went along with the question would be gone for the API"),
-    Difference(
-        "no-bodies-answer",
-        _D.ANSWER,
-        "says what is wrong with a body of chunks, or its size",
-        "refuses the digest that its proof covers, since it was told of no body",
-        "Caddy tells nobody that a body comes in chunks before it comes",
-    ),
-    Difference(
-        "underscores-dropped",
-        _D.CLEANED,
-        "refuses fields that decide with an underscore for a hyphen",
-        "drops every field with one",
-        "its parser does so before anybody sees them",
-    ),
-    dropped_answer("underscores-dropped-answer"),
-    broken_chunks(502),
-    ASTERISK_ANSWERED,
-    Difference(
-        "watchword-fields-removed",
-        _D.CLEANED,
-        "removes the fields that a gate states",
-        "removes every field whose name begins with Watchword",
-        "its expression for names knows the beginning of a name alone",
-    ),
-    NO_UPGRADE,
-    NEW_REPLAY_FILE,
-)
-
 
 _REF: Final = "{http.request.uuid}"
 _MARK: Final = "REFERENCE"

@@ -14,18 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from watchword.engines.forward_auth import (
-    NEW_REPLAY_FILE,
-    NO_UPGRADE,
     RETRY_AFTER_SECONDS,
-    dropped_answer,
-    no_bodies,
     page,
     problem,
     require_authz,
 )
 from watchword.engines.interface import (
-    Difference,
-    Divergence,
     Endpoint,
     EngineFile,
     EngineFileKind,
@@ -36,37 +30,6 @@ from watchword.gate.hygiene import CLIENT_SIDE, FORWARDED_FOR
 from watchword.gate.interface import GatePolicy
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PublicClass
 from watchword.vocabulary import Mode, Proof
-
-_D = Divergence
-
-DIFFERENCES: Final = (
-    no_bodies("nginx sends no body with its question, and nobody else sees it before the API does"),
-    Difference(
-        "no-bodies-answer",
-        _D.ANSWER,
-        "refuses a body over the route's size by 413",
-        "refuses it because there is one",
-        "a body that nginx doesn't show is refused before its size is known",
-    ),
-    Difference(
-        "odd-lines-dropped",
-        _D.CLEANED,
-        "refuses fields with another sign for a hyphen and lines that are no fields",
-        "drops them",
-        "its parser does so before anybody sees them",
-    ),
-    dropped_answer("odd-lines-dropped-answer"),
-    NEW_REPLAY_FILE,
-    NO_UPGRADE,
-    Difference(
-        "many-fields-while-kept",
-        _D.LOOSER,
-        "refuses a request of more than 100 fields, and at /authz an X-Forwarded field of no known meaning",
-        "passes one of less than 10,000 bytes while a verdict on its token, method, host and target is kept",
-        "it counts no fields and knows no wildcard; token, level, revocation and route are what the verdict says",
-    ),
-)
-
 
 _FIELDS: Final = {
     "time": '"$time_iso8601"',

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Final
 from unicodedata import decomposition
 
-from watchword.engines.interface import Difference, Divergence, UnsupportedError
+from watchword.engines.interface import UnsupportedError
 from watchword.gate.interface import GatePolicy
 from watchword.gate.routes import ANY_SEGMENT, CompiledRoute
 from watchword.gate.spellings import SEPARATORS, WATCHING, Rival, Rivals, fold, rivals_of
@@ -229,14 +229,6 @@ def doubled_expression(signs: Collection[str], segments: int) -> str:
 
 MAX_CASES: Final = 5000
 """Most cases of a table: each is a line of configuration."""
-
-UNICODE_SPELLINGS: Final = Difference(
-    "unicode-spellings",
-    Divergence.STRICTER,
-    "lets the strictest row judge a path that is another row's by Unicode's normal form (`%EF%BD%93` for s)",
-    "refuses it, where a row that such a sign could lead to asks for something that the path's own row doesn't",
-    "it has no tables of Unicode, and knows only which signs could matter to its route table",
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,11 +65,6 @@ class WebAuthority:
         """Return the SubjectPublicKeyInfo of the root as DER."""
         return _spki(self.root.key)
 
-    @property
-    def issuing_spki(self) -> bytes:
-        """Return the SubjectPublicKeyInfo of the authority that signs servers as DER."""
-        return _spki(self.issuing.key)
-
     def server(
         self, key: str, names: Sequence[str], validity: Validity = LONG, serial: str = ""
     ) -> TlsIdentity:

@@ -6,14 +6,13 @@ the app itself.  Where nothing tells, an address counts as asked.
 
 import ipaddress
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from importlib import resources
 from typing import Final
 
 from watchword.encoding.cache import cached_for_last
+from watchword.encoding.tables import read_table
 from watchword.scan.app import App, Framework, Method
 from watchword.scan.interface import Location
 from watchword.scan.libraries import of_framework
@@ -212,9 +211,7 @@ def _called_in(text: str, start: int, end: int) -> bool:
     return _VALUE_BEFORE.search(before) is not None or _SPACED.search(before) is None
 
 
-_LISTS = tomllib.loads(
-    resources.files("watchword.scan").joinpath("addresses.toml").read_text("utf-8")
-)
+_LISTS = read_table("watchword.scan", "addresses.toml")
 _TOP, _REVERSED = frozenset(_LISTS["top"]), frozenset(_LISTS["reversed"])
 _STANDARDS, _FILES = tuple(_LISTS["standards"]), tuple(_LISTS["files"])
 _SUFFIXES = tuple(_LISTS["suffixes"])

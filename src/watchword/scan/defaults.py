@@ -7,11 +7,13 @@ What only phones are open to that the newest default doesn't reach is told as lo
 Every row was read at the address that it names, on the day that it names; what couldn't be read isn't here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
+from watchword.encoding.tables import read_table
 from watchword.scan.app import App, Container, IosInfo
 
 MOST_LEVEL: Final = 200
@@ -63,7 +65,7 @@ class PlatformDefault:
     after: str
     source: str
     more: tuple[str, ...] = ()
-    read: date = date(2026, 11, 29)
+    read: date
 
     def before_on(self, levels: Levels) -> Where:
         """Return on which of the phones that an app admits the default of before holds."""
@@ -125,274 +127,42 @@ def _major(text: str | None) -> int | None:
     return _known(int(major)) if major.isascii() and major.isdecimal() and len(major) < 4 else None
 
 
-_AOSP: Final = "https://github.com/aosp-mirror/platform_frameworks_base/blob"
-_CHROMIUM: Final = "https://github.com/chromium/chromium/blob"
-_WEBVIEW: Final = (
-    f"{_CHROMIUM}/009623c1591da0652430ac8e5ed755df8bb0c0e5"
-    "/android_webview/java/src/org/chromium/android_webview/AwSettings.java"
-)
-_WEBVIEW_GLUE: Final = (
-    f"{_CHROMIUM}/02de291aa214bb38d281192e2b671d9e9d2ef935"
-    "/android_webview/glue/java/src/com/android/webview/chromium/WebViewChromium.java"
-)
-_BACKUP: Final = "https://developer.android.com/about/versions/12/backup-restore"
-_APPLICATION: Final = (
-    "https://docs.huihoo.com/android/2.3/guide/topics/manifest/application-element.html"
-)
-_ATS: Final = "https://developer.apple.com/documentation/bundleresources/information_property_list/nsapptransportsecurity"
+def _row(written: Mapping[str, Any]) -> PlatformDefault:
+    listed = {"rules": tuple(written["rules"]), "more": tuple(written.get("more", ()))}
+    return PlatformDefault(**{**written, **listed})
 
-WEBVIEW_FILES: Final = PlatformDefault(
-    setting="WebSettings.setAllowFileAccess",
-    rules=("webview",),
-    target=30,
-    before="pages may be loaded from files",
-    after="no files but the app's assets and resources",
-    source=_WEBVIEW,
-)
-WEBVIEW_FILE_URLS: Final = PlatformDefault(
-    setting="WebSettings.setAllowFileAccessFromFileURLs and setAllowUniversalAccessFromFileURLs",
-    rules=("webview",),
-    target=16,
-    before="a page from a file reads other files and every site",
-    after="it reads neither",
-    source=_WEBVIEW_GLUE,
-)
-WEBVIEW_MIXED: Final = PlatformDefault(
-    setting="WebSettings.setMixedContentMode",
-    rules=("webview",),
-    target=21,
-    device=21,
-    system="Android 5 (API 21)",
-    before="a page that came by TLS loads parts without",
-    after="it loads none",
-    source=_WEBVIEW_GLUE,
-)
-WEBVIEW_BRIDGE: Final = PlatformDefault(
-    setting="WebView.addJavascriptInterface",
-    rules=("webview",),
-    target=17,
-    device=17,
-    system="Android 4.2 (API 17)",
-    before="pages reach every public method of the object",
-    after="only methods that are marked by @JavascriptInterface",
-    source="https://github.com/android/platform_frameworks_base/commit/e91d5bee241f30513b82263bc71b56abfde8ad8d",
-)
-WEBVIEW_CONTENT: Final = PlatformDefault(
-    setting="WebSettings.setAllowContentAccess",
-    rules=("webview",),
-    before="pages may load what content providers give",
-    after="pages may load what content providers give",
-    source=f"{_AOSP}/00d2eba50172a6763f3414c092be05a3b283b851/core/java/android/webkit/WebSettings.java",
-)
-CLEARTEXT: Final = PlatformDefault(
-    setting="cleartext where neither the manifest nor a network security config states it",
-    rules=("cleartext-traffic",),
-    target=28,
-    device=28,
-    system="Android 9 (API 28)",
-    before="permitted",
-    after="refused",
-    source=f"{_AOSP}/0172a23b1af4735bcca3580bc53e37f57a639c7a/core/java/android/security/net/config/NetworkSecurityConfig.java",
-)
-CLEARTEXT_FLAG: Final = PlatformDefault(
-    setting="android:usesCleartextTraffic",
-    rules=("cleartext-traffic",),
-    device=23,
-    system="Android 6 (API 23)",
-    before="not known, so that cleartext is permitted",
-    after="heeded",
-    source="https://learn.microsoft.com/en-us/dotnet/api/android.resource.attribute.usescleartexttraffic",
-)
-NETWORK_CONFIG: Final = PlatformDefault(
-    setting="android:networkSecurityConfig, with its pins",
-    rules=("cleartext-traffic", "pinning"),
-    device=24,
-    system="Android 7 (API 24)",
-    before="not known",
-    after="heeded",
-    source="https://developer.android.com/about/versions/17/behavior-changes-all",
-)
-USER_AUTHORITIES: Final = PlatformDefault(
-    setting="authorities that the phone's owner installs",
-    rules=("pinning",),
-    target=24,
-    device=24,
-    system="Android 7 (API 24)",
-    before="trusted",
-    after="not trusted",
-    source=f"{_AOSP}/0172a23b1af4735bcca3580bc53e37f57a639c7a/core/java/android/security/net/config/NetworkSecurityConfig.java",
-)
-EXPORTED_BY_FILTER: Final = PlatformDefault(
-    setting="android:exported of an activity, service or receiver with an intent filter",
-    rules=("exported-components", "install-refused"),
-    target=31,
-    device=31,
-    system="Android 12 (API 31)",
-    before="exported",
-    after="has to be stated, or the app isn't installed",
-    source=f"{_AOSP}/022e707f9094cb7b9ac46ca7ab1cb643ab2f42f8/core/java/android/content/pm/parsing/component/ParsedActivityUtils.java",
-    more=("https://developer.android.com/about/versions/12/behavior-changes-12#exported",),
-)
-PROVIDERS: Final = PlatformDefault(
-    setting="android:exported of a provider",
-    rules=("exported-components",),
-    target=17,
-    device=17,
-    system="Android 4.2 (API 17)",
-    before="exported",
-    after="not exported",
-    source=f"{_AOSP}/022e707f9094cb7b9ac46ca7ab1cb643ab2f42f8/core/java/android/content/pm/parsing/component/ParsedProviderUtils.java",
-    more=("https://developer.android.com/privacy-and-security/risks/android-exported",),
-)
-BACKUP: Final = PlatformDefault(
-    setting="android:allowBackup",
-    rules=("backup-allowed",),
-    before="on",
-    after="on",
-    source="https://man.hubwiz.com/docset/Mono.docset/Contents/Resources/Documents/api.xamarin.com/monodoc587d-2.html",
-)
-BACKUP_TRANSFER: Final = PlatformDefault(
-    setting="a move to a new phone",
-    rules=("backup-allowed",),
-    target=31,
-    device=31,
-    system="Android 12 (API 31)",
-    before="heeds android:allowBackup and android:fullBackupContent",
-    after="heeds android:dataExtractionRules alone, and copies everything where there are none",
-    source=_BACKUP,
-)
-BACKUP_RULES: Final = PlatformDefault(
-    setting="android:dataExtractionRules",
-    rules=("backup-allowed",),
-    device=31,
-    system="Android 12 (API 31)",
-    before="not known; android:fullBackupContent counts",
-    after="heeded",
-    source=_BACKUP,
-)
-DEBUGGABLE: Final = PlatformDefault(
-    setting="android:debuggable",
-    rules=("debuggable",),
-    before="off",
-    after="off",
-    source=_APPLICATION,
-)
-APP_LINKS: Final = PlatformDefault(
-    setting="android:autoVerify",
-    rules=("deep-links",),
-    device=23,
-    system="Android 6 (API 23)",
-    before="not known, so that every app may claim the link",
-    after="the site has to vouch for the app",
-    source="https://developer.android.com/training/app-links/verify-applinks",
-)
-PENDING_INTENTS: Final = PlatformDefault(
-    setting="PendingIntent without FLAG_IMMUTABLE or FLAG_MUTABLE",
-    rules=("pending-intents",),
-    target=31,
-    device=31,
-    system="Android 12 (API 31)",
-    before="mutable",
-    after="refused when it is made",
-    source="https://learn.microsoft.com/en-us/dotnet/api/android.app.pendingintent.flagmutable",
-)
-TASKS: Final = PlatformDefault(
-    setting="an activity of another app in this app's task (StrandHogg)",
-    rules=("task-hijacking",),
-    target=28,
-    before="possible",
-    after="prevented",
-    source="https://googlesamples.github.io/android-custom-lint-rules/checks/StrandhoggVulnerable.md.html",
-)
-SIGNATURE_V2: Final = PlatformDefault(
-    setting="APK signature scheme v2",
-    rules=("signing-scheme", "install-refused"),
-    device=24,
-    system="Android 7 (API 24)",
-    before="not known; the v1 signature counts",
-    after="verified, over the whole package",
-    source="https://source.android.com/security/apksigning/v2.html",
-)
-JANUS: Final = PlatformDefault(
-    setting="code in front of a package that is signed by v1 (Janus, CVE-2017-13156)",
-    rules=("signing-scheme",),
-    device=27,
-    system="Android 8.1 (API 27)",
-    before="run without breaking the signature",
-    after="refused",
-    source="https://raw.githubusercontent.com/CVEProject/cvelistV5/main/cves/2017/13xxx/CVE-2017-13156.json",
-)
-V1_ALONE: Final = PlatformDefault(
-    setting="a package that is signed by v1 alone",
-    rules=("install-refused",),
-    target=30,
-    device=30,
-    system="Android 11 (API 30)",
-    before="installed",
-    after="not installed",
-    source=f"{_AOSP}/00dc69492890104aba55aa304492d3bb073fb24e/core/java/android/util/apk/ApkSignatureVerifier.java",
-)
-RESOURCES: Final = PlatformDefault(
-    setting="resources.arsc that is compressed, or doesn't start at a multiple of four bytes",
-    rules=("install-refused",),
-    target=30,
-    device=30,
-    system="Android 11 (API 30)",
-    before="installed",
-    after="not installed",
-    source="https://developer.android.com/preview/behavior-changes-11?hl=fr",
-)
-ATS: Final = PlatformDefault(
-    setting="App Transport Security",
-    rules=("ats-exceptions",),
-    target=9,
-    device=9,
-    system="iOS 9",
-    before="off",
-    after="on: cleartext is refused",
-    source=_ATS,
-)
-ATS_NARROWER: Final = PlatformDefault(
-    setting="NSAllowsArbitraryLoadsInWebContent, -ForMedia and NSAllowsLocalNetworking",
-    rules=("ats-exceptions",),
-    device=10,
-    system="iOS 10",
-    before="not known; NSAllowsArbitraryLoads counts",
-    after="heeded, in the place of NSAllowsArbitraryLoads",
-    source=_ATS,
-)
-PINNED_DOMAINS: Final = PlatformDefault(
-    setting="NSPinnedDomains",
-    rules=("ios-pinned-domains",),
-    device=14,
-    system="iOS 14",
-    before="not known, so that nothing is pinned",
-    after="heeded",
-    source="https://developer.apple.com/documentation/bundleresources/information-property-list/nsapptransportsecurity/nspinneddomains.md",
-)
 
-ANDROID_DEFAULTS: Final = (
-    WEBVIEW_FILES,
-    WEBVIEW_FILE_URLS,
-    WEBVIEW_MIXED,
-    WEBVIEW_BRIDGE,
-    WEBVIEW_CONTENT,
-    CLEARTEXT,
-    CLEARTEXT_FLAG,
-    NETWORK_CONFIG,
-    USER_AUTHORITIES,
-    EXPORTED_BY_FILTER,
-    PROVIDERS,
-    BACKUP,
-    BACKUP_TRANSFER,
-    BACKUP_RULES,
-    DEBUGGABLE,
-    APP_LINKS,
-    PENDING_INTENTS,
-    TASKS,
-    SIGNATURE_V2,
-    JANUS,
-    V1_ALONE,
-    RESOURCES,
-)
-IOS_DEFAULTS: Final = (ATS, ATS_NARROWER, PINNED_DOMAINS)
+_ROWS: Final = {
+    platform: {name: _row(written) for name, written in rows.items()}
+    for platform, rows in read_table("watchword.scan", "defaults.toml").items()
+}
+
+WEBVIEW_FILES: Final = _ROWS["android"]["webview_files"]
+WEBVIEW_FILE_URLS: Final = _ROWS["android"]["webview_file_urls"]
+WEBVIEW_MIXED: Final = _ROWS["android"]["webview_mixed"]
+WEBVIEW_BRIDGE: Final = _ROWS["android"]["webview_bridge"]
+WEBVIEW_CONTENT: Final = _ROWS["android"]["webview_content"]
+CLEARTEXT: Final = _ROWS["android"]["cleartext"]
+CLEARTEXT_FLAG: Final = _ROWS["android"]["cleartext_flag"]
+NETWORK_CONFIG: Final = _ROWS["android"]["network_config"]
+USER_AUTHORITIES: Final = _ROWS["android"]["user_authorities"]
+EXPORTED_BY_FILTER: Final = _ROWS["android"]["exported_by_filter"]
+PROVIDERS: Final = _ROWS["android"]["providers"]
+BACKUP: Final = _ROWS["android"]["backup"]
+BACKUP_TRANSFER: Final = _ROWS["android"]["backup_transfer"]
+BACKUP_RULES: Final = _ROWS["android"]["backup_rules"]
+DEBUGGABLE: Final = _ROWS["android"]["debuggable"]
+APP_LINKS: Final = _ROWS["android"]["app_links"]
+PENDING_INTENTS: Final = _ROWS["android"]["pending_intents"]
+TASKS: Final = _ROWS["android"]["tasks"]
+SIGNATURE_V2: Final = _ROWS["android"]["signature_v2"]
+JANUS: Final = _ROWS["android"]["janus"]
+V1_ALONE: Final = _ROWS["android"]["v1_alone"]
+RESOURCES: Final = _ROWS["android"]["resources"]
+ATS: Final = _ROWS["ios"]["ats"]
+ATS_NARROWER: Final = _ROWS["ios"]["ats_narrower"]
+PINNED_DOMAINS: Final = _ROWS["ios"]["pinned_domains"]
+
+
+ANDROID_DEFAULTS: Final = tuple(_ROWS["android"].values())
+IOS_DEFAULTS: Final = tuple(_ROWS["ios"].values())

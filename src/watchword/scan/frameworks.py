@@ -21,14 +21,13 @@ the framework.
 
 import math
 import re
-import tomllib
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Final
 
+from watchword.encoding.tables import read_table
 from watchword.scan.app import (
     Code,
     Container,
@@ -167,9 +166,7 @@ def _pattern(patterns: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(patterns) if patterns else r"(?!)")
 
 
-_TABLE: Final = tomllib.loads(
-    resources.files("watchword.scan").joinpath("frameworks.toml").read_text("utf-8")
-)
+_TABLE: Final = read_table("watchword.scan", "frameworks.toml")
 _ALL: Final = tuple(
     _Known(
         framework=Framework(each["id"]),

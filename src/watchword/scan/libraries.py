@@ -3,66 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from watchword.encoding.tables import read_table
 from watchword.scan.app import App, Code, Manifest, Method
 
-SDKS: Final[Mapping[str, str]] = {
-    "com.adjust.sdk.": "Adjust (attribution)",
-    "com.airbnb.lottie.": "Lottie (animation)",
-    "com.amazonaws.": "AWS SDK (cloud)",
-    "com.amplitude.": "Amplitude (analytics)",
-    "com.appsflyer.": "AppsFlyer (attribution)",
-    "com.braintreepayments.": "Braintree (payments)",
-    "com.braze.": "Braze (messages)",
-    "com.bugsnag.": "Bugsnag (crash reports)",
-    "com.bumptech.glide.": "Glide (images)",
-    "com.crashlytics.": "Crashlytics (crash reports)",
-    "com.datadog.": "Datadog (monitoring)",
-    "com.facebook.ads.": "Meta Audience Network (advertising)",
-    "com.facebook.login.": "Facebook Login (sign-in)",
-    "com.facebook.react.": "React Native (framework)",
-    "com.flurry.": "Flurry (analytics)",
-    "com.google.ads.": "Google Ads (advertising)",
-    "com.google.android.gms.ads.": "Google Mobile Ads (advertising)",
-    "com.google.android.gms.maps.": "Google Maps (maps)",
-    "com.google.android.gms.safetynet.": "SafetyNet (attestation, withdrawn)",
-    "com.google.android.play.core.integrity.": "Play Integrity (attestation)",
-    "com.google.firebase.": "Firebase (cloud)",
-    "com.google.gson.": "Gson (JSON)",
-    "com.mixpanel.": "Mixpanel (analytics)",
-    "com.newrelic.": "New Relic (monitoring)",
-    "com.okta.": "Okta (sign-in)",
-    "com.onesignal.": "OneSignal (messages)",
-    "com.paypal.": "PayPal (payments)",
-    "com.revenuecat.": "RevenueCat (payments)",
-    "com.scottyab.rootbeer.": "RootBeer (root checks)",
-    "com.segment.": "Segment (analytics)",
-    "com.squareup.picasso.": "Picasso (images)",
-    "com.stripe.": "Stripe (payments)",
-    "com.unity3d.": "Unity (framework)",
-    "com.auth0.": "Auth0 (sign-in)",
-    "com.datatheorem.android.trustkit.": "TrustKit (pinning)",
-    "io.branch.": "Branch (attribution)",
-    "io.flutter.": "Flutter (framework)",
-    "io.intercom.": "Intercom (messages)",
-    "io.realm.": "Realm (database)",
-    "io.sentry.": "Sentry (crash reports)",
-    "net.openid.appauth.": "AppAuth (sign-in)",
-    "net.sqlcipher.": "SQLCipher (encrypted database)",
-    "okhttp3.": "OkHttp (HTTP)",
-    "com.squareup.okhttp.": "OkHttp 2 (HTTP, no longer maintained)",
-    "org.apache.cordova.": "Cordova (framework)",
-    "org.apache.http.": "Apache HTTP client",
-    "org.bouncycastle.": "Bouncy Castle (cryptography)",
-    "retrofit2.": "Retrofit (HTTP)",
-    "com.jakewharton.": "Jake Wharton's libraries (interface)",
-    "com.nineoldandroids.": "NineOldAndroids (animation)",
-    "com.sun.mail.": "JavaMail (mail)",
-    "io.fabric.": "Fabric (crash reports)",
-    "net.hockeyapp.": "HockeyApp (crash reports, withdrawn)",
-    "org.acra.": "ACRA (crash reports)",
-    "org.greenrobot.": "greenrobot's libraries (events)",
-    "timber.log.": "Timber (logs)",
-}
+_TABLE: Final = read_table("watchword.scan", "libraries.toml")
+
+SDKS: Final[Mapping[str, str]] = _TABLE["sdks"]
 """Name of a library by the prefix of its classes: ours, and short; an inventory of all is another matter."""
 
 
@@ -80,57 +26,10 @@ SHORT: Final = 2
 _HOPS: Final = 3
 """Over how many calls a renamed method is followed back to code that is surely the app's."""
 
-LIBRARIES = (
-    "android.",
-    "androidx.",
-    "com.android.",
-    "com.google.",
-    "com.facebook.",
-    "com.ibm.icu.",
-    "com.nimbusds.",
-    "com.squareup.",
-    "com.fasterxml.",
-    "io.grpc.",
-    "io.jsonwebtoken.",
-    "io.netty.",
-    "io.reactivex.",
-    "java.",
-    "javax.",
-    "kotlin.",
-    "kotlinx.",
-    "mono.android.",
-    "okhttp3.",
-    "okio.",
-    "org.apache.",
-    "org.bouncycastle.",
-    "org.intellij.",
-    "org.jetbrains.",
-    "org.json.",
-    "org.slf4j.",
-    "org.spongycastle.",
-    "org.xmlpull.",
-    "retrofit2.",
-    "rx.",
-    "scala.",
-)
+LIBRARIES: Final[tuple[str, ...]] = tuple(_TABLE["libraries"])
 """Prefixes of classes that are somebody else's: their constants and traps aren't the app's secrets."""
 
-ASSEMBLIES = (
-    "FormsViewGroup.",
-    "GoogleGson.",
-    "Java.Interop.",
-    "Microsoft.",
-    "Mono.",
-    "System.",
-    "Xamarin.",
-    "mscorlib.",
-    "netstandard.",
-    "UnityEngine.",
-    "UnityEditor.",
-    "Unity.",
-    "Windows.",
-    "WindowsBase.",
-)
+ASSEMBLIES: Final[tuple[str, ...]] = tuple(_TABLE["assemblies"])
 """Prefixes of assemblies of .NET that are of the platform, or of Microsoft's and Unity's frameworks; each name with a dot behind it."""
 
 

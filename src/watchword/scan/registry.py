@@ -1,97 +1,19 @@
-"""List the rules of the scan; a new one is a file under ``rules`` and a line here."""
+"""Find the rules of the scan; a new one is a file under ``rules``, whose name is the rule's id."""
 
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Final
 
+from watchword.scan import rules
 from watchword.scan.interface import Rule
-from watchword.scan.rules import (
-    api_paths,
-    app_attest_use,
-    ats_exceptions,
-    backup_allowed,
-    biometric_crypto,
-    cleartext_traffic,
-    cleartext_urls,
-    debuggable,
-    debugger_checks,
-    deep_links,
-    emulator_checks,
-    exported_components,
-    flag_secure,
-    hard_coded_crypto_key,
-    hook_checks,
-    hosts_and_urls,
-    install_refused,
-    integrity_checks,
-    ios_debuggable,
-    ios_encrypted,
-    ios_pinned_domains,
-    keystore_use,
-    logs,
-    native_hardening,
-    obfuscation,
-    pending_intents,
-    pinning,
-    plain_strings,
-    privacy_manifest,
-    public_key_by_design,
-    raw_sockets,
-    request_signing,
-    root_checks,
-    secret_in_app,
-    signing_scheme,
-    task_hijacking,
-    test_only,
-    third_party_hosts,
-    third_party_sdks,
-    trust_manager,
-    url_schemes,
-    weak_crypto,
-    webview,
-)
 
-RULES: Final[tuple[Rule, ...]] = (
-    api_paths.RULE,
-    app_attest_use.RULE,
-    ats_exceptions.RULE,
-    backup_allowed.RULE,
-    biometric_crypto.RULE,
-    cleartext_traffic.RULE,
-    cleartext_urls.RULE,
-    debuggable.RULE,
-    debugger_checks.RULE,
-    deep_links.RULE,
-    emulator_checks.RULE,
-    exported_components.RULE,
-    flag_secure.RULE,
-    hard_coded_crypto_key.RULE,
-    hook_checks.RULE,
-    hosts_and_urls.RULE,
-    install_refused.RULE,
-    integrity_checks.RULE,
-    ios_debuggable.RULE,
-    ios_encrypted.RULE,
-    ios_pinned_domains.RULE,
-    keystore_use.RULE,
-    logs.RULE,
-    native_hardening.RULE,
-    obfuscation.RULE,
-    pending_intents.RULE,
-    pinning.RULE,
-    plain_strings.RULE,
-    privacy_manifest.RULE,
-    public_key_by_design.RULE,
-    raw_sockets.RULE,
-    request_signing.RULE,
-    root_checks.RULE,
-    secret_in_app.RULE,
-    signing_scheme.RULE,
-    task_hijacking.RULE,
-    test_only.RULE,
-    third_party_hosts.RULE,
-    third_party_sdks.RULE,
-    trust_manager.RULE,
-    url_schemes.RULE,
-    weak_crypto.RULE,
-    webview.RULE,
+RULES: Final[tuple[Rule, ...]] = tuple(
+    sorted(
+        (
+            import_module(f"{rules.__name__}.{each.name}").RULE
+            for each in iter_modules(rules.__path__)
+        ),
+        key=lambda rule: rule.id,
+    )
 )
 """All rules, in the order of their ids."""

@@ -4,12 +4,12 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
+from watchword.encoding.tables import read_table
 from watchword.scan.app import (
     App,
     Code,
-    Component,
     Depth,
     DomainConfig,
     Framework,
@@ -224,14 +224,8 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AndroidRule:
-    """Hold a rule over Android apps; of apps of other platforms it says nothing.
-
-    :param parts: of the package that it asks.
-    :param reads: of the code of frameworks what it asks; nothing said, it sees none of it.
-    :param optional: which of them it can do without: it sees the rest, and says itself what it didn't see.
-    :param see: what looks; called only if all of the parts are there.
-    """
+class _AppRule:
+    """Hold what every rule over apps says of itself, and what looks."""
 
     id: str
     title: str
@@ -242,6 +236,18 @@ class AndroidRule:
     parts: tuple[Part, ...]
     see: Callable[[Look], Iterable[Finding]]
     reads: Mapping[Framework, Depth] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AndroidRule(_AppRule):
+    """Hold a rule over Android apps; of apps of other platforms it says nothing.
+
+    :param parts: of the package that it asks.
+    :param reads: of the code of frameworks what it asks; nothing said, it sees none of it.
+    :param optional: which of them it can do without: it sees the rest, and says itself what it didn't see.
+    :param see: what looks; called only if all of the parts are there.
+    """
+
     optional: tuple[Part, ...] = ()
 
     def look(self, app: App) -> Iterable[Finding]:
@@ -254,16 +260,6 @@ class AndroidRule:
                 yield look.not_seen(self.id, line)
                 return
         yield from self.see(look)
-
-
-def launches(component: Component) -> bool:
-    """Tell whether a component is what the home screen starts, by its own class (an alias names none)."""
-    return component.launches
-
-
-def is_launcher(component: Component) -> bool:
-    """Tell whether the home screen shows a component."""
-    return component.shown
 
 
 def places(found: Iterable[Use | Method]) -> tuple[Location, ...]:
@@ -327,7 +323,7 @@ _ALWAYS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlatformRule:
+class PlatformRule(_AppRule):
     """Hold a rule over apps of some platforms; of apps of others it says nothing.
 
     :param parts: of the package that it asks; a gap in one of them turns "absent" into "not seen".
@@ -335,16 +331,7 @@ class PlatformRule:
     :param see: what looks; of an app of iOS it's called only if ``Info.plist`` could be read.
     """
 
-    id: str
-    title: str
-    techniques: tuple[str, ...]
-    protections: Mapping[str, str]
-    todo: str
-    blind: str
-    parts: tuple[Part, ...]
-    see: Callable[[Look], Iterable[Finding]]
     platforms: tuple[Platform, ...] = (Platform.IOS,)
-    reads: Mapping[Framework, Depth] = field(default_factory=dict)
 
     def look(self, app: App) -> Iterable[Finding]:
         """Yield what it sees; ``not-seen`` where an app of iOS doesn't say what it is."""
@@ -399,6 +386,17 @@ class Marks:
     weak: frozenset[str] = frozenset()
     native: re.Pattern[str] | None = None
     hints: tuple[str, ...] = ()
+
+    @classmethod
+    def packaged(cls, name: str) -> Self:
+        """Return the strings that ``marks.toml`` holds under a name."""
+        written = read_table("watchword.scan", "marks.toml")[name]
+        return cls(
+            strong=frozenset(written["strong"]),
+            weak=frozenset(written["weak"]),
+            native=re.compile(written["native"], re.IGNORECASE),
+            hints=tuple(written["hints"]),
+        )
 
     def checks(self, look: Look) -> Iterator[tuple[str, tuple[Method, ...]]]:
         """Yield the app's own classes whose methods load such strings, with these methods; a string nobody loads is no check."""

@@ -72,7 +72,7 @@ class Redaction:
         """
         if not self._patterns:
             return text
-        text = _redaction_writable(text)
+        text = _writable(text)
         low = text.lower()
         if len(low) != len(text):
             low = "".join(each if len(each.lower()) != 1 else each.lower() for each in text)
@@ -85,7 +85,7 @@ class Redaction:
                 continue
             parts += [
                 text[end:start],
-                _redaction_writable(secret.kind if by_kind else secret.redacted),
+                _writable(secret.kind if by_kind else secret.redacted),
             ]
             end = stop
         return "".join([*parts, text[end:]]) if parts else text
@@ -151,10 +151,10 @@ def _forms(secret: Secret) -> Iterator[str]:
             yield core
             yield core.replace("+", "-").replace("/", "_")
     # Last, so that it wins where a form is the same.
-    yield _redaction_writable(value)
+    yield _writable(value)
 
 
-def _redaction_writable(text: str) -> str:
+def _writable(text: str) -> str:
     """Return text without halves of pairs, which strings of DEX may hold and nobody can search."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -283,11 +283,7 @@ def _guarded(finding: Finding) -> Finding:
         title = without_value(title, secret, secret.redacted)
         subject = without_value(subject, secret, secret.kind)
     # Strings of DEX may hold halves of pairs, which nobody can name in a suppression nor read back.
-    title, subject = _service_writable(title), _service_writable(subject)
+    title, subject = _writable(title), _writable(subject)
     if (title, subject) == (finding.title, finding.subject):
         return finding
     return replace(finding, title=title, subject=subject)
-
-
-def _service_writable(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+from scripts.pages.attacks import NEEDS
 
 import watchword.drill.attacks
 from watchword.drill.interface import NEEDED, Attack, Need
-from watchword.drill.registry import ATTACKS, NEEDS
+from watchword.drill.registry import ATTACKS
 from watchword.plan.catalogue import load_catalogue
 
 ROOT = Path(__file__).parents[3]
@@ -18,6 +19,7 @@ EVERY = pytest.mark.parametrize("attack", ATTACKS.values(), ids=list(ATTACKS))
 def test_every_file_is_in_the_registry_under_its_own_name() -> None:
     """A file that nobody lists attacks nobody."""
     files = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
+    assert all(attack.id == name for name, attack in ATTACKS.items())
     assert files == {name.replace("-", "_") for name in ATTACKS}
     assert len(ATTACKS) >= 30
 

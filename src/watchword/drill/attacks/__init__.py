@@ -1,1 +1,1 @@
-"""Hold the attacks, one file each; ``watchword.drill.registry`` lists them."""
+"""Hold the attacks, one file each; ``attacks.toml`` lists them."""

@@ -1,13 +1,8 @@
 """Ask without TLS where TLS is spoken."""
 
 from watchword.drill.channel import weakly
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
+from watchword.drill.interface import Attack, Need, Variant
 from watchword.drill.wire import Weakness
-
-
-def _cleartext(arena: Arena) -> Attempts:
-    return weakly(arena, Weakness.CLEARTEXT)
-
 
 ATTACK = Attack(
     id="cleartext-served",
@@ -18,6 +13,6 @@ ATTACK = Attack(
     sends="The genuine app's request to each route, without TLS, to the port at which TLS is spoken.",
     must="No route is served.",
     blind="Other ports aren't asked, port 80 among them: nobody agreed to that. Whether the app itself speaks cleartext is seen by a scan of it.",
-    variants=(Variant("without-tls", _cleartext),),
+    variants=(Variant("without-tls", weakly(Weakness.CLEARTEXT)),),
     exploits=False,  # Whoever reads on the way learns.
 )

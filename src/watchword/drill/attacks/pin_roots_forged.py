@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from watchword.drill.channel import Delivered, delivered, handed
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
+from watchword.drill.interface import Arena, Attack, Attempts, Need, Run, Variant
 from watchword.drill.tokens import new_key
 from watchword.pins.interface import PinSet
 from watchword.pins.roots import sign_roots, unsigned
@@ -37,27 +37,12 @@ def _set_of(each: Delivered, pin: SigningKey, now: int) -> bytes:
     return sign_set(empty, pin)
 
 
-def _next(arena: Arena) -> Attempts:
-    return [
+def _ahead(versions: int) -> Run:
+    """Return a variant: a list that is by so many versions newer than the one that is installed."""
+    return lambda arena: [
         attempt
         for each in delivered(arena)
-        for attempt in _forged(arena, each, each.installed.roots.version + 1)
-    ]
-
-
-def _same(arena: Arena) -> Attempts:
-    return [
-        attempt
-        for each in delivered(arena)
-        for attempt in _forged(arena, each, each.installed.roots.version)
-    ]
-
-
-def _far(arena: Arena) -> Attempts:
-    return [
-        attempt
-        for each in delivered(arena)
-        for attempt in _forged(arena, each, each.installed.roots.version + 1000)
+        for attempt in _forged(arena, each, each.installed.roots.version + versions)
     ]
 
 
@@ -72,9 +57,9 @@ ATTACK = Attack(
     must="The list is refused, since no key of the one before signed it, and the genuine set goes on to enforce.",
     blind="The first root list is taken from the service here, while an app has it in its package: who replaces it there has replaced the app.",
     variants=(
-        Variant("next-version", _next),
-        Variant("present-version", _same),
-        Variant("far-version", _far),
+        Variant("next-version", _ahead(1)),
+        Variant("present-version", _ahead(0)),
+        Variant("far-version", _ahead(1000)),
     ),
     exploits=False,  # Whoever reads on the way learns.
 )

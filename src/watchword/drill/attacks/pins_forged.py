@@ -4,7 +4,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from watchword.drill.channel import Delivered, delivered, handed
-from watchword.drill.interface import Arena, Attack, Attempt, Attempts, MissingError, Need, Variant
+from watchword.drill.interface import (
+    Arena,
+    Attack,
+    Attempt,
+    Attempts,
+    MissingError,
+    Need,
+    Run,
+    Variant,
+)
 from watchword.drill.tokens import new_key
 from watchword.encoding import base64url
 from watchword.pins.interface import PinMode, PinSet
@@ -13,15 +22,18 @@ from watchword.pins.sets import payload_of, sign_set
 _SEGMENTS = 3
 
 
-def _handed(arena: Arena, forged: Callable[[Arena, Delivered, PinSet], bytes]) -> Attempts:
-    attempts: list[Attempt] = []
-    for each in delivered(arena):
-        if each.installed.set is not None:
-            data = forged(arena, each, each.installed.set)
-            attempts += handed(arena, each.installed, (), data)
-    if not attempts:
-        raise MissingError(Need.PINS, "one that a new installation takes")
-    return attempts
+def _handed(forged: Callable[[Arena, Delivered, PinSet], bytes]) -> Run:
+    def run(arena: Arena) -> Attempts:
+        attempts: list[Attempt] = []
+        for each in delivered(arena):
+            if each.installed.set is not None:
+                data = forged(arena, each, each.installed.set)
+                attempts += handed(arena, each.installed, (), data)
+        if not attempts:
+            raise MissingError(Need.PINS, "one that a new installation takes")
+        return attempts
+
+    return run
 
 
 def _emptied(held: PinSet) -> PinSet:
@@ -33,19 +45,11 @@ def _signed_by_a_stranger(arena: Arena, _: Delivered, held: PinSet) -> bytes:
     return sign_set(_emptied(held), new_key(arena))
 
 
-def _foreign(arena: Arena) -> Attempts:
-    return _handed(arena, _signed_by_a_stranger)
-
-
 def _under_the_id(arena: Arena, each: Delivered, held: PinSet) -> bytes:
     """Keep the genuine header, which names the genuine key."""
     header = (each.signed or b"").split(b".")[0]
     _, payload, signature = _signed_by_a_stranger(arena, each, held).split(b".")
     return b".".join((header, payload, signature))
-
-
-def _known_id(arena: Arena) -> Attempts:
-    return _handed(arena, _under_the_id)
 
 
 def _with_payload(each: Delivered, payload: bytes) -> bytes:
@@ -59,24 +63,13 @@ def _report_only(_: Arena, each: Delivered, held: PinSet) -> bytes:
     return _with_payload(each, payload_of(replace(held, version=held.version + 1, hosts=hosts)))
 
 
-def _mode(arena: Arena) -> Attempts:
-    return _handed(arena, _report_only)
-
-
 def _prolonged(_: Arena, each: Delivered, held: PinSet) -> bytes:
-    return _with_payload(each, payload_of(replace(held, version=held.version + 1, hosts=())))
+    return _with_payload(each, payload_of(_emptied(held)))
 
 
-def _emptied_set(arena: Arena) -> Attempts:
-    return _handed(arena, _prolonged)
-
-
-def _unsigned(arena: Arena) -> Attempts:
-    def forged(_: Arena, __: Delivered, held: PinSet) -> bytes:
-        header = base64url.encode(b'{"alg":"none","typ":"watchword-pins+jwt"}')
-        return f"{header}.{base64url.encode(payload_of(_emptied(held)))}.".encode()
-
-    return _handed(arena, forged)
+def _unsigned(_: Arena, __: Delivered, held: PinSet) -> bytes:
+    header = base64url.encode(b'{"alg":"none","typ":"watchword-pins+jwt"}')
+    return f"{header}.{base64url.encode(payload_of(_emptied(held)))}.".encode()
 
 
 def _rolled_back(arena: Arena) -> Attempts:
@@ -105,11 +98,11 @@ ATTACK = Attack(
     blind="It shows what the reference client takes under the deployment's own root list; another client is shown by the published vectors. "
     "A pin key that was stolen isn't tried: a new root list withdraws it.",
     variants=(
-        Variant("by-a-strangers-key", _foreign),
-        Variant("under-the-genuine-keys-name", _known_id),
-        Variant("mode-changed", _mode),
-        Variant("hosts-taken-out", _emptied_set),
-        Variant("unsigned", _unsigned),
+        Variant("by-a-strangers-key", _handed(_signed_by_a_stranger)),
+        Variant("under-the-genuine-keys-name", _handed(_under_the_id)),
+        Variant("mode-changed", _handed(_report_only)),
+        Variant("hosts-taken-out", _handed(_prolonged)),
+        Variant("unsigned", _handed(_unsigned)),
         Variant("rolled-back", _rolled_back),
     ),
     exploits=False,  # Whoever reads on the way learns.

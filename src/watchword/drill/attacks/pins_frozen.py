@@ -1,25 +1,17 @@
 """Keep newer pins from the app until those that it has count no more, and sit in between then."""
 
 from watchword.drill.channel import delivered, intercepted
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
+from watchword.drill.interface import Attack, Need, Run, Variant
 
 _DAY = 86_400
 
 
-def _after(arena: Arena, days: int) -> Attempts:
-    return [
+def _after(days: int) -> Run:
+    return lambda arena: [
         attempt
         for each in delivered(arena)
         for attempt in intercepted(arena, each.installed, days * _DAY)
     ]
-
-
-def _a_day(arena: Arena) -> Attempts:
-    return _after(arena, 1)
-
-
-def _a_week(arena: Arena) -> Attempts:
-    return _after(arena, 7)
 
 
 ATTACK = Attack(
@@ -32,6 +24,6 @@ ATTACK = Attack(
     must="The set that the service hands out now still enforces then: somebody publishes well before it expires.",
     blind="Who keeps updates back for longer than that gets past any pins that expire, as he must: that pins never lock genuine users out is worth more. "
     "Secrets are withheld then.",
-    variants=(Variant("a-day", _a_day), Variant("a-week", _a_week)),
+    variants=(Variant("a-day", _after(1)), Variant("a-week", _after(7))),
     exploits=False,  # Whoever reads on the way learns.
 )

@@ -1,17 +1,8 @@
 """Ask over versions of TLS that are forbidden."""
 
 from watchword.drill.channel import weakly
-from watchword.drill.interface import Arena, Attack, Attempts, Need, Variant
+from watchword.drill.interface import Attack, Need, Variant
 from watchword.drill.wire import Weakness
-
-
-def _tls_1_0(arena: Arena) -> Attempts:
-    return weakly(arena, Weakness.TLS_1_0)
-
-
-def _tls_1_1(arena: Arena) -> Attempts:
-    return weakly(arena, Weakness.TLS_1_1)
-
 
 ATTACK = Attack(
     id="tls-old-version",
@@ -22,6 +13,9 @@ ATTACK = Attack(
     sends="The genuine app's request to each route, over a connection for which nothing newer is offered than TLS 1.0 or 1.1.",
     must="The handshake fails (RFC 8996).",
     blind="SSL 3 can't be offered by this machine's library, nor can what it was built without.",
-    variants=(Variant("tls-1-0", _tls_1_0), Variant("tls-1-1", _tls_1_1)),
+    variants=(
+        Variant("tls-1-0", weakly(Weakness.TLS_1_0)),
+        Variant("tls-1-1", weakly(Weakness.TLS_1_1)),
+    ),
     exploits=False,  # Whoever reads on the way learns.
 )

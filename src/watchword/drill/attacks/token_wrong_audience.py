@@ -20,10 +20,6 @@ def _other_api(arena: Arena) -> Attempts:
     return [asked(arena, credential_of(held, each), sample) for each in others]
 
 
-def _nobodys(_arena: Arena) -> dict[str, Any]:
-    return {"aud": "https://api.attacker.example"}
-
-
 def _alike(arena: Arena) -> list[Mapping[str, Any]]:
     """Name what a prefix, a suffix or a comparison without case takes for this API."""
     own = arena.facts.audience
@@ -51,7 +47,7 @@ ATTACK = Attack(
     blind="It doesn't try this API's tokens at the others.",
     variants=(
         Variant("other-api", _other_api, _EXPECTED),
-        Variant("nobodys", minting(_nobodys), _EXPECTED),
+        Variant("nobodys", minting({"aud": "https://api.attacker.example"}), _EXPECTED),
         Variant("alike", minting_each(_alike), _EXPECTED),
         Variant("several", minting_each(_several), frozenset({Reason.TOKEN_MALFORMED})),
     ),

@@ -8,10 +8,6 @@ from watchword.drill.tokens import minting, minting_each
 from watchword.reasons import Reason
 
 
-def _foreign(_arena: Arena) -> dict[str, Any]:
-    return {"iss": "https://attest.attacker.example"}
-
-
 def _alike(arena: Arena) -> list[Mapping[str, Any]]:
     """Name what a prefix, a suffix or a comparison without case takes for the service."""
     own = arena.facts.issuer
@@ -35,7 +31,7 @@ ATTACK = Attack(
     must="Each is refused: the issuer is compared as a whole.",
     blind="It says nothing of how the keys of two services are kept apart.",
     variants=(
-        Variant("foreign", minting(_foreign), _EXPECTED),
+        Variant("foreign", minting({"iss": "https://attest.attacker.example"}), _EXPECTED),
         Variant("alike", minting_each(_alike), _EXPECTED),
         Variant("unclear", minting_each(_unclear), frozenset({Reason.TOKEN_MALFORMED})),
     ),

@@ -7,19 +7,9 @@ What a part uses of the ones before it stands in its first lines.
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
-from typing import Final
 
-from watchword.engines.interface import Difference, Divergence
 from watchword.public_classes import Category, PublicClass
 from watchword.reasons import Reason
-
-NEW_REPLAY_TABLE: Final = Difference(
-    "new-replay-table",
-    Divergence.STRICTER,
-    "takes proofs that were made before it started",
-    "refuses proofs that are older than its table of used ones",
-    "a table that was lost doesn't know what was used before",
-)
 
 
 @cache

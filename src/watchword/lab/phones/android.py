@@ -22,12 +22,13 @@ from watchword.lab import der
 from watchword.lab.android_authorities import Factory, Remote, Supply, issue_leaf
 from watchword.lab.android_authorities import sub_keybox as issue_sub_keybox
 from watchword.lab.certificates import Authority, Usage
-from watchword.lab.keys import derive_bytes, open_sealed, public_jwk, sign_message
+from watchword.lab.keys import derive_bytes
 from watchword.lab.phones.interface import (
     ACCEPTED,
     Expectation,
     InstalledAndroidApp,
     InstalledApp,
+    PhoneKeys,
     PhoneSetup,
 )
 from watchword.vocabulary import Platform
@@ -435,17 +436,17 @@ class AppOnIt(StrEnum):
     DOWNGRADED = "downgraded"
 
 
-class AndroidPhone:
+class AndroidPhone(PhoneKeys):
     """Hold an app's attested key and seal key, as the system's Keystore would."""
 
     counter = 0  # Android keys don't count.
+    signs_with = "attested"  # A challenge goes into an Android key when it is made, and only then.
 
     def __init__(self, app: InstalledAndroidApp, setup: PhoneSetup, model: "AndroidModel") -> None:
         """Switch the phone on."""
+        super().__init__(setup)
         self._app = app
-        self._setup = setup
         self._model = model
-        self.generation = setup.generation
 
     def __repr__(self) -> str:
         """Name the phone, without its keys."""
@@ -456,15 +457,6 @@ class AndroidPhone:
         """Return None: the attested key is the proof key, and is made after the statement."""
         return
 
-    @property
-    def seal_jwk(self) -> dict[str, str]:
-        """Return the public key to which secrets for this instance are sealed."""
-        return public_jwk(self._key("seal").public_key())
-
-    def create_keys(self) -> None:
-        """Make new keys: a challenge goes into an Android key when it is made, and only then."""
-        self.generation += 1
-
     def attest(self, binding: bytes) -> dict[str, Any]:
         """Return a certificate chain with ``attestationChallenge = binding``."""
         chain = self.certificate_chain(binding)
@@ -474,17 +466,6 @@ class AndroidPhone:
         """Return a signature by the attested key over the prefixed statement."""
         signature = self.sign(RENEWAL_PREFIX + statement)
         return {"format": "android-key", "signature": base64url.encode(signature)}
-
-    def sign(self, message: bytes) -> bytes:
-        """Return a signature of a request by the attested key, which is the proof key."""
-        return sign_message(self._key("attested"), message)
-
-    def open_sealed(self, info: bytes, sealed: bytes) -> bytes:
-        """Return what was sealed to the seal key.
-
-        :raises ValueError: if it wasn't.
-        """
-        return open_sealed(self._key("seal"), info, sealed)
 
     def certificate_chain(self, challenge: bytes) -> tuple[bytes, ...]:
         """Return what ``KeyStore.getCertificateChain`` gives an app: DER, leaf first."""
@@ -550,11 +531,6 @@ class AndroidPhone:
         """Return what an unlocked phone states: zeros for a key."""
         maker = self._maker_boot()
         return replace(maker, locked=False, state=BootState.UNVERIFIED, key=bytes(32))
-
-    def _key(self, purpose: str) -> ec.EllipticCurvePrivateKey:
-        """Return the present generation's key for one purpose."""
-        label = f"{self._setup.name}/{self.generation}/{purpose}"
-        return self._setup.authorities.phone_key(label)
 
 
 @dataclass(frozen=True, slots=True)

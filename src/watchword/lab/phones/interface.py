@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from watchword.lab.authorities import LabAuthorities
+from watchword.lab.keys import open_sealed, public_jwk, sign_message
 from watchword.ports import Clock
 from watchword.reasons import Reason
 from watchword.vocabulary import AppAttestEnvironment, Level, Platform
@@ -101,6 +104,43 @@ class Phone(Protocol):
 
         :raises ValueError: if it wasn't.
         """
+
+
+class PhoneKeys:
+    """Keep the keys of a phone: each belongs to its name, its generation and a purpose."""
+
+    signs_with = "proof"
+    """Purpose of the key that signs requests."""
+
+    def __init__(self, setup: PhoneSetup) -> None:
+        """Take the keys of the setup's generation."""
+        self._setup = setup
+        self.generation = setup.generation
+
+    @property
+    def seal_jwk(self) -> Mapping[str, str]:
+        """Return the public key to which secrets for this instance are sealed."""
+        return public_jwk(self._key("seal").public_key())
+
+    def create_keys(self) -> None:
+        """Make new keys for a new enrolment."""
+        self.generation += 1
+
+    def sign(self, message: bytes) -> bytes:
+        """Return a signature of a request by the proof key."""
+        return sign_message(self._key(self.signs_with), message)
+
+    def open_sealed(self, info: bytes, sealed: bytes) -> bytes:
+        """Return what was sealed to the seal key.
+
+        :raises ValueError: if it wasn't.
+        """
+        return open_sealed(self._key("seal"), info, sealed)
+
+    def _key(self, purpose: str) -> ec.EllipticCurvePrivateKey:
+        """Return the present generation's key for one purpose."""
+        label = f"{self._setup.name}/{self.generation}/{purpose}"
+        return self._setup.authorities.phone_key(label)
 
 
 @dataclass(frozen=True, slots=True)

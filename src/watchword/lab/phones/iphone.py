@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from watchword.encoding import base64url
 from watchword.lab.apple import IPHONE, AppleSystem, ReceiptContent, device_token
-from watchword.lab.keys import open_sealed, public_jwk, sign_message
+from watchword.lab.keys import public_jwk, sign_message
 from watchword.lab.phones.interface import (
     Expectation,
     InstalledApp,
     InstalledIosApp,
+    PhoneKeys,
     PhoneSetup,
 )
 from watchword.vocabulary import AppAttestEnvironment, ApplePlatform, Distribution, Platform
@@ -72,15 +73,14 @@ class Habits:
     device: str | None = None
 
 
-class IPhone:
+class IPhone(PhoneKeys):
     """Hold an app's attested key, proof key and seal key, as a Secure Enclave would."""
 
     def __init__(self, app: InstalledIosApp, setup: PhoneSetup, habits: Habits) -> None:
         """Switch the phone on."""
+        super().__init__(setup)
         self._app = app
-        self._setup = setup
         self._habits = habits
-        self.generation = setup.generation
         self.counter = setup.counter
 
     def __repr__(self) -> str:
@@ -92,14 +92,9 @@ class IPhone:
         """Return the second Secure Enclave key: App Attest keys can't sign requests."""
         return public_jwk(self._key("proof").public_key())
 
-    @property
-    def seal_jwk(self) -> Mapping[str, str]:
-        """Return the public key to which secrets for this instance are sealed."""
-        return public_jwk(self._key("seal").public_key())
-
     def create_keys(self) -> None:
         """Make new keys, like a reinstalled app: an App Attest key is attested only once."""
-        self.generation += 1
+        super().create_keys()
         self.counter = 0
 
     def attest(self, binding: bytes) -> dict[str, Any]:
@@ -121,17 +116,6 @@ class IPhone:
         signature = sign_message(self._key("attested"), nonce)
         assertion = cbor2.dumps({"signature": signature, "authenticatorData": data})
         return {"format": "app-attest", "assertion": base64url.encode(assertion)}
-
-    def sign(self, message: bytes) -> bytes:
-        """Return a signature of a request by the proof key."""
-        return sign_message(self._key("proof"), message)
-
-    def open_sealed(self, info: bytes, sealed: bytes) -> bytes:
-        """Return what was sealed to the seal key.
-
-        :raises ValueError: if it wasn't.
-        """
-        return open_sealed(self._key("seal"), info, sealed)
 
     def attestation_object(self, client_data_hash: bytes) -> bytes:
         """Return the CBOR that ``DCAppAttestService.attestKey`` gives an app."""
@@ -212,11 +196,6 @@ class IPhone:
     def _key_id(self) -> bytes:
         """Return the attested key's id."""
         return _key_id(self._key("attested").public_key())
-
-    def _key(self, purpose: str) -> ec.EllipticCurvePrivateKey:
-        """Return the present generation's key for one purpose."""
-        label = f"{self._setup.name}/{self.generation}/{purpose}"
-        return self._setup.authorities.phone_key(label)
 
 
 _GENUINE: Final = Habits()

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from watchword.encoding import base64url
 from watchword.lab.google_play import GooglePlay
-from watchword.lab.keys import open_sealed, public_jwk, sign_message
+from watchword.lab.keys import public_jwk
 from watchword.lab.phones.interface import (
     Expectation,
     InstalledAndroidApp,
     InstalledApp,
+    PhoneKeys,
     PhoneSetup,
 )
 from watchword.reasons import Reason
@@ -30,36 +30,26 @@ _VERIFIED: Final = Expectation(Level.VERIFIED)
 _refused = Expectation.refused
 
 
-class PlayPhone:
+class PlayPhone(PhoneKeys):
     """Hold an app's proof key and seal key, and ask Google Play for verdicts."""
 
     counter = 0  # Nothing counts.
 
     def __init__(self, app: InstalledAndroidApp, setup: PhoneSetup, model: "PlayModel") -> None:
         """Switch the phone on."""
+        super().__init__(setup)
         self._app = app
-        self._setup = setup
         self._model = model
         self._google = GooglePlay(setup.authorities.seed)
-        self.generation = setup.generation
 
     def __repr__(self) -> str:
         """Name the phone, without its keys."""
         return f"PlayPhone(name={self._setup.name!r}, app={self._app.package!r})"
 
     @property
-    def proof_jwk(self) -> dict[str, str]:
+    def proof_jwk(self) -> Mapping[str, str]:
         """Return the public proof key: the verdict vouches for the statement that holds it."""
         return public_jwk(self._key("proof").public_key())
-
-    @property
-    def seal_jwk(self) -> dict[str, str]:
-        """Return the public key to which secrets for this instance are sealed."""
-        return public_jwk(self._key("seal").public_key())
-
-    def create_keys(self) -> None:
-        """Make new keys for a new enrolment."""
-        self.generation += 1
 
     def attest(self, binding: bytes) -> dict[str, Any]:
         """Return a token whose nonce or request hash is base64url of ``binding``."""
@@ -75,17 +65,6 @@ class PlayPhone:
         digest = hashes.Hash(hashes.SHA256())
         digest.update(statement)
         return {**self.renew(statement), "token": self.token(digest.finalize())}
-
-    def sign(self, message: bytes) -> bytes:
-        """Return a signature of a request by the proof key."""
-        return sign_message(self._key("proof"), message)
-
-    def open_sealed(self, info: bytes, sealed: bytes) -> bytes:
-        """Return what was sealed to the seal key.
-
-        :raises ValueError: if it wasn't.
-        """
-        return open_sealed(self._key("seal"), info, sealed)
 
     def token(self, binding: bytes) -> str:
         """Return what the Play library gives an app."""
@@ -133,11 +112,6 @@ class PlayPhone:
             "certificateSha256Digest": digests,
             "versionCode": str(app.version_code),
         }
-
-    def _key(self, purpose: str) -> ec.EllipticCurvePrivateKey:
-        """Return the present generation's key for one purpose."""
-        label = f"{self._setup.name}/{self.generation}/{purpose}"
-        return self._setup.authorities.phone_key(label)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,16 @@ Both go one way: the shipped files are read as what a user might have written be
 
 import difflib
 import re
-import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
-from importlib import resources
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+from watchword.encoding.tables import read_table
 from watchword.plan.interface import (
     CLIENT_STRENGTH,
     MAX_EFFORT,
@@ -112,8 +111,7 @@ class UnknownName:
 @cache
 def maswe_numbers() -> Mapping[str, str]:
     """Return the numbers of MASWE 1.0.0, which are stable, by alias."""
-    text = resources.files("watchword.plan.catalogue").joinpath("maswe.toml").read_text("utf-8")
-    numbers: dict[str, str] = tomllib.loads(text)["numbers"]
+    numbers: dict[str, str] = read_table("watchword.plan.catalogue", "maswe.toml")["numbers"]
     return MappingProxyType(numbers)
 
 
@@ -421,13 +419,11 @@ def shipped() -> Mapping[str, Mapping[str, Any]]:
 
     :raises ValueError: when two files hold the same id.
     """
-    folder = resources.files("watchword.plan.catalogue")
     written: dict[str, dict[str, Any]] = {}
     for part in (TECHNIQUES, PROTECTIONS):
         entries = written.setdefault(part, {})
         for name in FILES:
-            text = folder.joinpath(part).joinpath(name).read_text("utf-8")
-            found = tomllib.loads(text)
+            found = read_table("watchword.plan.catalogue", f"{part}/{name}")
             if found.keys() & entries.keys():
                 raise ValueError(f"{part}/{name}: an id stands in two files")
             entries |= found

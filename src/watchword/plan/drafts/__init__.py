@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
+from watchword.encoding.tables import read_table
 from watchword.plan.interface import Actor, AssetKind, Component, Trait
 
 DRAFT_IMPACT: Final = 3
@@ -264,87 +265,16 @@ def _singular(word: str) -> str:
     return word
 
 
-def _rule(traits: Iterable[Trait], where: str, words: str, *, sensitive: bool = False) -> WordRule:
+def _rule(written: Mapping[str, Any]) -> WordRule:
     return WordRule(
-        frozenset(traits),
-        frozenset(map(Where, where.split())),
-        frozenset(words.split()),
-        sensitive,
+        frozenset(map(Trait, written["traits"])),
+        frozenset(map(Where, written["counts_in"])),
+        frozenset(written["words"].split()),
+        written.get("sensitive", False),
     )
 
 
-_EVERYWHERE: Final = "path request response"
-
-RULES: Final = (
-    _rule(
-        [Trait.RECORDS],
-        "path response",
-        "email phone telephone birth birthdate birthday dob address surname lastname firstname "
-        "fullname customer member contact employee user",
-    ),
-    _rule(
-        [Trait.RECORDS, Trait.LIVE_DATA],
-        "path response",
-        "health patient diagnosis medication prescription allergy medical symptom vaccine "
-        "vaccination blood glucose therapy treatment",
-        sensitive=True,
-    ),
-    _rule(
-        [Trait.RECORDS],
-        "path response",
-        "passport ssn nationalid identity taxid driverlicence driverlicense biometric",
-        sensitive=True,
-    ),
-    _rule(
-        [Trait.RECORDS],
-        "response",
-        "accountnumber balance bankaccount card creditcard debitcard iban salary sortcode transaction",
-    ),
-    _rule([Trait.LIVE_DATA], "path", "me my self profile message chat inbox"),
-    _rule(
-        [Trait.ACCOUNT],
-        "path request",
-        "login signin signup register registration auth oauth token otp password passwd session "
-        "credential mfa refreshtoken account",
-    ),
-    _rule([Trait.ACCOUNT], "path", "device"),
-    _rule(
-        # Whoever enrols a phone of his own confirms in the customer's place from then on.
-        [Trait.ACCOUNT],
-        "path",
-        "devicebinding sca enrol enroll enrolment enrollment",
-        sensitive=True,
-    ),
-    _rule(
-        [Trait.PAYMENT],
-        _EVERYWHERE,
-        "pay payment card creditcard debitcard checkout cvv cvc billing standingorder directdebit",
-        sensitive=True,
-    ),
-    _rule(
-        # Where to pay to: asked for, it makes an order; in an answer it is a record.
-        [Trait.PAYMENT],
-        "path request",
-        "iban bankaccount payee beneficiary creditor",
-        sensitive=True,
-    ),
-    _rule(
-        [Trait.STORED_VALUE],
-        _EVERYWHERE,
-        "wallet point voucher coupon giftcard gift loyalty balance topup payout withdraw "
-        "withdrawal transfer cashback",
-    ),
-    _rule(
-        [Trait.INVENTORY],
-        _EVERYWHERE,
-        "slot booking reservation stock seat ticket appointment inventory raffle",
-    ),
-    _rule([Trait.INTERNAL_NETWORK], "path request", "webhook callback url uri"),
-    _rule([Trait.THIRD_PARTY_KEY], "path response", "apikey geocode geocoding translate sms llm"),
-    _rule([Trait.AVAILABILITY], "path", "graphql search export report upload batch bulk"),
-    _rule([Trait.APP_LOGIC], "path", "entitlement premium paywall subscription featureflag"),
-    _rule([Trait.FRAUD_RULE], "path request", "referral bonus vote checkin promo leaderboard"),
-)
+RULES: Final = tuple(map(_rule, read_table("watchword.plan.drafts", "words.toml")["rules"]))
 """What speaks for what; all words in the singular."""
 
 _NEUTRAL: Final = frozenset({"redirecturl", "redirecturi", "ipaddress", "cardid", "idcard"})

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from watchword.encoding.tables import read_table
 from watchword.plan.drafts import (
     DRAFT_IMPACT,
     MAX_ASSETS,
@@ -34,74 +35,14 @@ MAX_ENTRIES: Final = 5_000
 
 _MAX_PARENTS: Final = 20
 
+_TABLE: Final = read_table("watchword.plan.drafts", "threats.toml")
+
 # The first set that a component's type and name have a word of decides.
-_LOCAL: Final = frozenset(["sqlite", "keychain", "keystore", "userdefaults", "sharedpreferences"])
-_STORES: Final = frozenset(
-    [
-        "database",
-        "db",
-        "sql",
-        "nosql",
-        "postgresql",
-        "postgres",
-        "mysql",
-        "mariadb",
-        "mongodb",
-        "redis",
-        "storage",
-        "store",
-        "bucket",
-        "s3",
-        "blob",
-        "dynamodb",
-        "datastore",
-    ]
-)
-_SERVES: Final = frozenset(
-    [
-        "api",
-        "server",
-        "service",
-        "backend",
-        "gateway",
-        "microservice",
-        "lambda",
-        "function",
-        "webservice",
-        "graphql",
-        "web",
-    ]
-)
-_DEVICE: Final = frozenset(
-    [
-        "mobile",
-        "android",
-        "ios",
-        "iphone",
-        "ipad",
-        "phone",
-        "smartphone",
-        "handset",
-        "tablet",
-        "device",
-        "app",
-        "client",
-    ]
-)
-_CLOUD: Final = frozenset(
-    [
-        "cloud",
-        "backend",
-        "server",
-        "datacenter",
-        "dmz",
-        "internal",
-        "intranet",
-        "private",
-        "aws",
-        "azure",
-    ]
-)
+_LOCAL: Final = frozenset(_TABLE["components"]["local"])
+_STORES: Final = frozenset(_TABLE["components"]["stores"])
+_SERVES: Final = frozenset(_TABLE["components"]["serves"])
+_DEVICE: Final = frozenset(_TABLE["components"]["device"])
+_CLOUD: Final = frozenset(_TABLE["components"]["cloud"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,121 +221,17 @@ class ThreatRule:
     words: tuple[frozenset[str], ...] = ()
 
 
-def _rule(
-    technique: str, component: Component, trait: Trait | None, numbers: str, *words: str
-) -> ThreatRule:
+def _rule(written: Mapping[str, Any]) -> ThreatRule:
     return ThreatRule(
-        technique,
-        component,
-        trait,
-        frozenset(numbers.split()),
-        tuple(frozenset(each.split()) for each in words),
+        written["technique"],
+        Component(written["component"]),
+        Trait(written["trait"]) if "trait" in written else None,
+        frozenset(written.get("numbers", "").split()),
+        tuple(frozenset(each.split()) for each in written.get("words", ())),
     )
 
 
-_APP, _CHANNEL, _BACKEND = Component.APP, Component.CHANNEL, Component.BACKEND
-
-RULES: Final = (
-    _rule("MT-B05", _BACKEND, Trait.ACCOUNT, "CAPEC-600", "credential stuffing"),
-    _rule(
-        "MT-B06",
-        _BACKEND,
-        Trait.ACCOUNT,
-        "CWE-307 CAPEC-49 CAPEC-112",
-        "brute force",
-        "guess password",
-        "crack password",
-    ),
-    _rule(
-        "MT-B16",
-        _BACKEND,
-        Trait.INTERNAL_NETWORK,
-        "CWE-918 CAPEC-664",
-        "server side request forg",
-        "ssrf",
-    ),
-    _rule(
-        "MT-B08",
-        _BACKEND,
-        Trait.RECORDS,
-        "CWE-639",
-        "idor",
-        "bola",
-        "object level authori",
-        "enumerat object",
-        "enumerat id",
-    ),
-    _rule(
-        "MT-B09",
-        _BACKEND,
-        Trait.RECORDS,
-        "CWE-285 CWE-862 CWE-863",
-        "api access control",
-        "function level authori",
-        "privileged function",
-    ),
-    _rule("MT-B10", _BACKEND, Trait.RECORDS, "CWE-915", "mass assignment", "hidden propert"),
-    _rule(
-        "MT-B11",
-        _BACKEND,
-        Trait.AVAILABILITY,
-        "CWE-400 CWE-770 CAPEC-125 CAPEC-130",
-        "denial of service",
-        "exhaust",
-        "flood",
-    ),
-    _rule("MT-B04", _BACKEND, Trait.RECORDS, "", "scrap"),
-    _rule("MT-B12", _BACKEND, Trait.PAYMENT, "", "carding", "card crack"),
-    _rule("MT-B15", _BACKEND, Trait.STORED_VALUE, "", "coupon crack", "voucher crack"),
-    _rule(
-        "MT-B03",
-        _BACKEND,
-        Trait.RECORDS,
-        "",
-        "spoof mobile client",
-        "spoof mobile app",
-        "impersonat mobile",
-        "impersonat genuine",
-    ),
-    _rule(
-        "MT-B20",
-        _BACKEND,
-        Trait.ACCOUNT,
-        "CWE-613 CAPEC-60",
-        "obtain access token",
-        "steal token",
-        "stolen token",
-        "session hijack",
-    ),
-    _rule(
-        "MT-C03",
-        _CHANNEL,
-        Trait.LIVE_DATA,
-        "CWE-295 CWE-319 CAPEC-94 CAPEC-157 CAPEC-158",
-        "sniff traffic",
-        "man in middle",
-        "insecure communication channel",
-    ),
-    _rule("MT-C05", _CHANNEL, Trait.ACCOUNT, "CWE-294", "replay request", "replay token"),
-    _rule(
-        "MT-A10",
-        _APP,
-        Trait.LIVE_DATA,
-        "CWE-312 CWE-922",
-        "sensitive data mobile device",
-        "local storage",
-        "data stored device",
-    ),
-    _rule("MT-A11", _APP, Trait.APP_LOGIC, "", "repackag", "tamper binar"),
-    _rule("MT-A14", _APP, Trait.ACCOUNT, "CWE-1021 CAPEC-506", "tapjack", "screen overlay"),
-    _rule("MT-A18", _APP, Trait.ACCOUNT, "CWE-939", "deep link"),
-    _rule("MT-A19", _APP, Trait.LIVE_DATA, "CWE-926 CAPEC-499", "exported component"),
-    _rule("MT-A20", _APP, Trait.LIVE_DATA, "CWE-749", "webview"),
-    _rule("MT-A02", _APP, None, "CWE-321 CWE-798 CAPEC-191", "hard coded key", "hardcoded"),
-    _rule("MT-A01", _APP, None, "CAPEC-167 CAPEC-188 CAPEC-189", "decompil", "reverse engineer"),
-    _rule("MT-A04", _APP, None, "", "jailbr", "jail break", "root device", "rooted"),
-    _rule("MT-A07", _APP, None, "", "hook app", "frida"),
-)
+RULES: Final = tuple(map(_rule, _TABLE["threats"]))
 """In the order in which words are tried: an exploit before what only gathers for it."""
 
 

@@ -1,1 +1,1 @@
-"""Hold the rules, one file each; ``watchword.scan.registry`` lists them."""
+"""Hold the rules, one file each; ``watchword.scan.registry`` finds them."""

@@ -7,7 +7,7 @@ from watchword.scan.app import Component, Part
 from watchword.scan.defaults import EXPORTED_BY_FILTER, PROVIDERS, Levels, Where, levels_of
 from watchword.scan.frameworks import NO_CODE
 from watchword.scan.interface import Confidence, Finding, Location, Severity
-from watchword.scan.rule_parts import AndroidRule, Look, is_launcher, short
+from watchword.scan.rule_parts import AndroidRule, Look, short
 
 _AT: Final = "AndroidManifest.xml"
 _BROWSABLE: Final = "android.intent.category.BROWSABLE"
@@ -17,7 +17,7 @@ def _see(look: Look) -> Iterator[Finding]:
     opened = older = False
     levels = levels_of(look.app)
     for component in look.manifest.components:
-        if component.permission or is_launcher(component):
+        if component.permission or component.shown:
             continue
         at = (Location(file=_AT, cls=component.name),)
         implied = _implied(component, levels)

@@ -2,15 +2,13 @@
 
 import base64
 import binascii
-import functools
 import hashlib
 import math
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import resources
 
+from watchword.encoding.tables import read_table
 from watchword.scan.app import App, Method
 from watchword.scan.interface import Location
 from watchword.scan.secrets import structure
@@ -44,41 +42,9 @@ _AROUND = 100
 _HEAD = 128
 """Characters of a key's base64 that tell it: the algorithm, and half of a modulus of 1,024 bits."""
 
-_CONSTANTS = frozenset(
-    {
-        "cdcd3351c7d146c0",
-        # SHA-256, first 16 characters, of what stands in standards and in libraries of everybody, in lower case without separators.
-        "01ec6ec69188ba65",
-        "07e23ede2756aa3f",
-        "08284a572cc0a281",
-        "160bd86728338461",
-        "172ad68e91f67f22",
-        "22d81d40e931bec6",
-        "2ef2503d964e9668",
-        "3717c240875cb81b",
-        "3bbf994391228ab5",
-        "3eb1bd439947eb76",
-        "4f3d637e5236d931",
-        "5bbf785c9dcf7868",
-        "74e7e5bb9d22d6db",
-        "7b66ff8e21bee524",
-        "81d788b60e20baf0",
-        "84cb29b2c78b393c",
-        "89af5d4faf5d4b21",
-        "8cacc8c53867b9f1",
-        "8cd3046264c9ea41",
-        "9f9f5111f7b27a78",
-        "be7c68b9bbe2da4b",
-        "c6f82c413d229c7d",
-        "cd372fb85148700f",
-        "e2dd43e624d85925",
-        "f215faf9d88b7f0a",
-        "f227f5f941090edc",
-        "f8b7ad71b41db8fe",
-        "fd49d739cbd7e9ef",
-        "ff593c15426cb880",
-    }
-)
+_PUBLISHED = read_table("watchword.scan.secrets", "published.toml")
+_CONSTANTS = frozenset(_PUBLISHED["constants"])
+_KEYS = frozenset(each["head"] for each in _PUBLISHED["keys"])
 
 
 def entropy(text: str) -> float:
@@ -122,13 +88,7 @@ def is_published(kind: str, secret: str) -> bool:
     if not kind.startswith("private-key"):
         return False
     body = re.sub(r"-----[^-]*-----|\\[nr]|[^A-Za-z0-9+/]", "", secret)[:_HEAD]
-    return hashlib.sha256(body.encode()).hexdigest() in _published()
-
-
-@functools.cache
-def _published() -> frozenset[str]:
-    text = resources.files("watchword.scan.secrets").joinpath("published.toml").read_text("utf-8")
-    return frozenset(each["head"] for each in tomllib.loads(text)["keys"])
+    return hashlib.sha256(body.encode()).hexdigest() in _KEYS
 
 
 def is_placeholder(value: str) -> bool:
@@ -217,7 +177,7 @@ def passwords_of(named: Iterable[Named]) -> Iterator[tuple[Named, str]]:
             continue
         if _TEMPLATE.search(each.value) or is_identifier(each.value, each.name):
             continue
-        if is_constant(each.value) or _allowed(each.value):
+        if is_constant(each.value) or is_placeholder(each.value):
             continue
         yield each, each.value
 
@@ -246,8 +206,4 @@ def _asks(call: tuple[Method, Sequence[str | int | None]]) -> bool:
 
 def made_up(password: str) -> bool:
     """Tell whether a password looks as if somebody had made it up for an account: letters and digits, and no placeholder."""
-    return _VALUE.fullmatch(password) is not None and not _allowed(password)
-
-
-def _allowed(value: str) -> bool:
-    return any(allowed.holds(value, value) for allowed in packaged().allowed)
+    return _VALUE.fullmatch(password) is not None and not is_placeholder(password)

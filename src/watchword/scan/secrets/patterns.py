@@ -8,12 +8,11 @@ Classes such as ``\w`` know ASCII alone: compile with :data:`re.ASCII`.  Source:
 import functools
 import hashlib
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
+from watchword.encoding.tables import read_table
 from watchword.scan.interface import Severity
 from watchword.scan.secrets.structure import claims_of
 
@@ -158,7 +157,10 @@ class PatternSet:
 @functools.cache
 def packaged() -> PatternSet:
     """Return the rule set of this package: Gitleaks', and our own beside it."""
-    theirs, ours = _read("gitleaks.toml"), _read("own.toml")
+    theirs, ours = (
+        read_table("watchword.scan.secrets", "gitleaks.toml"),
+        read_table("watchword.scan.secrets", "own.toml"),
+    )
     replaced = {rule["id"] for rule in ours["rules"]}
     # Ours stand first: of two that match the same, the first is told.
     rules = ours["rules"] + [rule for rule in theirs["rules"] if rule["id"] not in replaced]
@@ -168,11 +170,6 @@ def packaged() -> PatternSet:
         for listed in (theirs["allowlist"], ours["allowlist"])
     )
     return PatternSet(patterns, allowed)
-
-
-def _read(name: str) -> Mapping[str, Any]:
-    text = resources.files("watchword.scan.secrets").joinpath(name).read_text("utf-8")
-    return tomllib.loads(text)
 
 
 def _pattern(rule: Mapping[str, Any]) -> Pattern:

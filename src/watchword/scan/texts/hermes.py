@@ -10,15 +10,14 @@ ones than 74, aren't read.
 """
 
 import struct
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
-from importlib import resources
 from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
+from watchword.encoding.tables import read_table
 from watchword.reasons import WatchwordError
 
 MAGIC: Final = (0x1F1903C103BC1FC6).to_bytes(8, "little")
@@ -171,8 +170,9 @@ def _entries(small: tuple[int, ...], overflow: tuple[int, ...]) -> Iterator[tupl
 
 @cache
 def _all_opcodes() -> Sequence[Mapping[str, object]]:
-    text = resources.files("watchword.scan.texts").joinpath("hermes.toml").read_text("utf-8")
-    found: Sequence[Mapping[str, object]] = tomllib.loads(text)["opcodes"]
+    found: Sequence[Mapping[str, object]] = read_table("watchword.scan.texts", "hermes.toml")[
+        "opcodes"
+    ]
     return found
 
 

@@ -260,14 +260,13 @@ def _snapshot(data: bytes, budget: Budget, _: Bounds) -> _Text:
     hidden = [image.encrypted for image in images if image.encrypted]
     if not hidden:
         return _Text("flutter", ascii_runs(data, budget))
-    ends = [0, *(at for one in sorted(hidden, key=_start) for at in (one.start, one.stop))]
+    ends = [
+        0,
+        *(at for one in sorted(hidden, key=lambda one: one.start) for at in (one.start, one.stop)),
+    ]
     plain = zip(ends[::2], [*ends[1::2], len(data)], strict=True)
     runs = chain.from_iterable(ascii_runs(data, budget, start, end) for start, end in plain)
     return _Text("flutter", runs, "the store encrypted it")
-
-
-def _start(where: range) -> int:
-    return where.start
 
 
 def _unity(data: bytes, budget: Budget, _: Bounds) -> _Text:

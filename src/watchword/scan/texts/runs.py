@@ -93,12 +93,6 @@ def _is_dotnet(last: str) -> bool:
     return last.lower().endswith(_ASSEMBLY) or _PACKED.fullmatch(last) is not None
 
 
-LEAST_RUN: Final = 6
-"""How many printable characters in a row count as a string."""
-
-LEAST_TERMINATED: Final = 4
-"""How many count where a zero stands before and behind them: names such as ``frida`` are that short, machine code isn't like it."""
-
 LONGEST_LINE: Final = 4096
 """How long a line may be, in characters; minified scripts are one line of megabytes."""
 
