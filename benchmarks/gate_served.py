@@ -49,7 +49,7 @@ from watchword.apps.gateway.authz import AuthzApp
 from watchword.encoding import strict_json
 from watchword.gate.bundle import to_jws
 from watchword.gate.service import Gate
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 
 ROUNDS = 7
 TOKEN_GOAL, SESSION_GOAL, DEVICE_GOAL = 1.30, 1 / 8, 1.25

@@ -43,7 +43,7 @@ from watchword.gate.bundle import to_jws
 from watchword.gate.interface import Route
 from watchword.gate.service import Gate
 from watchword.lab.channel_authorities import ChannelAuthorities
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.vocabulary import Level, Mode, Proof
 
 UPSTREAM = "localhost"

@@ -35,7 +35,7 @@ from watchword.lab import (
 from watchword.lab.keys import derive_key as derive_p256
 from watchword.lab.keys import public_jwk, sign_message
 from watchword.reasons import Reason, Refusal
-from watchword.tokens import jwk
+from watchword.tokens import jose
 from watchword.tokens.interface import TokenClaims
 from watchword.tokens.proofs.session import derive_key
 from watchword.tokens.sealing import seal
@@ -133,7 +133,7 @@ class FixedSigner:
     @property
     def kid(self) -> str:
         """Return the key's thumbprint."""
-        return jwk.thumbprint(public_jwk(self.key.public_key()))
+        return jose.thumbprint(public_jwk(self.key.public_key()))
 
     def sign(self, message: bytes) -> bytes:
         """Return r and s."""

@@ -17,8 +17,8 @@ from tests.unit.tokens.proofs.prover import ADA, COMPONENTS, EVE, LEEWAY, NOW, d
 
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import AffinityNonces, ReplaySet
-from watchword.tokens import es256
-from watchword.tokens.jwk import public_key_from_jwk, thumbprint
+from watchword.tokens import jose
+from watchword.tokens.jose import public_key_from_jwk, thumbprint
 from watchword.tokens.proofs import device, dpop, session
 from watchword.tokens.proofs.interface import (
     DEVICE_ALGORITHM,
@@ -84,7 +84,7 @@ def appendix_b_pieces(suite: JsonObject, pem_key: Callable[[list[str]], Any]) ->
             mac = KeyedMac(base64.b64decode(key["base64"]))
             check = partial(_is_mac, mac)
         elif case["alg"] == DEVICE_ALGORITHM:
-            check = partial(es256.is_signed_by, pem_key(key["pem"]))
+            check = partial(jose.is_signed_by, pem_key(key["pem"]))
         else:
             counts.judge(case["id"], "outside", bool)
             continue

@@ -22,7 +22,7 @@ _COMPARED_WITHOUT: Final = """\
 """Takes a MAC over the whole request, and one that leaves a line out."""
 
 _SIGNED: Final = """\
-    if found is None or not es256.is_signed_by(
+    if found is None or not jose.is_signed_by(
         keys.device_key,
         binascii.a2b_base64(found[1], strict_mode=True),
         message_signature.signature_base(request, signature_input),
@@ -32,7 +32,7 @@ _SIGNED_WITHOUT: Final = """\
     lines = message_signature.signature_base(request, signature_input).split(b"\\n")
     fewer = b"\\n".join(line for line in lines if not line.startswith(b'"{component}"'))
     if found is None or not any(
-        es256.is_signed_by(
+        jose.is_signed_by(
             keys.device_key, binascii.a2b_base64(found[1], strict_mode=True), base
         )
         for base in (b"\\n".join(lines), fewer)
@@ -123,8 +123,8 @@ MUTATIONS = (
     Mutation(
         check="device proof: the signature",
         file=_DEVICE,
-        before="    if found is None or not es256.is_signed_by(\n",
-        after="    if found is None or None is es256.is_signed_by(\n",
+        before="    if found is None or not jose.is_signed_by(\n",
+        after="    if found is None or None is jose.is_signed_by(\n",
         red=_BOUND_TO_KEY,
     ),
     *_covered_by("device proof", _DEVICE, _SIGNED, _SIGNED_WITHOUT),

@@ -32,7 +32,7 @@ from watchword.policy.service import BALANCED
 from watchword.ports import Anchor, EnrolledCounts, VerificationKey
 from watchword.reasons import Reason, RefusedError
 from watchword.tokens.interface import TokenExpectation
-from watchword.tokens.jwk import public_key_from_jwk, thumbprint
+from watchword.tokens.jose import public_key_from_jwk, thumbprint
 from watchword.tokens.proofs import device, dpop, session
 from watchword.tokens.proofs.interface import (
     GateSecret,

@@ -54,7 +54,7 @@ from watchword.policy.service import (
 )
 from watchword.ports import CountLimit, EnrolledCounts, Instance, PlayDecoder
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
-from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk
+from watchword.tokens.jose import jwk_from_public_key, public_key_from_jwk
 from watchword.vocabulary import Level, Vendor
 
 QUESTIONS_A_MINUTE: Final = 120

@@ -35,7 +35,7 @@ from watchword.enrolment.interface import (
 )
 from watchword.ports import AuditEntry, Entropy, Instance
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import public_key_from_jwk
 from watchword.vocabulary import Level
 
 CODE_PREFIX: Final = "wwt_"

@@ -49,7 +49,7 @@ from watchword.ports import (
 )
 from watchword.reasons import Reason, Refusal, RefusedError
 from watchword.tokens.interface import TokenClaims
-from watchword.tokens.jwk import thumbprint
+from watchword.tokens.jose import thumbprint
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.tokens.proofs.session import derive_key
 from watchword.tokens.sealing import seal

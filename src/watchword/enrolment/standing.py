@@ -17,7 +17,7 @@ from watchword.attestation.interface import EvidenceFormat, IssuerCache
 from watchword.policy.interface import Standing
 from watchword.ports import AuditEntry, Instance, InstanceStore, RevocationEntry, RevocationStatus
 from watchword.reasons import Reason, RefusedError
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import public_key_from_jwk
 from watchword.vocabulary import Withdrawal
 
 _FORMATS_WITH_LIST: Final = frozenset({android_key.NAME})

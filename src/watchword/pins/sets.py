@@ -36,7 +36,7 @@ from watchword.pins.interface import (
 from watchword.pins.spki import PinError
 from watchword.ports import Signer
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens import es256, strict_jws
+from watchword.tokens import jose
 
 MAX_NAME: Final = 253
 """Most characters of a name (RFC 1035 section 2.3.4)."""
@@ -149,7 +149,7 @@ def sign_set(pin_set: PinSet, signer: Signer) -> bytes:
     :raises MalformedError: with ``pins.set_malformed`` for a set that nobody would read.
     """
     payload = payload_of(pin_set)
-    data = strict_jws.assemble(payload, TYPE, signer).encode("ascii")
+    data = jose.assemble(payload, TYPE, signer).encode("ascii")
     if len(data) > MAX_SET_BYTES:
         _sets_refuse(f"got a set of {len(data)} bytes, expected at most {MAX_SET_BYTES}")
     return data
@@ -184,7 +184,7 @@ def read_set(data: bytes, roots: RootList) -> PinSet:
     if len(data) > MAX_SET_BYTES:
         _sets_refuse(f"got {len(data)} bytes, expected at most {MAX_SET_BYTES}")
     try:
-        jws = strict_jws.parse(data.decode("ascii"), TYPE, MAX_SET_BYTES)
+        jws = jose.parse(data.decode("ascii"), TYPE, MAX_SET_BYTES)
     except UnicodeDecodeError:
         _sets_refuse("got bytes outside of ASCII")
     except MalformedError as error:
@@ -194,7 +194,7 @@ def read_set(data: bytes, roots: RootList) -> PinSet:
         raise RefusedError.because(
             Reason.PINS_SET_KEY, f"root list {roots.version} has no pin key {jws.kid!r}"
         )
-    if not es256.is_signed_by(key.key, jws.signature, jws.signing_input):
+    if not jose.is_signed_by(key.key, jws.signature, jws.signing_input):
         raise RefusedError.because(Reason.PINS_SET_SIGNATURE, f"by the key {jws.kid!r}")
     with malformed(Reason.PINS_SET_MALFORMED):
         members = strict_json.loads(jws.payload, MAX_SET_BYTES)

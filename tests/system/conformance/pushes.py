@@ -20,7 +20,7 @@ from watchword.adapters.gate_bundle import publish_bundle
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle, to_jws
 from watchword.tokens.interface import TokenClaims
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.tokens.service import issue
 from watchword.vocabulary import Environment, Level
 from watchword_conformance.corpus import load_corpus

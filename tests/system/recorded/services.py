@@ -51,7 +51,7 @@ from watchword.lab import PHONES
 from watchword.lab.google_play import GooglePlay
 from watchword.public_classes import PublicClass
 from watchword.reasons import ExitCode, Reason
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.vocabulary import Environment, Level, Mode, Proof
 
 _JWS: Final = re.compile(r"eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}")

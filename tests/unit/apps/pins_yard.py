@@ -20,7 +20,7 @@ from watchword.apps.pins.session import PinSession, edit, key_of_key, open_sessi
 from watchword.apps.settings.template import TEMPLATE
 from watchword.pins.interface import PinRole
 from watchword.pins.roots import sign_roots
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 
 APP = "clinic-android"
 DAY = 86_400

@@ -32,7 +32,7 @@ from watchword.gate import hygiene, interface
 from watchword.gate.bundle import GateBundle, to_jws
 from watchword.gate.interface import Canary, Rate
 from watchword.gate.service import Gate
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 from watchword.tokens.proofs import dpop
 from watchword.vocabulary import Level, Mode, Proof
 

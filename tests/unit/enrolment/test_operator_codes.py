@@ -45,7 +45,7 @@ from watchword.enrolment.operator_codes import (
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.ports import AuditEntry, ChallengeUse, Instance
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.vocabulary import Level, Purpose
 
 LABEL = b"watchword/test/v1\x00"

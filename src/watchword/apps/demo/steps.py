@@ -64,10 +64,9 @@ from watchword.observations import Observation, State
 from watchword.plan.outcome import Action, Plan
 from watchword.plan.service import Question
 from watchword.ports import Clock, Entropy
-from watchword.tokens.es256 import sign
 from watchword.tokens.interface import TokenClaims
-from watchword.tokens.jwk import jwk_from_public_key
-from watchword.tokens.jwk import thumbprint as thumbprint_of
+from watchword.tokens.jose import jwk_from_public_key, sign
+from watchword.tokens.jose import thumbprint as thumbprint_of
 from watchword.tokens.service import issue
 from watchword.vocabulary import Environment, Level, Platform
 

@@ -61,7 +61,7 @@ from watchword.drill.wire import Part, TargetLostError
 from watchword.observations import Vouched
 from watchword.plan.catalogue import load_catalogue
 from watchword.reasons import WatchwordError
-from watchword.tokens.jwk import thumbprint
+from watchword.tokens.jose import thumbprint
 
 
 def command(ctx: click.Context, /, **options: Any) -> None:

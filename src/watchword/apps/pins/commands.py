@@ -58,7 +58,7 @@ from watchword.pins.interface import Pin, PinRole, PinSet, RootList
 from watchword.pins.rehearsal import Rehearsal
 from watchword.pins.rendering import RenderError, render
 from watchword.reasons import WatchwordError
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 
 
 def _say(as_json: bool, value: Any, lines: Iterable[str]) -> None:

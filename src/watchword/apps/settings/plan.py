@@ -54,7 +54,7 @@ from watchword.plan.interface import (
 )
 from watchword.plan.modelling import build_model
 from watchword.reasons import MalformedError
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import public_key_from_jwk
 from watchword.vocabulary import Environment, Level, Mode, Proof
 
 FOR_THE_PLAN_ALONE: Final = frozenset({"version", "environment", "plan"})

@@ -3,7 +3,7 @@
 import binascii
 from typing import Final
 
-from watchword.tokens import es256
+from watchword.tokens import jose
 from watchword.tokens.proofs import message_signature
 from watchword.tokens.proofs.interface import (
     DEVICE_ALGORITHM,
@@ -39,7 +39,7 @@ def verify(
     assert signature_input is not None
     assert signature is not None
     found = _FORM.signature(signature)
-    if found is None or not es256.is_signed_by(
+    if found is None or not jose.is_signed_by(
         keys.device_key,
         binascii.a2b_base64(found[1], strict_mode=True),
         message_signature.signature_base(request, signature_input),

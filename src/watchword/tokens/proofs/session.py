@@ -12,7 +12,7 @@ from typing import Final
 from watchword.encoding import length_prefixed
 from watchword.reasons import Reason, RefusedError
 from watchword.tokens.interface import TokenClaims
-from watchword.tokens.jwk import public_key_from_jwk, thumbprint
+from watchword.tokens.jose import public_key_from_jwk, thumbprint
 from watchword.tokens.proofs import message_signature
 from watchword.tokens.proofs.interface import (
     LABEL,

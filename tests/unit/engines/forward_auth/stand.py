@@ -24,7 +24,7 @@ from watchword.engines import traefik
 from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 from watchword.vocabulary import Level, Mode, Proof
 from watchword_conformance.deployment import BUNDLE_FILE, SIGNER_FILE
 

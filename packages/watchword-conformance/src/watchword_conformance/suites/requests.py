@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from watchword.gate import hygiene
 from watchword.gate.hygiene import read_path
 from watchword.reasons import Refusal, RefusedError
-from watchword.tokens.jwk import jwk_from_public_key, thumbprint
+from watchword.tokens.jose import jwk_from_public_key, thumbprint
 from watchword.tokens.proofs import content_digest, device, session
 from watchword.tokens.proofs.interface import (
     DEVICE_ALGORITHM,
