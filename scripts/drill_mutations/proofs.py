@@ -7,14 +7,14 @@ from scripts.drill_mutations.mutation import Mutation
 _GATE: Final = "gate/service.py"
 _SESSION: Final = "tokens/proofs/session.py"
 _DEVICE: Final = "tokens/proofs/device.py"
-_SIGNATURE: Final = "tokens/proofs/message_signature.py"
+_SIGNATURE: Final = "tokens/proofs/interface.py"
 _SINGLE_USE: Final = "gate/service.py"
 _PROOFS: Final = "gate/service.py"
 _CONSTANTS: Final = "tokens/proofs/interface.py"
 
 _COMPARED: Final = "    if not compare_digest(_SIGNATURE % mac, signature):\n"
 _COMPARED_WITHOUT: Final = """\
-    lines = message_signature.signature_base(request, signature_input).split(b"\\n")
+    lines = signature_base(request, signature_input).split(b"\\n")
     fewer = b"\\n".join(line for line in lines if not line.startswith(b'"{component}"'))
     also = b2a_base64(session_mac.digest(fewer), newline=False)
     if signature not in (_SIGNATURE % mac, _SIGNATURE % also):
@@ -25,11 +25,11 @@ _SIGNED: Final = """\
     if found is None or not jose.is_signed_by(
         keys.device_key,
         binascii.a2b_base64(found[1], strict_mode=True),
-        message_signature.signature_base(request, signature_input),
+        signature_base(request, signature_input),
     ):
 """
 _SIGNED_WITHOUT: Final = """\
-    lines = message_signature.signature_base(request, signature_input).split(b"\\n")
+    lines = signature_base(request, signature_input).split(b"\\n")
     fewer = b"\\n".join(line for line in lines if not line.startswith(b'"{component}"'))
     if found is None or not any(
         jose.is_signed_by(

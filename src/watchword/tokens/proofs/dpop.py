@@ -20,8 +20,8 @@ from watchword.tokens.proofs.interface import (
     ProofKeys,
     SignedRequest,
     VerifiedProof,
+    refuse_time,
 )
-from watchword.tokens.proofs.message_signature import refuse_time
 
 TYPE: Final = "dpop+jwt"
 """The ``typ`` of a proof (RFC 9449 section 4.2)."""

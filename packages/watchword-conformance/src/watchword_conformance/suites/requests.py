@@ -31,6 +31,8 @@ from watchword.reasons import Refusal, RefusedError
 from watchword.tokens.jose import jwk_from_public_key, thumbprint
 from watchword.tokens.proofs import content_digest, device, session
 from watchword.tokens.proofs.interface import (
+    BODY_COMPONENT,
+    COMPONENTS,
     DEVICE_ALGORITHM,
     LABEL,
     SESSION_ALGORITHM,
@@ -39,8 +41,8 @@ from watchword.tokens.proofs.interface import (
     ProofKeys,
     SignedRequest,
     VerifiedProof,
+    signature_base,
 )
-from watchword.tokens.proofs.message_signature import BODY_COMPONENT, COMPONENTS, signature_base
 from watchword_conformance.suites.interface import (
     Attempt,
     Case,
