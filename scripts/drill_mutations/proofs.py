@@ -193,8 +193,8 @@ MUTATIONS = (
     ),
     Mutation(
         check="proof: used ones are remembered",
-        file="gate/replay.py",
-        before="        bucket.add(tag)\n",
+        file="adapters/replay/memory.py",
+        before="            bucket.add(tag)\n",
         after="",
         red=("proof-replayed",),
     ),
