@@ -24,8 +24,8 @@ from watchword.engines.interface import (
 from watchword.engines.lua import NEW_REPLAY_TABLE, part, quoted, refusals, settings
 from watchword.engines.paths import Spellings, dots, separators, spellings_of
 from watchword.gate.bundle import GateBundle
+from watchword.gate.hygiene import CompiledRoute, compile_routes
 from watchword.gate.interface import GatePolicy, Rate, Route
-from watchword.gate.routes import CompiledRoute, compile_routes
 from watchword.gate.spellings import fold
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason

@@ -46,9 +46,8 @@ from watchword.drill.interface import (
 from watchword.drill.judging import described
 from watchword.drill.wire import Call, Headers, Part
 from watchword.enrolment.challenges import epoch_key
-from watchword.gate.hygiene import read_path
+from watchword.gate.hygiene import compile_routes, find_route, read_path
 from watchword.gate.interface import GatePolicy, GateState, Route
-from watchword.gate.routes import compile_routes, find_route
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,

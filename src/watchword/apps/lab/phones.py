@@ -19,8 +19,7 @@ from watchword.adapters.lab_store import (
 from watchword.apps.settings import ApiSettings, Settings, load_settings
 from watchword.attestation.interface import AppleApp, AppRegistration
 from watchword.client import WatchwordAuth, WatchwordClient
-from watchword.gate.hygiene import read_path
-from watchword.gate.routes import compile_routes, find_route
+from watchword.gate.hygiene import compile_routes, find_route, read_path
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,

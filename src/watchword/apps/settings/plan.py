@@ -34,9 +34,9 @@ from watchword.apps.settings.schema import (
     Settings,
 )
 from watchword.encoding import strict_json
+from watchword.gate.hygiene import ANY_SEGMENT, CompiledRoute, compile_route
 from watchword.gate.interface import Route
 from watchword.gate.limits import RATE
-from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route
 from watchword.gate.spellings import fold
 from watchword.plan.catalogue import load_catalogue, merge
 from watchword.plan.interface import (
