@@ -22,8 +22,8 @@ from watchword.client import proofs
 from watchword.client.own_token import read_own_token
 from watchword.client.statement import binding_of, build_statement
 from watchword.encoding import base64url
-from watchword.enrolment.challenges import make_challenge
 from watchword.enrolment.service import pairwise_subject
+from watchword.enrolment.statement import make_challenge
 from watchword.gate import references
 from watchword.lab import (
     PHONES,

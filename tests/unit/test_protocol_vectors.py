@@ -23,10 +23,9 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.encoding import base64url, strict_json
-from watchword.enrolment.challenges import check_challenge
 from watchword.enrolment.evidence import RegisteredFormats
 from watchword.enrolment.service import pairwise_subject
-from watchword.enrolment.statement import read_statement
+from watchword.enrolment.statement import check_challenge, read_statement
 from watchword.gate.references import open_reference
 from watchword.policy.service import BALANCED
 from watchword.ports import Anchor, EnrolledCounts, VerificationKey

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from watchword.attestation.interface import AppRegistration
 from watchword.encoding import base64url, length_prefixed
-from watchword.enrolment.challenges import ChallengeEpochs
+from watchword.enrolment.evidence import Rejudgement
 from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
     AppraisalLog,
@@ -35,8 +35,13 @@ from watchword.enrolment.interface import (
     Statement,
 )
 from watchword.enrolment.operator_codes import OperatorCodeVerifier
-from watchword.enrolment.standing import Rejudgement
-from watchword.enrolment.statement import Reception, require_alive, require_app, require_same
+from watchword.enrolment.statement import (
+    ChallengeEpochs,
+    Reception,
+    require_alive,
+    require_app,
+    require_same,
+)
 from watchword.ports import (
     AuditEntry,
     ChallengeUse,

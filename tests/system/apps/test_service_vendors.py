@@ -33,8 +33,7 @@ from watchword.apps.service.background import Chore, Upkeep, refresh_receipts
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.attestation.interface import Trust
-from watchword.enrolment.receipts import ReceiptRefresh
-from watchword.enrolment.standing import Rejudgement
+from watchword.enrolment.evidence import ReceiptRefresh, Rejudgement
 from watchword.lab.apple import AppleServer
 from watchword.ports import FetchRequest, FetchResponse, InstanceStore, StoredReceipt
 from watchword.reasons import Reason, UnavailableError

@@ -17,7 +17,7 @@ from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.gateway import WatchwordMiddleware
-from watchword.apps.gateway.body import HeldMemory
+from watchword.apps.gateway.guard import HeldMemory
 from watchword.gate.interface import Rate
 from watchword.gate.service import Gate
 from watchword.reasons import Reason

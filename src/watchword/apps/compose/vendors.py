@@ -31,8 +31,7 @@ from watchword.attestation.certificates import load_p256
 from watchword.attestation.chains import BoundedIssuerCache
 from watchword.attestation.interface import AndroidApp, AppleApp, EvidenceFormat, PlayKeys, Trust
 from watchword.attestation.play_tokens import KEY_BYTES
-from watchword.enrolment.receipts import ReceiptRefresh
-from watchword.enrolment.standing import Rejudgement
+from watchword.enrolment.evidence import ReceiptRefresh, Rejudgement
 from watchword.ports import Clock, Entropy, Fetcher, InstanceStore, PlayDecoder
 from watchword.reasons import WatchwordError
 

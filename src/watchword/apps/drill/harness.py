@@ -45,7 +45,7 @@ from watchword.drill.interface import (
 )
 from watchword.drill.judging import described
 from watchword.drill.wire import Call, Headers, Part
-from watchword.enrolment.challenges import epoch_key
+from watchword.enrolment.statement import epoch_key
 from watchword.gate.hygiene import compile_routes, find_route, read_path
 from watchword.gate.interface import GatePolicy, GateState, Route
 from watchword.lab import (
