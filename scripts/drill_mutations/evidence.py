@@ -8,35 +8,35 @@ _ALWAYS = "if True:"
 _CHALLENGE = (
     Mutation(
         check="challenge use",
-        file="adapters/store/sqlite.py",
+        file="adapters/store.py",
         before="if used.rowcount != 1:",
         after=_NEVER,
         red=("renewal-replayed", "enrolment-race"),
     ),
     Mutation(
         check="challenge code",
-        file="enrolment/challenges.py",
+        file="enrolment/statement.py",
         before="if not hmac.compare_digest(code, _mac(body, app, purpose, issuer, key)):",
         after=_NEVER,
         red=("challenge-forged",),
     ),
     Mutation(
         check="challenge purpose",
-        file="enrolment/challenges.py",
+        file="enrolment/statement.py",
         before="app.encode(), purpose.value.encode())",
         after="app.encode())",
         red=("challenge-forged",),
     ),
     Mutation(
         check="challenge app",
-        file="enrolment/challenges.py",
+        file="enrolment/statement.py",
         before="app.encode(), purpose.value.encode())",
         after="purpose.value.encode())",
         red=("challenge-forged",),
     ),
     Mutation(
         check="challenge expiry",
-        file="enrolment/challenges.py",
+        file="enrolment/statement.py",
         before="if age >= 0:",
         after=_NEVER,
         red=("challenge-forged",),
@@ -174,7 +174,7 @@ _APPLE = (
     ),
     Mutation(
         check="App Attest counter at renewal",
-        file="adapters/store/sqlite.py",
+        file="adapters/store.py",
         before="if counter is not None and counter <= instance.counter:",
         after=_NEVER,
         red=("phone-cloned",),
@@ -340,7 +340,7 @@ _RENEWAL = (
     ),
     Mutation(
         check="key enrolled once",
-        file="adapters/store/sqlite.py",
+        file="adapters/store.py",
         before="if added.rowcount != 1:",
         after=_NEVER,
         red=("revoked-instance-renews",),

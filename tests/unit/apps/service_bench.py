@@ -30,8 +30,7 @@ from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.store import SqliteStore
-from watchword.adapters.store_mark import StoreMark
+from watchword.adapters.store import SqliteStore, StoreMark
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
 from watchword.apps.service.safeguards import ClockWatch, Safeguards

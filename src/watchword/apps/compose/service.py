@@ -33,8 +33,7 @@ from watchword.adapters.revocation import (
     load_status_lists,
 )
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.store.sqlite import SqliteStore
-from watchword.adapters.store_mark import StoreMark
+from watchword.adapters.store import SqliteStore, StoreMark
 from watchword.apps.compose.gates import open_gate
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_work
 from watchword.apps.compose.vendors import (
