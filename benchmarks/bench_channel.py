@@ -24,9 +24,18 @@ from benchmarks.report import Row, write_report
 from watchword.client.pinning import PinKeeper, PinnedContext
 from watchword.lab.channel_authorities import ChannelAuthorities
 from watchword.pins.installed import fresh
-from watchword.pins.interface import Builtin, HostPins, Pin, PinMode, PinRole, PinSet, RootList
+from watchword.pins.interface import (
+    Builtin,
+    HostPins,
+    Pin,
+    PinMode,
+    PinRole,
+    PinSet,
+    RootList,
+    pin_of_certificate,
+    pin_of_spki,
+)
 from watchword.pins.sets import TYPE, read_set, sign_set
-from watchword.pins.spki import pin_of_certificate, pin_of_spki
 from watchword.ports import VerificationKey
 from watchword.tokens import jose
 from watchword.tokens.jose import SigningKey

@@ -39,12 +39,17 @@ from watchword.pins.interface import (
     PinMode,
     PinRole,
     PinSet,
+    certificates_of,
+    host_of_url,
+    pin_of_file,
+    pins_of_chain,
+    read_host,
+    read_pin,
 )
 from watchword.pins.reports import PinReport, ReportGroup, parse_report, write_report
 from watchword.pins.roots import read_roots, read_unverified, sign_roots
 from watchword.pins.sets import TYPE as SET_TYPE
-from watchword.pins.sets import host_of_url, payload_of, read_host, read_set, sign_set
-from watchword.pins.spki import certificates_of, pin_of_file, pins_of_chain, read_pin
+from watchword.pins.sets import payload_of, read_set, sign_set
 from watchword.reasons import MalformedError, RefusedError, WatchwordError
 from watchword.tokens import jose
 

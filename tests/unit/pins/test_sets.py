@@ -27,21 +27,15 @@ from watchword.pins.interface import (
     MAX_SET_BYTES,
     AfterExpiry,
     Pin,
+    PinError,
     PinMode,
     PinRole,
     PinSet,
+    host_of_url,
+    read_host,
 )
 from watchword.pins.roots import read_roots
-from watchword.pins.sets import (
-    TYPE,
-    host_of_url,
-    payload_of,
-    read_host,
-    read_set,
-    reports_to_itself,
-    sign_set,
-)
-from watchword.pins.spki import PinError
+from watchword.pins.sets import TYPE, payload_of, read_set, reports_to_itself, sign_set
 from watchword.reasons import MalformedError, Reason, RefusedError
 from watchword.tokens import jose
 

@@ -31,8 +31,7 @@ from watchword.gate.hygiene import compile_route, shadowed
 from watchword.gate.interface import Route
 from watchword.gate.lending import asks_for_part, may_go_on, may_hold_key
 from watchword.gate.limits import RATE
-from watchword.pins.sets import host_of_url
-from watchword.pins.spki import PinError
+from watchword.pins.interface import PinError, host_of_url
 from watchword.plan.catalogue import LIKELIHOOD_WORDS
 from watchword.policy.interface import Policy
 from watchword.tokens.interface import MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS

@@ -37,9 +37,7 @@ from watchword.broker.interface import (
     PlaceKind,
 )
 from watchword.gate.interface import Canary, Limit, LimitKind, Rate, Route
-from watchword.pins.interface import MAX_HOSTS, AfterExpiry, PinMode
-from watchword.pins.sets import read_host
-from watchword.pins.spki import PinError
+from watchword.pins.interface import MAX_HOSTS, AfterExpiry, PinError, PinMode, read_host
 from watchword.plan.interface import (
     Actor,
     AssetKind,

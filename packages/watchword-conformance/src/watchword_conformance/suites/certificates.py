@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from watchword.attestation import certificates
 from watchword.attestation.certificates import Certificate, load_p256, read_certificate
-from watchword.pins.spki import PinError, pin_of_certificate
+from watchword.pins.interface import PinError, pin_of_certificate
 from watchword.ports import Anchor
 from watchword.reasons import MalformedError
 from watchword.vocabulary import AnchorKind
