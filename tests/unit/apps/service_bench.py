@@ -19,12 +19,6 @@ from tests.unit.enrolment.simulators import (
     with_evidence,
 )
 
-from watchword.adapters.enrolment_limits import (
-    ClientAddresses,
-    EnrolmentLimits,
-    EnrolmentRates,
-    Network,
-)
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.published_pins import PinPublication
@@ -39,6 +33,12 @@ from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
 from watchword.gate.bundle import GateBundle, from_jws
 from watchword.gate.interface import GatePolicy, Route
+from watchword.gate.limits import (
+    ClientAddresses,
+    EnrolmentLimits,
+    EnrolmentRates,
+    Network,
+)
 from watchword.tokens.interface import TokenExpectation
 from watchword.vocabulary import Environment, Level, Mode, Proof, Purpose
 

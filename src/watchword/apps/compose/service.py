@@ -14,7 +14,6 @@ from typing import Final
 import structlog
 
 from watchword.adapters.clock import is_synchronised
-from watchword.adapters.enrolment_limits import ClientAddresses, EnrolmentLimits
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.http_server.mutual_tls import MutualTlsServer
@@ -61,6 +60,7 @@ from watchword.broker.interface import EdgeRule
 from watchword.enrolment.evidence import RegisteredFormats
 from watchword.enrolment.interface import EnrolmentPolicy
 from watchword.gate.interface import GatePolicy
+from watchword.gate.limits import ClientAddresses, EnrolmentLimits
 from watchword.gate.references import NONCE_BYTES
 from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy

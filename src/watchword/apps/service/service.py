@@ -8,7 +8,6 @@ from pathlib import Path
 
 import structlog
 
-from watchword.adapters.enrolment_limits import ClientAddresses
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.published_pins import PinPublication
@@ -31,6 +30,7 @@ from watchword.enrolment.operator_codes import Invitations
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.enrolment.statement import ChallengeEpochs
 from watchword.gate.interface import GatePolicy
+from watchword.gate.limits import ClientAddresses
 from watchword.pins.interface import NothingPublished
 from watchword.ports import Clock, Entropy
 from watchword.reasons import UnavailableError
