@@ -40,10 +40,10 @@ from benchmarks.report import Row
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import serve as serve_http
 from watchword.adapters.replay import MemoryReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.authz import AuthzApp
 from watchword.encoding import strict_json

@@ -31,9 +31,9 @@ from benchmarks.gate_load import (
 from benchmarks.gate_served import Served, listen
 from benchmarks.report import Row
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.replay import MemoryReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.adapters.usage import HostUsageLedger
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.proxy import Lender, ProxyApp

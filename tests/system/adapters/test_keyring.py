@@ -416,7 +416,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemEntropy
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.vocabulary import Environment
 sys.stdin.read()

@@ -15,8 +15,8 @@ from tests.unit.apps.service_process import WATCHWORD
 from tests.unit.conformance.mouths import MOUTHS, deployed
 from tests.unit.conformance.processes import PATIENCE_SECONDS, authz, published
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import publish_bundle
+from watchword.adapters.system import SystemClock
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle, to_jws
 from watchword.tokens.interface import TokenClaims

@@ -35,9 +35,9 @@ from tests.unit.gate.simulators import (
 from tests.unit.gate.simulators import SilentState, published, route, token
 from tests.unit.pins.building import APP as PINNED_APP
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.replay.memory import MemoryReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.apps.compose.service import service_of
 from watchword.apps.gateway import WatchwordMiddleware, WatchwordWsgiMiddleware
 from watchword.apps.gateway.authz import AuthzApp, Credential

@@ -13,7 +13,6 @@ from typing import Final
 
 import structlog
 
-from watchword.adapters.clock import is_synchronised
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.http_server.mutual_tls import MutualTlsServer
@@ -33,6 +32,7 @@ from watchword.adapters.revocation import (
 )
 from watchword.adapters.revocation_journal import RevocationJournal
 from watchword.adapters.store import SqliteStore, StoreMark
+from watchword.adapters.system import is_synchronised
 from watchword.apps.compose.gates import open_gate
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_work
 from watchword.apps.compose.vendors import (

@@ -12,9 +12,9 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from watchword.adapters.clock import TimeLimit
 from watchword.adapters.drill_wire import resolve
 from watchword.adapters.observations import ObservationsFile, read_observer_key
+from watchword.adapters.system import TimeLimit
 from watchword.apps.demo.stage import (
     API,
     API_KEY,

@@ -9,8 +9,7 @@ from dataclasses import replace
 from heapq import nlargest
 from typing import Any, Final, Protocol
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.gateway.asgi_types import Message, Receive, Send
 from watchword.apps.problems import Problem, render
 from watchword.gate.decisions import refuse

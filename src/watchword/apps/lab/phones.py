@@ -8,14 +8,13 @@ from typing import Final
 import click
 import httpx
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.lab_store import (
     StoredPhone,
     kept_phones,
     load_or_create,
     occupied_slot,
 )
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.settings import ApiSettings, Settings, load_settings
 from watchword.attestation.interface import AppleApp, AppRegistration
 from watchword.client import WatchwordAuth, WatchwordClient

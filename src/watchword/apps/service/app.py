@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl
 
 import structlog
 
-from watchword.adapters.clock import steady_seconds
+from watchword.adapters.system import steady_seconds
 from watchword.apps.problems import render
 from watchword.apps.service.context import ServiceContext
 from watchword.drill.consent import MAX_BYTES, PATH, ConsentError, read_consent

@@ -12,8 +12,8 @@ from tests.unit.engines.envoy.stand import (
     until,
 )
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
+from watchword.adapters.system import SystemClock
 from watchword.apps.engines.envoy import LOOK_SECONDS, ControlPlane
 from watchword.gate.bundle import GateBundle, to_jws
 from watchword.tokens.jose import SigningKey

@@ -16,7 +16,7 @@ from tests.unit.engines.envoy.stand import SECRET, TOKEN_KEY, claims, request, t
 from tests.unit.gate.proving import Prover, session_key
 from tests.unit.gate.simulators import SoftwareSigner
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.encoding import base64url, strict_json
 from watchword.engines.haproxy import text as names
 from watchword.gate.hygiene import CLIENT_SIDE

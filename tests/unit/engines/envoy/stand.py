@@ -20,7 +20,7 @@ from tests.machine import patience
 from tests.ports import free_port
 from tests.unit.gate.simulators import CLAIMS, EXPECTATION, SoftwareSigner
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.engines.envoy.generation import generate
 from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
 from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions

@@ -15,9 +15,9 @@ from tests.unit.conformance.processes import authz, authz_over_tls, served
 from tests.unit.conformance.traefik_mouth import certificates, traefik_binary, wait_for_routes
 from tests.unit.engines.envoy.stand import Answer, Api, Fronted, bundle_of, route, until
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.keyring.private_file import write_private
+from watchword.adapters.system import SystemClock
 from watchword.apps.engines.follower import EngineFollower, write_files
 from watchword.apps.engines.nginx import NginxAuthz
 from watchword.engines import traefik
