@@ -935,7 +935,7 @@ RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
 class SqliteStore(OwingStore):
     """Implement :class:`watchword.ports.InstanceStore` on one file (mode 0600).
 
-    And :class:`watchword.enrolment.operator_codes.OperatorCodeStore` and
+    And :class:`watchword.enrolment.interface.OperatorCodeStore` and
     :class:`watchword.enrolment.delivery.LeaseStore`, in the same transactions.
     """
 
@@ -987,7 +987,7 @@ class SqliteStore(OwingStore):
     async def enrol_by_code(
         self, code_id: str, use: ChallengeUse, instance: Instance, audit: AuditEntry
     ) -> None:
-        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.enrol_by_code`."""
+        """See :meth:`watchword.enrolment.interface.OperatorCodeStore.enrol_by_code`."""
 
         def work(connection: sqlite3.Connection) -> None:
             use_code(connection, code_id, instance.id, instance.enrolled_at)
@@ -998,7 +998,7 @@ class SqliteStore(OwingStore):
         await self._database.write(work)
 
     async def add_code(self, code: OperatorCode, audit: AuditEntry) -> None:
-        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.add_code`."""
+        """See :meth:`watchword.enrolment.interface.OperatorCodeStore.add_code`."""
 
         def work(connection: sqlite3.Connection) -> None:
             insert_code(connection, code)
@@ -1007,15 +1007,15 @@ class SqliteStore(OwingStore):
         await self._database.write(work)
 
     async def find_code(self, code_id: str) -> OperatorCode | None:
-        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.find_code`."""
+        """See :meth:`watchword.enrolment.interface.OperatorCodeStore.find_code`."""
         return await self._database.read(lambda connection: select_code(connection, code_id))
 
     async def list_codes(self, limit: int) -> Sequence[OperatorCode]:
-        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.list_codes`."""
+        """See :meth:`watchword.enrolment.interface.OperatorCodeStore.list_codes`."""
         return await self._database.read(lambda connection: select_codes(connection, limit))
 
     async def cancel_code(self, code_id: str, audit: AuditEntry) -> OperatorCode | None:
-        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.cancel_code`."""
+        """See :meth:`watchword.enrolment.interface.OperatorCodeStore.cancel_code`."""
 
         def work(connection: sqlite3.Connection) -> OperatorCode | None:
             if withdraw_code(connection, code_id, audit.at):

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from watchword.attestation.interface import AppRegistration
 from watchword.encoding import base64url, length_prefixed
-from watchword.enrolment.evidence import Rejudgement
+from watchword.enrolment.evidence import OperatorCodeVerifier, Rejudgement
 from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
     AppraisalLog,
@@ -34,7 +34,6 @@ from watchword.enrolment.interface import (
     RenewalRequest,
     Statement,
 )
-from watchword.enrolment.operator_codes import OperatorCodeVerifier
 from watchword.enrolment.statement import (
     ChallengeEpochs,
     Reception,

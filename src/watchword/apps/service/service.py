@@ -25,8 +25,8 @@ from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, Safeguards
 from watchword.attestation.interface import AppleApp
 from watchword.enrolment.delivery import SecretDelivery
+from watchword.enrolment.evidence import Invitations
 from watchword.enrolment.interface import EnrolmentPolicy, EnrolmentRoom, EvidenceVerifier
-from watchword.enrolment.operator_codes import Invitations
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.enrolment.statement import ChallengeEpochs
 from watchword.gate.interface import GatePolicy
