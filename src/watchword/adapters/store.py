@@ -946,7 +946,7 @@ class SqliteStore(OwingStore):
         max_pages: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open or make the file, as :class:`watchword.adapters.store.database.SqliteDatabase` does."""
+        """Open or make the file, as :class:`watchword.adapters.store.SqliteDatabase` does."""
         self._database = SqliteDatabase(path, max_pages=max_pages, monotonic=monotonic)
         self._owed = Owed()
 
@@ -1256,7 +1256,7 @@ class Exchange:
 
 
 class StoreMark:
-    """Implement :class:`watchword.enrolment.challenges.ChallengeEpochs`; any thread may call it.
+    """Implement :class:`watchword.enrolment.statement.ChallengeEpochs`; any thread may call it.
 
     What can't be written is kept in memory, which is as good while the process lives: the next one finds
     an older mark and begins another epoch rather than one too few.
@@ -1275,16 +1275,16 @@ class StoreMark:
 
     @property
     def number(self) -> int:
-        """See :attr:`watchword.enrolment.challenges.ChallengeEpochs.number`."""
+        """See :attr:`watchword.enrolment.statement.ChallengeEpochs.number`."""
         return self._state.epoch
 
     @property
     def forgotten(self) -> int:
-        """See :attr:`watchword.enrolment.challenges.ChallengeEpochs.forgotten`."""
+        """See :attr:`watchword.enrolment.statement.ChallengeEpochs.forgotten`."""
         return self._state.forgotten
 
     def begin(self, now: datetime) -> None:
-        """See :meth:`watchword.enrolment.challenges.ChallengeEpochs.begin`.
+        """See :meth:`watchword.enrolment.statement.ChallengeEpochs.begin`.
 
         The number is at least the time, so that it grows also where the file was lost.
         """

@@ -262,7 +262,7 @@ def _taken_apart(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]
 
 
 PATIENCE_SECONDS: Final = 10.0
-"""How long the next 8 KiB of a body may take, as for :class:`watchword.apps.gateway.body.HeldBody`."""
+"""How long the next 8 KiB of a body may take, as for :class:`watchword.apps.gateway.guard.HeldBody`."""
 
 PIECE_BYTES: Final = 64 * 1024
 """Most bytes that are asked for at once."""
