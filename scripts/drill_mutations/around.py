@@ -76,8 +76,8 @@ MUTATIONS = (
     Mutation(
         check="enrolments of one address",
         file="gate/limits.py",
-        before="        if wait:\n",
-        after="        if False:\n",
+        before="        if wait:\n            raise",
+        after="        if False:\n            raise",
         red=("instances-in-bulk",),
     ),
     Mutation(
