@@ -20,7 +20,7 @@ Three things hold throughout. **In doubt it is closed**: what can't be decided i
 acknowledged is lost.** **Whoever is refused learns a class**; the operator learns the [reason](reasons.md) (here in `code`).
 
 Servers are real in these tests (Valkey, OpenBao, Envoy, nginx, SQLite on a full disk); processes are killed, stopped and raced; the way to the shared store
-goes through a proxy that delays, cuts and garbles answers. To run all of them: `make test`.
+goes through a proxy that delays, cuts and garbles answers. To run all of them: `make test-all` and `make test-long`.
 """
 
 

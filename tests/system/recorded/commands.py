@@ -32,7 +32,7 @@ EXAMPLES: Final = (
     "cases/retail-bank.yaml",
     "cases/tmobile-2023.yaml",
 )
-DESCRIPTIONS: Final = ROOT / "tests" / "apps" / "plan_files"
+DESCRIPTIONS: Final = ROOT / "tests" / "system" / "apps" / "plan_files"
 
 BROKEN: Final = {
     "no-yaml.yaml": "version: 1\napis: [1, 2\nenvironment: lab\n",
