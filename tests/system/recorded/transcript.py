@@ -27,7 +27,7 @@ from watchword.adapters.system import SystemClock
 from watchword.apps.cli.entry import run
 
 HERE: Final = Path(__file__).parent
-ROOT: Final = HERE.parents[1]
+ROOT: Final = HERE.parents[2]
 FILES: Final = HERE / "files"
 RENAMES: Final = HERE / "renames.toml"
 
