@@ -38,8 +38,7 @@ from tests.unit.attestation.bending import key_of
 
 from watchword.adapters.revocation import StatusList
 from watchword.attestation import receipts
-from watchword.attestation.certificates import p256_point
-from watchword.attestation.chains import BoundedIssuerCache
+from watchword.attestation.certificates import BoundedIssuerCache, p256_point
 from watchword.attestation.interface import (
     AndroidKeyChain,
     AppAttestAssertion,

@@ -24,12 +24,21 @@ from benchmarks.report import Row, write_report
 from watchword.client.pinning import PinKeeper, PinnedContext
 from watchword.lab.channel_authorities import ChannelAuthorities
 from watchword.pins.installed import fresh
-from watchword.pins.interface import Builtin, HostPins, Pin, PinMode, PinRole, PinSet, RootList
+from watchword.pins.interface import (
+    Builtin,
+    HostPins,
+    Pin,
+    PinMode,
+    PinRole,
+    PinSet,
+    RootList,
+    pin_of_certificate,
+    pin_of_spki,
+)
 from watchword.pins.sets import TYPE, read_set, sign_set
-from watchword.pins.spki import pin_of_certificate, pin_of_spki
 from watchword.ports import VerificationKey
-from watchword.tokens import es256, strict_jws
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens import jose
+from watchword.tokens.jose import SigningKey
 
 HOST = "localhost"
 PAIRS = 600
@@ -184,11 +193,11 @@ def handshakes() -> list[Row]:
 def sets() -> list[Row]:
     """Measure a set."""
     data, authorised = sign_set(three_hosts(), SIGNER), roots()
-    jws = strict_jws.parse(data.decode(), TYPE, len(data))
+    jws = jose.parse(data.decode(), TYPE, len(data))
     key = authorised.pin_keys[SIGNER.kid].key
     verified, bare = alternating(
         timed(lambda: read_set(data, authorised)),
-        timed(lambda: es256.is_signed_by(key, jws.signature, jws.signing_input)),
+        timed(lambda: jose.is_signed_by(key, jws.signature, jws.signing_input)),
         CHECKS,
     )
     return [

@@ -20,8 +20,7 @@ from pathlib import Path
 
 from benchmarks.report import Row, write_report
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.demo.stage import API
 from watchword.apps.demo.stage import Stage as Clinic
 from watchword.apps.drill.harness import Harness, open_harness

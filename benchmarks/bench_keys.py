@@ -34,7 +34,7 @@ from watchword.encoding import base64url
 from watchword.gate.interface import GatePolicy, Limit, LimitKind
 from watchword.gate.limits import Limits
 from watchword.tokens.interface import TokenExpectation
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.vocabulary import Environment
 
 SEALS = 3000

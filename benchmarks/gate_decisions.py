@@ -44,7 +44,7 @@ from watchword.gate.bundle import to_jws
 from watchword.gate.interface import RequestFacts
 from watchword.gate.service import Gate
 from watchword.reasons import Reason
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 
 ROUNDS = 25
 CALLS = 150

@@ -25,9 +25,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import GatePolicy, Route
 from watchword.ports import VerificationKey
-from watchword.tokens.es256 import SigningKey
 from watchword.tokens.interface import TokenClaims, TokenExpectation
-from watchword.tokens.jwk import jwk_from_public_key, thumbprint
+from watchword.tokens.jose import SigningKey, jwk_from_public_key, thumbprint
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.tokens.service import issue
 from watchword.vocabulary import Environment, Level, Mode, Proof

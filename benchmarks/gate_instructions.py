@@ -53,7 +53,7 @@ from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.adapters.revocation import StatusList, read_status_list
 from watchword.apps.gateway import WatchwordMiddleware
-from watchword.attestation.chains import BoundedIssuerCache
+from watchword.attestation.certificates import BoundedIssuerCache
 from watchword.attestation.interface import (
     AndroidApp,
     AppleApp,

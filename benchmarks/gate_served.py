@@ -40,16 +40,16 @@ from benchmarks.report import Row
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import serve as serve_http
 from watchword.adapters.replay import MemoryReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.authz import AuthzApp
 from watchword.encoding import strict_json
 from watchword.gate.bundle import to_jws
 from watchword.gate.service import Gate
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 
 ROUNDS = 7
 TOKEN_GOAL, SESSION_GOAL, DEVICE_GOAL = 1.30, 1 / 8, 1.25

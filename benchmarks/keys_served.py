@@ -31,9 +31,9 @@ from benchmarks.gate_load import (
 from benchmarks.gate_served import Served, listen
 from benchmarks.report import Row
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.replay import MemoryReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.adapters.usage import HostUsageLedger
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.proxy import Lender, ProxyApp
@@ -43,7 +43,7 @@ from watchword.gate.bundle import to_jws
 from watchword.gate.interface import Route
 from watchword.gate.service import Gate
 from watchword.lab.channel_authorities import ChannelAuthorities
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.vocabulary import Level, Mode, Proof
 
 UPSTREAM = "localhost"

@@ -20,9 +20,8 @@ from typing import Final
 import httpx
 from benchmarks.gate_load import SERVER_CORE, free_port, pinned
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.lab_store import load_or_create
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.client.statement import binding_of, build_statement
 from watchword.encoding import base64url
 from watchword.lab import PHONES, InstalledIosApp, LabAuthorities, PhoneSetup

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.plan_models import Kind, large
 
-from watchword.adapters.clock import SystemClock, TimeLimit
+from watchword.adapters.system import SystemClock, TimeLimit
 from watchword.apps.plan.cli import command
 from watchword.apps.plan.commands import PATIENCE_SECONDS
 from watchword.plan.interface import Catalogue, Model

@@ -13,9 +13,8 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.lab_store import load_or_create
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.settings import Settings, load_settings
 from watchword.client import WatchwordClient
 from watchword.lab import PHONES, InstalledAndroidApp, PhoneSetup

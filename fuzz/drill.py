@@ -45,9 +45,8 @@ from watchword.drill.wire import Call, Headers, Part
 from watchword.encoding import base64url, strict_json
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE
 from watchword.reasons import Reason
-from watchword.tokens import strict_jws
-from watchword.tokens.es256 import SigningKey
-from watchword.tokens.jwk import jwk_from_public_key, thumbprint
+from watchword.tokens import jose
+from watchword.tokens.jose import SigningKey, jwk_from_public_key, thumbprint
 from watchword.vocabulary import Platform
 
 _AT: Final = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -87,7 +86,7 @@ def read_agreed(data: bytes) -> None:
     with suppress(ConsentError):
         _agreed(read_consent(data))
     jwk = jwk_from_public_key(_key().public)
-    signed = strict_jws.assemble(data, RUN_TYPE, _key())
+    signed = jose.assemble(data, RUN_TYPE, _key())
     for header in (data.decode("latin-1"), signed):
         try:
             verify_run(header, jwk, _NOW, origin=_TARGET)

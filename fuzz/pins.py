@@ -39,14 +39,19 @@ from watchword.pins.interface import (
     PinMode,
     PinRole,
     PinSet,
+    certificates_of,
+    host_of_url,
+    pin_of_file,
+    pins_of_chain,
+    read_host,
+    read_pin,
 )
 from watchword.pins.reports import PinReport, ReportGroup, parse_report, write_report
 from watchword.pins.roots import read_roots, read_unverified, sign_roots
 from watchword.pins.sets import TYPE as SET_TYPE
-from watchword.pins.sets import host_of_url, payload_of, read_host, read_set, sign_set
-from watchword.pins.spki import certificates_of, pin_of_file, pins_of_chain, read_pin
+from watchword.pins.sets import payload_of, read_set, sign_set
 from watchword.reasons import MalformedError, RefusedError, WatchwordError
-from watchword.tokens import strict_jws
+from watchword.tokens import jose
 
 _JSON: Final = "application/json"
 _SIGNED: Final = (b"ey", b'{"payload"')
@@ -63,7 +68,7 @@ _FULL: Final = pin_set(
 def read_sets(data: bytes) -> None:
     """Read a set as it came, or one whose payload this is; what was read is written as it was, and judged by."""
     if not data.startswith(_SIGNED):
-        data = strict_jws.assemble(data, SET_TYPE, key("pin1")).encode("ascii")
+        data = jose.assemble(data, SET_TYPE, key("pin1")).encode("ascii")
     with suppress(RefusedError):
         found = read_set(data, roots())
         assert read_set(sign_set(found, key("pin1")), roots()) == found

@@ -23,8 +23,8 @@ from watchword.plan.interface import Catalogue
 from watchword.plan.outcome import Evidence
 from watchword.plan.service import make_plan
 from watchword.reasons import WatchwordError
-from watchword.tokens import strict_jws
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens import jose
+from watchword.tokens.jose import SigningKey
 from watchword.vocabulary import Environment
 
 _AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -176,7 +176,7 @@ def read_observed(data: bytes) -> None:
     """Read lines of observations as they came, and the same bytes as what a known observer has signed."""
     keys = {"ci": _observer().public}
     read_lines(data, keys)
-    signed = strict_jws.assemble(data, OBSERVATION_TYPE, _observer())
+    signed = jose.assemble(data, OBSERVATION_TYPE, _observer())
     found = read_lines(signed.encode() + b"\n", keys)
     assert len(found.vouched) + len(found.claims) + len(found.faults) == 1
 

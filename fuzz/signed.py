@@ -13,12 +13,12 @@ from watchword.encoding import base64url
 from watchword.gate import signed_verdict
 from watchword.gate.bundle import BUNDLE_TYPE, MAX_BUNDLE_BYTES, GateBundleError, from_jws, to_jws
 from watchword.reasons import RefusedError
-from watchword.tokens import strict_jws
+from watchword.tokens import jose
 
 
 def read_bundle(data: bytes) -> None:
     """Read a bundle as it came, and as what the service has signed."""
-    signed = strict_jws.assemble(data, BUNDLE_TYPE, SERVICE).encode()
+    signed = jose.assemble(data, BUNDLE_TYPE, SERVICE).encode()
     for untrusted in (data, signed):
         with suppress(GateBundleError):
             from_jws(untrusted, KEY)
@@ -26,7 +26,7 @@ def read_bundle(data: bytes) -> None:
 
 def read_verdict(data: bytes) -> None:
     """Verify a verdict as it came, and as what a gate has signed."""
-    signed = strict_jws.assemble(data, signed_verdict.VERDICT_TYPE, SIGNER)
+    signed = jose.assemble(data, signed_verdict.VERDICT_TYPE, SIGNER)
     for untrusted in (data.decode("latin-1"), signed):
         with suppress(RefusedError):
             signed_verdict.verify(

@@ -4,7 +4,8 @@
 called counts once, and one that is only imported doesn't.
 
 Beside the files stand a walk's stops: what has one file each by decree (a policy's rules, the formats) is looked up by its
-name and never read through, and the readers of bytes call nothing of ours.  Each such family is one stop.
+name and never read through, and the readers of bytes call nothing of ours.  Each such family is one stop.  To read the settings
+is a walk of its own, and one stop of any other.
 """
 
 import argparse
@@ -46,6 +47,7 @@ _FAMILIES: Final = (
     "drill/attacks",
     "encoding",
 )
+_SETTINGS: Final = "apps/settings"
 _START, _STOP = signal.SIGUSR1, signal.SIGUSR2
 _SERVICE: Final = """
 import sys
@@ -124,10 +126,11 @@ class Trace:
         return sorted(str(Path(file).relative_to(PRODUCT[0])) for file in self.files)
 
 
-def stops(files: Sequence[str]) -> list[str]:
+def stops(walk: str, files: Sequence[str]) -> list[str]:
     """Return the stops of a walk through these files: a family is one of them."""
+    families = _FAMILIES if walk == "settings" else (*_FAMILIES, _SETTINGS)
     named = {
-        file: next((each for each in _FAMILIES if file.startswith(f"{each}/")), file)
+        file: next((each for each in families if file.startswith(f"{each}/")), file)
         for file in files
     }
     return sorted(set(named.values()))
@@ -259,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, count in figures.items():
         print(f"{name:24}{count:>8,}")
     for name, files in walks.items():
-        print(f"{f'walk: {name}':24}{len(files):>8,} files{len(stops(files)):>8,} stops")
+        print(f"{f'walk: {name}':24}{len(files):>8,} files{len(stops(name, files)):>8,} stops")
         if chosen.files:
             print(*(f"    {file}" for file in files), sep="\n")
 

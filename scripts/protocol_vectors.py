@@ -22,8 +22,8 @@ from watchword.client import proofs
 from watchword.client.own_token import read_own_token
 from watchword.client.statement import binding_of, build_statement
 from watchword.encoding import base64url
-from watchword.enrolment.challenges import make_challenge
 from watchword.enrolment.service import pairwise_subject
+from watchword.enrolment.statement import make_challenge
 from watchword.gate import references
 from watchword.lab import (
     PHONES,
@@ -35,7 +35,7 @@ from watchword.lab import (
 from watchword.lab.keys import derive_key as derive_p256
 from watchword.lab.keys import public_jwk, sign_message
 from watchword.reasons import Reason, Refusal
-from watchword.tokens import jwk
+from watchword.tokens import jose
 from watchword.tokens.interface import TokenClaims
 from watchword.tokens.proofs.session import derive_key
 from watchword.tokens.sealing import seal
@@ -133,7 +133,7 @@ class FixedSigner:
     @property
     def kid(self) -> str:
         """Return the key's thumbprint."""
-        return jwk.thumbprint(public_jwk(self.key.public_key()))
+        return jose.thumbprint(public_jwk(self.key.public_key()))
 
     def sign(self, message: bytes) -> bytes:
         """Return r and s."""

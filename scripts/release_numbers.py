@@ -23,8 +23,8 @@ from typing import Any, Final
 
 from scripts.rotation_under_load import measure
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.store import SqliteStore
+from watchword.adapters.system import SystemClock
 
 ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "docs" / "release-numbers.md"

@@ -27,9 +27,8 @@ from typing import Any, Self
 
 import httpx
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.lab_store import load_or_create
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.service.client import OperatorClient
 from watchword.apps.settings import Settings, load_settings
 from watchword.client import ClientError, WatchwordAuth, WatchwordClient

@@ -20,9 +20,9 @@ from scripts.vector_judge import Counts, JsonObject
 from watchword.encoding import base64url, strict_json
 from watchword.ports import VerificationKey
 from watchword.reasons import MalformedError, Reason
-from watchword.tokens import es256, strict_jws
+from watchword.tokens import jose
 from watchword.tokens.interface import TOKEN_TYPE, TokenExpectation
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import public_key_from_jwk
 from watchword.tokens.proofs.interface import KeyedMac
 from watchword.tokens.service import verify
 from watchword.vocabulary import Environment
@@ -73,7 +73,7 @@ def verify_pieces(text: str, jwk: JsonObject) -> bool:
     header, _, signature = (base64url.decode(segment) for segment in segments)
     if strict_json.loads(header, 2048) != {"alg": "ES256", "kid": key.kid}:
         raise MalformedError.because(Reason.TOKEN_MALFORMED, "header")
-    return es256.is_signed_by(key.key, signature, text.rpartition(".")[0].encode("ascii"))
+    return jose.is_signed_by(key.key, signature, text.rpartition(".")[0].encode("ascii"))
 
 
 def verify_whole(text: str, keys: OneKey, now: float) -> bool:
@@ -142,9 +142,9 @@ def _large(name: str) -> Iterator[str]:
 
 
 def _signed(text: str, keys: OneKey) -> bool:
-    jws = strict_jws.parse(text, "JWT")
+    jws = jose.parse(text, "JWT")
     key = keys.find(jws.kid)
-    return key is not None and es256.is_signed_by(key.key, jws.signature, jws.signing_input)
+    return key is not None and jose.is_signed_by(key.key, jws.signature, jws.signing_input)
 
 
 def wycheproof_signatures() -> Counts:
@@ -159,7 +159,7 @@ def wycheproof_signatures() -> Counts:
             signature, message = bytes.fromhex(test["sig"]), bytes.fromhex(test["msg"])
             must = "accept" if test["result"] == "valid" else "reject"
             counts.judge(
-                f"tcId {test['tcId']}", must, partial(es256.is_signed_by, key, signature, message)
+                f"tcId {test['tcId']}", must, partial(jose.is_signed_by, key, signature, message)
             )
     return counts
 

@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from scripts.vector_judge import Counts, JsonObject
 from tests.unit.tokens.proofs.prover import ADA, COMPONENTS, EVE, LEEWAY, NOW, digest_of
 
+from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.gate.interface import ReplayClaim
-from watchword.gate.replay import AffinityNonces, ReplaySet
-from watchword.tokens import es256
-from watchword.tokens.jwk import public_key_from_jwk, thumbprint
+from watchword.gate.replay import AffinityNonces
+from watchword.tokens import jose
+from watchword.tokens.jose import public_key_from_jwk, thumbprint
 from watchword.tokens.proofs import device, dpop, session
 from watchword.tokens.proofs.interface import (
     DEVICE_ALGORITHM,
@@ -84,7 +85,7 @@ def appendix_b_pieces(suite: JsonObject, pem_key: Callable[[list[str]], Any]) ->
             mac = KeyedMac(base64.b64decode(key["base64"]))
             check = partial(_is_mac, mac)
         elif case["alg"] == DEVICE_ALGORITHM:
-            check = partial(es256.is_signed_by, pem_key(key["pem"]))
+            check = partial(jose.is_signed_by, pem_key(key["pem"]))
         else:
             counts.judge(case["id"], "outside", bool)
             continue
@@ -180,7 +181,7 @@ class _Gate:
 
     keys: ProofKeys
     request: SignedRequest
-    replay: ReplaySet
+    replay: MemoryReplayStore
     nonces: AffinityNonces | None = None
 
     def lets_in(self, headers: ProofHeaders, now: float = NOW) -> bool:
@@ -209,7 +210,7 @@ def dpop_proofs(suite: JsonObject) -> Counts:
         request = SignedRequest(
             token, members["htm"].encode(), authority.encode(), f"/{path}".encode(), b"", None
         )
-        gate = _Gate(keys, request, ReplaySet(leeway=LEEWAY))
+        gate = _Gate(keys, request, MemoryReplayStore(leeway=LEEWAY))
         proof = ProofHeaders(None, None, published["proof"].encode())
         # Two were made for a token endpoint, so that they name no token: none of our requests.
         must = "accept" if "ath" in members else "outside"
@@ -222,7 +223,7 @@ def dpop_proofs(suite: JsonObject) -> Counts:
 def _generated(name: str) -> tuple[str, Callable[[], bool]]:
     """Return what must happen to a described case, and the case."""
     request = SignedRequest(b"token", b"GET", b"api.clinic.example", b"/v1/a", b"page=2", None)
-    gate = _Gate(ADA.keys, request, ReplaySet(leeway=LEEWAY))
+    gate = _Gate(ADA.keys, request, MemoryReplayStore(leeway=LEEWAY))
     good = ADA.dpop(request)
     assert good.dpop is not None
     url = "https://api.clinic.example/v1/"

@@ -3,7 +3,7 @@
 import functools
 from typing import Final
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 
 _ROUNDS: Final = 4_000_000
 _USUAL_SECONDS: Final = 0.1

@@ -12,7 +12,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemEntropy
 from watchword.broker.canaries import RANDOM_BYTES, make_canary
 from watchword.lab.channel_authorities import ChannelAuthorities
 

@@ -75,14 +75,14 @@ MUTATIONS = (
     ),
     Mutation(
         check="enrolments of one address",
-        file="adapters/enrolment_limits.py",
-        before="        if wait:\n",
-        after="        if False:\n",
+        file="gate/limits.py",
+        before="        if wait:\n            raise",
+        after="        if False:\n            raise",
         red=("instances-in-bulk",),
     ),
     Mutation(
         check="X-Forwarded-For is read from the right",
-        file="adapters/enrolment_limits.py",
+        file="gate/limits.py",
         before="in reversed(values",
         after="in iter(values",
         red=("instances-in-bulk",),

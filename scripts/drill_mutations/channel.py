@@ -23,7 +23,7 @@ MUTATIONS = (
     Mutation(
         check="pins: the signature of a set",
         file=_SETS,
-        before="if not es256.is_signed_by(key.key, jws.signature, jws.signing_input):",
+        before="if not jose.is_signed_by(key.key, jws.signature, jws.signing_input):",
         after="if False:",
         red=("pins-forged",),
         place=Place.CHANNEL,

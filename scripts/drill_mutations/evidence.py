@@ -8,35 +8,35 @@ _ALWAYS = "if True:"
 _CHALLENGE = (
     Mutation(
         check="challenge use",
-        file="adapters/store/sqlite.py",
+        file="adapters/store.py",
         before="if used.rowcount != 1:",
         after=_NEVER,
         red=("renewal-replayed", "enrolment-race"),
     ),
     Mutation(
         check="challenge code",
-        file="enrolment/challenges.py",
+        file="enrolment/statement.py",
         before="if not hmac.compare_digest(code, _mac(body, app, purpose, issuer, key)):",
         after=_NEVER,
         red=("challenge-forged",),
     ),
     Mutation(
         check="challenge purpose",
-        file="enrolment/challenges.py",
+        file="enrolment/statement.py",
         before="app.encode(), purpose.value.encode())",
         after="app.encode())",
         red=("challenge-forged",),
     ),
     Mutation(
         check="challenge app",
-        file="enrolment/challenges.py",
+        file="enrolment/statement.py",
         before="app.encode(), purpose.value.encode())",
         after="purpose.value.encode())",
         red=("challenge-forged",),
     ),
     Mutation(
         check="challenge expiry",
-        file="enrolment/challenges.py",
+        file="enrolment/statement.py",
         before="if age >= 0:",
         after=_NEVER,
         red=("challenge-forged",),
@@ -77,14 +77,14 @@ _ANDROID = (
     ),
     Mutation(
         check="chain signatures",
-        file="attestation/chains.py",
+        file="attestation/certificates.py",
         before="if signatures and not child.is_signed_by(issuer.spki):",
         after=_NEVER,
         red=("chain-forged", "app-attest-forged"),
     ),
     Mutation(
         check="chain anchor",
-        file="attestation/chains.py",
+        file="attestation/certificates.py",
         before="included=False)\n    return None",
         after="included=False)\n    return Anchored(anchors[0], included=True)",
         red=("chain-forged", "app-attest-forged"),
@@ -94,38 +94,38 @@ _ANDROID = (
         check="who may issue: CA marks and place of the KeyDescription",
         file="attestation/formats/android_key.py",
         before="""\
-        attest_key, misplaced = android_chain.judge_placement(chain, description)
-        factory = android_chain.is_factory_provisioned(chain, anchored)
+        attest_key, misplaced = judge_placement(chain, description)
+        factory = is_factory_provisioned(chain, anchored)
         shape = Shape(chain, anchored, factory, attest_key)
-        linked, untitled = android_chain.forgive_missing_title(linked, shape)
-        authorities = android_chain.judge_authorities(shape)
+        linked, untitled = forgive_missing_title(linked, shape)
+        authorities = judge_authorities(shape)
 """,
         after="""\
         attest_key, misplaced = False, ()
-        factory = android_chain.is_factory_provisioned(chain, anchored)
+        factory = is_factory_provisioned(chain, anchored)
         shape = Shape(chain, anchored, factory, attest_key)
-        linked, untitled = android_chain.forgive_missing_title(linked, shape)
+        linked, untitled = forgive_missing_title(linked, shape)
         authorities = Judgement()
 """,
         red=("chain-forged",),
     ),
     Mutation(
         check="depth below the root",
-        file="attestation/android_chain.py",
+        file="attestation/formats/android_key.py",
         before="if len(below) == expected:",
         after=_ALWAYS,
         red=("sub-keybox",),
     ),
     Mutation(
         check="dates of remotely provisioned keys",
-        file="attestation/android_chain.py",
+        file="attestation/formats/android_key.py",
         before="return Judgement(leniencies=(LENIENT_EXPIRED,))\n    return Judgement(refusals)",
         after="return Judgement(leniencies=(LENIENT_EXPIRED,))\n    return Judgement()",
         red=("chain-forged",),
     ),
     Mutation(
         check="revocation list",
-        file="attestation/chains.py",
+        file="attestation/certificates.py",
         before="if entry is not None:",
         after=_NEVER,
         red=("phone-revoked-key",),
@@ -174,7 +174,7 @@ _APPLE = (
     ),
     Mutation(
         check="App Attest counter at renewal",
-        file="adapters/store/sqlite.py",
+        file="adapters/store.py",
         before="if counter is not None and counter <= instance.counter:",
         after=_NEVER,
         red=("phone-cloned",),
@@ -340,7 +340,7 @@ _RENEWAL = (
     ),
     Mutation(
         check="key enrolled once",
-        file="adapters/store/sqlite.py",
+        file="adapters/store.py",
         before="if added.rowcount != 1:",
         after=_NEVER,
         red=("revoked-instance-renews",),

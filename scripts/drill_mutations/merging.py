@@ -19,8 +19,8 @@ from tests.ports import free_port
 from tests.unit.conformance.mouths import haproxy_binary
 from tests.unit.conformance.processes import served
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
+from watchword.adapters.system import SystemClock
 from watchword.apps.demo.stage import API, Stage
 from watchword.apps.demo.steps import drilled
 from watchword.apps.engines.follower import write_files

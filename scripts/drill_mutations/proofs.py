@@ -7,14 +7,14 @@ from scripts.drill_mutations.mutation import Mutation
 _GATE: Final = "gate/service.py"
 _SESSION: Final = "tokens/proofs/session.py"
 _DEVICE: Final = "tokens/proofs/device.py"
-_SIGNATURE: Final = "tokens/proofs/message_signature.py"
+_SIGNATURE: Final = "tokens/proofs/interface.py"
 _SINGLE_USE: Final = "gate/service.py"
 _PROOFS: Final = "gate/service.py"
 _CONSTANTS: Final = "tokens/proofs/interface.py"
 
 _COMPARED: Final = "    if not compare_digest(_SIGNATURE % mac, signature):\n"
 _COMPARED_WITHOUT: Final = """\
-    lines = message_signature.signature_base(request, signature_input).split(b"\\n")
+    lines = signature_base(request, signature_input).split(b"\\n")
     fewer = b"\\n".join(line for line in lines if not line.startswith(b'"{component}"'))
     also = b2a_base64(session_mac.digest(fewer), newline=False)
     if signature not in (_SIGNATURE % mac, _SIGNATURE % also):
@@ -22,17 +22,17 @@ _COMPARED_WITHOUT: Final = """\
 """Takes a MAC over the whole request, and one that leaves a line out."""
 
 _SIGNED: Final = """\
-    if found is None or not es256.is_signed_by(
+    if found is None or not jose.is_signed_by(
         keys.device_key,
         binascii.a2b_base64(found[1], strict_mode=True),
-        message_signature.signature_base(request, signature_input),
+        signature_base(request, signature_input),
     ):
 """
 _SIGNED_WITHOUT: Final = """\
-    lines = message_signature.signature_base(request, signature_input).split(b"\\n")
+    lines = signature_base(request, signature_input).split(b"\\n")
     fewer = b"\\n".join(line for line in lines if not line.startswith(b'"{component}"'))
     if found is None or not any(
-        es256.is_signed_by(
+        jose.is_signed_by(
             keys.device_key, binascii.a2b_base64(found[1], strict_mode=True), base
         )
         for base in (b"\\n".join(lines), fewer)
@@ -123,8 +123,8 @@ MUTATIONS = (
     Mutation(
         check="device proof: the signature",
         file=_DEVICE,
-        before="    if found is None or not es256.is_signed_by(\n",
-        after="    if found is None or None is es256.is_signed_by(\n",
+        before="    if found is None or not jose.is_signed_by(\n",
+        after="    if found is None or None is jose.is_signed_by(\n",
         red=_BOUND_TO_KEY,
     ),
     *_covered_by("device proof", _DEVICE, _SIGNED, _SIGNED_WITHOUT),
@@ -193,8 +193,8 @@ MUTATIONS = (
     ),
     Mutation(
         check="proof: used ones are remembered",
-        file="gate/replay.py",
-        before="        bucket.add(tag)\n",
+        file="adapters/replay/memory.py",
+        before="            bucket.add(tag)\n",
         after="",
         red=("proof-replayed",),
     ),

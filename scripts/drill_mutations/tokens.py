@@ -3,7 +3,7 @@
 from scripts.drill_mutations.mutation import Mutation
 
 _SERVICE = "tokens/service.py"
-_JWS = "tokens/strict_jws.py"
+_JWS = "tokens/jose.py"
 
 _LOOKED_UP = """\
     if key is None:

@@ -24,7 +24,7 @@ from watchword.pins.rehearsal import (
     Situation,
     rehearse,
 )
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 
 TARGET = Path(__file__).parents[2] / "docs" / "pins-rotation.md"
 HOST: Final = "api.example.com"

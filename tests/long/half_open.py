@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 
 HALF_OPEN = 400
 DESCRIPTORS = 300

@@ -8,8 +8,8 @@ from tests.long.chaos_proxy import ChaosProxy
 from tests.system.adapters.replay.servers import valkey
 from tests.system.adapters.usage.callers import NOW, use
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.replay.valkey import ValkeyReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.adapters.usage.valkey import ValkeyUsageLedger
 from watchword.broker.interface import Allowance
 from watchword.gate.interface import ReplayClaim

@@ -12,9 +12,8 @@ from tests.long.forked_deployment import Deployment
 from tests.machine import patience
 from tests.unit.apps.service_process import WATCHWORD, configuration
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.lab_store import load_or_create
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.settings import Settings, load_settings
 from watchword.client import ClientError, WatchwordClient
 from watchword.lab import PHONES, InstalledIosApp, LabAuthorities, PhoneSetup

@@ -23,16 +23,15 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.encoding import base64url, strict_json
-from watchword.enrolment.challenges import check_challenge
 from watchword.enrolment.evidence import RegisteredFormats
 from watchword.enrolment.service import pairwise_subject
-from watchword.enrolment.statement import read_statement
+from watchword.enrolment.statement import check_challenge, read_statement
 from watchword.gate.references import open_reference
 from watchword.policy.service import BALANCED
 from watchword.ports import Anchor, EnrolledCounts, VerificationKey
 from watchword.reasons import Reason, RefusedError
 from watchword.tokens.interface import TokenExpectation
-from watchword.tokens.jwk import public_key_from_jwk, thumbprint
+from watchword.tokens.jose import public_key_from_jwk, thumbprint
 from watchword.tokens.proofs import device, dpop, session
 from watchword.tokens.proofs.interface import (
     GateSecret,

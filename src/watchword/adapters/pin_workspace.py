@@ -53,8 +53,7 @@ from watchword.pins.builtins import MAX_BUILTIN_BYTES
 from watchword.pins.interface import MAX_ROOTS_BYTES, MAX_SET_BYTES
 from watchword.ports import VerificationKey
 from watchword.reasons import ExitCode, MalformedError
-from watchword.tokens.es256 import SigningKey
-from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk, thumbprint
+from watchword.tokens.jose import SigningKey, jwk_from_public_key, public_key_from_jwk, thumbprint
 
 
 class WorkspaceError(PrivateFileError):

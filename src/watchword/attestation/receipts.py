@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Final, NoReturn
 
-from watchword.attestation import chains
+from watchword.attestation import certificates
 from watchword.attestation.attestation_object import AttestationObject
 from watchword.attestation.certificates import (
     Certificate,
@@ -527,20 +527,20 @@ def _verified_signer(signed: SignedData, anchors: Sequence[Anchor]) -> _Signer:
 
     :raises RefusedError: with what is wrong with it.
     """
-    certificates = chains.read_chain(signed.certificates)
+    enclosed = certificates.read_chain(signed.certificates)
     signers = [
         each
-        for each in certificates
+        for each in enclosed
         if each.issuer == signed.issuer and each.serial_hex == signed.serial_hex
     ]
     if len(signers) != 1:
         _refuse("the signer's certificate isn't enclosed, or more than one is")
-    chain = _ordered(signers[0], certificates, {anchor.spki for anchor in anchors})
-    anchored = chains.find_anchor(chain, anchors)
+    chain = _ordered(signers[0], enclosed, {anchor.spki for anchor in anchors})
+    anchored = certificates.find_anchor(chain, anchors)
     refusals = (
-        *chains.anchor_refusals(chain, anchored, anchors),
-        *chains.link_refusals(chain, signatures=anchored is not None),
-        *chains.authority_refusals(chain, first=1),
+        *certificates.anchor_refusals(chain, anchored, anchors),
+        *certificates.link_refusals(chain, signatures=anchored is not None),
+        *certificates.authority_refusals(chain, first=1),
     )
     if anchored is None or refusals:
         raise RefusedError(refusals)
@@ -551,7 +551,7 @@ def _verified_signer(signed: SignedData, anchors: Sequence[Anchor]) -> _Signer:
     below = chain[:-1] if anchored.included else chain
     bent_root = anchored.included and not chain[-1].is_signed_by(chain[-1].spki)
     return _Signer(
-        alone=len(chain) == len(certificates) and not bent_root,
+        alone=len(chain) == len(enclosed) and not bent_root,
         spki=chain[0].spki,
         windows=tuple(certificate.window() for certificate in below),
         anchor_spki=anchored.anchor.spki,

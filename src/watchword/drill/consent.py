@@ -15,8 +15,8 @@ from watchword.drill.wire import Part
 from watchword.encoding import strict_json
 from watchword.ports import Signer
 from watchword.reasons import ExitCode, MalformedError, WatchwordError
-from watchword.tokens import es256, strict_jws
-from watchword.tokens.jwk import public_key_from_jwk, thumbprint
+from watchword.tokens import jose
+from watchword.tokens.jose import public_key_from_jwk, thumbprint
 
 PATH: Final = "/.well-known/watchword-drill"
 """Where a target serves its consent (RFC 8615)."""
@@ -263,7 +263,7 @@ def sign_run(signer: Signer, *, run: str, origin: str, now: float) -> str:
         raise ValueError("expected a run id of 8 to 64 characters of base64url")
     iat = int(now)
     claims = {"run": run, "origin": origin, "iat": iat, "exp": iat + RUN_SECONDS}
-    return strict_jws.assemble(strict_json.dumps(claims), RUN_TYPE, signer)
+    return jose.assemble(strict_json.dumps(claims), RUN_TYPE, signer)
 
 
 def verify_run(
@@ -280,12 +280,12 @@ def verify_run(
     """
     public = public_key_from_jwk(jwk)
     try:
-        parts = strict_jws.parse(header, RUN_TYPE)
+        parts = jose.parse(header, RUN_TYPE)
     except MalformedError as error:
         _unsigned(error.detail, f"a compact JWS of type {RUN_TYPE}")
     if parts.kid != thumbprint(jwk):
         _unsigned(f"key {_shown(parts.kid)}", thumbprint(jwk))
-    if not es256.is_signed_by(public, parts.signature, parts.signing_input):
+    if not jose.is_signed_by(public, parts.signature, parts.signing_input):
         _unsigned("a signature that doesn't hold", "one by this key")
     run = _run(parts.payload)
     if origin is not None and run.origin != origin:

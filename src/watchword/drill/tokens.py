@@ -19,8 +19,7 @@ from watchword.drill.wire import MAX_ANSWER_BYTES, Call, Part
 from watchword.encoding import base64url, strict_json
 from watchword.ports import Signer
 from watchword.reasons import MalformedError
-from watchword.tokens.es256 import SigningKey
-from watchword.tokens.jwk import jwk_from_public_key, thumbprint
+from watchword.tokens.jose import SigningKey, jwk_from_public_key, thumbprint
 from watchword.tokens.proofs.session import derive_key
 from watchword.vocabulary import Proof
 

@@ -22,12 +22,12 @@ from watchword.engines.interface import (
 from watchword.engines.lua import part, quoted, refusals, settings
 from watchword.engines.paths import Spellings, dots, separators, spellings_of
 from watchword.gate.bundle import GateBundle
+from watchword.gate.hygiene import CompiledRoute, compile_routes
 from watchword.gate.interface import GatePolicy, Rate, Route
-from watchword.gate.routes import CompiledRoute, compile_routes
 from watchword.gate.spellings import fold
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason
-from watchword.tokens import strict_jws
+from watchword.tokens import jose
 from watchword.tokens.interface import TOKEN_TYPE
 from watchword.tokens.proofs.interface import PROOF_LIFE_SECONDS, GateSecret
 from watchword.vocabulary import Mode, Proof, ReplayMode
@@ -413,7 +413,7 @@ def _keys(keys: Iterable[VerificationKey]) -> list[dict[str, str]]:
         found.append(
             {
                 "kid": key.kid,
-                "head": strict_jws.header_segment(key.kid, TOKEN_TYPE),
+                "head": jose.header_segment(key.kid, TOKEN_TYPE),
                 "point": f"{numbers.x:064x}{numbers.y:064x}",
                 "ends": _end(key.verify_until),
             }

@@ -1,7 +1,7 @@
 r"""Write the gate's reading of paths as regular expressions of RE2 or PCRE, to be matched as a whole.
 
 They say about raw paths what :func:`watchword.gate.hygiene.read_path`,
-:class:`watchword.gate.routes.CompiledRoute` and :mod:`watchword.gate.spellings` say about decoded segments.
+:class:`watchword.gate.hygiene.CompiledRoute` and :mod:`watchword.gate.spellings` say about decoded segments.
 
 Say for an engine what :func:`watchword.gate.spellings.judge_spelling` says, as cases to be looked at in turn.
 
@@ -17,8 +17,8 @@ from typing import Final
 from unicodedata import decomposition
 
 from watchword.engines.interface import UnsupportedError
+from watchword.gate.hygiene import ANY_SEGMENT, CompiledRoute
 from watchword.gate.interface import GatePolicy
-from watchword.gate.routes import ANY_SEGMENT, CompiledRoute
 from watchword.gate.spellings import SEPARATORS, WATCHING, Rival, Rivals, fold, rivals_of
 
 _HEX: Final = "[0-9A-Fa-f]"

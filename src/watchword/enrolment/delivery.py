@@ -16,7 +16,7 @@ from watchword.attestation.interface import AppRegistration
 from watchword.broker.interface import DeliveryRule, SecretVersion
 from watchword.broker.sealing import SecretContext, seal_secret
 from watchword.encoding import base64url
-from watchword.enrolment.challenges import ChallengeEpochs
+from watchword.enrolment.evidence import OperatorCodeVerifier
 from watchword.enrolment.interface import (
     EnrolmentPolicy,
     EvidenceVerifier,
@@ -24,8 +24,7 @@ from watchword.enrolment.interface import (
     RenewalRequest,
     Statement,
 )
-from watchword.enrolment.operator_codes import OperatorCodeVerifier
-from watchword.enrolment.statement import Reception, require_alive, require_same
+from watchword.enrolment.statement import ChallengeEpochs, Reception, require_alive, require_same
 from watchword.ports import AuditEntry, ChallengeUse, Entropy, Instance, InstanceStore
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.vocabulary import Level, Purpose

@@ -1,28 +1,63 @@
-"""Verify, then appraise: the registered formats and the policy behind enrolment's one port."""
+"""Verify, then appraise: the registered formats and the policy behind enrolment's one port.
 
+Say what is known of an instance that renews, and judge instances again when a vendor withdraws certificates.
+
+Whoever takes a leaked attestation key enrols as many instances as he likes before the vendor notices.
+When its certificate is REVOKED at last, every instance that it vouched for goes; one that is merely
+SUSPENDED is for policy, which refuses renewals as long as that lasts.
+
+Have App Attest receipts refreshed when they are due, and keep what they say of the device.
+
+A newer receipt states how many keys the device had attested in 30 days.  Nothing here is urgent: requests never
+wait for it, and whatever fails is tried again later: no failure is for good.
+
+Make an operator's codes for test instances, and let one stand in the place of evidence.
+
+An operator code is no evidence format of ``attestation/registry.py``.  A format reads bytes into claims
+of a device, purely, and a policy judges those; a code makes no claim of any device, is looked up in the store, and
+what it is worth was decided by the operator who made it.  As a format it would need a policy that
+accepts "no claims", which is the debug token that nobody wants, and each offline verifier would have to
+refuse it.  So it stands beside: evidence that names it never reaches formats or policy, all else never
+reaches this.
+"""
+
+import hashlib
+import hmac
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from enum import StrEnum
+from typing import Any, Final, Protocol
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from watchword.attestation import play_tokens
-from watchword.attestation.certificates import load_p256
+from watchword.attestation.attestation_object import read_attestation_object
+from watchword.attestation.certificates import is_p256_signature, load_p256
 from watchword.attestation.claims import UnverifiedClaims, VerifiedClaims
+from watchword.attestation.formats import android_key
 from watchword.attestation.interface import (
     FORMAT,
+    AppAttestAttestation,
     AppRegistration,
     Attestation,
     EvidenceFormat,
     Expected,
+    IssuerCache,
     PlayIntegrityPayload,
     PlayIntegrityToken,
     ProofKeySignature,
     Trust,
+    expect_members,
+    read_bytes,
 )
+from watchword.attestation.proof_key_renewal import (
+    examine_proof_key_signature,
+    read_proof_key_signature,
+)
+from watchword.attestation.receipts import examine_refreshed, next_attempt, next_due, read_receipt
 from watchword.attestation.registry import (
     examine,
     find_format,
@@ -31,6 +66,7 @@ from watchword.attestation.registry import (
     verify_renewal,
     with_formats,
 )
+from watchword.encoding import base64url
 from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
     Appraisal,
@@ -39,23 +75,427 @@ from watchword.enrolment.interface import (
     AppraisedRenewal,
     CountedInstances,
     DeviceHistory,
+    EnrolmentPolicy,
+    EvidenceVerifier,
     NotedStatus,
+    OperatorCode,
+    OperatorCodeStore,
     Statement,
     StatusNotes,
 )
-from watchword.enrolment.receipts import receipt_to_keep
-from watchword.enrolment.standing import require_same_device, standing_of
-from watchword.policy.interface import Circumstances, Policy, Verdict
+from watchword.policy.interface import Circumstances, Policy, Standing, Verdict
 from watchword.policy.service import (
     appraise,
     appraise_renewal,
     appraise_standing,
     standing_signals,
 )
-from watchword.ports import CountLimit, EnrolledCounts, Instance, PlayDecoder
-from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
-from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk
-from watchword.vocabulary import Level, Vendor
+from watchword.ports import (
+    AuditEntry,
+    CountLimit,
+    EnrolledCounts,
+    Entropy,
+    Instance,
+    InstanceStore,
+    PlayDecoder,
+    ReceiptServer,
+    RevocationEntry,
+    RevocationStatus,
+    StoredReceipt,
+)
+from watchword.reasons import MalformedError, Reason, Refusal, RefusedError, UnavailableError
+from watchword.tokens.jose import jwk_from_public_key, public_key_from_jwk
+from watchword.vocabulary import Level, Vendor, Withdrawal
+
+RECEIPTS_AT_ONCE: Final = 10
+"""Most receipts of an app that Apple is asked for in one round, one after the other."""
+
+LOOKED_AT: Final = 100
+"""Most receipts of an app that one round chooses from."""
+
+SERVER_FAILURES: Final = 3
+"""A server that fails so often in a row is left alone for a while."""
+
+OWN_FAILURES: Final = 5
+"""So many receipts in a row that Apple refuses, or answers wrongly, look like a fault of the server."""
+
+LEAST_PAUSE: Final = timedelta(hours=1)
+"""A receipt is never asked for more often than this, whatever it says itself."""
+
+LONGEST_PAUSE: Final = timedelta(hours=1)
+"""Longest pause for a whole app while its receipts fail."""
+
+FIRST_REFUSAL_PAUSE: Final = timedelta(days=1)
+REFUSAL_PAUSE: Final = timedelta(days=7)
+"""When a receipt that Apple refused is sent again: a wrong server or a fault of its network refuses too."""
+
+FURTHEST: Final = timedelta(days=30)
+"""No receipt is due later than this; a due date that is further away comes from a clock that ran ahead."""
+
+
+def receipt_to_keep(
+    attestation: Attestation, claims: UnverifiedClaims, now: datetime
+) -> tuple[bytes, datetime] | tuple[None, None]:
+    """Return the receipt inside evidence that was verified, and when to have it refreshed.
+
+    Only one that verified is kept: what nobody vouches for isn't sent to Apple under the team's name.
+    """
+    if claims.receipt is None or not isinstance(attestation, AppAttestAttestation):
+        return None, None
+    due_at = next_due(claims.receipt, now)
+    if due_at is None:
+        return None, None
+    receipt = read_attestation_object(attestation.attestation).receipt
+    return receipt, min(due_at, now + FURTHEST)
+
+
+class RefreshOutcome(StrEnum):
+    """Say what came of one receipt.
+
+    ``refreshed``: a newer one is kept.  ``unchanged``: Apple has none yet.  ``failed``: no answer, or one that
+    can't be believed.  ``refused``: Apple won't have the receipt.  The last two are tried again.
+    """
+
+    REFRESHED = "refreshed"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Hold what came of asking for one receipt.
+
+    :param kept: what is to be stored.  ``metric``: the risk metric, if there is one.
+    :param why: what went wrong, empty where nothing did.
+    :param limit: how many such answers in a row end the round.
+    :param wait: for how long the server asks to be left alone.
+    """
+
+    outcome: RefreshOutcome
+    kept: StoredReceipt
+    metric: int | None = None
+    why: str = ""
+    limit: int = OWN_FAILURES
+    wait: timedelta = timedelta(0)
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """Hold how often an app's receipts failed in a row, why, and until when it is left alone."""
+
+    in_a_row: int = 0
+    pauses: int = 0
+    until: datetime | None = None
+    why: str = ""
+
+    def lasts(self, now: datetime) -> bool:
+        """Tell whether to wait; a clock that was set back doesn't make that longer."""
+        return self.until is not None and now < self.until <= now + LONGEST_PAUSE
+
+    def note(self, answer: _Answer, now: datetime) -> None:
+        """Take in what came of a receipt; any that went well ends the trouble."""
+        if not answer.why:
+            self.in_a_row, self.pauses, self.until = 0, 0, None
+            return
+        self.in_a_row += 1
+        if self.in_a_row >= answer.limit:
+            self.pause(now, answer.wait)
+
+    def pause(self, now: datetime, wait: timedelta = timedelta(0)) -> None:
+        """Leave the app alone: pauses double up to an hour, or are as long as the server asks."""
+        self.pauses += 1
+        self.until = min(max(next_attempt(self.pauses, now), now + wait), now + LONGEST_PAUSE)
+
+    def place(self, count: int) -> int:
+        """Return which of so many receipts to ask for: the first one, after a failure one elsewhere.
+
+        Receipts that fail by themselves often stand together, and mustn't keep all others waiting.
+        """
+        return (0, count - 1, count // 2)[self.in_a_row % 3]
+
+
+class ReceiptRefresh:
+    """Refresh the receipts that are due; of each app one round runs at a time."""
+
+    def __init__(self, store: InstanceStore, server: ReceiptServer, trust: Trust) -> None:
+        """Keep the ports; nothing is called yet."""
+        self._store = store
+        self._server = server
+        self._trust = trust
+        self._troubles: dict[str, _Trouble] = {}
+        self.outcomes: Counter[RefreshOutcome] = Counter()
+        self.due: Counter[str] = Counter()
+        """How many receipts of each app the last round found due, at most :data:`LOOKED_AT`."""
+
+    def trouble(self, app: str) -> str:
+        """Return why receipts of an app failed last, empty once a round went well; holds no secret."""
+        trouble = self._troubles.get(app)
+        return "" if trouble is None else trouble.why
+
+    async def round(self, app: str, now: datetime) -> int:
+        """Refresh some receipts of an app that are due; return how many were asked for.
+
+        The round ends with the third failure of the server in a row (:data:`SERVER_FAILURES`), or the fifth
+        receipt in a row that fails by itself, and the app is left alone for a while.
+
+        :raises UnavailableError: when the store can't answer.  An answer of Apple's that couldn't be
+            kept is asked for again.
+        """
+        trouble = self._troubles.setdefault(app, _Trouble())
+        if trouble.lasts(now):
+            return 0
+        waiting = list(await self._store.due_receipts(app, now, LOOKED_AT))
+        self.due[app] = len(waiting)
+        asked, why = 0, ""
+        while waiting and asked < RECEIPTS_AT_ONCE and not trouble.lasts(now):
+            receipt = waiting.pop(trouble.place(len(waiting)))
+            if _has_expired(receipt, now):
+                # Apple takes it no more.  It is looked at again all the same: the clock may be wrong today.
+                await self._store.put_receipt(replace(receipt, due_at=now + FURTHEST), None, None)
+                continue
+            asked += 1
+            try:
+                answer = await self._refresh(receipt, now)
+            except UnavailableError:
+                # The store can't keep the answer: Apple isn't asked for it again at once.
+                trouble.pause(now)
+                raise
+            self.outcomes[answer.outcome] += 1
+            trouble.note(answer, now)
+            why = answer.why or why
+        if asked:
+            trouble.why = why
+        return asked
+
+    async def _refresh(self, old: StoredReceipt, now: datetime) -> _Answer:
+        """Ask for one receipt and keep what came of it, in one transaction."""
+        answer = await self._asked(old, now)
+        metric = answer.metric
+        audit = None if metric is None else await self._audit(old, metric, now)
+        await self._store.put_receipt(answer.kept, metric, audit)
+        return answer
+
+    async def _asked(self, old: StoredReceipt, now: datetime) -> _Answer:
+        """Return what came of asking, and what is to be kept."""
+        try:
+            newer = await self._server.refresh(old.app, old.receipt)
+        except UnavailableError as error:
+            return _failed_server(old, error, now)
+        except RefusedError as error:
+            pause = REFUSAL_PAUSE if old.failures else FIRST_REFUSAL_PAUSE
+            kept = replace(old, due_at=now + pause, failures=old.failures + 1)
+            return _Answer(RefreshOutcome.REFUSED, kept, why=str(error))
+        if newer is None:
+            waiting = replace(old, due_at=now + LEAST_PAUSE, failures=0)
+            return _Answer(RefreshOutcome.UNCHANGED, waiting)
+        try:
+            claims = examine_refreshed(old.receipt, newer, self._trust, now)
+        except RefusedError as error:
+            # Somebody between Apple and us, or a fault of Apple's: the old receipt stays.
+            why = f"Apple's server sent another receipt than the next one: {error}"
+            return _Answer(RefreshOutcome.FAILED, _later(old, now), why=why)
+        due_at = max(next_due(claims, now) or now, now + LEAST_PAUSE)
+        kept = StoredReceipt(old.instance_id, old.app, newer, min(due_at, now + FURTHEST))
+        return _Answer(RefreshOutcome.REFRESHED, kept, claims.risk_metric)
+
+    async def _audit(self, old: StoredReceipt, metric: int, now: datetime) -> AuditEntry | None:
+        """Return the entry that tells of a change of the risk metric."""
+        instance = await self._store.find(old.instance_id)
+        known = None if instance is None else instance.risk_metric
+        if known == metric:
+            return None
+        detail = {"app": old.app, "before": known, "now": metric}
+        return AuditEntry(now, "vendor", "instance.risk_metric", old.instance_id, detail)
+
+
+def _has_expired(receipt: StoredReceipt, now: datetime) -> bool:
+    try:
+        expires_at = read_receipt(receipt.receipt).expires_at
+    except MalformedError:
+        return False
+    return expires_at is not None and expires_at <= now
+
+
+def _failed_server(old: StoredReceipt, error: UnavailableError, now: datetime) -> _Answer:
+    wait = timedelta(seconds=error.retry_after)
+    kept = _later(old, now, wait)
+    return _Answer(RefreshOutcome.FAILED, kept, why=error.detail, limit=SERVER_FAILURES, wait=wait)
+
+
+def _later(old: StoredReceipt, now: datetime, wait: timedelta = timedelta(0)) -> StoredReceipt:
+    failures = old.failures + 1
+    asked = now + min(wait, timedelta(days=1))
+    return replace(old, due_at=max(next_attempt(failures, now), asked), failures=failures)
+
+
+_FORMATS_WITH_LIST: Final = frozenset({android_key.NAME})
+"""Formats whose every instance is vouched for by certificates that a status list covers."""
+
+
+def standing_of(
+    instance: Instance,
+    evidence_format: EvidenceFormat,
+    revocation: RevocationStatus | None,
+    now: datetime,
+) -> Standing:
+    """Return what policy judges of an instance between two attestations.
+
+    Where the certificates of an instance should be known and aren't, nobody can know whether one was revoked.
+    """
+    withdrawn: RevocationEntry | None = None
+    known: bool | None = None
+    if revocation is not None:
+        found = [revocation.find(serial) for serial in instance.serials]
+        entries = [entry for entry in found if entry is not None]
+        # A policy may let suspended certificates pass; behind one there may be a revoked one.
+        entries.sort(key=lambda entry: entry.status == Withdrawal.SUSPENDED)
+        withdrawn = entries[0] if entries else None
+        if instance.serials:
+            known = revocation.is_known(now)
+        elif instance.format in _FORMATS_WITH_LIST:
+            known = False
+    return Standing(
+        format=instance.format,
+        level=instance.level,
+        attested_at=instance.attested_at or instance.enrolled_at,
+        withdrawn=withdrawn,
+        revocation_known=known,
+        risk_metric=instance.risk_metric,
+        key_attested=evidence_format.attested_key_proves or not _renews_by_proof_key(instance),
+    )
+
+
+def require_same_device(claims: UnverifiedClaims, instance: Instance) -> None:
+    """Refuse evidence made anew that vouches for something else than the instance.
+
+    Otherwise a genuine device could vouch, again and again, for instances on others.  A device key is
+    compared where the instance has one: evidence that doesn't tell devices apart can't vouch for it.
+
+    :raises RefusedError: ``attestation.binding``.
+    """
+    if claims.public_key is not None and claims.public_key != instance.attested_key:
+        raise RefusedError.because(
+            Reason.ATTESTATION_BINDING, "it attests another key than the instance's"
+        )
+    if instance.device_key is not None and claims.device_key != instance.device_key:
+        raise RefusedError.because(
+            Reason.ATTESTATION_BINDING, "it is of another device than the instance's"
+        )
+
+
+def _renews_by_proof_key(instance: Instance) -> bool:
+    """Tell whether the key that renews is the one that its own statement brought along.
+
+    That is so where the evidence attested none, whatever the format's classes are called.  A format that
+    attests the very key that the statement holds is taken for one as well: it renews for
+    a shorter time than it could.
+    """
+    key = public_key_from_jwk(instance.proof_jwk)
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return spki == instance.attested_key
+
+
+BECAUSE: Final = "certificate revoked by vendor"
+"""Why an instance was revoked, in the store and in the audit trail."""
+
+ACTOR: Final = "vendor"
+
+SERIALS_AT_ONCE: Final = 500
+INSTANCES_AT_ONCE: Final = 100
+"""Bounds of one call of the store, so that requests get their turn in between."""
+
+
+class WithdrawnCertificates(Protocol):
+    """Know the certificates that vendors withdrew, and all that they revoked."""
+
+    @property
+    def digest(self) -> str:
+        """Return a name of the entries as a whole."""
+
+    def find(self, serial_hex: str) -> RevocationEntry | None:
+        """Return the entry for a serial, None if there is none."""
+
+    def revoked(self) -> Sequence[str]:
+        """Return the serials whose status is REVOKED."""
+
+
+class Rejudgement:
+    """Revoke the instances of revoked certificates; belongs to one event loop."""
+
+    def __init__(
+        self,
+        store: InstanceStore,
+        withdrawn: WithdrawnCertificates,
+        issuers: IssuerCache | None = None,
+    ) -> None:
+        """Keep the ports; the first sweep looks at everything.
+
+        :param issuers: is cleared when the list changes.
+        """
+        self._store = store
+        self._withdrawn = withdrawn
+        self._issuers = issuers
+        self._swept: str | None = None
+        self.revoked = 0
+        """How many instances were revoked, since the start."""
+
+    async def sweep(self, now: datetime) -> int:
+        """Revoke what the list says by now, if it isn't done yet; return how many instances that were.
+
+        What is done is remembered for the process alone and only after the last batch: after a
+        kill or an error everything is looked at again, which changes nothing that was done.
+
+        :raises UnavailableError: when the store can't answer; the next call begins anew.
+        """
+        digest = self._withdrawn.digest
+        if digest == self._swept:
+            return 0
+        if self._issuers is not None:
+            self._issuers.clear()
+        # Set first: what calls for another sweep meanwhile must not be overwritten at the end.
+        self._swept = digest
+        before = self.revoked
+        try:
+            serials = self._withdrawn.revoked()
+            for start in range(0, len(serials), SERIALS_AT_ONCE):
+                await self._revoke(serials[start : start + SERIALS_AT_ONCE], now)
+        except BaseException:
+            self._swept = None
+            raise
+        return self.revoked - before
+
+    def require_standing(self, instance: Instance) -> None:
+        """Refuse an instance that was committed although one of its certificates is revoked.
+
+        Evidence that was verified under the old list can be committed after the sweep for the new
+        one.  Asked after the commit this finds it: a list that comes later has its sweep after the
+        commit, and one that came before is asked here.  Nobody gets a token, and the next sweep
+        revokes the instance.
+
+        :raises RefusedError: ``attestation.revoked``.
+        """
+        found = (self._withdrawn.find(serial) for serial in instance.serials)
+        if any(entry is not None and entry.status == Withdrawal.REVOKED for entry in found):
+            self._swept = None
+            raise RefusedError.because(
+                Reason.ATTESTATION_REVOKED, "a certificate was revoked in these moments"
+            )
+
+    async def _revoke(self, serials: Sequence[str], now: datetime) -> None:
+        while True:
+            found = await self._store.instances_with_serials(serials, INSTANCES_AT_ONCE)
+            if not found:
+                return
+            audits = [_audit(instance, now) for instance in found]
+            self.revoked += await self._store.revoke_all(now, BECAUSE, audits)
+
+
+def _audit(instance: Instance, now: datetime) -> AuditEntry:
+    # Neither the serial nor the entry: a remotely provisioned certificate is one device's alone.
+    detail = {"because": BECAUSE, "app": instance.app, "format": instance.format}
+    return AuditEntry(now, ACTOR, "instance.revoked", instance.id, detail)
+
 
 QUESTIONS_A_MINUTE: Final = 120
 """Most questions about one package within a minute; Google's quota by default is 10,000 a day."""
@@ -479,3 +919,289 @@ def _keys(claims: UnverifiedClaims, statement: Statement) -> tuple[bytes, Mappin
 
 def _version(claims: UnverifiedClaims, app: AppRegistration) -> str | None:
     return None if claims.app is None else claims.app.versions.get(app.app_id)
+
+
+CODE_PREFIX: Final = "wwt_"
+"""How every code begins: scanners for leaked secrets find it, and no shell takes it for an option."""
+
+_ID_BYTES: Final = 9
+_SECRET_BYTES: Final = 24
+_ID_CHARACTERS: Final = 12
+CODE_CHARACTERS: Final = len(CODE_PREFIX) + _ID_CHARACTERS + 32
+"""Characters of a code, no more and no less."""
+
+_DIGEST_LABEL: Final = b"watchword/operator-code/v1\0"
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedCode:
+    """Hold a code that somebody sent: its name, and the digest that the right one has."""
+
+    id: str
+    digest: bytes = field(repr=False)
+
+
+def make_code(entropy: Entropy) -> tuple[str, PresentedCode]:
+    """Return a new code as it is shown once, and what is kept of it."""
+    name = base64url.encode(entropy.token_bytes(_ID_BYTES))
+    text = CODE_PREFIX + name + base64url.encode(entropy.token_bytes(_SECRET_BYTES))
+    return text, PresentedCode(name, _digest(text))
+
+
+def read_code(value: Any) -> PresentedCode:
+    """Return the code in a member of evidence; whether there is such a code is for the store.
+
+    :raises MalformedError: ``evidence.malformed`` for what no code looks like.
+    """
+    if (
+        not isinstance(value, str)
+        or len(value) != CODE_CHARACTERS
+        or not value.startswith(CODE_PREFIX)
+    ):
+        raise MalformedError.because(
+            Reason.EVIDENCE_MALFORMED, f"code: expected {CODE_CHARACTERS} characters of a code"
+        )
+    try:
+        base64url.decode(value.removeprefix(CODE_PREFIX))
+    except MalformedError as error:
+        raise error.as_reason(Reason.EVIDENCE_MALFORMED, "code") from None
+    start = len(CODE_PREFIX)
+    return PresentedCode(value[start : start + _ID_CHARACTERS], _digest(value))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(_DIGEST_LABEL + text.encode()).digest()
+
+
+MIN_LIFE: Final = timedelta(minutes=1)
+DEFAULT_CODE_LIFE: Final = timedelta(minutes=15)
+MAX_CODE_LIFE: Final = timedelta(days=1)
+"""How long a code waits for its use."""
+
+DEFAULT_INSTANCE_LIFE: Final = timedelta(days=1)
+MAX_INSTANCE_LIFE: Final = timedelta(days=30)
+"""How long a test instance lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """Hold what an operator wants; whatever it is from was checked for its form alone.
+
+    :param because: why, for the audit trail.
+    :param actor: who asks, as in the audit trail.
+    """
+
+    app: str
+    level: Level
+    expires_in: timedelta
+    instance_for: timedelta
+    because: str
+    actor: str
+
+
+class Invitations:
+    """Make, list and cancel codes; each change is audited with its actor."""
+
+    def __init__(self, policy: EnrolmentPolicy, codes: OperatorCodeStore, entropy: Entropy) -> None:
+        """Keep the ports; nothing is called yet."""
+        self._policy = policy
+        self._codes = codes
+        self._entropy = entropy
+
+    async def invite(self, wanted: Invitation, now: datetime) -> tuple[OperatorCode, str]:
+        """Make a code; return what is kept of it, and the code, which is never seen again.
+
+        :raises RefusedError: ``statement.app_unknown``; ``policy.level`` for a level that the deployment
+            doesn't enrol; ``request.malformed`` for a life out of its bounds.
+        :raises UnavailableError: when the store can't answer; there is no code then.
+        """
+        self._require_possible(wanted)
+        text, kept = make_code(self._entropy)
+        code = OperatorCode(
+            id=kept.id,
+            digest=kept.digest,
+            app=wanted.app,
+            level=wanted.level,
+            instance_for=wanted.instance_for,
+            made_at=now,
+            made_by=wanted.actor,
+            because=wanted.because,
+            expires_at=now + wanted.expires_in,
+        )
+        detail = {
+            "because": code.because,
+            "app": code.app,
+            "level": code.level.value,
+            "expires_at": code.expires_at.isoformat(),
+            "instance_for": int(code.instance_for.total_seconds()),
+        }
+        await self._codes.add_code(
+            code, AuditEntry(now, wanted.actor, "test_code.made", code.id, detail)
+        )
+        return code, text
+
+    async def listed(self, limit: int) -> Sequence[OperatorCode]:
+        """Return the newest codes, whatever became of them."""
+        return await self._codes.list_codes(limit)
+
+    async def cancel(self, code_id: str, actor: str, now: datetime) -> OperatorCode:
+        """Cancel an unused code; a second time changes nothing.
+
+        :raises RefusedError: ``request.not_found``; ``evidence.operator_code`` for one that was used: it is the
+            instance that has to be revoked then.
+        """
+        entry = AuditEntry(now, actor, "test_code.cancelled", code_id)
+        code = await self._codes.cancel_code(code_id, entry)
+        if code is None:
+            raise RefusedError.because(
+                Reason.REQUEST_NOT_FOUND, "expected the id of an operator code"
+            )
+        if code.used_at is not None:
+            raise RefusedError.because(
+                Reason.EVIDENCE_OPERATOR_CODE,
+                f"it was used, and enrolled {code.instance_id}: revoke that instance",
+            )
+        return code
+
+    def _require_possible(self, wanted: Invitation) -> None:
+        if wanted.app not in self._policy.apps:
+            raise RefusedError.because(
+                Reason.STATEMENT_APP_UNKNOWN,
+                f"expected one of: {', '.join(sorted(self._policy.apps))}",
+            )
+        minimum = self._policy.minimum_level
+        if wanted.level is Level.NONE or not wanted.level.satisfies(minimum):
+            raise RefusedError.because(
+                Reason.POLICY_LEVEL,
+                f"got {wanted.level.value}, expected {minimum.value}, which is the least that enrols here",
+            )
+        _require_between("expires_in", wanted.expires_in, MAX_CODE_LIFE)
+        _require_between("instance_for", wanted.instance_for, MAX_INSTANCE_LIFE)
+
+
+def _require_between(name: str, life: timedelta, most: timedelta) -> None:
+    if not MIN_LIFE <= life <= most:
+        raise RefusedError.because(
+            Reason.REQUEST_MALFORMED,
+            f"expected {name} from {MIN_LIFE.total_seconds():.0f} to {most.total_seconds():.0f} seconds",
+        )
+
+
+NAME: Final = "operator_code"
+"""The format's name on the wire; its instances are known by it."""
+
+KEY_PREFIX: Final = b"watchword/test/v1\0"
+"""What stands before the binding under the proof key's signature (protocol, section 3)."""
+
+_NO_DIGEST: Final = bytes(32)
+"""Compared with where there is no code, so that its absence takes as long as a wrong one."""
+
+
+class OperatorCodeVerifier:
+    """Implement :class:`watchword.enrolment.interface.EvidenceVerifier` in front of another one."""
+
+    def __init__(self, inner: EvidenceVerifier, codes: OperatorCodeStore) -> None:
+        """Keep who verifies everything else, and who knows the codes."""
+        self._inner = inner
+        self._codes = codes
+
+    def states_proof_key(self, evidence: Mapping[str, Any], app: AppRegistration) -> bool:
+        """See the port: nothing else than the statement brings the key."""
+        return _is_code(evidence) or self._inner.states_proof_key(evidence, app)
+
+    async def appraise(
+        self,
+        evidence: Mapping[str, Any],
+        statement: Statement,
+        app: AppRegistration,
+        now: datetime,
+    ) -> AppraisedEvidence:
+        """Verify a code: ``{"code", "key_signature": base64url DER}``.
+
+        1. Both members are there and have their form.
+        2. The statement's proof key signed ``"watchword/test/v1" 0x00`` and the binding, so that a code
+           can't be spent on somebody else's key.
+        3. The code is the one that was made, for this app, unused, neither cancelled nor expired.  Whether
+           it still is when it is used is for the transaction that enrols.
+
+        Strangers can't tell the causes of step 3 apart; operators read them in the detail.
+
+        :raises RefusedError: ``evidence.malformed``, ``evidence.signature``, ``evidence.operator_code``.
+        :raises UnavailableError: when the store can't answer; it is asked in step 3 alone.
+        """
+        if not _is_code(evidence):
+            return await self._inner.appraise(evidence, statement, app, now)
+        expect_members(evidence, {"code", "key_signature"})
+        presented = read_code(evidence["code"])
+        signature = read_bytes("key_signature", evidence["key_signature"])
+        assert statement.proof_jwk is not None  # Enrolment asked for it before.
+        key = public_key_from_jwk(statement.proof_jwk)
+        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        if not is_p256_signature(spki, signature, KEY_PREFIX + statement.binding):
+            raise RefusedError.because(
+                Reason.EVIDENCE_SIGNATURE, "key_signature: not signed by the proof key over this"
+            )
+        code = _require_good(await self._codes.find_code(presented.id), presented, app, now)
+        return AppraisedEvidence(
+            format=NAME,
+            level=code.level,
+            attested_key=spki,
+            attested_jwk=statement.proof_jwk,
+            app_version=None,
+            code=code,
+        )
+
+    async def appraise_renewal(
+        self,
+        evidence: Mapping[str, Any],
+        statement: Statement,
+        instance: Instance,
+        app: AppRegistration,
+        now: datetime,
+    ) -> AppraisedRenewal:
+        """Verify a renewal by the proof key alone: ``{"signature": base64url DER}``.
+
+        Nobody vouches anew; that the instance's time isn't over was checked before.
+
+        :raises RefusedError: ``evidence.malformed``, ``evidence.platform``, ``evidence.signature``.
+        """
+        if not _is_code(evidence):
+            return await self._inner.appraise_renewal(evidence, statement, instance, app, now)
+        if instance.format != NAME:
+            raise RefusedError.because(
+                Reason.EVIDENCE_PLATFORM, f"got {NAME}, expected {instance.format} as at enrolment"
+            )
+        found = examine_proof_key_signature(
+            read_proof_key_signature({k: v for k, v in evidence.items() if k != FORMAT}),
+            statement.raw,
+            instance.attested_key,
+            app,
+            app.platform,
+        )
+        if found.refusals:
+            raise RefusedError(found.refusals)
+        return AppraisedRenewal(counter=None)
+
+
+def _is_code(evidence: Mapping[str, Any]) -> bool:
+    return evidence.get(FORMAT) == NAME
+
+
+def _require_good(
+    found: OperatorCode | None, presented: PresentedCode, app: AppRegistration, now: datetime
+) -> OperatorCode:
+    """Return the code if it is the one that was made and can be used.
+
+    Compared in constant time: the name in front of the secret can be known, from a log or an old listing.
+    """
+    digest = _NO_DIGEST if found is None else found.digest
+    is_right = hmac.compare_digest(digest, presented.digest)
+    if found is None or not is_right:
+        why = "there is no such code"
+    elif found.app != app.id:
+        why = f"it is for {found.app}"
+    else:
+        why = found.held_against(now)
+    if why or found is None:
+        raise RefusedError.because(Reason.EVIDENCE_OPERATOR_CODE, why)
+    return found

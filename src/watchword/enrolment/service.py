@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from watchword.attestation.interface import AppRegistration
 from watchword.encoding import base64url, length_prefixed
-from watchword.enrolment.challenges import ChallengeEpochs
+from watchword.enrolment.evidence import OperatorCodeVerifier, Rejudgement
 from watchword.enrolment.interface import (
     CHALLENGE_SECONDS,
     AppraisalLog,
@@ -34,9 +34,13 @@ from watchword.enrolment.interface import (
     RenewalRequest,
     Statement,
 )
-from watchword.enrolment.operator_codes import OperatorCodeVerifier
-from watchword.enrolment.standing import Rejudgement
-from watchword.enrolment.statement import Reception, require_alive, require_app, require_same
+from watchword.enrolment.statement import (
+    ChallengeEpochs,
+    Reception,
+    require_alive,
+    require_app,
+    require_same,
+)
 from watchword.ports import (
     AuditEntry,
     ChallengeUse,
@@ -49,7 +53,7 @@ from watchword.ports import (
 )
 from watchword.reasons import Reason, Refusal, RefusedError
 from watchword.tokens.interface import TokenClaims
-from watchword.tokens.jwk import thumbprint
+from watchword.tokens.jose import thumbprint
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.tokens.proofs.session import derive_key
 from watchword.tokens.sealing import seal

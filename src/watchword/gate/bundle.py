@@ -24,10 +24,15 @@ from watchword.gate.interface import Canary, GatePolicy, Limit, LimitKind, Rate,
 from watchword.gate.references import KEY_BYTES
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import RefusedError, WatchwordError
-from watchword.tokens import strict_jws
-from watchword.tokens.es256 import SigningKey, is_signed_by
+from watchword.tokens import jose
 from watchword.tokens.interface import TokenExpectation
-from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk, thumbprint
+from watchword.tokens.jose import (
+    SigningKey,
+    is_signed_by,
+    jwk_from_public_key,
+    public_key_from_jwk,
+    thumbprint,
+)
 from watchword.tokens.proofs.interface import SESSION_KEY_BYTES, GateSecret
 from watchword.vocabulary import Environment, Level, Mode, Proof, ReplayMode
 
@@ -545,14 +550,14 @@ def to_jws(bundle: GateBundle, signer: Signer) -> bytes:
             f"{len(bundle.revoked)} revoked instances, expected at most {MAX_PAYLOAD_BYTES}; "
             "gates keep what they have"
         )
-    return strict_jws.assemble(payload, BUNDLE_TYPE, signer).encode("ascii")
+    return jose.assemble(payload, BUNDLE_TYPE, signer).encode("ascii")
 
 
 def from_jws(data: bytes, key: VerificationKey) -> GateBundle:
     """Return the bundle in ``data``, once it was found to be signed by ``key``.
 
     1. Bytes of one compact JWS, capped, with the type of a bundle and ES256
-       (:func:`watchword.tokens.strict_jws.parse`).
+       (:func:`watchword.tokens.jose.parse`).
     2. It names this key, and the signature holds.
     3. Only then the payload is read: exactly the members that it must have, each strictly.  A
        member that this version doesn't know may be a condition that it wouldn't keep.
@@ -562,7 +567,7 @@ def from_jws(data: bytes, key: VerificationKey) -> GateBundle:
     if len(data) > MAX_BUNDLE_BYTES:
         _refuse(f"got {len(data)} bytes, expected at most {MAX_BUNDLE_BYTES}")
     try:
-        jws = strict_jws.parse(data.decode("latin-1"), BUNDLE_TYPE, MAX_BUNDLE_BYTES)
+        jws = jose.parse(data.decode("latin-1"), BUNDLE_TYPE, MAX_BUNDLE_BYTES)
         if jws.kid != key.kid:
             _refuse(f"it is signed by another key than {key.kid}, the one that was agreed on")
         if not is_signed_by(key.key, jws.signature, jws.signing_input):

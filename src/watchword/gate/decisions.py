@@ -39,7 +39,13 @@ from functools import lru_cache
 from typing import Final
 
 from watchword.broker.interface import CanaryWatch
-from watchword.gate.hygiene import MAX_PATH_BYTES, read_path
+from watchword.gate.hygiene import (
+    MAX_PATH_BYTES,
+    CompiledRoute,
+    compile_routes,
+    find_row,
+    read_path,
+)
 from watchword.gate.interface import (
     RESULT_HEADERS,
     Canary,
@@ -52,7 +58,6 @@ from watchword.gate.interface import (
 )
 from watchword.gate.lending import LendingRoute, compile_lendings
 from watchword.gate.limits import Limits, Overrun, QuotaKeeper
-from watchword.gate.routes import CompiledRoute, compile_routes, find_row
 from watchword.gate.spellings import Rivals, fold_path, judge_spelling, rivals_of
 from watchword.reasons import Reason, Refusal
 from watchword.tokens.interface import TokenClaims

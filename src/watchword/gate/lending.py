@@ -11,9 +11,15 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from watchword.broker.interface import EdgeRule, Place, PlaceKind, SecretValue
-from watchword.gate.hygiene import PROOF_FIELDS, canonical_name, read_path
+from watchword.gate.hygiene import (
+    ANY_REST,
+    PROOF_FIELDS,
+    CompiledRoute,
+    canonical_name,
+    compile_route,
+    read_path,
+)
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER, GatePolicy, Lending, Route
-from watchword.gate.routes import ANY_REST, CompiledRoute, compile_route
 from watchword.gate.signed_verdict import VERDICT_HEADER
 from watchword.reasons import Reason, Refusal, RefusedError
 from watchword.vocabulary import Level, Mode, Proof

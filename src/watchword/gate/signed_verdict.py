@@ -13,9 +13,9 @@ from typing import Any, Final, NoReturn
 from watchword.encoding import base64url, strict_json
 from watchword.ports import Signer, VerificationKeys
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens import strict_jws
-from watchword.tokens.es256 import is_signed_by
+from watchword.tokens import jose
 from watchword.tokens.interface import MAX_TOKEN_BYTES
+from watchword.tokens.jose import is_signed_by
 from watchword.vocabulary import Level
 
 VERDICT_HEADER: Final = b"watchword-verdict"
@@ -77,7 +77,7 @@ def sign(verdict: SignedVerdict, signer: Signer) -> str:
         "iat": verdict.issued_at,
         "exp": verdict.issued_at + VERDICT_LIFE_SECONDS,
     }
-    return strict_jws.assemble(strict_json.dumps(members), VERDICT_TYPE, signer)
+    return jose.assemble(strict_json.dumps(members), VERDICT_TYPE, signer)
 
 
 def verify(
@@ -116,9 +116,9 @@ def verify(
     return verdict
 
 
-def _parse(untrusted: str) -> strict_jws.UnverifiedJws:
+def _parse(untrusted: str) -> jose.UnverifiedJws:
     try:
-        return strict_jws.parse(untrusted, VERDICT_TYPE)
+        return jose.parse(untrusted, VERDICT_TYPE)
     except MalformedError as error:
         raise error.as_reason(Reason.VERDICT_MALFORMED) from None
 

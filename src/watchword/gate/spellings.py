@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from watchword.gate.hygiene import ANY_SEGMENT, CompiledRoute, compile_routes
 from watchword.gate.interface import GatePolicy, Limit, Route, is_at_least
-from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_routes
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Mode, Proof
 
@@ -253,7 +253,7 @@ class Meeting(NamedTuple):
 def meetings(routes: Sequence[Route], limits: Sequence[Limit]) -> Iterator[Meeting]:
     """Yield which rows meet, for a person; where three do, all but the strictest may be two that don't compare.
 
-    :raises ValueError: as :func:`watchword.gate.routes.compile_route`.
+    :raises ValueError: as :func:`watchword.gate.hygiene.compile_route`.
     """
     table = compile_routes(routes)
     for row, rivals in zip(table, _rivals_of(table, limits), strict=True):

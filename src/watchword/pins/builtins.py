@@ -24,9 +24,10 @@ from watchword.pins.interface import (
     Builtin,
     PinRole,
     PinSet,
+    read_host,
 )
 from watchword.pins.roots import read_roots
-from watchword.pins.sets import MAX_VERSION, read_app, read_host, read_set, whole_number
+from watchword.pins.sets import MAX_VERSION, read_app, read_set, whole_number
 from watchword.reasons import RefusedError, WatchwordError
 
 MAX_BUILTIN_BYTES: Final = MAX_ROOTS_BYTES + 2 * MAX_SET_BYTES

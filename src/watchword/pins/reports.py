@@ -14,9 +14,15 @@ from datetime import datetime
 from typing import Any, Final, NoReturn, Self, TypeVar
 
 from watchword.encoding import base64url, strict_json
-from watchword.pins.interface import MAX_CHAIN, PIN_BYTES, Basis, Judgement
-from watchword.pins.sets import MAX_TIME, MAX_VERSION, read_app, read_host, whole_number
-from watchword.pins.spki import pins_of_chain
+from watchword.pins.interface import (
+    MAX_CHAIN,
+    PIN_BYTES,
+    Basis,
+    Judgement,
+    pins_of_chain,
+    read_host,
+)
+from watchword.pins.sets import MAX_TIME, MAX_VERSION, read_app, whole_number
 from watchword.reasons import MalformedError, Reason
 
 MAX_REPORT_BYTES: Final = 32 * 1024

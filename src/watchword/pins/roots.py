@@ -25,8 +25,8 @@ from watchword.pins.interface import MAX_ROOT_KEYS, MAX_ROOTS_BYTES, RootList
 from watchword.pins.sets import MAX_TIME, MAX_VERSION, malformed, read_app, whole_number
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens import es256, strict_jws
-from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk, thumbprint
+from watchword.tokens import jose
+from watchword.tokens.jose import jwk_from_public_key, public_key_from_jwk, thumbprint
 
 TYPE: Final = "watchword-pin-roots+jwt"
 """Type of each signature; no pin set and no token can be taken for one."""
@@ -52,7 +52,7 @@ class _Document:
         if found is None:
             return False
         protected, signature = found
-        return es256.is_signed_by(key.key, signature, f"{protected}.{self.payload}".encode("ascii"))
+        return jose.is_signed_by(key.key, signature, f"{protected}.{self.payload}".encode("ascii"))
 
 
 def unsigned(
@@ -83,7 +83,7 @@ def unsigned(
 def add_signature(data: bytes, signer: Signer) -> bytes:
     """Return the list with one signature more; one by the same key is replaced. Raises MalformedError with ``pins.roots_malformed``."""
     document = _parse(data)
-    protected = strict_jws.header_segment(signer.kid, TYPE)
+    protected = jose.header_segment(signer.kid, TYPE)
     signature = signer.sign(f"{protected}.{document.payload}".encode("ascii"))
     signed = {**document.signatures, signer.kid: (protected, signature)}
     return _written(_Document(document.payload, signed))
@@ -201,7 +201,7 @@ def _signature(value: Any, payload: str) -> tuple[str, str, bytes]:
     if not isinstance(protected, str) or not isinstance(signature, str):
         _refuse("expected protected and signature to be strings")
     with malformed(Reason.PINS_ROOTS_MALFORMED):
-        jws = strict_jws.parse(f"{protected}.{payload}.{signature}", TYPE, MAX_ROOTS_BYTES)
+        jws = jose.parse(f"{protected}.{payload}.{signature}", TYPE, MAX_ROOTS_BYTES)
     return jws.kid, protected, jws.signature
 
 

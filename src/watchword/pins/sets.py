@@ -32,58 +32,12 @@ from watchword.pins.interface import (
     PinRole,
     PinSet,
     RootList,
+    host_of_url,
+    read_host,
 )
-from watchword.pins.spki import PinError
 from watchword.ports import Signer
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens import es256, strict_jws
-
-MAX_NAME: Final = 253
-"""Most characters of a name (RFC 1035 section 2.3.4)."""
-
-MAX_URL: Final = 512
-"""Most characters of the URL that failures are reported to."""
-
-_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_ADDRESS: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
-"""A name that ends in a number is an address to every URL parser (WHATWG URL section 3.5)."""
-
-_URL: Final = re.compile(
-    r"https://(?P<host>[a-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?(?P<rest>/[!$&(-;=?-Z_a-z~%]*)?"
-)
-
-
-def read_host(text: str) -> str:
-    """Return a host name that is in the one form that pin sets have: lower case, A-labels.
-
-    No address, port, wildcard or final dot: each is a second way to name something, or
-    something that no certificate's name is compared with in the same way everywhere.
-
-    :raises PinError: with ``pins.host_malformed``.
-    """
-    if len(text) > MAX_NAME:
-        _hosts_refuse(f"got a host of {len(text)} characters, expected at most {MAX_NAME}")
-    if not _NAME.fullmatch(text):
-        _hosts_refuse(
-            f"got the host {text!r}, expected a name in lower case, other scripts as xn--…"
-        )
-    if _ADDRESS.fullmatch(text):
-        _hosts_refuse(f"got the address {text}, expected a name: addresses aren't pinned")
-    return text
-
-
-def host_of_url(url: str) -> str:
-    """Return the host of a URL that failures may be reported to: https, no user, no fragment.
-
-    :raises PinError: with ``pins.host_malformed``.
-    """
-    found = _URL.fullmatch(url) if len(url) <= MAX_URL else None
-    if found is None or not 0 < int(found["port"] or 443) < 1 << 16:
-        _hosts_refuse(
-            f"got a URL of {len(url)} characters, expected https://HOST/… of at most {MAX_URL}"
-        )
-    return read_host(found["host"])
+from watchword.tokens import jose
 
 
 def reports_to_itself(pin_set: PinSet) -> bool:
@@ -92,10 +46,6 @@ def reports_to_itself(pin_set: PinSet) -> bool:
     Such a report fails by the same mismatch that it tells of.
     """
     return pin_set.reports is not None and pin_set.entry(host_of_url(pin_set.reports)) is not None
-
-
-def _hosts_refuse(detail: str) -> NoReturn:
-    raise PinError.because(Reason.PINS_HOST_MALFORMED, detail)
 
 
 TYPE: Final = "watchword-pins+jwt"
@@ -149,7 +99,7 @@ def sign_set(pin_set: PinSet, signer: Signer) -> bytes:
     :raises MalformedError: with ``pins.set_malformed`` for a set that nobody would read.
     """
     payload = payload_of(pin_set)
-    data = strict_jws.assemble(payload, TYPE, signer).encode("ascii")
+    data = jose.assemble(payload, TYPE, signer).encode("ascii")
     if len(data) > MAX_SET_BYTES:
         _sets_refuse(f"got a set of {len(data)} bytes, expected at most {MAX_SET_BYTES}")
     return data
@@ -184,7 +134,7 @@ def read_set(data: bytes, roots: RootList) -> PinSet:
     if len(data) > MAX_SET_BYTES:
         _sets_refuse(f"got {len(data)} bytes, expected at most {MAX_SET_BYTES}")
     try:
-        jws = strict_jws.parse(data.decode("ascii"), TYPE, MAX_SET_BYTES)
+        jws = jose.parse(data.decode("ascii"), TYPE, MAX_SET_BYTES)
     except UnicodeDecodeError:
         _sets_refuse("got bytes outside of ASCII")
     except MalformedError as error:
@@ -194,7 +144,7 @@ def read_set(data: bytes, roots: RootList) -> PinSet:
         raise RefusedError.because(
             Reason.PINS_SET_KEY, f"root list {roots.version} has no pin key {jws.kid!r}"
         )
-    if not es256.is_signed_by(key.key, jws.signature, jws.signing_input):
+    if not jose.is_signed_by(key.key, jws.signature, jws.signing_input):
         raise RefusedError.because(Reason.PINS_SET_SIGNATURE, f"by the key {jws.kid!r}")
     with malformed(Reason.PINS_SET_MALFORMED):
         members = strict_json.loads(jws.payload, MAX_SET_BYTES)

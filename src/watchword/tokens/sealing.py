@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from watchword.encoding import base64url, length_prefixed
 from watchword.reasons import MalformedError, Reason
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import public_key_from_jwk
 
 SEAL_LABEL: Final = b"watchword/seal/v1\x00"
 """What the info of a sealed session key begins with."""

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from watchword.encoding import strict_json
 from watchword.ports import Signer, VerificationKey, VerificationKeys
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens import es256, strict_jws
+from watchword.tokens import jose
 from watchword.tokens.interface import (
     MAX_LIFETIME_SECONDS,
     MAX_TOKEN_BYTES,
@@ -19,7 +19,7 @@ from watchword.tokens.interface import (
     TokenExpectation,
     VerifiedToken,
 )
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import public_key_from_jwk
 from watchword.vocabulary import Environment, Level
 
 MAX_NAME_CHARACTERS = 256
@@ -152,7 +152,7 @@ def issue(claims: TokenClaims, signer: Signer) -> str:
 
     :raises RefusedError: ``token.malformed`` when it would be longer than gates accept.
     """
-    token = strict_jws.assemble(strict_json.dumps(claims_to_json(claims)), TOKEN_TYPE, signer)
+    token = jose.assemble(strict_json.dumps(claims_to_json(claims)), TOKEN_TYPE, signer)
     if len(token) > MAX_TOKEN_BYTES:
         _refuse(
             Reason.TOKEN_MALFORMED,
@@ -176,7 +176,7 @@ def verify_for_cache(
 ) -> VerifiedToken:
     """Return a token's claims, and the span of time in which this verdict stays true.
 
-    1. The token is one of ours in form (:func:`watchword.tokens.strict_jws.parse`).
+    1. The token is one of ours in form (:func:`watchword.tokens.jose.parse`).
     2. Its key is known (``token.key_unknown``) and not retired (``token.key_retired``).
     3. The signature is valid (``token.signature``; RFC 7515 section 5.2).
     4. The claims have the form of the protocol, section 4 (``token.malformed``).
@@ -188,7 +188,7 @@ def verify_for_cache(
     :param now: seconds since 1970.
     :raises RefusedError: with the reason of the first step that failed.
     """
-    jws = strict_jws.parse(token, TOKEN_TYPE)
+    jws = jose.parse(token, TOKEN_TYPE)
     key = keys.find(jws.kid)
     if key is None:
         _refuse(Reason.TOKEN_KEY_UNKNOWN, "expected a key id that the service published")
@@ -204,8 +204,8 @@ def verify_for_cache(
     return _check_time(claims, members, key, expectation.leeway, now)
 
 
-def _check_signature(jws: strict_jws.UnverifiedJws, key: VerificationKey) -> None:
-    if not es256.is_signed_by(key.key, jws.signature, jws.signing_input):
+def _check_signature(jws: jose.UnverifiedJws, key: VerificationKey) -> None:
+    if not jose.is_signed_by(key.key, jws.signature, jws.signing_input):
         _refuse(Reason.TOKEN_SIGNATURE, "expected a signature by the key that the token names")
 
 

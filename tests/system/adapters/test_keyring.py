@@ -35,7 +35,7 @@ from watchword.adapters.keyring.private_file import (
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason, RefusedError, UnavailableError
 from watchword.tokens.interface import TokenClaims, TokenExpectation
-from watchword.tokens.jwk import public_key_from_jwk, thumbprint
+from watchword.tokens.jose import public_key_from_jwk, thumbprint
 from watchword.tokens.service import issue, verify
 from watchword.vocabulary import Environment, Level
 
@@ -416,7 +416,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemEntropy
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.vocabulary import Environment
 sys.stdin.read()

@@ -24,8 +24,7 @@ from watchword.adapters.observations import (
     read_observer_key,
     write_observer_key,
 )
-from watchword.tokens.es256 import is_signed_by
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import is_signed_by, jwk_from_public_key
 
 APPENDER = """
 import sys

@@ -13,7 +13,7 @@ from tests.system.apps.test_lab_end_to_end import CONFIG
 from tests.unit.apps.forked_commands import command
 from tests.unit.apps.service_process import running, watchword
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.apps.lab.phones import (
     authorities_of,
     build_phone,

@@ -11,10 +11,9 @@ from tests.machine import patience
 from tests.system.apps.test_drill_command import deployed, drill
 from tests.unit.apps.service_process import WATCHWORD, configuration
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.drill_wire import AddressError, Origin
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.keyring.file import FileKeyRing
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.demo.stage import Stage
 from watchword.apps.drill.harness import Targets, open_harness
 from watchword.apps.drill.invited_instance import (

@@ -38,7 +38,7 @@ from watchword.adapters.http_server.mutual_tls import MutualTlsServer, peer_name
 from watchword.adapters.http_server.tls import server_tls
 from watchword.apps.service.app import PEER_STATE
 from watchword.gate.bundle import MAX_BUNDLE_BYTES, GateBundleError, from_jws, to_jws
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 
 RUN = "from watchword.apps.cli.entry import run; run()"
 CLIENTS = {"edge.example": ("clinic",)}

@@ -16,7 +16,7 @@ from tests.ports import free_port
 from tests.unit.adapters.test_evidence_formats import install
 from tests.unit.apps.service_process import running, upstream
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.client import WatchwordClient
 from watchword.client.errors import EvidenceRefusedError
 from watchword.encoding import base64url

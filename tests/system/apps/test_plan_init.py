@@ -32,8 +32,8 @@ from watchword.apps.settings.faults import ConfigurationError
 from watchword.apps.settings.plan import PlanSettings, load_plan
 from watchword.apps.settings.schema import ApiConfig
 from watchword.apps.settings.template import TEMPLATE
+from watchword.gate.hygiene import shadowed
 from watchword.gate.interface import Route
-from watchword.gate.routes import shadowed
 from watchword.plan.drafts import (
     MAX_API_ROUTES,
     MAX_ASSETS,

@@ -13,10 +13,10 @@ from tests.unit.adapters.openbao.server import BaoServer
 from tests.unit.enrolment.simulators import SeededEntropy
 from tests.unit.pins.building import certificate, pem
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
 from watchword.adapters.refusal_log import MemoryRefusalLog
+from watchword.adapters.system import SystemClock
 from watchword.apps.compose.secrets import openbao_of, secret_work
 from watchword.apps.compose.service import (
     MAX_AUTHORITIES_BYTES,
@@ -253,7 +253,7 @@ def test_no_library_of_openbao_is_loaded_without_it(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from watchword.apps.settings import load_settings as l; "
         "from watchword.apps.compose.secrets import openbao_of, secret_work; "
-        "from watchword.adapters.entropy import SystemEntropy as E; s = l(Path('watchword.yaml')); "
+        "from watchword.adapters.system import SystemEntropy as E; s = l(Path('watchword.yaml')); "
         "secret_work(s, E(), openbao_of(s)); print('hvac' in sys.modules)"
     )
     done = subprocess.run(

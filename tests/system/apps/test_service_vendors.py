@@ -21,20 +21,18 @@ from tests.unit.apps.service_process import configuration, running, upstream, wa
 from tests.unit.enrolment.simulators import CLINIC, MovableClock, SeededEntropy, SimulatedPhone
 
 from watchword.adapters.anchors import AnchorSet
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.keyring.private_file import private_directory
 from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.revocation import LiveStatusList, StatusList
 from watchword.adapters.store import SqliteStore
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.cli.fetched import fetched
 from watchword.apps.compose.vendors import VendorWork, fetcher_of, trust_of
 from watchword.apps.service.background import Chore, Upkeep, refresh_receipts
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
 from watchword.attestation.interface import Trust
-from watchword.enrolment.receipts import ReceiptRefresh
-from watchword.enrolment.standing import Rejudgement
+from watchword.enrolment.evidence import ReceiptRefresh, Rejudgement
 from watchword.lab.apple import AppleServer
 from watchword.ports import FetchRequest, FetchResponse, InstanceStore, StoredReceipt
 from watchword.reasons import Reason, UnavailableError

@@ -25,7 +25,7 @@ from tests.unit.conformance.wsgi_mouth import guarded
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.serving import WSGIRequestHandler as WerkzeugHandler
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.apps.gateway import WatchwordWsgiMiddleware
 from watchword.vocabulary import ReplayMode
 from watchword_conformance.corpus import load_corpus

@@ -17,10 +17,10 @@ from tests.unit.conformance.mouths import GUNICORN, deployed
 from tests.unit.conformance.processes import PATIENCE_SECONDS, ROOT, Mouth
 from tests.unit.conformance.wsgi_mouth import WsgiEcho
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.adapters.replay.valkey import ValkeyReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.apps.gateway import WatchwordWsgiMiddleware
 from watchword.gate.service import Gate
 from watchword.vocabulary import ReplayMode

@@ -13,8 +13,16 @@ from tests.system.channel.servers import HOST, TlsServer
 from watchword.client.pinning import PinKeeper, Seen
 from watchword.lab.channel_authorities import ChannelAuthorities, TlsIdentity
 from watchword.pins.installed import fresh
-from watchword.pins.interface import Builtin, HostPins, Pin, PinMode, PinRole, PinSet, RootList
-from watchword.pins.spki import pin_of_spki
+from watchword.pins.interface import (
+    Builtin,
+    HostPins,
+    Pin,
+    PinMode,
+    PinRole,
+    PinSet,
+    RootList,
+    pin_of_spki,
+)
 
 NOW = 1_800_000_000
 YEAR = 365 * 86_400

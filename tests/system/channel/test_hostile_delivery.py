@@ -20,8 +20,7 @@ from watchword.client.pinning import (
     refusal_of,
 )
 from watchword.pins.installed import DAY
-from watchword.pins.interface import AfterExpiry, Pin, PinMode, PinRole, PinSet
-from watchword.pins.spki import pin_of_spki
+from watchword.pins.interface import AfterExpiry, Pin, PinMode, PinRole, PinSet, pin_of_spki
 
 OK = 200
 OWN = (own_pin("A"), own_pin("B", PinRole.BACKUP))

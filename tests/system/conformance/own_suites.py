@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.unit.attestation import forge
 
 from watchword.encoding import base64url
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword_conformance.suites.interface import SuiteFile
 
 KEY = ec.derive_private_key(31, ec.SECP256R1())

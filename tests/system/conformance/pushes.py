@@ -15,12 +15,12 @@ from tests.unit.apps.service_process import WATCHWORD
 from tests.unit.conformance.mouths import MOUTHS, deployed
 from tests.unit.conformance.processes import PATIENCE_SECONDS, authz, published
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import publish_bundle
+from watchword.adapters.system import SystemClock
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle, to_jws
 from watchword.tokens.interface import TokenClaims
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.tokens.service import issue
 from watchword.vocabulary import Environment, Level
 from watchword_conformance.corpus import load_corpus

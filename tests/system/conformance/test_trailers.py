@@ -10,8 +10,8 @@ from tests.unit.apps.test_middleware import GOOD, StoppedClock
 from tests.unit.conformance.mouths import MOUTHS, deployed
 from tests.unit.gate.simulators import published, route
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.replay.memory import MemoryReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.asgi_types import Receive, Scope, Send
 from watchword.gate.service import Gate

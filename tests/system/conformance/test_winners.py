@@ -9,7 +9,7 @@ import pytest
 from tests.unit.conformance.mouths import MOUTHS, deployed
 from tests.unit.conformance.processes import Mouth
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.vocabulary import ReplayMode
 from watchword_conformance.corpus import load_corpus
 from watchword_conformance.deployment import load

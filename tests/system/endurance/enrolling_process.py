@@ -21,9 +21,9 @@ from tests.unit.enrolment.simulators import (
     public_spki,
 )
 
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.keyring.file import new_key
 from watchword.adapters.store import SqliteStore
+from watchword.adapters.system import SystemEntropy
 from watchword.enrolment.interface import EnrolmentRequest
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.reasons import RefusedError

@@ -8,7 +8,7 @@ from tests.unit.enrolment.simulators import NOW
 
 from watchword.adapters.revocation import load_status_lists
 from watchword.adapters.store import SqliteStore
-from watchword.enrolment.standing import Rejudgement
+from watchword.enrolment.evidence import Rejudgement
 
 
 def main() -> None:

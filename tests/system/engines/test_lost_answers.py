@@ -23,7 +23,7 @@ from tests.unit.engines.envoy.stand import (
     route,
 )
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.client import OutcomeUnknownError, WatchwordClient
 from watchword.encoding import base64url
 from watchword.tokens.proofs.session import proof_keys

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from tests.unit.pins.building import certificate, key, pem, spki
 
 from watchword.encoding import base64url
-from watchword.pins.spki import (
+from watchword.pins.interface import (
     MAX_FILE_BYTES,
     PinError,
     certificates_of,

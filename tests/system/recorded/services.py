@@ -35,9 +35,9 @@ from tests.unit.gate.simulators import (
 from tests.unit.gate.simulators import SilentState, published, route, token
 from tests.unit.pins.building import APP as PINNED_APP
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.replay.memory import MemoryReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.apps.compose.service import service_of
 from watchword.apps.gateway import WatchwordMiddleware, WatchwordWsgiMiddleware
 from watchword.apps.gateway.authz import AuthzApp, Credential
@@ -51,7 +51,7 @@ from watchword.lab import PHONES
 from watchword.lab.google_play import GooglePlay
 from watchword.public_classes import PublicClass
 from watchword.reasons import ExitCode, Reason
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.vocabulary import Environment, Level, Mode, Proof
 
 _JWS: Final = re.compile(r"eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}")

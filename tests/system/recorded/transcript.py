@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.apps.cli.entry import run
 
 HERE: Final = Path(__file__).parent

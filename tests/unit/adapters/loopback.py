@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 """Answer a request, of which the bytes up to the end of its head are given."""

@@ -16,7 +16,7 @@ from tests.unit.gate.simulators import NOW, SIGNER, SoftwareSigner, policy
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.gate.bundle import MAX_BUNDLE_BYTES, GateBundle, signer_to_json, to_jws
 from watchword.reasons import Reason, UnavailableError, WatchwordError
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 from watchword.tokens.proofs.interface import GateSecret
 
 SERVICE = SigningKey.from_wide_secret(b"service" * 10)

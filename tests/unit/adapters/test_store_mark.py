@@ -13,7 +13,7 @@ from watchword.adapters import revocation_journal
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import JournalEntry, RevocationJournal
-from watchword.adapters.store_mark import StoreMark
+from watchword.adapters.store import StoreMark
 from watchword.reasons import Reason, UnavailableError
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)

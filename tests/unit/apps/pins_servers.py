@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from tests.unit.adapters.loopback import end_listening
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 
 HOST = "api.example.com"
 

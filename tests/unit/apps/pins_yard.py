@@ -9,10 +9,10 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from tests.unit.apps.pins_servers import HOST, Authority, Server, new_key, public_pem, server
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.live_chain import Place
 from watchword.adapters.pin_workspace import PinWorkspace, read_public_key
 from watchword.adapters.pin_workspace import new_key as new_signing_key
+from watchword.adapters.system import SystemClock
 from watchword.apps.pins.checks import Check, Probe, ProbeOptions, check, probe
 from watchword.apps.pins.publishing import Order, Published, publish
 from watchword.apps.pins.root_lists import Changes, accept, begin, first_list, next_list, read_list
@@ -20,7 +20,7 @@ from watchword.apps.pins.session import PinSession, edit, key_of_key, open_sessi
 from watchword.apps.settings.template import TEMPLATE
 from watchword.pins.interface import PinRole
 from watchword.pins.roots import sign_roots
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 
 APP = "clinic-android"
 DAY = 86_400

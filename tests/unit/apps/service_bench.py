@@ -19,19 +19,12 @@ from tests.unit.enrolment.simulators import (
     with_evidence,
 )
 
-from watchword.adapters.enrolment_limits import (
-    ClientAddresses,
-    EnrolmentLimits,
-    EnrolmentRates,
-    Network,
-)
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.store import SqliteStore
-from watchword.adapters.store_mark import StoreMark
+from watchword.adapters.store import SqliteStore, StoreMark
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
@@ -40,6 +33,12 @@ from watchword.encoding import base64url
 from watchword.enrolment.interface import EnrolmentPolicy, EvidenceVerifier
 from watchword.gate.bundle import GateBundle, from_jws
 from watchword.gate.interface import GatePolicy, Route
+from watchword.gate.limits import (
+    ClientAddresses,
+    EnrolmentLimits,
+    EnrolmentRates,
+    Network,
+)
 from watchword.tokens.interface import TokenExpectation
 from watchword.vocabulary import Environment, Level, Mode, Proof, Purpose
 

@@ -24,9 +24,9 @@ from tests.unit.gate.simulators import (
 )
 
 from watchword.adapters.canary_alarms import CanaryAlarmFile
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import publish_bundle
 from watchword.adapters.replay.memory import MemoryReplayStore
+from watchword.adapters.system import SystemEntropy
 from watchword.apps.compose.gates import alarms_path, kept_gate, open_gate
 from watchword.apps.gateway import WatchwordMiddleware, gate_from
 from watchword.apps.gateway.authz import AuthzApp

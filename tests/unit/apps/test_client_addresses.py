@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from watchword.adapters.enrolment_limits import MAX_HOPS, ClientAddresses
 from watchword.apps.cli.commands.check import command
 from watchword.apps.settings import ConfigurationError, load_settings
 from watchword.apps.terminal.console import EXIT_USAGE
+from watchword.gate.limits import MAX_HOPS, ClientAddresses
 
 PROXY = "10.0.0.5"
 CLIENT = "198.51.100.7"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from watchword.apps.settings.plan import rows_of, tables_of
 from watchword.apps.settings.schema import AssetConfig
+from watchword.gate.hygiene import compile_routes, find_route
 from watchword.gate.interface import Route
-from watchword.gate.routes import compile_routes, find_route
 from watchword.plan.interface import RouteRow
 from watchword.vocabulary import Level, Mode, Proof
 

@@ -9,9 +9,8 @@ import pytest
 from tests.unit.apps.service_bench import Caller, ServiceBench, service_bench
 from tests.unit.enrolment.simulators import NOW, CredulousVerifier, SimulatedPhone
 
-from watchword.adapters.enrolment_limits import EnrolmentLimits, EnrolmentRates
 from watchword.gate.interface import Rate
-from watchword.gate.limits import SHARED_CELLS
+from watchword.gate.limits import SHARED_CELLS, EnrolmentLimits, EnrolmentRates
 from watchword.reasons import Reason, UnavailableError
 
 APP = "clinic-ios"

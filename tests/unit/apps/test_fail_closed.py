@@ -23,16 +23,16 @@ from tests.unit.gate.proving import Prover
 from tests.unit.gate.simulators import ROUTES, SECRET, SIGNER, SoftwareSigner, policy, route, token
 
 import watchword
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.replay import MemoryReplayStore
+from watchword.adapters.system import SystemEntropy
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.gate import hygiene, interface
 from watchword.gate.bundle import GateBundle, to_jws
 from watchword.gate.interface import Canary, Rate
 from watchword.gate.service import Gate
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 from watchword.tokens.proofs import dpop
 from watchword.vocabulary import Level, Mode, Proof
 

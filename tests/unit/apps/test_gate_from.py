@@ -12,7 +12,7 @@ from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
 from watchword.gate.decisions import WARM_UP_SECONDS
 from watchword.gate.interface import Canary
 from watchword.gate.service import Gate
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 from watchword.vocabulary import Level, Mode
 
 SERVICE = SigningKey.from_wide_secret(b"service" * 10)

@@ -13,11 +13,11 @@ from tests.unit.apps.test_middleware import ListedRefusals, StoppedClock
 from tests.unit.gate.proving import Prover
 from tests.unit.gate.simulators import NOW, published, route, token
 
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.replay import MemoryReplayStore
+from watchword.adapters.system import SystemEntropy
 from watchword.apps.gateway import WatchwordMiddleware
-from watchword.apps.gateway.body import HeldMemory
+from watchword.apps.gateway.guard import HeldMemory
 from watchword.gate.interface import Rate
 from watchword.gate.service import Gate
 from watchword.reasons import Reason

@@ -28,8 +28,8 @@ from watchword.apps.observations.document import (
 from watchword.encoding import base64url
 from watchword.gate.bundle import BUNDLE_TYPE
 from watchword.observations import Claim, Observation, Review, SeenRoute, State, Vouched
-from watchword.tokens import strict_jws
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens import jose
+from watchword.tokens.jose import SigningKey
 from watchword.vocabulary import Environment, Proof
 
 AT = datetime(2026, 11, 25, 12, 30, 1, 250_000, tzinfo=UTC)
@@ -168,7 +168,7 @@ def test_a_signature_that_does_not_hold_leaves_nothing() -> None:
     # A header that names a known key over another's signature fares no better.
     payload, forged = sign(PLAIN, EVE).split(".")[1:]
     with pytest.raises(ObservationError):
-        verify(f"{strict_jws.header_segment(CI.kid, OBSERVATION_TYPE)}.{payload}.{forged}", KNOWN)
+        verify(f"{jose.header_segment(CI.kid, OBSERVATION_TYPE)}.{payload}.{forged}", KNOWN)
 
 
 def test_another_type_is_no_observation() -> None:
@@ -176,14 +176,14 @@ def test_another_type_is_no_observation() -> None:
     payload = unsigned(PLAIN).encode()
     for typ in (BUNDLE_TYPE, "JWT", "jwt"):
         with pytest.raises(ObservationError):
-            verify(strict_jws.assemble(payload, typ, CI), KNOWN)
+            verify(jose.assemble(payload, typ, CI), KNOWN)
 
 
 def test_a_signed_text_that_is_no_observation_is_a_fault() -> None:
     """A signature doesn't excuse what it signs."""
     for payload in (b"[]", b"{}", b'{"protection":"PR-B01"}', b"\xff"):
         with pytest.raises(ObservationError):
-            verify(strict_jws.assemble(payload, OBSERVATION_TYPE, CI), KNOWN)
+            verify(jose.assemble(payload, OBSERVATION_TYPE, CI), KNOWN)
 
 
 def test_a_faulty_line_costs_no_other(tmp_path: Path) -> None:

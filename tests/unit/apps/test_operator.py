@@ -26,8 +26,8 @@ from watchword.gate.bundle import to_jws
 from watchword.gate.references import NONCE_BYTES, open_reference, seal
 from watchword.ports import AuditEntry, ChallengeUse
 from watchword.reasons import Reason, Refusal, RefusedError
-from watchword.tokens.es256 import SigningKey
 from watchword.tokens.interface import TokenExpectation
+from watchword.tokens.jose import SigningKey
 from watchword.tokens.service import verify
 from watchword.vocabulary import Environment
 

@@ -11,9 +11,9 @@ import pytest
 from tests.unit.apps.pins_servers import HOST, new_key, server, silent
 from tests.unit.apps.pins_yard import APP, DAY, Yard, yard
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.live_chain import Place
 from watchword.adapters.metrics import exposition
+from watchword.adapters.system import SystemClock
 from watchword.apps.pins.checks import (
     METRICS_MARK,
     Check,

@@ -42,7 +42,7 @@ from watchword.plan.interface import (
     Quantities,
     Trait,
 )
-from watchword.tokens.jwk import jwk_from_public_key, published_jwk
+from watchword.tokens.jose import jwk_from_public_key, published_jwk
 from watchword.vocabulary import Environment
 
 ROOT = Path(__file__).parents[3]

@@ -17,7 +17,7 @@ from tests.unit.apps.test_service import reason_in
 from tests.unit.enrolment.simulators import CLINIC, ISSUER, SimulatedPhone
 
 from watchword.adapters.keyring.file import KeyState
-from watchword.adapters.store_mark import StoreMark
+from watchword.adapters.store import StoreMark
 from watchword.apps.service.safeguards import ClockWatch, Safeguards
 from watchword.enrolment.delivery import Lease
 from watchword.ports import AuditEntry, ChallengeUse

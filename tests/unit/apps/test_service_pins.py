@@ -18,10 +18,9 @@ from watchword.apps.service.openapi import DOCUMENT
 from watchword.client.pinning import HttpPinSource, PinUpdater
 from watchword.gate.references import open_reference
 from watchword.pins.installed import DAY
-from watchword.pins.interface import Basis
+from watchword.pins.interface import Basis, read_pin
 from watchword.pins.reports import MAX_REPORT_BYTES, PinReport, write_report
 from watchword.pins.sets import read_set
-from watchword.pins.spki import read_pin
 from watchword.reasons import Reason
 
 JSON = {"content-type": "application/json"}

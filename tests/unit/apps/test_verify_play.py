@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.lab_store import load_or_create
+from watchword.adapters.system import SystemEntropy
 from watchword.apps.cli.main import cli
 from watchword.apps.settings.template import TEMPLATE
 from watchword.lab.google_play import GooglePlay

@@ -25,8 +25,8 @@ from tests.unit.gate.simulators import (
     token,
 )
 
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
+from watchword.adapters.system import SystemEntropy
 from watchword.apps.gateway import (
     WatchwordWsgiMiddleware,
     require_claims,

@@ -16,7 +16,7 @@ from tests.unit.gate.simulators import published, route, token
 
 from watchword.adapters.replay import MemoryReplayStore
 from watchword.apps.gateway import WatchwordWsgiMiddleware
-from watchword.apps.gateway.body import HeldMemory
+from watchword.apps.gateway.guard import HeldMemory
 from watchword.apps.gateway.wsgi import PIECE_BYTES, HeldInput, SharedMemory
 from watchword.gate.service import Gate
 from watchword.reasons import Reason

@@ -22,10 +22,10 @@ from tests.unit.apps.test_fail_closed import (
 from tests.unit.apps.test_middleware import StoppedClock
 from tests.unit.apps.wsgi_client import Answer, RecordedRequests, call, environ_of
 
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.replay import MemoryReplayStore
+from watchword.adapters.system import SystemEntropy
 from watchword.apps.gateway import WatchwordWsgiMiddleware, wsgi
 from watchword.gate.service import Gate
 

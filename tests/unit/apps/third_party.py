@@ -23,8 +23,8 @@ from tests.unit.apps.raw_http import RawApi
 from tests.unit.apps.test_middleware import ListedRefusals, StoppedClock
 from tests.unit.gate.simulators import PublishedState, published, route
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.http_server import serve
+from watchword.adapters.system import SystemClock
 from watchword.adapters.usage import MemoryUsageLedger
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.proxy import Lender, ProxyApp, Timeouts

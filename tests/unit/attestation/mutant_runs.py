@@ -42,14 +42,14 @@ class Run:
 
 def issuer_cache() -> IssuerCache:
     """Return an empty issuer cache, as the service has one."""
-    made: Any = import_module("watchword.attestation.chains").BoundedIssuerCache()
+    made: Any = import_module("watchword.attestation.certificates").BoundedIssuerCache()
     cache: IssuerCache = made
     return cache
 
 
 def has_issuer_cache() -> bool:
     """Tell whether there is one."""
-    return util.find_spec("watchword.attestation.chains") is not None
+    return util.find_spec("watchword.attestation.certificates") is not None
 
 
 def neighbours(items: Sequence[Any], at: int) -> list[Any]:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.attestation import forge
 
-from watchword.attestation import chains
-from watchword.attestation.chains import MAX_ENTRIES, BoundedIssuerCache, KnownIssuers
+from watchword.attestation import certificates
+from watchword.attestation.certificates import MAX_ENTRIES, BoundedIssuerCache, KnownIssuers
 from watchword.attestation.interface import AndroidKeyChain, Examination, Expected, Trust
 from watchword.attestation.registry import examine
 from watchword.reasons import Reason
@@ -151,9 +151,9 @@ def test_remembering_what_does_not_hold_is_a_mistake() -> None:
     google = forge.google()
     for anchors in ([], [google.anchor]):
         evidence = google.evidence() if not anchors else forge.google().evidence()
-        linked = chains.link(evidence.chain, anchors, BoundedIssuerCache())
+        linked = certificates.link(evidence.chain, anchors, BoundedIssuerCache())
         with pytest.raises(ValueError, match="hold"):
-            chains.remember(linked, 1, BoundedIssuerCache())
+            certificates.remember(linked, 1, BoundedIssuerCache())
 
 
 # What isn't remembered: dates, anchors, revocation, authority
@@ -221,11 +221,11 @@ def test_a_known_issuer_at_another_depth() -> None:
 
 def test_chains_that_are_cut_up_differently_have_other_digests() -> None:
     """Bytes that are moved from one certificate to the next aren't the same issuers."""
-    one = chains._digests([b"leaf", b"ab", b"c"])
-    other = chains._digests([b"leaf", b"a", b"bc"])
+    one = certificates._digests([b"leaf", b"ab", b"c"])
+    other = certificates._digests([b"leaf", b"a", b"bc"])
     assert one[1] != other[1]
     assert len(set(one[1:] + other[1:])) == 4
-    assert chains._digests([b"another leaf", b"ab", b"c"])[1:] == one[1:]
+    assert certificates._digests([b"another leaf", b"ab", b"c"])[1:] == one[1:]
 
 
 # Equivalence

@@ -15,7 +15,7 @@ from watchword.broker.interface import MAX_VALUE_BYTES, SecretValue
 from watchword.broker.sealing import SecretContext, seal_secret, secret_info
 from watchword.encoding import base64url
 from watchword.reasons import MalformedError, Reason
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.tokens.sealing import seal, sealing_info
 
 CONTEXT = SecretContext(bytes(range(100, 132)), "clinic-ios", "push", 3, "lease", 1_800_003_600)

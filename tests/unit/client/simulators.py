@@ -22,7 +22,7 @@ from watchword.client import WatchwordClient
 from watchword.encoding import base64url, strict_json
 from watchword.reasons import Reason, RefusedError
 from watchword.tokens.interface import TokenClaims
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.tokens.proofs import device, dpop, session
 from watchword.tokens.proofs.interface import (
     GateSecret,

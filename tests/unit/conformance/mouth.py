@@ -17,12 +17,11 @@ from typing import Any
 
 import uvicorn
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import serve
 from watchword.adapters.replay.host import HostReplayStore
 from watchword.adapters.replay.memory import MemoryReplayStore
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.authz import AuthzApp
 from watchword.apps.gateway.proxy import ProxyApp

@@ -33,8 +33,7 @@ from tests.unit.conformance.processes import (
 from tests.unit.conformance.traefik_mouth import traefik, traefik_binary
 from tests.unit.engines.envoy.stand import ENVOY
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.engines.follower import write_files
 from watchword.apps.engines.haproxy import find_haproxy
 from watchword.engines import nginx

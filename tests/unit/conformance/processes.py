@@ -14,7 +14,7 @@ from typing import Final
 
 from tests.machine import patience
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.gate.bundle import GateBundle, from_jws
 from watchword_conformance.deployment import BUNDLE_FILE, load
 

@@ -9,7 +9,7 @@ import pytest
 from scripts.conformance_corpus import FOLDER, corpus_text, schema_text
 from tests.unit.conformance.mouths import MOUTHS
 
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemEntropy
 from watchword.engines.interface import Divergence
 from watchword.reasons import Reason
 from watchword.vocabulary import ReplayMode

@@ -19,8 +19,8 @@ from tests.unit.conformance.processes import (
     served,
 )
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import publish_bundle
+from watchword.adapters.system import SystemClock
 from watchword.apps.engines.follower import write_files
 from watchword.engines import traefik as engine
 from watchword.engines.interface import Endpoint, EngineOptions

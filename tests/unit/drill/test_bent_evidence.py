@@ -29,7 +29,7 @@ from watchword.drill.interface import Arena, Facts, MissingError, Need, Phone
 from watchword.drill.tokens import assembled, claims_of, new_attacker
 from watchword.drill.wire import Answer, Call, Part
 from watchword.encoding import base64url, strict_json
-from watchword.enrolment.challenges import check_challenge
+from watchword.enrolment.statement import check_challenge
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,

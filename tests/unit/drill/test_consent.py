@@ -26,9 +26,8 @@ from watchword.drill.consent import (
 from watchword.drill.wire import Part
 from watchword.encoding import strict_json
 from watchword.reasons import MalformedError
-from watchword.tokens import strict_jws
-from watchword.tokens.es256 import SigningKey
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens import jose
+from watchword.tokens.jose import SigningKey, jwk_from_public_key
 
 KEY, OTHER = (SigningKey.from_scalar(bytes(31) + bytes([number])) for number in (1, 2))
 JWK = jwk_from_public_key(KEY.public)
@@ -341,9 +340,9 @@ def test_claims_that_the_drill_never_signs(claims: dict[str, Any]) -> None:
     """A leaked key signs what it likes; a signature that holds for longer is refused all the same."""
     good = {"run": "r" * 22, "origin": API, "iat": int(AT), "exp": int(AT) + RUN_SECONDS}
     payload = strict_json.dumps({**good, **claims})
-    assert_unsigned(strict_jws.assemble(payload, RUN_TYPE, KEY))
-    verify_run(strict_jws.assemble(strict_json.dumps(good), RUN_TYPE, KEY), JWK, AT)
-    assert_unsigned(strict_jws.assemble(strict_json.dumps(good), "watchword+jwt", KEY))
+    assert_unsigned(jose.assemble(payload, RUN_TYPE, KEY))
+    verify_run(jose.assemble(strict_json.dumps(good), RUN_TYPE, KEY), JWK, AT)
+    assert_unsigned(jose.assemble(strict_json.dumps(good), "watchword+jwt", KEY))
 
 
 @given(st.text(max_size=200))

@@ -20,8 +20,8 @@ from watchword.engines.nginx import render
 from watchword.engines.paths import dots, doubles, normalised_expression, separators, spellings_of
 from watchword.engines.yaml_text import Commented
 from watchword.gate.decisions import CompiledPolicy
+from watchword.gate.hygiene import compile_routes
 from watchword.gate.interface import Route
-from watchword.gate.routes import compile_routes
 from watchword.gate.spellings import SEPARATORS, fold, fold_path
 from watchword.reasons import Reason, Refusal
 from watchword.vocabulary import Level, Mode, Proof

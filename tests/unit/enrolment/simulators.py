@@ -31,7 +31,7 @@ from watchword.enrolment.interface import (
 )
 from watchword.ports import Instance
 from watchword.reasons import Reason, Refusal, RefusedError
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.vocabulary import Environment, Level, Platform, Purpose
 

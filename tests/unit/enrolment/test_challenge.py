@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.enrolment.simulators import ISSUER, NOW, SeededEntropy
 
-from watchword.enrolment.challenges import MAX_CHALLENGE_BYTES, check_challenge, make_challenge
 from watchword.enrolment.interface import CHALLENGE_SECONDS
+from watchword.enrolment.statement import MAX_CHALLENGE_BYTES, check_challenge, make_challenge
 from watchword.ports import ChallengeUse
 from watchword.reasons import Reason, RefusedError
 from watchword.vocabulary import Purpose

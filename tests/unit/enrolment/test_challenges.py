@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.enrolment.simulators import ISSUER, NOW, SeededEntropy
 
-from watchword.enrolment.challenges import Challenges, OneEpoch, epoch_key
 from watchword.enrolment.interface import CHALLENGE_SECONDS
+from watchword.enrolment.statement import Challenges, OneEpoch, epoch_key
 from watchword.reasons import Reason, RefusedError
 from watchword.vocabulary import Purpose
 

@@ -24,7 +24,7 @@ from tests.unit.enrolment.simulators import (
 )
 
 from watchword.adapters.keyring.file import new_key
-from watchword.adapters.store.sqlite import SqliteStore
+from watchword.adapters.store import SqliteStore
 from watchword.broker.interface import DeliveryRule, SecretValue, SecretVersion
 from watchword.broker.sealing import SecretContext, secret_info
 from watchword.encoding import base64url

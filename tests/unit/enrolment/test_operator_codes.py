@@ -34,18 +34,18 @@ from tests.unit.enrolment.simulators import (
 from watchword.adapters.keyring.file import new_key
 from watchword.adapters.store import SqliteStore
 from watchword.encoding import base64url
-from watchword.enrolment.interface import Enrolled, EnrolmentRequest, OperatorCode, RenewalRequest
-from watchword.enrolment.operator_codes import (
+from watchword.enrolment.evidence import (
     CODE_PREFIX,
     Invitation,
     Invitations,
     make_code,
     read_code,
 )
+from watchword.enrolment.interface import Enrolled, EnrolmentRequest, OperatorCode, RenewalRequest
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.ports import AuditEntry, ChallengeUse, Instance
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.vocabulary import Level, Purpose
 
 LABEL = b"watchword/test/v1\x00"

@@ -20,17 +20,17 @@ from tests.unit.enrolment.simulators import (
 
 from watchword.adapters.keyring.file import new_key
 from watchword.adapters.revocation import StatusList
-from watchword.adapters.store.sqlite import SqliteStore
-from watchword.attestation.chains import BoundedIssuerCache
-from watchword.enrolment.interface import Enrolled
-from watchword.enrolment.service import Enrolment, EnrolmentKeys
-from watchword.enrolment.standing import (
+from watchword.adapters.store import SqliteStore
+from watchword.attestation.certificates import BoundedIssuerCache
+from watchword.enrolment.evidence import (
     ACTOR,
     BECAUSE,
     INSTANCES_AT_ONCE,
     SERIALS_AT_ONCE,
     Rejudgement,
 )
+from watchword.enrolment.interface import Enrolled
+from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.ports import (
     AuditEntry,
     ChallengeUse,

@@ -19,7 +19,7 @@ from watchword.gate.interface import GatePolicy, RequestFacts, Route
 from watchword.ports import Signer, VerificationKey
 from watchword.reasons import Reason, UnavailableError
 from watchword.tokens.interface import TokenClaims, TokenExpectation
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.tokens.service import issue
 from watchword.vocabulary import Environment, Level, Mode, Proof

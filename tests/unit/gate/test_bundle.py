@@ -32,9 +32,9 @@ from watchword.gate.bundle import (
     to_jws,
 )
 from watchword.gate.interface import Canary, Limit, LimitKind, Rate
-from watchword.tokens import strict_jws
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens import jose
 from watchword.tokens.interface import TOKEN_TYPE
+from watchword.tokens.jose import SigningKey
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.vocabulary import Mode, Proof, ReplayMode
 
@@ -96,7 +96,7 @@ def members() -> dict[str, Any]:
 
 def signed(value: object, typ: str = BUNDLE_TYPE, signer: SigningKey = SERVICE) -> bytes:
     """Sign any JSON as the service would sign a bundle."""
-    return strict_jws.assemble(json.dumps(value).encode(), typ, signer).encode()
+    return jose.assemble(json.dumps(value).encode(), typ, signer).encode()
 
 
 def test_all_of_it_comes_back() -> None:
@@ -120,7 +120,7 @@ def test_who_signed_it_counts_before_what_it_says() -> None:
     """A payload that nobody could read is refused for its signature when that is wrong."""
     thief = SigningKey.from_wide_secret(b"thief" * 13)
     with pytest.raises(GateBundleError, match="another key"):
-        from_jws(strict_jws.assemble(b"not JSON", BUNDLE_TYPE, thief).encode(), KEY)
+        from_jws(jose.assemble(b"not JSON", BUNDLE_TYPE, thief).encode(), KEY)
 
     class Borrowed:
         """Sign as a thief under the service's name."""
@@ -129,7 +129,7 @@ def test_who_signed_it_counts_before_what_it_says() -> None:
         sign = staticmethod(thief.sign)
 
     with pytest.raises(GateBundleError, match="signature"):
-        from_jws(strict_jws.assemble(b"not JSON", BUNDLE_TYPE, Borrowed()).encode(), KEY)
+        from_jws(jose.assemble(b"not JSON", BUNDLE_TYPE, Borrowed()).encode(), KEY)
 
 
 def test_nothing_else_that_is_signed_passes_for_one() -> None:

@@ -22,8 +22,8 @@ from tests.unit.gate.simulators import (
     token,
 )
 
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.replay.memory import MemoryReplayStore
+from watchword.adapters.system import SystemEntropy
 from watchword.apps.problems import render
 from watchword.broker.canaries import RANDOM_BYTES, digest, make_canary
 from watchword.broker.interface import CanaryWatch

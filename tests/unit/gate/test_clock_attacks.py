@@ -16,8 +16,8 @@ import pytest
 from tests.unit.gate.proving import Prover, facts, fresh_nonce, session_key
 from tests.unit.gate.simulators import CLAIMS, NOW, SIGNER, published, route, token
 
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
+from watchword.adapters.system import SystemEntropy
 from watchword.gate.interface import Decision, RequestFacts
 from watchword.gate.replay import LIFE_SECONDS, NONCE_CHARACTERS, TURN_SECONDS
 from watchword.gate.service import Gate

@@ -21,8 +21,8 @@ from tests.unit.gate.simulators import (
     token,
 )
 
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.replay.memory import MemoryReplayStore
+from watchword.adapters.system import SystemEntropy
 from watchword.gate.interface import Decision, Limit, LimitKind, Rate
 from watchword.gate.limits import Limits, LimitTally, QuotaCounter, QuotaWindow, RateLimiter
 from watchword.gate.service import Gate

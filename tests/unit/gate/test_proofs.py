@@ -21,8 +21,8 @@ from tests.unit.gate.simulators import (
     token,
 )
 
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.replay import MemoryReplayStore
+from watchword.adapters.system import SystemEntropy
 from watchword.gate.decisions import WARM_UP_SECONDS
 from watchword.gate.interface import Canary, Decision, Rate, ReplayClaim
 from watchword.gate.replay import NONCE_CHARACTERS

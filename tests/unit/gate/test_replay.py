@@ -4,14 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from watchword.adapters.replay.memory import MAX_SPANS, ForgottenSpans, MemoryReplayStore
 from watchword.gate.interface import ReplayClaim
-from watchword.gate.replay import (
-    BUCKET_SECONDS,
-    MAX_SPANS,
-    ForgottenSpans,
-    ReplaySet,
-    window,
-)
+from watchword.gate.replay import BUCKET_SECONDS, window
 from watchword.reasons import Reason, UnavailableError
 
 NOW = 1_790_000_000.0
@@ -27,7 +22,7 @@ def claim(number: int, until: float = NOW + LIFE + LEEWAY) -> ReplayClaim:
 
 def test_the_first_claim_wins_and_no_other() -> None:
     """Right away, later, and under another ``until`` (one nonce under two signatures)."""
-    used = ReplaySet()
+    used = MemoryReplayStore()
     assert used.claim_now(claim(1), NOW)
     assert not used.claim_now(claim(1), NOW)
     assert not used.claim_now(claim(1), NOW + LIFE + LEEWAY - 1)
@@ -39,12 +34,12 @@ def test_the_first_claim_wins_and_no_other() -> None:
 @pytest.mark.parametrize("until", [NOW - 1, NOW, NOW + window(LEEWAY) + 2 * BUCKET_SECONDS + 1])
 def test_what_no_acceptable_proof_can_say_is_refused(until: float) -> None:
     """Stale, or further ahead than leeway and life allow."""
-    assert not ReplaySet().claim_now(claim(1, until), NOW)
+    assert not MemoryReplayStore().claim_now(claim(1, until), NOW)
 
 
 def test_expiry_gives_memory_back() -> None:
     """A day of claims leaves no more behind than the window holds."""
-    used = ReplaySet(capacity=500)
+    used = MemoryReplayStore(capacity=500)
     for second in range(0, 24 * 3600, 2):
         assert used.claim_now(claim(second, NOW + second + 90), NOW + second)
         assert len(used) <= (window(LEEWAY) + BUCKET_SECONDS) / 2
@@ -53,7 +48,7 @@ def test_expiry_gives_memory_back() -> None:
 
 def test_a_full_set_refuses_new_claims_and_keeps_the_old() -> None:
     """A flood pushes nothing out; a replay is still named for what it is."""
-    used = ReplaySet(capacity=3)
+    used = MemoryReplayStore(capacity=3)
     assert all(used.claim_now(claim(number), NOW) for number in range(3))
     with pytest.raises(UnavailableError) as caught:
         used.claim_now(claim(3), NOW)
@@ -74,7 +69,7 @@ def test_a_clock_that_runs_ahead_and_comes_back_locks_nobody_out_for_long(
     Where the clients' clocks went with it, what they did meanwhile lies in spans that were forgotten: each
     second of them is refused once, and no more.
     """
-    used = ReplaySet(leeway=leeway)
+    used = MemoryReplayStore(leeway=leeway)
     number = 0
 
     def fresh(now: float, created: float) -> bool:
@@ -99,7 +94,7 @@ def test_a_clock_that_runs_ahead_and_comes_back_locks_nobody_out_for_long(
 
 def test_a_clock_that_went_back_opens_nothing() -> None:
     """A proof whose bucket was forgotten is refused when the clock shows its time again."""
-    used = ReplaySet()
+    used = MemoryReplayStore()
     assert used.claim_now(claim(1), NOW)
     assert used.claim_now(claim(2, NOW + 5090), NOW + 5000)
     assert len(used) == 1
@@ -109,7 +104,7 @@ def test_a_clock_that_went_back_opens_nothing() -> None:
 
 def test_what_a_clock_ahead_filled_is_given_back() -> None:
     """Claims of next year take no room from today's, and don't pass next year."""
-    used = ReplaySet(capacity=10)
+    used = MemoryReplayStore(capacity=10)
     assert all(used.claim_now(claim(n, NOW + LEAP + 90), NOW + LEAP) for n in range(10))
     assert all(used.claim_now(claim(100 + n), NOW) for n in range(10))
     assert not used.claim_now(claim(0, NOW + LEAP + 90), NOW + LEAP)
@@ -117,7 +112,7 @@ def test_what_a_clock_ahead_filled_is_given_back() -> None:
 
 def test_what_an_earlier_process_may_have_seen_is_refused() -> None:
     """A restart that closes refuses older proofs, and takes those that are made from then on."""
-    used = ReplaySet(forgotten_until=NOW + 90)
+    used = MemoryReplayStore(forgotten_until=NOW + 90)
     assert not used.claim_now(claim(1, NOW + 89), NOW)
     assert used.claim_now(claim(2, NOW + 90), NOW)
 
@@ -140,7 +135,7 @@ def test_no_claim_ever_passes_twice(steps: list[tuple[int, int, float]], capacit
 
     Proofs of any age are made up at each step, and every one of them is tried again at every later step.
     """
-    used = ReplaySet(leeway=LEEWAY, capacity=capacity)
+    used = MemoryReplayStore(leeway=LEEWAY, capacity=capacity)
     now = NOW
     passed: set[ReplayClaim] = set()
     for number, age, jump in steps:

@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.gate.simulators import route
 
-from watchword.gate.hygiene import read_path
+from watchword.gate.hygiene import compile_route, compile_routes, find_route, read_path, shadowed
 from watchword.gate.interface import Route
-from watchword.gate.routes import compile_route, compile_routes, find_route, shadowed
 
 
 def found(routes: list[Route], path: str, method: str = "GET") -> str | None:

@@ -20,7 +20,7 @@ from watchword.gate.signed_verdict import (
 )
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason, RefusedError
-from watchword.tokens import strict_jws
+from watchword.tokens import jose
 from watchword.vocabulary import Level
 
 TARGET = target_of(b"/v1/patients/17", b"full=1")
@@ -62,7 +62,7 @@ def reason_of(untrusted: str, **seen: object) -> Reason:
 
 def signed(members: object) -> str:
     """Return a verdict that says anything, signed by the gate's key."""
-    return strict_jws.assemble(strict_json.dumps(members), VERDICT_TYPE, SIGNER)
+    return jose.assemble(strict_json.dumps(members), VERDICT_TYPE, SIGNER)
 
 
 def test_a_verdict_says_who_is_there() -> None:

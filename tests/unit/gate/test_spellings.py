@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from tests.unit.gate.simulators import NOW, policy, published, request, route, token
 
 from watchword.gate.decisions import CompiledPolicy, Target
-from watchword.gate.hygiene import read_path
+from watchword.gate.hygiene import compile_routes, find_route, read_path
 from watchword.gate.interface import Decision, Route
-from watchword.gate.routes import compile_routes, find_route
 from watchword.gate.service import Gate
 from watchword.gate.spellings import (
     WATCHING,

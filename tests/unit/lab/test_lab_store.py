@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.lab_store import (
     LabStoreError,
     StoredPhone,
@@ -18,6 +17,7 @@ from watchword.adapters.lab_store import (
     status_list_file,
 )
 from watchword.adapters.revocation import load_status_lists
+from watchword.adapters.system import SystemEntropy
 from watchword.lab.status_list import Status
 from watchword.ports import RevocationEntry
 from watchword.reasons import WatchwordError

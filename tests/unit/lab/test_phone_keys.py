@@ -17,7 +17,7 @@ from watchword.lab import (
     Phone,
     PhoneSetup,
 )
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import public_key_from_jwk
 from watchword.tokens.sealing import seal, sealing_info
 from watchword.vocabulary import Platform
 

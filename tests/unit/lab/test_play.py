@@ -26,7 +26,7 @@ from watchword.lab import InstalledAndroidApp, InstalledIosApp, LabAuthorities, 
 from watchword.lab.google_play import GooglePlay
 from watchword.lab.phones.play import PLAY_PHONES, RENEWAL_PREFIX, PlayPhone
 from watchword.reasons import Reason
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import public_key_from_jwk
 
 BINDING = hashlib.sha256(b"statement").digest()
 AUTHORITIES = LabAuthorities.from_seed(bytes(range(32)))

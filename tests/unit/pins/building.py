@@ -23,7 +23,7 @@ from watchword.pins.interface import (
     RootList,
 )
 from watchword.pins.roots import read_roots, sign_roots, unsigned
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 
 NOW = 1_795_000_000
 HOST = "api.example.com"

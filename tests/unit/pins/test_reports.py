@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.pins.building import APP, HOST, NOW, certificate, pem, spki
 
 from watchword.encoding import strict_json
-from watchword.pins.interface import Basis, Judgement
+from watchword.pins.interface import Basis, Judgement, pin_of_certificate
 from watchword.pins.reports import (
     MAX_NAMED,
     MAX_REPORT_BYTES,
@@ -22,7 +22,6 @@ from watchword.pins.reports import (
     report_of,
     write_report,
 )
-from watchword.pins.spki import pin_of_certificate
 from watchword.reasons import MalformedError, Reason
 
 MISMATCH = Judgement(

@@ -19,8 +19,8 @@ from watchword.pins.roots import (
     unsigned,
 )
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens import strict_jws
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens import jose
+from watchword.tokens.jose import jwk_from_public_key
 
 
 def refused(data: bytes, previous: RootList | None = None) -> Reason:
@@ -139,7 +139,7 @@ def test_signature_made_for_a_pin_set_is_none_of_a_list() -> None:
     payload = json.loads(roots_data())["payload"]
     signatures = []
     for name in ("root1", "root2"):
-        protected = strict_jws.header_segment(key(name).kid, "watchword-pins+jwt")
+        protected = jose.header_segment(key(name).kid, "watchword-pins+jwt")
         signature = base64url.encode(key(name).sign(f"{protected}.{payload}".encode()))
         signatures.append({"protected": protected, "signature": signature})
     data = strict_json.dumps({"payload": payload, "signatures": signatures})

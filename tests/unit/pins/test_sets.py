@@ -27,23 +27,17 @@ from watchword.pins.interface import (
     MAX_SET_BYTES,
     AfterExpiry,
     Pin,
+    PinError,
     PinMode,
     PinRole,
     PinSet,
+    host_of_url,
+    read_host,
 )
 from watchword.pins.roots import read_roots
-from watchword.pins.sets import (
-    TYPE,
-    host_of_url,
-    payload_of,
-    read_host,
-    read_set,
-    reports_to_itself,
-    sign_set,
-)
-from watchword.pins.spki import PinError
+from watchword.pins.sets import TYPE, payload_of, read_set, reports_to_itself, sign_set
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens import strict_jws
+from watchword.tokens import jose
 
 SIGNER = key("pin1")
 RICH = pin_set(
@@ -57,7 +51,7 @@ RICH = pin_set(
 
 def signed(members: Any) -> bytes:
     """Return any payload, signed by a pin key."""
-    return strict_jws.assemble(strict_json.dumps(members), TYPE, SIGNER).encode()
+    return jose.assemble(strict_json.dumps(members), TYPE, SIGNER).encode()
 
 
 def bent(path: str, value: Any) -> bytes:
@@ -186,7 +180,7 @@ def test_duplicates_are_refused_wherever_they_stand() -> None:
         payload.replace(b'{"pins":{', b'{"pins":{"' + pins()[0].text.encode() + b'":"b",'),
     ):
         assert doubled != payload
-        data = strict_jws.assemble(doubled, TYPE, SIGNER).encode()
+        data = jose.assemble(doubled, TYPE, SIGNER).encode()
         with pytest.raises(MalformedError, match="duplicate"):
             read_set(data, roots())
 
@@ -237,7 +231,7 @@ def test_only_pin_keys_of_the_list_sign_sets() -> None:
 
 def test_another_type_of_jws_by_a_pin_key_is_no_pin_set() -> None:
     """Whatever else a pin key might sign can't be taken for a set."""
-    data = strict_jws.assemble(payload_of(RICH), "watchword+jwt", SIGNER).encode()
+    data = jose.assemble(payload_of(RICH), "watchword+jwt", SIGNER).encode()
     with pytest.raises(MalformedError) as caught:
         read_set(data, roots())
     assert caught.value.reason is Reason.PINS_SET_MALFORMED

@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey
 
 from watchword.encoding import base64url
 from watchword.reasons import MalformedError, Reason
-from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk, thumbprint
+from watchword.tokens.jose import jwk_from_public_key, public_key_from_jwk, thumbprint
 
 KEY = derive_private_key(29, SECP256R1()).public_key()
 JWK = jwk_from_public_key(KEY)

@@ -10,7 +10,7 @@ from pyhpke.exceptions import OpenError
 
 from watchword.encoding import base64url
 from watchword.reasons import MalformedError, Reason
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.tokens.sealing import seal, sealing_info
 
 KEY = bytes(range(32))

@@ -11,7 +11,7 @@ from tests.unit.gate.simulators import SIGNER
 
 from watchword.encoding import base64url
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens.strict_jws import assemble, parse
+from watchword.tokens.jose import assemble, parse
 
 ATTACKS = Path(__file__).parents[4] / "shared/vectors/adversarial/jose/jwt_attacks_vectors.json"
 TYP = "watchword+jwt"

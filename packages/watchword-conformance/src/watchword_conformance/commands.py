@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
 from watchword.apps.terminal.paragraphs import printable_lines
 from watchword.vocabulary import ReplayMode

@@ -18,8 +18,8 @@ from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
 from watchword.gate.interface import Canary, GatePolicy, Rate, Route
 from watchword.ports import Entropy, VerificationKey
 from watchword.reasons import WatchwordError
-from watchword.tokens.es256 import SigningKey
 from watchword.tokens.interface import TokenExpectation
+from watchword.tokens.jose import SigningKey
 from watchword.tokens.proofs.interface import SESSION_KEY_BYTES, GateSecret
 from watchword.vocabulary import Environment, Level, Mode, Proof, ReplayMode
 from watchword_conformance.corpus import Corpus

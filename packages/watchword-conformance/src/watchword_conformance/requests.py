@@ -22,8 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from watchword.encoding import base64url
 from watchword.encoding.length_prefixed import join
 from watchword.ports import Entropy
-from watchword.tokens.es256 import SigningKey
-from watchword.tokens.jwk import jwk_from_public_key, thumbprint
+from watchword.tokens.jose import SigningKey, jwk_from_public_key, thumbprint
 from watchword.tokens.proofs.interface import MAX_NONCE_CHARACTERS, MIN_NONCE_CHARACTERS
 from watchword_conformance.corpus import Bend, Body, Case, Corpus, ProofRecipe, Request, TokenRecipe
 from watchword_conformance.deployment import ACTIVE_EPOCH, Deployment

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.engines.interface import Divergence
 from watchword.gate.hygiene import canonical_name
 from watchword.gate.interface import RESULT_HEADERS, TOKEN_HEADER

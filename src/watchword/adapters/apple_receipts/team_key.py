@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from watchword.encoding import base64url
 from watchword.reasons import WatchwordError
-from watchword.tokens.es256 import sign
+from watchword.tokens.jose import sign
 
 LIFETIME: Final = 15 * 60
 """Seconds that one token is used for; Apple takes none that is older than 20 minutes."""

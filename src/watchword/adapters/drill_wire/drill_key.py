@@ -11,8 +11,7 @@ from watchword.adapters.keyring.private_file import PrivateFileError, read_priva
 from watchword.adapters.observations import ObserverKeyError, write_observer_key
 from watchword.encoding import strict_json
 from watchword.reasons import ExitCode, MalformedError
-from watchword.tokens.es256 import SigningKey
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import SigningKey, public_key_from_jwk
 
 _MAX_BYTES: Final = 4096
 _MADE_BY: Final = "`watchword drill keygen`"

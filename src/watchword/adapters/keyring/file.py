@@ -36,8 +36,14 @@ from watchword.adapters.keyring.private_file import (
 from watchword.encoding import base64url, length_prefixed, strict_json
 from watchword.ports import Entropy, VerificationKey
 from watchword.reasons import Reason, RefusedError, UnavailableError
-from watchword.tokens.es256 import SigningKey, sign
-from watchword.tokens.jwk import jwk_from_public_key, public_key_from_jwk, published_jwk, thumbprint
+from watchword.tokens.jose import (
+    SigningKey,
+    jwk_from_public_key,
+    public_key_from_jwk,
+    published_jwk,
+    sign,
+    thumbprint,
+)
 from watchword.tokens.proofs.interface import SESSION_KEY_BYTES, GateSecret
 from watchword.vocabulary import Environment
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_new
 from watchword.encoding import strict_json
 from watchword.reasons import ExitCode, MalformedError
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 
 _MAX_BYTES: Final = 4096
 

@@ -19,7 +19,7 @@ from watchword.adapters.openbao.connection import Client, OpenBao
 from watchword.adapters.openbao.faults import AnswerError, UnopenedError, UnsignedError
 from watchword.encoding import base64url
 from watchword.reasons import MalformedError, Reason
-from watchword.tokens import es256
+from watchword.tokens import jose
 
 MAX_SEALED_BYTES: Final = 512 * 1024
 """Most bytes of a ciphertext that is handed on."""
@@ -100,7 +100,7 @@ class TransitKey:
         digest = hashlib.sha256(message).digest()
         mount, name, version = self.bao.place.transit, self.name, self.version
         signature = self.bao.ask_here(lambda client: _sign(client, mount, name, version, digest))
-        if not es256.is_signed_by(self.public, signature, message):
+        if not jose.is_signed_by(self.public, signature, message):
             raise self.bao.unavailable(
                 f"version {version} of {name} isn't the key that it was; was another backup restored?"
             )
@@ -187,8 +187,8 @@ def _sign(client: Client, mount: str, name: str, version: int, digest: bytes) ->
     if numbered is None:
         raise _malformed("expected a signature")
     signature = base64url.decode(numbered[2])
-    if len(signature) != es256.SIGNATURE_BYTES:
-        raise _malformed(f"expected a signature of {es256.SIGNATURE_BYTES} bytes")
+    if len(signature) != jose.SIGNATURE_BYTES:
+        raise _malformed(f"expected a signature of {jose.SIGNATURE_BYTES} bytes")
     return signature
 
 

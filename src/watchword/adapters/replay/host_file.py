@@ -12,7 +12,8 @@ from typing import Final
 
 from watchword.adapters.host_database import connect as connect_private
 from watchword.adapters.host_database import is_damaged, is_private, make_private, shorten_log
-from watchword.gate.replay import BUCKET_SECONDS, MAX_SPANS, window
+from watchword.adapters.replay.memory import MAX_SPANS
+from watchword.gate.replay import BUCKET_SECONDS, window
 from watchword.reasons import Reason, UnavailableError
 from watchword.tokens.proofs.interface import PROOF_LIFE_SECONDS
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import structlog
 
 from watchword.adapters.canary_alarms import CanaryAlarmFile
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.kept_quotas import QuotaFile
 from watchword.adapters.narrowings import NarrowingsFile
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
 from watchword.gate.decisions import CanaryState, Narrowing
 from watchword.gate.interface import ReplayStore

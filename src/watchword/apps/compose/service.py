@@ -13,8 +13,6 @@ from typing import Final
 
 import structlog
 
-from watchword.adapters.clock import is_synchronised
-from watchword.adapters.enrolment_limits import ClientAddresses, EnrolmentLimits
 from watchword.adapters.gate_bundle import GateBundleFile
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.http_server.mutual_tls import MutualTlsServer
@@ -33,8 +31,8 @@ from watchword.adapters.revocation import (
     load_status_lists,
 )
 from watchword.adapters.revocation_journal import RevocationJournal
-from watchword.adapters.store.sqlite import SqliteStore
-from watchword.adapters.store_mark import StoreMark
+from watchword.adapters.store import SqliteStore, StoreMark
+from watchword.adapters.system import is_synchronised
 from watchword.apps.compose.gates import open_gate
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of, secret_work
 from watchword.apps.compose.vendors import (
@@ -62,6 +60,7 @@ from watchword.broker.interface import EdgeRule
 from watchword.enrolment.evidence import RegisteredFormats
 from watchword.enrolment.interface import EnrolmentPolicy
 from watchword.gate.interface import GatePolicy
+from watchword.gate.limits import ClientAddresses, EnrolmentLimits
 from watchword.gate.references import NONCE_BYTES
 from watchword.gate.service import Gate
 from watchword.ports import Clock, Entropy

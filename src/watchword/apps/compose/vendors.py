@@ -27,12 +27,10 @@ from watchword.adapters.revocation import LiveStatusList, StatusList, WatchedFil
 from watchword.apps.settings import ConfigurationError, Settings
 from watchword.apps.settings.faults import Fault
 from watchword.apps.settings.schema import PlaySettings, ReceiptSettings
-from watchword.attestation.certificates import load_p256
-from watchword.attestation.chains import BoundedIssuerCache
+from watchword.attestation.certificates import BoundedIssuerCache, load_p256
 from watchword.attestation.interface import AndroidApp, AppleApp, EvidenceFormat, PlayKeys, Trust
 from watchword.attestation.play_tokens import KEY_BYTES
-from watchword.enrolment.receipts import ReceiptRefresh
-from watchword.enrolment.standing import Rejudgement
+from watchword.enrolment.evidence import ReceiptRefresh, Rejudgement
 from watchword.ports import Clock, Entropy, Fetcher, InstanceStore, PlayDecoder
 from watchword.reasons import WatchwordError
 

@@ -23,7 +23,7 @@ from watchword.apps.settings import Settings, load_settings
 from watchword.encoding import strict_json
 from watchword.lab.channel_authorities import ChannelAuthorities
 from watchword.ports import Clock, Entropy
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.vocabulary import Mode
 
 Scope = MutableMapping[str, Any]

@@ -12,9 +12,9 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from watchword.adapters.clock import TimeLimit
 from watchword.adapters.drill_wire import resolve
 from watchword.adapters.observations import ObservationsFile, read_observer_key
+from watchword.adapters.system import TimeLimit
 from watchword.apps.demo.stage import (
     API,
     API_KEY,
@@ -64,10 +64,9 @@ from watchword.observations import Observation, State
 from watchword.plan.outcome import Action, Plan
 from watchword.plan.service import Question
 from watchword.ports import Clock, Entropy
-from watchword.tokens.es256 import sign
 from watchword.tokens.interface import TokenClaims
-from watchword.tokens.jwk import jwk_from_public_key
-from watchword.tokens.jwk import thumbprint as thumbprint_of
+from watchword.tokens.jose import jwk_from_public_key, sign
+from watchword.tokens.jose import thumbprint as thumbprint_of
 from watchword.tokens.service import issue
 from watchword.vocabulary import Environment, Level, Platform
 

@@ -12,15 +12,14 @@ import click
 from pydantic_core import PydanticCustomError
 from rich.console import Console
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.drill_wire import (
     AddressError,
     parse_target,
     read_drill_jwk,
     write_drill_key,
 )
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.observations import ObservationsFile, read_observer_key
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.drill.harness import open_harness
 from watchword.apps.drill.invited_instance import enrolled, reserve, write_instance
 from watchword.apps.drill.preparation import Prepared, RunOptions, prepared
@@ -61,7 +60,7 @@ from watchword.drill.wire import Part, TargetLostError
 from watchword.observations import Vouched
 from watchword.plan.catalogue import load_catalogue
 from watchword.reasons import WatchwordError
-from watchword.tokens.jwk import thumbprint
+from watchword.tokens.jose import thumbprint
 
 
 def command(ctx: click.Context, /, **options: Any) -> None:

@@ -16,7 +16,7 @@ from watchword.adapters.drill_wire import HttpWire, Origin
 from watchword.adapters.gate_bundle.file import GateBundleFile
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.lab_store import load_or_create
-from watchword.adapters.store_mark import StoreMark
+from watchword.adapters.store import StoreMark
 from watchword.apps.compose.secrets import key_keeper_of, openbao_of
 from watchword.apps.drill.invited_instance import NoPhones
 from watchword.apps.drill.run_plan import RunPlanError
@@ -45,10 +45,9 @@ from watchword.drill.interface import (
 )
 from watchword.drill.judging import described
 from watchword.drill.wire import Call, Headers, Part
-from watchword.enrolment.challenges import epoch_key
-from watchword.gate.hygiene import read_path
+from watchword.enrolment.statement import epoch_key
+from watchword.gate.hygiene import compile_routes, find_route, read_path
 from watchword.gate.interface import GatePolicy, GateState, Route
-from watchword.gate.routes import compile_routes, find_route
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,

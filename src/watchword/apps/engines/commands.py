@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import click
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile, read_signer
 from watchword.adapters.gate_bundle.follower import BundleFollower
 from watchword.adapters.gate_bundle.remote import BundleSource, FetchError, client_tls
 from watchword.adapters.keyring.private_file import PrivateFileError
+from watchword.adapters.system import SystemClock
 from watchword.apps.engines.envoy import (
     LOOK_SECONDS,
     ControlPlane,

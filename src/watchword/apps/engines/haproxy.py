@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from watchword.adapters.clock import SystemClock, steady_seconds
+from watchword.adapters.system import SystemClock, steady_seconds
 from watchword.apps.engines.follower import EngineRejectedError, write_files
 from watchword.apps.engines.process import ProcessKeeper, require_free
 from watchword.engines.haproxy import text as names

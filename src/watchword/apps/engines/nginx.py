@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from watchword.adapters.clock import steady_seconds
 from watchword.adapters.http_server import clear_stale_socket
+from watchword.adapters.system import steady_seconds
 from watchword.apps.engines.follower import EngineRejectedError, write_files
 from watchword.apps.engines.process import ProcessKeeper, require_free
 from watchword.engines.interface import EngineFile, EngineFileKind, EngineOptions, Files

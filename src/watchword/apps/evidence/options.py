@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.revocation import load_status_lists
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.compose.vendors import configured_play_keys
 from watchword.apps.evidence.files import (
     EvidenceFileError,

@@ -10,24 +10,22 @@ from functools import partial
 from typing import Any
 
 from watchword.apps.gateway.asgi_types import Application, Receive, Scope, Send
-from watchword.apps.gateway.body import (
-    ClientGoneError,
-    HeldBody,
-    HeldMemory,
-    announces_too_much,
-    without_body,
-)
 from watchword.apps.gateway.guard import (
     CLAIMS,
     INCOMPLETE,
     INTERNAL,
     NONCE_HEADER,
     RETRY_AFTER_SECONDS,
+    ClientGoneError,
     Guard,
+    HeldBody,
+    HeldMemory,
+    announces_too_much,
     closed_where_nothing_is_lent,
     refuse_http,
     refuse_websocket,
     told_claims,
+    without_body,
 )
 from watchword.apps.gateway.websocket import OPENING, Opening, Sockets
 from watchword.apps.problems import Problem

@@ -15,8 +15,7 @@ always where their path is that of a route in mode ``off`` without a wildcard: w
 import asyncio
 from typing import Final
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.gateway.asgi_types import Application, Receive, Scope, Send
 from watchword.apps.problems import Problem, render
 from watchword.gate.references import NONCE_BYTES

@@ -24,22 +24,20 @@ from operator import itemgetter
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote_from_bytes
 
-from watchword.apps.gateway.body import (
-    PACE_BYTES,
-    ClientGoneError,
-    Evictable,
-    HeldMemory,
-    announces_too_much,
-    too_large,
-)
 from watchword.apps.gateway.guard import (
     CLAIMS,
     INCOMPLETE,
     INTERNAL,
     NONCE_HEADER,
+    PACE_BYTES,
+    ClientGoneError,
+    Evictable,
     Guard,
+    HeldMemory,
+    announces_too_much,
     closed_where_nothing_is_lent,
     told_claims,
+    too_large,
 )
 from watchword.apps.problems import Problem
 from watchword.encoding.cache import cached_by_names
@@ -264,7 +262,7 @@ def _taken_apart(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]
 
 
 PATIENCE_SECONDS: Final = 10.0
-"""How long the next 8 KiB of a body may take, as for :class:`watchword.apps.gateway.body.HeldBody`."""
+"""How long the next 8 KiB of a body may take, as for :class:`watchword.apps.gateway.guard.HeldBody`."""
 
 PIECE_BYTES: Final = 64 * 1024
 """Most bytes that are asked for at once."""

@@ -8,19 +8,17 @@ from typing import Final
 import click
 import httpx
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.lab_store import (
     StoredPhone,
     kept_phones,
     load_or_create,
     occupied_slot,
 )
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.settings import ApiSettings, Settings, load_settings
 from watchword.attestation.interface import AppleApp, AppRegistration
 from watchword.client import WatchwordAuth, WatchwordClient
-from watchword.gate.hygiene import read_path
-from watchword.gate.routes import compile_routes, find_route
+from watchword.gate.hygiene import compile_routes, find_route, read_path
 from watchword.lab import (
     PHONES,
     InstalledAndroidApp,

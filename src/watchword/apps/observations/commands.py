@@ -13,8 +13,8 @@ from typing import Any, Final, NoReturn
 import click
 from pydantic_core import PydanticCustomError
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.observations import ObservationsFile, read_observer_key, write_observer_key
+from watchword.adapters.system import SystemClock
 from watchword.apps.observations.document import (
     DIGEST,
     ObservationError,

@@ -17,9 +17,8 @@ from watchword.encoding import strict_json
 from watchword.observations import SEVERITIES, Claim, Observation, Review, SeenRoute, State, Vouched
 from watchword.ports import Signer
 from watchword.reasons import MalformedError, WatchwordError
-from watchword.tokens import strict_jws
-from watchword.tokens.es256 import is_signed_by
-from watchword.tokens.jwk import jwk_from_public_key, thumbprint
+from watchword.tokens import jose
+from watchword.tokens.jose import is_signed_by, jwk_from_public_key, thumbprint
 from watchword.vocabulary import Environment, Proof
 
 MAX_SOURCE: Final = 200
@@ -299,7 +298,7 @@ class Observers:
 
 def sign(observation: Observation, signer: Signer) -> str:
     """Return the observation as a compact JWS, signed: one line of the file."""
-    return strict_jws.assemble(strict_json.dumps(to_json(observation)), OBSERVATION_TYPE, signer)
+    return jose.assemble(strict_json.dumps(to_json(observation)), OBSERVATION_TYPE, signer)
 
 
 def unsigned(observation: Observation) -> str:
@@ -318,7 +317,7 @@ def verify(line: str, observers: Observers) -> Vouched | Claim:
     if line.lstrip().startswith("{"):
         return Claim(_read(line.encode()), "it is unsigned")
     try:
-        jws = strict_jws.parse(line.strip(), OBSERVATION_TYPE, MAX_LINE_BYTES)
+        jws = jose.parse(line.strip(), OBSERVATION_TYPE, MAX_LINE_BYTES)
     except MalformedError as error:
         raise ObservationError(
             "line", f"what is no signed observation ({error.detail})", "a JSON object or a JWS"

@@ -27,9 +27,15 @@ from watchword.adapters.metrics import Metric
 from watchword.apps.pins.session import DAY, PinsError, PinSession, day, in_words, subject_of
 from watchword.observations import Observation, State
 from watchword.pins.installed import matches
-from watchword.pins.interface import HostPins, PinMode, PinRole, PinSet
+from watchword.pins.interface import (
+    HostPins,
+    PinError,
+    PinMode,
+    PinRole,
+    PinSet,
+    pin_of_certificate,
+)
 from watchword.pins.publishing import ProbeResult
-from watchword.pins.spki import PinError, pin_of_certificate
 from watchword.vocabulary import Environment
 
 _AT_ONCE: Final = 16

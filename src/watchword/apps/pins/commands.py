@@ -13,7 +13,6 @@ from click.exceptions import Exit
 from pydantic_core import PydanticCustomError
 
 from watchword.adapters import metrics, pin_workspace
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.keyring.private_file import private_directory, read_private
 from watchword.adapters.live_chain import LiveChainError, Place, parse_resolve
 from watchword.adapters.observations import ObservationsFile, read_observer_key
@@ -22,6 +21,7 @@ from watchword.adapters.pin_workspace import (
     read_public_key,
     who_runs,
 )
+from watchword.adapters.system import SystemClock
 from watchword.apps.observations.document import Observers, sign, verify
 from watchword.apps.pins import checks, publishing, root_lists, rotations, session
 from watchword.apps.pins.checks import (
@@ -58,7 +58,7 @@ from watchword.pins.interface import Pin, PinRole, PinSet, RootList
 from watchword.pins.rehearsal import Rehearsal
 from watchword.pins.rendering import RenderError, render
 from watchword.reasons import WatchwordError
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 
 
 def _say(as_json: bool, value: Any, lines: Iterable[str]) -> None:

@@ -17,27 +17,25 @@ from watchword.apps.settings.document import Document, parse_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.load import Configuration, PinsFile, load_pins
 from watchword.apps.settings.schema import HOST_EXPECTED, Config, PinnedHost
-from watchword.pins import sets
+from watchword.pins import interface, sets
 from watchword.pins.builtins import BuiltinError, read_builtin
 from watchword.pins.interface import (
+    MAX_FILE_BYTES,
     MAX_HOSTS,
     MAX_PINS,
     Builtin,
     HostPins,
     Pin,
+    PinError,
     PinRole,
     PinSet,
     RootList,
-)
-from watchword.pins.roots import read_roots
-from watchword.pins.spki import (
-    MAX_FILE_BYTES,
-    PinError,
     certificates_of,
     pin_of_file,
     pins_of_chain,
     read_pin,
 )
+from watchword.pins.roots import read_roots
 from watchword.ports import Signer
 from watchword.reasons import ExitCode, RefusedError, WatchwordError
 
@@ -107,7 +105,7 @@ def read_host(text: str) -> str:
         except idna.IDNAError:
             name = ""
     try:
-        return sets.read_host(name)
+        return interface.read_host(name)
     except PinError:
         got = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
         raise PinsError(f"host: got {got!r}, expected {HOST_EXPECTED}") from None

@@ -10,8 +10,7 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
-from watchword.adapters.clock import SystemClock, TimeLimit
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemClock, SystemEntropy, TimeLimit
 from watchword.apps.observations.commands import circumstances_of
 from watchword.apps.observations.document import Reading, read_observations, troubles
 from watchword.apps.plan.catalogue import (

@@ -19,8 +19,8 @@ from watchword.apps.plan.document import (
 from watchword.apps.plan.words import left_out, verdict, what_if, world
 from watchword.apps.reports.text import flat, in_sentence
 from watchword.encoding.wording import counted
+from watchword.gate.hygiene import ANY_SEGMENT, CompiledRoute, compile_route, find_row
 from watchword.gate.interface import Route
-from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route, find_row
 from watchword.observations import SEVERITIES
 from watchword.plan.evidence import NEGATIVE
 from watchword.plan.interface import RouteRow

@@ -37,8 +37,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
 from watchword.encoding import strict_json
+from watchword.gate.hygiene import compile_route
 from watchword.gate.interface import Route
-from watchword.gate.routes import compile_route
 from watchword.observations import State
 from watchword.plan.catalogue import MAX_STRENGTH
 from watchword.plan.evidence import shut_routes, weak_routes

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.apps.evidence.policy_choice import load_policy
 from watchword.apps.policy.cases import Tally, Tried, compare, read_cases, try_case
 from watchword.apps.settings import load_settings

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.reports.text import json_text, listed, printable, printable_lines, shown
 from watchword.apps.scan.ci import JUNIT_MARK, SARIF_MARK, junit, sarif
 from watchword.apps.scan.cyclonedx import MARK as CYCLONEDX_MARK

@@ -10,14 +10,13 @@ from urllib.parse import quote
 
 import click
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.secret_store import (
     FileSecretStore,
     master_key_from_file,
     master_key_from_text,
 )
 from watchword.adapters.store import SqliteStore
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.cli.fetched import duration
 from watchword.apps.compose.secrets import master_key, openbao_of
 from watchword.apps.service.client import OperatorClient, claimed_name

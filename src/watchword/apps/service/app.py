@@ -21,13 +21,13 @@ from urllib.parse import parse_qsl
 
 import structlog
 
-from watchword.adapters.clock import steady_seconds
-from watchword.adapters.enrolment_limits import ClientAddresses
+from watchword.adapters.system import steady_seconds
 from watchword.apps.problems import render
 from watchword.apps.service.context import ServiceContext
 from watchword.drill.consent import MAX_BYTES, PATH, ConsentError, read_consent
 from watchword.encoding import strict_json
 from watchword.gate.hygiene import clean, read_path
+from watchword.gate.limits import ClientAddresses
 from watchword.reasons import (
     MalformedError,
     Reason,
@@ -47,7 +47,7 @@ class Request:
     :param members: the JSON object of the body; empty where the route takes none.
     :param body: the body as it came; empty where the route takes none.
     :param headers: names in lower case.
-    :param address: the prefix of the client's address, None where it isn't known (:mod:`watchword.adapters.enrolment_limits`).
+    :param address: the prefix of the client's address, None where it isn't known (:mod:`watchword.gate.limits`).
     :param peer: the names in the caller's certificate, where the listener asks for one.
     """
 

@@ -12,8 +12,7 @@ import structlog
 
 from watchword.adapters.published_pins import PinPublication
 from watchword.apps.service.context import ServiceContext
-from watchword.enrolment.receipts import ReceiptRefresh
-from watchword.enrolment.standing import Rejudgement
+from watchword.enrolment.evidence import ReceiptRefresh, Rejudgement
 from watchword.ports import Clock, RecordLog
 from watchword.reasons import Reason, UnavailableError, WatchwordError
 

@@ -14,8 +14,8 @@ from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
 from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, GuardedStore, Safeguards
 from watchword.enrolment.delivery import LeaseStore, SecretDelivery
+from watchword.enrolment.evidence import Invitations
 from watchword.enrolment.interface import OperatorCodeStore
-from watchword.enrolment.operator_codes import Invitations
 from watchword.enrolment.service import Enrolment
 from watchword.gate.limits import LimitTally
 from watchword.gate.references import NONCE_BYTES, seal

@@ -47,8 +47,8 @@ from watchword.apps.service.operator_secrets import (
     rotate_secret,
     show_secret,
 )
+from watchword.enrolment.evidence import DEFAULT_CODE_LIFE, DEFAULT_INSTANCE_LIFE, Invitation
 from watchword.enrolment.interface import OperatorCode
-from watchword.enrolment.operator_codes import DEFAULT_CODE_LIFE, DEFAULT_INSTANCE_LIFE, Invitation
 from watchword.enrolment.service import pairwise_subject
 from watchword.enrolment.statement import MAX_NAME_CHARACTERS
 from watchword.gate.references import MAX_REFERENCE_CHARACTERS, open_any

@@ -29,7 +29,7 @@ from watchword.enrolment.statement import MAX_NAME_CHARACTERS, PURPOSES
 from watchword.pins.interface import ROOTS_MEDIA_TYPE, SET_MEDIA_TYPE
 from watchword.pins.reports import MAX_REPORT_BYTES, parse_report
 from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
-from watchword.tokens.jwk import published_jwk
+from watchword.tokens.jose import published_jwk
 from watchword.vocabulary import Purpose
 
 _MAX_STATEMENT_CHARACTERS: Final = (MAX_STATEMENT_BYTES * 4 + 2) // 3

@@ -11,7 +11,7 @@ import structlog
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.reserve import RoomReserve
 from watchword.adapters.revocation_journal import JournalEntry, RevocationJournal
-from watchword.adapters.store_mark import StoreMark
+from watchword.adapters.store import StoreMark
 from watchword.ports import AuditEntry
 from watchword.reasons import Reason, UnavailableError
 from watchword.tokens.interface import LEEWAY_SECONDS

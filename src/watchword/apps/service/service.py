@@ -8,7 +8,6 @@ from pathlib import Path
 
 import structlog
 
-from watchword.adapters.enrolment_limits import ClientAddresses
 from watchword.adapters.keyring.file import FileKeyRing
 from watchword.adapters.pin_reports import MemoryPinReports
 from watchword.adapters.published_pins import PinPublication
@@ -25,12 +24,13 @@ from watchword.apps.service.public import PUBLIC_ROUTES, GateDelivery
 from watchword.apps.service.publisher import GatePublisher
 from watchword.apps.service.safeguards import NO_SAFEGUARDS, Safeguards
 from watchword.attestation.interface import AppleApp
-from watchword.enrolment.challenges import ChallengeEpochs
 from watchword.enrolment.delivery import SecretDelivery
+from watchword.enrolment.evidence import Invitations
 from watchword.enrolment.interface import EnrolmentPolicy, EnrolmentRoom, EvidenceVerifier
-from watchword.enrolment.operator_codes import Invitations
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
+from watchword.enrolment.statement import ChallengeEpochs
 from watchword.gate.interface import GatePolicy
+from watchword.gate.limits import ClientAddresses
 from watchword.pins.interface import NothingPublished
 from watchword.ports import Clock, Entropy
 from watchword.reasons import UnavailableError

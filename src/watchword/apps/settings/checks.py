@@ -27,12 +27,11 @@ from watchword.apps.settings.schema import (
 )
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID
 from watchword.broker.interface import MAX_HELD_ANSWER
+from watchword.gate.hygiene import compile_route, shadowed
 from watchword.gate.interface import Route
 from watchword.gate.lending import asks_for_part, may_go_on, may_hold_key
 from watchword.gate.limits import RATE
-from watchword.gate.routes import compile_route, shadowed
-from watchword.pins.sets import host_of_url
-from watchword.pins.spki import PinError
+from watchword.pins.interface import PinError, host_of_url
 from watchword.plan.catalogue import LIKELIHOOD_WORDS
 from watchword.policy.interface import Policy
 from watchword.tokens.interface import MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS

@@ -34,9 +34,9 @@ from watchword.apps.settings.schema import (
     Settings,
 )
 from watchword.encoding import strict_json
+from watchword.gate.hygiene import ANY_SEGMENT, CompiledRoute, compile_route
 from watchword.gate.interface import Route
 from watchword.gate.limits import RATE
-from watchword.gate.routes import ANY_SEGMENT, CompiledRoute, compile_route
 from watchword.gate.spellings import fold
 from watchword.plan.catalogue import load_catalogue, merge
 from watchword.plan.interface import (
@@ -54,7 +54,7 @@ from watchword.plan.interface import (
 )
 from watchword.plan.modelling import build_model
 from watchword.reasons import MalformedError
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import public_key_from_jwk
 from watchword.vocabulary import Environment, Level, Mode, Proof
 
 FOR_THE_PLAN_ALONE: Final = frozenset({"version", "environment", "plan"})

@@ -26,7 +26,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from watchword.adapters.enrolment_limits import EnrolmentRates, Network
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.broker.interface import (
     MAX_SECRETS,
@@ -37,9 +36,8 @@ from watchword.broker.interface import (
     PlaceKind,
 )
 from watchword.gate.interface import Canary, Limit, LimitKind, Rate, Route
-from watchword.pins.interface import MAX_HOSTS, AfterExpiry, PinMode
-from watchword.pins.sets import read_host
-from watchword.pins.spki import PinError
+from watchword.gate.limits import EnrolmentRates, Network
+from watchword.pins.interface import MAX_HOSTS, AfterExpiry, PinError, PinMode, read_host
 from watchword.plan.interface import (
     Actor,
     AssetKind,

@@ -7,8 +7,7 @@ import click
 
 from watchword.apps.terminal.console import print_json
 from watchword.encoding import strict_json
-from watchword.tokens.es256 import SigningKey
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import SigningKey, jwk_from_public_key
 
 
 def make_pair(

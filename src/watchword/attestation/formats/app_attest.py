@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from watchword.attestation import chains
+from watchword.attestation import certificates
 from watchword.attestation.attestation_object import (
     CERTIFICATES,
     KEY_ACCESS,
@@ -23,8 +23,12 @@ from watchword.attestation.attestation_object import (
     read_assertion,
     read_attestation_object,
 )
-from watchword.attestation.certificates import Certificate, is_p256_signature, p256_point
-from watchword.attestation.chains import LinkedChain
+from watchword.attestation.certificates import (
+    Certificate,
+    LinkedChain,
+    is_p256_signature,
+    p256_point,
+)
 from watchword.attestation.claims import AppClaims, KeySecurity, UnverifiedClaims
 from watchword.attestation.interface import (
     AppAttestAssertion,
@@ -106,7 +110,7 @@ class AppAttest:
             raise TypeError(f"got {type(evidence).__name__}, expected AppAttestAttestation")
         read = read_attestation_object(evidence.attestation)
         anchors = trust.anchors.for_vendor(Vendor.APPLE_APP_ATTEST)
-        linked = chains.link(read.chain, anchors, trust.issuers)
+        linked = certificates.link(read.chain, anchors, trust.issuers)
         leaf = linked.certificates[0]
         nonce = _nonce(leaf)
         key_step, credential_step = _key_steps(leaf, read.credential, evidence.key_id)
@@ -124,7 +128,7 @@ class AppAttest:
         )
         examination = Examination(_claims(read, linked, nonce, expected, receipt), steps)
         if trust.issuers is not None and not examination.refusals:
-            chains.remember(linked, 1, trust.issuers)
+            certificates.remember(linked, 1, trust.issuers)
         return examination
 
     def examine_renewal(
@@ -171,7 +175,7 @@ def _chain_step(linked: LinkedChain, now: datetime) -> Step:
     """Hold leaf and intermediate to Apple's root (step 1)."""
     anchored = linked.anchored
     refusals = (
-        *chains.anchor_refusals(linked.certificates, anchored, linked.anchors),
+        *certificates.anchor_refusals(linked.certificates, anchored, linked.anchors),
         *linked.refusals,
         *_chain_refusals(linked.certificates, now),
     )
@@ -183,10 +187,10 @@ def _chain_step(linked: LinkedChain, now: datetime) -> Step:
 def _chain_refusals(chain: Sequence[Certificate], now: datetime) -> Iterator[Refusal]:
     """Yield what is wrong with leaf and intermediate, links and anchor apart."""
     try:
-        yield from chains.authority_refusals(chain, first=1)
+        yield from certificates.authority_refusals(chain, first=1)
         if chain[0].basic_constraints()[0]:
             yield Refusal(Reason.ATTESTATION_CHAIN_NOT_CA, "the leaf is a CA")
-        yield from chains.validity_refusals(chain, range(CERTIFICATES), now)
+        yield from certificates.validity_refusals(chain, range(CERTIFICATES), now)
     except MalformedError as error:
         yield from error.as_reason(
             Reason.EVIDENCE_MALFORMED, "extension or date of a certificate"

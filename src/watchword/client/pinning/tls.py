@@ -16,8 +16,7 @@ from watchword.client.channel_refusals import (
     PinsExpiredError,
     SecretsWithheldError,
 )
-from watchword.pins.interface import MAX_CHAIN, Judgement
-from watchword.pins.spki import pin_of_certificate
+from watchword.pins.interface import MAX_CHAIN, Judgement, pin_of_certificate
 from watchword.reasons import MalformedError
 
 _DER: Final = 2

@@ -20,7 +20,7 @@ from watchword.drill.volume import disguised, each_of, tallied
 from watchword.drill.wire import Call, Part
 from watchword.encoding import base64url, strict_json
 from watchword.reasons import Reason
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.vocabulary import Purpose
 
 MANY = 20

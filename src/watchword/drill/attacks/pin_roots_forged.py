@@ -8,7 +8,7 @@ from watchword.drill.tokens import new_key
 from watchword.pins.interface import PinSet
 from watchword.pins.roots import sign_roots, unsigned
 from watchword.pins.sets import sign_set
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 
 _YEAR = 365 * 86_400
 

@@ -18,7 +18,7 @@ from watchword.drill.bent_proofs import (
 from watchword.drill.interface import Arena, Attack, Attempt, Attempts, Need, Run, Variant
 from watchword.encoding import strict_json
 from watchword.reasons import Reason
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import public_key_from_jwk
 from watchword.vocabulary import Proof
 
 

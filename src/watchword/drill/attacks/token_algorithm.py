@@ -29,7 +29,7 @@ from watchword.drill.tokens import (
 )
 from watchword.encoding import base64url, strict_json
 from watchword.reasons import Reason
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import public_key_from_jwk
 
 _HALF = 32
 _WIDE_HALF = 48

@@ -25,8 +25,7 @@ from watchword.drill.tokens import (
 )
 from watchword.ports import Signer
 from watchword.reasons import Reason
-from watchword.tokens.es256 import SigningKey
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import SigningKey, jwk_from_public_key
 
 _ELSEWHERE = "https://keys.attacker.example/jwks.json"
 """A name that is nobody's (RFC 2606 section 3)."""

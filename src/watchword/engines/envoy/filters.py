@@ -24,9 +24,9 @@ from watchword.engines.interface import UnsupportedError
 from watchword.engines.yaml_text import Block, Commented
 from watchword.gate.interface import GatePolicy, Limit, LimitKind, Rate, Route
 from watchword.ports import VerificationKey
-from watchword.tokens import strict_jws
+from watchword.tokens import jose
 from watchword.tokens.interface import MAX_LIFETIME_SECONDS, TOKEN_TYPE, TokenExpectation
-from watchword.tokens.jwk import published_jwk
+from watchword.tokens.jose import published_jwk
 from watchword.vocabulary import Environment, Level
 
 MAX_RATED_INSTANCES = 100_000
@@ -129,7 +129,7 @@ def standing_filter(
     All is in one filter, doubled fields too: Envoy writes down what each such filter decided, which costs
     more than to decide it.
     """
-    headers = "|".join(strict_jws.header_segment(key.kid, TOKEN_TYPE) for key in keys)
+    headers = "|".join(jose.header_segment(key.kid, TOKEN_TYPE) for key in keys)
     # A signature of 64 bytes ends in two bits and four zeros.
     spelling = rf"(?:{headers})\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{{85}}[AQgw]"
     levels = [each.value for each in Level if each.satisfies(level)]

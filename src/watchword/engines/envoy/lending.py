@@ -24,7 +24,7 @@ from watchword.engines.envoy.options import EnvoyOptions, typed
 from watchword.engines.interface import EngineFile, EngineFileKind, UnsupportedError
 from watchword.engines.paths import row_expression, stem_expression
 from watchword.engines.yaml_text import Commented, render
-from watchword.gate.hygiene import canonical_name
+from watchword.gate.hygiene import CompiledRoute, canonical_name
 from watchword.gate.interface import GatePolicy
 from watchword.gate.lending import (
     FIELDS_OF_THE_HOST,
@@ -33,7 +33,6 @@ from watchword.gate.lending import (
     LendingRoute,
     compile_lendings,
 )
-from watchword.gate.routes import CompiledRoute
 
 LENT_PREFIX: Final = "lent-"
 """Private files of this name hold a key each."""

@@ -32,9 +32,9 @@ from watchword.engines.paths import (
     spellings_of,
 )
 from watchword.engines.yaml_text import Commented
+from watchword.gate.hygiene import CompiledRoute, compile_routes
 from watchword.gate.interface import GatePolicy, Route
 from watchword.gate.lending import LendingRoute
-from watchword.gate.routes import CompiledRoute, compile_routes
 from watchword.vocabulary import Level, Mode, Proof, ReplayMode
 
 

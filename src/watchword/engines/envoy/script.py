@@ -33,7 +33,7 @@ from typing import Final
 from watchword.engines.lua import part, refusals, settings
 from watchword.ports import VerificationKey
 from watchword.reasons import Reason
-from watchword.tokens import strict_jws
+from watchword.tokens import jose
 from watchword.tokens.interface import LEEWAY_SECONDS, MAX_LEEWAY_SECONDS, TOKEN_TYPE
 from watchword.tokens.proofs.interface import PROOF_LIFE_SECONDS, SESSION_KEY_BYTES, GateSecret
 
@@ -188,7 +188,7 @@ def render_secrets(
         lines.append(f"{name} {value}")
     for key in keys:
         numbers = key.key.public_numbers()
-        segment = strict_jws.header_segment(key.kid, TOKEN_TYPE)
+        segment = jose.header_segment(key.kid, TOKEN_TYPE)
         lines.append(f"key {segment} {numbers.x:064x}{numbers.y:064x}")
     epochs: set[int] = set()
     for secret in secrets:

@@ -46,7 +46,7 @@ from watchword.gate.limits import BUCKET_CAPACITY
 from watchword.ports import VerificationKey
 from watchword.public_classes import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE, PublicClass
 from watchword.reasons import Reason
-from watchword.tokens import strict_jws
+from watchword.tokens import jose
 from watchword.tokens.interface import TOKEN_TYPE, TokenExpectation
 from watchword.tokens.proofs.interface import PROOF_LIFE_SECONDS
 from watchword.vocabulary import Mode, Proof
@@ -184,7 +184,7 @@ def _pem(key: VerificationKey) -> str:
 
 def _keys(keys: Sequence[VerificationKey]) -> str:
     lines = (
-        f"{strict_jws.header_segment(key.kid, TOKEN_TYPE)} {key.kid}:{_end(key.verify_until)}\n"
+        f"{jose.header_segment(key.kid, TOKEN_TYPE)} {key.kid}:{_end(key.verify_until)}\n"
         for key in keys
     )
     return "".join(lines)

@@ -13,8 +13,8 @@ from watchword.engines.paths import (
     spellings_of,
 )
 from watchword.gate.bundle import GateBundle
+from watchword.gate.hygiene import CompiledRoute, compile_routes
 from watchword.gate.interface import GatePolicy, Route
-from watchword.gate.routes import CompiledRoute, compile_routes
 from watchword.vocabulary import Mode, Proof, ReplayMode
 
 MAX_HELD_BODY: Final = 64 * 1024

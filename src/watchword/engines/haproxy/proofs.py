@@ -17,16 +17,14 @@ from watchword.gate.interface import TOKEN_HEADER
 from watchword.reasons import Reason
 from watchword.tokens.interface import TokenExpectation
 from watchword.tokens.proofs.interface import (
+    BODY_COMPONENT,
+    COMPONENTS,
     LABEL,
+    MAX_INPUT_BYTES,
     MAX_NONCE_CHARACTERS,
     MIN_NONCE_CHARACTERS,
     PROOF_LIFE_SECONDS,
     SESSION_ALGORITHM,
-)
-from watchword.tokens.proofs.message_signature import (
-    BODY_COMPONENT,
-    COMPONENTS,
-    MAX_INPUT_BYTES,
 )
 from watchword.tokens.proofs.session import KEY_LABEL
 

@@ -3,18 +3,21 @@
 import binascii
 from typing import Final
 
-from watchword.tokens import es256
-from watchword.tokens.proofs import message_signature
+from watchword.tokens import jose
 from watchword.tokens.proofs.interface import (
     DEVICE_ALGORITHM,
     ProofHeaders,
     ProofKeys,
     SignedRequest,
     VerifiedProof,
+    read_signature,
+    refuse_signature,
+    signature_base,
+    signature_form,
 )
 
 # The last of 86 characters has four spare bits, which are zero: one signature has one text.
-_FORM: Final = message_signature.form(DEVICE_ALGORITHM, rb"[A-Za-z0-9+/]{85}[AQgw]==", 88)
+_FORM: Final = signature_form(DEVICE_ALGORITHM, rb"[A-Za-z0-9+/]{85}[AQgw]==", 88)
 
 
 def verify(
@@ -22,7 +25,7 @@ def verify(
 ) -> VerifiedProof:
     """Return what a device proof says, after every step held.
 
-    1. All of :func:`watchword.tokens.proofs.message_signature.read`, with the thumbprint of the
+    1. All of :func:`watchword.tokens.proofs.interface.read_signature`, with the thumbprint of the
        token's ``cnf.jwk`` as key.
     2. The signature is that key's over the request (``proof.signature``; RFC 9421 section 3.3.4).
 
@@ -32,17 +35,15 @@ def verify(
     :param now: seconds since 1970.
     :raises RefusedError: with the reason of the first step that failed.
     """
-    nonce, created, digest = message_signature.read(
-        _FORM, request, headers, keys.thumbprint, leeway, now
-    )
+    nonce, created, digest = read_signature(_FORM, request, headers, keys.thumbprint, leeway, now)
     signature_input, signature = headers.signature_input, headers.signature
     assert signature_input is not None
     assert signature is not None
     found = _FORM.signature(signature)
-    if found is None or not es256.is_signed_by(
+    if found is None or not jose.is_signed_by(
         keys.device_key,
         binascii.a2b_base64(found[1], strict_mode=True),
-        message_signature.signature_base(request, signature_input),
+        signature_base(request, signature_input),
     ):
-        message_signature.refuse_signature(_FORM, signature)
+        refuse_signature(_FORM, signature)
     return VerifiedProof(nonce, created, digest)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from watchword.encoding import base64url, strict_json
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens import es256
+from watchword.tokens import jose
 from watchword.tokens.interface import MAX_TOKEN_BYTES
 from watchword.tokens.proofs.interface import (
     MAX_NONCE_CHARACTERS,
@@ -20,8 +20,8 @@ from watchword.tokens.proofs.interface import (
     ProofKeys,
     SignedRequest,
     VerifiedProof,
+    refuse_time,
 )
-from watchword.tokens.proofs.message_signature import refuse_time
 
 TYPE: Final = "dpop+jwt"
 """The ``typ`` of a proof (RFC 9449 section 4.2)."""
@@ -133,10 +133,10 @@ def _signed_payload(proof: str, keys: ProofKeys) -> bytes:
     if x != keys.jwk["x"] or y != keys.jwk["y"]:
         _refuse(Reason.PROOF_KEY, "expected jwk to be the token's key")
     signature = _decode(signature_text)
-    if len(signature) != es256.SIGNATURE_BYTES:
-        _malformed(f"got a signature of {len(signature)} bytes, expected {es256.SIGNATURE_BYTES}")
+    if len(signature) != jose.SIGNATURE_BYTES:
+        _malformed(f"got a signature of {len(signature)} bytes, expected {jose.SIGNATURE_BYTES}")
     signed = proof[: -len(signature_text) - 1].encode("ascii")
-    if not es256.is_signed_by(keys.device_key, signature, signed):
+    if not jose.is_signed_by(keys.device_key, signature, signed):
         _refuse(Reason.PROOF_SIGNATURE, "expected a signature by the token's key")
     return _decode(payload)
 

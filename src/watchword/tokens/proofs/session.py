@@ -12,8 +12,7 @@ from typing import Final
 from watchword.encoding import length_prefixed
 from watchword.reasons import Reason, RefusedError
 from watchword.tokens.interface import TokenClaims
-from watchword.tokens.jwk import public_key_from_jwk, thumbprint
-from watchword.tokens.proofs import message_signature
+from watchword.tokens.jose import public_key_from_jwk, thumbprint
 from watchword.tokens.proofs.interface import (
     LABEL,
     SESSION_ALGORITHM,
@@ -23,14 +22,17 @@ from watchword.tokens.proofs.interface import (
     ProofParts,
     SignedParts,
     VerifiedProof,
+    lines_behind_token,
+    read_signature,
+    refuse_signature,
+    signature_base,
+    signature_form,
 )
 
 KEY_LABEL: Final = b"watchword/session/v1"
 """What session keys are derived for, and nothing else is."""
 
-_FORM: Final = message_signature.form(
-    SESSION_ALGORITHM, rb"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=", 44
-)
+_FORM: Final = signature_form(SESSION_ALGORITHM, rb"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=", 44)
 _SIGNATURE: Final = LABEL + b"=:%b:"
 
 
@@ -58,7 +60,7 @@ def verify(
 ) -> VerifiedProof:
     """Return what a session proof says, after every step held.
 
-    1. All of :func:`watchword.tokens.proofs.message_signature.read`, with the token's ``sid`` as key.
+    1. All of :func:`watchword.tokens.proofs.interface.read_signature`, with the token's ``sid`` as key.
     2. The gate holds the secret of the token's epoch (``proof.epoch``).
     3. The MAC is that of the request (``proof.signature``).
 
@@ -68,9 +70,7 @@ def verify(
     :param now: seconds since 1970.
     :raises RefusedError: with the reason of the first step that failed.
     """
-    nonce, created, digest = message_signature.read(
-        _FORM, request, headers, keys.session_id, leeway, now
-    )
+    nonce, created, digest = read_signature(_FORM, request, headers, keys.session_id, leeway, now)
     signature_input, signature, _ = headers
     assert signature_input is not None
     assert signature is not None
@@ -81,15 +81,13 @@ def verify(
         )
     begun = keys.token_mac
     if begun is not None and request[0] == keys.token:
-        digest_of_all = begun.digest(message_signature.lines_behind_token(request, signature_input))
+        digest_of_all = begun.digest(lines_behind_token(request, signature_input))
     else:
-        digest_of_all = session_mac.digest(
-            message_signature.signature_base(request, signature_input)
-        )
+        digest_of_all = session_mac.digest(signature_base(request, signature_input))
     mac = b2a_base64(digest_of_all, newline=False)
     # The text is compared, not the bytes: it is canonical by itself, and nothing is decoded.
     if not compare_digest(_SIGNATURE % mac, signature):
-        message_signature.refuse_signature(_FORM, signature)
+        refuse_signature(_FORM, signature)
     # Half the cost of the class's own constructor, for what is made with each request.
     return tuple.__new__(VerifiedProof, (nonce, created, digest, None))
 

@@ -42,12 +42,12 @@ from watchword.adapters.keyring.file import (
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_private
 from watchword.adapters.openbao.connection import OpenBao
 from watchword.adapters.openbao.key_keeper import TransitKeyKeeper
-from watchword.adapters.store.sqlite import SqliteStore
+from watchword.adapters.store import SqliteStore
 from watchword.encoding import base64url
 from watchword.enrolment.service import Enrolment, EnrolmentKeys
 from watchword.reasons import Reason, UnavailableError
-from watchword.tokens import es256
-from watchword.tokens.es256 import sign
+from watchword.tokens import jose
+from watchword.tokens.jose import sign
 from watchword.vocabulary import Environment, Purpose
 
 
@@ -116,7 +116,7 @@ def test_tokens_and_bundles_are_signed_by_keys_of_their_own(
     ring = held_ring(path, keeper)
     assert Gate(ring).reason(token(ring, START), START) is None
     signer = ring.bundle_signer()
-    assert es256.is_signed_by(signer.public, signer.sign(b"bundle"), b"bundle")
+    assert jose.is_signed_by(signer.public, signer.sign(b"bundle"), b"bundle")
     assert signer.kid not in {key.kid for key in ring.ring.token_keys}
     assert {each["kid"] for each in ring.jwks(START)["keys"]} == {
         key.kid for key in ring.ring.token_keys
@@ -403,7 +403,7 @@ def test_enrolment_while_openbao_is_killed(bao: BaoServer, tmp_path: Path, path:
             enrolled = await enrolment.enrol(request, NOW)
             (issued,) = enrolled.tokens
             header, payload, signature = issued.token.split(".")
-            assert es256.is_signed_by(
+            assert jose.is_signed_by(
                 ring.signer().public,
                 base64url.decode(signature),
                 f"{header}.{payload}".encode(),

@@ -21,7 +21,7 @@ from watchword.adapters.openbao.key_keeper import SIGNING_THREADS, TransitKeyKee
 from watchword.adapters.openbao.transit import TransitKey, TransitWrapper
 from watchword.encoding import strict_json
 from watchword.reasons import Reason, UnavailableError
-from watchword.tokens import es256
+from watchword.tokens import jose
 
 _T = TypeVar("_T")
 KEY = bytes(range(32))
@@ -109,8 +109,8 @@ def test_signatures_are_es256(bao: BaoServer) -> None:
         for message in (b"", b"message", bytes(100_000)):
             signature = await asyncio.to_thread(one.sign, message)
             assert len(signature) == 64
-            assert es256.is_signed_by(one.public_key(), signature, message)
-            assert not es256.is_signed_by(two.public_key(), signature, message)
+            assert jose.is_signed_by(one.public_key(), signature, message)
+            assert not jose.is_signed_by(two.public_key(), signature, message)
         keeper.close()
 
     with_bao(bao, use)

@@ -8,9 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.replay import HostReplayStore
 from watchword.adapters.replay.valkey import ValkeyReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import window
 from watchword.reasons import UnavailableError

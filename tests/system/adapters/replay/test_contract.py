@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tests.system.adapters.replay.servers import Valkey, valkey
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.replay import HostReplayStore, MemoryReplayStore
 from watchword.adapters.replay.valkey import ValkeyReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.gate.interface import ReplayClaim, ReplayStore
 from watchword.gate.replay import window
 from watchword.reasons import UnavailableError

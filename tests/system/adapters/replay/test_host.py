@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchword.adapters import host_database
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.host_database import CALLS
 from watchword.adapters.replay import HostReplayStore, host_file
 from watchword.adapters.replay.host import DEADLINE_SECONDS
+from watchword.adapters.system import SystemClock
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import BUCKET_SECONDS, window
 from watchword.reasons import Reason, UnavailableError

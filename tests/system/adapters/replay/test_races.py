@@ -13,8 +13,8 @@ from tests.machine import patience
 from tests.system.adapters.replay.claimers import LEEWAY, ROUND_SECONDS, claim_of_round
 from tests.system.adapters.replay.servers import valkey
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.replay.valkey import ValkeyReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import window
 from watchword.reasons import UnavailableError

@@ -13,8 +13,8 @@ from tests.ports import free_port
 from tests.system.adapters.replay.servers import Valkey, valkey
 from tests.unit.adapters.loopback import self_signed
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.replay.valkey import ValkeyReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.adapters.valkey_link import DEADLINE_SECONDS, FAILURES
 from watchword.gate.interface import ReplayClaim
 from watchword.gate.replay import window

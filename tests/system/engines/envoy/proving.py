@@ -5,7 +5,7 @@ from typing import Any
 from tests.unit.engines.envoy.stand import SECRET, token
 from tests.unit.gate.proving import Prover, session_key
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 
 SESSION = "session-of-the-test"
 

@@ -22,11 +22,10 @@ from tests.unit.engines.envoy.stand import (
 )
 from tests.unit.gate.simulators import PublishedState
 
-from watchword.adapters.clock import SystemClock
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.http_server import serve
 from watchword.adapters.replay.host import HostReplayStore
 from watchword.adapters.replay.memory import MemoryReplayStore
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.gateway.authz import AuthzApp
 from watchword.engines.interface import Endpoint
 from watchword.gate.bundle import GateBundle

@@ -12,11 +12,11 @@ from tests.unit.engines.envoy.stand import (
     until,
 )
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
+from watchword.adapters.system import SystemClock
 from watchword.apps.engines.envoy import LOOK_SECONDS, ControlPlane
 from watchword.gate.bundle import GateBundle, to_jws
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 
 SERVICE = SigningKey(derive_private_key(43, SECP256R1()))
 

@@ -38,10 +38,9 @@ from watchword.engines.envoy.lending import (
 )
 from watchword.engines.envoy.options import EnvoyOptions
 from watchword.engines.interface import Endpoint, EngineFileKind, UnsupportedError
-from watchword.gate.hygiene import read_path
+from watchword.gate.hygiene import compile_route, read_path
 from watchword.gate.interface import Lending
 from watchword.gate.lending import FORWARDED_FIELDS, compile_lending
-from watchword.gate.routes import compile_route
 from watchword.reasons import Refusal
 from watchword.vocabulary import Level, Proof
 

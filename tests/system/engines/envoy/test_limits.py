@@ -18,7 +18,7 @@ from tests.unit.engines.envoy.stand import (
 )
 from tests.unit.engines.envoy.third_party import ThirdParty, quota, rule, value
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.broker.interface import Allowance
 from watchword.engines.envoy.filters import counters
 from watchword.engines.envoy.generation import generate, next_change

@@ -24,8 +24,8 @@ from tests.unit.engines.envoy.stand import (
 )
 from tests.unit.engines.envoy.third_party import AUTHORITY, GOOD, HOST, ThirdParty, rule, value
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile
+from watchword.adapters.system import SystemClock
 from watchword.apps.engines.envoy import FRESH_SECONDS, MOST_ADDRESSES, ControlPlane, Origins
 from watchword.broker.interface import EdgeRule
 from watchword.gate.interface import Limit, LimitKind

@@ -20,7 +20,7 @@ from tests.unit.engines.envoy.stand import (
     until,
 )
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.encoding import base64url, strict_json
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.vocabulary import Level, Mode, Proof

@@ -13,7 +13,7 @@ from tests.unit.engines.envoy.stand import SECRET, TOKEN_KEY, claims
 from tests.unit.gate.proving import session_key
 from tests.unit.gate.simulators import SoftwareSigner
 
-from watchword.tokens import strict_jws
+from watchword.tokens import jose
 from watchword.tokens.interface import TOKEN_TYPE
 from watchword.tokens.service import claims_to_json
 
@@ -141,4 +141,4 @@ def compact(members: Any) -> bytes:
 
 def assembled(payload: bytes, signer: SoftwareSigner) -> bytes:
     """Return a token of a payload, whatever that is."""
-    return strict_jws.assemble(payload, TOKEN_TYPE, signer).encode()
+    return jose.assemble(payload, TOKEN_TYPE, signer).encode()

@@ -10,7 +10,7 @@ from tests.ports import free_port
 from tests.system.engines.envoy.proving import proved, prover
 from tests.unit.engines.envoy.stand import Answer, Api, Fronted, bundle_of, request, route, until
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.apps.engines.haproxy import MasterSocket, RunningHaproxy
 from watchword.engines.haproxy import text as names
 from watchword.engines.haproxy.generation import generate

@@ -16,7 +16,7 @@ from tests.system.engines.envoy.proving import proved, prover
 from tests.system.engines.haproxy.stand import Stand, haproxy_before_api, take_proofs
 from tests.unit.engines.envoy.stand import request, until
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.apps.engines.haproxy import RunningHaproxy
 from watchword.engines.haproxy import text as names
 from watchword.engines.haproxy.generation import generate

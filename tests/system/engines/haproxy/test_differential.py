@@ -10,7 +10,7 @@ from tests.system.engines.haproxy.mutations import drafted
 from tests.system.engines.haproxy.stand import haproxy_before_api
 from tests.unit.engines.envoy.stand import bundle_of
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 
 SEED = 7
 REQUESTS = 1200

@@ -12,7 +12,7 @@ from tests.system.engines.haproxy.judging import ROWS, Judge, Sender
 from tests.system.engines.haproxy.stand import haproxy_before_api
 from tests.unit.engines.envoy.stand import TOKEN_KEY, bundle_of
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 
 SEED = 11
 REQUESTS = 500

@@ -8,7 +8,7 @@ from tests.system.engines.haproxy.stand import Stand, haproxy_before_api, take_p
 from tests.unit.engines.envoy.stand import SECRET, bundle_of, request, route, token, until
 from tests.unit.gate.proving import Prover, session_key
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.engines.haproxy import text as names
 from watchword.gate.interface import Rate
 from watchword.vocabulary import Level, Mode, Proof

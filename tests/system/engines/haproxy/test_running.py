@@ -26,7 +26,7 @@ from tests.unit.engines.envoy.stand import (
     until,
 )
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.apps.engines.follower import EngineRejectedError
 from watchword.apps.engines.haproxy import HaproxyError, RunningHaproxy
 from watchword.engines.haproxy import text as names

@@ -16,13 +16,13 @@ from tests.unit.engines.envoy.stand import SECRET, TOKEN_KEY, claims, request, t
 from tests.unit.gate.proving import Prover, session_key
 from tests.unit.gate.simulators import SoftwareSigner
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.encoding import base64url, strict_json
 from watchword.engines.haproxy import text as names
 from watchword.gate.hygiene import CLIENT_SIDE
 from watchword.gate.interface import Rate
 from watchword.reasons import Reason
-from watchword.tokens import strict_jws
+from watchword.tokens import jose
 from watchword.tokens.interface import TOKEN_TYPE
 from watchword.tokens.service import claims_to_json
 
@@ -47,7 +47,7 @@ def now() -> int:
 
 def signed(members: dict[str, Any]) -> bytes:
     """Return a token that says anything, signed by the service's key."""
-    return strict_jws.assemble(strict_json.dumps(members), TOKEN_TYPE, TOKEN_KEY).encode()
+    return jose.assemble(strict_json.dumps(members), TOKEN_TYPE, TOKEN_KEY).encode()
 
 
 def changed(**changes: Any) -> bytes:
@@ -113,7 +113,7 @@ def test_signed_claims_that_are_no_strict_json_are_refused(
 ) -> None:
     """A text ends for HAProxy with the first byte of 0; the rest is what the gate's reader refuses."""
     payload = strict_json.dumps(claims_to_json(claims())).removesuffix(before) + after
-    sent = strict_jws.assemble(payload, TOKEN_TYPE, TOKEN_KEY).encode()
+    sent = jose.assemble(payload, TOKEN_TYPE, TOKEN_KEY).encode()
     assert stand.reason(stand.send(token=sent)) == "token.malformed"
 
 
@@ -122,7 +122,7 @@ def test_seven_levels_within_the_claims_pass(stand: Stand) -> None:
     members = {**claims_to_json(claims()), "new": [[[[[[["\U0001f600", 10**18, -1.5e-99]]]]]]]}
     escaped = json.dumps(members).encode()
     for payload in (strict_json.dumps(members), escaped):
-        sent = strict_jws.assemble(payload, TOKEN_TYPE, TOKEN_KEY).encode()
+        sent = jose.assemble(payload, TOKEN_TYPE, TOKEN_KEY).encode()
         assert stand.send(token=sent).status == 200
 
 

@@ -13,7 +13,7 @@ from tests.unit.engines.envoy.stand import SECRET
 from tests.unit.gate.proving import INSTANCE_KEY, b64url, digest_of, session_key, thumbprint
 from tests.unit.gate.simulators import CLAIMS, SoftwareSigner
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.tokens.proofs.interface import PROOF_LIFE_SECONDS
 
 INSTANCE = SoftwareSigner(private=INSTANCE_KEY)

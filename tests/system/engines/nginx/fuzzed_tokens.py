@@ -9,7 +9,7 @@ from tests.system.engines.claim_names import CLAIM_NAMES
 from tests.unit.engines.envoy.stand import TOKEN_KEY, claims
 from tests.unit.gate.proving import b64url
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.tokens.service import claims_to_json
 from watchword.vocabulary import Level
 

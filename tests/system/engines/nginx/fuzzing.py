@@ -9,8 +9,8 @@ from typing import Any
 from tests.unit.engines.envoy.stand import bundle_of, route
 from tests.unit.gate.simulators import CLAIMS, PublishedState
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.replay.memory import MemoryReplayStore
+from watchword.adapters.system import SystemClock
 from watchword.gate.interface import RESULT_HEADERS, RequestFacts
 from watchword.gate.service import Gate
 from watchword.vocabulary import Level, Mode, Proof

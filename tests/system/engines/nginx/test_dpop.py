@@ -15,7 +15,7 @@ from tests.unit.engines.envoy.stand import bundle_of, request, route, token, unt
 from tests.unit.gate.proving import INSTANCE_KEY, fresh_nonce
 from tests.unit.gate.simulators import CLAIMS, EXPECTATION, SoftwareSigner
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.encoding import base64url
 from watchword.reasons import RefusedError
 from watchword.tokens.proofs import dpop

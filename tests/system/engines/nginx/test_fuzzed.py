@@ -8,7 +8,7 @@ from tests.system.engines.nginx.fuzzing import BOUND_BUNDLE, BUNDLE, Judge, Sent
 from tests.system.engines.nginx.stand import EMPTY, Stand, nginx_before_api
 from tests.unit.engines.envoy.stand import read_answer, until
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.gate.interface import RESULT_HEADERS
 
 REQUESTS = 500

@@ -29,7 +29,7 @@ from tests.unit.engines.envoy.stand import (
 )
 from tests.unit.gate.simulators import CLAIMS, EXPECTATION
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.gate.hygiene import CLIENT_SIDE, read_path
 from watchword.gate.interface import Rate
 from watchword.gate.service import binding_of

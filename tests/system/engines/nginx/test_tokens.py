@@ -22,7 +22,7 @@ from tests.unit.engines.envoy.stand import (
 )
 from tests.unit.gate.simulators import EXPECTATION, SoftwareSigner
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.encoding import base64url
 from watchword.ports import VerificationKey
 from watchword.reasons import RefusedError

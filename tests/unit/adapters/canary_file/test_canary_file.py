@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchword.adapters.canary_file import MAX_CANARIES, CanaryFile
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.keyring.private_file import PrivateFileError
+from watchword.adapters.system import SystemEntropy
 from watchword.broker.canaries import KINDS, spot
 from watchword.reasons import MalformedError, Reason, RefusedError
 

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.drill_wire import Origin, Resolver
+from watchword.adapters.system import SystemClock
 
 PATIENCE = 10.0
 Talk = Callable[[bytes, socket.socket], bytes | None]

@@ -14,7 +14,7 @@ from watchword.adapters.drill_wire import (
     write_drill_key,
 )
 from watchword.encoding import strict_json
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 
 
 def test_a_key_is_written_and_read(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.secret_store import FileSecretStore, LocalMasterKey
+from watchword.adapters.system import SystemEntropy
 from watchword.broker.interface import KeyWrapper, SecretRecord, SecretValue, added, rotated
 from watchword.reasons import Reason, UnavailableError
 

@@ -31,8 +31,7 @@ from watchword.drill.consent import (
 from watchword.drill.registry import ATTACKS
 from watchword.drill.wire import Call, Part
 from watchword.encoding import strict_json
-from watchword.tokens.es256 import SigningKey
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import SigningKey, jwk_from_public_key
 
 KEY, OTHER = (SigningKey.from_scalar(bytes(31) + bytes([number])) for number in (1, 2))
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from tests.unit.apps.drill import stands
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.drill_wire import write_drill_key
-from watchword.adapters.entropy import SystemEntropy
+from watchword.adapters.system import SystemClock, SystemEntropy
 from watchword.apps.demo.stage import Stage
 from watchword.apps.drill.harness import open_harness
 from watchword.apps.drill.invited_instance import enrolled, write_instance

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.attestation import forge, recorded
 
-from watchword.attestation.android_chain import describe_provisioning
 from watchword.attestation.claims import PatchLevels, Provisioning, UnverifiedClaims
 from watchword.attestation.formats.android_key import (
     LENIENT_ATTEST_KEY,
     LENIENT_EXPIRED,
     LENIENT_NOT_CA,
     STEPS,
+    describe_provisioning,
 )
 from watchword.attestation.interface import AndroidKeyChain, Examination, Expected, Trust
 from watchword.attestation.key_description import LENIENT_BOOLEAN, LENIENT_ORDER

@@ -7,7 +7,7 @@ import pytest
 from cryptography import x509
 from tests.unit.attestation import forge, recorded
 
-from watchword.attestation.chains import BoundedIssuerCache
+from watchword.attestation.certificates import BoundedIssuerCache
 from watchword.attestation.claims import KeySecurity
 from watchword.attestation.formats.android_key import LENIENT_ISSUER_TITLE
 from watchword.attestation.interface import AndroidKeyChain, Examination, Expected

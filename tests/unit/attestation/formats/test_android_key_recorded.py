@@ -16,7 +16,7 @@ import pytest
 
 from watchword.adapters.revocation import load_status_lists
 from watchword.apps.evidence.files import read_anchors, read_certificates, with_packaged
-from watchword.attestation.chains import BoundedIssuerCache
+from watchword.attestation.certificates import BoundedIssuerCache
 from watchword.attestation.claims import Provisioning
 from watchword.attestation.formats.android_key import LENIENT_EXPIRED
 from watchword.attestation.interface import AndroidKeyChain, Examination, Expected, Trust

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.unit.attestation import forge
 
 from watchword.attestation.attestation_object import LENIENT_EXTENSIONS, read_credential_id
-from watchword.attestation.chains import BoundedIssuerCache
+from watchword.attestation.certificates import BoundedIssuerCache
 from watchword.attestation.claims import KeySecurity
 from watchword.attestation.formats.app_attest import AppAttest, examine_assertion
 from watchword.attestation.interface import (

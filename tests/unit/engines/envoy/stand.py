@@ -20,14 +20,14 @@ from tests.machine import patience
 from tests.ports import free_port
 from tests.unit.gate.simulators import CLAIMS, EXPECTATION, SoftwareSigner
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.engines.envoy.generation import generate
 from watchword.engines.envoy.options import START_OPTIONS, EnvoyOptions
 from watchword.engines.interface import Endpoint, EngineFileKind, EngineOptions
 from watchword.gate.bundle import GateBundle
 from watchword.gate.interface import GatePolicy, Route
-from watchword.tokens.es256 import SigningKey
 from watchword.tokens.interface import TokenClaims
+from watchword.tokens.jose import SigningKey
 from watchword.tokens.proofs.interface import GateSecret
 from watchword.tokens.service import issue
 from watchword.vocabulary import Level, Mode, Proof

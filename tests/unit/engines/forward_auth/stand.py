@@ -15,16 +15,16 @@ from tests.unit.conformance.processes import authz, authz_over_tls, served
 from tests.unit.conformance.traefik_mouth import certificates, traefik_binary, wait_for_routes
 from tests.unit.engines.envoy.stand import Answer, Api, Fronted, bundle_of, route, until
 
-from watchword.adapters.clock import SystemClock
 from watchword.adapters.gate_bundle import GateBundleFile, publish_bundle
 from watchword.adapters.keyring.private_file import write_private
+from watchword.adapters.system import SystemClock
 from watchword.apps.engines.follower import EngineFollower, write_files
 from watchword.apps.engines.nginx import NginxAuthz
 from watchword.engines import traefik
 from watchword.engines.interface import Endpoint, EngineOptions
 from watchword.engines.registry import ENGINES
 from watchword.gate.bundle import GateBundle, signer_to_json, to_jws
-from watchword.tokens.es256 import SigningKey
+from watchword.tokens.jose import SigningKey
 from watchword.vocabulary import Level, Mode, Proof
 from watchword_conformance.deployment import BUNDLE_FILE, SIGNER_FILE
 

@@ -14,7 +14,7 @@ from tests.unit.gate.simulators import CLAIMS, NOW
 from tests.unit.tokens.proofs.prover import ADA, raw_signature
 
 from watchword.reasons import MalformedError
-from watchword.tokens import es256
+from watchword.tokens import jose
 from watchword.tokens.proofs.interface import GateSecret, KeyedMac
 from watchword.tokens.proofs.session import derive_key, proof_keys
 
@@ -58,7 +58,7 @@ def test_keys_of_a_token() -> None:
     assert keys.session_id == CLAIMS.session_id.encode()
     assert keys.session_key == derive_key(SECRET.secret, **NAMES)
     message = f"at {NOW}".encode()
-    assert es256.is_signed_by(keys.device_key, raw_signature(ADA.private, message), message)
+    assert jose.is_signed_by(keys.device_key, raw_signature(ADA.private, message), message)
     assert proof_keys(CLAIMS, None).session_key is None
     other = GateSecret(CLAIMS.epoch + 1, SECRET.secret)
     assert proof_keys(CLAIMS, other).session_key is None
@@ -99,9 +99,9 @@ def test_changed_signatures(at: int, change: int) -> None:
     message = b"message"
     private = derive_private_key(3, SECP256R1())
     key, good = private.public_key(), raw_signature(private, message)
-    assert es256.is_signed_by(key, good, message)
+    assert jose.is_signed_by(key, good, message)
     bent = good[:at] + bytes([good[at] ^ change]) + good[at + 1 :]
     # The same number s behind a zero: another text for one signature, if lengths didn't count.
     padded = good[:32] + b"\0" + good[32:]
     for signature in (bent, padded, bytes(64), good[:-1], good + b"\0", b"", b"\xff" * 64):
-        assert not es256.is_signed_by(key, signature, message)
+        assert not jose.is_signed_by(key, signature, message)

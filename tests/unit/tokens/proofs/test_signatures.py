@@ -21,12 +21,13 @@ from tests.unit.tokens.proofs.prover import (
 )
 
 from watchword.reasons import Reason, RefusedError
-from watchword.tokens.proofs import content_digest, device, message_signature, session
+from watchword.tokens.proofs import content_digest, device, session
 from watchword.tokens.proofs.interface import (
     ProofHeaders,
     ProofKeys,
     SignedRequest,
     VerifiedProof,
+    signature_base,
 )
 
 KINDS = ("session", "device")
@@ -74,7 +75,7 @@ def test_the_base_is_that_of_the_rfc(request_: SignedRequest) -> None:
     """What is signed equals the lines that were written by hand."""
     parameters = ADA.parameters("session", request_)
     signature_input = b"watchword=" + parameters.encode()
-    base = message_signature.signature_base(request_, signature_input)
+    base = signature_base(request_, signature_input)
     assert base == base_of(request_, parameters)
 
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-from watchword.attestation import chains
+from watchword.attestation import certificates
 from watchword.attestation.certificates import Certificate, load_p256, read_certificate
-from watchword.pins.spki import PinError, pin_of_certificate
+from watchword.pins.interface import PinError, pin_of_certificate
 from watchword.ports import Anchor
 from watchword.reasons import MalformedError
 from watchword.vocabulary import AnchorKind
@@ -59,13 +59,13 @@ def chain_holds(ders: Sequence[bytes], roots: Sequence[bytes], now: datetime) ->
     :raises MalformedError: for what can't be read.
     """
     anchors = [_anchor(read_certificate(root)) for root in roots]
-    linked = chains.link(ders, anchors)
+    linked = certificates.link(ders, anchors)
     chain = linked.certificates
     refusals = [
         *linked.refusals,
-        *chains.anchor_refusals(chain, linked.anchored, anchors),
-        *chains.authority_refusals(chain, 1),
-        *chains.validity_refusals(chain, range(len(chain)), now),
+        *certificates.anchor_refusals(chain, linked.anchored, anchors),
+        *certificates.authority_refusals(chain, 1),
+        *certificates.validity_refusals(chain, range(len(chain)), now),
     ]
     return not refusals and load_p256(chain[0].spki) is not None
 

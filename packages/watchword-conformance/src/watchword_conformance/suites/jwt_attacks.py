@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from watchword.encoding import base64url, strict_json
 from watchword.ports import VerificationKey
 from watchword.reasons import MalformedError, RefusedError
-from watchword.tokens import es256
+from watchword.tokens import jose
 from watchword.tokens.interface import TOKEN_TYPE, TokenExpectation
-from watchword.tokens.jwk import jwk_from_public_key
+from watchword.tokens.jose import jwk_from_public_key
 from watchword.tokens.service import verify
 from watchword.vocabulary import Environment
 from watchword_conformance.suites.interface import (
@@ -82,7 +82,7 @@ class _Bench:
         except MalformedError:
             return text
         # The signature is taken as right where it is, so that it isn't for the signature alone that we refuse.
-        right = es256.is_signed_by(
+        right = jose.is_signed_by(
             self.theirs.key, signature, text.rpartition(".")[0].encode("ascii")
         )
         typed = _TYPE.sub(b'"typ":"%b"' % TOKEN_TYPE.encode(), header)

@@ -28,9 +28,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from watchword.gate import hygiene
 from watchword.gate.hygiene import read_path
 from watchword.reasons import Refusal, RefusedError
-from watchword.tokens.jwk import jwk_from_public_key, thumbprint
+from watchword.tokens.jose import jwk_from_public_key, thumbprint
 from watchword.tokens.proofs import content_digest, device, session
 from watchword.tokens.proofs.interface import (
+    BODY_COMPONENT,
+    COMPONENTS,
     DEVICE_ALGORITHM,
     LABEL,
     SESSION_ALGORITHM,
@@ -39,8 +41,8 @@ from watchword.tokens.proofs.interface import (
     ProofKeys,
     SignedRequest,
     VerifiedProof,
+    signature_base,
 )
-from watchword.tokens.proofs.message_signature import BODY_COMPONENT, COMPONENTS, signature_base
 from watchword_conformance.suites.interface import (
     Attempt,
     Case,

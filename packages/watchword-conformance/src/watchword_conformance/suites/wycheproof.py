@@ -20,9 +20,9 @@ from watchword.attestation.play_tokens import verify as verify_verdict
 from watchword.encoding import base64url, strict_json
 from watchword.ports import VerificationKey
 from watchword.reasons import MalformedError, Reason, RefusedError
-from watchword.tokens import es256, strict_jws
+from watchword.tokens import jose
 from watchword.tokens.interface import MAX_TOKEN_BYTES, TOKEN_TYPE, TokenExpectation
-from watchword.tokens.jwk import public_key_from_jwk
+from watchword.tokens.jose import public_key_from_jwk
 from watchword.tokens.proofs.interface import KeyedMac
 from watchword.tokens.service import verify
 from watchword.vocabulary import Environment
@@ -107,12 +107,12 @@ def _fixed_width(group: JsonObject) -> Parts:
 
 
 def _is_token_signature(jwk: dict[str, str], signature: bytes, message: bytes) -> bool:
-    return es256.is_signed_by(public_key_from_jwk(jwk), signature, message)
+    return jose.is_signed_by(public_key_from_jwk(jwk), signature, message)
 
 
 def _is_verdict_signature(spki: bytes, signature: bytes, message: bytes) -> bool:
     """Verify as Play Integrity's verdicts are, whose reader asks for 64 bytes."""
-    if len(signature) != es256.SIGNATURE_BYTES:
+    if len(signature) != jose.SIGNATURE_BYTES:
         return False
     verify_verdict(SignedVerdict(message, b"", signature), spki)
     return True
@@ -411,9 +411,9 @@ def is_signed(text: str, key: VerificationKey) -> bool:
         return False
     typed = {"alg": "ES256", "kid": key.kid, "typ": TOKEN_TYPE}
     with_type = base64url.encode(strict_json.dumps(typed))
-    jws = strict_jws.parse(".".join((with_type, *segments[1:])), TOKEN_TYPE)
+    jws = jose.parse(".".join((with_type, *segments[1:])), TOKEN_TYPE)
     signing_input = text.rpartition(".")[0].encode("ascii")
-    return jws.signature == signature and es256.is_signed_by(key.key, signature, signing_input)
+    return jws.signature == signature and jose.is_signed_by(key.key, signature, signing_input)
 
 
 WYCHEPROOF_JOSE = Suite(

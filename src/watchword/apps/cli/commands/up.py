@@ -44,7 +44,7 @@ def command(config: Path, *, as_json: bool) -> None:
 
 async def _serve(settings: "Settings", *, as_json: bool) -> None:
     """Start, say where everything listens, wait for a signal, stop."""
-    from watchword.adapters.clock import steady_seconds
+    from watchword.adapters.system import steady_seconds
     from watchword.apps.compose.gates import system_ports
     from watchword.apps.compose.service import Deployment
 

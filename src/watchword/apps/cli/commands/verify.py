@@ -159,7 +159,7 @@ def _own_records(config: Path) -> str:
 
 def _lab_anchors(config: Path) -> "list[Anchor]":
     """Return the anchors of this deployment's lab; none where there is no deployment, or no lab."""
-    from watchword.adapters.entropy import SystemEntropy
+    from watchword.adapters.system import SystemEntropy
     from watchword.apps.settings import ConfigurationError, load_settings
 
     try:

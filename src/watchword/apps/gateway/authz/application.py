@@ -17,10 +17,10 @@ from urllib.parse import unquote_to_bytes
 
 import structlog
 
-from watchword.adapters.entropy import SystemEntropy
 from watchword.adapters.http_server import HttpServer
 from watchword.adapters.http_server.tls import require_tls_files
 from watchword.adapters.keyring.private_file import PrivateFileError, read_private
+from watchword.adapters.system import SystemEntropy
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.asgi_types import Message, Receive, Scope, Send
 from watchword.apps.gateway.authz.verdicts import signed_verdict

@@ -1,6 +1,6 @@
 """Put the gate's signed verdict on requests, and ask for it on the other side."""
 
-from watchword.adapters.clock import SystemClock
+from watchword.adapters.system import SystemClock
 from watchword.apps.gateway.asgi_types import Application, Receive, Scope, Send
 from watchword.apps.gateway.guard import refuse_http
 from watchword.apps.problems import render

@@ -1,6 +1,7 @@
-"""Tell the time: the one place that reads the system's clock."""
+"""Ask the operating system for the time and for random bytes: the one place that reads the system's clock."""
 
 import ctypes
+import os
 import time
 from datetime import UTC, datetime
 from typing import Final
@@ -56,3 +57,11 @@ def is_synchronised() -> bool:
     if ask is None:
         return False
     return 0 <= int(ask(ctypes.create_string_buffer(_TIMEX_BYTES))) < _UNSYNCHRONISED
+
+
+class SystemEntropy:
+    """Implement :class:`watchword.ports.Entropy` with the system's generator."""
+
+    def token_bytes(self, count: int) -> bytes:
+        """Return ``count`` bytes that nobody can guess."""
+        return os.urandom(count)

@@ -1,24 +1,45 @@
-"""Keep instances in one SQLite file: write-ahead log, every commit flushed to the disk.
+"""Keep instances, used challenges and the audit trail.
+
+Run work on one SQLite file: a thread of its own, transactions, and what the disk's state is.
+
+All statements run on one thread, so that the event loop never waits for a disk.  Several
+processes may share the file: ``BEGIN IMMEDIATE`` lets one write at a time.
+
+``PRAGMA user_version`` tells which tables a file has; one of a newer Watchword isn't touched.
+
+Keep instances in one SQLite file: write-ahead log, every commit flushed to the disk.
 
 ``synchronous=FULL`` makes a commit survive a loss of power, which ``NORMAL`` doesn't; an
 acknowledged enrolment must never be forgotten, and a used challenge never be usable again.
 
 What was done though the store couldn't record it is kept in memory until it can.
+
+Keep the store's mark in one private file: its last audit entry, and the epoch of challenges.
+
+Every use of a challenge adds an audit entry in the same transaction, and their numbers only grow.  So a
+database whose last number is below the one that was seen here is an older copy, and doesn't know which
+challenges were used since; a database in another file may be.  Either begins another epoch.
 """
 
+import asyncio
 import json
+import math
+import os
 import sqlite3
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from watchword.adapters.store.database import SqliteDatabase
+from watchword.adapters.keyring.private_file import PrivateFileError, read_private, write_private
+from watchword.encoding import strict_json
 from watchword.enrolment.delivery import Lease, LeaseCount
 from watchword.enrolment.interface import OperatorCode
 from watchword.ports import (
@@ -31,8 +52,333 @@ from watchword.ports import (
     RevokedInstance,
     StoredReceipt,
 )
-from watchword.reasons import Reason, RefusedError, UnavailableError
+from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError, WatchwordError
 from watchword.vocabulary import Level
+
+_SCHEMA: Final = """
+CREATE TABLE instances (
+    id TEXT PRIMARY KEY,
+    app TEXT NOT NULL,
+    app_version TEXT,
+    platform TEXT NOT NULL,
+    format TEXT NOT NULL,
+    level TEXT NOT NULL,
+    attested_key BLOB NOT NULL UNIQUE,
+    proof_jwk TEXT NOT NULL,
+    seal_jwk TEXT NOT NULL,
+    audiences TEXT NOT NULL,
+    enrolled_at INTEGER NOT NULL,
+    renewed_at INTEGER NOT NULL,
+    counter INTEGER NOT NULL,
+    revoked_at INTEGER,
+    revoked_because TEXT,
+    test INTEGER NOT NULL,
+    attested_at INTEGER,
+    device_key BLOB,
+    risk_metric INTEGER,
+    expires_at INTEGER,
+    attester_serial TEXT
+) STRICT;
+CREATE INDEX instances_by_age ON instances (enrolled_at);
+CREATE INDEX instances_revoked ON instances (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX instances_by_device ON instances (device_key, enrolled_at)
+    WHERE device_key IS NOT NULL;
+CREATE INDEX instances_by_attester ON instances (attester_serial, app, enrolled_at)
+    WHERE attester_serial IS NOT NULL;
+CREATE TABLE used_challenges (
+    nonce BLOB PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX used_challenges_by_expiry ON used_challenges (expires_at);
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE TABLE instance_certificates (
+    instance_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    serial TEXT NOT NULL,
+    PRIMARY KEY (instance_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX instance_certificates_by_serial ON instance_certificates (serial, instance_id);
+CREATE TABLE receipts (
+    instance_id TEXT PRIMARY KEY,
+    app TEXT NOT NULL,
+    receipt BLOB NOT NULL,
+    due_at INTEGER NOT NULL,
+    failures INTEGER NOT NULL
+) STRICT;
+CREATE INDEX receipts_by_due ON receipts (app, due_at);
+CREATE TABLE operator_codes (
+    id TEXT PRIMARY KEY,
+    digest BLOB NOT NULL,
+    app TEXT NOT NULL,
+    level TEXT NOT NULL,
+    instance_for INTEGER NOT NULL,
+    made_at INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    because TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at INTEGER,
+    instance_id TEXT,
+    revoked_at INTEGER
+) STRICT;
+CREATE INDEX operator_codes_by_age ON operator_codes (made_at);
+CREATE TABLE leases (
+    instance_id TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
+    app TEXT NOT NULL,
+    app_version TEXT,
+    issued_at INTEGER NOT NULL,
+    delivered_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    deliveries INTEGER NOT NULL,
+    withdrawn_at INTEGER,
+    PRIMARY KEY (instance_id, secret)
+) STRICT;
+CREATE INDEX leases_by_expiry ON leases (expires_at);
+"""
+# Instants are whole microseconds since 1970, so that what is read equals what was written.
+# Of a code only its digest is here: whoever reads a backup can't enrol with it.
+# What was handed out stays on a phone whose instance is revoked: its lease is marked, and not dropped.
+
+SCHEMA_VERSION: Final = 5
+"""What ``PRAGMA user_version`` says of a file with these tables; a change of them takes the next number."""
+
+
+class SchemaError(WatchwordError):
+    """Report a database file that this version of Watchword must not touch."""
+
+
+def make_schema(connection: sqlite3.Connection) -> None:
+    """Make the tables of a new file, in one transaction, safely beside other processes.
+
+    :raises SchemaError: when another Watchword made the file: writing to it could lose what only
+        that one knows.
+    """
+    if _version(connection) == SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _create(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    version = _version(connection)  # Asked again: another process may have come first.
+    if version not in {0, SCHEMA_VERSION}:
+        raise SchemaError(
+            f"the database has schema {version}, expected at most {SCHEMA_VERSION}: "
+            "it was made by a newer Watchword; start that one, or restore a backup"
+            if version > SCHEMA_VERSION
+            else f"the database has schema {version}, expected {SCHEMA_VERSION}: "
+            "it was made by a version that was never released; start with a new one"
+        )
+    if version == 0:
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+BUSY_TIMEOUT_MS: Final = 2000
+"""How long one statement waits for another process's transaction, in milliseconds."""
+
+MAX_WAITING: Final = 256
+"""Most calls that wait for the thread; on a stalled disk more would only eat memory."""
+
+PROBE_SECONDS: Final = 1.0
+"""How long the answer of :meth:`SqliteDatabase.check_writable` holds: anyone can ask for it."""
+
+TROUBLE_SECONDS: Final = 30.0
+"""How long a write that failed shows in :meth:`SqliteDatabase.check_writable`, unless one succeeds."""
+
+_Result = TypeVar("_Result")
+_Work = Callable[[sqlite3.Connection], _Result]
+
+
+class SqliteDatabase:
+    """Hold one file (mode 0600) and the thread that works on it."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_pages: int | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the file, make it with its tables if it isn't there.
+
+        Only here is a file made: one that goes away later is missed, and not replaced by an empty
+        one that knows neither revocations nor used challenges.
+
+        :param max_pages: most pages of 4096 bytes that the file may have; None leaves that to the
+            disk.
+        :raises SchemaError: when another Watchword made the file.
+        :raises UnavailableError: ``store.unavailable`` when it can't be opened.
+        """
+        self._path = path
+        self._max_pages = max_pages
+        self._monotonic = monotonic
+        self._probed_until = 0.0
+        self._trouble: tuple[float, UnavailableError] | None = None
+        self._opened: tuple[int, int] | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._waiting = 0
+        self._closed = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="watchword-store")
+        try:
+            self._thread.submit(self._make).result()
+            self._thread.submit(self._guarded, lambda _connection: None).result()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def file(self) -> int:
+        """Return the number of the file (inode), 0 before it was opened."""
+        return 0 if self._opened is None else self._opened[1]
+
+    async def check_writable(self) -> None:
+        """See :meth:`watchword.ports.InstanceStore.check_writable`.
+
+        Writes a page that stays as it was, which a disk that is full can still have room for: a
+        write of somebody's that failed a moment ago tells more.
+        """
+        if self._trouble is not None and self._monotonic() < self._trouble[0]:
+            raise self._trouble[1]
+        if not self._closed and self._monotonic() < self._probed_until:
+            return
+
+        def work(connection: sqlite3.Connection) -> None:
+            # The file's own version: a newer Watchword may have raised it meanwhile.
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {version:d}")
+
+        await self._transact(work)
+        self._probed_until = self._monotonic() + PROBE_SECONDS
+
+    def close(self) -> None:
+        """See :meth:`watchword.ports.InstanceStore.close`; a second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._thread.submit(self._disconnect)
+        self._thread.shutdown(wait=True)
+
+    async def write(self, work: _Work[_Result]) -> _Result:
+        """Carry out a write as one transaction, and remember whether the disk took it.
+
+        :raises UnavailableError: as :meth:`read` does; nothing was written.
+        """
+        try:
+            result = await self._transact(work)
+        except UnavailableError as error:
+            if error.reason is Reason.STORE_UNAVAILABLE:
+                self._trouble = (self._monotonic() + TROUBLE_SECONDS, error)
+            raise
+        self._trouble = None
+        return result
+
+    async def _transact(self, work: _Work[_Result]) -> _Result:
+        def transaction(connection: sqlite3.Connection) -> _Result:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                # SQLite itself has rolled back already after some errors (disk full).
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            return result
+
+        return await self.read(transaction)
+
+    async def read(self, work: _Work[_Result]) -> _Result:
+        """Carry out work that changes nothing.
+
+        :raises UnavailableError: ``store.unavailable``, or ``service.overloaded`` at once when too
+            many calls wait already.
+        """
+        if self._closed:
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, "the store is closed")
+        if self._waiting >= MAX_WAITING:
+            raise UnavailableError(Reason.SERVICE_OVERLOADED, "the store is behind with its work")
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, self._guarded, work)
+        finally:
+            self._waiting -= 1
+
+    def _guarded(self, work: _Work[_Result]) -> _Result:
+        """Run on the store's thread; turn every error of SQLite into one of ours."""
+        try:
+            found = self._path.stat()
+            identity = (found.st_dev, found.st_ino)
+            self._opened = self._opened or identity
+            if identity != self._opened:
+                # What goes into a file that was removed is lost, and another file in its place
+                # would be mixed with the write-ahead log of the first.
+                self._disconnect()
+                raise _unavailable(self._path, "was replaced; stop the service and start it again")
+            if self._connection is None:
+                self._connection = self._connect()
+            return work(self._connection)
+        except (sqlite3.Error, OSError) as error:
+            # A connection that met an I/O error can stay broken after the disk is well again.
+            self._disconnect()
+            text = error.strerror if isinstance(error, OSError) else None
+            name = getattr(error, "sqlite_errorname", text or type(error).__name__)
+            raise _unavailable(self._path, name) from None
+
+    def _make(self) -> None:
+        # Made here so that it never exists with a wider mode; SQLite gives the -wal and -shm files
+        # the mode of the database.
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise _unavailable(self._path, error.strerror or "can't be made") from None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA trusted_schema = OFF")
+            if self._max_pages is not None:
+                connection.execute(f"PRAGMA max_page_count = {self._max_pages}")
+            make_schema(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _unavailable(path: Path, why: str) -> UnavailableError:
+    return UnavailableError(Reason.STORE_UNAVAILABLE, f"{path.name}: {why}")
+
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -589,7 +935,7 @@ RECEIPT_DUE_WITHIN: Final = timedelta(days=40)
 class SqliteStore(OwingStore):
     """Implement :class:`watchword.ports.InstanceStore` on one file (mode 0600).
 
-    And :class:`watchword.enrolment.operator_codes.OperatorCodeStore` and
+    And :class:`watchword.enrolment.interface.OperatorCodeStore` and
     :class:`watchword.enrolment.delivery.LeaseStore`, in the same transactions.
     """
 
@@ -600,7 +946,7 @@ class SqliteStore(OwingStore):
         max_pages: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open or make the file, as :class:`watchword.adapters.store.database.SqliteDatabase` does."""
+        """Open or make the file, as :class:`watchword.adapters.store.SqliteDatabase` does."""
         self._database = SqliteDatabase(path, max_pages=max_pages, monotonic=monotonic)
         self._owed = Owed()
 
@@ -641,7 +987,7 @@ class SqliteStore(OwingStore):
     async def enrol_by_code(
         self, code_id: str, use: ChallengeUse, instance: Instance, audit: AuditEntry
     ) -> None:
-        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.enrol_by_code`."""
+        """See :meth:`watchword.enrolment.interface.OperatorCodeStore.enrol_by_code`."""
 
         def work(connection: sqlite3.Connection) -> None:
             use_code(connection, code_id, instance.id, instance.enrolled_at)
@@ -652,7 +998,7 @@ class SqliteStore(OwingStore):
         await self._database.write(work)
 
     async def add_code(self, code: OperatorCode, audit: AuditEntry) -> None:
-        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.add_code`."""
+        """See :meth:`watchword.enrolment.interface.OperatorCodeStore.add_code`."""
 
         def work(connection: sqlite3.Connection) -> None:
             insert_code(connection, code)
@@ -661,15 +1007,15 @@ class SqliteStore(OwingStore):
         await self._database.write(work)
 
     async def find_code(self, code_id: str) -> OperatorCode | None:
-        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.find_code`."""
+        """See :meth:`watchword.enrolment.interface.OperatorCodeStore.find_code`."""
         return await self._database.read(lambda connection: select_code(connection, code_id))
 
     async def list_codes(self, limit: int) -> Sequence[OperatorCode]:
-        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.list_codes`."""
+        """See :meth:`watchword.enrolment.interface.OperatorCodeStore.list_codes`."""
         return await self._database.read(lambda connection: select_codes(connection, limit))
 
     async def cancel_code(self, code_id: str, audit: AuditEntry) -> OperatorCode | None:
-        """See :meth:`watchword.enrolment.operator_codes.OperatorCodeStore.cancel_code`."""
+        """See :meth:`watchword.enrolment.interface.OperatorCodeStore.cancel_code`."""
 
         def work(connection: sqlite3.Connection) -> OperatorCode | None:
             if withdraw_code(connection, code_id, audit.at):
@@ -884,3 +1230,137 @@ class SqliteStore(OwingStore):
     def close(self) -> None:
         """See :meth:`watchword.ports.InstanceStore.close`; a second time does nothing."""
         self._database.close()
+
+
+_MAX_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    epoch: int = 0
+    sequence: int = 0
+    file: int = 0
+    forgotten: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Say why the database isn't taken for the one that was here.
+
+    :param missing: how many audit entries it lacks, as far as that is known; 0 where it isn't.
+    :param why: for the log.
+    """
+
+    missing: int
+    why: str
+
+
+class StoreMark:
+    """Implement :class:`watchword.enrolment.statement.ChallengeEpochs`; any thread may call it.
+
+    What can't be written is kept in memory, which is as good while the process lives: the next one finds
+    an older mark and begins another epoch rather than one too few.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the file; it is made by :meth:`compare`.
+
+        :raises PrivateFileError: when it can't be trusted: others could have written it.
+        """
+        self._path = path
+        self._turn = threading.Lock()
+        read = _read(path)
+        self._is_known = read is not None
+        self._state = read or _State()
+
+    @property
+    def number(self) -> int:
+        """See :attr:`watchword.enrolment.statement.ChallengeEpochs.number`."""
+        return self._state.epoch
+
+    @property
+    def forgotten(self) -> int:
+        """See :attr:`watchword.enrolment.statement.ChallengeEpochs.forgotten`."""
+        return self._state.forgotten
+
+    def begin(self, now: datetime) -> None:
+        """See :meth:`watchword.enrolment.statement.ChallengeEpochs.begin`.
+
+        The number is at least the time, so that it grows also where the file was lost.
+        """
+        with self._turn:
+            number = max(self._state.epoch + 1, int(now.timestamp()))
+            self._state = replace(self._state, epoch=number, forgotten=0)
+            self._write_if_possible()
+
+    def compare(self, sequence: int, file: int, now: datetime) -> Exchange | None:
+        """Look at the database that the service starts with; return what is wrong with it, None for nothing.
+
+        :param sequence: number of its last audit entry, 0 where it never had one.
+        :param file: the number of its file (inode).
+        """
+        seen, found = self._state, None
+        if not self._is_known:
+            found = Exchange(0, "nothing is known of the database that was here before")
+        elif sequence < seen.sequence:
+            missing = seen.sequence - sequence
+            found = Exchange(missing, f"{missing} entries of the audit trail are missing")
+        elif file != seen.file:
+            found = Exchange(0, "it is in another file than the one that was here before")
+        self._state = replace(seen, sequence=sequence, file=file)
+        if found is not None:
+            self.begin(now)
+        elif self._state != seen:
+            self._write_if_possible()
+        fresh = not self._is_known and sequence == 0
+        self._is_known = True
+        return None if fresh else found
+
+    def advance(self, sequence: int) -> None:
+        """Note how far the database is.
+
+        :raises UnavailableError: when that can't be written.
+        """
+        with self._turn:
+            if sequence > self._state.sequence:
+                self._put(replace(self._state, sequence=sequence))
+
+    def forget(self, before: datetime) -> None:
+        """Note that uses of challenges are about to be forgotten that expired before an instant.
+
+        :raises UnavailableError: when that can't be written; then they mustn't be.
+        """
+        forgotten = math.ceil(before.timestamp())
+        with self._turn:
+            if forgotten > self._state.forgotten:
+                self._put(replace(self._state, forgotten=forgotten))
+
+    def _put(self, state: _State) -> None:
+        try:
+            write_private(self._path, strict_json.dumps(asdict(state)))
+        except PrivateFileError as error:
+            raise UnavailableError(Reason.STORE_UNAVAILABLE, str(error)) from None
+        self._state = state
+
+    def _write_if_possible(self) -> None:
+        try:
+            self._put(self._state)
+        except UnavailableError:
+            return
+
+
+def _read(path: Path) -> _State | None:
+    """Return what the file says, None where it says nothing that can be read: then nothing is known."""
+    data = read_private(path, _MAX_BYTES)
+    if data is None:
+        return None
+    try:
+        members = strict_json.loads(data, _MAX_BYTES)
+    except MalformedError:
+        return None
+    values = [_number(members.get(name)) for name in ("epoch", "sequence", "file", "forgotten")]
+    return None if -1 in values else _State(*values)
+
+
+def _number(value: Any) -> int:
+    return value if type(value) is int and value >= 0 else -1
