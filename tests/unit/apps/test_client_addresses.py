@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from watchword.adapters.enrolment_limits import MAX_HOPS, ClientAddresses
-from watchword.apps.cli.commands.check import command
+from watchword.apps.cli.declarations import check_command as command
 from watchword.apps.settings import ConfigurationError, load_settings
 from watchword.apps.terminal.console import EXIT_USAGE
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
-from pydantic_core import PydanticCustomError
 
 from watchword.adapters.clock import SystemClock
 from watchword.adapters.observations import ObservationsFile, read_observer_key, write_observer_key
@@ -31,10 +30,10 @@ from watchword.apps.observations.document import (
 from watchword.apps.reports.text import time
 from watchword.apps.settings.faults import shown
 from watchword.apps.settings.plan import PlanSettings, load_plan
-from watchword.apps.settings.schema import seconds
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json, refused_by_the_system
 from watchword.apps.terminal.key_pairs import make_pair
 from watchword.apps.terminal.paragraphs import hanging, printable, show
+from watchword.encoding.durations import seconds
 from watchword.observations import (
     MAX_REVIEW,
     OF_A_ROUTE,
@@ -327,8 +326,8 @@ def _stated(settings: PlanSettings, options: dict[str, Any]) -> Statement:
     expires, artifact, build = (options[name] for name in ("expires", "artifact", "build"))
     try:
         lasts = timedelta(seconds=seconds(expires))
-    except PydanticCustomError as error:
-        raise ObservationError("--expires", repr(expires), error.message()) from None
+    except ValueError as error:
+        raise ObservationError("--expires", repr(expires), str(error)) from None
     read: dict[str, Any] = {
         "state": State(options["state"]),
         "environment": Environment(options["environment"] or settings.environment),

@@ -16,6 +16,7 @@ from watchword.apps.collector import collector_at_rest
 from watchword.apps.reports.text import printable
 from watchword.apps.scan.report import MAX_REPORT
 from watchword.encoding import strict_json
+from watchword.encoding.durations import seconds
 from watchword.reasons import MalformedError, WatchwordError
 from watchword.scan.app import App
 from watchword.scan.archive.interface import Limits
@@ -114,13 +115,8 @@ def seconds_of(text: str) -> float:
 
     :raises click.UsageError: when it isn't one.
     """
-    if text == "30s":
-        return 30.0
     if match := _MILLISECONDS.fullmatch(text):
         return int(match[1]) / 1000
-    # The settings take longer to import than a small app's scan.
-    from watchword.apps.settings.schema import seconds  # noqa: PLC0415
-
     try:
         found = seconds(text)
     except ValueError as error:

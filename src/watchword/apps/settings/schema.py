@@ -36,6 +36,7 @@ from watchword.broker.interface import (
     Place,
     PlaceKind,
 )
+from watchword.encoding import durations
 from watchword.gate.interface import Canary, Limit, LimitKind, Rate, Route
 from watchword.pins.interface import MAX_HOSTS, AfterExpiry, PinMode
 from watchword.pins.sets import read_host
@@ -96,12 +97,10 @@ HOST_EXPECTED: Final = "the name of a server in lower case, such as api.example.
 """What a host must be, for people."""
 
 _NAME: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
-_DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
 _ADDRESS = re.compile(r"(?:([0-9A-Za-z.-]+)|\[([0-9A-Fa-f:.]+)\]):([1-9][0-9]{0,4})")
 _ORIGIN = re.compile(r"https?://(?:([0-9A-Za-z._-]+)|\[([0-9A-Fa-f:.]+)\])(?::([1-9][0-9]{0,4}))?")
 _LABEL = re.compile(r"[0-9A-Za-z_](?:[0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?")
 _URL = re.compile(r"(https?://[^/?#]+)(?:[/?][!-\"$-~]{0,300})?")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _HTTPS: Final = 443
 
 _LEAST_PREFIX = {
@@ -140,10 +139,10 @@ def _expected(text: str) -> PydanticCustomError:
 
 def seconds(text: str) -> int:
     """Return the seconds of a duration such as ``90s``, ``5m``, ``1h`` or ``30d``."""
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise _expected("a duration such as 90s, 5m, 1h or 30d")
-    return int(found[1]) * _SECONDS[found[2]]
+    try:
+        return durations.seconds(text)
+    except ValueError as error:
+        raise _expected(str(error)) from None
 
 
 def _spell(text: str) -> str:

@@ -1,22 +1,28 @@
-"""Show every fault in the configuration, without starting anything."""
+"""Run ``watchword check`` and ``watchword up``: say what the file means, and run it."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
-from watchword.apps.cli.fetched import duration, fetched
+from watchword.adapters.clock import steady_seconds
+from watchword.apps.compose.gates import system_ports
+from watchword.apps.compose.vendors import formats_of
+from watchword.apps.deployment import Deployment, require_key_files
+from watchword.apps.settings import ApiSettings, ConfigurationError, Settings, load_settings
+from watchword.apps.settings.plan import Checked, PlanSettings, check_file
+from watchword.apps.settings.schema import PinsConfig
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_USAGE, print_json
+from watchword.apps.terminal.paragraphs import show, wrapped
+from watchword.apps.terminal.process import serve, until_signal
 from watchword.attestation.interface import AndroidApp, AppRegistration
+from watchword.encoding.durations import duration
+from watchword.gate.interface import Route
+from watchword.gate.spellings import Outcome, meetings
+from watchword.pins.interface import PinMode
+from watchword.plan.evidence import shut_routes, weak_routes
 from watchword.vocabulary import Distribution, Environment, Level, Mode
-
-if TYPE_CHECKING:
-    from watchword.apps.settings import ApiSettings, Settings
-    from watchword.apps.settings.plan import Checked, PlanSettings
-    from watchword.apps.settings.schema import PinsConfig
-    from watchword.gate.interface import Route
-
 
 _HTTPS: Final = 443
 _TEXT_AT: Final = 15
@@ -25,29 +31,8 @@ _MOST_ROWS: Final = 2
 _FOR_TESTERS: Final = frozenset({Distribution.TESTFLIGHT, Distribution.DEVELOPMENT})
 
 
-@click.command(epilog="Example: watchword -c staging.yaml check --json")
-@click.option("--json", "as_json", is_flag=True, help="Print the faults as JSON.")
-@click.option(
-    "--fail-on",
-    multiple=True,
-    type=click.Choice(["weak-route"]),
-    help="Exit with 1 where a route lets pass what would harm an asset of the plan.",
-)
-@click.pass_context
-def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> None:
-    """Show all faults in the file at once, with line, got and expected.
-
-    Key files are read as `watchword up` reads them: run it as the service's user.
-
-    Exit code 0: the file is good, and be it for `watchword plan` alone.  1: --fail-on holds.  2: it has faults; nothing
-    was started.
-    """
-    from watchword.apps.compose.service import require_key_files
-    from watchword.apps.compose.vendors import formats_of
-    from watchword.apps.settings import ConfigurationError
-    from watchword.apps.settings.plan import check_file
-    from watchword.plan.evidence import shut_routes, weak_routes
-
+def check_command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> None:
+    """See ``watchword check``."""
     file: Path = ctx.obj
     try:
         checked = check_file(file)
@@ -87,15 +72,11 @@ def command(ctx: click.Context, *, as_json: bool, fail_on: tuple[str, ...]) -> N
 
 def _tell(name: str, text: str) -> None:
     """Print a line that may be longer than the terminal is wide."""
-    from watchword.apps.terminal.paragraphs import show, wrapped
-
     show(wrapped(text, first=f"  {name}", indent=_TEXT_AT))
 
 
 def _meant(settings: "Settings") -> dict[str, Any]:
     """Return by API what its table means for paths in other spellings."""
-    from watchword.gate.spellings import meetings
-
     return {
         api.name: {
             "case": "sensitive" if api.case_sensitive else "insensitive",
@@ -115,8 +96,6 @@ def _meant(settings: "Settings") -> dict[str, Any]:
 
 def _spellings(api: "ApiSettings") -> Iterator[str]:
     """Yield what becomes of paths in other spellings, a line for each row and outcome."""
-    from watchword.gate.spellings import Outcome, meetings
-
     if api.case_sensitive:
         yield "case     sensitive: a path in other letters is another path"
         return
@@ -268,8 +247,6 @@ def _secrets(settings: "Settings") -> Iterator[str]:
 
 def _pinned(pins: "PinsConfig") -> str:
     """Say what is pinned how firmly, and where the keys stand."""
-    from watchword.pins.interface import PinMode
-
     count, apps = len(pins.hosts), ", ".join(pins.apps)
     enforced = sum(each.mode is PinMode.ENFORCE for each in pins.hosts.values())
     said = f"{count} host{'' if count == 1 else 's'}, {enforced} of them enforced, for {apps}"
@@ -313,3 +290,65 @@ def _beside(settings: "Settings", app: str) -> str:
         return ""
     who = "decoded by Google" if play.service_account is not None else "opened by own keys"
     return f", Play Integrity {who}"
+
+
+def up_command(config: Path, *, as_json: bool) -> None:
+    """See ``watchword up``."""
+    settings = load_settings(config)
+    serve(_serve(settings, as_json=as_json))
+
+
+async def _serve(settings: "Settings", *, as_json: bool) -> None:
+    """Start, say where everything listens, wait for a signal, stop."""
+    wanted = until_signal()
+    deployment = Deployment(settings, *system_ports(), steady_seconds)
+    await deployment.start()
+    try:
+        _announce(settings, as_json=as_json)
+        await wanted.wait()
+    finally:
+        await deployment.stop()
+    if not as_json:
+        click.echo("Stopped.")
+
+
+def _announce(settings: "Settings", *, as_json: bool) -> None:
+    """Tell where everything listens; as JSON in one line, for scripts that wait for it."""
+    proxies = [api for api in settings.apis.values() if api.listen is not None]
+    if as_json:
+        print_json(
+            {
+                "environment": settings.environment.value,
+                "service": str(settings.service.listen),
+                "operator": str(settings.service.operator_socket),
+                "apis": {api.name: str(api.listen) for api in proxies},
+            }
+        )
+        return
+    click.echo(f"Watchword is up ({settings.environment.value}). Ctrl-C stops it.")
+    click.echo(f"  service   http://{settings.service.listen}")
+    click.echo(f"  operator  {settings.service.operator_socket}")
+    for line in fetched(settings):
+        click.echo(f"  vendors   {line}")
+    for api in proxies:
+        click.echo(f"  {api.name}: http://{api.listen} -> {api.upstream}")
+        for route in api.routes:
+            click.echo(f"    {route.mode.value:<8} {route.pattern}")
+
+
+def fetched(settings: "Settings") -> Iterator[str]:
+    """Yield a line for each thing that is fetched, and one where revocations aren't known at all."""
+    ways = settings.revocation
+    if ways.fetch:
+        yield f"status list from {ways.url}, known for {duration(ways.max_age)} after its last fetch"
+    elif settings.trust_lab:
+        yield "status list of the lab"
+    elif ways.snapshots:
+        yield f"no status list; {len(ways.snapshots)} snapshots are read at the start"
+    else:
+        yield "no status list: certificates that were revoked are accepted"
+    for name, receipts in settings.receipts.items():
+        yield f"receipts of {name} from {receipts.server}, signed by key {receipts.key_id}"
+    for play in settings.play.values():
+        if play.service_account is not None:
+            yield f"verdicts on {play.package} from Google, by {play.service_account.name}"
