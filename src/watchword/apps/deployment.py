@@ -47,7 +47,7 @@ from watchword.apps.compose.vendors import (
     trust_of,
     vendor_work,
 )
-from watchword.apps.evidence.recording import Recorder
+from watchword.apps.evidence.records import Recorder
 from watchword.apps.gateway import WatchwordMiddleware
 from watchword.apps.gateway.authz.application import Credential, serve_authz
 from watchword.apps.gateway.authz.verdicts import VerdictSigned
