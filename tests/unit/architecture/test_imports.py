@@ -58,7 +58,7 @@ def test_variants_are_registered_and_documented() -> None:
     for name in formats:
         assert f"formats.{name} import" in registry
         assert (ROOT / "docs" / "formats" / f"{name}.md").is_file()
-        assert (ROOT / "tests" / "attestation" / "formats" / f"test_{name}.py").is_file()
+        assert (ROOT / "tests" / "unit" / "attestation" / "formats" / f"test_{name}.py").is_file()
     policy = (SOURCE / "watchword/policy/registry.py").read_text(encoding="utf-8")
     rules = [p.stem for p in (SOURCE / "watchword/policy/rules").glob("[a-z]*.py")]
     assert len(rules) >= 5

@@ -156,3 +156,16 @@ def schema_command() -> None:
     The first lines of the file that `watchword init` writes name watchword.schema.json;
     editors with YAML support then complete keys and mark faults as you type.
     """
+
+
+@click.command(
+    "conformance",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def conformance_command() -> None:
+    """Say how the package is added whose commands these are, whatever is asked of it.
+
+    :raises click.UsageError: always.
+    """
+    raise click.UsageError("conformance is a package of its own: pip install watchword-conformance")

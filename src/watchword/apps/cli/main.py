@@ -8,6 +8,7 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -16,13 +17,7 @@ from watchword.apps.terminal.console import fail
 from watchword.apps.terminal.lazy import LazyGroup, ReaderGoneError
 from watchword.reasons import WatchwordError
 
-
-def _unless_installed(module: str) -> str:
-    """Return what the line of a command says besides where the package of its own that brings it isn't there."""
-    if importlib.util.find_spec(module) is not None:
-        return ""
-    return f" Not installed: pip install {module.replace('_', '-')}"
-
+_CONFORMANCE: Final = "Hold a gate to the conformance corpus."
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("watchword.apps.cli.declarations:init_command", "Write a commented watchword.yaml."),
@@ -43,9 +38,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("watchword.apps.evidence.cli", "Verify attestation evidence offline."),
     "policy": ("watchword.apps.policy.cli", "Show, test and compare appraisal policies."),
     "gate": ("watchword.apps.engines.cli", "Configure and feed gates beside the service."),
-    "conformance": (
-        "watchword.apps.cli.conformance",
-        "Hold a gate to the conformance corpus." + _unless_installed("watchword_conformance"),
+    # A package of its own.
+    "conformance": ("watchword_conformance.cli", _CONFORMANCE)
+    if importlib.util.find_spec("watchword_conformance") is not None
+    else (
+        "watchword.apps.cli.declarations:conformance_command",
+        f"{_CONFORMANCE} Not installed: pip install watchword-conformance",
     ),
     "scan": ("watchword.apps.scan.cli", "Read your built app as an attacker would."),
     "drill": ("watchword.apps.drill.cli", "Attack your own deployment, prove what holds."),

@@ -8,7 +8,7 @@ import click
 from watchword.apps.terminal.lazy import LazyGroup, body_in
 from watchword.apps.terminal.parameters import encodable, reason
 from watchword.broker.canaries import KINDS
-from watchword.encoding.durations import seconds
+from watchword.vocabulary import seconds
 
 _body = body_in("watchword.apps.secrets.commands")
 

@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from watchword import vocabulary
 from watchword.adapters.enrolment_limits import EnrolmentRates, Network
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.broker.interface import (
@@ -36,7 +37,6 @@ from watchword.broker.interface import (
     Place,
     PlaceKind,
 )
-from watchword.encoding import durations
 from watchword.gate.interface import Canary, Limit, LimitKind, Rate, Route
 from watchword.pins.interface import MAX_HOSTS, AfterExpiry, PinMode
 from watchword.pins.sets import read_host
@@ -140,7 +140,7 @@ def _expected(text: str) -> PydanticCustomError:
 def seconds(text: str) -> int:
     """Return the seconds of a duration such as ``90s``, ``5m``, ``1h`` or ``30d``."""
     try:
-        return durations.seconds(text)
+        return vocabulary.seconds(text)
     except ValueError as error:
         raise _expected(str(error)) from None
 
