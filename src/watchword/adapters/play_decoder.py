@@ -1,4 +1,4 @@
-"""Ask Google's ``decodeIntegrityToken`` what a token says.
+"""Have Google decode Play Integrity tokens of apps whose response keys it keeps: ``decodeIntegrityToken`` says what one holds.
 
 Source: developer.android.com, "Decrypt and verify the integrity verdict" (on Google's servers);
 developers.google.com, "Using OAuth 2.0 for server to server applications".
@@ -6,21 +6,159 @@ developers.google.com, "Using OAuth 2.0 for server to server applications".
 Each call counts against the app's quota (10,000 a day by default).  Callers ask only for what has the
 form of a token, once for each challenge of ours, and so often a minute.  Once Google says that a
 quota is exhausted or that the account may not do this, nobody asks it again for a while.
+
+Anybody can send what looks like a token, and each takes a connection to Google for up to half a minute.
+What comes beyond a bound is turned away before any work, so that requests don't pile up in memory.
 """
 
 import asyncio
+import json
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 from urllib.parse import quote, urlencode
 
-from watchword.adapters.play_decoder.account import (
-    MAX_ACCESS_SECONDS,
-    TOKEN_URL,
-    ServiceAccount,
-    parse_access_token,
-)
-from watchword.encoding import strict_json
-from watchword.ports import Clock, Fetcher, FetchRequest, FetchResponse
-from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from watchword.encoding import base64url, strict_json
+from watchword.ports import Clock, Fetcher, FetchRequest, FetchResponse, PlayDecoder
+from watchword.reasons import MalformedError, Reason, RefusedError, UnavailableError, WatchwordError
+
+TOKEN_URL: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address.
+SCOPE: Final = "https://www.googleapis.com/auth/playintegrity"
+
+MAX_FILE_BYTES: Final = 64 * 1024
+"""Most bytes of a service account's file; Google's have 2.4 kB."""
+
+ASSERTION_SECONDS: Final = 600
+"""How long a signed request is good for; Google allows an hour."""
+
+MAX_ACCESS_SECONDS: Final = 86400
+"""How long an access token is used at most; Google's live for an hour."""
+
+_MIN_RSA_BITS: Final = 2048
+
+
+class AccountError(WatchwordError):
+    """Report a file that isn't a service account's; its text holds nothing of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """Hold a Google service account; the key is in no repr."""
+
+    email: str
+    key_id: str
+    key: RSAPrivateKey = field(repr=False)
+
+    def assertion(self, now: int) -> str:
+        """Return the signed request for an access token: a JWT under RS256 (RFC 7523).
+
+        :param now: seconds since 1970.
+        """
+        header = {"alg": "RS256", "typ": "JWT", "kid": self.key_id}
+        claims = {
+            "iss": self.email,
+            "scope": SCOPE,
+            "aud": TOKEN_URL,
+            "iat": now,
+            "exp": now + ASSERTION_SECONDS,
+        }
+        parts = (base64url.encode(strict_json.dumps(part)) for part in (header, claims))
+        signing_input = ".".join(parts)
+        signature = self.key.sign(signing_input.encode("ascii"), PKCS1v15(), SHA256())
+        return f"{signing_input}.{base64url.encode(signature)}"
+
+
+def read_service_account(data: bytes, name: str) -> ServiceAccount:
+    """Return the account in a JSON key file, as the Google Cloud console gives it out.
+
+    The addresses in the file aren't used: ours are fixed, so that a file can't send the key's
+    signatures elsewhere.
+
+    :param name: the file's name, for the error.
+    :raises AccountError: when it isn't one.
+    """
+    try:
+        document = strict_json.loads(data, MAX_FILE_BYTES)
+    except MalformedError:
+        raise AccountError(f"{name}: expected the JSON key file of a service account") from None
+    email, key_id, pem = (
+        document.get(member) for member in ("client_email", "private_key_id", "private_key")
+    )
+    texts = isinstance(email, str) and isinstance(key_id, str) and isinstance(pem, str)
+    if document.get("type") != "service_account" or not texts:
+        raise AccountError(
+            f"{name}: expected type service_account with client_email, private_key_id, private_key"
+        )
+    try:
+        key = load_pem_private_key(str(pem).encode(), None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, RSAPrivateKey) or key.key_size < _MIN_RSA_BITS:
+        raise AccountError(f"{name}: expected private_key as an RSA key in PEM")
+    return ServiceAccount(str(email), str(key_id), key)
+
+
+def parse_access_token(body: bytes) -> tuple[str, int] | None:
+    """Return the access token of Google's answer and its life in seconds, None if it isn't one."""
+    try:
+        document = json.loads(body)
+        token, seconds = document["access_token"], document["expires_in"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    good = isinstance(token, str) and token.isascii() and token.isprintable() and token != ""
+    if not good or type(seconds) is not int or seconds <= 0:
+        return None
+    return token, min(seconds, MAX_ACCESS_SECONDS)
+
+
+AT_ONCE: Final = 8
+"""Most tokens that are decoded at the same time."""
+
+WAITING: Final = 32
+"""Most tokens that wait for their turn."""
+
+RETRY_AFTER: Final = 5
+"""Seconds after which a phone that was turned away tries again."""
+
+
+class BoundedDecoder:
+    """Implement :class:`watchword.ports.PlayDecoder` around another one; of one event loop."""
+
+    def __init__(
+        self, decoder: PlayDecoder, *, at_once: int = AT_ONCE, waiting: int = WAITING
+    ) -> None:
+        """Keep the decoder and the bounds."""
+        self._decoder = decoder
+        self._most = at_once + waiting
+        self._turn = asyncio.Semaphore(at_once)
+        self._inside = 0
+
+    def __repr__(self) -> str:
+        """Name the decoder, which tells no secret."""
+        return f"BoundedDecoder({self._decoder!r})"
+
+    async def decode(self, package: str, token: bytes) -> bytes:
+        """See :meth:`watchword.ports.PlayDecoder.decode`.
+
+        :raises UnavailableError: also ``service.overloaded``, at once, when too many wait already.
+        """
+        if self._inside >= self._most:
+            raise UnavailableError(
+                Reason.SERVICE_OVERLOADED,
+                f"more than {self._most} Play Integrity tokens at once",
+                RETRY_AFTER,
+            )
+        self._inside += 1
+        try:
+            async with self._turn:
+                return await self._decoder.decode(package, token)
+        finally:
+            self._inside -= 1
+
 
 DECODE_URL: Final = "https://playintegrity.googleapis.com/v1/{package}:decodeIntegrityToken"
 
