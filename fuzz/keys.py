@@ -5,15 +5,16 @@ from contextlib import suppress
 
 from fuzz import seeds
 from watchword.adapters.canary_file import read_canaries
-from watchword.adapters.secret_store.document import (
+from watchword.adapters.secret_store import (
     Document,
     DocumentError,
     Entry,
     Kept,
+    Sealed,
+    Wrapped,
     read_document,
     write_document,
 )
-from watchword.adapters.secret_store.envelope import Sealed, Wrapped
 from watchword.broker.canaries import KINDS, RANDOM_BYTES, digest, make_canary, spot
 from watchword.broker.interface import CanaryWatch
 from watchword.encoding import base64url, strict_json

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import ObjectIdentifier
 from tests.unit.attestation import forge
 
-from watchword.apps.evidence.claims_document import app_to_document, claims_to_document
+from watchword.apps.evidence.records import app_to_document, claims_to_document
 from watchword.attestation.interface import Expected, PlayKeys, Trust
 from watchword.attestation.registry import examine
 from watchword.lab import apple as apple_systems

@@ -16,7 +16,7 @@ from tests.unit.attestation import forge
 
 from fuzz import drill, keys, logs, pins, planning, proofs, scan, scan_seeds, seeds, signed
 from watchword.adapters.revocation import StatusList, read_status_list
-from watchword.apps.evidence.claims_document import app_from_document, claims_from_document
+from watchword.apps.evidence.records import app_from_document, claims_from_document
 from watchword.apps.settings.policy import read_policy
 from watchword.attestation import attestation_object, play_tokens
 from watchword.attestation.attestation_object import (

@@ -336,6 +336,8 @@ class WatchwordError(Exception):
     """Root of every error that Watchword raises on purpose."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.REFUSED
+    is_report: ClassVar[bool] = False
+    """Whether its text is a report of several lines, which a person is shown as it stands."""
 
 
 class RefusedError(WatchwordError):

@@ -9,8 +9,8 @@ import sys
 
 # Imported for its sake alone: what a start would spend most of its time on.
 import watchword.adapters.lab_store
-import watchword.apps.cli.commands.up
-import watchword.apps.compose.service
+import watchword.apps.cli.deployment
+import watchword.apps.deployment
 import watchword.lab.phones  # noqa: F401
 from watchword.apps.cli.main import run
 

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from watchword.adapters import fetcher, store
+from watchword.adapters import fetcher, play_decoder, store
 from watchword.adapters.http_server import granian, mutual_tls
 from watchword.adapters.openbao import connection as openbao
 from watchword.adapters.openbao import key_keeper
-from watchword.adapters.play_decoder import bounded
 from watchword.adapters.valkey_link import DEADLINE_SECONDS
 from watchword.adapters.valkey_link import MAX_CONNECTIONS as TO_VALKEY
 from watchword.apps.gateway.proxy.exchange import MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, Timeouts
@@ -23,8 +22,8 @@ NUMBERS = {
     "OpenBao": [openbao.WORKERS, key_keeper.SIGNING_THREADS, openbao.MAX_WAITING],
     "Google and Apple": [
         fetcher._CONNECTIONS,
-        bounded.AT_ONCE,
-        bounded.WAITING,
+        play_decoder.AT_ONCE,
+        play_decoder.WAITING,
         fetcher.TOTAL_SECONDS,
     ],
     "the API behind the proxy": [MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, Timeouts().pool],

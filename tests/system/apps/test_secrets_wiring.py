@@ -18,7 +18,7 @@ from watchword.adapters.keyring.private_file import PrivateFileError, read_priva
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.system import SystemClock
 from watchword.apps.compose.secrets import openbao_of, secret_work
-from watchword.apps.compose.service import (
+from watchword.apps.deployment import (
     MAX_AUTHORITIES_BYTES,
     EdgeAuthoritiesError,
     gate_policies,

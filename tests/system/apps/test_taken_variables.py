@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from watchword.apps.settings.environment import taken
+from watchword.apps.terminal.environment import taken
 
 NAME, TEXT = "WATCHWORD_TEST_SECRET", "marked-secret-of-the-test"
 
@@ -26,7 +26,7 @@ def test_a_taken_variable_is_nowhere_afterwards() -> None:
     code = f"""
 import subprocess
 from pathlib import Path
-from watchword.apps.settings.environment import taken
+from watchword.apps.terminal.environment import taken
 def shown():
     mine = Path("/proc/self/environ").read_bytes()
     child = subprocess.run(["/usr/bin/env"], capture_output=True, check=True).stdout

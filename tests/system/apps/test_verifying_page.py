@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.machine import patience
 
-from watchword.apps.evidence.recording import REFUSED_PER_MINUTE
+from watchword.apps.evidence.records import REFUSED_PER_MINUTE
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.template import TEMPLATE
 

@@ -14,8 +14,8 @@ from tests.unit.enrolment.simulators import MovableClock, SeededEntropy
 from watchword.adapters.anchors import AnchorsError
 from watchword.adapters.keyring.private_file import PrivateFileError
 from watchword.adapters.refusal_log import MemoryRefusalLog
-from watchword.apps.compose.service import service_of
 from watchword.apps.compose.vendors import trust_of
+from watchword.apps.deployment import service_of
 from watchword.apps.service.service import Service
 from watchword.apps.settings import Settings, load_settings
 from watchword.apps.settings.template import EXAMPLE_DIGEST, EXAMPLE_TEAM_ID, TEMPLATE
@@ -81,7 +81,7 @@ from pathlib import Path
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.settings import load_settings
 from watchword.apps.compose.gates import system_ports
-from watchword.apps.compose.service import service_of
+from watchword.apps.deployment import service_of
 clock, entropy = system_ports()
 log = MemoryRefusalLog(clock)
 service = service_of(load_settings(Path(sys.argv[1])), clock=clock, entropy=entropy, refusal_log=log)

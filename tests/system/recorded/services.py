@@ -38,7 +38,7 @@ from tests.unit.pins.building import APP as PINNED_APP
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.adapters.replay.memory import MemoryReplayStore
 from watchword.adapters.system import SystemClock
-from watchword.apps.compose.service import service_of
+from watchword.apps.deployment import service_of
 from watchword.apps.gateway import WatchwordMiddleware, WatchwordWsgiMiddleware
 from watchword.apps.gateway.authz import AuthzApp, Credential
 from watchword.apps.problems import text_of

@@ -5,8 +5,7 @@ from collections import Counter
 
 import pytest
 
-from watchword.adapters.play_decoder import BoundedDecoder
-from watchword.adapters.play_decoder.bounded import AT_ONCE, WAITING
+from watchword.adapters.play_decoder import AT_ONCE, WAITING, BoundedDecoder
 from watchword.reasons import Reason, RefusedError, UnavailableError
 
 

@@ -13,21 +13,17 @@ from hypothesis import strategies as st
 from tests.unit.enrolment.simulators import MovableClock
 
 from watchword.adapters.play_decoder import (
-    AccountError,
-    GooglePlayDecoder,
-    ServiceAccount,
-    read_service_account,
-)
-from watchword.adapters.play_decoder.account import (
-    MAX_ACCESS_SECONDS,
-    TOKEN_URL,
-    parse_access_token,
-)
-from watchword.adapters.play_decoder.google import (
     FORBIDDEN_PAUSE,
+    MAX_ACCESS_SECONDS,
     MAX_PAUSE,
     QUOTA_PAUSE,
     RENEW_SECONDS,
+    TOKEN_URL,
+    AccountError,
+    GooglePlayDecoder,
+    ServiceAccount,
+    parse_access_token,
+    read_service_account,
 )
 from watchword.lab.google_play import GooglePlay, GoogleServers
 from watchword.ports import FetchRequest, FetchResponse

@@ -104,7 +104,7 @@ def serve(descriptor: int) -> None:
     import highspy  # noqa: F401, PLC0415
 
     import watchword.adapters.app_package  # noqa: PLC0415
-    import watchword.apps.compose.service  # noqa: PLC0415
+    import watchword.apps.deployment  # noqa: PLC0415
     import watchword.apps.drill.run  # noqa: PLC0415
     import watchword.apps.plan.commands  # noqa: PLC0415
     import watchword.apps.service.client  # noqa: PLC0415

@@ -13,8 +13,7 @@ from tests.unit.enrolment.simulators import NOW, MovableClock, public_jwk
 
 from watchword.adapters.anchors import AnchorSet
 from watchword.adapters.revocation import StatusList, read_status_list
-from watchword.apps.evidence.recording import Recorder
-from watchword.apps.evidence.records import VerificationRecord, record_from_line
+from watchword.apps.evidence.records import Recorder, VerificationRecord, record_from_line
 from watchword.attestation.interface import (
     AndroidApp,
     AppleApp,

@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from watchword.apps.cli.commands.check import command
-from watchword.apps.cli.fetched import duration
+from watchword.apps.cli.declarations import check_command as command
 from watchword.apps.compose.gates import system_ports
-from watchword.apps.compose.service import Deployment
+from watchword.apps.deployment import Deployment
 from watchword.apps.settings import ConfigurationError, load_settings
 from watchword.apps.terminal.console import EXIT_USAGE
+from watchword.vocabulary import duration
 
 FILE = """\
 version: 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchword.apps.evidence.claims_document import (
+from watchword.apps.evidence.records import (
     ClaimsDocumentError,
     app_from_document,
     app_to_document,

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from watchword.adapters.lab_store import StoredPhone, occupied_slot, status_list_file
 from watchword.adapters.revocation import load_status_lists
-from watchword.apps.cli.commands import verify
+from watchword.apps.evidence import cli as verify
 from watchword.apps.lab.cli import command
 from watchword.apps.settings import load_settings
 from watchword.lab import PHONES

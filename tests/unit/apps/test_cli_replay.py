@@ -14,7 +14,7 @@ from tests.unit.enrolment.simulators import MovableClock, SeededEntropy
 from watchword.adapters.lab_store import load_or_create
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.cli.main import cli
-from watchword.apps.compose.service import service_of
+from watchword.apps.deployment import service_of
 from watchword.apps.evidence.files import EvidenceFileError
 from watchword.apps.lab.phones import installed_app
 from watchword.apps.service.background import chores

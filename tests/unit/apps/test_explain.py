@@ -14,10 +14,8 @@ from tests.unit.enrolment.simulators import NOW
 
 from watchword.adapters.anchors import AnchorSet
 from watchword.apps.cli.main import cli
-from watchword.apps.evidence.explanations import advice_of
-from watchword.apps.evidence.options import EvidenceOptions
-from watchword.apps.evidence.reports import report_attestation
-from watchword.apps.evidence.view import show_explanation
+from watchword.apps.evidence.commands import EvidenceOptions, show_explanation
+from watchword.apps.evidence.reports import advice_of, report_attestation
 from watchword.apps.settings import ConfigurationError
 from watchword.apps.terminal.paragraphs import wrapped
 from watchword.attestation.interface import Expected, Trust

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword.apps.cli.commands.check import command
+from watchword.apps.cli.declarations import check_command as command
 from watchword.apps.settings import ConfigurationError, document, load_settings
 from watchword.apps.settings.checks import NO_LIKELIHOOD
 from watchword.apps.settings.plan import PlanSettings, generation_of, load_plan

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import (
 from tests.unit.enrolment.simulators import MovableClock, SeededEntropy
 
 from watchword.adapters.refusal_log import MemoryRefusalLog
-from watchword.apps.compose.service import service_of
 from watchword.apps.compose.vendors import (
     PlayKeyError,
     formats_of,
@@ -27,6 +26,7 @@ from watchword.apps.compose.vendors import (
     play_keys_of,
     trust_of,
 )
+from watchword.apps.deployment import service_of
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
 from watchword.lab.google_play import GooglePlay
 from watchword.ports import FetchRequest, FetchResponse

@@ -22,12 +22,12 @@ from tests.unit.policy.genuine import (
 )
 
 from watchword.apps.cli.main import cli
-from watchword.apps.evidence.claims_document import claims_to_document
 from watchword.apps.evidence.records import (
     WITHHELD,
     RecordedEvidence,
     RecordedPolicy,
     VerificationRecord,
+    claims_to_document,
     record_to_line,
 )
 from watchword.apps.policy.cases import APPS, MAX_UNREADABLE, SAMPLES, Tally, compare

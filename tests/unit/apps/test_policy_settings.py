@@ -14,7 +14,7 @@ from tests.unit.apps.test_settings import faults_of, write
 from tests.unit.policy.genuine import ANDROID_APP, PLAY, TODAY
 
 from watchword.apps.cli.main import cli
-from watchword.apps.compose.service import enrolment_policy
+from watchword.apps.deployment import enrolment_policy
 from watchword.apps.settings import load_settings
 from watchword.apps.settings.policy import may_be_bare, read_policy, summary, write_policy
 from watchword.apps.settings.template import TEMPLATE

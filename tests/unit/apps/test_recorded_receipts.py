@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.attestation import forge, forge_receipts
 
-from watchword.apps.evidence.recorded_receipts import (
+from watchword.apps.evidence.reports import (
     INVALID,
     describe,
     describe_signature,

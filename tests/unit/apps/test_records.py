@@ -16,19 +16,17 @@ from tests.unit.attestation import forge
 from tests.unit.enrolment.simulators import NOW
 
 from watchword.adapters.anchors import AnchorSet
-from watchword.apps.evidence.claims_document import ClaimsDocumentError
-from watchword.apps.evidence.record_sources import find_records
-from watchword.apps.evidence.recording import (
-    REFUSED_PER_MINUTE,
-    Recorder,
-    record_of,
-    recorded_evidence,
-)
 from watchword.apps.evidence.records import (
     MAX_RECORD_BYTES,
+    REFUSED_PER_MINUTE,
+    ClaimsDocumentError,
+    Recorder,
+    find_records,
     record_from_line,
+    record_of,
     record_to_document,
     record_to_line,
+    recorded_evidence,
 )
 from watchword.attestation.interface import Attestation, Trust
 from watchword.encoding import base64url

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from watchword.apps.compose.service import gate_policies
+from watchword.apps.deployment import gate_policies
 from watchword.apps.settings import ConfigurationError, Settings, load_settings
 from watchword.apps.settings.plan import generation_of
 from watchword.apps.settings.template import TEMPLATE

@@ -11,10 +11,10 @@ from watchword.apps.secrets.commands import (
     in_use,
     lines,
     rows,
-    table,
     time_of,
     use_lines,
 )
+from watchword.apps.terminal.paragraphs import table
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 WIDTH = 80

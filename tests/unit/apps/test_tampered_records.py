@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from tests.unit.apps import recording_lab as lab
 
-from watchword.apps.evidence.record_sources import find_records
-from watchword.apps.evidence.records import record_from_line
+from watchword.apps.evidence.records import find_records, record_from_line
 from watchword.apps.evidence.replay import Conditions, replay
 from watchword.reasons import WatchwordError
 

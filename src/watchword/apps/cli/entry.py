@@ -6,7 +6,7 @@ import sys
 def run() -> None:
     """Run the command line; without its packages tell how to get them and exit with 2."""
     try:
-        from watchword.apps.cli.main import run as run_main
+        from watchword.apps.cli.main import run as run_main  # noqa: PLC0415 - what may be missing is told.
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.startswith("watchword"):
             raise

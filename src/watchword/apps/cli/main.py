@@ -1,13 +1,14 @@
 """Run the command line: the registry of commands, and the one place where errors meet people.
 
-A new command is one file under ``commands/`` and one line in :data:`COMMANDS`; it is imported
-only when it is called, so that ``watchword --help`` stays quick.
+A new command is declared in its capability's ``cli.py`` (a small one in ``cli/declarations.py``) and has one line in
+:data:`COMMANDS`; it is imported only when it is called, so that ``watchword --help`` stays quick.
 """
 
 import importlib.util
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -16,41 +17,56 @@ from watchword.apps.terminal.console import fail
 from watchword.apps.terminal.lazy import LazyGroup, ReaderGoneError
 from watchword.reasons import WatchwordError
 
-
-def _unless_installed(module: str) -> str:
-    """Return what the line of a command says besides where the package of its own that brings it isn't there."""
-    if importlib.util.find_spec(module) is not None:
-        return ""
-    return f" Not installed: pip install {module.replace('_', '-')}"
-
+_CONFORMANCE: Final = "Hold a gate to the conformance corpus."
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("watchword.apps.cli.commands.init", "Write a commented watchword.yaml."),
-    "check": ("watchword.apps.cli.commands.check", "Show every fault in watchword.yaml."),
+    "init": ("watchword.apps.cli.declarations:init_command", "Write a commented watchword.yaml."),
+    "check": (
+        "watchword.apps.cli.declarations:check_command",
+        "Show every fault in watchword.yaml.",
+    ),
     "plan": ("watchword.apps.plan.cli", "Say what to protect first, by impact."),
-    "up": ("watchword.apps.cli.commands.up", "Run service and proxy in front of your API."),
-    "demo": ("watchword.apps.cli.commands.demo", "See it work: script refused, phone served."),
+    "up": (
+        "watchword.apps.cli.declarations:up_command",
+        "Run service and proxy in front of your API.",
+    ),
+    "demo": (
+        "watchword.apps.cli.declarations:demo_command",
+        "See it work: script refused, phone served.",
+    ),
     "lab": ("watchword.apps.lab.cli", "Simulated phones that send real requests."),
-    "verify": ("watchword.apps.cli.commands.verify", "Verify attestation evidence offline."),
+    "verify": ("watchword.apps.evidence.cli", "Verify attestation evidence offline."),
     "policy": ("watchword.apps.policy.cli", "Show, test and compare appraisal policies."),
     "gate": ("watchword.apps.engines.cli", "Configure and feed gates beside the service."),
-    "conformance": (
-        "watchword.apps.cli.commands.conformance",
-        "Hold a gate to the conformance corpus." + _unless_installed("watchword_conformance"),
+    # A package of its own.
+    "conformance": ("watchword_conformance.cli", _CONFORMANCE)
+    if importlib.util.find_spec("watchword_conformance") is not None
+    else (
+        "watchword.apps.cli.declarations:conformance_command",
+        f"{_CONFORMANCE} Not installed: pip install watchword-conformance",
     ),
     "scan": ("watchword.apps.scan.cli", "Read your built app as an attacker would."),
     "drill": ("watchword.apps.drill.cli", "Attack your own deployment, prove what holds."),
     "pins": ("watchword.apps.pins.cli", "Pin your servers' keys, never brick an app."),
     "observe": ("watchword.apps.observations.cli", "Record what proves protections."),
-    "instances": ("watchword.apps.cli.commands.instances", "List and revoke instances."),
-    "explain": ("watchword.apps.cli.commands.explain", "Say why a request was refused."),
+    "instances": ("watchword.apps.instances.cli", "List and revoke instances."),
+    "explain": (
+        "watchword.apps.cli.declarations:explain_command",
+        "Say why a request was refused.",
+    ),
     "audit": ("watchword.apps.engines.logs.cli", "Read what engines refused, from their logs."),
-    "keys": ("watchword.apps.cli.commands.keys", "List and rotate the token keys."),
+    "keys": ("watchword.apps.cli.declarations:keys", "List and rotate the token keys."),
     "secrets": ("watchword.apps.secrets.cli", "Keep third parties' keys out of the app."),
-    "metrics": ("watchword.apps.cli.commands.metrics", "Show the running service's counters."),
-    "schema": ("watchword.apps.cli.commands.schema", "Print the JSON Schema of watchword.yaml."),
+    "metrics": (
+        "watchword.apps.cli.declarations:metrics_command",
+        "Show the running service's counters.",
+    ),
+    "schema": (
+        "watchword.apps.cli.declarations:schema_command",
+        "Print the JSON Schema of watchword.yaml.",
+    ),
 }
-"""Name of each command: (module with a ``command``, the line that ``--help`` shows)."""
+"""Name of each command: (where it is declared, the line that ``--help`` shows)."""
 
 
 @click.group(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from watchword.apps.terminal.console import encodable
 from watchword.apps.terminal.lazy import LazyGroup, body_in
+from watchword.apps.terminal.parameters import encodable
 
 _body = body_in("watchword.apps.drill.commands")
 _FILE = click.Path(path_type=Path, dir_okay=False)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from pydantic_core import PydanticCustomError
 from rich.console import Console
 
 from watchword.adapters.drill_wire import (
@@ -41,7 +40,6 @@ from watchword.apps.observations.document import ObservationError, Observers, si
 from watchword.apps.reports.text import json_text
 from watchword.apps.settings import ApiSettings, Settings, load_settings
 from watchword.apps.settings.plan import PlanSettings, check_file, load_plan
-from watchword.apps.settings.schema import seconds
 from watchword.apps.terminal.console import (
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,
@@ -51,6 +49,7 @@ from watchword.apps.terminal.console import (
 from watchword.apps.terminal.key_pairs import make_pair
 from watchword.apps.terminal.output import replace_file
 from watchword.apps.terminal.paragraphs import printable
+from watchword.apps.terminal.parameters import seconds_of
 from watchword.apps.terminal.process import silence_logs
 from watchword.drill.consent import ALL, MAX_AHEAD, PATH, Consent, ConsentError, written_consent
 from watchword.drill.interface import NEEDED, Attack
@@ -367,7 +366,7 @@ def _composed(jwk: dict[str, str], options: dict[str, Any]) -> "Consent":
                 f"got {got}, expected ids of `watchword drill attacks`, or {ALL}",
                 param_hint="--attacks",
             )
-    ahead = _duration(options["expires"])
+    ahead = timedelta(seconds=seconds_of(options["expires"], "--expires"))
     if ahead > MAX_AHEAD:
         raise click.BadParameter(
             f"got {options['expires']}, expected at most {MAX_AHEAD.days}d", param_hint="--expires"
@@ -385,16 +384,6 @@ def _composed(jwk: dict[str, str], options: dict[str, Any]) -> "Consent":
     except ConsentError as error:
         raise click.UsageError(str(error)) from None
     return consent
-
-
-def _duration(text: str) -> timedelta:
-
-    try:
-        return timedelta(seconds=seconds(text))
-    except PydanticCustomError as error:
-        raise click.BadParameter(
-            f"got {text!r}, expected {error.message()}", param_hint="--expires"
-        ) from None
 
 
 _CODE: Final = re.compile(r"[!-~]{1,200}")

@@ -7,9 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from watchword.apps.evidence.claims_document import claims_to_document, plain
-from watchword.apps.evidence.recorded_policies import is_whole, policy_of
-from watchword.apps.evidence.records import PLAY_PAYLOAD, WIRE, VerificationRecord
+from watchword.apps.evidence.records import (
+    PLAY_PAYLOAD,
+    WIRE,
+    VerificationRecord,
+    claims_to_document,
+    is_whole,
+    plain,
+    policy_of,
+)
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.formats.play_integrity import NAME as _PLAY_FORMAT
 from watchword.attestation.interface import Attestation, Expected, PlayIntegrityPayload, Trust

@@ -1,18 +1,17 @@
-"""Verify evidence offline and put everything that was found into a report."""
+"""Report what verification comes to, of evidence and of receipts: step by step, what was wanted and found, and what can be done about it."""
 
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from watchword.apps.evidence.claims_document import claims_to_document
-from watchword.apps.evidence.explanations import (
-    levels_of,
-    refusals_to_document,
-    steps_to_document,
-)
+from watchword.apps.evidence.records import claims_to_document
+from watchword.apps.problems import text_of
 from watchword.attestation import receipts
 from watchword.attestation.attestation_object import LENIENT_EXTENSIONS, read_assertion
+from watchword.attestation.certificates import Certificate, read_certificate
 from watchword.attestation.claims import UnverifiedClaims
 from watchword.attestation.formats import android_key, app_attest
 from watchword.attestation.interface import (
@@ -23,12 +22,86 @@ from watchword.attestation.interface import (
     Trust,
 )
 from watchword.attestation.key_description import LENIENT_BOOLEAN, LENIENT_ORDER
+from watchword.attestation.receipts import RECEIPT_AGE, Receipt, Signed, SignedData
 from watchword.attestation.registry import examine
-from watchword.policy.interface import Circumstances, Policy
+from watchword.policy.interface import Circumstances, Policy, Verdict
 from watchword.policy.registry import BALANCED
 from watchword.policy.service import appraise_unverified
 from watchword.reasons import MalformedError, Reason, Refusal
 from watchword.vocabulary import Level
+
+OK: Final = "ok"
+FAILED: Final = "failed"
+NOT_CHECKED: Final = "not checked"
+
+GRANTED: Final = "granted"
+NOT_GRANTED: Final = "not granted"
+NOT_NEEDED: Final = "not needed"
+"""Of a level below the one that was granted."""
+
+TO_NOBODY: Final = "granted to nobody"
+OTHER_EVIDENCE: Final = "for other evidence"
+"""Of a level for which evidence of this kind can't state what is wanted; nothing is wrong with it."""
+
+_LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]*\)")
+
+
+def advice_of(refusal: Refusal) -> str:
+    """Return what a reason means and what to do about it, without the links of the page it comes from."""
+    return _LINK.sub(r"\1", text_of(refusal.reason.code)).replace("`", "")
+
+
+def state_of(step: Step) -> str:
+    """Return in a word how a step ended."""
+    if step.refusals:
+        return FAILED
+    return OK if step.checked else NOT_CHECKED
+
+
+def levels_of(
+    policy: Policy, verdict: Verdict, foreign: Collection[Level], *, is_verified: bool
+) -> Mapping[Level, str]:
+    """Return how it stands with each level, from the highest down.
+
+    :param foreign: levels that policy grants to evidence of another kind only.
+    :param is_verified: every step held; else no level is granted, whatever policy says.
+    """
+    granted = verdict.level if is_verified else Level.NONE
+    states = {}
+    for level in sorted(set(Level) - {Level.NONE}, key=lambda level: -level.rank):
+        if level is granted:
+            states[level] = GRANTED
+        elif level not in policy.levels:
+            states[level] = TO_NOBODY
+        elif level.rank < granted.rank:
+            states[level] = NOT_NEEDED
+        else:
+            states[level] = OTHER_EVIDENCE if level in foreign else NOT_GRANTED
+    return states
+
+
+def steps_to_document(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """Return the steps as they are printed with ``--json``."""
+    return [
+        {
+            "number": step.number,
+            "title": step.title,
+            "state": state_of(step),
+            "wanted": step.wanted,
+            "found": step.found,
+            "refusals": refusals_to_document(step.refusals),
+        }
+        for step in steps
+    ]
+
+
+def refusals_to_document(refusals: Iterable[Refusal]) -> list[dict[str, str]]:
+    """Return refusals with what to do about each."""
+    return [
+        {"reason": each.reason.code, "detail": each.detail, "text": advice_of(each)}
+        for each in refusals
+    ]
+
 
 ACCEPT: Final = "accept"
 REJECT: Final = "reject"
@@ -215,3 +288,78 @@ def _short(text: str) -> str:
     """Return hex cut to what people compare, with its length."""
     shown = text[: 2 * _SHOWN_BYTES]
     return f"{shown}{'...' if shown != text else ''} ({len(text) // 2} bytes)"
+
+
+INVALID: Final = "InvalidSignature"
+"""What is recorded for a signature that doesn't hold by the letter of RFC 5652."""
+
+
+def report_receipt(name: str, receipt: bytes, trust: Trust) -> EvidenceReport:
+    """Verify a receipt on its own; it grants no level, and how old it is can't be judged."""
+    found = receipts.examine_receipt(receipt, trust)
+    return EvidenceReport(
+        id=name,
+        level=Level.NONE,
+        refusals=found.refusals,
+        claims={
+            "format": "app-attest-receipt",
+            "fields": {} if found.receipt is None else describe(found.receipt, secrets=False),
+        },
+        unchecked=(RECEIPT_AGE,),
+        leniencies=found.leniencies,
+    )
+
+
+def describe(receipt: Receipt, *, secrets: bool = True) -> dict[str, Any]:
+    """Return the fields under the recorded names; ``secrets``: with Apple's token, to be compared."""
+    fields = {
+        "type": receipt.kind.value,
+        "app_id": receipt.app_id,
+        "3_attested_cert_sha256": hashlib.sha256(receipt.key).hexdigest(),
+        "client_hash": _text_or_hex(receipt.client_hash),
+        "environment": receipt.environment,
+        "creation_time": _time(receipt.created_at),
+        "not_before": _time(receipt.refresh_after),
+        "expiration_time": _time(receipt.expires_at),
+        "risk_metric": None if receipt.risk_metric is None else str(receipt.risk_metric),
+    }
+    return {**fields, "token": receipt.token} if secrets else fields
+
+
+def describe_signature(data: bytes) -> dict[str, Any]:
+    """Return the recorded opinion on the signature: by the letter, under whatever certificate is enclosed.
+
+    Neither the chain nor Apple's root take part in it, so that it differs from our verdict.
+    """
+    try:
+        signed = receipts.read_signed_data(data)
+        signer = _signer(signed)
+    except MalformedError:
+        return {}
+    if signer is None:
+        return {}
+    over = receipts.signature_of(signed, signer.spki)
+    return {
+        "signature_ok": True if over in {Signed.CONTENT, Signed.ATTRIBUTES} else INVALID,
+        "signer_validity": [_time(each) for each in signer.window()],
+    }
+
+
+def _signer(signed: SignedData) -> Certificate | None:
+    enclosed = [read_certificate(each) for each in signed.certificates]
+    named = (signed.issuer, signed.serial_hex)
+    return next((each for each in enclosed if (each.issuer, each.serial_hex) == named), None)
+
+
+def _text_or_hex(value: bytes) -> str:
+    """Return a client hash as it was recorded: text where somebody passed text, else hex."""
+    text = value.decode("ascii", "ignore")
+    return text if len(text) == len(value) and text.isprintable() else value.hex()
+
+
+def _time(at: datetime | None) -> str | None:
+    """Return a time as Apple writes it: milliseconds without zeros at the end."""
+    if at is None:
+        return None
+    fraction = f".{at.microsecond:06d}".rstrip("0").rstrip(".")
+    return f"{at:%Y-%m-%dT%H:%M:%S}{fraction}Z"

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final
 
 from watchword.adapters.revocation import load_status_lists
-from watchword.apps.evidence import recorded_receipts
+from watchword.apps.evidence import reports
 from watchword.apps.evidence.files import (
     MAX_FILE_BYTES,
     EvidenceFileError,
@@ -310,14 +310,14 @@ def _app_attest_attestation(row: _Members, file: Path, trust: Trust) -> Compared
 def _attested_receipt(evidence: AppAttestAttestation, nonce: bytes) -> dict[str, Any]:
     """Return what was recorded of the receipt within an attestation."""
     read = read_attestation_object(evidence.attestation)
-    signature = recorded_receipts.describe_signature(read.receipt)
+    signature = reports.describe_signature(read.receipt)
     try:
         receipt = receipts.read_receipt(read.receipt)
     except MalformedError:
         return {}
     hashed = hashlib.sha256(read.raw + receipt.client_hash).digest()
     return {
-        "receipt": recorded_receipts.describe(receipt),
+        "receipt": reports.describe(receipt),
         "receipt_client_hash_gives_nonce": hashed == nonce,
         **{f"receipt_{name}": value for name, value in signature.items()},
     }
@@ -330,12 +330,12 @@ def _app_attest_receipt(row: _Members, file: Path, trust: Trust) -> Compared:
     if not isinstance(row.values.get("signer_validity"), list):
         raise row.fault("signer_validity", "the first and the last instant")
     data = read_evidence(file)
-    report = recorded_receipts.report_receipt(row.text("id"), data, trust)
+    report = reports.report_receipt(row.text("id"), data, trust)
     try:
-        got = recorded_receipts.describe(receipts.read_receipt(data))
+        got = reports.describe(receipts.read_receipt(data))
     except MalformedError:
         got = {}
-    got |= recorded_receipts.describe_signature(data)
+    got |= reports.describe_signature(data)
     beside = {name: row.values[name] for name in ("signature_ok", "signer_validity")}
     assert record.expected is not None
     return _compare(replace(record, expected={**record.expected, **beside}), report, got)

@@ -4,8 +4,8 @@ from typing import Final
 
 import click
 
-from watchword.apps.terminal.console import encodable
 from watchword.apps.terminal.lazy import body_in
+from watchword.apps.terminal.parameters import encodable
 
 _body = body_in("watchword.apps.lab.commands")
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from watchword.apps.terminal.console import encodable
 from watchword.apps.terminal.lazy import LazyGroup, body_in
+from watchword.apps.terminal.parameters import encodable
 
 # What may not be read is told when it is read: that is no wrong usage.
 _FILE = click.Path(dir_okay=False, readable=False, path_type=Path)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
-from pydantic_core import PydanticCustomError
 
 from watchword.adapters.observations import ObservationsFile, read_observer_key, write_observer_key
 from watchword.adapters.system import SystemClock
@@ -31,7 +30,6 @@ from watchword.apps.observations.document import (
 from watchword.apps.reports.text import time
 from watchword.apps.settings.faults import shown
 from watchword.apps.settings.plan import PlanSettings, load_plan
-from watchword.apps.settings.schema import seconds
 from watchword.apps.terminal.console import EXIT_REFUSED, print_json, refused_by_the_system
 from watchword.apps.terminal.key_pairs import make_pair
 from watchword.apps.terminal.paragraphs import hanging, printable, show
@@ -48,7 +46,7 @@ from watchword.observations import (
 from watchword.plan.evidence import NEGATIVE, Circumstances, judge, newest_builds, same_person
 from watchword.plan.interface import Catalogue, Protection, row_of
 from watchword.plan.outcome import Standing
-from watchword.vocabulary import Environment, Proof
+from watchword.vocabulary import Environment, Proof, seconds
 
 _NAMED: Final = 8
 """Most names that a refusal lists."""
@@ -327,8 +325,8 @@ def _stated(settings: PlanSettings, options: dict[str, Any]) -> Statement:
     expires, artifact, build = (options[name] for name in ("expires", "artifact", "build"))
     try:
         lasts = timedelta(seconds=seconds(expires))
-    except PydanticCustomError as error:
-        raise ObservationError("--expires", repr(expires), error.message()) from None
+    except ValueError as error:
+        raise ObservationError("--expires", repr(expires), str(error)) from None
     read: dict[str, Any] = {
         "state": State(options["state"]),
         "environment": Environment(options["environment"] or settings.environment),

@@ -43,14 +43,14 @@ from watchword.apps.pins.session import (
     open_session,
     read_host,
 )
-from watchword.apps.service.client import OperatorClient
-from watchword.apps.settings import load_settings, schema
+from watchword.apps.service.client import operator_of
+from watchword.apps.settings import schema
 from watchword.apps.settings.load import load_pins
 from watchword.apps.settings.plan import PlanSettings, load_plan
-from watchword.apps.settings.schema import seconds
 from watchword.apps.terminal.console import EXIT_REFUSED, EXIT_UNAVAILABLE, fail, print_json
 from watchword.apps.terminal.output import replace_file, write_new_file
 from watchword.apps.terminal.paragraphs import printable, wrapped
+from watchword.apps.terminal.parameters import seconds_of
 from watchword.encoding.wording import counted
 from watchword.observations import Vouched
 from watchword.pins import roots as lists
@@ -80,16 +80,6 @@ def _keys(keys: Iterable[PinnedKey]) -> list[dict[str, str]]:
 
 def _noted(keys: Iterable[PinnedKey]) -> list[dict[str, str]]:
     return [{**said, "note": each.note} for each in keys for said in _keys([each])]
-
-
-def _duration(text: str, hint: str) -> int:
-    """Return the seconds of a duration such as 30d; raises click.BadParameter when it is none."""
-    try:
-        return seconds(text)
-    except PydanticCustomError as error:
-        raise click.BadParameter(
-            f"got {text!r}, expected {error.message()}", param_hint=hint
-        ) from None
 
 
 def _options(options: dict[str, Any]) -> ProbeOptions:
@@ -470,7 +460,7 @@ def check_command(
         raise click.UsageError("--sign and --api go together: whose key, and what it is about")
     if offline and options["sign"] is not None:
         raise click.UsageError("--sign needs to look: leave out --offline")
-    within = _duration(options["fail_within"], "--fail-within") if options["fail_within"] else None
+    within = seconds_of(options["fail_within"], "--fail-within") if options["fail_within"] else None
     # What is needed to record is read first: a check whose results are lost is one too many.
     recorder = _Recorder(config, options["sign"], options["api"]) if options["sign"] else None
     opened = open_session(config)
@@ -825,7 +815,7 @@ def render_command(
 
 def reports_command(config: Path, /, *, app: str | None, host: str | None, as_json: bool) -> None:
     """Show what apps reported since the service started; times are UTC."""
-    with OperatorClient(load_settings(config).service.operator_socket) as service:
+    with operator_of(config) as service:
         found = service.get("/v1/pins/reports")
     found["groups"] = [
         each
@@ -859,8 +849,8 @@ def _when(at: str | None) -> str:
 
 def watch_command(config: Path, /, **options: Any) -> None:
     """Check all pinned hosts again and again, and tell of each finding when it comes and when it's gone."""
-    interval = _duration(options["interval"], "--interval")
-    watcher = _Watcher(config, options, _duration(options["alert_within"], "--alert-within"))
+    interval = seconds_of(options["interval"], "--interval")
+    watcher = _Watcher(config, options, seconds_of(options["alert_within"], "--alert-within"))
     with checks.serving(_listen(options["listen"]), lambda: watcher.page):
         if options["once"]:
             raise Exit(_code_of(watcher.check()))
@@ -964,7 +954,7 @@ def log_command(config: Path, /, *, forced: bool, as_json: bool) -> None:
 def root_init(config: Path, /, *, directory: Path, as_json: bool, **options: Any) -> None:
     """Make root keys and the first root list, signed by each key that is made here."""
     root_lists.require_offline(directory, session.named_in(config).online)
-    expires = int(_now()) + _duration(options["expires"], "--expires")
+    expires = int(_now()) + seconds_of(options["expires"], "--expires")
     phrase = _new_passphrase(options["passphrase_file"], ask=options["passphrase"])
     made: list[SigningKey] = [pin_workspace.new_key() for _ in range(options["keys"])]
     keys = [*(each.verification_key() for each in made), *map(read_public_key, options["public"])]
@@ -1066,7 +1056,7 @@ def root_rotate(
             )
         only = (read_public_key(options["only_pin_key"]),)
         changes = replace(changes, add_pin_keys=only, remove_pin_keys=tuple(last.pin_keys))
-    expires = int(_now()) + _duration(options["expires"], "--expires")
+    expires = int(_now()) + seconds_of(options["expires"], "--expires")
     unsigned = root_lists.next_list(last, changes, expires, session.published_by(config))
     signers = [_signing_key(each, options["passphrase_file"]) for each in options["keys"]]
     roots = lists.read_unverified(unsigned)

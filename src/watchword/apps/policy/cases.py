@@ -7,14 +7,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from watchword.apps.evidence.claims_document import (
+from watchword.apps.evidence.records import (
+    MAX_RECORD_BYTES,
     ClaimsDocumentError,
+    FoundRecord,
+    VerificationRecord,
     app_from_document,
     claims_from_document,
     claims_to_document,
+    find_records,
+    record_from_line,
 )
-from watchword.apps.evidence.record_sources import FoundRecord, find_records
-from watchword.apps.evidence.records import MAX_RECORD_BYTES, VerificationRecord, record_from_line
 from watchword.apps.settings.document import Document, Path_, read_document
 from watchword.apps.settings.faults import ConfigurationError, Fault, join, shown
 from watchword.apps.settings.policy import nearest

@@ -24,6 +24,7 @@ from watchword.scan.interface import Finding, Severity
 from watchword.scan.outcome import Report, RuleFacts
 from watchword.scan.registry import RULES
 from watchword.scan.service import scan
+from watchword.vocabulary import seconds
 
 QUIET: Final = 2.0
 """Seconds after which those who wait are told for the first time."""
@@ -114,13 +115,8 @@ def seconds_of(text: str) -> float:
 
     :raises click.UsageError: when it isn't one.
     """
-    if text == "30s":
-        return 30.0
     if match := _MILLISECONDS.fullmatch(text):
         return int(match[1]) / 1000
-    # The settings take longer to import than a small app's scan.
-    from watchword.apps.settings.schema import seconds  # noqa: PLC0415
-
     try:
         found = seconds(text)
     except ValueError as error:

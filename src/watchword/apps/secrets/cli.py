@@ -5,10 +5,10 @@ from typing import Final
 
 import click
 
-from watchword.apps.cli.instances.asking import reason
-from watchword.apps.terminal.console import encodable
 from watchword.apps.terminal.lazy import LazyGroup, body_in
+from watchword.apps.terminal.parameters import encodable, reason
 from watchword.broker.canaries import KINDS
+from watchword.vocabulary import seconds
 
 _body = body_in("watchword.apps.secrets.commands")
 
@@ -17,14 +17,9 @@ def overlap(_ctx: click.Context, _parameter: click.Parameter, value: str | None)
     """Accept ``0`` or a duration, as ``watchword.yaml`` has them; in seconds, None for none."""
     if value is None or value == "0":
         return None if value is None else 0
-    # The settings take longer to import than everything else that `--help` needs.
-    from pydantic_core import PydanticCustomError  # noqa: PLC0415
-
-    from watchword.apps.settings.schema import seconds  # noqa: PLC0415
-
     try:
         found = seconds(value)
-    except PydanticCustomError:
+    except ValueError:
         found = -1
     if not 0 <= found <= seconds("90d"):
         raise click.BadParameter("expected 0 or a duration up to 90d, such as 90s, 5m, 1h or 1d")

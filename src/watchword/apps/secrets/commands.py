@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -17,21 +17,16 @@ from watchword.adapters.secret_store import (
 )
 from watchword.adapters.store import SqliteStore
 from watchword.adapters.system import SystemClock, SystemEntropy
-from watchword.apps.cli.fetched import duration
 from watchword.apps.compose.secrets import master_key, openbao_of
-from watchword.apps.service.client import OperatorClient, claimed_name
+from watchword.apps.service.client import claimed_name, operator_of
 from watchword.apps.settings import Settings, load_settings
-from watchword.apps.settings.environment import taken
 from watchword.apps.terminal.console import print_json
-from watchword.apps.terminal.paragraphs import hanging, show
+from watchword.apps.terminal.environment import taken
+from watchword.apps.terminal.paragraphs import hanging, show, table
 from watchword.broker.interface import MAX_VALUE_BYTES
 from watchword.ports import AuditEntry
 from watchword.reasons import MalformedError, Reason
-
-
-def operator(config: Path) -> OperatorClient:
-    """Return who speaks to the running service of a configuration."""
-    return OperatorClient(load_settings(config).service.operator_socket)
+from watchword.vocabulary import duration
 
 
 def path_of(name: str, *further: str) -> str:
@@ -130,15 +125,6 @@ def rows(found: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, ...]]:
         version = str(current[0]["version"]) if current else "-"
         state = each["state"] if each["configured"] else f"{each['state']}, not in the file"
         yield (each["name"], _way(each), state, version, made, _used_by(each))
-
-
-def table(heads: Sequence[str], cells: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield lines of a table; the last column may grow."""
-    every = [heads, *cells]
-    widths = [max(len(row[column]) for row in every) for column in range(len(heads) - 1)]
-    for row in every:
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        yield "  ".join((*padded, row[-1])).rstrip()
 
 
 def lines(secret: Mapping[str, Any], now: datetime) -> Iterator[str]:
@@ -249,7 +235,7 @@ def _edge(edge: Mapping[str, Any]) -> Iterator[str]:
 
 def list_command(config: Path, *, as_json: bool) -> None:
     """List all secrets: how each goes, its state, its version, and where it is used; no value."""
-    with operator(config) as service:
+    with operator_of(config) as service:
         found = service.get("/v1/secrets")
     trouble = found["store"]["trouble"]
     if trouble:
@@ -270,7 +256,7 @@ def list_command(config: Path, *, as_json: bool) -> None:
 def add_command(config: Path, *, name: str, file: Path | None, as_json: bool) -> None:
     """Keep the first value of a secret that watchword.yaml names under secrets.keys."""
     value = read_value(name, file)
-    with operator(config) as service:
+    with operator_of(config) as service:
         added = service.post("/v1/secrets", {"name": name, "value": value})
     if as_json:
         print_json(added)
@@ -288,7 +274,7 @@ def rotate_command(
     as_json: bool,
 ) -> None:
     """Let a new value take over within a second, without a failed call."""
-    with operator(config) as service:
+    with operator_of(config) as service:
         # Before the value is asked for: whoever rotates meanwhile isn't overwritten.
         versions = service.get(path_of(name))["versions"]
     if expect is None and versions:
@@ -297,7 +283,7 @@ def rotate_command(
     wanted |= {} if overlap is None else {"overlap": overlap}
     wanted |= {} if expect is None else {"expected": expect}
     # A connection of its own: while somebody looks for the value, the service may have closed the first.
-    with operator(config) as service:
+    with operator_of(config) as service:
         rotated = service.post(path_of(name, "rotate"), wanted)
     if as_json:
         print_json(rotated)
@@ -311,7 +297,7 @@ def revoke_command(
     """Erase a version's value: gates add it to nothing within a second, and no instance gets it any more."""
     if every is (version is not None):
         raise click.UsageError("say which: --version NUMBER, or --all")
-    with operator(config) as service:
+    with operator_of(config) as service:
         revoked = service.post(path_of(name, "revoke"), {"version": version, "because": because})
     if as_json:
         print_json(revoked)
@@ -325,7 +311,7 @@ def revoke_command(
 
 def show_meta_command(config: Path, *, name: str, as_json: bool) -> None:
     """Show a secret's versions, what it is lent to or who gets it, and the routes that use it; no value."""
-    with operator(config) as service:
+    with operator_of(config) as service:
         shown = service.get(path_of(name))
     if as_json:
         print_json(shown)
@@ -336,7 +322,7 @@ def show_meta_command(config: Path, *, name: str, as_json: bool) -> None:
 
 def who_uses_command(config: Path, *, name: str, as_json: bool) -> None:
     """Say who still uses which version: gates, the last call that was made with it, leases of instances."""
-    with operator(config) as service:
+    with operator_of(config) as service:
         found = service.get(path_of(name, "users"))
     if as_json:
         print_json(found)
@@ -427,7 +413,7 @@ def canary_add(
     wanted: dict[str, Any] = {"name": name, "like": like}
     wanted |= {"headers": list(headers), "parameters": list(parameters)}
     wanted |= {"note": note} if note else {}
-    with operator(config) as service:
+    with operator_of(config) as service:
         made = service.post("/v1/canaries", wanted)
     if as_json:
         print_json(made)
@@ -446,7 +432,7 @@ def canary_list(config: Path, *, as_json: bool) -> None:
 
 
 def _list(config: Path, *, as_json: bool) -> None:
-    with operator(config) as service:
+    with operator_of(config) as service:
         planted = service.get("/v1/canaries")["canaries"]
         totals = service.get("/v1/canaries/alarms", limit=1)["totals"]
     if as_json:
@@ -473,7 +459,7 @@ def _list(config: Path, *, as_json: bool) -> None:
 
 def canary_remove(config: Path, *, name: str, as_json: bool) -> None:
     """Forget a canary: from then on nobody notices its use. The alarms that it raised stay."""
-    with operator(config) as service:
+    with operator_of(config) as service:
         gone = service.post(f"/v1/canaries/{quote(name, safe='')}/remove")
     if as_json:
         print_json(gone)
@@ -485,7 +471,7 @@ def canary_alarms(config: Path, *, canary: str | None, limit: int, as_json: bool
     """Show who used canaries at the gates of this machine, newest first."""
     query: dict[str, str | int] = {"limit": limit}
     query |= {} if canary is None else {"canary": canary}
-    with operator(config) as service:
+    with operator_of(config) as service:
         found = service.get("/v1/canaries/alarms", **query)["alarms"]
     if as_json:
         for each in found:

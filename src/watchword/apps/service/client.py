@@ -9,8 +9,15 @@ import httpx
 
 from watchword.adapters.unix_socket import SocketPath
 from watchword.apps.service.audit import OPERATOR_HEADER
-from watchword.apps.settings.environment import operator_name
+from watchword.apps.settings import load_settings
+from watchword.apps.terminal.environment import operator_name
 from watchword.reasons import Reason, Refusal, RefusedError, UnavailableError
+
+NOT_RECORDED: Final = (
+    "The audit trail can't be written now: it is done all the same, and will be recorded as soon as there is "
+    "room. Free the disk before you stop the service."
+)
+"""What is said of a revocation that the service couldn't record."""
 
 TIMEOUT_SECONDS: Final = 10.0
 """How long an answer may take; a change waits for the disk."""
@@ -80,6 +87,11 @@ class OperatorClient:
             Reason.SERVICE_UNREACHABLE,
             f"no service answers; is `watchword up` running? looked at {self._socket}",
         )
+
+
+def operator_of(config: Path) -> OperatorClient:
+    """Return who speaks to the running service of a configuration."""
+    return OperatorClient(load_settings(config).service.operator_socket)
 
 
 def _object(answer: httpx.Response) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from watchword.adapters.published_pins import PinPublication
 from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.compose.secrets import NO_SECRETS, SecretWork
 from watchword.apps.compose.vendors import NO_VENDORS, VendorWork
-from watchword.apps.evidence.recording import Recorder
+from watchword.apps.evidence.records import Recorder
 from watchword.apps.service import background
 from watchword.apps.service.app import Application
 from watchword.apps.service.background import TICK_SECONDS, Chore, Upkeep, carry_out, chores

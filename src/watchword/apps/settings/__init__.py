@@ -1,6 +1,5 @@
-"""Read the configuration: the one reader of ``watchword.yaml`` and of the environment."""
+"""Read the configuration: the one reader of ``watchword.yaml``."""
 
-from watchword.apps.settings.environment import debugging
 from watchword.apps.settings.faults import ConfigurationError, Fault
 from watchword.apps.settings.load import load_settings
 from watchword.apps.settings.schema import Address, ApiSettings, Settings
@@ -11,6 +10,5 @@ __all__ = [
     "ConfigurationError",
     "Fault",
     "Settings",
-    "debugging",
     "load_settings",
 ]

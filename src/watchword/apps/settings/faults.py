@@ -32,6 +32,7 @@ class ConfigurationError(WatchwordError):
     """Report everything that is wrong with a configuration file; nothing was started."""
 
     exit_code = ExitCode.USAGE
+    is_report = True
 
     def __init__(self, file: Path, faults: list[Fault]) -> None:
         """Keep the file and its faults, in the order of their lines."""

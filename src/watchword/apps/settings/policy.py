@@ -9,13 +9,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final, get_type_hints
 
-from pydantic_core import PydanticCustomError
-
-from watchword.apps.settings.document import Inconsistency, Path_
-from watchword.apps.settings.faults import shown
-from watchword.apps.settings.schema import seconds
+from watchword.apps.settings.document import Inconsistency, Path_, read_document
+from watchword.apps.settings.faults import ConfigurationError, shown
 from watchword.policy.interface import (
     MAX_DEPTH,
     RENEW_BY_KEY_FOR,
@@ -30,7 +28,7 @@ from watchword.policy.interface import (
     parameters_of,
 )
 from watchword.policy.registry import BALANCED, PRESETS, RULES, name_of
-from watchword.vocabulary import Level
+from watchword.vocabulary import Level, seconds
 
 ALL: Final = "all"
 ANY: Final = "any"
@@ -106,6 +104,30 @@ def read_policy(data: Any, path: Path_ = ("policy",)) -> tuple[Policy | None, Fa
     policy = Policy(name, draft.levels, unchecked, lasting)
     faults += _unaccounted(draft, policy, path)
     return (None, faults) if faults else (policy, [])
+
+
+def load_policy(text: str) -> Policy:
+    """Return a ready-made policy by its name, or the one that a file holds.
+
+    :param text: ``strict``, ``balanced`` or ``inclusive``; else a file with the form of ``policy:``, or a
+        ``watchword.yaml`` with that section.
+    :raises ConfigurationError: when the file can't be read or holds no policy.
+    """
+    if text in PRESETS:
+        return PRESETS[text]
+    file = Path(text)
+    document = read_document(file)
+    data = document.data
+    path: tuple[str, ...] = ()
+    if isinstance(data, dict) and "policy" in data:
+        data, path = data["policy"], ("policy",)
+    elif isinstance(data, dict) and "version" in data:
+        data = None  # A whole file without the section means the default.
+    policy, found = read_policy(data, path)
+    faults = [*document.faults, *document.located(found)]
+    if policy is None or faults:
+        raise ConfigurationError(file, faults)
+    return policy
 
 
 def write_policy(policy: Policy) -> dict[str, Any]:
@@ -290,8 +312,8 @@ def _read_duration(data: Any, base: Policy | None, path: Path_, faults: Faults) 
         return base.renew_by_key_for if base else RENEW_BY_KEY_FOR
     try:
         return timedelta(seconds=seconds(data if isinstance(data, str) else ""))
-    except PydanticCustomError as error:
-        faults.append((path, shown(data), error.message()))
+    except ValueError as error:
+        faults.append((path, shown(data), str(error)))
         return RENEW_BY_KEY_FOR
 
 

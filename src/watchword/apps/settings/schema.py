@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from watchword import vocabulary
 from watchword.attestation.interface import AndroidApp, AppleApp, AppRegistration
 from watchword.broker.interface import (
     MAX_SECRETS,
@@ -94,12 +95,10 @@ HOST_EXPECTED: Final = "the name of a server in lower case, such as api.example.
 """What a host must be, for people."""
 
 _NAME: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
-_DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
 _ADDRESS = re.compile(r"(?:([0-9A-Za-z.-]+)|\[([0-9A-Fa-f:.]+)\]):([1-9][0-9]{0,4})")
 _ORIGIN = re.compile(r"https?://(?:([0-9A-Za-z._-]+)|\[([0-9A-Fa-f:.]+)\])(?::([1-9][0-9]{0,4}))?")
 _LABEL = re.compile(r"[0-9A-Za-z_](?:[0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?")
 _URL = re.compile(r"(https?://[^/?#]+)(?:[/?][!-\"$-~]{0,300})?")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _HTTPS: Final = 443
 
 _LEAST_PREFIX = {
@@ -138,10 +137,10 @@ def _expected(text: str) -> PydanticCustomError:
 
 def seconds(text: str) -> int:
     """Return the seconds of a duration such as ``90s``, ``5m``, ``1h`` or ``30d``."""
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise _expected("a duration such as 90s, 5m, 1h or 30d")
-    return int(found[1]) * _SECONDS[found[2]]
+    try:
+        return vocabulary.seconds(text)
+    except ValueError as error:
+        raise _expected(str(error)) from None
 
 
 def _spell(text: str) -> str:

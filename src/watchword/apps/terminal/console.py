@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from watchword.apps.terminal.environment import debugging
 from watchword.apps.terminal.paragraphs import printable, printable_lines
 from watchword.reasons import ExitCode, RefusedError, UnavailableError, WatchwordError
 
@@ -33,12 +34,6 @@ _OF_THE_SYSTEM: Final = frozenset(
 )
 """What no other option or file of the user's makes good: the file system, or who may use it."""
 
-NAMES_LIKE_OPTIONS: Final = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
-"""Settings of a command that takes an id: one in 64 begins with a dash and isn't an option.
-
-Without ``-h``, since an ``h`` anywhere in such an id would be taken for it.
-"""
-
 
 def print_json(value: Any) -> None:
     """Print one JSON value on one line, in ASCII: strangers' text may hold what a terminal obeys."""
@@ -61,23 +56,10 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def encodable(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """Accept an option's text if it can be sent; a terminal may hand over bytes of no encoding."""
-    try:
-        (value or "").encode()
-    except UnicodeEncodeError:
-        raise click.BadParameter("got bytes that aren't UTF-8, expected text") from None
-    return value
-
-
 def fail(error: Exception) -> int:
     """Explain an error on stderr and return the exit code."""
-    from watchword.apps.settings import debugging
-
     if debugging():
-        import traceback
-
-        traceback.print_exception(error, file=sys.stderr)
+        sys.excepthook(type(error), error, error.__traceback__)
     text, code = _explained(error)
     # Names of files stand in it, and whoever made a file chose its name.
     click.echo(printable_lines(text), err=True)
@@ -86,11 +68,7 @@ def fail(error: Exception) -> int:
 
 def _explained(error: Exception) -> tuple[str, int]:
     """Return what to say of an error, and the exit code."""
-    from watchword.apps.settings import ConfigurationError
-
     if isinstance(error, WatchwordError):
-        if isinstance(error, ConfigurationError):
-            return error.render(), code_of(error)
         return _worded(error), code_of(error)
     if isinstance(error, OSError):
         where = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
@@ -103,6 +81,8 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 
 def _worded(error: WatchwordError) -> str:
+    if error.is_report:
+        return str(error)
     if isinstance(error, RefusedError):
         return "\n".join(f"refused: {refusal}" for refusal in error.refusals)
     if isinstance(error, UnavailableError):

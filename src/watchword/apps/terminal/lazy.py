@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import click
 
 Registry: TypeAlias = Mapping[str, tuple[str, str]]
-"""Name of each command: (module with a ``command``, the line that ``--help`` shows)."""
+"""Name of each command: (the module with a ``command``, or ``module:name``; the line that ``--help`` shows)."""
 
 
 class ReaderGoneError(Exception):
@@ -83,7 +83,8 @@ class LazyGroup(click.Group):
         """Return one command, imported if need be."""
         if cmd_name not in self._registry:
             return self.commands.get(cmd_name)
-        command: click.Command = importlib.import_module(self._registry[cmd_name][0]).command
+        module, _, name = self._registry[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name or "command")
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:

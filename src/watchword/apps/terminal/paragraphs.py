@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import click
@@ -15,6 +15,7 @@ __all__ = [
     "printable",
     "printable_lines",
     "show",
+    "table",
     "terminal_width",
     "wrapped",
 ]
@@ -78,6 +79,15 @@ def hanging(line: str, *, further: int = 4) -> Iterator[str]:
     width = terminal_width()
     wrapper = _Wrapper(width, subsequent_indent=indent + " " * further, break_on_hyphens=False)
     yield from wrapper.wrap(line) or [""]
+
+
+def table(heads: Sequence[str], cells: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield lines of a table; the last column may grow."""
+    every = [heads, *cells]
+    widths = [max(len(row[column]) for row in every) for column in range(len(heads) - 1)]
+    for row in every:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        yield "  ".join((*padded, row[-1])).rstrip()
 
 
 def show(lines: Iterator[str]) -> None:

@@ -1,11 +1,17 @@
 """Set up a process of ours: its logs on stderr, its core dumps, its open files."""
 
+import asyncio
 import logging
 import resource
+import signal
 import sys
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final, NoReturn
 
 import structlog
+
+from watchword.apps.terminal.console import fail, leave
+from watchword.apps.terminal.environment import log_level
 
 WANTED: Final = 65_536
 """Most descriptors that are asked for: four listeners with as many connections as each takes."""
@@ -58,3 +64,24 @@ def raise_descriptor_limit() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         return most
     return soft
+
+
+def until_signal() -> asyncio.Event:
+    """Return what is set once the process is told to stop (SIGINT or SIGTERM)."""
+    wanted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, wanted.set)
+    return wanted
+
+
+def serve(task: Coroutine[Any, Any, None]) -> NoReturn:
+    """Run a server until it ends, with a process set up for it; an error is reported like any other, then we leave."""
+    forbid_core_dumps()
+    raise_descriptor_limit()
+    configure_logs(log_level())
+    try:
+        asyncio.run(task)
+    except Exception as error:  # noqa: BLE001 - reported like any other error.
+        leave(fail(error))
+    leave(0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from watchword.adapters import host_database
 from watchword.adapters.host_database import CALLS
-from watchword.adapters.replay import HostReplayStore, host_file
+from watchword.adapters.replay import HostReplayStore, host
 from watchword.adapters.replay.host import DEADLINE_SECONDS
 from watchword.adapters.system import SystemClock
 from watchword.gate.interface import ReplayClaim
@@ -39,7 +39,7 @@ def store(path: Path, capacity: int = 1_000_000) -> HostReplayStore:
 def tidy(path: Path, now: float) -> None:
     """Tidy as the store's thread does."""
     with closing(host_database.connect_again(path)) as link:
-        host_file.tidy(link, now, window(30))
+        host.tidy(link, now, window(30))
 
 
 def rows(path: Path) -> int:
@@ -84,7 +84,7 @@ def test_expiry_gives_room_back_and_remembers_what_it_forgot(tmp_path: Path) -> 
     """Rows go; their time stays closed when the clock goes back."""
     path = tmp_path / "used.sqlite"
     used = store(path)
-    many = host_file.BATCH + 10
+    many = host.BATCH + 10
     assert all(used.claim_now(claim(number), NOW) for number in range(many))
     tidy(path, NOW + 90 + BUCKET_SECONDS)
     assert rows(path) == 0

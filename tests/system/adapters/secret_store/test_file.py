@@ -27,15 +27,15 @@ from tests.unit.adapters.secret_store.stand import (
     store_in,
 )
 
-from watchword.adapters.secret_store import LocalMasterKey
-from watchword.adapters.secret_store.document import (
+from watchword.adapters.secret_store import (
     Document,
     DocumentError,
     Entry,
     Kept,
+    LocalMasterKey,
+    Wrapped,
     write_document,
 )
-from watchword.adapters.secret_store.envelope import Wrapped
 from watchword.broker.interface import (
     MAX_VALUE_BYTES,
     MAX_VERSIONS,

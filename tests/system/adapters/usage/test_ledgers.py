@@ -14,7 +14,7 @@ from tests.system.adapters.replay.servers import valkey
 from tests.system.adapters.usage.callers import NOW, take_many, use
 
 from watchword.adapters import host_database
-from watchword.adapters.usage import HostUsageLedger, MemoryUsageLedger, host_file
+from watchword.adapters.usage import HostUsageLedger, MemoryUsageLedger, host
 from watchword.adapters.usage.host import DEADLINE_SECONDS
 from watchword.adapters.usage.valkey import ValkeyUsageLedger
 from watchword.broker.interface import Allowance, UsageLedger, Use
@@ -204,7 +204,7 @@ def test_what_is_over_is_forgotten(tmp_path: Path) -> None:
         link = host_database.connect_again(path)
         left = []
         for now in (NOW, NOW - NOW % 60 + 119, NOW - NOW % 60 + 120):
-            host_file.tidy(link, now)
+            host.tidy(link, now)
             left.append(link.execute("SELECT count(*) FROM counts").fetchone()[0])
         link.close()
         return left

@@ -15,14 +15,15 @@ from tests.unit.adapters.secret_store.stand import (
     store_in,
 )
 
-from watchword.adapters.secret_store.document import Document, write_document
-from watchword.adapters.secret_store.envelope import (
+from watchword.adapters.secret_store import (
+    Document,
     Stand,
     Wrapped,
     file_context,
     key_context,
     seal,
     unseal,
+    write_document,
 )
 from watchword.broker.interface import SecretValue, added
 from watchword.reasons import Reason, UnavailableError

@@ -15,8 +15,8 @@ from tests.unit.apps.keyed_party import KeyedParty, keyed_party
 from watchword.adapters.drill_wire import resolve
 from watchword.adapters.http_server import HttpServer
 from watchword.apps.compose.gates import system_ports
-from watchword.apps.compose.service import Deployment
 from watchword.apps.demo.stage import API_KEY, ClinicApi
+from watchword.apps.deployment import Deployment
 from watchword.apps.drill.harness import Targets, open_harness
 from watchword.apps.drill.run import run_drill
 from watchword.apps.drill.run_plan import RunPlan, urls_of

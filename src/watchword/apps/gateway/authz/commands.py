@@ -1,7 +1,5 @@
 """Run ``watchword gate authz``: answer an engine's questions about each request, in a process of its own."""
 
-import asyncio
-import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,13 +9,8 @@ from watchword.adapters.refusal_log import MemoryRefusalLog
 from watchword.apps.compose.gates import open_gate, system_ports
 from watchword.apps.gateway.authz.application import serve_authz
 from watchword.apps.settings import ApiSettings, ConfigurationError, Fault, Settings, load_settings
-from watchword.apps.settings.environment import log_level
-from watchword.apps.terminal.console import fail, leave, print_json
-from watchword.apps.terminal.process import (
-    configure_logs,
-    forbid_core_dumps,
-    raise_descriptor_limit,
-)
+from watchword.apps.terminal.console import print_json
+from watchword.apps.terminal.process import serve, until_signal
 
 
 def authz_command(config: Path, *, api: str, as_json: bool) -> None:
@@ -29,22 +22,11 @@ def authz_command(config: Path, *, api: str, as_json: bool) -> None:
         expected = f"one of {', '.join(known)}" if known else "an API with an authz section"
         fault = Fault(f"apis.{api}.authz", None, "nothing", expected)
         raise ConfigurationError(config, [fault])
-    forbid_core_dumps()
-    raise_descriptor_limit()
-    configure_logs(log_level())
-    try:
-        asyncio.run(_serve(settings, found, as_json=as_json))
-    except Exception as error:  # noqa: BLE001 - reported like any other error, then we leave.
-        leave(fail(error))
-    leave(0)
+    serve(_serve(settings, found, as_json=as_json))
 
 
 async def _serve(settings: Settings, api: ApiSettings, *, as_json: bool) -> None:
-
-    wanted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, wanted.set)
+    wanted = until_signal()
     clock, entropy = system_ports()
     async with AsyncExitStack() as stack:
         gate = open_gate(stack, settings, api, entropy)

@@ -1,0 +1,81 @@
+"""Run the small commands that :mod:`watchword.apps.cli.declarations` declares."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from watchword.apps.service.client import NOT_RECORDED, operator_of
+from watchword.apps.settings.load import file_schema
+from watchword.apps.settings.template import TEMPLATE
+from watchword.apps.terminal.console import EXIT_REFUSED, print_json
+
+
+def init_command(ctx: click.Context, *, force: bool, as_json: bool) -> None:
+    """See ``watchword init``."""
+    file: Path = ctx.obj
+    try:
+        with file.open("w" if force else "x", encoding="utf-8") as stream:
+            stream.write(TEMPLATE)
+    except FileExistsError:
+        click.echo(f"{file} is there already; --force overwrites it", err=True)
+        ctx.exit(EXIT_REFUSED)
+    if as_json:
+        print_json({"file": str(file), "written": True})
+        return
+    click.echo(f"Wrote {file}: a lab with two example apps and one API.")
+    click.echo("Next: edit it, then `watchword check`, then `watchword up`.")
+
+
+def keys_list(config: Path, *, as_json: bool) -> None:
+    """See ``watchword keys list``."""
+    _show(_call(config, "GET", "/v1/keys"), as_json=as_json)
+
+
+def keys_rotate(config: Path, *, purpose: str, as_json: bool) -> None:
+    """See ``watchword keys rotate``."""
+    _show(_call(config, "POST", f"/v1/keys/rotate?purpose={purpose}"), as_json=as_json)
+
+
+def keys_retire(config: Path, *, kid: str, as_json: bool) -> None:
+    """See ``watchword keys retire``."""
+    path = f"/v1/keys/{quote(kid, safe='')}/retire"
+    _show(_call(config, "POST", path), as_json=as_json)
+
+
+def _call(config: Path, method: str, path: str) -> list[dict[str, Any]]:
+
+    with operator_of(config) as operator:
+        answer = operator.get(path) if method == "GET" else operator.post(path)
+    if not answer.get("recorded", True):
+        click.echo(NOT_RECORDED, err=True)
+    keys: list[dict[str, Any]] = answer["keys"]
+    return keys
+
+
+def _show(keys: list[dict[str, Any]], *, as_json: bool) -> None:
+
+    for key in keys:
+        if as_json:
+            print_json(key)
+            continue
+        since = datetime.fromtimestamp(key["since"], UTC).isoformat(timespec="seconds")
+        line = f"{key['purpose']:<7}  {key['kid']:<43}  {key['state']:<8}  since {since}"
+        if key["verify_until"] is not None:
+            until = datetime.fromtimestamp(key["verify_until"], UTC).isoformat(timespec="seconds")
+            line += f", tokens accepted until {until}"
+        click.echo(line)
+
+
+def schema_command(*, as_json: bool) -> None:
+    """See ``watchword schema``."""
+    schema = file_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "watchword.yaml"
+    if as_json:
+        print_json(schema)
+    else:
+        click.echo(json.dumps(schema, indent=2))

@@ -1,1 +1,0 @@
-"""Hold one file for each command; register it in ``cli/main.py``."""

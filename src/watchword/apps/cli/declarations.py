@@ -1,0 +1,171 @@
+"""Declare the small commands of the roof: what each is told, and what its help says; their bodies stand beside it."""
+
+import click
+
+from watchword.apps.terminal.lazy import body_in
+from watchword.apps.terminal.parameters import NAMES_LIKE_OPTIONS
+
+_body = body_in("watchword.apps.cli.commands")
+_deployment_body = body_in("watchword.apps.cli.deployment")
+_refusals_body = body_in("watchword.apps.cli.refusals")
+_demo_body = body_in("watchword.apps.demo.scenario")
+
+
+@click.command(epilog="Example: watchword init && watchword check")
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_context
+@_body
+def init_command() -> None:
+    """Write a commented watchword.yaml to start from.
+
+    It describes a lab deployment with two example apps and one API, and passes
+    `watchword check` as it is.  -c FILE says where to write it.
+    """
+
+
+@click.command(epilog="Example: watchword -c staging.yaml check --json")
+@click.option("--json", "as_json", is_flag=True, help="Print the faults as JSON.")
+@click.option(
+    "--fail-on",
+    multiple=True,
+    type=click.Choice(["weak-route"]),
+    help="Exit with 1 where a route lets pass what would harm an asset of the plan.",
+)
+@click.pass_context
+@_deployment_body
+def check_command() -> None:
+    """Show all faults in the file at once, with line, got and expected.
+
+    Key files are read as `watchword up` reads them: run it as the service's user.
+
+    Exit code 0: the file is good, and be it for `watchword plan` alone.  1: --fail-on holds.  2: it has faults; nothing
+    was started.
+    """
+
+
+@click.command(epilog="Example: watchword -c staging.yaml up")
+@click.option("--json", "as_json", is_flag=True, help="Print where everything listens as JSON.")
+@click.pass_obj
+@_deployment_body
+def up_command() -> None:
+    """Run the service and a proxy in front of each API that has an upstream.
+
+    Keys and store are made on the first start.  Logs go to stderr as JSON lines; SIGINT or
+    SIGTERM let running requests end, then stop.  Starts nothing when the file has a fault.
+    """
+
+
+@click.command(epilog="Example: watchword demo --json | jq '.[] | select(.ok | not)'")
+@click.option("--json", "as_json", is_flag=True, help="Print the list of acts as JSON.")
+@_demo_body
+def demo_command() -> None:
+    """Play the whole story on this machine: attack, monitor, enforce, genuine and bad phones.
+
+    Starts a sample clinic API, the service and the gate on free loopback ports, and sends
+    real requests.  Exit code 0 only if every act went as expected; nothing stays running.
+    """
+
+
+@click.command(
+    context_settings=NAMES_LIKE_OPTIONS, epilog="Example: watchword explain ZJWfnnbyIDdQ..."
+)
+@click.argument("ref", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
+@click.pass_obj
+@_refusals_body
+def explain_command() -> None:
+    """Open the reference (`ref`) of a refusal: when, where, for which reasons, and what to do.
+
+    The reference holds all of it, encrypted for this deployment; nothing was stored.  That of an
+    engine (Envoy, nginx, HAProxy) is the id of the request, which is known once `watchword audit
+    ingest` read the engine's log.  Of a reason (`gate.rate`), say what it means.  Without either, show
+    the latest refusals, as `watchword metrics` does.
+    """
+
+
+@click.group(epilog="Example: watchword keys rotate")
+def keys() -> None:
+    """List the keys, rotate them, or withdraw one at once."""
+
+
+@keys.command("list", epilog="Example: watchword keys list --json")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_obj
+@_body
+def keys_list() -> None:
+    """List the keys with their purposes and states: prepared, active, retired.
+
+    Purpose tokens: sign tokens.  gates: epochs of the secrets that session proofs rest on.
+    bundles: signs what gates are told; gates know it by signer.jwk.
+    """
+
+
+@keys.command("rotate", epilog="Example: watchword keys rotate --purpose gates")
+@click.option(
+    "--purpose",
+    type=click.Choice(["tokens", "gates"]),
+    default="tokens",
+    show_default=True,
+    help="The key that signs tokens, or the secret that session proofs rest on.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_obj
+@_body
+def keys_rotate() -> None:
+    """Let the prepared key or epoch take over, and prepare a new one.
+
+    Tokens of the old one are accepted until they expire: no valid request is refused.
+    """
+
+
+@keys.command(
+    "retire", context_settings=NAMES_LIKE_OPTIONS, epilog="Example: watchword keys retire 1xYk..."
+)
+@click.argument("kid")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_obj
+@_body
+def keys_retire() -> None:
+    """Withdraw all trust from a token key or an epoch at once, because it may be stolen.
+
+    Its tokens are refused within a second (of an epoch: on routes that ask for a session proof);
+    instances renew and get tokens of the next one.
+    """
+
+
+@click.command(epilog="Example: watchword metrics --prometheus")
+@click.option("--json", "as_json", is_flag=True, help="Print counters and samples as JSON.")
+@click.option("--prometheus", is_flag=True, help="Print what a scrape of /metrics gets.")
+@click.pass_obj
+@_refusals_body
+def metrics_command() -> None:
+    """Show refusals by reason and place, and the latest of each reason.
+
+    Counters start at zero with the service.  Prometheus reads them at /metrics on the operator's
+    socket.  What engines refused is counted beside them, as far as `watchword audit ingest` read it.
+    """
+
+
+@click.command(epilog="Example: watchword schema > watchword.schema.json")
+@click.option("--json", "as_json", is_flag=True, help="Print it on one line.")
+@_body
+def schema_command() -> None:
+    """Print the JSON Schema of watchword.yaml, for editors.
+
+    The first lines of the file that `watchword init` writes name watchword.schema.json;
+    editors with YAML support then complete keys and mark faults as you type.
+    """
+
+
+@click.command(
+    "conformance",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def conformance_command() -> None:
+    """Say how the package is added whose commands these are, whatever is asked of it.
+
+    :raises click.UsageError: always.
+    """
+    raise click.UsageError("conformance is a package of its own: pip install watchword-conformance")

@@ -1,1 +1,0 @@
-"""Hold the subcommands of ``watchword instances``."""

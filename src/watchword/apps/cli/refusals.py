@@ -1,0 +1,198 @@
+"""Run ``watchword explain`` and ``watchword metrics``: what was refused, by the service and by engines, for a person to read.
+
+Strangers chose some of it, and a terminal obeys none of that.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from watchword.adapters.engine_refusals import EngineRefusals, KeptRefusal
+from watchword.apps.problems import text_of
+from watchword.apps.service.client import OperatorClient
+from watchword.apps.settings import load_settings
+from watchword.apps.settings.schema import ServiceConfig
+from watchword.apps.terminal.console import print_json
+from watchword.apps.terminal.paragraphs import hanging, printable, show
+from watchword.reasons import Reason, RefusedError, UnavailableError
+
+_MAX_ID: Final = 64
+"""Most characters of a request's id; what is sealed has twice as many."""
+
+_OF_AN_ENGINE: Final = "this ref has the length of an engine's: `watchword audit ingest --engine NAME LOG` reads why from its log"
+LATEST: Final = 8
+"""Refusals of each reason that are shown, as many as of the service's own."""
+
+_UNTOLD: Final = "(not told)"
+
+
+def explain_command(config: Path, *, ref: str | None, as_json: bool) -> None:
+    """See ``watchword explain``."""
+    if ref is not None and (reason := _named_reason(ref)):
+        _explain({"reasons": [reason]}, as_json=as_json)
+        return
+
+    service = load_settings(config).service
+    if ref is None:
+        with OperatorClient(service.operator_socket) as operator:
+            refusals = operator.get("/v1/refusals")
+        print_json(refusals) if as_json else show_refusals(refusals)
+        return
+    # What is sealed says more than a log, and can't be forged: the service is asked first, where one runs.
+    ask = len(ref) > _MAX_ID and service.operator_socket.exists()
+    found = None if ask else kept_refusals(service).find(ref)
+    if found is None:
+        try:
+            with OperatorClient(service.operator_socket) as operator:
+                _explain(operator.post("/v1/explain", {"ref": ref}), as_json=as_json)
+        except (RefusedError, UnavailableError):
+            found = kept_refusals(service).find(ref)
+            if found is None:
+                if len(ref) <= _MAX_ID:
+                    click.echo(_OF_AN_ENGINE, err=True)
+                raise
+    if found is not None:
+        _explain(shown_refusal(found), as_json=as_json)
+
+
+def _named_reason(ref: str) -> dict[str, Any] | None:
+    """Return the reason of this name; None where it is a reference, which looks like no reason."""
+    codes = {each.code: each for each in Reason}
+    reason = codes.get(ref)
+    if reason is not None:
+        return {
+            "reason": ref,
+            "category": reason.category.value,
+            "status": reason.public.status,
+        }
+    near = difflib.get_close_matches(ref, codes, n=1) if "." in ref else []
+    if near:
+        raise click.UsageError(f"{ref} is no reason; did you mean {near[0]}?")
+    return None
+
+
+def _explain(explained: dict[str, Any], *, as_json: bool) -> None:
+
+    for reason in explained["reasons"]:
+        reason["text"] = text_of(reason["reason"])
+    if as_json:
+        print_json(explained)
+        return
+    if "engine" in explained:
+        show_kept(explained)
+    elif "at" in explained:
+        click.echo(f"Refused at {explained['at']} by {explained['where'] or 'no route'}:")
+    for reason in explained["reasons"]:
+        click.echo(f"  {reason['reason']}  ({reason['category']}, HTTP {reason['status']})")
+        show(hanging(f"    {reason['text']}", further=0))
+
+
+def metrics_command(config: Path, *, as_json: bool, prometheus: bool) -> None:
+    """See ``watchword metrics``."""
+    if as_json and prometheus:
+        raise click.UsageError("--json and --prometheus don't go together.")
+
+    service = load_settings(config).service
+    with OperatorClient(service.operator_socket) as operator:
+        if prometheus:
+            click.echo(operator.text("/metrics"), nl=False)
+            return
+        refusals = operator.get("/v1/refusals")
+    engines = engine_document(kept_refusals(service))
+    if as_json:
+        print_json(refusals | {"engines": engines})
+        return
+    show_refusals(refusals)
+    show_engines(engines)
+
+
+def show_refusals(refusals: dict[str, Any]) -> None:
+    """Print the counters, most frequent first, and the latest refusals, newest first."""
+    if not refusals["counts"]:
+        click.echo("No refusals since the start.")
+        return
+    for entry in refusals["counts"]:
+        click.echo(f"{entry['count']:>10}  {entry['reason']:<34} {entry['where']}")
+    click.echo("Latest of each reason:")
+    for sample in refusals["samples"]:
+        click.echo(f"  {sample['at'][:19]}  {sample['where']}")
+        for cause in sample["refusals"]:
+            detail = f": {cause['detail']}" if cause["detail"] else ""
+            click.echo(f"      {cause['reason']}{detail}")
+
+
+def kept_refusals(service: "ServiceConfig") -> "EngineRefusals":
+    """Return what was read of engines' logs."""
+    return EngineRefusals(service.engine_refusals)
+
+
+def shown_refusal(kept: "KeptRefusal") -> dict[str, Any]:
+    """Return a refusal as JSON has it, in the form of what a sealed reference says, and with more."""
+    refusal, reason = kept.refusal, kept.refusal.reason
+    reasons = [] if reason is None else [reason]
+    return {
+        "at": refusal.at.isoformat(),
+        "where": refusal.route,
+        "reasons": [
+            {"reason": each.code, "category": each.category.value, "status": each.public.status}
+            for each in reasons
+        ],
+        "engine": kept.engine,
+        "ref": refusal.ref,
+        "status": refusal.status,
+        "details": refusal.details,
+        "method": refusal.method,
+        "instance": refusal.instance,
+        "client": refusal.client,
+        "milliseconds": refusal.milliseconds,
+    }
+
+
+def show_kept(explained: dict[str, Any]) -> None:
+    """Print what stands before the reasons of an engine's refusal."""
+    where = explained["where"] or "no route"
+    status = f", HTTP {explained['status']}" if explained["status"] else ""
+    click.echo(
+        printable(f"Refused at {explained['at']} by {where} ({explained['engine']}{status}):")
+    )
+    for name in ("method", "client", "instance"):
+        if explained[name]:
+            show(hanging(f"  {name}: {explained[name]}"))
+    if not explained["reasons"]:
+        told = explained["details"] or "nothing"
+        show(
+            hanging(
+                f"  The engine names no reason; it says: {told}. Where it asked Python, the ref in "
+                "the answer's body is a sealed one: explain that."
+            )
+        )
+
+
+def engine_document(kept: "EngineRefusals") -> dict[str, Any]:
+    """Return counts and the latest refusals as JSON has them."""
+    return {
+        "counts": [
+            {"engine": engine, "reason": reason, "where": route, "count": count}
+            for engine, reason, route, count in kept.counts()
+        ],
+        "samples": [shown_refusal(each) for each in kept.latest(LATEST)],
+    }
+
+
+def show_engines(document: dict[str, Any]) -> None:
+    """Print the counters of engines, most frequent first, and the latest of each reason."""
+    if not document["counts"]:
+        return
+    click.echo("Refused by engines, as far as their logs were read:")
+    for entry in document["counts"]:
+        reason = entry["reason"] or _UNTOLD
+        where = f"{entry['where'] or 'no route'} ({entry['engine']})"
+        click.echo(printable(f"{entry['count']:>10}  {reason:<34} {where}"))
+    click.echo("Latest of each reason:")
+    for sample in document["samples"]:
+        codes = ", ".join(each["reason"] for each in sample["reasons"]) or sample["details"]
+        where = f"{sample['where'] or 'no route'} ({sample['engine']})"
+        click.echo(printable(f"  {sample['at'][:19]}  {where}"))
+        click.echo(printable(f"      {codes or _UNTOLD}  ref {sample['ref'] or 'none'}"))

@@ -1,0 +1,1 @@
+"""Hold the instances: what an operator sees and does of them."""

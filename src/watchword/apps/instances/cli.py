@@ -1,0 +1,134 @@
+"""Operate on instances: ``watchword instances`` and its subcommands."""
+
+import click
+
+from watchword.apps.terminal.lazy import LazyGroup, body_in
+from watchword.apps.terminal.parameters import NAMES_LIKE_OPTIONS, life, reason
+
+_body = body_in("watchword.apps.instances.commands")
+
+
+@click.group(cls=LazyGroup, epilog="Example: watchword instances list --app clinic-ios")
+def command() -> None:
+    """List enrolled instances, revoke one, and invite test instances."""
+
+
+@command.command(
+    "list",
+    short_help="List the newest instances.",
+    epilog="Example: watchword instances list --json | jq .subjects",
+)
+@click.option("--app", help="Only instances of this app.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=100,
+    show_default=True,
+    help="Most instances, newest first.",
+)
+@click.option("--before", metavar="INSTANCE", help="Go on after this last one of a listing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_obj
+@_body
+def list_command() -> None:
+    """List the newest instances; times are UTC.
+
+    State `test`: a good one that no vendor vouched for, a lab's or one that was invited, with its end beside it; `ended`
+    after that. `subjects` in the JSON are the names under which the APIs know an instance.
+    """
+
+
+@command.command(
+    "revoke",
+    short_help="Revoke an instance within a second.",
+    context_settings=NAMES_LIKE_OPTIONS,
+    epilog="Example: watchword instances revoke Zn0x2k... --because 'phone stolen'",
+)
+@click.argument("instance")
+@click.option("--because", required=True, callback=reason, help="Why, for the audit trail.")
+@click.option("--json", "as_json", is_flag=True, help="Print the instance as JSON.")
+@click.pass_obj
+@_body
+def revoke_command() -> None:
+    """Revoke an instance: its tokens are refused within a second, and it gets no new ones.
+
+    A second revocation changes nothing; the first reason stands.
+    """
+
+
+@command.command(
+    "invite",
+    short_help="Make a code for one test instance.",
+    epilog="Example: watchword instances invite --app clinic-ios --because 'nightly drill' > code",
+)
+@click.option("--app", required=True, help="The app in watchword.yaml that it will be one of.")
+@click.option(
+    "--level",
+    type=click.Choice(["hardware", "verified", "software"]),
+    default="hardware",
+    show_default=True,
+    help="The level that it gets, on your word alone.",
+)
+@click.option(
+    "--for",
+    "lasts",
+    default="1d",
+    show_default=True,
+    callback=life("30d"),
+    metavar="DURATION",
+    help="How long the instance lives from its enrolment on; at most 30d.",
+)
+@click.option(
+    "--expires",
+    default="15m",
+    show_default=True,
+    callback=life("24h"),
+    metavar="DURATION",
+    help="How long the code waits for its one use; at most 24h.",
+)
+@click.option("--because", required=True, callback=reason, help="Why, for the audit trail.")
+@click.option("--json", "as_json", is_flag=True, help="Print code and terms as JSON.")
+@click.pass_obj
+@_body
+def invite_command() -> None:
+    """Make a code with which one test instance enrols, once, without a phone.
+
+    For testers, CI and drills against a real deployment. The code alone goes to stdout, and is shown this once: who has
+    it first has the instance. Hand it over like a password.
+    """
+
+
+@command.command(
+    "invitations",
+    short_help="List the codes that were made.",
+    epilog="Example: watchword instances invitations",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=100,
+    show_default=True,
+    help="Most invitations, newest first.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_obj
+@_body
+def invitations_command() -> None:
+    """List the codes that were made, by their ids, and what became of them; times are UTC."""
+
+
+@command.command(
+    "cancel",
+    short_help="Cancel a code that wasn't used.",
+    context_settings=NAMES_LIKE_OPTIONS,
+    epilog="Example: watchword instances cancel q2mB1xZr0aLk",
+)
+@click.argument("code_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print what is left of the code as JSON.")
+@click.pass_obj
+@_body
+def cancel_command() -> None:
+    """Cancel a code that wasn't used, by its id; a second time changes nothing.
+
+    One that was used is refused, with the instance that it enrolled: that has to be revoked.
+    """
